@@ -1,0 +1,89 @@
+# The project's commands. `make demo` and `make test` need nothing but Python 3.11+ and a fresh clone.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV ?= .venv
+CONFORMANCE_VENV ?= .venv-conformance
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+AIRFLOW_VERSION ?= 3.3.2
+COVERAGE_MINIMUM ?= 90
+
+# Everything that runs here writes inside the checkout: temporary files too, and no ~/airflow.
+export TMPDIR := $(CURDIR)/.tmp
+export AIRFLOW_HOME := $(CURDIR)/.tmp/airflow
+# The environment's own interpreter is used, never one that uv would fetch.
+export UV_PYTHON_DOWNLOADS := never
+export PYTHON
+
+STAMP := $(VENV)/.installed
+CONFORMANCE_STAMP := $(CONFORMANCE_VENV)/.installed
+
+.PHONY: help venv demo test coverage lint format types conformance constraints build clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+venv: $(STAMP) ## the virtual environment, with the package and its extras installed
+
+$(STAMP): pyproject.toml constraints.txt | $(TMPDIR)
+	@scripts/venv.sh $(VENV)
+	@echo "Installing the package and what it needs into $(VENV)"
+	@$(UV) pip install --quiet --python $(BIN)/python -c constraints.txt --build-constraints constraints.txt -e '.[emulator,dev]'
+	@touch $@
+
+$(TMPDIR):
+	@mkdir -p $@
+
+demo: $(STAMP) ## run the recurring eval on real Airflow against the emulator
+	@$(BIN)/python scripts/demo.py
+
+test: $(STAMP) ## every test, with branch coverage
+	@rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest
+	@$(MAKE) --no-print-directory coverage
+
+coverage: $(STAMP) ## the coverage of the last `make test`
+	@if compgen -G '.coverage.*' >/dev/null; then $(BIN)/coverage combine --quiet; fi
+	@$(BIN)/coverage report --fail-under=$(COVERAGE_MINIMUM)
+
+lint: $(STAMP) ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP) ## rewrite the code in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(STAMP) ## static types
+	$(BIN)/mypy
+	$(BIN)/mypy scripts example_dags
+
+$(CONFORMANCE_STAMP): pyproject.toml constraints.txt tests/conformance/requirements.txt | $(TMPDIR)
+	@scripts/venv.sh $(CONFORMANCE_VENV)
+	@echo "Installing Arize's SDK and the emulator into $(CONFORMANCE_VENV)"
+	@$(CONFORMANCE_VENV)/bin/uv pip install --quiet --python $(CONFORMANCE_VENV)/bin/python -r tests/conformance/requirements.txt
+	@touch $@
+
+conformance: $(CONFORMANCE_STAMP) ## Arize's own SDK against the emulator
+	$(CONFORMANCE_VENV)/bin/python -m pytest tests/conformance
+
+# hatchling and editables build the package, uv installs it: pinned here too, in the one place for versions.
+constraints: $(STAMP) ## write constraints.txt anew from pyproject.toml
+	@printf '%s\n' 'apache-airflow==$(AIRFLOW_VERSION)' hatchling editables uv > $(TMPDIR)/pins.in
+	@$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		--extra emulator --extra dev pyproject.toml $(TMPDIR)/pins.in -o constraints.txt
+	@echo "constraints.txt: $$(wc -l < constraints.txt) packages, Airflow $(AIRFLOW_VERSION)"
+
+build: $(STAMP) ## the sdist and the wheel, in dist/
+	@rm -rf dist
+	$(UV) build --quiet --python $(BIN)/python --build-constraints constraints.txt
+	@ls dist
+
+clean: ## remove everything that make made
+	rm -rf $(VENV) $(CONFORMANCE_VENV) .tmp .demo dist build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,235 @@
+"""From an HTTP answer, or the lack of one, to a value or to the exception that a DAG author can act on.
+
+REST errors are RFC 9457 problems (https://arize.com/docs/ax/rest-reference/errors). GraphQL errors come
+with HTTP 200 or 4xx, at the top level, or in a mutation's result union.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, NoReturn
+
+from airflow_provider_online_tasks.api.times import UTC
+from airflow_provider_online_tasks.exceptions import (
+    CallError,
+    InputRefused,
+    KeyRefused,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    Unavailable,
+    UnexpectedAnswer,
+)
+
+SHOWN_CHARACTERS = 300
+RATE_LIMIT_WORD = "TOO_MANY_REQUESTS"
+PLAN_WORDS = "only available for enterprise accounts"
+_REDIRECT = range(300, 400)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What came back for a call.
+
+    :param call: the call's name, for messages.
+    :param host: the host that was asked, for messages.
+    :param status: HTTP status.
+    :param headers: HTTP headers, keys in lower case.
+    :param body: the body as it came.
+    :param repeatable: whether carrying the call out twice is harmless.
+    """
+
+    call: str
+    host: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    repeatable: bool
+
+    @property
+    def what(self) -> str:
+        """Which call, at which host."""
+        return f"{self.call} at {self.host}"
+
+    @property
+    def date(self) -> datetime | None:
+        """The server's clock, from the Date header."""
+        return http_date(self.headers.get("date"))
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds that the server asks to wait, given as seconds or as a date."""
+        text = (self.headers.get("retry-after") or "").strip()
+        if text.isdecimal():
+            return float(text)
+        until = http_date(text)
+        if until is None:
+            return None
+        return max(0.0, (until - (self.date or datetime.now(UTC))).total_seconds())
+
+    def shown(self) -> str:
+        """Return the body, cut to a length that can be read."""
+        text = " ".join(self.body[: 4 * SHOWN_CHARACTERS].decode("utf-8", "replace").split())
+        return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
+
+    def json_object(self) -> dict[str, Any]:
+        """Return the body as a JSON object.
+
+        :raises UnexpectedAnswer: it is none.
+        """
+        try:
+            value = json.loads(self.body)
+        except ValueError:
+            self.unexpected("is not JSON")
+        if not isinstance(value, dict):
+            self.unexpected("is not a JSON object")
+        return value
+
+    def unexpected(self, problem: str) -> NoReturn:
+        """Raise for an answer that cannot be read."""
+        raise UnexpectedAnswer(
+            f"{self.what}: the answer (HTTP {self.status}) {problem}: {self.shown() or 'it is empty'}",
+            may_have_executed=not self.repeatable,
+        )
+
+
+def http_date(text: str | None) -> datetime | None:
+    """Read a date as HTTP headers write it."""
+    try:
+        found = parsedate_to_datetime(text or "")
+    except (TypeError, ValueError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def rest_value(answer: Answer) -> dict[str, Any]:
+    """Return the object of a REST answer.
+
+    :raises CallError: the subclass that fits the status.
+    """
+    if answer.status == HTTPStatus.NO_CONTENT:
+        return {}
+    if answer.status in (HTTPStatus.OK, HTTPStatus.CREATED):
+        return answer.json_object()
+    raise status_error(answer, _problem(answer))
+
+
+def _problem(answer: Answer) -> str:
+    try:
+        value = json.loads(answer.body)
+    except ValueError:
+        return answer.shown()
+    if not isinstance(value, dict):
+        return answer.shown()
+    said = [str(value[name]) for name in ("title", "detail") if value.get(name)]
+    text = ": ".join(said) or answer.shown()
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
+
+
+def status_error(answer: Answer, said: str) -> CallError:
+    """Return the exception for an HTTP status."""
+    status = answer.status
+    message = f"{answer.what}: HTTP {status}: {said or 'no reason given'}"
+    if status == HTTPStatus.UNAUTHORIZED:
+        return KeyRefused(
+            f"{message}. Check the connection's API key, and that it was made in this region's account."
+        )
+    if status == HTTPStatus.FORBIDDEN:
+        return PermissionDenied(f"{message}. The key's user lacks the permission, or the plan the feature.")
+    if status == HTTPStatus.NOT_FOUND:
+        return NotFound(f"{message}. Check the ID, and that the key can read it.")
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return RateLimited(message, retry_after=answer.retry_after)
+    if status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return Unavailable(message, may_have_executed=not answer.repeatable, retry_after=answer.retry_after)
+    if status in _REDIRECT:
+        return InputRefused(
+            f"{message}. The host redirects to {answer.headers.get('location', 'elsewhere')!r}, which is not "
+            f"followed, so that the key stays with this host. Put the right host into the connection."
+        )
+    if status >= HTTPStatus.BAD_REQUEST:
+        return InputRefused(message)
+    return UnexpectedAnswer(message, may_have_executed=not answer.repeatable)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphQLResult:
+    """A GraphQL answer that was read.
+
+    :param data: the fields of the mutation.
+    :param errors: the errors at the top level.
+    """
+
+    data: dict[str, Any] | None
+    errors: tuple[Mapping[str, Any], ...]
+
+    @property
+    def is_request_error(self) -> bool:
+        """Whether nothing can have been executed: no data, and no error belongs to a field."""
+        return bool(self.errors) and self.data is None and not any(error.get("path") for error in self.errors)
+
+
+def graphql_result(answer: Answer) -> GraphQLResult:
+    """Read a GraphQL answer, errors included.
+
+    :raises CallError: no GraphQL answer came.
+    """
+    if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS) or (
+        answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status in _REDIRECT
+    ):
+        raise status_error(answer, _said_in_errors(answer))
+    try:
+        value = answer.json_object()
+    except UnexpectedAnswer:
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            raise status_error(answer, answer.shown()) from None
+        raise
+    data, errors = value.get("data"), value.get("errors") or []
+    if not isinstance(errors, list) or not (data is None or isinstance(data, dict)):
+        answer.unexpected("is not a GraphQL answer")
+    if not errors and (data is None or answer.status >= HTTPStatus.BAD_REQUEST):
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            raise status_error(answer, answer.shown())
+        answer.unexpected("has neither data nor errors")
+    read = tuple(error if isinstance(error, dict) else {"message": str(error)} for error in errors)
+    return GraphQLResult(data=data, errors=read)
+
+
+def _said_in_errors(answer: Answer) -> str:
+    try:
+        errors = json.loads(answer.body)["errors"]
+        return "; ".join(str(error["message"]) for error in errors) or answer.shown()
+    except (ValueError, LookupError, TypeError):
+        return answer.shown()
+
+
+def graphql_error(answer: Answer, result: GraphQLResult) -> CallError:
+    """Return the exception for a GraphQL answer that carries errors. Partial data counts as an error."""
+    said = "; ".join(str(error.get("message", error)) for error in result.errors)
+    said = said if len(said) <= SHOWN_CHARACTERS else said[:SHOWN_CHARACTERS] + "…"
+    message = f"{answer.what}: {said}"
+    codes = {str((error.get("extensions") or {}).get("code", "")).upper() for error in result.errors}
+    if RATE_LIMIT_WORD in codes or RATE_LIMIT_WORD in said.upper():
+        return RateLimited(message, retry_after=answer.retry_after)
+    if "UNAUTHENTICATED" in codes:
+        return KeyRefused(f"{message}. Check the connection's API key.")
+    if codes & {"FORBIDDEN", "PERMISSION_DENIED"} or answer.status == HTTPStatus.FORBIDDEN:
+        return PermissionDenied(message)
+    if PLAN_WORDS in said.lower():
+        return PermissionDenied(
+            f"{message}. GraphQL mutations need an enterprise account "
+            f"(https://arize.com/docs/ax/graphql-reference)."
+        )
+    if "NOT_FOUND" in codes or answer.status == HTTPStatus.NOT_FOUND:
+        return NotFound(f"{message}. Check the ID, and that the key can read it.")
+    if "INTERNAL_SERVER_ERROR" in codes:
+        return Unavailable(message, may_have_executed=not answer.repeatable)
+    error = InputRefused(message)
+    # Data beside errors: the mutation itself may have been carried out.
+    error.may_have_executed = not answer.repeatable and not result.is_request_error
+    return error

@@ -1,0 +1,87 @@
+"""Sends calls, asynchronously: REST only, since triggers never mutate through GraphQL."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+import httpx
+
+from airflow_provider_online_tasks.api.answers import Answer, rest_value
+from airflow_provider_online_tasks.api.client import lost, read_value
+from airflow_provider_online_tasks.api.retry import NO_RETRY, RetryPolicy
+from airflow_provider_online_tasks.api.user_agent import user_agent
+from airflow_provider_online_tasks.exceptions import CallError
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.api.calls import RestCall
+    from airflow_provider_online_tasks.api.settings import Settings
+
+T = TypeVar("T")
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+
+
+class AsyncClient:
+    """Sends REST calls to one Arize over one pool of connections.
+
+    :param settings: where and how.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._http = httpx.AsyncClient(
+            headers={"Authorization": f"Bearer {settings.api_key}", "User-Agent": user_agent()},
+            timeout=settings.timeout,
+            verify=_verify(settings.verify),
+            proxy=settings.proxy,
+            follow_redirects=False,  # the key must not travel to another host
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def send(self, call: RestCall[T], *, retry: RetryPolicy = NO_RETRY) -> T:
+        """Send a call and return what its answer says.
+
+        :raises CallError: the subclass that fits what happened.
+        """
+        attempt = 1
+        while True:
+            try:
+                return await self._send(call)
+            except CallError as error:
+                delay = retry.delay(error, attempt)
+                if delay is None:
+                    raise
+                await asyncio.sleep(delay)
+                attempt += 1
+
+    async def _send(self, call: RestCall[T]) -> T:
+        host = self.settings.endpoint.rest_url
+        try:
+            response = await self._http.request(
+                call.method, host + call.path, params=dict(call.query), json=call.body
+            )
+        except httpx.HTTPError as error:
+            sent = not isinstance(error, _NOT_SENT)
+            raise lost(
+                error, name=call.name, host=host, may_have_executed=sent and not call.repeatable
+            ) from None
+        answer = Answer(
+            call=call.name,
+            host=host,
+            status=response.status_code,
+            headers={key.lower(): value for key, value in response.headers.items()},
+            body=response.content,
+            repeatable=call.repeatable,
+        )
+        return read_value(call, rest_value(answer), answer)
+
+
+def _verify(verify: bool | str) -> bool | object:
+    if isinstance(verify, bool):
+        return verify
+    import ssl
+
+    return ssl.create_default_context(cafile=verify)

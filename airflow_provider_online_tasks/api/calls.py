@@ -1,0 +1,272 @@
+"""Every API call, once: what to send, how to read the answer, whether a repeat is safe.
+
+GraphQL carries the three documented mutations
+(https://arize.com/docs/ax/graphql-reference/apis/online-tasks-api), REST v2 everything else
+(https://arize.com/docs/api-reference/tasks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+from urllib.parse import quote
+
+from airflow_provider_online_tasks.api.inputs import EvalTaskInput, EvalTaskPatch, RunInput
+from airflow_provider_online_tasks.api.runs import RunStatus, TaskRun
+from airflow_provider_online_tasks.exceptions import TaskErrorReturned, WindowRefused
+
+T = TypeVar("T")
+RUNS_PAGE = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestCall(Generic[T]):
+    """A REST v2 call.
+
+    :param name: the operation, for messages.
+    :param method: HTTP method.
+    :param path: path with its parts quoted.
+    :param read: how to read the answer's object; KeyError, TypeError and ValueError mean that it is malformed.
+    :param query: query parameters.
+    :param body: JSON body.
+    :param repeatable: whether carrying it out twice is harmless.
+    """
+
+    name: str
+    method: Literal["GET", "POST", "PATCH", "DELETE"]
+    path: str
+    read: Callable[[dict[str, Any]], T]
+    query: Mapping[str, str | int] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+    repeatable: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphQLCall(Generic[T]):
+    """A GraphQL mutation with one ``$input`` variable.
+
+    :param name: the mutation.
+    :param input_type: name of the variable's type, as documented.
+    :param selection: what is read of the payload.
+    :param input: the variable's value.
+    :param read: how to read the payload; KeyError, TypeError and ValueError mean that it is malformed.
+    """
+
+    name: str
+    input_type: str
+    selection: str
+    input: Mapping[str, Any]
+    read: Callable[[dict[str, Any]], T]
+    repeatable: bool = False
+
+    def document(self, input_type: str | None = None) -> str:
+        """Return the GraphQL document. User values are no part of it."""
+        return (
+            f"mutation ($input: {input_type or self.input_type}!) "
+            f"{{ {self.name}(input: $input) {{ {self.selection} }} }}"
+        )
+
+
+ARGUMENT_TYPES = (
+    '{ __type(name: "Mutation") { fields { name args { name type { name ofType { name } } } } } }'
+)
+
+
+def argument_type(data: Mapping[str, Any], mutation: str) -> str | None:
+    """Read the real type of a mutation's ``input`` argument from the answer to :data:`ARGUMENT_TYPES`."""
+    for fields in (data.get("__type") or {}).get("fields") or []:
+        if fields["name"] == mutation:
+            for argument in fields["args"]:
+                if argument["name"] == "input":
+                    kind = argument["type"]
+                    found = kind.get("name") or (kind.get("ofType") or {}).get("name")
+                    return str(found) if found else None
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalTask:
+    """A task as the mutations return it."""
+
+    id: str
+    name: str
+
+
+def _read_eval_task(payload: dict[str, Any]) -> EvalTask:
+    task = payload["evalTask"]
+    return EvalTask(id=_id(task["id"]), name=str(task["name"]))
+
+
+def _id(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"an ID is expected, not {value!r}")
+    return value
+
+
+def create_eval_task(task: EvalTaskInput, sampling_rate_unit: str) -> GraphQLCall[EvalTask]:
+    """createEvalTask: returns the new task."""
+    return GraphQLCall(
+        name="createEvalTask",
+        input_type="CreateEvalTaskMutationInput",
+        selection="evalTask { id name }",
+        input=task.to_wire(sampling_rate_unit),
+        read=_read_eval_task,
+    )
+
+
+def patch_eval_task(patch: EvalTaskPatch, sampling_rate_unit: str) -> GraphQLCall[EvalTask]:
+    """patchEvalTask: returns the task. A repeat sets the same values again."""
+    return GraphQLCall(
+        name="patchEvalTask",
+        input_type="PatchEvalTaskMutationInput",
+        selection="evalTask { id name }",
+        input=patch.to_wire(sampling_rate_unit),
+        read=_read_eval_task,
+        repeatable=True,
+    )
+
+
+def run_online_task(run: RunInput) -> GraphQLCall[str]:
+    """runOnlineTask: returns the run's ID.
+
+    :raises TaskErrorReturned: (on reading) the server did not start the run.
+    """
+
+    def read(payload: dict[str, Any]) -> str:
+        result = payload["result"]
+        if "runId" in result:
+            return _id(result["runId"])
+        reason, code = str(result["message"]), result.get("code")
+        said = f"Task {run.online_task_id} was not started: {reason}" + (f" (code {code})" if code else "")
+        if run.window.is_long:
+            raise WindowRefused(
+                f"{said}. The window {run.window} is longer than the documented 30 days: cut it with "
+                f"split_window() and map the operator over the pieces."
+            )
+        raise TaskErrorReturned(said, code=None if code is None else str(code), reason=reason)
+
+    return GraphQLCall(
+        name="runOnlineTask",
+        input_type="RunOnlineTaskMutationInput",
+        selection="result { __typename ... on CreateTaskRunResponse { runId } ... on TaskError { message code } }",
+        input=run.to_wire(),
+        read=read,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page(Generic[T]):
+    """A page of a list.
+
+    :param items: what the page holds.
+    :param next_cursor: where the next page begins; None on the last one.
+    """
+
+    items: tuple[T, ...]
+    next_cursor: str | None
+
+
+def _page(items: str, read: Callable[[Any], T]) -> Callable[[dict[str, Any]], Page[T]]:
+    def read_page(value: dict[str, Any]) -> Page[T]:
+        pagination = value.get("pagination") or {}
+        cursor = pagination.get("next_cursor") if pagination.get("has_more") else None
+        return Page(items=tuple(read(item) for item in value[items]), next_cursor=cursor)
+
+    return read_page
+
+
+def _paged(limit: int, cursor: str | None, **filters: str | None) -> dict[str, str | int]:
+    query: dict[str, str | int] = {"limit": limit}
+    query |= {name: value for name, value in {"cursor": cursor, **filters}.items() if value is not None}
+    return query
+
+
+def _part(value: str) -> str:
+    return quote(value, safe="")
+
+
+def get_task_run(run_id: str) -> RestCall[TaskRun]:
+    """GET /v2/task-runs/{run_id}."""
+    return RestCall(
+        name="get task run", method="GET", path=f"/v2/task-runs/{_part(run_id)}", read=TaskRun.from_wire
+    )
+
+
+def list_task_runs(
+    task_id: str, *, status: RunStatus | None = None, limit: int = RUNS_PAGE, cursor: str | None = None
+) -> RestCall[Page[TaskRun]]:
+    """GET /v2/tasks/{task_id}/runs, in an order that is not documented."""
+    return RestCall(
+        name="list task runs",
+        method="GET",
+        path=f"/v2/tasks/{_part(task_id)}/runs",
+        query=_paged(limit, cursor, status=status.value if status else None),
+        read=_page("task_runs", TaskRun.from_wire),
+    )
+
+
+def cancel_task_run(run_id: str) -> RestCall[TaskRun]:
+    """POST /v2/task-runs/{run_id}/cancel, valid while the run is pending or running."""
+    return RestCall(
+        name="cancel task run",
+        method="POST",
+        path=f"/v2/task-runs/{_part(run_id)}/cancel",
+        read=TaskRun.from_wire,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A task as REST tells it.
+
+    Fields: https://arize.com/docs/api-reference/tasks/create-task
+    """
+
+    id: str
+    name: str
+    project_id: str | None
+    sampling_rate: float | None
+    query_filter: str | None
+    run_continuously: bool | None
+    evaluators: tuple[Mapping[str, Any], ...]
+
+    @classmethod
+    def from_wire(cls, value: Mapping[str, Any]) -> Task:
+        """Read a task as REST v2 tells it."""
+        return cls(
+            id=_id(value["id"]),
+            name=str(value["name"]),
+            project_id=value.get("project_id"),
+            sampling_rate=value.get("sampling_rate"),
+            query_filter=value.get("query_filter"),
+            run_continuously=value.get("is_continuous"),
+            evaluators=tuple(value.get("evaluators") or ()),
+        )
+
+
+def get_task(task_id: str) -> RestCall[Task]:
+    """GET /v2/tasks/{task_id}."""
+    return RestCall(name="get task", method="GET", path=f"/v2/tasks/{_part(task_id)}", read=Task.from_wire)
+
+
+def list_tasks(
+    *, project_id: str | None = None, name: str | None = None, limit: int = RUNS_PAGE, cursor: str | None = None
+) -> RestCall[Page[Task]]:
+    """GET /v2/tasks; ``name`` matches as a part of the name."""
+    return RestCall(
+        name="list tasks",
+        method="GET",
+        path="/v2/tasks",
+        query=_paged(limit, cursor, project_id=project_id, name=name),
+        read=_page("tasks", Task.from_wire),
+    )
+
+
+def delete_task(task_id: str) -> RestCall[None]:
+    """DELETE /v2/tasks/{task_id}. A repeat of one that was carried out finds nothing."""
+    return RestCall(
+        name="delete task", method="DELETE", path=f"/v2/tasks/{_part(task_id)}", read=lambda _: None
+    )

@@ -1,0 +1,222 @@
+"""A run of an online task: its status, its counts, and how it ended.
+
+Fields: https://arize.com/docs/api-reference/tasks/get-task-run
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from airflow_provider_online_tasks.api.times import parse_time, wire_time
+
+DEFAULT_MAX_SPANS = 10_000
+
+
+class RunStatus(str, enum.Enum):
+    """The states of a run. The API has spelled them in lower and in upper case; a new word is UNKNOWN."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    UNKNOWN = "UNKNOWN"
+
+    @classmethod
+    def read(cls, word: object) -> RunStatus:
+        """Return the status a word of the API stands for."""
+        try:
+            return cls(str(word).upper())
+        except ValueError:
+            return cls.UNKNOWN
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run can no longer change. An unknown status is taken for still going."""
+        return self in _OVER
+
+
+_OVER = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunCounts:
+    """How many spans a run evaluated, failed to evaluate, and skipped."""
+
+    successes: int = 0
+    errors: int = 0
+    skipped: int = 0
+
+    @property
+    def attempted(self) -> int:
+        """Spans that an evaluator was asked about."""
+        return self.successes + self.errors
+
+    @property
+    def done(self) -> int:
+        """Spans the run is finished with."""
+        return self.attempted + self.skipped
+
+    @property
+    def error_rate(self) -> float:
+        """Errors as a share of the attempted spans; 0 when nothing was attempted."""
+        return self.errors / self.attempted if self.attempted else 0.0
+
+    def __str__(self) -> str:
+        return f"{self.successes} evaluated, {self.errors} errors, {self.skipped} skipped"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRun:
+    """One run, as the API last told it."""
+
+    id: str
+    status: RunStatus
+    status_text: str
+    task_id: str | None = None
+    counts: RunCounts = RunCounts()
+    created_at: datetime | None = None
+    run_started_at: datetime | None = None
+    run_finished_at: datetime | None = None
+    data_start_time: datetime | None = None
+    data_end_time: datetime | None = None
+    failure_reason: str | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run can no longer change."""
+        return self.status.is_over
+
+    @classmethod
+    def from_wire(cls, value: Mapping[str, Any]) -> TaskRun:
+        """Read a run as REST v2 tells it.
+
+        :raises KeyError: a documented field that nothing works without (``id``, ``status``) is missing.
+        :raises ValueError: a field does not hold what is documented.
+        """
+        run_id, status = value["id"], value["status"]
+        if not isinstance(run_id, str) or not run_id:
+            raise ValueError("id is not a string")
+        if not isinstance(status, str) or not status:
+            raise ValueError("status is not a string")
+        return cls(
+            id=run_id,
+            status=RunStatus.read(status),
+            status_text=status,
+            task_id=_text(value, "task_id"),
+            counts=RunCounts(
+                successes=_count(value, "num_successes"),
+                errors=_count(value, "num_errors"),
+                skipped=_count(value, "num_skipped"),
+            ),
+            created_at=_time(value, "created_at"),
+            run_started_at=_time(value, "run_started_at"),
+            run_finished_at=_time(value, "run_finished_at"),
+            data_start_time=_time(value, "data_start_time"),
+            data_end_time=_time(value, "data_end_time"),
+            failure_reason=_text(value, "failure_reason"),
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """Return the run as plain JSON values: what goes to XCom and into a trigger's event."""
+        return {
+            "run_id": self.id,
+            "online_task_id": self.task_id,
+            "status": self.status_text.upper(),
+            "num_successes": self.counts.successes,
+            "num_errors": self.counts.errors,
+            "num_skipped": self.counts.skipped,
+            "error_rate": self.counts.error_rate,
+            "failure_reason": self.failure_reason,
+            **{name: wire_time(at) if (at := getattr(self, name)) else None for name in _TIMES},
+        }
+
+    @classmethod
+    def from_summary(cls, value: Mapping[str, Any]) -> TaskRun:
+        """Read back what :meth:`summary` wrote.
+
+        :raises KeyError: it is not such a summary.
+        :raises ValueError: it is not such a summary.
+        """
+        return cls.from_wire({**value, "id": value["run_id"], "task_id": value["online_task_id"]})
+
+
+_TIMES = ("created_at", "run_started_at", "run_finished_at", "data_start_time", "data_end_time")
+
+
+def _text(value: Mapping[str, Any], name: str) -> str | None:
+    found = value.get(name)
+    return None if found is None else str(found)
+
+
+def _count(value: Mapping[str, Any], name: str) -> int:
+    found = value.get(name)
+    if found is None:
+        return 0
+    if isinstance(found, bool) or not isinstance(found, int) or found < 0:
+        raise ValueError(f"{name} is not a count: {found!r}")
+    return found
+
+
+def _time(value: Mapping[str, Any], name: str) -> datetime | None:
+    found = value.get(name)
+    return None if found is None else parse_time(found, name)
+
+
+class Ending(enum.Enum):
+    """How a run ended, as far as a pipeline must tell the endings apart."""
+
+    SUCCEEDED = "succeeded"
+    NOTHING_EVALUATED = "nothing evaluated"
+    ERROR_RATE_EXCEEDED = "too many errors"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+def read_ending(run: TaskRun, *, max_error_rate: float | None = None) -> Ending:
+    """Return how a run that is over has ended.
+
+    :param max_error_rate: largest acceptable share of errors among the attempted spans, 0 to 1.
+    :raises ValueError: the run is not over.
+    """
+    counts = run.counts
+    if run.status is RunStatus.COMPLETED:
+        if counts.attempted == 0:
+            return Ending.NOTHING_EVALUATED
+        if counts.successes == 0:
+            return Ending.FAILED
+        if max_error_rate is not None and counts.error_rate > max_error_rate:
+            return Ending.ERROR_RATE_EXCEEDED
+        return Ending.SUCCEEDED
+    if run.status is RunStatus.FAILED:
+        return Ending.FAILED
+    if run.status is RunStatus.CANCELLED:
+        if counts.done == 0 and says_already_labelled(run.failure_reason):
+            return Ending.NOTHING_EVALUATED
+        return Ending.CANCELLED
+    raise ValueError(f"run {run.id} is not over: {run.status_text}")
+
+
+def probably_cut(run: TaskRun, max_spans: int | None) -> bool:
+    """Return whether a run attempted exactly as many spans as it was allowed to."""
+    return run.counts.attempted >= (max_spans or DEFAULT_MAX_SPANS)
+
+
+def says_already_labelled(reason: str | None) -> bool:
+    """Return whether a cancelled run's reason says that all matching data is labelled already.
+
+    The API tells this apart from refused credentials and broken evaluators by its wording alone: the
+    documented reason asks to re-trigger with override_evaluations. What is not recognised is a failure.
+    """
+    words = (reason or "").lower().replace("_", " ")
+    return "override evaluations" in words and "already" in words
+
+
+def says_no_data(code: str | None, reason: str) -> bool:
+    """Return whether a TaskError says that no span is in the window. Its codes are not documented."""
+    words = f"{code or ''} {reason}".lower().replace("_", " ")
+    return any(phrase in words for phrase in ("no data", "no matching", "no spans"))

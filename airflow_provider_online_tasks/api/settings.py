@@ -1,0 +1,137 @@
+"""What a connection says about calling Arize."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_online_tasks.api.endpoint import US_REGION, Endpoint
+from airflow_provider_online_tasks.api.inputs import FRACTION, PERCENT
+from airflow_provider_online_tasks.exceptions import InvalidConnection
+
+DEFAULT_TIMEOUT = 30.0
+DEFAULT_REQUESTS_PER_MINUTE = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How one Arize is called. Two settings that compare equal may share a session and a budget.
+
+    :param endpoint: where it is.
+    :param api_key: the key. Never shown.
+    :param timeout: seconds to wait for a connection, and for each part of an answer.
+    :param verify: whether TLS certificates are verified, or the path of a CA bundle to verify them by.
+    :param proxy: URL of a proxy, or None for what the environment says.
+    :param requests_per_minute: requests that all waits of a process may send in a minute.
+    :param sampling_rate_unit: ``fraction``, or ``percent`` for older servers.
+    :param organization_id: global ID of the organisation, for links.
+    :param space_id: global ID of the space, for links.
+    """
+
+    endpoint: Endpoint
+    api_key: str = field(repr=False)
+    timeout: float = DEFAULT_TIMEOUT
+    verify: bool | str = True
+    proxy: str | None = None
+    requests_per_minute: int = DEFAULT_REQUESTS_PER_MINUTE
+    sampling_rate_unit: str = FRACTION
+    organization_id: str | None = None
+    space_id: str | None = None
+
+    @classmethod
+    def of_connection(
+        cls,
+        *,
+        host: str | None,
+        api_key: str | None,
+        scheme: str | None = None,
+        port: int | None = None,
+        extra: Mapping[str, Any],
+        conn_id: str,
+    ) -> Settings:
+        """Read the fields of an Airflow connection.
+
+        :raises InvalidConnection: a field is missing or cannot be read.
+        """
+        where = f"Connection {conn_id!r}"
+        if not (api_key or "").strip():
+            raise InvalidConnection(f"{where} has no API key. Put it into the password field.")
+        unknown = sorted(set(extra) - EXTRA_FIELDS)
+        if unknown:
+            raise InvalidConnection(
+                f"{where}: unknown extra {', '.join(unknown)}. Known: {', '.join(sorted(EXTRA_FIELDS))}."
+            )
+        text = {name: str(extra.get(name) or "").strip() for name in EXTRA_FIELDS}
+        if host and text["region"]:
+            raise InvalidConnection(f"{where} names both a host and the region {text['region']!r}: give one.")
+        if text["rest_host"] and not host:
+            raise InvalidConnection(f"{where} names rest_host without a host.")
+        endpoint = (
+            Endpoint.of_hosts(host, text["rest_host"] or None, scheme=scheme, port=port)
+            if host
+            else Endpoint.of_region(text["region"] or US_REGION)
+        )
+        unit = text["sampling_rate_unit"] or FRACTION
+        if unit not in (FRACTION, PERCENT):
+            raise InvalidConnection(f"{where}: sampling_rate_unit must be {FRACTION} or {PERCENT}, not {unit!r}.")
+        key = str(api_key).strip()
+        if not key.isascii() or not key.isprintable() or " " in key:
+            raise InvalidConnection(f"{where}: the API key has characters that no key has. Paste it again.")
+        return cls(
+            endpoint=endpoint,
+            api_key=key,
+            timeout=_positive(text["timeout"], DEFAULT_TIMEOUT, f"{where}: timeout"),
+            verify=_verify(extra.get("verify"), text["ca_bundle"], where),
+            proxy=text["proxy"] or None,
+            requests_per_minute=max(
+                1,
+                round(
+                    _positive(
+                        text["requests_per_minute"],
+                        DEFAULT_REQUESTS_PER_MINUTE,
+                        f"{where}: requests_per_minute",
+                    )
+                ),
+            ),
+            sampling_rate_unit=unit,
+            organization_id=text["organization_id"] or None,
+            space_id=text["space_id"] or None,
+        )
+
+
+EXTRA_FIELDS = frozenset(
+    {
+        "region",
+        "rest_host",
+        "timeout",
+        "verify",
+        "ca_bundle",
+        "proxy",
+        "requests_per_minute",
+        "sampling_rate_unit",
+        "organization_id",
+        "space_id",
+    }
+)
+
+
+def _positive(text: str, default: float, where: str) -> float:
+    if not text:
+        return default
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise InvalidConnection(f"{where} must be a number above 0, not {text!r}.")
+    return number
+
+
+def _verify(value: Any, ca_bundle: str, where: str) -> bool | str:
+    word = "true" if value is None or value == "" else str(value).strip().lower()
+    if word not in ("true", "false"):
+        raise InvalidConnection(
+            f"{where}: verify must be true or false, not {value!r}. The path of a CA bundle goes into ca_bundle."
+        )
+    return word == "true" and (ca_bundle or True)

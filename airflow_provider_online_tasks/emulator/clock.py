@@ -1,0 +1,45 @@
+"""The server's clock, which a test can set wrong, and the way it writes a time."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from email.utils import formatdate
+
+
+class Clock:
+    """True time for what happens, skewed time for what is said about it."""
+
+    def __init__(self) -> None:
+        self.offset = 0.0
+
+    def now(self) -> float:
+        """Return the true time in epoch seconds."""
+        return time.time()
+
+    def stamp(self, when: float | None = None) -> float:
+        """Return what this server's clock showed at a true time, now by default."""
+        return (self.now() if when is None else when) + self.offset
+
+    def http_date(self) -> bytes:
+        """Return the value of the ``Date`` header."""
+        return formatdate(self.stamp(), usegmt=True).encode()
+
+
+def write_time(epoch: float | None) -> str | None:
+    """Write a time as the API does: UTC, milliseconds, ``Z``."""
+    if epoch is None:
+        return None
+    moment = datetime.fromtimestamp(epoch, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+def read_time(text: str) -> float:
+    """Read an ISO 8601 time that names its offset.
+
+    :raises ValueError: if it is none, or names no offset.
+    """
+    moment = datetime.fromisoformat(text)
+    if "T" not in text.upper() or moment.tzinfo is None:
+        raise ValueError(f"{text!r} is no ISO 8601 date-time with an offset, such as 2007-12-03T10:15:30Z.")
+    return moment.timestamp()

@@ -1,0 +1,31 @@
+"""REST errors as RFC 9457 problem details."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class ProblemError(Exception):
+    """A REST request that is answered with an error."""
+
+    def __init__(self, status: int, detail: str, *, headers: dict[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = headers or {}
+
+    def body(self, instance: str) -> dict[str, Any]:
+        """Return the problem document.
+
+        :param instance: the path of the request it is about.
+        """
+        return {
+            "status": self.status,
+            "title": HTTPStatus(self.status).phrase,
+            "type": f"https://arize.com/docs/ax/rest-reference/errors#{self.status}",
+            "detail": self.detail,
+            "instance": instance,
+        }

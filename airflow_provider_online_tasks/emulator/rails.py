@@ -1,0 +1,85 @@
+"""Which of an evaluator's rails speak for a span and which against it, read from their wording."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_NEGATORS: Final = frozenset({"not", "no", "non", "never", "isn", "doesn", "without", "cannot"})
+_BAD_STEMS: Final = (
+    *("abus", "bad", "bias", "broken", "confus", "error", "fabricat", "fail", "false", "frustrat", "hallucinat"),
+    *("harm", "hate", "inaccura", "incoherent", "incomplet", "inconsisten", "incorrect", "invalid", "irrelevan"),
+    *("issue", "mislead", "negativ", "off", "poor", "problem", "profan", "refus", "reject", "terribl", "toxic"),
+    *("violat", "weak", "wrong"),
+)
+_GOOD_STEMS: Final = (
+    *("accept", "accura", "answered", "clean", "clear", "coheren", "complet", "concise", "consisten", "correct"),
+    *("excellen", "fact", "faithful", "good", "great", "ground", "help", "ok", "pass", "perfect", "polite"),
+    *("positiv", "relevan", "resolv", "right", "safe", "satisf", "succe", "support", "true", "useful", "valid"),
+    "yes",
+)
+_NOT_NEGATED: Final = ("under", "uni", "until")
+ABUSE_STEMS: Final = ("abus", "bias", "harm", "hate", "offens", "profan", "toxic", "unsafe", "violat")
+REFUSAL_STEMS: Final = ("refus", "reject")
+
+
+def speaks_against(rail: str) -> bool | None:
+    """Return whether a rail's wording speaks against the span; None if the wording does not tell."""
+    negated = False
+    tone: bool | None = None
+    for word in words(rail):
+        if word in _NEGATORS:
+            negated = not negated
+        elif tone is None:
+            tone = _word_speaks_against(word)
+    if tone is None:
+        return True if negated else None
+    return tone is not negated
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a rail in lower case; camelCase counts as several."""
+    return re.findall(r"[^\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text).lower())
+
+
+def names_any(rail: str, stems: Sequence[str]) -> bool:
+    """Return whether a word of the rail starts with one of the stems."""
+    return any(word.startswith(tuple(stems)) for word in words(rail))
+
+
+def choose(rails: Sequence[str], choices: Mapping[str, float] | None, *, against: bool, seed: str) -> str:
+    """
+    Return the rail that speaks against the span, or for it.
+
+    Rails whose wording decides come first, then those whose wording does not tell, by their scores in
+    ``choices`` where these differ; between equals the seed decides.
+    """
+    tones = {rail: speaks_against(rail) for rail in rails}
+    candidates = (
+        [rail for rail in rails if tones[rail] is against]
+        or [rail for rail in rails if tones[rail] is None]
+        or list(rails)
+    )
+    scores = {rail: choices[rail] for rail in candidates if choices and choices.get(rail) is not None}
+    if len(scores) == len(candidates) and len(set(scores.values())) > 1:
+        extreme = min(scores.values()) if against else max(scores.values())
+        candidates = [rail for rail in candidates if scores[rail] == extreme]
+    digest = hashlib.sha256(seed.encode("utf-8", "surrogatepass")).digest()
+    return candidates[int.from_bytes(digest[:8], "big") % len(candidates)]
+
+
+def _word_speaks_against(word: str) -> bool | None:
+    if word.startswith(_BAD_STEMS):
+        return True
+    if word.startswith(_GOOD_STEMS):
+        return False
+    if word.startswith("non") and len(word) > len("non"):
+        rest = _word_speaks_against(word.removeprefix("non"))
+        return None if rest is None else not rest
+    if word.startswith("un") and len(word) > len("under") and not word.startswith(_NOT_NEGATED):
+        return True
+    return True if word.startswith(("dis", "mis")) and word[3:].startswith(_GOOD_STEMS) else None

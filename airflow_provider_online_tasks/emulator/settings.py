@@ -1,0 +1,112 @@
+"""What an emulator can be told when it starts, most of it changeable while it runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEFAULT_API_KEY = "ak-emulator-0000"
+
+StatusCase = Literal["upper", "lower"]
+SamplingRateUnit = Literal["fraction", "percent"]
+NoData = Literal["completed", "task_error"]
+RunsOrder = Literal["newest", "oldest", "shuffled"]
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "status_case": get_args(StatusCase),
+    "sampling_rate_unit": get_args(SamplingRateUnit),
+    "no_data": get_args(NoData),
+    "runs_order": get_args(RunsOrder),
+}
+# These are read once, while the server starts.
+START_ONLY = frozenset(
+    {"host", "port", "api_key", "database", "spans", "judge_url", "judge_key", "judge_model"},
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EmulatorSettings:
+    """How an emulator behaves.
+
+    :param host: the address it listens on; anything but loopback has to be asked for.
+    :param port: the port it listens on; 0 takes a free one.
+    :param api_key: the one key it accepts, over GraphQL (``x-api-key``) and REST (``Bearer``).
+    :param database: an SQLite file that survives the process; None keeps everything in memory
+        (a separate process: in a temporary file).
+    :param spans: a JSONL file of spans to evaluate; None loads the shipped sample.
+    :param run_seconds: how long a run takes; with 0 it is over when it is first read.
+    :param status_case: run statuses as today's API spells them (``upper``) or as it used to.
+    :param sampling_rate_unit: what ``samplingRate`` means over GraphQL; ``percent`` is the older server.
+    :param queries_per_minute: how many reads a key has in any minute; None for no limit.
+    :param mutations_per_minute: how many writes a key has in any minute; None for no limit.
+    :param retry_after: whether a 429 says how long to wait; Arize documents no such header.
+    :param graphql_rate_limit_status: 200 reports a GraphQL rate limit as an error in the answer, 429 as a status.
+    :param mutations_permitted: False behaves as an account whose plan has no GraphQL mutations.
+    :param graphql_max_window_days: the longest window runOnlineTask takes; None for any length.
+    :param patch_input_type: the schema's name for patchEvalTask's input type, which nobody documents.
+    :param no_data: how a run over a window without spans goes: it completes with zeros, or a TaskError.
+    :param runs_order: the order in which the runs of a task are listed.
+    :param judge_url: an OpenAI-compatible endpoint to judge with; None for the built-in offline judge.
+    :param judge_key: the key for that endpoint.
+    :param judge_model: the model that endpoint shall use.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    api_key: str = dataclasses.field(default=DEFAULT_API_KEY, repr=False)
+    database: str | Path | None = None
+    spans: str | Path | None = None
+    run_seconds: float = 6.0
+    status_case: StatusCase = "upper"
+    sampling_rate_unit: SamplingRateUnit = "fraction"
+    queries_per_minute: int | None = 100
+    mutations_per_minute: int | None = 300
+    retry_after: bool = False
+    graphql_rate_limit_status: int = 200
+    mutations_permitted: bool = True
+    graphql_max_window_days: int | None = None
+    patch_input_type: str = "PatchEvalTaskMutationInput"
+    no_data: NoData = "completed"
+    runs_order: RunsOrder = "newest"
+    judge_url: str | None = None
+    judge_key: str | None = dataclasses.field(default=None, repr=False)
+    judge_model: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it has to be one of {', '.join(allowed)}.")
+        if self.graphql_rate_limit_status not in (200, 429):
+            raise ValueError(
+                f"graphql_rate_limit_status is {self.graphql_rate_limit_status!r}; it has to be 200 or 429."
+            )
+        if not self.run_seconds >= 0:
+            raise ValueError(f"run_seconds is {self.run_seconds!r}; it has to be 0 or more.")
+        if not self.api_key:
+            raise ValueError("api_key is empty; give the key that clients shall present.")
+        for name in ("queries_per_minute", "mutations_per_minute"):
+            limit = getattr(self, name)
+            if limit is not None and limit < 1:
+                raise ValueError(f"{name} is {limit!r}; give a number of 1 or more, or None for no limit.")
+
+    def changed(self, changes: dict[str, Any]) -> EmulatorSettings:
+        """Return these settings with some changed while the server runs."""
+        known = {field.name for field in dataclasses.fields(self)}
+        for name in changes:
+            if name not in known:
+                raise ValueError(f"There is no setting {name!r}; the settings are {', '.join(sorted(known))}.")
+            if name in START_ONLY:
+                raise ValueError(f"{name} cannot be changed while the emulator runs; give it at the start.")
+        return dataclasses.replace(self, **changes)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"

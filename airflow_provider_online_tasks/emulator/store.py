@@ -1,0 +1,322 @@
+"""What survives a kill: tasks, runs, spans and evaluations in SQLite."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.pool import StaticPool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from airflow_provider_online_tasks.emulator.filters import CompiledFilter
+    from airflow_provider_online_tasks.emulator.judge import Verdict
+
+_metadata = sa.MetaData()
+
+_tasks = sa.Table(
+    "tasks",
+    _metadata,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("record", sa.Text, nullable=False),
+)
+_runs = sa.Table(
+    "runs",
+    _metadata,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("record", sa.Text, nullable=False),
+    # What to evaluate is written once; what changes as the run proceeds stays small.
+    sa.Column("plan", sa.Text, nullable=False),
+)
+_spans = sa.Table(
+    "spans",
+    _metadata,
+    sa.Column("span_id", sa.Text, primary_key=True),
+    sa.Column("trace_id", sa.Text),
+    sa.Column("parent_id", sa.Text),
+    sa.Column("name", sa.Text),
+    sa.Column("kind", sa.Text),
+    sa.Column("status_code", sa.Text),
+    sa.Column("status_message", sa.Text),
+    sa.Column("start_time", sa.REAL, index=True),
+    sa.Column("end_time", sa.REAL),
+    sa.Column("latency_ms", sa.REAL),
+    sa.Column("project_id", sa.Text),
+    sa.Column("attributes", sa.Text),
+)
+_evaluations = sa.Table(
+    "evaluations",
+    _metadata,
+    # One value per span and evaluator name: a second run with override replaces it.
+    sa.Column("span_id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("label", sa.Text),
+    sa.Column("score", sa.REAL),
+    sa.Column("explanation", sa.Text),
+    sa.Column("metadata", sa.Text),
+    sa.Column("task_id", sa.Text, index=True),
+    sa.Column("run_id", sa.Text, index=True),
+    sa.Column("created_at", sa.REAL),
+)
+# A reset empties the tables; these numbers go on, so that an old ID never names something new.
+_counters = sa.Table(
+    "counters",
+    _metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.Integer, nullable=False),
+)
+
+_CHUNK = 500
+
+
+class Store:
+    """The database, used by one thread."""
+
+    def __init__(self, path: Path | str | None) -> None:
+        self._engine = sa.create_engine(
+            f"sqlite:///{path}" if path else "sqlite://",
+            connect_args={"check_same_thread": False},
+            poolclass=StaticPool,
+        )
+        with self._engine.begin() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+            # A commit reaches the operating system, so it survives the death of this process.
+            connection.exec_driver_sql("PRAGMA synchronous = NORMAL")
+            _metadata.create_all(connection)
+        self._numbers = dict(self._rows(sa.select(_counters.c.name, _counters.c.value)))
+
+    def close(self) -> None:
+        """Close the database."""
+        self._engine.dispose()
+
+    def _rows(self, statement: Any, parameters: Any = None) -> list[Any]:
+        with self._engine.connect() as connection:
+            return list(connection.execute(statement, parameters or {}).fetchall())
+
+    def _driver_rows(self, statement: str, parameters: Mapping[str, Any]) -> list[Any]:
+        # Straight to the driver: a colon inside a filter's text must not become a bind parameter.
+        with self._engine.connect() as connection:
+            return list(connection.exec_driver_sql(statement, dict(parameters)).fetchall())
+
+    # -- tasks and runs ---------------------------------------------------------------------------
+
+    def take_numbers(self, name: str, count: int = 1) -> int:
+        """Reserve numbers for new identifiers and return the first."""
+        first = self._numbers.get(name, 0) + 1
+        self._numbers[name] = first + count - 1
+        with self._engine.begin() as connection:
+            connection.execute(_counters.delete().where(_counters.c.name == name))
+            connection.execute(_counters.insert(), {"name": name, "value": self._numbers[name]})
+        return first
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """Return the tasks' records in the order they were created."""
+        rows = self._rows(sa.select(_tasks.c.record).order_by(_tasks.c.number))
+        return [json.loads(record) for (record,) in rows]
+
+    def save_task(self, number: int, record: Mapping[str, Any]) -> None:
+        """Insert or replace a task's record."""
+        with self._engine.begin() as connection:
+            connection.execute(_tasks.delete().where(_tasks.c.number == number))
+            connection.execute(_tasks.insert(), {"number": number, "record": json.dumps(record)})
+
+    def runs(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """Return the runs' records and plans in the order they were created."""
+        rows = self._rows(sa.select(_runs.c.record, _runs.c.plan).order_by(_runs.c.number))
+        return [(json.loads(record), json.loads(plan)) for record, plan in rows]
+
+    def add_runs(self, rows: Iterable[tuple[int, Mapping[str, Any], Mapping[str, Any]]]) -> None:
+        """Insert new runs with their plans."""
+        values = [
+            {"number": number, "record": json.dumps(record), "plan": json.dumps(plan)}
+            for number, record, plan in rows
+        ]
+        with self._engine.begin() as connection:
+            connection.execute(_runs.insert(), values)
+
+    def save_run(
+        self, number: int, record: Mapping[str, Any], evaluations: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        """Write a run's progress together with the evaluations it made, so that a kill cannot part them."""
+        with self._engine.begin() as connection:
+            for evaluation in evaluations:
+                connection.execute(
+                    _evaluations.delete().where(
+                        _evaluations.c.span_id == evaluation["span_id"],
+                        _evaluations.c.name == evaluation["name"],
+                    )
+                )
+            if evaluations:
+                connection.execute(_evaluations.insert(), list(evaluations))
+            connection.execute(
+                _runs.update().where(_runs.c.number == number).values(record=json.dumps(record))
+            )
+
+    def clear(self) -> None:
+        """Forget tasks, runs and evaluations; the spans stay."""
+        with self._engine.begin() as connection:
+            for table in (_tasks, _runs, _evaluations):
+                connection.execute(table.delete())
+
+    # -- spans ------------------------------------------------------------------------------------
+
+    def add_spans(self, spans: Iterable[Mapping[str, Any]], project_id: str) -> None:
+        """Add spans to a project, unless the database holds spans already."""
+        if self._rows(sa.select(_spans.c.span_id).limit(1)):
+            return
+        values = [
+            {
+                **{name: span[name] for name in ("span_id", "trace_id", "parent_id", "name", "kind")},
+                "status_code": span["status_code"],
+                "status_message": span["status_message"],
+                "start_time": span["start_time"].timestamp(),
+                "end_time": span["end_time"].timestamp(),
+                "latency_ms": (span["end_time"] - span["start_time"]).total_seconds() * 1000,
+                "project_id": project_id,
+                "attributes": json.dumps(span["attributes"], ensure_ascii=False),
+            }
+            for span in spans
+        ]
+        if values:
+            with self._engine.begin() as connection:
+                connection.execute(_spans.insert(), values)
+
+    def span_range(self) -> tuple[int, float, float]:
+        """Return how many spans there are, and the first and last start time."""
+        statement = sa.select(
+            sa.func.count(), sa.func.min(_spans.c.start_time), sa.func.max(_spans.c.start_time)
+        )
+        ((count, first, last),) = self._rows(statement)
+        return count, first or 0.0, last or 0.0
+
+    def matching_spans(
+        self,
+        *,
+        project_id: str,
+        start: float,
+        end: float,
+        compiled: CompiledFilter | None,
+        end_inclusive: bool = False,
+        roots_only: bool = False,
+    ) -> list[tuple[float, str, str]]:
+        """Return (start time, trace ID, span ID) of the spans that start in a window and match a filter, newest first."""
+        conditions = [
+            "project_id = :project_id",
+            "start_time >= :window_start",
+            f"start_time {'<=' if end_inclusive else '<'} :window_end",
+        ]
+        parameters: dict[str, Any] = {"project_id": project_id, "window_start": start, "window_end": end}
+        if compiled is not None:
+            conditions.append(f"({compiled.sql})")
+            parameters.update(compiled.parameters)
+        if roots_only:
+            conditions.append("parent_id IS NULL")
+        rows = self._driver_rows(
+            "SELECT start_time, trace_id, span_id FROM spans WHERE "  # noqa: S608 -- the filter is compiled, its values are bound
+            + " AND ".join(conditions)
+            + " ORDER BY start_time DESC, trace_id DESC, span_id DESC",
+            parameters,
+        )
+        return [(row[0], row[1], row[2]) for row in rows]
+
+    def spans(self, span_ids: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yield spans in the order asked for."""
+        for begin in range(0, len(span_ids), _CHUNK):
+            wanted = span_ids[begin : begin + _CHUNK]
+            rows = self._rows(sa.select(_spans).where(_spans.c.span_id.in_(wanted)))
+            found = {row.span_id: row for row in rows}
+            for span_id in wanted:
+                row = found[span_id]
+                yield {
+                    **{name: getattr(row, name) for name in ("span_id", "trace_id", "parent_id", "name", "kind")},
+                    "status_code": row.status_code,
+                    "status_message": row.status_message,
+                    "start_time": datetime.fromtimestamp(row.start_time, UTC),
+                    "end_time": datetime.fromtimestamp(row.end_time, UTC),
+                    "attributes": json.loads(row.attributes),
+                }
+
+    # -- evaluations ------------------------------------------------------------------------------
+
+    def labelled(self, span_ids: Sequence[str], names: Sequence[str]) -> set[tuple[str, str]]:
+        """Return which of these spans have a value of which of these evaluators."""
+        pairs: set[tuple[str, str]] = set()
+        for begin in range(0, len(span_ids), _CHUNK):
+            statement = sa.select(_evaluations.c.span_id, _evaluations.c.name).where(
+                _evaluations.c.span_id.in_(span_ids[begin : begin + _CHUNK]), _evaluations.c.name.in_(names)
+            )
+            pairs.update((row[0], row[1]) for row in self._rows(statement))
+        return pairs
+
+    def evaluations(
+        self,
+        *,
+        task_id: str | None = None,
+        run_id: str | None = None,
+        span_ids: Sequence[str] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return evaluations, oldest first."""
+        statement = sa.select(_evaluations).order_by(
+            _evaluations.c.created_at, _evaluations.c.span_id, _evaluations.c.name
+        )
+        if task_id is not None:
+            statement = statement.where(_evaluations.c.task_id == task_id)
+        if run_id is not None:
+            statement = statement.where(_evaluations.c.run_id == run_id)
+        if span_ids is not None:
+            statement = statement.where(_evaluations.c.span_id.in_(span_ids))
+        return [
+            {
+                "span_id": row.span_id,
+                "name": row.name,
+                "label": row.label,
+                "score": row.score,
+                "explanation": row.explanation,
+                "metadata": json.loads(row[5]),
+                "task_id": row.task_id,
+                "run_id": row.run_id,
+                "created_at": row.created_at,
+            }
+            for row in self._rows(statement)
+        ]
+
+    def label_counts(self) -> list[tuple[str, str, str, int]]:
+        """Return (task ID, evaluator, label, how many spans), most frequent label first."""
+        count = sa.func.count().label("spans")
+        statement = (
+            sa.select(_evaluations.c.task_id, _evaluations.c.name, _evaluations.c.label, count)
+            .group_by(_evaluations.c.task_id, _evaluations.c.name, _evaluations.c.label)
+            .order_by(_evaluations.c.task_id, _evaluations.c.name, count.desc())
+        )
+        return [(row[0], row[1], row[2], row[3]) for row in self._rows(statement)]
+
+
+def evaluation_row(
+    *,
+    span_id: str,
+    name: str,
+    verdict: Verdict,
+    task_id: str,
+    run_id: str,
+    evaluator_id: str | None,
+    created_at: float,
+) -> dict[str, Any]:
+    """Return an evaluation as it is stored."""
+    metadata = {"task_id": task_id, "run_id": run_id}
+    if evaluator_id is not None:
+        metadata["evaluator_id"] = evaluator_id
+    return {
+        "span_id": span_id,
+        "name": name,
+        "label": verdict.label,
+        "score": verdict.score,
+        "explanation": verdict.explanation,
+        "metadata": json.dumps(metadata),
+        "task_id": task_id,
+        "run_id": run_id,
+        "created_at": created_at,
+    }

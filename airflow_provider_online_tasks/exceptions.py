@@ -1,0 +1,155 @@
+"""What can go wrong, one class for each reaction a DAG author may want.
+
+An exception that is also an ``AirflowFailException`` cannot be mended by a retry, so Airflow does not try
+again; every other one is retried as the task's ``retries`` say. All of them can be caught as
+:class:`OnlineTasksError`, or named in a retry policy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+
+class OnlineTasksError(AirflowException):
+    """Base of every error this provider raises."""
+
+
+class InvalidInput(OnlineTasksError, AirflowFailException, ValueError):
+    """A value was refused here, before anything was sent."""
+
+
+class InvalidConnection(InvalidInput):
+    """The Airflow connection does not say where Arize is, or lacks the key."""
+
+
+class CallError(OnlineTasksError):
+    """An API call did not succeed.
+
+    :param message: what happened, where, and what to do.
+    :param may_have_executed: whether the server may have carried the call out all the same.
+    """
+
+    def __init__(self, message: str, *, may_have_executed: bool = False) -> None:
+        super().__init__(message)
+        self.may_have_executed = may_have_executed
+
+
+class KeyRefused(CallError, AirflowFailException):
+    """The API key is not valid on this host (HTTP 401)."""
+
+
+class PermissionDenied(CallError, AirflowFailException):
+    """The key's user, or the account's plan, does not permit the call (HTTP 403)."""
+
+
+class NotFound(CallError, AirflowFailException):
+    """The task, run, project or space does not exist, or the key cannot read it (HTTP 404)."""
+
+
+class InputRefused(CallError, AirflowFailException):
+    """The server understood the call and refused what it asks (HTTP 400, 409, 422, a GraphQL error)."""
+
+
+class TaskErrorReturned(CallError):
+    """The server did not start the run: the ``TaskError`` member of runOnlineTask's result.
+
+    No run exists, so a retry is safe. The codes are not documented; see ``code`` and ``reason``.
+
+    :param code: the server's code, if any.
+    :param reason: the server's message.
+    """
+
+    def __init__(self, message: str, *, code: str | None, reason: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+
+
+class WindowRefused(InputRefused):
+    """The server refused a window longer than the documented 30 days; ``split_window()`` cuts it."""
+
+
+class RateLimited(CallError):
+    """Too many requests: the documented limits are 100 queries and 300 mutations a minute.
+
+    :param retry_after: seconds the server asks to wait, if it says.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Unavailable(CallError):
+    """No usable answer: connection refused or lost, a time-out, an HTTP 5xx.
+
+    :param retry_after: seconds the server asks to wait, if it says.
+    """
+
+    def __init__(
+        self, message: str, *, may_have_executed: bool = False, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, may_have_executed=may_have_executed)
+        self.retry_after = retry_after
+
+
+class UnexpectedAnswer(Unavailable):
+    """An answer came that cannot be read: not JSON, cut off, or without a documented field."""
+
+
+class OnlineTaskRunEndedBadly(OnlineTasksError):
+    """A run is over and its result must not be taken for a good one.
+
+    :param message: what happened, what it means and what to do.
+    :param run: the run's summary, as the sensor returns it.
+    """
+
+    def __init__(self, message: str, *, run: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.run = run or {}
+
+
+class OnlineTaskRunFailed(OnlineTaskRunEndedBadly):
+    """The run ended FAILED, or COMPLETED with errors and not one success."""
+
+
+class OnlineTaskRunCancelled(OnlineTaskRunEndedBadly):
+    """The run ended CANCELLED: by someone, or by refused LLM credentials or a broken evaluator."""
+
+
+class OnlineTaskRunErrorRateExceeded(OnlineTaskRunEndedBadly):
+    """The run completed with a larger share of errors than ``max_error_rate`` permits."""
+
+
+class OnlineTaskRunNothingEvaluated(OnlineTaskRunEndedBadly):
+    """The run is over and scored nothing, with ``on_nothing_evaluated="fail"``."""
+
+
+class OnlineTaskRunTimeout(OnlineTasksError):
+    """The run was not over in time."""
+
+
+class FinalOnlineTaskRunFailed(OnlineTaskRunFailed, AirflowFailException):
+    """As its base, raised where no retry can change the run (the sensor)."""
+
+
+class FinalOnlineTaskRunCancelled(OnlineTaskRunCancelled, AirflowFailException):
+    """As its base, raised where no retry can change the run (the sensor)."""
+
+
+class FinalOnlineTaskRunErrorRateExceeded(OnlineTaskRunErrorRateExceeded, AirflowFailException):
+    """As its base, raised where no retry can change the run (the sensor)."""
+
+
+class FinalOnlineTaskRunNothingEvaluated(OnlineTaskRunNothingEvaluated, AirflowFailException):
+    """As its base, raised where no retry can change the run (the sensor)."""
+
+
+FINAL: dict[type[OnlineTaskRunEndedBadly], type[OnlineTaskRunEndedBadly]] = {
+    OnlineTaskRunFailed: FinalOnlineTaskRunFailed,
+    OnlineTaskRunCancelled: FinalOnlineTaskRunCancelled,
+    OnlineTaskRunErrorRateExceeded: FinalOnlineTaskRunErrorRateExceeded,
+    OnlineTaskRunNothingEvaluated: FinalOnlineTaskRunNothingEvaluated,
+}

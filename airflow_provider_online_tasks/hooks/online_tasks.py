@@ -1,0 +1,225 @@
+"""The connection to Arize, and what can be asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseHook
+
+from airflow_provider_online_tasks.exceptions import NotFound, OnlineTasksError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+    from airflow_provider_online_tasks.api.calls import Task
+    from airflow_provider_online_tasks.api.client import Client
+    from airflow_provider_online_tasks.api.inputs import EvalTaskInput, EvalTaskPatch, RunInput
+    from airflow_provider_online_tasks.api.runs import RunStatus, TaskRun
+    from airflow_provider_online_tasks.api.settings import Settings
+
+CONN_NAME_ATTR = "conn_id"
+CONN_TYPE = "arize_online_tasks"
+DEFAULT_CONN_ID = "arize_online_tasks_default"
+
+
+class OnlineTasksHook(BaseHook):
+    """Calls Arize AX with the endpoint and the key of an Airflow connection.
+
+    Use it as a context manager, or :meth:`close` it, so that its session ends with its use.
+
+    :param conn_id: Airflow connection of type ``arize_online_tasks``. Default
+        ``arize_online_tasks_default``.
+    """
+
+    conn_name_attr = CONN_NAME_ATTR
+    default_conn_name = DEFAULT_CONN_ID
+    conn_type = CONN_TYPE
+    hook_name = "Arize online tasks"
+
+    def __init__(self, conn_id: str = DEFAULT_CONN_ID) -> None:
+        super().__init__()
+        self.conn_id = conn_id
+
+    def __enter__(self) -> OnlineTasksHook:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What the connection says.
+
+        :raises InvalidConnection: a field is missing or cannot be read.
+        """
+        return read_settings(self.get_connection(self.conn_id))
+
+    @cached_property
+    def client(self) -> Client:
+        """The client all calls go through."""
+        from airflow_provider_online_tasks.api.client import Client
+
+        return Client(self.settings)
+
+    def get_conn(self) -> Client:
+        """Return the client all calls go through."""
+        return self.client
+
+    def close(self) -> None:
+        """Close the session; a later call opens a new one."""
+        client = self.__dict__.pop("client", None)
+        if client is not None:
+            client.close()
+
+    def create_eval_task(self, task: EvalTaskInput) -> str:
+        """Create a task and return its ID.
+
+        A lost answer is not repeated, since that could make a second task.
+
+        :raises CallError: the subclass that fits what happened.
+        """
+        from airflow_provider_online_tasks.api import calls
+
+        return self.client.send(calls.create_eval_task(task, self.settings.sampling_rate_unit)).id
+
+    def patch_eval_task(self, patch: EvalTaskPatch) -> str:
+        """Change the given fields of a task and return its ID.
+
+        :raises CallError: the subclass that fits what happened.
+        """
+        from airflow_provider_online_tasks.api import calls
+
+        return self.client.send(calls.patch_eval_task(patch, self.settings.sampling_rate_unit)).id
+
+    def run_online_task(self, run: RunInput) -> str:
+        """Start a run and return its ID.
+
+        A lost answer is not repeated, since that could start a second run;
+        :class:`~airflow_provider_online_tasks.operators.runs.RunOnlineTaskOperator` looks for the run.
+
+        :raises TaskErrorReturned: the server did not start it, and says why.
+        :raises CallError: the subclass that fits what happened.
+        """
+        from airflow_provider_online_tasks.api import calls
+
+        return self.client.send(calls.run_online_task(run))
+
+    def get_task_run(self, run_id: str) -> TaskRun:
+        """Return a run as it is now.
+
+        :raises NotFound: there is no such run, or the key cannot read it.
+        :raises CallError: the subclass that fits what happened.
+        """
+        from airflow_provider_online_tasks.api import calls
+
+        return self.client.send(calls.get_task_run(run_id))
+
+    def list_task_runs(self, online_task_id: str, *, status: RunStatus | None = None) -> Iterator[TaskRun]:
+        """Yield a task's runs, page by page, in the API's own (undocumented) order.
+
+        :raises CallError: the subclass that fits what happened.
+        """
+        from airflow_provider_online_tasks.api import calls
+
+        cursor = None
+        while True:
+            page = self.client.send(calls.list_task_runs(online_task_id, status=status, cursor=cursor))
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def cancel_task_run(self, run_id: str) -> TaskRun:
+        """Cancel a run that is pending or running, and return it.
+
+        :raises InputRefused: it is over already.
+        :raises CallError: the subclass that fits what happened.
+        """
+        from airflow_provider_online_tasks.api import calls
+
+        return self.client.send(calls.cancel_task_run(run_id))
+
+    def get_task(self, online_task_id: str) -> Task:
+        """Return a task.
+
+        :raises NotFound: there is no such task, or the key cannot read it.
+        :raises CallError: the subclass that fits what happened.
+        """
+        from airflow_provider_online_tasks.api import calls
+
+        return self.client.send(calls.get_task(online_task_id))
+
+    def list_tasks(self, *, model_id: str | None = None, name: str | None = None) -> Iterator[Task]:
+        """Yield tasks, page by page.
+
+        :param model_id: only tasks of this project.
+        :param name: only tasks whose name holds this text.
+        :raises CallError: the subclass that fits what happened.
+        """
+        from airflow_provider_online_tasks.api import calls
+
+        cursor = None
+        while True:
+            page = self.client.send(calls.list_tasks(project_id=model_id, name=name, cursor=cursor))
+            yield from page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def delete_task(self, online_task_id: str) -> None:
+        """Delete a task.
+
+        :raises NotFound: there is no such task.
+        :raises CallError: the subclass that fits what happened.
+        """
+        from airflow_provider_online_tasks.api import calls
+
+        self.client.send(calls.delete_task(online_task_id))
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Say whether the connection works: REST and GraphQL are both asked, nothing is changed."""
+        from airflow_provider_online_tasks.api import calls
+        from airflow_provider_online_tasks.api.retry import NO_RETRY
+
+        try:
+            with self:
+                self.client.send(calls.list_tasks(limit=1), retry=NO_RETRY)
+                self.client.query(calls.TYPE_NAME)
+        except NotFound as error:
+            return False, f"The host answers, but not as Arize does: {error}"
+        except OnlineTasksError as error:
+            return False, str(error)
+        endpoint = self.settings.endpoint
+        return True, f"Key accepted by REST at {endpoint.rest_url} and GraphQL at {endpoint.graphql_url}."
+
+
+def read_settings(connection: Connection) -> Settings:
+    """Read an Airflow connection, and keep its key out of logs.
+
+    :raises InvalidConnection: a field is missing or cannot be read.
+    """
+    extra: dict[str, Any] = connection.extra_dejson
+    return settings_of(connection, extra)
+
+
+def settings_of(connection: Connection, extra: dict[str, Any]) -> Settings:
+    """Read an Airflow connection whose extra has been read already, and keep its key out of logs."""
+    from airflow.sdk.log import mask_secret
+
+    from airflow_provider_online_tasks.api.settings import Settings
+
+    if connection.password:
+        mask_secret(connection.password)
+    return Settings.of_connection(
+        host=connection.host,
+        api_key=connection.password,
+        scheme=connection.schema,
+        port=connection.port,
+        extra=extra,
+        conn_id=connection.conn_id,
+    )

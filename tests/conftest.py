@@ -1,0 +1,123 @@
+"""What every test shares: an Airflow home of this process's own, and a way to run a DAG in it.
+
+The environment is set before anything imports Airflow, which reads it once. Only tests marked ``dag`` pay for
+Airflow's database.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from airflow.models.dagrun import DagRun
+    from airflow.sdk import DAG
+
+PROJECT = Path(__file__).resolve().parents[1]
+EXAMPLE_DAGS = PROJECT / "example_dags"
+
+# A folder for each process: tests may run side by side. Inside the checkout, where clean-up finds leftovers.
+(PROJECT / ".tmp").mkdir(exist_ok=True)
+AIRFLOW_HOME = Path(tempfile.mkdtemp(prefix="airflow-", dir=PROJECT / ".tmp"))
+atexit.register(shutil.rmtree, AIRFLOW_HOME, ignore_errors=True)
+(AIRFLOW_HOME / "dags").mkdir()
+
+# Settings of the developer's own Airflow would make the tests differ from machine to machine.
+for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "_AIRFLOW_"))]:
+    del os.environ[name]
+os.environ |= {
+    "AIRFLOW_HOME": str(AIRFLOW_HOME),
+    "AIRFLOW__CORE__DAGS_FOLDER": str(AIRFLOW_HOME / "dags"),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{AIRFLOW_HOME / 'airflow.db'}",
+    "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(AIRFLOW_HOME / "logs"),
+    "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+}
+
+# Arize's SDK lives in an environment of its own: `make conformance`.
+collect_ignore = [] if find_spec("arize") else ["conformance"]
+
+
+@pytest.fixture(scope="session")
+def airflow_db() -> None:
+    """Airflow's database, made once in this process's Airflow home."""
+    migration = subprocess.run(
+        [sys.executable, "-m", "airflow", "db", "migrate"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if migration.returncode:
+        pytest.fail(f"`airflow db migrate` failed:\n{migration.stdout[-2000:]}\n{migration.stderr[-4000:]}")
+
+
+@pytest.fixture(autouse=True)
+def _airflow_for_dag_tests(request: pytest.FixtureRequest) -> None:
+    if request.node.get_closest_marker("dag"):
+        request.getfixturevalue("airflow_db")
+
+
+@dataclass(frozen=True)
+class DagResult:
+    """How a DAG run ended. Tasks are named ``task_id``, or ``task_id[0]``, ``task_id[1]``, … when mapped."""
+
+    dag_run: DagRun
+    states: dict[str, str | None]
+    xcoms: dict[str, dict[str, Any]]
+
+    @property
+    def state(self) -> str:
+        """The state of the DAG run, such as ``success``."""
+        return str(self.dag_run.state)
+
+    def returned(self, task: str) -> Any:
+        """Return what the task returned."""
+        return self.xcoms[task]["return_value"]
+
+
+@pytest.fixture
+def run_dag(airflow_db: None) -> Callable[..., DagResult]:
+    """``run_dag(dag, logical_date=None, conf=None)``: run a DAG here, with its real tasks and triggers."""
+    return _run_dag
+
+
+def _run_dag(dag: DAG, *, logical_date: datetime | None = None, conf: dict[str, Any] | None = None) -> DagResult:
+    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.models.xcom import XComModel
+    from airflow.sdk import timezone
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    # dag.test() finds a DAG's version in the database; a DAG made inside a test is in no folder it would read.
+    bag = DagBag(dag_folder=str(AIRFLOW_HOME / "dags"))
+    bag.bag_dag(dag)
+    sync_bag_to_db(bag, "dags-folder", None)
+
+    dag_run = dag.test(logical_date=logical_date or timezone.utcnow(), run_conf=conf)
+
+    def name(row: Any) -> str:
+        return row.task_id if row.map_index < 0 else f"{row.task_id}[{row.map_index}]"
+
+    with create_session() as session:
+        of_run = {"dag_id": dag.dag_id, "run_id": dag_run.run_id}
+        instances = session.scalars(select(TaskInstance).filter_by(**of_run))
+        states = {name(row): row.state and str(row.state) for row in instances}
+        xcoms: dict[str, dict[str, Any]] = {}
+        for row in session.scalars(select(XComModel).filter_by(**of_run)):
+            xcoms.setdefault(name(row), {})[row.key] = XComModel.deserialize_value(row)
+    return DagResult(dag_run=dag_run, states=states, xcoms=xcoms)
