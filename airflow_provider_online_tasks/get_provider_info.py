@@ -7,4 +7,110 @@ from typing import Any
 
 def get_provider_info() -> dict[str, Any]:
     """Return the provider's metadata."""
-    return {}
+    return {
+        "package-name": "airflow-provider-online-tasks",
+        "name": "Arize online tasks",
+        "description": "Create Arize AX online evaluation tasks, run them over a window of spans, wait, and "
+        "act on the result.",
+        "versions": ["0.1.0"],
+        "integrations": [
+            {
+                "integration-name": "Arize AX",
+                "external-doc-url": "https://arize.com/docs/ax/graphql-reference/apis/online-tasks-api",
+                "tags": ["service"],
+            }
+        ],
+        "operators": [
+            {
+                "integration-name": "Arize AX",
+                "python-modules": [
+                    "airflow_provider_online_tasks.operators.eval_tasks",
+                    "airflow_provider_online_tasks.operators.runs",
+                ],
+            }
+        ],
+        "sensors": [
+            {
+                "integration-name": "Arize AX",
+                "python-modules": ["airflow_provider_online_tasks.sensors.runs"],
+            }
+        ],
+        "hooks": [
+            {
+                "integration-name": "Arize AX",
+                "python-modules": ["airflow_provider_online_tasks.hooks.online_tasks"],
+            }
+        ],
+        "triggers": [
+            {
+                "integration-name": "Arize AX",
+                "python-modules": ["airflow_provider_online_tasks.triggers.runs"],
+            }
+        ],
+        "connection-types": [
+            {
+                "connection-type": "arize_online_tasks",
+                "hook-class-name": "airflow_provider_online_tasks.hooks.online_tasks.OnlineTasksHook",
+                "hook-name": "Arize online tasks",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["login", "schema", "port", "extra"],
+                    "relabeling": {"host": "Host (on-premises)", "password": "API key"},
+                    "placeholders": {"host": "empty for Arize's cloud; its region is chosen below"},
+                },
+                "conn-fields": {
+                    "region": {
+                        "label": "Region",
+                        "description": "Data region of the account: us, eu-west-1a, ca-central-1a, us-central-1a, "
+                        "us-east-1b, … Leave empty if a host is given.",
+                        "schema": {"type": ["string", "null"], "default": None},
+                    },
+                    "rest_host": {
+                        "label": "REST host",
+                        "description": "Only if REST is served by another host than GraphQL.",
+                        "schema": {"type": ["string", "null"], "default": None},
+                    },
+                    "timeout": {
+                        "label": "Timeout",
+                        "description": "Seconds to wait for a connection and for an answer. Default 30.",
+                        "schema": {"type": ["number", "null"], "default": None},
+                    },
+                    "verify": {
+                        "label": "Verify TLS",
+                        "description": "Whether TLS certificates are verified.",
+                        "schema": {"type": "boolean", "default": True},
+                    },
+                    "ca_bundle": {
+                        "label": "CA bundle",
+                        "description": "Path of a file with the certificates to verify by.",
+                        "schema": {"type": ["string", "null"], "default": None},
+                    },
+                    "proxy": {
+                        "label": "Proxy",
+                        "description": "URL of a proxy.",
+                        "schema": {"type": ["string", "null"], "default": None},
+                    },
+                    "requests_per_minute": {
+                        "label": "Requests per minute",
+                        "description": "Budget that all waits of a triggerer share. Default 60.",
+                        "schema": {"type": ["integer", "null"], "default": None, "minimum": 1},
+                    },
+                    "sampling_rate_unit": {
+                        "label": "Unit of sampling_rate",
+                        "description": "fraction, or percent for older servers.",
+                        "schema": {"type": ["string", "null"], "default": None},
+                    },
+                    "organization_id": {
+                        "label": "Organisation ID",
+                        "description": "For links into Arize; found by itself if left empty.",
+                        "schema": {"type": ["string", "null"], "default": None},
+                    },
+                    "space_id": {
+                        "label": "Space ID",
+                        "description": "For links into Arize; found by itself if left empty.",
+                        "schema": {"type": ["string", "null"], "default": None},
+                    },
+                },
+            }
+        ],
+        "extra-links": ["airflow_provider_online_tasks.links.OnlineTaskRunLink"],
+    }

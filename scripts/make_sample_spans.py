@@ -45,8 +45,8 @@ ARTICLES = (
     ),
     Article(
         "Resetting an Ember",
-        "To reset an Ember thermostat, hold the dial for 12 seconds until the ring turns amber. Schedules are "
-        "kept. To erase schedules as well, keep holding for 30 seconds until the ring turns white.",
+        "To reset an Ember thermostat, hold the dial for 12 seconds until the ring turns amber. Schedules "
+        "are kept. To erase schedules as well, keep holding for 30 seconds until the ring turns white.",
         ("How do I reset my Ember thermostat?", "Will a reset delete my heating schedules?"),
         "Hold the dial for 12 seconds until the ring turns amber: that resets the Ember and keeps your "
         "schedules. Holding for 30 seconds, until the ring turns white, erases them as well.",
@@ -54,8 +54,8 @@ ARTICLES = (
     ),
     Article(
         "Wi-Fi requirements",
-        "Ember connects to 2.4 GHz networks secured with WPA2 or WPA3. It does not connect to 5 GHz networks. "
-        "If the router merges both bands under one name, switch the 5 GHz band off during pairing.",
+        "Ember connects to 2.4 GHz networks secured with WPA2 or WPA3. It does not connect to 5 GHz "
+        "networks. If the router merges both bands under one name, switch the 5 GHz band off during pairing.",
         ("Does the Ember work with 5 GHz wifi?", "Why can't my thermostat see my network?"),
         "Ember only connects to 2.4 GHz networks with WPA2 or WPA3. If your router merges both bands under "
         "one name, switch the 5 GHz band off while you pair the thermostat.",
@@ -63,8 +63,8 @@ ARTICLES = (
     ),
     Article(
         "Warranty",
-        "Every Morrowby device carries a warranty of 36 months from the date of purchase. It covers faults in "
-        "material and workmanship. Water damage is not covered. A proof of purchase is required.",
+        "Every Morrowby device carries a warranty of 36 months from the date of purchase. It covers faults "
+        "in material and workmanship. Water damage is not covered. A proof of purchase is required.",
         ("How long is the warranty?", "Is water damage covered by the warranty?"),
         "The warranty runs for 36 months from the date of purchase and covers faults in material and "
         "workmanship. Water damage is not covered, and you need the proof of purchase.",
@@ -72,8 +72,8 @@ ARTICLES = (
     ),
     Article(
         "Shipping",
-        "Orders placed before 14:00 leave the warehouse on the same working day. Standard shipping takes 3 to "
-        "4 working days and is free for orders above 60 euros. Express shipping takes 1 working day.",
+        "Orders placed before 14:00 leave the warehouse on the same working day. Standard shipping takes 3 "
+        "to 4 working days and is free for orders above 60 euros. Express shipping takes 1 working day.",
         ("When will my order arrive?", "What does shipping cost?"),
         "Orders placed before 14:00 leave the same working day. Standard shipping takes 3 to 4 working days "
         "and is free above 60 euros; express shipping takes 1 working day.",
@@ -118,11 +118,11 @@ ARTICLES = (
     ),
     Article(
         "Battery",
-        "The radiator valve runs on two AA batteries for about 18 months. The app warns when the charge falls "
-        "below 15 percent. Rechargeable batteries are not recommended because their voltage is too low.",
+        "The radiator valve runs on two AA batteries for about 18 months. The app warns when its charge "
+        "is below 15 percent. Rechargeable batteries are not recommended because their voltage is too low.",
         ("How long do the valve batteries last?", "Can I use rechargeable batteries in the valve?"),
-        "The two AA batteries of the radiator valve last about 18 months, and the app warns below 15 percent. "
-        "Rechargeable batteries are not recommended because their voltage is too low.",
+        "The two AA batteries of the radiator valve last about 18 months, and the app warns below 15 "
+        "percent. Rechargeable batteries are not recommended because their voltage is too low.",
         "The valve holds one battery for about 60 months, and rechargeable batteries are recommended.",
     ),
     Article(
@@ -140,8 +140,8 @@ ARTICLES = (
         "takes about 10 minutes, during which the heating keeps the last temperature. Updates cannot be "
         "postponed by more than 14 days.",
         ("When are firmware updates installed?", "Does the heating stop during an update?"),
-        "Firmware updates install between 2:00 and 4:00 at night and take about 10 minutes. The heating keeps "
-        "the last temperature during the update.",
+        "Firmware updates install between 2:00 and 4:00 at night and take about 10 minutes. The heating "
+        "keeps the last temperature during the update.",
         "Updates install at 13:00, take about 90 minutes and the heating stops during the update.",
     ),
 )
@@ -160,12 +160,24 @@ OFF_TOPIC = (
 
 # question, answer: other scripts, mixed directions and symbols, on articles by their index
 OTHER_SCRIPTS = (
-    (0, "サーモスタットは何日以内に返品できますか?", "お届けから45日以内であれば返品できます。箱を開けていても大丈夫です。"),
+    (
+        0,
+        "サーモスタットは何日以内に返品できますか?",
+        "お届けから45日以内であれば返品できます。箱を開けていても大丈夫です。",
+    ),
     (3, "ما هي مدة الضمان؟", "مدة الضمان 36 شهرًا من تاريخ الشراء، ولا يشمل أضرار المياه."),
     (1, "🔥🥶 reset??? 🙏", "Hold the dial 12 seconds 🟠 and the Ember resets ✅ schedules stay 📅👍"),
-    (4, "Когда придёт мой заказ?", "Стандартная доставка занимает от 3 до 4 рабочих дней, экспресс — 1 рабочий день."),
+    (
+        4,
+        "Когда придёт мой заказ?",
+        "Стандартная доставка занимает от 3 до 4 рабочих дней, экспресс — 1 рабочий день.",
+    ),
     (7, "हर्थ प्लान की कीमत क्या है?", "हर्थ प्लान की कीमत 4 यूरो प्रति माह है।"),
-    (9, "バルブの電池はどのくらい持ちますか?", "単三電池2本で約18か月です。残量が15%を下回るとアプリが知らせます。🔋"),
+    (
+        9,
+        "バルブの電池はどのくらい持ちますか?",
+        "単三電池2本で約18か月です。残量が15%を下回るとアプリが知らせます。🔋",
+    ),
     (10, "כמה אנשים יכולים לשתף בית באפליקציה?", "אפשר לשתף בית עם עד 8 אנשים. ההזמנה פגה אחרי 72 שעות."),
 )
 
@@ -247,7 +259,7 @@ class Trace:
         total = tool_time + search + writing + 0.05
         context = "\n".join(document.text for document in documents)
 
-        root = self._add("support_agent", "AGENT", None, begin, total, failed)
+        root = self._add("support_agent", "AGENT", None, begin, total, failed=failed)
         root.update(
             {"input.value": question, "output.value": answer, "support.context": context, **self._metadata()}
         )
@@ -255,7 +267,7 @@ class Trace:
         if tool is not None:
             name, arguments, result = tool
             tool_failed = result is None
-            attributes = self._add(name, "TOOL", "support_agent", at, tool_time, tool_failed)
+            attributes = self._add(name, "TOOL", "support_agent", at, tool_time, failed=tool_failed)
             attributes.update(
                 {
                     "tool.name": name,
@@ -265,7 +277,9 @@ class Trace:
                 }
             )
             at += tool_time
-        chain = self._add("answer_question", "CHAIN", "support_agent", at, search + writing + 0.02, failed)
+        chain = self._add(
+            "answer_question", "CHAIN", "support_agent", at, search + writing + 0.02, failed=failed
+        )
         chain.update({"input.value": question, "output.value": answer})
         self._retriever(question, documents, at + 0.005, search)
         self._model(question, answer, context, at + search + 0.01, writing)
@@ -304,13 +318,17 @@ class Trace:
         return None
 
     def _metadata(self) -> Attributes:
-        metadata = json.dumps({"channel": self._pick(CHANNELS), "plan": "hearth" if self._below(3) else "basic"})
+        metadata = json.dumps(
+            {"channel": self._pick(CHANNELS), "plan": "hearth" if self._below(3) else "basic"}
+        )
         if self._outcome == "broken_json":
             metadata = metadata[:-9]
         return {"metadata": metadata}
 
     def _retriever(self, question: str, documents: list[Article], start: float, seconds: float) -> None:
-        attributes = self._add("search_help_center", "RETRIEVER", "answer_question", start, seconds, False)
+        attributes = self._add(
+            "search_help_center", "RETRIEVER", "answer_question", start, seconds, failed=False
+        )
         attributes["input.value"] = question
         for position, document in enumerate(documents):
             prefix = f"retrieval.documents.{position}.document"
@@ -320,7 +338,7 @@ class Trace:
 
     def _model(self, question: str, answer: str, context: str, start: float, seconds: float) -> None:
         failed = self._outcome == "error"
-        attributes = self._add("compose_answer", "LLM", "answer_question", start, seconds, failed)
+        attributes = self._add("compose_answer", "LLM", "answer_question", start, seconds, failed=failed)
         prompt_tokens = 40 + (len(context) + len(question)) // 4
         completion_tokens = (len(answer) + 3) // 4
         attributes.update(
@@ -345,7 +363,7 @@ class Trace:
             attributes["exception.message"] = "the model gave no answer within 30 seconds"
 
     def _add(
-        self, name: str, kind: str, parent: str | None, start: float, seconds: float, failed: bool
+        self, name: str, kind: str, parent: str | None, start: float, seconds: float, *, failed: bool
     ) -> Attributes:
         attributes: Attributes = {
             "openinference.span.kind": kind,

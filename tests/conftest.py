@@ -91,24 +91,26 @@ class DagResult:
 
 @pytest.fixture
 def run_dag(airflow_db: None) -> Callable[..., DagResult]:
-    """``run_dag(dag, logical_date=None, conf=None)``: run a DAG here, with its real tasks and triggers."""
+    """``run_dag(dag, logical_date=…, conf=None)``: run a DAG here, with its real tasks and triggers."""
     return _run_dag
 
 
-def _run_dag(dag: DAG, *, logical_date: datetime | None = None, conf: dict[str, Any] | None = None) -> DagResult:
+def _run_dag(dag: DAG, *, conf: dict[str, Any] | None = None, **when: datetime | None) -> DagResult:
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.xcom import XComModel
-    from airflow.sdk import timezone
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
-    # dag.test() finds a DAG's version in the database; a DAG made inside a test is in no folder it would read.
+    # dag.test() finds a DAG's version in the database; a DAG made inside a test is in no folder.
     bag = DagBag(dag_folder=str(AIRFLOW_HOME / "dags"))
     bag.bag_dag(dag)
+    DagBundlesManager().sync_bundles_to_db()
     sync_bag_to_db(bag, "dags-folder", None)
 
-    dag_run = dag.test(logical_date=logical_date or timezone.utcnow(), run_conf=conf)
+    # Without a logical_date it is now; None makes a run without a data interval, as an asset does.
+    dag_run = dag.test(run_conf=conf, **when)
 
     def name(row: Any) -> str:
         return row.task_id if row.map_index < 0 else f"{row.task_id}[{row.map_index}]"

@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, NoReturn
 
-from airflow_provider_online_tasks.api.times import UTC
 from airflow_provider_online_tasks.exceptions import (
     CallError,
     InputRefused,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import TYPE_CHECKING, TypeVar
 
 import httpx
@@ -79,9 +80,7 @@ class AsyncClient:
         return read_value(call, rest_value(answer), answer)
 
 
-def _verify(verify: bool | str) -> bool | object:
+def _verify(verify: bool | str) -> bool | ssl.SSLContext:
     if isinstance(verify, bool):
         return verify
-    import ssl
-
     return ssl.create_default_context(cafile=verify)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from urllib.parse import quote
 
-from airflow_provider_online_tasks.api.inputs import EvalTaskInput, EvalTaskPatch, RunInput
 from airflow_provider_online_tasks.api.runs import RunStatus, TaskRun
-from airflow_provider_online_tasks.exceptions import TaskErrorReturned, WindowRefused
+from airflow_provider_online_tasks.exceptions import TaskErrorReturned
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.api.inputs import EvalTaskInput, EvalTaskPatch, RunInput
 
 T = TypeVar("T")
 RUNS_PAGE = 100
@@ -27,7 +29,7 @@ class RestCall(Generic[T]):
     :param name: the operation, for messages.
     :param method: HTTP method.
     :param path: path with its parts quoted.
-    :param read: how to read the answer's object; KeyError, TypeError and ValueError mean that it is malformed.
+    :param read: how to read the answer's object; KeyError, TypeError and ValueError mean: malformed.
     :param query: query parameters.
     :param body: JSON body.
     :param repeatable: whether carrying it out twice is harmless.
@@ -68,6 +70,7 @@ class GraphQLCall(Generic[T]):
         )
 
 
+TYPE_NAME = "{ __typename }"
 ARGUMENT_TYPES = (
     '{ __type(name: "Mutation") { fields { name args { name type { name ofType { name } } } } } }'
 )
@@ -141,17 +144,14 @@ def run_online_task(run: RunInput) -> GraphQLCall[str]:
             return _id(result["runId"])
         reason, code = str(result["message"]), result.get("code")
         said = f"Task {run.online_task_id} was not started: {reason}" + (f" (code {code})" if code else "")
-        if run.window.is_long:
-            raise WindowRefused(
-                f"{said}. The window {run.window} is longer than the documented 30 days: cut it with "
-                f"split_window() and map the operator over the pieces."
-            )
         raise TaskErrorReturned(said, code=None if code is None else str(code), reason=reason)
 
     return GraphQLCall(
         name="runOnlineTask",
         input_type="RunOnlineTaskMutationInput",
-        selection="result { __typename ... on CreateTaskRunResponse { runId } ... on TaskError { message code } }",
+        selection=(
+            "result { __typename ... on CreateTaskRunResponse { runId } ... on TaskError { message code } }"
+        ),
         input=run.to_wire(),
         read=read,
     )
@@ -253,7 +253,11 @@ def get_task(task_id: str) -> RestCall[Task]:
 
 
 def list_tasks(
-    *, project_id: str | None = None, name: str | None = None, limit: int = RUNS_PAGE, cursor: str | None = None
+    *,
+    project_id: str | None = None,
+    name: str | None = None,
+    limit: int = RUNS_PAGE,
+    cursor: str | None = None,
 ) -> RestCall[Page[Task]]:
     """GET /v2/tasks; ``name`` matches as a part of the name."""
     return RestCall(
@@ -269,4 +273,24 @@ def delete_task(task_id: str) -> RestCall[None]:
     """DELETE /v2/tasks/{task_id}. A repeat of one that was carried out finds nothing."""
     return RestCall(
         name="delete task", method="DELETE", path=f"/v2/tasks/{_part(task_id)}", read=lambda _: None
+    )
+
+
+def get_project_space(project_id: str) -> RestCall[str]:
+    """GET /v2/projects/{project_id}: returns the ID of its space."""
+    return RestCall(
+        name="get project",
+        method="GET",
+        path=f"/v2/projects/{_part(project_id)}",
+        read=lambda value: _id(value["space_id"]),
+    )
+
+
+def get_space_organization(space_id: str) -> RestCall[str]:
+    """GET /v2/spaces/{space_id}: returns the ID of its organisation, which older servers leave out."""
+    return RestCall(
+        name="get space",
+        method="GET",
+        path=f"/v2/spaces/{_part(space_id)}",
+        read=lambda value: _id(value["organization_id"]),
     )

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
 import requests
 
@@ -48,11 +48,9 @@ class _Session(requests.Session):
         self.answer: requests.Response | None = None
         self.headers["User-Agent"] = user_agent()
         self.verify = settings.verify
+        self.auth = _no_auth
         if settings.proxy:
             self.proxies = {"http": settings.proxy, "https": settings.proxy}
-
-    def rebuild_auth(self, *_: Any) -> None:
-        """Take no credentials from .netrc: the key is the only one."""
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         self.body = self.answer = None
@@ -68,11 +66,14 @@ class _Session(requests.Session):
         return self.answer
 
 
-class _NoAuth(requests.auth.AuthBase):
-    """Keeps requests from adding credentials of a .netrc file."""
+class _Query(NamedTuple):
+    name: str
+    repeatable: bool = True
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        return request
+
+def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Keep requests from replacing the key by what a .netrc file says."""
+    return request
 
 
 class Client:
@@ -94,7 +95,6 @@ class Client:
         self.retry = retry or RetryPolicy()
         self._sleep = sleep
         self._session = _Session(settings)
-        self._session.auth = _NoAuth()
         self._input_types: dict[str, str] = {}
 
     def __enter__(self) -> Client:
@@ -132,7 +132,9 @@ class Client:
                 delay = policy.delay(error, attempt)
                 if delay is None:
                     raise
-                log.warning("%s. Sent again in %.0f s (attempt %d of %d).", error, delay, attempt + 1, policy.attempts)
+                log.warning(
+                    "%s. Sent again in %.0f s (attempt %d of %d).", error, delay, attempt + 1, policy.attempts
+                )
                 self._sleep(delay)
                 attempt += 1
 
@@ -153,7 +155,7 @@ class Client:
 
     def _graphql(self, call: GraphQLCall[T]) -> tuple[T, Answer]:
         input_type = self._input_types.get(call.name, call.input_type)
-        answer = self._post(call.document(input_type), {"input": dict(call.input)}, call)
+        answer = self._post(call.document(input_type), call, {"input": dict(call.input)})
         result = graphql_result(answer)
         if result.is_request_error and call.name not in self._input_types:
             # The one error that a client can mend: the schema names the input otherwise than documented.
@@ -162,7 +164,7 @@ class Client:
             if real_type and real_type != input_type:
                 log.info("%s takes %s, not %s.", call.name, real_type, input_type)
                 self._input_types[call.name] = real_type
-                answer = self._post(call.document(real_type), {"input": dict(call.input)}, call)
+                answer = self._post(call.document(real_type), call, {"input": dict(call.input)})
                 result = graphql_result(answer)
         if result.errors:
             raise graphql_error(answer, result)
@@ -173,12 +175,25 @@ class Client:
 
     def _ask_input_type(self, call: GraphQLCall[Any]) -> str | None:
         try:
-            result = graphql_result(self._post(ARGUMENT_TYPES, {}, call))
-            return argument_type(result.data or {}, call.name)
+            return argument_type(self.query(ARGUMENT_TYPES, name=f"type of {call.name}"), call.name)
         except (CallError, LookupError, TypeError, AttributeError):
             return None  # the first error is the one to tell
 
-    def _post(self, document: str, variables: dict[str, Any], call: GraphQLCall[Any]) -> Answer:
+    def query(self, document: str, *, name: str) -> dict[str, Any]:
+        """Send a GraphQL query once and return its data.
+
+        :param name: what it is called in messages.
+        :raises CallError: the subclass that fits what happened.
+        """
+        answer = self._post(document, _Query(name))
+        result = graphql_result(answer)
+        if result.errors:
+            raise graphql_error(answer, result)
+        return result.data or {}
+
+    def _post(
+        self, document: str, call: GraphQLCall[Any] | _Query, variables: dict[str, Any] | None = None
+    ) -> Answer:
         from gql import gql
         from gql.transport.exceptions import TransportError
         from gql.transport.requests import RequestsHTTPTransport
@@ -250,5 +265,3 @@ def read_value(call: RestCall[T] | GraphQLCall[T], value: dict[str, Any], answer
         if isinstance(error, CallError):
             raise
         answer.unexpected(f"is malformed ({error})")
-
-

@@ -82,7 +82,9 @@ def _base_url(host: str, field: str, *, scheme: str | None = None, port: int | N
     except ValueError as error:
         raise InvalidConnection(f"{field} {host!r} of the connection cannot be read: {error}.") from None
     if parts.scheme not in ("http", "https"):
-        raise InvalidConnection(f"{field} of the connection has the scheme {parts.scheme!r}; use https or http.")
+        raise InvalidConnection(
+            f"{field} of the connection has the scheme {parts.scheme!r}; use https or http."
+        )
     if parts.username or parts.password:
         raise InvalidConnection(
             f"{field} of the connection carries credentials. Put the API key into the password field."

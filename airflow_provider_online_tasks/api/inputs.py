@@ -13,11 +13,11 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, TypeVar
 
 from airflow_provider_online_tasks.api.templating import is_templated
-from airflow_provider_online_tasks.api.times import UTC, parse_time, wire_time
+from airflow_provider_online_tasks.api.times import parse_time, wire_time
 from airflow_provider_online_tasks.api.unset import UNSET, Unset
 from airflow_provider_online_tasks.exceptions import InvalidInput
 
@@ -177,7 +177,9 @@ def _filter(value: Any, where: str) -> str:
     if not isinstance(value, str):
         raise InvalidInput(f"{where} must be text, not {_shown(value)}.")
     if not value.strip():
-        raise InvalidInput(f"{where} is empty. Leave it out (or give None to clear it in a patch) for all spans.")
+        raise InvalidInput(
+            f"{where} is empty. Leave it out (or give None to clear it in a patch) for all spans."
+        )
     return value
 
 
@@ -241,7 +243,9 @@ def _rails(value: Any, where: str) -> tuple[str, ...]:
 
 
 def _choices(value: Any, where: str) -> dict[str, float]:
-    return {label: _number(score, f"{where}[{label!r}]") for label, score in _json_object(value, where).items()}
+    return {
+        label: _number(score, f"{where}[{label!r}]") for label, score in _json_object(value, where).items()
+    }
 
 
 def _nested(cls: Callable[[], type[WireInput]]) -> Reader:
@@ -325,7 +329,8 @@ class TemplateEvaluator(WireInput):
     :param position: place of the evaluator in the task, 0 or more. Default: its place in the list,
         counted from 1.
     :param include_explanations: whether the LLM explains its label. Default False.
-    :param use_function_calling_if_available: whether the label is asked for by function calling. Default False.
+    :param use_function_calling_if_available: whether the label is asked for by function calling.
+        Default False.
     :param query_filter: spans this evaluator is for, in addition to the task's filter.
     :param classification_choices: label to score, such as ``{"correct": 1, "incorrect": 0}``.
     :param direction: whether a high score is good: ``maximize``, ``minimize`` or ``none``.
@@ -414,7 +419,9 @@ class _EvalTaskFields(WireInput):
             names = [evaluator.name for evaluator in numbered]
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
-                raise InvalidInput(f"template_evaluators has the name {twice[0]!r} twice; its labels would mix.")
+                raise InvalidInput(
+                    f"template_evaluators has the name {twice[0]!r} twice; its labels would mix."
+                )
             object.__setattr__(self, "template_evaluators", numbered)
 
     def to_wire(self, sampling_rate_unit: str = FRACTION) -> dict[str, Any]:
@@ -454,7 +461,8 @@ class EvalTaskInput(_EvalTaskFields):
         inline = [name for name in INLINE_EVALUATORS if getattr(self, name) is not UNSET]
         if inline and self.evaluators is not UNSET:
             raise InvalidInput(
-                f"Give either {' and '.join(inline)} (written in the task) or evaluators (Eval Hub IDs), not both."
+                f"Give either {' and '.join(inline)} (written in the task) or evaluators (Eval Hub IDs), "
+                f"not both."
             )
         if not inline and self.evaluators is UNSET:
             raise InvalidInput(
@@ -540,6 +548,13 @@ class DataWindow:
         return f"{wire_time(self.start)} to {wire_time(self.end)}"
 
 
+def _time(value: Any, where: str) -> datetime:
+    try:
+        return parse_time(value, where.rsplit(".", 1)[-1])
+    except ValueError as error:
+        raise InvalidInput(str(error)) from None
+
+
 def split_window(start: Any, end: Any, *, days: float = MAX_WINDOW.days) -> list[dict[str, str]]:
     """Cut a long window into pieces that the API accepts, for dynamic task mapping.
 
@@ -578,8 +593,8 @@ class RunInput(WireInput):
     required: ClassVar[tuple[str, ...]] = ("online_task_id", "data_start_time", "data_end_time")
 
     online_task_id: Any = _input(read_id)
-    data_start_time: Any = _input(lambda value, where: _time(value, where))
-    data_end_time: Any = _input(lambda value, where: _time(value, where))
+    data_start_time: Any = _input(_time)
+    data_end_time: Any = _input(_time)
     max_spans: Any = _input(_integer(1))
     override_evaluations: Any = _input(_bool)
 
@@ -591,13 +606,6 @@ class RunInput(WireInput):
     def check(self) -> None:
         """Check the window."""
         DataWindow.read(self.data_start_time, self.data_end_time)
-
-
-def _time(value: Any, where: str) -> datetime:
-    try:
-        return parse_time(value, where.rsplit(".", 1)[-1])
-    except ValueError as error:
-        raise InvalidInput(str(error)) from None
 
 
 __all__ = [

@@ -37,7 +37,7 @@ class RetryPolicy:
             return error.retry_after if error.retry_after <= self.max_delay else None
         # A rate limit counts by the minute, so a second's wait would only meet it again.
         base = self.first_delay * (8 if isinstance(error, RateLimited) else 1)
-        return min(self.max_delay, base * 2 ** (attempt - 1)) * random.uniform(0.75, 1.25)  # noqa: S311
+        return min(self.max_delay, base * 2.0 ** (attempt - 1)) * random.uniform(0.75, 1.25)  # noqa: S311
 
 
 NO_RETRY = RetryPolicy(attempts=1)

@@ -74,7 +74,9 @@ class Settings:
         )
         unit = text["sampling_rate_unit"] or FRACTION
         if unit not in (FRACTION, PERCENT):
-            raise InvalidConnection(f"{where}: sampling_rate_unit must be {FRACTION} or {PERCENT}, not {unit!r}.")
+            raise InvalidConnection(
+                f"{where}: sampling_rate_unit must be {FRACTION} or {PERCENT}, not {unit!r}."
+            )
         key = str(api_key).strip()
         if not key.isascii() or not key.isprintable() or " " in key:
             raise InvalidConnection(f"{where}: the API key has characters that no key has. Paste it again.")
@@ -132,6 +134,7 @@ def _verify(value: Any, ca_bundle: str, where: str) -> bool | str:
     word = "true" if value is None or value == "" else str(value).strip().lower()
     if word not in ("true", "false"):
         raise InvalidConnection(
-            f"{where}: verify must be true or false, not {value!r}. The path of a CA bundle goes into ca_bundle."
+            f"{where}: verify must be true or false, not {value!r}. The path of a CA bundle goes into "
+            f"ca_bundle."
         )
     return word == "true" and (ca_bundle or True)

@@ -1,4 +1,4 @@
-"""Evaluators that need no judge: checks of a span's text, under the names of Arize's managed code evaluators."""
+"""Evaluators that need no judge: checks of a text, named as Arize's managed code evaluators are."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def run_code_evaluator(
     """
     Return the verdict of a built-in code evaluator.
 
-    :param name: e.g. ``json_parseable``, ``JSONParseable`` or ``JSON_PARSEABLE``: case and separators do not count.
+    :param name: e.g. ``json_parseable``, ``JSONParseable`` or ``JSON_PARSEABLE``: case and separators are
+        ignored.
     :param span: the span to check.
     :param parameters: the check's own, and ``span_attribute``: the attribute to read (default: the output).
     :raises JudgeError: for a name that is not built in (code of users is never run) or a parameter that is
@@ -62,7 +63,9 @@ def _matches_regex(text: str, parameters: Mapping[str, Any]) -> tuple[bool, str]
     try:
         found = re.search(pattern, text)
     except re.error as error:
-        raise JudgeError(f"matches_regex: the pattern {pattern!r} is not a regular expression: {error}") from None
+        raise JudgeError(
+            f"matches_regex: the pattern {pattern!r} is not a regular expression: {error}"
+        ) from None
     return found is not None, f"The text {'matches' if found else 'does not match'} {pattern!r}."
 
 

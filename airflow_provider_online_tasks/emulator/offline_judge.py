@@ -39,10 +39,11 @@ _LIST_NUMBER: Final = re.compile(r"\bstep \d+\b|^ *\d+[.)] ", re.IGNORECASE | re
 _NUMBER: Final = re.compile(r"\d+(?:[.,:]\d+)*")
 _CLAUSE: Final = re.compile(r"(?<!\d)[.,;:!?]+|[.,;:!?]+(?!\d)|\n+")
 _NEGATION: Final = re.compile(r"\b(?:no|not|never|cannot|none|without)\b|n't\b", re.IGNORECASE)
-_COMMON: Final = frozenset(
-    "a about after all also an and any are as at be been but by can do does for from had has have how i if in "
-    "into is it its just may more my no not of on only or our out so such than that the their them then there "
-    "these they this to up was we were what when where which who why will with you your".split()
+_COMMON: Final = re.compile(
+    r"""a|about|after|all|also|an|and|any|are|as|at|be|been|but|by|can|do|does|for|from|had|has|have|how|i|if|in
+    |into|is|it|its|just|may|more|my|no|not|of|on|only|or|our|out|so|such|than|that|the|their|them|then|there
+    |these|they|this|to|up|was|we|were|what|when|where|which|who|why|will|with|you|your""",
+    re.VERBOSE,
 )
 _SAME_CLAUSE_WORDS: Final = 3
 _FEW_WORDS: Final = 4
@@ -53,8 +54,8 @@ class OfflineJudge:
     """
     Labels a span by simple rules, the same way every time.
 
-    A span speaks against itself when it failed, answers nothing, refuses, contradicts its context or shares no
-    words with it; the rail for that is found by its wording.
+    A span speaks against itself when it failed, answers nothing, refuses, contradicts its context or shares
+    no words with it; the rail for that is found by its wording.
     """
 
     def judge(
@@ -131,7 +132,11 @@ def _reversed_clause(answer: str, context: str) -> str | None:
         said, negated = _content_words(clause), bool(_NEGATION.search(clause))
         for known, known_negated in stated:
             smaller = min(said, known, key=len)
-            if negated is not known_negated and len(smaller) >= _SAME_CLAUSE_WORDS and smaller <= (said & known):
+            if (
+                negated is not known_negated
+                and len(smaller) >= _SAME_CLAUSE_WORDS
+                and smaller <= (said & known)
+            ):
                 return clause.strip()
     return None
 
@@ -144,7 +149,11 @@ def _overlap(answer: str, context: str) -> float:
 def _content_words(text: str) -> set[str]:
     found = re.findall(r"[^\W_]+", text.lower())
     # a plain plural is the same word
-    return {word.removesuffix("s") if len(word) > _FEW_WORDS else word for word in found if word not in _COMMON}
+    return {
+        word.removesuffix("s") if len(word) > _FEW_WORDS else word
+        for word in found
+        if not _COMMON.fullmatch(word)
+    }
 
 
 def _comparable(one: str, other: str) -> bool:

@@ -68,12 +68,15 @@ class OpenAIJudge:
     def _ask(self, prompt: str, rails: Sequence[str], *, explain: bool) -> str:
         names = ", ".join(json.dumps(rail, ensure_ascii=False) for rail in rails)
         form = "Explain your decision in one or two sentences. Then write" if explain else "Answer with"
-        system = f"You evaluate the work of an AI application. {form} one last line 'LABEL: <label>', where <label> "
+        system = (
+            f"You evaluate the work of an AI application. {form} one last line 'LABEL: <label>', "
+            f"where <label> is exactly one of: {names}."
+        )
         body = {
             "model": self._model,
             "temperature": 0,
             "messages": [
-                {"role": "system", "content": f"{system}is exactly one of: {names}."},
+                {"role": "system", "content": system},
                 {"role": "user", "content": prompt},
             ],
         }
@@ -95,7 +98,9 @@ class OpenAIJudge:
             raise self._error(f"answered {error.code}: {self._quote(text)}") from None
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or error
-            raise self._error(f"could not be asked: {self._quote(str(reason) or type(error).__name__)}") from None
+            raise self._error(
+                f"could not be asked: {self._quote(str(reason) or type(error).__name__)}"
+            ) from None
         if len(answer) > _LONGEST_ANSWER:
             raise self._error(f"answered more than {_LONGEST_ANSWER} bytes")
         return answer

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -29,3 +36,13 @@ class ProblemError(Exception):
             "detail": self.detail,
             "instance": instance,
         }
+
+
+def problem_handlers() -> dict[Any, Any]:
+    """Return what answers requests for paths and methods that do not exist."""
+
+    def unknown(request: Request, error: HTTPException) -> Response:
+        document = ProblemError(error.status_code, error.detail).body(request.url.path)
+        return Response(json.dumps(document), error.status_code, error.headers, media_type=MEDIA_TYPE)
+
+    return {HTTPException: unknown}

@@ -10,17 +10,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _NEGATORS: Final = frozenset({"not", "no", "non", "never", "isn", "doesn", "without", "cannot"})
-_BAD_STEMS: Final = (
-    *("abus", "bad", "bias", "broken", "confus", "error", "fabricat", "fail", "false", "frustrat", "hallucinat"),
-    *("harm", "hate", "inaccura", "incoherent", "incomplet", "inconsisten", "incorrect", "invalid", "irrelevan"),
-    *("issue", "mislead", "negativ", "off", "poor", "problem", "profan", "refus", "reject", "terribl", "toxic"),
-    *("violat", "weak", "wrong"),
+# how words begin that speak against a span, and for it
+_BAD: Final = re.compile(
+    r"""abus|bad|bias|broken|confus|error|fabricat|fail|false|frustrat|hallucinat|harm|hate|inaccura|incoherent
+    |incomplet|inconsisten|incorrect|invalid|irrelevan|issue|mislead|negativ|off$|offens|poor|problem|profan
+    |refus|reject|terribl|toxic|violat|weak|wrong""",
+    re.VERBOSE,
 )
-_GOOD_STEMS: Final = (
-    *("accept", "accura", "answered", "clean", "clear", "coheren", "complet", "concise", "consisten", "correct"),
-    *("excellen", "fact", "faithful", "good", "great", "ground", "help", "ok", "pass", "perfect", "polite"),
-    *("positiv", "relevan", "resolv", "right", "safe", "satisf", "succe", "support", "true", "useful", "valid"),
-    "yes",
+_GOOD: Final = re.compile(
+    r"""accept|accura|agree|answered|clean|clear|coheren|complet|concise|consisten|correct|excellen|fact|faithful
+    |good|great|ground|help|ok|pass|perfect|polite|positiv|relevan|resolv|right|safe|satisf|succe|support|true
+    |useful|valid|yes""",
+    re.VERBOSE,
 )
 _NOT_NEGATED: Final = ("under", "uni", "until")
 ABUSE_STEMS: Final = ("abus", "bias", "harm", "hate", "offens", "profan", "toxic", "unsafe", "violat")
@@ -73,13 +74,13 @@ def choose(rails: Sequence[str], choices: Mapping[str, float] | None, *, against
 
 
 def _word_speaks_against(word: str) -> bool | None:
-    if word.startswith(_BAD_STEMS):
+    if _BAD.match(word):
         return True
-    if word.startswith(_GOOD_STEMS):
+    if _GOOD.match(word):
         return False
     if word.startswith("non") and len(word) > len("non"):
         rest = _word_speaks_against(word.removeprefix("non"))
         return None if rest is None else not rest
     if word.startswith("un") and len(word) > len("under") and not word.startswith(_NOT_NEGATED):
         return True
-    return True if word.startswith(("dis", "mis")) and word[3:].startswith(_GOOD_STEMS) else None
+    return True if word.startswith(("dis", "mis")) and _GOOD.match(word, 3) else None

@@ -25,9 +25,10 @@ def load_spans(path: Path | None, *, now: datetime) -> Iterator[dict[str, Any]]:
     """
     Yield the spans of a JSONL file with absolute times and flat, dotted attribute names.
 
-    Each line is an object with ``name``, ``start_time``, ``end_time`` and ``attributes`` (nested or flat), and
-    optionally ``span_id``, ``trace_id`` (or both in ``context``), ``parent_id``, ``kind``, ``status_code`` and
-    ``status_message``. A time is ISO 8601 (without an offset: UTC) or a number of seconds relative to ``now``.
+    Each line is an object with ``name``, ``start_time``, ``end_time`` and ``attributes`` (nested or flat),
+    and optionally ``span_id``, ``trace_id`` (or both in ``context``), ``parent_id``, ``kind``,
+    ``status_code`` and ``status_message``. A time is ISO 8601 (without an offset: UTC) or a number of
+    seconds relative to ``now``.
 
     :param path: the file to read; None reads the shipped sample.
     :param now: what relative times count from, with a timezone.
@@ -42,11 +43,13 @@ def load_spans(path: Path | None, *, now: datetime) -> Iterator[dict[str, Any]]:
     except OSError as error:
         raise SpanFileError(f"Cannot read spans from {source}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise SpanFileError(f"Cannot read spans from {source}: it is not UTF-8 text ({error.reason})") from error
+        raise SpanFileError(
+            f"Cannot read spans from {source}: it is not UTF-8 text ({error.reason})"
+        ) from error
 
 
 def flatten(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return attributes with dotted names: nested objects and lists of objects are spelt out, the rest stays."""
+    """Return attributes with dotted names: nested objects and lists of objects are spelt out."""
     flat: dict[str, Any] = {}
     _flatten_into(flat, "", attributes)
     return flat
@@ -81,7 +84,9 @@ def _span(record: dict[str, Any], now: datetime, where: str) -> dict[str, Any]:
         raise SpanFileError(f"{where}: attributes must be an object")
     attributes = flatten(attributes)
     start = _time(record.get("start_time"), now, f"{where}: start_time")
-    end = _time(record["end_time"], now, f"{where}: end_time") if record.get("end_time") is not None else start
+    end = (
+        _time(record["end_time"], now, f"{where}: end_time") if record.get("end_time") is not None else start
+    )
     if end < start:
         raise SpanFileError(f"{where}: end_time is before start_time")
     # an ID made from the line's place keeps a file without IDs usable, and stays the same on every load

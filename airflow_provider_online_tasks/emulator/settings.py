@@ -88,6 +88,8 @@ class EmulatorSettings:
             raise ValueError(f"run_seconds is {self.run_seconds!r}; it has to be 0 or more.")
         if not self.api_key:
             raise ValueError("api_key is empty; give the key that clients shall present.")
+        if self.judge_url is not None and not self.judge_model:
+            raise ValueError("judge_url is given without judge_model; name the model that shall judge.")
         for name in ("queries_per_minute", "mutations_per_minute"):
             limit = getattr(self, name)
             if limit is not None and limit < 1:

@@ -1,4 +1,4 @@
-"""The texts of a span: its input, its output, what the output should rest on, and templates filled with them."""
+"""The texts of a span: its input, its output, what that should rest on, and templates filled with them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-# {{name}} or {name}; a name may hold single spaces, but never a quote, so that JSON in a template stays as it is
+# {{name}} or {name}; a name holds no quote, so that JSON in a template stays as it is
 _VARIABLE: Final = re.compile(r"\{\{ *([A-Za-z_][\w.\-]*) *\}\}|\{ *([A-Za-z_][\w.\-]*) *\}")
 _REFERENCE_NAMES: Final = frozenset({"reference", "context", "documents"})
 _FIELDS: Final = frozenset(
@@ -31,9 +31,9 @@ def fill_template(template: str, span: Mapping[str, Any]) -> str:
     """
     Return the template with its variables replaced by the span's values.
 
-    A variable, in single or double braces, is ``input``, ``output``, ``reference``, a field of the span or the
-    name of an attribute, with or without the ``attributes.`` prefix. What the span does not have becomes the
-    empty string. Braces around anything else, such as JSON, stay as they are.
+    A variable, in single or double braces, is ``input``, ``output``, ``reference``, a field of the span or
+    the name of an attribute, with or without the ``attributes.`` prefix. What the span does not have becomes
+    the empty string. Braces around anything else, such as JSON, stay as they are.
     """
     return _VARIABLE.sub(lambda match: _variable(match.group(1) or match.group(2), span), template)
 

@@ -143,14 +143,14 @@ class Store:
     ) -> None:
         """Write a run's progress together with the evaluations it made, so that a kill cannot part them."""
         with self._engine.begin() as connection:
-            for evaluation in evaluations:
+            if evaluations:
                 connection.execute(
                     _evaluations.delete().where(
-                        _evaluations.c.span_id == evaluation["span_id"],
-                        _evaluations.c.name == evaluation["name"],
-                    )
+                        _evaluations.c.span_id == sa.bindparam("old_span_id"),
+                        _evaluations.c.name == sa.bindparam("old_name"),
+                    ),
+                    [{"old_span_id": each["span_id"], "old_name": each["name"]} for each in evaluations],
                 )
-            if evaluations:
                 connection.execute(_evaluations.insert(), list(evaluations))
             connection.execute(
                 _runs.update().where(_runs.c.number == number).values(record=json.dumps(record))

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 
-from airflow_provider_online_tasks.exceptions import NotFound, OnlineTasksError
+from airflow_provider_online_tasks.api import calls
+from airflow_provider_online_tasks.api.retry import NO_RETRY
+from airflow_provider_online_tasks.exceptions import CallError, NotFound, OnlineTasksError
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
     from airflow_provider_online_tasks.api.calls import Task
     from airflow_provider_online_tasks.api.client import Client
-    from airflow_provider_online_tasks.api.inputs import EvalTaskInput, EvalTaskPatch, RunInput
+    from airflow_provider_online_tasks.api.inputs import DataWindow, EvalTaskInput, EvalTaskPatch, RunInput
     from airflow_provider_online_tasks.api.runs import RunStatus, TaskRun
     from airflow_provider_online_tasks.api.settings import Settings
 
@@ -83,8 +85,6 @@ class OnlineTasksHook(BaseHook):
 
         :raises CallError: the subclass that fits what happened.
         """
-        from airflow_provider_online_tasks.api import calls
-
         return self.client.send(calls.create_eval_task(task, self.settings.sampling_rate_unit)).id
 
     def patch_eval_task(self, patch: EvalTaskPatch) -> str:
@@ -92,8 +92,6 @@ class OnlineTasksHook(BaseHook):
 
         :raises CallError: the subclass that fits what happened.
         """
-        from airflow_provider_online_tasks.api import calls
-
         return self.client.send(calls.patch_eval_task(patch, self.settings.sampling_rate_unit)).id
 
     def run_online_task(self, run: RunInput) -> str:
@@ -105,8 +103,6 @@ class OnlineTasksHook(BaseHook):
         :raises TaskErrorReturned: the server did not start it, and says why.
         :raises CallError: the subclass that fits what happened.
         """
-        from airflow_provider_online_tasks.api import calls
-
         return self.client.send(calls.run_online_task(run))
 
     def get_task_run(self, run_id: str) -> TaskRun:
@@ -115,8 +111,6 @@ class OnlineTasksHook(BaseHook):
         :raises NotFound: there is no such run, or the key cannot read it.
         :raises CallError: the subclass that fits what happened.
         """
-        from airflow_provider_online_tasks.api import calls
-
         return self.client.send(calls.get_task_run(run_id))
 
     def list_task_runs(self, online_task_id: str, *, status: RunStatus | None = None) -> Iterator[TaskRun]:
@@ -124,8 +118,6 @@ class OnlineTasksHook(BaseHook):
 
         :raises CallError: the subclass that fits what happened.
         """
-        from airflow_provider_online_tasks.api import calls
-
         cursor = None
         while True:
             page = self.client.send(calls.list_task_runs(online_task_id, status=status, cursor=cursor))
@@ -140,8 +132,6 @@ class OnlineTasksHook(BaseHook):
         :raises InputRefused: it is over already.
         :raises CallError: the subclass that fits what happened.
         """
-        from airflow_provider_online_tasks.api import calls
-
         return self.client.send(calls.cancel_task_run(run_id))
 
     def get_task(self, online_task_id: str) -> Task:
@@ -150,8 +140,6 @@ class OnlineTasksHook(BaseHook):
         :raises NotFound: there is no such task, or the key cannot read it.
         :raises CallError: the subclass that fits what happened.
         """
-        from airflow_provider_online_tasks.api import calls
-
         return self.client.send(calls.get_task(online_task_id))
 
     def list_tasks(self, *, model_id: str | None = None, name: str | None = None) -> Iterator[Task]:
@@ -161,8 +149,6 @@ class OnlineTasksHook(BaseHook):
         :param name: only tasks whose name holds this text.
         :raises CallError: the subclass that fits what happened.
         """
-        from airflow_provider_online_tasks.api import calls
-
         cursor = None
         while True:
             page = self.client.send(calls.list_tasks(project_id=model_id, name=name, cursor=cursor))
@@ -177,19 +163,42 @@ class OnlineTasksHook(BaseHook):
         :raises NotFound: there is no such task.
         :raises CallError: the subclass that fits what happened.
         """
-        from airflow_provider_online_tasks.api import calls
-
         self.client.send(calls.delete_task(online_task_id))
+
+    def spans_url(self, online_task_id: str, window: DataWindow) -> str | None:
+        """Return where the Arize UI shows a task's spans in a window, or None if that cannot be told.
+
+        The organisation and the space are asked for unless the connection names them. A link is worth no
+        failure: whatever goes wrong, there is none.
+        """
+        from airflow_provider_online_tasks.links import spans_url
+
+        settings, send = self.settings, self.client.send
+        try:
+            project_id = send(calls.get_task(online_task_id), retry=NO_RETRY).project_id
+            if project_id is None:
+                return None
+            space_id = settings.space_id or send(calls.get_project_space(project_id), retry=NO_RETRY)
+            organization_id = settings.organization_id or send(
+                calls.get_space_organization(space_id), retry=NO_RETRY
+            )
+        except CallError as error:
+            self.log.debug("No link into Arize: %s", error)
+            return None
+        return spans_url(
+            settings.endpoint.ui_url,
+            organization_id=organization_id,
+            space_id=space_id,
+            project_id=project_id,
+            window=window,
+        )
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether the connection works: REST and GraphQL are both asked, nothing is changed."""
-        from airflow_provider_online_tasks.api import calls
-        from airflow_provider_online_tasks.api.retry import NO_RETRY
-
         try:
             with self:
                 self.client.send(calls.list_tasks(limit=1), retry=NO_RETRY)
-                self.client.query(calls.TYPE_NAME)
+                self.client.query(calls.TYPE_NAME, name="query")
         except NotFound as error:
             return False, f"The host answers, but not as Arize does: {error}"
         except OnlineTasksError as error:

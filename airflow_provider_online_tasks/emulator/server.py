@@ -1,0 +1,116 @@
+"""The server: both APIs, the control plane and the page in one ASGI application, on one socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from starlette.applications import Starlette
+
+from airflow_provider_online_tasks.emulator import control_plane, graphql, page, rest
+from airflow_provider_online_tasks.emulator.endpoint import TRANSPORT
+from airflow_provider_online_tasks.emulator.problems import problem_handlers
+from airflow_provider_online_tasks.emulator.state import EmulatorState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from airflow_provider_online_tasks.emulator.settings import EmulatorSettings
+
+_GRACE_SECONDS = 1
+
+
+def create_app(state: EmulatorState) -> ASGIApp:
+    """Return the application."""
+    routes = [graphql.route(state), *rest.routes(state), *control_plane.routes(state), page.route(state)]
+    return _Wire(Starlette(routes=routes, exception_handlers=problem_handlers()), state)
+
+
+class _Wire:
+    """Gives responses the connection they go out on, and the date of a clock that can be set."""
+
+    def __init__(self, app: ASGIApp, state: EmulatorState) -> None:
+        self._app = app
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # uvicorn's send is a method of the request's cycle, which knows the transport.
+        scope[TRANSPORT] = getattr(getattr(send, "__self__", None), "transport", None)
+
+        async def dated_send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"date", self._state.clock.http_date())]
+            await send(message)
+
+        await self._app(scope, receive, dated_send)
+
+
+class EmulatorServer:
+    """A server on a socket of its own.
+
+    :param settings: how it behaves; its port 0 becomes a free one.
+    """
+
+    def __init__(self, settings: EmulatorSettings) -> None:
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        self._socket = socket.create_server((settings.host, settings.port), family=family, backlog=1024)
+        self.port: int = self._socket.getsockname()[1]
+        self._settings = settings
+        self._server: uvicorn.Server | None = None
+
+    def serve(self, on_ready: Callable[[EmulatorState], None]) -> None:
+        """Serve until told to stop, in the calling thread.
+
+        :param on_ready: called when the socket is being listened on.
+        """
+        with contextlib.closing(self._socket):
+            state = EmulatorState(self._settings)
+            with contextlib.closing(state.store):
+                config = uvicorn.Config(
+                    create_app(state),
+                    lifespan="off",
+                    ws="none",
+                    log_config=None,
+                    access_log=False,
+                    date_header=False,
+                    server_header=False,
+                    timeout_graceful_shutdown=_GRACE_SECONDS,
+                )
+                self._server = uvicorn.Server(config)
+                with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+                    runner.run(self._serve(self._server, state, on_ready))
+
+    async def _serve(
+        self, server: uvicorn.Server, state: EmulatorState, on_ready: Callable[[EmulatorState], None]
+    ) -> None:
+        ticker = asyncio.create_task(state.runs.tick_forever())
+        ready = asyncio.create_task(_when_started(server, lambda: on_ready(state)))
+        try:
+            await server.serve(sockets=[self._socket])
+        finally:
+            for task in (ticker, ready):
+                task.cancel()
+            await asyncio.gather(ticker, ready, return_exceptions=True)
+            await state.runs.close()
+
+    def stop(self) -> None:
+        """Tell the server to stop; from any thread."""
+        if self._server is not None:
+            self._server.should_exit = True
+
+
+async def _when_started(server: uvicorn.Server, then: Callable[[], None]) -> None:
+    while not server.started:
+        await asyncio.sleep(0.002)
+    then()
+
+
+def silence_uvicorn() -> None:
+    """Keep uvicorn's own words out of a program's output; the emulator's banner says what matters."""
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)

@@ -1,0 +1,199 @@
+"""Create and change eval tasks.
+
+API: https://arize.com/docs/ax/graphql-reference/mutations/evaluators-and-tasks
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_online_tasks.api.inputs import (
+    UNSET,
+    EvalTaskInput,
+    EvalTaskPatch,
+    HubEvaluator,
+    LlmConfig,
+    TemplateEvaluator,
+    Unset,
+    describe_sampling_rate,
+)
+from airflow_provider_online_tasks.operators.base import OnlineTasksOperator, plain
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+TemplateEvaluators = Sequence[TemplateEvaluator | Mapping[str, Any]] | TemplateEvaluator | Mapping[str, Any]
+HubEvaluators = Sequence[HubEvaluator | Mapping[str, Any]] | HubEvaluator | Mapping[str, Any]
+CodeEvaluators = Sequence[Mapping[str, Any]] | Mapping[str, Any]
+
+
+class CreateEvalTaskOperator(OnlineTasksOperator):
+    """Create an eval task (``createEvalTask``) and return its ID.
+
+    Give the evaluators either written in the task (``template_evaluators``, ``code_evaluators``) or by
+    their Eval Hub IDs (``evaluators``).
+
+    An evaluator's template often holds variables in double braces. Airflow renders those as Jinja: keep
+    them with ``{% raw %}…{% endraw %}``, or use the single braces that Arize takes too.
+
+    :param name: name of the task. (templated)
+    :param model_id: global ID of the project. (templated)
+    :param template_evaluators: LLM evaluators with a template and the allowed labels, one or several, as
+        :class:`~airflow_provider_online_tasks.api.inputs.TemplateEvaluator` or dicts. (templated)
+    :param evaluators: Eval Hub evaluators, as
+        :class:`~airflow_provider_online_tasks.api.inputs.HubEvaluator` or dicts with ``evaluator_id``.
+        (templated)
+    :param code_evaluators: code evaluators, passed through as they are. (templated)
+    :param llm_config: the LLM of the template evaluators, as
+        :class:`~airflow_provider_online_tasks.api.inputs.LlmConfig` or a dict. (templated)
+    :param sampling_rate: share of the matching spans: a fraction in (0, 1] or a percentage in (1, 100].
+        Default: every span. (templated)
+    :param query_filter: which spans, such as ``attributes.openinference.span.kind = 'AGENT'``. Default:
+        all. (templated)
+    :param run_continuously: whether new spans are evaluated as they arrive. Default False. (templated)
+    :param conn_id: Airflow connection of type ``arize_online_tasks``. (templated)
+    :raises InvalidInput: an argument is wrong; when the DAG is parsed if it is a literal.
+    :raises CallError: Arize refused or could not be reached.
+    """
+
+    template_fields: Sequence[str] = (
+        "conn_id",
+        "name",
+        "model_id",
+        "template_evaluators",
+        "evaluators",
+        "code_evaluators",
+        "llm_config",
+        "sampling_rate",
+        "query_filter",
+        "run_continuously",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "template_evaluators": "json",
+        "evaluators": "json",
+        "code_evaluators": "json",
+        "llm_config": "json",
+        "query_filter": "sql",
+    }
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        model_id: str,
+        template_evaluators: TemplateEvaluators | None = None,
+        evaluators: HubEvaluators | None = None,
+        code_evaluators: CodeEvaluators | None = None,
+        llm_config: LlmConfig | Mapping[str, Any] | None = None,
+        sampling_rate: float | str = 1,
+        query_filter: str | None = None,
+        run_continuously: bool | str = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.name = name
+        self.model_id = model_id
+        self.template_evaluators = plain(template_evaluators)
+        self.evaluators = plain(evaluators)
+        self.code_evaluators = plain(code_evaluators)
+        self.llm_config = plain(llm_config)
+        self.sampling_rate = sampling_rate
+        self.query_filter = query_filter
+        self.run_continuously = run_continuously
+        EvalTaskInput.check_literals(self._arguments())
+
+    def _arguments(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.template_fields if name != "conn_id"}
+
+    def execute(self, context: Context) -> str:
+        """Create the task."""
+        task = EvalTaskInput.read(self._arguments())
+        with self.hook as hook:
+            task_id = hook.create_eval_task(task)
+        self.log.info(
+            "Created task %s (%r): %s%s.",
+            task_id,
+            task.name,
+            describe_sampling_rate(task.sampling_rate),
+            ", continuously" if task.run_continuously else "",
+        )
+        return task_id
+
+
+class PatchEvalTaskOperator(OnlineTasksOperator):
+    """Change the given fields of an eval task (``patchEvalTask``) and return its ID.
+
+    What is left out stays as it is. ``query_filter=None`` clears the filter. ``run_continuously`` pauses
+    (False) or resumes (True) the task.
+
+    :param online_task_id: global ID of the task. (templated)
+    :param name: new name. (templated)
+    :param sampling_rate: share of the matching spans: a fraction in (0, 1] or a percentage in (1, 100].
+        (templated)
+    :param query_filter: which spans; None clears the filter. (templated)
+    :param run_continuously: whether new spans are evaluated as they arrive. (templated)
+    :param template_evaluators: LLM evaluators in place of the present ones. (templated)
+    :param code_evaluators: code evaluators in place of the present ones. (templated)
+    :param llm_config: the LLM of the template evaluators. (templated)
+    :param conn_id: Airflow connection of type ``arize_online_tasks``. (templated)
+    :raises InvalidInput: an argument is wrong; when the DAG is parsed if it is a literal.
+    :raises CallError: Arize refused or could not be reached.
+    """
+
+    template_fields: Sequence[str] = (
+        "conn_id",
+        "online_task_id",
+        "name",
+        "sampling_rate",
+        "query_filter",
+        "run_continuously",
+        "template_evaluators",
+        "code_evaluators",
+        "llm_config",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "template_evaluators": "json",
+        "code_evaluators": "json",
+        "llm_config": "json",
+        "query_filter": "sql",
+    }
+
+    def __init__(
+        self,
+        *,
+        online_task_id: str,
+        name: str | Unset = UNSET,
+        sampling_rate: float | str | Unset = UNSET,
+        query_filter: str | Unset | None = UNSET,
+        run_continuously: bool | str | Unset = UNSET,
+        template_evaluators: TemplateEvaluators | Unset = UNSET,
+        code_evaluators: CodeEvaluators | Unset = UNSET,
+        llm_config: LlmConfig | Mapping[str, Any] | Unset = UNSET,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.online_task_id = online_task_id
+        self.name = name
+        self.sampling_rate = sampling_rate
+        self.query_filter = query_filter
+        self.run_continuously = run_continuously
+        self.template_evaluators = plain(template_evaluators)
+        self.code_evaluators = plain(code_evaluators)
+        self.llm_config = plain(llm_config)
+        EvalTaskPatch.check_literals(self._arguments())
+
+    def _arguments(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.template_fields if name != "conn_id"}
+
+    def execute(self, context: Context) -> str:
+        """Change the task."""
+        patch = EvalTaskPatch.read(self._arguments())
+        changed = [name for name, value in self._arguments().items() if value is not UNSET]
+        with self.hook as hook:
+            task_id = hook.patch_eval_task(patch)
+        sampling = (
+            f"; {describe_sampling_rate(patch.sampling_rate)}" if patch.sampling_rate is not UNSET else ""
+        )
+        self.log.info("Changed %s of task %s%s.", ", ".join(changed[1:]), task_id, sampling)
+        return task_id

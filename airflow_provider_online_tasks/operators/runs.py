@@ -1,0 +1,396 @@
+"""Run an online task over a window of spans, and wait for it.
+
+API: https://arize.com/docs/ax/graphql-reference/apis/online-tasks-api
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.sdk import conf
+from airflow.sdk.exceptions import AirflowSkipException
+
+from airflow_provider_online_tasks.api.inputs import RunInput, read_id
+from airflow_provider_online_tasks.api.runs import RunStatus, TaskRun, says_no_data
+from airflow_provider_online_tasks.api.templating import is_templated
+from airflow_provider_online_tasks.api.times import parse_time, wire_time
+from airflow_provider_online_tasks.endings import EndingRules, wait_error
+from airflow_provider_online_tasks.exceptions import (
+    CallError,
+    InputRefused,
+    InvalidInput,
+    OnlineTaskRunTimeout,
+    RateLimited,
+    TaskErrorReturned,
+    Unavailable,
+    WindowRefused,
+)
+from airflow_provider_online_tasks.links import RUN_URL_KEY, OnlineTaskRunLink
+from airflow_provider_online_tasks.operators.base import OnlineTasksOperator
+from airflow_provider_online_tasks.operators.window import check_window_arguments, resolve_window
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+    from airflow_provider_online_tasks.operators.submission import Obtained, Submission
+
+DEFAULT_POLL_INTERVAL = 10.0
+RUN_ID_KEY = "run_id"
+RUN_KEY = "run"
+# A clear cancels the run of the attempt it ends, at any time up to a while after the next attempt began.
+LATE_CANCEL = timedelta(seconds=90)
+
+
+class RunOnlineTaskOperator(OnlineTasksOperator):
+    """Run an online task over a window of historical spans (``runOnlineTask``) and return the run's ID.
+
+    One execution leaves at most one live run behind, whatever fails: a retry takes up the run of the try
+    before it. Clearing the task after it succeeded starts a new run.
+
+    The window is ``data_start_time`` and ``data_end_time``, else ``lookback``, else the DAG run's data
+    interval. Every try of a DAG run computes the same window.
+
+    XCom: the run's ID as ``return_value`` (and ``run_id``), pushed before any waiting; ``run_url``, its
+    spans in the Arize UI; with ``wait_for_completion``, ``run``, its summary.
+
+    :param online_task_id: global ID of the task. (templated)
+    :param data_start_time: begin of the window, a datetime or ISO 8601; without a zone it is UTC.
+        (templated)
+    :param data_end_time: end of the window. (templated)
+    :param lookback: length of a window that ends with the DAG run's data interval, or when it is due.
+    :param max_spans: most spans to evaluate. Default: the API's, 10,000. (templated)
+    :param override_evaluations: whether spans that are labelled already are judged again. Default False.
+        (templated)
+    :param wait_for_completion: whether the task waits for the run's end. Default False.
+    :param deferrable: whether it waits in the triggerer, without a worker slot. Default: Airflow's
+        ``[operators] default_deferrable``.
+    :param poll_interval: seconds between two looks at the run. Default 10.
+    :param timeout: seconds after which the run is cancelled and the task fails. Default: none.
+        ``execution_timeout`` is honoured too, also while deferred.
+    :param cancel_on_kill: whether killing the waiting task cancels its run. Default True.
+    :param on_nothing_evaluated: what a run that scored nothing does to the task: ``fail``, ``skip`` or
+        ``succeed``. Default ``skip``.
+    :param max_error_rate: largest acceptable share of errors among the attempted spans, 0 to 1. Default:
+        any, as long as one span was scored.
+    :param conn_id: Airflow connection of type ``arize_online_tasks``. (templated)
+    :raises InvalidInput: an argument is wrong; when the DAG is parsed if it is a literal.
+    :raises TaskErrorReturned: Arize did not start the run, and says why.
+    :raises OnlineTaskRunEndedBadly: the run it waited for failed, was cancelled, or had too many errors.
+    :raises OnlineTaskRunTimeout: the run was not over in time, and was cancelled.
+    :raises CallError: Arize refused or could not be reached.
+    """
+
+    template_fields: Sequence[str] = (
+        "conn_id",
+        "online_task_id",
+        "data_start_time",
+        "data_end_time",
+        "max_spans",
+        "override_evaluations",
+    )
+    operator_extra_links = (OnlineTaskRunLink(),)
+
+    def __init__(
+        self,
+        *,
+        online_task_id: str,
+        data_start_time: datetime | str | None = None,
+        data_end_time: datetime | str | None = None,
+        lookback: timedelta | None = None,
+        max_spans: int | str | None = None,
+        override_evaluations: bool | str | None = None,
+        wait_for_completion: bool = False,
+        deferrable: bool | None = None,
+        poll_interval: float = DEFAULT_POLL_INTERVAL,
+        timeout: float | None = None,
+        cancel_on_kill: bool = True,
+        on_nothing_evaluated: str = "skip",
+        max_error_rate: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.online_task_id = online_task_id
+        self.data_start_time = data_start_time
+        self.data_end_time = data_end_time
+        self.lookback = lookback
+        self.max_spans = max_spans
+        self.override_evaluations = override_evaluations
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = default_deferrable() if deferrable is None else deferrable
+        self.poll_interval = positive_seconds(poll_interval, "poll_interval")
+        self.timeout = None if timeout is None else positive_seconds(timeout, "timeout")
+        self.cancel_on_kill = cancel_on_kill
+        self.on_nothing_evaluated = on_nothing_evaluated
+        self.max_error_rate = max_error_rate
+        self._run_id: str | None = None
+        EndingRules(on_nothing_evaluated=on_nothing_evaluated, max_error_rate=max_error_rate)
+        check_window_arguments(data_start_time, data_end_time, lookback)
+        if is_templated([data_start_time, data_end_time]) or data_start_time is None:
+            RunInput.check_literals({**self._arguments(), "data_start_time": "{{ later }}"})
+        else:
+            RunInput.check_literals(self._arguments())
+
+    def _arguments(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.template_fields if name != "conn_id"}
+
+    def _rules(self) -> EndingRules:
+        return EndingRules(
+            on_nothing_evaluated=self.on_nothing_evaluated,
+            max_error_rate=self.max_error_rate,
+            max_spans=None if self.max_spans is None else int(self.max_spans),
+        )
+
+    def _run_input(self, context: Context) -> RunInput:
+        window = resolve_window(
+            context, start=self.data_start_time, end=self.data_end_time, lookback=self.lookback
+        )
+        run = RunInput.read(
+            {**self._arguments(), "data_start_time": window.start, "data_end_time": window.end}
+        )
+        if window.is_long:
+            self.log.warning(
+                "The window %s is longer than the 30 days that Arize documents as the limit. It is sent as it "
+                "is; split_window() cuts it for dynamic task mapping.",
+                window,
+            )
+        return run
+
+    def _submission(self, hook: OnlineTasksHook, run: RunInput, context: Context) -> Submission:
+        from airflow_provider_online_tasks.operators.submission import Submission
+
+        return Submission(
+            hook=hook,
+            run=run,
+            context=context,
+            log=self.log,
+            rerun_if_nothing_evaluated=self.on_nothing_evaluated == "fail",
+            max_error_rate=self.max_error_rate,
+        )
+
+    def execute(self, context: Context) -> str | None:
+        """Start the run, or take up that of an earlier try; wait for it if asked to."""
+        run = self._run_input(context)
+        with self.hook as hook:
+            submission = self._submission(hook, run, context)
+            try:
+                obtained = submission.obtain()
+            except TaskErrorReturned as error:
+                self._not_started(error, run)
+                return None
+            except InputRefused as error:
+                if run.window.is_long:
+                    raise _window_refused(error, run) from error
+                raise
+            return self._go_on(context, hook, submission, run, obtained)
+
+    def _not_started(self, error: TaskErrorReturned, run: RunInput) -> None:
+        if says_no_data(error.code, error.reason):
+            self._rules().settle_nothing(
+                f"No run was started, as there is nothing to evaluate in {run.window}. Arize says: "
+                f"{error.reason}",
+                log=self.log,
+                run=None,
+            )
+            return
+        if run.window.is_long:
+            raise _window_refused(error, run) from error
+        raise error
+
+    def _go_on(
+        self,
+        context: Context,
+        hook: OnlineTasksHook,
+        submission: Submission,
+        run: RunInput,
+        obtained: Obtained,
+    ) -> str:
+        self._run_id = obtained.run_id
+        url = hook.spans_url(run.online_task_id, run.window)
+        self._push(context, obtained, url)
+        self.log.info(
+            "Run %s (%s): task %s over %s, up to %s spans.%s",
+            obtained.run_id,
+            obtained.how.value,
+            run.online_task_id,
+            run.window,
+            run.max_spans or "10,000",
+            f" Its spans: {url}" if url else "",
+        )
+        if not self.wait_for_completion:
+            submission.finish()
+            return obtained.run_id
+        taken_up_at = datetime.now(UTC)
+        deadline = self._deadline()
+        if self.deferrable and not (obtained.run and obtained.run.is_over):
+            self._defer(run, obtained, url, taken_up_at, deadline)
+        ended = obtained.run if obtained.run and obtained.run.is_over else self._wait(hook, deadline)
+        if _was_cancelled_late(ended, how=obtained.how.name, taken_up_at=taken_up_at):
+            return self._go_on(context, hook, submission, run, self._start_anew(submission, ended))
+        return self._settle(context, submission, ended, url)
+
+    def _start_anew(self, submission: Submission, ended: TaskRun) -> Obtained:
+        self.log.warning(
+            "Run %s was cancelled just after it was taken up again, as clearing a task does: "
+            "a new run is started.",
+            ended.id,
+        )
+        return submission.start_instead_of(ended.id)
+
+    def _push(self, context: Context, obtained: Obtained, url: str | None) -> None:
+        push = context["ti"].xcom_push
+        push(key="return_value", value=obtained.run_id)
+        push(key=RUN_ID_KEY, value=obtained.run_id)
+        if url:
+            push(key=RUN_URL_KEY, value=url)
+
+    def _deadline(self) -> float | None:
+        bounds = [self.timeout]
+        if self.execution_timeout is not None:
+            bounds.append(self.execution_timeout.total_seconds())
+        seconds = [bound for bound in bounds if bound is not None]
+        return time.time() + min(seconds) if seconds else None
+
+    def _defer(
+        self,
+        run: RunInput,
+        obtained: Obtained,
+        url: str | None,
+        taken_up_at: datetime,
+        deadline: float | None,
+    ) -> NoReturn:
+        from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
+
+        self.defer(
+            trigger=OnlineTaskRunTrigger(
+                run_id=obtained.run_id,
+                online_task_id=run.online_task_id,
+                conn_id=self.conn_id,
+                poll_interval=self.poll_interval,
+                deadline=deadline,
+                cancel_on_kill=self.cancel_on_kill,
+                payload={
+                    "run_id": obtained.run_id,
+                    "how": obtained.how.name,
+                    "taken_up_at": wire_time(taken_up_at),
+                    "url": url,
+                    "deadline": deadline,
+                },
+            ),
+            method_name="execute_complete",
+            timeout=None,  # the trigger keeps the deadline, so that a late run is cancelled
+        )
+        raise RuntimeError("defer returned")
+
+    def _wait(self, hook: OnlineTasksHook, deadline: float | None) -> TaskRun:
+        from airflow_provider_online_tasks.progress import ProgressLog
+
+        run_id = str(self._run_id)
+        progress = ProgressLog()
+        while True:
+            try:
+                found = hook.get_task_run(run_id)
+            except (RateLimited, Unavailable) as error:
+                self.log.warning("%s. The run is waited for all the same.", error)
+            else:
+                if (line := progress.line(found, time.time())) is not None:
+                    self.log.info("%s", line)
+                if found.is_over:
+                    return found
+            if deadline is not None and time.time() >= deadline:
+                self._time_out(hook, run_id)
+            left = self.poll_interval if deadline is None else max(0.0, deadline - time.time())
+            time.sleep(min(self.poll_interval, left))
+
+    def _time_out(self, hook: OnlineTasksHook, run_id: str) -> NoReturn:
+        limit = f"timeout={self.timeout:g} s" if self.timeout is not None else "the task's execution_timeout"
+        self._cancel(hook, run_id)
+        raise OnlineTaskRunTimeout(f"Run {run_id} was not over within {limit} and was asked to cancel.")
+
+    def _cancel(self, hook: OnlineTasksHook, run_id: str) -> None:
+        """Cancel a run; what goes wrong is logged, so that it hides nothing."""
+        try:
+            run = hook.cancel_task_run(run_id)
+        except InputRefused as error:
+            self.log.info("Run %s was over before it could be cancelled: %s", run_id, error)
+        except CallError as error:
+            self.log.error("Run %s could not be cancelled and may go on, at its cost: %s", run_id, error)  # noqa: TRY400
+        else:
+            self.log.info("Cancelled run %s: %s.", run_id, run.counts)
+
+    def execute_complete(self, context: Context, event: Any) -> str:
+        """Act on what the trigger saw."""
+        from airflow_provider_online_tasks.triggers.events import OVER, TIMEOUT, read_event
+
+        seen = read_event(event)
+        run_id = self._run_id = read_id(seen.payload.get("run_id"), "The event's run_id")
+        with self.hook as hook:
+            if seen.outcome == TIMEOUT:
+                self._time_out(hook, run_id)
+            if seen.outcome != OVER or seen.run is None:
+                raise wait_error(seen.error_type, f"Waiting for run {run_id} ended: {seen.error_message}")
+            if seen.run.id != run_id:
+                raise wait_error(None, f"The event is about run {seen.run.id}, not {run_id}.")
+            run = self._run_input(context)
+            submission = self._submission(hook, run, context)
+            if _was_cancelled_late(
+                seen.run,
+                how=str(seen.payload.get("how")),
+                taken_up_at=parse_time(seen.payload.get("taken_up_at"), "taken_up_at"),
+            ):
+                return self._go_on(context, hook, submission, run, self._start_anew(submission, seen.run))
+            return self._settle(context, submission, seen.run, seen.payload.get("url"))
+
+    def _settle(self, context: Context, submission: Submission, run: TaskRun, url: str | None) -> str:
+        context["ti"].xcom_push(key=RUN_KEY, value=run.summary())
+        try:
+            self._rules().settle(run, log=self.log, url=url)
+        except AirflowSkipException:
+            submission.finish()
+            raise
+        submission.finish()
+        return run.id
+
+    def on_kill(self) -> None:
+        """Cancel the run that is waited for."""
+        if not self.cancel_on_kill or not self.wait_for_completion or self._run_id is None:
+            return
+        # A hook of its own: the signal may have come amid a request of the other one.
+        with self.hook as hook:
+            self._cancel(hook, self._run_id)
+
+
+def _was_cancelled_late(run: TaskRun, *, how: str, taken_up_at: datetime) -> bool:
+    """Whether a run that a try took up again fell to the cancellation of the try before it."""
+    return (
+        how == "REATTACHED"
+        and run.status is RunStatus.CANCELLED
+        and datetime.now(UTC) - taken_up_at < LATE_CANCEL
+    )
+
+
+def _window_refused(error: CallError, run: RunInput) -> WindowRefused:
+    return WindowRefused(
+        f"{error} The window {run.window} is longer than the documented 30 days: cut it with split_window() "
+        f"and map the operator over the pieces."
+    )
+
+
+def default_deferrable() -> bool:
+    """Return Airflow's ``[operators] default_deferrable``."""
+    return conf.getboolean("operators", "default_deferrable", fallback=False)
+
+
+def positive_seconds(value: Any, name: str) -> float:
+    """Return a number of seconds.
+
+    :raises InvalidInput: it is not above 0.
+    """
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise InvalidInput(f"{name} must be seconds above 0, not {value!r}.")
+    return float(value)

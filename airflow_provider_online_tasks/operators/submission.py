@@ -1,0 +1,405 @@
+"""Never two runs for one.
+
+runOnlineTask has no idempotency key, and a run costs LLM money. So an operator execution writes down what
+it is about to start before it does so, and the run's ID after it. A later try finds the record and goes
+on from there; within a try, a request that may have been carried out is looked for before it is repeated.
+``docs/reliability.md`` tells what that guarantees and what it cannot.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_online_tasks.api import calls
+from airflow_provider_online_tasks.api.inputs import DataWindow
+from airflow_provider_online_tasks.api.runs import Ending, TaskRun, read_ending
+from airflow_provider_online_tasks.api.times import parse_time, wire_time
+from airflow_provider_online_tasks.exceptions import CallError, NotFound, RateLimited, Unavailable
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_online_tasks.api.answers import Answer
+    from airflow_provider_online_tasks.api.inputs import RunInput
+    from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+
+STATE_KEY = "online_task_run"
+LOOK_UP_SECONDS = 60.0
+MAX_SUBMISSIONS = 3
+MAX_LOOK_UP_PAGES = 20
+SERVER_TIME_MARGIN = timedelta(seconds=60)
+WINDOW_TOLERANCE = timedelta(seconds=1)
+MAX_KNOWN_RUNS = 300
+
+
+class How(enum.Enum):
+    """How an operator execution came by its run."""
+
+    STARTED = "started"
+    ADOPTED = "found after a lost answer"
+    REATTACHED = "reattached to"
+    FINISHED = "found finished"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Obtained:
+    """The run of an operator execution.
+
+    :param run_id: its ID.
+    :param how: how it was come by.
+    :param run: the run as it was found, unless it was just started.
+    """
+
+    run_id: str
+    how: How
+    run: TaskRun | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What is written down about a submission.
+
+    :param online_task_id: the task that is run.
+    :param data_start_time: begin of the window.
+    :param data_end_time: end of the window.
+    :param server_time: the server's clock just before the run was asked for.
+    :param known: IDs of runs over the same window that were there before.
+    :param run_id: the run, once it is known.
+    :param succeeded_at: ``max_tries`` of the task instance when its execution succeeded. Clearing a task
+        raises ``max_tries``, a retry does not: so a retry whose predecessor's success was not heard of
+        takes the same run, and a cleared task starts a new one.
+    """
+
+    online_task_id: str
+    data_start_time: str
+    data_end_time: str
+    server_time: str
+    known: tuple[str, ...] = ()
+    run_id: str | None = None
+    succeeded_at: int | None = None
+
+    @classmethod
+    def read(cls, value: Any) -> Record | None:
+        """Read a stored record; None if it is none of this version's."""
+        if not isinstance(value, Mapping):
+            return None
+        try:
+            return cls(**{**value, "known": tuple(value.get("known", ()))})
+        except TypeError:
+            return None
+
+    @property
+    def window(self) -> DataWindow:
+        """The window of the run."""
+        return DataWindow(
+            start=parse_time(self.data_start_time, "data_start_time"),
+            end=parse_time(self.data_end_time, "data_end_time"),
+        )
+
+    def is_for(self, run: RunInput) -> bool:
+        """Whether it is about the same task and window."""
+        return self.online_task_id == run.online_task_id and self.window == run.window
+
+
+class Submission:
+    """Obtains the one run of an operator execution.
+
+    :param hook: how Arize is called.
+    :param run: what is to be run.
+    :param context: the Airflow context.
+    :param log: where decisions are told.
+    :param rerun_if_nothing_evaluated: whether a finished run that evaluated nothing counts as a failure.
+    :param max_error_rate: see :func:`~airflow_provider_online_tasks.api.runs.read_ending`.
+    :param look_up_seconds: how long a run whose answer was lost is looked for.
+    """
+
+    def __init__(
+        self,
+        *,
+        hook: OnlineTasksHook,
+        run: RunInput,
+        context: Context,
+        log: Any,
+        rerun_if_nothing_evaluated: bool = False,
+        max_error_rate: float | None = None,
+        look_up_seconds: float = LOOK_UP_SECONDS,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._hook = hook
+        self._run = run
+        self._state = State(context)
+        self._log = log
+        self._rerun_if_nothing_evaluated = rerun_if_nothing_evaluated
+        self._max_error_rate = max_error_rate
+        self._look_up_seconds = look_up_seconds
+        self._sleep = sleep
+
+    def obtain(self) -> Obtained:
+        """Return the run of this execution: found again if there is one, else started.
+
+        :raises TaskErrorReturned: the server did not start it.
+        :raises Unavailable: whether it was started could not be found out. The next try looks again.
+        :raises CallError: the subclass that fits what happened.
+        """
+        record = self._state.read()
+        if record is not None and record.succeeded_at is not None:
+            if record.succeeded_at != self._state.max_tries:
+                self._log.info("The task was cleared after it had succeeded: a new run is started.")
+                record = replace(record, run_id=None, known=(*record.known, *filter(None, [record.run_id])))
+                return self._start(known=record.known)
+            record = replace(record, succeeded_at=None)
+        if record is not None and not record.is_for(self._run):
+            self._retire(record)
+            return self._start()
+        if record is not None:
+            return self._resume(record) or self._start(known=_earlier(record))
+        if not self._state.is_kept and self._state.try_number > 1:
+            return self._resume_without_record() or self._start()
+        return self._start()
+
+    def start_instead_of(self, run_id: str) -> Obtained:
+        """Start a new run in place of one that was cancelled while this execution took it up again."""
+        return self._start(known=(run_id,))
+
+    def finish(self) -> None:
+        """Mark the execution as a success, so that a task cleared after it starts a new run."""
+        self._state.finish()
+
+    def _start(self, *, known: tuple[str, ...] = ()) -> Obtained:
+        for _ in range(MAX_SUBMISSIONS):
+            record = self._write_intent(known)
+            try:
+                run_id = self._hook.run_online_task(self._run)
+            except CallError as error:
+                if not error.may_have_executed:
+                    self._state.delete()
+                    raise
+                found = self._find_lost(record, error)
+                if found is None:
+                    self._log.warning("No such run was created: it is asked for again.")
+                    continue
+                self._keep(record, found.id)
+                return Obtained(run_id=found.id, how=How.ADOPTED, run=found)
+            self._keep(record, run_id)
+            return Obtained(run_id=run_id, how=How.STARTED)
+        raise Unavailable(
+            f"Task {self._run.online_task_id}: {MAX_SUBMISSIONS} requests to run it got no answer, and none "
+            f"created a run. Arize seems unavailable; the next try looks for a run before it asks again.",
+            may_have_executed=True,
+        )
+
+    def _write_intent(self, known: tuple[str, ...]) -> Record:
+        """Write down what is about to be asked for, with the server's clock and what is there already."""
+        page, answer = self._runs_page()
+        same = (run.id for run in page.items if self._is_same_window(run, self._run.window))
+        wire = self._run.to_wire()
+        record = Record(
+            online_task_id=self._run.online_task_id,
+            data_start_time=wire["dataStartTime"],
+            data_end_time=wire["dataEndTime"],
+            server_time=wire_time(answer.date or datetime.now(UTC)),
+            known=tuple(dict.fromkeys((*known, *same)))[-MAX_KNOWN_RUNS:],
+        )
+        self._state.write(record)
+        return record
+
+    def _keep(self, record: Record, run_id: str) -> None:
+        # The ID is logged first: should the store not be reached, a person can still find the run.
+        self._log.info("Run %s of task %s over %s.", run_id, record.online_task_id, record.window)
+        self._state.write(replace(record, run_id=run_id))
+
+    def _resume(self, record: Record) -> Obtained | None:
+        if record.run_id is None:
+            self._log.info("An earlier try may have started a run before it ended. Looking for it.")
+            found = self._look_up(record, seconds=self._time_left_to_appear(record))
+            if found is None:
+                self._log.info("It did not: no run over %s was created since.", record.window)
+                return None
+            self._keep(record, found.id)
+            return self._take(found, How.ADOPTED)
+        try:
+            found = self._hook.get_task_run(record.run_id)
+        except NotFound:
+            self._log.warning("Run %s of an earlier try is gone.", record.run_id)
+            return None
+        self._state.write(record)
+        return self._take(found, How.REATTACHED)
+
+    def _resume_without_record(self) -> Obtained | None:
+        """Take a run since the DAG run's start for ours: before Airflow 3.3 nothing is kept between tries."""
+        since = self._state.dag_run_start
+        if since is None:
+            return None
+        self._log.info("Try %d: looking for a run that an earlier try started.", self._state.try_number)
+        _, answer = self._runs_page()
+        skew = (answer.date or datetime.now(UTC)) - datetime.now(UTC)
+        found = sorted(
+            self._matching(self._run.window, since + skew - SERVER_TIME_MARGIN, known=()),
+            key=lambda run: (run.is_over, not self._is_good(run)),
+        )
+        return self._take(found[0], How.ADOPTED) if found else None
+
+    def _take(self, run: TaskRun, how: How) -> Obtained | None:
+        """Return a run that was found, unless it ended so that a new one is due."""
+        if not run.is_over:
+            return Obtained(run_id=run.id, how=how, run=run)
+        if self._is_good(run):
+            return Obtained(run_id=run.id, how=How.FINISHED, run=run)
+        self._log.warning(
+            "Run %s of an earlier try ended %s (%s): a new run is started.",
+            run.id,
+            run.status.value,
+            run.failure_reason or run.counts,
+        )
+        return None
+
+    def _is_good(self, run: TaskRun) -> bool:
+        if not run.is_over:
+            return False
+        ending = read_ending(run, max_error_rate=self._max_error_rate)
+        if ending is Ending.NOTHING_EVALUATED:
+            return not self._rerun_if_nothing_evaluated
+        return ending is Ending.SUCCEEDED
+
+    def _retire(self, record: Record) -> None:
+        """Cancel what an earlier try started over another window or task, so that no two runs live."""
+        self._log.warning(
+            "An earlier try was for task %s over %s, this one is not: that run is cancelled first.",
+            record.online_task_id,
+            record.window,
+        )
+        try:
+            found = (
+                self._hook.get_task_run(record.run_id)
+                if record.run_id
+                else self._look_up(record, seconds=self._time_left_to_appear(record))
+            )
+            if found is not None and not found.is_over:
+                self._hook.cancel_task_run(found.id)
+        except NotFound:
+            return
+
+    def _find_lost(self, record: Record, error: CallError) -> TaskRun | None:
+        self._log.warning("%s. Looking for the run, for up to %.0f s.", error, self._look_up_seconds)
+        try:
+            return self._look_up(record, seconds=self._look_up_seconds)
+        except (RateLimited, Unavailable) as trouble:
+            raise Unavailable(
+                f"{error} Whether a run was started could not be found out either ({trouble}). The next try "
+                f"looks for it before it starts one; without a retry, look at the task's runs in Arize.",
+                may_have_executed=True,
+            ) from error
+
+    def _look_up(self, record: Record, *, seconds: float) -> TaskRun | None:
+        """Look for the run of a record until it appears or the time is over.
+
+        :raises CallError: the last look got no answer, so that nothing is known.
+        """
+        since = parse_time(record.server_time, "server_time") - SERVER_TIME_MARGIN
+        until, pause = time.monotonic() + seconds, 1.0
+        while True:
+            trouble: CallError | None = None
+            try:
+                found = list(self._matching(record.window, since, known=record.known))
+            except (RateLimited, Unavailable) as error:
+                found, trouble = [], error
+            if found:
+                return min(found, key=lambda run: run.created_at or datetime.max.replace(tzinfo=UTC))
+            left = until - time.monotonic()
+            if left <= 0:
+                if trouble is not None:
+                    raise trouble
+                return None
+            self._sleep(min(pause, max(left, 0.05)))
+            pause = min(pause * 2, 10.0)
+
+    def _time_left_to_appear(self, record: Record) -> float:
+        """Return how long the run of an earlier try may still take to appear, at most the look-up time."""
+        _, answer = self._runs_page()
+        age = (answer.date or datetime.now(UTC)) - parse_time(record.server_time, "server_time")
+        return min(max(self._look_up_seconds - age.total_seconds(), 0.0), self._look_up_seconds)
+
+    def _matching(self, window: DataWindow, since: datetime, *, known: tuple[str, ...]) -> Iterator[TaskRun]:
+        cursor = None
+        for _ in range(MAX_LOOK_UP_PAGES):
+            page, _answer = self._runs_page(cursor)
+            for run in page.items:
+                is_new = run.created_at is None or run.created_at >= since
+                if is_new and run.id not in known and self._is_same_window(run, window):
+                    yield run
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def _runs_page(self, cursor: str | None = None) -> tuple[calls.Page[TaskRun], Answer]:
+        return self._hook.client.exchange(calls.list_task_runs(self._run.online_task_id, cursor=cursor))
+
+    @staticmethod
+    def _is_same_window(run: TaskRun, window: DataWindow) -> bool:
+        if run.data_start_time is None or run.data_end_time is None:
+            return False
+        return (
+            abs(run.data_start_time - window.start) < WINDOW_TOLERANCE
+            and abs(run.data_end_time - window.end) < WINDOW_TOLERANCE
+        )
+
+
+def _earlier(record: Record) -> tuple[str, ...]:
+    return (*record.known, record.run_id) if record.run_id else record.known
+
+
+class State:
+    """What a task instance keeps between its tries, where Airflow has a place for it (3.3 and later).
+
+    :param context: the Airflow context.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._store: Any = context.get("task_state_store")
+        self._ti = context["ti"]
+        self._dag_run = context.get("dag_run")
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether anything is kept between tries."""
+        return self._store is not None
+
+    @property
+    def try_number(self) -> int:
+        """The number of this try, from 1."""
+        return int(self._ti.try_number or 1)
+
+    @property
+    def max_tries(self) -> int:
+        """Airflow's bound on the tries: raised when the task is cleared, the same in a retry."""
+        return int(getattr(self._ti, "max_tries", 0) or 0)
+
+    @property
+    def dag_run_start(self) -> datetime | None:
+        """When the DAG run started."""
+        return getattr(self._dag_run, "start_date", None)
+
+    def read(self) -> Record | None:
+        """Return the record, if there is one."""
+        return Record.read(self._store.get(STATE_KEY)) if self._store is not None else None
+
+    def write(self, record: Record) -> None:
+        """Write the record."""
+        if self._store is not None:
+            self._store.set(STATE_KEY, {**asdict(record), "known": list(record.known)})
+
+    def delete(self) -> None:
+        """Delete the record."""
+        if self._store is not None:
+            self._store.delete(STATE_KEY)
+
+    def finish(self) -> None:
+        """Mark the execution as a success, so that a cleared task starts afresh."""
+        record = self.read()
+        if record is not None:
+            self.write(replace(record, succeeded_at=self.max_tries))

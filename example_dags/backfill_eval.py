@@ -1,0 +1,45 @@
+"""Run an existing eval task over months of spans: the window is cut, and each piece is a mapped task.
+
+Trigger it by hand with the task's ID, the window's start and its end.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.sdk import DAG, Param, task
+
+from airflow_provider_online_tasks.api.inputs import split_window
+from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
+from airflow_provider_online_tasks.sensors.runs import OnlineTaskRunSensor
+
+with DAG(
+    dag_id="backfill_eval",
+    description="Run an existing eval task over a long window, piece by piece",
+    schedule=None,
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    params={
+        "online_task_id": Param(type="string", minLength=1, title="ID of the eval task"),
+        "start": Param(type="string", format="date-time", title="Start of the window"),
+        "end": Param(type="string", format="date-time", title="End of the window"),
+        "days": Param(30, type="integer", minimum=1, maximum=30, title="Days of a piece"),
+    },
+    tags=["evals"],
+    doc_md=__doc__,
+):
+
+    @task
+    def cut(params: dict[str, Any]) -> list[dict[str, str]]:
+        """Cut the window into pieces that the API accepts."""
+        return split_window(params["start"], params["end"], days=params["days"])
+
+    # Two pieces at a time: a run per piece, and each run calls an LLM.
+    runs = RunOnlineTaskOperator.partial(
+        task_id="run_task",
+        online_task_id="{{ params.online_task_id }}",
+        max_active_tis_per_dagrun=2,
+    ).expand_kwargs(cut())
+
+    # A piece without spans is skipped and the others go on.
+    OnlineTaskRunSensor.partial(task_id="wait_for_run", deferrable=True).expand(run_id=runs.output)

@@ -1,0 +1,66 @@
+"""Judge yesterday's answers every night: create the eval task, run it over the day that ended, wait for it.
+
+The connection ``arize_online_tasks_default`` says which Arize this runs against, and the ``model_id`` in its
+extra which project is judged, so that the same file runs against the emulator and against an Arize account.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import DAG
+
+from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
+from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
+from airflow_provider_online_tasks.sensors.runs import OnlineTaskRunSensor
+
+MODEL_ID = "{{ conn.arize_online_tasks_default.extra_dejson.model_id }}"
+
+CORRECTNESS = {
+    "name": "correctness",
+    "template": (
+        "You judge the answers of a support assistant.\n"
+        "Question: {attributes.input.value}\n"
+        "Help pages: {attributes.support.context}\n"
+        "Answer: {attributes.output.value}\n"
+        "Is the answer correct by the help pages? Reply with one word: correct or incorrect."
+    ),
+    "rails": ["correct", "incorrect"],
+    "classification_choices": {"correct": 1, "incorrect": 0},
+    "include_explanations": True,
+}
+
+with DAG(
+    dag_id="recurring_eval",
+    description="Judge yesterday's answers every night",
+    schedule="@daily",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"retries": 2},
+    tags=["evals"],
+    doc_md=__doc__,
+) as dag:
+    create = CreateEvalTaskOperator(
+        task_id="create_task",
+        name="answer correctness",
+        model_id=MODEL_ID,
+        query_filter="attributes.openinference.span.kind = 'AGENT'",
+        sampling_rate=1,
+        template_evaluators=[CORRECTNESS],
+        llm_config={"model_name": "GPT_4o", "provider": "openAI", "temperature": 0},
+    )
+
+    # The day that ended when the DAG run was due: a retry or a re-run judges the same day.
+    run = RunOnlineTaskOperator(
+        task_id="run_task",
+        online_task_id=create.output,
+        lookback=timedelta(days=1),
+    )
+
+    OnlineTaskRunSensor(
+        task_id="wait_for_run",
+        run_id=run.output,
+        deferrable=True,
+        timeout=timedelta(hours=2).total_seconds(),
+    )

@@ -1,0 +1,241 @@
+"""Run the recurring eval on real Airflow against the emulator, and show what came out.
+
+``make demo`` calls it. Everything is made in ``.demo/`` of the checkout, anew each time, and what is started here
+is stopped here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_provider_online_tasks.emulator import DEFAULT_API_KEY, EmulatorControl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROJECT = Path(__file__).resolve().parents[1]
+DEMO = PROJECT / ".demo"
+AIRFLOW_HOME = DEMO / "airflow"
+AIRFLOW_LOG = DEMO / "airflow.log"
+EMULATOR_LOG = DEMO / "emulator.log"
+DAG_ID = "recurring_eval"
+RUN_SECONDS = 8.0
+START_TIMEOUT = 30
+MIGRATE_TIMEOUT = 120
+DAG_TIMEOUT = 120
+
+
+class DemoError(Exception):
+    """A step of the demo went wrong; the message says which and where to look."""
+
+
+def main() -> int:
+    """Run the demo and return its exit code."""
+    shutil.rmtree(DEMO, ignore_errors=True)
+    (AIRFLOW_HOME / "logs").mkdir(parents=True)
+    today = datetime.now(tz=UTC).date()
+    try:
+        with emulator() as arize:
+            say(f"1. The emulator answers at {arize.url}: a local Arize with a week of sample spans.")
+            environment = airflow_environment(arize)
+            say("2. Airflow makes its database in .demo/airflow.")
+            airflow("db migrate", environment, timeout=MIGRATE_TIMEOUT, show=False)
+            say(f"3. Airflow runs the DAG {DAG_ID}, due {today}. Its log:\n")
+            airflow(f"dags test {DAG_ID} {today}", environment, timeout=DAG_TIMEOUT, show=True)
+            report(arize)
+    except DemoError as error:
+        say(f"\nThe demo failed: {error}")
+        for log in (AIRFLOW_LOG, EMULATOR_LOG):
+            show_tail(log)
+        return 1
+    return 0
+
+
+def say(text: str) -> None:
+    """Print at once, so that the order is right beside other processes' output."""
+    print(text, flush=True)
+
+
+@contextlib.contextmanager
+def emulator() -> Iterator[EmulatorControl]:
+    """Start an emulator on a free port, and stop it however this ends.
+
+    :raises DemoError: it does not answer in time.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "airflow_provider_online_tasks.emulator"]
+    options = [f"--port={port}", f"--run-seconds={RUN_SECONDS}", f"--database={DEMO / 'emulator.db'}"]
+    with EMULATOR_LOG.open("wb") as log:
+        process = subprocess.Popen(
+            [*command, *options], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+        )
+    try:
+        control = EmulatorControl(f"http://127.0.0.1:{port}", DEFAULT_API_KEY)
+        wait_until_ready(control, process)
+        yield control
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_until_ready(control: EmulatorControl, process: subprocess.Popen[bytes]) -> None:
+    """Return when the emulator answers.
+
+    :raises DemoError: it ended, or does not answer in time.
+    """
+    deadline = time.monotonic() + START_TIMEOUT
+    while process.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            control.info()
+            return
+        time.sleep(0.1)
+    raise DemoError("The emulator did not start.")
+
+
+def airflow_environment(arize: EmulatorControl) -> dict[str, str]:
+    """Return an environment in which Airflow lives in ``.demo/`` and knows the emulator as Arize."""
+    # Settings of the user's own Airflow are not the demo's.
+    own = {name: os.environ[name] for name in os.environ if not name.startswith(("AIRFLOW_", "_AIRFLOW_"))}
+    connection = {
+        "conn_type": "arize_online_tasks",
+        "host": arize.url,
+        "password": DEFAULT_API_KEY,
+        "extra": {"model_id": arize.info()["project_id"]},
+    }
+    return own | {
+        "AIRFLOW_HOME": str(AIRFLOW_HOME),
+        "AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT": json.dumps(connection),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "example_dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        # A failing step is tried again at once instead of after five minutes.
+        "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{AIRFLOW_HOME / 'airflow.db'}",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(AIRFLOW_HOME / "logs"),
+        "AIRFLOW__LOGGING__LOG_FORMAT": "   %(asctime)s %(levelname)s %(message)s",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+        "AIRFLOW__LOGGING__NAMESPACE_LEVELS": "airflow.task=INFO airflow_provider_online_tasks=INFO",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
+
+
+def airflow(arguments: str, environment: dict[str, str], *, timeout: float, show: bool) -> None:
+    """Run an Airflow command, keep its output in a file, and show it as it comes if asked to.
+
+    :raises DemoError: it failed or took too long.
+    """
+    command = f"airflow {arguments}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command.split()],
+        cwd=PROJECT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+    timer = threading.Timer(timeout, process.kill)
+    timer.start()
+    try:
+        assert process.stdout is not None
+        with AIRFLOW_LOG.open("a", encoding="utf-8") as log:
+            log.write(f"$ {command}\n")
+            for line in process.stdout:
+                log.write(line)
+                if show:
+                    say(line.rstrip("\n"))
+        code = process.wait()
+        timed_out = not timer.is_alive()
+    finally:
+        timer.cancel()
+        process.kill()
+        process.wait()
+    if timed_out:
+        raise DemoError(f"`{command}` was not done after {timeout} seconds and was stopped.")
+    if code:
+        raise DemoError(f"`{command}` ended with exit code {code}.")
+
+
+def report(arize: EmulatorControl) -> None:
+    """Print what the emulator and Airflow have on record.
+
+    :raises DemoError: the records are not those of one run that was judged.
+    """
+    tasks, runs = arize.tasks(), arize.runs()
+    if len(tasks) != 1 or len(runs) != 1:
+        raise DemoError(f"One task and one run were expected; the emulator has {len(tasks)} and {len(runs)}.")
+    [task], [run] = tasks, runs
+    evaluations = arize.evaluations(run_id=run["id"])
+    if run["status"] != "COMPLETED" or not evaluations:
+        raise DemoError(f"The run is {run['status']} with {len(evaluations)} evaluations.")
+
+    say("\nOn record in the emulator\n")
+    say(f"   Eval task   {task['name']}   {task['id']}")
+    say(f"   Run         {run['id']}")
+    say(f"   Spans from  {shown(run['data_start'])} to {shown(run['data_end'])}\n")
+    for state, at in (
+        ("PENDING", run["created_at"]),
+        ("RUNNING", run["started_at"]),
+        (run["status"], run["finished_at"]),
+    ):
+        say(f"   {state:<12}{shown(at, '%H:%M:%S')}   after {at - run['created_at']:4.1f} s")
+    counts = {"evaluated": "num_successes", "errors": "num_errors", "skipped": "num_skipped"}
+    say("\n   " + "   ".join(f"{word} {run[field]}" for word, field in counts.items()) + "\n")
+    for name in sorted({evaluation["name"] for evaluation in evaluations}):
+        labels = Counter(item["label"] for item in evaluations if item["name"] == name)
+        say(f"   {name:<20}{'spans':>6}{'share':>8}")
+        for label, count in labels.most_common():
+            share = count / labels.total()
+            say(f"     {label:<18}{count:>6}{share:>8.0%}   {'#' * round(share * 40)}")
+    say("\nOn record in Airflow\n")
+    for name, state, seconds in task_instances():
+        say(f"   {name:<16}{state:<10}{seconds:6.1f} s")
+    say("\nThe labels are those of the emulator's offline judge, which follows simple rules and is no LLM.")
+
+
+def task_instances() -> list[tuple[str, str, float]]:
+    """Return name, state and seconds of each task of the DAG run, out of Airflow's database."""
+    query = (
+        "SELECT task_id, state, start_date, end_date FROM task_instance WHERE dag_id = ? ORDER BY start_date"
+    )
+    with contextlib.closing(sqlite3.connect(AIRFLOW_HOME / "airflow.db")) as database:
+        rows = database.execute(query, (DAG_ID,)).fetchall()
+    moment = datetime.fromisoformat
+    return [(name, state, (moment(end) - moment(start)).total_seconds()) for name, state, start, end in rows]
+
+
+def shown(seconds: float, form: str = "%Y-%m-%d %H:%M") -> str:
+    """Return a time of the emulator's records as a person reads it."""
+    return f"{datetime.fromtimestamp(seconds, tz=UTC):{form}} UTC"
+
+
+def show_tail(log: Path, lines: int = 30) -> None:
+    """Print the end of a log, if there is one."""
+    if log.exists():
+        say(f"\nThe end of {log.relative_to(PROJECT)}:\n")
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]:
+            say(f"   {line}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
