@@ -1,7 +1,7 @@
 """Run the recurring eval on real Airflow against the emulator, and show what came out.
 
-``make demo`` calls it. Everything is made in ``.demo/`` of the checkout, anew each time, and what is started here
-is stopped here.
+``make demo`` calls it. Everything is made in ``.demo/`` of the checkout, anew each time, and what is started
+here is stopped here.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def emulator() -> Iterator[EmulatorControl]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "airflow_provider_online_tasks.emulator"]
-    options = [f"--port={port}", f"--run-seconds={RUN_SECONDS}", f"--database={DEMO / 'emulator.db'}"]
+    options = [f"--port={port}", f"--run-seconds={RUN_SECONDS}", f"--api-key={DEFAULT_API_KEY}"]
     with EMULATOR_LOG.open("wb") as log:
         process = subprocess.Popen(
             [*command, *options], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT

@@ -47,10 +47,7 @@ class _Session(requests.Session):
         self.body: _Body | None = None
         self.answer: requests.Response | None = None
         self.headers["User-Agent"] = user_agent()
-        self.verify = settings.verify
         self.auth = _no_auth
-        if settings.proxy:
-            self.proxies = {"http": settings.proxy, "https": settings.proxy}
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         self.body = self.answer = None
@@ -62,6 +59,11 @@ class _Session(requests.Session):
             request.body = self.body  # type: ignore[assignment]
         kwargs["allow_redirects"] = False  # the key must not travel to another host
         kwargs["timeout"] = self.settings.timeout
+        # What the connection says goes before what the environment says.
+        if self.settings.verify is not True:
+            kwargs["verify"] = self.settings.verify
+        if self.settings.proxy:
+            kwargs["proxies"] = {"http": self.settings.proxy, "https": self.settings.proxy}
         self.answer = super().send(request, **kwargs)
         return self.answer
 
@@ -199,9 +201,7 @@ class Client:
         from gql.transport.requests import RequestsHTTPTransport
 
         url = self.settings.endpoint.graphql_url
-        transport = RequestsHTTPTransport(
-            url, headers={"x-api-key": self.settings.api_key}, verify=self.settings.verify
-        )
+        transport = RequestsHTTPTransport(url, headers={"x-api-key": self.settings.api_key})
         transport.session = self._session
         request = gql(document)
         request.variable_values = variables

@@ -83,12 +83,13 @@ class WireInput:
         return cls(**cls._keys(value, where or cls.__name__))
 
     @classmethod
-    def check_literals(cls, value: Any, where: str = "") -> None:
+    def check_literals(cls, value: Any, where: str = "", *, partial: bool = False) -> None:
         """Check what can be checked before templates are rendered: the literal values, one by one.
 
-        Without any template in it, the whole value is checked.
+        Without any template in it, the whole value is checked, unless ``partial`` says that fields are
+        still to come.
         """
-        if not is_templated(value):
+        if not partial and not is_templated(value):
             cls.read(value, where)
             return
         if not isinstance(value, Mapping):

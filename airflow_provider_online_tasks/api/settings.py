@@ -33,7 +33,7 @@ class Settings:
     api_key: str = field(repr=False)
     timeout: float = DEFAULT_TIMEOUT
     verify: bool | str = True
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)
     requests_per_minute: int = DEFAULT_REQUESTS_PER_MINUTE
     sampling_rate_unit: str = FRACTION
     organization_id: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from datetime import UTC, datetime
 from email.utils import formatdate
@@ -26,6 +27,7 @@ class Clock:
         return formatdate(self.stamp(), usegmt=True).encode()
 
 
+@functools.lru_cache(maxsize=65_536)
 def write_time(epoch: float | None) -> str | None:
     """Write a time as the API does: UTC, milliseconds, ``Z``."""
     if epoch is None:

@@ -149,6 +149,7 @@ class EmulatorControl:
         finally:
             connection.close()
         if response.status >= 400:
-            raise EmulatorControlError(f"The emulator at {self.url} refused {method} {path}: {answer['detail']}")
+            raise EmulatorControlError(
+                f"The emulator at {self.url} refused {method} {path}: {answer['detail']}"
+            )
         return answer
-

@@ -13,7 +13,11 @@ from starlette.routing import Route
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.faults import Fault, RunFate
 from airflow_provider_online_tasks.emulator.problems import MEDIA_TYPE, ProblemError
-from airflow_provider_online_tasks.emulator.tasks import RefusedInputError, UnknownObjectError, hub_evaluator_ids
+from airflow_provider_online_tasks.emulator.tasks import (
+    RefusedInputError,
+    UnknownObjectError,
+    hub_evaluator_ids,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -36,7 +36,12 @@ class Answers(Protocol):
         """Return the key the client presents, or the empty string."""
 
     def error(
-        self, request: Request, status: int, message: str, code: str | None = None, headers: dict[str, str] | None = None
+        self,
+        request: Request,
+        status: int,
+        message: str,
+        code: str | None = None,
+        headers: dict[str, str] | None = None,
     ) -> Response:
         """Write an error.
 
@@ -44,7 +49,9 @@ class Answers(Protocol):
         :param code: an error code, where the API has such.
         """
 
-    def rate_limited(self, request: Request, status: int | None, message: str | None, headers: dict[str, str]) -> Response:
+    def rate_limited(
+        self, request: Request, status: int | None, message: str | None, headers: dict[str, str]
+    ) -> Response:
         """Write the refusal of a request over the limit.
 
         :param status: the status asked for; None for what the settings say.
@@ -60,7 +67,9 @@ class Answers(Protocol):
         """Return the path of the field that a client needs most of the answer."""
 
 
-async def serve(state: EmulatorState, request: Request, operation: str, budget: str, answers: Answers) -> Response:
+async def serve(
+    state: EmulatorState, request: Request, operation: str, budget: str, answers: Answers
+) -> Response:
     """Answer a request.
 
     :param operation: the name that faults and the log know it by.
@@ -128,7 +137,9 @@ def _instead(request: Request, fault: Fault, answers: Answers) -> Response:
         "task_error": (422, "The run could not be started", "UNPROCESSABLE"),
         "unknown_type": (400, "Unknown type", "BAD_REQUEST"),
     }[fault.kind]
-    return answers.error(request, fault.status or status, fault.message or message, fault.code or code, headers)
+    return answers.error(
+        request, fault.status or status, fault.message or message, fault.code or code, headers
+    )
 
 
 def _spoilt(response: Response, fault: Fault, answers: Answers) -> Response:
@@ -187,7 +198,9 @@ class DroppedResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         transport = scope[TRANSPORT]
         # Without lingering, closing sends a reset instead of an orderly end.
-        with contextlib.closing(socket.fromfd(transport.get_extra_info("socket").fileno(), socket.AF_INET, socket.SOCK_STREAM)) as peer:
+        with contextlib.closing(
+            socket.fromfd(transport.get_extra_info("socket").fileno(), socket.AF_INET, socket.SOCK_STREAM)
+        ) as peer:
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
         await _disconnected(receive)

@@ -71,7 +71,9 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.kind not in BEFORE | AFTER:
-            raise ValueError(f"There is no fault {self.kind!r}; the kinds are {', '.join(sorted(BEFORE | AFTER))}.")
+            raise ValueError(
+                f"There is no fault {self.kind!r}; the kinds are {', '.join(sorted(BEFORE | AFTER))}."
+            )
         if self.times is not None and self.times < 1:
             raise ValueError(f"times is {self.times!r}; give 1 or more, or None for every request.")
 

@@ -14,7 +14,7 @@ from sqlglot.errors import SqlglotError
 
 _LONGEST: Final = 10_000
 _MOST_WORDS: Final = 800
-_DEEPEST: Final = 15  # SQLite's own parser holds 100 open symbols
+_DEEPEST: Final = 6  # SQLite's own parser holds 100 open symbols, and a level takes a dozen
 
 _TOKEN: Final = re.compile(
     r"""
@@ -148,6 +148,8 @@ class _Source:
             raise FilterError(
                 f"The filter has {len(self.text)} characters; at most {_LONGEST} are understood"
             )
+        if "\0" in self.text:
+            raise self.error("a null character", self.text.index("\0"))
         try:
             self.text.encode()
         except UnicodeEncodeError as error:

@@ -135,7 +135,9 @@ class GraphQLAnswers:
         self.budget = WRITE if self._is_mutation else READ
         self.operation = "graphql.query"
         if self._is_mutation and self._definition is not None:
-            fields = [each for each in self._definition.selection_set.selections if isinstance(each, FieldNode)]
+            fields = [
+                each for each in self._definition.selection_set.selections if isinstance(each, FieldNode)
+            ]
             self.operation = f"graphql.{fields[0].name.value}" if fields else "graphql.mutation"
 
     def key(self, request: Request) -> str:
@@ -143,12 +145,19 @@ class GraphQLAnswers:
         return request.headers.get("x-api-key", "")
 
     def error(
-        self, request: Request, status: int, message: str, code: str | None = None, headers: dict[str, str] | None = None  # noqa: ARG002
+        self,
+        request: Request,
+        status: int,
+        message: str,
+        code: str | None = None,
+        headers: dict[str, str] | None = None,  # noqa: ARG002
     ) -> Response:
         """Write an error with an HTTP status of its own."""
         return _errors(message, code or "INTERNAL_SERVER_ERROR", status, headers)
 
-    def rate_limited(self, request: Request, status: int | None, message: str | None, headers: dict[str, str]) -> Response:  # noqa: ARG002
+    def rate_limited(
+        self, request: Request, status: int | None, message: str | None, headers: dict[str, str]
+    ) -> Response:  # noqa: ARG002
         """Write the refusal of a request over the limit, as an error in the answer or as a status."""
         if status is None:
             status = self._state.settings.graphql_rate_limit_status
@@ -196,7 +205,9 @@ class GraphQLAnswers:
     def _input_type(self) -> str:
         if self._definition is not None:
             for variable in self._definition.variable_definitions or ():
-                return variable.type.loc.source.body[variable.type.loc.start : variable.type.loc.end].strip("!")  # type: ignore[union-attr]
+                return variable.type.loc.source.body[variable.type.loc.start : variable.type.loc.end].strip(
+                    "!"
+                )  # type: ignore[union-attr]
         return "Input"
 
 
@@ -212,7 +223,11 @@ def _formatted(error: GraphQLError, debug: bool = False) -> dict[str, Any]:  # n
         original = error.original_error
         if original is not None:
             code = "INTERNAL_SERVER_ERROR"
-        elif error.path is not None or "got invalid value" in error.message or "was not provided" in error.message:
+        elif (
+            error.path is not None
+            or "got invalid value" in error.message
+            or "was not provided" in error.message
+        ):
             code = "BAD_USER_INPUT"
         else:
             code = "GRAPHQL_VALIDATION_FAILED"
@@ -287,15 +302,24 @@ def _scalars() -> list[ScalarType]:
         try:
             return read_time(value)
         except ValueError as error:
-            raise _error(f"DateTime cannot represent an invalid date-time-string {value!r}", "BAD_USER_INPUT") from error
+            raise _error(
+                f"DateTime cannot represent an invalid date-time-string {value!r}", "BAD_USER_INPUT"
+            ) from error
 
     @json_object.value_parser
     def parse_json_object(value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
-            raise _error(f"JSONObject cannot represent a value that is no object: {value!r}", "BAD_USER_INPUT")
+            raise _error(
+                f"JSONObject cannot represent a value that is no object: {value!r}", "BAD_USER_INPUT"
+            )
         return value
 
-    return [date_time, json_object, _open_enum("ExternalLLMProviderModel"), _open_enum("LLMIntegrationProvider")]
+    return [
+        date_time,
+        json_object,
+        _open_enum("ExternalLLMProviderModel"),
+        _open_enum("LLMIntegrationProvider"),
+    ]
 
 
 def _open_enum(name: str) -> ScalarType:
@@ -342,7 +366,11 @@ def _resolve_node(_: Any, info: GraphQLResolveInfo, id: str) -> Any:  # noqa: A0
 
 
 def _connection(
-    only: _Named, *, search: str | None = None, useExactSearchMatch: bool | None = None, **_: Any  # noqa: N803 -- the argument's name
+    only: _Named,
+    *,
+    search: str | None = None,
+    useExactSearchMatch: bool | None = None,
+    **_: Any,  # noqa: N803 -- the argument's name
 ) -> dict[str, Any]:
     wanted, name = (search or "").lower(), only.name.lower()
     found = wanted in ("", name) if useExactSearchMatch else wanted in name
@@ -388,7 +416,9 @@ def _resolve_create(context: _Context, fields: dict[str, Any]) -> dict[str, Any]
     state = context.state
     values = _task_values(state, fields)
     hub = [
-        hub_evaluator(each["evaluatorId"], position=position if each.get("position") is None else each["position"])
+        hub_evaluator(
+            each["evaluatorId"], position=position if each.get("position") is None else each["position"]
+        )
         for position, each in enumerate(fields.get("evaluators") or [])
     ]
     inline = values.pop("evaluators", [])
@@ -431,7 +461,9 @@ def _task_values(state: EmulatorState, fields: dict[str, Any], task: Task | None
 
 def _template_evaluator(fields: dict[str, Any], llm_config: dict[str, Any] | None) -> Evaluator:
     if llm_config is None and fields.get("llmConfig") is None:
-        raise RefusedInputError(f"Template evaluator {fields['name']!r} needs an llmConfig, its own or the task's")
+        raise RefusedInputError(
+            f"Template evaluator {fields['name']!r} needs an llmConfig, its own or the task's"
+        )
     choices = fields.get("classificationChoices")
     return Evaluator(
         name=fields["name"],

@@ -71,7 +71,9 @@ class _Handle(EmulatorControl):
     def url(self) -> str:
         """The one URL of everything."""
         if not self._port:
-            raise RuntimeError("The emulator has no URL before it is started; call start() or use it in a with statement")
+            raise RuntimeError(
+                "The emulator has no URL before it is started; call start() or use it in a with statement"
+            )
         host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
         return f"http://{host}:{self._port}"
 

@@ -11,7 +11,9 @@ class RateLimiter:
     """Counts requests in a sliding minute, per key and per kind of request."""
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[str, str], collections.deque[float]] = collections.defaultdict(collections.deque)
+        self._seen: dict[tuple[str, str], collections.deque[float]] = collections.defaultdict(
+            collections.deque
+        )
 
     def wait(self, key: str, kind: str, limit: int | None, now: float) -> float:
         """Count a request; return 0 if it may pass, else the seconds until one would."""

@@ -75,7 +75,9 @@ def judge_note(state: EmulatorState) -> str:
     """Say who gives the labels."""
     settings = state.settings
     if settings.judge_url is None:
-        return "Labels come from a built-in judge that is offline and deterministic: rules, no language model."
+        return (
+            "Labels come from a built-in judge that is offline and deterministic: rules, no language model."
+        )
     return f"Labels come from {settings.judge_model} at {settings.judge_url}."
 
 
@@ -132,5 +134,7 @@ def _labels(state: EmulatorState, names: dict[str, str]) -> str:
         for label, count in labels:
             share = count / total
             bar = f'<td><span class="bar" style="width: {share * 10:.2f}rem"></span> {share:.0%}</td>'
-            rows.append(_cell(names.get(task_id, "")) + _cell(evaluator) + _cell(label) + _number(count) + bar)
+            rows.append(
+                _cell(names.get(task_id, "")) + _cell(evaluator) + _cell(label) + _number(count) + bar
+            )
     return _table(("Task", "Evaluator", "Label", "Spans", "Share"), rows)

@@ -18,7 +18,9 @@ NAME = "online_tasks_emulator"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the ini option and the command line option that change the fixture's settings."""
-    parser.addini(NAME, "settings of the online_tasks_emulator fixture, one name=value a line", type="linelist")
+    parser.addini(
+        NAME, "settings of the online_tasks_emulator fixture, one name=value a line", type="linelist"
+    )
     parser.getgroup("online tasks").addoption(
         "--online-tasks-emulator",
         action="append",

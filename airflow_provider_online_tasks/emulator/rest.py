@@ -14,7 +14,13 @@ from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.clock import read_time, write_time
 from airflow_provider_online_tasks.emulator.endpoint import READ, WRITE, serve
 from airflow_provider_online_tasks.emulator.problems import MEDIA_TYPE, ProblemError
-from airflow_provider_online_tasks.emulator.runs import DEFAULT_MAX_SPANS, STATUSES, NoDataError, Run, RunEndedError
+from airflow_provider_online_tasks.emulator.runs import (
+    DEFAULT_MAX_SPANS,
+    STATUSES,
+    NoDataError,
+    Run,
+    RunEndedError,
+)
 from airflow_provider_online_tasks.emulator.tasks import (
     CODE_EVALUATION,
     TEMPLATE_EVALUATION,
@@ -56,7 +62,12 @@ class RestAnswers:
         return key.strip() if scheme.lower() == "bearer" else ""
 
     def error(
-        self, request: Request, status: int, message: str, code: str | None = None, headers: dict[str, str] | None = None
+        self,
+        request: Request,
+        status: int,
+        message: str,
+        code: str | None = None,
+        headers: dict[str, str] | None = None,
     ) -> Response:
         """Write a problem document."""
         document = ProblemError(status, message).body(request.url.path)
@@ -64,7 +75,9 @@ class RestAnswers:
             document["error_code"] = code
         return Response(json.dumps(document), status, headers, media_type=MEDIA_TYPE)
 
-    def rate_limited(self, request: Request, status: int | None, message: str | None, headers: dict[str, str]) -> Response:
+    def rate_limited(
+        self, request: Request, status: int | None, message: str | None, headers: dict[str, str]
+    ) -> Response:
         """Write a 429."""
         return self.error(request, status or 429, message or "Too many requests in a minute", None, headers)
 
@@ -102,7 +115,9 @@ class RestAnswers:
 def routes(state: EmulatorState) -> list[Route]:
     """Return the routes of the REST API."""
 
-    def route(method: str, path: str, operation: str, handler: Handler, main_field: str, budget: str) -> Route:
+    def route(
+        method: str, path: str, operation: str, handler: Handler, main_field: str, budget: str
+    ) -> Route:
         async def endpoint(request: Request) -> Response:
             answers = RestAnswers(state, handler, main_field, await request.body())
             return await serve(state, request, f"rest.{operation}", budget, answers)
@@ -232,14 +247,21 @@ def _query_filters(value: Any) -> dict[str, Any] | None:
     if not isinstance(filters, list) or not 1 <= len(filters) <= 5:
         raise ProblemError(400, "query_filters.filters needs one to five entries")
     for each in filters:
-        if not isinstance(each, dict) or each.get("id") not in tuple("ABCDE") or not isinstance(each.get("filter"), str):
+        if (
+            not isinstance(each, dict)
+            or each.get("id") not in tuple("ABCDE")
+            or not isinstance(each.get("filter"), str)
+        ):
             raise ProblemError(400, "Each of query_filters.filters needs an id from A to E and a filter")
     expression = _text(value, "expression")
     if expression is None:
         if len(filters) > 1:
             raise ProblemError(400, "query_filters.expression is required with two or more filters")
         expression = filters[0]["id"]
-    return {"filters": [{"id": each["id"], "filter": each["filter"]} for each in filters], "expression": expression}
+    return {
+        "filters": [{"id": each["id"], "filter": each["filter"]} for each in filters],
+        "expression": expression,
+    }
 
 
 def _evaluators(value: Any) -> list[Evaluator]:
@@ -249,7 +271,11 @@ def _evaluators(value: Any) -> list[Evaluator]:
     for position, each in enumerate(value):
         if not isinstance(each, dict):
             raise ProblemError(400, "Each of evaluators has to be an object")
-        _only(each, "evaluator_id evaluator_version_id query_filter column_mappings query_mappings", "evaluators.")
+        _only(
+            each,
+            "evaluator_id evaluator_version_id query_filter column_mappings query_mappings",
+            "evaluators.",
+        )
         of_traces = each.get("query_mappings") is not None
         if of_traces and (each.get("query_filter") is not None or each.get("column_mappings") is not None):
             raise ProblemError(400, "query_mappings excludes query_filter and column_mappings")
@@ -336,7 +362,12 @@ def _trigger_task_run(state: EmulatorState, request: Request, fields: dict[str, 
     override = fields.get("override_evaluations") is not None and _flag(fields, "override_evaluations")
     try:
         run = state.runs.create(
-            task, start=start, end=end, max_spans=max_spans, override=override, take_fate=state.faults.take_fate
+            task,
+            start=start,
+            end=end,
+            max_spans=max_spans,
+            override=override,
+            take_fate=state.faults.take_fate,
         )
     except NoDataError as error:
         raise ProblemError(422, str(error)) from error
@@ -392,9 +423,11 @@ def _run_of(state: EmulatorState, request: Request) -> Run:
 
 
 def _run_json(state: EmulatorState, run: Run) -> bytes:
-    """Write a run; what has ended is written once."""
+    """Write a run, unless it was written already as it is now."""
     case = state.settings.status_case
-    if run.over and run.written is not None and run.written[0] == case:
+    counts = (run.num_successes, run.num_errors, run.num_skipped)
+    version = (case, run.status, run.started_at, run.finished_at, run.failure_reason, counts)
+    if run.written is not None and run.written[0] == version:
         return run.written[1]
     body = json.dumps(
         {
@@ -414,7 +447,7 @@ def _run_json(state: EmulatorState, run: Run) -> bytes:
             "failure_reason": run.failure_reason,
         }
     ).encode()
-    run.written = (case, body)
+    run.written = (version, body)
     return body
 
 
@@ -613,7 +646,9 @@ def _identifier(value: str, type_name: str) -> str:
 def _only(fields: dict[str, Any], names: str, prefix: str = "") -> None:
     unknown = sorted(set(fields) - set(names.split()))
     if unknown:
-        raise ProblemError(400, f"Unknown field {prefix}{unknown[0]}; the fields are {', '.join(names.split())}")
+        raise ProblemError(
+            400, f"Unknown field {prefix}{unknown[0]}; the fields are {', '.join(names.split())}"
+        )
 
 
 def _text(fields: dict[str, Any], name: str, *, required: bool = False) -> Any:
@@ -621,7 +656,9 @@ def _text(fields: dict[str, Any], name: str, *, required: bool = False) -> Any:
     if value is None and not required:
         return None
     if not isinstance(value, str) or (required and not value):
-        raise ProblemError(400, f"{name} is {value!r}; it has to be a text" + (" and is required" if required else ""))
+        raise ProblemError(
+            400, f"{name} is {value!r}; it has to be a text" + (" and is required" if required else "")
+        )
     return value
 
 
@@ -646,4 +683,6 @@ def _time(fields: dict[str, Any], name: str) -> float | None:
     try:
         return read_time(value)
     except ValueError as error:
-        raise ProblemError(400, f"{name} is {value!r}; it has to be an ISO 8601 date-time with an offset") from error
+        raise ProblemError(
+            400, f"{name} is {value!r}; it has to be an ISO 8601 date-time with an offset"
+        ) from error

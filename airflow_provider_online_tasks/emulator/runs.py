@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.judge import JudgeError, fill_template, run_code_evaluator
 from airflow_provider_online_tasks.emulator.store import evaluation_row
-from airflow_provider_online_tasks.emulator.tasks import Evaluator, RefusedInputError, UnknownObjectError, compiled
+from airflow_provider_online_tasks.emulator.tasks import (
+    Evaluator,
+    RefusedInputError,
+    UnknownObjectError,
+    compiled,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -82,8 +87,8 @@ class Run:
     pinned: bool = False
 
     def __post_init__(self) -> None:
-        # The answer about a run that has ended, as REST wrote it last; no field, for it is not stored.
-        self.written: tuple[str, bytes] | None = None
+        # What REST wrote about the run last, and of which state of it; no field, for it is not stored.
+        self.written: tuple[tuple[Any, ...], bytes] | None = None
 
     @property
     def over(self) -> bool:
@@ -313,7 +318,10 @@ class RunEngine:
     def _unlabelled(self, task: Task, items: Sequence[tuple[str, list[int]]]) -> list[tuple[str, list[int]]]:
         names = [each.name for each in task.evaluators]
         labelled = self._store.labelled([span_id for span_id, _ in items], names)
-        left = ((span_id, [i for i in indices if (span_id, names[i]) not in labelled]) for span_id, indices in items)
+        left = (
+            (span_id, [i for i in indices if (span_id, names[i]) not in labelled])
+            for span_id, indices in items
+        )
         return [(span_id, indices) for span_id, indices in left if indices]
 
     # -- proceeding -------------------------------------------------------------------------------
@@ -512,5 +520,7 @@ def _fraction(text: str) -> float:
 def _mapped(template: str, columns: Mapping[str, str]) -> str:
     """Write the columns that variables are mapped to into a template."""
     for variable, column in columns.items():
-        template = re.sub(rf"\{{\{{?\s*{re.escape(variable)}\s*\}}?\}}", lambda _, to=column: f"{{{to}}}", template)
+        template = re.sub(
+            rf"\{{\{{?\s*{re.escape(variable)}\s*\}}?\}}", lambda _, to=column: f"{{{to}}}", template
+        )
     return template

@@ -79,7 +79,9 @@ class EmulatorSettings:
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; it has to be one of {', '.join(allowed)}.")
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}; it has to be one of {', '.join(allowed)}."
+                )
         if self.graphql_rate_limit_status not in (200, 429):
             raise ValueError(
                 f"graphql_rate_limit_status is {self.graphql_rate_limit_status!r}; it has to be 200 or 429."
@@ -100,7 +102,9 @@ class EmulatorSettings:
         known = {field.name for field in dataclasses.fields(self)}
         for name in changes:
             if name not in known:
-                raise ValueError(f"There is no setting {name!r}; the settings are {', '.join(sorted(known))}.")
+                raise ValueError(
+                    f"There is no setting {name!r}; the settings are {', '.join(sorted(known))}."
+                )
             if name in START_ONLY:
                 raise ValueError(f"{name} cannot be changed while the emulator runs; give it at the start.")
         return dataclasses.replace(self, **changes)

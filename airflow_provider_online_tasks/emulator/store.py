@@ -232,7 +232,10 @@ class Store:
             for span_id in wanted:
                 row = found[span_id]
                 yield {
-                    **{name: getattr(row, name) for name in ("span_id", "trace_id", "parent_id", "name", "kind")},
+                    **{
+                        name: getattr(row, name)
+                        for name in ("span_id", "trace_id", "parent_id", "name", "kind")
+                    },
                     "status_code": row.status_code,
                     "status_message": row.status_message,
                     "start_time": datetime.fromtimestamp(row.start_time, UTC),

@@ -89,9 +89,7 @@ def hub_evaluator_ids() -> dict[str, str]:
     return {each.name: ids.encode("Evaluator", number) for number, each in enumerate(HUB_EVALUATORS, 1)}
 
 
-def hub_evaluator(
-    evaluator_id: str, version_id: str | None = None, **attachment: Any
-) -> Evaluator:
+def hub_evaluator(evaluator_id: str, version_id: str | None = None, **attachment: Any) -> Evaluator:
     """Return a built-in Eval Hub evaluator, attached.
 
     :param attachment: the fields of :class:`Evaluator` that belong to the attachment.
@@ -244,7 +242,9 @@ def combined_filter(query_filters: Mapping[str, Any]) -> str:
         raise RefusedInputError("The filters of query_filters need different ids")
     unknown = set(_QUERY_ID.findall(query_filters["expression"])) - set(filters)
     if unknown:
-        raise RefusedInputError(f"query_filters.expression names {', '.join(sorted(unknown))}, which no filter declares")
+        raise RefusedInputError(
+            f"query_filters.expression names {', '.join(sorted(unknown))}, which no filter declares"
+        )
     return _QUERY_ID.sub(lambda match: f"({filters[match[0]]})", query_filters["expression"])
 
 

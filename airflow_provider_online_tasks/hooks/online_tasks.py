@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from airflow.sdk import BaseHook
 
@@ -222,9 +223,7 @@ def settings_of(connection: Connection, extra: dict[str, Any]) -> Settings:
 
     from airflow_provider_online_tasks.api.settings import Settings
 
-    if connection.password:
-        mask_secret(connection.password)
-    return Settings.of_connection(
+    settings = Settings.of_connection(
         host=connection.host,
         api_key=connection.password,
         scheme=connection.schema,
@@ -232,3 +231,7 @@ def settings_of(connection: Connection, extra: dict[str, Any]) -> Settings:
         extra=extra,
         conn_id=connection.conn_id,
     )
+    mask_secret(settings.api_key)
+    if settings.proxy and (password := urlsplit(settings.proxy).password):
+        mask_secret(password)
+    return settings

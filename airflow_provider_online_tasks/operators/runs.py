@@ -14,8 +14,7 @@ from airflow.sdk import conf
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_provider_online_tasks.api.inputs import RunInput, read_id
-from airflow_provider_online_tasks.api.runs import RunStatus, TaskRun, says_no_data
-from airflow_provider_online_tasks.api.templating import is_templated
+from airflow_provider_online_tasks.api.runs import DEFAULT_MAX_SPANS, RunStatus, TaskRun, says_no_data
 from airflow_provider_online_tasks.api.times import parse_time, wire_time
 from airflow_provider_online_tasks.endings import EndingRules, wait_error
 from airflow_provider_online_tasks.exceptions import (
@@ -129,10 +128,7 @@ class RunOnlineTaskOperator(OnlineTasksOperator):
         self._run_id: str | None = None
         EndingRules(on_nothing_evaluated=on_nothing_evaluated, max_error_rate=max_error_rate)
         check_window_arguments(data_start_time, data_end_time, lookback)
-        if is_templated([data_start_time, data_end_time]) or data_start_time is None:
-            RunInput.check_literals({**self._arguments(), "data_start_time": "{{ later }}"})
-        else:
-            RunInput.check_literals(self._arguments())
+        RunInput.check_literals(self._arguments(), partial=data_start_time is None)
 
     def _arguments(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.template_fields if name != "conn_id"}
@@ -212,13 +208,11 @@ class RunOnlineTaskOperator(OnlineTasksOperator):
         url = hook.spans_url(run.online_task_id, run.window)
         self._push(context, obtained, url)
         self.log.info(
-            "Run %s (%s): task %s over %s, up to %s spans.%s",
+            "Run %s is %s, for up to %s spans.%s",
             obtained.run_id,
             obtained.how.value,
-            run.online_task_id,
-            run.window,
-            run.max_spans or "10,000",
-            f" Its spans: {url}" if url else "",
+            run.max_spans or DEFAULT_MAX_SPANS,
+            f" They are shown at {url}" if url else "",
         )
         if not self.wait_for_completion:
             submission.finish()

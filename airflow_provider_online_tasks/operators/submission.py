@@ -42,8 +42,8 @@ class How(enum.Enum):
 
     STARTED = "started"
     ADOPTED = "found after a lost answer"
-    REATTACHED = "reattached to"
-    FINISHED = "found finished"
+    REATTACHED = "taken up from an earlier try"
+    FINISHED = "finished already, started by an earlier try"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,9 +180,12 @@ class Submission:
                     self._state.delete()
                     raise
                 found = self._find_lost(record, error)
-                if found is None:
+                if found is None and isinstance(error, Unavailable):
                     self._log.warning("No such run was created: it is asked for again.")
                     continue
+                if found is None:  # Arize answered, and what it said is an error
+                    self._state.delete()
+                    raise
                 self._keep(record, found.id)
                 return Obtained(run_id=found.id, how=How.ADOPTED, run=found)
             self._keep(record, run_id)
@@ -210,7 +213,7 @@ class Submission:
 
     def _keep(self, record: Record, run_id: str) -> None:
         # The ID is logged first: should the store not be reached, a person can still find the run.
-        self._log.info("Run %s of task %s over %s.", run_id, record.online_task_id, record.window)
+        self._log.info("Run %s: task %s over %s.", run_id, record.online_task_id, record.window)
         self._state.write(replace(record, run_id=run_id))
 
     def _resume(self, record: Record) -> Obtained | None:

@@ -1,0 +1,154 @@
+"""Waits in the triggerer for a run to be over."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_online_tasks.exceptions import InputRefused
+from airflow_provider_online_tasks.progress import QUIET_SECONDS, ProgressLog
+from airflow_provider_online_tasks.triggers.events import ERROR, OVER, TIMEOUT, RunEvent
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.api.runs import TaskRun
+
+DEFAULT_POLL_INTERVAL = 10.0
+# Airflow gives on_kill 30 seconds; the outcome has to be logged within them.
+ON_KILL_SECONDS = 24.0
+# A deadline that passed while no triggerer ran still leaves time for one look at the run.
+LAST_LOOK_SECONDS = 30.0
+
+
+class OnlineTaskRunTrigger(BaseTrigger):
+    """Waits until a run is over, and then sends the one event it ever sends.
+
+    All triggers of a process that use the same Arize and key share one poller, and so its request budget: see
+    :mod:`airflow_provider_online_tasks.triggers.poller`.
+
+    :param run_id: the run.
+    :param online_task_id: the run's task, so that runs of one task are read together; where it is None, the
+        first read tells it.
+    :param conn_id: Airflow connection.
+    :param poll_interval: seconds between two reads of the run, while the request budget suffices.
+    :param deadline: wall-clock time (seconds since the epoch) until which to wait; None to wait for ever. Absolute,
+        so that it outlives a restart of the triggerer.
+    :param cancel_on_kill: whether the run is cancelled when a person clears, fails or succeeds the waiting task
+        (Airflow 3.3 or later).
+    :param max_spans: the run's cap of spans, for its progress, where it is known.
+    :param payload: JSON values that the event carries back to the task; no secrets.
+    """
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        online_task_id: str | None = None,
+        conn_id: str,
+        poll_interval: float = DEFAULT_POLL_INTERVAL,
+        deadline: float | None = None,
+        cancel_on_kill: bool = True,
+        max_spans: int | None = None,
+        payload: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.run_id = run_id
+        self.online_task_id = online_task_id
+        self.conn_id = conn_id
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+        self.cancel_on_kill = cancel_on_kill
+        self.max_spans = max_spans
+        self.payload = dict(payload or {})
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return what a triggerer needs to make this trigger again."""
+        return (
+            f"{OnlineTaskRunTrigger.__module__}.{OnlineTaskRunTrigger.__qualname__}",
+            {
+                "run_id": self.run_id,
+                "online_task_id": self.online_task_id,
+                "conn_id": self.conn_id,
+                "poll_interval": self.poll_interval,
+                "deadline": self.deadline,
+                "cancel_on_kill": self.cancel_on_kill,
+                "max_spans": self.max_spans,
+                "payload": self.payload,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield one event when the run is over, the deadline has passed, or the run cannot be followed."""
+        yield TriggerEvent((await self._wait()).to_json())
+
+    async def _wait(self) -> RunEvent:
+        from airflow_provider_online_tasks.triggers.poller import watch
+
+        loop = asyncio.get_running_loop()
+        # Counted from here by a clock that nobody sets: a wall clock set back must not make the wait endless.
+        ends = None if self.deadline is None else loop.time() + self.deadline - time.time()
+        last_look = None if ends is None else max(ends, loop.time() + LAST_LOOK_SECONDS)
+        progress = ProgressLog(max_spans=self.max_spans)
+        run: TaskRun | None = None
+        bound = asyncio.timeout_at(last_look)
+        try:
+            async with (
+                bound,
+                watch(
+                    self.conn_id,
+                    run_id=self.run_id,
+                    online_task_id=self.online_task_id,
+                    poll_interval=self.poll_interval,
+                    max_spans=self.max_spans,
+                ) as updates,
+            ):
+                while True:
+                    try:
+                        async with asyncio.timeout(QUIET_SECONDS):
+                            run = await updates.next()
+                    except TimeoutError:
+                        if updates.trouble:
+                            self.log.warning("No news of run %s: %s", self.run_id, updates.trouble)
+                        continue
+                    if line := progress.line(run, loop.time()):
+                        self.log.info(line)
+                    if run.is_over:
+                        return self._event(OVER, run)
+                    if ends is not None and loop.time() >= ends:
+                        return self._event(TIMEOUT, run)
+        except Exception as error:  # noqa: BLE001  what leaves run() would lose the run and its payload
+            if bound.expired():
+                return self._event(TIMEOUT, run)
+            return self._event(ERROR, run, error)
+
+    async def on_kill(self) -> None:
+        """Cancel the run, since a person ended the task that waited for it."""
+        if not self.cancel_on_kill:
+            self.log.info("Run %s goes on: cancel_on_kill is off.", self.run_id)
+            return
+        from airflow_provider_online_tasks.triggers.poller import cancel_run
+
+        try:
+            async with asyncio.timeout(ON_KILL_SECONDS):
+                run = await cancel_run(self.conn_id, self.run_id)
+        except InputRefused as error:
+            self.log.info("Run %s was not cancelled, since it is over already: %s", self.run_id, error)
+        except Exception as error:  # noqa: BLE001  the task's end must not wait for a cancellation that fails
+            self.log.warning(
+                "Run %s could not be cancelled and may go on: %s: %s", self.run_id, type(error).__name__, error
+            )
+        else:
+            self.log.info("Run %s was cancelled, since its task was ended: %s.", self.run_id, run.counts)
+
+    def _event(self, outcome: str, run: TaskRun | None, error: BaseException | None = None) -> RunEvent:
+        return RunEvent(
+            outcome=outcome,
+            run_id=self.run_id,
+            run=run,
+            error_type=type(error).__name__ if error else None,
+            error_message=str(error) if error else None,
+            payload=self.payload,
+        )
