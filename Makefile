@@ -29,19 +29,19 @@ help: ## this list
 
 venv: $(STAMP) ## the virtual environment, with the package and its extras installed
 
-$(STAMP): pyproject.toml constraints.txt | $(TMPDIR)
+$(STAMP): pyproject.toml constraints.txt | .tmp
 	@scripts/venv.sh $(VENV)
 	@echo "Installing the package and what it needs into $(VENV)"
 	@$(UV) pip install --quiet --python $(BIN)/python -c constraints.txt --build-constraints constraints.txt -e '.[emulator,dev]'
 	@touch $@
 
-$(TMPDIR):
+.tmp:
 	@mkdir -p $@
 
-demo: $(STAMP) ## run the recurring eval on real Airflow against the emulator
+demo: $(STAMP) .tmp ## run the recurring eval on real Airflow against the emulator
 	@$(BIN)/python scripts/demo.py
 
-test: $(STAMP) ## every test, with branch coverage
+test: $(STAMP) .tmp ## every test, with branch coverage
 	@rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest
 	@$(MAKE) --no-print-directory coverage
@@ -62,24 +62,24 @@ types: $(STAMP) ## static types
 	$(BIN)/mypy
 	$(BIN)/mypy scripts example_dags
 
-$(CONFORMANCE_STAMP): pyproject.toml constraints.txt tests/conformance/requirements.txt | $(TMPDIR)
+$(CONFORMANCE_STAMP): pyproject.toml constraints.txt tests/conformance/requirements.txt | .tmp
 	@scripts/venv.sh $(CONFORMANCE_VENV)
 	@echo "Installing Arize's SDK and the emulator into $(CONFORMANCE_VENV)"
 	@$(CONFORMANCE_VENV)/bin/uv pip install --quiet --python $(CONFORMANCE_VENV)/bin/python -r tests/conformance/requirements.txt
 	@touch $@
 
-conformance: $(CONFORMANCE_STAMP) ## Arize's own SDK against the emulator
+conformance: $(CONFORMANCE_STAMP) .tmp ## Arize's own SDK against the emulator
 	$(CONFORMANCE_VENV)/bin/python -m pytest tests/conformance
 
 # hatchling and editables build the package, uv installs it: pinned here too, in the one place for versions.
-constraints: $(STAMP) ## write constraints.txt anew from pyproject.toml
-	@printf '%s\n' 'apache-airflow==$(AIRFLOW_VERSION)' hatchling editables uv > $(TMPDIR)/pins.in
+constraints: $(STAMP) .tmp ## write constraints.txt anew from pyproject.toml
+	@printf '%s\n' 'apache-airflow==$(AIRFLOW_VERSION)' hatchling editables uv > .tmp/pins.in
 	@$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links \
-		--extra emulator --extra dev pyproject.toml $(TMPDIR)/pins.in -o constraints.txt
+		--extra emulator --extra dev pyproject.toml .tmp/pins.in -o constraints.txt
 	@echo "constraints.txt: $$(wc -l < constraints.txt) packages, Airflow $(AIRFLOW_VERSION)"
 
-build: $(STAMP) ## the sdist and the wheel, in dist/
+build: $(STAMP) .tmp ## the sdist and the wheel, in dist/
 	@rm -rf dist
 	$(UV) build --quiet --python $(BIN)/python --build-constraints constraints.txt
 	@ls dist

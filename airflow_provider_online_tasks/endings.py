@@ -83,7 +83,8 @@ class EndingRules:
             if probably_cut(run, self.max_spans):
                 log.warning(
                     "The run attempted %d spans, as many as it may (%d): the window was probably cut, and "
-                    "some of its spans are not evaluated. Raise max_spans, or cut the window with split_window().",
+                    "some of its spans are not evaluated. Raise max_spans, or cut the window with "
+                    "split_window().",
                     run.counts.attempted,
                     self.max_spans or DEFAULT_MAX_SPANS,
                 )

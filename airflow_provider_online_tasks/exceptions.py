@@ -153,3 +153,15 @@ FINAL: dict[type[OnlineTaskRunEndedBadly], type[OnlineTaskRunEndedBadly]] = {
     OnlineTaskRunErrorRateExceeded: FinalOnlineTaskRunErrorRateExceeded,
     OnlineTaskRunNothingEvaluated: FinalOnlineTaskRunNothingEvaluated,
 }
+
+
+class EvalGateBreached(OnlineTasksError, AirflowFailException):
+    """The evaluations do not keep a gate's rules. A retry would read the same evaluations.
+
+    :param message: which rules, and by how much.
+    :param verdict: what the gate found, rule by rule.
+    """
+
+    def __init__(self, message: str, *, verdict: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.verdict = verdict or {}

@@ -60,8 +60,8 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": {
                     "region": {
                         "label": "Region",
-                        "description": "Data region of the account: us, eu-west-1a, ca-central-1a, us-central-1a, "
-                        "us-east-1b, … Leave empty if a host is given.",
+                        "description": "Data region of the account: us, eu-west-1a, ca-central-1a, "
+                        "us-central-1a, us-east-1b, … Leave empty if a host is given.",
                         "schema": {"type": ["string", "null"], "default": None},
                     },
                     "rest_host": {

@@ -5,6 +5,7 @@ Patterns: published in Arize's arize-link skill. A run has no page of its own; i
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.inputs import DataWindow
 
 RUN_URL_KEY = "run_url"
+_EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 
 
 def spans_url(
@@ -27,8 +29,8 @@ def spans_url(
     query = urlencode(
         {
             "selectedTab": "llmTracing",
-            "startA": int(window.start.timestamp() * 1000),
-            "endA": int(window.end.timestamp() * 1000),
+            "startA": (window.start - _EPOCH) // _MILLISECOND,
+            "endA": -((_EPOCH - window.end) // _MILLISECOND),  # rounded up, so that the last span shows
             "envA": "tracing",
             "modelType": "generative_llm",
             "queryFilterA": "",

@@ -35,7 +35,8 @@ class ProgressLog:
         """
         shown, passed = self._shown, now - self._shown_at
         if shown is not None and shown.status_text.upper() == run.status_text.upper():
-            if passed < (QUIET_SECONDS if shown.counts == run.counts else BUSY_SECONDS):
+            pause = QUIET_SECONDS if shown.counts == run.counts else BUSY_SECONDS
+            if passed < pause:
                 return None
         self._shown, self._shown_at = run, now
         parts = [self._status(run, shown), self._spans(run)]

@@ -131,9 +131,13 @@ def airflow_environment(arize: EmulatorControl) -> dict[str, str]:
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{AIRFLOW_HOME / 'airflow.db'}",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(AIRFLOW_HOME / "logs"),
         "AIRFLOW__LOGGING__LOG_FORMAT": "   %(asctime)s %(levelname)s %(message)s",
+        "AIRFLOW__LOGGING__LOG_TIMESTAMP_FORMAT": "%H:%M:%S",
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
         "AIRFLOW__LOGGING__NAMESPACE_LEVELS": "airflow.task=INFO airflow_provider_online_tasks=INFO",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        # Airflow's command line warns when the library that draws DAGs is missing, and its test client of a
+        # coming change in a library. Neither is about this run.
+        "PYTHONWARNINGS": "ignore:Could not import graphviz,ignore:Using `httpx` with",
     }
 
 

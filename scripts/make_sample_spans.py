@@ -189,8 +189,7 @@ OUTCOMES = (
     *("wrong",) * 4,
     *("off_topic",) * 2,
     *("refusal",) * 2,
-    "script",
-    "script",
+    *("script",) * 3,
     "empty",
     "error",
     "long",
@@ -225,7 +224,7 @@ class Trace:
         spacing = 86_400 / TRACES_PER_DAY
         # the newest question is minutes old, so that a look at the last hour finds something
         self._start = -spacing * index - 120 - (self._below(int(spacing * 0.8)) if index else 0)
-        self._outcome = OUTCOMES[index * STRIDE % len(OUTCOMES)]
+        self._outcome = _outcome(index)
         self._compose()
 
     def spans(self) -> list[dict[str, Any]]:
@@ -244,7 +243,7 @@ class Trace:
         question = self._pick(ARTICLES[article_index].questions)
         answer = ""
         if self._outcome == "script":
-            article_index, question, answer = OTHER_SCRIPTS[self._index % len(OTHER_SCRIPTS)]
+            article_index, question, answer = OTHER_SCRIPTS[self._scripts_before() % len(OTHER_SCRIPTS)]
         article = ARTICLES[article_index]
         answer = answer or self._answer(article)
         documents = [article, ARTICLES[(article_index + 5) % len(ARTICLES)]]
@@ -283,6 +282,9 @@ class Trace:
         chain.update({"input.value": question, "output.value": answer})
         self._retriever(question, documents, at + 0.005, search)
         self._model(question, answer, context, at + search + 0.01, writing)
+
+    def _scripts_before(self) -> int:
+        return sum(_outcome(index) == "script" for index in range(self._index))
 
     def _answer(self, article: Article) -> str:
         match self._outcome:
@@ -385,6 +387,10 @@ class Trace:
             }
         )
         return attributes
+
+
+def _outcome(index: int) -> str:
+    return OUTCOMES[index * STRIDE % len(OUTCOMES)]
 
 
 def _hex(text: str, digits: int) -> str:

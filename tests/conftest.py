@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from airflow.sdk import DAG
 
 PROJECT = Path(__file__).resolve().parents[1]
-EXAMPLE_DAGS = PROJECT / "example_dags"
 
 # A folder for each process: tests may run side by side. Inside the checkout, where clean-up finds leftovers.
 (PROJECT / ".tmp").mkdir(exist_ok=True)
@@ -42,6 +41,8 @@ os.environ |= {
     "AIRFLOW_HOME": str(AIRFLOW_HOME),
     "AIRFLOW__CORE__DAGS_FOLDER": str(AIRFLOW_HOME / "dags"),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    # A try that fails is followed by the next at once instead of after five minutes.
+    "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{AIRFLOW_HOME / 'airflow.db'}",
     "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(AIRFLOW_HOME / "logs"),
     "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
@@ -95,20 +96,36 @@ def run_dag(airflow_db: None) -> Callable[..., DagResult]:
     return _run_dag
 
 
-def _run_dag(dag: DAG, *, conf: dict[str, Any] | None = None, **when: datetime | None) -> DagResult:
+@pytest.fixture
+def register_dags(airflow_db: None) -> Callable[..., None]:
+    """``register_dags(dag, …)``: make DAGs known to Airflow and unpaused, as they are on a deployment."""
+    return _register
+
+
+def _register(*dags: DAG) -> None:
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+    from airflow.models.dag import DagModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import update
+
+    bag = DagBag(dag_folder=str(AIRFLOW_HOME / "dags"))
+    for dag in dags:
+        bag.bag_dag(dag)
+    DagBundlesManager().sync_bundles_to_db()
+    sync_bag_to_db(bag, "dags-folder", None)
+    with create_session() as session:
+        session.execute(update(DagModel).where(DagModel.dag_id.in_(bag.dags)).values(is_paused=False))
+
+
+def _run_dag(dag: DAG, *, conf: dict[str, Any] | None = None, **when: datetime | None) -> DagResult:
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
     # dag.test() finds a DAG's version in the database; a DAG made inside a test is in no folder.
-    bag = DagBag(dag_folder=str(AIRFLOW_HOME / "dags"))
-    bag.bag_dag(dag)
-    DagBundlesManager().sync_bundles_to_db()
-    sync_bag_to_db(bag, "dags-folder", None)
-
+    _register(dag)
     # Without a logical_date it is now; None makes a run without a data interval, as an asset does.
     dag_run = dag.test(run_conf=conf, **when)
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import ssl
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Container, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
 from airflow_provider_online_tasks.api.answers import Answer, rest_value
+from airflow_provider_online_tasks.api.calls import Page, list_task_runs, read_page
 from airflow_provider_online_tasks.api.client import lost, read_value
 from airflow_provider_online_tasks.api.retry import NO_RETRY, RetryPolicy
+from airflow_provider_online_tasks.api.runs import TaskRun
 from airflow_provider_online_tasks.api.user_agent import user_agent
 from airflow_provider_online_tasks.exceptions import CallError
 
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.settings import Settings
 
 T = TypeVar("T")
+KEEP_ALIVE_SECONDS = 75.0
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 
@@ -36,6 +41,8 @@ class AsyncClient:
             verify=_verify(settings.verify),
             proxy=settings.proxy,
             follow_redirects=False,  # the key must not travel to another host
+            # Longer than the pause between two polls, which else would each begin with a TLS handshake.
+            limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE_SECONDS),
         )
 
     async def close(self) -> None:
@@ -78,6 +85,31 @@ class AsyncClient:
             repeatable=call.repeatable,
         )
         return read_value(call, rest_value(answer), answer)
+
+
+def skim_task_runs(
+    task_id: str, wanted: Container[str], *, cursor: str | None = None
+) -> RestCall[Page[TaskRun]]:
+    """Return the call that lists a task's runs and reads the wanted ones alone.
+
+    One that cannot be read is left out, since it must not hide its neighbours.
+
+    :param wanted: IDs, looked at when the answer is there.
+    """
+
+    def read(item: object) -> TaskRun | None:
+        if not isinstance(item, Mapping) or item.get("id") not in wanted:
+            return None
+        try:
+            return TaskRun.from_wire(item)
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def skim(value: dict[str, Any]) -> Page[TaskRun]:
+        page = read_page("task_runs", read)(value)
+        return Page(items=tuple(run for run in page.items if run is not None), next_cursor=page.next_cursor)
+
+    return dataclasses.replace(list_task_runs(task_id, cursor=cursor), read=skim)
 
 
 def _verify(verify: bool | str) -> bool | ssl.SSLContext:

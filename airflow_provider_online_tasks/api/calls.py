@@ -169,13 +169,15 @@ class Page(Generic[T]):
     next_cursor: str | None
 
 
-def _page(items: str, read: Callable[[Any], T]) -> Callable[[dict[str, Any]], Page[T]]:
-    def read_page(value: dict[str, Any]) -> Page[T]:
+def read_page(items: str, read: Callable[[Any], T]) -> Callable[[dict[str, Any]], Page[T]]:
+    """Return what reads a page of a list: its items, and where the next page begins."""
+
+    def read_one(value: dict[str, Any]) -> Page[T]:
         pagination = value.get("pagination") or {}
         cursor = pagination.get("next_cursor") if pagination.get("has_more") else None
         return Page(items=tuple(read(item) for item in value[items]), next_cursor=cursor)
 
-    return read_page
+    return read_one
 
 
 def _paged(limit: int, cursor: str | None, **filters: str | None) -> dict[str, str | int]:
@@ -204,7 +206,7 @@ def list_task_runs(
         method="GET",
         path=f"/v2/tasks/{_part(task_id)}/runs",
         query=_paged(limit, cursor, status=status.value if status else None),
-        read=_page("task_runs", TaskRun.from_wire),
+        read=read_page("task_runs", TaskRun.from_wire),
     )
 
 
@@ -265,7 +267,7 @@ def list_tasks(
         method="GET",
         path="/v2/tasks",
         query=_paged(limit, cursor, project_id=project_id, name=name),
-        read=_page("tasks", Task.from_wire),
+        read=read_page("tasks", Task.from_wire),
     )
 
 

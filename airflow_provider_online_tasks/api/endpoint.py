@@ -14,7 +14,7 @@ from airflow_provider_online_tasks.exceptions import InvalidConnection
 BASE_DOMAIN = "arize.com"
 US_REGION = "us"
 _REGION = re.compile(r"[a-z]{2,}(-[a-z0-9]+)*")
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class Endpoint:
             return cls(app_url=app_url, rest_url=_base_url(rest_host, "rest_host", scheme=scheme))
         parts = urlsplit(app_url)
         name = parts.hostname or ""
-        if name.startswith("app.") and name.endswith(BASE_DOMAIN):
+        if name.startswith("app.") and name.endswith(f".{BASE_DOMAIN}"):
             return cls(app_url=app_url, rest_url=app_url.replace("://app.", "://api.", 1))
         return cls(app_url=app_url, rest_url=app_url)
 
@@ -76,6 +76,10 @@ def _base_url(host: str, field: str, *, scheme: str | None = None, port: int | N
     text = host.strip().rstrip("/")
     if "://" not in text:
         text = f"{scheme or 'https'}://{text}"
+    if "@" in text:  # before anything else, so that no message shows them
+        raise InvalidConnection(
+            f"{field} of the connection carries credentials. Put the API key into the password field."
+        )
     try:
         parts = urlsplit(text)
         own_port = parts.port
@@ -84,10 +88,6 @@ def _base_url(host: str, field: str, *, scheme: str | None = None, port: int | N
     if parts.scheme not in ("http", "https"):
         raise InvalidConnection(
             f"{field} of the connection has the scheme {parts.scheme!r}; use https or http."
-        )
-    if parts.username or parts.password:
-        raise InvalidConnection(
-            f"{field} of the connection carries credentials. Put the API key into the password field."
         )
     if parts.path or parts.query or parts.fragment:
         raise InvalidConnection(

@@ -6,6 +6,7 @@ Fields: https://arize.com/docs/api-reference/tasks/get-task-run
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -216,7 +217,11 @@ def says_already_labelled(reason: str | None) -> bool:
     return "override evaluations" in words and "already" in words
 
 
+# Whole words: "no database" or "no matching integration" must fail, not skip.
+_NO_DATA = re.compile(r"\bno (matching )?(data|spans?)\b")
+
+
 def says_no_data(code: str | None, reason: str) -> bool:
     """Return whether a TaskError says that no span is in the window. Its codes are not documented."""
     words = f"{code or ''} {reason}".lower().replace("_", " ")
-    return any(phrase in words for phrase in ("no data", "no matching", "no spans"))
+    return _NO_DATA.search(words) is not None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow_provider_online_tasks.api.endpoint import US_REGION, Endpoint
 from airflow_provider_online_tasks.api.inputs import FRACTION, PERCENT
@@ -12,6 +14,7 @@ from airflow_provider_online_tasks.exceptions import InvalidConnection
 
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_REQUESTS_PER_MINUTE = 60
+PROXY_SCHEMES = ("http", "https")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +25,7 @@ class Settings:
     :param api_key: the key. Never shown.
     :param timeout: seconds to wait for a connection, and for each part of an answer.
     :param verify: whether TLS certificates are verified, or the path of a CA bundle to verify them by.
-    :param proxy: URL of a proxy, or None for what the environment says.
+    :param proxy: URL of a proxy, or None for what the environment says. Never shown: it may hold a password.
     :param requests_per_minute: requests that all waits of a process may send in a minute.
     :param sampling_rate_unit: ``fraction``, or ``percent`` for older servers.
     :param organization_id: global ID of the organisation, for links.
@@ -62,7 +65,7 @@ class Settings:
             raise InvalidConnection(
                 f"{where}: unknown extra {', '.join(unknown)}. Known: {', '.join(sorted(EXTRA_FIELDS))}."
             )
-        text = {name: str(extra.get(name) or "").strip() for name in EXTRA_FIELDS}
+        text = {name: str("" if extra.get(name) is None else extra[name]).strip() for name in EXTRA_FIELDS}
         if host and text["region"]:
             raise InvalidConnection(f"{where} names both a host and the region {text['region']!r}: give one.")
         if text["rest_host"] and not host:
@@ -85,7 +88,7 @@ class Settings:
             api_key=key,
             timeout=_positive(text["timeout"], DEFAULT_TIMEOUT, f"{where}: timeout"),
             verify=_verify(extra.get("verify"), text["ca_bundle"], where),
-            proxy=text["proxy"] or None,
+            proxy=_proxy(text["proxy"], where),
             requests_per_minute=max(
                 1,
                 round(
@@ -137,4 +140,21 @@ def _verify(value: Any, ca_bundle: str, where: str) -> bool | str:
             f"{where}: verify must be true or false, not {value!r}. The path of a CA bundle goes into "
             f"ca_bundle."
         )
+    if ca_bundle and not Path(ca_bundle).exists():
+        raise InvalidConnection(f"{where}: ca_bundle {ca_bundle!r} does not exist on this machine.")
     return word == "true" and (ca_bundle or True)
+
+
+def _proxy(url: str, where: str) -> str | None:
+    if not url:
+        return None
+    try:
+        parts = urlsplit(url)
+        readable = parts.scheme in PROXY_SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        readable = False
+    if not readable:  # not shown: it may hold a password
+        raise InvalidConnection(
+            f"{where}: proxy must be a URL such as 'http://proxy.example.com:3128', with {' or '.join(PROXY_SCHEMES)}."
+        )
+    return url

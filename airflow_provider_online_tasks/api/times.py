@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from airflow_provider_online_tasks.api.shown import shown
+
 
 def parse_time(value: object, name: str) -> datetime:
     """Read an ISO 8601 time, or a datetime. One without a zone is UTC, as the API's examples are.
@@ -15,16 +17,16 @@ def parse_time(value: object, name: str) -> datetime:
             value = datetime.fromisoformat(value.strip())
         except ValueError:
             raise ValueError(
-                f"{name} is not a time: {value!r}. Give ISO 8601, such as '2024-10-08T00:01:41.644Z'."
+                f"{name} is not a time: {shown(value)}. Give ISO 8601, such as '2024-10-08T00:01:41.644Z'."
             ) from None
     if not isinstance(value, datetime):
         raise ValueError(  # noqa: TRY004  one error class for every unreadable time
-            f"{name} is not a time: {value!r}. Give a datetime or ISO 8601 text."
+            f"{name} is not a time: {shown(value)}. Give a datetime or ISO 8601 text."
         )
     try:
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
     except OverflowError:
-        raise ValueError(f"{name} is out of range: {value!r}.") from None
+        raise ValueError(f"{name} is out of range: {shown(value)}.") from None
 
 
 def wire_time(value: datetime) -> str:

@@ -24,7 +24,7 @@ __all__ = [
     "RunFate",
 ]
 
-# pytest loads this package in every session where the distribution is installed, so nothing else is loaded yet.
+# pytest loads this package in every session where the distribution is installed: nothing else is loaded yet.
 _MODULES = {
     "DEFAULT_API_KEY": "settings",
     "Emulator": "handles",

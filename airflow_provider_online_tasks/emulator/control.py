@@ -77,10 +77,11 @@ class EmulatorControl:
         self._ask("DELETE", "fates")
 
     def set_run(self, run_id: str, **fields: Any) -> dict[str, Any]:
-        """Change a run: ``status``, ``failure_reason``, ``num_successes``, ``num_errors``, ``num_skipped``, ``seconds``.
+        """Change a run that exists.
 
-        ``seconds`` is how long from now it still takes, None for ever. A status that is no end stays until it
-        is set again.
+        Its fields are ``status``, ``failure_reason``, ``num_successes``, ``num_errors``, ``num_skipped`` and
+        ``seconds``, which is how long from now it still takes, None for ever. A status that is no end
+        stays until it is set again.
         """
         run: dict[str, Any] = self._ask("PATCH", f"runs/{quote(run_id, safe='')}", body=fields)
         return run

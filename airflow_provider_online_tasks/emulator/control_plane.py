@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from airflow_provider_online_tasks.emulator.runs import Run
     from airflow_provider_online_tasks.emulator.state import EmulatorState
+    from airflow_provider_online_tasks.emulator.task_run import Run
 
     Handler = Callable[[EmulatorState, Request, dict[str, Any]], Any]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import json
 import math
 import socket
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 TRANSPORT = "emulator.transport"
 READ, WRITE = "queries_per_minute", "mutations_per_minute"
 
+_BAD_KEY = "The API key is missing, invalid or expired"
 _LOGGED_HEADERS = ("accept", "content-type", "origin", "user-agent")
 _GATEWAY_PAGE = "<html><head><title>{0}</title></head><body><h1>{0}</h1><hr>gateway</body></html>"
 
@@ -75,7 +75,6 @@ async def serve(
     :param operation: the name that faults and the log know it by.
     :param budget: which rate limit it counts against.
     """
-    key = answers.key(request)
     entry = LoggedRequest(
         operation=operation,
         method=request.method,
@@ -83,20 +82,22 @@ async def serve(
         time=state.clock.now(),
         host_header=request.headers.get("host", ""),
         headers={name: request.headers[name] for name in _LOGGED_HEADERS if name in request.headers},
-        key_ok=key == state.settings.api_key,
+        key_ok=answers.key(request) == state.settings.api_key,
     )
     state.requests.append(entry)
-    response = await _respond(state, request, entry, key, budget, answers)
+    if not entry.key_ok:
+        response = answers.error(request, 401, _BAD_KEY, "UNAUTHENTICATED")
+    else:
+        response = await _respond(state, request, entry, budget, answers)
     entry.status = None if isinstance(response, DroppedResponse) else response.status_code
     return response
 
 
 async def _respond(
-    state: EmulatorState, request: Request, entry: LoggedRequest, key: str, budget: str, answers: Answers
+    state: EmulatorState, request: Request, entry: LoggedRequest, budget: str, answers: Answers
 ) -> Response:
-    if not entry.key_ok:
-        return answers.error(request, 401, "The API key is missing, invalid or expired", "UNAUTHENTICATED")
-    wait = state.limiter.wait(key, budget, getattr(state.settings, budget), state.clock.now())
+    limit = getattr(state.settings, budget)
+    wait = state.limiter.wait(answers.key(request), budget, limit, state.clock.now())
     if wait:
         headers = {"Retry-After": str(math.ceil(wait))} if state.settings.retry_after else {}
         return answers.rate_limited(request, None, None, headers)
@@ -130,7 +131,7 @@ def _instead(request: Request, fault: Fault, answers: Answers) -> Response:
     if fault.kind == "rate_limited":
         return answers.rate_limited(request, fault.status or 429, fault.message, headers)
     status, message, code = {
-        "unauthorized": (401, "The API key is missing, invalid or expired", "UNAUTHENTICATED"),
+        "unauthorized": (401, _BAD_KEY, "UNAUTHENTICATED"),
         "forbidden": (403, "The key's user has no permission to do this", "FORBIDDEN"),
         "not_found": (404, "The object was not found", "NOT_FOUND"),
         "graphql_error": (500, "Internal server error", "INTERNAL_SERVER_ERROR"),
@@ -195,7 +196,8 @@ def _gateway_page(fault: Fault) -> Response:
 class DroppedResponse(Response):
     """No answer: the connection is reset."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Reset the connection."""
         transport = scope[TRANSPORT]
         # Without lingering, closing sends a reset instead of an orderly end.
         with contextlib.closing(
@@ -213,6 +215,7 @@ class TruncatedResponse(Response):
         super().__init__(whole.body, whole.status_code, media_type=whole.media_type)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send half of the answer."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         body = bytes(self.body)
         await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
@@ -224,8 +227,3 @@ async def _disconnected(receive: Receive) -> None:
     """Wait until the server knows that the connection is gone, so that it expects no answer."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def logged(entry: LoggedRequest) -> dict[str, Any]:
-    """Return a logged request as the control plane shows it."""
-    return dataclasses.asdict(entry)

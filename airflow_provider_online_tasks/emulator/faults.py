@@ -41,10 +41,11 @@ class Fault:
     """A wrong answer, given to the next requests for an operation.
 
     :param operation: which requests, as a pattern: ``graphql.runOnlineTask``, ``rest.*``, ``*``.
-    :param kind: what happens. Nothing is executed by ``drop_before``, ``status_before``, ``rate_limited``,
-        ``graphql_error``, ``task_error``, ``unauthorized``, ``forbidden``, ``not_found`` and ``unknown_type``;
-        the request is executed by ``delay`` (waits first), ``delay_after`` (waits before it answers),
-        ``drop_after``, ``status_after``, ``truncated``, ``garbage``, ``not_object``, ``missing_field``,
+    :param kind: what happens. The request is not executed by ``drop_before``, ``status_before``,
+        ``rate_limited``, ``graphql_error``, ``task_error``, ``unauthorized``, ``forbidden``,
+        ``not_found`` or ``unknown_type``; it is executed by ``delay`` (waits first), ``delay_after``
+        (waits before it answers), ``drop_after``, ``status_after``, ``truncated``, ``garbage``,
+        ``not_object``, ``missing_field``,
         ``null_field`` and ``partial``.
     :param times: how many requests it spoils; None for all.
     :param skip: how many requests pass unspoiled first.
@@ -54,7 +55,7 @@ class Fault:
     :param message: the text of the error.
     :param code: the code of the error.
     :param body: the body of ``garbage``.
-    :param field: for ``missing_field`` and ``null_field``, the dotted path of the field; None for the main one.
+    :param field: for ``missing_field`` and ``null_field``, its dotted path; None for the main field.
     """
 
     operation: str
@@ -89,7 +90,7 @@ class RunFate:
     :param error_rate: the share of evaluated spans that end in an error.
     :param skipped: how many spans are reported as skipped; None for those that have labels already.
     :param failure_reason: the server's words for why it ended so.
-    :param share: the share of the matching spans that are evaluated before the end; None for all of them, half
+    :param share: the share of the matching spans that are evaluated before the end; None for all, half
         before a failure or a hang, none before a cancellation.
     :param times: how many runs it befalls; None for all.
     """

@@ -110,7 +110,7 @@ class Emulator(_Handle):
 
     def start(self) -> None:
         """Start the emulator and return when it answers."""
-        from airflow_provider_online_tasks.emulator.server import EmulatorServer, silence_uvicorn  # noqa: PLC0415
+        from airflow_provider_online_tasks.emulator.server import EmulatorServer, silence_uvicorn
 
         silence_uvicorn()
         # The port stays the same when it is started again, as that of a real server would.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SIGNATURE: Final = "Offline judge, deterministic, no LLM:"
 
 # longer texts are judged by their beginning: a judge must not take seconds for a span
-_READ: Final = 20_000
+_READ: Final = 10_000
 _REFUSAL: Final = re.compile(
     r"\b(?:can(?:no|')t|cannot|can not|unable to|won't|not able to) (?:help|assist|answer|provide|comply)"
     r"|\b(?:do not|don't|does not) (?:have|know)\b.{0,30}\b(?:information|answer|enough)"

@@ -14,8 +14,8 @@ from airflow_provider_online_tasks.emulator.clock import write_time
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from airflow_provider_online_tasks.emulator.runs import Run
     from airflow_provider_online_tasks.emulator.state import EmulatorState
+    from airflow_provider_online_tasks.emulator.task_run import Run
     from airflow_provider_online_tasks.emulator.tasks import Task
 
 _SHOWN_RUNS = 100
@@ -24,7 +24,8 @@ _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="2">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>Online tasks emulator</title>
 <style>
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; color: #1c2330; }}
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem;
+  color: #1c2330 }}
 h1 {{ font-size: 1.4rem; margin-bottom: 0 }} h2 {{ font-size: 1.1rem; margin-top: 2rem }}
 p {{ color: #5a6475; margin-top: .2rem }}
 table {{ border-collapse: collapse; width: 100% }}
@@ -32,7 +33,8 @@ th, td {{ text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #e3e7
 th {{ color: #5a6475; font-weight: 600 }} td.n {{ text-align: right; font-variant-numeric: tabular-nums }}
 code {{ font-size: .85em }} progress {{ width: 7rem }}
 .bar {{ display: inline-block; height: .7em; background: #4f7cff; border-radius: 2px }}
-.COMPLETED {{ color: #1a7f4b }} .FAILED {{ color: #b3261e }} .CANCELLED {{ color: #96610b }} .RUNNING {{ color: #2754d8 }}
+.COMPLETED {{ color: #1a7f4b }} .FAILED {{ color: #b3261e }} .CANCELLED {{ color: #96610b }}
+.RUNNING {{ color: #2754d8 }}
 </style></head><body>
 <h1>Online tasks emulator</h1>
 <p>{spans} spans from {first} to {last}. {judge}</p>

@@ -42,7 +42,7 @@ def online_tasks_emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
     Its settings come from the ini option ``online_tasks_emulator``, the command line option
     ``--online-tasks-emulator`` and the marker ``online_tasks_emulator``, each over the one before.
     """
-    from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings  # noqa: PLC0415
+    from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 
     values: dict[str, Any] = {"run_seconds": 0.0, "queries_per_minute": None, "mutations_per_minute": None}
     for line in [*request.config.getini(NAME), *request.config.getoption("--online-tasks-emulator")]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_NEGATORS: Final = frozenset({"not", "no", "non", "never", "isn", "doesn", "without", "cannot"})
+_NEGATORS: Final = frozenset({"not", "no", "non", "un", "never", "isn", "doesn", "without", "cannot"})
 # how words begin that speak against a span, and for it
 _BAD: Final = re.compile(
     r"""abus|bad|bias|broken|confus|error|fabricat|fail|false|frustrat|hallucinat|harm|hate|inaccura|incoherent

@@ -1,132 +1,57 @@
-"""Task runs: which spans they are about, how they proceed with the clock, and how they end."""
+"""All task runs: how they are started, proceed with the clock, and end."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
-import hashlib
-import re
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.emulator import ids
-from airflow_provider_online_tasks.emulator.judge import JudgeError, fill_template, run_code_evaluator
+from airflow_provider_online_tasks.emulator.evaluation import Evaluation, evaluate
+from airflow_provider_online_tasks.emulator.selection import fraction, matching_items, unlabelled_items
 from airflow_provider_online_tasks.emulator.store import evaluation_row
-from airflow_provider_online_tasks.emulator.tasks import (
-    Evaluator,
-    RefusedInputError,
-    UnknownObjectError,
-    compiled,
+from airflow_provider_online_tasks.emulator.task_run import (
+    CANCELLED,
+    COMPLETED,
+    ENDED,
+    FAILED,
+    PENDING,
+    RUNNING,
+    NoDataError,
+    Plan,
+    Run,
+    RunEndedError,
 )
+from airflow_provider_online_tasks.emulator.tasks import RefusedInputError, UnknownObjectError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from airflow_provider_online_tasks.emulator.clock import Clock
     from airflow_provider_online_tasks.emulator.faults import RunFate
-    from airflow_provider_online_tasks.emulator.judge import Judge, Verdict
+    from airflow_provider_online_tasks.emulator.judge import Judge
     from airflow_provider_online_tasks.emulator.settings import EmulatorSettings
     from airflow_provider_online_tasks.emulator.store import Store
     from airflow_provider_online_tasks.emulator.tasks import Task
-
-PENDING, RUNNING = "PENDING", "RUNNING"
-COMPLETED, FAILED, CANCELLED = "COMPLETED", "FAILED", "CANCELLED"
-ENDED = frozenset({COMPLETED, FAILED, CANCELLED})
-STATUSES = (PENDING, RUNNING, COMPLETED, FAILED, CANCELLED)
 
 DEFAULT_MAX_SPANS = 10_000
 TICK_SECONDS = 0.1
 
 ALREADY_LABELLED = (
-    "All matching data already has evaluation labels. Trigger the run again with override_evaluations enabled "
-    "to evaluate it once more."
+    "All matching data already has evaluation labels. Trigger the run again with override_evaluations "
+    "enabled to evaluate it once more."
 )
 _FAILED_REASON = "The run stopped: the model provider answered with an internal error."
 _CANCELLED_REASON = "The run was cancelled by a user."
 _BATCH = 500
 _REMOTE_BATCH = 4
 
-
-class NoDataError(Exception):
-    """A run is refused since no span matches."""
-
-
-class RunEndedError(Exception):
-    """A run is to be cancelled that is over already."""
-
-
-@dataclasses.dataclass(kw_only=True)
-class Run:
-    """A task run. ``…_at`` are the server's stamps; ``begins``, ``paced_until`` and ``ends`` are true times."""
-
-    number: int
-    id: str
-    task_id: str
-    status: str = PENDING
-    created_at: float
-    started_at: float | None = None
-    finished_at: float | None = None
-    data_start: float
-    data_end: float
-    max_spans: int
-    override: bool
-    num_successes: int = 0
-    num_errors: int = 0
-    num_skipped: int = 0
-    failure_reason: str | None = None
-    # The schedule, and how it will end.
-    begins: float
-    paced_until: float
-    ends: float | None
-    outcome: str
-    reason: str | None = None
-    error_rate: float = 0.0
-    skips: int = 0
-    target: int = 0
-    position: int = 0
-    synthetic: bool = False
-    pinned: bool = False
-
-    def __post_init__(self) -> None:
-        # What REST wrote about the run last, and of which state of it; no field, for it is not stored.
-        self.written: tuple[tuple[Any, ...], bytes] | None = None
-
-    @property
-    def over(self) -> bool:
-        """Whether the run has ended."""
-        return self.status in ENDED
-
-    @property
-    def progress(self) -> float:
-        """The share of its work that is done."""
-        if self.over:
-            return 1.0
-        return (self.num_successes + self.num_errors) / self.target if self.target else 0.0
-
-    def due(self, now: float) -> int:
-        """Return how many spans shall have been evaluated by now."""
-        if now >= self.paced_until:
-            return self.target
-        return int(self.target * (now - self.begins) / (self.paced_until - self.begins))
-
-    def is_forced_error(self, index: int) -> bool:
-        """Whether the fate of the run makes this span an error."""
-        return int((index + 1) * self.error_rate) > int(index * self.error_rate)
-
-
-@dataclasses.dataclass
-class _Plan:
-    """What is left to do for a live run: per span, which evaluators judge it."""
-
-    evaluators: list[Evaluator]
-    items: list[tuple[str, list[int]]]
-
-    def record(self) -> dict[str, Any]:
-        return {"evaluators": [dataclasses.asdict(each) for each in self.evaluators], "items": self.items}
-
-    @classmethod
-    def of(cls, record: Mapping[str, Any]) -> _Plan:
-        items = [(span_id, list(indices)) for span_id, indices in record["items"]]
-        return cls([Evaluator(**each) for each in record["evaluators"]], items)
+_STATUS_OF_OUTCOME = {
+    "complete": COMPLETED,
+    "nothing": COMPLETED,
+    "fail": FAILED,
+    "cancel": CANCELLED,
+}
 
 
 class RunEngine:
@@ -148,13 +73,13 @@ class RunEngine:
         self._settings = settings
         self._runs: dict[str, Run] = {}
         self._of_task: dict[str, list[Run]] = {}
-        self._plans: dict[str, _Plan] = {}
+        self._plans: dict[str, Plan] = {}
         self._judging: dict[str, asyncio.Task[None]] = {}
         for record, plan in store.runs():
             run = Run(**record)
             self._add(run)
             if not run.over and not run.synthetic:
-                self._plans[run.id] = _Plan.of(plan)
+                self._plans[run.id] = Plan.of(plan)
 
     # -- looking ----------------------------------------------------------------------------------
 
@@ -192,11 +117,11 @@ class RunEngine:
 
         :param take_fate: called once the run is certain, so that a refused one uses up no fate.
         """
-        matching = self._matching(task, start, end)
+        matching = matching_items(self._store, task, start, end)
         if not matching and self._settings().no_data == "task_error":
             raise NoDataError("There is no data to evaluate in this window: no span matches the task")
         items = matching[:max_spans]
-        todo = items if override else self._unlabelled(task, items)
+        todo = items if override else unlabelled_items(self._store, task, items)
         fate = take_fate()
         skips = len(items) - len(todo)
         if fate.skipped is not None:
@@ -225,7 +150,7 @@ class RunEngine:
             skips=skips,
             target=int(len(todo) * fate.evaluated_share) if outcome == fate.outcome else 0,
         )
-        plan = _Plan(task.evaluators, todo[: run.target])
+        plan = Plan(task.evaluators, todo[: run.target])
         self._store.add_runs([(number, dataclasses.asdict(run), plan.record())])
         self._add(run)
         self._plans[run.id] = plan
@@ -244,7 +169,7 @@ class RunEngine:
                 number=number,
                 task_id=task.id,
                 # Spread evenly but not in order of creation.
-                seconds=low + (high - low) * _fraction(f"run {number}"),
+                seconds=low + (high - low) * fraction(f"run {number}"),
                 pending_seconds=fate.pending_seconds,
                 data_start=now - 86_400,
                 data_end=now,
@@ -285,45 +210,6 @@ class RunEngine:
         self._runs[run.id] = run
         self._of_task.setdefault(run.task_id, []).append(run)
 
-    def _matching(self, task: Task, start: float, end: float) -> list[tuple[str, list[int]]]:
-        """Return the sampled spans of a window, newest first, each with the evaluators that are about it."""
-
-        def select(query_filter: str | None, roots_only: bool) -> list[str]:
-            rows = self._store.matching_spans(
-                project_id=task.model_id,
-                start=start,
-                end=end,
-                compiled=compiled(query_filter),
-                roots_only=roots_only,
-            )
-            return [span_id for _, _, span_id in rows]
-
-        of_evaluator = [
-            set(
-                select(
-                    " AND ".join(f"({each})" for each in (task.span_filter, evaluator.query_filter) if each),
-                    # A trace or a session is represented by its root span.
-                    evaluator.granularity != "span",
-                )
-            )
-            for evaluator in task.evaluators
-        ]
-        matching = []
-        for span_id in select(task.span_filter, roots_only=False):
-            indices = [index for index, span_ids in enumerate(of_evaluator) if span_id in span_ids]
-            if indices and _fraction(span_id) < task.sampling_rate:
-                matching.append((span_id, indices))
-        return matching
-
-    def _unlabelled(self, task: Task, items: Sequence[tuple[str, list[int]]]) -> list[tuple[str, list[int]]]:
-        names = [each.name for each in task.evaluators]
-        labelled = self._store.labelled([span_id for span_id, _ in items], names)
-        left = (
-            (span_id, [i for i in indices if (span_id, names[i]) not in labelled])
-            for span_id, indices in items
-        )
-        return [(span_id, indices) for span_id, indices in left if indices]
-
     # -- proceeding -------------------------------------------------------------------------------
 
     def advance(self, run: Run) -> None:
@@ -358,41 +244,19 @@ class RunEngine:
                     self.advance(run)
             await asyncio.sleep(TICK_SECONDS)
 
-    def _judged(self, run: Run, begin: int, until: int) -> list[list[tuple[Evaluator, str, Verdict]] | None]:
+    def _judged(self, run: Run, begin: int, until: int) -> list[list[Evaluation] | None]:
         """Judge some of a run's spans: per span the verdicts, or None where one could not be had."""
         plan = self._plans[run.id]
         items = plan.items[begin:until]
-        outcomes: list[list[tuple[Evaluator, str, Verdict]] | None] = []
         spans = self._store.spans([span_id for span_id, _ in items])
-        for index, (span, (span_id, indices)) in enumerate(zip(spans, items, strict=True), begin):
-            verdicts = None
-            if not run.is_forced_error(index):
-                verdicts = self._verdicts(span, span_id, [plan.evaluators[i] for i in indices])
-            outcomes.append(verdicts)
-        return outcomes
+        return [
+            None
+            if run.is_forced_error(index)
+            else evaluate(self._judge, span, [plan.evaluators[i] for i in indices])
+            for index, (span, (_, indices)) in enumerate(zip(spans, items, strict=True), begin)
+        ]
 
-    def _verdicts(
-        self, span: Mapping[str, Any], span_id: str, evaluators: Sequence[Evaluator]
-    ) -> list[tuple[Evaluator, str, Verdict]] | None:
-        try:
-            return [(evaluator, span_id, self._verdict(evaluator, span)) for evaluator in evaluators]
-        except JudgeError:
-            return None
-
-    def _verdict(self, evaluator: Evaluator, span: Mapping[str, Any]) -> Verdict:
-        if evaluator.kind == "code":
-            return run_code_evaluator(evaluator.code_name, span, evaluator.parameters)
-        template = _mapped(evaluator.template or "", evaluator.column_mappings or {})
-        return self._judge.judge(
-            template=template,
-            prompt=fill_template(template, span),
-            rails=evaluator.rails,
-            choices=evaluator.choices,
-            explain=evaluator.explain,
-            span=span,
-        )
-
-    def _record(self, run: Run, outcomes: Sequence[list[tuple[Evaluator, str, Verdict]] | None]) -> None:
+    def _record(self, run: Run, outcomes: Sequence[list[Evaluation] | None]) -> None:
         now = self._clock.stamp()
         rows = [
             evaluation_row(
@@ -422,18 +286,18 @@ class RunEngine:
 
     async def _judge_remotely(self, run: Run) -> None:
         """Judge what is due in threads: a model behind a network must not hold up the server."""
-        while not run.over and run.id in self._plans and run.position < run.due(self._clock.now()):
+        while run.id in self._plans and run.position < run.due(self._clock.now()):
             plan = self._plans[run.id]
             items = plan.items[run.position : min(run.due(self._clock.now()), run.position + _REMOTE_BATCH)]
             spans = list(self._store.spans([span_id for span_id, _ in items]))
 
             async def verdicts(
-                index: int, span: Mapping[str, Any], indices: list[int], plan: _Plan = plan
-            ) -> list[tuple[Evaluator, str, Verdict]] | None:
+                index: int, span: Mapping[str, Any], indices: list[int], plan: Plan = plan
+            ) -> list[Evaluation] | None:
                 if run.is_forced_error(index):
                     return None
                 evaluators = [plan.evaluators[i] for i in indices]
-                return await asyncio.to_thread(self._verdicts, span, span["span_id"], evaluators)
+                return await asyncio.to_thread(evaluate, self._judge, span, evaluators)
 
             outcomes = await asyncio.gather(
                 *(
@@ -441,7 +305,7 @@ class RunEngine:
                     for offset, (span, (_, indices)) in enumerate(zip(spans, items, strict=True))
                 )
             )
-            if not run.over and run.id in self._plans:
+            if run.id in self._plans:
                 self._record(run, outcomes)
 
     # -- ending -----------------------------------------------------------------------------------
@@ -502,25 +366,3 @@ class RunEngine:
         for task in judging:
             task.cancel()
         await asyncio.gather(*judging, return_exceptions=True)
-
-
-_STATUS_OF_OUTCOME = {
-    "complete": COMPLETED,
-    "nothing": COMPLETED,
-    "fail": FAILED,
-    "cancel": CANCELLED,
-}
-
-
-def _fraction(text: str) -> float:
-    """Return a number in [0, 1) that a text always gets."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
-
-
-def _mapped(template: str, columns: Mapping[str, str]) -> str:
-    """Write the columns that variables are mapped to into a template."""
-    for variable, column in columns.items():
-        template = re.sub(
-            rf"\{{\{{?\s*{re.escape(variable)}\s*\}}?\}}", lambda _, to=column: f"{{{to}}}", template
-        )
-    return template

@@ -44,7 +44,7 @@ class EmulatorSettings:
     :param queries_per_minute: how many reads a key has in any minute; None for no limit.
     :param mutations_per_minute: how many writes a key has in any minute; None for no limit.
     :param retry_after: whether a 429 says how long to wait; Arize documents no such header.
-    :param graphql_rate_limit_status: 200 reports a GraphQL rate limit as an error in the answer, 429 as a status.
+    :param graphql_rate_limit_status: 200 reports a GraphQL rate limit inside the answer, 429 by the status.
     :param mutations_permitted: False behaves as an account whose plan has no GraphQL mutations.
     :param graphql_max_window_days: the longest window runOnlineTask takes; None for any length.
     :param patch_input_type: the schema's name for patchEvalTask's input type, which nobody documents.

@@ -87,7 +87,7 @@ class Store:
             # A commit reaches the operating system, so it survives the death of this process.
             connection.exec_driver_sql("PRAGMA synchronous = NORMAL")
             _metadata.create_all(connection)
-        self._numbers = dict(self._rows(sa.select(_counters.c.name, _counters.c.value)))
+        self._numbers: dict[str, int] = dict(self._rows(sa.select(_counters.c.name, _counters.c.value)))
 
     def close(self) -> None:
         """Close the database."""
@@ -203,7 +203,7 @@ class Store:
         end_inclusive: bool = False,
         roots_only: bool = False,
     ) -> list[tuple[float, str, str]]:
-        """Return (start time, trace ID, span ID) of the spans that start in a window and match a filter, newest first."""
+        """Return (start time, trace ID, span ID) of the matching spans of a window, newest first."""
         conditions = [
             "project_id = :project_id",
             "start_time >= :window_start",

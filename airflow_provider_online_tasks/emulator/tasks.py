@@ -94,11 +94,11 @@ def hub_evaluator(evaluator_id: str, version_id: str | None = None, **attachment
 
     :param attachment: the fields of :class:`Evaluator` that belong to the attachment.
     """
-    for number, entry in enumerate(HUB_EVALUATORS, 1):
-        if ids.encode("Evaluator", number) == evaluator_id:
-            break
-    else:
+    by_id = {ids.encode("Evaluator", number): number for number in range(1, len(HUB_EVALUATORS) + 1)}
+    if evaluator_id not in by_id:
         raise UnknownObjectError(f"Evaluator {evaluator_id!r} not found")
+    number = by_id[evaluator_id]
+    entry = HUB_EVALUATORS[number - 1]
     if version_id is not None and version_id != ids.encode("EvaluatorVersion", number):
         raise RefusedInputError(f"{version_id!r} is not a version of evaluator {evaluator_id!r}")
     return Evaluator(
@@ -161,7 +161,7 @@ class TaskBook:
         """Make a task of values that are checked here, for both APIs."""
         if model_id != ids.PROJECT_ID:
             raise UnknownObjectError(f"Model {model_id!r} not found")
-        values = {
+        values: dict[str, Any] = {
             "name": name,
             "sampling_rate": sampling_rate,
             "query_filter": query_filter,

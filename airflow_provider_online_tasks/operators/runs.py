@@ -149,8 +149,8 @@ class RunOnlineTaskOperator(OnlineTasksOperator):
         )
         if window.is_long:
             self.log.warning(
-                "The window %s is longer than the 30 days that Arize documents as the limit. It is sent as it "
-                "is; split_window() cuts it for dynamic task mapping.",
+                "The window %s is longer than the 30 days that Arize documents as the limit. It is sent as "
+                "it is; split_window() cuts it for dynamic task mapping.",
                 window,
             )
         return run

@@ -20,6 +20,7 @@ from airflow_provider_online_tasks.api.inputs import DataWindow
 from airflow_provider_online_tasks.api.runs import Ending, TaskRun, read_ending
 from airflow_provider_online_tasks.api.times import parse_time, wire_time
 from airflow_provider_online_tasks.exceptions import CallError, NotFound, RateLimited, Unavailable
+from airflow_provider_online_tasks.operators.state import State
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -132,7 +133,7 @@ class Submission:
     ) -> None:
         self._hook = hook
         self._run = run
-        self._state = State(context)
+        self._state = State(context, STATE_KEY)
         self._log = log
         self._rerun_if_nothing_evaluated = rerun_if_nothing_evaluated
         self._max_error_rate = max_error_rate
@@ -146,7 +147,7 @@ class Submission:
         :raises Unavailable: whether it was started could not be found out. The next try looks again.
         :raises CallError: the subclass that fits what happened.
         """
-        record = self._state.read()
+        record = Record.read(self._state.read())
         if record is not None and record.succeeded_at is not None:
             if record.succeeded_at != self._state.max_tries:
                 self._log.info("The task was cleared after it had succeeded: a new run is started.")
@@ -168,7 +169,12 @@ class Submission:
 
     def finish(self) -> None:
         """Mark the execution as a success, so that a task cleared after it starts a new run."""
-        self._state.finish()
+        record = Record.read(self._state.read())
+        if record is not None:
+            self._write(replace(record, succeeded_at=self._state.max_tries))
+
+    def _write(self, record: Record) -> None:
+        self._state.write({**asdict(record), "known": list(record.known)})
 
     def _start(self, *, known: tuple[str, ...] = ()) -> Obtained:
         for _ in range(MAX_SUBMISSIONS):
@@ -208,13 +214,13 @@ class Submission:
             server_time=wire_time(answer.date or datetime.now(UTC)),
             known=tuple(dict.fromkeys((*known, *same)))[-MAX_KNOWN_RUNS:],
         )
-        self._state.write(record)
+        self._write(record)
         return record
 
     def _keep(self, record: Record, run_id: str) -> None:
         # The ID is logged first: should the store not be reached, a person can still find the run.
         self._log.info("Run %s: task %s over %s.", run_id, record.online_task_id, record.window)
-        self._state.write(replace(record, run_id=run_id))
+        self._write(replace(record, run_id=run_id))
 
     def _resume(self, record: Record) -> Obtained | None:
         if record.run_id is None:
@@ -230,7 +236,7 @@ class Submission:
         except NotFound:
             self._log.warning("Run %s of an earlier try is gone.", record.run_id)
             return None
-        self._state.write(record)
+        self._write(record)
         return self._take(found, How.REATTACHED)
 
     def _resume_without_record(self) -> Obtained | None:
@@ -354,55 +360,3 @@ class Submission:
 
 def _earlier(record: Record) -> tuple[str, ...]:
     return (*record.known, record.run_id) if record.run_id else record.known
-
-
-class State:
-    """What a task instance keeps between its tries, where Airflow has a place for it (3.3 and later).
-
-    :param context: the Airflow context.
-    """
-
-    def __init__(self, context: Context) -> None:
-        self._store: Any = context.get("task_state_store")
-        self._ti = context["ti"]
-        self._dag_run = context.get("dag_run")
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether anything is kept between tries."""
-        return self._store is not None
-
-    @property
-    def try_number(self) -> int:
-        """The number of this try, from 1."""
-        return int(self._ti.try_number or 1)
-
-    @property
-    def max_tries(self) -> int:
-        """Airflow's bound on the tries: raised when the task is cleared, the same in a retry."""
-        return int(getattr(self._ti, "max_tries", 0) or 0)
-
-    @property
-    def dag_run_start(self) -> datetime | None:
-        """When the DAG run started."""
-        return getattr(self._dag_run, "start_date", None)
-
-    def read(self) -> Record | None:
-        """Return the record, if there is one."""
-        return Record.read(self._store.get(STATE_KEY)) if self._store is not None else None
-
-    def write(self, record: Record) -> None:
-        """Write the record."""
-        if self._store is not None:
-            self._store.set(STATE_KEY, {**asdict(record), "known": list(record.known)})
-
-    def delete(self) -> None:
-        """Delete the record."""
-        if self._store is not None:
-            self._store.delete(STATE_KEY)
-
-    def finish(self) -> None:
-        """Mark the execution as a success, so that a cleared task starts afresh."""
-        record = self.read()
-        if record is not None:
-            self.write(replace(record, succeeded_at=self.max_tries))

@@ -53,7 +53,10 @@ def resolve_window(context: Context, *, start: Any, end: Any, lookback: timedelt
         until = interval_end or getattr(context["dag_run"], "run_after", None)
         if until is None:
             raise InvalidInput(f"The DAG run has neither a data interval nor a run-after time. {THREE_WAYS}")
-        return DataWindow.read(until - lookback, until)
+        try:
+            return DataWindow.read(until - lookback, until)
+        except OverflowError:
+            raise InvalidInput(f"lookback is longer than time itself: {lookback!r}.") from None
     if interval_start is None or interval_end is None:
         raise InvalidInput(f"The DAG run has no data interval. {THREE_WAYS}")
     if interval_start == interval_end:

@@ -94,7 +94,9 @@ def _read_run(event: Mapping[str, Any]) -> TaskRun | None:
     try:
         return TaskRun.from_summary(summary)
     except (KeyError, TypeError, ValueError) as error:
-        raise _unreadable(f"the run it holds cannot be read ({type(error).__name__}: {error})", event) from None
+        raise _unreadable(
+            f"the run it holds cannot be read ({type(error).__name__}: {error})", event
+        ) from None
 
 
 def _read_error(event: Mapping[str, Any]) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_POLL_INTERVAL = 10.0
 # Airflow gives on_kill 30 seconds; the outcome has to be logged within them.
 ON_KILL_SECONDS = 24.0
-# A deadline that passed while no triggerer ran still leaves time for one look at the run.
+# How long the last look at the run may take, once the deadline has passed.
 LAST_LOOK_SECONDS = 30.0
 
 
@@ -34,10 +35,10 @@ class OnlineTaskRunTrigger(BaseTrigger):
         first read tells it.
     :param conn_id: Airflow connection.
     :param poll_interval: seconds between two reads of the run, while the request budget suffices.
-    :param deadline: wall-clock time (seconds since the epoch) until which to wait; None to wait for ever. Absolute,
-        so that it outlives a restart of the triggerer.
-    :param cancel_on_kill: whether the run is cancelled when a person clears, fails or succeeds the waiting task
-        (Airflow 3.3 or later).
+    :param deadline: wall-clock time (seconds since the epoch) until which to wait; None to wait for ever.
+        Absolute, so that it outlives a restart of the triggerer.
+    :param cancel_on_kill: whether the run is cancelled when a person clears, fails or succeeds the waiting
+        task (Airflow 3.3 or later).
     :param max_spans: the run's cap of spans, for its progress, where it is known.
     :param payload: JSON values that the event carries back to the task; no secrets.
     """
@@ -54,7 +55,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
         max_spans: int | None = None,
         payload: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.run_id = run_id
         self.online_task_id = online_task_id
         self.conn_id = conn_id
@@ -82,18 +83,18 @@ class OnlineTaskRunTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event when the run is over, the deadline has passed, or the run cannot be followed."""
-        yield TriggerEvent((await self._wait()).to_json())
+        yield TriggerEvent((await self._wait()).to_json())  # type: ignore[no-untyped-call]
 
     async def _wait(self) -> RunEvent:
-        from airflow_provider_online_tasks.triggers.poller import watch
+        from airflow_provider_online_tasks.triggers.watching import watch
 
         loop = asyncio.get_running_loop()
         # Counted from here by a clock that nobody sets: a wall clock set back must not make the wait endless.
-        ends = None if self.deadline is None else loop.time() + self.deadline - time.time()
-        last_look = None if ends is None else max(ends, loop.time() + LAST_LOOK_SECONDS)
+        left = math.inf if self.deadline is None else self.deadline - time.time()
+        ends = loop.time() + left
+        bound = asyncio.timeout(None if self.deadline is None else max(left, 0.0) + LAST_LOOK_SECONDS)
         progress = ProgressLog(max_spans=self.max_spans)
         run: TaskRun | None = None
-        bound = asyncio.timeout_at(last_look)
         try:
             async with (
                 bound,
@@ -106,18 +107,22 @@ class OnlineTaskRunTrigger(BaseTrigger):
                 ) as updates,
             ):
                 while True:
+                    until_end = ends - loop.time()
+                    pause = until_end if 0 < until_end < QUIET_SECONDS else QUIET_SECONDS
                     try:
-                        async with asyncio.timeout(QUIET_SECONDS):
+                        async with asyncio.timeout(pause):
                             run = await updates.next()
                     except TimeoutError:
-                        if updates.trouble:
+                        if pause < QUIET_SECONDS:
+                            updates.hasten()
+                        elif updates.trouble:
                             self.log.warning("No news of run %s: %s", self.run_id, updates.trouble)
                         continue
                     if line := progress.line(run, loop.time()):
                         self.log.info(line)
                     if run.is_over:
                         return self._event(OVER, run)
-                    if ends is not None and loop.time() >= ends:
+                    if loop.time() >= ends:
                         return self._event(TIMEOUT, run)
         except Exception as error:  # noqa: BLE001  what leaves run() would lose the run and its payload
             if bound.expired():
@@ -129,16 +134,19 @@ class OnlineTaskRunTrigger(BaseTrigger):
         if not self.cancel_on_kill:
             self.log.info("Run %s goes on: cancel_on_kill is off.", self.run_id)
             return
-        from airflow_provider_online_tasks.triggers.poller import cancel_run
+        from airflow_provider_online_tasks.triggers.watching import cancel_run
 
         try:
             async with asyncio.timeout(ON_KILL_SECONDS):
                 run = await cancel_run(self.conn_id, self.run_id)
         except InputRefused as error:
-            self.log.info("Run %s was not cancelled, since it is over already: %s", self.run_id, error)
+            self.log.info("Run %s was not cancelled; most likely it was over already: %s", self.run_id, error)
         except Exception as error:  # noqa: BLE001  the task's end must not wait for a cancellation that fails
             self.log.warning(
-                "Run %s could not be cancelled and may go on: %s: %s", self.run_id, type(error).__name__, error
+                "Run %s could not be cancelled and may go on: %s: %s",
+                self.run_id,
+                type(error).__name__,
+                error,
             )
         else:
             self.log.info("Run %s was cancelled, since its task was ended: %s.", self.run_id, run.counts)

@@ -1,0 +1,236 @@
+"""Tasks over REST."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+
+from airflow_provider_online_tasks.emulator import ids
+from airflow_provider_online_tasks.emulator.clock import write_time
+from airflow_provider_online_tasks.emulator.problems import ProblemError
+from airflow_provider_online_tasks.emulator.rest_fields import (
+    flag,
+    identifier,
+    is_in_space,
+    json_response,
+    number,
+    only,
+    paged,
+    path_id,
+    text,
+)
+from airflow_provider_online_tasks.emulator.tasks import (
+    CODE_EVALUATION,
+    TEMPLATE_EVALUATION,
+    Evaluator,
+    Task,
+    hub_evaluator,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from starlette.requests import Request
+
+    from airflow_provider_online_tasks.emulator.state import EmulatorState
+
+_TASK_TYPES = (TEMPLATE_EVALUATION, CODE_EVALUATION, "RUN_EXPERIMENT")
+
+
+def list_tasks(state: EmulatorState, request: Request, _: dict[str, Any]) -> Response:
+    """List the tasks that match, newest first."""
+    query = request.query_params
+    task_type = query.get("type")
+    if task_type is not None and task_type.upper() not in _TASK_TYPES:
+        raise ProblemError(400, f"type is {task_type!r}; it has to be one of {', '.join(_TASK_TYPES)}")
+    name = query.get("name", "").lower()
+    in_space = is_in_space(request)
+    found = [
+        task
+        for task in state.tasks.all()
+        if not task.deleted
+        and in_space
+        and name in task.name.lower()
+        and query.get("project_id") in (None, task.model_id)
+        and query.get("dataset_id") is None
+        and (task_type is None or task.type == task_type.upper())
+    ]
+    page, pagination = paged(request, list(reversed(found)), lambda task: task.number)
+    return json_response({"tasks": [_task(task) for task in page], "pagination": pagination})
+
+
+def create_task(state: EmulatorState, _: Request, fields: dict[str, Any]) -> Response:
+    """Create a task of Eval Hub evaluators."""
+    task_type = text(fields, "type", required=True)
+    if task_type not in _TASK_TYPES:
+        raise ProblemError(400, f"type is {task_type!r}; it has to be one of {', '.join(_TASK_TYPES)}")
+    if task_type == "RUN_EXPERIMENT":
+        raise ProblemError(422, "This emulator evaluates projects; it has no datasets to run experiments on")
+    only(
+        fields,
+        "name type project_id dataset_id experiment_ids sampling_rate is_continuous query_filter "
+        "query_filters evaluators",
+    )
+    if fields.get("dataset_id") is not None:
+        raise ProblemError(404, f"Dataset {fields['dataset_id']!r} not found")
+    name = text(fields, "name", required=True)
+    model_id = text(fields, "project_id", required=True)
+    values = _task_values(fields)
+    if "evaluators" not in values:
+        raise ProblemError(400, "evaluators is missing")
+    _check_types(task_type, values["evaluators"])
+    task = state.tasks.create(**{**values, "name": name, "model_id": model_id})
+    return json_response(_task(task), 201)
+
+
+def get_task(state: EmulatorState, request: Request, _: dict[str, Any]) -> Response:
+    """Return a task."""
+    return json_response(_task(task_of(state, request)))
+
+
+def update_task(state: EmulatorState, request: Request, fields: dict[str, Any]) -> Response:
+    """Change the given fields of a task."""
+    task = task_of(state, request)
+    if not fields:
+        raise ProblemError(400, "Nothing to update; give at least one field")
+    only(fields, "name sampling_rate is_continuous query_filter query_filters evaluators")
+    values = _task_values(fields)
+    if "evaluators" in values:
+        _check_types(task.type, values["evaluators"])
+    return json_response(_task(state.tasks.patch(task, values)))
+
+
+def delete_task(state: EmulatorState, request: Request, _: dict[str, Any]) -> Response:
+    """Delete a task and cancel what it runs."""
+    task = task_of(state, request)
+    for run in state.runs.of_task(task.id):
+        state.runs.advance(run)
+        if not run.over:
+            state.runs.cancel(run)
+    state.tasks.delete(task)
+    return Response(status_code=204)
+
+
+def task_of(state: EmulatorState, request: Request) -> Task:
+    """Return the task in the path."""
+    return state.tasks.get(path_id(request, "task_id", "OnlineTask"))
+
+
+def _task_values(fields: dict[str, Any]) -> dict[str, Any]:
+    """Read the fields that create and update share; absent ones stay absent."""
+    values: dict[str, Any] = {}
+    if fields.get("name") is not None:
+        values["name"] = text(fields, "name", required=True)
+    if fields.get("sampling_rate") is not None:
+        values["sampling_rate"] = number(fields, "sampling_rate")
+    if fields.get("is_continuous") is not None:
+        values["is_continuous"] = flag(fields, "is_continuous")
+    if fields.get("query_filter") is not None and fields.get("query_filters") is not None:
+        raise ProblemError(400, "query_filter and query_filters exclude each other")
+    if "query_filter" in fields:
+        values["query_filter"] = text(fields, "query_filter")
+    if "query_filters" in fields:
+        values["query_filters"] = _query_filters(fields["query_filters"])
+    if fields.get("evaluators") is not None:
+        values["evaluators"] = _evaluators(fields["evaluators"])
+    return values
+
+
+def _query_filters(value: Any) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise ProblemError(400, "query_filters is not an object")
+    only(value, "filters expression", "query_filters.")
+    filters = value.get("filters")
+    if not isinstance(filters, list) or not 1 <= len(filters) <= 5:
+        raise ProblemError(400, "query_filters.filters needs one to five entries")
+    for each in filters:
+        if (
+            not isinstance(each, dict)
+            or each.get("id") not in tuple("ABCDE")
+            or not isinstance(each.get("filter"), str)
+        ):
+            raise ProblemError(400, "Each of query_filters.filters needs an id from A to E and a filter")
+    expression = text(value, "expression")
+    if expression is None:
+        if len(filters) > 1:
+            raise ProblemError(400, "query_filters.expression is required with two or more filters")
+        expression = filters[0]["id"]
+    return {
+        "filters": [{"id": each["id"], "filter": each["filter"]} for each in filters],
+        "expression": expression,
+    }
+
+
+def _evaluators(value: Any) -> list[Evaluator]:
+    if not isinstance(value, list) or not value:
+        raise ProblemError(400, "evaluators needs at least one entry")
+    evaluators = []
+    for position, each in enumerate(value):
+        if not isinstance(each, dict):
+            raise ProblemError(400, "Each of evaluators has to be an object")
+        only(
+            each,
+            "evaluator_id evaluator_version_id query_filter column_mappings query_mappings",
+            "evaluators.",
+        )
+        of_traces = each.get("query_mappings") is not None
+        if of_traces and (each.get("query_filter") is not None or each.get("column_mappings") is not None):
+            raise ProblemError(400, "query_mappings excludes query_filter and column_mappings")
+        evaluators.append(
+            hub_evaluator(
+                identifier(text(each, "evaluator_id", required=True), "Evaluator"),
+                text(each, "evaluator_version_id"),
+                position=position,
+                query_filter=text(each, "query_filter"),
+                column_mappings=each.get("column_mappings"),
+                query_mappings=each.get("query_mappings"),
+                granularity="trace" if of_traces else "span",
+            )
+        )
+    if len({each.granularity for each in evaluators}) > 1:
+        raise ProblemError(400, "The evaluators of a task are either all about spans or all about traces")
+    if len({each.evaluator_id for each in evaluators}) < len(evaluators):
+        raise ProblemError(400, "evaluators names an evaluator twice")
+    return evaluators
+
+
+def _check_types(task_type: str, evaluators: Iterable[Evaluator]) -> None:
+    kind = "code" if task_type == CODE_EVALUATION else "template"
+    for evaluator in evaluators:
+        if evaluator.kind != kind:
+            raise ProblemError(422, f"Evaluator {evaluator.name!r} does not fit a task of type {task_type}")
+
+
+def _task(task: Task) -> dict[str, Any]:
+    """Write a task."""
+    return {
+        "id": task.id,
+        "name": task.name,
+        "type": task.type,
+        "project_id": task.model_id,
+        "dataset_id": None,
+        "sampling_rate": task.sampling_rate,
+        "is_continuous": task.is_continuous,
+        "query_filter": task.query_filter,
+        "query_filters": task.query_filters,
+        "evaluators": [
+            {
+                "evaluator_id": each.evaluator_id,
+                "evaluator_name": each.name,
+                "evaluator_version_id": each.evaluator_version_id,
+                "query_filter": each.query_filter,
+                "column_mappings": each.column_mappings,
+                "query_mappings": each.query_mappings,
+            }
+            for each in task.evaluators
+        ],
+        "experiment_ids": [],
+        "run_configuration": None,
+        "last_run_at": write_time(task.last_run_at),
+        "created_at": write_time(task.created_at),
+        "updated_at": write_time(task.updated_at),
+        "created_by_user_id": ids.USER_ID,
+    }

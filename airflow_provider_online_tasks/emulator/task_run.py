@@ -1,0 +1,101 @@
+"""A task run: its state, its schedule, and what is left to do."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_online_tasks.emulator.tasks import Evaluator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PENDING, RUNNING = "PENDING", "RUNNING"
+COMPLETED, FAILED, CANCELLED = "COMPLETED", "FAILED", "CANCELLED"
+ENDED = frozenset({COMPLETED, FAILED, CANCELLED})
+STATUSES = (PENDING, RUNNING, COMPLETED, FAILED, CANCELLED)
+
+
+class NoDataError(Exception):
+    """A run is refused since no span matches."""
+
+
+class RunEndedError(Exception):
+    """A run is to be cancelled that is over already."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class Run:
+    """A task run; what ends in ``_at`` is a stamp of the server's clock, the schedule is true time."""
+
+    number: int
+    id: str
+    task_id: str
+    status: str = PENDING
+    created_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+    data_start: float
+    data_end: float
+    max_spans: int
+    override: bool
+    num_successes: int = 0
+    num_errors: int = 0
+    num_skipped: int = 0
+    failure_reason: str | None = None
+    # The schedule, and how it will end.
+    begins: float
+    paced_until: float
+    ends: float | None
+    outcome: str
+    reason: str | None = None
+    error_rate: float = 0.0
+    skips: int = 0
+    target: int = 0
+    position: int = 0
+    synthetic: bool = False
+    pinned: bool = False
+
+    def __post_init__(self) -> None:
+        # What REST wrote about the run last, and of which state of it; no field, for it is not stored.
+        self.written: tuple[tuple[Any, ...], bytes] | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether the run has ended."""
+        return self.status in ENDED
+
+    @property
+    def progress(self) -> float:
+        """The share of its work that is done."""
+        if self.over:
+            return 1.0
+        return (self.num_successes + self.num_errors) / self.target if self.target else 0.0
+
+    def due(self, now: float) -> int:
+        """Return how many spans shall have been evaluated by now."""
+        if now >= self.paced_until:
+            return self.target
+        return int(self.target * (now - self.begins) / (self.paced_until - self.begins))
+
+    def is_forced_error(self, index: int) -> bool:
+        """Whether the fate of the run makes this span an error."""
+        return int((index + 1) * self.error_rate) > int(index * self.error_rate)
+
+
+@dataclasses.dataclass
+class Plan:
+    """What is left to do for a live run: per span, which evaluators judge it."""
+
+    evaluators: list[Evaluator]
+    items: list[tuple[str, list[int]]]
+
+    def record(self) -> dict[str, Any]:
+        """Return the plan as it is stored."""
+        return {"evaluators": [dataclasses.asdict(each) for each in self.evaluators], "items": self.items}
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Plan:
+        """Return a stored plan."""
+        items = [(span_id, list(indices)) for span_id, indices in record["items"]]
+        return cls([Evaluator(**each) for each in record["evaluators"]], items)

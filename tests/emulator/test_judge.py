@@ -1,0 +1,499 @@
+"""How spans get their labels: the offline judge, a judge behind an endpoint, code evaluators."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_online_tasks.emulator.judge import (
+    HUB_EVALUATORS,
+    JudgeError,
+    OfflineJudge,
+    OpenAIJudge,
+    Verdict,
+    fill_template,
+    run_code_evaluator,
+)
+from airflow_provider_online_tasks.emulator.rails import speaks_against
+from airflow_provider_online_tasks.emulator.sample import load_spans
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+CONTEXT = "A parcel can be returned within 45 days. Water damage is not covered by the warranty."
+QUESTION = "How long can I return a parcel?"
+
+
+def span(answer: str | None = None, **attributes: Any) -> dict[str, Any]:
+    values = {"input.value": QUESTION, "support.context": CONTEXT, **attributes}
+    if answer is not None:
+        values["output.value"] = answer
+    return {"span_id": "s1", "kind": "AGENT", "status_code": "OK", "attributes": values}
+
+
+def offline(
+    judged: dict[str, Any],
+    rails: Sequence[str] = ("incorrect", "correct"),
+    choices: dict[str, float] | None = None,
+    *,
+    template: str = "Is it right?",
+) -> Verdict:
+    return OfflineJudge().judge(
+        template=template, prompt="", rails=rails, choices=choices, explain=True, span=judged
+    )
+
+
+# --- templates ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("{input} / {output}", f"{QUESTION} / 45 days"),
+        ("{{input}} / {{ output }}", f"{QUESTION} / 45 days"),
+        ("{attributes.input.value}", QUESTION),
+        ("{{attributes.llm.model_name}} {llm.model_name}", "gpt-4o gpt-4o"),
+        ("{reference}", CONTEXT),
+        ("{context}", CONTEXT),
+        ("{kind} {span_id} {attributes.tags}", 'AGENT s1 ["é"]'),
+        ("[{missing}] [{attributes.missing}]", "[] []"),
+        ('Answer as {"label": "x"} or {}, {not closed', 'Answer as {"label": "x"} or {}, {not closed'),
+        ("no variables", "no variables"),
+    ],
+)
+def test_template_is_filled_from_the_span(template: str, expected: str) -> None:
+    filled = span("45 days", **{"llm.model_name": "gpt-4o", "tags": ["é"]})
+    assert fill_template(template, filled) == expected
+
+
+def test_values_are_not_filled_a_second_time() -> None:
+    assert fill_template("{output}", span("{input} and {{input}}")) == "{input} and {{input}}"
+
+
+def test_retrieved_documents_are_the_reference() -> None:
+    documents = {
+        "retrieval.documents.0.document.content": "first",
+        "retrieval.documents.0.document.score": 0.5,
+        "retrieval.documents.1.document.content": "second",
+    }
+    assert fill_template("{reference}", {"attributes": documents}) == "first\nsecond"
+
+
+def test_messages_stand_in_for_values() -> None:
+    messages = {
+        "llm.input_messages.0.message.role": "system",
+        "llm.input_messages.0.message.content": "Use these pages.",
+        "llm.input_messages.1.message.role": "user",
+        "llm.input_messages.1.message.content": "Why?",
+        "llm.output_messages.0.message.role": "assistant",
+        "llm.output_messages.0.message.content": "Because.",
+    }
+    filled = fill_template("{reference} {input} {output}", {"attributes": messages})
+    assert filled == "Use these pages. Why? Because."
+
+
+# --- which rail is which ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "rail",
+    [
+        *("incorrect", "hallucinated", "irrelevant", "bad", "not_relevant", "NotGrounded", "unhelpful", "no"),
+        *(
+            "Not correct",
+            "fail",
+            "false",
+            "toxic",
+            "unsafe",
+            "unanswered",
+            "dissatisfied",
+            "off-topic",
+            "un-safe",
+        ),
+    ],
+)
+def test_rail_speaks_against_the_span(rail: str) -> None:
+    assert speaks_against(rail) is True
+
+
+@pytest.mark.parametrize(
+    "rail",
+    [
+        *(
+            "correct",
+            "factual",
+            "relevant",
+            "good",
+            "yes",
+            "pass",
+            "non-toxic",
+            "nontoxic",
+            "not_hallucinated",
+        ),
+        *("no issues", "fully grounded", "partially correct", "answered", "OK"),
+    ],
+)
+def test_rail_speaks_for_the_span(rail: str) -> None:
+    assert speaks_against(rail) is False
+
+
+@pytest.mark.parametrize("rail", ["", "1", "formal", "united", "red", "正しい"])
+def test_wording_that_does_not_tell(rail: str) -> None:
+    assert speaks_against(rail) is None
+
+
+# --- the offline judge --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (None, "the output is empty"),
+        (" \n", "the output is empty"),
+        ("I'm sorry, I can't help with that.", "the output refuses to answer"),
+        ("Unfortunately I do not have that information.", "the output refuses to answer"),
+        ("A parcel can be returned within 90 days.", "the output says 90, which its context does not"),
+        ("Water damage is covered by the warranty.", "contradicts its context: 'Water damage is covered by"),
+        ("Bake the sourdough bread in a hot iron pot.", "shares next to no words with its context"),
+    ],
+)
+def test_a_bad_answer_gets_the_negative_rail(answer: str | None, reason: str) -> None:
+    verdict = offline(span(answer))
+    assert verdict.label == "incorrect"
+    assert reason in str(verdict.explanation)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "You can return the parcel within 45 days.",
+        "Water damage is not covered.",
+        "1. Pack the parcel.\n2. Return it within 45 days.\nStep 3 is to wait.",
+        "荷物は45日以内に返品できます。",
+        "45",
+        "Yes.",
+    ],
+)
+def test_a_good_answer_gets_the_positive_rail(answer: str) -> None:
+    verdict = offline(span(answer))
+    assert verdict.label == "correct"
+    assert "no rule found anything wrong" in str(verdict.explanation)
+
+
+def test_a_failed_span_gets_the_negative_rail() -> None:
+    assert offline({**span("You can return it within 45 days."), "status_code": "ERROR"}).label == "incorrect"
+
+
+def test_an_answer_without_context_is_taken_as_it_is() -> None:
+    assert offline({"attributes": {"output.value": "The moon has 12 sides."}}).label == "correct"
+
+
+def test_a_retriever_is_judged_by_its_documents() -> None:
+    rails = ("irrelevant", "relevant")
+    found = {"retrieval.documents.0.document.content": CONTEXT, "input.value": QUESTION}
+    search: dict[str, Any] = {"span_id": "s2", "kind": "RETRIEVER", "attributes": found}
+    assert offline(search, rails).label == "relevant"
+    search["attributes"] = {**found, "input.value": "Which boilers are supported?"}
+    assert offline(search, rails).label == "irrelevant"
+    search["attributes"] = {"input.value": QUESTION}
+    assert "nothing was retrieved" in str(offline(search, rails).explanation)
+
+
+def test_abuse_and_refusal_have_evaluators_of_their_own() -> None:
+    wrong = span("A parcel can be returned within 90 days.")
+    assert offline(wrong, ("toxic", "non-toxic")).label == "non-toxic"
+    assert offline(span("Read the page, idiot."), ("toxic", "non-toxic")).label == "toxic"
+    assert offline(wrong, ("refused", "answered")).label == "answered"
+    assert offline(span("I cannot help you."), ("refused", "answered")).label == "refused"
+
+
+def test_the_order_of_the_rails_does_not_matter() -> None:
+    assert offline(span(""), ("correct", "incorrect")).label == "incorrect"
+    assert offline(span("within 45 days"), ("correct", "incorrect")).label == "correct"
+
+
+def test_scores_come_from_the_choices() -> None:
+    choices = {"incorrect": 0, "correct": 1.0}
+    assert offline(span(""), choices=choices)[:2] == ("incorrect", 0.0)
+    assert offline(span("within 45 days"), choices=choices)[:2] == ("correct", 1.0)
+    assert offline(span("within 45 days")).score is None
+
+
+def test_scores_decide_where_the_wording_does_not() -> None:
+    rails, choices = ("1", "2", "3"), {"1": 1.0, "2": 2.0, "3": 3.0}
+    assert offline(span(""), rails, choices).label == "1"
+    assert offline(span("within 45 days"), rails, choices).label == "3"
+
+
+def test_otherwise_chance_decides_the_same_way_every_time() -> None:
+    spans = [{**span("within 45 days"), "span_id": f"s{number}"} for number in range(60)]
+    first = [offline(item, ("formal", "casual")).label for item in spans]
+    assert first == [offline(item, ("formal", "casual")).label for item in spans]
+    assert set(first) == {"formal", "casual"}
+
+
+def test_the_judge_says_what_it_is() -> None:
+    assert str(offline(span("")).explanation).startswith("Offline judge, deterministic, no LLM:")
+    silent = OfflineJudge().judge(
+        template="", prompt="", rails=["bad", "good"], choices=None, explain=False, span=span("")
+    )
+    assert silent == Verdict("bad", None, None)
+
+
+def test_an_evaluator_without_rails_is_an_error() -> None:
+    with pytest.raises(JudgeError, match="no rails to choose from: give it at least two labels"):
+        offline(span("x"), ())
+
+
+@given(
+    answer=st.text(max_size=200),
+    context=st.one_of(st.none(), st.integers(), st.text(max_size=200), st.lists(st.text())),
+    rails=st.lists(st.text(max_size=12), min_size=1, max_size=4),
+)
+def test_any_span_gets_one_of_the_rails(answer: str, context: Any, rails: list[str]) -> None:
+    judged = span(answer, **{"support.context": context})
+    verdict = offline(judged, rails)
+    assert verdict.label in rails
+    assert verdict == offline(judged, rails)
+
+
+def test_a_huge_answer_is_judged_quickly() -> None:
+    started = time.monotonic()
+    offline(span("a parcel, 45 days; " * 100_000, **{"support.context": "never a parcel, " * 100_000}))
+    assert time.monotonic() - started < 5
+
+
+def test_the_sample_gets_a_believable_share_of_each_label() -> None:
+    hub = next(evaluator for evaluator in HUB_EVALUATORS if evaluator.name == "correctness")
+    agents = [item for item in load_spans(None, now=datetime.now(UTC)) if item["kind"] == "AGENT"]
+    labels = [offline(item, hub.rails, hub.choices, template=str(hub.template)).label for item in agents]
+    assert 0.5 < labels.count("correct") / len(labels) < 0.8
+
+
+# --- a judge behind an endpoint -----------------------------------------------------------------------------
+
+KEY = "sk-not-for-logs"
+Reply = tuple[int, dict[str, str], bytes]
+
+
+class Endpoint:
+    """A chat completions endpoint that answers what a test tells it to, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.reply: Callable[[], Reply] = lambda: completion("LABEL: correct")
+        endpoint = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                endpoint.asked.append(
+                    {"path": self.path, "headers": dict(self.headers), "body": json.loads(body)}
+                )
+                status, headers, answer = endpoint.reply()
+                self.send_response(status)
+                for name, value in {"Content-Length": str(len(answer)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *args: Any) -> None:
+                """Keep the test's output clean."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
+
+
+def completion(content: Any) -> Reply:
+    return 200, {}, json.dumps({"choices": [{"message": {"role": "assistant", "content": content}}]}).encode()
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    served = Endpoint()
+    thread = threading.Thread(target=served.server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield served
+    served.server.shutdown()
+    served.server.server_close()
+    thread.join(timeout=5)
+
+
+def ask(judge: OpenAIJudge, *, explain: bool = True, choices: dict[str, float] | None = None) -> Verdict:
+    rails = ("incorrect", "correct")
+    return judge.judge(
+        template="t", prompt="Is it?", rails=rails, choices=choices, explain=explain, span=span("")
+    )
+
+
+def test_the_model_is_asked_for_one_of_the_rails(endpoint: Endpoint) -> None:
+    endpoint.reply = lambda: completion("It says 90 days.\n\nLABEL: incorrect")
+    verdict = ask(OpenAIJudge(endpoint.url, KEY, "small"), choices={"incorrect": 0.0, "correct": 1.0})
+    assert verdict == Verdict("incorrect", 0.0, "It says 90 days.")
+    (request,) = endpoint.asked
+    assert request["path"] == "/v1/chat/completions"
+    assert request["headers"]["Authorization"] == f"Bearer {KEY}"
+    assert request["body"]["model"] == "small"
+    system, user = request["body"]["messages"]
+    assert 'exactly one of: "incorrect", "correct"' in system["content"]
+    assert user == {"role": "user", "content": "Is it?"}
+
+
+def test_a_whole_url_and_no_key_will_do(endpoint: Endpoint) -> None:
+    assert ask(OpenAIJudge(f"{endpoint.url}/chat/completions", None, "small")).label == "correct"
+    assert endpoint.asked[0]["path"] == "/v1/chat/completions"
+    assert "Authorization" not in endpoint.asked[0]["headers"]
+
+
+def test_an_explanation_that_nobody_asked_for_is_dropped(endpoint: Endpoint) -> None:
+    endpoint.reply = lambda: completion("Since it is.\nLABEL: correct")
+    assert ask(OpenAIJudge(endpoint.url, KEY, "small"), explain=False) == Verdict("correct", None, None)
+
+
+@pytest.mark.parametrize(
+    "said", ["correct", "LABEL: Correct", " **label: 'correct'.**\n", '"correct"', "`correct`"]
+)
+def test_the_label_may_be_dressed(endpoint: Endpoint, said: str) -> None:
+    endpoint.reply = lambda: completion(said)
+    assert ask(OpenAIJudge(endpoint.url, KEY, "small")).label == "correct"
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        (
+            completion("maybe correct"),
+            "answered 'maybe correct', which is none of the labels 'incorrect', 'correct'",
+        ),
+        (completion("LABEL: correct\nI think."), "'I think.', which is none of the labels"),
+        (completion(""), "sent an empty answer"),
+        (completion(None), "sent an empty answer"),
+        ((200, {}, b"<html>"), "sent no chat completion: '<html>'"),
+        ((200, {}, b'{"choices": []}'), "sent no chat completion"),
+        ((200, {}, b"[1]"), "sent no chat completion"),
+        ((200, {}, b"\xff"), "sent no chat completion"),
+        ((200, {}, b"x" * 1_000_001), "answered more than 1000000 bytes"),
+        ((200, {"Content-Length": "99"}, b"{"), "sent no chat completion: '{'"),
+        ((401, {}, f"wrong key {KEY}".encode()), r"answered 401: 'wrong key \*\*\*'"),
+        ((429, {}, b"slow down"), "answered 429: 'slow down'"),
+        ((503, {}, b"<html>" * 500), "answered 503: '<html>.{190,230}…'"),
+        ((307, {"Location": "http://127.0.0.1:9/elsewhere"}, b""), "answered 307"),
+    ],
+)
+def test_anything_but_a_label_is_a_judge_error(endpoint: Endpoint, reply: Reply, message: str) -> None:
+    endpoint.reply = lambda: reply
+    judge = OpenAIJudge(endpoint.url, KEY, "small", timeout=2)
+    with pytest.raises(JudgeError, match=rf"The judge 'small' at 127\.0\.0\.1 .*{message}") as caught:
+        ask(judge)
+    assert KEY not in str(caught.value)
+    assert len(endpoint.asked) == 1
+
+
+def test_a_redirect_takes_the_key_nowhere(endpoint: Endpoint) -> None:
+    endpoint.reply = lambda: (302, {"Location": f"{endpoint.url}/elsewhere"}, b"")
+    with pytest.raises(JudgeError, match="answered 302"):
+        ask(OpenAIJudge(endpoint.url, KEY, "small"))
+    assert len(endpoint.asked) == 1
+
+
+def test_a_silent_endpoint_is_given_up(endpoint: Endpoint) -> None:
+    release = threading.Event()
+
+    def late() -> Reply:
+        release.wait(10)
+        return completion("LABEL: correct")
+
+    endpoint.reply = late
+    with pytest.raises(JudgeError, match="could not be asked: 'timed out'"):
+        ask(OpenAIJudge(endpoint.url, KEY, "small", timeout=0.2))
+    release.set()
+
+
+def test_an_endpoint_that_is_not_there_is_named() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
+        with pytest.raises(
+            JudgeError, match=r"The judge 'small' at 127\.0\.0\.1 could not be asked: .*refused"
+        ):
+            ask(OpenAIJudge(url, KEY, "small"))
+
+
+@pytest.mark.parametrize("url", ["", "127.0.0.1:80", "ftp://127.0.0.1/v1", "file:///etc/hosts", "http://"])
+def test_only_http_endpoints_are_taken(url: str) -> None:
+    with pytest.raises(ValueError, match="must be an http or https URL such as"):
+        OpenAIJudge(url, KEY, "small")
+
+
+def test_the_key_is_not_shown() -> None:
+    assert (
+        repr(OpenAIJudge("http://127.0.0.1/v1", KEY, "small"))
+        == "OpenAIJudge(host='127.0.0.1', model='small')"
+    )
+
+
+# --- code evaluators ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "label"),
+    [
+        ("output_present", None, "pass"),
+        ("output_present", {"span_attribute": "attributes.nothing"}, "fail"),
+        ("JSONParseable", None, "fail"),
+        ("JSON_PARSEABLE", {"span_attribute": "attributes.metadata"}, "pass"),
+        ("json_parseable", {"span_attribute": "metadata"}, "pass"),
+        ("MATCHES_REGEX", {"pattern": r"\d+ days"}, "pass"),
+        ("MatchesRegex", {"pattern": "^days"}, "fail"),
+        ("contains_any_keyword", {"keywords": ["refund", "days"]}, "pass"),
+        ("ContainsAnyKeyword", {"keywords": "refund, return"}, "fail"),
+        ("CONTAINS_ALL_KEYWORDS", {"keywords": ["45", "days"]}, "pass"),
+        ("contains_all_keywords", {"keywords": ["45", "weeks"]}, "fail"),
+        ("EXACT_MATCH", {"expected": "within 45 days"}, "pass"),
+        ("exact_match", {"expected": "45 days"}, "fail"),
+    ],
+)
+def test_code_evaluator(name: str, parameters: dict[str, Any] | None, label: str) -> None:
+    verdict = run_code_evaluator(name, span("within 45 days", metadata='{"plan": 1}'), parameters)
+    assert (verdict.label, verdict.score) == (label, float(label == "pass"))
+    assert verdict.explanation
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "message"),
+    [
+        (
+            "import os",
+            {},
+            "runs no code of users and has no code evaluator 'import os'; it has contains_all_keywords",
+        ),
+        ("matches_regex", {}, "matches_regex needs the parameter 'pattern', a text; got None"),
+        ("matches_regex", {"pattern": "("}, "the pattern '\\(' is not a regular expression"),
+        ("contains_any_keyword", {"keywords": []}, "needs the parameter 'keywords', a list of texts"),
+        ("contains_all_keywords", {"keywords": [1]}, "needs the parameter 'keywords', a list of texts"),
+        ("exact_match", {"expected": 1}, "needs the parameter 'expected', a text; got 1"),
+    ],
+)
+def test_code_evaluator_that_cannot_run(name: str, parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(JudgeError, match=message):
+        run_code_evaluator(name, span("x"), parameters)
+
+
+@pytest.mark.parametrize("evaluator", HUB_EVALUATORS, ids=lambda evaluator: evaluator.name)
+def test_every_hub_evaluator_judges_the_sample(evaluator: Any) -> None:
+    for item in load_spans(None, now=datetime.now(UTC)):
+        if evaluator.kind == "code":
+            verdict = run_code_evaluator(evaluator.name, item)
+        else:
+            assert QUESTION not in fill_template(evaluator.template, item)
+            verdict = offline(item, evaluator.rails, evaluator.choices, template=evaluator.template)
+        assert verdict.label in evaluator.rails

@@ -1,0 +1,323 @@
+"""A whole Airflow of a test's own: every component a process that can be killed, all of it gone afterwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import psutil
+import requests
+
+T = TypeVar("T")
+
+COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+MIGRATE_SECONDS, START_SECONDS, STOP_SECONDS = 180, 180, 5
+# Longer than anything takes on a busy machine: what is waited for is a state, and this bounds a failure.
+PATIENCE = 120.0
+LOG_TAIL = 6_000
+
+# Airflow's own times are for production. These make it notice within seconds what it would in minutes.
+QUICK = {
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "12",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+    "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "2",
+    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "6",
+}
+
+
+class Deployment:
+    """An Airflow with an API server, a scheduler with its workers, a DAG processor and a triggerer.
+
+    :param home: an empty folder for its database and logs.
+    :param dags: the folder of its DAGs.
+    :param environment: what is added to its environment, such as ``AIRFLOW_CONN_…``.
+
+    Use it in a ``with`` statement: whatever happens, no process outlives it.
+    """
+
+    def __init__(self, home: Path, *, dags: Path, environment: Mapping[str, str]) -> None:
+        self.home = home
+        self.url = f"http://127.0.0.1:{_free_port()}"
+        self._dags = dags
+        self._environment = self._airflow_environment(environment)
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _airflow_environment(self, more: Mapping[str, str]) -> dict[str, str]:
+        own = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("AIRFLOW_", "_AIRFLOW_", "COVERAGE", "COV_"))
+        }
+        settings = {
+            "AIRFLOW_HOME": str(self.home),
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": self.url.rpartition(":")[2],
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__CORE__AUTH_MANAGER": (
+                "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
+            ),
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self._dags),
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__PARALLELISM": "8",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.home / "logs"),
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            "NO_PROXY": "127.0.0.1",
+            "PYTHONUNBUFFERED": "1",
+        }
+        return own | settings | QUICK | dict(more)
+
+    # Its life ----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start everything, and return when the DAGs are there and all components are healthy."""
+        with self._log_file("migrate").open("ab") as log:
+            subprocess.run(
+                [sys.executable, "-m", "airflow", "db", "migrate"],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                timeout=MIGRATE_SECONDS,
+                check=True,
+            )
+        for component in COMPONENTS:
+            self.start_component(component)
+        until("the API server answers", self._log_in, seconds=START_SECONDS)
+        until("all components are healthy", self._is_healthy, seconds=START_SECONDS)
+        files = len(list(self._dags.glob("*.py")))
+        until("the DAGs are read", lambda: self._dag_files() == files, seconds=START_SECONDS)
+
+    def stop(self) -> None:
+        """End every process: politely first, as an API server and a database like it, and then for certain."""
+        family = [each for process in self._processes.values() for each in _family(process.pid)]
+        for process in self._processes.values():
+            process.terminate()
+        psutil.wait_procs(family, timeout=STOP_SECONDS)
+        for component in list(self._processes):
+            self.kill(component)
+        _kill(family)
+        self._session.close()
+
+    def start_component(self, component: str) -> None:
+        """Start a component that does not run."""
+        options = ["--skip-serve-logs"] if component in {"scheduler", "triggerer"} else []
+        with self._log_file(component).open("ab") as log:
+            self._processes[component] = subprocess.Popen(
+                [sys.executable, "-m", "airflow", component, *options],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def kill(self, component: str) -> None:
+        """End a component and all it started with SIGKILL, as losing its machine does."""
+        process = self._processes.pop(component)
+        _kill(_family(process.pid))
+        process.wait(STOP_SECONDS)
+
+    def _is_healthy(self) -> bool:
+        for component, process in self._processes.items():
+            if (code := process.poll()) is not None:
+                raise RuntimeError(f"The {component} ended with exit code {code}.\n{self.log(component)}")
+        health = self.ask("GET", "monitor/health")
+        return all(health[name]["status"] == "healthy" for name in ("scheduler", "dag_processor", "triggerer"))
+
+    def _dag_files(self) -> int:
+        errors = self.ask("GET", "importErrors")["import_errors"]
+        if errors:
+            raise RuntimeError(f"A DAG cannot be imported:\n{errors[0]['stack_trace']}")
+        return len({dag["fileloc"] for dag in self.ask("GET", "dags")["dags"]})
+
+    # Its logs ----------------------------------------------------------------------------------------------
+
+    def _log_file(self, component: str) -> Path:
+        return self.home / f"{component}.log"
+
+    def log(self, component: str) -> str:
+        """Return the end of what a component wrote."""
+        file = self._log_file(component)
+        return file.read_text(errors="replace")[-LOG_TAIL:] if file.exists() else ""
+
+    def task_logs(self, since: float = 0.0) -> dict[str, str]:
+        """Return the logs of tasks and triggers, by file, that were written to since a time."""
+        files = sorted((self.home / "logs").glob("dag_id=*/**/*.log*"))
+        return {
+            str(file.relative_to(self.home / "logs")): file.read_text(errors="replace")
+            for file in files
+            if file.stat().st_mtime >= since
+        }
+
+    # Its API -----------------------------------------------------------------------------------------------
+
+    def _log_in(self) -> bool:
+        try:
+            answer = self._session.get(f"{self.url}/auth/token", timeout=10)
+        except requests.ConnectionError:
+            return False
+        answer.raise_for_status()
+        self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        return True
+
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Call Airflow's REST API and return what it answers."""
+        answer = self._session.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=30)
+        if not answer.ok:
+            raise RuntimeError(f"{method} {path}: {answer.status_code} {answer.text[:1000]}")
+        return answer.json()
+
+    def trigger(self, dag_id: str, **conf: Any) -> DagRun:
+        """Start a run of a DAG."""
+        body = {"logical_date": None, "conf": conf}
+        started = self.ask("POST", f"dags/{dag_id}/dagRuns", body)
+        return DagRun(deployment=self, dag_id=dag_id, run_id=started["dag_run_id"])
+
+
+@dataclass(frozen=True)
+class DagRun:
+    """A run of a DAG whose task is called ``run``, and what is done to it."""
+
+    deployment: Deployment
+    dag_id: str
+    run_id: str
+
+    @property
+    def _path(self) -> str:
+        return f"dags/{self.dag_id}/dagRuns/{self.run_id}"
+
+    @property
+    def state(self) -> str:
+        """The state of the DAG run."""
+        return str(self.deployment.ask("GET", self._path)["state"])
+
+    def instances(self) -> list[dict[str, Any]]:
+        """Return its task instances as Airflow's API shows them."""
+        found: list[dict[str, Any]] = self.deployment.ask("GET", f"{self._path}/taskInstances")["task_instances"]
+        return found
+
+    @property
+    def task(self) -> dict[str, Any]:
+        """Its one task instance."""
+        [instance] = self.instances()
+        return instance
+
+    def until(self, state: str, *, try_number: int = 1, seconds: float = PATIENCE) -> dict[str, Any]:
+        """Return the task instance once its try is in a state.
+
+        :raises AssertionError: the task ended otherwise, or it took too long.
+        """
+
+        def arrived() -> dict[str, Any] | None:
+            task = self.task
+            if task["state"] == state and task["try_number"] == try_number:
+                return task
+            assert self.state in {"queued", "running"} or state in {"success", "failed"}, task
+            return None
+
+        return until(f"try {try_number} of {self.dag_id} is {state}", arrived, seconds=seconds, show=lambda: self.task)
+
+    def until_over(self, seconds: float = PATIENCE) -> str:
+        """Return the state of the DAG run once it has ended."""
+        return until(
+            f"{self.dag_id} is over",
+            lambda: state if (state := self.state) in {"success", "failed"} else None,
+            seconds=seconds,
+            show=self.instances,
+        )
+
+    def mark(self, state: str) -> None:
+        """Set the task's state, as a person does in the UI."""
+        self.deployment.ask("PATCH", f"{self._path}/taskInstances/run", {"new_state": state})
+
+    def clear(self) -> None:
+        """Clear the task, as a person does in the UI."""
+        body = {"dry_run": False, "only_failed": False, "dag_run_id": self.run_id, "task_ids": ["run"]}
+        self.deployment.ask("POST", f"dags/{self.dag_id}/clearTaskInstances", body)
+
+    def kill_worker(self) -> None:
+        """End the worker that runs the task, and the task's process, with SIGKILL."""
+        task = psutil.Process(self.task["pid"])
+        worker = task.parent()
+        assert worker is not None
+        # Never another process than a worker of this deployment.
+        assert worker.environ().get("AIRFLOW_HOME") == str(self.deployment.home), worker
+        _kill([worker, task])
+
+    def logged(self, text: str) -> bool:
+        """Whether a log of the task, or of its trigger, holds a text."""
+        logs = self.deployment.task_logs()
+        return any(text in log for name, log in logs.items() if f"run_id={self.run_id}/" in name)
+
+
+def until(
+    what: str,
+    look: Callable[[], T | None],
+    *,
+    seconds: float = PATIENCE,
+    show: Callable[[], object] = lambda: None,
+) -> T:
+    """Return what ``look`` returns once that is true.
+
+    :raises AssertionError: it took too long; with what ``show`` returns.
+    """
+    deadline = time.monotonic() + seconds
+    while not (seen := look()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"Not within {seconds:g} s: {what}. {show() or ''}")
+        time.sleep(0.3)
+    return seen
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _kill(processes: Iterable[psutil.Process]) -> None:
+    """End processes for certain; psutil knows by its start time if a pid is another process by now."""
+    processes = list(processes)
+    for process in processes:
+        try:
+            process.send_signal(signal.SIGKILL)
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(processes, timeout=STOP_SECONDS)
