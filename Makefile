@@ -21,6 +21,8 @@ export PYTHON
 
 STAMP := $(VENV)/.installed
 CONFORMANCE_STAMP := $(CONFORMANCE_VENV)/.installed
+CONFORMANCE_UV := $(CONFORMANCE_VENV)/bin/uv
+CONFORMANCE_INTO := --quiet --python $(CONFORMANCE_VENV)/bin/python
 
 .PHONY: help venv demo test coverage lint format types conformance constraints build clean
 
@@ -60,12 +62,14 @@ format: $(STAMP) ## rewrite the code in the project's style
 
 types: $(STAMP) ## static types
 	$(BIN)/mypy
-	$(BIN)/mypy scripts example_dags
+	$(BIN)/mypy scripts
 
 $(CONFORMANCE_STAMP): pyproject.toml constraints.txt tests/conformance/requirements.txt | .tmp
 	@scripts/venv.sh $(CONFORMANCE_VENV)
 	@echo "Installing Arize's SDK and the emulator into $(CONFORMANCE_VENV)"
-	@$(CONFORMANCE_VENV)/bin/uv pip install --quiet --python $(CONFORMANCE_VENV)/bin/python -r tests/conformance/requirements.txt
+	@$(CONFORMANCE_UV) pip install $(CONFORMANCE_INTO) -r tests/conformance/requirements.txt
+	@# Without what the package depends on: the emulator needs no Airflow, and Arize's SDK pins its own.
+	@$(CONFORMANCE_UV) pip install $(CONFORMANCE_INTO) --build-constraints constraints.txt --no-deps -e .
 	@touch $@
 
 conformance: $(CONFORMANCE_STAMP) .tmp ## Arize's own SDK against the emulator

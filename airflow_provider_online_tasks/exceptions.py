@@ -52,6 +52,18 @@ class InputRefused(CallError, AirflowFailException):
     """The server understood the call and refused what it asks (HTTP 400, 409, 422, a GraphQL error)."""
 
 
+class TaskExists(OnlineTasksError, AirflowFailException):
+    """A task of that name exists on the model, and ``if_exists="fail"`` permits none.
+
+    :param message: which task, and what to do.
+    :param online_task_id: the task that exists.
+    """
+
+    def __init__(self, message: str, *, online_task_id: str | None = None) -> None:
+        super().__init__(message)
+        self.online_task_id = online_task_id
+
+
 class TaskErrorReturned(CallError):
     """The server did not start the run: the ``TaskError`` member of runOnlineTask's result.
 

@@ -228,9 +228,15 @@ def _evaluators(summary: Any, name: str) -> Mapping[str, Any]:
 def _refuse_unknown_label(
     threshold: Threshold, found: Mapping[str, Any], known: Sequence[str] | None
 ) -> None:
-    if not threshold.is_label or known is not None or threshold.comparison in (">=", ">"):
+    if (
+        not threshold.is_label
+        or known is not None
+        or not _COMPARE[threshold.comparison](0.0, threshold.bound)
+    ):
         return
-    # A label that no span carries meets every upper bound, and a misspelled one would meet it for ever.
+    if threshold.comparison in (">=", ">"):
+        return
+    # A label that no span carries meets the rule, and a misspelled one would meet it for ever.
     raise InvalidInput(
         f"The gate's rule {threshold.evaluator}.{threshold.measure} {threshold.text} can only be trusted if "
         f"the evaluator's labels are known: give labels={{{threshold.evaluator!r}: [...]}} with all of them. "

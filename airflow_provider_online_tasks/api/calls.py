@@ -7,12 +7,14 @@ GraphQL carries the three documented mutations
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from urllib.parse import quote
 
 from airflow_provider_online_tasks.api.runs import RunStatus, TaskRun
+from airflow_provider_online_tasks.api.times import parse_time
 from airflow_provider_online_tasks.exceptions import TaskErrorReturned
 
 if TYPE_CHECKING:
@@ -234,10 +236,13 @@ class Task:
     query_filter: str | None
     run_continuously: bool | None
     evaluators: tuple[Mapping[str, Any], ...]
+    has_named_filters: bool = False
+    created_at: datetime | None = None
 
     @classmethod
     def from_wire(cls, value: Mapping[str, Any]) -> Task:
         """Read a task as REST v2 tells it."""
+        created_at = value.get("created_at")
         return cls(
             id=_id(value["id"]),
             name=str(value["name"]),
@@ -246,7 +251,19 @@ class Task:
             query_filter=value.get("query_filter"),
             run_continuously=value.get("is_continuous"),
             evaluators=tuple(value.get("evaluators") or ()),
+            has_named_filters=bool(value.get("query_filters")),
+            created_at=None if created_at is None else parse_time(created_at, "created_at"),
         )
+
+    @property
+    def evaluator_ids(self) -> tuple[str | None, ...]:
+        """The Eval Hub IDs of its evaluators in their order; None for one that is written in the task."""
+        return tuple(one.get("evaluator_id") for one in self.evaluators)
+
+    @property
+    def evaluator_names(self) -> tuple[str | None, ...]:
+        """The names of its evaluators in their order, where they are told."""
+        return tuple(one.get("evaluator_name") for one in self.evaluators)
 
 
 def get_task(task_id: str) -> RestCall[Task]:
@@ -269,6 +286,33 @@ def list_tasks(
         query=_paged(limit, cursor, project_id=project_id, name=name),
         read=read_page("tasks", Task.from_wire),
     )
+
+
+def update_hub_evaluators(task: Task, evaluator_ids: Sequence[str]) -> RestCall[Task]:
+    """PATCH /v2/tasks/{task_id}: replace its Eval Hub evaluators; what stays keeps its mappings and version."""
+    attached = {one.get("evaluator_id"): one for one in task.evaluators}
+    return RestCall(
+        name="update task",
+        method="PATCH",
+        path=f"/v2/tasks/{_part(task.id)}",
+        body={
+            "evaluators": [
+                {
+                    "evaluator_id": evaluator_id,
+                    **{
+                        name: value
+                        for name in _ATTACHMENT
+                        if (value := attached.get(evaluator_id, {}).get(name)) is not None
+                    },
+                }
+                for evaluator_id in evaluator_ids
+            ]
+        },
+        read=Task.from_wire,
+    )
+
+
+_ATTACHMENT = ("evaluator_version_id", "query_filter", "column_mappings", "query_mappings")
 
 
 def delete_task(task_id: str) -> RestCall[None]:

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, TypeVar
 
+from airflow_provider_online_tasks.api.shown import shown
 from airflow_provider_online_tasks.api.templating import is_templated
 from airflow_provider_online_tasks.api.times import parse_time, wire_time
 from airflow_provider_online_tasks.api.unset import UNSET, Unset
@@ -24,6 +25,7 @@ from airflow_provider_online_tasks.exceptions import InvalidInput
 MAX_WINDOW = timedelta(days=30)
 CLOCK_TOLERANCE = timedelta(minutes=1)
 MAX_INT = 2**31 - 1
+MAX_DEPTH = 20
 FRACTION, PERCENT = "fraction", "percent"
 
 DIRECTIONS = ("maximize", "minimize", "none")
@@ -51,65 +53,92 @@ class WireInput:
     patch: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        where = type(self).__name__
+        known: dict[str, Any] = {}
         for spec in _fields(type(self)):
-            value = getattr(self, spec.name)
-            if value is None and not (self.patch and spec.metadata["clearable"]):
-                if self.patch:
-                    raise InvalidInput(
-                        f"{where}.{spec.name} cannot be cleared: leave it out to keep it as it is, "
-                        f"or give the new value."
-                    )
-                value = UNSET
-            if value is not UNSET and value is not None:
-                value = spec.metadata["read"](value, f"{where}.{spec.name}")
+            value = self._field(spec, getattr(self, spec.name), type(self).__name__)
             object.__setattr__(self, spec.name, value)
-        missing = [name for name in self.required if getattr(self, name) is UNSET]
-        if missing:
-            raise InvalidInput(f"{where} needs {', '.join(missing)}.")
-        self.check()
+            if value is not UNSET:
+                known[spec.name] = value
+        self.check_known(known, templated=())
+        self.complete()
 
-    def check(self) -> None:
-        """Check what concerns several fields at once."""
+    @classmethod
+    def check_known(cls, known: Mapping[str, Any], *, templated: Collection[str]) -> None:
+        """Check what concerns several fields at once.
+
+        :param known: the fields that are given, read.
+        :param templated: the fields whose value is only known when the task runs.
+        """
+        missing = [name for name in cls.required if name not in known and name not in templated]
+        if missing:
+            raise InvalidInput(f"{cls.__name__} needs {', '.join(missing)}: not given, or nothing.")
+
+    def complete(self) -> None:
+        """Fill in what the API wants and was not given."""
+
+    @classmethod
+    def _field(cls, spec: dataclasses.Field[Any], value: Any, where: str) -> Any:
+        if value is None:
+            if not cls.patch or spec.name in cls.required:
+                return UNSET
+            if not spec.metadata["clearable"]:
+                raise InvalidInput(
+                    f"{where}.{spec.name} cannot be cleared: leave it out to keep it as it is, "
+                    f"or give the new value."
+                )
+            return None
+        return UNSET if value is UNSET else spec.metadata["read"](value, f"{where}.{spec.name}")
 
     @classmethod
     def read(cls: type[_Input], value: Any, where: str = "") -> _Input:
         """Read a dict, or pass an instance through.
 
+        :param where: what the value is part of, for messages.
         :raises InvalidInput: an unknown key, a missing field, or a value that the API would refuse.
         """
         if isinstance(value, cls):
             return value
-        return cls(**cls._keys(value, where or cls.__name__))
+        given = cls._keys(value, where or cls.__name__)
+        try:
+            return cls(**given)
+        except InvalidInput as error:
+            if not where:
+                raise
+            raise InvalidInput(f"{where}: {error}") from None
 
     @classmethod
     def check_literals(cls, value: Any, where: str = "", *, partial: bool = False) -> None:
-        """Check what can be checked before templates are rendered: the literal values, one by one.
+        """Check what is known before templates are rendered: each literal value, however deep it is.
 
-        Without any template in it, the whole value is checked, unless ``partial`` says that fields are
-        still to come.
+        :param partial: whether required fields that are not given are still to come.
+        :raises InvalidInput: as :meth:`read`.
         """
-        if not partial and not is_templated(value):
-            cls.read(value, where)
+        if isinstance(value, cls) or (is_templated(value) and not isinstance(value, Mapping)):
             return
-        if not isinstance(value, Mapping):
-            return
-        known = {spec.name: spec for spec in _fields(cls)}
+        specs = {spec.name: spec for spec in _fields(cls)}
+        known: dict[str, Any] = {}
+        templated: list[str] = []
         for name, part in cls._keys(value, where or cls.__name__).items():
-            if part is None or part is UNSET or is_templated(part):
-                continue
-            known[name].metadata["read"](part, f"{cls.__name__}.{name}")
+            if is_templated(part):
+                templated.append(name)
+                reader = specs[name].metadata["read"]
+                if isinstance(reader, _Nested):
+                    reader.check_literals(part, f"{where or cls.__name__}.{name}")
+            elif (found := cls._field(specs[name], part, where or cls.__name__)) is not UNSET:
+                known[name] = found
+        later = [*templated, *cls.required] if partial else templated
+        cls.check_known(known, templated=later)
 
     @classmethod
     def _keys(cls, value: Any, where: str) -> dict[str, Any]:
         if not isinstance(value, Mapping):
-            raise InvalidInput(f"{where} must be a dict or {cls.__name__}, not {_shown(value)}.")
+            raise InvalidInput(f"{where} must be a dict or {cls.__name__}, not {shown(value)}.")
         names = [spec.name for spec in _fields(cls)]
         by_key = {wire_name(name): name for name in names} | {name: name for name in names}
         found: dict[str, Any] = {}
         for key, part in value.items():
             if key not in by_key:
-                raise InvalidInput(f"{where} has no field {key!r}.{_nearest(str(key), by_key)}")
+                raise InvalidInput(f"{where} has no field {shown(key)}.{_nearest(str(key)[:80], by_key)}")
             if by_key[key] in found:
                 raise InvalidInput(f"{where} has {by_key[key]} twice, as {key!r} too.")
             found[by_key[key]] = part
@@ -147,17 +176,20 @@ def _nearest(key: str, known: Mapping[str, str]) -> str:
     return f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(sorted(set(known.values())))}."
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
 def _text(value: Any, where: str) -> str:
     if not isinstance(value, str):
-        raise InvalidInput(f"{where} must be text, not {_shown(value)}.")
+        raise InvalidInput(f"{where} must be text, not {shown(value)}.")
     if not value.strip():
-        raise InvalidInput(f"{where} is empty.")
-    return value
+        raise InvalidInput(f"{where} is empty: give some text.")
+    return _sendable(value, where)
+
+
+def _sendable(text: str, where: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{where} holds half a character, which cannot be sent: {shown(text)}.") from None
+    return text
 
 
 def read_id(value: Any, where: str) -> str:
@@ -165,23 +197,27 @@ def read_id(value: Any, where: str) -> str:
 
     :raises InvalidInput: it is no text, empty, or the word that a missing XCom renders to.
     """
-    text = _text(value, where)
-    if text.strip().lower() in ("none", "null", "undefined"):
+    if not isinstance(value, str):
+        raise InvalidInput(f"{where} must be text, not {shown(value)}.")
+    text = value.strip()
+    if text.lower() in ("", "none", "null", "undefined"):
         raise InvalidInput(
-            f"{where} rendered to {text!r}: the XCom or variable it comes from holds nothing. "
+            f"{where} is {value!r}: the XCom or variable it comes from holds nothing. "
             f"Check the upstream task's ID and that it ran."
         )
-    return text.strip()
+    if not text.strip("."):  # would climb the path of an address
+        raise InvalidInput(f"{where} is {value!r}, which is no ID. Give the global ID that Arize shows.")
+    return _sendable(text, where)
 
 
 def _filter(value: Any, where: str) -> str:
     if not isinstance(value, str):
-        raise InvalidInput(f"{where} must be text, not {_shown(value)}.")
+        raise InvalidInput(f"{where} must be text, not {shown(value)}.")
     if not value.strip():
         raise InvalidInput(
             f"{where} is empty. Leave it out (or give None to clear it in a patch) for all spans."
         )
-    return value
+    return _sendable(value, where)
 
 
 def _bool(value: Any, where: str) -> bool:
@@ -189,24 +225,31 @@ def _bool(value: Any, where: str) -> bool:
         return value
     if isinstance(value, str) and value.strip().lower() in ("true", "false"):
         return value.strip().lower() == "true"
-    raise InvalidInput(f"{where} must be true or false, not {_shown(value)}.")
+    raise InvalidInput(f"{where} must be true or false, not {shown(value)}.")
+
+
+def _finite(value: Any) -> float | None:
+    if isinstance(value, bool | bytes | bytearray):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _number(value: Any, where: str) -> float:
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise InvalidInput(f"{where} must be a number, not {_shown(value)}.")
+    number = _finite(value)
+    if number is None:
+        raise InvalidInput(f"{where} must be a number, not {shown(value)}.")
     return number
 
 
 def _integer(lowest: int) -> Reader:
     def read(value: Any, where: str) -> int:
-        number = _number(value, where)
-        if number != int(number) or not lowest <= number <= MAX_INT:
-            raise InvalidInput(f"{where} must be a whole number from {lowest} on, not {_shown(value)}.")
+        number = _finite(value)
+        if number is None or number != int(number) or not lowest <= number <= MAX_INT:
+            raise InvalidInput(f"{where} must be a whole number from {lowest} on, not {shown(value)}.")
         return int(number)
 
     return read
@@ -215,7 +258,7 @@ def _integer(lowest: int) -> Reader:
 def _one_of(words: Sequence[str]) -> Reader:
     def read(value: Any, where: str) -> str:
         if value not in words:
-            raise InvalidInput(f"{where} must be one of {', '.join(words)}, not {_shown(value)}.")
+            raise InvalidInput(f"{where} must be one of {', '.join(words)}, not {shown(value)}.")
         return str(value)
 
     return read
@@ -223,23 +266,42 @@ def _one_of(words: Sequence[str]) -> Reader:
 
 def _json_object(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise InvalidInput(f"{where} must be a dict with text keys, not {_shown(value)}.")
-    return dict(value)
+        raise InvalidInput(f"{where} must be a dict with text keys, not {shown(value)}.")
+    return {_sendable(key, where): _json(part, f"{where}[{shown(key)}]") for key, part in value.items()}
+
+
+def _json(value: Any, where: str, depth: int = 0) -> Any:
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, str):
+        return _sendable(value, where)
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if depth < MAX_DEPTH:
+        if isinstance(value, list | tuple):
+            return [_json(part, where, depth + 1) for part in value]
+        if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+            return {_sendable(key, where): _json(part, where, depth + 1) for key, part in value.items()}
+    raise InvalidInput(f"{where} holds {shown(value)}, which cannot be written as JSON.")
 
 
 def _items(value: Any, where: str) -> Iterator[tuple[Any, str]]:
     if isinstance(value, str) or not isinstance(value, Sequence):
-        raise InvalidInput(f"{where} must be a list, not {_shown(value)}.")
+        raise InvalidInput(f"{where} must be a list, not {shown(value)}.")
     return ((item, f"{where}[{position}]") for position, item in enumerate(value))
 
 
+def _texts(value: Any, where: str) -> tuple[str, ...]:
+    return tuple(_text(item, place) for item, place in _items(value, where))
+
+
 def _rails(value: Any, where: str) -> tuple[str, ...]:
-    rails = tuple(_text(item, place) for item, place in _items(value, where))
+    rails = _texts(value, where)
     if len(rails) < 2:
-        raise InvalidInput(f"{where} needs at least two labels to choose from, got {list(rails)}.")
+        raise InvalidInput(f"{where} needs at least two labels to choose from, got {shown(list(rails))}.")
     twice = sorted({rail for rail in rails if rails.count(rail) > 1})
     if twice:
-        raise InvalidInput(f"{where} names {', '.join(map(repr, twice))} twice; each label once.")
+        raise InvalidInput(f"{where} names {shown(twice[0])} twice; each label once.")
     return rails
 
 
@@ -249,25 +311,36 @@ def _choices(value: Any, where: str) -> dict[str, float]:
     }
 
 
-def _nested(cls: Callable[[], type[WireInput]]) -> Reader:
-    def read(value: Any, where: str) -> Any:
-        return cls().read(value, where)
+@dataclass(frozen=True)
+class _Nested:
+    """Reads an input within an input."""
 
-    return read
+    cls: Callable[[], type[WireInput]]
+
+    def __call__(self, value: Any, where: str) -> Any:
+        return self.cls().read(value, where)
+
+    def check_literals(self, value: Any, where: str) -> None:
+        self.cls().check_literals(value, where)
 
 
-def _list_of(cls: Callable[[], type[WireInput]]) -> Reader:
-    """Read a list, or a single object in place of a list of one, as the API does."""
+class _ListOf(_Nested):
+    """Reads a list, or a single object in place of a list of one, as the API does."""
 
-    def read(value: Any, where: str) -> tuple[Any, ...]:
+    def __call__(self, value: Any, where: str) -> tuple[Any, ...]:
         if isinstance(value, Mapping | WireInput):
             value = [value]
-        found = tuple(cls().read(item, place) for item, place in _items(value, where))
+        found = tuple(self.cls().read(item, place) for item, place in _items(value, where))
         if not found:
             raise InvalidInput(f"{where} is empty: give at least one evaluator, or leave it out.")
         return found
 
-    return read
+    def check_literals(self, value: Any, where: str) -> None:
+        if isinstance(value, list | tuple):
+            for item, place in _items(value, where):
+                self.cls().check_literals(item, place)
+        else:
+            self.cls().check_literals(value, where)
 
 
 def read_sampling_rate(value: Any, where: str = "sampling_rate") -> float:
@@ -278,10 +351,10 @@ def read_sampling_rate(value: Any, where: str = "sampling_rate") -> float:
 
     :raises InvalidInput: zero, negative, not a number, or above 100.
     """
-    number = _number(value, where)
-    if not 0 < number <= 100:
+    number = _finite(value)
+    if number is None or not 0 < number <= 100:
         raise InvalidInput(
-            f"{where} must be above 0 and at most 100, not {_shown(value)}: 0.25 and 25 both mean 25 %, "
+            f"{where} must be above 0 and at most 100, not {shown(value)}: 0.25 and 25 both mean 25 %, "
             f"1 and 100 both mean every span."
         )
     return number if number <= 1 else number / 100
@@ -290,6 +363,13 @@ def read_sampling_rate(value: Any, where: str = "sampling_rate") -> float:
 def describe_sampling_rate(fraction: float) -> str:
     """Say in words what a sampling rate means, so that nobody has to guess its unit."""
     return f"sampling {float(f'{fraction * 100:.6g}'):g} % of matching spans"
+
+
+def _temperature(value: Any, where: str) -> float:
+    number = _finite(value)
+    if number is None or number < 0:
+        raise InvalidInput(f"{where} must be a number, 0 or more, not {shown(value)}.")
+    return number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -307,17 +387,16 @@ class LlmConfig(WireInput):
 
     model_name: Any = _input(_text)
     provider: Any = _input(_text)
-    temperature: Any = _input(_number)
+    temperature: Any = _input(_temperature)
     integration_id: Any = _input(read_id)
     invocation_parameters: Any = _input(_json_object)
     provider_parameters: Any = _input(_json_object)
 
-    def check(self) -> None:
-        """Check that a model or an integration is named, and the temperature."""
-        if self.model_name is UNSET and self.integration_id is UNSET:
+    @classmethod
+    def check_known(cls, known: Mapping[str, Any], *, templated: Collection[str]) -> None:
+        """Check that a model or an integration is named."""
+        if not {"model_name", "integration_id"} & {*known, *templated}:
             raise InvalidInput("LlmConfig needs model_name or integration_id.")
-        if self.temperature is not UNSET and self.temperature < 0:
-            raise InvalidInput(f"LlmConfig.temperature must be 0 or more, not {self.temperature}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -351,27 +430,25 @@ class TemplateEvaluator(WireInput):
     classification_choices: Any = _input(_choices)
     direction: Any = _input(_one_of(DIRECTIONS))
     data_granularity_type: Any = _input(_one_of(GRANULARITIES))
-    llm_config: Any = _input(_nested(lambda: LlmConfig))
+    llm_config: Any = _input(_Nested(lambda: LlmConfig))
 
-    def check(self) -> None:
+    @classmethod
+    def check_known(cls, known: Mapping[str, Any], *, templated: Collection[str]) -> None:
         """Check that scores are given to known labels."""
-        if self.classification_choices is not UNSET:
-            strange = sorted(set(self.classification_choices) - set(self.rails))
+        super().check_known(known, templated=templated)
+        if "classification_choices" in known and "rails" in known:
+            strange = sorted(set(known["classification_choices"]) - set(known["rails"]))
             if strange:
                 raise InvalidInput(
-                    f"TemplateEvaluator {self.name!r}: classification_choices scores {strange}, "
-                    f"which rails {list(self.rails)} does not have."
+                    f"TemplateEvaluator.classification_choices scores {shown(strange)}, which rails "
+                    f"{shown(list(known['rails']))} does not have."
                 )
 
-    def at(self, position: int) -> TemplateEvaluator:
-        """Return the evaluator with the fields that the API requires filled in."""
-        defaults = {
-            "position": position,
-            "include_explanations": False,
-            "use_function_calling_if_available": False,
-        }
-        missing = {name: value for name, value in defaults.items() if getattr(self, name) is UNSET}
-        return dataclasses.replace(self, **missing) if missing else self
+    def complete(self) -> None:
+        """Fill in the switches, which the API requires."""
+        for name in ("include_explanations", "use_function_calling_if_available"):
+            if getattr(self, name) is UNSET:
+                object.__setattr__(self, name, False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -389,18 +466,43 @@ class HubEvaluator(WireInput):
     position: Any = _input(_integer(0))
 
 
-def _code_evaluators(value: Any, where: str) -> tuple[dict[str, Any], ...]:
-    """Read code evaluators, passed through as they are: their fields are named in no documentation."""
-    if isinstance(value, Mapping):
-        value = [value]
-    found = tuple(_json_object(item, place) for item, place in _items(value, where))
-    if not found or not all(found):
-        raise InvalidInput(f"{where} is empty: give at least one evaluator, or leave it out.")
-    return found
+@dataclass(frozen=True, kw_only=True)
+class CodeEvaluator(WireInput):
+    """A check by code, written in the task.
+
+    :param name: column name of the evaluation.
+    :param position: place of the evaluator in the task, 0 or more. Default: its place in the list, counted
+        from 1, after the template evaluators.
+    :param eval_class_code_block: the code of the evaluator's class.
+    :param evaluation_class: name of the class.
+    :param evaluation_input_params: what the class is made with.
+    :param package_imports: the imports that the code needs.
+    :param query_filter: spans this evaluator is for, in addition to the task's filter.
+    :param span_attributes: names of the span attributes that the code is given.
+    :param data_granularity_type: what is judged: ``span``, ``trace`` or ``session``.
+    """
+
+    required: ClassVar[tuple[str, ...]] = ("name",)
+
+    name: Any = _input(_text)
+    position: Any = _input(_integer(0))
+    eval_class_code_block: Any = _input(_text)
+    evaluation_class: Any = _input(_text)
+    evaluation_input_params: Any = _input(_json_object)
+    package_imports: Any = _input(_text)
+    query_filter: Any = _input(_filter)
+    span_attributes: Any = _input(_texts)
+    data_granularity_type: Any = _input(_one_of(GRANULARITIES))
 
 
-def _numbered(evaluators: tuple[TemplateEvaluator, ...]) -> tuple[TemplateEvaluator, ...]:
-    return tuple(evaluator.at(place) for place, evaluator in enumerate(evaluators, start=1))
+_Placed = TypeVar("_Placed", CodeEvaluator, HubEvaluator, TemplateEvaluator)
+
+
+def _placed(evaluators: tuple[_Placed, ...], first: int) -> tuple[_Placed, ...]:
+    return tuple(
+        dataclasses.replace(one, position=place) if one.position is UNSET else one
+        for place, one in enumerate(evaluators, start=first)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -409,21 +511,30 @@ class _EvalTaskFields(WireInput):
     sampling_rate: Any = _input(read_sampling_rate)
     query_filter: Any = _input(_filter, clearable=True)
     run_continuously: Any = _input(_bool)
-    template_evaluators: Any = _input(_list_of(lambda: TemplateEvaluator))
-    code_evaluators: Any = _input(_code_evaluators)
-    llm_config: Any = _input(_nested(lambda: LlmConfig))
+    template_evaluators: Any = _input(_ListOf(lambda: TemplateEvaluator))
+    code_evaluators: Any = _input(_ListOf(lambda: CodeEvaluator))
+    llm_config: Any = _input(_Nested(lambda: LlmConfig))
 
-    def check(self) -> None:
-        """Check the evaluators against each other, and number them."""
-        if self.template_evaluators is not UNSET:
-            numbered = _numbered(self.template_evaluators)
-            names = [evaluator.name for evaluator in numbered]
-            twice = sorted({name for name in names if names.count(name) > 1})
-            if twice:
-                raise InvalidInput(
-                    f"template_evaluators has the name {twice[0]!r} twice; its labels would mix."
-                )
-            object.__setattr__(self, "template_evaluators", numbered)
+    @classmethod
+    def check_known(cls, known: Mapping[str, Any], *, templated: Collection[str]) -> None:
+        """Check the evaluators against each other."""
+        super().check_known(known, templated=templated)
+        inline = [one.name for field_name in INLINE_EVALUATORS for one in known.get(field_name, ())]
+        twice = sorted({name for name in inline if inline.count(name) > 1})
+        if twice:
+            raise InvalidInput(
+                f"{cls.__name__} has two evaluators named {shown(twice[0])}, whose labels would mix: "
+                f"give each a name of its own."
+            )
+
+    def complete(self) -> None:
+        """Number the evaluators."""
+        templates = () if self.template_evaluators is UNSET else _placed(self.template_evaluators, 1)
+        if templates:
+            object.__setattr__(self, "template_evaluators", templates)
+        if self.code_evaluators is not UNSET:
+            codes = _placed(self.code_evaluators, len(templates) + 1)
+            object.__setattr__(self, "code_evaluators", codes)
 
     def to_wire(self, sampling_rate_unit: str = FRACTION) -> dict[str, Any]:
         """Return the JSON object that the API documents.
@@ -446,7 +557,7 @@ class EvalTaskInput(_EvalTaskFields):
     :param query_filter: which spans, such as ``attributes.openinference.span.kind = 'AGENT'``. Default: all.
     :param run_continuously: whether new spans are evaluated as they arrive. Default False.
     :param template_evaluators: evaluators written in the task, one or several.
-    :param code_evaluators: code evaluators written in the task.
+    :param code_evaluators: code evaluators written in the task, one or several.
     :param evaluators: evaluators of the Eval Hub. Excludes the inline ones.
     :param llm_config: the LLM of the template evaluators.
     """
@@ -454,27 +565,28 @@ class EvalTaskInput(_EvalTaskFields):
     required: ClassVar[tuple[str, ...]] = ("name", "model_id")
 
     model_id: Any = _input(read_id)
-    evaluators: Any = _input(_list_of(lambda: HubEvaluator))
+    evaluators: Any = _input(_ListOf(lambda: HubEvaluator))
 
-    def check(self) -> None:
-        """Check that the task has evaluators, and fill in what the API's examples always send."""
-        super().check()
-        inline = [name for name in INLINE_EVALUATORS if getattr(self, name) is not UNSET]
-        if inline and self.evaluators is not UNSET:
+    @classmethod
+    def check_known(cls, known: Mapping[str, Any], *, templated: Collection[str]) -> None:
+        """Check that the task has evaluators, of one kind."""
+        super().check_known(known, templated=templated)
+        inline = [name for name in INLINE_EVALUATORS if name in known]
+        if inline and "evaluators" in known:
             raise InvalidInput(
                 f"Give either {' and '.join(inline)} (written in the task) or evaluators (Eval Hub IDs), "
                 f"not both."
             )
-        if not inline and self.evaluators is UNSET:
+        if not {*INLINE_EVALUATORS, "evaluators"} & {*known, *templated}:
             raise InvalidInput(
-                "EvalTaskInput has no evaluators: give template_evaluators, code_evaluators or evaluators."
+                f"{cls.__name__} has no evaluators: give template_evaluators, code_evaluators or evaluators."
             )
+
+    def complete(self) -> None:
+        """Number the evaluators, and fill in what the API's examples always send."""
+        super().complete()
         if self.evaluators is not UNSET:
-            hub = (
-                dataclasses.replace(one, position=place) if one.position is UNSET else one
-                for place, one in enumerate(self.evaluators)
-            )
-            object.__setattr__(self, "evaluators", tuple(hub))
+            object.__setattr__(self, "evaluators", _placed(self.evaluators, 0))
         for name, default in (("sampling_rate", 1.0), ("run_continuously", False)):
             if getattr(self, name) is UNSET:
                 object.__setattr__(self, name, default)
@@ -496,10 +608,11 @@ class EvalTaskPatch(_EvalTaskFields):
 
     online_task_id: Any = _input(read_id)
 
-    def check(self) -> None:
+    @classmethod
+    def check_known(cls, known: Mapping[str, Any], *, templated: Collection[str]) -> None:
         """Check that something changes."""
-        super().check()
-        if set(self.to_wire()) == {wire_name("online_task_id")}:
+        super().check_known(known, templated=templated)
+        if {*known, *templated} == {"online_task_id"}:
             raise InvalidInput("Nothing to change: give at least one field besides online_task_id.")
 
 
@@ -515,16 +628,12 @@ class DataWindow:
     end: datetime
 
     @classmethod
-    def read(cls, start: Any, end: Any, *, now: datetime | None = None) -> DataWindow:
-        """Read a window and check it.
+    def of(cls, start: Any, end: Any) -> DataWindow:
+        """Read a window.
 
-        :param now: what is taken for the present. Default: the clock.
-        :raises InvalidInput: no time, reversed, empty, or in the future.
+        :raises InvalidInput: no time, reversed, or empty.
         """
-        try:
-            window = cls(start=parse_time(start, "data_start_time"), end=parse_time(end, "data_end_time"))
-        except ValueError as error:
-            raise InvalidInput(str(error)) from None
+        window = cls(start=_time(start, "data_start_time"), end=_time(end, "data_end_time"))
         if window.start == window.end:
             raise InvalidInput(f"The window is empty: it starts and ends at {wire_time(window.start)}.")
         if window.start > window.end:
@@ -532,6 +641,16 @@ class DataWindow:
                 f"The window is reversed: data_start_time {wire_time(window.start)} is after "
                 f"data_end_time {wire_time(window.end)}."
             )
+        return window
+
+    @classmethod
+    def read(cls, start: Any, end: Any, *, now: datetime | None = None) -> DataWindow:
+        """Read a window that is over.
+
+        :param now: what is taken for the present. Default: the clock.
+        :raises InvalidInput: no time, reversed, empty, or in the future.
+        """
+        window = cls.of(start, end)
         present = now or datetime.now(UTC)
         if window.end > present + CLOCK_TOLERANCE:
             raise InvalidInput(
@@ -571,7 +690,7 @@ def split_window(start: Any, end: Any, *, days: float = MAX_WINDOW.days) -> list
     length = _number(days, "days")
     step = timedelta(days=length) if 0 < length <= MAX_WINDOW.days else timedelta(0)
     if step < timedelta(seconds=1):
-        raise InvalidInput(f"days must be above 0 and at most {MAX_WINDOW.days}, not {_shown(days)}.")
+        raise InvalidInput(f"days must be above 0 and at most {MAX_WINDOW.days}, not {shown(days)}.")
     pieces, at = [], window.start
     while at < window.end:
         until = min(at + step, window.end)
@@ -604,13 +723,21 @@ class RunInput(WireInput):
         """The window, checked."""
         return DataWindow.read(self.data_start_time, self.data_end_time)
 
-    def check(self) -> None:
+    @classmethod
+    def check_known(cls, known: Mapping[str, Any], *, templated: Collection[str]) -> None:
         """Check the window."""
+        super().check_known(known, templated=templated)
+        if "data_start_time" in known and "data_end_time" in known:
+            DataWindow.of(known["data_start_time"], known["data_end_time"])
+
+    def complete(self) -> None:
+        """Check that the window is over. When a DAG is parsed, that is still to come."""
         DataWindow.read(self.data_start_time, self.data_end_time)
 
 
 __all__ = [
     "UNSET",
+    "CodeEvaluator",
     "DataWindow",
     "EvalTaskInput",
     "EvalTaskPatch",

@@ -155,6 +155,7 @@ def _proxy(url: str, where: str) -> str | None:
         readable = False
     if not readable:  # not shown: it may hold a password
         raise InvalidConnection(
-            f"{where}: proxy must be a URL such as 'http://proxy.example.com:3128', with {' or '.join(PROXY_SCHEMES)}."
+            f"{where}: proxy must be an {' or '.join(PROXY_SCHEMES)} URL, such as "
+            f"'http://proxy.example.com:3128'."
         )
     return url

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_online_tasks.api.inputs import (
     UNSET,
+    CodeEvaluator,
     EvalTaskInput,
     EvalTaskPatch,
     HubEvaluator,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 TemplateEvaluators = Sequence[TemplateEvaluator | Mapping[str, Any]] | TemplateEvaluator | Mapping[str, Any]
 HubEvaluators = Sequence[HubEvaluator | Mapping[str, Any]] | HubEvaluator | Mapping[str, Any]
-CodeEvaluators = Sequence[Mapping[str, Any]] | Mapping[str, Any]
+CodeEvaluators = Sequence[CodeEvaluator | Mapping[str, Any]] | CodeEvaluator | Mapping[str, Any]
 
 
 class CreateEvalTaskOperator(OnlineTasksOperator):
@@ -44,7 +45,8 @@ class CreateEvalTaskOperator(OnlineTasksOperator):
     :param evaluators: Eval Hub evaluators, as
         :class:`~airflow_provider_online_tasks.api.inputs.HubEvaluator` or dicts with ``evaluator_id``.
         (templated)
-    :param code_evaluators: code evaluators, passed through as they are. (templated)
+    :param code_evaluators: code evaluators, one or several, as
+        :class:`~airflow_provider_online_tasks.api.inputs.CodeEvaluator` or dicts. (templated)
     :param llm_config: the LLM of the template evaluators, as
         :class:`~airflow_provider_online_tasks.api.inputs.LlmConfig` or a dict. (templated)
     :param sampling_rate: share of the matching spans: a fraction in (0, 1] or a percentage in (1, 100].

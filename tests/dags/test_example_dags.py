@@ -74,22 +74,6 @@ def test_the_recurring_eval_judges_the_day_that_ended(
     assert summary["num_successes"] == len(evaluations)
 
 
-def test_the_recurring_eval_runs_again_the_next_day(
-    online_tasks_emulator: Emulator, example_dag: Callable[[str], DAG], run_dag: Callable[..., Any]
-) -> None:
-    dag = example_dag("recurring_eval")
-
-    for due in (midnight() - DAY, midnight()):
-        assert run_dag(dag, logical_date=due).state == "success"
-
-    [task] = online_tasks_emulator.tasks()
-    runs = online_tasks_emulator.runs(task["id"])
-    assert sorted(window(run) for run in runs) == [
-        (midnight() - 2 * DAY, midnight() - DAY),
-        (midnight() - DAY, midnight()),
-    ]
-
-
 def test_a_rebuilt_index_triggers_the_eval_of_retrieval(
     online_tasks_emulator: Emulator, example_dag: Callable[[str], DAG], run_dag: Callable[..., Any]
 ) -> None:

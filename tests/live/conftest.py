@@ -79,7 +79,7 @@ class OnlineTask:
 @pytest.fixture
 def new_online_task(arize: EmulatorProcess) -> Callable[[], OnlineTask]:
     """Make an online task."""
-    client = Client(Settings.of_connection(host=arize.url, api_key=arize.api_key))
+    client = Client(Settings.of_connection(host=arize.url, api_key=arize.api_key, extra={}, conn_id="live"))
 
     def create() -> OnlineTask:
         task = EvalTaskInput.read(

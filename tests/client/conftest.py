@@ -1,0 +1,92 @@
+"""One emulator for all tests of the clients, and hooks on whatever host a test wants."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_online_tasks.api.client import Client
+from airflow_provider_online_tasks.api.inputs import EvalTaskInput, RunInput
+from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
+from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+
+UNLIMITED = EmulatorSettings(run_seconds=0, queries_per_minute=None, mutations_per_minute=None)
+END = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
+WINDOW = {"data_start_time": END - timedelta(hours=1), "data_end_time": END}
+
+HookOn = Callable[..., OnlineTasksHook]
+
+
+@pytest.fixture(scope="session")
+def client_emulator() -> Iterator[Emulator]:
+    with Emulator(UNLIMITED) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def emulator(client_emulator: Emulator) -> Emulator:
+    """The emulator, with nothing in it."""
+    client_emulator.reset()
+    return client_emulator
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy_or_netrc_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long clients wanted to sleep between attempts; nobody really sleeps."""
+    slept: list[float] = []
+    monkeypatch.setitem(Client.__init__.__kwdefaults__, "sleep", slept.append)
+    return slept
+
+
+@pytest.fixture
+def hook_on(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
+) -> Iterator[HookOn]:
+    """``hook_on(host=…, extra={…})``: a hook on a connection that differs so from the emulator's."""
+    opened: list[OnlineTasksHook] = []
+
+    def hook_on(**fields: Any) -> OnlineTasksHook:
+        connection = {**json.loads(emulator.connection_json), **fields}
+        conn_id = f"arize_{len(opened)}"
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+        opened.append(OnlineTasksHook(conn_id))
+        return opened[-1]
+
+    yield hook_on
+    for hook in opened:
+        hook.close()
+
+
+@pytest.fixture
+def hook(hook_on: HookOn) -> OnlineTasksHook:
+    """A hook on the emulator."""
+    return hook_on()
+
+
+def eval_task(emulator: Emulator, name: str = "quality", **fields: Any) -> EvalTaskInput:
+    evaluator = {"evaluator_id": emulator.evaluator_ids["output_present"]}
+    return EvalTaskInput.read({"name": name, "model_id": emulator.project_id, "evaluators": evaluator, **fields})
+
+
+def run_of(task_id: str, **fields: Any) -> RunInput:
+    return RunInput.read({"online_task_id": task_id, **WINDOW, **fields})
+
+
+@pytest.fixture
+def task_id(emulator: Emulator, hook: OnlineTasksHook) -> str:
+    """A task that exists; the emulator has forgotten how it was asked for it."""
+    task_id = hook.create_eval_task(eval_task(emulator))
+    emulator.clear_requests()
+    return task_id

@@ -1,0 +1,374 @@
+"""The GraphQL API: the seed page's documents word for word, and what is refused and how."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import requests
+
+from airflow_provider_online_tasks.emulator import Emulator
+from .api import (
+    AGENTS,
+    CREATE,
+    LLM,
+    PATCH,
+    RUN,
+    Api,
+    days_ago,
+    template_evaluator,
+)
+
+SEED_CREATE = """
+mutation CreateOnlineEvalTask {
+  createEvalTask(input: {
+    modelId: "MODEL_ID"            # Your model's ID
+    samplingRate: 100              # Desired sampling rate for task
+    queryFilter: "attributes.openinference.span.kind = 'AGENT'"  # Filter to define the task scope
+    name: "test"                   # Name of the evaluation task
+    templateEvaluators: {
+      name: "test evaluator",       # Column name for the evaluator
+      rails: ["incorrect","correct"], # Output labels for evaluation
+      template: "template",         # Template for the evaluation
+      position: 1,
+      includeExplanations: true,    # Include explanations in the results
+      useFunctionCallingIfAvailable: false
+    }
+    runContinuously: true
+    llmConfig: {
+      modelName: GPT_4o,            # LLM Model name
+      provider: openAI,             # LLM provider
+      temperature: 0                # Temperature for generation
+    }
+  }) {
+    evalTask {
+      name
+      samplingRate
+      queryFilter
+    }
+  }
+}
+"""
+
+SEED_PATCH = """
+mutation UpdateOnlineEvalTask {
+  patchEvalTask(input: {
+    onlineTaskId: "TASK_ID"         # The unique identifier for your task
+    samplingRate: 100               # Updated sampling rate
+    queryFilter: "attributes.openinference.span.kind = 'LLM'"  # Updated filter
+    name: "test"                    # Updated task name
+  }) {
+    evalTask {
+      name
+      samplingRate
+      filters {
+        dimension {
+          id
+          name
+        }
+        operator
+      }
+      queryFilter
+    }
+  }
+}
+"""
+
+# The page forgets the brace that closes the input.
+SEED_RUN = """
+mutation RunOnlineTask {
+  runOnlineTask(
+    input: {
+      onlineTaskId: "TASK_ID",                   # The unique identifier for your task
+      dataStartTime: "2024-10-08T00:01:41.644Z", # start time for your data
+      dataEndTime: "2024-12-07T01:01:41.644Z",   # end time of your data
+      maxSpans: 100                              # the maximum number of spans
+    }
+  ) {
+    result {
+      ... on CreateTaskRunResponse {
+        runId
+      }
+      ... on TaskError {
+        message
+        code
+      }
+    }
+  }
+}
+"""
+
+
+@pytest.mark.online_tasks_emulator(sampling_rate_unit="percent")
+def test_the_seed_pages_documents_run_word_for_word(api: Api, emulator: Emulator) -> None:
+    created = api.graphql(SEED_CREATE.replace("MODEL_ID", emulator.project_id))
+    assert created.json() == {
+        "data": {"createEvalTask": {"evalTask": {"name": "test", "samplingRate": 100, "queryFilter": AGENTS}}}
+    }
+    (task,) = emulator.tasks()
+    assert task["is_continuous"]
+    assert task["sampling_rate"] == 1
+    assert [each["rails"] for each in task["evaluators"]] == [["incorrect", "correct"]]
+
+    patched = api.graphql(SEED_PATCH.replace("TASK_ID", task["id"])).json()["data"]["patchEvalTask"]["evalTask"]
+    assert patched["queryFilter"] == "attributes.openinference.span.kind = 'LLM'"
+    (shown,) = patched["filters"]
+    assert shown["dimension"]["name"] == "attributes.openinference.span.kind"
+    assert shown["operator"] == "equals"
+
+    started = api.graphql(SEED_RUN.replace("TASK_ID", task["id"])).json()["data"]["runOnlineTask"]["result"]
+    run = api.read(started["runId"])
+    assert (run["status"], api.counts(run["id"])) == ("COMPLETED", (0, 0, 0))
+    assert run["data_start_time"] == "2024-10-08T00:01:41.644Z"
+    assert run["data_end_time"] == "2024-12-07T01:01:41.644Z"
+    assert emulator.runs()[0]["max_spans"] == 100
+
+
+def test_enums_travel_as_strings_in_variables_and_one_object_stands_for_a_list(api: Api) -> None:
+    answer = api.graphql(
+        CREATE,
+        input={
+            "name": "one",
+            "modelId": api.emulator.info()["project_id"],
+            "templateEvaluators": template_evaluator(
+                rails=None, classificationChoices={"bad": 0, "good": 1}, direction="maximize"
+            ),
+            "llmConfig": {**LLM, "invocationParameters": {"top_p": 1}},
+        },
+    ).json()
+    assert answer["data"]["createEvalTask"]["evalTask"]["name"] == "one"
+    (task,) = api.emulator.tasks()
+    assert task["evaluators"][0]["rails"] == ["bad", "good"]
+    assert task["sampling_rate"] == 1
+
+
+def test_eval_hub_and_code_evaluators(api: Api, emulator: Emulator) -> None:
+    hub = {"evaluatorId": emulator.evaluator_ids["correctness"], "position": 0}
+    api.create(name="hub", templateEvaluators=None, llmConfig=None, evaluators=[hub])
+    code = {
+        "name": "is json",
+        "position": 0,
+        "evaluationClass": "JSONParseable",
+        "spanAttributes": ["output.value"],
+        "evaluationInputParams": {},
+    }
+    run_id = api.run(api.create(name="code", templateEvaluators=None, llmConfig=None, codeEvaluators=[code]))
+    run = api.read(run_id)
+    assert (run["num_successes"] > 50, run["num_errors"]) == (True, 0)
+    evaluations = emulator.evaluations(run_id=run_id)
+    assert {(each["name"], each["label"]) for each in evaluations} == {("is json", "fail")}
+
+
+REFUSED: list[tuple[dict[str, Any], str, str]] = [
+    ({"name": " "}, "BAD_USER_INPUT", "name is empty"),
+    ({"samplingRate": 100}, "BAD_USER_INPUT", "sampling rate is out of range"),
+    ({"samplingRate": -0.1}, "BAD_USER_INPUT", "sampling rate is out of range"),
+    ({"modelId": "TW9kZWw6OTk6cVJ3WA=="}, "NOT_FOUND", "not found"),
+    ({"queryFilter": "attributes.x = = 'y'"}, "BAD_USER_INPUT", "Invalid query filter"),
+    ({"llmConfig": None}, "BAD_USER_INPUT", "needs an llmConfig"),
+    ({"templateEvaluators": []}, "BAD_USER_INPUT", "at least one evaluator"),
+    ({"templateEvaluators": [template_evaluator(rails=["good"])]}, "BAD_USER_INPUT", "two different rails"),
+    ({"templateEvaluators": [template_evaluator(rails=["a", "b", "a"])]}, "BAD_USER_INPUT", "different rails"),
+    ({"templateEvaluators": [template_evaluator(template="")]}, "BAD_USER_INPUT", "template of evaluator"),
+    ({"templateEvaluators": [template_evaluator(name="")]}, "BAD_USER_INPUT", "evaluator's name is empty"),
+    ({"templateEvaluators": [template_evaluator(), template_evaluator()]}, "BAD_USER_INPUT", "different names"),
+    ({"evaluators": [{"evaluatorId": "RXZhbHVhdG9yOjE6cVJ3WA=="}]}, "BAD_USER_INPUT", "not both"),
+    ({"evaluators": [{"evaluatorId": "nope"}]}, "NOT_FOUND", "Evaluator 'nope' not found"),
+    ({"llmConfig": {"modelName": "gpt-4o"}}, "BAD_USER_INPUT", "ExternalLLMProviderModel"),
+    ({"llmConfig": {"modelName": 4}}, "BAD_USER_INPUT", "ExternalLLMProviderModel"),
+    ({"llmConfig": {**LLM, "invocationParameters": "x"}}, "BAD_USER_INPUT", "JSONObject"),
+    ({"colour": "red"}, "BAD_USER_INPUT", "colour"),
+]
+
+
+@pytest.mark.parametrize(("fields", "code", "message"), REFUSED, ids=[message for _, _, message in REFUSED])
+def test_a_task_that_does_not_fit_is_refused_with_a_code(
+    api: Api, fields: dict[str, Any], code: str, message: str
+) -> None:
+    given = {
+        "name": "nightly",
+        "modelId": api.emulator.info()["project_id"],
+        "templateEvaluators": [template_evaluator()],
+        "llmConfig": LLM,
+    }
+    answer = api.graphql(CREATE, input=given | fields).json()
+    (error,) = answer["errors"]
+    assert message in error["message"]
+    assert error["extensions"]["code"] == code
+    assert api.emulator.tasks() == []
+
+
+def test_a_name_is_unique_on_its_model_when_created_and_when_patched(api: Api) -> None:
+    api.create(name="one")
+    two = api.create(name="two")
+    again = api.graphql(PATCH, input={"onlineTaskId": two, "name": "one"}).json()
+    assert "already exists on this model" in again["errors"][0]["message"]
+    same = api.graphql(PATCH, input={"onlineTaskId": two, "name": "two"}).json()
+    assert same["data"]["patchEvalTask"]["evalTask"]["name"] == "two"
+
+
+def test_patch_changes_what_is_given_and_null_clears_the_filter(api: Api, emulator: Emulator) -> None:
+    task_id = api.create(runContinuously=True)
+    api.graphql(PATCH, input={"onlineTaskId": task_id, "samplingRate": 0.5})
+    (task,) = emulator.tasks()
+    assert (task["sampling_rate"], task["query_filter"], task["is_continuous"]) == (0.5, AGENTS, True)
+    api.graphql(PATCH, input={"onlineTaskId": task_id, "queryFilter": None, "runContinuously": False})
+    (task,) = emulator.tasks()
+    assert (task["query_filter"], task["is_continuous"]) == (None, False)
+    # The task has its LLM configuration already, so a new evaluator needs none of its own.
+    patch = {"onlineTaskId": task_id, "templateEvaluators": [template_evaluator("tone")]}
+    assert "errors" not in api.graphql(PATCH, input=patch).json()
+    assert [each["name"] for each in emulator.tasks()[0]["evaluators"]] == ["tone"]
+
+
+def test_patching_an_unknown_task_is_an_error(api: Api) -> None:
+    answer = api.graphql(PATCH, input={"onlineTaskId": "T25saW5lVGFzazo5OnFSd1g=", "name": "x"}).json()
+    assert answer["data"] == {"patchEvalTask": None}
+    assert answer["errors"][0]["extensions"]["code"] == "NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"onlineTaskId": "T25saW5lVGFzazo5OnFSd1g="}, "NOT_FOUND"),
+        ({"dataStartTime": "2026-02-02T00:00:00Z", "dataEndTime": "2026-02-01T00:00:00Z"}, "INVALID_ARGUMENT"),
+        ({"dataStartTime": "2026-02-02T00:00:00Z", "dataEndTime": "2026-02-02T00:00:00Z"}, "INVALID_ARGUMENT"),
+        ({"dataStartTime": None}, "INVALID_ARGUMENT"),
+    ],
+)
+def test_a_run_that_cannot_start_is_a_task_error(api: Api, fields: dict[str, Any], code: str) -> None:
+    result = api.start(api.create(), **fields)
+    assert (result["__typename"], result["code"]) == ("TaskError", code)
+    assert result["message"]
+    assert api.emulator.runs() == []
+
+
+@pytest.mark.online_tasks_emulator(graphql_max_window_days=30)
+def test_a_server_may_limit_the_window(api: Api) -> None:
+    result = api.start(api.create(), dataStartTime=days_ago(31), dataEndTime=days_ago(0))
+    assert result["code"] == "INVALID_ARGUMENT"
+    assert "30 days" in result["message"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("dataStartTime", "2026-02-02"),
+        ("dataStartTime", "2026-02-02T00:00:00"),
+        ("dataEndTime", "yesterday"),
+        ("dataEndTime", 5),
+        ("maxSpans", 0),
+    ],
+)
+def test_a_run_with_a_value_that_is_none_is_a_graphql_error(api: Api, field: str, value: object) -> None:
+    given = {"onlineTaskId": api.create(), "dataStartTime": days_ago(2), "dataEndTime": days_ago(1)}
+    answer = api.graphql(RUN, input=given | {field: value}).json()
+    assert answer["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+    assert api.emulator.runs() == []
+
+
+def test_a_second_run_without_a_start_goes_on_from_the_last(api: Api, emulator: Emulator) -> None:
+    task_id = api.create()
+    first = api.read(api.run(task_id))
+    second = api.read(api.run(task_id, dataStartTime=None, dataEndTime=None))
+    assert second["data_start_time"] == first["created_at"]
+
+
+@pytest.mark.parametrize("key", ["", "wrong"])
+def test_a_wrong_key_is_401_and_executes_nothing(api: Api, emulator: Emulator, key: str) -> None:
+    response = api.graphql(CREATE, key=key, input={})
+    assert response.status_code == 401
+    assert response.json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+    (seen,) = emulator.requests()
+    assert (seen["key_ok"], seen["executed"], seen["status"]) == (False, False, 401)
+
+
+@pytest.mark.online_tasks_emulator(mutations_permitted=False)
+def test_an_account_without_mutations(api: Api) -> None:
+    answer = api.graphql(CREATE, input={}).json()
+    message = "GraphQL Mutation access is only available for enterprise accounts"
+    assert answer["errors"][0]["message"] == message
+    assert "errors" not in api.graphql("{ viewer { id } }").json()
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("{ viewer { id }", "GRAPHQL_VALIDATION_FAILED"),
+        ("{ nothing }", "GRAPHQL_VALIDATION_FAILED"),
+        ("query ($id: Nope!) { node(id: $id) { id } }", "GRAPHQL_VALIDATION_FAILED"),
+        ("mutation { ...f } fragment f on Mutation { nothing }", "GRAPHQL_VALIDATION_FAILED"),
+    ],
+)
+def test_a_document_that_is_none_is_400(api: Api, query: str, code: str) -> None:
+    response = api.graphql(query)
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["extensions"]["code"] == code
+
+
+@pytest.mark.parametrize("body", [b"", b"nonsense", b"[]", b'{"query": 5}'])
+def test_a_body_that_is_no_request_is_400(emulator: Emulator, body: bytes) -> None:
+    headers = {"x-api-key": emulator.api_key, "content-type": "application/json"}
+    response = requests.post(f"{emulator.url}/graphql", data=body, headers=headers, timeout=10)
+    assert response.status_code == 400
+    assert response.json()["errors"]
+
+
+def test_an_enum_is_no_string_in_a_document(api: Api, emulator: Emulator) -> None:
+    document = SEED_CREATE.replace("MODEL_ID", emulator.project_id).replace("GPT_4o,", '"GPT_4o",')
+    assert "ExternalLLMProviderModel" in api.graphql(document).json()["errors"][0]["message"]
+
+
+def test_the_operation_asked_for_is_the_one_that_runs(emulator: Emulator) -> None:
+    body = {"query": "query A { viewer { id } } query B { rateLimit { limit cost } }", "operationName": "B"}
+    headers = {"x-api-key": emulator.api_key}
+    answer = requests.post(f"{emulator.url}/graphql", json=body, headers=headers, timeout=10).json()
+    assert answer == {"data": {"rateLimit": {"limit": 1000, "cost": 3}}}
+
+
+def test_nodes_and_names_can_be_looked_up(api: Api, emulator: Emulator) -> None:
+    task_id = api.create()
+    run_id = api.run(task_id)
+    types = {
+        task_id: "OnlineTask",
+        run_id: "TaskRun",
+        emulator.project_id: "Model",
+        emulator.space_id: "Space",
+        emulator.organization_id: "AccountOrganization",
+        emulator.evaluator_ids["correctness"]: "Evaluator",
+    }
+    for node_id, type_name in types.items():
+        node = api.graphql("query ($id: ID!) { node(id: $id) { __typename id } }", id=node_id).json()
+        assert node == {"data": {"node": {"__typename": type_name, "id": node_id}}}
+    for unknown in ("nope", "VGFza1J1bjo5OTpxUndY"):
+        node = api.graphql("query ($id: ID!) { node(id: $id) { id } }", id=unknown).json()
+        assert node == {"data": {"node": None}}
+    found = api.graphql(
+        """query ($search: String, $exact: Boolean) { viewer { spaces(search: "space", first: 5) { edges { node {
+           id models(search: $search, useExactSearchMatch: $exact, first: 20) { edges { node { id name } } } } } } } }""",
+        search="support",
+        exact=False,
+    ).json()["data"]["viewer"]["spaces"]["edges"][0]["node"]
+    assert found["id"] == emulator.space_id
+    assert [edge["node"]["id"] for edge in found["models"]["edges"]] == [emulator.project_id]
+    exact = api.graphql(
+        'query ($id: ID!) { node(id: $id) { ... on Space { models(search: "supp", useExactSearchMatch: true) {'
+        " edges { node { id } } } } } }",
+        id=emulator.space_id,
+    ).json()
+    assert exact == {"data": {"node": {"models": {"edges": []}}}}
+
+
+@pytest.mark.online_tasks_emulator(patch_input_type="PatchOnlineTaskInput")
+def test_the_schema_tells_the_name_of_an_input_type(api: Api) -> None:
+    task_id = api.create()
+    refused = api.graphql(PATCH, input={"onlineTaskId": task_id, "name": "x"})
+    assert refused.status_code == 400
+    assert 'Unknown type "PatchEvalTaskMutationInput"' in refused.json()["errors"][0]["message"]
+    fields = api.graphql(
+        '{ __type(name: "Mutation") { fields { name args { name type { name ofType { name } } } } } }'
+    ).json()["data"]["__type"]["fields"]
+    types = {field["name"]: field["args"][0]["type"]["ofType"]["name"] for field in fields}
+    assert types["patchEvalTask"] == "PatchOnlineTaskInput"
+    renamed = PATCH.replace("PatchEvalTaskMutationInput", types["patchEvalTask"])
+    assert "errors" not in api.graphql(renamed, input={"onlineTaskId": task_id, "name": "x"}).json()

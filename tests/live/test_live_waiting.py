@@ -1,0 +1,166 @@
+"""On a whole Airflow: what is left of a run when a worker, a triggerer or a person ends the task that waits for it.
+
+Every test looks at the emulator's own records, and every run goes on until its test lets it end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from deployment import until
+
+from airflow_provider_online_tasks.emulator import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import OnlineTask
+    from deployment import Deployment
+
+    from airflow_provider_online_tasks.emulator import EmulatorProcess
+
+pytestmark = pytest.mark.live
+
+MAPPED = 20
+
+# How long a task waits, and so the state that it waits in.
+MODES = [("blocking", "running"), ("deferred", "deferred")]
+both_modes = pytest.mark.parametrize(("dag_id", "waits"), MODES, ids=["blocking", "deferred"])
+
+
+def test_a_worker_that_dies_while_its_task_waits(airflow: Deployment, online_task: OnlineTask) -> None:
+    dag_run = airflow.trigger("blocking", online_task_id=online_task.id)
+    online_task.until_started()
+    dag_run.kill_worker()
+
+    dag_run.until("running", try_number=2)
+    online_task.complete()
+
+    assert dag_run.until_over() == "success"
+    assert online_task.statuses == ["COMPLETED"]
+
+
+@both_modes
+def test_a_worker_that_dies_before_it_hears_that_the_run_was_created(
+    airflow: Deployment, arize: EmulatorProcess, online_task: OnlineTask, dag_id: str, waits: str
+) -> None:
+    arize.add_fault(Fault("graphql.runOnlineTask", "delay_after", seconds=60))
+    dag_run = airflow.trigger(dag_id, online_task_id=online_task.id)
+    online_task.until_started()
+    dag_run.kill_worker()
+
+    dag_run.until(waits, try_number=2)
+    online_task.complete()
+
+    assert dag_run.until_over() == "success"
+    assert online_task.statuses == ["COMPLETED"]
+
+
+def test_a_triggerer_that_dies_while_tasks_are_deferred(
+    airflow: Deployment, new_online_task: Callable[[], OnlineTask]
+) -> None:
+    online_tasks = [new_online_task() for _ in range(3)]
+    dag_runs = [
+        airflow.trigger("deferred", online_task_id=each.id) for each in online_tasks for _ in range(2)
+    ]
+    for dag_run in dag_runs:
+        dag_run.until("deferred")
+
+    airflow.kill("triggerer")
+    for each in online_tasks:
+        each.complete()
+    airflow.start_component("triggerer")
+
+    assert {dag_run.until_over() for dag_run in dag_runs} == {"success"}
+    assert [each.statuses for each in online_tasks] == [["COMPLETED", "COMPLETED"]] * 3
+    assert {dag_run.task["try_number"] for dag_run in dag_runs} == {1}
+
+
+@both_modes
+def test_a_waiting_task_that_a_person_marks_failed(
+    airflow: Deployment, online_task: OnlineTask, dag_id: str, waits: str
+) -> None:
+    dag_run = airflow.trigger(dag_id, online_task_id=online_task.id)
+    dag_run.until(waits)
+    online_task.until_started()
+
+    dag_run.mark("failed")
+
+    online_task.until_last_is("CANCELLED")
+    assert dag_run.until_over() == "failed"
+    assert online_task.statuses == ["CANCELLED"]
+
+
+def test_a_task_marked_failed_that_is_not_to_cancel(airflow: Deployment, online_task: OnlineTask) -> None:
+    dag_run = airflow.trigger("deferred_not_cancelled", online_task_id=online_task.id)
+    dag_run.until("deferred")
+    until("the trigger runs", lambda: dag_run.logged("Run ") and dag_run.logged("is RUNNING"))
+
+    dag_run.mark("failed")
+
+    until("the trigger was ended", lambda: dag_run.logged("cancel_on_kill is off"))
+    assert online_task.statuses == ["RUNNING"]
+
+
+@both_modes
+def test_a_task_that_is_cleared_while_it_waits(
+    airflow: Deployment, online_task: OnlineTask, dag_id: str, waits: str
+) -> None:
+    dag_run = airflow.trigger(dag_id, online_task_id=online_task.id)
+    dag_run.until(waits)
+    online_task.until_started()
+
+    dag_run.clear()
+
+    # The clear cancels the run of the try that it ends; the next try starts one, and never beside the first.
+    online_task.until_started(2)
+    online_task.complete()
+    assert dag_run.until_over() == "success"
+    assert online_task.statuses == ["CANCELLED", "COMPLETED"]
+    first, second = online_task.runs
+    assert first["finished_at"] <= second["created_at"]
+
+
+@both_modes
+def test_a_task_that_is_cleared_after_it_succeeded(
+    airflow: Deployment, online_task: OnlineTask, dag_id: str, waits: str
+) -> None:
+    dag_run = airflow.trigger(dag_id, online_task_id=online_task.id)
+    dag_run.until(waits)
+    online_task.until_started()
+    online_task.complete()
+    assert dag_run.until_over() == "success"
+
+    dag_run.clear()
+
+    online_task.until_started(2)
+    online_task.complete()
+    assert dag_run.until_over() == "success"
+    assert online_task.statuses[0] == "COMPLETED"
+    assert len(online_task.runs) == 2
+
+
+def test_an_execution_timeout_while_deferred(airflow: Deployment, online_task: OnlineTask) -> None:
+    dag_run = airflow.trigger("deferred_bounded", online_task_id=online_task.id)
+
+    assert dag_run.until_over() == "failed"
+    assert online_task.statuses == ["CANCELLED"]
+
+
+def test_many_tasks_that_wait_at_once(
+    airflow: Deployment, arize: EmulatorProcess, online_task: OnlineTask
+) -> None:
+    dag_run = airflow.trigger("mapped", online_task_id=online_task.id)
+    until(
+        "all are deferred",
+        lambda: [task["state"] for task in dag_run.instances()] == ["deferred"] * MAPPED,
+        show=dag_run.instances,
+    )
+    arize.clear_requests()
+    online_task.complete()
+
+    assert dag_run.until_over() == "success"
+    assert online_task.statuses == ["COMPLETED"] * MAPPED
+    reads = arize.requests("rest.*_task_run*")
+    assert len(reads) <= MAPPED, [read["operation"] for read in reads]
