@@ -61,6 +61,7 @@ with DAG(
         sampling_rate=1,
         template_evaluators=[RELEVANCE],
         llm_config={"model_name": "GPT_4o", "provider": "openAI", "temperature": 0},
+        if_exists="skip",
     )
 
     # A DAG run that an asset triggered has no data interval; the window ends when the run was due.

@@ -49,6 +49,7 @@ with DAG(
         sampling_rate=1,
         template_evaluators=[CORRECTNESS],
         llm_config={"model_name": "GPT_4o", "provider": "openAI", "temperature": 0},
+        if_exists="skip",
     )
 
     # The day that ended when the DAG run was due: a retry or a re-run judges the same day.

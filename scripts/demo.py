@@ -32,10 +32,11 @@ AIRFLOW_HOME = DEMO / "airflow"
 AIRFLOW_LOG = DEMO / "airflow.log"
 EMULATOR_LOG = DEMO / "emulator.log"
 DAG_ID = "recurring_eval"
-RUN_SECONDS = 8.0
-START_TIMEOUT = 30
-MIGRATE_TIMEOUT = 120
-DAG_TIMEOUT = 120
+RUN_SECONDS = 12.0
+START_TIMEOUT = 60
+MIGRATE_TIMEOUT = 300
+DAG_TIMEOUT = 300
+LINE_LENGTH = 150
 
 
 class DemoError(Exception):
@@ -53,7 +54,7 @@ def main() -> int:
             environment = airflow_environment(arize)
             say("2. Airflow makes its database in .demo/airflow.")
             airflow("db migrate", environment, timeout=MIGRATE_TIMEOUT, show=False)
-            say(f"3. Airflow runs the DAG {DAG_ID}, due {today}. Its log:\n")
+            say(f"3. Airflow runs the DAG {DAG_ID}, due {today}. Its log, whole in .demo/airflow.log:\n")
             airflow(f"dags test {DAG_ID} {today}", environment, timeout=DAG_TIMEOUT, show=True)
             report(arize)
     except DemoError as error:
@@ -167,7 +168,7 @@ def airflow(arguments: str, environment: dict[str, str], *, timeout: float, show
             for line in process.stdout:
                 log.write(line)
                 if show:
-                    say(line.rstrip("\n"))
+                    say(shortened(line.rstrip("\n")))
         code = process.wait()
         timed_out = not timer.is_alive()
     finally:
@@ -178,6 +179,11 @@ def airflow(arguments: str, environment: dict[str, str], *, timeout: float, show
         raise DemoError(f"`{command}` was not done after {timeout} seconds and was stopped.")
     if code:
         raise DemoError(f"`{command}` ended with exit code {code}.")
+
+
+def shortened(line: str) -> str:
+    """Return a line of a log as it fits on a screen; the file has it whole."""
+    return line if len(line) <= LINE_LENGTH else f"{line[: LINE_LENGTH - 1]}…"
 
 
 def report(arize: EmulatorControl) -> None:

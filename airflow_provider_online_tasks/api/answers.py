@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, NoReturn
 
+from airflow_provider_online_tasks.api.shown import on_one_line
 from airflow_provider_online_tasks.exceptions import (
     CallError,
     InputRefused,
@@ -25,7 +26,6 @@ from airflow_provider_online_tasks.exceptions import (
     UnexpectedAnswer,
 )
 
-SHOWN_CHARACTERS = 300
 RATE_LIMIT_WORD = "TOO_MANY_REQUESTS"
 PLAN_WORDS = "only available for enterprise accounts"
 _REDIRECT = range(300, 400)
@@ -41,6 +41,7 @@ class Answer:
     :param headers: HTTP headers, keys in lower case.
     :param body: the body as it came.
     :param repeatable: whether carrying the call out twice is harmless.
+    :param secret: what no message may hold, should the server repeat it: the API key.
     """
 
     call: str
@@ -49,6 +50,7 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes
     repeatable: bool
+    secret: str = field(default="", repr=False)
 
     @property
     def what(self) -> str:
@@ -71,10 +73,17 @@ class Answer:
             return None
         return max(0.0, (until - (self.date or datetime.now(UTC))).total_seconds())
 
+    def told(self, text: str) -> str:
+        """Return what the server says, as far as a message may repeat it."""
+        if self.secret:
+            as_json = json.dumps(self.secret)[1:-1]
+            for spelling in (as_json.replace("/", "\\/"), as_json, self.secret):
+                text = text.replace(spelling, "***")
+        return on_one_line(text)
+
     def shown(self) -> str:
         """Return the body, cut to a length that can be read."""
-        text = " ".join(self.body[: 4 * SHOWN_CHARACTERS].decode("utf-8", "replace").split())
-        return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
+        return self.told(self.body.decode("utf-8", "replace"))
 
     def json_object(self) -> dict[str, Any]:
         """Return the body as a JSON object.
@@ -83,7 +92,7 @@ class Answer:
         """
         try:
             value = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             self.unexpected("is not JSON")
         if not isinstance(value, dict):
             self.unexpected("is not a JSON object")
@@ -92,7 +101,8 @@ class Answer:
     def unexpected(self, problem: str) -> NoReturn:
         """Raise for an answer that cannot be read."""
         raise UnexpectedAnswer(
-            f"{self.what}: the answer (HTTP {self.status}) {problem}: {self.shown() or 'it is empty'}",
+            f"{self.what}: the answer (HTTP {self.status}) {self.told(problem)}: "
+            f"{self.shown() or 'it is empty'}",
             may_have_executed=not self.repeatable,
         )
 
@@ -101,7 +111,7 @@ def http_date(text: str | None) -> datetime | None:
     """Read a date as HTTP headers write it."""
     try:
         found = parsedate_to_datetime(text or "")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, LookupError, OverflowError):
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
@@ -121,13 +131,12 @@ def rest_value(answer: Answer) -> dict[str, Any]:
 def _problem(answer: Answer) -> str:
     try:
         value = json.loads(answer.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return answer.shown()
     if not isinstance(value, dict):
         return answer.shown()
     said = [str(value[name]) for name in ("title", "detail") if value.get(name)]
-    text = ": ".join(said) or answer.shown()
-    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
+    return answer.told(": ".join(said)) or answer.shown()
 
 
 def status_error(answer: Answer, said: str) -> CallError:
@@ -147,9 +156,10 @@ def status_error(answer: Answer, said: str) -> CallError:
     if status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Unavailable(message, may_have_executed=not answer.repeatable, retry_after=answer.retry_after)
     if status in _REDIRECT:
+        place = answer.told(answer.headers.get("location", "elsewhere"))
         return InputRefused(
-            f"{message}. The host redirects to {answer.headers.get('location', 'elsewhere')!r}, which is not "
-            f"followed, so that the key stays with this host. Put the right host into the connection."
+            f"{message}. The host redirects to {place!r}, which is not followed, so that the key stays with "
+            f"this host. Put the right host into the connection."
         )
     if status >= HTTPStatus.BAD_REQUEST:
         return InputRefused(message)
@@ -202,28 +212,28 @@ def graphql_result(answer: Answer) -> GraphQLResult:
 def _said_in_errors(answer: Answer) -> str:
     try:
         errors = json.loads(answer.body)["errors"]
-        return "; ".join(str(error["message"]) for error in errors) or answer.shown()
-    except (ValueError, LookupError, TypeError):
-        return answer.shown()
+        said = "; ".join(str(error["message"]) for error in errors)
+    except (ValueError, RecursionError, LookupError, TypeError):
+        said = ""
+    return answer.told(said) or answer.shown()
 
 
 def graphql_error(answer: Answer, result: GraphQLResult) -> CallError:
     """Return the exception for a GraphQL answer that carries errors. Partial data counts as an error."""
-    said = "; ".join(str(error.get("message", error)) for error in result.errors)
-    said = said if len(said) <= SHOWN_CHARACTERS else said[:SHOWN_CHARACTERS] + "…"
+    said = answer.told("; ".join(str(error.get("message", error)) for error in result.errors))
     message = f"{answer.what}: {said}"
-    codes = {str((error.get("extensions") or {}).get("code", "")).upper() for error in result.errors}
+    codes = {_code(error) for error in result.errors}
     if RATE_LIMIT_WORD in codes or RATE_LIMIT_WORD in said.upper():
         return RateLimited(message, retry_after=answer.retry_after)
     if "UNAUTHENTICATED" in codes:
         return KeyRefused(f"{message}. Check the connection's API key.")
-    if codes & {"FORBIDDEN", "PERMISSION_DENIED"} or answer.status == HTTPStatus.FORBIDDEN:
-        return PermissionDenied(message)
     if PLAN_WORDS in said.lower():
         return PermissionDenied(
             f"{message}. GraphQL mutations need an enterprise account "
             f"(https://arize.com/docs/ax/graphql-reference)."
         )
+    if codes & {"FORBIDDEN", "PERMISSION_DENIED"} or answer.status == HTTPStatus.FORBIDDEN:
+        return PermissionDenied(f"{message}. The key's user lacks the permission, or the plan the feature.")
     if "NOT_FOUND" in codes or answer.status == HTTPStatus.NOT_FOUND:
         return NotFound(f"{message}. Check the ID, and that the key can read it.")
     if "INTERNAL_SERVER_ERROR" in codes:
@@ -232,3 +242,8 @@ def graphql_error(answer: Answer, result: GraphQLResult) -> CallError:
     # Data beside errors: the mutation itself may have been carried out.
     error.may_have_executed = not answer.repeatable and not result.is_request_error
     return error
+
+
+def _code(error: Mapping[str, Any]) -> str:
+    extensions = error.get("extensions")
+    return str(extensions.get("code", "")).upper() if isinstance(extensions, Mapping) else ""

@@ -83,6 +83,7 @@ class AsyncClient:
             headers={key.lower(): value for key, value in response.headers.items()},
             body=response.content,
             repeatable=call.repeatable,
+            secret=self.settings.api_key,
         )
         return read_value(call, rest_value(answer), answer)
 

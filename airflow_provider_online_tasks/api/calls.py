@@ -7,13 +7,17 @@ GraphQL carries the three documented mutations
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import UnionType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from urllib.parse import quote
 
+from airflow_provider_online_tasks.api.inputs import read_id
 from airflow_provider_online_tasks.api.runs import RunStatus, TaskRun
+from airflow_provider_online_tasks.api.shown import shown
 from airflow_provider_online_tasks.api.times import parse_time
 from airflow_provider_online_tasks.exceptions import TaskErrorReturned
 
@@ -72,6 +76,13 @@ class GraphQLCall(Generic[T]):
         )
 
 
+_NAME = re.compile("[_A-Za-z][_0-9A-Za-z]*")
+# The first and the last are confirmed by Arize's own code, the second follows their pattern.
+MUTATION_INPUT_TYPES = {
+    "createEvalTask": "CreateEvalTaskMutationInput",
+    "patchEvalTask": "PatchEvalTaskMutationInput",
+    "runOnlineTask": "RunOnlineTaskMutationInput",
+}
 TYPE_NAME = "{ __typename }"
 ARGUMENT_TYPES = (
     '{ __type(name: "Mutation") { fields { name args { name type { name ofType { name } } } } } }'
@@ -86,7 +97,8 @@ def argument_type(data: Mapping[str, Any], mutation: str) -> str | None:
                 if argument["name"] == "input":
                     kind = argument["type"]
                     found = kind.get("name") or (kind.get("ofType") or {}).get("name")
-                    return str(found) if found else None
+                    # It becomes a part of the document, so nothing but a name will do.
+                    return found if isinstance(found, str) and _NAME.fullmatch(found) else None
     return None
 
 
@@ -99,23 +111,45 @@ class EvalTask:
 
 
 def _read_eval_task(payload: dict[str, Any]) -> EvalTask:
-    task = payload["evalTask"]
-    return EvalTask(id=_id(task["id"]), name=str(task["name"]))
+    task = _object(payload, "evalTask")
+    return EvalTask(id=_id(task, "id"), name=str(task["name"]))
 
 
-def _id(value: Any) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"an ID is expected, not {value!r}")
-    return value
+def _object(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = value[name]
+    if not isinstance(found, Mapping):
+        raise TypeError(f"{name} is {shown(found)}, not an object")
+    return found
+
+
+def _id(value: Mapping[str, Any], name: str) -> str:
+    found = value[name]
+    if isinstance(found, int) and not isinstance(found, bool):
+        return str(found)
+    if not isinstance(found, str) or not found:
+        raise ValueError(f"{name} is {shown(found)}, not an ID")
+    return found
+
+
+def _optional(value: Mapping[str, Any], name: str, kind: type | UnionType) -> Any:
+    found = value.get(name)
+    if found is not None and not isinstance(found, kind):
+        raise TypeError(f"{name} is {shown(found)}")
+    return found
+
+
+def _objects(value: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    found: list[Mapping[str, Any]] = _optional(value, name, list) or []
+    if not all(isinstance(item, Mapping) for item in found):
+        raise TypeError(f"{name} is {shown(found)}, not a list of objects")
+    return found
 
 
 def create_eval_task(task: EvalTaskInput, sampling_rate_unit: str) -> GraphQLCall[EvalTask]:
     """createEvalTask: returns the new task."""
     return GraphQLCall(
         name="createEvalTask",
-        input_type="CreateEvalTaskMutationInput",
+        input_type=MUTATION_INPUT_TYPES["createEvalTask"],
         selection="evalTask { id name }",
         input=task.to_wire(sampling_rate_unit),
         read=_read_eval_task,
@@ -126,7 +160,7 @@ def patch_eval_task(patch: EvalTaskPatch, sampling_rate_unit: str) -> GraphQLCal
     """patchEvalTask: returns the task. A repeat sets the same values again."""
     return GraphQLCall(
         name="patchEvalTask",
-        input_type="PatchEvalTaskMutationInput",
+        input_type=MUTATION_INPUT_TYPES["patchEvalTask"],
         selection="evalTask { id name }",
         input=patch.to_wire(sampling_rate_unit),
         read=_read_eval_task,
@@ -141,16 +175,17 @@ def run_online_task(run: RunInput) -> GraphQLCall[str]:
     """
 
     def read(payload: dict[str, Any]) -> str:
-        result = payload["result"]
+        result = _object(payload, "result")
         if "runId" in result:
-            return _id(result["runId"])
-        reason, code = str(result["message"]), result.get("code")
+            return _id(result, "runId")
+        message, code = result["message"], result.get("code")
+        reason = "no reason given" if message is None else str(message)
         said = f"Task {run.online_task_id} was not started: {reason}" + (f" (code {code})" if code else "")
         raise TaskErrorReturned(said, code=None if code is None else str(code), reason=reason)
 
     return GraphQLCall(
         name="runOnlineTask",
-        input_type="RunOnlineTaskMutationInput",
+        input_type=MUTATION_INPUT_TYPES["runOnlineTask"],
         selection=(
             "result { __typename ... on CreateTaskRunResponse { runId } ... on TaskError { message code } }"
         ),
@@ -175,9 +210,13 @@ def read_page(items: str, read: Callable[[Any], T]) -> Callable[[dict[str, Any]]
     """Return what reads a page of a list: its items, and where the next page begins."""
 
     def read_one(value: dict[str, Any]) -> Page[T]:
-        pagination = value.get("pagination") or {}
+        listed, pagination = value[items], value.get("pagination") or {}
+        if not isinstance(listed, list):
+            raise TypeError(f"{items} is {shown(listed)}, not a list")
         cursor = pagination.get("next_cursor") if pagination.get("has_more") else None
-        return Page(items=tuple(read(item) for item in value[items]), next_cursor=cursor)
+        if pagination.get("has_more") and not (isinstance(cursor, str) and cursor):
+            raise ValueError(f"has_more is said, and next_cursor is {shown(cursor)}")
+        return Page(items=tuple(read(item) for item in listed), next_cursor=cursor)
 
     return read_one
 
@@ -189,7 +228,8 @@ def _paged(limit: int, cursor: str | None, **filters: str | None) -> dict[str, s
 
 
 def _part(value: str) -> str:
-    return quote(value, safe="")
+    """Quote an ID as one part of a path. One that is empty or dots would make another path of it."""
+    return quote(read_id(value, "The ID in the address"), safe="")
 
 
 def get_task_run(run_id: str) -> RestCall[TaskRun]:
@@ -244,13 +284,13 @@ class Task:
         """Read a task as REST v2 tells it."""
         created_at = value.get("created_at")
         return cls(
-            id=_id(value["id"]),
+            id=_id(value, "id"),
             name=str(value["name"]),
-            project_id=value.get("project_id"),
-            sampling_rate=value.get("sampling_rate"),
-            query_filter=value.get("query_filter"),
-            run_continuously=value.get("is_continuous"),
-            evaluators=tuple(value.get("evaluators") or ()),
+            project_id=None if value.get("project_id") is None else _id(value, "project_id"),
+            sampling_rate=_optional(value, "sampling_rate", float | int),
+            query_filter=_optional(value, "query_filter", str),
+            run_continuously=_optional(value, "is_continuous", bool),
+            evaluators=tuple(_objects(value, "evaluators")),
             has_named_filters=bool(value.get("query_filters")),
             created_at=None if created_at is None else parse_time(created_at, "created_at"),
         )
@@ -289,7 +329,10 @@ def list_tasks(
 
 
 def update_hub_evaluators(task: Task, evaluator_ids: Sequence[str]) -> RestCall[Task]:
-    """PATCH /v2/tasks/{task_id}: replace its Eval Hub evaluators; what stays keeps its mappings and version."""
+    """PATCH /v2/tasks/{task_id}: replace its Eval Hub evaluators.
+
+    One that stays keeps its mappings and version.
+    """
     attached = {one.get("evaluator_id"): one for one in task.evaluators}
     return RestCall(
         name="update task",
@@ -328,7 +371,7 @@ def get_project_space(project_id: str) -> RestCall[str]:
         name="get project",
         method="GET",
         path=f"/v2/projects/{_part(project_id)}",
-        read=lambda value: _id(value["space_id"]),
+        read=lambda value: _id(value, "space_id"),
     )
 
 
@@ -338,5 +381,5 @@ def get_space_organization(space_id: str) -> RestCall[str]:
         name="get space",
         method="GET",
         path=f"/v2/spaces/{_part(space_id)}",
-        read=lambda value: _id(value["organization_id"]),
+        read=lambda value: _id(value, "organization_id"),
     )

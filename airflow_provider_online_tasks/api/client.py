@@ -15,7 +15,7 @@ from airflow_provider_online_tasks.api.answers import Answer, graphql_error, gra
 from airflow_provider_online_tasks.api.calls import ARGUMENT_TYPES, GraphQLCall, RestCall, argument_type
 from airflow_provider_online_tasks.api.retry import RetryPolicy
 from airflow_provider_online_tasks.api.user_agent import user_agent
-from airflow_provider_online_tasks.exceptions import CallError, Unavailable
+from airflow_provider_online_tasks.exceptions import CallError, TaskErrorReturned, Unavailable
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.settings import Settings
@@ -228,6 +228,7 @@ class Client:
             headers={key.lower(): value for key, value in response.headers.items()},
             body=response.content,
             repeatable=repeatable,
+            secret=self.settings.api_key,
         )
 
     def _lost(self, error: BaseException, name: str, host: str, *, repeatable: bool) -> NoReturn:
@@ -255,13 +256,15 @@ def lost(error: BaseException, *, name: str, host: str, may_have_executed: bool)
 def read_value(call: RestCall[T] | GraphQLCall[T], value: dict[str, Any], answer: Answer) -> T:
     """Read what an answer says, as its call knows how.
 
+    :raises TaskErrorReturned: it says that the run was not started.
     :raises UnexpectedAnswer: a field is missing or holds something else than documented.
     """
     try:
         return call.read(value)
+    except TaskErrorReturned as error:
+        said, reason = f"{answer.what}: {answer.told(str(error))}", answer.told(error.reason)
+        raise TaskErrorReturned(said, code=error.code, reason=reason) from None
     except KeyError as error:
         answer.unexpected(f"lacks the field {error}")
     except (TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, CallError):
-            raise
         answer.unexpected(f"is malformed ({error})")

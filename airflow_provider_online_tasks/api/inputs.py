@@ -271,7 +271,7 @@ def _json_object(value: Any, where: str) -> dict[str, Any]:
 
 
 def _json(value: Any, where: str, depth: int = 0) -> Any:
-    if value is None or isinstance(value, bool | int):
+    if value is None or (isinstance(value, int) and value.bit_length() < 64):
         return value
     if isinstance(value, str):
         return _sendable(value, where)

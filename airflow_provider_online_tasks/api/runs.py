@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from airflow_provider_online_tasks.api.shown import shown
 from airflow_provider_online_tasks.api.times import parse_time, wire_time
 
 DEFAULT_MAX_SPANS = 10_000
@@ -108,7 +109,7 @@ class TaskRun:
             id=run_id,
             status=RunStatus.read(status),
             status_text=status,
-            task_id=_text(value, "task_id"),
+            task_id=_task_id(value),
             counts=RunCounts(
                 successes=_count(value, "num_successes"),
                 errors=_count(value, "num_errors"),
@@ -154,12 +155,19 @@ def _text(value: Mapping[str, Any], name: str) -> str | None:
     return None if found is None else str(found)
 
 
+def _task_id(value: Mapping[str, Any]) -> str | None:
+    found = value.get("task_id")
+    if found is not None and not isinstance(found, str):
+        raise ValueError("task_id is not a string")
+    return found
+
+
 def _count(value: Mapping[str, Any], name: str) -> int:
     found = value.get(name)
     if found is None:
         return 0
     if isinstance(found, bool) or not isinstance(found, int) or found < 0:
-        raise ValueError(f"{name} is not a count: {found!r}")
+        raise ValueError(f"{name} is not a count: {shown(found)}")
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
@@ -12,26 +11,16 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-_LONGEST: Final = 10_000
-_MOST_WORDS: Final = 800
-_DEEPEST: Final = 6  # SQLite's own parser holds 100 open symbols, and a level takes a dozen
-
-_TOKEN: Final = re.compile(
-    r"""
-      (?P<space>\s+)
-    | (?P<text>'(?:[^']|'')*')
-    | (?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
-    | (?P<path>(?:[^\W\d]\w*|"[^"\\\x00-\x1f]+")(?:\.(?:\w[\w-]*|"[^"\\\x00-\x1f]+"))*)
-    | (?P<operator><=|>=|<>|!=|==|[=<>(),])
-    """,
-    re.VERBOSE,
+from airflow_provider_online_tasks.emulator.filter_source import (
+    FilterError,
+    FilterSource,
+    Literal,
+    Name,
+    Value,
+    as_number,
 )
-# all other words are names, so no further SQL can be spelt
-_KEYWORDS: Final = frozenset({"AND", "OR", "NOT", "IN", "LIKE", "IS", "NULL", "BETWEEN"})
-# Arize's infix CONTAINS is no SQL: it travels through the parser as the one operator of its kind that is
-_CONTAINS: Final = "CONTAINS"
-_CONTAINS_SQL: Final = "GLOB"
-_BOOLEANS: Final = {"TRUE": 1, "FALSE": 0}
+
+__all__ = ["CompiledFilter", "FilterError", "compile_filter"]
 
 _TEXT_COLUMNS: Final = {
     "name": "spans.name",
@@ -61,12 +50,7 @@ _COMPARISONS: Final[dict[type[Any], str]] = {
 }
 _MIRRORED: Final = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
-Value = str | int | float
 Node = Any  # the base class of sqlglot's nodes changed its name between releases
-
-
-class FilterError(ValueError):
-    """A query filter that is not understood; the message says what and where."""
 
 
 class CompiledFilter(NamedTuple):
@@ -89,126 +73,25 @@ def compile_filter(query_filter: str) -> CompiledFilter:
     :param query_filter: the filter as written.
     :raises FilterError: for anything else.
     """
-    source = _Source(query_filter)
+    source = FilterSource(query_filter)
     compiler = _Compiler(source)
     try:
         tree = sqlglot.parse_one(source.sql)
         sql = compiler.condition(tree)
-    except RecursionError:
-        raise FilterError("The filter is nested too deeply") from None
     except SqlglotError as error:
         raise source.error_at_parser(error) from None
     return CompiledFilter(sql, compiler.parameters)
-
-
-class _Name(NamedTuple):
-    path: str
-    position: int
-
-
-class _Literal(NamedTuple):
-    value: Value
-    position: int
-
-
-class _Source:
-    """
-    A filter cut into tokens, and the SQL that stands for it.
-
-    Names and values are replaced by numbers in that SQL: the parser sees the structure alone, and what a
-    user wrote reaches the database as bound parameters only.
-    """
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.names: list[_Name] = []
-        self.literals: list[_Literal] = []
-        self._starts: list[tuple[int, int]] = []
-        self.sql = ""
-        self._check_size()
-        self._read()
-
-    def error(self, what: str, position: int) -> FilterError:
-        """Return an error that shows where in the filter it is."""
-        excerpt = self.text[position : position + 40]
-        near = f", at {excerpt!r}" if excerpt.strip() else ", at its end"
-        return FilterError(f"The filter is not understood at character {position + 1}{near}: {what}")
-
-    def error_at_parser(self, error: SqlglotError) -> FilterError:
-        """Return the parser's error in terms of the filter."""
-        details = getattr(error, "errors", None) or [{}]
-        column = details[0].get("col") or len(self.sql)
-        position = next((old for new, old in reversed(self._starts) if new < column), 0)
-        return self.error("expected conditions such as name = 'x', joined by AND or OR", position)
-
-    def _check_size(self) -> None:
-        if not self.text.strip():
-            raise FilterError("The filter is empty: leave it out, or give null, to match every span")
-        if len(self.text) > _LONGEST:
-            raise FilterError(
-                f"The filter has {len(self.text)} characters; at most {_LONGEST} are understood"
-            )
-        if "\0" in self.text:
-            raise self.error("a null character", self.text.index("\0"))
-        try:
-            self.text.encode()
-        except UnicodeEncodeError as error:
-            raise self.error("not a Unicode character", error.start) from None
-
-    def _read(self) -> None:
-        position = depth = negations = 0
-        while position < len(self.text):
-            match = _TOKEN.match(self.text, position)
-            if match is None:
-                what = (
-                    "a text without its closing quote"
-                    if self.text[position] in "'\""
-                    else "unknown character"
-                )
-                raise self.error(what, position)
-            if match.lastgroup != "space":
-                word = self._token(match.lastgroup, match.group(), position)
-                depth += {"(": 1, ")": -1}.get(word, 0)
-                negations = negations + 1 if word == "NOT" else 0
-                if max(depth, negations) > _DEEPEST or len(self._starts) >= _MOST_WORDS:
-                    raise self.error("the filter is too long or too deeply nested", position)
-                self._starts.append((len(self.sql), position))
-                self.sql += f"{word} "
-            position = match.end()
-
-    def _token(self, kind: str | None, token: str, position: int) -> str:
-        if kind == "operator":
-            return token
-        if kind == "text":
-            return self._literal(token[1:-1].replace("''", "'"), position)
-        if kind == "number":
-            return self._literal(_number(token), position)
-        word = token.upper()
-        if word in _KEYWORDS:
-            return word
-        if word == _CONTAINS:
-            if self.text[position + len(token) :].lstrip().startswith("("):
-                raise self.error("CONTAINS is written between a name and a text: name CONTAINS 'x'", position)
-            return _CONTAINS_SQL
-        if word in _BOOLEANS:
-            return self._literal(_BOOLEANS[word], position)
-        self.names.append(_Name(token.replace('"', ""), position))
-        return f'"{len(self.names) - 1}"'
-
-    def _literal(self, value: Value, position: int) -> str:
-        self.literals.append(_Literal(value, position))
-        return f"'{len(self.literals) - 1}'"
 
 
 class _Operand(NamedTuple):
     """The left side of a comparison: how SQL reads it, and how values are turned into its type."""
 
     sql: str
-    convert: Callable[[_Literal], Value] | None
+    convert: Callable[[Literal], Value] | None
 
 
 class _Compiler:
-    def __init__(self, source: _Source) -> None:
+    def __init__(self, source: FilterSource) -> None:
         self.parameters: dict[str, object] = {}
         self._source = source
         self._last_position = 0
@@ -279,18 +162,18 @@ class _Compiler:
             raise self._unexpected(node.this, "IS NULL or IS NOT NULL")
         return f"({self._operand(node.this).sql} IS {'NOT ' if negated else ''}NULL)"
 
-    def _compare(self, operand: _Operand, operator: str, literal: _Literal) -> str:
+    def _compare(self, operand: _Operand, operator: str, literal: Literal) -> str:
         if operand.convert is not None:
             return f"({operand.sql} {operator} {self._bind(operand.convert(literal))})"
         # an attribute has the type of its value; SQLite would place every number before every text
-        number = _as_number(literal.value)
-        as_number = "NULL" if number is None else f"{operand.sql} {operator} {self._bind(number)}"
-        as_text = f"{operand.sql} {operator} {self._bind(str(literal.value))}"
+        number = as_number(literal.value)
+        if_number = "NULL" if number is None else f"{operand.sql} {operator} {self._bind(number)}"
+        if_text = f"{operand.sql} {operator} {self._bind(str(literal.value))}"
         if number is None and operator == "<>":
-            as_number = "1"
+            if_number = "1"
         if not isinstance(literal.value, str) and operator not in {"=", "<>"}:
-            as_text = "NULL"
-        by_type = f"WHEN 'null' THEN NULL WHEN 'text' THEN {as_text} ELSE {as_number}"
+            if_text = "NULL"
+        by_type = f"WHEN 'null' THEN NULL WHEN 'text' THEN {if_text} ELSE {if_number}"
         return f"(CASE typeof({operand.sql}) {by_type} END)"
 
     def _operand(self, node: Node) -> _Operand:
@@ -312,7 +195,7 @@ class _Compiler:
         key = rest if first == "attributes" else path
         return _Operand(f"json_extract(spans.attributes, {self._bind(_json_path(key))})", None)
 
-    def _evaluation(self, rest: str, name: _Name) -> _Operand:
+    def _evaluation(self, rest: str, name: Name) -> _Operand:
         evaluator, _, field = rest.rpartition(".")
         if not evaluator or field not in _EVALUATION_FIELDS:
             fields = "eval.<name>.label, eval.<name>.score or eval.<name>.explanation"
@@ -324,7 +207,7 @@ class _Compiler:
         )
         return _Operand(sql, self._to_number if field == "score" else lambda literal: str(literal.value))
 
-    def _name(self, node: Node) -> _Name:
+    def _name(self, node: Node) -> Name:
         if (
             not isinstance(node, exp.Column)
             or not isinstance(node.this, exp.Identifier)
@@ -336,20 +219,20 @@ class _Compiler:
         self._last_position = name.position
         return name
 
-    def _value(self, node: Node) -> _Literal:
+    def _value(self, node: Node) -> Literal:
         if not isinstance(node, exp.Literal):
             raise self._unexpected(node, "a value: a number, or a text in single quotes")
         literal = self._source.literals[int(node.name)]
         self._last_position = literal.position
         return literal
 
-    def _to_number(self, literal: _Literal) -> Value:
-        number = _as_number(literal.value)
+    def _to_number(self, literal: Literal) -> Value:
+        number = as_number(literal.value)
         if number is None:
             raise self._source.error("expected a number", literal.position)
         return number
 
-    def _to_time(self, literal: _Literal) -> Value:
+    def _to_time(self, literal: Literal) -> Value:
         try:
             moment = datetime.fromisoformat(str(literal.value))
             return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
@@ -363,7 +246,7 @@ class _Compiler:
         self.parameters[name] = value
         return f":{name}"
 
-    def _unknown_column(self, name: _Name) -> FilterError:
+    def _unknown_column(self, name: Name) -> FilterError:
         near = difflib.get_close_matches(name.path, [*_COLUMNS], n=1)
         hint = f"did you mean {near[0]}?" if near else f"the columns are {', '.join(_COLUMNS)}."
         return self._source.error(
@@ -395,19 +278,3 @@ def _terms(node: Node) -> list[Node]:
 
 def _json_path(key: str) -> str:
     return f'$."{key}"'
-
-
-def _number(token: str) -> int | float:
-    try:
-        number = int(token)
-    except ValueError:
-        return float(token)
-    # SQLite's integers have 64 bits
-    return number if -(2**63) <= number < 2**63 else float(number)
-
-
-def _as_number(value: Value) -> int | float | None:
-    if not isinstance(value, str):
-        return value
-    match = _TOKEN.fullmatch(value.strip())
-    return _number(value.strip()) if match is not None and match.lastgroup == "number" else None

@@ -129,8 +129,8 @@ class GraphQLAnswers:
             self._data,
             context_value=Context(self._state, _cost(self._definition), task_error),
             logger=_quiet,
-            error_formatter=_formatted,
         )
+        _add_codes(answer)
         # Without data there was no execution: the document itself was refused.
         status = 200 if "data" in answer else 400
         return Response(json.dumps(answer), status, media_type="application/json")
@@ -145,23 +145,17 @@ def _errors(message: str, code: str, status: int, headers: dict[str, str] | None
     return Response(json.dumps(document), status, headers, media_type="application/json")
 
 
-def _formatted(error: GraphQLError, debug: bool = False) -> dict[str, Any]:  # noqa: ARG001 -- Ariadne's signature
-    """Write an error, with a code in any case."""
-    formatted: dict[str, Any] = dict(error.formatted)
-    if "code" not in formatted.get("extensions", {}):
-        original = error.original_error
-        if original is not None:
-            code = "INTERNAL_SERVER_ERROR"
-        elif (
-            error.path is not None
-            or "got invalid value" in error.message
-            or "was not provided" in error.message
-        ):
-            code = "BAD_USER_INPUT"
-        else:
+def _add_codes(answer: dict[str, Any]) -> None:
+    """Give each error a code that has none."""
+    for error in answer.get("errors", ()):
+        if "data" not in answer:
             code = "GRAPHQL_VALIDATION_FAILED"
-        formatted["extensions"] = {**formatted.get("extensions", {}), "code": code}
-    return formatted
+        elif "path" in error:
+            code = "INTERNAL_SERVER_ERROR"
+        else:
+            # Execution began, but no field was reached: the variables do not fit.
+            code = "BAD_USER_INPUT"
+        error["extensions"] = {"code": code, **error.get("extensions", {})}
 
 
 def _operation(data: Any) -> OperationDefinitionNode | None:

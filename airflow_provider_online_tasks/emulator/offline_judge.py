@@ -62,7 +62,7 @@ class OfflineJudge:
         self,
         *,
         template: str,
-        prompt: str,  # noqa: ARG002 - part of the Judge protocol; the rules read the span itself
+        prompt: str,  # the rules read the span itself
         rails: Sequence[str],
         choices: Mapping[str, float] | None,
         explain: bool,

@@ -50,12 +50,12 @@ class OpenAIJudge:
     def judge(
         self,
         *,
-        template: str,  # noqa: ARG002 - part of the Judge protocol; the model sees the filled prompt
+        template: str,  # the model sees the filled prompt
         prompt: str,
         rails: Sequence[str],
         choices: Mapping[str, float] | None,
         explain: bool,
-        span: Mapping[str, Any],  # noqa: ARG002 - see template
+        span: Mapping[str, Any],
     ) -> Verdict:
         """Return the model's label, see :class:`airflow_provider_online_tasks.emulator.judge.Judge`."""
         content = self._ask(prompt, rails, explain=explain)

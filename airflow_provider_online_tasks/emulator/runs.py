@@ -335,7 +335,8 @@ class RunEngine:
         if "seconds" in changes:
             seconds = changes.pop("seconds")
             run.ends = None if seconds is None else self._clock.now() + seconds
-            run.paced_until = run.ends or run.paced_until
+            if run.ends is not None:
+                run.begins, run.paced_until = min(run.begins, run.ends), run.ends
             run.pinned = False
             if run.ends is not None and run.outcome == "hang":
                 run.outcome = "complete"

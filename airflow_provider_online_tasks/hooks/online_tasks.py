@@ -12,7 +12,7 @@ from airflow.sdk import BaseHook
 
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.retry import NO_RETRY
-from airflow_provider_online_tasks.exceptions import CallError, NotFound, OnlineTasksError
+from airflow_provider_online_tasks.exceptions import NotFound, OnlineTasksError
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -68,6 +68,12 @@ class OnlineTasksHook(BaseHook):
         from airflow_provider_online_tasks.api.client import Client
 
         return Client(self.settings)
+
+    def sibling(self) -> OnlineTasksHook:
+        """Return a hook with a session of its own on the same connection, which is not read again."""
+        sibling = type(self)(self.conn_id)
+        sibling.settings = self.settings
+        return sibling
 
     def get_conn(self) -> Client:
         """Return the client all calls go through."""
@@ -183,7 +189,7 @@ class OnlineTasksHook(BaseHook):
             organization_id = settings.organization_id or send(
                 calls.get_space_organization(space_id), retry=NO_RETRY
             )
-        except CallError as error:
+        except OnlineTasksError as error:
             self.log.debug("No link into Arize: %s", error)
             return None
         return spans_url(

@@ -1,4 +1,4 @@
-"""Create and change eval tasks.
+"""Create, change and delete eval tasks.
 
 API: https://arize.com/docs/ax/graphql-reference/mutations/evaluators-and-tasks
 """
@@ -18,8 +18,12 @@ from airflow_provider_online_tasks.api.inputs import (
     TemplateEvaluator,
     Unset,
     describe_sampling_rate,
+    read_id,
 )
+from airflow_provider_online_tasks.api.templating import is_templated
+from airflow_provider_online_tasks.exceptions import InvalidInput, NotFound
 from airflow_provider_online_tasks.operators.base import OnlineTasksOperator, plain
+from airflow_provider_online_tasks.operators.state import State
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -29,8 +33,14 @@ HubEvaluators = Sequence[HubEvaluator | Mapping[str, Any]] | HubEvaluator | Mapp
 CodeEvaluators = Sequence[CodeEvaluator | Mapping[str, Any]] | CodeEvaluator | Mapping[str, Any]
 
 
+IF_EXISTS = ("fail", "skip", "update")
+
+
 class CreateEvalTaskOperator(OnlineTasksOperator):
     """Create an eval task (``createEvalTask``) and return its ID.
+
+    A retry, or an answer that was lost, never makes a second task. With ``if_exists="skip"`` or ``"update"``
+    the operator can run every day.
 
     Give the evaluators either written in the task (``template_evaluators``, ``code_evaluators``) or by
     their Eval Hub IDs (``evaluators``).
@@ -54,8 +64,13 @@ class CreateEvalTaskOperator(OnlineTasksOperator):
     :param query_filter: which spans, such as ``attributes.openinference.span.kind = 'AGENT'``. Default:
         all. (templated)
     :param run_continuously: whether new spans are evaluated as they arrive. Default False. (templated)
+    :param if_exists: what to do if a task of exactly this name is on the model already: ``fail``; ``skip``,
+        return it as it is; or ``update``, change what differs from the arguments, defaults included, and send
+        nothing if nothing does. Arize does not tell the templates, labels, LLM and code of evaluators that
+        are written in a task: while their names are the same, they are left as they are. Default ``fail``.
     :param conn_id: Airflow connection of type ``arize_online_tasks``. (templated)
     :raises InvalidInput: an argument is wrong; when the DAG is parsed if it is a literal.
+    :raises TaskExists: a task of that name exists, with ``if_exists="fail"``.
     :raises CallError: Arize refused or could not be reached.
     """
 
@@ -91,9 +106,13 @@ class CreateEvalTaskOperator(OnlineTasksOperator):
         sampling_rate: float | str = 1,
         query_filter: str | None = None,
         run_continuously: bool | str = False,
+        if_exists: str = "fail",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if if_exists not in IF_EXISTS:
+            raise InvalidInput(f"if_exists must be one of {', '.join(IF_EXISTS)}, not {if_exists!r}.")
+        self.if_exists = if_exists
         self.name = name
         self.model_id = model_id
         self.template_evaluators = plain(template_evaluators)
@@ -109,18 +128,17 @@ class CreateEvalTaskOperator(OnlineTasksOperator):
         return {name: getattr(self, name) for name in self.template_fields if name != "conn_id"}
 
     def execute(self, context: Context) -> str:
-        """Create the task."""
+        """Create the task, or take the one that is there."""
+        from airflow_provider_online_tasks.operators.task_creation import TaskCreation
+
         task = EvalTaskInput.read(self._arguments())
         with self.hook as hook:
-            task_id = hook.create_eval_task(task)
-        self.log.info(
-            "Created task %s (%r): %s%s.",
-            task_id,
-            task.name,
-            describe_sampling_rate(task.sampling_rate),
-            ", continuously" if task.run_continuously else "",
-        )
-        return task_id
+            creation = TaskCreation(
+                hook=hook, task=task, if_exists=self.if_exists, context=context, log=self.log
+            )
+            obtained = creation.obtain()
+            creation.finish()
+        return obtained.task_id
 
 
 class PatchEvalTaskOperator(OnlineTasksOperator):
@@ -199,3 +217,47 @@ class PatchEvalTaskOperator(OnlineTasksOperator):
         )
         self.log.info("Changed %s of task %s%s.", ", ".join(changed[1:]), task_id, sampling)
         return task_id
+
+
+class DeleteOnlineTaskOperator(OnlineTasksOperator):
+    """Delete a task (``DELETE /v2/tasks/{task_id}``).
+
+    :param online_task_id: global ID of the task. (templated)
+    :param ignore_if_missing: whether a task that is not there, or that the key cannot read, is fine. Default
+        True.
+    :param conn_id: Airflow connection of type ``arize_online_tasks``. (templated)
+    :raises InvalidInput: an argument is wrong; when the DAG is parsed if it is a literal.
+    :raises NotFound: the task is not there, with ``ignore_if_missing=False``.
+    :raises CallError: Arize refused or could not be reached.
+    """
+
+    template_fields: Sequence[str] = ("conn_id", "online_task_id")
+
+    def __init__(self, *, online_task_id: str, ignore_if_missing: bool = True, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.online_task_id = online_task_id
+        self.ignore_if_missing = ignore_if_missing
+        if not is_templated(online_task_id):
+            read_id(online_task_id, "online_task_id")
+
+    def execute(self, context: Context) -> None:
+        """Delete the task."""
+        task_id = read_id(self.online_task_id, "online_task_id")
+        intent = State(context, "deleted_online_task")
+        was_there = intent.read() == {"online_task_id": task_id}
+        with self.hook as hook:
+            if not self.ignore_if_missing and not was_there:
+                hook.get_task(task_id)
+                intent.write({"online_task_id": task_id})
+                was_there = True
+            try:
+                hook.delete_task(task_id)
+            except NotFound as error:
+                # Of a task that was there, an answer was lost: it is gone, as was asked for.
+                if was_there:
+                    self.log.info("Task %s is deleted: an earlier request did it.", task_id)
+                else:
+                    self.log.info("There is no task %s to delete. %s", task_id, error)
+            else:
+                self.log.info("Deleted task %s.", task_id)
+        intent.delete()

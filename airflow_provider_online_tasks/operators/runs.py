@@ -1,4 +1,4 @@
-"""Run an online task over a window of spans, and wait for it.
+"""Run an online task over a window of spans, wait for it, and cancel a run.
 
 API: https://arize.com/docs/ax/graphql-reference/apis/online-tasks-api
 """
@@ -15,13 +15,16 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_provider_online_tasks.api.inputs import RunInput, read_id
 from airflow_provider_online_tasks.api.runs import DEFAULT_MAX_SPANS, RunStatus, TaskRun, says_no_data
+from airflow_provider_online_tasks.api.templating import is_templated
 from airflow_provider_online_tasks.api.times import parse_time, wire_time
 from airflow_provider_online_tasks.endings import EndingRules, wait_error
+from airflow_provider_online_tasks.events import tell_of_run
 from airflow_provider_online_tasks.exceptions import (
     CallError,
     InputRefused,
     InvalidInput,
     OnlineTaskRunTimeout,
+    OnlineTasksError,
     RateLimited,
     TaskErrorReturned,
     Unavailable,
@@ -54,7 +57,8 @@ class RunOnlineTaskOperator(OnlineTasksOperator):
     interval. Every try of a DAG run computes the same window.
 
     XCom: the run's ID as ``return_value`` (and ``run_id``), pushed before any waiting; ``run_url``, its
-    spans in the Arize UI; with ``wait_for_completion``, ``run``, its summary.
+    spans in the Arize UI; with ``wait_for_completion``, ``run``, its summary, which is also the ``extra`` of
+    the events of the task's ``outlets``.
 
     :param online_task_id: global ID of the task. (templated)
     :param data_start_time: begin of the window, a datetime or ISO 8601; without a zone it is UTC.
@@ -126,6 +130,8 @@ class RunOnlineTaskOperator(OnlineTasksOperator):
         self.on_nothing_evaluated = on_nothing_evaluated
         self.max_error_rate = max_error_rate
         self._run_id: str | None = None
+        self._kill_hook: OnlineTasksHook | None = None
+        self._is_killed = False
         EndingRules(on_nothing_evaluated=on_nothing_evaluated, max_error_rate=max_error_rate)
         check_window_arguments(data_start_time, data_end_time, lookback)
         RunInput.check_literals(self._arguments(), partial=data_start_time is None)
@@ -171,6 +177,7 @@ class RunOnlineTaskOperator(OnlineTasksOperator):
         """Start the run, or take up that of an earlier try; wait for it if asked to."""
         run = self._run_input(context)
         with self.hook as hook:
+            self._kill_hook = hook.sibling()
             submission = self._submission(hook, run, context)
             try:
                 obtained = submission.obtain()
@@ -205,6 +212,7 @@ class RunOnlineTaskOperator(OnlineTasksOperator):
         obtained: Obtained,
     ) -> str:
         self._run_id = obtained.run_id
+        self._stop_if_killed(hook)
         url = hook.spans_url(run.online_task_id, run.window)
         self._push(context, obtained, url)
         self.log.info(
@@ -222,6 +230,7 @@ class RunOnlineTaskOperator(OnlineTasksOperator):
         if self.deferrable and not (obtained.run and obtained.run.is_over):
             self._defer(run, obtained, url, taken_up_at, deadline)
         ended = obtained.run if obtained.run and obtained.run.is_over else self._wait(hook, deadline)
+        self._stop_if_killed(hook)
         if _was_cancelled_late(ended, how=obtained.how.name, taken_up_at=taken_up_at):
             return self._go_on(context, hook, submission, run, self._start_anew(submission, ended))
         return self._settle(context, submission, ended, url)
@@ -322,6 +331,7 @@ class RunOnlineTaskOperator(OnlineTasksOperator):
         seen = read_event(event)
         run_id = self._run_id = read_id(seen.payload.get("run_id"), "The event's run_id")
         with self.hook as hook:
+            self._kill_hook = hook.sibling()
             if seen.outcome == TIMEOUT:
                 self._time_out(hook, run_id)
             if seen.outcome != OVER or seen.run is None:
@@ -345,16 +355,65 @@ class RunOnlineTaskOperator(OnlineTasksOperator):
         except AirflowSkipException:
             submission.finish()
             raise
+        tell_of_run(context, self.outlets, run.summary())
         submission.finish()
         return run.id
 
     def on_kill(self) -> None:
-        """Cancel the run that is waited for."""
-        if not self.cancel_on_kill or not self.wait_for_completion or self._run_id is None:
+        """Cancel the run that is waited for; one that is just being started, as soon as it is known."""
+        self._is_killed = self.cancel_on_kill and self.wait_for_completion
+        if not self._is_killed or self._run_id is None or self._kill_hook is None:
             return
-        # A hook of its own: the signal may have come amid a request of the other one.
-        with self.hook as hook:
+        # The signal may have come amid a request, or amid a question to Airflow: so this uses neither the
+        # session of the other hook nor anything that would ask for the connection again.
+        with self._kill_hook as hook:
             self._cancel(hook, self._run_id)
+
+    def _stop_if_killed(self, hook: OnlineTasksHook) -> None:
+        """Go no further once ``on_kill`` was called: Airflow leaves the task a few seconds more."""
+        if self._is_killed and self._run_id is not None:
+            self._cancel(hook, self._run_id)
+            raise OnlineTasksError(f"The task was ended while it waited for run {self._run_id}.")
+
+
+class CancelOnlineTaskRunOperator(OnlineTasksOperator):
+    """Cancel a run (``POST /v2/task-runs/{run_id}/cancel``) and return its summary.
+
+    A run that is over already is no error: it stays as it is, and the log and the summary say how it ended.
+
+    :param run_id: the run's ID, as :class:`RunOnlineTaskOperator` returns it. (templated)
+    :param conn_id: Airflow connection of type ``arize_online_tasks``. (templated)
+    :raises InvalidInput: an argument is wrong; when the DAG is parsed if it is a literal.
+    :raises NotFound: there is no such run, or the key cannot read it.
+    :raises CallError: Arize refused or could not be reached.
+    """
+
+    template_fields: Sequence[str] = ("conn_id", "run_id")
+
+    def __init__(self, *, run_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.run_id = run_id
+        if not is_templated(run_id):
+            read_id(run_id, "run_id")
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Cancel the run."""
+        run_id = read_id(self.run_id, "run_id")
+        with self.hook as hook:
+            run = hook.get_task_run(run_id)
+            if not run.is_over:
+                try:
+                    run = hook.cancel_task_run(run_id)
+                except InputRefused:
+                    # It may have ended meanwhile, or by a request whose answer was lost.
+                    run = hook.get_task_run(run_id)
+                    if not run.is_over:
+                        raise
+                else:
+                    self.log.info("Cancelled run %s: %s.", run_id, run.counts)
+                    return run.summary()
+        self.log.info("Run %s is over already, %s: %s.", run_id, run.status.value, run.counts)
+        return run.summary()
 
 
 def _was_cancelled_late(run: TaskRun, *, how: str, taken_up_at: datetime) -> bool:

@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowSensorTimeout
 from airflow_provider_online_tasks.api.inputs import read_id
 from airflow_provider_online_tasks.api.templating import is_templated
 from airflow_provider_online_tasks.endings import EndingRules, wait_error
+from airflow_provider_online_tasks.events import tell_of_run
 from airflow_provider_online_tasks.exceptions import RateLimited, Unavailable
 from airflow_provider_online_tasks.hooks.online_tasks import DEFAULT_CONN_ID, OnlineTasksHook
 from airflow_provider_online_tasks.operators.runs import (
@@ -36,7 +37,8 @@ class OnlineTaskRunSensor(BaseSensorOperator):
     while Arize cannot be reached, it goes on waiting until its own ``timeout``.
 
     XCom: ``run_id``, ``online_task_id``, ``status``, ``num_successes``, ``num_errors``, ``num_skipped``,
-    ``error_rate``, ``failure_reason``, and the times as ISO 8601.
+    ``error_rate``, ``failure_reason``, and the times as ISO 8601. The same is the ``extra`` of the events of
+    the sensor's ``outlets``.
 
     :param run_id: the run's ID, as ``RunOnlineTaskOperator`` returns it. (templated)
     :param deferrable: whether it waits in the triggerer, without a worker slot. Default: Airflow's
@@ -95,9 +97,9 @@ class OnlineTaskRunSensor(BaseSensorOperator):
                 self.log.info("%s", line)
             if not run.is_over:
                 return PokeReturnValue(is_done=False)
-            return PokeReturnValue(is_done=True, xcom_value=self._settle(hook, run))
+            return PokeReturnValue(is_done=True, xcom_value=self._settle(context, hook, run))
 
-    def _settle(self, hook: OnlineTasksHook, run: TaskRun) -> dict[str, Any]:
+    def _settle(self, context: Context, hook: OnlineTasksHook, run: TaskRun) -> dict[str, Any]:
         from airflow_provider_online_tasks.api.inputs import DataWindow
 
         url = None
@@ -105,6 +107,7 @@ class OnlineTaskRunSensor(BaseSensorOperator):
             window = DataWindow(start=run.data_start_time, end=run.data_end_time)
             url = hook.spans_url(run.task_id, window)
         self._rules().settle(run, log=self.log, url=url, final=True)
+        tell_of_run(context, self.outlets, run.summary())
         return run.summary()
 
     def execute(self, context: Context) -> Any:
@@ -140,4 +143,4 @@ class OnlineTaskRunSensor(BaseSensorOperator):
         if seen.outcome != OVER or seen.run is None:
             raise wait_error(seen.error_type, f"Waiting for run {self.run_id} ended: {seen.error_message}")
         with OnlineTasksHook(self.conn_id) as hook:
-            return self._settle(hook, seen.run)
+            return self._settle(context, hook, seen.run)

@@ -66,7 +66,7 @@ OnlineTaskRunTrigger`, whole and consistent.
         raise _unreadable("it is not a mapping", event)
     outcome, run_id, payload = event.get("outcome"), event.get("run_id"), event.get("payload")
     if not isinstance(outcome, str) or outcome not in OUTCOMES:
-        raise _unreadable(f"its outcome is {outcome!r}, not one of {', '.join(sorted(OUTCOMES))}", event)
+        raise _unreadable(f"its outcome is none of {', '.join(sorted(OUTCOMES))}", event)
     if not isinstance(run_id, str) or not run_id:
         raise _unreadable("it names no run", event)
     if not isinstance(payload, Mapping):

@@ -64,6 +64,8 @@ AHEAD = 0.25
 SHORTEST_INTERVAL = 0.05
 SHORTEST_PREDICTED_INTERVAL = 2.0
 MOST_IN_FLIGHT = 8
+# Those who wait for the runs of a page wake up in groups, between which the event loop serves others.
+DELIVERED_AT_ONCE = 10
 # No answer takes longer, however slowly its parts come: this many times the time-out for each of them.
 WHOLE_ANSWER_TIMEOUTS = 4
 
@@ -228,6 +230,7 @@ class Poller:
         self.trouble: str | None = None
         self._budget = budget
         self._closed = closed
+        self._open = True
         self._loop = asyncio.get_running_loop()
         self._runs: dict[str, _Run] = {}
         self._tasks: dict[str, _Task] = {}
@@ -293,6 +296,12 @@ class Poller:
         run.ticket = 0
         self._leave_task(run)
         if not self._runs:
+            self._close()
+
+    def _close(self) -> None:
+        """Accept no more waits, and stop."""
+        if self._open:
+            self._open = False
             self._closed()
             self._wake.set()
 
@@ -323,7 +332,8 @@ class Poller:
         self._drop_if_idle(task)
 
     def _drop_if_idle(self, task: _Task) -> None:
-        if not task.runs and not task.asking and not task.exploring:
+        known = self._tasks.get(task.task_id) is task
+        if known and not task.runs and not task.asking and not task.exploring:
             task.ticket = 0
             del self._tasks[task.task_id]
 
@@ -384,8 +394,7 @@ class Poller:
         except Exception as error:  # noqa: BLE001  a poller that ends otherwise would leave its waits hanging
             self._fail_all(error)
         finally:
-            if self._runs:
-                self._closed()
+            self._close()
 
     async def _ask_next(self) -> None:
         """Ask about the next item, or wait until that may be done or anything has changed."""
@@ -562,12 +571,14 @@ class Poller:
             self._page_not_read(task, error, sent_at)
         else:
             self._answered()
-            self._page_read(task, page)
+            await self._page_read(task, page)
 
-    def _page_read(self, task: _Task, page: Page[TaskRun]) -> None:
+    async def _page_read(self, task: _Task, page: Page[TaskRun]) -> None:
         unseen = task.unseen or set()
         before, explored = len(unseen), 0
-        for found in page.items:
+        for number, found in enumerate(page.items, 1):
+            if number % DELIVERED_AT_ONCE == 0:
+                await asyncio.sleep(0)
             run = self._runs.get(found.id)
             if run is not None:
                 explored += run.task_id is None

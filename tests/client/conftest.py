@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from examples import eval_task
 
 from airflow_provider_online_tasks.api.client import Client
-from airflow_provider_online_tasks.api.inputs import EvalTaskInput, RunInput
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
 UNLIMITED = EmulatorSettings(run_seconds=0, queries_per_minute=None, mutations_per_minute=None)
-END = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
-WINDOW = {"data_start_time": END - timedelta(hours=1), "data_end_time": END}
 
 HookOn = Callable[..., OnlineTasksHook]
 
@@ -51,9 +48,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.fixture
-def hook_on(
-    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
-) -> Iterator[HookOn]:
+def hook_on(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, pauses: list[float]) -> Iterator[HookOn]:
     """``hook_on(host=…, extra={…})``: a hook on a connection that differs so from the emulator's."""
     opened: list[OnlineTasksHook] = []
 
@@ -75,18 +70,9 @@ def hook(hook_on: HookOn) -> OnlineTasksHook:
     return hook_on()
 
 
-def eval_task(emulator: Emulator, name: str = "quality", **fields: Any) -> EvalTaskInput:
-    evaluator = {"evaluator_id": emulator.evaluator_ids["output_present"]}
-    return EvalTaskInput.read({"name": name, "model_id": emulator.project_id, "evaluators": evaluator, **fields})
-
-
-def run_of(task_id: str, **fields: Any) -> RunInput:
-    return RunInput.read({"online_task_id": task_id, **WINDOW, **fields})
-
-
 @pytest.fixture
 def task_id(emulator: Emulator, hook: OnlineTasksHook) -> str:
     """A task that exists; the emulator has forgotten how it was asked for it."""
-    task_id = hook.create_eval_task(eval_task(emulator))
+    task_id = hook.create_eval_task(eval_task(emulator.project_id, emulator.evaluator_ids["output_present"]))
     emulator.clear_requests()
     return task_id

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 from typing import TYPE_CHECKING
@@ -36,8 +35,7 @@ def emulator(_emulator_process: EmulatorProcess) -> Iterator[EmulatorProcess]:
     """An emulator without tasks, runs and limits."""
     yield _emulator_process
     _emulator_process.reset()
-    changeable = ("run_seconds", "queries_per_minute", "mutations_per_minute", "retry_after", "runs_order")
-    _emulator_process.configure(**{name: dataclasses.asdict(SETTINGS)[name] for name in changeable})
+    _emulator_process.configure(queries_per_minute=SETTINGS.queries_per_minute)
 
 
 @pytest.fixture

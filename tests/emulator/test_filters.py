@@ -215,6 +215,7 @@ def test_filter_selects(database: sqlite3.Connection, query_filter: str, expecte
         ("name =", "expected conditions such as name = 'x'"),
         ("name", "expected a condition such as"),
         ("'x'", "expected a condition such as"),
+        ("null", "character 1, at 'null': expected a condition such as"),
         ("NOT kind", "character 5, at 'kind'"),
         ("name = 'a' name = 'b'", "character 17, at \"= 'b'\""),
         ("(name = 'a'", "expected conditions"),

@@ -110,7 +110,9 @@ def test_the_seed_pages_documents_run_word_for_word(api: Api, emulator: Emulator
     assert task["sampling_rate"] == 1
     assert [each["rails"] for each in task["evaluators"]] == [["incorrect", "correct"]]
 
-    patched = api.graphql(SEED_PATCH.replace("TASK_ID", task["id"])).json()["data"]["patchEvalTask"]["evalTask"]
+    patched = api.graphql(SEED_PATCH.replace("TASK_ID", task["id"])).json()["data"]["patchEvalTask"][
+        "evalTask"
+    ]
     assert patched["queryFilter"] == "attributes.openinference.span.kind = 'LLM'"
     (shown,) = patched["filters"]
     assert shown["dimension"]["name"] == "attributes.openinference.span.kind"
@@ -168,10 +170,18 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"llmConfig": None}, "BAD_USER_INPUT", "needs an llmConfig"),
     ({"templateEvaluators": []}, "BAD_USER_INPUT", "at least one evaluator"),
     ({"templateEvaluators": [template_evaluator(rails=["good"])]}, "BAD_USER_INPUT", "two different rails"),
-    ({"templateEvaluators": [template_evaluator(rails=["a", "b", "a"])]}, "BAD_USER_INPUT", "different rails"),
+    (
+        {"templateEvaluators": [template_evaluator(rails=["a", "b", "a"])]},
+        "BAD_USER_INPUT",
+        "different rails",
+    ),
     ({"templateEvaluators": [template_evaluator(template="")]}, "BAD_USER_INPUT", "template of evaluator"),
     ({"templateEvaluators": [template_evaluator(name="")]}, "BAD_USER_INPUT", "evaluator's name is empty"),
-    ({"templateEvaluators": [template_evaluator(), template_evaluator()]}, "BAD_USER_INPUT", "different names"),
+    (
+        {"templateEvaluators": [template_evaluator(), template_evaluator()]},
+        "BAD_USER_INPUT",
+        "different names",
+    ),
     ({"evaluators": [{"evaluatorId": "RXZhbHVhdG9yOjE6cVJ3WA=="}]}, "BAD_USER_INPUT", "not both"),
     ({"evaluators": [{"evaluatorId": "nope"}]}, "NOT_FOUND", "Evaluator 'nope' not found"),
     ({"llmConfig": {"modelName": "gpt-4o"}}, "BAD_USER_INPUT", "ExternalLLMProviderModel"),
@@ -231,8 +241,14 @@ def test_patching_an_unknown_task_is_an_error(api: Api) -> None:
     ("fields", "code"),
     [
         ({"onlineTaskId": "T25saW5lVGFzazo5OnFSd1g="}, "NOT_FOUND"),
-        ({"dataStartTime": "2026-02-02T00:00:00Z", "dataEndTime": "2026-02-01T00:00:00Z"}, "INVALID_ARGUMENT"),
-        ({"dataStartTime": "2026-02-02T00:00:00Z", "dataEndTime": "2026-02-02T00:00:00Z"}, "INVALID_ARGUMENT"),
+        (
+            {"dataStartTime": "2026-02-02T00:00:00Z", "dataEndTime": "2026-02-01T00:00:00Z"},
+            "INVALID_ARGUMENT",
+        ),
+        (
+            {"dataStartTime": "2026-02-02T00:00:00Z", "dataEndTime": "2026-02-02T00:00:00Z"},
+            "INVALID_ARGUMENT",
+        ),
         ({"dataStartTime": None}, "INVALID_ARGUMENT"),
     ],
 )
@@ -364,7 +380,9 @@ def test_the_schema_tells_the_name_of_an_input_type(api: Api) -> None:
     task_id = api.create()
     refused = api.graphql(PATCH, input={"onlineTaskId": task_id, "name": "x"})
     assert refused.status_code == 400
-    assert 'Unknown type "PatchEvalTaskMutationInput"' in refused.json()["errors"][0]["message"]
+    message = refused.json()["errors"][0]["message"]
+    assert message.startswith("Unknown type")
+    assert "PatchEvalTaskMutationInput" in message
     fields = api.graphql(
         '{ __type(name: "Mutation") { fields { name args { name type { name ofType { name } } } } } }'
     ).json()["data"]["__type"]["fields"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,27 +14,30 @@ from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.client import Client
 from airflow_provider_online_tasks.api.inputs import EvalTaskInput
 from airflow_provider_online_tasks.api.settings import Settings
-from airflow_provider_online_tasks.emulator import EmulatorProcess, EmulatorSettings
+from airflow_provider_online_tasks.emulator import EmulatorProcess, EmulatorSettings, RunFate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 HERE = Path(__file__).parent
 # A run goes on until its test ends it, so that no test depends on how long anything takes.
-ENDLESS = 3600.0
+ENDLESS = RunFate(seconds=3600, pending_seconds=0, times=None)
 
 
 @pytest.fixture(scope="session")
 def arize() -> Iterator[EmulatorProcess]:
     """The emulator, in a process of its own."""
-    settings = EmulatorSettings(run_seconds=ENDLESS, queries_per_minute=None, mutations_per_minute=None)
+    settings = EmulatorSettings(queries_per_minute=None, mutations_per_minute=None)
     with EmulatorProcess(settings) as emulator:
+        emulator.next_run(ENDLESS)
         yield emulator
 
 
 @pytest.fixture(scope="session")
 def airflow(tmp_path_factory: pytest.TempPathFactory, arize: EmulatorProcess) -> Iterator[Deployment]:
     """A whole Airflow whose connection is to the emulator."""
+    # A runner that ends the tests with SIGTERM would leave the whole Airflow behind.
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", returncode=143))
     environment = {"AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT": arize.connection_json}
     home = tmp_path_factory.mktemp("airflow")
     with Deployment(home, dags=HERE / "dags", environment=environment) as deployment:

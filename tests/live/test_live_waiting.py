@@ -1,4 +1,4 @@
-"""On a whole Airflow: what is left of a run when a worker, a triggerer or a person ends the task that waits for it.
+"""On a whole Airflow: what becomes of a run when a worker, a triggerer or a person ends the task waiting for it.
 
 Every test looks at the emulator's own records, and every run goes on until its test lets it end.
 """
@@ -90,6 +90,19 @@ def test_a_waiting_task_that_a_person_marks_failed(
     online_task.until_last_is("CANCELLED")
     assert dag_run.until_over() == "failed"
     assert online_task.statuses == ["CANCELLED"]
+
+
+def test_a_task_marked_failed_while_its_run_is_being_created(
+    airflow: Deployment, arize: EmulatorProcess, online_task: OnlineTask
+) -> None:
+    arize.add_fault(Fault("graphql.runOnlineTask", "delay_after", seconds=4))
+    dag_run = airflow.trigger("deferred", online_task_id=online_task.id)
+    online_task.until_started()
+
+    dag_run.mark("failed")
+
+    online_task.until_last_is("CANCELLED")
+    assert dag_run.until_over() == "failed"
 
 
 def test_a_task_marked_failed_that_is_not_to_cancel(airflow: Deployment, online_task: OnlineTask) -> None:

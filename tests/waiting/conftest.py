@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from waits import CONN_ID
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 
-    from airflow_provider_online_tasks.emulator import Emulator, EmulatorControl
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow_provider_online_tasks.emulator import EmulatorControl
 
 
 @pytest.fixture
@@ -28,8 +30,16 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     return connect
 
 
+@pytest.fixture(scope="session")
+def shared_emulator() -> Iterator[Emulator]:
+    with Emulator(EmulatorSettings(queries_per_minute=None, mutations_per_minute=None)) as emulator:
+        yield emulator
+
+
 @pytest.fixture
-def arize(online_tasks_emulator: Emulator, connect: Callable[..., str]) -> Emulator:
-    """An emulator with a connection to it."""
-    connect(online_tasks_emulator)
-    return online_tasks_emulator
+def arize(shared_emulator: Emulator, connect: Callable[..., str]) -> Emulator:
+    """An emulator without limits that knows of nothing yet, and a connection to it."""
+    shared_emulator.reset()
+    shared_emulator.configure(status_case="upper", runs_order="newest")
+    connect(shared_emulator)
+    return shared_emulator

@@ -112,14 +112,13 @@ def test_ten_thousand_waits_on_a_hundred_tasks(
         async with asyncio.timeout(400):
             gc.collect()
             before = memory()
-            waits = [
-                asyncio.create_task(noticed(trigger(run, task, poll_interval=POLL_INTERVAL)))
-                for run, task in runs
-            ]
-            await asyncio.sleep(5)
             measuring = asyncio.create_task(measure_delays())
+            waits = []
+            for run, task in runs:
+                waiting = trigger(run, task, poll_interval=POLL_INTERVAL)
+                waits.append(asyncio.create_task(noticed(waiting)))
+                await asyncio.sleep(0)  # as the triggerer does between two triggers
             await asyncio.sleep(50)
-            gc.collect()
             per_wait = (memory() - before) / len(runs)
             results = await asyncio.gather(*waits)
             measuring.cancel()

@@ -1,0 +1,156 @@
+"""A query filter cut into tokens: what names and values it holds, and the bare structure that joins them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from sqlglot.errors import SqlglotError
+
+_LONGEST: Final = 10_000
+_MOST_WORDS: Final = 800
+_DEEPEST: Final = 6  # SQLite's own parser holds 100 open symbols, and a level takes a dozen
+
+_TOKEN: Final = re.compile(
+    r"""
+      (?P<space>\s+)
+    | (?P<text>'(?:[^']|'')*')
+    | (?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
+    | (?P<path>(?:[^\W\d]\w*|"[^"\\\x00-\x1f]+")(?:\.(?:\w[\w-]*|"[^"\\\x00-\x1f]+"))*)
+    | (?P<operator><=|>=|<>|!=|==|[=<>(),])
+    """,
+    re.VERBOSE,
+)
+# all other words are names, so no further SQL can be spelt
+_KEYWORDS: Final = frozenset({"AND", "OR", "NOT", "IN", "LIKE", "IS", "NULL", "BETWEEN"})
+# Arize's infix CONTAINS is no SQL: it travels through the parser as the one operator of its kind that is
+_CONTAINS: Final = "CONTAINS"
+_CONTAINS_SQL: Final = "GLOB"
+_BOOLEANS: Final = {"TRUE": 1, "FALSE": 0}
+
+Value = str | int | float
+
+
+class FilterError(ValueError):
+    """A query filter that is not understood; the message says what and where."""
+
+
+class Name(NamedTuple):
+    """The name of a column, an attribute or an evaluation's field, and where it stands."""
+
+    path: str
+    position: int
+
+
+class Literal(NamedTuple):
+    """A value, and where it stands."""
+
+    value: Value
+    position: int
+
+
+class FilterSource:
+    """
+    A filter cut into tokens, and the SQL that stands for it.
+
+    Names and values are replaced by numbers in that SQL: the parser sees the structure alone, and what a
+    user wrote reaches the database as bound parameters only.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.names: list[Name] = []
+        self.literals: list[Literal] = []
+        self._starts: list[tuple[int, int]] = []
+        self.sql = ""
+        self._check_size()
+        self._read()
+
+    def error(self, what: str, position: int) -> FilterError:
+        """Return an error that shows where in the filter it is."""
+        excerpt = self.text[position : position + 40]
+        near = f", at {excerpt!r}" if excerpt.strip() else ", at its end"
+        return FilterError(f"The filter is not understood at character {position + 1}{near}: {what}")
+
+    def error_at_parser(self, error: SqlglotError) -> FilterError:
+        """Return the parser's error in terms of the filter."""
+        details = getattr(error, "errors", None) or [{}]
+        column = details[0].get("col") or len(self.sql)
+        position = next((old for new, old in reversed(self._starts) if new < column), 0)
+        return self.error("expected conditions such as name = 'x', joined by AND or OR", position)
+
+    def _check_size(self) -> None:
+        if not self.text.strip():
+            raise FilterError("The filter is empty: leave it out, or give null, to match every span")
+        if len(self.text) > _LONGEST:
+            raise FilterError(
+                f"The filter has {len(self.text)} characters; at most {_LONGEST} are understood"
+            )
+        if "\0" in self.text:
+            raise self.error("a null character", self.text.index("\0"))
+        try:
+            self.text.encode()
+        except UnicodeEncodeError as error:
+            raise self.error("not a Unicode character", error.start) from None
+
+    def _read(self) -> None:
+        position = depth = negations = 0
+        while position < len(self.text):
+            match = _TOKEN.match(self.text, position)
+            if match is None:
+                what = (
+                    "a text without its closing quote"
+                    if self.text[position] in "'\""
+                    else "unknown character"
+                )
+                raise self.error(what, position)
+            if match.lastgroup != "space":
+                word = self._token(match.lastgroup, match.group(), position)
+                depth += {"(": 1, ")": -1}.get(word, 0)
+                negations = negations + 1 if word == "NOT" else 0
+                if max(depth, negations) > _DEEPEST or len(self._starts) >= _MOST_WORDS:
+                    raise self.error("the filter is too long or too deeply nested", position)
+                self._starts.append((len(self.sql), position))
+                self.sql += f"{word} "
+            position = match.end()
+
+    def _token(self, kind: str | None, token: str, position: int) -> str:
+        if kind == "operator":
+            return token
+        if kind == "text":
+            return self._literal(token[1:-1].replace("''", "'"), position)
+        if kind == "number":
+            return self._literal(_number(token), position)
+        word = token.upper()
+        if word in _KEYWORDS:
+            return word
+        if word == _CONTAINS:
+            if self.text[position + len(token) :].lstrip().startswith("("):
+                raise self.error("CONTAINS is written between a name and a text: name CONTAINS 'x'", position)
+            return _CONTAINS_SQL
+        if word in _BOOLEANS:
+            return self._literal(_BOOLEANS[word], position)
+        self.names.append(Name(token.replace('"', ""), position))
+        return f'"{len(self.names) - 1}"'
+
+    def _literal(self, value: Value, position: int) -> str:
+        self.literals.append(Literal(value, position))
+        return f"'{len(self.literals) - 1}'"
+
+
+def _number(token: str) -> int | float:
+    try:
+        number = int(token)
+    except ValueError:
+        return float(token)
+    # SQLite's integers have 64 bits
+    return number if -(2**63) <= number < 2**63 else float(number)
+
+
+def as_number(value: Value) -> int | float | None:
+    """Return a value as a number, also one that is written as a text; None where it is none."""
+    if not isinstance(value, str):
+        return value
+    match = _TOKEN.fullmatch(value.strip())
+    return _number(value.strip()) if match is not None and match.lastgroup == "number" else None

@@ -1,0 +1,234 @@
+"""The triggers' client: the same calls, the same reading, the same care with the key."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+import pytest
+from examples import RUN, run_of
+from servers import (
+    RecordingServer,
+    Reply,
+    closed_port,
+    forward,
+    full_port,
+    self_signed,
+    silent_port,
+)
+
+from airflow_provider_online_tasks.api import async_client, calls
+from airflow_provider_online_tasks.api.async_client import AsyncClient
+from airflow_provider_online_tasks.api.retry import RetryPolicy
+from airflow_provider_online_tasks.emulator import Emulator, Fault
+from airflow_provider_online_tasks.exceptions import (
+    CallError,
+    InputRefused,
+    KeyRefused,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    Unavailable,
+    UnexpectedAnswer,
+)
+from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+
+T = TypeVar("T")
+HookOn = Callable[..., OnlineTasksHook]
+SHORT = {"timeout": 0.2}
+
+
+def send(hook: OnlineTasksHook, call: calls.RestCall[T], **options: Any) -> T:
+    async def main() -> T:
+        client = AsyncClient(hook.settings)
+        try:
+            return await client.send(call, **options)
+        finally:
+            await client.close()
+
+    return asyncio.run(main())
+
+
+def test_it_reads_what_the_blocking_client_reads(
+    hook: OnlineTasksHook, emulator: Emulator, task_id: str
+) -> None:
+    run_id = hook.run_online_task(run_of(task_id))
+    for call in (
+        calls.get_task_run(run_id),
+        calls.list_task_runs(task_id),
+        calls.get_task(task_id),
+        calls.list_tasks(project_id=emulator.project_id),
+        calls.get_project_space(emulator.project_id),
+        calls.get_space_organization(emulator.space_id),
+    ):
+        assert send(hook, call) == hook.client.send(call)
+    (live,) = emulator.create_runs(task_id, 1, (3600, 3600))
+    assert send(hook, calls.cancel_task_run(live)).id == live
+    assert all(request["key_ok"] for request in emulator.requests())
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ({"kind": "unauthorized"}, KeyRefused),
+        ({"kind": "forbidden"}, PermissionDenied),
+        ({"kind": "not_found"}, NotFound),
+        ({"kind": "rate_limited", "retry_after": 7}, RateLimited),
+        ({"kind": "status_before", "status": 503}, Unavailable),
+        ({"kind": "status_before", "status": 400}, InputRefused),
+        ({"kind": "drop_before"}, Unavailable),
+        ({"kind": "drop_after"}, Unavailable),
+        ({"kind": "truncated"}, Unavailable),
+        ({"kind": "garbage"}, UnexpectedAnswer),
+        ({"kind": "not_object"}, UnexpectedAnswer),
+        ({"kind": "missing_field", "field": "status"}, UnexpectedAnswer),
+        ({"kind": "null_field", "field": "id"}, UnexpectedAnswer),
+    ],
+)
+def test_what_each_answer_becomes(
+    hook: OnlineTasksHook, emulator: Emulator, task_id: str, fault: dict[str, Any], kind: type[CallError]
+) -> None:
+    run_id = hook.run_online_task(run_of(task_id))
+    emulator.add_fault(Fault("rest.get_task_run", **fault))
+
+    with pytest.raises(CallError) as caught:
+        send(hook, calls.get_task_run(run_id))
+
+    assert type(caught.value) is kind
+    assert f"get task run at {emulator.url}: " in str(caught.value)
+    assert len(str(caught.value)) < 500
+    assert not caught.value.may_have_executed
+    if isinstance(caught.value, RateLimited):
+        assert caught.value.retry_after == 7
+
+
+def test_no_answer(hook_on: HookOn, tmp_path: Path) -> None:
+    tls, certificate = self_signed(tmp_path)
+    with (
+        closed_port() as closed,
+        silent_port() as silent,
+        full_port() as full,
+        RecordingServer(lambda _: Reply.of({"id": RUN, "status": "RUNNING"}), tls=tls) as arize,
+    ):
+        for host in (closed, silent, full, arize.url, "https://arize.invalid"):
+            with pytest.raises(Unavailable, match=f"get task run at {host}: no answer: "):
+                send(hook_on(host=host, extra=SHORT), calls.get_task_run(RUN))
+        assert arize.seen == []
+        for extra in ({"ca_bundle": str(certificate)}, {"verify": False}):
+            assert send(hook_on(host=arize.url, extra=extra), calls.get_task_run(RUN)).id == RUN
+    assert len(arize.seen) == 2
+
+
+def test_repeats(
+    hook: OnlineTasksHook, emulator: Emulator, task_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(async_client, "asyncio", SimpleNamespace(sleep=sleep))
+    emulator.add_fault(Fault("rest.get_task", "rate_limited", retry_after=7))
+    emulator.add_fault(Fault("rest.get_task", "drop_before"))
+
+    assert send(hook, calls.get_task(task_id), retry=RetryPolicy()).id == task_id
+
+    assert slept[0] == 7
+    assert len(slept) == 2
+    with pytest.raises(Unavailable):  # unless told so, it sends once: its poller decides about the rest
+        emulator.add_fault(Fault("rest.get_task", "drop_before"))
+        send(hook, calls.get_task(task_id))
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_redirects_are_not_followed(hook_on: HookOn, status: int) -> None:
+    with RecordingServer(lambda _: Reply.of({"id": RUN, "status": "RUNNING"})) as other:
+        moved = Reply(status, b"moved", (("Location", other.url),))
+        with RecordingServer(lambda _: moved) as arize, pytest.raises(InputRefused, match="not followed"):
+            send(hook_on(host=arize.url), calls.get_task_run(RUN))
+    assert other.seen == []
+
+
+@pytest.mark.parametrize("told_by", ["the connection", "the environment"])
+def test_a_proxy(hook_on: HookOn, monkeypatch: pytest.MonkeyPatch, told_by: str) -> None:
+    with (
+        RecordingServer(lambda _: Reply.of({"id": RUN, "status": "RUNNING"})) as arize,
+        RecordingServer(forward) as proxy,
+    ):
+        if told_by == "the environment":
+            monkeypatch.setenv("http_proxy", proxy.url)
+            hook = hook_on(host=arize.url, password="ak-1")
+        else:
+            hook = hook_on(host=arize.url, password="ak-1", extra={"proxy": proxy.url})
+        assert send(hook, calls.get_task_run(RUN)).id == RUN
+    assert len(proxy.seen) == 1
+    assert [seen.headers["authorization"] for seen in arize.seen] == ["Bearer ak-1"]
+
+
+def test_netrc_does_not_replace_the_key(
+    hook_on: HookOn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password else\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    with RecordingServer(lambda _: Reply.of({"id": RUN, "status": "RUNNING"})) as arize:
+        send(hook_on(host=arize.url, password="ak-1"), calls.get_task_run(RUN))
+    assert [seen.headers["authorization"] for seen in arize.seen] == ["Bearer ak-1"]
+
+
+def test_the_key_is_shown_nowhere(hook_on: HookOn, caplog: pytest.LogCaptureFixture) -> None:
+    key = "ak-0123456789abcdef-NeverShown"
+    caplog.set_level(logging.DEBUG)
+    for name in ("httpx", "httpcore.connection", "httpcore.http11"):
+        caplog.set_level(logging.DEBUG, logger=name)
+    told: list[str] = []
+    with RecordingServer(lambda _: Reply.of({"detail": "no"}, 403)) as arize, closed_port() as closed:
+        for host in (arize.url, closed):
+            hook = hook_on(host=host, password=key)
+            with pytest.raises(CallError) as caught:
+                send(hook, calls.get_task_run(RUN))
+            told += [repr(caught.value), str(caught.value), repr(vars(caught.value))]
+            told.append(repr(AsyncClient(hook.settings)))
+    assert [seen.headers["authorization"] for seen in arize.seen] == [f"Bearer {key}"]
+    assert any(record.name.startswith("httpx") for record in caplog.records)
+    for text in [*told, caplog.text, *(repr(record.__dict__) for record in caplog.records)]:
+        assert key not in text
+
+
+def test_it_closes_what_it_opened(hook_on: HookOn) -> None:
+    with RecordingServer(lambda _: Reply.of({"id": RUN, "status": "RUNNING"})) as arize:
+        hook = hook_on(host=arize.url)
+
+        async def main() -> None:
+            client = AsyncClient(hook.settings)
+            for _ in range(3):
+                await client.send(calls.get_task_run(RUN))
+            assert arize.open_connections == 1
+            await client.close()
+            for _ in range(500):
+                if not arize.open_connections:
+                    return
+                await asyncio.sleep(0.01)
+            pytest.fail("the connection is still open")
+
+        asyncio.run(main())
+
+
+def test_cancelled_while_it_waits(hook_on: HookOn) -> None:
+    async def main() -> None:
+        client = AsyncClient(hook.settings)
+        waiting = asyncio.create_task(client.send(calls.get_task_run(RUN)))
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await client.close()
+
+    with silent_port() as silent:
+        hook = hook_on(host=silent)
+        asyncio.run(main())

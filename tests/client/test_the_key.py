@@ -1,0 +1,264 @@
+"""The API key goes to its own host, in its own header, and nowhere else."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import pickle
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from examples import RUN, eval_task, run_of
+from servers import RecordingServer, Reply, Seen, closed_port, forward, self_signed, silent_port
+
+from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings, Fault
+from airflow_provider_online_tasks.exceptions import (
+    InputRefused,
+    InvalidConnection,
+    OnlineTasksError,
+    Unavailable,
+)
+from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+
+HookOn = Callable[..., OnlineTasksHook]
+KEY = "ak-0123456789abcdef-NeverShown"
+
+
+def answers(seen: Seen) -> Reply:
+    return Reply.of({"data": {"runOnlineTask": {"result": {"runId": RUN}}}, "id": RUN, "status": "RUNNING"})
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("ask", ["REST", "GraphQL"])
+def test_redirects_are_not_followed(hook_on: HookOn, status: int, ask: str) -> None:
+    with RecordingServer(answers) as other:
+        moved = Reply(status, b"moved", (("Location", f"{other.url}/elsewhere"),))
+        with RecordingServer(lambda _: moved) as arize:
+            hook = hook_on(host=arize.url, password=KEY)
+            with pytest.raises(InputRefused, match=r"redirects to .*not followed") as caught:
+                hook.get_task_run(RUN) if ask == "REST" else hook.run_online_task(run_of())
+
+    assert other.seen == []
+    assert len(arize.seen) == 1
+    assert other.url in str(caught.value)
+    assert not caught.value.may_have_executed
+
+
+def test_netrc_does_not_replace_it(hook_on: HookOn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password else\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    with RecordingServer(answers) as arize:
+        hook = hook_on(host=arize.url, password=KEY)
+        hook.get_task_run(RUN)
+        hook.run_online_task(run_of())
+
+    rest, graphql = arize.seen
+    assert rest.headers["authorization"] == f"Bearer {KEY}"
+    assert graphql.headers["x-api-key"] == KEY
+    assert "authorization" not in graphql.headers
+
+
+@pytest.mark.parametrize("told_by", ["the connection", "the environment"])
+def test_a_proxy_is_used_and_has_its_own_password(
+    hook_on: HookOn, monkeypatch: pytest.MonkeyPatch, told_by: str
+) -> None:
+    with RecordingServer(answers) as arize, RecordingServer(forward) as proxy:
+        url = f"http://someone:pr0xy@127.0.0.1:{proxy.port}"
+        if told_by == "the environment":
+            monkeypatch.setenv("HTTP_PROXY", url)
+            monkeypatch.setenv("http_proxy", url)
+            hook = hook_on(host=arize.url, password=KEY)
+        else:
+            # What the connection says goes before what the environment says.
+            monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+            monkeypatch.setenv("no_proxy", "127.0.0.1")
+            hook = hook_on(host=arize.url, password=KEY, extra={"proxy": url})
+        hook.get_task_run(RUN)
+        hook.run_online_task(run_of())
+
+    assert [seen.target for seen in proxy.seen] == [
+        f"{arize.url}/v2/task-runs/{RUN.replace('=', '%3D')}",
+        f"{arize.url}/graphql",
+    ]
+    assert all(seen.headers["proxy-authorization"].startswith("Basic ") for seen in proxy.seen)
+    rest, graphql = arize.seen
+    assert rest.headers["authorization"] == f"Bearer {KEY}"
+    assert graphql.headers["x-api-key"] == KEY
+
+
+def test_a_proxy_sees_nothing_of_tls(hook_on: HookOn, tmp_path: Path) -> None:
+    tls, certificate = self_signed(tmp_path)
+    with RecordingServer(answers, tls=tls) as arize, RecordingServer(forward) as proxy:
+        extra = {"proxy": proxy.url, "ca_bundle": str(certificate)}
+        hook_on(host=arize.url, password=KEY, extra=extra).run_online_task(run_of())
+
+    (tunnel,) = proxy.seen
+    assert (tunnel.method, tunnel.target) == ("CONNECT", f"127.0.0.1:{arize.port}")
+    assert KEY not in str(tunnel.headers)
+    (seen,) = arize.seen
+    assert seen.headers["x-api-key"] == KEY
+
+
+def test_a_proxy_that_is_down(hook_on: HookOn) -> None:
+    with RecordingServer(answers) as arize, closed_port() as nowhere:
+        proxy = nowhere.replace("://", "://someone:pr0xy@")
+        hook = hook_on(host=arize.url, password=KEY, extra={"proxy": proxy})
+        with pytest.raises(Unavailable) as caught:
+            hook.run_online_task(run_of())
+    assert not caught.value.may_have_executed
+    assert "pr0xy" not in str(caught.value)
+    assert arize.seen == []
+
+
+class Everything(logging.Handler):
+    """Keeps what any logger said at any level, as it would be written."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.NOTSET)
+        self.lines: list[str] = []
+        self.loggers: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.loggers.add(record.name)
+        self.lines.append(self.format(record))
+        self.lines.append(repr(record.__dict__))
+
+
+@pytest.fixture
+def heard() -> Iterator[Everything]:
+    """All log lines, with every logger at its most talkative."""
+    handler = Everything()
+    loggers = [logging.getLogger(), *map(logging.getLogger, list(logging.root.manager.loggerDict))]
+    before = [(logger, logger.level, logger.disabled) for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.DEBUG)
+        logger.disabled = False
+    logging.getLogger().addHandler(handler)
+    yield handler
+    logging.getLogger().removeHandler(handler)
+    for logger, level, disabled in before:
+        logger.setLevel(level)
+        logger.disabled = disabled
+
+
+def shown(error: BaseException) -> str:
+    """Everything that a log could make of an exception."""
+    text = traceback.format_exception(error)
+    return "\n".join([*text, repr(error), str(error), repr(vars(error)), repr(error.args)])
+
+
+def test_nothing_shows_it(
+    heard: Everything, hook_on: HookOn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Both libraries are there to be heard.
+    import gql.transport.requests  # noqa: F401
+    import urllib3.connectionpool  # noqa: F401
+
+    logging.getLogger("gql.transport.requests").setLevel(logging.DEBUG)
+    logging.getLogger("urllib3").setLevel(logging.DEBUG)
+    kinds = [
+        "unauthorized",
+        "forbidden",
+        "not_found",
+        "rate_limited",
+        "status_before",
+        "status_after",
+        "drop_before",
+        "drop_after",
+        "truncated",
+        "garbage",
+        "not_object",
+        "missing_field",
+        "null_field",
+        "partial",
+        "graphql_error",
+        "task_error",
+        "unknown_type",
+    ]
+    told: list[str] = []
+    with Emulator(EmulatorSettings(api_key=KEY, run_seconds=0)) as emulator:
+        emulator.configure(queries_per_minute=None, mutations_per_minute=None)
+        hook = hook_on(host=emulator.url, password=KEY)
+        task = eval_task(emulator.project_id, emulator.evaluator_ids["output_present"])
+        task_id = hook.create_eval_task(task)
+        hook.get_task_run(hook.run_online_task(run_of(task_id)))
+        for kind in kinds:
+            for ask in (lambda: hook.run_online_task(run_of(task_id)), lambda: hook.get_task(task_id)):
+                emulator.add_fault(Fault("*", kind, times=None))
+                try:
+                    told.append(repr(ask()))  # some faults are of one API only
+                except OnlineTasksError as error:
+                    told.append(shown(error))
+                emulator.clear_faults()
+        hook.test_connection()
+        told += [repr(each) for each in (hook, hook.settings, hook.client, hook.client._session)]
+        told += [repr(vars(hook.client._session)), str(hook.settings)]
+        told += [repr(value) for value in vars(hook.settings).values() if value != KEY]
+    with silent_port() as silent, closed_port() as closed:
+        for host in (silent, closed, "https://arize.invalid", silent.replace("http:", "https:")):
+            for ask in (lambda hook: hook.run_online_task(run_of()), lambda hook: hook.get_task("t")):
+                with pytest.raises(Unavailable) as caught:
+                    ask(hook_on(host=host, password=KEY, extra={"timeout": 0.1}))
+                told.append(shown(caught.value))
+
+    assert {"gql.transport.requests", "urllib3.connectionpool"} <= heard.loggers
+    assert sum("Traceback" in text for text in told) > 2 * len(kinds)
+    for text in [*told, *heard.lines]:
+        assert KEY not in text
+
+
+@pytest.mark.parametrize("says", ["REST", "GraphQL"])
+def test_a_server_that_repeats_it(hook_on: HookOn, says: str) -> None:
+    def echo(seen: Seen) -> Reply:
+        said = f"bad header {seen.headers.get('authorization', seen.headers.get('x-api-key'))}"
+        return Reply.of({"detail": said, "errors": [{"message": said}]}, 400)
+
+    with RecordingServer(echo) as arize:
+        hook = hook_on(host=arize.url, password=KEY)
+        with pytest.raises(InputRefused, match="bad header") as caught:
+            hook.get_task_run(RUN) if says == "REST" else hook.run_online_task(run_of())
+
+    assert KEY not in shown(caught.value)
+
+
+def test_settings_keep_it_to_themselves(hook_on: HookOn) -> None:
+    settings = hook_on(password=KEY, extra={"proxy": "http://someone:pr0xy@proxy:3128"}).settings
+
+    assert settings.api_key == KEY
+    for text in (repr(settings), str(settings), f"{settings}"):
+        assert KEY not in text
+        assert "pr0xy" not in text
+    assert copy.deepcopy(settings) == settings
+    assert pickle.loads(pickle.dumps(settings)) == settings
+
+
+@pytest.mark.parametrize("key", ["ak-with\nnewline", "ak-wíth-accent", "ak with blank", "", "   "])
+def test_a_key_that_is_none(hook_on: HookOn, key: str) -> None:
+    with pytest.raises(InvalidConnection, match="API key") as caught:
+        hook_on(password=key).settings  # noqa: B018
+    assert not key.strip() or key not in shown(caught.value)
+
+
+def test_blanks_around_it_are_taken_for_a_slip(hook_on: HookOn) -> None:
+    assert hook_on(password=f"  {KEY}\n").settings.api_key == KEY
+
+
+def test_airflow_is_told_to_mask_it(hook_on: HookOn, monkeypatch: pytest.MonkeyPatch) -> None:
+    masked: list[Any] = []
+    monkeypatch.setattr("airflow.sdk.log.mask_secret", lambda secret, *_: masked.append(secret))
+
+    hook_on(password=KEY, extra={"proxy": "http://someone:pr0xy@proxy:3128"}).settings  # noqa: B018
+
+    assert KEY in masked
+    assert "pr0xy" in masked
+
+
+def test_a_proxy_in_an_airflow_uri_is_read(hook_on: HookOn) -> None:
+    extra = json.dumps({"proxy": "http://proxy:3128"})
+    assert hook_on(extra=extra).settings.proxy == "http://proxy:3128"

@@ -1,0 +1,249 @@
+"""The command line, its banner, the page, and the handles' own words."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import requests
+
+from airflow_provider_online_tasks import emulator as public
+from airflow_provider_online_tasks.emulator import (
+    DEFAULT_API_KEY,
+    Emulator,
+    EmulatorControl,
+    EmulatorSettings,
+    RunFate,
+)
+from airflow_provider_online_tasks.emulator.__main__ import main
+from airflow_provider_online_tasks.emulator.sample import SAMPLE_PATH
+
+from .api import Api, template_evaluator
+
+MODULE = "airflow_provider_online_tasks.emulator"
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", MODULE, *arguments],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_banner_has_all_that_is_needed_next() -> None:
+    result = run("--for-seconds", "0.2", "--run-seconds", "0", ONLINE_TASKS_EMULATOR_API_KEY="ak-mine")
+    assert (result.returncode, result.stderr) == (0, "")
+    export = next(line for line in result.stdout.splitlines() if line.startswith("export "))
+    name, _, value = export.removeprefix("export ").partition("=")
+    assert name == "AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT"
+    (pasted,) = shlex.split(value)
+    connection = json.loads(pasted)
+    assert connection["conn_type"] == "arize_online_tasks"
+    assert connection["password"] == "ak-mine"
+    assert connection["host"] in result.stdout
+    assert connection["host"].startswith("http://127.0.0.1:")
+    assert "offline and deterministic" in result.stdout
+    assert "no language model" in result.stdout
+    spans = len(SAMPLE_PATH.read_text(encoding="utf-8").splitlines())
+    assert f"Spans    {spans} from 20" in result.stdout
+    assert "WARNING" not in result.stdout
+
+
+def test_a_host_that_others_can_reach_is_pointed_out(tmp_path: Path) -> None:
+    line = {"name": "a", "start_time": -60, "end_time": -59, "attributes": {"input.value": "x"}}
+    (tmp_path / "spans.jsonl").write_text(json.dumps(line) + "\n")
+    spans = f"--spans={tmp_path / 'spans.jsonl'}"
+    result = run("--for-seconds=0.1", "--host=0.0.0.0", spans, "--judge-url=http://x/v1", "--judge-model=m")
+    assert "WARNING" in result.stdout
+    assert "Spans    1 from" in result.stdout
+    assert "m at http://x/v1" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--status-case=title"], 2, "invalid choice"),
+        (["--run-seconds=-1"], 2, "run_seconds is -1.0"),
+        (["--judge-url=http://127.0.0.1/v1"], 2, "without judge_model"),
+        (["--spans=/nowhere.jsonl"], 1, "/nowhere.jsonl"),
+    ],
+)
+def test_what_does_not_fit_is_said_without_a_traceback(
+    arguments: list[str], code: int, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        assert main(arguments) == code
+    except SystemExit as stopped:
+        assert stopped.code == code
+    told = capfd.readouterr().err
+    assert words in told
+    assert "Traceback" not in told
+
+
+def test_a_port_in_use_is_said_so(emulator: Emulator, capfd: pytest.CaptureFixture[str]) -> None:
+    port = emulator.url.rpartition(":")[2]
+    assert main([f"--port={port}"]) == 1
+    assert f"127.0.0.1:{port}" in capfd.readouterr().err
+    with pytest.raises(OSError, match="in use"):
+        Emulator(EmulatorSettings(port=int(port))).start()
+
+
+def test_help_describes_every_setting(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    told = capfd.readouterr().out
+    for option in ("--run-seconds", "--no-retry-after", "--runs-order", "--for-seconds", "--judge-url"):
+        assert option in told
+    assert "older server" in " ".join(told.split())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_without_a_traceback(number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", MODULE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    while not process.stdout.readline().startswith("export"):
+        pass
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert errors == ""
+    assert process.returncode in (0, -number)
+
+
+@pytest.mark.online_tasks_emulator(run_seconds=0)
+def test_the_page_shows_tasks_runs_and_label_shares(api: Api, emulator: Emulator) -> None:
+    empty = requests.get(emulator.url, timeout=10)
+    assert empty.headers["content-type"].startswith("text/html")
+    assert "None yet." in empty.text
+    evil = template_evaluator("<script>quality")
+    task_id = api.create(name="<b>nightly</b>", templateEvaluators=[evil])
+    api.read(api.run(task_id))
+    emulator.next_run(RunFate("fail", failure_reason="<i>broke</i>"))
+    api.read(api.run(task_id, overrideEvaluations=True))
+    api.rest("DELETE", f"tasks/{task_id}")
+    page = requests.get(emulator.url, timeout=10).text
+    for shown in ("&lt;b&gt;nightly&lt;/b&gt; (deleted)", "COMPLETED", "FAILED", "&lt;i&gt;broke&lt;/i&gt;"):
+        assert shown in page
+    assert "&lt;script&gt;quality" in page
+    for never in ("<script", "<b>nightly", "http://", "https://", emulator.api_key):
+        assert never not in page
+    shares = [int(text.rpartition(" ")[2]) for text in page.split("%</td>")[:-1]]
+    assert sum(shares) == pytest.approx(100, abs=1)
+    assert 'http-equiv="refresh"' in page
+
+
+@pytest.mark.online_tasks_emulator(run_seconds=30)
+def test_the_page_shows_the_progress_of_a_live_run(api: Api, emulator: Emulator) -> None:
+    api.run(api.create())
+    emulator.set_run(emulator.runs()[0]["id"], status="RUNNING", num_successes=1)
+    page = requests.get(emulator.url, timeout=10).text
+    progress = float(page.partition('<progress value="')[2].partition('"')[0])
+    assert 0 < progress < 1
+
+
+def test_a_connection_for_airflow(emulator: Emulator) -> None:
+    from airflow.sdk.definitions.connection import Connection
+
+    assert json.loads(emulator.connection_json) == {
+        "conn_type": "arize_online_tasks",
+        "host": emulator.url,
+        "password": emulator.api_key,
+    }
+    for text in (emulator.connection_uri, emulator.connection_json):
+        read = Connection.from_json if text.startswith("{") else Connection.from_uri
+        connection = read(text, conn_id="x")
+        assert (connection.conn_type, connection.host, connection.password) == (
+            "arize_online_tasks",
+            emulator.url,
+            emulator.api_key,
+        )
+
+
+def test_handles_and_settings_show_no_key() -> None:
+    settings = EmulatorSettings(
+        api_key="ak-secret", judge_url="http://x", judge_key="jk-secret", judge_model="m"
+    )
+    emulator = Emulator(settings)
+    control = EmulatorControl("http://127.0.0.1:1", "ak-secret")
+    assert "secret" not in f"{settings!r} {emulator!r} {control!r}"
+    assert repr(emulator) == "<Emulator not started>"
+    with pytest.raises(RuntimeError, match="call start"):
+        _ = emulator.url
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"api_key": ""}, "api_key is empty"),
+        ({"queries_per_minute": 0}, "queries_per_minute is 0"),
+        ({"graphql_rate_limit_status": 500}, "has to be 200 or 429"),
+        ({"runs_order": "none"}, "newest, oldest, shuffled"),
+    ],
+)
+def test_settings_that_do_not_fit(settings: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        EmulatorSettings(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("host", "loopback"), [("localhost", True), ("::1", True), ("example.org", False)])
+def test_what_counts_as_this_machine_alone(host: str, loopback: bool) -> None:
+    assert EmulatorSettings(host=host).is_loopback is loopback
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_an_ipv6_address_makes_a_url() -> None:
+    with Emulator(EmulatorSettings(host="::1", run_seconds=0)) as emulator:
+        assert emulator.url.startswith("http://[::1]:")
+        assert Api(emulator).rest("GET", "spaces").status_code == 200
+
+
+def test_an_emulator_starts_again_on_its_port_and_stops_twice() -> None:
+    emulator = Emulator()
+    emulator.start()
+    url = emulator.url
+    emulator.stop()
+    emulator.stop()
+    with pytest.raises(ConnectionError):
+        emulator.info()
+    with emulator:
+        assert emulator.url == url
+        control = EmulatorControl(url + "/", DEFAULT_API_KEY)
+        assert control.info()["project_id"] == emulator.project_id
+
+
+def test_stopping_waits_for_no_slow_request(api: Api, emulator: Emulator) -> None:
+    emulator.add_fault(public.Fault("*", "delay", seconds=30))
+    with pytest.raises(requests.ReadTimeout):
+        requests.get(
+            f"{emulator.url}/v2/tasks", headers={"Authorization": f"Bearer {emulator.api_key}"}, timeout=0.2
+        )
+    began = time.monotonic()
+    emulator.stop()
+    assert time.monotonic() - began < 5
+
+
+def test_public_names_are_loaded_when_they_are_used() -> None:
+    code = f"""
+import sys, {MODULE} as emulator
+heavy = {{"starlette", "uvicorn", "ariadne", "sqlalchemy", "sqlglot", "airflow"}}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+for name in emulator.__all__:
+    getattr(emulator, name)
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    assert not hasattr(public, "Nothing")

@@ -1,0 +1,96 @@
+"""The fixture as the tests of a DAG author meet it: in a pytest of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TEST = """
+import pytest, requests
+
+def test_defaults(online_tasks_emulator):
+    settings = online_tasks_emulator.settings
+    assert (settings.run_seconds, settings.queries_per_minute, settings.mutations_per_minute) == (0, None, None)
+    assert online_tasks_emulator.info()["spans"] > 300
+    assert online_tasks_emulator.tasks() == []
+
+@pytest.mark.online_tasks_emulator(run_seconds=1.5)
+class TestMarked:
+    def test_of_class(self, online_tasks_emulator):
+        assert online_tasks_emulator.settings.run_seconds == 1.5
+
+    @pytest.mark.online_tasks_emulator(run_seconds=2.5)
+    def test_of_test(self, online_tasks_emulator):
+        assert online_tasks_emulator.settings.run_seconds == 2.5
+"""
+
+INI = """[pytest]
+addopts = --strict-markers
+online_tasks_emulator =
+    status_case = lower
+    queries_per_minute = 7
+    retry_after = true
+    mutations_per_minute = none
+    run_seconds = 0.5
+"""
+
+TEST_INI = """
+def test_ini(online_tasks_emulator):
+    settings = online_tasks_emulator.settings
+    assert (settings.status_case, settings.queries_per_minute, settings.retry_after) == ("lower", 7, True)
+    assert settings.mutations_per_minute is None
+    assert settings.run_seconds == 3.5
+"""
+
+
+def pytest_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run pytest as a project of its own would."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_fixture_serves_a_project_that_only_installs_it(tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\n")
+    (tmp_path / "test_dag.py").write_text(TEST)
+    result = pytest_in(tmp_path)
+    assert "3 passed" in result.stdout, result.stdout + result.stderr
+
+
+def test_settings_come_from_the_ini_file_and_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text(INI)
+    (tmp_path / "test_dag.py").write_text(TEST_INI)
+    result = pytest_in(tmp_path, "--online-tasks-emulator=run_seconds=3.5")
+    assert "1 passed" in result.stdout, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "words"), [("nonsense", "write name=value"), ("status_case=title", "one of upper, lower")]
+)
+def test_a_setting_that_is_none_is_said_so(tmp_path: Path, line: str, words: str) -> None:
+    (tmp_path / "pytest.ini").write_text(INI)
+    (tmp_path / "test_dag.py").write_text(TEST_INI)
+    result = pytest_in(tmp_path, f"--online-tasks-emulator={line}")
+    assert result.returncode != 0
+    assert words in result.stdout
+
+
+def test_the_plugin_loads_nothing_heavy(tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "test_other.py").write_text(
+        "import sys\n"
+        "def test_other():\n"
+        "    assert 'airflow_provider_online_tasks.emulator.pytest_plugin' in sys.modules\n"
+        "    heavy = {'airflow', 'ariadne', 'requests', 'sqlalchemy', 'sqlglot', 'starlette', 'uvicorn'}\n"
+        "    assert not heavy & set(sys.modules)\n"
+    )
+    result = pytest_in(tmp_path)
+    assert "1 passed" in result.stdout, result.stdout + result.stderr

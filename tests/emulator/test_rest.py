@@ -1,0 +1,448 @@
+"""The REST API: tasks, runs, spans and names, as Arize's SDK and reference describe them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import requests
+
+from airflow_provider_online_tasks.emulator import Emulator
+
+from .api import AGENTS, Api, days_ago, iso, template_evaluator
+
+
+def evaluation_task(emulator: Emulator, **fields: Any) -> dict[str, Any]:
+    """The body that creates a task over REST."""
+    return {
+        "name": "nightly",
+        "type": "TEMPLATE_EVALUATION",
+        "project_id": emulator.project_id,
+        "evaluators": [{"evaluator_id": emulator.evaluator_ids["correctness"]}],
+        **fields,
+    }
+
+
+def problem(response: requests.Response, status: int) -> str:
+    """Check that an answer is a problem document and return its detail."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    document = response.json()
+    assert document["status"] == status
+    assert document["title"]
+    assert document["type"].startswith("https://")
+    assert requests.utils.urlparse(response.url).path == document["instance"]
+    detail: str = document["detail"]
+    return detail
+
+
+def test_a_task_is_created_read_changed_and_deleted(api: Api, emulator: Emulator) -> None:
+    evaluator = {
+        "evaluator_id": emulator.evaluator_ids["correctness"],
+        "evaluator_version_id": "RXZhbHVhdG9yVmVyc2lvbjoxOnFSd1g=",
+        "query_filter": "status_code = 'OK'",
+        "column_mappings": {"input": "attributes.input.value"},
+    }
+    body = evaluation_task(emulator, sampling_rate=0.5, query_filter=AGENTS, evaluators=[evaluator])
+    created = api.rest("POST", "tasks", json=body)
+    assert created.status_code == 201
+    task = created.json()
+    assert task["id"] == "T25saW5lVGFzazoxOnFSd1g="
+    assert task["evaluators"] == [evaluator | {"evaluator_name": "correctness", "query_mappings": None}]
+    assert api.rest("GET", f"tasks/{task['id']}").json() == task
+
+    changes = {"name": "weekly", "is_continuous": True, "query_filter": None}
+    changed = api.rest("PATCH", f"tasks/{task['id']}", json=changes)
+    assert changed.status_code == 200
+    updated = {"updated_at": changed.json()["updated_at"]}
+    assert changed.json() == task | changes | updated
+
+    run_id = api.run(task["id"])
+    emulator.set_run(run_id, status="RUNNING")
+    assert api.rest("DELETE", f"tasks/{task['id']}").status_code == 204
+    assert problem(api.rest("GET", f"tasks/{task['id']}"), 404)
+    assert problem(api.rest("GET", f"tasks/{task['id']}/runs"), 404)
+    assert api.rest("GET", "tasks").json()["tasks"] == []
+    assert emulator.runs()[0]["status"] == "CANCELLED"
+    assert emulator.tasks()[0]["deleted"]
+    # Its name is free again.
+    assert api.rest("POST", "tasks", json=evaluation_task(emulator, name="weekly")).status_code == 201
+
+
+def test_tasks_are_listed_by_what_they_are(api: Api, emulator: Emulator) -> None:
+    for name in ("Alpha", "beta", "alphabet"):
+        api.create(name=name)
+    code = {"evaluator_id": emulator.evaluator_ids["json_parseable"]}
+    api.rest("POST", "tasks", json=evaluation_task(emulator, type="CODE_EVALUATION", evaluators=[code]))
+
+    def names(**query: str) -> list[str]:
+        return [each["name"] for each in api.rest("GET", "tasks", params=query).json()["tasks"]]
+
+    assert names() == ["nightly", "alphabet", "beta", "Alpha"]
+    assert names(name="ALPHA") == ["alphabet", "Alpha"]
+    assert names(type="CODE_EVALUATION") == ["nightly"]
+    assert names(project_id=emulator.project_id, space_id=emulator.space_id, name="bet") == [
+        "alphabet",
+        "beta",
+    ]
+    assert (
+        names(project_id="TW9kZWw6OTk6cVJ3WA==") == names(dataset_id="x") == names(space_name="other") == []
+    )
+    assert "type is 'NONE'" in problem(api.rest("GET", "tasks", params={"type": "NONE"}), 400)
+
+
+def test_pages_go_on_where_the_last_one_ended(api: Api, emulator: Emulator) -> None:
+    task_id = api.create()
+    run_ids = [api.run(task_id) for _ in range(5)]
+
+    def pages(limit: int) -> list[list[str]]:
+        found, query = [], {"limit": str(limit)}
+        while True:
+            answer = api.rest("GET", f"tasks/{task_id}/runs", params=query).json()
+            found.append([run["id"] for run in answer["task_runs"]])
+            # What is created meanwhile shifts nothing.
+            emulator.create_runs(task_id, 1)
+            if not answer["pagination"]["has_more"]:
+                return found
+            query["cursor"] = answer["pagination"]["next_cursor"]
+
+    newest = run_ids[::-1]
+    assert pages(2) == [newest[:2], newest[2:4], newest[4:]]
+    created = [run["id"] for run in emulator.runs()]
+    emulator.configure(runs_order="oldest")
+    oldest = [run_id for page in pages(3) for run_id in page]
+    assert oldest[: len(created)] == created
+    emulator.configure(runs_order="shuffled")
+    shuffled = [run_id for page in pages(3) for run_id in page if run_id in created]
+    assert sorted(shuffled) == sorted(created)
+    assert shuffled not in (created, created[::-1])
+    for query in ({"limit": "0"}, {"limit": "101"}, {"limit": "many"}, {"cursor": "%"}, {"cursor": "e30="}):
+        assert problem(api.rest("GET", f"tasks/{task_id}/runs", params=query), 400)
+
+
+def test_runs_are_listed_by_status(api: Api, emulator: Emulator) -> None:
+    task_id = api.create()
+    over, going = api.run(task_id), api.run(task_id, overrideEvaluations=True)
+    emulator.set_run(going, status="RUNNING")
+
+    def listed(status: str) -> list[str]:
+        answer = api.rest("GET", f"tasks/{task_id}/runs", params={"status": status}).json()
+        return [run["id"] for run in answer["task_runs"]]
+
+    assert (listed("RUNNING"), listed("completed"), listed("FAILED")) == ([going], [over], [])
+    bad = api.rest("GET", f"tasks/{task_id}/runs", params={"status": "DONE"})
+    assert "status is 'DONE'" in problem(bad, 400)
+
+
+@pytest.mark.online_tasks_emulator(run_seconds=30)
+def test_a_run_is_triggered_and_cancelled_once(api: Api, emulator: Emulator) -> None:
+    task_id = api.create()
+    window = {"data_start_time": days_ago(2), "data_end_time": days_ago(1)}
+    body = window | {"max_spans": 7, "override_evaluations": True}
+    triggered = api.rest("POST", f"tasks/{task_id}/trigger", json=body)
+    assert triggered.status_code == 201
+    run = triggered.json()
+    assert run["status"] == "PENDING"
+    assert {name: run[name] for name in window} == window
+    assert run["failure_reason"] is run["run_started_at"] is run["run_finished_at"] is None
+    assert (emulator.runs()[0]["max_spans"], emulator.runs()[0]["override"]) == (7, True)
+
+    cancelled = api.rest("POST", f"task-runs/{run['id']}/cancel")
+    assert cancelled.status_code == 200
+    assert cancelled.json()["status"] == "CANCELLED"
+    again = api.rest("POST", f"task-runs/{run['id']}/cancel")
+    assert problem(again, 400) == "cannot cancel a run with status 'cancelled'"
+    # A trigger without a body takes the time since the last run.
+    follow_up = api.rest("POST", f"tasks/{task_id}/trigger").json()
+    assert follow_up["data_start_time"] == run["created_at"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "detail"),
+    [
+        ({}, 400, "required on the first run"),
+        ({"data_start_time": days_ago(1), "data_end_time": days_ago(2)}, 400, "before"),
+        ({"data_start_time": days_ago(31), "data_end_time": days_ago(0.5)}, 400, "30 days"),
+        ({"data_start_time": "monday"}, 400, "ISO 8601"),
+        ({"data_start_time": 5}, 400, "has to be a text"),
+        ({"data_start_time": days_ago(1), "max_spans": 0}, 400, "max_spans"),
+        ({"data_start_time": days_ago(1), "max_spans": True}, 400, "max_spans"),
+        ({"data_start_time": days_ago(1), "override_evaluations": "yes"}, 400, "true or false"),
+        ({"data_start_time": days_ago(1), "experiment_ids": ["x"]}, 400, "experiment_ids"),
+        ({"maxSpans": 5}, 400, "Unknown field maxSpans"),
+    ],
+)
+def test_a_trigger_that_does_not_fit_is_refused(
+    api: Api, body: dict[str, Any], status: int, detail: str
+) -> None:
+    assert detail in problem(api.rest("POST", f"tasks/{api.create()}/trigger", json=body), status)
+    assert api.emulator.runs() == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "detail"),
+    [
+        ({"name": ""}, 400, "name"),
+        ({"name": 5}, 400, "name"),
+        ({"type": "OTHER"}, 400, "type"),
+        ({"type": "RUN_EXPERIMENT"}, 422, "no datasets"),
+        ({"type": "CODE_EVALUATION"}, 422, "does not fit"),
+        ({"project_id": "TW9kZWw6OTk6cVJ3WA=="}, 404, "not found"),
+        ({"dataset_id": "RGF0YXNldDoxOnFSd1g="}, 404, "Dataset"),
+        ({"sampling_rate": 2}, 422, "out of range"),
+        ({"sampling_rate": "all"}, 400, "sampling_rate"),
+        ({"is_continuous": 1}, 400, "is_continuous"),
+        ({"query_filter": "attributes.x ="}, 422, "Invalid query filter"),
+        ({"query_filter": AGENTS, "query_filters": {"filters": []}}, 400, "exclude each other"),
+        ({"query_filters": []}, 400, "not an object"),
+        ({"query_filters": {"filters": []}}, 400, "one to five"),
+        ({"query_filters": {"filters": [{"id": "F", "filter": AGENTS}]}}, 400, "from A to E"),
+        ({"query_filters": {"filters": [{"id": "A", "filter": AGENTS}] * 2, "expression": "A"}}, 422, "ids"),
+        ({"query_filters": {"filters": [{"id": "A", "filter": AGENTS}], "expression": "A AND B"}}, 422, "B"),
+        (
+            {"query_filters": {"filters": [{"id": "A", "filter": AGENTS}, {"id": "B", "filter": AGENTS}]}},
+            400,
+            "required with two",
+        ),
+        ({"evaluators": []}, 400, "at least one"),
+        ({"evaluators": None}, 400, "missing"),
+        ({"evaluators": ["x"]}, 400, "object"),
+        ({"evaluators": [{}]}, 400, "evaluator_id"),
+        ({"evaluators": [{"evaluator_id": "x"}]}, 400, "not a global identifier"),
+        ({"evaluators": [{"evaluator_id": "RXZhbHVhdG9yOjk5OnFSd1g="}]}, 404, "not found"),
+        (
+            {"evaluators": [{"evaluator_id": "RXZhbHVhdG9yOjE6cVJ3WA==", "evaluator_version_id": "x"}]},
+            422,
+            "not a version",
+        ),
+        ({"evaluators": [{"evaluator_id": "RXZhbHVhdG9yOjE6cVJ3WA=="}] * 2}, 400, "twice"),
+        (
+            {
+                "evaluators": [
+                    {
+                        "evaluator_id": "RXZhbHVhdG9yOjE6cVJ3WA==",
+                        "query_mappings": [{"variable": "input"}],
+                        "query_filter": AGENTS,
+                    }
+                ]
+            },
+            400,
+            "query_mappings excludes",
+        ),
+        (
+            {
+                "evaluators": [
+                    {"evaluator_id": "RXZhbHVhdG9yOjE6cVJ3WA=="},
+                    {"evaluator_id": "RXZhbHVhdG9yOjI6cVJ3WA==", "query_mappings": [{"variable": "input"}]},
+                ]
+            },
+            400,
+            "either all about spans or all about traces",
+        ),
+        ({"colour": "red"}, 400, "Unknown field colour"),
+    ],
+)
+def test_a_task_that_does_not_fit_is_refused(
+    api: Api, emulator: Emulator, fields: dict[str, Any], status: int, detail: str
+) -> None:
+    assert detail in problem(api.rest("POST", "tasks", json=evaluation_task(emulator, **fields)), status)
+    assert emulator.tasks() == []
+
+
+def test_an_update_that_does_not_fit_is_refused(api: Api, emulator: Emulator) -> None:
+    task_id = api.create()
+    api.create(name="taken")
+    code = {"evaluator_id": emulator.evaluator_ids["json_parseable"]}
+    for changes, status in (
+        ({}, 400),
+        ({"type": "CODE_EVALUATION"}, 400),
+        ({"name": "taken"}, 422),
+        ({"evaluators": [code]}, 422),
+    ):
+        assert problem(api.rest("PATCH", f"tasks/{task_id}", json=changes), status)
+    assert emulator.tasks()[0]["name"] == "nightly"
+
+
+def test_a_task_about_traces_judges_their_root_spans(api: Api, emulator: Emulator) -> None:
+    body = evaluation_task(
+        emulator,
+        query_filters={
+            "filters": [{"id": "A", "filter": AGENTS}, {"id": "B", "filter": "status_code = 'ERROR'"}],
+            "expression": "A AND NOT B",
+        },
+        evaluators=[
+            {
+                "evaluator_id": emulator.evaluator_ids["correctness"],
+                "query_mappings": [{"variable": "input", "queries": ["A"], "path": "attributes.input.value"}],
+            }
+        ],
+    )
+    task = api.rest("POST", "tasks", json=body).json()
+    assert task["query_filters"]["expression"] == "A AND NOT B"
+    run_id = api.run(task["id"])
+    assert api.read(run_id)["num_successes"] > 0
+    judged = {each["span_id"] for each in emulator.evaluations(run_id=run_id)}
+    spans = api.rest("POST", "spans?limit=500", json={"project_id": emulator.project_id}).json()["spans"]
+    for span in spans:
+        if span["context"]["span_id"] in judged:
+            assert (span["parent_id"], span["kind"], span["status_code"] != "ERROR") == (None, "AGENT", True)
+    single = {"filters": [{"id": "A", "filter": AGENTS}]}
+    changed = api.rest("PATCH", f"tasks/{task['id']}", json={"query_filters": single}).json()
+    assert changed["query_filters"] == single | {"expression": "A"}
+    cleared = api.rest("PATCH", f"tasks/{task['id']}", json={"query_filters": None}).json()
+    assert cleared["query_filters"] is None
+
+
+def test_identifiers_of_nothing_and_of_other_things(api: Api, emulator: Emulator) -> None:
+    for path in ("tasks/nope", "task-runs/nope", "projects/nope", "spaces/nope"):
+        assert "not a global identifier" in problem(api.rest("GET", path), 400)
+    for path in (
+        "tasks/T25saW5lVGFzazo5OnFSd1g=",
+        "task-runs/VGFza1J1bjo5OTpxUndY",
+        "projects/TW9kZWw6OTk6cVJ3WA==",
+        "spaces/U3BhY2U6OTk6cVJ3WA==",
+        f"tasks/{emulator.project_id}",
+        f"projects/{emulator.space_id}",
+    ):
+        assert problem(api.rest("GET", path), 404)
+    assert problem(api.rest("GET", "nothing"), 404)
+    assert problem(api.rest("PUT", "tasks"), 405)
+
+
+def test_names_stand_for_identifiers(api: Api, emulator: Emulator) -> None:
+    project = api.rest("GET", f"projects/{emulator.project_id}").json()
+    assert (project["name"], project["space_id"]) == ("support-assistant", emulator.space_id)
+    space = api.rest("GET", f"spaces/{emulator.space_id}").json()
+    assert space["organization_id"] == emulator.organization_id
+    found = api.rest("GET", "projects", params={"name": "support", "space_id": emulator.space_id}).json()
+    assert found == {"projects": [project], "pagination": {"has_more": False}}
+    assert api.rest("GET", "projects", params={"space_id": "x"}).json()["projects"] == []
+    assert api.rest("GET", "spaces", params={"name": "emulated"}).json()["spaces"] == [space]
+    assert api.rest("GET", "spaces", params={"org_id": "x"}).json()["spaces"] == []
+
+
+@pytest.mark.parametrize("key", ["", "wrong"])
+def test_a_wrong_key_is_401(api: Api, emulator: Emulator, key: str) -> None:
+    assert problem(api.rest("GET", "tasks", key=key), 401)
+    basic = requests.get(f"{emulator.url}/v2/tasks", auth=("user", emulator.api_key), timeout=10)
+    assert problem(basic, 401)
+    assert [seen["key_ok"] for seen in emulator.requests()] == [False, False]
+
+
+@pytest.mark.parametrize("body", [b"nonsense", b"[]"])
+def test_a_body_that_is_no_object_is_400(api: Api, body: bytes) -> None:
+    assert problem(api.rest("POST", "tasks", data=body), 400)
+
+
+@pytest.mark.online_tasks_emulator(status_case="lower")
+def test_older_servers_spell_statuses_in_lower_case(api: Api, emulator: Emulator) -> None:
+    run_id = api.run(api.create())
+    assert api.read(run_id)["status"] == "completed"
+    emulator.configure(status_case="upper")
+    assert api.read(run_id)["status"] == "COMPLETED"
+
+
+# -- spans ----------------------------------------------------------------------------------------
+
+
+def list_spans(api: Api, limit: int = 50, **body: Any) -> list[dict[str, Any]]:
+    """List spans of the emulator's project."""
+    given = {"project_id": api.emulator.info()["project_id"]} | body
+    response = api.rest("POST", f"spans?limit={limit}", json=given)
+    assert response.status_code == 200, response.text
+    spans: list[dict[str, Any]] = response.json()["spans"]
+    return spans
+
+
+def test_spans_are_listed_newest_first_page_by_page(api: Api, emulator: Emulator) -> None:
+    body = {"project_id": emulator.project_id, "start_time": days_ago(8)}
+    seen: list[dict[str, Any]] = []
+    query: dict[str, Any] = {"limit": 100}
+    while True:
+        answer = api.rest("POST", "spans", params=query, json=body).json()
+        seen += answer["spans"]
+        if not answer["pagination"]["has_more"]:
+            break
+        query["cursor"] = answer["pagination"]["next_cursor"]
+    assert len({span["context"]["span_id"] for span in seen}) == len(seen) == emulator.info()["spans"]
+    starts = [span["start_time"] for span in seen]
+    assert starts == sorted(starts, reverse=True)
+    assert problem(api.rest("POST", "spans?limit=501", json=body), 400)
+
+
+def test_spans_of_a_window_with_a_filter(api: Api) -> None:
+    day = {"start_time": days_ago(3), "end_time": days_ago(2)}
+    spans = list_spans(api, 500, **day)
+    assert spans
+    assert all(day["start_time"] <= span["start_time"] <= day["end_time"] for span in spans)
+    errors = list_spans(api, 500, filter="status_code = 'ERROR'")
+    assert errors
+    assert {span["status_code"] for span in errors} == {"ERROR"}
+    # Both ends of the window belong to it.
+    newest = spans[0]["start_time"]
+    assert list_spans(api, start_time=newest, end_time=newest)[0]["start_time"] == newest
+
+
+def test_evaluations_are_read_back_with_their_spans(api: Api) -> None:
+    task_id = api.create()
+    run_id = api.run(task_id)
+    assert api.read(run_id)["status"] == "COMPLETED"
+    labelled = list_spans(api, 500, filter="eval.\"answer quality\".label = 'bad'")
+    assert labelled
+    for span in labelled:
+        (evaluation,) = span["evaluations"]
+        assert (evaluation["name"], evaluation["label"]) == ("answer quality", "bad")
+        assert evaluation["explanation"]
+        assert evaluation["metadata"] == {"task_id": task_id, "run_id": run_id}
+
+
+def test_columns_can_be_chosen_and_texts_cut(api: Api) -> None:
+    api.read(api.run(api.create()))
+    (span,) = list_spans(api, 1, filter=AGENTS, included_columns=["attributes.input.value"])
+    assert set(span["attributes"]) == {"input.value"}
+    assert span["evaluations"] == []
+    (span,) = list_spans(api, 1, filter=AGENTS, excluded_columns=["attributes.input.value"])
+    assert "input.value" not in span["attributes"]
+    assert span["evaluations"]
+    (span,) = list_spans(api, 1, filter=AGENTS, truncate_string_length=5)
+    assert span["attributes"]["openinference.span.kind"] == "AGENT"
+    assert len(span["attributes"]["input.value"]) == 5
+    assert span["attributes"]["input.value"].endswith("…")
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"project_id": "TW9kZWw6OTk6cVJ3WA=="}, 404),
+        ({"project_id": None}, 400),
+        ({"filter": " "}, 422),
+        ({"filter": "status_code ="}, 422),
+        ({"start_time": "yesterday"}, 400),
+        ({"included_columns": ["a"], "excluded_columns": ["b"]}, 422),
+        ({"included_columns": []}, 422),
+        ({"truncate_string_length": 0}, 422),
+        ({"columns": []}, 400),
+    ],
+)
+def test_a_span_query_that_does_not_fit_is_refused(
+    api: Api, emulator: Emulator, fields: dict[str, Any], status: int
+) -> None:
+    assert problem(api.rest("POST", "spans", json={"project_id": emulator.project_id} | fields), status)
+
+
+@pytest.mark.online_tasks_emulator(run_seconds=30)
+def test_the_servers_clock_can_be_wrong(api: Api, emulator: Emulator) -> None:
+    emulator.set_clock_offset(-3600)
+    run = api.read(api.run(api.create(templateEvaluators=[template_evaluator()])))
+    behind = datetime.now(UTC) - datetime.fromisoformat(run["created_at"])
+    assert timedelta(minutes=59) < behind < timedelta(minutes=61)
+    date = api.rest("GET", "spaces").headers["date"]
+    told = datetime.strptime(date, "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
+    assert timedelta(minutes=59) < datetime.now(UTC) - told < timedelta(minutes=61)
+
+
+def test_times_keep_milliseconds(api: Api) -> None:
+    start = datetime.now(UTC) - timedelta(days=1)
+    run = api.read(api.run(api.create(), dataStartTime=start.isoformat()))
+    assert run["data_start_time"] == iso(start)

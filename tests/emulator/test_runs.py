@@ -1,0 +1,350 @@
+"""Runs: which spans they evaluate, how they proceed, and every way they end."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+import time
+
+from datetime import datetime
+
+import pytest
+
+from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings, RunFate
+from airflow_provider_online_tasks.emulator.control import EmulatorControlError
+
+from .api import AGENTS, Api, days_ago, eventually, template_evaluator
+
+
+def agents(api: Api, *, since: float = 7, until: float = 0) -> int:
+    """How many spans of agents there are, by the spans' own endpoint."""
+    body = {
+        "project_id": api.emulator.info()["project_id"],
+        "filter": AGENTS,
+        "start_time": days_ago(since),
+        "end_time": days_ago(until),
+    }
+    return len(api.rest("POST", "spans?limit=500", json=body).json()["spans"])
+
+
+def test_a_run_evaluates_the_matching_spans_of_its_window(api: Api, emulator: Emulator) -> None:
+    task_id = api.create()
+    run_id = api.run(task_id, dataStartTime=days_ago(3), dataEndTime=days_ago(1))
+    expected = agents(api, since=3, until=1)
+    assert 0 < expected < agents(api)
+    run = api.read(run_id)
+    assert (run["status"], run["num_successes"], run["failure_reason"]) == ("COMPLETED", expected, None)
+    assert run["created_at"] <= run["run_started_at"] <= run["run_finished_at"]
+    evaluations = emulator.evaluations(task_id=task_id, run_id=run_id)
+    assert len(evaluations) == expected
+    assert {each["label"] for each in evaluations} == {"bad", "good"}
+    assert all(each["explanation"] for each in evaluations)
+
+
+def test_a_filter_of_the_evaluator_narrows_that_of_the_task(api: Api, emulator: Emulator) -> None:
+    evaluators = [
+        template_evaluator("all"),
+        template_evaluator("errors", queryFilter="status_code = 'ERROR'", includeExplanations=False),
+        template_evaluator("roots", dataGranularityType="trace", rails=["no", "yes"]),
+    ]
+    run_id = api.run(api.create(queryFilter=None, templateEvaluators=evaluators))
+    spans = emulator.info()["spans"]
+    assert api.counts(run_id) == (spans, 0, 0)
+    evaluations = emulator.evaluations(run_id=run_id)
+    counts = {name: sum(each["name"] == name for each in evaluations) for name in ("all", "errors", "roots")}
+    assert counts["all"] == spans
+    assert 0 < counts["errors"] < counts["roots"] < spans
+    assert {each["explanation"] is None for each in evaluations if each["name"] == "errors"} == {True}
+
+
+def test_sampling_takes_a_share_and_always_the_same_spans(api: Api, emulator: Emulator) -> None:
+    spans: list[set[str]] = []
+    for name, rate in (("half", 0.5), ("half again", 0.5), ("quarter", 0.25)):
+        evaluator = template_evaluator(name)
+        task = api.create(name=name, queryFilter=None, samplingRate=rate, templateEvaluators=[evaluator])
+        run_id = api.run(task)
+        count = api.read(run_id)["num_successes"]
+        assert count == pytest.approx(rate * emulator.info()["spans"], rel=0.2)
+        spans.append({each["span_id"] for each in emulator.evaluations(run_id=run_id)})
+    assert spans[0] == spans[1]
+    assert spans[2] < spans[0]
+    nothing = api.run(api.create(name="none", samplingRate=0))
+    assert api.counts(nothing) == (0, 0, 0)
+
+
+def test_max_spans_takes_the_newest(api: Api, emulator: Emulator) -> None:
+    run_id = api.run(api.create(), maxSpans=3)
+    assert api.counts(run_id) == (3, 0, 0)
+    body = {"project_id": emulator.project_id, "filter": AGENTS}
+    newest = api.rest("POST", "spans?limit=3", json=body).json()["spans"]
+    judged = {each["span_id"] for each in emulator.evaluations()}
+    assert judged == {span["context"]["span_id"] for span in newest}
+
+
+def test_what_has_a_label_is_skipped_unless_overridden(api: Api, emulator: Emulator) -> None:
+    task_id = api.create()
+    first = api.run(task_id, dataStartTime=days_ago(3), dataEndTime=days_ago(1))
+    labelled = api.read(first)["num_successes"]
+    second = api.run(task_id)
+    assert api.counts(second) == (agents(api) - labelled, 0, labelled)
+
+    third = api.read(api.run(task_id))
+    assert third["status"] == "CANCELLED"
+    assert (third["num_successes"], third["num_errors"], third["num_skipped"]) == (0, 0, 0)
+    assert "already has evaluation labels" in third["failure_reason"]
+    assert "override_evaluations" in third["failure_reason"]
+
+    fourth = api.run(task_id, overrideEvaluations=True)
+    assert api.counts(fourth) == (agents(api), 0, 0)
+    assert {each["run_id"] for each in emulator.evaluations(task_id=task_id)} == {fourth}
+
+
+def test_a_window_without_spans(api: Api, emulator: Emulator) -> None:
+    task_id = api.create()
+    window = {"dataStartTime": "2020-01-01T00:00:00Z", "dataEndTime": "2020-01-02T00:00:00Z"}
+    run = api.read(api.run(task_id, **window))
+    assert (run["status"], api.counts(run["id"])) == ("COMPLETED", (0, 0, 0))
+    emulator.configure(no_data="task_error")
+    refused = api.start(task_id, **window)
+    assert (refused["__typename"], refused["code"]) == ("TaskError", "NO_DATA")
+    emulator.next_run(RunFate("fail"))
+    body = {"data_start_time": "2020-01-01T00:00:00Z", "data_end_time": "2020-01-02T00:00:00Z"}
+    assert api.rest("POST", f"tasks/{task_id}/trigger", json=body).status_code == 422
+    # A run that was refused used up no fate.
+    assert api.read(api.run(task_id))["status"] == "FAILED"
+
+
+@pytest.mark.online_tasks_emulator(run_seconds=1.5)
+def test_a_run_takes_its_time_and_its_counts_grow(api: Api, emulator: Emulator) -> None:
+    began = time.monotonic()
+    run_id = api.run(api.create())
+    seen = [api.read(run_id)]
+    while seen[-1]["status"] not in ("COMPLETED", "FAILED", "CANCELLED"):
+        assert time.monotonic() - began < 10
+        time.sleep(0.05)
+        seen.append(api.read(run_id))
+    assert time.monotonic() - began == pytest.approx(1.5, abs=0.7)
+    assert list(dict.fromkeys(run["status"] for run in seen)) == ["PENDING", "RUNNING", "COMPLETED"]
+    counts = [run["num_successes"] for run in seen]
+    assert counts == sorted(counts)
+    assert len(set(counts)) > 3
+    assert seen[0]["run_started_at"] is None
+    started = datetime.fromisoformat(seen[-1]["run_started_at"])
+    took = datetime.fromisoformat(seen[-1]["run_finished_at"]) - started
+    assert took.total_seconds() == pytest.approx(1.35, abs=0.01)
+
+
+@pytest.mark.online_tasks_emulator(run_seconds=0.4)
+def test_a_run_proceeds_while_nobody_looks(api: Api, emulator: Emulator) -> None:
+    api.run(api.create())
+    time.sleep(1)
+    # The page's numbers come from the stored evaluations alone.
+    assert emulator.runs()[0]["status"] == "COMPLETED"
+    made = emulator.evaluations()
+    assert max(each["created_at"] for each in made) - min(each["created_at"] for each in made) > 0.15
+
+
+@pytest.mark.parametrize(
+    ("fate", "status", "counts", "reason"),
+    [
+        (RunFate(error_rate=0.25), "COMPLETED", (9, 3, 0), None),
+        (RunFate(error_rate=1), "COMPLETED", (0, 12, 0), None),
+        (RunFate(skipped=5), "COMPLETED", (7, 0, 5), None),
+        (RunFate(skipped=12), "COMPLETED", (0, 0, 12), None),
+        (RunFate("nothing"), "COMPLETED", (0, 0, 0), None),
+        (RunFate("fail"), "FAILED", (6, 0, 0), "internal error"),
+        (RunFate("fail", failure_reason="out of money", share=0), "FAILED", (0, 0, 0), "out of money"),
+        (RunFate("cancel"), "CANCELLED", (0, 0, 0), None),
+        (RunFate("cancel", failure_reason="bad credentials"), "CANCELLED", (0, 0, 0), "bad credentials"),
+        (RunFate("cancel", share=0.5), "CANCELLED", (6, 0, 0), None),
+    ],
+)
+def test_every_fate_of_a_run(
+    api: Api, emulator: Emulator, fate: RunFate, status: str, counts: tuple[int, int, int], reason: str | None
+) -> None:
+    emulator.next_run(fate)
+    run = api.read(api.run(api.create(), maxSpans=12))
+    assert (run["status"], api.counts(run["id"])) == (status, counts)
+    assert run["failure_reason"] is None if reason is None else reason in run["failure_reason"]
+    assert len(emulator.evaluations()) == counts[0]
+    # The next one goes its usual way.
+    usual = api.read(api.run(api.create(name="next", templateEvaluators=[template_evaluator("next")])))
+    assert usual["status"] == "COMPLETED"
+    assert usual["num_successes"] > 12
+
+
+def test_a_run_that_hangs_until_somebody_ends_it(api: Api, emulator: Emulator) -> None:
+    emulator.next_run(RunFate("hang", times=2))
+    task_id = api.create()
+    hanging, other = api.run(task_id, maxSpans=4), api.run(task_id, overrideEvaluations=True)
+    assert (api.read(hanging)["status"], api.counts(hanging)) == ("RUNNING", (2, 0, 0))
+    emulator.set_run(hanging, seconds=0)
+    assert api.read(hanging)["status"] == "COMPLETED"
+    cancelled = api.rest("POST", f"task-runs/{other}/cancel").json()
+    assert cancelled["status"] == "CANCELLED"
+    assert cancelled["failure_reason"]
+
+
+def test_fates_last_and_end(api: Api, emulator: Emulator) -> None:
+    emulator.next_run(RunFate("fail", times=None))
+    task_id = api.create()
+    for _ in range(2):
+        assert api.read(api.run(task_id, overrideEvaluations=True))["status"] == "FAILED"
+    emulator.clear_fates()
+    assert api.read(api.run(task_id, overrideEvaluations=True))["status"] == "COMPLETED"
+
+
+@pytest.mark.online_tasks_emulator(run_seconds=60)
+def test_a_live_run_can_be_changed(api: Api, emulator: Emulator) -> None:
+    run_id = api.run(api.create())
+    # A word that no document knows stays until it is set again.
+    emulator.set_run(run_id, status="QUEUED", num_successes=3)
+    assert (api.read(run_id)["status"], api.counts(run_id)) == ("QUEUED", (3, 0, 0))
+    emulator.set_run(run_id, status="CANCELLED", failure_reason="cancelled by somebody", num_errors=1)
+    run = api.read(run_id)
+    assert (run["status"], run["failure_reason"], run["num_errors"]) == (
+        "CANCELLED",
+        "cancelled by somebody",
+        1,
+    )
+    assert run["run_finished_at"]
+    emulator.set_run(run_id, status="RUNNING")
+    assert (api.read(run_id)["status"], api.read(run_id)["run_finished_at"]) == ("RUNNING", None)
+    emulator.set_run(run_id, seconds=None)
+    emulator.set_run(run_id, seconds=0)
+    assert api.read(run_id)["status"] == "COMPLETED"
+    with pytest.raises(EmulatorControlError, match="no field 'colour'"):
+        emulator.set_run(run_id, colour="red")
+    with pytest.raises(EmulatorControlError, match="not found"):
+        emulator.set_run("nope", status="FAILED")
+
+
+def test_many_runs_for_load_tests(api: Api, emulator: Emulator) -> None:
+    task_id = api.create()
+    run_ids = emulator.create_runs(task_id, 1000, seconds=(0.2, 60), total=50)
+    assert len(set(run_ids)) == 1000
+    first = api.rest("GET", f"tasks/{task_id}/runs?limit=100&status=RUNNING").json()["task_runs"]
+    time.sleep(1)
+    statuses = [run["status"] for run in emulator.runs(task_id)]
+    assert set(statuses) == {"PENDING", "RUNNING", "COMPLETED"}
+    assert len(first) <= 100
+    done = next(run for run in emulator.runs(task_id) if run["status"] == "COMPLETED")
+    assert api.counts(done["id"]) == (50, 0, 0)
+    failing = emulator.create_runs(task_id, 2, seconds=(0, 0), fate=RunFate("fail", error_rate=0.5))
+    assert [api.read(run_id)["status"] for run_id in failing] == ["FAILED", "FAILED"]
+    assert api.counts(failing[0]) == (25, 25, 0)
+    cancelled = emulator.create_runs(task_id, 1, seconds=(60, 60))[0]
+    assert api.rest("POST", f"task-runs/{cancelled}/cancel").json()["status"] == "CANCELLED"
+    assert emulator.evaluations() == []
+    with pytest.raises(EmulatorControlError, match="not found"):
+        emulator.create_runs("nope", 1)
+
+
+def test_reset_forgets_but_reuses_no_identifier(api: Api, emulator: Emulator) -> None:
+    task_id = api.create()
+    old = api.run(task_id)
+    api.read(old)
+    emulator.set_clock_offset(100)
+    emulator.reset()
+    assert emulator.tasks() == emulator.runs() == emulator.evaluations() == emulator.requests() == []
+    assert api.run(api.create()) != old
+    run = emulator.runs()[0]
+    assert abs(run["created_at"] - time.time()) < 10
+
+
+def test_variables_are_read_from_the_columns_they_are_mapped_to(api: Api, emulator: Emulator) -> None:
+    with judge_endpoint() as (url, prompts), Emulator(judged_by(url)) as judged:
+        remote = Api(judged)
+        body = {
+            "name": "mapped",
+            "type": "TEMPLATE_EVALUATION",
+            "project_id": judged.project_id,
+            "evaluators": [
+                {
+                    "evaluator_id": judged.evaluator_ids["correctness"],
+                    "column_mappings": {"input": "attributes.user.id", "unused": "attributes.x"},
+                }
+            ],
+        }
+        task_id = remote.rest("POST", "tasks", json=body).json()["id"]
+        run_id = remote.run(task_id, maxSpans=6)
+        run = eventually(lambda: over(remote, run_id))
+        assert (run["status"], remote.counts(run_id)) == ("COMPLETED", (6, 0, 0))
+        assert {each["label"] for each in judged.evaluations(run_id=run_id)} == {"correct"}
+        assert len(prompts) == 6
+        assert any("Question: user-" in prompt for prompt in prompts)
+
+
+def test_a_judge_that_fails_makes_errors_and_a_slow_one_holds_up_nobody() -> None:
+    with (
+        judge_endpoint(answer="no rail at all", delay=0.3) as (url, prompts),
+        Emulator(judged_by(url)) as judged,
+    ):
+        remote = Api(judged)
+        judged.next_run(RunFate(error_rate=0.5))
+        run_id = remote.run(remote.create(), maxSpans=4)
+        began = time.monotonic()
+        assert remote.read(run_id)["status"] == "RUNNING"
+        assert time.monotonic() - began < 0.25
+        run = eventually(lambda: over(remote, run_id))
+        assert (run["status"], remote.counts(run_id)) == ("COMPLETED", (0, 4, 0))
+        # The two that the fate made errors were not sent.
+        assert len(prompts) == 2
+        # A run that is cancelled while its judge thinks gets no further.
+        cancelled = remote.run(remote.create(name="other"), maxSpans=4)
+        assert remote.read(cancelled)["status"] == "RUNNING"
+        remote.rest("POST", f"task-runs/{cancelled}/cancel")
+        time.sleep(0.5)
+        assert (remote.read(cancelled)["status"], remote.counts(cancelled)) == ("CANCELLED", (0, 0, 0))
+        remote.run(remote.create(name="unfinished"))
+        # Stopping does not wait for a judge.
+
+
+def judged_by(url: str) -> EmulatorSettings:
+    return EmulatorSettings(
+        run_seconds=0,
+        queries_per_minute=None,
+        mutations_per_minute=None,
+        judge_url=url,
+        judge_key="judge-key",
+        judge_model="tiny",
+    )
+
+
+def over(api: Api, run_id: str) -> dict[str, object] | None:
+    run = api.read(run_id)
+    return run if run["status"] not in ("PENDING", "RUNNING") else None
+
+
+class judge_endpoint:  # noqa: N801 -- used as a with statement
+    """An OpenAI-compatible endpoint that always says the same."""
+
+    def __init__(self, answer: str = "correct", delay: float = 0) -> None:
+        self.prompts: list[str] = []
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                outer.prompts.append(request["messages"][-1]["content"])
+                time.sleep(delay)
+                body = json.dumps({"choices": [{"message": {"content": answer}}]}).encode()
+                self.send_response(200)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+    def __enter__(self) -> tuple[str, list[str]]:
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{self.server.server_port}/v1", self.prompts
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()

@@ -1,0 +1,40 @@
+"""An emulator for each test, what it holds, and what it was asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tries import TASK
+
+from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_online_tasks.emulator import Emulator
+
+
+@pytest.fixture
+def arize(online_tasks_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    """An emulator with a connection to it."""
+    monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", online_tasks_emulator.connection_json)
+    return online_tasks_emulator
+
+
+@pytest.fixture
+def create(arize: Emulator) -> Callable[..., CreateEvalTaskOperator]:
+    """``create(if_exists="skip", sampling_rate=0.5)``: the operator, with the arguments that matter."""
+
+    def make(**arguments: Any) -> CreateEvalTaskOperator:
+        return CreateEvalTaskOperator(
+            task_id="create_task", **{"model_id": arize.project_id, **TASK, **arguments}
+        )
+
+    return make
+
+
+@pytest.fixture
+def asked(arize: Emulator) -> Callable[[str], int]:
+    """``asked("graphql.createEvalTask")``: how often that was asked of the emulator."""
+    return lambda operation: len(arize.requests(operation))
