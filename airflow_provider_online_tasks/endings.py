@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_online_tasks import exceptions
 from airflow_provider_online_tasks.api.runs import (
@@ -132,7 +132,8 @@ def _nothing(run: TaskRun) -> str:
 
 
 def _bad(run: TaskRun, ending: Ending, max_error_rate: float) -> tuple[type[OnlineTaskRunEndedBadly], str]:
-    reason = f"Arize says: {run.failure_reason}" if run.failure_reason else "Arize gives no reason"
+    said = (run.failure_reason or "").strip().rstrip(".")
+    reason = f"Arize says: {said}" if said else "Arize gives no reason"
     counts = run.counts
     if ending is Ending.ERROR_RATE_EXCEEDED:
         return (

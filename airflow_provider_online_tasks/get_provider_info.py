@@ -25,6 +25,7 @@ def get_provider_info() -> dict[str, Any]:
                 "integration-name": "Arize AX",
                 "python-modules": [
                     "airflow_provider_online_tasks.operators.eval_tasks",
+                    "airflow_provider_online_tasks.operators.results",
                     "airflow_provider_online_tasks.operators.runs",
                 ],
             }
@@ -44,7 +45,10 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {
                 "integration-name": "Arize AX",
-                "python-modules": ["airflow_provider_online_tasks.triggers.runs"],
+                "python-modules": [
+                    "airflow_provider_online_tasks.triggers.runs",
+                    "airflow_provider_online_tasks.triggers.task_runs",
+                ],
             }
         ],
         "connection-types": [
@@ -62,6 +66,11 @@ def get_provider_info() -> dict[str, Any]:
                         "label": "Region",
                         "description": "Data region of the account: us, eu-west-1a, ca-central-1a, "
                         "us-central-1a, us-east-1b, … Leave empty if a host is given.",
+                        "schema": {"type": ["string", "null"], "default": None},
+                    },
+                    "model_id": {
+                        "label": "Project ID",
+                        "description": "For DAGs that read the project (model_id) from the connection.",
                         "schema": {"type": ["string", "null"], "default": None},
                     },
                     "rest_host": {

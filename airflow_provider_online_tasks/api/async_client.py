@@ -54,10 +54,17 @@ class AsyncClient:
 
         :raises CallError: the subclass that fits what happened.
         """
+        return (await self.exchange(call, retry=retry))[0]
+
+    async def exchange(self, call: RestCall[T], *, retry: RetryPolicy = NO_RETRY) -> tuple[T, Answer]:
+        """Send a call and return what its answer says, and the answer.
+
+        :raises CallError: the subclass that fits what happened.
+        """
         attempt = 1
         while True:
             try:
-                return await self._send(call)
+                return await self._exchange(call)
             except CallError as error:
                 delay = retry.delay(error, attempt)
                 if delay is None:
@@ -65,7 +72,7 @@ class AsyncClient:
                 await asyncio.sleep(delay)
                 attempt += 1
 
-    async def _send(self, call: RestCall[T]) -> T:
+    async def _exchange(self, call: RestCall[T]) -> tuple[T, Answer]:
         host = self.settings.endpoint.rest_url
         try:
             response = await self._http.request(
@@ -85,7 +92,7 @@ class AsyncClient:
             repeatable=call.repeatable,
             secret=self.settings.api_key,
         )
-        return read_value(call, rest_value(answer), answer)
+        return read_value(call, rest_value(answer), answer), answer
 
 
 def skim_task_runs(

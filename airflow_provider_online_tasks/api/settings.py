@@ -109,6 +109,7 @@ EXTRA_FIELDS = frozenset(
     {
         "region",
         "rest_host",
+        "model_id",  # for DAGs that read it from the connection
         "timeout",
         "verify",
         "ca_bundle",

@@ -13,7 +13,7 @@ import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.control import EmulatorControl
@@ -30,9 +30,14 @@ READY_LINE = "URL"
 _PATIENCE = 30.0
 
 
-def connection_fields(url: str, api_key: str) -> dict[str, str]:
+def connection_fields(url: str, api_key: str) -> dict[str, Any]:
     """Return the fields of the Airflow connection: a host with a scheme serves both APIs."""
-    return {"conn_type": CONNECTION_TYPE, "host": url, "password": api_key}
+    return {
+        "conn_type": CONNECTION_TYPE,
+        "host": url,
+        "password": api_key,
+        "extra": {"model_id": ids.PROJECT_ID},
+    }
 
 
 class _Handle(EmulatorControl):
@@ -92,7 +97,8 @@ class _Handle(EmulatorControl):
     def connection_uri(self) -> str:
         """The Airflow connection as a URI."""
         scheme = CONNECTION_TYPE.replace("_", "-")
-        return f"{scheme}://:{quote(self.api_key, safe='')}@{quote(self.url, safe='')}"
+        extra = urlencode({"model_id": self.project_id})
+        return f"{scheme}://:{quote(self.api_key, safe='')}@{quote(self.url, safe='')}/?{extra}"
 
 
 class Emulator(_Handle):
@@ -132,7 +138,8 @@ class Emulator(_Handle):
 
         self._thread = threading.Thread(target=run, name="online-tasks-emulator", daemon=True)
         self._thread.start()
-        ready.wait(_PATIENCE)
+        if not ready.wait(_PATIENCE):
+            raise RuntimeError(f"The emulator did not start within {_PATIENCE:.0f} seconds")
         if failures:
             raise failures[0]
 

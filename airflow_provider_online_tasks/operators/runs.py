@@ -10,11 +10,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.sdk import conf
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowSkipException, conf
 
 from airflow_provider_online_tasks.api.inputs import RunInput, read_id
-from airflow_provider_online_tasks.api.runs import DEFAULT_MAX_SPANS, RunStatus, TaskRun, says_no_data
+from airflow_provider_online_tasks.api.runs import (
+    DEFAULT_MAX_SPANS,
+    Ending,
+    TaskRun,
+    read_ending,
+    says_no_data,
+)
 from airflow_provider_online_tasks.api.templating import is_templated
 from airflow_provider_online_tasks.api.times import parse_time, wire_time
 from airflow_provider_online_tasks.endings import EndingRules, wait_error
@@ -229,7 +234,7 @@ class RunOnlineTaskOperator(OnlineTasksOperator):
         deadline = self._deadline()
         if self.deferrable and not (obtained.run and obtained.run.is_over):
             self._defer(run, obtained, url, taken_up_at, deadline)
-        ended = obtained.run if obtained.run and obtained.run.is_over else self._wait(hook, deadline)
+        ended = obtained.run if obtained.run and obtained.run.is_over else self._wait(hook, deadline, url)
         self._stop_if_killed(hook)
         if _was_cancelled_late(ended, how=obtained.how.name, taken_up_at=taken_up_at):
             return self._go_on(context, hook, submission, run, self._start_anew(submission, ended))
@@ -288,11 +293,12 @@ class RunOnlineTaskOperator(OnlineTasksOperator):
         )
         raise RuntimeError("defer returned")
 
-    def _wait(self, hook: OnlineTasksHook, deadline: float | None) -> TaskRun:
+    def _wait(self, hook: OnlineTasksHook, deadline: float | None, url: str | None) -> TaskRun:
         from airflow_provider_online_tasks.progress import ProgressLog
 
         run_id = str(self._run_id)
         progress = ProgressLog()
+        found: TaskRun | None = None
         while True:
             try:
                 found = hook.get_task_run(run_id)
@@ -304,14 +310,20 @@ class RunOnlineTaskOperator(OnlineTasksOperator):
                 if found.is_over:
                     return found
             if deadline is not None and time.time() >= deadline:
-                self._time_out(hook, run_id)
+                self._time_out(hook, run_id, found, url)
             left = self.poll_interval if deadline is None else max(0.0, deadline - time.time())
             time.sleep(min(self.poll_interval, left))
 
-    def _time_out(self, hook: OnlineTasksHook, run_id: str) -> NoReturn:
+    def _time_out(self, hook: OnlineTasksHook, run_id: str, run: TaskRun | None, url: str | None) -> NoReturn:
         limit = f"timeout={self.timeout:g} s" if self.timeout is not None else "the task's execution_timeout"
         self._cancel(hook, run_id)
-        raise OnlineTaskRunTimeout(f"Run {run_id} was not over within {limit} and was asked to cancel.")
+        told = f" ({run.counts} so far)" if run else ""
+        where = f" See {url}" if url else ""
+        raise OnlineTaskRunTimeout(
+            f"Run {run_id} was not over within {limit} and was asked to cancel{told}. The labels it has made "
+            f"stay; a retry starts a new run, which judges what is left. If the run was only slow, allow it "
+            f"more time or a shorter window.{where}"
+        )
 
     def _cancel(self, hook: OnlineTasksHook, run_id: str) -> None:
         """Cancel a run; what goes wrong is logged, so that it hides nothing."""
@@ -333,7 +345,7 @@ class RunOnlineTaskOperator(OnlineTasksOperator):
         with self.hook as hook:
             self._kill_hook = hook.sibling()
             if seen.outcome == TIMEOUT:
-                self._time_out(hook, run_id)
+                self._time_out(hook, run_id, seen.run, seen.payload.get("url"))
             if seen.outcome != OVER or seen.run is None:
                 raise wait_error(seen.error_type, f"Waiting for run {run_id} ended: {seen.error_message}")
             if seen.run.id != run_id:
@@ -420,7 +432,7 @@ def _was_cancelled_late(run: TaskRun, *, how: str, taken_up_at: datetime) -> boo
     """Whether a run that a try took up again fell to the cancellation of the try before it."""
     return (
         how == "REATTACHED"
-        and run.status is RunStatus.CANCELLED
+        and read_ending(run) is Ending.CANCELLED
         and datetime.now(UTC) - taken_up_at < LATE_CANCEL
     )
 
@@ -434,7 +446,7 @@ def _window_refused(error: CallError, run: RunInput) -> WindowRefused:
 
 def default_deferrable() -> bool:
     """Return Airflow's ``[operators] default_deferrable``."""
-    return conf.getboolean("operators", "default_deferrable", fallback=False)
+    return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
 
 
 def positive_seconds(value: Any, name: str) -> float:

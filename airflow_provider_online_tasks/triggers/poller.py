@@ -265,7 +265,7 @@ class Poller:
         wait = Wait(self, run, poll_interval=interval, max_spans=max_spans)
         run.waits.append(wait)
         if run.task_id is None and task_id:
-            run.by_id = run.asking
+            run.by_id, run.ticket = run.asking, 0
             self._assign(run, task_id)
         self._hasten(run)
         return wait

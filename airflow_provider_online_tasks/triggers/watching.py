@@ -39,13 +39,14 @@ class _Loop:
         """Return the poller of an Arize and key."""
         poller = self.pollers.get(settings)
         if poller is None:
-            limit = settings.requests_per_minute
-            budget = self.budgets.setdefault(
-                (settings.endpoint.rest_url, settings.api_key, limit), Budget(limit)
-            )
-            poller = Poller(settings, budget, closed=lambda: self._forget(settings))
+            poller = Poller(settings, self.budget(settings), closed=lambda: self._forget(settings))
             self.pollers[settings] = poller
         return poller
+
+    def budget(self, settings: Settings) -> Budget:
+        """Return what may be asked of an Arize with a key."""
+        limit = settings.requests_per_minute
+        return self.budgets.setdefault((settings.endpoint.rest_url, settings.api_key, limit), Budget(limit))
 
     def _forget(self, settings: Settings) -> None:
         del self.pollers[settings]
@@ -116,6 +117,16 @@ async def watch(
         yield wait
     finally:
         poller.discard(wait)
+
+
+async def look_up(conn_id: str) -> tuple[Settings, Budget]:
+    """Return what a connection says, and the budget that all who use it share.
+
+    :raises InvalidConnection: the connection cannot be used.
+    """
+    loop = _this_loop()
+    settings = await loop.look_up(conn_id)
+    return settings, loop.budget(settings)
 
 
 async def cancel_run(conn_id: str, run_id: str) -> TaskRun:

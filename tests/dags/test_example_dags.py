@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -24,17 +23,15 @@ DAY = timedelta(days=1)
 @pytest.fixture(autouse=True)
 def connection(online_tasks_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one thing that differs between the emulator and an account."""
-    fields = json.loads(online_tasks_emulator.connection_json)
-    fields["extra"] = {"model_id": online_tasks_emulator.project_id}
-    monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", json.dumps(fields))
+    monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", online_tasks_emulator.connection_json)
 
 
 @pytest.fixture
-def example_dag(register_dags: Callable[..., None], pytestconfig: pytest.Config) -> Callable[[str], DAG]:
+def example_dag(
+    register_dags: Callable[..., None], read_dags: Callable[..., Any], pytestconfig: pytest.Config
+) -> Callable[[str], DAG]:
     """``example_dag("recurring_eval")``, registered with the others of its folder."""
-    from airflow.dag_processing.dagbag import DagBag
-
-    bag = DagBag(dag_folder=pytestconfig.rootpath / "example_dags")
+    bag = read_dags(pytestconfig.rootpath / "example_dags")
     assert bag.import_errors == {}
     register_dags(*bag.dags.values())
     return bag.dags.__getitem__
@@ -72,6 +69,22 @@ def test_the_recurring_eval_judges_the_day_that_ended(
     summary = result.returned("wait_for_run")
     assert (summary["status"], summary["run_id"]) == ("COMPLETED", run["id"])
     assert summary["num_successes"] == len(evaluations)
+
+
+def test_the_recurring_eval_uses_the_same_task_the_next_day(
+    online_tasks_emulator: Emulator, example_dag: Callable[[str], DAG], run_dag: Callable[..., Any]
+) -> None:
+    dag = example_dag("recurring_eval")
+
+    for due in (midnight() - DAY, midnight()):
+        assert run_dag(dag, logical_date=due).state == "success"
+
+    [task] = online_tasks_emulator.tasks()
+    runs = online_tasks_emulator.runs(task["id"])
+    assert sorted(window(run) for run in runs) == [
+        (midnight() - 2 * DAY, midnight() - DAY),
+        (midnight() - DAY, midnight()),
+    ]
 
 
 def test_a_rebuilt_index_triggers_the_eval_of_retrieval(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 
-from airflow_provider_online_tasks.emulator import EmulatorControl
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.emulator import EmulatorControl
 
 CREATE = """mutation ($input: CreateEvalTaskMutationInput!) {
   createEvalTask(input: $input) { evalTask { id name samplingRate queryFilter runContinuously } } }"""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_online_tasks.emulator import Emulator
-
 from .api import Api
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.emulator import Emulator
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import signal
 import socket
@@ -31,51 +30,46 @@ from .api import Api, template_evaluator
 MODULE = "airflow_provider_online_tasks.emulator"
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", MODULE, *arguments],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def test_the_banner_has_all_that_is_needed_next() -> None:
-    result = run("--for-seconds", "0.2", "--run-seconds", "0", ONLINE_TASKS_EMULATOR_API_KEY="ak-mine")
-    assert (result.returncode, result.stderr) == (0, "")
-    export = next(line for line in result.stdout.splitlines() if line.startswith("export "))
+def test_the_banner_has_all_that_is_needed_next(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ONLINE_TASKS_EMULATOR_API_KEY", "ak-mine")
+    assert main(["--for-seconds=0.2", "--run-seconds=0"]) == 0
+    told, errors = capfd.readouterr()
+    assert errors == ""
+    export = next(line for line in told.splitlines() if line.startswith("export "))
     name, _, value = export.removeprefix("export ").partition("=")
     assert name == "AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT"
     (pasted,) = shlex.split(value)
     connection = json.loads(pasted)
     assert connection["conn_type"] == "arize_online_tasks"
     assert connection["password"] == "ak-mine"
-    assert connection["host"] in result.stdout
+    assert connection["host"] in told
     assert connection["host"].startswith("http://127.0.0.1:")
-    assert "offline and deterministic" in result.stdout
-    assert "no language model" in result.stdout
+    assert "offline and deterministic" in told
+    assert "no language model" in told
     spans = len(SAMPLE_PATH.read_text(encoding="utf-8").splitlines())
-    assert f"Spans    {spans} from 20" in result.stdout
-    assert "WARNING" not in result.stdout
+    assert f"Spans    {spans} from 20" in told
+    assert "WARNING" not in told
 
 
-def test_a_host_that_others_can_reach_is_pointed_out(tmp_path: Path) -> None:
+def test_a_host_that_others_can_reach_is_pointed_out(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     line = {"name": "a", "start_time": -60, "end_time": -59, "attributes": {"input.value": "x"}}
     (tmp_path / "spans.jsonl").write_text(json.dumps(line) + "\n")
     spans = f"--spans={tmp_path / 'spans.jsonl'}"
-    result = run("--for-seconds=0.1", "--host=0.0.0.0", spans, "--judge-url=http://x/v1", "--judge-model=m")
-    assert "WARNING" in result.stdout
-    assert "Spans    1 from" in result.stdout
-    assert "m at http://x/v1" in result.stdout
+    judge = ["--judge-url=http://x/v1", "--judge-model=m"]
+    assert main(["--for-seconds=0.1", "--host=0.0.0.0", "--queries-per-minute=none", spans, *judge]) == 0
+    told = capfd.readouterr().out
+    assert "WARNING" in told
+    assert "Spans    1 from" in told
+    assert "m at http://x/v1" in told
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["--status-case=title"], 2, "invalid choice"),
         (["--run-seconds=-1"], 2, "run_seconds is -1.0"),
         (["--judge-url=http://127.0.0.1/v1"], 2, "without judge_model"),
         (["--spans=/nowhere.jsonl"], 1, "/nowhere.jsonl"),
@@ -84,13 +78,16 @@ def test_a_host_that_others_can_reach_is_pointed_out(tmp_path: Path) -> None:
 def test_what_does_not_fit_is_said_without_a_traceback(
     arguments: list[str], code: int, words: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    try:
-        assert main(arguments) == code
-    except SystemExit as stopped:
-        assert stopped.code == code
+    assert main(arguments) == code
     told = capfd.readouterr().err
     assert words in told
     assert "Traceback" not in told
+
+
+def test_an_unknown_choice_is_refused_with_the_known_ones(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--status-case=title"])
+    assert "upper" in capfd.readouterr().err
 
 
 def test_a_port_in_use_is_said_so(emulator: Emulator, capfd: pytest.CaptureFixture[str]) -> None:
@@ -162,6 +159,7 @@ def test_a_connection_for_airflow(emulator: Emulator) -> None:
         "conn_type": "arize_online_tasks",
         "host": emulator.url,
         "password": emulator.api_key,
+        "extra": {"model_id": emulator.project_id},
     }
     for text in (emulator.connection_uri, emulator.connection_json):
         read = Connection.from_json if text.startswith("{") else Connection.from_uri
@@ -171,6 +169,7 @@ def test_a_connection_for_airflow(emulator: Emulator) -> None:
             emulator.url,
             emulator.api_key,
         )
+        assert connection.extra_dejson == {"model_id": emulator.project_id}
 
 
 def test_handles_and_settings_show_no_key() -> None:

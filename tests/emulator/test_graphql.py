@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
-from airflow_provider_online_tasks.emulator import Emulator
 from .api import (
     AGENTS,
     CREATE,
@@ -18,6 +17,9 @@ from .api import (
     days_ago,
     template_evaluator,
 )
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.emulator import Emulator
 
 SEED_CREATE = """
 mutation CreateOnlineEvalTask {
@@ -360,16 +362,17 @@ def test_nodes_and_names_can_be_looked_up(api: Api, emulator: Emulator) -> None:
         node = api.graphql("query ($id: ID!) { node(id: $id) { id } }", id=unknown).json()
         assert node == {"data": {"node": None}}
     found = api.graphql(
-        """query ($search: String, $exact: Boolean) { viewer { spaces(search: "space", first: 5) { edges { node {
-           id models(search: $search, useExactSearchMatch: $exact, first: 20) { edges { node { id name } } } } } } } }""",
+        """query ($search: String, $exact: Boolean) { viewer { spaces(search: "space", first: 5) { edges {
+           node { id models(search: $search, useExactSearchMatch: $exact, first: 20) { edges {
+           node { id name } } } } } } } }""",
         search="support",
         exact=False,
     ).json()["data"]["viewer"]["spaces"]["edges"][0]["node"]
     assert found["id"] == emulator.space_id
     assert [edge["node"]["id"] for edge in found["models"]["edges"]] == [emulator.project_id]
     exact = api.graphql(
-        'query ($id: ID!) { node(id: $id) { ... on Space { models(search: "supp", useExactSearchMatch: true) {'
-        " edges { node { id } } } } } }",
+        'query ($id: ID!) { node(id: $id) { ... on Space { models(search: "supp", useExactSearchMatch: true)'
+        " { edges { node { id } } } } } }",
         id=emulator.space_id,
     ).json()
     assert exact == {"data": {"node": {"models": {"edges": []}}}}

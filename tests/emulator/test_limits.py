@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from airflow_provider_online_tasks.emulator import Emulator
 from airflow_provider_online_tasks.emulator.limits import RateLimiter
 
 from .api import CREATE, RUN, Api
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.emulator import Emulator
 
 
 @pytest.mark.online_tasks_emulator(queries_per_minute=4, mutations_per_minute=2)

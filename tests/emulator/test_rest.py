@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
-from airflow_provider_online_tasks.emulator import Emulator
-
 from .api import AGENTS, Api, days_ago, iso, template_evaluator
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.emulator import Emulator
 
 
 def evaluation_task(emulator: Emulator, **fields: Any) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import http.server
 import json
 import threading
 import time
-
 from datetime import datetime
 
 import pytest
@@ -317,7 +316,7 @@ def over(api: Api, run_id: str) -> dict[str, object] | None:
     return run if run["status"] not in ("PENDING", "RUNNING") else None
 
 
-class judge_endpoint:  # noqa: N801 -- used as a with statement
+class judge_endpoint:
     """An OpenAI-compatible endpoint that always says the same."""
 
     def __init__(self, answer: str = "correct", delay: float = 0) -> None:

@@ -86,13 +86,15 @@ def new_online_task(arize: EmulatorProcess) -> Callable[[], OnlineTask]:
     client = Client(Settings.of_connection(host=arize.url, api_key=arize.api_key, extra={}, conn_id="live"))
 
     def create() -> OnlineTask:
+        # A label of its own: spans that carry an evaluator's label are not judged again.
+        name = f"correctness {time.time_ns()}"
         task = EvalTaskInput.read(
             {
-                "name": f"correctness {time.time_ns()}",
+                "name": name,
                 "model_id": arize.project_id,
                 "sampling_rate": 1,
                 "template_evaluators": [
-                    {"name": "correctness", "template": "{input} {output}", "rails": ["correct", "incorrect"]}
+                    {"name": name, "template": "{input} {output}", "rails": ["correct", "incorrect"]}
                 ],
                 "llm_config": {"model_name": "GPT_4o", "provider": "openAI", "temperature": 0},
             }

@@ -1,4 +1,4 @@
-"""On a whole Airflow: what becomes of a run when a worker, a triggerer or a person ends the task waiting for it.
+"""On a whole Airflow: what becomes of a run when a worker, a triggerer or a person ends the task that waits.
 
 Every test looks at the emulator's own records, and every run goes on until its test lets it end.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +13,8 @@ from tries import Execution, Time
 from airflow_provider_online_tasks.api.inputs import EvalTaskInput
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 from airflow_provider_online_tasks.hooks.online_tasks import DEFAULT_CONN_ID, OnlineTasksHook
+from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
+from airflow_provider_online_tasks.sensors.runs import OnlineTaskRunSensor
 
 UNLIMITED = EmulatorSettings(run_seconds=0, queries_per_minute=None, mutations_per_minute=None)
 
@@ -28,6 +31,13 @@ def emulator(submission_emulator: Emulator) -> Emulator:
     submission_emulator.reset()
     submission_emulator.configure(no_data="completed", runs_order="newest", run_seconds=0)
     return submission_emulator
+
+
+@pytest.fixture(autouse=True)
+def _what_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let pytest hear what the operators log, which Airflow writes past the standard library."""
+    for kind in (RunOnlineTaskOperator, OnlineTaskRunSensor):
+        monkeypatch.setattr(kind, "log", logging.getLogger("airflow.task"), raising=False)
 
 
 @pytest.fixture

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time as real_time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
-from tries import END, START, Execution, Store, Time
+from airflow.providers.common.compat.sdk import AirflowFailException
+from servers import RecordingServer, Reply, closed_port, self_signed
+from tries import END, START, Execution, Store, Time, start_run
 
 from airflow_provider_online_tasks.emulator import Emulator, Fault, RunFate
 from airflow_provider_online_tasks.exceptions import (
@@ -86,7 +88,7 @@ def test_not_carried_out(
         kind in (KeyRefused, PermissionDenied, NotFound, InputRefused)
     )
     emulator.clear_faults()
-    assert run_ids(emulator) == [execution.next_try()]
+    assert [execution.next_try()] == run_ids(emulator)
 
 
 @pytest.mark.parametrize("where", ["refused", "unknown host", "bad certificate"])
@@ -98,7 +100,6 @@ def test_not_reached(
     tmp_path: Path,
     where: str,
     which: str,
-    request: pytest.FixtureRequest,
 ) -> None:
     with unreachable(where, tmp_path) as url:
         hosts = (url, emulator.url) if which == "GraphQL" else (emulator.url, url)
@@ -110,20 +111,21 @@ def test_not_reached(
     assert run_ids(emulator) == []
     assert stored(execution) is None
     connect()
-    assert run_ids(emulator) == [execution.next_try()]
+    assert [execution.next_try()] == run_ids(emulator)
 
 
-def unreachable(where: str, folder: Path) -> Any:
-    """A context manager with the URL of a host that cannot be talked to."""
-    import contextlib
-
-    from hosts import closed_port, untrusted
-
+@contextlib.contextmanager
+def unreachable(where: str, folder: Path) -> Iterator[str]:
+    """The URL of a host that cannot be talked to."""
     if where == "refused":
-        return closed_port()
-    if where == "unknown host":
-        return contextlib.nullcontext("https://arize.invalid")
-    return untrusted(folder)
+        with closed_port() as url:
+            yield url
+    elif where == "unknown host":
+        yield "https://arize.invalid"
+    else:
+        tls, _ = self_signed(folder)
+        with RecordingServer(lambda _: Reply(), tls=tls) as server:
+            yield server.url
 
 
 @pytest.mark.parametrize("retry_after", [None, 30, 0])
@@ -233,7 +235,7 @@ def test_a_time_out_and_the_server_never_acts(
     connect(extra={"timeout": 0.3})
     emulator.add_fault(Fault(RUN, "drop_before", seconds=1))
 
-    assert run_ids(emulator) == [execution.next_try()]
+    assert [execution.next_try()] == run_ids(emulator)
     assert len(emulator.requests(RUN)) == 2
 
 
@@ -242,7 +244,7 @@ def test_a_lost_run_that_is_over_is_found_too(execution: Execution, emulator: Em
     emulator.add_fault(Fault(RUN, "drop_after"))
 
     # It is the run that was asked for; what its end means is for whoever waits for it.
-    assert run_ids(emulator) == [execution.next_try()]
+    assert [execution.next_try()] == run_ids(emulator)
 
 
 def test_given_up_after_three_requests(execution: Execution, emulator: Emulator) -> None:
@@ -257,16 +259,14 @@ def test_given_up_after_three_requests(execution: Execution, emulator: Emulator)
     assert record  # the next try looks again before it asks
     assert record["run_id"] is None
     emulator.clear_faults()
-    assert run_ids(emulator) == [execution.next_try()]
+    assert [execution.next_try()] == run_ids(emulator)
 
 
 # -- The list that a lost run is looked for in fails too. --
 
 
 @pytest.mark.parametrize("kind", ["drop_before", "status_before", "rate_limited", "garbage", "truncated"])
-def test_the_list_fails_before_anything_is_asked(
-    execution: Execution, emulator: Emulator, kind: str
-) -> None:
+def test_the_list_fails_before_anything_is_asked(execution: Execution, emulator: Emulator, kind: str) -> None:
     emulator.add_fault(Fault(LIST, kind, times=None))
 
     with pytest.raises((Unavailable, RateLimited)):
@@ -275,15 +275,18 @@ def test_the_list_fails_before_anything_is_asked(
     assert emulator.requests(RUN) == []
     assert stored(execution) is None
     emulator.clear_faults()
-    assert run_ids(emulator) == [execution.next_try()]
+    assert [execution.next_try()] == run_ids(emulator)
 
 
-@pytest.mark.parametrize("kind", ["drop_before", "status_before", "rate_limited", "garbage", "truncated"])
-def test_the_list_fails_for_a_while(execution: Execution, emulator: Emulator, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "times"),
+    [("drop_before", 6), ("status_before", 6), ("garbage", 6), ("truncated", 6), ("rate_limited", 2)],
+)
+def test_the_list_fails_for_a_while(execution: Execution, emulator: Emulator, kind: str, times: int) -> None:
     emulator.add_fault(Fault(RUN, "drop_after"))
-    emulator.add_fault(Fault(LIST, kind, skip=1, times=6))
+    emulator.add_fault(Fault(LIST, kind, skip=1, times=times))
 
-    assert run_ids(emulator) == [execution.next_try()]
+    assert [execution.next_try()] == run_ids(emulator)
     assert len(emulator.requests(RUN)) == 1
 
 
@@ -307,7 +310,7 @@ def test_whether_it_was_carried_out_cannot_be_found_out(
     assert record
     assert record["run_id"] is None
     emulator.clear_faults()
-    assert run_ids(emulator) == [execution.next_try()]
+    assert [execution.next_try()] == run_ids(emulator)
 
 
 def test_the_list_is_long_and_in_no_order(execution: Execution, emulator: Emulator) -> None:
@@ -332,23 +335,10 @@ def test_a_run_that_appears_late_is_found_by_the_next_try(
     emulator.add_fault(Fault(RUN, "unauthorized"))
     with pytest.raises(CallError):
         execution.next_try()
-    late = act_late(execution, emulator)
+    late = start_run(execution.online_task_id)
 
     assert execution.next_try() == late
     assert run_ids(emulator) == [late]
-
-
-def act_late(execution: Execution, emulator: Emulator) -> str:
-    """Carry out, as a server may, a request whose client has long gone."""
-    from airflow_provider_online_tasks.api.inputs import RunInput
-    from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-
-    with OnlineTasksHook() as hook:
-        return hook.run_online_task(
-            RunInput(
-                online_task_id=execution.online_task_id, data_start_time=START, data_end_time=END
-            )
-        )
 
 
 # -- What Airflow keeps for the task fails. --
@@ -362,7 +352,7 @@ def test_the_store_fails_before_anything_is_asked(execution: Execution, emulator
 
     assert emulator.requests(RUN) == []
     execution.reached = lambda step: None
-    assert run_ids(emulator) == [execution.next_try()]
+    assert [execution.next_try()] == run_ids(emulator)
 
 
 def test_the_store_fails_once_the_run_is_there(
@@ -408,7 +398,7 @@ def failing(step: str, *, skip: int = 0) -> Callable[[str], None]:
 def test_a_link_is_worth_no_failure(execution: Execution, emulator: Emulator, kind: str) -> None:
     emulator.add_fault(Fault("rest.get_task", kind, times=None))
 
-    assert run_ids(emulator) == [execution.next_try()]
+    assert [execution.next_try()] == run_ids(emulator)
     assert "run_url" not in execution.pushed
 
 

@@ -12,18 +12,23 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
-
-import pytest
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.api.client import Client
-from airflow_provider_online_tasks.emulator import Emulator
+from airflow_provider_online_tasks.api.inputs import RunInput
+from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.operators import runs, submission
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
 from airflow_provider_online_tasks.operators.submission import STATE_KEY, Submission
 
+if TYPE_CHECKING:
+    import pytest
+
+    from airflow_provider_online_tasks.emulator import Emulator
+
 END = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
 START = END - timedelta(hours=12)
+WAIT = {"wait_for_completion": True, "deferrable": False}
 
 
 class Killed(BaseException):
@@ -186,3 +191,11 @@ class Execution:
     def clear(self) -> None:
         """Clear the task, as a person does: what it keeps stays, its bound on tries is raised."""
         self.max_tries = self.try_number + self.retries
+
+
+def start_run(online_task_id: str, *, start: datetime = START, end: datetime = END) -> str:
+    """Start a run that is not the operator's: someone else's, or a request that the server acts on late."""
+    with OnlineTasksHook() as hook:
+        return hook.run_online_task(
+            RunInput(online_task_id=online_task_id, data_start_time=start, data_end_time=end)
+        )

@@ -1,4 +1,4 @@
-"""A connection's fields become addresses and settings; the key goes to Arize's own hosts and into no message."""
+"""A connection's fields become addresses and settings; the key goes to no other host and into no message."""
 
 from __future__ import annotations
 
@@ -29,7 +29,11 @@ def settings_of(*, host: str | None = None, password: str | None = KEY, **extra:
         ("us", "https://app.arize.com", "https://api.arize.com"),
         ("eu-west-1a", "https://app.eu-west-1a.arize.com", "https://api.eu-west-1a.arize.com"),
         (" CA-central-1a ", "https://app.ca-central-1a.arize.com", "https://api.ca-central-1a.arize.com"),
-        ("region-of-next-year-2b", "https://app.region-of-next-year-2b.arize.com", "https://api.region-of-next-year-2b.arize.com"),
+        (
+            "region-of-next-year-2b",
+            "https://app.region-of-next-year-2b.arize.com",
+            "https://api.region-of-next-year-2b.arize.com",
+        ),
     ],
 )
 def test_a_region_names_the_published_hosts(region: str, app: str, rest: str) -> None:
@@ -37,9 +41,13 @@ def test_a_region_names_the_published_hosts(region: str, app: str, rest: str) ->
     assert (endpoint.graphql_url, endpoint.rest_url, endpoint.ui_url) == (f"{app}/graphql", rest, app)
 
 
-@pytest.mark.parametrize("region", ["x", "eu west", "evil.example/", "eu-west-1a.evil.example#", "ü", "-us", "us\n.x"])
+@pytest.mark.parametrize(
+    "region", ["x", "eu west", "evil.example/", "eu-west-1a.evil.example#", "ü", "-us", "us\n.x"]
+)
 def test_a_region_that_is_no_name_says_what_to_give_instead(region: str) -> None:
-    with pytest.raises(InvalidConnection, match="is not a region name. Give one such as 'us', 'eu-west-1a'"):
+    with pytest.raises(
+        InvalidConnection, match=r"is not a region name\. Give one such as 'us', 'eu-west-1a'"
+    ):
         Endpoint.of_region(region)
 
 
@@ -47,13 +55,28 @@ def test_a_region_that_is_no_name_says_what_to_give_instead(region: str) -> None
     ("host", "more", "app", "rest"),
     [
         ("app.arize.com", {}, "https://app.arize.com", "https://api.arize.com"),
-        ("https://app.eu-west-1a.arize.com/", {}, "https://app.eu-west-1a.arize.com", "https://api.eu-west-1a.arize.com"),
+        (
+            "https://app.eu-west-1a.arize.com/",
+            {},
+            "https://app.eu-west-1a.arize.com",
+            "https://api.eu-west-1a.arize.com",
+        ),
         ("http://127.0.0.1:8123", {}, "http://127.0.0.1:8123", "http://127.0.0.1:8123"),
         ("127.0.0.1", {"port": 8123, "scheme": "http"}, "http://127.0.0.1:8123", "http://127.0.0.1:8123"),
         ("http://[::1]:8123", {}, "http://[::1]:8123", "http://[::1]:8123"),
         ("Arize.Example.com", {}, "https://arize.example.com", "https://arize.example.com"),
-        ("arize_emulator:8123", {"scheme": "http"}, "http://arize_emulator:8123", "http://arize_emulator:8123"),
-        ("app.example.com", {"rest_host": "api.example.com:8443"}, "https://app.example.com", "https://api.example.com:8443"),
+        (
+            "arize_emulator:8123",
+            {"scheme": "http"},
+            "http://arize_emulator:8123",
+            "http://arize_emulator:8123",
+        ),
+        (
+            "app.example.com",
+            {"rest_host": "api.example.com:8443"},
+            "https://app.example.com",
+            "https://api.example.com:8443",
+        ),
     ],
 )
 def test_a_host_serves_everything_unless_rest_has_its_own(
@@ -106,7 +129,11 @@ def test_defaults() -> None:
 
 
 def test_what_a_form_leaves_empty_is_the_default() -> None:
-    assert settings_of(**dict.fromkeys(EXTRA_FIELDS)) == settings_of() == settings_of(**dict.fromkeys(EXTRA_FIELDS, ""))
+    assert (
+        settings_of(**dict.fromkeys(EXTRA_FIELDS))
+        == settings_of()
+        == settings_of(**dict.fromkeys(EXTRA_FIELDS, ""))
+    )
 
 
 def test_every_setting(tmp_path: Path) -> None:
@@ -145,7 +172,10 @@ def test_every_setting(tmp_path: Path) -> None:
         ({"regoin": "us"}, "unknown extra regoin. Known: ca_bundle, "),
         ({"rest_host": "api.example.com"}, "names rest_host without a host"),
         ({"host": "app.example.com", "region": "us"}, "names both a host and the region 'us': give one"),
-        ({"proxy": "proxy.example.com:3128"}, "proxy must be an http or https URL, such as 'http://proxy.example"),
+        (
+            {"proxy": "proxy.example.com:3128"},
+            "proxy must be an http or https URL, such as 'http://proxy.example",
+        ),
         ({"proxy": "ftp://me:hunter2@proxy.example.com"}, "proxy must be an http or https URL"),
         ({"proxy": "http://me:hunter2@proxy.example.com:port"}, "proxy must be an http or https URL"),
         ({"password": None}, "has no API key. Put it into the password field"),

@@ -112,7 +112,9 @@ def test_a_run_is_sent_as_documented(pair: Pair) -> None:
 
 
 @given(sampling_rates())
-def test_a_sampling_rate_is_a_fraction_or_a_percentage_as_the_connection_says(drawn: tuple[Any, float]) -> None:
+def test_a_sampling_rate_is_a_fraction_or_a_percentage_as_the_connection_says(
+    drawn: tuple[Any, float],
+) -> None:
     written, fraction = drawn
     task = EvalTaskPatch(online_task_id="T", sampling_rate=written)
     assert task.to_wire()["samplingRate"] == fraction

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -124,7 +124,11 @@ def test_an_empty_name(name: str) -> None:
             "The window is reversed: data_start_time 2024-10-09T00:00:00Z is after data_end_time "
             "2024-10-08T00:00:00Z.",
         ),
-        ("2024-10-08", "2024-10-08T00:00Z", "The window is empty: it starts and ends at 2024-10-08T00:00:00Z."),
+        (
+            "2024-10-08",
+            "2024-10-08T00:00Z",
+            "The window is empty: it starts and ends at 2024-10-08T00:00:00Z.",
+        ),
         ("2024-10-08", IN_A_YEAR, "The window ends in the future, at "),
         ("yesterday", "2024-10-08", "data_start_time is not a time: 'yesterday'. Give ISO 8601, such as "),
         ("2024-10-08", "2024-13-08", "data_end_time is not a time: '2024-13-08'. Give ISO 8601, such as "),
@@ -153,7 +157,11 @@ def test_a_cap_that_lets_no_span_through(spans: Any) -> None:
 @pytest.mark.parametrize(
     ("kind", "key", "said"),
     [
-        (EvalTaskInput, "sampling_rates", "EvalTaskInput has no field 'sampling_rates'. Did you mean 'sampling_rate'?"),
+        (
+            EvalTaskInput,
+            "sampling_rates",
+            "EvalTaskInput has no field 'sampling_rates'. Did you mean 'sampling_rate'?",
+        ),
         (EvalTaskInput, "samplingrate", "Did you mean 'sampling_rate'?"),
         (EvalTaskInput, "queryfilter", "Did you mean 'query_filter'?"),
         (TemplateEvaluator, "rail", "TemplateEvaluator has no field 'rail'. Did you mean 'rails'?"),
@@ -182,7 +190,11 @@ def test_a_field_that_is_given_in_both_spellings() -> None:
 
 @pytest.mark.parametrize("text", ["", "  ", "None", "none", "null", "undefined", " None\n"])
 def test_an_id_that_a_missing_xcom_rendered_to(text: str) -> None:
-    for kind, name in ((RunInput, "online_task_id"), (EvalTaskPatch, "online_task_id"), (EvalTaskInput, "model_id")):
+    for kind, name in (
+        (RunInput, "online_task_id"),
+        (EvalTaskPatch, "online_task_id"),
+        (EvalTaskInput, "model_id"),
+    ):
         message = refused(kind, **{name: text})
         assert message.startswith(f"{kind.__name__}.{name} is {text!r}: the XCom or variable it comes from ")
         assert message.endswith("holds nothing. Check the upstream task's ID and that it ran.")
@@ -197,7 +209,7 @@ def test_an_id_that_is_nothing_at_all() -> None:
 
 @pytest.mark.parametrize("text", [".", "..", " ... "])
 def test_an_id_that_would_climb_the_path_of_an_address(text: str) -> None:
-    with pytest.raises(InvalidInput, match="run_id is .* which is no ID"):
+    with pytest.raises(InvalidInput, match=r"run_id is .* which is no ID"):
         read_id(text, "run_id")
 
 
@@ -239,15 +251,27 @@ def test_a_score_for_a_label_that_is_none() -> None:
 @pytest.mark.parametrize(
     ("kind", "changes", "said"),
     [
-        (TemplateEvaluator, {"direction": "up"}, "direction must be one of maximize, minimize, none, not 'up'."),
+        (
+            TemplateEvaluator,
+            {"direction": "up"},
+            "direction must be one of maximize, minimize, none, not 'up'.",
+        ),
         (TemplateEvaluator, {"position": -1}, "position must be a whole number from 0 on, not -1."),
         (TemplateEvaluator, {"query_filter": ""}, "query_filter is empty. Leave it out"),
         (EvalTaskPatch, {"query_filter": " "}, "query_filter is empty. Leave it out (or give None to clear"),
-        (EvalTaskInput, {"run_continuously": "maybe"}, "run_continuously must be true or false, not 'maybe'."),
+        (
+            EvalTaskInput,
+            {"run_continuously": "maybe"},
+            "run_continuously must be true or false, not 'maybe'.",
+        ),
         (LlmConfig, {"model_name": ...}, "LlmConfig needs model_name or integration_id."),
         (LlmConfig, {"temperature": -1}, "LlmConfig.temperature must be a number, 0 or more, not -1."),
         (LlmConfig, {"invocation_parameters": {1: 2}}, "invocation_parameters must be a dict with text keys"),
-        (LlmConfig, {"invocation_parameters": {"a": {"b": [math.nan]}}}, "holds nan, which cannot be written"),
+        (
+            LlmConfig,
+            {"invocation_parameters": {"a": {"b": [math.nan]}}},
+            "holds nan, which cannot be written",
+        ),
         (LlmConfig, {"provider_parameters": {"a": {1, 2}}}, "holds {1, 2}, which cannot be written as JSON"),
         (EvalTaskInput, {"name": "\ud800"}, "name holds half a character, which cannot be sent"),
         (EvalTaskInput, {"template_evaluators": ["j"]}, "must be a dict or TemplateEvaluator, not 'j'."),
@@ -284,7 +308,9 @@ garbage = st.recursive(
         st.lists(inner, max_size=2).map(tuple),
         st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3),
         st.dictionaries(
-            st.sampled_from(["name", "template", "rails", "evaluator_id", "model_name", "position", "modelName"]),
+            st.sampled_from(
+                ["name", "template", "rails", "evaluator_id", "model_name", "position", "modelName"]
+            ),
             inner,
             max_size=4,
         ),
@@ -293,11 +319,15 @@ garbage = st.recursive(
 )
 
 
+def check_length(error: Exception) -> None:
+    assert len(str(error)) < LONGEST_MESSAGE
+
+
 def read_or_refuse(kind: type[WireInput], name: str, value: Any) -> None:
     try:
         accepted = kind.read({**VALID[kind], name: value})
     except InvalidInput as error:
-        assert len(str(error)) < LONGEST_MESSAGE
+        check_length(error)
         return
     wire = accepted.to_wire()
     json.dumps(wire, allow_nan=False)
@@ -310,7 +340,7 @@ def read_or_refuse(kind: type[WireInput], name: str, value: Any) -> None:
 def test_a_field_takes_a_value_that_can_be_sent_or_refuses_it(
     kind: type[WireInput], data: st.DataObject
 ) -> None:
-    name = data.draw(st.sampled_from([spec.name for spec in fields(kind)]))  # type: ignore[arg-type]
+    name = data.draw(st.sampled_from([spec.name for spec in fields(kind)]))
     read_or_refuse(kind, name, data.draw(garbage))
 
 
@@ -328,9 +358,11 @@ def endless() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", VALID, ids=lambda kind: kind.__name__)
-@pytest.mark.parametrize("value", [10**400, too_deep(), endless(), "x" * 100_000, Decimal("NaN"), object()], ids=range(6))
+@pytest.mark.parametrize(
+    "value", [10**400, too_deep(), endless(), "x" * 100_000, Decimal("NaN"), object()], ids=range(6)
+)
 def test_every_field_survives_extremes(kind: type[WireInput], value: Any) -> None:
-    for spec in fields(kind):  # type: ignore[arg-type]
+    for spec in fields(kind):
         read_or_refuse(kind, spec.name, value)
         read_or_refuse(kind, spec.name, [value])
         read_or_refuse(kind, spec.name, {"name": value})
@@ -344,4 +376,4 @@ def test_a_value_in_place_of_the_whole_input_is_read_or_refused(kind: type[WireI
         try:
             read(value)
         except InvalidInput as error:
-            assert len(str(error)) < LONGEST_MESSAGE
+            check_length(error)

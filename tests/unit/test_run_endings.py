@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,7 +43,9 @@ LABELLED = (
 URL = "https://app.arize.com/organizations/o"
 
 
-def run(status: str = "COMPLETED", counts: tuple[int, int, int] = (0, 0, 0), reason: str | None = None) -> TaskRun:
+def run(
+    status: str = "COMPLETED", counts: tuple[int, int, int] = (0, 0, 0), reason: str | None = None
+) -> TaskRun:
     successes, errors, skipped = counts
     return TaskRun.from_wire(
         {
@@ -84,7 +86,11 @@ def run(status: str = "COMPLETED", counts: tuple[int, int, int] = (0, 0, 0), rea
     ],
 )
 def test_how_a_run_ended(
-    status: str, counts: tuple[int, int, int], reason: str | None, max_error_rate: float | None, ending: Ending
+    status: str,
+    counts: tuple[int, int, int],
+    reason: str | None,
+    max_error_rate: float | None,
+    ending: Ending,
 ) -> None:
     assert read_ending(run(status, counts, reason), max_error_rate=max_error_rate) is ending
 
@@ -154,7 +160,10 @@ def test_counts() -> None:
 
 @given(
     st.fixed_dictionaries(
-        {"id": st.text(min_size=1), "status": st.sampled_from(["PENDING", "completed", "Failed", "CANCELLED"])},
+        {
+            "id": st.text(min_size=1),
+            "status": st.sampled_from(["PENDING", "completed", "Failed", "CANCELLED"]),
+        },
         optional={
             "task_id": st.none() | st.text(min_size=1),
             "num_successes": st.none() | st.integers(0),
@@ -171,7 +180,12 @@ def test_a_summary_reads_back_as_the_same_run(wire: dict[str, Any]) -> None:
     read = TaskRun.from_wire(wire)
     again = TaskRun.from_summary(read.summary())
     assert again.summary() == read.summary()
-    assert (again.id, again.status, again.counts, again.task_id) == (read.id, read.status, read.counts, read.task_id)
+    assert (again.id, again.status, again.counts, again.task_id) == (
+        read.id,
+        read.status,
+        read.counts,
+        read.task_id,
+    )
 
 
 # What it does to a task ----------------------------------------------------------------------------------
@@ -208,7 +222,7 @@ def test_a_window_that_was_probably_cut_is_warned_of(caplog: pytest.LogCaptureFi
             run("COMPLETED", (0, 4, 0)),
             {},
             OnlineTaskRunFailed,
-            "is completed without one success: every attempted span is an error. Arize gives no reason. Check the",
+            "is completed without one success: every attempted span is an error. Arize gives no reason.",
         ),
         (
             run("COMPLETED", (1, 1, 0)),
@@ -220,7 +234,7 @@ def test_a_window_that_was_probably_cut_is_warned_of(caplog: pytest.LogCaptureFi
             run("CANCELLED", (0, 0, 0), "401 from the LLM"),
             {},
             OnlineTaskRunCancelled,
-            "was cancelled. Arize says: 401 from the LLM. It was stopped before any span was done: refused LLM ",
+            "was cancelled. Arize says: 401 from the LLM. It was stopped before any span was done: ",
         ),
         (
             run("CANCELLED", (7, 0, 0)),
@@ -238,8 +252,8 @@ def test_a_window_that_was_probably_cut_is_warned_of(caplog: pytest.LogCaptureFi
             run("COMPLETED", (0, 0, 9), "see docs"),
             {"on_nothing_evaluated": "fail"},
             OnlineTaskRunNothingEvaluated,
-            "evaluated nothing: all 9 spans were skipped, as they are when they carry labels already. Arize says: "
-            "see docs",
+            "evaluated nothing: all 9 spans were skipped, as they are when they carry labels already. "
+            "Arize says: see docs",
         ),
         (
             run("CANCELLED", (0, 0, 0), LABELLED),
@@ -288,7 +302,11 @@ def test_an_error_rate_that_is_no_share(value: Any) -> None:
 
 # Exceptions ----------------------------------------------------------------------------------------------
 
-KINDS = [kind for kind in vars(exceptions).values() if isinstance(kind, type) and kind.__module__ == exceptions.__name__]
+KINDS = [
+    kind
+    for kind in vars(exceptions).values()
+    if isinstance(kind, type) and kind.__module__ == exceptions.__name__
+]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

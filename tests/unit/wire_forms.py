@@ -74,14 +74,15 @@ NESTED = {
 
 def in_camel_case(given: dict[str, Any], fields: dict[str, str]) -> dict[str, Any]:
     """Return the dict with the API's own spelling of every field."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in given.items():
-        wire, inner = fields[name], NESTED.get(fields[name])
+        inner = NESTED.get(fields[name])
         if inner and isinstance(value, dict):
-            value = in_camel_case(value, inner)
+            found[fields[name]] = in_camel_case(value, inner)
         elif inner and isinstance(value, list):
-            value = [in_camel_case(item, inner) for item in value]
-        found[wire] = value
+            found[fields[name]] = [in_camel_case(item, inner) for item in value]
+        else:
+            found[fields[name]] = value
     return found
 
 
@@ -182,9 +183,7 @@ def _numbered(pairs: list[Pair], first: int) -> tuple[list[dict[str, Any]], list
 @st.composite
 def sampling_rates(draw: st.DrawFn) -> tuple[Any, float]:
     """Draw a rate as it may be written, and the fraction it means."""
-    rate = draw(
-        st.floats(0, 1, exclude_min=True) | st.floats(1, 100, exclude_min=True) | st.integers(1, 100)
-    )
+    rate = draw(st.floats(0, 1, exclude_min=True) | st.floats(1, 100, exclude_min=True) | st.integers(1, 100))
     written = draw(st.sampled_from([rate, repr(rate)]))
     return written, rate if rate <= 1 else rate / 100
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,7 +43,7 @@ def test_a_twelfth_may_be_sent_at_once(per_minute: int, at_once: int) -> None:
 def test_the_rest_is_spread_evenly_and_uses_nine_tenths_of_the_limit() -> None:
     times = sent(Budget(60), [0.0] * 600)
 
-    gaps = {round(later - earlier, 6) for earlier, later in zip(times[10:], times[11:], strict=False)}
+    gaps = {round(later - earlier, 6) for earlier, later in pairwise(times[10:])}
     assert len(gaps) == 1
     assert 60 / gaps.pop() > 54
 

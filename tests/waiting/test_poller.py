@@ -1,4 +1,4 @@
-"""All waits of a process share one poller for each Arize and key: few requests, and no wait in another's way."""
+"""All waits of a process share one poller for each Arize and key: few requests, and none in another's way."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,12 +23,11 @@ from airflow_provider_online_tasks.emulator import (
 )
 from airflow_provider_online_tasks.triggers import poller as poller_module
 from airflow_provider_online_tasks.triggers import watching
-from airflow_provider_online_tasks.triggers.events import ERROR, OVER
+from airflow_provider_online_tasks.triggers.events import ERROR, OVER, RunEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_online_tasks.triggers.events import RunEvent
     from airflow_provider_online_tasks.triggers.poller import Poller
 
 HANG = RunFate("hang")
@@ -172,7 +172,7 @@ def test_the_first_look_is_at_once_and_the_next_after_the_interval(arize: Emulat
 
     times = [request["time"] for request in arize.requests("rest.get_task_run")]
     assert times[0] - began < 0.5
-    for earlier, later in zip(times, times[1:], strict=False):
+    for earlier, later in pairwise(times):
         assert 0.75 < later - earlier < 1.2
 
 
@@ -347,7 +347,7 @@ def test_cancelling_one_wait_leaves_the_others_alone_and_the_last_one_closes_up(
 def test_a_new_event_loop_gets_a_new_poller(arize: Emulator) -> None:
     task = create_task(arize)
     runs = arize.create_runs(task, 2, fate=HANG)
-    seen = []
+    seen: list[Poller] = []
 
     async def wait() -> None:
         asyncio.create_task(event_of(trigger(runs[0], task)))  # noqa: RUF006  left behind, as a loop that stops does
@@ -429,8 +429,11 @@ def test_a_list_that_cannot_be_read_is_done_without(arize: Emulator, kind: str) 
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_whatever_happens_every_wait_ends_right(arize: Emulator, seed: int) -> None:
+def test_whatever_happens_every_wait_ends_right(
+    arize: Emulator, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
     """Waits come, go and are cancelled at random, while answers are spoilt at random."""
+    monkeypatch.setattr(poller_module, "LONGEST_PAUSE", 1.0)
     chance = random.Random(seed)
     arize.configure(runs_order=chance.choice(["newest", "oldest", "shuffled"]))
     tasks = [create_task(arize, f"task {number}") for number in range(4)]
@@ -446,7 +449,9 @@ def test_whatever_happens_every_wait_ends_right(arize: Emulator, seed: int) -> N
             if chance.random() < 0.2:
                 chance.choice(waits).cancel()
             if chance.random() < 0.05:
-                fault = Fault(chance.choice(["rest.get_task_run", "rest.list_task_runs"]), chance.choice(faults))
+                fault = Fault(
+                    chance.choice(["rest.get_task_run", "rest.list_task_runs"]), chance.choice(faults)
+                )
                 await asyncio.to_thread(arize.add_fault, fault)
             await asyncio.sleep(chance.random() * 0.02)
         [poller] = pollers()
@@ -454,7 +459,8 @@ def test_whatever_happens_every_wait_ends_right(arize: Emulator, seed: int) -> N
             ended = await asyncio.gather(*waits, return_exceptions=True)
         await eventually(poller._work.done)
         assert (poller._runs, poller._tasks, poller._taskless) == ({}, {}, 0)
-        return [event for event in ended if not isinstance(event, asyncio.CancelledError)]
+        assert {type(each) for each in ended} == {RunEvent, asyncio.CancelledError}
+        return [event for event in ended if isinstance(event, RunEvent)]
 
     events = asyncio.run(wait())
 
@@ -463,7 +469,8 @@ def test_whatever_happens_every_wait_ends_right(arize: Emulator, seed: int) -> N
 
 
 @pytest.mark.parametrize(
-    "kind", ["drop_before", "drop_after", "status_before", "status_after", "truncated", "garbage", "null_field"]
+    "kind",
+    ["drop_before", "drop_after", "status_before", "status_after", "truncated", "garbage", "null_field"],
 )
 def test_a_bad_answer_now_and_then_is_tolerated(arize: Emulator, kind: str) -> None:
     arize.add_fault(Fault("rest.*", kind, times=2))
@@ -505,13 +512,11 @@ def test_a_rate_limit_that_does_not_say_how_long_pauses_longer_each_time(
 
     assert outcomes(wait_for(trigger(run, task))) == {OVER: 1}
     times = [request["time"] for request in arize.requests("rest.*")]
-    pauses = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in pairwise(times)]
     assert pauses == pytest.approx([0.5, 1.0, 2.0], abs=0.3)
 
 
-def test_a_refused_key_ends_all_its_waits_once_it_is_certain(
-    arize: Emulator, other_arize: Emulator
-) -> None:
+def test_a_refused_key_ends_all_its_waits_once_it_is_certain(arize: Emulator, other_arize: Emulator) -> None:
     arize.add_fault(Fault("rest.*", "unauthorized", times=None))
     tasks = [create_task(arize, f"task {number}") for number in range(5)]
     runs = [(arize.create_runs(task, 1, fate=HANG)[0], task) for task in tasks]

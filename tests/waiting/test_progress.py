@@ -7,9 +7,7 @@ from airflow_provider_online_tasks.progress import ProgressLog
 
 
 def run(status: str = "RUNNING", **counts: int) -> TaskRun:
-    return TaskRun(
-        id="run-1", status=RunStatus.read(status), status_text=status, counts=RunCounts(**counts)
-    )
+    return TaskRun(id="run-1", status=RunStatus.read(status), status_text=status, counts=RunCounts(**counts))
 
 
 def test_a_line_says_status_counts_rate_and_errors() -> None:

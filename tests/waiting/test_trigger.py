@@ -17,14 +17,12 @@ from waits import create_task, event_of, eventually, trigger, wait_for
 
 from airflow_provider_online_tasks.api.runs import RunStatus
 from airflow_provider_online_tasks.emulator import Fault, RunFate
+from airflow_provider_online_tasks.triggers import poller, watching
 from airflow_provider_online_tasks.triggers import runs as trigger_module
-from airflow_provider_online_tasks.triggers import watching
 from airflow_provider_online_tasks.triggers.events import ERROR, OVER, TIMEOUT
 from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_provider_online_tasks.emulator import Emulator
 
 KEY = "ak-emulator-0000"
@@ -35,6 +33,7 @@ def task_log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) 
     """What triggers write into the logs of their tasks."""
     monkeypatch.setattr(OnlineTaskRunTrigger, "log", logging.getLogger("task"))
     caplog.set_level(logging.INFO, logger="task")
+    caplog.set_level(logging.INFO, logger=poller.__name__)
     return caplog
 
 
@@ -132,9 +131,7 @@ def test_the_deadline_holds_while_nothing_can_be_read(
     assert (event.outcome, event.run) == (TIMEOUT, None)
 
 
-def test_a_wall_clock_set_back_makes_no_wait_longer(
-    arize: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wall_clock_set_back_makes_no_wait_longer(arize: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     run, task = a_run(arize, outcome="hang")
     right = time.time
 
@@ -235,22 +232,18 @@ def test_neither_the_trigger_nor_its_event_nor_its_log_holds_the_key(
 # What a person reads
 
 
-def test_progress_is_logged_by_the_trigger_itself(
-    arize: Emulator, monkeypatch: pytest.MonkeyPatch
+def test_each_trigger_logs_its_own_progress_and_the_poller_logs_for_none(
+    arize: Emulator, task_log: pytest.LogCaptureFixture
 ) -> None:
     """The triggerer sorts log lines by the context they are written in."""
     whose = contextvars.ContextVar("whose", default="nobody's")
-    lines: list[tuple[str, str]] = []
+    lines: list[tuple[str, str, str]] = []
 
-    class Sorting(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            lines.append((whose.get(), f"{record.name}: {record.getMessage()}"))
+    def sort(record: logging.LogRecord) -> bool:
+        lines.append((whose.get(), record.name, record.getMessage()))
+        return True
 
-    monkeypatch.setattr(OnlineTaskRunTrigger, "log", logging.getLogger("task"))
-    root = logging.getLogger()
-    handler = Sorting(logging.DEBUG)
-    monkeypatch.setattr(root, "level", logging.DEBUG)
-    monkeypatch.setattr(logging.getLogger("task"), "level", logging.DEBUG)
+    arize.add_fault(Fault("rest.*", "status_before"))
     task = create_task(arize)
     runs = arize.create_runs(task, 3, (0.5, 1.0))
 
@@ -261,19 +254,17 @@ def test_progress_is_logged_by_the_trigger_itself(
     async def wait() -> None:
         await asyncio.gather(*map(named, runs))
 
-    root.addHandler(handler)
-    try:
-        asyncio.run(wait())
-    finally:
-        root.removeHandler(handler)
+    task_log.handler.addFilter(sort)
+    asyncio.run(wait())
 
     for run in runs:
-        own = [line for owner, line in lines if owner == run and line.startswith("task:")]
+        own = [line for owner, name, line in lines if owner == run]
         assert any("is COMPLETED" in line for line in own)
         assert all(run in line for line in own)
-    requests = [owner for owner, line in lines if line.startswith("httpcore.")]
-    assert requests
-    assert set(requests) == {"nobody's"}
+    of_poller = [(owner, line) for owner, name, line in lines if name == poller.__name__]
+    assert [owner for owner, _ in of_poller] == ["nobody's"] * 2
+    assert "Waits pause" in of_poller[0][1]
+    assert "answers again" in of_poller[1][1]
 
 
 def test_an_outage_is_told_in_the_log_of_the_task(
