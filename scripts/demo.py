@@ -32,6 +32,9 @@ AIRFLOW_HOME = DEMO / "airflow"
 AIRFLOW_LOG = DEMO / "airflow.log"
 EMULATOR_LOG = DEMO / "emulator.log"
 DAG_ID = "recurring_eval"
+GATE_DAG_ID = "quality_gate"
+# What the offline judge makes of the sample lies above it.
+LEAST_CORRECT = 0.5
 RUN_SECONDS = 12.0
 START_TIMEOUT = 60
 MIGRATE_TIMEOUT = 300
@@ -57,6 +60,10 @@ def main() -> int:
             say(f"3. Airflow runs the DAG {DAG_ID}, due {today}. Its log, whole in .demo/airflow.log:\n")
             airflow(f"dags test {DAG_ID} {today}", environment, timeout=DAG_TIMEOUT, show=True)
             report(arize)
+            say(f"\n4. Airflow runs the DAG {GATE_DAG_ID}: a release that a bad eval would stop. Its log:\n")
+            conf = json.dumps({"least_correct": LEAST_CORRECT}, separators=(",", ":"))
+            airflow(f"dags test {GATE_DAG_ID} --conf {conf}", environment, timeout=DAG_TIMEOUT, show=True)
+            report_gate()
     except DemoError as error:
         say(f"\nThe demo failed: {error}")
         for log in (AIRFLOW_LOG, EMULATOR_LOG):
@@ -220,6 +227,28 @@ def report(arize: EmulatorControl) -> None:
     say("\nOn record in Airflow\n")
     for name, state, seconds in task_instances():
         say(f"   {name:<16}{state:<10}{seconds:6.1f} s")
+
+
+def report_gate() -> None:
+    """Print what the gate found, out of Airflow's database.
+
+    :raises DemoError: there is no verdict.
+    """
+    query = "SELECT value FROM xcom WHERE dag_id = ? AND task_id = 'gate' AND key = 'return_value'"
+    with contextlib.closing(sqlite3.connect(AIRFLOW_HOME / "airflow.db")) as database:
+        row = database.execute(query, (GATE_DAG_ID,)).fetchone()
+    verdict = json.loads(row[0]) if row else None
+    if isinstance(verdict, str):
+        verdict = json.loads(verdict)
+    if not verdict or not verdict["rules"]:
+        raise DemoError("The gate left no verdict.")
+    say("\nThe gate\n")
+    say(f"   {'evaluator':<22}{'measure':<16}{'rule':<10}{'measured':>10}   verdict")
+    for rule in verdict["rules"]:
+        held = "held" if rule["held"] else "BROKEN"
+        name, measure = rule["evaluator"], rule["measure"]
+        say(f"   {name:<22}{measure:<16}{rule['rule']:<10}{rule['measured']:>10.4g}   {held}")
+    say(f"\n   The release is {'let out' if verdict['passed'] else 'stopped'}.")
     say("\nThe labels are those of the emulator's offline judge, which follows simple rules and is no LLM.")
 
 

@@ -139,6 +139,8 @@ def _register(*dags: DAG) -> None:
         bag.bag_dag(dag)
     DagBundlesManager().sync_bundles_to_db()
     if hasattr(bag, "sync_to_db"):  # Airflow 3.0
+        for dag in dags:
+            dag.relative_fileloc = dag.relative_fileloc or dag.fileloc
         bag.sync_to_db("dags-folder", None)
     else:
         sys.modules[type(bag).__module__].sync_bag_to_db(bag, "dags-folder", None)

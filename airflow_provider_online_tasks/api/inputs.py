@@ -374,14 +374,13 @@ def _temperature(value: Any, where: str) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class LlmConfig(WireInput):
-    """The LLM that judges, in both generations of the API.
+    """The LLM of a task's template evaluators.
 
-    :param model_name: the model, passed through as it is: ``GPT_4o`` for a task's ``llm_config``,
-        ``gpt-4o`` for a template evaluator's own.
-    :param provider: the provider, passed through as it is (a task's ``llm_config`` only).
-    :param temperature: temperature of the generation, 0 or more (a task's ``llm_config`` only).
+    :param model_name: the model, passed through as it is, such as ``GPT_4o``.
+    :param provider: the provider, passed through as it is, such as ``openAI``.
+    :param temperature: temperature of the generation, 0 or more.
     :param integration_id: global ID of the LLM integration in Arize.
-    :param invocation_parameters: parameters of the invocation, such as ``{"temperature": 0}``.
+    :param invocation_parameters: parameters of the invocation, such as ``{"max_tokens": 100}``.
     :param provider_parameters: parameters of the provider.
     """
 
@@ -400,6 +399,30 @@ class LlmConfig(WireInput):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EvaluatorLlmConfig(WireInput):
+    """The LLM of one template evaluator, in the newer generation of the API.
+
+    :param integration_id: global ID of the LLM integration in Arize.
+    :param model_name: the model, passed through as it is, such as ``gpt-4o``.
+    :param invocation_parameters: parameters of the invocation, such as ``{"temperature": 0}``. Default: none.
+    :param provider_parameters: parameters of the provider. Default: none.
+    """
+
+    required: ClassVar[tuple[str, ...]] = ("integration_id", "model_name")
+
+    integration_id: Any = _input(read_id)
+    model_name: Any = _input(_text)
+    invocation_parameters: Any = _input(_json_object)
+    provider_parameters: Any = _input(_json_object)
+
+    def complete(self) -> None:
+        """Fill in the parameters, which the API requires."""
+        for name in ("invocation_parameters", "provider_parameters"):
+            if getattr(self, name) is UNSET:
+                object.__setattr__(self, name, {})
+
+
+@dataclass(frozen=True, kw_only=True)
 class TemplateEvaluator(WireInput):
     """An LLM that judges a span by a template and answers with one of the allowed labels.
 
@@ -415,7 +438,8 @@ class TemplateEvaluator(WireInput):
     :param classification_choices: label to score, such as ``{"correct": 1, "incorrect": 0}``.
     :param direction: whether a high score is good: ``maximize``, ``minimize`` or ``none``.
     :param data_granularity_type: what is judged: ``span``, ``trace`` or ``session``.
-    :param llm_config: the LLM of this evaluator, in the newer generation of the API.
+    :param llm_config: the LLM of this evaluator, as :class:`EvaluatorLlmConfig` or a dict, in the newer
+        generation of the API.
     """
 
     required: ClassVar[tuple[str, ...]] = ("name", "template", "rails")
@@ -430,7 +454,7 @@ class TemplateEvaluator(WireInput):
     classification_choices: Any = _input(_choices)
     direction: Any = _input(_one_of(DIRECTIONS))
     data_granularity_type: Any = _input(_one_of(GRANULARITIES))
-    llm_config: Any = _input(_Nested(lambda: LlmConfig))
+    llm_config: Any = _input(_Nested(lambda: EvaluatorLlmConfig))
 
     @classmethod
     def check_known(cls, known: Mapping[str, Any], *, templated: Collection[str]) -> None:
@@ -741,6 +765,7 @@ __all__ = [
     "DataWindow",
     "EvalTaskInput",
     "EvalTaskPatch",
+    "EvaluatorLlmConfig",
     "HubEvaluator",
     "LlmConfig",
     "RunInput",

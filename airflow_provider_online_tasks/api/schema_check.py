@@ -9,8 +9,10 @@ from typing import Any
 
 from airflow_provider_online_tasks.api.calls import MUTATION_INPUT_TYPES
 from airflow_provider_online_tasks.api.inputs import (
+    CodeEvaluator,
     EvalTaskInput,
     EvalTaskPatch,
+    EvaluatorLlmConfig,
     HubEvaluator,
     LlmConfig,
     RunInput,
@@ -26,11 +28,6 @@ _SENT: dict[str, type[WireInput]] = {
     "patchEvalTask": EvalTaskPatch,
     "runOnlineTask": RunInput,
 }
-_NESTED: dict[str, type[WireInput]] = {
-    "templateEvaluators": TemplateEvaluator,
-    "evaluators": HubEvaluator,
-    "llmConfig": LlmConfig,
-}
 # What the provider fills in where the user does not.
 _ALWAYS_SENT: dict[type[WireInput], frozenset[str]] = {
     EvalTaskInput: frozenset({"name", "modelId", "samplingRate", "runContinuously"}),
@@ -40,7 +37,11 @@ _ALWAYS_SENT: dict[type[WireInput], frozenset[str]] = {
         {"name", "template", "rails", "position", "includeExplanations", "useFunctionCallingIfAvailable"}
     ),
     HubEvaluator: frozenset({"evaluatorId", "position"}),
+    CodeEvaluator: frozenset({"name", "position"}),
     LlmConfig: frozenset(),
+    EvaluatorLlmConfig: frozenset(
+        {"integrationId", "modelName", "invocationParameters", "providerParameters"}
+    ),
 }
 _READ: dict[str, dict[str, tuple[str, ...]]] = {
     "createEvalTask": {"evalTask": ("id", "name")},
@@ -100,8 +101,8 @@ def _check_input(
 def _check_fields(query: Query, where: str, type_name: str, sent: type[WireInput]) -> Iterator[Check]:
     fields = {one["name"]: one for one in _type(query, type_name).get("inputFields") or ()}
     always = _ALWAYS_SENT[sent]
-    names = [wire_name(spec.name) for spec in dataclasses.fields(sent)]  # type: ignore[arg-type]
-    for name in names:
+    specs = {wire_name(spec.name): spec for spec in dataclasses.fields(sent)}  # type: ignore[arg-type]
+    for name, spec in specs.items():
         known = name in fields
         yield Check(
             subject=f"{where}.{name}",
@@ -109,11 +110,12 @@ def _check_fields(query: Query, where: str, type_name: str, sent: type[WireInput
             found=_shown(fields[name]["type"]) if known else f"{type_name} has no such field",
             matters=name in always,
         )
-        if known and name in _NESTED:
-            yield from _check_fields(query, f"{where}.{name}", _named(fields[name]["type"]), _NESTED[name])
+        inner = getattr(spec.metadata["read"], "cls", None)
+        if known and inner is not None:
+            yield from _check_fields(query, f"{where}.{name}", _named(fields[name]["type"]), inner())
     for name, one in fields.items():
         if name not in always and one["type"]["kind"] == "NON_NULL" and one.get("defaultValue") is None:
-            known = name in names
+            known = name in specs
             yield Check(
                 subject=f"{where}.{name}",
                 agrees=False,

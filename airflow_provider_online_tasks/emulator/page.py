@@ -45,13 +45,13 @@ code {{ font-size: .85em }} progress {{ width: 7rem }}
 """
 
 
-def route(state: EmulatorState) -> Route:
-    """Return the route of the page."""
+def routes(state: EmulatorState) -> list[Route]:
+    """Return the routes of the page: it also stands in for the pages of Arize's own UI that links lead to."""
 
     async def show(_: Request) -> HTMLResponse:
         return HTMLResponse(render(state))
 
-    return Route("/", show)
+    return [Route("/", show), Route("/organizations/{page:path}", show)]
 
 
 def render(state: EmulatorState) -> str:

@@ -28,7 +28,7 @@ _GRACE_SECONDS = 1
 
 def create_app(state: EmulatorState) -> ASGIApp:
     """Return the application."""
-    routes = [graphql.route(state), *rest.routes(state), *control_plane.routes(state), page.route(state)]
+    routes = [graphql.route(state), *rest.routes(state), *control_plane.routes(state), *page.routes(state)]
     return _Wire(Starlette(routes=routes, exception_handlers=problem_handlers()), state)
 
 

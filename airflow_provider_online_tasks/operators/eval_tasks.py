@@ -22,7 +22,7 @@ from airflow_provider_online_tasks.api.inputs import (
 )
 from airflow_provider_online_tasks.api.templating import is_templated
 from airflow_provider_online_tasks.exceptions import InvalidInput, NotFound
-from airflow_provider_online_tasks.operators.base import OnlineTasksOperator, plain
+from airflow_provider_online_tasks.operators.base import LineageOperator, OnlineTasksOperator, plain
 from airflow_provider_online_tasks.operators.state import State
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ CodeEvaluators = Sequence[CodeEvaluator | Mapping[str, Any]] | CodeEvaluator | M
 IF_EXISTS = ("fail", "skip", "update")
 
 
-class CreateEvalTaskOperator(OnlineTasksOperator):
+class CreateEvalTaskOperator(LineageOperator):
     """Create an eval task (``createEvalTask``) and return its ID.
 
     A retry, or an answer that was lost, never makes a second task. With ``if_exists="skip"`` or ``"update"``
@@ -138,6 +138,7 @@ class CreateEvalTaskOperator(OnlineTasksOperator):
             )
             obtained = creation.obtain()
             creation.finish()
+        self.note_lineage({"online_task_id": obtained.task_id}, project_id=task.model_id)
         return obtained.task_id
 
 

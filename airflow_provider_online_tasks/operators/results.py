@@ -117,7 +117,7 @@ class EvalResultsOperator(OnlineTasksOperator):
             task = hook.get_task(task_id)
             if task.project_id is None:
                 raise InvalidInput(f"Task {task_id} is not on a project's spans: its results are no spans.")
-            names = self._evaluator_names(task)
+            names = self._evaluator_names()
             results = Results(
                 run_id=run_id, online_task_id=task_id, evaluators=names, direction=self.direction
             )
@@ -165,13 +165,14 @@ class EvalResultsOperator(OnlineTasksOperator):
             raise InvalidInput(f"Run {run.id} has no window of spans: it is no run over a project's spans.")
         return run.id, run.task_id, DataWindow(start=run.data_start_time, end=run.data_end_time)
 
-    def _evaluator_names(self, task: Task) -> tuple[str, ...]:
-        if self.evaluators is not None:
-            given = [self.evaluators] if isinstance(self.evaluators, str) else list(self.evaluators)
-            if not given or not all(isinstance(name, str) and name.strip() for name in given):
-                raise InvalidInput(f"evaluators must be a list of column names, not {self.evaluators!r}.")
-            return tuple(given)
-        return ()
+    def _evaluator_names(self) -> tuple[str, ...]:
+        given: Any = () if self.evaluators is None else self.evaluators
+        names = (given,) if isinstance(given, str) else tuple(given)
+        if (self.evaluators is not None and not names) or not all(
+            isinstance(name, str) and name.strip() for name in names
+        ):
+            raise InvalidInput(f"evaluators must be a list of column names, not {self.evaluators!r}.")
+        return names
 
     def _read(
         self,

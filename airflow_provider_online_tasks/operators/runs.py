@@ -36,7 +36,7 @@ from airflow_provider_online_tasks.exceptions import (
     WindowRefused,
 )
 from airflow_provider_online_tasks.links import RUN_URL_KEY, OnlineTaskRunLink
-from airflow_provider_online_tasks.operators.base import OnlineTasksOperator
+from airflow_provider_online_tasks.operators.base import LineageOperator, OnlineTasksOperator
 from airflow_provider_online_tasks.operators.window import check_window_arguments, resolve_window
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ RUN_KEY = "run"
 LATE_CANCEL = timedelta(seconds=90)
 
 
-class RunOnlineTaskOperator(OnlineTasksOperator):
+class RunOnlineTaskOperator(LineageOperator):
     """Run an online task over a window of historical spans (``runOnlineTask``) and return the run's ID.
 
     One execution leaves at most one live run behind, whatever fails: a retry takes up the run of the try
@@ -227,6 +227,13 @@ class RunOnlineTaskOperator(OnlineTasksOperator):
             run.max_spans or DEFAULT_MAX_SPANS,
             f" They are shown at {url}" if url else "",
         )
+        facts = {
+            "online_task_id": run.online_task_id,
+            "run_id": obtained.run_id,
+            "data_start_time": wire_time(run.window.start),
+            "data_end_time": wire_time(run.window.end),
+        }
+        self.note_lineage(facts, online_task_id=run.online_task_id)
         if not self.wait_for_completion:
             submission.finish()
             return obtained.run_id
@@ -362,6 +369,7 @@ class RunOnlineTaskOperator(OnlineTasksOperator):
 
     def _settle(self, context: Context, submission: Submission, run: TaskRun, url: str | None) -> str:
         context["ti"].xcom_push(key=RUN_KEY, value=run.summary())
+        self.note_lineage(run.summary(), online_task_id=run.task_id)
         try:
             self._rules().settle(run, log=self.log, url=url)
         except AirflowSkipException:

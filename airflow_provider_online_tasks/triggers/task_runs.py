@@ -23,6 +23,8 @@ ENDED = tuple(status.value for status in RunStatus if status.is_over)
 DEFAULT_POLL_INTERVAL = 60.0
 # Airflow writes an event down within a second or two; what was not written must be reported again.
 SETTLE_SECONDS = 5.0
+# Keeps an event of a long absence at a size that can be handled.
+MOST_RUNS = 100
 # How far back a restarted triggerer has to look at most when nothing was reported.
 REMEMBER_AGAIN = timedelta(hours=1)
 
@@ -39,8 +41,8 @@ class OnlineTaskRunsTrigger(BaseEventTrigger):
 
         with DAG("act_on_labels", schedule=[judged]): ...
 
-    The run's summary is in ``event.extra["payload"]`` of ``triggering_asset_events``: ``run_id``, ``status``,
-    counts, window and times.
+    The runs found at one look are reported by one event: ``event.extra["payload"]["runs"]`` of
+    ``triggering_asset_events`` holds their summaries with ``run_id``, ``status``, counts, window and times.
 
     It begins with the runs that finish after it was first started. With Airflow 3.3 or later it remembers in
     the asset's state store what it reported: after a restart of the triggerer it reports what finished
@@ -87,7 +89,7 @@ class OnlineTaskRunsTrigger(BaseEventTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield an event for each run that finishes, for ever."""
+        """Yield an event whenever runs have finished, for ever."""
         from airflow_provider_online_tasks.triggers.finished_runs import looks
 
         memory = await self._recall()
@@ -114,7 +116,7 @@ class OnlineTaskRunsTrigger(BaseEventTrigger):
                 yield found
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Look]) -> AsyncIterator[TriggerEvent]:
-        """Yield an event for each run that finishes, out of what the shared poll finds."""
+        """Yield an event whenever runs have finished, out of what the shared poll finds."""
         memory = await self._recall()
         async for found in shared_stream:
             if self._remembered is None and memory is None:
@@ -140,12 +142,14 @@ class OnlineTaskRunsTrigger(BaseEventTrigger):
 
     async def _report(self, found: Look) -> AsyncIterator[TriggerEvent]:
         is_first = self._remembered is None
-        reported = [run for run in found.finished if run.status.value in self.statuses]
-        for run in reported:
-            yield TriggerEvent(run.summary())  # type: ignore[no-untyped-call]
-        self._remembered = found.memory
-        if reported:
+        runs = [run.summary() for run in found.finished if run.status.value in self.statuses]
+        # Airflow gives a DAG run no event that came after the one that queued it: it would be read with the
+        # next event only. So what was found together is told together.
+        for first in range(0, len(runs), MOST_RUNS):
+            together = runs[first : first + MOST_RUNS]
+            yield TriggerEvent({"online_task_id": self.online_task_id, "runs": together})  # type: ignore[no-untyped-call]
             await asyncio.sleep(SETTLE_SECONDS)
+        self._remembered = found.memory
         kept = self._kept_since
         if is_first or found.finished or kept is None or found.memory.since - kept > REMEMBER_AGAIN:
             await self._remember(found.memory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ SDL = Path(graphql_schema.__file__).with_name("schema.graphql").read_text()
 
 @pytest.fixture
 def examine(monkeypatch, tmp_path, capsys):
-    """``examine((old, new), …)``: the doctor's exit code and output for an Arize whose schema was changed so."""
+    """``examine((old, new), …)``: exit code and output for an Arize whose schema was changed so."""
 
     def run(*changes, arguments=("--all",), password=None):
         sdl = SDL
@@ -24,18 +25,25 @@ def examine(monkeypatch, tmp_path, capsys):
         path = tmp_path / "schema.graphql"
         path.write_text(sdl)
         monkeypatch.setattr(graphql_schema, "_SCHEMA_PATH", path)
+        graphql_schema.executable_schema.cache_clear()
         with Emulator(EmulatorSettings()) as arize:
-            connection = {"conn_type": "arize_online_tasks", "host": arize.url, "password": password or arize.api_key}
-            import json
-
+            connection = {
+                "conn_type": "arize_online_tasks",
+                "host": arize.url,
+                "password": password or arize.api_key,
+            }
             monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", json.dumps(connection))
             code = doctor.main(list(arguments))
             requests = arize.requests()
-        assert not any(one["operation"].startswith("graphql.") and one["operation"] != "graphql.query" for one in requests)
+        assert not any(
+            one["operation"].startswith("graphql.") and one["operation"] != "graphql.query"
+            for one in requests
+        )
         assert {one["method"] for one in requests if one["operation"].startswith("rest.")} <= {"GET"}
         return code, capsys.readouterr().out
 
-    return run
+    yield run
+    graphql_schema.executable_schema.cache_clear()
 
 
 def lines(output, subject):

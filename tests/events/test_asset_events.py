@@ -76,7 +76,7 @@ def test_another_dag_reads_it(arize: Emulator, online_task_id: str, run_dag: Cal
         )
     with DAG(dag_id="reads", schedule=[judged]) as reads:
 
-        @task(inlets=[judged])
+        @task(inlets=[judged], multiple_outputs=False)
         def read(inlet_events: Any = None) -> dict[str, Any]:
             return dict(inlet_events[judged][-1].extra)
 

@@ -50,6 +50,7 @@ class Watch:
     ) -> None:
         self.trigger = trigger
         self.reported: list[dict[str, Any]] = []
+        self.events = 0
         self._events = events or trigger.run
 
     async def __aenter__(self) -> Self:
@@ -64,12 +65,13 @@ class Watch:
     async def _work(self) -> None:
         async for event in self._events():
             # As the database stores it.
-            self.reported.append(json.loads(json.dumps(event.payload)))
+            self.reported += json.loads(json.dumps(event.payload))["runs"]
+            self.events += 1
 
     @property
     def runs(self) -> list[str]:
         """IDs of the runs that were reported, in order."""
-        return [payload["run_id"] for payload in self.reported]
+        return [run["run_id"] for run in self.reported]
 
     async def until(self, count: int) -> list[str]:
         """Return the reported runs once there are so many."""

@@ -21,7 +21,7 @@ T = TypeVar("T")
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 MIGRATE_SECONDS, START_SECONDS, STOP_SECONDS = 180, 180, 5
 # Longer than anything takes on a busy machine: what is waited for is a state, and this bounds a failure.
-PATIENCE = 120.0
+PATIENCE = 300.0
 LOG_TAIL = 6_000
 
 # Airflow's own times are for production. These make it notice within seconds what it would in minutes.
@@ -188,7 +188,9 @@ class Deployment:
 
     def _log_in(self) -> bool:
         try:
-            answer = self._session.get(f"{self.url}/auth/token", timeout=10)
+            # The workers' part of the API is made when it is first asked, which takes a while.
+            self._session.get(f"{self.url}/execution/health", timeout=START_SECONDS).raise_for_status()
+            answer = self._session.get(f"{self.url}/auth/token", timeout=START_SECONDS)
         except requests.ConnectionError:
             return False
         answer.raise_for_status()
@@ -197,7 +199,7 @@ class Deployment:
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Call Airflow's REST API and return what it answers."""
-        answer = self._session.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=30)
+        answer = self._session.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=PATIENCE)
         if not answer.ok:
             raise RuntimeError(f"{method} {path}: {answer.status_code} {answer.text[:1000]}")
         return answer.json()
@@ -261,6 +263,11 @@ class DagRun:
             seconds=seconds,
             show=self.instances,
         )
+
+    def until_waiting(self, state: str) -> None:
+        """Return when the task is in a state, and it, or its trigger, has read of a run that goes on."""
+        self.until(state)
+        until(f"{self.dag_id} waits", lambda: self.logged("is RUNNING"), show=lambda: self.task)
 
     def mark(self, state: str) -> None:
         """Set the task's state, as a person does in the UI."""

@@ -31,7 +31,7 @@ both_modes = pytest.mark.parametrize(("dag_id", "waits"), MODES, ids=["blocking"
 
 def test_a_worker_that_dies_while_its_task_waits(airflow: Deployment, online_task: OnlineTask) -> None:
     dag_run = airflow.trigger("blocking", online_task_id=online_task.id)
-    online_task.until_started()
+    dag_run.until_waiting("running")
     dag_run.kill_worker()
 
     dag_run.until("running", try_number=2)
@@ -82,8 +82,7 @@ def test_a_waiting_task_that_a_person_marks_failed(
     airflow: Deployment, online_task: OnlineTask, dag_id: str, waits: str
 ) -> None:
     dag_run = airflow.trigger(dag_id, online_task_id=online_task.id)
-    dag_run.until(waits)
-    online_task.until_started()
+    dag_run.until_waiting(waits)
 
     dag_run.mark("failed")
 
@@ -107,8 +106,7 @@ def test_a_task_marked_failed_while_its_run_is_being_created(
 
 def test_a_task_marked_failed_that_is_not_to_cancel(airflow: Deployment, online_task: OnlineTask) -> None:
     dag_run = airflow.trigger("deferred_not_cancelled", online_task_id=online_task.id)
-    dag_run.until("deferred")
-    until("the trigger runs", lambda: dag_run.logged("Run ") and dag_run.logged("is RUNNING"))
+    dag_run.until_waiting("deferred")
 
     dag_run.mark("failed")
 
@@ -121,8 +119,7 @@ def test_a_task_that_is_cleared_while_it_waits(
     airflow: Deployment, online_task: OnlineTask, dag_id: str, waits: str
 ) -> None:
     dag_run = airflow.trigger(dag_id, online_task_id=online_task.id)
-    dag_run.until(waits)
-    online_task.until_started()
+    dag_run.until_waiting(waits)
 
     dag_run.clear()
 
@@ -140,8 +137,7 @@ def test_a_task_that_is_cleared_after_it_succeeded(
     airflow: Deployment, online_task: OnlineTask, dag_id: str, waits: str
 ) -> None:
     dag_run = airflow.trigger(dag_id, online_task_id=online_task.id)
-    dag_run.until(waits)
-    online_task.until_started()
+    dag_run.until_waiting(waits)
     online_task.complete()
     assert dag_run.until_over() == "success"
 

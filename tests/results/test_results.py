@@ -32,7 +32,9 @@ def evaluator(name="correctness", **more):
 
 @pytest.fixture
 def arize(monkeypatch):
-    with Emulator(EmulatorSettings(run_seconds=0, queries_per_minute=None, mutations_per_minute=None)) as emulator:
+    with Emulator(
+        EmulatorSettings(run_seconds=0, queries_per_minute=None, mutations_per_minute=None)
+    ) as emulator:
         monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", emulator.connection_json)
         yield emulator
 
@@ -80,9 +82,7 @@ def test_only_this_run_s_evaluations_count(arize):
     task_id, first = run_task(arize, start=NOW - timedelta(days=2), end=NOW - timedelta(days=1))
     with OnlineTasksHook() as hook:
         second = hook.run_online_task(
-            RunInput(
-                online_task_id=task_id, data_start_time=NOW - timedelta(days=2), data_end_time=NOW
-            )
+            RunInput(online_task_id=task_id, data_start_time=NOW - timedelta(days=2), data_end_time=NOW)
         )
         hook.get_task_run(second)
     of_first, of_second = read(run_id=first), read(run_id=second)
@@ -208,7 +208,12 @@ def test_without_scores_the_rarest_label_gives_the_examples():
     results = Results(run_id="r", online_task_id="t")
     for span in spans(100, score=lambda place: None, label=lambda place: "odd" if place % 25 == 0 else "ok"):
         results.add(span)
-    assert [one["span_id"] for one in results.summary()["evaluators"]["e"]["worst"]] == ["0", "25", "50", "75"]
+    assert [one["span_id"] for one in results.summary()["evaluators"]["e"]["worst"]] == [
+        "0",
+        "25",
+        "50",
+        "75",
+    ]
 
 
 def test_without_metadata_the_evaluators_named_count_and_the_summary_says_so():

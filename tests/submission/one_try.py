@@ -1,37 +1,55 @@
-"""One try of the operator in a process of its own, which stops where it is told to and waits to be killed.
+"""A worker: each try of the operator in a process of its own, which stops where it is told to be killed.
 
-``python one_try.py STORE TASK STEP SKIP WAIT``: say ``reached STEP`` after SKIP others of that name, and stay
-there. STEP ``none`` goes on to the end.
+It reads a JSON object a line, the arguments of :func:`work`. For each it forks a process, says ``pid``, and
+``ended`` and how when that has gone. The process says ``reached`` when it is at the step, after as many others
+of that name, and stays there.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from tries import Execution, Store
 
+from airflow_provider_online_tasks.api.client import Client  # noqa: F401  once, and not in every process
 
-def main(store: str, online_task_id: str, step: str, skip: str, wait: str) -> None:
-    left = [int(skip)]
+
+def work(store: str, online_task_id: str, connection: str, step: str, skip: int, waits: bool) -> None:
+    left = [skip]
 
     def reached(now: str) -> None:
-        if now != step:
-            return
-        left[0] -= 1
-        if left[0] < 0:
-            print(f"reached {step}", flush=True)
-            time.sleep(60)
+        if now == step:
+            left[0] -= 1
+            if left[0] < 0:
+                print("reached", flush=True)
+                time.sleep(60)
 
-    execution = Execution(
+    os.environ["AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT"] = connection
+    Execution(
         online_task_id,
-        {"wait_for_completion": wait == "wait", "deferrable": False, "poll_interval": 0.1},
+        {"wait_for_completion": waits, "deferrable": False, "poll_interval": 0.1},
         store=Store(Path(store)),
         reached=reached,
-    )
-    print(f"returned {execution.next_try()}", flush=True)
+    ).next_try()
+
+
+def main() -> None:
+    print("ready", flush=True)
+    for line in sys.stdin:
+        asked: dict[str, Any] = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            work(**asked)
+            os._exit(0)
+        print(f"pid {pid}", flush=True)
+        _, status = os.waitpid(pid, 0)
+        print(f"ended {os.waitstatus_to_exitcode(status)}", flush=True)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

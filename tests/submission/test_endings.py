@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 from tries import END, START, WAIT, Execution, Time, start_run
 
 from airflow_provider_online_tasks.api.inputs import DataWindow, EvalTaskPatch

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowSkipException
 from tries import END, START, WAIT, Execution, Killed, Store, Time, start_run
 
 from airflow_provider_online_tasks.api.inputs import EvalTaskInput

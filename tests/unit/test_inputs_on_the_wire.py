@@ -25,6 +25,7 @@ from airflow_provider_online_tasks.api.inputs import (
     CodeEvaluator,
     EvalTaskInput,
     EvalTaskPatch,
+    EvaluatorLlmConfig,
     HubEvaluator,
     LlmConfig,
     RunInput,
@@ -48,14 +49,16 @@ def typed(written: dict[str, Any]) -> dict[str, Any]:
     found = dict(written)
     for name, kind in kinds.items():
         if name in found:
-            found[name] = [kind(**_with_typed_llm(item)) for item in found[name]]
-    return _with_typed_llm(found)
+            found[name] = [kind(**_with_typed_llm(item, EvaluatorLlmConfig)) for item in found[name]]
+    return _with_typed_llm(found, LlmConfig)
 
 
-def _with_typed_llm(fields: dict[str, Any]) -> dict[str, Any]:
+def _with_typed_llm(
+    fields: dict[str, Any], kind: type[LlmConfig] | type[EvaluatorLlmConfig]
+) -> dict[str, Any]:
     if fields.get("llm_config") is None:
         return fields
-    return {**fields, "llm_config": LlmConfig(**fields["llm_config"])}
+    return {**fields, "llm_config": kind(**fields["llm_config"])}
 
 
 @few

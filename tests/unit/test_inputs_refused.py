@@ -18,6 +18,7 @@ from airflow_provider_online_tasks.api.inputs import (
     CodeEvaluator,
     EvalTaskInput,
     EvalTaskPatch,
+    EvaluatorLlmConfig,
     HubEvaluator,
     LlmConfig,
     RunInput,
@@ -45,6 +46,7 @@ VALID: dict[type[WireInput], dict[str, Any]] = {
     CodeEvaluator: {"name": "c"},
     HubEvaluator: HUB,
     LlmConfig: {"model_name": "gpt-4o"},
+    EvaluatorLlmConfig: {"integration_id": "I", "model_name": "gpt-4o"},
 }
 IN_A_YEAR = (datetime.now(UTC) + timedelta(days=365)).isoformat()
 

@@ -126,6 +126,26 @@ def llm_configs(draw: st.DrawFn) -> Pair:
     return _same(LLM_FIELDS, given)
 
 
+EVALUATOR_LLM_FIELDS = {
+    name: LLM_FIELDS[name]
+    for name in ("integration_id", "model_name", "invocation_parameters", "provider_parameters")
+}
+
+
+@st.composite
+def evaluator_llm_configs(draw: st.DrawFn) -> Pair:
+    given, wire = _same(
+        EVALUATOR_LLM_FIELDS,
+        draw(
+            st.fixed_dictionaries(
+                {"integration_id": ids, "model_name": texts},
+                optional={"invocation_parameters": json_objects, "provider_parameters": json_objects},
+            )
+        ),
+    )
+    return given, {"invocationParameters": {}, "providerParameters": {}, **wire}
+
+
 @st.composite
 def template_evaluators(draw: st.DrawFn) -> Pair:
     rails = draw(st.lists(texts, min_size=2, max_size=4, unique=True))
@@ -145,7 +165,7 @@ def template_evaluators(draw: st.DrawFn) -> Pair:
     )
     given, wire = _same(TEMPLATE_FIELDS, given)
     if draw(st.booleans()):
-        given["llm_config"], wire["llmConfig"] = draw(llm_configs())
+        given["llm_config"], wire["llmConfig"] = draw(evaluator_llm_configs())
     return given, {"includeExplanations": False, "useFunctionCallingIfAvailable": False, **wire}
 
 

@@ -360,6 +360,7 @@ def test_the_triggerer_cancels_the_run_on_a_users_action_alone(arize: Emulator) 
     assert cancelled == [killed]
 
 
+@pytest.mark.slow
 def test_a_trigger_costs_a_dag_parse_next_to_nothing() -> None:
     script = (
         "import sys, airflow.triggers.base; before = set(sys.modules);"

@@ -1,0 +1,56 @@
+"""What OpenLineage is told of a task: which spans it had judged, and how that went.
+
+Imported only where the OpenLineage provider is, and only once that asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airflow.providers.common.compat.openlineage.facet import Dataset, RunFacet
+from airflow.providers.openlineage.extractors import OperatorLineage  # type: ignore[import-not-found]
+from attrs import define, fields
+
+FACET_KEY = "arizeOnlineTasks_run"
+
+
+@define(kw_only=True)
+class OnlineTaskRunFacet(RunFacet):  # type: ignore[misc]
+    """A run of an online task.
+
+    :param online_task_id: the task.
+    :param run_id: the run.
+    :param status: how it ended.
+    :param data_start_time: begin of the window of spans.
+    :param data_end_time: end of the window.
+    :param num_successes: spans that were evaluated.
+    :param num_errors: spans whose evaluation failed.
+    :param num_skipped: spans that were skipped.
+    :param failure_reason: why it failed or was cancelled, in Arize's words.
+    :param labels: the share of each label by evaluator, where the evaluations were read.
+    """
+
+    online_task_id: str | None = None
+    run_id: str | None = None
+    status: str | None = None
+    data_start_time: str | None = None
+    data_end_time: str | None = None
+    num_successes: int | None = None
+    num_errors: int | None = None
+    num_skipped: int | None = None
+    failure_reason: str | None = None
+    labels: dict[str, dict[str, float]] | None = None
+
+
+def lineage_of(facts: Mapping[str, Any], *, namespace: str | None, project_id: str | None) -> Any:
+    """Return the lineage of a task.
+
+    :param facts: what is known of the run, by the names of :class:`OnlineTaskRunFacet`; others are left out.
+    :param namespace: the address of Arize's UI.
+    :param project_id: the project whose spans are judged.
+    """
+    known = {spec.name for spec in fields(OnlineTaskRunFacet)} - {spec.name for spec in fields(RunFacet)}
+    facet = OnlineTaskRunFacet(**{name: value for name, value in facts.items() if name in known})
+    spans = [Dataset(namespace=namespace, name=f"projects/{project_id}/spans")] if project_id else []
+    return OperatorLineage(inputs=spans, run_facets={FACET_KEY: facet})

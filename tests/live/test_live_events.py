@@ -1,0 +1,135 @@
+"""On a whole Airflow: each finished run triggers DAGs once, also when the triggerer is killed in between."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from deployment import Deployment, until
+
+from airflow_provider_online_tasks.api import calls
+from airflow_provider_online_tasks.api.client import Client
+from airflow_provider_online_tasks.api.inputs import EvalTaskInput
+from airflow_provider_online_tasks.api.settings import Settings
+from airflow_provider_online_tasks.emulator import RunFate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_provider_online_tasks.emulator import EmulatorProcess
+
+pytestmark = pytest.mark.live
+
+DAGS = Path(__file__).parent / "event_dags"
+LIST = "rest.list_task_runs"
+# As the DAGs have it.
+POLL_INTERVAL = 2.0
+
+
+@pytest.fixture(scope="module")
+def watched(arize: EmulatorProcess) -> str:
+    """The task that the DAGs watch."""
+    settings = Settings.of_connection(host=arize.url, api_key=arize.api_key, extra={}, conn_id="live")
+    evaluator = {"name": "watched", "template": "{input} {output}", "rails": ["correct", "incorrect"]}
+    task = EvalTaskInput(
+        name="watched",
+        model_id=arize.project_id,
+        template_evaluators=[evaluator],
+        llm_config={"model_name": "GPT_4o", "provider": "openAI"},
+    )
+    with Client(settings) as client:
+        return client.send(calls.create_eval_task(task, settings.sampling_rate_unit)).id
+
+
+@pytest.fixture(scope="module")
+def airflow(
+    tmp_path_factory: pytest.TempPathFactory, arize: EmulatorProcess, watched: str
+) -> Iterator[Deployment]:
+    """A whole Airflow whose DAGs watch the task, and have begun to."""
+    environment = {
+        "AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT": arize.connection_json,
+        "WATCHED_ONLINE_TASK_ID": watched,
+    }
+    home = tmp_path_factory.mktemp("airflow-events")
+    with Deployment(home, dags=DAGS, environment=environment) as deployment:
+        until("the task is polled", lambda: len(arize.requests(LIST)) > 3)
+        time.sleep(POLL_INTERVAL)
+        yield deployment
+
+
+def events(airflow: Deployment, asset: str) -> list[dict[str, Any]]:
+    """What Airflow has on record of an asset's events, oldest first."""
+    [found] = airflow.ask("GET", f"assets?name_pattern={asset}")["assets"]
+    query = f"asset_id={found['id']}&order_by=timestamp&limit=100"
+    return [event["extra"] for event in airflow.ask("GET", f"assets/events?{query}")["asset_events"]]
+
+
+def reported(airflow: Deployment, asset: str) -> list[str]:
+    """IDs of the runs that a watcher has reported, once for each time it did."""
+    return sorted(run["run_id"] for event in events(airflow, asset) for run in event["payload"]["runs"])
+
+
+def until_reported(airflow: Deployment, asset: str, run_ids: list[str]) -> None:
+    """Return once exactly these runs were reported, each once, and it stays so."""
+
+    def look() -> list[str] | None:
+        return seen if set(seen := reported(airflow, asset)) >= set(run_ids) else None
+
+    until(f"{run_ids} were reported", look, show=lambda: reported(airflow, asset))
+    time.sleep(2 * POLL_INTERVAL)
+    assert reported(airflow, asset) == sorted(run_ids)
+
+
+def read(airflow: Deployment, dag_id: str) -> list[dict[str, Any]]:
+    """What the runs of a DAG have read of the events that triggered them."""
+    found: list[dict[str, Any]] = []
+    for dag_run in airflow.ask("GET", f"dags/{dag_id}/dagRuns")["dag_runs"]:
+        if dag_run["state"] == "success":
+            of_task = f"dags/{dag_id}/dagRuns/{dag_run['dag_run_id']}/taskInstances/run"
+            found += airflow.ask("GET", f"{of_task}/xcomEntries/return_value?deserialize=true")["value"]
+    return found
+
+
+def test_finished_runs_trigger_dags_once_and_a_killed_triggerer_misses_none(
+    airflow: Deployment, arize: EmulatorProcess, watched: str
+) -> None:
+    def finish(outcome: str) -> list[str]:
+        return arize.create_runs(watched, 1, seconds=(0, 0), fate=RunFate(outcome))
+
+    completed, failed = finish("complete"), finish("fail")
+    until_reported(airflow, "every_run", [*completed, *failed])
+    until_reported(airflow, "bad_runs", failed)
+    [event] = until("a DAG was triggered", lambda: read(airflow, "on_bad_runs"))
+    assert event["from_trigger"] is True
+    [run] = event["payload"]["runs"]
+    assert (run["run_id"], run["status"], run["online_task_id"]) == (*failed, "FAILED", watched)
+
+    # Airflow has written the events down, and they were noted as reported.
+    time.sleep(10)
+    airflow.kill("triggerer")
+    missed, missed_and_cancelled = finish("complete"), finish("cancel")
+    airflow.start_component("triggerer")
+
+    until_reported(airflow, "every_run", [*completed, *failed, *missed, *missed_and_cancelled])
+    until_reported(airflow, "bad_runs", [*failed, *missed_and_cancelled])
+    until("the DAG was triggered again", lambda: len(read(airflow, "on_bad_runs")) == 2)
+
+    # Both watchers are served by one poll.
+    arize.clear_requests()
+    time.sleep(5 * POLL_INTERVAL)
+    assert len(arize.requests(LIST)) <= 6
+
+
+def test_a_dag_is_triggered_by_the_run_that_another_has_waited_for(
+    airflow: Deployment, arize: EmulatorProcess, watched: str
+) -> None:
+    arize.next_run(RunFate("complete", seconds=0))
+    assert airflow.trigger("waits").until_over() == "success"
+    [run] = [one for one in arize.runs(watched) if not one["synthetic"]]
+
+    [event] = until("a DAG was triggered", lambda: read(airflow, "on_own_run"))
+
+    assert (event["run_id"], event["status"]) == (run["id"], "COMPLETED")
+    assert event["data_start_time"] == "2026-01-01T00:00:00Z"
