@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
-from airflow_provider_online_tasks import exceptions
 from airflow_provider_online_tasks.api.runs import (
     DEFAULT_MAX_SPANS,
     Ending,
@@ -17,15 +16,21 @@ from airflow_provider_online_tasks.api.runs import (
 )
 from airflow_provider_online_tasks.exceptions import (
     FINAL,
-    CallError,
+    InputRefused,
+    InvalidConnection,
     InvalidInput,
+    KeyRefused,
+    NotFound,
     OnlineTaskRunCancelled,
     OnlineTaskRunEndedBadly,
     OnlineTaskRunErrorRateExceeded,
     OnlineTaskRunFailed,
     OnlineTaskRunNothingEvaluated,
     OnlineTasksError,
-    TaskErrorReturned,
+    PermissionDenied,
+    RateLimited,
+    Unavailable,
+    UnexpectedAnswer,
 )
 
 OnNothingEvaluated = Literal["fail", "skip", "succeed"]
@@ -158,9 +163,20 @@ def _bad(run: TaskRun, ending: Ending, max_error_rate: float) -> tuple[type[Onli
     return OnlineTaskRunFailed, f"failed. {reason}. Mend the cause, then clear the task for a new run"
 
 
+# What the poller ends a wait with.
+WAIT_ERRORS: tuple[type[OnlineTasksError], ...] = (
+    InputRefused,
+    InvalidConnection,
+    KeyRefused,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    Unavailable,
+    UnexpectedAnswer,
+)
+
+
 def wait_error(error_type: str | None, message: str) -> OnlineTasksError:
     """Return the exception for a wait that ended without the run's end, as the trigger told it."""
-    known = getattr(exceptions, error_type or "", None)
-    if isinstance(known, type) and issubclass(known, CallError) and known is not TaskErrorReturned:
-        return known(message)
-    return OnlineTasksError(message)
+    kinds = {kind.__name__: kind for kind in WAIT_ERRORS}
+    return kinds.get(error_type or "", OnlineTasksError)(message)

@@ -55,6 +55,19 @@ os.environ |= {
 collect_ignore = [] if find_spec("arize") else ["conformance"]
 
 
+# What takes longer comes later, so that what is quick to find is found first.
+LATER = ("dag", "slow", "live")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the tests: the fast ones first, a whole Airflow deployment last."""
+    items.sort(
+        key=lambda item: max(
+            (LATER.index(name) + 1 for name in LATER if item.get_closest_marker(name)), default=0
+        )
+    )
+
+
 @pytest.fixture(scope="session")
 def airflow_db() -> None:
     """Airflow's database, made once in this process's Airflow home."""

@@ -148,7 +148,8 @@ class RunOnlineTaskOperator(LineageOperator):
         return EndingRules(
             on_nothing_evaluated=self.on_nothing_evaluated,
             max_error_rate=self.max_error_rate,
-            max_spans=None if self.max_spans is None else int(self.max_spans),
+            # The same reading as what was sent: a rendered value is text.
+            max_spans=None if self.max_spans is None else int(float(self.max_spans)),
         )
 
     def _run_input(self, context: Context) -> RunInput:

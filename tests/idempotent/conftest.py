@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tries import TASK
+from task_instance import TASK
 
 from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tries import TASK, Killed, TaskInstance
+from task_instance import TASK, Killed, TaskInstance
 
 from airflow_provider_online_tasks.api.inputs import EvalTaskInput
 from airflow_provider_online_tasks.emulator import Fault

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tries import TaskInstance
+from task_instance import TaskInstance
 
 from airflow_provider_online_tasks.api.inputs import RunInput
 from airflow_provider_online_tasks.emulator import Fault, RunFate

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.sdk import DAG
-from tries import TASK
+from task_instance import TASK
 
 from airflow_provider_online_tasks.emulator import Fault, RunFate
 from airflow_provider_online_tasks.operators.eval_tasks import (

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tries import EVALUATOR, TASK, TaskInstance
+from task_instance import EVALUATOR, TASK, TaskInstance
 
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.inputs import EvalTaskInput, EvalTaskPatch

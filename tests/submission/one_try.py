@@ -1,8 +1,8 @@
 """A worker: each try of the operator in a process of its own, which stops where it is told to be killed.
 
 It reads a JSON object a line, the arguments of :func:`work`. For each it forks a process, says ``pid``, and
-``ended`` and how when that has gone. The process says ``reached`` when it is at the step, after as many others
-of that name, and stays there.
+``ended`` and how when that has gone. The process says ``reached`` when it is at the step, after as many
+others of that name, and stays there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,21 @@ from tries import Execution, Store
 from airflow_provider_online_tasks.api.client import Client  # noqa: F401  once, and not in every process
 
 
-def work(store: str, online_task_id: str, connection: str, step: str, skip: int, waits: bool) -> None:
+def work(
+    *,
+    store: str,
+    online_task_id: str,
+    connection: str,
+    window: dict[str, str],
+    step: str,
+    skip: int,
+    waits: bool,
+) -> None:
+    """Try once.
+
+    :param step: where to stop; ``none`` goes on to the end.
+    :param skip: how often it passes that step first.
+    """
     left = [skip]
 
     def reached(now: str) -> None:
@@ -32,7 +46,7 @@ def work(store: str, online_task_id: str, connection: str, step: str, skip: int,
     os.environ["AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT"] = connection
     Execution(
         online_task_id,
-        {"wait_for_completion": waits, "deferrable": False, "poll_interval": 0.1},
+        {**window, "wait_for_completion": waits, "deferrable": False, "poll_interval": 0.1},
         store=Store(Path(store)),
         reached=reached,
     ).next_try()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tries import Execution, Store, Time
+from tries import END, START, Execution, Store, Time
 
 from airflow_provider_online_tasks.api.inputs import EvalTaskInput
 from airflow_provider_online_tasks.emulator import EmulatorProcess, EmulatorSettings, Fault, RunFate
@@ -92,6 +92,7 @@ class Tries:
             connection=os.environ[f"AIRFLOW_CONN_{DEFAULT_CONN_ID.upper()}"],
             step=step,
             skip=skip,
+            window={"data_start_time": START.isoformat(), "data_end_time": END.isoformat()},
             waits=waits,
         )
         said = {self._worker.said() for _ in range(1 if step == "none" else 2)}
