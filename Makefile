@@ -24,7 +24,7 @@ CONFORMANCE_STAMP := $(CONFORMANCE_VENV)/.installed
 CONFORMANCE_UV := $(CONFORMANCE_VENV)/bin/uv
 CONFORMANCE_INTO := --quiet --python $(CONFORMANCE_VENV)/bin/python
 
-.PHONY: help venv demo test coverage lint format types conformance constraints build clean
+.PHONY: help venv demo test coverage lint format types conformance matrix constraints build clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -75,6 +75,10 @@ $(CONFORMANCE_STAMP): pyproject.toml constraints.txt tests/conformance/requireme
 conformance: $(CONFORMANCE_STAMP) .tmp ## Arize's own SDK against the emulator
 	$(CONFORMANCE_VENV)/bin/python -m pytest tests/conformance
 
+# QUICK=1 runs what CI has the time for; CELLS=3.0 only the cells whose name holds it.
+matrix: $(STAMP) .tmp ## the tests on every supported Airflow and Python
+	$(BIN)/python scripts/matrix.py $(if $(QUICK),--quick) $(CELLS)
+
 # hatchling and editables build the package, uv installs it: pinned here too, in the one place for versions.
 constraints: $(STAMP) .tmp ## write constraints.txt anew from pyproject.toml
 	@printf '%s\n' 'apache-airflow==$(AIRFLOW_VERSION)' hatchling editables uv > .tmp/pins.in
@@ -89,5 +93,5 @@ build: $(STAMP) .tmp ## the sdist and the wheel, in dist/
 	@ls dist
 
 clean: ## remove everything that make made
-	rm -rf $(VENV) $(CONFORMANCE_VENV) .tmp .demo dist build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(CONFORMANCE_VENV) .venv-matrix .tmp .demo dist build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

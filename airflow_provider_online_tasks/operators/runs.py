@@ -288,6 +288,7 @@ class RunOnlineTaskOperator(LineageOperator):
                 poll_interval=self.poll_interval,
                 deadline=deadline,
                 cancel_on_kill=self.cancel_on_kill,
+                max_spans=run.max_spans if isinstance(run.max_spans, int) else None,
                 payload={
                     "run_id": obtained.run_id,
                     "how": obtained.how.name,
@@ -318,13 +319,22 @@ class RunOnlineTaskOperator(LineageOperator):
                 if found.is_over:
                     return found
             if deadline is not None and time.time() >= deadline:
-                self._time_out(hook, run_id, found, url)
+                return self._time_out(hook, run_id, found, url)
             left = self.poll_interval if deadline is None else max(0.0, deadline - time.time())
             time.sleep(min(self.poll_interval, left))
 
-    def _time_out(self, hook: OnlineTasksHook, run_id: str, run: TaskRun | None, url: str | None) -> NoReturn:
-        limit = f"timeout={self.timeout:g} s" if self.timeout is not None else "the task's execution_timeout"
-        self._cancel(hook, run_id)
+    def _time_out(self, hook: OnlineTasksHook, run_id: str, run: TaskRun | None, url: str | None) -> TaskRun:
+        """Cancel a run that is late; return it if it ended by itself meanwhile.
+
+        :raises OnlineTaskRunTimeout: it did not.
+        """
+        ended = self._cancel(hook, run_id)
+        if ended is not None:
+            return ended
+        bounds = [(f"timeout={self.timeout:g} s", self.timeout)] if self.timeout is not None else []
+        if self.execution_timeout is not None:
+            bounds.append(("the task's execution_timeout", self.execution_timeout.total_seconds()))
+        limit = min(bounds, key=lambda bound: bound[1])[0] if bounds else "its time"
         told = f" ({run.counts} so far)" if run else ""
         where = f" See {url}" if url else ""
         raise OnlineTaskRunTimeout(
@@ -333,16 +343,22 @@ class RunOnlineTaskOperator(LineageOperator):
             f"more time or a shorter window.{where}"
         )
 
-    def _cancel(self, hook: OnlineTasksHook, run_id: str) -> None:
-        """Cancel a run; what goes wrong is logged, so that it hides nothing."""
+    def _cancel(self, hook: OnlineTasksHook, run_id: str) -> TaskRun | None:
+        """Cancel a run, and return it if it was over already; what goes wrong is logged and hides nothing."""
         try:
-            run = hook.cancel_task_run(run_id)
-        except InputRefused as error:
-            self.log.info("Run %s was over before it could be cancelled: %s", run_id, error)
+            try:
+                run = hook.cancel_task_run(run_id)
+            except InputRefused:
+                run = hook.get_task_run(run_id)
+                if not run.is_over:
+                    raise
+                self.log.info("Run %s was over before it could be cancelled: %s.", run_id, run.status.value)
+                return run
         except CallError as error:
             self.log.error("Run %s could not be cancelled and may go on, at its cost: %s", run_id, error)  # noqa: TRY400
         else:
             self.log.info("Cancelled run %s: %s.", run_id, run.counts)
+        return None
 
     def execute_complete(self, context: Context, event: Any) -> str:
         """Act on what the trigger saw."""
@@ -352,21 +368,22 @@ class RunOnlineTaskOperator(LineageOperator):
         run_id = self._run_id = read_id(seen.payload.get("run_id"), "The event's run_id")
         with self.hook as hook:
             self._kill_hook = hook.sibling()
+            ended = seen.run
             if seen.outcome == TIMEOUT:
-                self._time_out(hook, run_id, seen.run, seen.payload.get("url"))
-            if seen.outcome != OVER or seen.run is None:
+                ended = self._time_out(hook, run_id, seen.run, seen.payload.get("url"))
+            elif seen.outcome != OVER or ended is None:
                 raise wait_error(seen.error_type, f"Waiting for run {run_id} ended: {seen.error_message}")
-            if seen.run.id != run_id:
-                raise wait_error(None, f"The event is about run {seen.run.id}, not {run_id}.")
+            if ended.id != run_id:
+                raise wait_error(None, f"The event is about run {ended.id}, not {run_id}.")
             run = self._run_input(context)
             submission = self._submission(hook, run, context)
             if _was_cancelled_late(
-                seen.run,
+                ended,
                 how=str(seen.payload.get("how")),
                 taken_up_at=parse_time(seen.payload.get("taken_up_at"), "taken_up_at"),
             ):
-                return self._go_on(context, hook, submission, run, self._start_anew(submission, seen.run))
-            return self._settle(context, submission, seen.run, seen.payload.get("url"))
+                return self._go_on(context, hook, submission, run, self._start_anew(submission, ended))
+            return self._settle(context, submission, ended, seen.payload.get("url"))
 
     def _settle(self, context: Context, submission: Submission, run: TaskRun, url: str | None) -> str:
         context["ti"].xcom_push(key=RUN_KEY, value=run.summary())
