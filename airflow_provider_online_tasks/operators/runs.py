@@ -16,6 +16,7 @@ from airflow_provider_online_tasks.api.inputs import RunInput, read_id
 from airflow_provider_online_tasks.api.runs import (
     DEFAULT_MAX_SPANS,
     Ending,
+    RunStatus,
     TaskRun,
     read_ending,
     says_no_data,
@@ -329,7 +330,8 @@ class RunOnlineTaskOperator(LineageOperator):
         :raises OnlineTaskRunTimeout: it did not.
         """
         ended = self._cancel(hook, run_id)
-        if ended is not None:
+        # One that is cancelled was cancelled here, by a request whose answer was lost.
+        if ended is not None and ended.status is not RunStatus.CANCELLED:
             return ended
         bounds = [(f"timeout={self.timeout:g} s", self.timeout)] if self.timeout is not None else []
         if self.execution_timeout is not None:

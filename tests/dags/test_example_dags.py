@@ -140,7 +140,7 @@ def test_a_backfill_judges_every_span_of_a_long_window_once(
         for run in runs
     ]
     assert [len(judged) for judged in spans] == [run["num_successes"] for run in runs]
-    assert len(set.union(*spans)) == sum(len(judged) for judged in spans) > 14 * 6
+    assert len(set.union(*spans)) == sum(len(judged) for judged in spans) >= 14 * 6
 
 
 def test_a_backfill_skips_a_piece_without_spans_and_judges_the_others(

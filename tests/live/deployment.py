@@ -230,7 +230,7 @@ class DagRun:
 
     def instances(self) -> list[dict[str, Any]]:
         """Return its task instances as Airflow's API shows them."""
-        answer = self.deployment.ask("GET", f"{self._path}/taskInstances")
+        answer = self.deployment.ask("GET", f"{self._path}/taskInstances?limit=100")
         return list(answer["task_instances"])
 
     @property

@@ -125,9 +125,14 @@ def test_finished_runs_trigger_dags_once_and_a_killed_triggerer_misses_none(
 def test_a_dag_is_triggered_by_the_run_that_another_has_waited_for(
     airflow: Deployment, arize: EmulatorProcess, watched: str
 ) -> None:
-    arize.next_run(RunFate("complete", seconds=0))
-    assert airflow.trigger("waits").until_over() == "success"
-    [run] = [one for one in arize.runs(watched) if not one["synthetic"]]
+    dag_run = airflow.trigger("waits")
+
+    def started() -> dict[str, Any] | None:
+        return next((run for run in arize.runs(watched) if not run["synthetic"]), None)
+
+    run = until("a run was created", started)
+    arize.set_run(run["id"], seconds=0.5)
+    assert dag_run.until_over() == "success"
 
     [event] = until("a DAG was triggered", lambda: read(airflow, "on_own_run"))
 

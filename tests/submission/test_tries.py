@@ -659,6 +659,23 @@ def test_a_timeout_that_cannot_cancel_leaves_the_run_to_the_retry(
     assert len(emulator.runs()) == 1
 
 
+@pytest.mark.parametrize("kind", ["drop_after", "status_after", "garbage"])
+@pytest.mark.parametrize("taken_up", [False, True], ids=["started", "taken up"])
+def test_a_timeout_whose_cancellation_is_not_answered(
+    execution: Execution, emulator: Emulator, time: Time, kind: str, taken_up: bool
+) -> None:
+    emulator.next_run(RunFate("hang"))
+    if taken_up:
+        killed(execution, "push:before", **WAIT)
+    emulator.add_fault(Fault(CANCEL, kind))
+
+    # The repeated cancellation finds the run cancelled, which was no one else's doing.
+    with pytest.raises(OnlineTaskRunTimeout):
+        execution.next_try(**WAIT, timeout=60)
+
+    assert [status for _, status in statuses(emulator)] == ["CANCELLED"]
+
+
 @pytest.mark.parametrize("kind", ["drop_before", "rate_limited", "garbage", "status_before", "truncated"])
 def test_a_wait_outlasts_an_outage(execution: Execution, emulator: Emulator, time: Time, kind: str) -> None:
     emulator.next_run(RunFate("hang"))

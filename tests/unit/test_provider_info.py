@@ -14,7 +14,8 @@ from typing import Any
 
 import jsonschema
 import pytest
-from airflow.sdk import BaseHook, BaseOperator, BaseOperatorLink
+from airflow.providers.common.compat.sdk import BaseHook
+from airflow.sdk import BaseOperator, BaseOperatorLink
 from airflow.triggers.base import BaseTrigger
 
 import airflow_provider_online_tasks
@@ -38,11 +39,7 @@ def airflows_schema(name: str) -> dict[str, Any]:
     return schema
 
 
-needs_declared_forms = pytest.mark.skipif(
-    "conn-fields" not in str(airflows_schema("provider_info.schema.json"))
-    and not files("airflow").joinpath("provider.yaml.schema.json").is_file(),
-    reason="forms are declared since Airflow 3.2",
-)
+needs_declared_forms = pytest.mark.since_airflow("3.2", "connection forms declared by a provider")
 
 
 def test_it_keeps_to_airflows_schema() -> None:
