@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -53,6 +54,11 @@ os.environ |= {
 
 # Arize's SDK lives in an environment of its own: `make conformance`.
 collect_ignore = [] if find_spec("arize") else ["conformance"]
+
+
+def pytest_configure() -> None:
+    """Let a terminated test session clean up, so that no server of its tests outlives it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
 
 
 # What takes longer comes later, so that what is quick to find is found first.

@@ -19,21 +19,23 @@ from airflow_provider_online_tasks.api.inputs import DataWindow, read_id
 from airflow_provider_online_tasks.api.results import MAXIMIZE, MINIMIZE, Results
 from airflow_provider_online_tasks.api.templating import is_templated
 from airflow_provider_online_tasks.api.times import wire_time
+from airflow_provider_online_tasks.events import tell_of_run
 from airflow_provider_online_tasks.exceptions import EvalGateBreached, InvalidInput
-from airflow_provider_online_tasks.operators.base import OnlineTasksOperator
+from airflow_provider_online_tasks.operators.base import LineageOperator, OnlineTasksOperator
 from airflow_provider_online_tasks.rows import FORMATS, RowWriter, open_rows
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
 
     from airflow_provider_online_tasks.api.calls import Task
+    from airflow_provider_online_tasks.api.runs import TaskRun
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
 PROGRESS_SECONDS = 15.0
 ON_BREACH = ("fail", "skip")
 
 
-class EvalResultsOperator(OnlineTasksOperator):
+class EvalResultsOperator(LineageOperator):
     """Read the evaluations of a finished run, and return what they come to.
 
     Give the run's ID, or the task and a window. The summary (XCom) holds per evaluator: ``evaluated``,
@@ -113,7 +115,8 @@ class EvalResultsOperator(OnlineTasksOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Read, count, and write the rows if asked to."""
         with self.hook as hook:
-            run_id, task_id, window = self._subject(hook)
+            run, task_id, window = self._subject(hook)
+            run_id = run.id if run else None
             task = hook.get_task(task_id)
             if task.project_id is None:
                 raise InvalidInput(f"Task {task_id} is not on a project's spans: its results are no spans.")
@@ -149,9 +152,21 @@ class EvalResultsOperator(OnlineTasksOperator):
                 shares or "No labels",
                 "" if mean is None else f"; mean score {mean:.4g}",
             )
+        self._tell(context, run, summary)
         return summary
 
-    def _subject(self, hook: OnlineTasksHook) -> tuple[str | None, str, DataWindow]:
+    def _tell(self, context: Context, run: TaskRun | None, summary: dict[str, Any]) -> None:
+        """Tell the task's assets and OpenLineage what was found."""
+        labels = {
+            name: {label: one["share"] for label, one in found["labels"].items()}
+            for name, found in summary["evaluators"].items()
+        }
+        window = {name: summary[name] for name in ("online_task_id", "data_start_time", "data_end_time")}
+        facts = run.summary() if run else window
+        tell_of_run(context, self.outlets, facts, labels=labels)
+        self.note_lineage({**facts, "labels": labels}, project_id=summary["project_id"])
+
+    def _subject(self, hook: OnlineTasksHook) -> tuple[TaskRun | None, str, DataWindow]:
         if self.run_id is None:
             task_id = read_id(self.online_task_id, "online_task_id")
             return None, task_id, DataWindow.read(self.data_start_time, self.data_end_time)
@@ -163,7 +178,7 @@ class EvalResultsOperator(OnlineTasksOperator):
             )
         if run.task_id is None or run.data_start_time is None or run.data_end_time is None:
             raise InvalidInput(f"Run {run.id} has no window of spans: it is no run over a project's spans.")
-        return run.id, run.task_id, DataWindow(start=run.data_start_time, end=run.data_end_time)
+        return run, run.task_id, DataWindow(start=run.data_start_time, end=run.data_end_time)
 
     def _evaluator_names(self) -> tuple[str, ...]:
         given: Any = () if self.evaluators is None else self.evaluators

@@ -326,9 +326,11 @@ class Submission:
                 raise
 
     def _find_lost(self, record: Record, error: CallError) -> TaskRun | None:
-        self._log.warning("%s. Looking for the run, for up to %.0f s.", error, self._look_up_seconds)
+        # A server that has answered is done with the request: what it created is there by now.
+        seconds = self._look_up_seconds if isinstance(error, Unavailable) else 0.0
+        self._log.warning("%s. Looking for the run, for up to %.0f s.", error, seconds)
         try:
-            return self._look_up(record, seconds=self._look_up_seconds)
+            return self._look_up(record, seconds=seconds)
         except CallError as trouble:
             raise Unavailable(
                 f"{error} Whether a run was started could not be found out either ({trouble}). The next try "

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from asgiref.sync import sync_to_async
+
 from airflow_provider_online_tasks.exceptions import InvalidConnection
 from airflow_provider_online_tasks.triggers.budget import Budget
 from airflow_provider_online_tasks.triggers.poller import Poller, Wait, open_client
@@ -86,8 +88,9 @@ async def _look_up(conn_id: str) -> Settings:
         try:
             connection = await get_async_connection(conn_id)
             extra = await get_async_extra_dejson(connection)
-            # Masking the key may ask the supervisor and wait for it.
-            return await asyncio.to_thread(settings_of, connection, extra)
+            # Masking the key tells the supervisor and waits for it. Before Airflow 3.3 the triggerer's line to
+            # it belongs to this event loop, to which only a thread of asgiref's finds back.
+            return await sync_to_async(settings_of)(connection, extra)
         except InvalidConnection:
             raise
         except Exception:

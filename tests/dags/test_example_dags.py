@@ -178,3 +178,24 @@ def make_task(emulator: Emulator) -> str:
     )
     with OnlineTasksHook() as hook:
         return hook.create_eval_task(task)
+
+
+@pytest.mark.parametrize(("least_correct", "deployed"), [(0.5, True), (0.95, False)])
+def test_a_bad_eval_stops_the_deployment(
+    online_tasks_emulator: Emulator,
+    example_dag: Callable[[str], DAG],
+    run_dag: Callable[..., Any],
+    least_correct: float,
+    deployed: bool,
+) -> None:
+    result = run_dag(example_dag("quality_gate"), conf={"least_correct": least_correct})
+
+    [run] = online_tasks_emulator.runs()
+    labels = Counter(one["label"] for one in online_tasks_emulator.evaluations(run_id=run["id"]))
+    assert 0.5 < labels["correct"] / labels.total() < 0.95
+    verdict = result.returned("gate")
+    assert verdict["passed"] is deployed
+    [measured] = [rule["measured"] for rule in verdict["rules"] if rule["measure"] == "correct"]
+    assert measured == pytest.approx(labels["correct"] / labels.total())
+    assert result.states["gate"] == ("success" if deployed else "failed")
+    assert result.states["deploy"] == ("success" if deployed else "upstream_failed")

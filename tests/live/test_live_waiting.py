@@ -171,5 +171,6 @@ def test_many_tasks_that_wait_at_once(
 
     assert dag_run.until_over() == "success"
     assert online_task.statuses == ["COMPLETED"] * MAPPED
-    reads = arize.requests("rest.*_task_run*")
-    assert len(reads) <= MAPPED, [read["operation"] for read in reads]
+    # They are read together: all ends are seen in one or two looks, not in one for each.
+    reads = [request["operation"] for request in arize.requests("rest.*_task_run*")]
+    assert len(reads) <= MAPPED / 4, reads
