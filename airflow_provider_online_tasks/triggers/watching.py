@@ -88,8 +88,8 @@ async def _look_up(conn_id: str) -> Settings:
         try:
             connection = await get_async_connection(conn_id)
             extra = await get_async_extra_dejson(connection)
-            # Masking the key tells the supervisor and waits for it. Before Airflow 3.3 the triggerer's line to
-            # it belongs to this event loop, to which only a thread of asgiref's finds back.
+            # Masking the key tells the supervisor and waits for it. Before Airflow 3.3 the triggerer's line
+            # to it belongs to this event loop, to which only a thread of asgiref's finds back.
             return await sync_to_async(settings_of)(connection, extra)
         except InvalidConnection:
             raise
