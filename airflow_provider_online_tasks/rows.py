@@ -58,8 +58,8 @@ class _JsonLines:
 class _Parquet:
     def __init__(self, file: Any) -> None:
         try:
-            import pyarrow as pa  # type: ignore[import-not-found,unused-ignore]
-            import pyarrow.parquet as pq  # type: ignore[import-not-found,unused-ignore]
+            import pyarrow as pa  # type: ignore[import-not-found,import-untyped,unused-ignore]
+            import pyarrow.parquet as pq  # type: ignore[import-not-found,import-untyped,unused-ignore]
         except ImportError as error:
             raise InvalidInput("rows_format 'parquet' needs pyarrow. Install it, or use 'jsonl'.") from error
         self.count = 0
