@@ -71,12 +71,12 @@ class _Parquet:
 
     def write(self, span: Span, evaluations: Sequence[Evaluation]) -> None:
         self._held.extend(_rows(span, evaluations))
+        self.count += len(evaluations)
         if len(self._held) >= PARQUET_BATCH:
             self._flush()
 
     def _flush(self) -> None:
         self._writer.write_table(self._pa.Table.from_pylist(self._held, schema=self._schema))
-        self.count += len(self._held)
         self._held = []
 
     def finish(self) -> None:

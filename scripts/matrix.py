@@ -33,6 +33,7 @@ QUICK = (
     "unit",
     "waiting/test_trigger.py",
     "waiting/test_events.py",
+    "waiting/test_supervisor_line.py",
     "dags",
     "events/test_asset_events.py",
     "idempotent/test_idempotent_dags.py::test_a_try_that_fails_after_its_task_was_created",

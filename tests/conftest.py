@@ -52,6 +52,19 @@ os.environ |= {
     "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
 }
 
+# A busy machine is no failure, and the gate is to find the same today and tomorrow. What is drawn at random
+# is drawn by whoever runs the tests by hand. The conformance tests' environment has no hypothesis.
+if find_spec("hypothesis"):
+    import hypothesis
+
+    hypothesis.settings.register_profile(
+        "project",
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+        derandomize=bool(os.environ.get("CI")),
+    )
+    hypothesis.settings.load_profile("project")
+
 # Arize's SDK lives in an environment of its own: `make conformance`.
 collect_ignore = [] if find_spec("arize") else ["conformance"]
 

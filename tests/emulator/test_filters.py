@@ -8,7 +8,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_online_tasks.emulator.filters import FilterError, compile_filter
@@ -274,7 +274,7 @@ def test_the_longest_permitted_filters_run(database: sqlite3.Connection) -> None
 
 SQL_WORDS = re.compile(
     r"""\s+|:f\d+|[()=<>,]|
-    AND|OR|NOT|LIKE|IS|NULL|CASE|WHEN|THEN|ELSE|END|SELECT|FROM|WHERE|ORDER\ BY|DESC|LIMIT|CAST|AS|TEXT|[01]|
+    ORDER\ BY|AND|OR|NOT|LIKE|IS|NULL|CASE|WHEN|THEN|ELSE|END|SELECT|FROM|WHERE|DESC|LIMIT|CAST|AS|TEXT|[01]|
     typeof|instr|json_extract|'null'|'text'|(spans|evaluations)(\.\w+)?""",
     re.VERBOSE,
 )
@@ -363,6 +363,7 @@ words = st.sampled_from(
 
 
 @given(st.one_of(st.text(max_size=60), st.lists(words, max_size=14).map(" ".join)))
+@example("0<eval.0.label")
 def test_any_text_is_a_condition_of_ours_or_a_filter_error(
     database: sqlite3.Connection, query_filter: str
 ) -> None:
