@@ -7,6 +7,7 @@ Airflow's database.
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import shutil
 import signal
@@ -99,6 +100,12 @@ def airflow_db() -> None:
     )
     if migration.returncode:
         pytest.fail(f"`airflow db migrate` failed:\n{migration.stdout[-2000:]}\n{migration.stderr[-4000:]}")
+    from airflow.sdk.execution_time import supervisor
+
+    # Airflow 3.3 makes the API server of dag.test() once; older ones do for each task, which takes most of
+    # their time.
+    if not hasattr(supervisor.in_process_api_server, "cache_info"):
+        supervisor.in_process_api_server = functools.cache(supervisor.in_process_api_server)
 
 
 @pytest.fixture(autouse=True)

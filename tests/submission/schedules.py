@@ -172,6 +172,8 @@ class World:
         self.others: set[str] = set()
         self.life_began = 0  # how many runs there were when the task was last entitled to a new one
         self.has_succeeded = False
+        self.returned: set[str] = set()
+        self.stale: set[str] = set()  # runs that no later try may return
 
     # -- what the operator does, seen from outside --
 
@@ -305,6 +307,7 @@ class World:
         self.time.show()
         for operation, kind, skip, times in now.faults:
             self.emulator.add_fault(Fault(operation, kind, skip=skip, times=times))
+        self.stale |= {run["id"] for run in self.seen if run["status"] in BAD}
         start, end = window(now)
         succeeded, is_final, run_id = False, False, None
         try:
@@ -317,6 +320,7 @@ class World:
             )
             succeeded = True
             self.check_result(run_id)
+            self.returned.add(run_id)
         except Killed:
             pass
         except AirflowSkipException:
@@ -333,11 +337,15 @@ class World:
         if now.pause:
             self.time.advance(now.pause)
             self.tick()
-        self.has_succeeded |= succeeded
+        # A process killed after it noted its success has succeeded too, whatever Airflow has heard.
+        record = self.execution.store.record if self.execution.store else None
+        self.has_succeeded |= succeeded or bool(record and record["succeeded_at"] is not None)
         if self.now.clears or is_final:
             self.execution.clear()
             if self.has_succeeded:
                 self.life_began, self.has_succeeded = len(self.seen), False
+            if succeeded:
+                self.stale |= self.returned
         return run_id
 
     # -- what must hold --
@@ -362,6 +370,7 @@ class World:
         (run,) = (run for run in self.runs() if run["id"] == run_id)
         assert (wire(run["data_start"]), wire(run["data_end"])) == window(self.now)
         assert self.execution.pushed["return_value"] == run_id
+        assert run_id not in self.stale
         if self.now.waits:
             assert run["status"] in GOOD
         live = [each["id"] for each in self.runs() if not each["over"]]
