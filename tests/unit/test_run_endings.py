@@ -349,7 +349,7 @@ def test_every_bad_end_has_a_final_form() -> None:
         ("NotFound", NotFound),
         ("KeyRefused", exceptions.KeyRefused),
         ("Unavailable", exceptions.Unavailable),
-        ("CallError", CallError),
+        ("CallError", OnlineTasksError),
         ("TaskErrorReturned", OnlineTasksError),
         ("ValueError", OnlineTasksError),
         ("Any", OnlineTasksError),
