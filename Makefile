@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 AIRFLOW_VERSION ?= 3.3.2
 COVERAGE_MINIMUM ?= 90
+# They run in environments of their own (uv tool run), with the versions of constraints.txt.
+TOOLS := mkdocs mkdocs-material 'mkdocstrings[python]' pip-audit twine
 
 # Everything that runs here writes inside the checkout: temporary files too, and no ~/airflow.
 export TMPDIR := $(CURDIR)/.tmp
@@ -81,9 +83,10 @@ conformance: $(CONFORMANCE_STAMP) .tmp ## Arize's own SDK against the emulator
 matrix: $(STAMP) .tmp ## the tests on every supported Airflow and Python
 	$(BIN)/python scripts/matrix.py $(if $(QUICK),--quick) $(CELLS)
 
-# hatchling and editables build the package, uv installs it: pinned here too, in the one place for versions.
+# hatchling and editables build the package, uv installs it, the tools look at it: pinned here too, in the one
+# place for versions.
 constraints: $(STAMP) .tmp ## write constraints.txt anew from pyproject.toml
-	@printf '%s\n' 'apache-airflow==$(AIRFLOW_VERSION)' hatchling editables uv > .tmp/pins.in
+	@printf '%s\n' 'apache-airflow==$(AIRFLOW_VERSION)' hatchling editables uv $(TOOLS) > .tmp/pins.in
 	@$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 		--extra emulator --extra dev pyproject.toml .tmp/pins.in -o constraints.txt
