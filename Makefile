@@ -14,6 +14,8 @@ COVERAGE_MINIMUM ?= 90
 # They run in environments of their own (uv tool run), with the versions of constraints.txt.
 TOOLS := mkdocs mkdocs-material 'mkdocstrings[python]' pip-audit twine
 
+TOOL := $(UV) tool run --quiet --python $(BIN)/python --constraint constraints.txt
+
 # Everything that runs here writes inside the checkout: temporary files too, and no ~/airflow.
 export TMPDIR := $(CURDIR)/.tmp
 export AIRFLOW_HOME := $(CURDIR)/.tmp/airflow
@@ -28,7 +30,7 @@ CONFORMANCE_STAMP := $(CONFORMANCE_VENV)/.installed
 CONFORMANCE_UV := $(CONFORMANCE_VENV)/bin/uv
 CONFORMANCE_INTO := --quiet --python $(CONFORMANCE_VENV)/bin/python
 
-.PHONY: help venv demo test coverage lint format types conformance matrix constraints build clean
+.PHONY: help venv demo test coverage lint format types conformance matrix constraints build package audit docs screenshots bench clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -97,6 +99,36 @@ build: $(STAMP) .tmp ## the sdist and the wheel, in dist/
 	$(UV) build --quiet --python $(BIN)/python --build-constraints constraints.txt
 	@ls dist
 
+package: build ## the sdist and the wheel, checked as a package index would
+	$(TOOL) twine check --strict dist/*
+
+SITE ?= site
+
+docs: $(STAMP) .tmp ## the documentation, in site/
+	@NO_MKDOCS_2_WARNING=1 $(TOOL) --from mkdocs --with mkdocs-material --with 'mkdocstrings[python]' --with ruff \
+		mkdocs build --strict --quiet --site-dir $(abspath $(SITE))
+	@echo "$(SITE)/index.html"
+
+screenshots: $(STAMP) .tmp ## the documentation's screenshots, taken anew
+	SCREENSHOTS=1 $(BIN)/python -m pytest tests/browser
+
+# What the package and its extras add to an Airflow, at the versions of constraints.txt.
+RESOLVE := $(UV) pip compile --quiet --no-header --no-annotate --python $(BIN)/python -c constraints.txt
+
+audit: $(STAMP) .tmp ## known vulnerabilities in what the package adds to an Airflow
+	@rm -f .tmp/audit.json
+	@$(RESOLVE) --extra emulator --extra openlineage pyproject.toml | sort > .tmp/with-package.txt
+	@echo apache-airflow | $(RESOLVE) - | sort > .tmp/airflow.txt
+	@comm -23 .tmp/with-package.txt .tmp/airflow.txt > .tmp/additions.txt
+	@# Its exit code tells too little: the report is judged, and without one the next step fails.
+	@$(TOOL) pip-audit --disable-pip --no-deps --progress-spinner off -f json -o .tmp/audit.json \
+		-r .tmp/additions.txt 2>.tmp/audit.log || cat .tmp/audit.log
+	@$(BIN)/python scripts/audit.py .tmp/audit.json
+
+# ONLY="parse waiting" takes these figures anew and leaves the others as they were taken last.
+bench: $(STAMP) .tmp ## measure against the peer, and write docs/performance.md
+	$(BIN)/python -m benchmarks $(ONLY)
+
 clean: ## remove everything that make made
-	rm -rf $(VENV) $(CONFORMANCE_VENV) .venv-matrix .tmp .demo dist build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(CONFORMANCE_VENV) .venv-matrix .venv-bench .tmp .demo dist build site .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -18,8 +18,9 @@ from airflow_provider_online_tasks import __version__
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.retry import NO_RETRY
 from airflow_provider_online_tasks.api.schema_check import Check, check_schema
+from airflow_provider_online_tasks.defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks.exceptions import OnlineTasksError
-from airflow_provider_online_tasks.hooks.online_tasks import DEFAULT_CONN_ID, OnlineTasksHook
+from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
 AGREES, DIFFERS, UNREACHABLE = 0, 1, 2
 

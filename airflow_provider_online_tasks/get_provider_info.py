@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+# Airflow's form shows the fields of a section together, and those without one as "Extra Fields".
+_NETWORK = "Network and limits"
+
 
 def get_provider_info() -> dict[str, Any]:
     """Return the provider's metadata."""
@@ -57,69 +60,96 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-class-name": "airflow_provider_online_tasks.hooks.online_tasks.OnlineTasksHook",
                 "hook-name": "Arize online tasks",
                 "ui-field-behaviour": {
-                    "hidden-fields": ["login", "schema", "port", "extra"],
+                    "hidden-fields": ["login", "schema", "extra"],
                     "relabeling": {"host": "Host (on-premises)", "password": "API key"},
-                    "placeholders": {"host": "empty for Arize's cloud; its region is chosen below"},
+                    "placeholders": {
+                        "host": "empty for Arize's cloud; its region is chosen below",
+                        # https://github.com/apache/airflow/pull/73298
+                        "port": "443 (Airflow 3.3.2 tests only connections with a port)",
+                        "password": "of a user with developer permission",
+                    },
                 },
                 "conn-fields": {
                     "region": {
                         "label": "Region",
-                        "description": "Data region of the account: us, eu-west-1a, ca-central-1a, "
-                        "us-central-1a, us-east-1b, … Leave empty if a host is given.",
-                        "schema": {"type": ["string", "null"], "default": None},
+                        "description": "Data region of the account; one that is not suggested can be typed. "
+                        "Default: us. Leave it empty if a host is given.",
+                        "schema": {
+                            "type": ["string", "null"],
+                            "default": None,
+                            # Suggestions, where an enum would allow no region that is newer than this list.
+                            "examples": ["us", "eu-west-1a", "ca-central-1a", "us-central-1a", "us-east-1b"],
+                        },
                     },
                     "model_id": {
                         "label": "Project ID",
                         "description": "For DAGs that read the project (model_id) from the connection.",
                         "schema": {"type": ["string", "null"], "default": None},
                     },
-                    "rest_host": {
-                        "label": "REST host",
-                        "description": "Only if REST is served by another host than GraphQL.",
-                        "schema": {"type": ["string", "null"], "default": None},
-                    },
-                    "timeout": {
-                        "label": "Timeout",
-                        "description": "Seconds to wait for a connection and for an answer. Default 30.",
-                        "schema": {"type": ["number", "null"], "default": None},
-                    },
-                    "verify": {
-                        "label": "Verify TLS",
-                        "description": "Whether TLS certificates are verified.",
-                        "schema": {"type": "boolean", "default": True},
-                    },
-                    "ca_bundle": {
-                        "label": "CA bundle",
-                        "description": "Path of a file with the certificates to verify by.",
-                        "schema": {"type": ["string", "null"], "default": None},
-                    },
-                    "proxy": {
-                        "label": "Proxy",
-                        "description": "URL of a proxy.",
-                        "schema": {"type": ["string", "null"], "default": None},
-                    },
-                    "requests_per_minute": {
-                        "label": "Requests per minute",
-                        "description": "Budget that all waits of a triggerer share. Default 60.",
-                        "schema": {"type": ["integer", "null"], "default": None, "minimum": 1},
-                    },
-                    "sampling_rate_unit": {
-                        "label": "Unit of sampling_rate",
-                        "description": "fraction, or percent for older servers.",
-                        "schema": {"type": ["string", "null"], "default": None},
-                    },
                     "organization_id": {
                         "label": "Organisation ID",
-                        "description": "For links into Arize; found by itself if left empty.",
+                        "description": "For links into Arize. Default: asked for when it is needed.",
                         "schema": {"type": ["string", "null"], "default": None},
                     },
                     "space_id": {
                         "label": "Space ID",
-                        "description": "For links into Arize; found by itself if left empty.",
+                        "description": "For links into Arize. Default: asked for when it is needed.",
                         "schema": {"type": ["string", "null"], "default": None},
+                    },
+                    "rest_host": {
+                        "label": "REST host",
+                        "description": "Only if REST is served by another host than GraphQL.",
+                        "schema": {"type": ["string", "null"], "default": None, "section": _NETWORK},
+                    },
+                    "timeout": {
+                        "label": "Timeout",
+                        "description": "Seconds to wait for a connection, and for each part of an answer. "
+                        "Default: 30.",
+                        "schema": {"type": ["number", "null"], "default": None, "section": _NETWORK},
+                    },
+                    "verify": {
+                        "label": "Verify TLS",
+                        "description": "Whether TLS certificates are verified.",
+                        "schema": {"type": ["boolean", "null"], "default": True, "section": _NETWORK},
+                    },
+                    "ca_bundle": {
+                        "label": "CA bundle",
+                        "description": "Path of a file with the certificates to verify by. Default: the "
+                        "system's.",
+                        "schema": {"type": ["string", "null"], "default": None, "section": _NETWORK},
+                    },
+                    "proxy": {
+                        "label": "Proxy",
+                        "description": "URL of a proxy, such as http://proxy.example.com:3128. Default: what "
+                        "the environment says.",
+                        "schema": {"type": ["string", "null"], "default": None, "section": _NETWORK},
+                    },
+                    "requests_per_minute": {
+                        "label": "Requests per minute",
+                        "description": "Budget that all waits of a triggerer share. Default: 60.",
+                        "schema": {
+                            "type": ["integer", "null"],
+                            "default": None,
+                            "minimum": 1,
+                            "section": _NETWORK,
+                        },
+                    },
+                    "sampling_rate_unit": {
+                        "label": "Unit of sampling_rate",
+                        "description": "What the server understands; percent is for older servers.",
+                        "schema": {
+                            "type": ["string", "null"],
+                            "default": "fraction",
+                            "enum": ["fraction", "percent"],
+                            "section": _NETWORK,
+                        },
                     },
                 },
             }
         ],
-        "extra-links": ["airflow_provider_online_tasks.links.OnlineTaskRunLink"],
+        "extra-links": [
+            "airflow_provider_online_tasks.links.EvaluatorLink",
+            "airflow_provider_online_tasks.links.OnlineTaskRunLink",
+            "airflow_provider_online_tasks.links.ProjectLink",
+        ],
     }

@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow.providers.common.compat.openlineage.facet import Dataset, RunFacet
-from airflow.providers.openlineage.extractors import OperatorLineage  # type: ignore[import-not-found]
+from airflow.providers.openlineage.extractors import OperatorLineage
 from attrs import define, fields
 
 FACET_KEY = "arizeOnlineTasks_run"
 
 
 @define(kw_only=True)
-class OnlineTaskRunFacet(RunFacet):  # type: ignore[misc]
+class OnlineTaskRunFacet(RunFacet):
     """A run of an online task.
 
     :param online_task_id: the task.
@@ -52,5 +52,7 @@ def lineage_of(facts: Mapping[str, Any], *, namespace: str | None, project_id: s
     """
     known = {spec.name for spec in fields(OnlineTaskRunFacet)} - {spec.name for spec in fields(RunFacet)}
     facet = OnlineTaskRunFacet(**{name: value for name, value in facts.items() if name in known})
-    spans = [Dataset(namespace=namespace, name=f"projects/{project_id}/spans")] if project_id else []
+    spans = []
+    if namespace and project_id:
+        spans = [Dataset(namespace=namespace, name=f"projects/{project_id}/spans")]
     return OperatorLineage(inputs=spans, run_facets={FACET_KEY: facet})

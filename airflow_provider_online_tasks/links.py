@@ -5,6 +5,7 @@ Patterns: published in Arize's arize-link skill. A run has no page of its own; i
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
@@ -12,41 +13,145 @@ from urllib.parse import quote, urlencode
 from airflow.sdk import BaseOperatorLink
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator
+    from airflow.sdk import BaseOperator, Context
     from airflow.sdk.types import TaskInstanceKey
 
     from airflow_provider_online_tasks.api.inputs import DataWindow
 
 RUN_URL_KEY = "run_url"
+PROJECT_URL_KEY = "project_url"
+EVALUATOR_URL_KEY = "evaluator_url"
 _EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 
 
 def spans_url(
-    ui_url: str, *, organization_id: str, space_id: str, project_id: str, window: DataWindow
+    ui_url: str,
+    *,
+    organization_id: str,
+    space_id: str,
+    project_id: str,
+    window: DataWindow | None = None,
 ) -> str:
-    """Return the address of a project's spans in a window."""
-    organization, space, project = (quote(part, safe="") for part in (organization_id, space_id, project_id))
+    """Return the address of a project's spans in a window; without one, the UI shows the last seven days."""
+    bounds = {} if window is None else _bounds(window)
     query = urlencode(
         {
             "selectedTab": "llmTracing",
-            "startA": (window.start - _EPOCH) // _MILLISECOND,
-            "endA": -((_EPOCH - window.end) // _MILLISECOND),  # rounded up, so that the last span shows
+            **bounds,
             "envA": "tracing",
             "modelType": "generative_llm",
             "queryFilterA": "",
         }
     )
-    return f"{ui_url}/organizations/{organization}/spaces/{space}/projects/{project}?{query}"
+    return f"{_space_url(ui_url, organization_id, space_id)}/projects/{_part(project_id)}?{query}"
 
 
-class OnlineTaskRunLink(BaseOperatorLink):
-    """The spans of a run, in the Arize UI. The address was pushed with the run: nothing is looked up here."""
+def evaluator_url(ui_url: str, *, organization_id: str, space_id: str, evaluator_id: str) -> str:
+    """Return the address of an Eval Hub evaluator."""
+    return f"{_space_url(ui_url, organization_id, space_id)}/evaluators/{_part(evaluator_id)}"
 
-    name = "Spans in Arize"
-    xcom_key = RUN_URL_KEY
+
+def _bounds(window: DataWindow) -> dict[str, int]:
+    return {
+        "startA": (window.start - _EPOCH) // _MILLISECOND,
+        "endA": -((_EPOCH - window.end) // _MILLISECOND),  # rounded up, so that the last span shows
+    }
+
+
+def _space_url(ui_url: str, organization_id: str, space_id: str) -> str:
+    return f"{ui_url}/organizations/{_part(organization_id)}/spaces/{_part(space_id)}"
+
+
+def _part(value: str) -> str:
+    return quote(value, safe="")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Links:
+    """Where the Arize UI shows what an operator is about; None for what it cannot tell.
+
+    :param spans: the spans of the operator's window.
+    :param project: the project's spans of the last seven days.
+    :param evaluator: the first Eval Hub evaluator.
+    :param project_id: the project, which was learned on the way.
+    """
+
+    spans: str | None = None
+    project: str | None = None
+    evaluator: str | None = None
+    project_id: str | None = None
+
+    @classmethod
+    def within(
+        cls,
+        ui_url: str,
+        *,
+        organization_id: str,
+        space_id: str,
+        project_id: str,
+        evaluator_id: str | None = None,
+        window: DataWindow | None = None,
+    ) -> Links:
+        """Return the links to a project, and to an evaluator and the spans of a window if given."""
+
+        def spans(window: DataWindow | None) -> str:
+            return spans_url(
+                ui_url,
+                organization_id=organization_id,
+                space_id=space_id,
+                project_id=project_id,
+                window=window,
+            )
+
+        return cls(
+            spans=spans(window) if window else None,
+            project=spans(None),
+            evaluator=evaluator_url(
+                ui_url, organization_id=organization_id, space_id=space_id, evaluator_id=evaluator_id
+            )
+            if evaluator_id
+            else None,
+            project_id=project_id,
+        )
+
+    def push(self, context: Context) -> None:
+        """Push the addresses to XCom, where the web server finds them."""
+        addresses = {
+            RUN_URL_KEY: self.spans,
+            PROJECT_URL_KEY: self.project,
+            EVALUATOR_URL_KEY: self.evaluator,
+        }
+        for key, address in addresses.items():
+            if address:
+                context["ti"].xcom_push(key=key, value=address)
+
+
+class _PushedLink(BaseOperatorLink):
+    """A link whose address the task pushed: nothing is looked up here."""
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the address that the task pushed, or nothing if it could not tell it."""
         from airflow.sdk.execution_time.xcom import XCom
 
-        return str(XCom.get_value(ti_key=ti_key, key=RUN_URL_KEY) or "")
+        return str(XCom.get_value(ti_key=ti_key, key=self.xcom_key) or "")
+
+
+class OnlineTaskRunLink(_PushedLink):
+    """The spans of a run, in the Arize UI."""
+
+    name = "Spans in Arize"
+    xcom_key = RUN_URL_KEY
+
+
+class ProjectLink(_PushedLink):
+    """The project that is judged, in the Arize UI."""
+
+    name = "Project in Arize"
+    xcom_key = PROJECT_URL_KEY
+
+
+class EvaluatorLink(_PushedLink):
+    """The first Eval Hub evaluator of the task, in the Arize UI."""
+
+    name = "Evaluator in Arize"
+    xcom_key = EVALUATOR_URL_KEY

@@ -14,6 +14,12 @@ from airflow_provider_online_tasks.api.inputs import split_window
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
 from airflow_provider_online_tasks.sensors.runs import OnlineTaskRunSensor
 
+# The UI names each mapped task by the window of its piece.
+PIECE = """
+{%- set piece = ti.xcom_pull("cut")[ti.map_index] -%}
+{{ piece.data_start_time[:10] }} to {{ piece.data_end_time[:10] }}
+"""
+
 with DAG(
     dag_id="backfill_eval",
     description="Run an existing eval task over a long window, piece by piece",
@@ -34,12 +40,17 @@ with DAG(
         """Cut the window into pieces that the API accepts."""
         return split_window(params["start"], params["end"], days=params["days"])
 
+    pieces = cut()
+
     # Two pieces at a time: a run per piece, and each run calls an LLM.
     runs = RunOnlineTaskOperator.partial(
         task_id="run_task",
         online_task_id="{{ params.online_task_id }}",
         max_active_tis_per_dagrun=2,
-    ).expand_kwargs(cut())
+        map_index_template=PIECE,
+    ).expand_kwargs(pieces)
 
     # A piece without spans is skipped and the others go on.
-    OnlineTaskRunSensor.partial(task_id="wait_for_run", deferrable=True).expand(run_id=runs.output)
+    OnlineTaskRunSensor.partial(task_id="wait_for_run", deferrable=True, map_index_template=PIECE).expand(
+        run_id=runs.output
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import logging
 import time
@@ -18,6 +19,8 @@ from airflow_provider_online_tasks.api.user_agent import user_agent
 from airflow_provider_online_tasks.exceptions import CallError, TaskErrorReturned, Unavailable
 
 if TYPE_CHECKING:
+    from gql import GraphQLRequest
+
     from airflow_provider_online_tasks.api.settings import Settings
 
 T = TypeVar("T")
@@ -48,6 +51,14 @@ class _Session(requests.Session):
         self.answer: requests.Response | None = None
         self.headers["User-Agent"] = user_agent()
         self.auth = _no_auth
+        self._environment: dict[str, Any] = {}
+
+    def merge_environment_settings(self, url: str | bytes | None, *given: Any) -> Any:
+        """Look at the environment once for each host, since its proxies take as long to find as an answer."""
+        host = "/".join(str(url).split("/", 3)[:3])
+        if host not in self._environment:
+            self._environment[host] = super().merge_environment_settings(url, *given)
+        return dict(self._environment[host])
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         self.body = self.answer = None
@@ -66,6 +77,14 @@ class _Session(requests.Session):
             kwargs["proxies"] = {"http": self.settings.proxy, "https": self.settings.proxy}
         self.answer = super().send(request, **kwargs)
         return self.answer
+
+
+@functools.lru_cache(maxsize=16)
+def _parsed(document: str) -> GraphQLRequest:
+    """Parse a document, once: there are few, and parsing takes about as long as sending."""
+    from gql import gql
+
+    return gql(document)
 
 
 class _Query(NamedTuple):
@@ -196,15 +215,14 @@ class Client:
     def _post(
         self, document: str, call: GraphQLCall[Any] | _Query, variables: dict[str, Any] | None = None
     ) -> Answer:
-        from gql import gql
+        from gql import GraphQLRequest
         from gql.transport.exceptions import TransportError
         from gql.transport.requests import RequestsHTTPTransport
 
         url = self.settings.endpoint.graphql_url
         transport = RequestsHTTPTransport(url, headers={"x-api-key": self.settings.api_key})
         transport.session = self._session
-        request = gql(document)
-        request.variable_values = variables
+        request = GraphQLRequest(_parsed(document), variable_values=variables)
         try:
             transport.execute(request)
         except (TransportError, requests.RequestException) as error:

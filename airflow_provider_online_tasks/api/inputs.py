@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 from airflow_provider_online_tasks.api.shown import shown
 from airflow_provider_online_tasks.api.templating import is_templated
@@ -28,7 +28,8 @@ MAX_INT = 2**31 - 1
 MAX_DEPTH = 20
 FRACTION, PERCENT = "fraction", "percent"
 
-DIRECTIONS = ("maximize", "minimize", "none")
+MAXIMIZE, MINIMIZE = "maximize", "minimize"
+DIRECTIONS = (MAXIMIZE, MINIMIZE, "none")
 GRANULARITIES = ("span", "trace", "session")
 INLINE_EVALUATORS = ("template_evaluators", "code_evaluators")
 
@@ -46,21 +47,49 @@ def _input(read: Reader, *, clearable: bool = False) -> Any:
     return field(default=UNSET, metadata={"read": read, "clearable": clearable})
 
 
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(_input,))
 class WireInput:
-    """A frozen dataclass whose fields know how to read and check themselves."""
+    """A frozen dataclass whose fields know how to read and check themselves.
 
+    Its methods are written here once: what ``dataclass`` generates for each class anew takes most of the time
+    that importing this module takes, and every parsing of a DAG imports it.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
     required: ClassVar[tuple[str, ...]] = ()
     patch: ClassVar[bool] = False
 
-    def __post_init__(self) -> None:
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        dataclass(init=False, repr=False, eq=False, kw_only=True)(cls)
+
+    def __init__(self, **given: Any) -> None:
+        unknown = [name for name in given if name not in self.__dataclass_fields__]
+        if unknown:
+            raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {unknown[0]!r}")
         known: dict[str, Any] = {}
         for spec in _fields(type(self)):
-            value = self._field(spec, getattr(self, spec.name), type(self).__name__)
+            value = self._field(spec, given.get(spec.name, UNSET), type(self).__name__)
             object.__setattr__(self, spec.name, value)
             if value is not UNSET:
                 known[spec.name] = value
         self.check_known(known, templated=())
         self.complete()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__qualname__}({', '.join(f'{k}={v!r}' for k, v in vars(self).items())})"
+
+    def __eq__(self, other: object) -> bool:
+        return vars(self) == vars(other) if type(other) is type(self) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(vars(self).values()))
 
     @classmethod
     def check_known(cls, known: Mapping[str, Any], *, templated: Collection[str]) -> None:
@@ -311,11 +340,11 @@ def _choices(value: Any, where: str) -> dict[str, float]:
     }
 
 
-@dataclass(frozen=True)
 class _Nested:
     """Reads an input within an input."""
 
-    cls: Callable[[], type[WireInput]]
+    def __init__(self, cls: Callable[[], type[WireInput]]) -> None:
+        self.cls = cls
 
     def __call__(self, value: Any, where: str) -> Any:
         return self.cls().read(value, where)
@@ -372,7 +401,6 @@ def _temperature(value: Any, where: str) -> float:
     return number
 
 
-@dataclass(frozen=True, kw_only=True)
 class LlmConfig(WireInput):
     """The LLM of a task's template evaluators.
 
@@ -398,7 +426,6 @@ class LlmConfig(WireInput):
             raise InvalidInput("LlmConfig needs model_name or integration_id.")
 
 
-@dataclass(frozen=True, kw_only=True)
 class EvaluatorLlmConfig(WireInput):
     """The LLM of one template evaluator, in the newer generation of the API.
 
@@ -422,7 +449,6 @@ class EvaluatorLlmConfig(WireInput):
                 object.__setattr__(self, name, {})
 
 
-@dataclass(frozen=True, kw_only=True)
 class TemplateEvaluator(WireInput):
     """An LLM that judges a span by a template and answers with one of the allowed labels.
 
@@ -475,7 +501,6 @@ class TemplateEvaluator(WireInput):
                 object.__setattr__(self, name, False)
 
 
-@dataclass(frozen=True, kw_only=True)
 class HubEvaluator(WireInput):
     """An evaluator of the Eval Hub, by its ID.
 
@@ -490,7 +515,6 @@ class HubEvaluator(WireInput):
     position: Any = _input(_integer(0))
 
 
-@dataclass(frozen=True, kw_only=True)
 class CodeEvaluator(WireInput):
     """A check by code, written in the task.
 
@@ -529,8 +553,9 @@ def _placed(evaluators: tuple[_Placed, ...], first: int) -> tuple[_Placed, ...]:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
 class _EvalTaskFields(WireInput):
+    """What a new task and a patch have in common."""
+
     name: Any = _input(_text)
     sampling_rate: Any = _input(read_sampling_rate)
     query_filter: Any = _input(_filter, clearable=True)
@@ -571,7 +596,6 @@ class _EvalTaskFields(WireInput):
         return wire
 
 
-@dataclass(frozen=True, kw_only=True)
 class EvalTaskInput(_EvalTaskFields):
     """What createEvalTask takes.
 
@@ -616,15 +640,19 @@ class EvalTaskInput(_EvalTaskFields):
                 object.__setattr__(self, name, default)
 
 
-@dataclass(frozen=True, kw_only=True)
 class EvalTaskPatch(_EvalTaskFields):
     """What patchEvalTask takes: the task, and any of its fields. What is left out stays as it is.
 
-    :param online_task_id: global ID of the task.
+    Eval Hub evaluators are changed by another mutation, whose input is not documented.
 
-    The other fields are those of :class:`EvalTaskInput` without ``model_id`` and ``evaluators`` (Eval Hub
-    evaluators are changed by another mutation, whose input is not documented); ``query_filter=None``
-    clears the filter.
+    :param online_task_id: global ID of the task.
+    :param name: new name of the task.
+    :param sampling_rate: fraction (0, 1] or percentage (1, 100] of the matching spans.
+    :param query_filter: which spans; None clears the filter.
+    :param run_continuously: whether new spans are evaluated as they arrive: pauses and resumes the task.
+    :param template_evaluators: evaluators written in the task, in place of the present ones.
+    :param code_evaluators: code evaluators written in the task, in place of the present ones.
+    :param llm_config: the LLM of the template evaluators.
     """
 
     required: ClassVar[tuple[str, ...]] = ("online_task_id",)
@@ -723,7 +751,6 @@ def split_window(start: Any, end: Any, *, days: float = MAX_WINDOW.days) -> list
     return pieces
 
 
-@dataclass(frozen=True, kw_only=True)
 class RunInput(WireInput):
     """What runOnlineTask takes.
 

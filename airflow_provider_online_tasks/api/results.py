@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_online_tasks.api.inputs import MAXIMIZE
+
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.spans import Evaluation, Span
 
@@ -18,7 +20,6 @@ SCORES_KEPT = 10_000
 QUANTILES = (5, 25, 50, 75, 95)
 OTHER_LABELS = "(other labels)"
 NO_LABEL = "(no label)"
-MAXIMIZE, MINIMIZE = "maximize", "minimize"
 
 
 @dataclass
@@ -175,7 +176,10 @@ class Results:
         return evaluation.names(self._task_id)
 
     def _count(self, into: dict[str, EvaluatorResults], span: Span, evaluation: Evaluation) -> None:
-        into.setdefault(evaluation.name, EvaluatorResults(self._direction)).add(span, evaluation)
+        results = into.get(evaluation.name)
+        if results is None:
+            results = into[evaluation.name] = EvaluatorResults(self._direction)
+        results.add(span, evaluation)
 
     @property
     def is_by_run(self) -> bool:

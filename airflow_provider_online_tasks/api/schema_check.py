@@ -101,7 +101,7 @@ def _check_input(
 def _check_fields(query: Query, where: str, type_name: str, sent: type[WireInput]) -> Iterator[Check]:
     fields = {one["name"]: one for one in _type(query, type_name).get("inputFields") or ()}
     always = _ALWAYS_SENT[sent]
-    specs = {wire_name(spec.name): spec for spec in dataclasses.fields(sent)}  # type: ignore[arg-type]
+    specs = {wire_name(spec.name): spec for spec in dataclasses.fields(sent)}
     for name, spec in specs.items():
         known = name in fields
         yield Check(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,8 @@ from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.retry import NO_RETRY
-from airflow_provider_online_tasks.exceptions import NotFound, OnlineTasksError
+from airflow_provider_online_tasks.defaults import DEFAULT_CONN_ID
+from airflow_provider_online_tasks.exceptions import OnlineTasksError
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.inputs import DataWindow, EvalTaskInput, EvalTaskPatch, RunInput
     from airflow_provider_online_tasks.api.runs import RunStatus, TaskRun
     from airflow_provider_online_tasks.api.settings import Settings
+    from airflow_provider_online_tasks.links import Links
 
 CONN_NAME_ATTR = "conn_id"
 CONN_TYPE = "arize_online_tasks"
-DEFAULT_CONN_ID = "arize_online_tasks_default"
 
 
 class OnlineTasksHook(BaseHook):
@@ -173,45 +174,65 @@ class OnlineTasksHook(BaseHook):
         self.client.send(calls.delete_task(online_task_id))
 
     def spans_url(self, online_task_id: str, window: DataWindow) -> str | None:
-        """Return where the Arize UI shows a task's spans in a window, or None if that cannot be told.
+        """Return where the Arize UI shows a task's spans in a window, or None if that cannot be told."""
+        return self.links(online_task_id, window).spans
 
-        The organisation and the space are asked for unless the connection names them. A link is worth no
-        failure: whatever goes wrong, there is none.
+    def links(self, online_task_id: str, window: DataWindow | None = None) -> Links:
+        """Return where the Arize UI shows a task's project, its evaluator, and its spans in a window.
+
+        Takes up to three requests. A link is worth no failure: whatever goes wrong, there is none.
         """
-        from airflow_provider_online_tasks.links import spans_url
+        from airflow_provider_online_tasks.links import Links
 
+        try:
+            task = self.client.send(calls.get_task(online_task_id), retry=NO_RETRY)
+        except OnlineTasksError as error:
+            self.log.debug("No link into Arize: %s", error)
+            return Links()
+        return self.links_of(project_id=task.project_id, evaluator_ids=task.evaluator_ids, window=window)
+
+    def links_of(
+        self,
+        *,
+        project_id: str | None,
+        evaluator_ids: Iterable[str | None] = (),
+        window: DataWindow | None = None,
+    ) -> Links:
+        """Return where the Arize UI shows a project, the first of its evaluators, and its spans in a window.
+
+        The space and the organisation are asked for, one request each, unless the connection names them.
+        """
+        from airflow_provider_online_tasks.links import Links
+
+        if project_id is None:
+            return Links()
         settings, send = self.settings, self.client.send
         try:
-            project_id = send(calls.get_task(online_task_id), retry=NO_RETRY).project_id
-            if project_id is None:
-                return None
             space_id = settings.space_id or send(calls.get_project_space(project_id), retry=NO_RETRY)
             organization_id = settings.organization_id or send(
                 calls.get_space_organization(space_id), retry=NO_RETRY
             )
         except OnlineTasksError as error:
             self.log.debug("No link into Arize: %s", error)
-            return None
-        return spans_url(
+            return Links(project_id=project_id)
+        return Links.within(
             settings.endpoint.ui_url,
             organization_id=organization_id,
             space_id=space_id,
             project_id=project_id,
+            evaluator_id=next(filter(None, evaluator_ids), None),
             window=window,
         )
 
     def test_connection(self) -> tuple[bool, str]:
-        """Say whether the connection works: REST and GraphQL are both asked, nothing is changed."""
+        """Say in a sentence what works and what does not. Nothing is changed."""
+        from airflow_provider_online_tasks.api.reach import examine
+
         try:
             with self:
-                self.client.send(calls.list_tasks(limit=1), retry=NO_RETRY)
-                self.client.query(calls.TYPE_NAME, name="query")
-        except NotFound as error:
-            return False, f"The host answers, but not as Arize does: {error}"
+                return examine(self.client)
         except OnlineTasksError as error:
             return False, str(error)
-        endpoint = self.settings.endpoint
-        return True, f"Key accepted by REST at {endpoint.rest_url} and GraphQL at {endpoint.graphql_url}."
 
 
 def read_settings(connection: Connection) -> Settings:

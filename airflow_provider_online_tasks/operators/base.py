@@ -7,14 +7,17 @@ from dataclasses import fields
 from functools import cache
 from importlib.util import find_spec
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
 from airflow_provider_online_tasks.api.inputs import WireInput
 from airflow_provider_online_tasks.api.unset import UNSET
+from airflow_provider_online_tasks.defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks.exceptions import OnlineTasksError
-from airflow_provider_online_tasks.hooks.online_tasks import DEFAULT_CONN_ID, OnlineTasksHook
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
 
 class OnlineTasksOperator(BaseOperator):
@@ -32,6 +35,8 @@ class OnlineTasksOperator(BaseOperator):
     @property
     def hook(self) -> OnlineTasksHook:
         """A new hook on the connection; close it after use."""
+        from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+
         return OnlineTasksHook(self.conn_id)
 
 
@@ -88,7 +93,7 @@ def _has_openlineage() -> bool:
 def plain(value: Any) -> Any:
     """Return typed inputs as the dicts and lists that Airflow can render and show."""
     if isinstance(value, WireInput):
-        given = ((spec.name, getattr(value, spec.name)) for spec in fields(value))  # type: ignore[arg-type]
+        given = ((spec.name, getattr(value, spec.name)) for spec in fields(value))
         return {name: plain(part) for name, part in given if part is not UNSET}
     if isinstance(value, Mapping):
         return {key: plain(part) for key, part in value.items()}

@@ -22,6 +22,7 @@ from airflow_provider_online_tasks.api.inputs import (
 )
 from airflow_provider_online_tasks.api.templating import is_templated
 from airflow_provider_online_tasks.exceptions import InvalidInput, NotFound
+from airflow_provider_online_tasks.links import EvaluatorLink, ProjectLink
 from airflow_provider_online_tasks.operators.base import LineageOperator, OnlineTasksOperator, plain
 from airflow_provider_online_tasks.operators.state import State
 
@@ -93,6 +94,7 @@ class CreateEvalTaskOperator(LineageOperator):
         "llm_config": "json",
         "query_filter": "sql",
     }
+    operator_extra_links = (ProjectLink(), EvaluatorLink())
 
     def __init__(
         self,
@@ -138,6 +140,10 @@ class CreateEvalTaskOperator(LineageOperator):
             )
             obtained = creation.obtain()
             creation.finish()
+            evaluators = task.evaluators or ()
+            hook.links_of(
+                project_id=task.model_id, evaluator_ids=[one.evaluator_id for one in evaluators]
+            ).push(context)
         self.note_lineage({"online_task_id": obtained.task_id}, project_id=task.model_id)
         return obtained.task_id
 
@@ -179,6 +185,7 @@ class PatchEvalTaskOperator(OnlineTasksOperator):
         "llm_config": "json",
         "query_filter": "sql",
     }
+    operator_extra_links = (ProjectLink(), EvaluatorLink())
 
     def __init__(
         self,
@@ -213,6 +220,7 @@ class PatchEvalTaskOperator(OnlineTasksOperator):
         changed = [name for name, value in self._arguments().items() if value is not UNSET]
         with self.hook as hook:
             task_id = hook.patch_eval_task(patch)
+            hook.links(task_id).push(context)
         sampling = (
             f"; {describe_sampling_rate(patch.sampling_rate)}" if patch.sampling_rate is not UNSET else ""
         )

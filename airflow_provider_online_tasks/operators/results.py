@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
-from airflow_provider_online_tasks import gate
-from airflow_provider_online_tasks.api import spans as spans_api
-from airflow_provider_online_tasks.api.inputs import DataWindow, read_id
-from airflow_provider_online_tasks.api.results import MAXIMIZE, MINIMIZE, Results
+from airflow_provider_online_tasks.api.inputs import MAXIMIZE, MINIMIZE, DataWindow, read_id
 from airflow_provider_online_tasks.api.templating import is_templated
 from airflow_provider_online_tasks.api.times import wire_time
 from airflow_provider_online_tasks.events import tell_of_run
 from airflow_provider_online_tasks.exceptions import EvalGateBreached, InvalidInput
+from airflow_provider_online_tasks.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
 from airflow_provider_online_tasks.operators.base import LineageOperator, OnlineTasksOperator
 from airflow_provider_online_tasks.rows import FORMATS, RowWriter, open_rows
 
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
 
     from airflow_provider_online_tasks.api.calls import Task
+    from airflow_provider_online_tasks.api.results import Results
     from airflow_provider_online_tasks.api.runs import TaskRun
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
@@ -71,6 +70,8 @@ class EvalResultsOperator(LineageOperator):
         "evaluators",
         "rows_path",
     )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"evaluators": "json"}
+    operator_extra_links = (OnlineTaskRunLink(), ProjectLink(), EvaluatorLink())
 
     def __init__(
         self,
@@ -114,12 +115,17 @@ class EvalResultsOperator(LineageOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read, count, and write the rows if asked to."""
+        from airflow_provider_online_tasks.api.results import Results
+
         with self.hook as hook:
             run, task_id, window = self._subject(hook)
             run_id = run.id if run else None
             task = hook.get_task(task_id)
             if task.project_id is None:
                 raise InvalidInput(f"Task {task_id} is not on a project's spans: its results are no spans.")
+            hook.links_of(project_id=task.project_id, evaluator_ids=task.evaluator_ids, window=window).push(
+                context
+            )
             names = self._evaluator_names()
             results = Results(
                 run_id=run_id, online_task_id=task_id, evaluators=names, direction=self.direction
@@ -197,11 +203,13 @@ class EvalResultsOperator(LineageOperator):
         names: Sequence[str],
         results: Results,
     ) -> int:
+        from airflow_provider_online_tasks.api.spans import list_spans
+
         cursor, told_at = None, time.monotonic()
         with self._rows() as rows:
             while True:
                 page = hook.client.send(
-                    spans_api.list_spans(
+                    list_spans(
                         str(task.project_id),
                         window,
                         query_filter=task.query_filter,
@@ -255,7 +263,7 @@ class EvalGateOperator(OnlineTasksOperator):
     """
 
     template_fields: Sequence[str] = ("summary", "rules", "labels", "previous")
-    template_fields_renderers: ClassVar[dict[str, str]] = {"rules": "json", "labels": "json"}
+    template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(template_fields, "json")
     ui_color = "#e0ffe8"
 
     def __init__(
@@ -279,12 +287,16 @@ class EvalGateOperator(OnlineTasksOperator):
         if on_breach not in ON_BREACH:
             raise InvalidInput(f"on_breach must be one of {', '.join(ON_BREACH)}, not {on_breach!r}.")
         if not is_templated(rules):
+            from airflow_provider_online_tasks import gate
+
             read = gate.read_rules(rules, min_evaluated=min_evaluated)
             if labels is not None and not is_templated(labels):
                 gate.check_labels(read, labels)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Judge, and tell it in one table."""
+        from airflow_provider_online_tasks import gate
+
         rules = gate.read_rules(self.rules, min_evaluated=self.min_evaluated)
         findings = gate.judge(rules, self.summary, previous=self.previous, labels=self.labels)
         self.log.info("The gate's rules:\n%s", gate.table(findings))

@@ -36,7 +36,7 @@ from airflow_provider_online_tasks.exceptions import (
     Unavailable,
     WindowRefused,
 )
-from airflow_provider_online_tasks.links import RUN_URL_KEY, OnlineTaskRunLink
+from airflow_provider_online_tasks.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
 from airflow_provider_online_tasks.operators.base import LineageOperator, OnlineTasksOperator
 from airflow_provider_online_tasks.operators.window import check_window_arguments, resolve_window
 
@@ -63,8 +63,8 @@ class RunOnlineTaskOperator(LineageOperator):
     interval. Every try of a DAG run computes the same window.
 
     XCom: the run's ID as ``return_value`` (and ``run_id``), pushed before any waiting; ``run_url``, its
-    spans in the Arize UI; with ``wait_for_completion``, ``run``, its summary, which is also the ``extra`` of
-    the events of the task's ``outlets``.
+    spans in the Arize UI, ``project_url`` and ``evaluator_url``; with ``wait_for_completion``, ``run``, its
+    summary, which is also the ``extra`` of the events of the task's ``outlets``.
 
     :param online_task_id: global ID of the task. (templated)
     :param data_start_time: begin of the window, a datetime or ISO 8601; without a zone it is UTC.
@@ -101,7 +101,7 @@ class RunOnlineTaskOperator(LineageOperator):
         "max_spans",
         "override_evaluations",
     )
-    operator_extra_links = (OnlineTaskRunLink(),)
+    operator_extra_links = (OnlineTaskRunLink(), ProjectLink(), EvaluatorLink())
 
     def __init__(
         self,
@@ -220,8 +220,10 @@ class RunOnlineTaskOperator(LineageOperator):
     ) -> str:
         self._run_id = obtained.run_id
         self._stop_if_killed(hook)
-        url = hook.spans_url(run.online_task_id, run.window)
-        self._push(context, obtained, url)
+        self._push(context, obtained)
+        links = hook.links(run.online_task_id, run.window)
+        links.push(context)
+        url = links.spans
         self.log.info(
             "Run %s is %s, for up to %s spans.%s",
             obtained.run_id,
@@ -235,7 +237,7 @@ class RunOnlineTaskOperator(LineageOperator):
             "data_start_time": wire_time(run.window.start),
             "data_end_time": wire_time(run.window.end),
         }
-        self.note_lineage(facts, online_task_id=run.online_task_id)
+        self.note_lineage(facts, online_task_id=run.online_task_id, project_id=links.project_id)
         if not self.wait_for_completion:
             submission.finish()
             return obtained.run_id
@@ -257,12 +259,10 @@ class RunOnlineTaskOperator(LineageOperator):
         )
         return submission.start_instead_of(ended.id)
 
-    def _push(self, context: Context, obtained: Obtained, url: str | None) -> None:
+    def _push(self, context: Context, obtained: Obtained) -> None:
         push = context["ti"].xcom_push
         push(key="return_value", value=obtained.run_id)
         push(key=RUN_ID_KEY, value=obtained.run_id)
-        if url:
-            push(key=RUN_URL_KEY, value=url)
 
     def _deadline(self) -> float | None:
         bounds = [self.timeout]

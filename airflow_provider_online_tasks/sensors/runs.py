@@ -14,10 +14,11 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_online_tasks.api.inputs import read_id
 from airflow_provider_online_tasks.api.templating import is_templated
+from airflow_provider_online_tasks.defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks.endings import EndingRules, wait_error
 from airflow_provider_online_tasks.events import tell_of_run
 from airflow_provider_online_tasks.exceptions import RateLimited, Unavailable
-from airflow_provider_online_tasks.hooks.online_tasks import DEFAULT_CONN_ID, OnlineTasksHook
+from airflow_provider_online_tasks.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
 from airflow_provider_online_tasks.operators.runs import (
     DEFAULT_POLL_INTERVAL,
     default_deferrable,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_online_tasks.api.runs import TaskRun
+    from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
 
 class OnlineTaskRunSensor(BaseSensorOperator):
@@ -38,7 +40,8 @@ class OnlineTaskRunSensor(BaseSensorOperator):
 
     XCom: ``run_id``, ``online_task_id``, ``status``, ``num_successes``, ``num_errors``, ``num_skipped``,
     ``error_rate``, ``failure_reason``, and the times as ISO 8601. The same is the ``extra`` of the events of
-    the sensor's ``outlets``.
+    the sensor's ``outlets``. Beside it, ``run_url``, ``project_url`` and ``evaluator_url``: where the Arize
+    UI shows its spans, the project and the evaluator.
 
     :param run_id: the run's ID, as ``RunOnlineTaskOperator`` returns it. (templated)
     :param deferrable: whether it waits in the triggerer, without a worker slot. Default: Airflow's
@@ -55,6 +58,7 @@ class OnlineTaskRunSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("conn_id", "run_id")
+    operator_extra_links = (OnlineTaskRunLink(), ProjectLink(), EvaluatorLink())
     ui_color = "#fff0e0"
 
     def __init__(
@@ -81,12 +85,17 @@ class OnlineTaskRunSensor(BaseSensorOperator):
     def _rules(self) -> EndingRules:
         return EndingRules(on_nothing_evaluated=self.on_nothing_evaluated, max_error_rate=self.max_error_rate)
 
+    def _hook(self) -> OnlineTasksHook:
+        from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+
+        return OnlineTasksHook(self.conn_id)
+
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at the run once."""
         from airflow_provider_online_tasks.progress import ProgressLog
 
         run_id = read_id(self.run_id, "run_id")
-        with OnlineTasksHook(self.conn_id) as hook:
+        with self._hook() as hook:
             try:
                 run = hook.get_task_run(run_id)
             except (RateLimited, Unavailable) as error:
@@ -105,7 +114,9 @@ class OnlineTaskRunSensor(BaseSensorOperator):
         url = None
         if run.task_id and run.data_start_time and run.data_end_time:
             window = DataWindow(start=run.data_start_time, end=run.data_end_time)
-            url = hook.spans_url(run.task_id, window)
+            links = hook.links(run.task_id, window)
+            links.push(context)
+            url = links.spans
         self._rules().settle(run, log=self.log, url=url, final=True)
         tell_of_run(context, self.outlets, run.summary())
         return run.summary()
@@ -142,5 +153,5 @@ class OnlineTaskRunSensor(BaseSensorOperator):
             raise AirflowSensorTimeout(f"Run {self.run_id} was not over within {self.timeout:g} s.")
         if seen.outcome != OVER or seen.run is None:
             raise wait_error(seen.error_type, f"Waiting for run {self.run_id} ended: {seen.error_message}")
-        with OnlineTasksHook(self.conn_id) as hook:
+        with self._hook() as hook:
             return self._settle(context, hook, seen.run)

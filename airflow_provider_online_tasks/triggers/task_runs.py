@@ -13,8 +13,8 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_provider_online_tasks.api.inputs import read_id
 from airflow_provider_online_tasks.api.runs import RunStatus
+from airflow_provider_online_tasks.defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.hooks.online_tasks import DEFAULT_CONN_ID
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.triggers.finished_runs import Look, Memory

@@ -145,7 +145,13 @@ def test_test_connection_changes_nothing(hook: OnlineTasksHook, emulator: Emulat
     works, message = hook.test_connection()
 
     assert works, message
-    assert [request["operation"] for request in emulator.requests()] == ["rest.list_tasks", "graphql.query"]
+    assert [request["operation"] for request in emulator.requests()] == [
+        "rest.list_tasks",
+        "graphql.query",
+        "rest.list_spaces",
+        "graphql.query",
+        "graphql.query",
+    ]
 
 
 MUTATION = "mutation ($input: {0}MutationInput!) {{ {1}(input: $input) {{ {2} }} }}"

@@ -6,12 +6,17 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.models.connection import Connection
 from examples import eval_task
+from servers import RecordingServer, Reply, Seen, closed_port
 
 from airflow_provider_online_tasks.exceptions import InvalidConnection
+from airflow_provider_online_tasks.get_provider_info import get_provider_info
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_online_tasks.emulator import Emulator
 
 APP, API = "https://app.arize.com", "https://api.arize.com"
@@ -170,3 +175,145 @@ def test_a_ca_bundle_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     hook = hook_of(monkeypatch, fields)
     with pytest.raises(InvalidConnection, match=r"/no/such/bundle\.pem"):
         hook.get_task("t")
+
+
+[CONNECTION_TYPE] = get_provider_info()["connection-types"]
+# What Airflow's form posts of the fields that nobody touched.
+UNTOUCHED = {name: field["schema"]["default"] for name, field in CONNECTION_TYPE["conn-fields"].items()}
+
+
+@pytest.mark.parametrize(
+    ("fields", "app"),
+    [
+        ({}, APP),
+        ({"host": "", "login": "", "schema": "", "port": 443}, APP),
+        ({"extra": {"region": "eu-west-1a"}, "port": 443}, "https://app.eu-west-1a.arize.com"),
+        ({"host": "arize.example.org", "port": 443}, "https://arize.example.org:443"),
+        ({"host": "http://127.0.0.1", "port": 8080}, "http://127.0.0.1:8080"),
+        ({"host": "http://127.0.0.1:8080", "port": 443}, "http://127.0.0.1:8080"),
+        ({"extra": {"verify": None, "sampling_rate_unit": None}}, APP),
+    ],
+)
+@pytest.mark.parametrize("through_test_button", [False, True])
+def test_a_connection_that_the_form_made(
+    monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], app: str, through_test_button: bool
+) -> None:
+    posted = {**fields, "extra": {**UNTOUCHED, **fields.get("extra", {})}}
+    connection: str | dict[str, Any] = posted
+    if through_test_button:  # it hands the connection to the hook as a URI
+        form = {**posted, "extra": json.dumps(posted["extra"])}
+        connection = Connection(conn_id="c", conn_type="arize_online_tasks", password="ak", **form).get_uri()
+
+    settings = hook_of(monkeypatch, connection).settings
+
+    assert settings == hook_of(monkeypatch, fields).settings
+    assert settings.endpoint.ui_url == app
+
+
+def told(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> tuple[bool, str]:
+    return hook_of(monkeypatch, fields).test_connection()
+
+
+def test_a_connection_that_works(monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
+    assert told(monkeypatch, host=emulator.url, password=emulator.api_key) == (
+        True,
+        f"REST at {emulator.url} and GraphQL at {emulator.url}/graphql accept the key; both see the space "
+        f"'Emulated space'; the mutations are there, and whether the plan permits them shows when one is "
+        f"sent.",
+    )
+    assert emulator.tasks() == emulator.runs() == []
+
+
+def test_a_key_that_neither_accepts(monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
+    works, message = told(monkeypatch, host=emulator.url, password="ak-wrong")
+    assert not works
+    assert message.startswith(f"Neither REST at {emulator.url} nor GraphQL at {emulator.url}/graphql works: ")
+    assert message.count("HTTP 401") == 1
+
+
+def test_no_connection_to_one_of_them(monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
+    key = {"password": emulator.api_key}
+    with closed_port() as nobody:
+        works, message = told(monkeypatch, **key, host=emulator.url, extra={"rest_host": nobody})
+        assert not works
+        assert message.startswith(
+            f"GraphQL at {emulator.url}/graphql accepts the key, but REST at {nobody} does"
+        )
+        assert "refused" in message.lower()
+
+        works, message = told(monkeypatch, **key, host=nobody, extra={"rest_host": emulator.url})
+        assert not works
+        assert message.startswith(
+            f"REST at {emulator.url} accepts the key, but GraphQL at {nobody}/graphql does"
+        )
+
+
+def test_each_fails_in_its_own_way(monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
+    with closed_port() as nobody:
+        extra = {"rest_host": nobody}
+        works, message = told(monkeypatch, host=emulator.url, password="ak-wrong", extra=extra)
+    assert not works
+    assert "refused" in message.lower()
+    assert "GraphQL: " in message
+    assert "HTTP 401" in message
+
+
+def graphql_of(*, spaces: Any = None, mutations: Any = None) -> Callable[[Seen], Reply]:
+    """A GraphQL host that answers as it is told, and whose REST is elsewhere."""
+
+    def answer(seen: Seen) -> Reply:
+        query = seen.json["query"]
+        if "viewer" in query:
+            return Reply.of({"data": {"viewer": spaces}})
+        return Reply.of({"data": {"__typename": "Query", "__type": mutations}})
+
+    return answer
+
+
+ALL = {"fields": [{"name": name} for name in ("createEvalTask", "patchEvalTask", "runOnlineTask")]}
+
+
+def spaces_of(*names: str) -> dict[str, Any]:
+    edges = [{"node": {"id": f"id of {name}", "name": name}} for name in names]
+    return {"spaces": {"edges": edges, "pageInfo": {"hasNextPage": False}}}
+
+
+@pytest.mark.parametrize(
+    ("graphql", "works", "words"),
+    [
+        pytest.param(
+            {"spaces": spaces_of("Another"), "mutations": ALL},
+            False,
+            "but they see different spaces, REST 'Emulated space' and GraphQL 'Another'",
+            id="two accounts",
+        ),
+        pytest.param(
+            {"spaces": spaces_of(), "mutations": ALL},
+            True,
+            "whether they see the same account cannot be told",
+            id="no space",
+        ),
+        pytest.param(
+            {"spaces": {"unheard": "of"}, "mutations": ALL},
+            True,
+            "whether they see the same account cannot be told",
+            id="another schema",
+        ),
+        pytest.param(
+            {"spaces": spaces_of(), "mutations": {"fields": [{"name": "runOnlineTask"}]}},
+            False,
+            "but GraphQL has no createEvalTask and no patchEvalTask",
+            id="mutations are missing",
+        ),
+        pytest.param({"mutations": None}, True, "as the schema is not shown", id="no introspection"),
+    ],
+)
+def test_what_else_can_be_known(
+    monkeypatch: pytest.MonkeyPatch, emulator: Emulator, graphql: dict[str, Any], works: bool, words: str
+) -> None:
+    with RecordingServer(graphql_of(**graphql)) as arize:
+        found = told(
+            monkeypatch, host=arize.url, password=emulator.api_key, extra={"rest_host": emulator.url}
+        )
+    assert found[0] is works
+    assert words in found[1]

@@ -1,52 +1,174 @@
-"""Every Python block of the README and the documentation runs, as a part of a DAG where it is one."""
+"""What the README and the documentation tell a reader to type works: Python runs, commands exist.
+
+A block with a title is a whole file; tests/packaging makes projects of them and runs them as a reader would.
+"""
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+import shlex
+import shutil
+import subprocess
+import sys
+from functools import cache
+from importlib import import_module, metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from airflow.providers.common.compat.sdk import conf
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
+from packaging.requirements import Requirement
+from pages import PAGES, PROJECT, Block, blocks, blocks_of
 
-PROJECT = Path(__file__).resolve().parents[2]
-PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("**/*.md"))]
-FENCE = re.compile(
-    r"^(?P<indent>[ ]*)```(?P<language>\w+)[^\n]*\n(?P<code>.*?)^(?P=indent)```", re.MULTILINE | re.DOTALL
-)
+from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
-
-def blocks(language):
-    for page in PAGES:
-        text = page.read_text(encoding="utf-8")
-        for found in FENCE.finditer(text):
-            if found["language"] == language:
-                line = text.count("\n", 0, found.start("code")) + 1
-                indent = len(found["indent"])
-                code = "\n".join(row[indent:] for row in found["code"].splitlines())
-                name = f"{page.relative_to(PROJECT)}:{line}"
-                yield pytest.param(page, line, code, id=name)
+PACKAGE = "airflow-provider-online-tasks"
+BUILTINS = {"cd", "source", "export"}
+PATIENCE = 60
 
 
-def test_there_are_blocks_to_run():
-    assert len(list(blocks("python"))) >= 8
+def is_test_file(block: Block) -> bool:
+    """Say whether it is for pytest, which tests/packaging runs it with."""
+    return (block.title or "").startswith("tests/")
 
 
-@pytest.mark.parametrize(("page", "line", "code"), blocks("python"))
-def test_a_python_block_runs(page, line, code):
+def each(*languages, but=lambda block: False):
+    chosen = [block for block in blocks(*languages) if not but(block)]
+    return pytest.mark.parametrize("block", [pytest.param(block, id=block.name) for block in chosen])
+
+
+def test_every_block_is_in_a_language_that_is_checked():
+    known = {"python", "py", "json", "graphql", "bash", "console", "text"}
+    fences = sum(page.read_text(encoding="utf-8").count("```") for page in PAGES)
+    assert len(blocks(*known)) == fences / 2
+    assert len(blocks("python")) >= 20
+    assert len(blocks("bash", "console")) >= 10
+
+
+@each("python", but=is_test_file)
+def test_a_python_block_runs(block):
     # The blocks of a page may build on one another; a block's own line numbers make its errors readable.
-    earlier = [one.values[2] for one in blocks("python") if one.values[0] == page and one.values[1] < line]
+    page = [one for one in blocks_of(block.page) if one.language == "python" and not is_test_file(one)]
     names = {"__name__": "documented"}
-    for block in [*earlier, code]:
+    for one in page[: page.index(block) + 1]:
         with DAG(dag_id="documented", schedule=None):
             names["your_pipeline"] = EmptyOperator(task_id="your_pipeline")
-            exec(compile("\n" * line + block, str(page), "exec"), names)
+            exec(compile("\n" * one.line + one.code, str(one.page), "exec"), names)
 
 
-@pytest.mark.parametrize(("page", "line", "code"), blocks("json"))
-def test_a_json_block_is_json(page, line, code):
-    json.loads(code)
+@each("python")
+def test_what_a_python_block_imports_exists(block):
+    files = {Path(one.title).stem for one in blocks_of(block.page) if one.title}
+    for node in ast.walk(ast.parse(block.code)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                assert alias.name in files or find_spec(alias.name), alias.name
+        elif isinstance(node, ast.ImportFrom) and node.module not in files:
+            for alias in node.names:
+                assert hasattr(import_module(node.module), alias.name), f"{node.module}.{alias.name}"
+
+
+@each("py")
+def test_code_for_another_package_compiles(block):
+    compile(block.code, block.name, "exec")
+
+
+@each("json")
+def test_a_json_block_is_json(block):
+    json.loads(block.code)
+
+
+@each("bash", "console")
+def test_a_shell_block_is_valid(block):
+    subprocess.run(["bash", "-n"], input=block.code, text=True, check=True, timeout=PATIENCE)
+
+
+@each("bash", "console")
+def test_the_commands_of_a_shell_block_exist(block, monkeypatch):
+    for words in commands(block.code):
+        check_command(words, monkeypatch)
+
+
+def commands(code):
+    """Yield the words of each command; a quoted text may go over several lines."""
+    pending = ""
+    for line in code.splitlines():
+        pending += line + "\n"
+        try:
+            words = shlex.split(pending, comments=True)
+        except ValueError:  # a quotation that is still open
+            continue
+        pending = ""
+        if words:
+            yield words
+    assert not pending.strip(), pending
+
+
+def check_command(words, monkeypatch):
+    program, arguments = Path(words[0]).name, words[1:]
+    if program == "make":
+        assert {word for word in arguments if "=" not in word} <= make_targets()
+    elif program == "airflow":
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "exit", lambda *_: pytest.fail(f"airflow has no such command: {words}"))
+            airflow_parser().parse_args(arguments)
+    elif arguments[:1] == ["-m"] and program.startswith("python"):
+        check_module(arguments[1], arguments[2:])
+    elif program == "pip":
+        check_requirements([word for word in arguments[1:] if not word.startswith("-")])
+    elif program == "export":
+        for assignment in arguments:
+            check_variable(*assignment.split("=", 1), monkeypatch)
+    else:
+        assert program in BUILTINS or shutil.which(program), program
+
+
+@cache
+def make_targets():
+    return set(re.findall(r"^(\w+):", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+@cache
+def airflow_parser():
+    from airflow.cli.cli_parser import get_parser
+
+    return get_parser()
+
+
+def check_module(name, arguments):
+    assert find_spec(name), name
+    if name.startswith("airflow_provider_online_tasks"):
+        options = {word.split("=")[0] for word in arguments if word.startswith("--")}
+        assert options <= set(re.findall(r"--[\w-]+", usage(name))), (name, options)
+
+
+@cache
+def usage(module):
+    command = [sys.executable, "-m", module, "--help"]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
+
+
+def check_requirements(requirements):
+    for requirement in map(Requirement, requirements):
+        found = metadata.metadata(requirement.name)
+        assert requirement.extras <= set(found.get_all("Provides-Extra") or ()), requirement
+
+
+def check_variable(name, value, monkeypatch):
+    if name.startswith("AIRFLOW_CONN_"):
+        # <API key> and the like are for the reader to fill in.
+        monkeypatch.setenv(name, re.sub(r"<[^<>]+>", "placeholder", value))
+        with OnlineTasksHook(name.removeprefix("AIRFLOW_CONN_").lower()) as hook:
+            assert hook.settings.api_key
+    elif name.startswith("AIRFLOW__"):
+        _, section, option = name.lower().split("__")
+        assert conf.has_option(section, option), name
+    else:
+        assert name == "AIRFLOW_HOME", name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

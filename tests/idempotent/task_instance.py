@@ -50,7 +50,9 @@ class TaskInstance:
     def next_try(self) -> Any:
         self.try_number += 1
         context = {
-            "ti": SimpleNamespace(try_number=self.try_number, max_tries=self.max_tries),
+            "ti": SimpleNamespace(
+                try_number=self.try_number, max_tries=self.max_tries, xcom_push=lambda **_: None
+            ),
             "dag_run": SimpleNamespace(start_date=self.dag_run_start),
         }
         return context if self.store is None else {**context, "task_state_store": self.store}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -58,7 +59,9 @@ def run_task(arize, *, evaluators=None, query_filter=None, start=NOW - timedelta
 
 
 def read(**arguments):
-    return EvalResultsOperator(task_id="results", **arguments).execute({})
+    return EvalResultsOperator(task_id="results", **arguments).execute(
+        {"ti": SimpleNamespace(xcom_push=lambda **_: None)}
+    )
 
 
 def test_the_summary_is_what_the_emulator_has_on_record(arize):

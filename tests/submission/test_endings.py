@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -55,7 +56,7 @@ def wait(request: pytest.FixtureRequest, task_id: str, emulator: Emulator) -> Wa
         }
         run_id = Execution(task_id).next_try(**of_operator)
         sensor = OnlineTaskRunSensor(task_id="wait", run_id=run_id, deferrable=False, **arguments)
-        polled = sensor.poke({})
+        polled = sensor.poke({"ti": SimpleNamespace(xcom_push=lambda **_: None)})
         assert polled.is_done
         return polled.xcom_value
 

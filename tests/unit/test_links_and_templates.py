@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,7 +18,14 @@ from airflow_provider_online_tasks.api.inputs import DataWindow, TemplateEvaluat
 from airflow_provider_online_tasks.api.shown import on_one_line, shown
 from airflow_provider_online_tasks.api.templating import is_templated
 from airflow_provider_online_tasks.api.unset import UNSET, Unset
-from airflow_provider_online_tasks.links import OnlineTaskRunLink, spans_url
+from airflow_provider_online_tasks.links import (
+    EvaluatorLink,
+    Links,
+    OnlineTaskRunLink,
+    ProjectLink,
+    evaluator_url,
+    spans_url,
+)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -73,8 +81,43 @@ def test_the_link_of_the_seed_pages_window() -> None:
     )
 
 
-def test_the_link_is_named_for_what_it_shows() -> None:
-    assert (OnlineTaskRunLink().name, OnlineTaskRunLink().xcom_key) == ("Spans in Arize", "run_url")
+def test_the_link_of_a_project_leaves_the_window_to_arize() -> None:
+    url = spans_url("https://app.arize.com", organization_id="o", space_id="s", project_id="p")
+    assert url == (
+        "https://app.arize.com/organizations/o/spaces/s/projects/p"
+        "?selectedTab=llmTracing&envA=tracing&modelType=generative_llm&queryFilterA="
+    )
+
+
+def test_the_link_of_an_evaluator() -> None:
+    url = evaluator_url(
+        "https://app.arize.com",
+        organization_id="T3JnOjE=",
+        space_id="U3BhY2U6MzEwMjI6NERxbA==",
+        evaluator_id="RXZhbHVhdG9yOjEyOmFCY0Q=",
+    )
+    assert url == (
+        "https://app.arize.com/organizations/T3JnOjE%3D/spaces/U3BhY2U6MzEwMjI6NERxbA%3D%3D"
+        "/evaluators/RXZhbHVhdG9yOjEyOmFCY0Q%3D"
+    )
+
+
+def test_the_links_are_named_for_what_they_show() -> None:
+    assert [(link.name, link.xcom_key) for link in (OnlineTaskRunLink(), ProjectLink(), EvaluatorLink())] == [
+        ("Spans in Arize", "run_url"),
+        ("Project in Arize", "project_url"),
+        ("Evaluator in Arize", "evaluator_url"),
+    ]
+
+
+def test_only_the_links_that_are_known_are_pushed() -> None:
+    pushed: dict[str, str] = {}
+    ti = SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value}))
+    space = {"organization_id": "o", "space_id": "s", "project_id": "p"}
+
+    Links.within("https://app.arize.com", **space).push({"ti": ti})
+
+    assert pushed == {"project_url": spans_url("https://app.arize.com", **space)}
 
 
 @pytest.mark.parametrize(

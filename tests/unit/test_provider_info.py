@@ -19,7 +19,7 @@ from airflow.sdk import BaseOperator, BaseOperatorLink
 from airflow.triggers.base import BaseTrigger
 
 import airflow_provider_online_tasks
-from airflow_provider_online_tasks.api.settings import Settings
+from airflow_provider_online_tasks.api.settings import EXTRA_FIELDS, Settings
 from airflow_provider_online_tasks.get_provider_info import get_provider_info
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
@@ -137,6 +137,14 @@ def test_a_form_that_was_left_as_it_is_makes_a_connection() -> None:
     assert settings == Settings.of_connection(host=None, api_key="k", extra={}, conn_id="c")
 
 
+def test_every_field_of_a_connection_is_in_the_form_and_says_what_it_is_for() -> None:
+    assert set(CONNECTION["conn-fields"]) == EXTRA_FIELDS
+    for field in CONNECTION["conn-fields"].values():
+        assert field["description"].endswith(".")
+        # Airflow marks what cannot be null as required.
+        assert "null" in field["schema"]["type"]
+
+
 @needs_declared_forms
 @pytest.mark.filterwarnings("ignore:ProvidersManager.hooks is deprecated")
 def test_airflow_shows_the_form() -> None:
@@ -148,7 +156,7 @@ def test_airflow_shows_the_form() -> None:
     assert hook is not None
     assert (hook.hook_name, hook.connection_testable) == ("Arize online tasks", True)
     behaviour = manager.field_behaviours["arize_online_tasks"]
-    assert behaviour["hidden_fields"] == ["login", "schema", "port", "extra"]
+    assert behaviour["hidden_fields"] == ["login", "schema", "extra"]
     assert behaviour["relabeling"] == {"host": "Host (on-premises)", "password": "API key"}
     fields = {
         found.field_name: found

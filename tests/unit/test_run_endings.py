@@ -25,7 +25,6 @@ from airflow_provider_online_tasks.api.runs import (
 from airflow_provider_online_tasks.endings import EndingRules, wait_error
 from airflow_provider_online_tasks.exceptions import (
     FINAL,
-    CallError,
     InvalidInput,
     NotFound,
     OnlineTaskRunCancelled,

@@ -1,0 +1,128 @@
+"""What a connection reaches: both APIs with its key, the same account, the mutations. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from airflow_provider_online_tasks.api import calls
+from airflow_provider_online_tasks.api.retry import NO_RETRY
+from airflow_provider_online_tasks.exceptions import CallError, NotFound
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.api.calls import Page, RestCall
+    from airflow_provider_online_tasks.api.client import Client
+
+T = TypeVar("T")
+SPACES_PAGE = 50
+_SPACES = (
+    f"{{ viewer {{ spaces(first: {SPACES_PAGE}) "
+    "{ edges { node { id name } } pageInfo { hasNextPage } } } }"
+)
+_MUTATIONS = '{ __type(name: "Mutation") { fields { name } } }'
+
+
+class _Spaces(NamedTuple):
+    """The spaces that an API shows to the key, by ID, and whether that is all of them."""
+
+    names: Mapping[str, str]
+    are_all: bool
+
+
+def examine(client: Client) -> tuple[bool, str]:
+    """Return whether everything that can be known without a change is fine, and a sentence about it.
+
+    It takes five requests. What only a mutation can show, whether the account's plan permits mutations, is
+    named and not tried.
+    """
+    endpoint = client.settings.endpoint
+    rest, graphql = f"REST at {endpoint.rest_url}", f"GraphQL at {endpoint.graphql_url}"
+    no_rest = _trouble(lambda: client.send(calls.list_tasks(limit=1), retry=NO_RETRY))
+    no_graphql = _trouble(lambda: client.query(calls.TYPE_NAME, name="query"))
+    if no_rest and no_graphql:
+        told = str(no_rest) if type(no_rest) is type(no_graphql) else f"{no_rest} GraphQL: {no_graphql}"
+        return False, f"Neither {rest} nor {graphql} works: {_hint(no_rest)}{told}"
+    if no_rest:
+        return False, f"{graphql} accepts the key, but {rest} does not work: {_hint(no_rest)}{no_rest}"
+    if no_graphql:
+        return False, f"{rest} accepts the key, but {graphql} does not work: {_hint(no_graphql)}{no_graphql}"
+    one_account, of_account = _account(client)
+    complete, of_mutations = _mutations(client)
+    works = one_account is not False and complete is not False
+    return works, f"{rest} and {graphql} accept the key; {of_account}; {of_mutations}."
+
+
+def _trouble(ask: Callable[[], object]) -> CallError | None:
+    try:
+        ask()
+    except CallError as error:
+        return error
+    return None
+
+
+def _hint(error: CallError) -> str:
+    return "the host answers, but not as Arize does: " if isinstance(error, NotFound) else ""
+
+
+def _account(client: Client) -> tuple[bool | None, str]:
+    """Tell whether both APIs see the same spaces: the key alone does not say whose it is."""
+    by_rest = _known(lambda: client.send(_list_spaces(), retry=NO_RETRY))
+    by_graphql = _known(lambda: _read_spaces(client.query(_SPACES, name="spaces")))
+    if by_rest is None or by_graphql is None or not by_rest.names or not by_graphql.names:
+        return None, "whether they see the same account cannot be told"
+    common = [name for space, name in by_rest.names.items() if space in by_graphql.names]
+    if common:
+        more = f" and {len(common) - 1} more" if len(common) > 1 else ""
+        return True, f"both see the space {common[0]!r}{more}"
+    if by_rest.are_all or by_graphql.are_all:
+        seen = f"REST {_first(by_rest)!r} and GraphQL {_first(by_graphql)!r}"
+        return False, f"but they see different spaces, {seen}, so probably two accounts"
+    return None, "whether they see the same account cannot be told from the many spaces"
+
+
+def _mutations(client: Client) -> tuple[bool | None, str]:
+    """Tell whether the schema has the mutations."""
+    there = _known(
+        lambda: {field["name"] for field in client.query(_MUTATIONS, name="mutations")["__type"]["fields"]}
+    )
+    if there is None:
+        return None, "whether the mutations are there cannot be told, as the schema is not shown"
+    missing = [name for name in calls.MUTATION_INPUT_TYPES if name not in there]
+    if missing:
+        return False, f"but GraphQL has no {' and no '.join(missing)}"
+    return True, "the mutations are there, and whether the plan permits them shows when one is sent"
+
+
+def _known(ask: Callable[[], T]) -> T | None:
+    """Return what is asked for, or None where it is refused or told otherwise than documented."""
+    try:
+        return ask()
+    except (CallError, LookupError, TypeError, AttributeError):
+        return None
+
+
+def _list_spaces() -> RestCall[_Spaces]:
+    """GET /v2/spaces: what the key may see."""
+
+    def read(value: dict[str, Any]) -> _Spaces:
+        page: Page[tuple[str, str]] = calls.read_page(
+            "spaces", lambda one: (str(one["id"]), str(one["name"]))
+        )(value)
+        return _Spaces(names=dict(page.items), are_all=page.next_cursor is None)
+
+    return calls.RestCall(
+        name="list spaces", method="GET", path="/v2/spaces", query={"limit": SPACES_PAGE}, read=read
+    )
+
+
+def _read_spaces(data: Mapping[str, Any]) -> _Spaces:
+    spaces = data["viewer"]["spaces"]
+    nodes = [edge["node"] for edge in spaces["edges"]]
+    return _Spaces(
+        names={str(node["id"]): str(node["name"]) for node in nodes},
+        are_all=not spaces["pageInfo"]["hasNextPage"],
+    )
+
+
+def _first(spaces: _Spaces) -> str:
+    return next(iter(spaces.names.values()))

@@ -1,0 +1,5 @@
+"""What is meant where an argument is left out; here, so that parsing a DAG need not load the hook for it."""
+
+from __future__ import annotations
+
+DEFAULT_CONN_ID = "arize_online_tasks_default"

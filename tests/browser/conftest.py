@@ -1,0 +1,186 @@
+"""A whole Airflow with the example DAGs at work, and a browser that looks at it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_online_tasks.api import calls
+from airflow_provider_online_tasks.api.client import Client
+from airflow_provider_online_tasks.api.inputs import EvalTaskInput
+from airflow_provider_online_tasks.api.settings import Settings
+from airflow_provider_online_tasks.emulator import EmulatorProcess, EmulatorSettings
+
+PROJECT = Path(__file__).parents[2]
+sys.path.append(str(PROJECT / "tests" / "live"))
+
+from deployment import DagRun, Deployment  # noqa: E402  it is in the folder above
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page, ViewportSize
+
+EXAMPLES = ("quality_gate", "backfill_eval")
+# Long enough for the trigger to tell of progress, and for the first tests to look at something else.
+RUN_SECONDS = 30.0
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--no-sandbox",  # which root has not; nothing but loopback is visited
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+VIEWPORT: ViewportSize = {"width": 1280, "height": 800}
+PATIENCE = 60_000  # milliseconds: longer than a page takes on a busy machine
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a browser. The tests that need one are skipped where there is none."""
+    pytest.importorskip("playwright.sync_api", reason="Playwright is not installed.")
+    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if found is None:
+        pytest.skip(f"None of {', '.join(CHROMIUM)} is installed.")
+    return found
+
+
+@pytest.fixture(scope="session")
+def arize(chromium: str) -> Iterator[EmulatorProcess]:
+    """The emulator, in a process of its own."""
+    settings = EmulatorSettings(run_seconds=RUN_SECONDS, queries_per_minute=None, mutations_per_minute=None)
+    with EmulatorProcess(settings) as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="session")
+def airflow(tmp_path_factory: pytest.TempPathFactory, arize: EmulatorProcess) -> Iterator[Deployment]:
+    """A whole Airflow with some of the example DAGs, whose connection is to the emulator."""
+    dags = tmp_path_factory.mktemp("dags")
+    for name in EXAMPLES:
+        shutil.copy(PROJECT / "example_dags" / f"{name}.py", dags)
+    environment = {
+        "AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT": arize.connection_json,
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+    }
+    with Deployment(tmp_path_factory.mktemp("airflow"), dags=dags, environment=environment) as deployment:
+        yield deployment
+
+
+@dataclass(frozen=True)
+class AtWork:
+    """Runs of the example DAGs that have been started.
+
+    :param gate: a run of ``quality_gate``.
+    :param backfill: a run of ``backfill_eval``, six days in three pieces.
+    :param start: where the backfill begins.
+    """
+
+    gate: DagRun
+    backfill: DagRun
+    start: datetime
+
+
+@pytest.fixture(scope="session")
+def at_work(airflow: Deployment, arize: EmulatorProcess) -> AtWork:
+    """The example DAGs at work."""
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    start = today - timedelta(days=6)
+    gate = _trigger(airflow, "quality_gate", "release_42", least_correct=0.5)
+    backfill = _trigger(
+        airflow,
+        "backfill_eval",
+        "last_days",
+        online_task_id=_hub_task(arize),
+        start=start.isoformat(),
+        end=today.isoformat(),
+        days=2,
+    )
+    return AtWork(gate=gate, backfill=backfill, start=start)
+
+
+def _trigger(airflow: Deployment, dag_id: str, run_id: str, **conf: Any) -> DagRun:
+    body = {"logical_date": None, "dag_run_id": run_id, "conf": conf}
+    airflow.ask("POST", f"dags/{dag_id}/dagRuns", body)
+    return DagRun(deployment=airflow, dag_id=dag_id, run_id=run_id)
+
+
+def _hub_task(arize: EmulatorProcess) -> str:
+    """Make an eval task with an evaluator of the Eval Hub."""
+    task = EvalTaskInput.read(
+        {
+            "name": "answers are not empty",
+            "model_id": arize.project_id,
+            "evaluators": [{"evaluator_id": arize.evaluator_ids["output_present"]}],
+        }
+    )
+    settings = Settings.of_connection(host=arize.url, api_key=arize.api_key, extra={}, conn_id="browser")
+    with Client(settings) as client:
+        return client.send(calls.create_eval_task(task, settings.sampling_rate_unit)).id
+
+
+@pytest.fixture(scope="session")
+def browser_page(
+    chromium: str, airflow: Deployment, at_work: AtWork, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Page]:
+    """A page of a headless browser."""
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=PATIENCE)
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            tmp_path_factory.mktemp("chromium"),
+            executable_path=chromium,
+            args=FLAGS,
+            base_url=airflow.url,
+            viewport=VIEWPORT,
+            locale="en-GB",
+            timezone_id="UTC",
+            color_scheme="light",
+        )
+        context.set_default_timeout(PATIENCE)
+        yield context.pages[0]
+        context.close()
+
+
+@pytest.fixture(scope="session")
+def shots(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The folders that screenshots are written to: with ``SCREENSHOTS=1`` that of the documentation too."""
+    folders = [tmp_path_factory.mktemp("screenshots")]
+    if os.environ.get("SCREENSHOTS") == "1":
+        folders.append(PROJECT / "docs" / "images")
+    return folders
+
+
+@pytest.fixture
+def page(browser_page: Page, request: pytest.FixtureRequest, shots: list[Path]) -> Iterator[Page]:
+    """The page, as the last test left it. Of a test that fails, a screenshot is kept."""
+    failed = request.session.testsfailed
+    yield browser_page
+    if request.session.testsfailed > failed:
+        browser_page.screenshot(path=shots[0] / f"failed-{request.node.name}.png")
+
+
+@pytest.fixture
+def shoot(page: Page, shots: list[Path]) -> Iterator[Callable[..., None]]:
+    """``shoot(name, of=part, width=…, height=…)``: write what is shown, once nothing moves any more."""
+
+    def shoot_once(name: str, *, of: Locator | None = None, **size: int) -> None:
+        page.set_viewport_size({**VIEWPORT, **size})
+        page.wait_for_function("document.querySelector('[class*=skeleton], [class*=spinner]') === null")
+        page.evaluate("document.fonts.ready.then(() => null)")
+        page.wait_for_timeout(500)  # for what fades in or out
+        for folder in shots:
+            (of or page).screenshot(path=folder / f"{name}.png")
+
+    yield shoot_once
+    page.set_viewport_size(VIEWPORT)

@@ -1,0 +1,126 @@
+"""What a release holds: all that a user needs, and nothing that is only ours."""
+
+from __future__ import annotations
+
+import email
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from packaging.specifiers import SpecifierSet
+from pages import PROJECT
+
+if TYPE_CHECKING:
+    from email.message import Message
+
+    from conftest import Built
+
+PACKAGE = PROJECT / "airflow_provider_online_tasks"
+EMULATOR_DATA = {"schema.graphql", "sample_spans.jsonl"}
+TEST_SECONDS = 300
+
+
+@pytest.fixture(scope="module")
+def in_wheel(built: Built) -> set[str]:
+    with zipfile.ZipFile(built.wheel) as wheel:
+        return set(wheel.namelist())
+
+
+@pytest.fixture(scope="module")
+def metadata(built: Built) -> Message:
+    with zipfile.ZipFile(built.wheel) as wheel:
+        (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+        return email.message_from_bytes(wheel.read(name))
+
+
+@pytest.fixture
+def sdist(built: Built, tmp_path: Path) -> Path:
+    """The unpacked sdist."""
+    with tarfile.open(built.sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (folder,) = tmp_path.iterdir()
+    return folder
+
+
+def test_the_wheel_is_the_package_and_its_metadata(in_wheel: set[str]) -> None:
+    ours = {
+        str(file.relative_to(PROJECT))
+        for file in PACKAGE.rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    kinds = {Path(name).suffix for name in ours}
+    assert kinds == {".py", ".typed", ".graphql", ".jsonl"}
+    assert {f"{PACKAGE.name}/emulator/{name}" for name in EMULATOR_DATA} < ours
+    about = {name for name in in_wheel if ".dist-info/" in name}
+    assert in_wheel - about == ours
+    assert {name.partition(".dist-info/")[2] for name in about} == {
+        "METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE",
+    }  # fmt: skip
+
+
+def test_the_wheel_is_typed_and_pure(in_wheel: set[str], built: Built) -> None:
+    assert f"{PACKAGE.name}/py.typed" in in_wheel
+    assert built.wheel.name.endswith("-py3-none-any.whl")
+
+
+def test_the_metadata_says_where_it_runs(metadata: Message) -> None:
+    classifiers = metadata.get_all("Classifier", [])
+    assert {"Framework :: Apache Airflow", "Framework :: Apache Airflow :: Provider", "Typing :: Typed"} <= {
+        *classifiers
+    }
+    python = "Programming Language :: Python :: "
+    versions = [one.removeprefix(python) for one in classifiers if one.startswith(f"{python}3.")]
+    assert versions == ["3.11", "3.12", "3.13"]
+    assert all(version in SpecifierSet(metadata["Requires-Python"]) for version in versions)
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["Description-Content-Type"] == "text/markdown"
+
+
+def test_the_urls_are_pages_that_the_documentation_names(metadata: Message) -> None:
+    urls = [url.partition(", ")[2] for url in metadata.get_all("Project-URL", [])]
+    assert urls
+    code = "".join(file.read_text(encoding="utf-8") for file in PACKAGE.rglob("*.py"))
+    assert all(url in code for url in urls)
+
+
+@pytest.mark.slow
+def test_the_sdist_holds_what_its_tests_need(sdist: Path) -> None:
+    """The wheel under test was built from the sdist; so its tests can be run from it as well."""
+    quick = [
+        "tests/docs/test_arguments.py",
+        "tests/docs/test_code_blocks.py",
+        "tests/unit/test_seed_page.py",
+    ]
+    assert not list(sdist.rglob("*.pyc"))
+    collected = run_pytest(sdist, "--collect-only", "-q")
+    assert "error" not in collected.splitlines()[-1], collected
+    assert "failed" not in run_pytest(sdist, "-q", *quick).splitlines()[-1]
+
+
+def run_pytest(folder: Path, *arguments: str) -> str:
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=TEST_SECONDS,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]
+    return result.stdout
+
+
+def test_its_page_on_an_index_renders(built: Built) -> None:
+    from conftest import CONSTRAINTS, uv
+
+    uv(
+        "tool", "run", "--python", sys.executable, "--constraints", CONSTRAINTS,
+        "twine", "check", "--strict", built.wheel, built.sdist,
+        timeout=TEST_SECONDS,
+    )  # fmt: skip
