@@ -4,37 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from pages import PROJECT
+from uv_runner import CONSTRAINTS, Built, uv
 
-CONSTRAINTS = PROJECT / "constraints.txt"
 BUILD_SECONDS, INSTALL_SECONDS = 120, 240
-
-
-@dataclass(frozen=True)
-class Built:
-    """The files that a release consists of."""
-
-    wheel: Path
-    sdist: Path
-
-
-def uv(*arguments: str | Path, timeout: float) -> None:
-    """Run uv, and fail with what it says."""
-    command = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
-    if command is None:
-        pytest.skip("uv is not installed; `make venv` installs it.")
-    result = subprocess.run(
-        [command, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, check=False
-    )
-    if result.returncode:
-        pytest.fail(f"uv {arguments[0]} failed:\n{result.stderr[-4000:]}")
 
 
 @pytest.fixture(scope="session")

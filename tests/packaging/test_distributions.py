@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 from packaging.specifiers import SpecifierSet
 from pages import PROJECT
+from uv_runner import CONSTRAINTS, Built, uv
 
 if TYPE_CHECKING:
     from email.message import Message
 
-    from conftest import Built
 
 PACKAGE = PROJECT / "airflow_provider_online_tasks"
 EMULATOR_DATA = {"schema.graphql", "sample_spans.jsonl"}
@@ -117,8 +117,6 @@ def run_pytest(folder: Path, *arguments: str) -> str:
 
 
 def test_its_page_on_an_index_renders(built: Built) -> None:
-    from conftest import CONSTRAINTS, uv
-
     uv(
         "tool", "run", "--python", sys.executable, "--constraints", CONSTRAINTS,
         "twine", "check", "--strict", built.wheel, built.sdist,
