@@ -23,6 +23,8 @@ def parse_time(value: object, name: str) -> datetime:
         raise ValueError(  # noqa: TRY004  one error class for every unreadable time
             f"{name} is not a time: {shown(value)}. Give a datetime or ISO 8601 text."
         )
+    if value.tzinfo is UTC:
+        return value
     try:
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
     except OverflowError:

@@ -181,7 +181,8 @@ class _Run(_Scheduled):
 
     @property
     def interval(self) -> float:
-        return min(wait.poll_interval for wait in self.waits)
+        waits = self.waits
+        return waits[0].poll_interval if len(waits) == 1 else min(wait.poll_interval for wait in waits)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -532,13 +533,13 @@ class Poller:
     def _interval(self, run: _Run, found: TaskRun, now: float) -> float:
         """Return the seconds until a run is to be read again, before jitter."""
         interval = run.interval
-        cap = min((wait.max_spans for wait in run.waits if wait.max_spans), default=None)
-        if cap is None or run.latest is None or not self._budget.is_idle(now):
+        caps = [wait.max_spans for wait in run.waits if wait.max_spans]
+        if not caps or run.latest is None or not self._budget.is_idle(now):
             return interval
         progress = found.counts.done - run.latest.counts.done
         if progress <= 0:
             return interval
-        left = (cap - found.counts.done) * (now - run.read_at) / progress
+        left = (min(caps) - found.counts.done) * (now - run.read_at) / progress
         return min(interval, max(SHORTEST_PREDICTED_INTERVAL, left))
 
     # The runs of a task ------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from airflow_provider_online_tasks.triggers.events import ERROR, OVER, TIMEOUT, 
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.runs import TaskRun
+    from airflow_provider_online_tasks.triggers.poller import Wait
 
 DEFAULT_POLL_INTERVAL = 10.0
 # Airflow gives on_kill 30 seconds; the outcome has to be logged within them.
@@ -93,7 +94,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
         left = math.inf if self.deadline is None else self.deadline - time.time()
         ends = loop.time() + left
         bound = asyncio.timeout(None if self.deadline is None else max(left, 0.0) + LAST_LOOK_SECONDS)
-        progress = ProgressLog(max_spans=self.max_spans)
+        log, progress = _ready(self.log), ProgressLog(max_spans=self.max_spans)
         run: TaskRun | None = None
         try:
             async with (
@@ -106,28 +107,36 @@ class OnlineTaskRunTrigger(BaseTrigger):
                     max_spans=self.max_spans,
                 ) as updates,
             ):
+                quiet_since = loop.time()
                 while True:
                     until_end = ends - loop.time()
-                    pause = until_end if 0 < until_end < QUIET_SECONDS else QUIET_SECONDS
+                    pause = quiet_since + QUIET_SECONDS - loop.time()
+                    is_last = 0 < until_end < pause
                     try:
-                        async with asyncio.timeout(pause):
-                            run = await updates.next()
+                        # One timer for many updates: most of them come long before it.
+                        async with asyncio.timeout(until_end if is_last else pause):
+                            while True:
+                                run = await updates.next()
+                                quiet_since = now = loop.time()
+                                if line := progress.line(run, now):
+                                    log.info(line)
+                                if run.is_over or now >= ends:
+                                    return self._event(OVER if run.is_over else TIMEOUT, run)
                     except TimeoutError:
-                        if pause < QUIET_SECONDS:
+                        now = loop.time()
+                        if is_last:
                             updates.hasten()
-                        elif updates.trouble:
-                            self.log.warning("No news of run %s: %s", self.run_id, updates.trouble)
-                        continue
-                    if line := progress.line(run, loop.time()):
-                        self.log.info(line)
-                    if run.is_over:
-                        return self._event(OVER, run)
-                    if loop.time() >= ends:
-                        return self._event(TIMEOUT, run)
+                        elif now - quiet_since >= QUIET_SECONDS:
+                            quiet_since = now
+                            self._say_no_news(updates)
         except Exception as error:  # noqa: BLE001  what leaves run() would lose the run and its payload
             if bound.expired():
                 return self._event(TIMEOUT, run)
             return self._event(ERROR, run, error)
+
+    def _say_no_news(self, updates: Wait) -> None:
+        if updates.trouble:
+            self.log.warning("No news of run %s: %s", self.run_id, updates.trouble)
 
     async def on_kill(self) -> None:
         """Cancel the run, since a person ended the task that waited for it."""
@@ -160,3 +169,8 @@ class OnlineTaskRunTrigger(BaseTrigger):
             error_message=str(error) if error else None,
             payload=self.payload,
         )
+
+
+def _ready(log: Any) -> Any:
+    """Return a logger that is made once: Airflow's, made of structlog, makes itself anew for each line."""
+    return log.bind() if hasattr(log, "bind") else log

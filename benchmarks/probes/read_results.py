@@ -1,0 +1,54 @@
+"""Read the evaluations of a run's spans with the operator, and page through them with bare ``requests``."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import requests
+from telling import memory, tell, told
+
+given = told()
+CONTEXT: Any = {"ti": SimpleNamespace(xcom_push=lambda **_: None)}
+
+
+def read() -> int:
+    operator = EvalResultsOperator(task_id="read", run_id=given["run_id"], conn_id=given["conn_id"])
+    return int(operator.execute(CONTEXT)["spans"])
+
+
+def page() -> int:
+    count, cursor = 0, None
+    with requests.Session() as session:
+        while True:
+            query = {"limit": 500} | ({"cursor": cursor} if cursor else {})
+            answer = session.post(
+                f"{given['url']}/v2/spans",
+                params=query,
+                json=given["body"],
+                headers={"Authorization": f"Bearer {given['key']}"},
+                timeout=60,
+            ).json()
+            count += len(answer["spans"])
+            cursor = answer["pagination"].get("next_cursor")
+            if not cursor:
+                return count
+
+
+if given["how"] == "operator":
+    from airflow_provider_online_tasks.api import client, results, spans  # noqa: F401
+    from airflow_provider_online_tasks.operators.results import EvalResultsOperator
+
+reading = read if given["how"] == "operator" else page
+before, began, cpu_began = memory(), time.perf_counter(), time.process_time()
+read_spans = reading()
+tell(
+    {
+        "spans": read_spans,
+        "seconds": time.perf_counter() - began,
+        "cpu_seconds": time.process_time() - cpu_began,
+        "memory_before": before,
+        "memory_peak": memory("VmHWM"),
+    }
+)
