@@ -60,6 +60,7 @@ def bars(axes: Any, rows: list[tuple[str, str, Spread]], *, unit: str) -> None:
             xytext=(5, 0),
             textcoords="offset points",
             va="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
         )
     axes.set_yticks(range(len(rows)), [label for label, _, _ in rows])
     axes.set_xlabel(unit)
@@ -165,7 +166,7 @@ def growth(measured: dict[str, Any]) -> None:
             axes.set_ylim(bottom=0)
         axes.set_title(title)
         axes.grid(alpha=0.25)
-    plots[0].legend(loc="upper left", fontsize=9.5)
+    plots[1].legend(loc="lower right", fontsize=9.5)
     save(figure, "growth")
 
 

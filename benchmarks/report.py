@@ -73,12 +73,13 @@ def parse(measured: dict[str, Any]) -> str:
     return "\n\n".join(
         [
             "## Parsing",
-            "Every parsing of a DAG's file imports its operators. A fresh process imports `airflow.sdk`, "
-            "then the three operator modules and the sensor module, then makes the operators that create, "
-            "run and wait. The peer's are imported and made in the same way, by turns.",
+            "Every parsing of a DAG's file imports its operators. A fresh process imports "
+            "`airflow.sdk`, then the three operator modules and the sensor module, then makes the "
+            "operators that create, run and wait. The peer's are imported and made in the same way, by "
+            "turns.",
             table(["", OURS, *([PEER, "ratio of pairs"] if peer else [])], *rows),
-            "Read it by the first row: that is what a DAG's file pays beyond Airflow itself. Median, with "
-            "the smallest and the largest in brackets; so in all tables.",
+            "Read it by the first row: that is what a DAG's file pays beyond Airflow itself. Median, "
+            "with the smallest and the largest in brackets; so in all tables.",
             "Neither gql, graphql, requests nor what the emulator needs is loaded when a DAG is parsed."
             + (f" {', '.join(airflow)} is there because Airflow itself loads it." if airflow else ""),
             verdict(
@@ -112,12 +113,12 @@ def first_call(measured: dict[str, Any]) -> str:
     parts = [
         "## The first call of a task",
         "Each task runs in a process of its own, and so pays for the import of what it calls. A fresh "
-        "process loads Airflow, then imports the hook, looks its connection up, and reads a run's status "
-        "from the emulator; by turns with the peer's hook.",
+        "process loads Airflow, then imports the hook, looks its connection up, and reads a run's "
+        "status from the emulator; by turns with the peer's hook.",
         image("first_call", "Time and memory of parsing and of a first call, beyond Airflow"),
         table(["", OURS, *([PEER, "ratio of pairs"] if peer else [])], *rows),
-        "Read it by the first row. Airflow starts a task in a process that has Airflow loaded already; in "
-        "a wholly fresh one, Airflow's own import is most of the time, and the ratio of the last row "
+        "Read it by the first row. Airflow starts a task in a process that has Airflow loaded already; "
+        "in a wholly fresh one, Airflow's own import is most of the time, and the ratio of the last row "
         "counts.",
     ]
     if peer:
@@ -155,14 +156,16 @@ def warm_call(measured: dict[str, Any]) -> str:
         [
             "## A warm call",
             f"Reading a run and starting one through the hook, {data['calls']} times each on a session "
-            "that is open, by turns with bare `requests` that send the same over a session of their own. "
-            "The emulator answers; then a server that repeats the emulator's answers byte by byte and "
-            "does nothing else, so that nothing hides what the client costs.",
+            "that is open, by turns with bare `requests` that send the same over a session of their "
+            "own. The emulator answers; then a server that repeats the emulator's answers byte by byte "
+            "and does nothing else, so that nothing hides what the client costs.",
             image("warm_call", "Warm calls as a multiple of bare requests"),
             table(["", "through the hook", "bare requests", "ratio"], *rows),
-            "Read the ratio: 1 would be a hook that costs nothing beyond `requests`. What is left is "
-            "checking and reading the answer, and for a start validating the input and gql's parsing of "
-            "the mutation. The peer starts a run over REST, and its SDK reads the task first.",
+            "Read the ratio: 1 is what `requests` takes by itself. The hook can take less, since it "
+            "looks once for the proxies of the environment, which `requests` looks for with every call; "
+            "checking and reading the answer, and for a start validating the input and writing the "
+            "mutation, are in it. The peer's SDK uses urllib3 without `requests`: once its imports are "
+            "paid for, its reads are the fastest. It starts a run over REST, and reads the task first.",
             verdict(
                 f"at most {WARM_READ} times bare requests for a read, {number(WARM_START)} times for a start",
                 f"{number(read_ratio)} and {number(start_ratio)} times at the emulator; "
@@ -233,18 +236,19 @@ def waiting(measured: dict[str, Any]) -> str:
     ]
     parts = [
         "## Waiting for many runs",
-        f"{count:,} runs on {free['tasks']} tasks end between {shortest} and {longest} s, and one process "
-        "waits for all of them on one event loop, as a triggerer does, with a `poll_interval` of "
-        f"{number(sizes['poll_interval'])} s. Side by side with it, a plain asynchronous trigger "
-        "(`benchmarks/yardstick.py`; it works as those of dbt Cloud and Databricks do) waits for as many "
-        f"at an emulator of its own. First the emulators enforce the documented limit of {sizes['limit']} "
-        "requests a minute, then none.",
+        f"{count:,} runs on {free['tasks']} tasks end between {shortest} and {longest} s, and one "
+        "process waits for all of them on one event loop, as a triggerer does, with a `poll_interval` "
+        f"of {number(sizes['poll_interval'])} s. Side by side with it, a plain asynchronous trigger "
+        "(`benchmarks/yardstick.py`; it works as those of dbt Cloud and Databricks do) waits for as "
+        "many at an emulator of its own. First the emulators enforce the documented limit of "
+        f"{sizes['limit']} requests a minute, then none.",
         image("waiting", "Requests, CPU and delay of waiting for many runs"),
         table(head, *shown),
         "Read the rows with no limit for the cost, and those with it for what happens on Arize. A wait "
         f"that is not noticed was still going after {number(sizes['most_seconds'])} s. With the limit, "
         "this provider keeps to its default of 60 requests a minute, which is a little less than ten "
-        "tasks take at this interval: all intervals stretch alike. Without it, its connection permits 600.",
+        "tasks take at this interval: all intervals stretch alike. Without it, its connection permits "
+        "600.",
         verdict(
             f"at least {FEWER_REQUESTS} times fewer requests and {LESS_CPU} times less CPU than one "
             "request per run and poll, no refusals, each end noticed within one interval",
@@ -270,8 +274,8 @@ def waiting(measured: dict[str, Any]) -> str:
         memory = spread(peer, "memory").median / max(1.0, grown(free) / count)
         parts.append(
             "Against a wait of this provider in the triggerer, each wait by the peer's sensor takes "
-            f"{number(cpu)} times the CPU and {number(memory)} times the memory. So many processes as for "
-            f"{count:,} waits were not started; the figures are of one."
+            f"{number(cpu)} times the CPU and {number(memory)} times the memory. So many processes as "
+            f"for {count:,} waits were not started; the figures are of one."
         )
     return "\n\n".join([*parts, how(measured)])
 
@@ -280,8 +284,8 @@ def _cpu_limit(ours: dict[str, Any], yardstick: dict[str, Any]) -> str:
     each, request = (row["cpu_seconds"] / row["requests"] * 1e3 for row in (ours, yardstick))
     return (
         f"The limit: a page of a hundred runs takes {number(each)} ms of CPU, a run read alone "
-        f"{number(request)} ms. What a page takes beyond one request is reading its runs and waking their "
-        "waits, which every run takes, however it is asked for."
+        f"{number(request)} ms. What a page takes beyond one request is reading its runs and waking "
+        "their waits, which every run takes, however it is asked for."
     )
 
 
@@ -312,10 +316,10 @@ def growth(measured: dict[str, Any]) -> str:
     return "\n\n".join(
         [
             "## How it grows",
-            f"The same with ever more waits, {data['sizes']['runs_per_task']} runs a task, at an emulator "
-            f"that enforces {data['sizes']['limit']} requests a minute. One request for each run and poll "
-            "is measured without a limit; for the largest number it would take more requests than the "
-            "emulator can answer.",
+            f"The same with ever more waits, {data['sizes']['runs_per_task']} runs a task, at an "
+            f"emulator that enforces {data['sizes']['limit']} requests a minute. One request for each "
+            "run and poll is measured without a limit; for the largest number it would take more "
+            "requests than the emulator can answer.",
             image("growth", "Requests, memory and event loop delay by the number of waits"),
             table(
                 [
@@ -332,8 +336,8 @@ def growth(measured: dict[str, Any]) -> str:
                 *shown,
             ),
             "Read the requests beside the tasks: a page of a task's list shows a hundred of its runs. "
-            "Where a minute's requests do not suffice for all tasks, all intervals stretch alike, and the "
-            "ends are noticed later; that is the documented limit, not the process.",
+            "Where a minute's requests do not suffice for all tasks, all intervals stretch alike, and "
+            "the ends are noticed later; that is the documented limit, not the process.",
             verdict(
                 f"requests grow with the tasks; under {WAIT_BYTES / 1000:g} KB a wait and under "
                 f"{LOOP_MILLISECONDS} ms of event loop delay (99th percentile) at {largest['waits']:,} "
@@ -375,13 +379,13 @@ def size(measured: dict[str, Any]) -> str:
             "Three environments with the same Airflow: alone, with this provider's wheel, and with the peer.",
             image("footprint", "Megabytes added to an environment with Airflow"),
             table(["", OURS, PEER, "ratio"], *rows),
-            f"This provider itself is {number(own)} MB, the emulator and its sample included. The rest is "
-            "gql and what it needs: "
+            f"This provider itself is {number(own)} MB, the emulator and its sample included. The rest "
+            "is gql and what it needs: "
             + ", ".join(f"{name} {number(megabytes)} MB" for name, megabytes in named if name != data["own"])
             + ".",
             verdict(
-                f"at most a fiftieth of the peer's {PEER_MEGABYTES} MB ({number(PEER_MEGABYTES / SMALLER)} "
-                "MB), this wheel included",
+                f"at most a fiftieth of the peer's {PEER_MEGABYTES} MB "
+                f"({number(PEER_MEGABYTES / SMALLER)} MB), this wheel included",
                 f"{number(installed['ours'])} MB, 1/{number(ratio)}",
                 met=installed["ours"] <= PEER_MEGABYTES / SMALLER,
                 limit=f"gql and its dependencies alone are {number(others)} MB; without them it would be "
@@ -477,18 +481,19 @@ def introduction(found: dict[str, dict[str, Any]]) -> str:
         sooner = spread(first["peer"], "call_seconds").over(spread(first["ours"], "call_seconds"))
         installed = footprint(found["footprint"]["data"], "installed")
         lines.append(
-            f"Waiting for {ours['waits']:,} runs takes {number(yardstick['requests'] / ours['requests'])} "
-            f"times fewer requests and {number(yardstick['cpu_seconds'] / ours['cpu_seconds'])} times less "
-            "CPU than asking for each run at each poll, as most providers' triggers do. A task's first "
-            f"call is {number(sooner.median)} times as fast as with `arize-ax-airflow-provider`. The "
+            f"Waiting for {ours['waits']:,} runs takes "
+            f"{number(yardstick['requests'] / ours['requests'])} times fewer requests and "
+            f"{number(yardstick['cpu_seconds'] / ours['cpu_seconds'])} times less CPU than asking for "
+            "each run at each poll, as most providers' triggers do. A task's first call is "
+            f"{number(sooner.median)} times as fast as with `arize-ax-airflow-provider`. The "
             f"installation adds 1/{number(installed['peer'] / installed['ours'])} of the megabytes."
         )
     lines.append(
-        "All figures are of one machine and come from `make bench`, which makes its own environments and "
-        "takes under 20 minutes on two cores. What is compared was measured by turns or side by side, so "
-        "the ratios hold where the times do not. The peer is `arize-ax-airflow-provider`, its own "
-        "operators, hook and sensor, on the same Airflow; its connection leads to the same emulator by "
-        "its host and `api_scheme`."
+        "All figures are of one machine and come from `make bench`, which makes its own environments "
+        "and takes under 20 minutes on two cores. What is compared was measured by turns or side by "
+        "side, so the ratios hold where the times do not. The peer is `arize-ax-airflow-provider`, its "
+        "own operators, hook and sensor, on the same Airflow; its connection leads to the same emulator "
+        "by its host and `api_scheme`."
     )
     return "\n\n".join(lines)
 

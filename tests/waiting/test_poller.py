@@ -126,7 +126,8 @@ def test_runs_whose_task_is_not_known_are_soon_read_together(arize: Emulator) ->
     events = wait_for(*map(trigger, runs))
 
     assert outcomes(events) == {OVER: 450}
-    assert asked(arize).total() < 150
+    # Each by itself would be 450 at least; how many are read so before their task is known depends on the load.
+    assert asked(arize).total() < 225
 
 
 def test_runs_that_ended_long_ago_are_read_together_too(arize: Emulator) -> None:
