@@ -126,7 +126,7 @@ def test_runs_whose_task_is_not_known_are_soon_read_together(arize: Emulator) ->
     events = wait_for(*map(trigger, runs))
 
     assert outcomes(events) == {OVER: 450}
-    # Each by itself would be 450 at least; how many are read so before their task is known depends on the load.
+    # Each by itself would be 450 at least; how many are, before their task is known, depends on the load.
     assert asked(arize).total() < 225
 
 
