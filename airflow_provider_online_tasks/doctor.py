@@ -15,8 +15,7 @@ from collections.abc import Iterator, Sequence
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_online_tasks import __version__
-from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.api.retry import NO_RETRY
+from airflow_provider_online_tasks.api.reach import ask_graphql, ask_rest
 from airflow_provider_online_tasks.api.schema_check import Check, check_schema
 from airflow_provider_online_tasks.defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks.exceptions import OnlineTasksError
@@ -49,9 +48,9 @@ def examine(hook: OnlineTasksHook) -> Iterator[Check]:
     :raises CallError: neither API can be reached, or the key is refused.
     """
     endpoint = hook.settings.endpoint
-    hook.client.send(calls.list_tasks(limit=1), retry=NO_RETRY)
+    ask_rest(hook.client)
     yield Check(subject="REST", agrees=True, found=f"{endpoint.rest_url} accepts the key")
-    hook.client.query(calls.TYPE_NAME, name="query")
+    ask_graphql(hook.client)
     yield Check(subject="GraphQL", agrees=True, found=f"{endpoint.graphql_url} accepts the key")
     yield from check_schema(lambda document: hook.client.query(document, name="introspection"))
 

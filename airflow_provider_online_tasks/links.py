@@ -114,43 +114,51 @@ class Links:
             project_id=project_id,
         )
 
-    def push(self, context: Context) -> None:
-        """Push the addresses to XCom, where the web server finds them."""
-        addresses = {
+    @property
+    def addresses(self) -> dict[str, str | None]:
+        """The addresses by their keys in XCom, where the web server finds them."""
+        return {
             RUN_URL_KEY: self.spans,
             PROJECT_URL_KEY: self.project,
             EVALUATOR_URL_KEY: self.evaluator,
         }
-        for key, address in addresses.items():
+
+    def push(self, context: Context) -> None:
+        """Push the addresses that are known now already: Airflow does so when the task's process ends."""
+        for key, address in self.addresses.items():
             if address:
                 context["ti"].xcom_push(key=key, value=address)
 
 
-class _PushedLink(BaseOperatorLink):
-    """A link whose address the task pushed: nothing is looked up here."""
+class _TaskLink(BaseOperatorLink):
+    """A link that Airflow asks for when a task's process ends; what it returns is pushed to XCom."""
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the address that the task pushed, or nothing if it could not tell it."""
+        """Return the address that the task knows, or nothing."""
+        links: Links | None = getattr(operator, "links", None)
+        if links is not None:
+            return links.addresses[self.xcom_key] or ""
+        # The task was resumed and has learned nothing new: what it knew before it was deferred stays.
         from airflow.sdk.execution_time.xcom import XCom
 
         return str(XCom.get_value(ti_key=ti_key, key=self.xcom_key) or "")
 
 
-class OnlineTaskRunLink(_PushedLink):
+class OnlineTaskRunLink(_TaskLink):
     """The spans of a run, in the Arize UI."""
 
     name = "Spans in Arize"
     xcom_key = RUN_URL_KEY
 
 
-class ProjectLink(_PushedLink):
+class ProjectLink(_TaskLink):
     """The project that is judged, in the Arize UI."""
 
     name = "Project in Arize"
     xcom_key = PROJECT_URL_KEY
 
 
-class EvaluatorLink(_PushedLink):
+class EvaluatorLink(_TaskLink):
     """The first Eval Hub evaluator of the task, in the Arize UI."""
 
     name = "Evaluator in Arize"

@@ -37,8 +37,7 @@ def examine(client: Client) -> tuple[bool, str]:
     """
     endpoint = client.settings.endpoint
     rest, graphql = f"REST at {endpoint.rest_url}", f"GraphQL at {endpoint.graphql_url}"
-    no_rest = _trouble(lambda: client.send(calls.list_tasks(limit=1), retry=NO_RETRY))
-    no_graphql = _trouble(lambda: client.query(calls.TYPE_NAME, name="query"))
+    no_rest, no_graphql = _trouble(lambda: ask_rest(client)), _trouble(lambda: ask_graphql(client))
     if no_rest and no_graphql:
         told = str(no_rest) if type(no_rest) is type(no_graphql) else f"{no_rest} GraphQL: {no_graphql}"
         return False, f"Neither {rest} nor {graphql} works: {_hint(no_rest)}{told}"
@@ -50,6 +49,22 @@ def examine(client: Client) -> tuple[bool, str]:
     complete, of_mutations = _mutations(client)
     works = one_account is not False and complete is not False
     return works, f"{rest} and {graphql} accept the key; {of_account}; {of_mutations}."
+
+
+def ask_rest(client: Client) -> None:
+    """Ask REST for next to nothing.
+
+    :raises CallError: it cannot be reached, or refuses the key.
+    """
+    client.send(calls.list_tasks(limit=1), retry=NO_RETRY)
+
+
+def ask_graphql(client: Client) -> None:
+    """Ask GraphQL for next to nothing.
+
+    :raises CallError: it cannot be reached, or refuses the key.
+    """
+    client.query(calls.TYPE_NAME, name="query")
 
 
 def _trouble(ask: Callable[[], object]) -> CallError | None:

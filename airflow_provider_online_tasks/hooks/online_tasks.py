@@ -173,10 +173,6 @@ class OnlineTasksHook(BaseHook):
         """
         self.client.send(calls.delete_task(online_task_id))
 
-    def spans_url(self, online_task_id: str, window: DataWindow) -> str | None:
-        """Return where the Arize UI shows a task's spans in a window, or None if that cannot be told."""
-        return self.links(online_task_id, window).spans
-
     def links(self, online_task_id: str, window: DataWindow | None = None) -> Links:
         """Return where the Arize UI shows a task's project, its evaluator, and its spans in a window.
 

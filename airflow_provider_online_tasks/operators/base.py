@@ -15,12 +15,39 @@ from airflow_provider_online_tasks.api.inputs import WireInput
 from airflow_provider_online_tasks.api.unset import UNSET
 from airflow_provider_online_tasks.defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks.exceptions import OnlineTasksError
+from airflow_provider_online_tasks.links import Links
 
 if TYPE_CHECKING:
+    from airflow.sdk import Context
+
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
+    _Operator = BaseOperator
+else:
+    _Operator = object
 
-class OnlineTasksOperator(BaseOperator):
+
+class UsesArize(_Operator):
+    """What the operators and the sensor have in common: a hook, and links into Arize."""
+
+    conn_id: str
+    # None once the task is resumed: what was known before it was deferred is in XCom.
+    links: Links | None = Links()
+
+    @property
+    def hook(self) -> OnlineTasksHook:
+        """A new hook on the connection; close it after use."""
+        from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+
+        return OnlineTasksHook(self.conn_id)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after the task was deferred."""
+        self.links = None
+        return super().resume_execution(next_method, next_kwargs, context)
+
+
+class OnlineTasksOperator(UsesArize, BaseOperator):
     """Base of the operators of this provider.
 
     :param conn_id: Airflow connection of type ``arize_online_tasks``. (templated)
@@ -31,13 +58,6 @@ class OnlineTasksOperator(BaseOperator):
     def __init__(self, *, conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.conn_id = conn_id
-
-    @property
-    def hook(self) -> OnlineTasksHook:
-        """A new hook on the connection; close it after use."""
-        from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-
-        return OnlineTasksHook(self.conn_id)
 
 
 class LineageOperator(OnlineTasksOperator):

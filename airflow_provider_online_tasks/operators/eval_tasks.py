@@ -141,9 +141,9 @@ class CreateEvalTaskOperator(LineageOperator):
             obtained = creation.obtain()
             creation.finish()
             evaluators = task.evaluators or ()
-            hook.links_of(
+            self.links = hook.links_of(
                 project_id=task.model_id, evaluator_ids=[one.evaluator_id for one in evaluators]
-            ).push(context)
+            )
         self.note_lineage({"online_task_id": obtained.task_id}, project_id=task.model_id)
         return obtained.task_id
 
@@ -220,7 +220,7 @@ class PatchEvalTaskOperator(OnlineTasksOperator):
         changed = [name for name, value in self._arguments().items() if value is not UNSET]
         with self.hook as hook:
             task_id = hook.patch_eval_task(patch)
-            hook.links(task_id).push(context)
+            self.links = hook.links(task_id)
         sampling = (
             f"; {describe_sampling_rate(patch.sampling_rate)}" if patch.sampling_rate is not UNSET else ""
         )

@@ -123,8 +123,8 @@ class EvalResultsOperator(LineageOperator):
             task = hook.get_task(task_id)
             if task.project_id is None:
                 raise InvalidInput(f"Task {task_id} is not on a project's spans: its results are no spans.")
-            hook.links_of(project_id=task.project_id, evaluator_ids=task.evaluator_ids, window=window).push(
-                context
+            self.links = hook.links_of(
+                project_id=task.project_id, evaluator_ids=task.evaluator_ids, window=window
             )
             names = self._evaluator_names()
             results = Results(

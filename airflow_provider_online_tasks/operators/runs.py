@@ -221,8 +221,8 @@ class RunOnlineTaskOperator(LineageOperator):
         self._run_id = obtained.run_id
         self._stop_if_killed(hook)
         self._push(context, obtained)
-        links = hook.links(run.online_task_id, run.window)
-        links.push(context)
+        links = self.links = hook.links(run.online_task_id, run.window)
+        links.push(context)  # for those who look while the task waits
         url = links.spans
         self.log.info(
             "Run %s is %s, for up to %s spans.%s",

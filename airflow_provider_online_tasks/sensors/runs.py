@@ -19,6 +19,7 @@ from airflow_provider_online_tasks.endings import EndingRules, wait_error
 from airflow_provider_online_tasks.events import tell_of_run
 from airflow_provider_online_tasks.exceptions import RateLimited, Unavailable
 from airflow_provider_online_tasks.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
+from airflow_provider_online_tasks.operators.base import UsesArize
 from airflow_provider_online_tasks.operators.runs import (
     DEFAULT_POLL_INTERVAL,
     default_deferrable,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
 
-class OnlineTaskRunSensor(BaseSensorOperator):
+class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
     """Wait until a run is over, and return its summary.
 
     It never cancels the run. A run that ended badly cannot get better, so that failure is not retried;
@@ -85,17 +86,12 @@ class OnlineTaskRunSensor(BaseSensorOperator):
     def _rules(self) -> EndingRules:
         return EndingRules(on_nothing_evaluated=self.on_nothing_evaluated, max_error_rate=self.max_error_rate)
 
-    def _hook(self) -> OnlineTasksHook:
-        from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-
-        return OnlineTasksHook(self.conn_id)
-
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at the run once."""
         from airflow_provider_online_tasks.progress import ProgressLog
 
         run_id = read_id(self.run_id, "run_id")
-        with self._hook() as hook:
+        with self.hook as hook:
             try:
                 run = hook.get_task_run(run_id)
             except (RateLimited, Unavailable) as error:
@@ -114,9 +110,8 @@ class OnlineTaskRunSensor(BaseSensorOperator):
         url = None
         if run.task_id and run.data_start_time and run.data_end_time:
             window = DataWindow(start=run.data_start_time, end=run.data_end_time)
-            links = hook.links(run.task_id, window)
-            links.push(context)
-            url = links.spans
+            self.links = hook.links(run.task_id, window)
+            url = self.links.spans
         self._rules().settle(run, log=self.log, url=url, final=True)
         tell_of_run(context, self.outlets, run.summary())
         return run.summary()
@@ -153,5 +148,5 @@ class OnlineTaskRunSensor(BaseSensorOperator):
             raise AirflowSensorTimeout(f"Run {self.run_id} was not over within {self.timeout:g} s.")
         if seen.outcome != OVER or seen.run is None:
             raise wait_error(seen.error_type, f"Waiting for run {self.run_id} ended: {seen.error_message}")
-        with self._hook() as hook:
+        with self.hook as hook:
             return self._settle(context, hook, seen.run)

@@ -127,7 +127,7 @@ def test_delete_task(hook: OnlineTasksHook, emulator: Emulator, task_id: str) ->
 def test_link_to_the_spans(hook: OnlineTasksHook, emulator: Emulator, task_id: str) -> None:
     window = DataWindow(start=START, end=END)
 
-    assert hook.spans_url(task_id, window) == spans_url(
+    assert hook.links(task_id, window).spans == spans_url(
         emulator.url,
         organization_id=emulator.organization_id,
         space_id=emulator.space_id,

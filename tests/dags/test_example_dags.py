@@ -71,6 +71,18 @@ def test_the_recurring_eval_judges_the_day_that_ended(
     assert summary["num_successes"] == len(evaluations)
 
 
+def test_the_log_of_what_goes_well_holds_no_error(
+    example_dag: Callable[[str], DAG], run_dag: Callable[..., Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_dag(example_dag("recurring_eval"), logical_date=midnight()).state == "success"
+
+    logged = "".join(capfd.readouterr())
+    assert "is started, for up to 10000 spans" in logged
+    # Airflow reports each XCom that is asked for and missing, such as a link that is not known yet.
+    assert "[error" not in logged
+    assert "[warning" not in logged
+
+
 def test_the_recurring_eval_uses_the_same_task_the_next_day(
     online_tasks_emulator: Emulator, example_dag: Callable[[str], DAG], run_dag: Callable[..., Any]
 ) -> None:

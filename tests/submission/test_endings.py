@@ -34,7 +34,7 @@ FAIL = {"on_nothing_evaluated": "fail"}
 
 def spans_link(emulator: Emulator, task_id: str) -> str:
     with OnlineTasksHook() as hook:
-        link = hook.spans_url(task_id, DataWindow(start=START, end=END))
+        link = hook.links(task_id, DataWindow(start=START, end=END)).spans
     assert link
     return link
 
