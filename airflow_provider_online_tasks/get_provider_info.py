@@ -148,8 +148,8 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "extra-links": [
-            "airflow_provider_online_tasks.links.EvaluatorLink",
-            "airflow_provider_online_tasks.links.OnlineTaskRunLink",
-            "airflow_provider_online_tasks.links.ProjectLink",
+            "airflow_provider_online_tasks.ui.links.EvaluatorLink",
+            "airflow_provider_online_tasks.ui.links.OnlineTaskRunLink",
+            "airflow_provider_online_tasks.ui.links.ProjectLink",
         ],
     }

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.client import Client
-from airflow_provider_online_tasks.api.inputs import EvalTaskInput
 from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.emulator import EmulatorProcess, EmulatorSettings
+from airflow_provider_online_tasks.inputs import EvalTaskInput
 from benchmarks.environments import CONSTRAINTS, OURS, OUTPUT, PEER, PEER_DISTRIBUTION, THE_PEER, pinned
 from benchmarks.sizes import FULL, TINY, Sizes
 

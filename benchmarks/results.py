@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.api.inputs import RunInput
-from airflow_provider_online_tasks.api.spans import SPANS_PAGE, list_spans
+from airflow_provider_online_tasks.api.calls.spans import SPANS_PAGE, list_spans
+from airflow_provider_online_tasks.inputs import RunInput
 from benchmarks.measuring import API_KEY, CONN_ID, Bench, client, create_task, emulator, probe
 from benchmarks.replay import replay
 

@@ -7,7 +7,7 @@ import statistics
 from typing import Any
 
 from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.api.inputs import RunInput
+from airflow_provider_online_tasks.inputs import RunInput
 from benchmarks.measuring import API_KEY, CONN_ID, Bench, client, create_task, emulator, probe
 from benchmarks.replay import replay
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, task
 
-from airflow_provider_online_tasks.api.inputs import split_window
+from airflow_provider_online_tasks.inputs import split_window
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
 from airflow_provider_online_tasks.sensors.runs import OnlineTaskRunSensor
 

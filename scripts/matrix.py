@@ -24,19 +24,21 @@ OUTPUT = PROJECT / ".tmp" / "matrix"
 CONSTRAINTS = PROJECT / "constraints.txt"
 TEST_PACKAGES = ("pytest", "hypothesis")
 
-SUITES = ("unit", "client", "dags", "events", "idempotent", "results", "submission", "waiting")
+SUITES = ("unit", "integration")
 # The layer that lets one import work on every Airflow is newer than those it serves.
 LAYER_UNTIL = "2026-11-01"
 NOT_HERE = "not slow and not live"
 # What a version of Airflow or Python is likeliest to break, and what .ci/run has the time for.
 QUICK = (
-    "unit",
-    "dags",
-    "events",
-    "idempotent",
-    "waiting/test_trigger.py",
-    "waiting/test_events.py",
-    "waiting/test_supervisor_line.py",
+    "unit/inputs",
+    "unit/operators",
+    "unit/once",
+    "unit/ui",
+    "unit/test_provider_info.py",
+    "unit/waiting/test_trigger.py",
+    "unit/waiting/test_events.py",
+    "unit/waiting/test_supervisor_line.py",
+    "integration",
 )
 QUICK_KEYWORDS = "not next_to_nothing"  # a measurement, which takes as long as many tests
 

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, NoReturn
 
-from airflow_provider_online_tasks.api.shown import on_one_line
+from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks.exceptions import (
     CallError,
     InputRefused,

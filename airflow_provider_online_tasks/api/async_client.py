@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
+from airflow_provider_online_tasks.api._user_agent import user_agent
 from airflow_provider_online_tasks.api.answers import Answer, rest_value
 from airflow_provider_online_tasks.api.calls import Page, list_task_runs, read_page
 from airflow_provider_online_tasks.api.client import lost, read_value
 from airflow_provider_online_tasks.api.retry import NO_RETRY, RetryPolicy
 from airflow_provider_online_tasks.api.runs import TaskRun
-from airflow_provider_online_tasks.api.user_agent import user_agent
 from airflow_provider_online_tasks.exceptions import CallError
 
 if TYPE_CHECKING:

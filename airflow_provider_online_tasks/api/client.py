@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
 import requests
 
+from airflow_provider_online_tasks.api._user_agent import user_agent
 from airflow_provider_online_tasks.api.answers import Answer, graphql_error, graphql_result, rest_value
 from airflow_provider_online_tasks.api.calls import ARGUMENT_TYPES, GraphQLCall, RestCall, argument_type
 from airflow_provider_online_tasks.api.retry import RetryPolicy
-from airflow_provider_online_tasks.api.user_agent import user_agent
 from airflow_provider_online_tasks.exceptions import CallError, TaskErrorReturned, Unavailable
 
 if TYPE_CHECKING:

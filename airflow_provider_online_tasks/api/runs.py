@@ -6,14 +6,13 @@ Fields: https://arize.com/docs/api-reference/tasks/get-task-run
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_online_tasks.api.shown import shown
-from airflow_provider_online_tasks.api.times import parse_time, wire_time
+from airflow_provider_online_tasks._text import shown
+from airflow_provider_online_tasks._times import parse_time, wire_time
 
 DEFAULT_MAX_SPANS = 10_000
 
@@ -174,62 +173,3 @@ def _count(value: Mapping[str, Any], name: str) -> int:
 def _time(value: Mapping[str, Any], name: str) -> datetime | None:
     found = value.get(name)
     return None if found is None else parse_time(found, name)
-
-
-class Ending(enum.Enum):
-    """How a run ended, as far as a pipeline must tell the endings apart."""
-
-    SUCCEEDED = "succeeded"
-    NOTHING_EVALUATED = "nothing evaluated"
-    ERROR_RATE_EXCEEDED = "too many errors"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-def read_ending(run: TaskRun, *, max_error_rate: float | None = None) -> Ending:
-    """Return how a run that is over has ended.
-
-    :param max_error_rate: largest acceptable share of errors among the attempted spans, 0 to 1.
-    :raises ValueError: the run is not over.
-    """
-    counts = run.counts
-    if run.status is RunStatus.COMPLETED:
-        if counts.attempted == 0:
-            return Ending.NOTHING_EVALUATED
-        if counts.successes == 0:
-            return Ending.FAILED
-        if max_error_rate is not None and counts.error_rate > max_error_rate:
-            return Ending.ERROR_RATE_EXCEEDED
-        return Ending.SUCCEEDED
-    if run.status is RunStatus.FAILED:
-        return Ending.FAILED
-    if run.status is RunStatus.CANCELLED:
-        if counts.done == 0 and says_already_labelled(run.failure_reason):
-            return Ending.NOTHING_EVALUATED
-        return Ending.CANCELLED
-    raise ValueError(f"run {run.id} is not over: {run.status_text}")
-
-
-def probably_cut(run: TaskRun, max_spans: int | None) -> bool:
-    """Return whether a run attempted exactly as many spans as it was allowed to."""
-    return run.counts.attempted >= (max_spans or DEFAULT_MAX_SPANS)
-
-
-def says_already_labelled(reason: str | None) -> bool:
-    """Return whether a cancelled run's reason says that all matching data is labelled already.
-
-    The API tells this apart from refused credentials and broken evaluators by its wording alone: the
-    documented reason asks to re-trigger with override_evaluations. What is not recognised is a failure.
-    """
-    words = (reason or "").lower().replace("_", " ")
-    return "override evaluations" in words and "already" in words
-
-
-# Whole words: "no database" or "no matching integration" must fail, not skip.
-_NO_DATA = re.compile(r"\bno (matching )?(data|spans?)\b")
-
-
-def says_no_data(code: str | None, reason: str) -> bool:
-    """Return whether a TaskError says that no span is in the window. Its codes are not documented."""
-    words = f"{code or ''} {reason}".lower().replace("_", " ")
-    return _NO_DATA.search(words) is not None

@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_provider_online_tasks.api.endpoint import US_REGION, Endpoint
-from airflow_provider_online_tasks.api.inputs import FRACTION, PERCENT
 from airflow_provider_online_tasks.exceptions import InvalidConnection
+from airflow_provider_online_tasks.inputs import FRACTION, PERCENT
 
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_REQUESTS_PER_MINUTE = 60

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import BaseHook
 
+from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.retry import NO_RETRY
-from airflow_provider_online_tasks.defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks.exceptions import OnlineTasksError
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from airflow_provider_online_tasks.api.calls import Task
     from airflow_provider_online_tasks.api.client import Client
-    from airflow_provider_online_tasks.api.inputs import DataWindow, EvalTaskInput, EvalTaskPatch, RunInput
     from airflow_provider_online_tasks.api.runs import RunStatus, TaskRun
     from airflow_provider_online_tasks.api.settings import Settings
-    from airflow_provider_online_tasks.links import Links
+    from airflow_provider_online_tasks.inputs import DataWindow, EvalTaskInput, EvalTaskPatch, RunInput
+    from airflow_provider_online_tasks.ui.links import Links
 
 CONN_NAME_ATTR = "conn_id"
 CONN_TYPE = "arize_online_tasks"
@@ -178,7 +178,7 @@ class OnlineTasksHook(BaseHook):
 
         Takes up to three requests. A link is worth no failure: whatever goes wrong, there is none.
         """
-        from airflow_provider_online_tasks.links import Links
+        from airflow_provider_online_tasks.ui.links import Links
 
         try:
             task = self.client.send(calls.get_task(online_task_id), retry=NO_RETRY)
@@ -198,7 +198,7 @@ class OnlineTasksHook(BaseHook):
 
         The space and the organisation are asked for, one request each, unless the connection names them.
         """
-        from airflow_provider_online_tasks.links import Links
+        from airflow_provider_online_tasks.ui.links import Links
 
         if project_id is None:
             return Links()
@@ -222,7 +222,7 @@ class OnlineTasksHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Say in a sentence what works and what does not. Nothing is changed."""
-        from airflow_provider_online_tasks.api.reach import examine
+        from airflow_provider_online_tasks.doctor.reach import examine
 
         try:
             with self:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_online_tasks.api.inputs import (
+from airflow_provider_online_tasks.exceptions import InvalidInput, NotFound
+from airflow_provider_online_tasks.inputs import (
     UNSET,
     CodeEvaluator,
     EvalTaskInput,
@@ -20,11 +21,10 @@ from airflow_provider_online_tasks.api.inputs import (
     describe_sampling_rate,
     read_id,
 )
-from airflow_provider_online_tasks.api.templating import is_templated
-from airflow_provider_online_tasks.exceptions import InvalidInput, NotFound
-from airflow_provider_online_tasks.links import EvaluatorLink, ProjectLink
-from airflow_provider_online_tasks.operators.base import LineageOperator, OnlineTasksOperator, plain
-from airflow_provider_online_tasks.operators.state import State
+from airflow_provider_online_tasks.inputs._templating import is_templated
+from airflow_provider_online_tasks.once._state import State
+from airflow_provider_online_tasks.operators._base import LineageOperator, OnlineTasksOperator, plain
+from airflow_provider_online_tasks.ui.links import EvaluatorLink, ProjectLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -52,14 +52,14 @@ class CreateEvalTaskOperator(LineageOperator):
     :param name: name of the task. (templated)
     :param model_id: global ID of the project. (templated)
     :param template_evaluators: LLM evaluators with a template and the allowed labels, one or several, as
-        :class:`~airflow_provider_online_tasks.api.inputs.TemplateEvaluator` or dicts. (templated)
+        :class:`~airflow_provider_online_tasks.inputs.TemplateEvaluator` or dicts. (templated)
     :param evaluators: Eval Hub evaluators, as
-        :class:`~airflow_provider_online_tasks.api.inputs.HubEvaluator` or dicts with ``evaluator_id``.
+        :class:`~airflow_provider_online_tasks.inputs.HubEvaluator` or dicts with ``evaluator_id``.
         (templated)
     :param code_evaluators: code evaluators, one or several, as
-        :class:`~airflow_provider_online_tasks.api.inputs.CodeEvaluator` or dicts. (templated)
+        :class:`~airflow_provider_online_tasks.inputs.CodeEvaluator` or dicts. (templated)
     :param llm_config: the LLM of the template evaluators, as
-        :class:`~airflow_provider_online_tasks.api.inputs.LlmConfig` or a dict. (templated)
+        :class:`~airflow_provider_online_tasks.inputs.LlmConfig` or a dict. (templated)
     :param sampling_rate: share of the matching spans: a fraction in (0, 1] or a percentage in (1, 100].
         Default: every span. (templated)
     :param query_filter: which spans, such as ``attributes.openinference.span.kind = 'AGENT'``. Default:
@@ -131,7 +131,7 @@ class CreateEvalTaskOperator(LineageOperator):
 
     def execute(self, context: Context) -> str:
         """Create the task, or take the one that is there."""
-        from airflow_provider_online_tasks.operators.task_creation import TaskCreation
+        from airflow_provider_online_tasks.once.eval_task import TaskCreation
 
         task = EvalTaskInput.read(self._arguments())
         with self.hook as hook:

@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
-from airflow_provider_online_tasks.api.inputs import MAXIMIZE, MINIMIZE, DataWindow, read_id
-from airflow_provider_online_tasks.api.templating import is_templated
-from airflow_provider_online_tasks.api.times import wire_time
-from airflow_provider_online_tasks.events import tell_of_run
+from airflow_provider_online_tasks._times import wire_time
+from airflow_provider_online_tasks.asset_events import tell_of_run
 from airflow_provider_online_tasks.exceptions import EvalGateBreached, InvalidInput
-from airflow_provider_online_tasks.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
-from airflow_provider_online_tasks.operators.base import LineageOperator, OnlineTasksOperator
-from airflow_provider_online_tasks.rows import FORMATS, RowWriter, open_rows
+from airflow_provider_online_tasks.inputs import MAXIMIZE, MINIMIZE, DataWindow, read_id
+from airflow_provider_online_tasks.inputs._templating import is_templated
+from airflow_provider_online_tasks.operators._base import LineageOperator, OnlineTasksOperator
+from airflow_provider_online_tasks.results.rows import FORMATS, RowWriter, open_rows
+from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
 
     from airflow_provider_online_tasks.api.calls import Task
-    from airflow_provider_online_tasks.api.results import Results
     from airflow_provider_online_tasks.api.runs import TaskRun
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+    from airflow_provider_online_tasks.results.statistics import Results
 
 PROGRESS_SECONDS = 15.0
 ON_BREACH = ("fail", "skip")
@@ -115,7 +115,7 @@ class EvalResultsOperator(LineageOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read, count, and write the rows if asked to."""
-        from airflow_provider_online_tasks.api.results import Results
+        from airflow_provider_online_tasks.results.statistics import Results
 
         with self.hook as hook:
             run, task_id, window = self._subject(hook)
@@ -203,7 +203,7 @@ class EvalResultsOperator(LineageOperator):
         names: Sequence[str],
         results: Results,
     ) -> int:
-        from airflow_provider_online_tasks.api.spans import list_spans
+        from airflow_provider_online_tasks.api.calls.spans import list_spans
 
         cursor, told_at = None, time.monotonic()
         with self._rows() as rows:
@@ -287,7 +287,7 @@ class EvalGateOperator(OnlineTasksOperator):
         if on_breach not in ON_BREACH:
             raise InvalidInput(f"on_breach must be one of {', '.join(ON_BREACH)}, not {on_breach!r}.")
         if not is_templated(rules):
-            from airflow_provider_online_tasks import gate
+            from airflow_provider_online_tasks.results import gate
 
             read = gate.read_rules(rules, min_evaluated=min_evaluated)
             if labels is not None and not is_templated(labels):
@@ -295,7 +295,7 @@ class EvalGateOperator(OnlineTasksOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Judge, and tell it in one table."""
-        from airflow_provider_online_tasks import gate
+        from airflow_provider_online_tasks.results import gate
 
         rules = gate.read_rules(self.rules, min_evaluated=self.min_evaluated)
         findings = gate.judge(rules, self.summary, previous=self.previous, labels=self.labels)

@@ -12,19 +12,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, conf
 
-from airflow_provider_online_tasks.api.inputs import RunInput, read_id
-from airflow_provider_online_tasks.api.runs import (
-    DEFAULT_MAX_SPANS,
-    Ending,
-    RunStatus,
-    TaskRun,
-    read_ending,
-    says_no_data,
-)
-from airflow_provider_online_tasks.api.templating import is_templated
-from airflow_provider_online_tasks.api.times import parse_time, wire_time
-from airflow_provider_online_tasks.endings import EndingRules, wait_error
-from airflow_provider_online_tasks.events import tell_of_run
+from airflow_provider_online_tasks._times import parse_time, wire_time
+from airflow_provider_online_tasks.api.runs import DEFAULT_MAX_SPANS, RunStatus, TaskRun
+from airflow_provider_online_tasks.asset_events import tell_of_run
 from airflow_provider_online_tasks.exceptions import (
     CallError,
     InputRefused,
@@ -36,15 +26,24 @@ from airflow_provider_online_tasks.exceptions import (
     Unavailable,
     WindowRefused,
 )
-from airflow_provider_online_tasks.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
-from airflow_provider_online_tasks.operators.base import LineageOperator, OnlineTasksOperator
-from airflow_provider_online_tasks.operators.window import check_window_arguments, resolve_window
+from airflow_provider_online_tasks.inputs import RunInput, read_id
+from airflow_provider_online_tasks.inputs._templating import is_templated
+from airflow_provider_online_tasks.operators._base import LineageOperator, OnlineTasksOperator
+from airflow_provider_online_tasks.operators._window import check_window_arguments, resolve_window
+from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
+from airflow_provider_online_tasks.waiting.endings import (
+    Ending,
+    EndingRules,
+    read_ending,
+    says_no_data,
+    wait_error,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-    from airflow_provider_online_tasks.operators.submission import Obtained, Submission
+    from airflow_provider_online_tasks.once.run import Obtained, Submission
 
 DEFAULT_POLL_INTERVAL = 10.0
 RUN_ID_KEY = "run_id"
@@ -169,7 +168,7 @@ class RunOnlineTaskOperator(LineageOperator):
         return run
 
     def _submission(self, hook: OnlineTasksHook, run: RunInput, context: Context) -> Submission:
-        from airflow_provider_online_tasks.operators.submission import Submission
+        from airflow_provider_online_tasks.once.run import Submission
 
         return Submission(
             hook=hook,
@@ -304,7 +303,7 @@ class RunOnlineTaskOperator(LineageOperator):
         raise RuntimeError("defer returned")
 
     def _wait(self, hook: OnlineTasksHook, deadline: float | None, url: str | None) -> TaskRun:
-        from airflow_provider_online_tasks.progress import ProgressLog
+        from airflow_provider_online_tasks.waiting.progress import ProgressLog
 
         run_id = str(self._run_id)
         progress = ProgressLog()
@@ -364,7 +363,7 @@ class RunOnlineTaskOperator(LineageOperator):
 
     def execute_complete(self, context: Context, event: Any) -> str:
         """Act on what the trigger saw."""
-        from airflow_provider_online_tasks.triggers.events import OVER, TIMEOUT, read_event
+        from airflow_provider_online_tasks.triggers._events import OVER, TIMEOUT, read_event
 
         seen = read_event(event)
         run_id = self._run_id = read_id(seen.payload.get("run_id"), "The event's run_id")

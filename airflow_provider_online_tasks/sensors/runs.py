@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_online_tasks.api.inputs import read_id
-from airflow_provider_online_tasks.api.templating import is_templated
-from airflow_provider_online_tasks.defaults import DEFAULT_CONN_ID
-from airflow_provider_online_tasks.endings import EndingRules, wait_error
-from airflow_provider_online_tasks.events import tell_of_run
+from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
+from airflow_provider_online_tasks.asset_events import tell_of_run
 from airflow_provider_online_tasks.exceptions import RateLimited, Unavailable
-from airflow_provider_online_tasks.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
-from airflow_provider_online_tasks.operators.base import UsesArize
+from airflow_provider_online_tasks.inputs import read_id
+from airflow_provider_online_tasks.inputs._templating import is_templated
+from airflow_provider_online_tasks.operators._base import UsesArize
 from airflow_provider_online_tasks.operators.runs import (
     DEFAULT_POLL_INTERVAL,
     default_deferrable,
     positive_seconds,
 )
+from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
+from airflow_provider_online_tasks.waiting.endings import EndingRules, wait_error
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -88,7 +88,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at the run once."""
-        from airflow_provider_online_tasks.progress import ProgressLog
+        from airflow_provider_online_tasks.waiting.progress import ProgressLog
 
         run_id = read_id(self.run_id, "run_id")
         with self.hook as hook:
@@ -105,7 +105,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
             return PokeReturnValue(is_done=True, xcom_value=self._settle(context, hook, run))
 
     def _settle(self, context: Context, hook: OnlineTasksHook, run: TaskRun) -> dict[str, Any]:
-        from airflow_provider_online_tasks.api.inputs import DataWindow
+        from airflow_provider_online_tasks.inputs import DataWindow
 
         url = None
         if run.task_id and run.data_start_time and run.data_end_time:
@@ -141,7 +141,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: Any) -> dict[str, Any]:
         """Act on what the trigger saw."""
-        from airflow_provider_online_tasks.triggers.events import OVER, TIMEOUT, read_event
+        from airflow_provider_online_tasks.triggers._events import OVER, TIMEOUT, read_event
 
         seen = read_event(event)
         if seen.outcome == TIMEOUT:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_online_tasks.exceptions import InputRefused
-from airflow_provider_online_tasks.progress import QUIET_SECONDS, ProgressLog
-from airflow_provider_online_tasks.triggers.events import ERROR, OVER, TIMEOUT, RunEvent
+from airflow_provider_online_tasks.triggers._events import ERROR, OVER, TIMEOUT, RunEvent
+from airflow_provider_online_tasks.waiting.progress import QUIET_SECONDS, ProgressLog
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.runs import TaskRun
-    from airflow_provider_online_tasks.triggers.poller import Wait
+    from airflow_provider_online_tasks.waiting.poller import Wait
 
 DEFAULT_POLL_INTERVAL = 10.0
 # Airflow gives on_kill 30 seconds; the outcome has to be logged within them.
@@ -29,7 +29,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
     """Waits until a run is over, and then sends the one event it ever sends.
 
     All triggers of a process that use the same Arize and key share one poller, and so its request budget: see
-    :mod:`airflow_provider_online_tasks.triggers.poller`.
+    :mod:`airflow_provider_online_tasks.waiting.poller`.
 
     :param run_id: the run.
     :param online_task_id: the run's task, so that runs of one task are read together; where it is None, the
@@ -87,7 +87,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
         yield TriggerEvent((await self._wait()).to_json())  # type: ignore[no-untyped-call]
 
     async def _wait(self) -> RunEvent:
-        from airflow_provider_online_tasks.triggers.watching import watch
+        from airflow_provider_online_tasks.waiting.watch import watch
 
         loop = asyncio.get_running_loop()
         # Counted from here by a clock that nobody sets: a wall clock set back must not make the wait endless.
@@ -143,7 +143,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
         if not self.cancel_on_kill:
             self.log.info("Run %s goes on: cancel_on_kill is off.", self.run_id)
             return
-        from airflow_provider_online_tasks.triggers.watching import cancel_run
+        from airflow_provider_online_tasks.waiting.watch import cancel_run
 
         try:
             async with asyncio.timeout(ON_KILL_SECONDS):

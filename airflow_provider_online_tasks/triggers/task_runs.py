@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
-from airflow_provider_online_tasks.api.inputs import read_id
+from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks.api.runs import RunStatus
-from airflow_provider_online_tasks.defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.inputs import read_id
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.triggers.finished_runs import Look, Memory
+    from airflow_provider_online_tasks.waiting.finished_runs import Look, Memory
 
 ENDED = tuple(status.value for status in RunStatus if status.is_over)
 DEFAULT_POLL_INTERVAL = 60.0
@@ -90,7 +90,7 @@ class OnlineTaskRunsTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield an event whenever runs have finished, for ever."""
-        from airflow_provider_online_tasks.triggers.finished_runs import looks
+        from airflow_provider_online_tasks.waiting.finished_runs import looks
 
         memory = await self._recall()
         polled = looks(self.conn_id, self.online_task_id, poll_interval=self.poll_interval, memory=memory)
@@ -108,7 +108,7 @@ class OnlineTaskRunsTrigger(BaseEventTrigger):
     @classmethod
     async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[Look]:
         """Poll, for all watchers of a task."""
-        from airflow_provider_online_tasks.triggers.finished_runs import looks
+        from airflow_provider_online_tasks.waiting.finished_runs import looks
 
         polled = looks(kwargs["conn_id"], kwargs["online_task_id"], poll_interval=kwargs["poll_interval"])
         async with aclosing(polled):
@@ -132,7 +132,7 @@ class OnlineTaskRunsTrigger(BaseEventTrigger):
                 yield event
 
     async def _catch_up(self, memory: Memory | None) -> Look:
-        from airflow_provider_online_tasks.triggers.finished_runs import looks
+        from airflow_provider_online_tasks.waiting.finished_runs import looks
 
         polled = looks(self.conn_id, self.online_task_id, poll_interval=self.poll_interval, memory=memory)
         async with aclosing(polled):
@@ -168,7 +168,7 @@ class OnlineTaskRunsTrigger(BaseEventTrigger):
         return named or [store]
 
     async def _recall(self) -> Memory | None:
-        from airflow_provider_online_tasks.triggers.finished_runs import Memory
+        from airflow_provider_online_tasks.waiting.finished_runs import Memory
 
         while True:
             try:
@@ -190,13 +190,13 @@ class OnlineTaskRunsTrigger(BaseEventTrigger):
 
 
 def _but_not_finished(found: Look) -> Look:
-    from airflow_provider_online_tasks.triggers.finished_runs import Look
+    from airflow_provider_online_tasks.waiting.finished_runs import Look
 
     return Look(finished=(), memory=found.memory)
 
 
 def _but_not_reported(found: Look, remembered: Memory) -> Look:
-    from airflow_provider_online_tasks.triggers.finished_runs import Look
+    from airflow_provider_online_tasks.waiting.finished_runs import Look
 
     return Look(
         finished=tuple(run for run in found.finished if run.id not in remembered.reported),

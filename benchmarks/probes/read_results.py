@@ -37,7 +37,7 @@ def page() -> int:
 
 
 if given["how"] == "operator":
-    from airflow_provider_online_tasks.api import client, results, spans  # noqa: F401
+    from airflow_provider_online_tasks.api.calls import spans  # noqa: F401
     from airflow_provider_online_tasks.operators.results import EvalResultsOperator
 
 reading = read if given["how"] == "operator" else page

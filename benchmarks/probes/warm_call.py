@@ -19,8 +19,8 @@ CALLS = 10
 
 def ours() -> dict[str, Callable[[], Any]]:
     from airflow_provider_online_tasks.api import calls
-    from airflow_provider_online_tasks.api.inputs import RunInput
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+    from airflow_provider_online_tasks.inputs import RunInput
 
     hook = OnlineTasksHook(given["conn_id"])
     window = {"data_start_time": WINDOW[0], "data_end_time": WINDOW[1]}

@@ -15,9 +15,9 @@ import pytest
 
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.client import Client
-from airflow_provider_online_tasks.api.inputs import EvalTaskInput
 from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.emulator import EmulatorProcess, EmulatorSettings
+from airflow_provider_online_tasks.inputs import EvalTaskInput
 
 PROJECT = Path(__file__).parents[2]
 sys.path.append(str(PROJECT / "tests" / "live"))

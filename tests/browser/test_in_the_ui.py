@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_online_tasks.api.inputs import DataWindow
 from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.get_provider_info import get_provider_info
-from airflow_provider_online_tasks.links import evaluator_url, spans_url
+from airflow_provider_online_tasks.inputs import DataWindow
+from airflow_provider_online_tasks.ui.links import evaluator_url, spans_url
 
 if TYPE_CHECKING:
     from conftest import AtWork

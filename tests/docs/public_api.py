@@ -6,7 +6,7 @@ import dataclasses
 import importlib
 import inspect
 
-from airflow_provider_online_tasks.api import inputs
+from airflow_provider_online_tasks import inputs
 from airflow_provider_online_tasks.get_provider_info import get_provider_info
 
 PACKAGE = "airflow_provider_online_tasks"

@@ -13,14 +13,14 @@ from graphql import build_schema, parse, validate
 from pages import DOCS, blocks, blocks_of
 from public_api import CLASSES, arguments
 
-from airflow_provider_online_tasks.api.inputs import (
+from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+from airflow_provider_online_tasks.inputs import (
     EvalTaskInput,
     EvalTaskPatch,
     HubEvaluator,
     RunInput,
     wire_name,
 )
-from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import Emulator

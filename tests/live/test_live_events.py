@@ -11,9 +11,9 @@ from deployment import Deployment, until
 
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.client import Client
-from airflow_provider_online_tasks.api.inputs import EvalTaskInput
 from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.emulator import RunFate
+from airflow_provider_online_tasks.inputs import EvalTaskInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -96,14 +96,13 @@ def test_each_call_returns_data_of_its_own() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_module_that_holds_one_is_listed(kind: str) -> None:
     package = importlib.import_module(f"airflow_provider_online_tasks.{kind}")
-    names = [f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__)]
+    public = [one.name for one in pkgutil.iter_modules(package.__path__) if not one.name.startswith("_")]
+    names = [f"{package.__name__}.{name}" for name in public]
     holding = {
         name
         for name in names
         if any(
-            inspect.isclass(value)
-            and issubclass(value, KINDS[kind])
-            and value.__module__ == name != f"{package.__name__}.base"
+            inspect.isclass(value) and issubclass(value, KINDS[kind]) and value.__module__ == name
             for value in vars(importlib.import_module(name)).values()
         )
     }

@@ -1,0 +1,37 @@
+"""Times as the API writes them: ISO 8601 at UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow_provider_online_tasks._text import shown
+
+
+def parse_time(value: object, name: str) -> datetime:
+    """Read an ISO 8601 time, or a datetime. One without a zone is UTC, as the API's examples are.
+
+    :raises ValueError: it is neither.
+    """
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError:
+            raise ValueError(
+                f"{name} is not a time: {shown(value)}. Give ISO 8601, such as '2024-10-08T00:01:41.644Z'."
+            ) from None
+    if not isinstance(value, datetime):
+        raise ValueError(  # noqa: TRY004  one error class for every unreadable time
+            f"{name} is not a time: {shown(value)}. Give a datetime or ISO 8601 text."
+        )
+    if value.tzinfo is UTC:
+        return value
+    try:
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{name} is out of range: {shown(value)}.") from None
+
+
+def wire_time(value: datetime) -> str:
+    """Write a time as the API's examples do: ``2007-12-03T10:15:30Z``, with milliseconds if it has any."""
+    spec = "auto" if value.microsecond % 1000 else "milliseconds" if value.microsecond else "seconds"
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec=spec) + "Z"

@@ -1,0 +1,1 @@
+"""Never two for one: the one run, and the one task, of an operator execution."""

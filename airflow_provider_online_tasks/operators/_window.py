@@ -1,0 +1,72 @@
+"""Which window a run is for, out of an operator's arguments and the DAG run."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.inputs import DataWindow
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+THREE_WAYS = (
+    "Say which spans to evaluate in one of three ways: data_start_time and data_end_time; "
+    "lookback=timedelta(days=1), which ends where the DAG run's data interval ends; or a schedule whose DAG "
+    "runs have a data interval, such as CronDataIntervalTimetable('@daily', timezone='UTC')."
+)
+
+
+def check_window_arguments(start: Any, end: Any, lookback: Any) -> None:
+    """Check that the arguments say one thing.
+
+    :raises InvalidInput: half a window, two ways at once, or a lookback that is no positive timedelta.
+    """
+    if (start is None) != (end is None):
+        given, missing = ("data_start_time", "data_end_time")[:: 1 if end is None else -1]
+        raise InvalidInput(f"{given} is given without {missing}. {THREE_WAYS}")
+    if lookback is None:
+        return
+    if start is not None:
+        raise InvalidInput(f"lookback and data_start_time are given both. {THREE_WAYS}")
+    if not isinstance(lookback, timedelta) or lookback <= timedelta(0):
+        raise InvalidInput(
+            f"lookback must be a timedelta above 0, such as timedelta(days=1), not {lookback!r}."
+        )
+
+
+def resolve_window(context: Context, *, start: Any, end: Any, lookback: timedelta | None) -> DataWindow:
+    """Return the window of a run; the same in every try of the same DAG run.
+
+    :param context: the Airflow context.
+    :param start: begin of the window, rendered.
+    :param end: end of the window, rendered.
+    :param lookback: length of a window that ends with the DAG run's data interval, or when it is due.
+    :raises InvalidInput: no window can be told, or it is reversed, empty or in the future.
+    """
+    check_window_arguments(start, end, lookback)
+    if start is not None:
+        return DataWindow.read(start, end)
+    interval_start, interval_end = _interval(context)
+    if lookback is not None:
+        until = interval_end or getattr(context["dag_run"], "run_after", None)
+        if until is None:
+            raise InvalidInput(f"The DAG run has neither a data interval nor a run-after time. {THREE_WAYS}")
+        try:
+            return DataWindow.read(until - lookback, until)
+        except OverflowError:
+            raise InvalidInput(f"lookback is longer than time itself: {lookback!r}.") from None
+    if interval_start is None or interval_end is None:
+        raise InvalidInput(f"The DAG run has no data interval. {THREE_WAYS}")
+    if interval_start == interval_end:
+        raise InvalidInput(
+            f"The DAG run's data interval has no length: on Airflow 3 a cron schedule such as '@daily' gives "
+            f"an interval that starts and ends at the same time. {THREE_WAYS}"
+        )
+    return DataWindow.read(interval_start, interval_end)
+
+
+def _interval(context: Context) -> tuple[datetime | None, datetime | None]:
+    dag_run = context["dag_run"]
+    return getattr(dag_run, "data_interval_start", None), getattr(dag_run, "data_interval_end", None)

@@ -1,0 +1,1 @@
+"""What a run judged, and whether it is good enough."""

@@ -1,0 +1,103 @@
+"""Evaluations as rows in a file: JSON lines or Parquet, on any storage that Airflow reaches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from airflow_provider_online_tasks.exceptions import InvalidInput
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.api.calls.spans import Evaluation, Span
+
+FORMATS = ("jsonl", "parquet")
+COLUMNS = ("span_id", "trace_id", "span_name", "start_time", "evaluator", "label", "score", "explanation")
+PARQUET_BATCH = 5_000
+
+
+class RowWriter(Protocol):
+    """Writes the evaluations of a span, one row each."""
+
+    count: int
+
+    def write(self, span: Span, evaluations: Sequence[Evaluation]) -> None:
+        """Write the rows of a span."""
+
+
+def _rows(span: Span, evaluations: Sequence[Evaluation]) -> Iterator[dict[str, Any]]:
+    for one in evaluations:
+        values = (
+            span.span_id,
+            span.trace_id,
+            span.name,
+            span.start_time,
+            one.name,
+            one.label,
+            one.score,
+            one.explanation,
+        )
+        yield dict(zip(COLUMNS, values, strict=True))
+
+
+class _JsonLines:
+    def __init__(self, file: Any) -> None:
+        self.count = 0
+        self._file = file
+
+    def write(self, span: Span, evaluations: Sequence[Evaluation]) -> None:
+        for row in _rows(span, evaluations):
+            self._file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
+            self.count += 1
+
+    def finish(self) -> None:
+        """Nothing is held back."""
+
+
+class _Parquet:
+    def __init__(self, file: Any) -> None:
+        try:
+            import pyarrow as pa  # type: ignore[import-not-found,import-untyped,unused-ignore]
+            import pyarrow.parquet as pq  # type: ignore[import-not-found,import-untyped,unused-ignore]
+        except ImportError as error:
+            raise InvalidInput("rows_format 'parquet' needs pyarrow. Install it, or use 'jsonl'.") from error
+        self.count = 0
+        self._pa = pa
+        texts = [(name, pa.float64() if name == "score" else pa.string()) for name in COLUMNS]
+        self._schema = pa.schema(texts)
+        self._writer = pq.ParquetWriter(file, self._schema)
+        self._held: list[dict[str, Any]] = []
+
+    def write(self, span: Span, evaluations: Sequence[Evaluation]) -> None:
+        self._held.extend(_rows(span, evaluations))
+        self.count += len(evaluations)
+        if len(self._held) >= PARQUET_BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._writer.write_table(self._pa.Table.from_pylist(self._held, schema=self._schema))
+        self._held = []
+
+    def finish(self) -> None:
+        self._flush()
+        self._writer.close()
+
+
+@contextmanager
+def open_rows(path: Any, rows_format: str, *, conn_id: str | None = None) -> Iterator[RowWriter]:
+    """Open a file for rows; it is complete when the block ends without an error.
+
+    :param path: a path or URL of Airflow's object storage.
+    :param rows_format: ``jsonl`` or ``parquet``.
+    :param conn_id: Airflow connection of the storage.
+    :raises InvalidInput: Parquet is asked for and pyarrow is not installed.
+    """
+    from airflow.sdk import ObjectStoragePath
+
+    target = ObjectStoragePath(path, conn_id=conn_id) if isinstance(path, str) else path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") as file:
+        writer: Any = (_Parquet if rows_format == "parquet" else _JsonLines)(file)
+        yield writer
+        writer.finish()

@@ -1,0 +1,165 @@
+"""Links from Airflow's UI into Arize's.
+
+Patterns: published in Arize's arize-link skill. A run has no page of its own; its spans do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
+
+from airflow.sdk import BaseOperatorLink
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator, Context
+    from airflow.sdk.types import TaskInstanceKey
+
+    from airflow_provider_online_tasks.inputs import DataWindow
+
+RUN_URL_KEY = "run_url"
+PROJECT_URL_KEY = "project_url"
+EVALUATOR_URL_KEY = "evaluator_url"
+_EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
+
+
+def spans_url(
+    ui_url: str,
+    *,
+    organization_id: str,
+    space_id: str,
+    project_id: str,
+    window: DataWindow | None = None,
+) -> str:
+    """Return the address of a project's spans in a window; without one, the UI shows the last seven days."""
+    bounds = {} if window is None else _bounds(window)
+    query = urlencode(
+        {
+            "selectedTab": "llmTracing",
+            **bounds,
+            "envA": "tracing",
+            "modelType": "generative_llm",
+            "queryFilterA": "",
+        }
+    )
+    return f"{_space_url(ui_url, organization_id, space_id)}/projects/{_part(project_id)}?{query}"
+
+
+def evaluator_url(ui_url: str, *, organization_id: str, space_id: str, evaluator_id: str) -> str:
+    """Return the address of an Eval Hub evaluator."""
+    return f"{_space_url(ui_url, organization_id, space_id)}/evaluators/{_part(evaluator_id)}"
+
+
+def _bounds(window: DataWindow) -> dict[str, int]:
+    return {
+        "startA": (window.start - _EPOCH) // _MILLISECOND,
+        "endA": -((_EPOCH - window.end) // _MILLISECOND),  # rounded up, so that the last span shows
+    }
+
+
+def _space_url(ui_url: str, organization_id: str, space_id: str) -> str:
+    return f"{ui_url}/organizations/{_part(organization_id)}/spaces/{_part(space_id)}"
+
+
+def _part(value: str) -> str:
+    return quote(value, safe="")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Links:
+    """Where the Arize UI shows what an operator is about; None for what it cannot tell.
+
+    :param spans: the spans of the operator's window.
+    :param project: the project's spans of the last seven days.
+    :param evaluator: the first Eval Hub evaluator.
+    :param project_id: the project, which was learned on the way.
+    """
+
+    spans: str | None = None
+    project: str | None = None
+    evaluator: str | None = None
+    project_id: str | None = None
+
+    @classmethod
+    def within(
+        cls,
+        ui_url: str,
+        *,
+        organization_id: str,
+        space_id: str,
+        project_id: str,
+        evaluator_id: str | None = None,
+        window: DataWindow | None = None,
+    ) -> Links:
+        """Return the links to a project, and to an evaluator and the spans of a window if given."""
+
+        def spans(window: DataWindow | None) -> str:
+            return spans_url(
+                ui_url,
+                organization_id=organization_id,
+                space_id=space_id,
+                project_id=project_id,
+                window=window,
+            )
+
+        return cls(
+            spans=spans(window) if window else None,
+            project=spans(None),
+            evaluator=evaluator_url(
+                ui_url, organization_id=organization_id, space_id=space_id, evaluator_id=evaluator_id
+            )
+            if evaluator_id
+            else None,
+            project_id=project_id,
+        )
+
+    @property
+    def addresses(self) -> dict[str, str | None]:
+        """The addresses by their keys in XCom, where the web server finds them."""
+        return {
+            RUN_URL_KEY: self.spans,
+            PROJECT_URL_KEY: self.project,
+            EVALUATOR_URL_KEY: self.evaluator,
+        }
+
+    def push(self, context: Context) -> None:
+        """Push the addresses that are known now already: Airflow does so when the task's process ends."""
+        for key, address in self.addresses.items():
+            if address:
+                context["ti"].xcom_push(key=key, value=address)
+
+
+class _TaskLink(BaseOperatorLink):
+    """A link that Airflow asks for when a task's process ends; what it returns is pushed to XCom."""
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the address that the task knows, or nothing."""
+        links: Links | None = getattr(operator, "links", None)
+        if links is not None:
+            return links.addresses[self.xcom_key] or ""
+        # The task was resumed and has learned nothing new: what it knew before it was deferred stays.
+        from airflow.sdk.execution_time.xcom import XCom
+
+        return str(XCom.get_value(ti_key=ti_key, key=self.xcom_key) or "")
+
+
+class OnlineTaskRunLink(_TaskLink):
+    """The spans of a run, in the Arize UI."""
+
+    name = "Spans in Arize"
+    xcom_key = RUN_URL_KEY
+
+
+class ProjectLink(_TaskLink):
+    """The project that is judged, in the Arize UI."""
+
+    name = "Project in Arize"
+    xcom_key = PROJECT_URL_KEY
+
+
+class EvaluatorLink(_TaskLink):
+    """The first Eval Hub evaluator of the task, in the Arize UI."""
+
+    name = "Evaluator in Arize"
+    xcom_key = EVALUATOR_URL_KEY

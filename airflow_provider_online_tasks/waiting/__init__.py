@@ -1,0 +1,1 @@
+"""Many waits, few requests, and how a run can end."""

@@ -1,0 +1,65 @@
+"""Runs a DAG in an Airflow of its own that tells OpenLineage what it does.
+
+Given in the environment: CONNECTION to the emulator, MODEL_ID, and EVENTS, the file to write events to.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+# Before Airflow, which reads its environment once.
+from conftest import _run_dag
+
+TRANSPORT = {"type": "file", "log_file_path": os.environ["EVENTS"], "append": True}
+os.environ |= {
+    "AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT": os.environ["CONNECTION"],
+    "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(TRANSPORT),
+    "AIRFLOW__OPENLINEAGE__NAMESPACE": "test",
+}
+
+from airflow.sdk import DAG  # noqa: E402
+from airflow.utils.db import upgradedb  # noqa: E402
+
+from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator  # noqa: E402
+from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator  # noqa: E402
+
+with DAG("tells_openlineage", schedule=None) as dag:
+    create = CreateEvalTaskOperator(
+        task_id="create_task",
+        name="answer correctness",
+        model_id=os.environ["MODEL_ID"],
+        template_evaluators=[
+            {"name": "correctness", "template": "{input} {output}", "rails": ["correct", "incorrect"]}
+        ],
+        llm_config={"model_name": "GPT_4o", "provider": "openAI"},
+        if_exists="skip",
+    )
+    for deferrable in (False, True):
+        RunOnlineTaskOperator(
+            task_id=f"run_{deferrable}",
+            online_task_id=create.output,
+            lookback=timedelta(days=1),
+            override_evaluations=True,
+            wait_for_completion=True,
+            deferrable=deferrable,
+            on_nothing_evaluated="fail",
+        )
+    RunOnlineTaskOperator(
+        task_id="run_nothing",
+        online_task_id=create.output,
+        data_start_time="2026-01-01",
+        data_end_time="2026-01-02",
+        wait_for_completion=True,
+        deferrable=False,
+        on_nothing_evaluated="fail",
+    )
+
+if __name__ == "__main__":
+    upgradedb()
+    print(json.dumps(_run_dag(dag).states))

@@ -1,0 +1,455 @@
+"""Every finished run of a task is reported once: whoever started it, and whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from watches import AssetStore, SharedAssetStore, Watch, trigger, until
+
+from airflow_provider_online_tasks.emulator import Fault, RunFate
+from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.triggers import task_runs
+from airflow_provider_online_tasks.triggers.task_runs import OnlineTaskRunsTrigger
+from airflow_provider_online_tasks.waiting import finished_runs
+from airflow_provider_online_tasks.waiting.finished_runs import Memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_online_tasks.emulator import Emulator
+
+LIST, GET = "rest.list_task_runs", "rest.get_task_run"
+
+
+@pytest.fixture(autouse=True)
+def _quickly(monkeypatch: pytest.MonkeyPatch, arize: Emulator) -> None:
+    """Tests are not to last minutes: they get a minute's requests in less, and Airflow writes at once."""
+    monkeypatch.setattr(task_runs, "SETTLE_SECONDS", 0.05)
+    fields = json.loads(arize.connection_json)
+    fields["extra"] = {"requests_per_minute": 6000}
+    monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", json.dumps(fields))
+
+
+@pytest.fixture
+def finish(arize: Emulator, online_task_id: str) -> Callable[..., list[str]]:
+    """``finish(3)``: runs that somebody started and that are over; their IDs."""
+
+    def runs(count: int = 1, **fate: Any) -> list[str]:
+        return arize.create_runs(online_task_id, count, seconds=(0, 0), fate=RunFate(**fate))
+
+    return runs
+
+
+@pytest.fixture
+def start(arize: Emulator, online_task_id: str) -> Callable[[], str]:
+    """``start()``: a run that goes on until it is ended."""
+
+    def run() -> str:
+        [run_id] = arize.create_runs(online_task_id, 1, fate=RunFate("hang", pending_seconds=0))
+        return run_id
+
+    return run
+
+
+async def is_watching(arize: Emulator, store: AssetStore) -> None:
+    """Return when what was there before is known, and all that finishes from now on is news."""
+    await until(lambda: store.values)
+    # The server's clock is read in whole seconds.
+    await asyncio.sleep(1.1)
+
+
+def test_what_finishes_from_now_on_is_reported_once(
+    arize: Emulator, online_task_id: str, finish: Callable[..., list[str]], start: Callable[[], str]
+) -> None:
+    before, going = finish(3), start()
+
+    async def watch() -> None:
+        await asyncio.sleep(1.1)
+        store = AssetStore()
+        async with Watch(trigger(online_task_id, store)) as watched:
+            await is_watching(arize, store)
+            later = finish(2)
+            assert sorted(await watched.until(2)) == sorted(later)
+            arize.set_run(going, status="COMPLETED")
+            await watched.until(3)
+            await asyncio.sleep(0.5)
+            assert watched.runs[2:] == [going]
+            assert not set(before) & set(watched.runs)
+            return watched.reported[-1]
+
+    said = asyncio.run(watch())
+    assert (said["run_id"], said["status"], said["online_task_id"]) == (going, "COMPLETED", online_task_id)
+    assert {"num_successes", "num_errors", "data_start_time", "data_end_time"} <= set(said)
+    assert arize.api_key not in json.dumps(said)
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest", "shuffled"])
+def test_a_restarted_triggerer_reports_what_finished_meanwhile_and_nothing_twice(
+    arize: Emulator,
+    online_task_id: str,
+    finish: Callable[..., list[str]],
+    start: Callable[[], str],
+    order: str,
+) -> None:
+    arize.configure(runs_order=order)
+    store = AssetStore()
+    going = [start() for _ in range(5)]
+
+    async def watch() -> None:
+        async with Watch(trigger(online_task_id, store)) as watched:
+            await is_watching(arize, store)
+            first = finish(3)
+            assert sorted(await watched.until(3)) == sorted(first)
+            # Airflow had the time to write the events down.
+            await until(lambda: all(run_id in store.values[watched.trigger._key] for run_id in first))
+
+        missed = finish(150)
+        arize.set_run(going[0], status="CANCELLED")
+
+        async with Watch(trigger(online_task_id, store)) as watched:
+            assert sorted(await watched.until(151)) == sorted([*missed, going[0]])
+            assert watched.events == 2, "a DAG run is not to be given some of them only"
+            arize.set_run(going[1], status="FAILED")
+            assert (await watched.until(152))[-1] == going[1]
+            await asyncio.sleep(0.5)
+            assert len(watched.runs) == 152
+
+    asyncio.run(watch())
+
+
+def test_without_a_store_a_restart_begins_anew(
+    arize: Emulator, online_task_id: str, finish: Callable[..., list[str]]
+) -> None:
+    """Before Airflow 3.3."""
+
+    async def watch() -> None:
+        for _ in range(2):
+            finish()
+            await asyncio.sleep(1.1)
+            arize.clear_requests()
+            async with Watch(trigger(online_task_id)) as watched:
+                await until(lambda: len(arize.requests(LIST)) >= 4)
+                await asyncio.sleep(1.1)
+                [later] = finish()
+                assert await watched.until(1) == [later]
+
+    asyncio.run(watch())
+
+
+def test_only_the_endings_that_were_asked_for(
+    arize: Emulator, online_task_id: str, finish: Callable[..., list[str]]
+) -> None:
+    async def watch() -> None:
+        store = AssetStore()
+        async with Watch(trigger(online_task_id, store, statuses=["failed", "CANCELLED"])) as watched:
+            await is_watching(arize, store)
+            finish(outcome="complete")
+            [failed], [cancelled] = finish(outcome="fail"), finish(outcome="cancel")
+            assert sorted(await watched.until(2)) == sorted([failed, cancelled])
+            assert {one["status"] for one in watched.reported} == {"FAILED", "CANCELLED"}
+
+    asyncio.run(watch())
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(LIST, "rate_limited", times=2),
+        Fault(LIST, "status_before", status=503, times=3),
+        Fault(LIST, "drop_before", times=3),
+        Fault(LIST, "garbage", times=2),
+        Fault(LIST, "not_object", times=2),
+        Fault(LIST, "unauthorized", times=2),
+        Fault(LIST, "forbidden", times=2),
+        Fault(LIST, "not_found", times=2),
+    ],
+    ids=lambda fault: fault.kind,
+)
+def test_the_watch_outlasts_errors_and_misses_nothing(
+    arize: Emulator, online_task_id: str, finish: Callable[..., list[str]], fault: Fault
+) -> None:
+    async def watch() -> None:
+        store = AssetStore()
+        async with Watch(trigger(online_task_id, store)) as watched:
+            await is_watching(arize, store)
+            arize.add_fault(fault)
+            [run_id] = finish()
+            assert await watched.until(1) == [run_id]
+
+    asyncio.run(watch())
+
+
+def test_a_connection_that_is_not_there_yet(
+    arize: Emulator,
+    online_task_id: str,
+    finish: Callable[..., list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def watch() -> None:
+        store = AssetStore()
+        async with Watch(trigger(online_task_id, store, conn_id="made_later")) as watched:
+            await asyncio.sleep(0.5)
+            monkeypatch.setenv("AIRFLOW_CONN_MADE_LATER", arize.connection_json)
+            await is_watching(arize, store)
+            [run_id] = finish()
+            assert await watched.until(1) == [run_id]
+
+    asyncio.run(watch())
+
+
+def test_a_run_that_cannot_be_read_hides_no_other(
+    arize: Emulator, online_task_id: str, finish: Callable[..., list[str]]
+) -> None:
+    now = datetime.now(UTC) + timedelta(seconds=5)
+    over = {"status": "COMPLETED", "run_finished_at": now.isoformat(), "created_at": now.isoformat()}
+    page = {
+        "task_runs": [{**over, "id": "bad", "num_successes": "many"}, {**over, "id": "good"}],
+        "pagination": {"has_more": False},
+    }
+
+    async def watch() -> None:
+        store = AssetStore()
+        async with Watch(trigger(online_task_id, store)) as watched:
+            await is_watching(arize, store)
+            arize.add_fault(Fault(LIST, "garbage", body=json.dumps(page)))
+            assert await watched.until(1) == ["good"]
+
+    asyncio.run(watch())
+
+
+def test_one_request_in_an_interval_is_enough(
+    arize: Emulator, online_task_id: str, finish: Callable[..., list[str]], start: Callable[[], str]
+) -> None:
+    start()
+    finish(99)
+
+    async def watch() -> None:
+        async with Watch(trigger(online_task_id, poll_interval=0.5)):
+            await until(lambda: len(arize.requests()) >= 3)
+            arize.clear_requests()
+            await asyncio.sleep(3)
+
+    asyncio.run(watch())
+    seen = [request["operation"] for request in arize.requests("rest.*")]
+    assert set(seen) == {LIST}
+    assert 4 <= len(seen) <= 7
+
+
+def test_many_long_runs_beyond_the_first_page_are_not_asked_for_one_by_one(
+    arize: Emulator,
+    online_task_id: str,
+    finish: Callable[..., list[str]],
+    start: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As if the runs had been started long ago.
+    monkeypatch.setattr(finished_runs, "LATENESS", timedelta(0))
+    going = [start() for _ in range(20)]
+
+    async def watch() -> None:
+        store = AssetStore()
+        async with Watch(trigger(online_task_id, store)) as watched:
+            await is_watching(arize, store)
+            finish(150)
+            await watched.until(150)
+            await asyncio.sleep(2)
+            arize.clear_requests()
+            arize.set_run(going[7], status="COMPLETED")
+            assert (await watched.until(151))[-1] == going[7]
+            assert len(arize.requests(GET)) == 1
+
+    asyncio.run(watch())
+
+
+class TestTheStore:
+    def test_while_it_cannot_be_read_nothing_begins_anew(
+        self, arize: Emulator, online_task_id: str, finish: Callable[..., list[str]]
+    ) -> None:
+        store = AssetStore()
+
+        async def watch() -> None:
+            async with Watch(trigger(online_task_id, store)):
+                await is_watching(arize, store)
+            [missed] = finish()
+            store.failures = 3
+            async with Watch(trigger(online_task_id, store)) as watched:
+                assert await watched.until(1) == [missed]
+
+        asyncio.run(watch())
+
+    def test_while_it_cannot_be_written_the_watch_goes_on(
+        self, arize: Emulator, online_task_id: str, finish: Callable[..., list[str]]
+    ) -> None:
+        store = AssetStore()
+
+        async def watch() -> None:
+            async with Watch(trigger(online_task_id, store)) as watched:
+                await is_watching(arize, store)
+                store.failures = 1
+                first = finish()
+                await watched.until(1)
+                await until(lambda: not store.failures)
+                second = finish()
+                assert await watched.until(2) == [*first, *second]
+                await until(lambda: second[0] in str(store.values))
+
+        asyncio.run(watch())
+
+    def test_assets_that_share_a_watcher_each_keep_it(
+        self, arize: Emulator, online_task_id: str, finish: Callable[..., list[str]]
+    ) -> None:
+        one, other = AssetStore(), AssetStore()
+
+        async def watch() -> None:
+            async with Watch(trigger(online_task_id, SharedAssetStore(one=one))):
+                await is_watching(arize, one)
+            [missed] = finish()
+            # A second DAG has come to watch the same.
+            async with Watch(trigger(online_task_id, SharedAssetStore(one=one, other=other))) as watched:
+                assert await watched.until(1) == [missed]
+                await until(lambda: missed in str(other.values))
+            assert one.values == other.values
+
+        asyncio.run(watch())
+
+    def test_what_is_remembered_survives_the_database(self) -> None:
+        now = datetime(2026, 5, 1, 12, 30, 15, 250_000, tzinfo=UTC)
+        memory = Memory(since=now, reported={"run": now + timedelta(seconds=1)}, going=("other",))
+        assert Memory.from_json(json.loads(json.dumps(memory.to_json()))) == memory
+
+    @pytest.mark.parametrize("value", [None, 1, "x", [], {}, {"since": "x", "reported": {}, "going": []}])
+    def test_what_is_not_understood_is_not_remembered(self, value: Any) -> None:
+        assert Memory.from_json(value) is None
+
+    def test_old_reports_are_forgotten(self) -> None:
+        now = datetime.now(UTC)
+        memory = Memory(since=now, reported={"new": now})
+        assert set(memory.with_reported({"old": now - timedelta(seconds=1)}).reported) == {"new"}
+
+
+class TestOnePollForSeveralWatchers:
+    """With Airflow's own manager of shared streams (3.3 and later)."""
+
+    @pytest.fixture
+    def streams(self) -> Any:
+        return pytest.importorskip(
+            "airflow.triggers.shared_stream", reason="Airflow before 3.3"
+        ).SharedStreamManager
+
+    @staticmethod
+    def watch(manager: Any, number: int, made: OnlineTaskRunsTrigger) -> Watch:
+        """What the triggerer does with a trigger that has a key."""
+        stream = manager.subscribe(trigger_id=number, trigger=made, key=made.shared_stream_key())
+        return Watch(made, lambda: made.filter_shared_stream(stream))
+
+    def test_each_gets_what_it_asked_for_out_of_one_poll(
+        self, streams: Any, arize: Emulator, online_task_id: str, finish: Callable[..., list[str]]
+    ) -> None:
+        async def watch() -> None:
+            manager, stores = streams(), [AssetStore(), AssetStore(), AssetStore()]
+            good = trigger(online_task_id, stores[0], statuses="COMPLETED", poll_interval=0.5)
+            bad = trigger(online_task_id, stores[1], statuses=["FAILED"], poll_interval=0.5)
+            every = trigger(online_task_id, stores[2], poll_interval=0.5)
+            async with (
+                self.watch(manager, 1, good) as of_good,
+                self.watch(manager, 2, bad) as of_bad,
+                self.watch(manager, 3, every) as of_every,
+            ):
+                for store in stores:
+                    await is_watching(arize, store)
+                arize.clear_requests()
+                completed, failed = finish(2), finish(1, outcome="fail")
+                await of_every.until(3)
+                await of_good.until(2)
+                await of_bad.until(1)
+                await asyncio.sleep(2)
+                assert sorted(of_good.runs) == sorted(completed)
+                assert of_bad.runs == failed
+                assert sorted(of_every.runs) == sorted([*completed, *failed])
+                assert len(arize.requests("rest.*")) <= 9
+            await manager.stop_all()
+
+        asyncio.run(watch())
+
+    def test_after_a_restart_each_catches_up_from_where_it_was(
+        self, streams: Any, arize: Emulator, online_task_id: str, finish: Callable[..., list[str]]
+    ) -> None:
+        early, late = AssetStore(), AssetStore()
+
+        async def watch() -> None:
+            manager = streams()
+            async with self.watch(manager, 1, trigger(online_task_id, early)) as one:
+                await is_watching(arize, early)
+                first = finish(2)
+                await one.until(2)
+                # Another begins while the first has been watching: with what finishes from then on.
+                async with self.watch(manager, 2, trigger(online_task_id, late, statuses="COMPLETED")) as two:
+                    await is_watching(arize, late)
+                    both = finish(2)
+                    assert sorted(await one.until(4)) == sorted([*first, *both])
+                    assert sorted(await two.until(2)) == sorted(both)
+                    await until(lambda: all(run_id in str(late.values) for run_id in both))
+                missed_by_late = finish(2)
+                await one.until(6)
+                await until(lambda: all(run_id in str(early.values) for run_id in missed_by_late))
+            await manager.stop_all()
+
+            missed_by_both = finish(2)
+
+            manager = streams()
+            async with (
+                self.watch(manager, 1, trigger(online_task_id, early)) as one,
+                self.watch(manager, 2, trigger(online_task_id, late, statuses="COMPLETED")) as two,
+            ):
+                assert sorted(await one.until(2)) == sorted(missed_by_both)
+                assert sorted(await two.until(4)) == sorted([*missed_by_late, *missed_by_both])
+                now = finish(1)
+                assert (await one.until(3))[2:] == now
+                assert (await two.until(5))[4:] == now
+                await asyncio.sleep(0.5)
+                assert (len(one.runs), len(two.runs)) == (3, 5)
+            await manager.stop_all()
+
+        asyncio.run(watch())
+
+
+class TestTheTriggerItself:
+    def test_it_survives_serialisation_and_carries_no_secret(self, arize: Emulator) -> None:
+        made = OnlineTaskRunsTrigger(online_task_id="task", statuses=["completed"], poll_interval=30)
+        path, kwargs = made.serialize()
+        assert path == "airflow_provider_online_tasks.triggers.task_runs.OnlineTaskRunsTrigger"
+        assert kwargs == {
+            "online_task_id": "task",
+            "conn_id": "arize_online_tasks_default",
+            "statuses": ["COMPLETED"],
+            "poll_interval": 30.0,
+        }
+        assert OnlineTaskRunsTrigger(**kwargs).serialize() == made.serialize()
+        assert OnlineTaskRunsTrigger.hash(path, kwargs) == OnlineTaskRunsTrigger.hash(path, dict(kwargs))
+
+    def test_an_asset_takes_it_as_a_watcher(self) -> None:
+        from airflow.sdk import Asset, AssetWatcher
+
+        watcher = AssetWatcher(name="runs", trigger=OnlineTaskRunsTrigger(online_task_id="task"))
+        assert Asset("judged", watchers=[watcher]).watchers == [watcher]
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"online_task_id": ""}, "holds nothing"),
+            ({"statuses": []}, "statuses must be some of"),
+            ({"statuses": ["RUNNING"]}, "statuses must be some of"),
+            ({"poll_interval": 0}, "poll_interval must be seconds above 0"),
+            ({"poll_interval": True}, "poll_interval must be seconds above 0"),
+            ({"poll_interval": float("nan")}, "poll_interval must be seconds above 0"),
+        ],
+    )
+    def test_bad_input_is_refused_when_the_dag_is_parsed(
+        self, arguments: dict[str, Any], message: str
+    ) -> None:
+        with pytest.raises(InvalidInput, match=message):
+            OnlineTaskRunsTrigger(**{"online_task_id": "task", **arguments})

@@ -1,0 +1,213 @@
+"""The example DAGs on real Airflow; what they did is read from the emulator's own records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.sdk import DAG
+
+    from airflow_provider_online_tasks.emulator import Emulator
+
+pytestmark = pytest.mark.dag
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(autouse=True)
+def connection(online_tasks_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one thing that differs between the emulator and an account."""
+    monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", online_tasks_emulator.connection_json)
+
+
+@pytest.fixture
+def example_dag(
+    register_dags: Callable[..., None], read_dags: Callable[..., Any], pytestconfig: pytest.Config
+) -> Callable[[str], DAG]:
+    """``example_dag("recurring_eval")``, registered with the others of its folder."""
+    bag = read_dags(pytestconfig.rootpath / "example_dags")
+    assert bag.import_errors == {}
+    register_dags(*bag.dags.values())
+    return bag.dags.__getitem__
+
+
+def midnight() -> datetime:
+    return datetime.now(tz=UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def window(run: dict[str, Any]) -> tuple[datetime, datetime]:
+    return datetime.fromtimestamp(run["data_start"], tz=UTC), datetime.fromtimestamp(run["data_end"], tz=UTC)
+
+
+def test_the_recurring_eval_judges_the_day_that_ended(
+    online_tasks_emulator: Emulator, example_dag: Callable[[str], DAG], run_dag: Callable[..., Any]
+) -> None:
+    result = run_dag(example_dag("recurring_eval"), logical_date=midnight())
+
+    assert result.states == {"create_task": "success", "run_task": "success", "wait_for_run": "success"}
+    [task] = online_tasks_emulator.tasks()
+    [run] = online_tasks_emulator.runs()
+    assert result.returned("create_task") == task["id"]
+    assert result.returned("run_task") == run["id"]
+    assert run["task_id"] == task["id"]
+    assert window(run) == (midnight() - DAY, midnight())
+    assert run["status"] == "COMPLETED"
+
+    evaluations = online_tasks_emulator.evaluations(run_id=run["id"])
+    labels = Counter(evaluation["label"] for evaluation in evaluations)
+    assert set(labels) == {"correct", "incorrect"}
+    assert {evaluation["name"] for evaluation in evaluations} == {"correctness"}
+    assert len({evaluation["span_id"] for evaluation in evaluations}) == len(evaluations)
+    assert (run["num_successes"], run["num_errors"]) == (len(evaluations), 0)
+
+    summary = result.returned("wait_for_run")
+    assert (summary["status"], summary["run_id"]) == ("COMPLETED", run["id"])
+    assert summary["num_successes"] == len(evaluations)
+
+
+def test_the_log_of_what_goes_well_holds_no_error(
+    example_dag: Callable[[str], DAG], run_dag: Callable[..., Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_dag(example_dag("recurring_eval"), logical_date=midnight()).state == "success"
+
+    logged = "".join(capfd.readouterr())
+    assert "is started, for up to 10000 spans" in logged
+    # Airflow reports each XCom that is asked for and missing, such as a link that is not known yet.
+    assert "[error" not in logged
+    assert "[warning" not in logged
+
+
+def test_the_recurring_eval_uses_the_same_task_the_next_day(
+    online_tasks_emulator: Emulator, example_dag: Callable[[str], DAG], run_dag: Callable[..., Any]
+) -> None:
+    dag = example_dag("recurring_eval")
+
+    for due in (midnight() - DAY, midnight()):
+        assert run_dag(dag, logical_date=due).state == "success"
+
+    [task] = online_tasks_emulator.tasks()
+    runs = online_tasks_emulator.runs(task["id"])
+    assert sorted(window(run) for run in runs) == [
+        (midnight() - 2 * DAY, midnight() - DAY),
+        (midnight() - DAY, midnight()),
+    ]
+
+
+def test_a_rebuilt_index_triggers_the_eval_of_retrieval(
+    online_tasks_emulator: Emulator, example_dag: Callable[[str], DAG], run_dag: Callable[..., Any]
+) -> None:
+    from airflow.models.asset import AssetDagRunQueue
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    assert run_dag(example_dag("rebuild_search_index")).state == "success"
+    with create_session() as session:
+        assert list(session.scalars(select(AssetDagRunQueue.target_dag_id))) == ["eval_after_pipeline"]
+
+    # A DAG run that an asset triggered has no logical date.
+    due = datetime.now(tz=UTC)
+    result = run_dag(example_dag("eval_after_pipeline"), logical_date=None, run_after=due)
+
+    assert result.states == {"create_task": "success", "run_task": "success", "wait_for_run": "success"}
+    [run] = online_tasks_emulator.runs()
+    assert window(run)[1] == pytest.approx(due, abs=timedelta(milliseconds=1))
+    assert window(run)[1] - window(run)[0] == DAY
+    evaluations = online_tasks_emulator.evaluations(run_id=run["id"])
+    assert {evaluation["label"] for evaluation in evaluations} <= {"relevant", "irrelevant"}
+    assert run["num_successes"] == len(evaluations) > 0
+
+
+def test_a_backfill_judges_every_span_of_a_long_window_once(
+    online_tasks_emulator: Emulator, example_dag: Callable[[str], DAG], run_dag: Callable[..., Any]
+) -> None:
+    online_task_id = make_task(online_tasks_emulator)
+    start, end = midnight() - 7 * DAY, midnight()
+
+    result = run_dag(
+        example_dag("backfill_eval"),
+        conf={
+            "online_task_id": online_task_id,
+            "start": start.isoformat(),
+            "end": end.isoformat(),
+            "days": 3,
+        },
+    )
+
+    assert result.state == "success"
+    runs = sorted(online_tasks_emulator.runs(online_task_id), key=window)
+    assert [window(run) for run in runs] == [
+        (start, start + 3 * DAY),
+        (start + 3 * DAY, start + 6 * DAY),
+        (start + 6 * DAY, end),
+    ]
+    assert {result.returned(f"run_task[{piece}]") for piece in range(3)} == {run["id"] for run in runs}
+    spans = [
+        {evaluation["span_id"] for evaluation in online_tasks_emulator.evaluations(run_id=run["id"])}
+        for run in runs
+    ]
+    assert [len(judged) for judged in spans] == [run["num_successes"] for run in runs]
+    assert len(set.union(*spans)) == sum(len(judged) for judged in spans) >= 14 * 6
+
+
+def test_a_backfill_skips_a_piece_without_spans_and_judges_the_others(
+    online_tasks_emulator: Emulator, example_dag: Callable[[str], DAG], run_dag: Callable[..., Any]
+) -> None:
+    start = midnight() - 60 * DAY
+
+    result = run_dag(
+        example_dag("backfill_eval"),
+        conf={
+            "online_task_id": make_task(online_tasks_emulator),
+            "start": start.isoformat(),
+            "end": midnight().isoformat(),
+        },
+    )
+
+    assert result.state == "success"
+    assert [result.states[f"wait_for_run[{piece}]"] for piece in (0, 1)] == ["skipped", "success"]
+
+
+def make_task(emulator: Emulator) -> str:
+    """An eval task that exists already."""
+    from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+    from airflow_provider_online_tasks.inputs import EvalTaskInput
+
+    evaluator = {"name": "correctness", "template": "{input} {output}", "rails": ["correct", "incorrect"]}
+    task = EvalTaskInput.read(
+        {
+            "name": "answer correctness",
+            "model_id": emulator.project_id,
+            "query_filter": "attributes.openinference.span.kind = 'AGENT'",
+            "template_evaluators": [evaluator],
+            "llm_config": {"model_name": "GPT_4o", "provider": "openAI"},
+        }
+    )
+    with OnlineTasksHook() as hook:
+        return hook.create_eval_task(task)
+
+
+@pytest.mark.parametrize(("least_correct", "deployed"), [(0.5, True), (0.95, False)])
+def test_a_bad_eval_stops_the_deployment(
+    online_tasks_emulator: Emulator,
+    example_dag: Callable[[str], DAG],
+    run_dag: Callable[..., Any],
+    least_correct: float,
+    deployed: bool,
+) -> None:
+    result = run_dag(example_dag("quality_gate"), conf={"least_correct": least_correct})
+
+    [run] = online_tasks_emulator.runs()
+    labels = Counter(one["label"] for one in online_tasks_emulator.evaluations(run_id=run["id"]))
+    assert 0.5 < labels["correct"] / labels.total() < 0.95
+    verdict = result.returned("gate")
+    assert verdict["passed"] is deployed
+    [measured] = [rule["measured"] for rule in verdict["rules"] if rule["measure"] == "correct"]
+    assert measured == pytest.approx(labels["correct"] / labels.total())
+    assert result.states["gate"] == ("success" if deployed else "failed")
+    assert result.states["deploy"] == ("success" if deployed else "upstream_failed")

@@ -1,0 +1,318 @@
+"""Every call once: as the emulator records it, and as it is written on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pytest
+from examples import END, EVALUATOR, PROJECT, RUN, START, TASK, eval_task, run_of
+from servers import RecordingServer, Reply, Seen
+
+from airflow_provider_online_tasks._times import wire_time
+from airflow_provider_online_tasks.api import calls
+from airflow_provider_online_tasks.api.runs import RunStatus
+from airflow_provider_online_tasks.emulator import Emulator, RunFate
+from airflow_provider_online_tasks.inputs import DataWindow, EvalTaskPatch
+from airflow_provider_online_tasks.ui.links import spans_url
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+
+
+def only_request(emulator: Emulator) -> tuple[Any, ...]:
+    (request,) = emulator.requests()
+    assert request["key_ok"]
+    assert request["status"] in (200, 204)
+    return request["operation"], request["method"], request["path"]
+
+
+def test_create(hook: OnlineTasksHook, emulator: Emulator) -> None:
+    task_id = hook.create_eval_task(
+        eval_task(
+            emulator.project_id,
+            emulator.evaluator_ids["output_present"],
+            sampling_rate=25,
+            query_filter="attributes.openinference.span.kind = 'AGENT'",
+        )
+    )
+
+    assert only_request(emulator) == ("graphql.createEvalTask", "POST", "/graphql")
+    (task,) = emulator.tasks()
+    assert (task["id"], task["name"], task["model_id"]) == (task_id, "quality", emulator.project_id)
+    assert (task["sampling_rate"], task["is_continuous"]) == (0.25, False)
+    assert task["query_filter"] == "attributes.openinference.span.kind = 'AGENT'"
+    assert [each["evaluator_id"] for each in task["evaluators"]] == [emulator.evaluator_ids["output_present"]]
+
+
+def test_patch(hook: OnlineTasksHook, emulator: Emulator, task_id: str) -> None:
+    assert hook.patch_eval_task(EvalTaskPatch.read({"online_task_id": task_id, "name": "new"})) == task_id
+
+    assert only_request(emulator) == ("graphql.patchEvalTask", "POST", "/graphql")
+    (task,) = emulator.tasks()
+    assert (task["name"], task["sampling_rate"]) == ("new", 1.0)
+
+
+def test_run(hook: OnlineTasksHook, emulator: Emulator, task_id: str) -> None:
+    run_id = hook.run_online_task(run_of(task_id, max_spans=7, override_evaluations=True))
+
+    assert only_request(emulator) == ("graphql.runOnlineTask", "POST", "/graphql")
+    (run,) = emulator.runs()
+    assert (run["id"], run["task_id"], run["max_spans"], run["override"]) == (run_id, task_id, 7, True)
+    assert (run["data_start"], run["data_end"]) == (START.timestamp(), END.timestamp())
+
+
+def test_get_run(hook: OnlineTasksHook, emulator: Emulator, task_id: str) -> None:
+    run_id = hook.run_online_task(run_of(task_id))
+    emulator.clear_requests()
+
+    run = hook.get_task_run(run_id)
+
+    assert only_request(emulator) == ("rest.get_task_run", "GET", f"/v2/task-runs/{run_id}")
+    (record,) = emulator.runs()
+    assert (run.id, run.task_id, run.status) == (run_id, task_id, RunStatus.COMPLETED)
+    assert (run.data_start_time, run.data_end_time) == (START, END)
+    assert run.counts.successes == record["num_successes"] > 0
+
+
+def test_list_runs_over_pages(hook: OnlineTasksHook, emulator: Emulator, task_id: str) -> None:
+    made = emulator.create_runs(task_id, 250, (3600, 3600))
+
+    assert {run.id for run in hook.list_task_runs(task_id)} == set(made)
+
+    requests = emulator.requests()
+    assert [(each["operation"], each["path"]) for each in requests] == [
+        ("rest.list_task_runs", f"/v2/tasks/{task_id}/runs")
+    ] * 3
+
+
+def test_list_runs_of_a_status(hook: OnlineTasksHook, emulator: Emulator, task_id: str) -> None:
+    emulator.create_runs(task_id, 3, (0, 0))
+    live = emulator.create_runs(task_id, 2, (3600, 3600), fate=RunFate(pending_seconds=0))
+
+    assert {run.id for run in hook.list_task_runs(task_id, status=RunStatus.RUNNING)} == set(live)
+
+
+def test_cancel_run(hook: OnlineTasksHook, emulator: Emulator, task_id: str) -> None:
+    (run_id,) = emulator.create_runs(task_id, 1, (3600, 3600))
+
+    assert hook.cancel_task_run(run_id).status is RunStatus.CANCELLED
+
+    assert only_request(emulator) == ("rest.cancel_task_run", "POST", f"/v2/task-runs/{run_id}/cancel")
+    assert [run["status"] for run in emulator.runs()] == ["CANCELLED"]
+
+
+def test_get_task(hook: OnlineTasksHook, emulator: Emulator, task_id: str) -> None:
+    task = hook.get_task(task_id)
+
+    assert only_request(emulator) == ("rest.get_task", "GET", f"/v2/tasks/{task_id}")
+    assert (task.id, task.name, task.project_id) == (task_id, "quality", emulator.project_id)
+
+
+def test_list_tasks(hook: OnlineTasksHook, emulator: Emulator, task_id: str) -> None:
+    found = list(hook.list_tasks(model_id=emulator.project_id, name="qual"))
+
+    assert only_request(emulator) == ("rest.list_tasks", "GET", "/v2/tasks")
+    assert [task.id for task in found] == [task_id]
+
+
+def test_delete_task(hook: OnlineTasksHook, emulator: Emulator, task_id: str) -> None:
+    hook.delete_task(task_id)
+
+    assert only_request(emulator) == ("rest.delete_task", "DELETE", f"/v2/tasks/{task_id}")
+    assert [task["deleted"] for task in emulator.tasks()] == [True]
+
+
+def test_link_to_the_spans(hook: OnlineTasksHook, emulator: Emulator, task_id: str) -> None:
+    window = DataWindow(start=START, end=END)
+
+    assert hook.links(task_id, window).spans == spans_url(
+        emulator.url,
+        organization_id=emulator.organization_id,
+        space_id=emulator.space_id,
+        project_id=emulator.project_id,
+        window=window,
+    )
+    assert [request["operation"] for request in emulator.requests()] == [
+        "rest.get_task",
+        "rest.get_project",
+        "rest.get_space",
+    ]
+
+
+def test_test_connection_changes_nothing(hook: OnlineTasksHook, emulator: Emulator) -> None:
+    works, message = hook.test_connection()
+
+    assert works, message
+    assert [request["operation"] for request in emulator.requests()] == [
+        "rest.list_tasks",
+        "graphql.query",
+        "rest.list_spaces",
+        "graphql.query",
+        "graphql.query",
+    ]
+
+
+MUTATION = "mutation ($input: {0}MutationInput!) {{ {1}(input: $input) {{ {2} }} }}"
+
+
+@pytest.mark.parametrize(
+    ("send", "document", "variables"),
+    [
+        pytest.param(
+            lambda hook: hook.create_eval_task(eval_task(sampling_rate=0.5)),
+            MUTATION.format("CreateEvalTask", "createEvalTask", "evalTask { id name }"),
+            {
+                "name": "quality",
+                "modelId": PROJECT,
+                "samplingRate": 0.5,
+                "runContinuously": False,
+                "evaluators": [{"evaluatorId": EVALUATOR, "position": 0}],
+            },
+            id="create",
+        ),
+        pytest.param(
+            lambda hook: hook.patch_eval_task(
+                EvalTaskPatch.read({"online_task_id": TASK, "query_filter": None})
+            ),
+            MUTATION.format("PatchEvalTask", "patchEvalTask", "evalTask { id name }"),
+            {"onlineTaskId": TASK, "queryFilter": None},
+            id="patch",
+        ),
+        pytest.param(
+            lambda hook: hook.run_online_task(run_of(max_spans=10, override_evaluations=False)),
+            MUTATION.format(
+                "RunOnlineTask",
+                "runOnlineTask",
+                "result { __typename ... on CreateTaskRunResponse { runId } "
+                "... on TaskError { message code } }",
+            ),
+            {
+                "onlineTaskId": TASK,
+                "dataStartTime": wire_time(START),
+                "dataEndTime": wire_time(END),
+                "maxSpans": 10,
+                "overrideEvaluations": False,
+            },
+            id="run",
+        ),
+    ],
+)
+def test_a_mutation_on_the_wire(
+    hook_on: Callable[..., OnlineTasksHook],
+    send: Callable[[OnlineTasksHook], str],
+    document: str,
+    variables: dict[str, Any],
+) -> None:
+    payload = {"evalTask": {"id": "made", "name": "quality"}, "result": {"runId": "made"}}
+    answer = {"createEvalTask": payload, "patchEvalTask": payload, "runOnlineTask": payload}
+    with RecordingServer(lambda _: Reply.of({"data": answer})) as arize:
+        assert send(hook_on(host=arize.url, password="the-key")) == "made"
+
+    (seen,) = arize.seen
+    assert (seen.method, seen.target) == ("POST", "/graphql")
+    assert seen.headers["x-api-key"] == "the-key"
+    assert "authorization" not in seen.headers
+    assert seen.headers["content-type"] == "application/json"
+    assert seen.headers["user-agent"].startswith("airflow-provider-online-tasks/")
+    # Parsed and printed by a GraphQL library on the way: compared word by word.
+    assert seen.json["query"].split() == document.split()
+    assert seen.json["variables"] == {"input": variables}
+
+
+@pytest.mark.parametrize(
+    ("call", "method", "target"),
+    [
+        (calls.get_task_run(RUN), "GET", f"/v2/task-runs/{quote(RUN)}"),
+        (calls.list_task_runs(TASK), "GET", f"/v2/tasks/{quote(TASK)}/runs?limit=100"),
+        (
+            calls.list_task_runs(TASK, status=RunStatus.RUNNING, limit=5, cursor="a&b"),
+            "GET",
+            f"/v2/tasks/{quote(TASK)}/runs?limit=5&cursor=a%26b&status=RUNNING",
+        ),
+        (calls.cancel_task_run(RUN), "POST", f"/v2/task-runs/{quote(RUN)}/cancel"),
+        (calls.get_task(TASK), "GET", f"/v2/tasks/{quote(TASK)}"),
+        (
+            calls.list_tasks(project_id=PROJECT, name="a name"),
+            "GET",
+            f"/v2/tasks?limit=100&project_id={quote(PROJECT)}&name=a+name",
+        ),
+        (calls.delete_task(TASK), "DELETE", f"/v2/tasks/{quote(TASK)}"),
+        (calls.get_project_space(PROJECT), "GET", f"/v2/projects/{quote(PROJECT)}"),
+        (calls.get_space_organization("S"), "GET", "/v2/spaces/S"),
+    ],
+)
+def test_a_rest_call_on_the_wire(
+    hook_on: Callable[..., OnlineTasksHook], call: calls.RestCall[Any], method: str, target: str
+) -> None:
+    value = {
+        "id": RUN,
+        "name": "quality",
+        "status": "running",
+        "task_runs": [],
+        "tasks": [],
+        "space_id": "S",
+        "organization_id": "O",
+    }
+    with RecordingServer(lambda _: Reply.of(value)) as arize:
+        hook_on(host=arize.url, password="the-key").client.send(call)
+
+    (seen,) = arize.seen
+    assert (seen.method, seen.target) == (method, target)
+    assert seen.headers["authorization"] == "Bearer the-key"
+    assert "x-api-key" not in seen.headers
+
+
+@pytest.mark.parametrize("hostile", ["../../v2/tasks/other", "a/b?c#d", "%2e%2e%2f", "a b\r\nX-Evil: 1"])
+def test_an_id_stays_one_part_of_the_path(hook_on: Callable[..., OnlineTasksHook], hostile: str) -> None:
+    with RecordingServer(lambda _: Reply.of({"id": "r", "status": "RUNNING"})) as arize:
+        hook_on(host=arize.url).get_task_run(hostile)
+
+    (seen,) = arize.seen
+    assert seen.target == f"/v2/task-runs/{quote(hostile, safe='')}"
+    assert "x-evil" not in seen.headers
+
+
+def test_values_are_no_part_of_the_document(hook_on: Callable[..., OnlineTasksHook]) -> None:
+    name = '") { id } } mutation { deleteEverything(x: "'
+    reply = Reply.of({"data": {"createEvalTask": {"evalTask": {"id": "made", "name": name}}}})
+    with RecordingServer(lambda _: reply) as arize:
+        hook_on(host=arize.url).create_eval_task(eval_task(name=name))
+
+    (seen,) = arize.seen
+    assert "deleteEverything" not in seen.json["query"]
+    assert seen.json["variables"]["input"]["name"] == name
+
+
+def test_both_hosts_are_asked_for_what_they_serve(hook_on: Callable[..., OnlineTasksHook]) -> None:
+    def graphql(seen: Seen) -> Reply:
+        return Reply.of({"data": {"runOnlineTask": {"result": {"runId": RUN}}}})
+
+    def rest(seen: Seen) -> Reply:
+        return Reply.of({"id": RUN, "status": "PENDING"})
+
+    with RecordingServer(graphql) as app, RecordingServer(rest) as api:
+        hook = hook_on(host=app.url, extra={"rest_host": api.url})
+        assert hook.get_task_run(hook.run_online_task(run_of())).status is RunStatus.PENDING
+
+    assert [seen.target for seen in app.seen] == ["/graphql"]
+    assert [seen.target for seen in api.seen] == [f"/v2/task-runs/{quote(RUN)}"]
+
+
+def test_the_session_ends_with_its_use(hook_on: Callable[..., OnlineTasksHook]) -> None:
+    with RecordingServer(lambda _: Reply.of({"id": RUN, "status": "PENDING"})) as arize:
+        with hook_on(host=arize.url) as hook:
+            for _ in range(3):
+                hook.get_task_run(RUN)
+            assert arize.open_connections == 1  # one session for all calls
+        _eventually(lambda: arize.open_connections == 0)
+
+
+def _eventually(holds: Callable[[], bool]) -> None:
+    import time
+
+    until = time.monotonic() + 5
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.01)

@@ -1,0 +1,170 @@
+"""The shipped sample, and span files of users."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_online_tasks.emulator.sample import SAMPLE_PATH, SpanFileError, load_spans
+
+SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "make_sample_spans.py"
+NOW = datetime(2026, 5, 4, 10, 30, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def sample() -> list[dict[str, Any]]:
+    return list(load_spans(None, now=NOW))
+
+
+def test_script_reproduces_the_shipped_file_byte_for_byte(tmp_path: Path) -> None:
+    made = tmp_path / "made.jsonl"
+    subprocess.run([sys.executable, str(SCRIPT), str(made)], check=True, timeout=60)
+    assert made.read_bytes() == SAMPLE_PATH.read_bytes()
+
+
+def test_sample_is_large_enough_to_evaluate_and_small_enough_to_ship(sample: list[dict[str, Any]]) -> None:
+    assert len(sample) >= 300
+    assert SAMPLE_PATH.stat().st_size < 600_000
+    assert {span["kind"] for span in sample} == {"AGENT", "CHAIN", "RETRIEVER", "LLM", "TOOL"}
+    assert {span["status_code"] for span in sample} == {"OK", "ERROR"}
+
+
+@pytest.mark.parametrize("hour", [0, 8, 16, 23])
+def test_every_recent_day_has_spans_whenever_the_emulator_starts(hour: int) -> None:
+    now = NOW.replace(hour=hour, minute=1)
+    agents = [span for span in load_spans(None, now=now) if span["kind"] == "AGENT"]
+    days = Counter(span["start_time"].date() for span in agents)
+    for age in (1, 2, 3, 4):
+        assert days[now.date() - timedelta(days=age)] >= 10
+    assert any(span["start_time"] > now - timedelta(minutes=30) for span in agents)
+    assert all(span["end_time"] <= now for span in agents)
+
+
+def test_spans_form_traces(sample: list[dict[str, Any]]) -> None:
+    by_id = {span["span_id"]: span for span in sample}
+    assert len(by_id) == len(sample)
+    roots = [span for span in sample if span["parent_id"] is None]
+    assert {span["kind"] for span in roots} == {"AGENT"}
+    assert len(roots) == len({span["trace_id"] for span in sample})
+    for span in sample:
+        assert span["start_time"] <= span["end_time"]
+        if span["parent_id"] is not None:
+            parent = by_id[span["parent_id"]]
+            assert parent["trace_id"] == span["trace_id"]
+            assert parent["start_time"] <= span["start_time"] <= span["end_time"] <= parent["end_time"]
+
+
+def test_attributes_are_named_as_openinference_names_them(sample: list[dict[str, Any]]) -> None:
+    for span in sample:
+        attributes = span["attributes"]
+        assert attributes["openinference.span.kind"] == span["kind"]
+        assert attributes["session.id"]
+        assert "input.value" in attributes
+        assert all(not isinstance(value, dict | list) for value in attributes.values())
+    model = next(span["attributes"] for span in sample if span["kind"] == "LLM")
+    assert model["llm.model_name"]
+    assert (
+        model["llm.token_count.prompt"] + model["llm.token_count.completion"]
+        == model["llm.token_count.total"]
+    )
+    assert model["llm.input_messages.1.message.content"] == model["input.value"]
+    search = next(span["attributes"] for span in sample if span["kind"] == "RETRIEVER")
+    assert 0 < search["retrieval.documents.0.document.score"] <= 1
+    assert search["retrieval.documents.1.document.content"]
+
+
+def test_sample_holds_the_odd_answers_that_real_traces_have(sample: list[dict[str, Any]]) -> None:
+    answers = [span["attributes"]["output.value"] for span in sample if span["kind"] == "AGENT"]
+    assert "" in answers
+    assert max(map(len, answers)) > 3000
+    for character in ("日", "م", "б", "ह", "ש", "🔋"):
+        assert any(character in answer for answer in answers), character
+    metadata = [span["attributes"]["metadata"] for span in sample if span["kind"] == "AGENT"]
+    assert 0 < sum(not is_json(text) for text in metadata) < len(metadata) / 5
+
+
+def is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def load(tmp_path: Path, *lines: str) -> list[dict[str, Any]]:
+    path = tmp_path / "spans.jsonl"
+    path.write_text("\n".join(lines), encoding="utf-8", errors="surrogateescape")
+    return list(load_spans(path, now=NOW))
+
+
+def test_a_file_of_ones_own_may_be_as_plain_as_this(tmp_path: Path) -> None:
+    (span,) = load(tmp_path, '{"start_time": -60, "attributes": {"input": {"value": "Hello"}}}', "")
+    assert span["start_time"] == span["end_time"] == NOW - timedelta(minutes=1)
+    assert span["attributes"] == {"input.value": "Hello", "openinference.span.kind": "UNKNOWN"}
+    assert (span["kind"], span["status_code"], span["parent_id"]) == ("UNKNOWN", "UNSET", None)
+    assert len(span["span_id"]) == 16
+    assert len(span["trace_id"]) == 32
+
+
+def test_exported_spans_load_as_they_are(tmp_path: Path) -> None:
+    exported = {
+        "name": "search",
+        "context": {"trace_id": "t1", "span_id": "s1"},
+        "parent_id": "s0",
+        "start_time": "2026-05-03T10:00:00+02:00",
+        "end_time": "2026-05-03T08:00:01.500",
+        "status_code": "ok",
+        "attributes": {
+            "openinference": {"span": {"kind": "retriever"}},
+            "retrieval": {"documents": [{"document": {"content": "a"}}, {"document": {"content": "b"}}]},
+            "tag": {"tags": ["x", "y"]},
+        },
+    }
+    (span,) = load(tmp_path, json.dumps(exported))
+    assert (span["trace_id"], span["span_id"], span["parent_id"]) == ("t1", "s1", "s0")
+    assert (span["kind"], span["status_code"]) == ("RETRIEVER", "OK")
+    assert span["end_time"] - span["start_time"] == timedelta(seconds=1.5)
+    assert span["attributes"]["retrieval.documents.1.document.content"] == "b"
+    assert span["attributes"]["tag.tags"] == ["x", "y"]
+
+
+def test_spans_without_ids_keep_theirs_from_load_to_load(tmp_path: Path) -> None:
+    lines = ['{"start_time": -2}', '{"start_time": -1}']
+    first, second = (span["span_id"] for span in load(tmp_path, *lines))
+    assert first != second
+    assert [first, second] == [span["span_id"] for span in load(tmp_path, *lines)]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "line 2: not JSON"),
+        ("[]", "line 2: expected an object, got list"),
+        ('{"attributes": 1, "start_time": 0}', "line 2: attributes must be an object"),
+        ("{}", "line 2: start_time must be an ISO 8601 time or seconds relative to now, got None"),
+        ('{"start_time": true}', "line 2: start_time must be"),
+        ('{"start_time": NaN}', "line 2: start_time must be"),
+        ('{"start_time": "yesterday"}', "line 2: start_time is not an ISO 8601 time: 'yesterday'"),
+        ('{"start_time": 1e15}', "line 2: start_time is too far from now"),
+        ('{"start_time": 0, "end_time": -1}', "line 2: end_time is before start_time"),
+        ('{"start_time": 0, "status_code": "FINE"}', "line 2: status_code must be one of OK, ERROR, UNSET"),
+        ("[" * 100_000, "line 2: not JSON"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
+    with pytest.raises(SpanFileError, match=message):
+        load(tmp_path, '{"start_time": 0}', line)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SpanFileError, match=r"Cannot read spans from .*nowhere\.jsonl: No such file"):
+        list(load_spans(tmp_path / "nowhere.jsonl", now=NOW))
+    with pytest.raises(SpanFileError, match="it is not UTF-8 text"):
+        load(tmp_path, "\udcff")

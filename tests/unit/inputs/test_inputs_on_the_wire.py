@@ -1,0 +1,217 @@
+"""Whatever an input accepts is sent in exactly the documented form, however it was written."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from wire_forms import (
+    RUN_FIELDS,
+    TASK_FIELDS,
+    Pair,
+    eval_task_patches,
+    eval_tasks,
+    ids,
+    in_camel_case,
+    sampling_rates,
+)
+
+from airflow_provider_online_tasks.inputs import (
+    CodeEvaluator,
+    EvalTaskInput,
+    EvalTaskPatch,
+    EvaluatorLlmConfig,
+    HubEvaluator,
+    LlmConfig,
+    RunInput,
+    TemplateEvaluator,
+    WireInput,
+    describe_sampling_rate,
+    read_sampling_rate,
+)
+from airflow_provider_online_tasks.operators._base import plain
+
+few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def typed(written: dict[str, Any]) -> dict[str, Any]:
+    """Return the same fields with typed classes in place of the nested dicts."""
+    kinds = {
+        "template_evaluators": TemplateEvaluator,
+        "code_evaluators": CodeEvaluator,
+        "evaluators": HubEvaluator,
+    }
+    found = dict(written)
+    for name, kind in kinds.items():
+        if name in found:
+            found[name] = [kind(**_with_typed_llm(item, EvaluatorLlmConfig)) for item in found[name]]
+    return _with_typed_llm(found, LlmConfig)
+
+
+def _with_typed_llm(
+    fields: dict[str, Any], kind: type[LlmConfig] | type[EvaluatorLlmConfig]
+) -> dict[str, Any]:
+    if fields.get("llm_config") is None:
+        return fields
+    return {**fields, "llm_config": kind(**fields["llm_config"])}
+
+
+@few
+@given(eval_tasks())
+def test_a_task_is_sent_as_documented(pair: Pair) -> None:
+    written, wire = pair
+    for spelling in (written, in_camel_case(written, TASK_FIELDS), typed(written), plain(typed(written))):
+        assert EvalTaskInput.read(spelling).to_wire() == wire
+    json.dumps(wire, allow_nan=False)
+
+
+@few
+@given(eval_task_patches())
+def test_a_patch_is_sent_as_documented(pair: Pair) -> None:
+    written, wire = pair
+    for spelling in (written, in_camel_case(written, TASK_FIELDS), typed(written), plain(typed(written))):
+        assert EvalTaskPatch.read(spelling).to_wire() == wire
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> Pair:
+    start = draw(st.datetimes(datetime(2000, 1, 1), datetime(2024, 1, 1)))
+    end = start + draw(st.timedeltas(timedelta(milliseconds=1), timedelta(days=400)))
+    optional = {"max_spans": st.integers(1, 2**31 - 1), "override_evaluations": st.booleans()}
+    written = draw(st.fixed_dictionaries({"online_task_id": ids}, optional=optional))
+    wire = {RUN_FIELDS[name]: value for name, value in written.items()}
+    for name, at in (("data_start_time", start), ("data_end_time", end)):
+        written[name], wire[RUN_FIELDS[name]] = draw(written_times(at))
+    return written, wire
+
+
+@st.composite
+def written_times(draw: st.DrawFn, at: datetime) -> tuple[datetime | str, str]:
+    """Draw one of the ways to write a time at UTC, and the one way it is sent."""
+    if at.microsecond == 0:
+        sent = at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    elif at.microsecond % 1000 == 0:
+        sent = at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03}Z"
+    else:
+        sent = at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    zone = timezone(timedelta(minutes=draw(st.integers(-14 * 60, 14 * 60))))
+    aware = at.replace(tzinfo=UTC)
+    ways: list[datetime | str] = [at, aware, aware.astimezone(zone), at.isoformat(), sent]
+    return draw(st.sampled_from([*ways, aware.astimezone(zone).isoformat(), f" {sent} "])), sent
+
+
+@few
+@given(runs())
+def test_a_run_is_sent_as_documented(pair: Pair) -> None:
+    written, wire = pair
+    assert RunInput.read(written).to_wire() == wire
+    assert RunInput.read(in_camel_case(written, RUN_FIELDS)).to_wire() == wire
+    assert RunInput(**written).to_wire() == wire
+
+
+@given(sampling_rates())
+def test_a_sampling_rate_is_a_fraction_or_a_percentage_as_the_connection_says(
+    drawn: tuple[Any, float],
+) -> None:
+    written, fraction = drawn
+    task = EvalTaskPatch(online_task_id="T", sampling_rate=written)
+    assert task.to_wire()["samplingRate"] == fraction
+    assert task.to_wire("percent")["samplingRate"] == pytest.approx(fraction * 100, rel=1e-11)
+    assert 0 < task.sampling_rate <= 1
+
+
+@pytest.mark.parametrize(
+    ("written", "fraction", "percent", "said"),
+    [
+        (100, 1.0, 100.0, "sampling 100 % of matching spans"),
+        (1, 1.0, 100.0, "sampling 100 % of matching spans"),
+        (1.0, 1.0, 100.0, "sampling 100 % of matching spans"),
+        ("25", 0.25, 25.0, "sampling 25 % of matching spans"),
+        (0.07, 0.07, 7.0, "sampling 7 % of matching spans"),
+        (0.29, 0.29, 29.0, "sampling 29 % of matching spans"),
+        (12.5, 0.125, 12.5, "sampling 12.5 % of matching spans"),
+        (0.001, 0.001, 0.1, "sampling 0.1 % of matching spans"),
+    ],
+)
+def test_a_sampling_rate_means_what_the_log_says(
+    written: float | str, fraction: float, percent: float, said: str
+) -> None:
+    patch = EvalTaskPatch(online_task_id="T", sampling_rate=written)
+    assert (patch.to_wire()["samplingRate"], patch.to_wire("percent")["samplingRate"]) == (fraction, percent)
+    assert describe_sampling_rate(read_sampling_rate(written)) == said
+
+
+def test_evaluators_are_numbered_by_their_place_unless_they_say_theirs() -> None:
+    judge = {"template": "{output}", "rails": ["good", "bad"]}
+    inline = EvalTaskInput(
+        name="n",
+        model_id="m",
+        template_evaluators=[{"name": "a", **judge}, {"name": "b", "position": 7, **judge}],
+        code_evaluators=[{"name": "c"}],
+    ).to_wire()
+    assert [one["position"] for one in inline["templateEvaluators"]] == [1, 7]
+    assert [one["position"] for one in inline["codeEvaluators"]] == [3]
+    hub = EvalTaskInput(name="n", model_id="m", evaluators=[{"evaluator_id": "x"}, {"evaluator_id": "y"}])
+    assert [one["position"] for one in hub.to_wire()["evaluators"]] == [0, 1]
+
+
+def test_one_evaluator_may_stand_in_place_of_a_list_as_in_the_api() -> None:
+    alone = {"evaluator_id": "x"}
+    listed = EvalTaskInput(name="n", model_id="m", evaluators=[alone]).to_wire()
+    assert EvalTaskInput(name="n", model_id="m", evaluators=alone).to_wire() == listed
+    assert EvalTaskInput(name="n", model_id="m", evaluators=HubEvaluator(**alone)).to_wire() == listed
+
+
+def test_names_of_models_and_providers_are_passed_through() -> None:
+    config = LlmConfig(model_name="a model of next year", provider="someone new", temperature=0)
+    wire = {"modelName": "a model of next year", "provider": "someone new", "temperature": 0.0}
+    assert config.to_wire() == wire
+
+
+def test_a_patch_sends_only_what_was_given_and_none_clears() -> None:
+    assert EvalTaskPatch(online_task_id="T", run_continuously=False).to_wire() == {
+        "onlineTaskId": "T",
+        "runContinuously": False,
+    }
+    assert EvalTaskPatch(online_task_id="T", query_filter=None).to_wire() == {
+        "onlineTaskId": "T",
+        "queryFilter": None,
+    }
+
+
+def test_none_in_a_new_task_is_as_if_left_out() -> None:
+    hub = {"name": "n", "model_id": "m", "evaluators": [{"evaluator_id": "x"}]}
+    with_none = {**hub, "query_filter": None, "template_evaluators": None, "llm_config": None}
+    assert EvalTaskInput(**with_none).to_wire() == EvalTaskInput(**hub).to_wire()
+
+
+def test_an_input_does_not_change_with_the_dict_it_was_made_of() -> None:
+    parameters = {"stop": ["END"]}
+    config = LlmConfig(model_name="m", invocation_parameters=parameters)
+    parameters["stop"].append("MORE")
+    assert config.to_wire()["invocationParameters"] == {"stop": ["END"]}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        EvalTaskInput(name="n", model_id="m", evaluators={"evaluator_id": "x"}),
+        EvalTaskPatch(online_task_id="T", name="n"),
+        TemplateEvaluator(name="n", template="t", rails=["a", "b"]),
+        CodeEvaluator(name="n"),
+        RunInput(online_task_id="T", data_start_time="2024-01-01", data_end_time="2024-01-02"),
+    ],
+)
+def test_what_is_on_the_wire_reads_back_as_the_same(value: WireInput) -> None:
+    assert type(value).read(value.to_wire()) == value
+    assert type(value).read(value) is value
+
+
+def test_numbers_on_the_wire_are_finite() -> None:
+    wire = EvalTaskPatch(online_task_id="T", sampling_rate=5e-324).to_wire("percent")
+    assert math.isfinite(wire["samplingRate"])

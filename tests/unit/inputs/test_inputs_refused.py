@@ -1,0 +1,381 @@
+"""Bad input is refused before anything is sent, and the message says what, where, and what to do instead."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import fields
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_online_tasks.exceptions import InvalidInput, OnlineTasksError
+from airflow_provider_online_tasks.inputs import (
+    CodeEvaluator,
+    EvalTaskInput,
+    EvalTaskPatch,
+    EvaluatorLlmConfig,
+    HubEvaluator,
+    LlmConfig,
+    RunInput,
+    TemplateEvaluator,
+    WireInput,
+    read_id,
+)
+
+LONGEST_MESSAGE = 700
+JUDGE: dict[str, Any] = {"name": "j", "template": "{output}", "rails": ["good", "bad"]}
+HUB: dict[str, Any] = {"evaluator_id": "RXZhbHVhdG9yOjEyOmFCY0Q="}
+TASK: dict[str, Any] = {"name": "n", "model_id": "TW9kZWw6MTIzOmFCY0Q=", "template_evaluators": [JUDGE]}
+PATCH: dict[str, Any] = {"online_task_id": "T25saW5lVGFzazo0NTpxUndY", "name": "n"}
+RUN: dict[str, Any] = {
+    "online_task_id": "T25saW5lVGFzazo0NTpxUndY",
+    "data_start_time": "2024-10-08T00:00:00Z",
+    "data_end_time": "2024-10-09T00:00:00Z",
+}
+VALID: dict[type[WireInput], dict[str, Any]] = {
+    EvalTaskInput: TASK,
+    EvalTaskPatch: PATCH,
+    RunInput: RUN,
+    TemplateEvaluator: JUDGE,
+    CodeEvaluator: {"name": "c"},
+    HubEvaluator: HUB,
+    LlmConfig: {"model_name": "gpt-4o"},
+    EvaluatorLlmConfig: {"integration_id": "I", "model_name": "gpt-4o"},
+}
+IN_A_YEAR = (datetime.now(UTC) + timedelta(days=365)).isoformat()
+
+
+def refused(kind: type[WireInput], **changes: Any) -> str:
+    """Return what is said about a valid input with these changes; UNSET fields are those left out."""
+    written = {name: value for name, value in (VALID[kind] | changes).items() if value is not ...}
+    with pytest.raises(InvalidInput) as caught:
+        kind.read(written)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("rate", [0, -1, 101, math.nan, math.inf, "abc", "", True, None, 10**400, b"50"])
+def test_sampling_rates_that_mean_nothing(rate: Any) -> None:
+    if rate is None:
+        assert "sampling_rate cannot be cleared" in refused(EvalTaskPatch, sampling_rate=rate)
+        return
+    for kind in (EvalTaskInput, EvalTaskPatch):
+        message = refused(kind, sampling_rate=rate)
+        assert message.startswith(f"{kind.__name__}.sampling_rate must be above 0 and at most 100, not ")
+        assert "0.25 and 25 both mean 25 %, 1 and 100 both mean every span" in message
+
+
+def test_no_evaluators() -> None:
+    message = refused(EvalTaskInput, template_evaluators=...)
+    assert message == (
+        "EvalTaskInput has no evaluators: give template_evaluators, code_evaluators or evaluators."
+    )
+    assert "template_evaluators is empty: give at least one" in refused(EvalTaskInput, template_evaluators=[])
+    assert "evaluators is empty" in refused(EvalTaskInput, template_evaluators=..., evaluators=[])
+
+
+def test_both_inline_and_hub_evaluators() -> None:
+    message = refused(EvalTaskInput, evaluators=[HUB])
+    assert message == (
+        "Give either template_evaluators (written in the task) or evaluators (Eval Hub IDs), not both."
+    )
+
+
+@pytest.mark.parametrize(
+    ("rails", "said"),
+    [
+        (..., "EvalTaskInput.template_evaluators[0]: TemplateEvaluator needs rails: not given, or nothing."),
+        (None, "TemplateEvaluator needs rails"),
+        ([], "TemplateEvaluator.rails needs at least two labels to choose from, got []."),
+        (["good"], "TemplateEvaluator.rails needs at least two labels to choose from, got ['good']."),
+        (["good", "bad", "good"], "TemplateEvaluator.rails names 'good' twice; each label once."),
+        (["good", " "], "TemplateEvaluator.rails[1] is empty: give some text."),
+        (["good", 1], "TemplateEvaluator.rails[1] must be text, not 1."),
+        ("good, bad", "TemplateEvaluator.rails must be a list, not 'good, bad'."),
+    ],
+)
+def test_rails_that_leave_no_choice(rails: Any, said: str) -> None:
+    judge = {**JUDGE, "rails": rails} if rails is not ... else {"name": "j", "template": "t"}
+    message = refused(EvalTaskInput, template_evaluators=[judge])
+    assert said in message
+    assert message.startswith("EvalTaskInput.template_evaluators[0]: ")
+
+
+def test_the_evaluator_that_is_wrong_is_named_by_its_place() -> None:
+    second = refused(EvalTaskInput, template_evaluators=[JUDGE, {**JUDGE, "name": "k", "rails": ["one"]}])
+    assert second.startswith("EvalTaskInput.template_evaluators[1]: TemplateEvaluator.rails needs")
+
+
+@pytest.mark.parametrize("name", ["", " ", "\n"])
+def test_an_empty_name(name: str) -> None:
+    assert refused(EvalTaskInput, name=name) == "EvalTaskInput.name is empty: give some text."
+    assert refused(EvalTaskPatch, name=name) == "EvalTaskPatch.name is empty: give some text."
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "said"),
+    [
+        (
+            "2024-10-09T00:00:00Z",
+            "2024-10-08T00:00:00Z",
+            "The window is reversed: data_start_time 2024-10-09T00:00:00Z is after data_end_time "
+            "2024-10-08T00:00:00Z.",
+        ),
+        (
+            "2024-10-08",
+            "2024-10-08T00:00Z",
+            "The window is empty: it starts and ends at 2024-10-08T00:00:00Z.",
+        ),
+        ("2024-10-08", IN_A_YEAR, "The window ends in the future, at "),
+        ("yesterday", "2024-10-08", "data_start_time is not a time: 'yesterday'. Give ISO 8601, such as "),
+        ("2024-10-08", "2024-13-08", "data_end_time is not a time: '2024-13-08'. Give ISO 8601, such as "),
+        ("2024-10-08", "None", "data_end_time is not a time: 'None'. Give ISO 8601, such as "),
+        ("2024-10-08", "", "data_end_time is not a time: ''. Give ISO 8601, such as "),
+        (1728345701, "2024-10-09", "data_start_time is not a time: 1728345701. Give a datetime or ISO 8601"),
+        (date(2024, 10, 8), "2024-10-09", "data_start_time is not a time: datetime.date(2024, 10, 8)."),
+        ("0001-01-01T00:00:00+14:00", "2024-10-09", "data_start_time is out of range"),
+    ],
+)
+def test_windows_that_are_none(start: Any, end: Any, said: str) -> None:
+    assert said in refused(RunInput, data_start_time=start, data_end_time=end)
+
+
+def test_a_window_that_is_not_given() -> None:
+    message = refused(RunInput, data_start_time=..., data_end_time=None)
+    assert message == "RunInput needs data_start_time, data_end_time: not given, or nothing."
+
+
+@pytest.mark.parametrize("spans", [0, -1, 1.5, "many", math.nan, 2**31, True, []])
+def test_a_cap_that_lets_no_span_through(spans: Any) -> None:
+    message = refused(RunInput, max_spans=spans)
+    assert message.startswith("RunInput.max_spans must be a whole number from 1 on, not ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "said"),
+    [
+        (
+            EvalTaskInput,
+            "sampling_rates",
+            "EvalTaskInput has no field 'sampling_rates'. Did you mean 'sampling_rate'?",
+        ),
+        (EvalTaskInput, "samplingrate", "Did you mean 'sampling_rate'?"),
+        (EvalTaskInput, "queryfilter", "Did you mean 'query_filter'?"),
+        (TemplateEvaluator, "rail", "TemplateEvaluator has no field 'rail'. Did you mean 'rails'?"),
+        (LlmConfig, "model", "LlmConfig has no field 'model'. Did you mean 'modelName'?"),
+        (RunInput, "start", "RunInput has no field 'start'. Did you mean 'data_start_time'?"),
+        (HubEvaluator, "zzz", "HubEvaluator has no field 'zzz'. Known: evaluator_id, position."),
+        (RunInput, 5, "RunInput has no field 5. Known: data_end_time, "),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_nearest_known_one(
+    kind: type[WireInput], key: Any, said: str
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        kind.read({**VALID[kind], key: "x"})
+    assert said in str(caught.value)
+
+
+def test_an_unknown_key_in_a_nested_dict_is_named_with_its_place() -> None:
+    message = refused(EvalTaskInput, template_evaluators=[{**JUDGE, "labels": ["a", "b"]}])
+    assert message.startswith("EvalTaskInput.template_evaluators[0] has no field 'labels'.")
+
+
+def test_a_field_that_is_given_in_both_spellings() -> None:
+    assert refused(EvalTaskInput, modelId="x") == "EvalTaskInput has model_id twice, as 'modelId' too."
+
+
+@pytest.mark.parametrize("text", ["", "  ", "None", "none", "null", "undefined", " None\n"])
+def test_an_id_that_a_missing_xcom_rendered_to(text: str) -> None:
+    for kind, name in (
+        (RunInput, "online_task_id"),
+        (EvalTaskPatch, "online_task_id"),
+        (EvalTaskInput, "model_id"),
+    ):
+        message = refused(kind, **{name: text})
+        assert message.startswith(f"{kind.__name__}.{name} is {text!r}: the XCom or variable it comes from ")
+        assert message.endswith("holds nothing. Check the upstream task's ID and that it ran.")
+
+
+def test_an_id_that_is_nothing_at_all() -> None:
+    assert refused(RunInput, online_task_id=None) == "RunInput needs online_task_id: not given, or nothing."
+    assert refused(EvalTaskPatch, online_task_id=None) == (
+        "EvalTaskPatch needs online_task_id: not given, or nothing."
+    )
+
+
+@pytest.mark.parametrize("text", [".", "..", " ... "])
+def test_an_id_that_would_climb_the_path_of_an_address(text: str) -> None:
+    with pytest.raises(InvalidInput, match=r"run_id is .* which is no ID"):
+        read_id(text, "run_id")
+
+
+def test_a_patch_that_changes_nothing() -> None:
+    assert refused(EvalTaskPatch, name=...) == (
+        "Nothing to change: give at least one field besides online_task_id."
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["name", "sampling_rate", "run_continuously", "template_evaluators", "code_evaluators", "llm_config"],
+)
+def test_what_a_patch_cannot_clear(name: str) -> None:
+    assert refused(EvalTaskPatch, **{name: None}) == (
+        f"EvalTaskPatch.{name} cannot be cleared: leave it out to keep it as it is, or give the new value."
+    )
+
+
+def test_two_evaluators_of_one_name() -> None:
+    for changes in ({"template_evaluators": [JUDGE, JUDGE]}, {"code_evaluators": [{"name": "j"}]}):
+        assert "two evaluators named 'j', whose labels would mix" in refused(EvalTaskInput, **changes)
+
+
+def test_numbers_beyond_all_measure() -> None:
+    huge = 10**5000  # too long for Python to write
+    assert "sampling_rate must be above 0 and at most 100" in refused(EvalTaskPatch, sampling_rate=huge)
+    assert "max_spans must be a whole number" in refused(RunInput, max_spans=huge)
+    assert "cannot be written as JSON" in refused(LlmConfig, invocation_parameters={"seed": huge})
+
+
+def test_a_score_for_a_label_that_is_none() -> None:
+    judge = {**JUDGE, "classification_choices": {"good": 1, "gud": 0}}
+    assert "classification_choices scores ['gud'], which rails ['good', 'bad'] does not have" in refused(
+        EvalTaskInput, template_evaluators=judge
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "said"),
+    [
+        (
+            TemplateEvaluator,
+            {"direction": "up"},
+            "direction must be one of maximize, minimize, none, not 'up'.",
+        ),
+        (TemplateEvaluator, {"position": -1}, "position must be a whole number from 0 on, not -1."),
+        (TemplateEvaluator, {"query_filter": ""}, "query_filter is empty. Leave it out"),
+        (EvalTaskPatch, {"query_filter": " "}, "query_filter is empty. Leave it out (or give None to clear"),
+        (
+            EvalTaskInput,
+            {"run_continuously": "maybe"},
+            "run_continuously must be true or false, not 'maybe'.",
+        ),
+        (LlmConfig, {"model_name": ...}, "LlmConfig needs model_name or integration_id."),
+        (LlmConfig, {"temperature": -1}, "LlmConfig.temperature must be a number, 0 or more, not -1."),
+        (LlmConfig, {"invocation_parameters": {1: 2}}, "invocation_parameters must be a dict with text keys"),
+        (
+            LlmConfig,
+            {"invocation_parameters": {"a": {"b": [math.nan]}}},
+            "holds nan, which cannot be written",
+        ),
+        (LlmConfig, {"provider_parameters": {"a": {1, 2}}}, "holds {1, 2}, which cannot be written as JSON"),
+        (EvalTaskInput, {"name": "\ud800"}, "name holds half a character, which cannot be sent"),
+        (EvalTaskInput, {"template_evaluators": ["j"]}, "must be a dict or TemplateEvaluator, not 'j'."),
+        (EvalTaskInput, {"evaluators": 5, "template_evaluators": ...}, "evaluators must be a list, not 5."),
+    ],
+)
+def test_other_values_that_the_api_would_refuse(kind: type[WireInput], changes: Any, said: str) -> None:
+    assert said in refused(kind, **changes)
+
+
+def test_a_refusal_is_not_retried_and_can_be_caught_as_any_error_of_the_provider() -> None:
+    assert issubclass(InvalidInput, AirflowFailException)
+    assert issubclass(InvalidInput, OnlineTasksError)
+    assert issubclass(InvalidInput, ValueError)
+
+
+garbage = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(st.characters(), max_size=20),
+        st.binary(max_size=5),
+        st.datetimes(),
+        st.dates(),
+        st.timedeltas(),
+        st.decimals(),
+        st.complex_numbers(),
+        st.sampled_from(["", " ", "None", "nan", "1e999", "{{ x }}", "\x00", "true", 10**400, object, ...]),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.lists(inner, max_size=2).map(tuple),
+        st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(
+                ["name", "template", "rails", "evaluator_id", "model_name", "position", "modelName"]
+            ),
+            inner,
+            max_size=4,
+        ),
+    ),
+    max_leaves=6,
+)
+
+
+def check_length(error: Exception) -> None:
+    assert len(str(error)) < LONGEST_MESSAGE
+
+
+def read_or_refuse(kind: type[WireInput], name: str, value: Any) -> None:
+    try:
+        accepted = kind.read({**VALID[kind], name: value})
+    except InvalidInput as error:
+        check_length(error)
+        return
+    wire = accepted.to_wire()
+    json.dumps(wire, allow_nan=False)
+    assert kind.read(wire).to_wire() == wire
+
+
+@pytest.mark.parametrize("kind", VALID, ids=lambda kind: kind.__name__)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_a_field_takes_a_value_that_can_be_sent_or_refuses_it(
+    kind: type[WireInput], data: st.DataObject
+) -> None:
+    name = data.draw(st.sampled_from([spec.name for spec in fields(kind)]))
+    read_or_refuse(kind, name, data.draw(garbage))
+
+
+def too_deep() -> list[Any]:
+    found: list[Any] = []
+    for _ in range(500):
+        found = [found]
+    return found
+
+
+def endless() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    found["again"] = found
+    return found
+
+
+@pytest.mark.parametrize("kind", VALID, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "value", [10**400, too_deep(), endless(), "x" * 100_000, Decimal("NaN"), object()], ids=range(6)
+)
+def test_every_field_survives_extremes(kind: type[WireInput], value: Any) -> None:
+    for spec in fields(kind):
+        read_or_refuse(kind, spec.name, value)
+        read_or_refuse(kind, spec.name, [value])
+        read_or_refuse(kind, spec.name, {"name": value})
+
+
+@pytest.mark.parametrize("kind", VALID, ids=lambda kind: kind.__name__)
+@settings(max_examples=50, deadline=None)
+@given(value=garbage)
+def test_a_value_in_place_of_the_whole_input_is_read_or_refused(kind: type[WireInput], value: Any) -> None:
+    for read in (kind.read, kind.check_literals):
+        try:
+            read(value)
+        except InvalidInput as error:
+            check_length(error)

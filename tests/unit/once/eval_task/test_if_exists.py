@@ -1,0 +1,232 @@
+"""What ``if_exists`` does about a task that is there already."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from task_instance import EVALUATOR, TASK, TaskInstance
+
+from airflow_provider_online_tasks.api import calls
+from airflow_provider_online_tasks.emulator import Fault
+from airflow_provider_online_tasks.emulator.judge import HUB_EVALUATORS
+from airflow_provider_online_tasks.exceptions import InvalidInput, TaskExists
+from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+from airflow_provider_online_tasks.inputs import EvalTaskInput, EvalTaskPatch
+from airflow_provider_online_tasks.once._task_changes import find_changes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_online_tasks.emulator import Emulator
+    from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
+
+    Create = Callable[..., CreateEvalTaskOperator]
+    Asked = Callable[[str], int]
+
+CREATE, PATCH = "graphql.createEvalTask", "graphql.patchEvalTask"
+
+
+def execute(operator: CreateEvalTaskOperator) -> str:
+    """Run the operator as the first try of a task of its own."""
+    return operator.execute(TaskInstance().next_try())
+
+
+def test_fail_is_the_default_and_names_the_task_and_the_other_ways(create: Create, asked: Asked) -> None:
+    task_id = execute(create())
+
+    with pytest.raises(TaskExists, match=r'if_exists="skip".*if_exists="update"') as failure:
+        execute(create())
+
+    assert failure.value.online_task_id == task_id
+    assert asked(CREATE) == 1
+
+
+def test_skip_returns_the_task_as_it_is(arize: Emulator, create: Create, asked: Asked) -> None:
+    task_id = execute(create(if_exists="skip"))
+    before = arize.tasks()
+
+    assert execute(create(if_exists="skip", sampling_rate=0.1)) == task_id
+    assert arize.tasks() == before
+    assert (asked(CREATE), asked(PATCH)) == (1, 0)
+
+
+def test_only_the_exact_name_on_the_same_model_counts(arize: Emulator, create: Create) -> None:
+    execute(create(name="answer correctness of yesterday"))
+    execute(create(name="Answer correctness"))
+
+    task_id = execute(create(if_exists="skip"))
+
+    assert {task["id"]: task["name"] for task in arize.tasks()}[task_id] == "answer correctness"
+    assert len(arize.tasks()) == 3
+
+
+def test_the_name_is_found_beyond_the_first_page(arize: Emulator, create: Create) -> None:
+    task_id = execute(create())
+    for number in range(101):
+        execute(create(name=f"answer correctness {number}"))
+
+    assert execute(create(if_exists="skip")) == task_id
+
+
+def test_a_name_goes_as_data_whatever_it_holds(arize: Emulator, create: Create) -> None:
+    name = 'a "name" & more=?/#% {x} 正確'
+    task_id = execute(create(if_exists="skip", name=name))
+    assert execute(create(if_exists="skip", name=name)) == task_id
+    assert [task["name"] for task in arize.tasks()] == [name]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sent"),
+    [
+        ({"sampling_rate": 25}, {"samplingRate": 0.25}),
+        ({"run_continuously": True}, {"runContinuously": True}),
+        ({"query_filter": "status_code = 'ERROR'"}, {"queryFilter": "status_code = 'ERROR'"}),
+        ({"query_filter": None}, {"queryFilter": None}),
+        (
+            {"sampling_rate": 0.5, "run_continuously": True, "query_filter": None},
+            {"samplingRate": 0.5, "runContinuously": True, "queryFilter": None},
+        ),
+    ],
+)
+def test_update_sends_what_differs_and_nothing_else(
+    arize: Emulator, create: Create, asked: Asked, arguments: dict[str, Any], sent: dict[str, Any]
+) -> None:
+    task_id = execute(create())
+    with OnlineTasksHook() as hook:
+        wanted = EvalTaskInput.read({"model_id": arize.project_id, **TASK, **arguments})
+        changes = find_changes(hook.get_task(task_id), wanted)
+
+    assert execute(create(if_exists="update", **arguments)) == task_id
+
+    assert EvalTaskPatch(online_task_id=task_id, **changes.patch).to_wire() == {
+        "onlineTaskId": task_id,
+        **sent,
+    }
+    [task] = arize.tasks()
+    wire = {
+        "samplingRate": "sampling_rate",
+        "runContinuously": "is_continuous",
+        "queryFilter": "query_filter",
+    }
+    assert {name: task[wire[name]] for name in sent} == sent
+    assert asked(PATCH) == 1
+
+    execute(create(if_exists="update", **arguments))
+    assert asked(PATCH) == 1, "nothing differs any more"
+
+
+def test_update_sends_nothing_when_nothing_differs(arize: Emulator, create: Create, asked: Asked) -> None:
+    task_id = execute(create(sampling_rate=33))
+    before = arize.tasks()
+
+    assert execute(create(if_exists="update", sampling_rate=0.33)) == task_id
+
+    assert arize.tasks() == before
+    assert (asked(CREATE), asked(PATCH), asked("rest.update_task")) == (1, 0, 0)
+
+
+def test_update_of_a_task_that_an_earlier_try_created(arize: Emulator, create: Create, asked: Asked) -> None:
+    instance = TaskInstance()
+    task_id = create(if_exists="update").execute(instance.next_try())
+    # Between the two tries, the DAG was changed.
+    assert create(if_exists="update", sampling_rate=0.5).execute(instance.next_try()) == task_id
+    assert [task["sampling_rate"] for task in arize.tasks()] == [0.5]
+    assert asked(CREATE) == 1
+
+
+def test_an_update_whose_answer_was_lost(arize: Emulator, create: Create) -> None:
+    execute(create())
+    arize.add_fault(Fault(PATCH, "drop_after"))
+    execute(create(if_exists="update", sampling_rate=0.5))
+    assert [task["sampling_rate"] for task in arize.tasks()] == [0.5]
+
+
+def test_update_replaces_eval_hub_evaluators(arize: Emulator, create: Create, asked: Asked) -> None:
+    first, second, *_ = [arize.evaluator_ids[one.name] for one in HUB_EVALUATORS if one.kind == "template"]
+    hub = {"template_evaluators": None, "llm_config": None, "if_exists": "update"}
+
+    def evaluators() -> list[str]:
+        [task] = arize.tasks()
+        return [one["evaluator_id"] for one in task["evaluators"]]
+
+    execute(create(evaluators=[{"evaluator_id": first}], **hub))
+    execute(create(evaluators=[{"evaluator_id": first}], **hub))
+    assert asked("rest.update_task") == 0
+
+    execute(create(evaluators=[{"evaluator_id": second}, {"evaluator_id": first}], **hub))
+    assert evaluators() == [second, first]
+    execute(create(evaluators=[{"evaluator_id": first}, {"evaluator_id": second}], **hub))
+    assert asked("rest.update_task") == 1, "their order is not compared"
+
+
+def test_what_stays_of_eval_hub_evaluators_keeps_its_mappings() -> None:
+    attached = {
+        "evaluator_id": "one",
+        "column_mappings": {"input": "attributes.input.value"},
+        "query_filter": None,
+    }
+    task = calls.Task.from_wire(
+        {"id": "task", "name": "x", "evaluators": [attached, {"evaluator_id": "two"}]}
+    )
+
+    body = calls.update_hub_evaluators(task, ["one", "three"]).body
+
+    assert body == {
+        "evaluators": [
+            {"evaluator_id": "one", "column_mappings": {"input": "attributes.input.value"}},
+            {"evaluator_id": "three"},
+        ]
+    }
+
+
+def test_evaluators_written_in_the_task_are_compared_by_name(
+    arize: Emulator, create: Create, asked: Asked
+) -> None:
+    execute(create())
+
+    execute(create(if_exists="update", template_evaluators=[{**EVALUATOR, "template": "{output}"}]))
+    assert asked(PATCH) == 0, "Arize does not tell the template"
+
+    execute(
+        create(
+            if_exists="update", template_evaluators=[{**EVALUATOR, "name": "tone", "template": "{output}"}]
+        )
+    )
+    [task] = arize.tasks()
+    assert [(one["name"], one["template"]) for one in task["evaluators"]] == [("tone", "{output}")]
+    assert asked(PATCH) == 1
+
+
+def test_what_arize_does_not_tell_is_left_as_it_is() -> None:
+    wanted = EvalTaskInput.read({"model_id": "model", **TASK})
+    bare = calls.Task.from_wire(
+        {"id": "task", "name": "x", "query_filters": {"filters": [], "expression": "A"}}
+    )
+
+    changes = find_changes(bare, wanted)
+
+    assert (changes.patch, changes.hub_evaluators) == ({}, None)
+    assert len(changes.left) == 4
+
+    hub = EvalTaskInput.read({"model_id": "model", "name": "x", "evaluators": [{"evaluator_id": "one"}]})
+    assert find_changes(bare, hub).hub_evaluators is None
+
+
+def test_several_tasks_of_the_name_the_oldest_is_used(arize: Emulator, create: Create) -> None:
+    """The emulator refuses a second one; an API that does not is played by renaming what it tells."""
+    older, newer = execute(create()), execute(create(name="other"))
+    page = [{"id": newer, "name": TASK["name"], "created_at": "2026-02-02T00:00:00Z"}]
+    page.append({"id": older, "name": TASK["name"], "created_at": "2026-01-01T00:00:00Z"})
+    arize.add_fault(
+        Fault(
+            "rest.list_tasks", "garbage", body=json.dumps({"tasks": page, "pagination": {"has_more": False}})
+        )
+    )
+    assert execute(create(if_exists="skip")) == older
+
+
+def test_another_word_is_refused_when_the_dag_is_parsed(create: Create) -> None:
+    with pytest.raises(InvalidInput, match="if_exists must be one of fail, skip, update"):
+        create(if_exists="replace")

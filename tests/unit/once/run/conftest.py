@@ -1,0 +1,82 @@
+"""One emulator for all tests of a submission, with made-up time."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from tries import Execution, Time
+
+from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
+from airflow_provider_online_tasks.hooks.online_tasks import DEFAULT_CONN_ID, OnlineTasksHook
+from airflow_provider_online_tasks.inputs import EvalTaskInput
+from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
+from airflow_provider_online_tasks.sensors.runs import OnlineTaskRunSensor
+
+UNLIMITED = EmulatorSettings(run_seconds=0, queries_per_minute=None, mutations_per_minute=None)
+
+
+@pytest.fixture(scope="session")
+def submission_emulator() -> Iterator[Emulator]:
+    with Emulator(UNLIMITED) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def emulator(submission_emulator: Emulator) -> Emulator:
+    """The emulator, with nothing in it; its runs are over at once."""
+    submission_emulator.reset()
+    submission_emulator.configure(no_data="completed", runs_order="newest", run_seconds=0)
+    return submission_emulator
+
+
+@pytest.fixture(autouse=True)
+def _what_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let pytest hear what the operators log, which Airflow writes past the standard library."""
+    for kind in (RunOnlineTaskOperator, OnlineTaskRunSensor):
+        monkeypatch.setattr(kind, "log", logging.getLogger("airflow.task"), raising=False)
+
+
+@pytest.fixture
+def connect(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """``connect(host=…, extra={…})``: change the connection from one to the emulator."""
+
+    def connect(**fields: Any) -> None:
+        links = {"organization_id": emulator.organization_id, "space_id": emulator.space_id}
+        connection = {
+            **json.loads(emulator.connection_json),
+            **fields,
+            "extra": {**links, **fields.get("extra", {})},
+        }
+        monkeypatch.setenv(f"AIRFLOW_CONN_{DEFAULT_CONN_ID.upper()}", json.dumps(connection))
+
+    return connect
+
+
+@pytest.fixture
+def time(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Time:
+    """Made-up time."""
+    time = Time(emulator)
+    time.install(monkeypatch)
+    return time
+
+
+@pytest.fixture
+def task_id(emulator: Emulator, connect: Callable[..., None], time: Time) -> str:
+    """An online task with a code evaluator, over the sample spans."""
+    connect()
+    evaluator = {"evaluator_id": emulator.evaluator_ids["output_present"]}
+    task = {"name": "quality", "model_id": emulator.project_id, "evaluators": evaluator}
+    with OnlineTasksHook() as hook:
+        task_id = hook.create_eval_task(EvalTaskInput.read(task))
+    emulator.clear_requests()
+    return task_id
+
+
+@pytest.fixture
+def execution(task_id: str) -> Execution:
+    """An operator execution that does not wait for its run."""
+    return Execution(task_id)

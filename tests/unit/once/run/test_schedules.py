@@ -1,0 +1,64 @@
+"""At least 500 random schedules of tries, faults, kills, clears and clocks: one run, none lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from requests.adapters import HTTPAdapter
+from schedules import Schedule, Try, World, schedules
+
+from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+from airflow_provider_online_tasks.inputs import EvalTaskInput
+
+if TYPE_CHECKING:
+    from tries import Time
+
+    from airflow_provider_online_tasks.emulator import Emulator
+
+SCHEDULES = 500
+# Each of these has once been played to a second live run. Step 6 is the request: the server acts on it later.
+CLEARED_WHILE_ITS_RUN_WENT_ON = Schedule((Try(clears=True), Try(waits=True)))
+CLOCK_SET_FORWARD = Schedule((Try(killed_at=6, late=25), Try(server_clock=90_000)))
+CLOCK_SET_BACK = Schedule((Try(killed_at=6, late=25), Try(server_clock=-90_000)))
+CLOCK_SET_FORWARD_AND_ANOTHER_WINDOW = Schedule(
+    (Try(killed_at=6, late=25), Try(window=1, server_clock=90_000))
+)
+CLOCK_SET_BACK_AND_ANOTHER_WINDOW = Schedule((Try(killed_at=6, late=25), Try(window=1, server_clock=-90_000)))
+
+
+@pytest.mark.slow
+@settings(
+    max_examples=SCHEDULES,
+    deadline=None,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(schedule=schedules())
+@example(schedule=CLEARED_WHILE_ITS_RUN_WENT_ON)
+@example(schedule=CLOCK_SET_FORWARD)
+@example(schedule=CLOCK_SET_BACK)
+@example(schedule=CLOCK_SET_FORWARD_AND_ANOTHER_WINDOW)
+@example(schedule=CLOCK_SET_BACK_AND_ANOTHER_WINDOW)
+def test_one_run_and_none_lost(
+    emulator: Emulator,
+    time: Time,
+    connect: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    schedule: Schedule,
+) -> None:
+    emulator.reset()
+    time.passed = time.worker_offset = time.server_offset = 0.0
+    time.on_sleep = lambda: None
+    connect(extra={"timeout": 10})
+    evaluator = {"evaluator_id": emulator.evaluator_ids["output_present"]}
+    task = {"name": "quality", "model_id": emulator.project_id, "evaluators": evaluator}
+    with OnlineTasksHook() as hook:
+        task_id = hook.create_eval_task(EvalTaskInput.read(task))
+    world = World(emulator, time, task_id, schedule)
+    with monkeypatch.context() as patched:
+        patched.setattr(HTTPAdapter, "send", world.send(HTTPAdapter.send))
+        world.play()

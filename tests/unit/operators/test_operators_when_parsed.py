@@ -1,0 +1,369 @@
+"""When a DAG is parsed, literals are checked, templates are let through, and nothing is looked up."""
+
+from __future__ import annotations
+
+import inspect
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import BaseHook
+from airflow.sdk import DAG, BaseOperator
+
+from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.inputs import (
+    UNSET,
+    CodeEvaluator,
+    EvalTaskInput,
+    EvalTaskPatch,
+    HubEvaluator,
+    LlmConfig,
+    RunInput,
+    TemplateEvaluator,
+)
+from airflow_provider_online_tasks.operators.eval_tasks import (
+    CreateEvalTaskOperator,
+    DeleteOnlineTaskOperator,
+    PatchEvalTaskOperator,
+)
+from airflow_provider_online_tasks.operators.runs import CancelOnlineTaskRunOperator, RunOnlineTaskOperator
+from airflow_provider_online_tasks.sensors.runs import OnlineTaskRunSensor
+
+JUDGE: dict[str, Any] = {"name": "j", "template": "{output}", "rails": ["good", "bad"]}
+HUB: dict[str, Any] = {"evaluator_id": "RXZhbHVhdG9yOjEyOmFCY0Q="}
+VALID: dict[type[BaseOperator], dict[str, Any]] = {
+    CreateEvalTaskOperator: {"name": "n", "model_id": "M", "template_evaluators": [JUDGE]},
+    PatchEvalTaskOperator: {"online_task_id": "T", "name": "n"},
+    DeleteOnlineTaskOperator: {"online_task_id": "T"},
+    RunOnlineTaskOperator: {"online_task_id": "T"},
+    CancelOnlineTaskRunOperator: {"run_id": "R"},
+    OnlineTaskRunSensor: {"run_id": "R"},
+}
+KINDS = pytest.mark.parametrize("kind", VALID, ids=lambda kind: kind.__name__)
+
+
+def make(kind: type[BaseOperator], **changes: Any) -> Any:
+    """Make a valid operator with these changes; ``...`` leaves an argument out."""
+    arguments = {name: value for name, value in (VALID[kind] | changes).items() if value is not ...}
+    return kind(task_id="a_task", **arguments)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        pytest.fail("looked up while a DAG is parsed")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(BaseHook, "get_connection", refuse)
+
+
+@KINDS
+def test_all_arguments_are_named(kind: type[BaseOperator]) -> None:
+    with pytest.raises(TypeError):
+        kind("a_task")
+    with pytest.raises(TypeError, match="missing"):
+        kind(task_id="a_task")
+    own = [
+        parameter for name, parameter in inspect.signature(kind.__init__).parameters.items() if name != "self"
+    ]
+    assert {parameter.kind for parameter in own} == {
+        inspect.Parameter.KEYWORD_ONLY,
+        inspect.Parameter.VAR_KEYWORD,
+    }
+
+
+@KINDS
+def test_what_can_be_a_template_is_an_attribute_and_conn_id_is_one(kind: type[BaseOperator]) -> None:
+    operator = make(kind)
+    assert "conn_id" in operator.template_fields
+    for name in operator.template_fields:
+        assert hasattr(operator, name), name
+        assert f":param {name}:" in (kind.__doc__ or ""), name
+    assert set(operator.template_fields_renderers) <= set(operator.template_fields)
+
+
+@KINDS
+def test_every_argument_is_documented(kind: type[BaseOperator]) -> None:
+    own = set(inspect.signature(kind.__init__).parameters) - {"self", "kwargs"}
+    assert {name for name in own if f":param {name}:" not in (kind.__doc__ or "")} == set()
+
+
+def test_every_field_of_the_api_can_be_a_template() -> None:
+    """Of the fields that the seed page and the reference name, not one must be a literal."""
+    from dataclasses import fields
+
+    for kind, inputs in (
+        (CreateEvalTaskOperator, EvalTaskInput),
+        (PatchEvalTaskOperator, EvalTaskPatch),
+        (RunOnlineTaskOperator, RunInput),
+    ):
+        assert {spec.name for spec in fields(inputs)} <= set(make(kind).template_fields)
+
+
+@KINDS
+def test_default_args_reach_it(kind: type[BaseOperator]) -> None:
+    with DAG("a_dag", default_args={"conn_id": "another_arize", "retries": 7}):
+        operator = make(kind)
+    assert (operator.conn_id, operator.retries) == ("another_arize", 7)
+    assert make(kind).conn_id == "arize_online_tasks_default"
+
+
+def test_default_args_reach_the_arguments_of_each() -> None:
+    shared = {
+        "model_id": "M",
+        "evaluators": [HUB],
+        "sampling_rate": 25,
+        "online_task_id": "T",
+        "lookback": timedelta(days=1),
+        "wait_for_completion": True,
+        "run_id": "R",
+        "on_nothing_evaluated": "fail",
+        "max_error_rate": 0.5,
+    }
+    with DAG("a_dag", default_args=shared):
+        create: Any = CreateEvalTaskOperator(task_id="create", name="n")
+        patch: Any = PatchEvalTaskOperator(task_id="patch", name="n")
+        run: Any = RunOnlineTaskOperator(task_id="run")
+        sensor: Any = OnlineTaskRunSensor(task_id="wait")
+    assert (create.model_id, create.evaluators, create.sampling_rate) == ("M", [HUB], 25)
+    assert (patch.online_task_id, patch.sampling_rate) == ("T", 25)
+    assert (run.online_task_id, run.lookback, run.wait_for_completion) == ("T", timedelta(days=1), True)
+    assert (sensor.run_id, sensor.on_nothing_evaluated, sensor.max_error_rate) == ("R", "fail", 0.5)
+
+
+@KINDS
+def test_a_wrong_default_argument_is_refused_like_a_given_one(kind: type[BaseOperator]) -> None:
+    name = next(iter(VALID[kind]))
+    with DAG("a_dag", default_args={name: " "}), pytest.raises(InvalidInput):
+        make(kind, **{name: ...})
+
+
+# Literals are refused ------------------------------------------------------------------------------------
+
+IN_A_YEAR = (datetime.now(UTC) + timedelta(days=365)).isoformat()
+REFUSED: list[tuple[type[BaseOperator], dict[str, Any], str]] = [
+    (CreateEvalTaskOperator, {"sampling_rate": 0}, "sampling_rate must be above 0 and at most 100"),
+    (CreateEvalTaskOperator, {"sampling_rate": "abc"}, "sampling_rate must be above 0 and at most 100"),
+    (CreateEvalTaskOperator, {"name": ""}, "name is empty"),
+    (CreateEvalTaskOperator, {"model_id": "None"}, "the XCom or variable it comes from holds nothing"),
+    (CreateEvalTaskOperator, {"template_evaluators": ...}, "has no evaluators"),
+    (CreateEvalTaskOperator, {"evaluators": [HUB]}, "not both"),
+    (CreateEvalTaskOperator, {"template_evaluators": [{**JUDGE, "rails": ["one"]}]}, "at least two labels"),
+    (CreateEvalTaskOperator, {"template_evaluators": [{**JUDGE, "rial": []}]}, "Did you mean 'rails'"),
+    (CreateEvalTaskOperator, {"llm_config": {"temperature": 1}}, "needs model_name or integration_id"),
+    (CreateEvalTaskOperator, {"if_exists": "replace"}, "if_exists must be one of fail, skip, update"),
+    (PatchEvalTaskOperator, {"name": ...}, "Nothing to change"),
+    (PatchEvalTaskOperator, {"name": None}, "name cannot be cleared"),
+    (PatchEvalTaskOperator, {"sampling_rate": 101}, "sampling_rate must be above 0"),
+    (PatchEvalTaskOperator, {"online_task_id": ""}, "the XCom or variable it comes from holds nothing"),
+    (
+        DeleteOnlineTaskOperator,
+        {"online_task_id": "None"},
+        "the XCom or variable it comes from holds nothing",
+    ),
+    (CancelOnlineTaskRunOperator, {"run_id": ""}, "the XCom or variable it comes from holds nothing"),
+    (RunOnlineTaskOperator, {"online_task_id": "None"}, "the XCom or variable it comes from holds nothing"),
+    (RunOnlineTaskOperator, {"max_spans": 0}, "max_spans must be a whole number from 1 on"),
+    (RunOnlineTaskOperator, {"override_evaluations": "maybe"}, "override_evaluations must be true or false"),
+    (
+        RunOnlineTaskOperator,
+        {"data_start_time": "2024-10-08"},
+        "data_start_time is given without data_end_time",
+    ),
+    (RunOnlineTaskOperator, {"lookback": timedelta(0)}, "lookback must be a timedelta above 0"),
+    (RunOnlineTaskOperator, {"data_start_time": "2024-10-09", "data_end_time": "2024-10-08"}, "is reversed"),
+    (RunOnlineTaskOperator, {"data_start_time": "2024-10-08", "data_end_time": "2024-10-08"}, "is empty"),
+    (
+        RunOnlineTaskOperator,
+        {"data_start_time": "today", "data_end_time": "{{ ts }}"},
+        "is not a time: 'today'",
+    ),
+    (RunOnlineTaskOperator, {"poll_interval": 0}, "poll_interval must be seconds above 0"),
+    (RunOnlineTaskOperator, {"timeout": -1}, "timeout must be seconds above 0"),
+    (RunOnlineTaskOperator, {"on_nothing_evaluated": "ignore"}, "must be one of fail, skip, succeed"),
+    (RunOnlineTaskOperator, {"max_error_rate": 5}, "max_error_rate must be a share from 0 to 1"),
+    (OnlineTaskRunSensor, {"run_id": "None"}, "the XCom or variable it comes from holds nothing"),
+    (OnlineTaskRunSensor, {"poke_interval": 0}, "poke_interval must be seconds above 0"),
+    (OnlineTaskRunSensor, {"on_nothing_evaluated": "ignore"}, "must be one of fail, skip, succeed"),
+    (OnlineTaskRunSensor, {"max_error_rate": float("nan")}, "max_error_rate must be a share from 0 to 1"),
+]
+
+
+@pytest.mark.parametrize(("kind", "changes", "said"), REFUSED)
+def test_a_wrong_literal_is_refused(kind: type[BaseOperator], changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        make(kind, **changes)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(("kind", "changes", "said"), REFUSED)
+def test_a_wrong_literal_is_refused_beside_a_template(
+    kind: type[BaseOperator], changes: dict[str, Any], said: str
+) -> None:
+    beside = next((name for name in VALID[kind] if name not in changes), "conn_id")
+    with pytest.raises(InvalidInput) as caught:
+        make(kind, **{beside: "{{ params.it }}", **changes})
+    assert said in str(caught.value) or beside in ("name", "template_evaluators")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"template_evaluators": [{**JUDGE, "template": "{{ params.t }}", "rails": ["one"]}]},
+            "at least two labels",
+        ),
+        (
+            {"template_evaluators": [{**JUDGE, "name": "{{ params.n }}", "lables": []}]},
+            "has no field 'lables'",
+        ),
+        ({"template_evaluators": [{"name": "{{ params.n }}", "template": "t"}]}, "needs rails"),
+        (
+            {"template_evaluators": {**JUDGE, "template": "{{ params.t }}", "position": -1}},
+            "position must be",
+        ),
+        ({"model_id": "{{ var.value.m }}", "evaluators": [HUB]}, "not both"),
+        ({"model_id": "{{ var.value.m }}", "template_evaluators": ...}, "has no evaluators"),
+        ({"llm_config": {"provider": "{{ params.p }}"}}, "needs model_name or integration_id"),
+    ],
+)
+def test_a_literal_is_checked_however_deep_it_is(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        make(CreateEvalTaskOperator, **changes)
+    assert said in str(caught.value)
+
+
+def test_a_window_is_checked_though_the_task_is_only_known_later() -> None:
+    with pytest.raises(InvalidInput, match="The window is reversed"):
+        make(
+            RunOnlineTaskOperator,
+            online_task_id="{{ ti.xcom_pull('create') }}",
+            data_start_time="2024-10-09",
+            data_end_time="2024-10-08",
+        )
+
+
+def test_a_window_that_is_not_over_yet_may_be_when_the_task_runs() -> None:
+    operator = make(RunOnlineTaskOperator, data_start_time="2024-10-08", data_end_time=IN_A_YEAR)
+    with pytest.raises(InvalidInput, match="ends in the future"):
+        RunInput.read(operator._arguments())
+
+
+# Templates are let through -------------------------------------------------------------------------------
+
+LATER = "{{ params.later }}"
+
+
+@KINDS
+def test_every_template_field_takes_a_template(kind: type[BaseOperator]) -> None:
+    for name in make(kind).template_fields:
+        changes = {name: LATER}
+        if name in ("data_start_time", "data_end_time"):
+            changes = {"data_start_time": LATER, "data_end_time": LATER}
+        if name == "evaluators":
+            changes["template_evaluators"] = ...
+        assert getattr(make(kind, **changes), name) == LATER
+
+
+@KINDS
+def test_every_template_field_takes_an_xcom(kind: type[BaseOperator]) -> None:
+    with DAG("a_dag"):
+        upstream = BaseOperator(task_id="upstream")
+        for number, name in enumerate(make_fields(kind)):
+            changes: dict[str, Any] = {name: upstream.output}
+            if name in ("data_start_time", "data_end_time"):
+                changes = {"data_start_time": upstream.output, "data_end_time": upstream.output}
+            if name == "evaluators":
+                changes["template_evaluators"] = ...
+            arguments = {key: value for key, value in (VALID[kind] | changes).items() if value is not ...}
+            operator = kind(task_id=f"a_task_{number}", **arguments)
+            assert "upstream" in operator.upstream_task_ids
+
+
+def make_fields(kind: type[BaseOperator]) -> list[str]:
+    return [name for name in make(kind).template_fields if name != "conn_id"]
+
+
+def test_templates_are_rendered_at_every_depth() -> None:
+    operator = make(
+        CreateEvalTaskOperator,
+        conn_id="arize_{{ env }}",
+        name="tone {{ env }}",
+        template_evaluators=[
+            TemplateEvaluator(
+                name="{{ env }}", template="{% raw %}{{input}}{% endraw %}", rails=["{{ good }}", "bad"]
+            ),
+            {**JUDGE, "name": "second", "include_explanations": "{{ explain }}", "position": "{{ 3 + 1 }}"},
+        ],
+        llm_config={"model_name": "{{ model }}", "invocation_parameters": {"stop": ["{{ env }}"]}},
+        sampling_rate="{{ rate }}",
+    )
+    operator.render_template_fields(
+        {"env": "prod", "good": "fine", "explain": True, "model": "GPT_4o", "rate": 25}
+    )
+    assert operator.conn_id == "arize_prod"
+    wire = EvalTaskInput.read(operator._arguments()).to_wire()
+    first, second = wire["templateEvaluators"]
+    assert (first["name"], first["template"], first["rails"]) == ("prod", "{{input}}", ["fine", "bad"])
+    assert (second["includeExplanations"], second["position"]) == (True, 4)
+    assert wire["llmConfig"] == {"modelName": "GPT_4o", "invocationParameters": {"stop": ["prod"]}}
+    assert (wire["name"], wire["samplingRate"]) == ("tone prod", 0.25)
+
+
+def test_what_a_patch_was_not_given_stays_left_out_when_rendered() -> None:
+    operator = make(PatchEvalTaskOperator, name="{{ name }}", query_filter=None)
+    operator.render_template_fields({"name": "new"})
+    assert operator.sampling_rate is UNSET
+    wire = EvalTaskPatch.read(operator._arguments()).to_wire()
+    assert wire == {"onlineTaskId": "T", "name": "new", "queryFilter": None}
+
+
+def test_typed_and_plain_inputs_make_the_same_operator() -> None:
+    typed = make(
+        CreateEvalTaskOperator,
+        template_evaluators=TemplateEvaluator(**JUDGE),
+        code_evaluators=[CodeEvaluator(name="c")],
+        llm_config=LlmConfig(model_name="m"),
+    )
+    plain = make(CreateEvalTaskOperator, code_evaluators=[{"name": "c"}], llm_config={"modelName": "m"})
+    assert EvalTaskInput.read(typed._arguments()) == EvalTaskInput.read(plain._arguments())
+    hub = make(CreateEvalTaskOperator, template_evaluators=..., evaluators=HubEvaluator(**HUB))
+    assert EvalTaskInput.read(hub._arguments()).to_wire()["evaluators"] == [
+        {"evaluatorId": HUB["evaluator_id"], "position": 0}
+    ]
+
+
+def test_they_can_be_mapped() -> None:
+    from airflow_provider_online_tasks.inputs import split_window
+
+    with DAG("a_dag"):
+        mapped = RunOnlineTaskOperator.partial(task_id="run", online_task_id="T").expand_kwargs(
+            split_window("2024-10-08", "2024-12-07")
+        )
+        OnlineTaskRunSensor.partial(task_id="wait").expand(run_id=mapped.output)
+
+
+# What parsing costs --------------------------------------------------------------------------------------
+
+HEAVY = ("gql", "graphql", "requests", "httpx", "ariadne", "starlette", "uvicorn", "sqlglot", "sqlalchemy")
+
+
+def loaded_by(code: str) -> set[str]:
+    """Return which of the heavy packages a fresh interpreter has loaded after this."""
+    code = f"{code}\nimport sys; print(*{{name.split('.')[0] for name in sys.modules}} & set({HEAVY!r}))"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+    )
+    return set(found.stdout.splitlines()[-1].split()) if found.stdout.strip() else set()
+
+
+def test_a_dag_that_imports_them_loads_nothing_that_airflow_does_not() -> None:
+    modules = ("operators.eval_tasks", "operators.runs", "operators.results", "sensors.runs")
+    ours = "; ".join(f"import airflow_provider_online_tasks.{module}" for module in modules)
+    loaded = loaded_by(ours)
+    assert loaded <= loaded_by("import airflow.sdk")
+    assert not loaded & {"gql", "graphql", "requests", "ariadne", "uvicorn"}

@@ -1,0 +1,183 @@
+"""The rules of a gate: what they say, and that nothing passes which was not shown to be good."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.results import gate
+
+
+def summary(**evaluators):
+    return {"spans": 100, "evaluators": evaluators}
+
+
+def results(evaluated=100, labels=None, mean=None, quantiles=None):
+    total = sum((labels or {}).values())
+    return {
+        "evaluated": evaluated,
+        "without": 0,
+        "labels": {name: {"count": n, "share": n / total} for name, n in (labels or {}).items()},
+        "score_mean": mean,
+        "score_quantiles": quantiles,
+        "worst": [],
+    }
+
+
+def passed(rules, found, **kwargs):
+    return gate.verdict(gate.judge(gate.read_rules(rules), found, **kwargs))["passed"]
+
+
+GOOD = summary(
+    correctness=results(
+        labels={"correct": 97, "incorrect": 3}, mean=0.9, quantiles={"p05": 0.4, "p50": 1.0, "p95": 1.0}
+    )
+)
+
+
+def test_the_issue_s_example_holds_for_good_results():
+    rules = {"correctness": {"correct": ">= 0.95", "score_mean": ">= 0.8", "min_evaluated": 100}}
+    assert passed(rules, GOOD)
+
+
+@pytest.mark.parametrize(
+    ("rule", "holds"),
+    [
+        ({"correct": ">= 0.97"}, True),
+        ({"correct": "> 0.97"}, False),
+        ({"correct": ">= 97%"}, True),
+        ({"correct": ">= 97.5 %"}, False),
+        ({"correct": "== 0.97"}, True),
+        ({"score_mean": ">= 0.9"}, True),
+        ({"score_mean": "> 0.9"}, False),
+        ({"score_p05": ">= 0.5"}, False),
+        ({"score_p50": ">= 0.5"}, True),
+        ({"score_mean": "< 1"}, True),
+    ],
+)
+def test_each_comparison_at_its_edge(rule, holds):
+    assert passed({"correctness": rule}, GOOD) is holds
+
+
+def test_too_few_evaluations_do_not_pass():
+    few = summary(correctness=results(evaluated=3, labels={"correct": 3}))
+    rules = {"correctness": {"correct": ">= 0.95", "min_evaluated": 200}}
+    [least, share] = gate.judge(gate.read_rules(rules), few)
+    assert not least.held
+    assert least.margin == -197
+    assert "too few" in least.note
+    assert share.held
+
+
+@pytest.mark.parametrize("found", [summary(), summary(other=results())])
+def test_an_evaluator_without_results_does_not_pass(found):
+    [finding] = gate.judge(gate.read_rules({"correctness": {"correct": ">= 0"}}), found)
+    assert not finding.held
+    assert "no evaluation of this evaluator" in finding.note
+
+
+def test_nothing_evaluated_does_not_pass_even_a_rule_that_asks_for_nothing():
+    assert not passed({"correctness": {"correct": ">= 0"}}, summary(correctness=results(evaluated=0)))
+
+
+def test_a_score_that_is_not_there_does_not_pass():
+    labels_only = summary(correctness=results(labels={"correct": 10}))
+    assert not passed({"correctness": {"score_mean": ">= 0"}}, labels_only)
+    assert not passed({"correctness": {"score_mean": "<= 1"}}, labels_only)
+
+
+def test_a_misspelled_label_with_a_lower_bound_breaks_and_says_so():
+    findings = gate.judge(gate.read_rules({"correctness": {"corect": ">= 0.5"}}), GOOD)
+    assert not findings[1].held
+    assert "spelled" in findings[1].note
+
+
+def test_a_label_the_evaluator_does_not_have_is_refused_when_its_labels_are_known():
+    rules = gate.read_rules({"correctness": {"corect": ">= 0.5"}})
+    with pytest.raises(InvalidInput, match=r"'corect'.*does not have.*'correct', 'incorrect'"):
+        gate.judge(rules, GOOD, labels={"correctness": ["correct", "incorrect"]})
+
+
+def test_an_upper_bound_on_a_label_needs_the_labels_as_a_misspelled_one_would_always_pass():
+    rules = {"correctness": {"incorrect": "<= 0.05"}}
+    with pytest.raises(InvalidInput, match="give labels="):
+        passed(rules, GOOD)
+    known = {"correctness": ["correct", "incorrect"]}
+    assert passed(rules, GOOD, labels=known)
+    all_good = summary(correctness=results(labels={"correct": 100}))
+    assert passed(rules, all_good, labels=known)
+
+
+def test_a_drop_against_the_previous_window():
+    rules = {"correctness": {"correct": ">= 0.5", "max_drop": 0.02}}
+    before = summary(correctness=results(labels={"correct": 99, "incorrect": 1}))
+    assert passed(rules, GOOD, previous=before)
+    worse = summary(correctness=results(labels={"correct": 90, "incorrect": 10}))
+    assert not passed(rules, worse, previous=before)
+    assert passed(rules, worse)
+    drop = gate.judge(gate.read_rules(rules), worse)[-1]
+    assert "no earlier result" in drop.note
+
+
+@pytest.mark.parametrize(
+    ("rules", "what"),
+    [
+        ({}, "no rules"),
+        (None, "no rules"),
+        ({"correctness": {}}, "must be a dict"),
+        ({"correctness": ">= 1"}, "must be a dict"),
+        ({"correctness": {"correct": 0.95}}, "cannot be read"),
+        ({"correctness": {"correct": "0.95"}}, "cannot be read"),
+        ({"correctness": {"correct": "=> 0.95"}}, "cannot be read"),
+        ({"correctness": {"correct": ">= x"}}, "cannot be read"),
+        ({"correctness": {"correct": ">= 95"}}, "between 0 and 1"),
+        ({"correctness": {"min_evaluated": 0}}, "min_evaluated"),
+        ({"correctness": {"min_evaluated": "many"}}, "min_evaluated"),
+        ({"correctness": {"incorrect": "<= 0.1", "max_drop": 0.1}}, "lower bound"),
+        ({"correctness": {"correct": ">= 0.9", "max_drop": -1}}, "max_drop"),
+    ],
+)
+def test_a_rule_that_cannot_be_parsed_is_an_error(rules, what):
+    with pytest.raises(InvalidInput, match=what):
+        gate.read_rules(rules)
+
+
+@pytest.mark.parametrize("found", [None, "", "None", {}, {"evaluators": None}, [1]])
+def test_a_summary_that_is_none_is_an_error_not_a_pass(found):
+    with pytest.raises(InvalidInput, match="EvalResultsOperator"):
+        passed({"correctness": {"correct": ">= 0"}}, found)
+
+
+def test_the_table_tells_every_rule_and_the_margin():
+    findings = gate.judge(gate.read_rules({"correctness": {"correct": ">= 0.99"}}), GOOD)
+    told = gate.table(findings)
+    assert "correctness" in told
+    assert "-0.02" in told
+    assert "BROKEN" in told
+    assert "held" in told
+
+
+@given(
+    share=st.integers(0, 100),
+    bound=st.integers(0, 100),
+    comparison=st.sampled_from([">=", ">", "<=", "<", "=="]),
+)
+def test_a_finding_agrees_with_arithmetic_and_its_margin_with_the_verdict(share, bound, comparison):
+    found = summary(correctness=results(labels={"correct": share, "incorrect": 100 - share}))
+    [_, finding] = gate.judge(
+        gate.read_rules({"correctness": {"correct": f"{comparison} {bound}%"}}),
+        found,
+        labels={"correctness": ["correct", "incorrect"]},
+    )
+    wanted = {
+        ">=": share >= bound,
+        ">": share > bound,
+        "<=": share <= bound,
+        "<": share < bound,
+        "==": share == bound,
+    }
+    assert finding.held is wanted[comparison]
+    if share != bound:
+        assert (finding.margin >= 0) is finding.held

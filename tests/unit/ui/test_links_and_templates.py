@@ -1,0 +1,187 @@
+"""Small pure parts: links into Arize, what counts as a template, and the mark of what was left out."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from airflow.sdk import DAG, BaseOperator
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_online_tasks._text import on_one_line, shown
+from airflow_provider_online_tasks.inputs import DataWindow, TemplateEvaluator, wire_name
+from airflow_provider_online_tasks.inputs._templating import is_templated
+from airflow_provider_online_tasks.inputs._unset import UNSET, Unset
+from airflow_provider_online_tasks.ui.links import (
+    EvaluatorLink,
+    Links,
+    OnlineTaskRunLink,
+    ProjectLink,
+    evaluator_url,
+    spans_url,
+)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@given(
+    start=st.datetimes(datetime(1970, 1, 2), datetime(2050, 1, 1), timezones=st.just(UTC)),
+    length=st.timedeltas(timedelta(microseconds=1), timedelta(days=90)),
+    ids=st.tuples(st.text(min_size=1), st.text(min_size=1), st.text(min_size=1)),
+)
+def test_a_link_shows_the_whole_window_to_the_millisecond(
+    start: datetime, length: timedelta, ids: tuple[str, str, str]
+) -> None:
+    window = DataWindow(start=start, end=start + length)
+    organization, space, project = ids
+    url = spans_url(
+        "https://app.arize.com",
+        organization_id=organization,
+        space_id=space,
+        project_id=project,
+        window=window,
+    )
+    parts = urlsplit(url)
+    assert (parts.scheme, parts.netloc) == ("https", "app.arize.com")
+    assert [part for at, part in enumerate(parts.path.split("/")) if at % 2] == [
+        "organizations",
+        "spaces",
+        "projects",
+    ]
+    query = {name: value[0] for name, value in parse_qs(parts.query, keep_blank_values=True).items()}
+    shown_start = EPOCH + timedelta(milliseconds=int(query.pop("startA")))
+    shown_end = EPOCH + timedelta(milliseconds=int(query.pop("endA")))
+    assert timedelta(0) <= window.start - shown_start < timedelta(milliseconds=1)
+    assert timedelta(0) <= shown_end - window.end < timedelta(milliseconds=1)
+    assert query == {
+        "selectedTab": "llmTracing",
+        "envA": "tracing",
+        "modelType": "generative_llm",
+        "queryFilterA": "",
+    }
+
+
+def test_the_link_of_the_seed_pages_window() -> None:
+    url = spans_url(
+        "https://app.arize.com",
+        organization_id="T3JnOjE=",
+        space_id="U3BhY2U6MzEwMjI6NERxbA==",
+        project_id="TW9kZWw6MTIzOmFCY0Q=",
+        window=DataWindow.read("2024-10-08T00:01:41.644Z", "2024-12-07T01:01:41.644Z"),
+    )
+    assert url.startswith(
+        "https://app.arize.com/organizations/T3JnOjE%3D/spaces/U3BhY2U6MzEwMjI6NERxbA%3D%3D"
+        "/projects/TW9kZWw6MTIzOmFCY0Q%3D?selectedTab=llmTracing&startA=1728345701644&endA=1733533301644"
+    )
+
+
+def test_the_link_of_a_project_leaves_the_window_to_arize() -> None:
+    url = spans_url("https://app.arize.com", organization_id="o", space_id="s", project_id="p")
+    assert url == (
+        "https://app.arize.com/organizations/o/spaces/s/projects/p"
+        "?selectedTab=llmTracing&envA=tracing&modelType=generative_llm&queryFilterA="
+    )
+
+
+def test_the_link_of_an_evaluator() -> None:
+    url = evaluator_url(
+        "https://app.arize.com",
+        organization_id="T3JnOjE=",
+        space_id="U3BhY2U6MzEwMjI6NERxbA==",
+        evaluator_id="RXZhbHVhdG9yOjEyOmFCY0Q=",
+    )
+    assert url == (
+        "https://app.arize.com/organizations/T3JnOjE%3D/spaces/U3BhY2U6MzEwMjI6NERxbA%3D%3D"
+        "/evaluators/RXZhbHVhdG9yOjEyOmFCY0Q%3D"
+    )
+
+
+def test_the_links_are_named_for_what_they_show() -> None:
+    assert [(link.name, link.xcom_key) for link in (OnlineTaskRunLink(), ProjectLink(), EvaluatorLink())] == [
+        ("Spans in Arize", "run_url"),
+        ("Project in Arize", "project_url"),
+        ("Evaluator in Arize", "evaluator_url"),
+    ]
+
+
+def test_only_the_links_that_are_known_are_pushed() -> None:
+    pushed: dict[str, str] = {}
+    ti = SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value}))
+    space = {"organization_id": "o", "space_id": "s", "project_id": "p"}
+
+    Links.within("https://app.arize.com", **space).push({"ti": ti})
+
+    assert pushed == {"project_url": spans_url("https://app.arize.com", **space)}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "{{ ds }}",
+        "{% raw %}{{input}}{% endraw %}",
+        "a {# comment #}",
+        ["a", "{{ b }}"],
+        ("a", {"b": "{{ c }}"}),
+        {"a": {"b": ["{{ c }}"]}},
+        {"{{ a }}": 1},
+        {"{{ a }}"},
+        TemplateEvaluator(name="{{ ds }}", template="t", rails=["a", "b"]),
+    ],
+)
+def test_what_is_only_known_when_the_task_runs(value: Any) -> None:
+    assert is_templated(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "a { b }", "{output}", 5, None, True, [], {}, UNSET, datetime(2024, 1, 1), TemplateEvaluator],
+)
+def test_what_is_known_when_the_dag_is_parsed(value: Any) -> None:
+    assert not is_templated(value)
+
+
+def test_an_xcom_is_only_known_when_the_task_runs() -> None:
+    with DAG("a_dag"):
+        output = BaseOperator(task_id="upstream").output
+    assert is_templated(output)
+    assert is_templated({"a": [output["key"]]})
+
+
+def test_the_mark_of_what_was_left_out_stays_itself() -> None:
+    assert copy.deepcopy(UNSET) is UNSET
+    assert pickle.loads(pickle.dumps(UNSET)) is UNSET
+    assert not UNSET
+    assert (repr(UNSET), str(UNSET)) == ("UNSET", "UNSET")
+    assert list(Unset) == [UNSET]
+
+
+@pytest.mark.parametrize(
+    ("name", "wire"),
+    [
+        ("name", "name"),
+        ("model_id", "modelId"),
+        ("use_function_calling_if_available", "useFunctionCallingIfAvailable"),
+    ],
+)
+def test_names_on_the_wire(name: str, wire: str) -> None:
+    assert wire_name(name) == wire
+
+
+@given(st.text() | st.lists(st.text()))
+def test_values_in_messages_are_short(value: Any) -> None:
+    assert len(shown(value)) <= 80
+    assert shown("abc") == "'abc'"
+
+
+@given(st.text())
+def test_texts_in_messages_are_one_short_line(text: str) -> None:
+    line = on_one_line(text)
+    assert len(line) <= 301
+    assert line.isprintable()
+    assert on_one_line(" a\n\tb\x00") == "a b"
