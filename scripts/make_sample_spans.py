@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 SHIPPED = (
-    Path(__file__).resolve().parents[1] / "airflow_provider_online_tasks" / "emulator" / "sample_spans.jsonl"
+    Path(__file__).resolve().parents[1]
+    / "airflow_provider_online_tasks"
+    / "emulator"
+    / "spans/sample_spans.jsonl"
 )
 DAYS = 7
 TRACES_PER_DAY = 14

@@ -9,8 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.emulator.control import EmulatorControl
-    from airflow_provider_online_tasks.emulator.faults import Fault, RunFate
+    from airflow_provider_online_tasks.emulator.control.client import EmulatorControl
+    from airflow_provider_online_tasks.emulator.control.faults import Fault, RunFate
     from airflow_provider_online_tasks.emulator.handles import Emulator, EmulatorProcess
     from airflow_provider_online_tasks.emulator.settings import DEFAULT_API_KEY, EmulatorSettings
 
@@ -28,11 +28,11 @@ __all__ = [
 _MODULES = {
     "DEFAULT_API_KEY": "settings",
     "Emulator": "handles",
-    "EmulatorControl": "control",
+    "EmulatorControl": "control.client",
     "EmulatorProcess": "handles",
     "EmulatorSettings": "settings",
-    "Fault": "faults",
-    "RunFate": "faults",
+    "Fault": "control.faults",
+    "RunFate": "control.faults",
 }
 
 

@@ -37,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    from airflow_provider_online_tasks.emulator.sample import SpanFileError
     from airflow_provider_online_tasks.emulator.server import EmulatorServer, silence_uvicorn
+    from airflow_provider_online_tasks.emulator.spans.sample import SpanFileError
 
     silence_uvicorn()
 
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def banner(state: EmulatorState, port: int) -> str:
     """Write what somebody who starts an emulator needs next."""
-    from airflow_provider_online_tasks.emulator.page import judge_note
+    from airflow_provider_online_tasks.emulator.page.page import judge_note
 
     settings = state.settings
     host = f"[{settings.host}]" if ":" in settings.host else settings.host

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.responses import Response
 
-from airflow_provider_online_tasks.emulator.faults import BEFORE, Fault
+from airflow_provider_online_tasks.emulator.control.faults import BEFORE, Fault
 from airflow_provider_online_tasks.emulator.state import LoggedRequest
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlencode
 
 from airflow_provider_online_tasks.emulator import ids
-from airflow_provider_online_tasks.emulator.control import EmulatorControl
+from airflow_provider_online_tasks.emulator.control.client import EmulatorControl
 from airflow_provider_online_tasks.emulator.settings import EmulatorSettings
 
 if TYPE_CHECKING:

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from starlette.applications import Starlette
 
-from airflow_provider_online_tasks.emulator import control_plane, graphql, page, rest
+from airflow_provider_online_tasks.emulator.control import routes as control
 from airflow_provider_online_tasks.emulator.endpoint import TRANSPORT
-from airflow_provider_online_tasks.emulator.problems import problem_handlers
+from airflow_provider_online_tasks.emulator.graphql import answers as graphql
+from airflow_provider_online_tasks.emulator.page import page
+from airflow_provider_online_tasks.emulator.rest import operations as rest
+from airflow_provider_online_tasks.emulator.rest.problems import problem_handlers
 from airflow_provider_online_tasks.emulator.state import EmulatorState
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ _GRACE_SECONDS = 1
 
 def create_app(state: EmulatorState) -> ASGIApp:
     """Return the application."""
-    routes = [graphql.route(state), *rest.routes(state), *control_plane.routes(state), *page.routes(state)]
+    routes = [graphql.route(state), *rest.routes(state), *control.routes(state), *page.routes(state)]
     return _Wire(Starlette(routes=routes, exception_handlers=problem_handlers()), state)
 
 

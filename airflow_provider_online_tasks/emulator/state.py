@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.clock import Clock
-from airflow_provider_online_tasks.emulator.faults import FaultBox
-from airflow_provider_online_tasks.emulator.judge import OfflineJudge, OpenAIJudge
+from airflow_provider_online_tasks.emulator.control.faults import FaultBox
+from airflow_provider_online_tasks.emulator.judges.judge import OfflineJudge, OpenAIJudge
 from airflow_provider_online_tasks.emulator.limits import RateLimiter
-from airflow_provider_online_tasks.emulator.runs import RunEngine
-from airflow_provider_online_tasks.emulator.sample import load_spans
+from airflow_provider_online_tasks.emulator.runs.engine import RunEngine
+from airflow_provider_online_tasks.emulator.runs.tasks import TaskBook
+from airflow_provider_online_tasks.emulator.spans.sample import load_spans
 from airflow_provider_online_tasks.emulator.store import Store
-from airflow_provider_online_tasks.emulator.tasks import TaskBook
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.emulator.judge import Judge
+    from airflow_provider_online_tasks.emulator.judges.judge import Judge
     from airflow_provider_online_tasks.emulator.settings import EmulatorSettings
 
 _LOG_LENGTH = 200_000

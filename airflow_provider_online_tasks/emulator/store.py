@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from airflow_provider_online_tasks.emulator.filters import CompiledFilter
-    from airflow_provider_online_tasks.emulator.judge import Verdict
+    from airflow_provider_online_tasks.emulator.judges.judge import Verdict
+    from airflow_provider_online_tasks.emulator.spans.filters import CompiledFilter
 
 _metadata = sa.MetaData()
 

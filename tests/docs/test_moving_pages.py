@@ -29,7 +29,9 @@ MOVING, RAW = DOCS / "moving.md", DOCS / "raw-api.md"
 CODE = re.compile(r"`([^`]+)`")
 # Documented by Arize, and what the emulator's tests compare it with.
 SCHEMA = (
-    files("airflow_provider_online_tasks.emulator").joinpath("schema.graphql").read_text(encoding="utf-8")
+    files("airflow_provider_online_tasks.emulator.graphql")
+    .joinpath("schema.graphql")
+    .read_text(encoding="utf-8")
 )
 
 

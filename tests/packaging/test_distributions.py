@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 PACKAGE = PROJECT / "airflow_provider_online_tasks"
-EMULATOR_DATA = {"schema.graphql", "sample_spans.jsonl"}
+EMULATOR_DATA = {"graphql/schema.graphql", "spans/sample_spans.jsonl"}
 TEST_SECONDS = 300
 
 
@@ -54,7 +54,7 @@ def test_the_wheel_is_the_package_and_its_metadata(in_wheel: set[str]) -> None:
         if file.is_file() and "__pycache__" not in file.parts
     }
     kinds = {Path(name).suffix for name in ours}
-    assert kinds == {".py", ".typed", ".graphql", ".jsonl"}
+    assert kinds == {".py", ".typed", ".graphql", ".jsonl", ".md"}
     assert {f"{PACKAGE.name}/emulator/{name}" for name in EMULATOR_DATA} < ours
     about = {name for name in in_wheel if ".dist-info/" in name}
     assert in_wheel - about == ours

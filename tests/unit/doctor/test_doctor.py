@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_online_tasks import doctor
-from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings, graphql_schema
+from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
+from airflow_provider_online_tasks.emulator.graphql import schema as graphql_schema
 
 SDL = Path(graphql_schema.__file__).with_name("schema.graphql").read_text()
 

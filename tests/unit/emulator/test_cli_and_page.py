@@ -23,7 +23,7 @@ from airflow_provider_online_tasks.emulator import (
     RunFate,
 )
 from airflow_provider_online_tasks.emulator.__main__ import main
-from airflow_provider_online_tasks.emulator.sample import SAMPLE_PATH
+from airflow_provider_online_tasks.emulator.spans.sample import SAMPLE_PATH
 
 from .api import Api, template_evaluator
 

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from airflow_provider_online_tasks.emulator import Emulator, Fault
-from airflow_provider_online_tasks.emulator.control import EmulatorControlError
+from airflow_provider_online_tasks.emulator.control.client import EmulatorControlError
 
 from .api import CREATE, LLM, RUN, Api, days_ago, template_evaluator
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider_online_tasks.emulator.filters import FilterError, compile_filter
+from airflow_provider_online_tasks.emulator.spans.filters import FilterError, compile_filter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

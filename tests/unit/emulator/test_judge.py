@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_online_tasks.emulator.judge import (
+from airflow_provider_online_tasks.emulator.judges.judge import (
     HUB_EVALUATORS,
     JudgeError,
     OfflineJudge,
@@ -24,8 +24,8 @@ from airflow_provider_online_tasks.emulator.judge import (
     fill_template,
     run_code_evaluator,
 )
-from airflow_provider_online_tasks.emulator.rails import speaks_against
-from airflow_provider_online_tasks.emulator.sample import load_spans
+from airflow_provider_online_tasks.emulator.judges.rails import speaks_against
+from airflow_provider_online_tasks.emulator.spans.sample import load_spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

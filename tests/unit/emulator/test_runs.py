@@ -11,7 +11,7 @@ from datetime import datetime
 import pytest
 
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings, RunFate
-from airflow_provider_online_tasks.emulator.control import EmulatorControlError
+from airflow_provider_online_tasks.emulator.control.client import EmulatorControlError
 
 from .api import AGENTS, Api, days_ago, eventually, template_evaluator
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_online_tasks.emulator.sample import SAMPLE_PATH, SpanFileError, load_spans
+from airflow_provider_online_tasks.emulator.spans.sample import SAMPLE_PATH, SpanFileError, load_spans
 
 SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "make_sample_spans.py"
 NOW = datetime(2026, 5, 4, 10, 30, tzinfo=UTC)

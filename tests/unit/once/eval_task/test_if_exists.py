@@ -10,7 +10,7 @@ from task_instance import EVALUATOR, TASK, TaskInstance
 
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.emulator import Fault
-from airflow_provider_online_tasks.emulator.judge import HUB_EVALUATORS
+from airflow_provider_online_tasks.emulator.judges.judge import HUB_EVALUATORS
 from airflow_provider_online_tasks.exceptions import InvalidInput, TaskExists
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs import EvalTaskInput, EvalTaskPatch

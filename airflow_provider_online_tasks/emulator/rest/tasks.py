@@ -8,8 +8,7 @@ from starlette.responses import Response
 
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.clock import write_time
-from airflow_provider_online_tasks.emulator.problems import ProblemError
-from airflow_provider_online_tasks.emulator.rest_fields import (
+from airflow_provider_online_tasks.emulator.rest.fields import (
     flag,
     identifier,
     is_in_space,
@@ -20,7 +19,8 @@ from airflow_provider_online_tasks.emulator.rest_fields import (
     path_id,
     text,
 )
-from airflow_provider_online_tasks.emulator.tasks import (
+from airflow_provider_online_tasks.emulator.rest.problems import ProblemError
+from airflow_provider_online_tasks.emulator.runs.tasks import (
     CODE_EVALUATION,
     TEMPLATE_EVALUATION,
     Evaluator,

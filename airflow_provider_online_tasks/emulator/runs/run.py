@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_online_tasks.emulator.tasks import Evaluator
+from airflow_provider_online_tasks.emulator.runs.tasks import Evaluator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.clock import write_time
-from airflow_provider_online_tasks.emulator.problems import ProblemError
-from airflow_provider_online_tasks.emulator.rest_fields import (
+from airflow_provider_online_tasks.emulator.rest.fields import (
     DAY,
     identifier,
     json_response,
@@ -16,7 +15,8 @@ from airflow_provider_online_tasks.emulator.rest_fields import (
     paged,
     text,
 )
-from airflow_provider_online_tasks.emulator.tasks import UnknownObjectError, compiled
+from airflow_provider_online_tasks.emulator.rest.problems import ProblemError
+from airflow_provider_online_tasks.emulator.runs.tasks import UnknownObjectError, compiled
 
 if TYPE_CHECKING:
     from starlette.requests import Request

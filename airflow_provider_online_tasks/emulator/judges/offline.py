@@ -6,20 +6,20 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow_provider_online_tasks.emulator.rails import (
+from airflow_provider_online_tasks.emulator.judges.rails import (
     ABUSE_STEMS,
     REFUSAL_STEMS,
     choose,
     names_any,
     speaks_against,
 )
-from airflow_provider_online_tasks.emulator.span_text import (
+from airflow_provider_online_tasks.emulator.judges.span_text import (
     documents_text,
     input_text,
     output_text,
     reference_text,
 )
-from airflow_provider_online_tasks.emulator.verdict import JudgeError, Verdict
+from airflow_provider_online_tasks.emulator.judges.verdict import JudgeError, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,7 +68,7 @@ class OfflineJudge:
         explain: bool,
         span: Mapping[str, Any],
     ) -> Verdict:
-        """Return one of the rails, see :class:`airflow_provider_online_tasks.emulator.judge.Judge`."""
+        """Return one of the rails, see the protocol ``Judge``."""
         if not rails:
             raise JudgeError("The evaluator has no rails to choose from: give it at least two labels")
         problem = _problem(span, [rail for rail in rails if speaks_against(rail)])

@@ -11,7 +11,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from airflow_provider_online_tasks.emulator.filter_source import (
+from airflow_provider_online_tasks.emulator.spans.filter_source import (
     FilterError,
     FilterSource,
     Literal,

@@ -7,8 +7,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.emulator import ids
-from airflow_provider_online_tasks.emulator.filters import CompiledFilter, FilterError, compile_filter
-from airflow_provider_online_tasks.emulator.judge import HUB_EVALUATORS
+from airflow_provider_online_tasks.emulator.judges.judge import HUB_EVALUATORS
+from airflow_provider_online_tasks.emulator.spans.filters import CompiledFilter, FilterError, compile_filter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,8 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from airflow_provider_online_tasks.emulator.span_text import as_text, attributes_of, output_text
-from airflow_provider_online_tasks.emulator.verdict import JudgeError, Verdict
+from airflow_provider_online_tasks.emulator.judges.span_text import as_text, attributes_of, output_text
+from airflow_provider_online_tasks.emulator.judges.verdict import JudgeError, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

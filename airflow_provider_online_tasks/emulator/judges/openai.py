@@ -9,7 +9,7 @@ import urllib.request
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from airflow_provider_online_tasks.emulator.verdict import JudgeError, Verdict
+from airflow_provider_online_tasks.emulator.judges.verdict import JudgeError, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,7 +57,7 @@ class OpenAIJudge:
         explain: bool,
         span: Mapping[str, Any],
     ) -> Verdict:
-        """Return the model's label, see :class:`airflow_provider_online_tasks.emulator.judge.Judge`."""
+        """Return the model's label, see the protocol ``Judge``."""
         content = self._ask(prompt, rails, explain=explain)
         lines = content.strip().splitlines() or [""]
         label = self._match(lines[-1], rails)

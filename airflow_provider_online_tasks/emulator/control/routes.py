@@ -11,9 +11,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from airflow_provider_online_tasks.emulator import ids
-from airflow_provider_online_tasks.emulator.faults import Fault, RunFate
-from airflow_provider_online_tasks.emulator.problems import MEDIA_TYPE, ProblemError
-from airflow_provider_online_tasks.emulator.tasks import (
+from airflow_provider_online_tasks.emulator.control.faults import Fault, RunFate
+from airflow_provider_online_tasks.emulator.rest.problems import MEDIA_TYPE, ProblemError
+from airflow_provider_online_tasks.emulator.runs.tasks import (
     RefusedInputError,
     UnknownObjectError,
     hub_evaluator_ids,
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from airflow_provider_online_tasks.emulator.runs.run import Run
     from airflow_provider_online_tasks.emulator.state import EmulatorState
-    from airflow_provider_online_tasks.emulator.task_run import Run
 
     Handler = Callable[[EmulatorState, Request, dict[str, Any]], Any]
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from starlette.responses import Response
 from starlette.routing import Route
 
-from airflow_provider_online_tasks.emulator import rest_names, rest_runs, rest_spans, rest_tasks
 from airflow_provider_online_tasks.emulator.endpoint import READ, WRITE, serve
-from airflow_provider_online_tasks.emulator.problems import MEDIA_TYPE, ProblemError
-from airflow_provider_online_tasks.emulator.tasks import RefusedInputError, UnknownObjectError
+from airflow_provider_online_tasks.emulator.rest import names, runs, spans, tasks
+from airflow_provider_online_tasks.emulator.rest.problems import MEDIA_TYPE, ProblemError
+from airflow_provider_online_tasks.emulator.runs.tasks import RefusedInputError, UnknownObjectError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.requests import Request
 
-    from airflow_provider_online_tasks.emulator.faults import Fault
+    from airflow_provider_online_tasks.emulator.control.faults import Fault
     from airflow_provider_online_tasks.emulator.state import EmulatorState
 
     Handler = Callable[[EmulatorState, Request, dict[str, Any]], Response]
@@ -36,26 +36,22 @@ class Operation(NamedTuple):
 
 
 OPERATIONS = (
-    Operation("list_tasks", "GET", "/v2/tasks", READ, rest_tasks.list_tasks, "tasks"),
-    Operation("create_task", "POST", "/v2/tasks", WRITE, rest_tasks.create_task, "id"),
-    Operation("get_task", "GET", "/v2/tasks/{task_id}", READ, rest_tasks.get_task, "id"),
-    Operation("update_task", "PATCH", "/v2/tasks/{task_id}", WRITE, rest_tasks.update_task, "id"),
-    Operation("delete_task", "DELETE", "/v2/tasks/{task_id}", WRITE, rest_tasks.delete_task, "id"),
+    Operation("list_tasks", "GET", "/v2/tasks", READ, tasks.list_tasks, "tasks"),
+    Operation("create_task", "POST", "/v2/tasks", WRITE, tasks.create_task, "id"),
+    Operation("get_task", "GET", "/v2/tasks/{task_id}", READ, tasks.get_task, "id"),
+    Operation("update_task", "PATCH", "/v2/tasks/{task_id}", WRITE, tasks.update_task, "id"),
+    Operation("delete_task", "DELETE", "/v2/tasks/{task_id}", WRITE, tasks.delete_task, "id"),
+    Operation("trigger_task_run", "POST", "/v2/tasks/{task_id}/trigger", WRITE, runs.trigger_task_run, "id"),
+    Operation("list_task_runs", "GET", "/v2/tasks/{task_id}/runs", READ, runs.list_task_runs, "task_runs"),
+    Operation("get_task_run", "GET", "/v2/task-runs/{run_id}", READ, runs.get_task_run, "status"),
     Operation(
-        "trigger_task_run", "POST", "/v2/tasks/{task_id}/trigger", WRITE, rest_runs.trigger_task_run, "id"
+        "cancel_task_run", "POST", "/v2/task-runs/{run_id}/cancel", WRITE, runs.cancel_task_run, "status"
     ),
-    Operation(
-        "list_task_runs", "GET", "/v2/tasks/{task_id}/runs", READ, rest_runs.list_task_runs, "task_runs"
-    ),
-    Operation("get_task_run", "GET", "/v2/task-runs/{run_id}", READ, rest_runs.get_task_run, "status"),
-    Operation(
-        "cancel_task_run", "POST", "/v2/task-runs/{run_id}/cancel", WRITE, rest_runs.cancel_task_run, "status"
-    ),
-    Operation("list_spans", "POST", "/v2/spans", READ, rest_spans.list_spans, "spans"),
-    Operation("list_projects", "GET", "/v2/projects", READ, rest_names.list_projects, "projects"),
-    Operation("get_project", "GET", "/v2/projects/{project_id}", READ, rest_names.get_project, "name"),
-    Operation("list_spaces", "GET", "/v2/spaces", READ, rest_names.list_spaces, "spaces"),
-    Operation("get_space", "GET", "/v2/spaces/{space_id}", READ, rest_names.get_space, "name"),
+    Operation("list_spans", "POST", "/v2/spans", READ, spans.list_spans, "spans"),
+    Operation("list_projects", "GET", "/v2/projects", READ, names.list_projects, "projects"),
+    Operation("get_project", "GET", "/v2/projects/{project_id}", READ, names.get_project, "name"),
+    Operation("list_spaces", "GET", "/v2/spaces", READ, names.list_spaces, "spaces"),
+    Operation("get_space", "GET", "/v2/spaces/{space_id}", READ, names.get_space, "name"),
 )
 
 

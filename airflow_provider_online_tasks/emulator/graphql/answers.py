@@ -21,13 +21,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from airflow_provider_online_tasks.emulator.endpoint import READ, WRITE, serve
-from airflow_provider_online_tasks.emulator.graphql_schema import Context, executable_schema
+from airflow_provider_online_tasks.emulator.graphql.schema import Context, executable_schema
 
 if TYPE_CHECKING:
     from graphql import DocumentNode
     from starlette.requests import Request
 
-    from airflow_provider_online_tasks.emulator.faults import Fault
+    from airflow_provider_online_tasks.emulator.control.faults import Fault
     from airflow_provider_online_tasks.emulator.state import EmulatorState
 
 _ENTERPRISE_ONLY = "GraphQL Mutation access is only available for enterprise accounts"

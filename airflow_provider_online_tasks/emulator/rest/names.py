@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.clock import write_time
-from airflow_provider_online_tasks.emulator.rest_fields import is_in_space, json_response, paged, path_id
-from airflow_provider_online_tasks.emulator.tasks import UnknownObjectError
+from airflow_provider_online_tasks.emulator.rest.fields import is_in_space, json_response, paged, path_id
+from airflow_provider_online_tasks.emulator.runs.tasks import UnknownObjectError
 
 if TYPE_CHECKING:
     from starlette.requests import Request

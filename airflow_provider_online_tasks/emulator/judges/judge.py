@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol
 
-from airflow_provider_online_tasks.emulator.code_evaluators import (
+from airflow_provider_online_tasks.emulator.judges.code import (
     CODE_RAILS,
     CodeEvaluator,
     run_code_evaluator,
 )
-from airflow_provider_online_tasks.emulator.offline_judge import OfflineJudge
-from airflow_provider_online_tasks.emulator.openai_judge import OpenAIJudge
-from airflow_provider_online_tasks.emulator.span_text import fill_template
-from airflow_provider_online_tasks.emulator.verdict import JudgeError, Verdict
+from airflow_provider_online_tasks.emulator.judges.offline import OfflineJudge
+from airflow_provider_online_tasks.emulator.judges.openai import OpenAIJudge
+from airflow_provider_online_tasks.emulator.judges.span_text import fill_template
+from airflow_provider_online_tasks.emulator.judges.verdict import JudgeError, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -14,9 +14,9 @@ from airflow_provider_online_tasks.emulator.clock import write_time
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from airflow_provider_online_tasks.emulator.runs.run import Run
+    from airflow_provider_online_tasks.emulator.runs.tasks import Task
     from airflow_provider_online_tasks.emulator.state import EmulatorState
-    from airflow_provider_online_tasks.emulator.task_run import Run
-    from airflow_provider_online_tasks.emulator.tasks import Task
 
 _SHOWN_RUNS = 100
 

@@ -20,10 +20,10 @@ from ariadne import (
 )
 
 from airflow_provider_online_tasks.emulator import ids
-from airflow_provider_online_tasks.emulator.graphql_scalars import coded_error, scalars
-from airflow_provider_online_tasks.emulator.runs import DEFAULT_MAX_SPANS
-from airflow_provider_online_tasks.emulator.task_run import NoDataError
-from airflow_provider_online_tasks.emulator.tasks import (
+from airflow_provider_online_tasks.emulator.graphql.scalars import coded_error, scalars
+from airflow_provider_online_tasks.emulator.runs.engine import DEFAULT_MAX_SPANS
+from airflow_provider_online_tasks.emulator.runs.run import NoDataError
+from airflow_provider_online_tasks.emulator.runs.tasks import (
     Evaluator,
     RefusedInputError,
     Task,
@@ -35,7 +35,7 @@ from airflow_provider_online_tasks.emulator.tasks import (
 if TYPE_CHECKING:
     from graphql import GraphQLResolveInfo, GraphQLSchema
 
-    from airflow_provider_online_tasks.emulator.faults import Fault
+    from airflow_provider_online_tasks.emulator.control.faults import Fault
     from airflow_provider_online_tasks.emulator.state import EmulatorState
 
 PATCH_INPUT_TYPE = "PatchEvalTaskMutationInput"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.emulator.faults import Fault, RunFate
+    from airflow_provider_online_tasks.emulator.control.faults import Fault, RunFate
 
 _TIMEOUT = 30.0
 

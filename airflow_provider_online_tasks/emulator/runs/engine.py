@@ -7,10 +7,8 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.emulator import ids
-from airflow_provider_online_tasks.emulator.evaluation import Evaluation, evaluate
-from airflow_provider_online_tasks.emulator.selection import fraction, matching_items, unlabelled_items
-from airflow_provider_online_tasks.emulator.store import evaluation_row
-from airflow_provider_online_tasks.emulator.task_run import (
+from airflow_provider_online_tasks.emulator.runs.evaluation import Evaluation, evaluate
+from airflow_provider_online_tasks.emulator.runs.run import (
     CANCELLED,
     COMPLETED,
     ENDED,
@@ -22,17 +20,19 @@ from airflow_provider_online_tasks.emulator.task_run import (
     Run,
     RunEndedError,
 )
-from airflow_provider_online_tasks.emulator.tasks import RefusedInputError, UnknownObjectError
+from airflow_provider_online_tasks.emulator.runs.selection import fraction, matching_items, unlabelled_items
+from airflow_provider_online_tasks.emulator.runs.tasks import RefusedInputError, UnknownObjectError
+from airflow_provider_online_tasks.emulator.store import evaluation_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from airflow_provider_online_tasks.emulator.clock import Clock
-    from airflow_provider_online_tasks.emulator.faults import RunFate
-    from airflow_provider_online_tasks.emulator.judge import Judge
+    from airflow_provider_online_tasks.emulator.control.faults import RunFate
+    from airflow_provider_online_tasks.emulator.judges.judge import Judge
+    from airflow_provider_online_tasks.emulator.runs.tasks import Task
     from airflow_provider_online_tasks.emulator.settings import EmulatorSettings
     from airflow_provider_online_tasks.emulator.store import Store
-    from airflow_provider_online_tasks.emulator.tasks import Task
 
 DEFAULT_MAX_SPANS = 10_000
 TICK_SECONDS = 0.1

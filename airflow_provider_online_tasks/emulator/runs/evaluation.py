@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow_provider_online_tasks.emulator.judge import JudgeError, fill_template, run_code_evaluator
+from airflow_provider_online_tasks.emulator.judges.judge import JudgeError, fill_template, run_code_evaluator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow_provider_online_tasks.emulator.judge import Judge, Verdict
-    from airflow_provider_online_tasks.emulator.tasks import Evaluator
+    from airflow_provider_online_tasks.emulator.judges.judge import Judge, Verdict
+    from airflow_provider_online_tasks.emulator.runs.tasks import Evaluator
 
 
 class Evaluation(NamedTuple):

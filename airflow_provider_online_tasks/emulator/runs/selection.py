@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from airflow_provider_online_tasks.emulator.tasks import compiled
+from airflow_provider_online_tasks.emulator.runs.tasks import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_provider_online_tasks.emulator.runs.tasks import Task
     from airflow_provider_online_tasks.emulator.store import Store
-    from airflow_provider_online_tasks.emulator.tasks import Task
 
 
 def matching_items(store: Store, task: Task, start: float, end: float) -> list[tuple[str, list[int]]]:

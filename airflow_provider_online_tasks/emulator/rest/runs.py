@@ -9,11 +9,11 @@ from starlette.responses import Response
 
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.clock import write_time
-from airflow_provider_online_tasks.emulator.problems import ProblemError
-from airflow_provider_online_tasks.emulator.rest_fields import DAY, flag, moment, only, paged, path_id
-from airflow_provider_online_tasks.emulator.rest_tasks import task_of
-from airflow_provider_online_tasks.emulator.runs import DEFAULT_MAX_SPANS
-from airflow_provider_online_tasks.emulator.task_run import STATUSES, NoDataError, Run, RunEndedError
+from airflow_provider_online_tasks.emulator.rest.fields import DAY, flag, moment, only, paged, path_id
+from airflow_provider_online_tasks.emulator.rest.problems import ProblemError
+from airflow_provider_online_tasks.emulator.rest.tasks import task_of
+from airflow_provider_online_tasks.emulator.runs.engine import DEFAULT_MAX_SPANS
+from airflow_provider_online_tasks.emulator.runs.run import STATUSES, NoDataError, Run, RunEndedError
 
 if TYPE_CHECKING:
     from starlette.requests import Request

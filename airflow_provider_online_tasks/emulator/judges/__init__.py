@@ -1,0 +1,1 @@
+"""Evaluators: how a span, a trace or a session gets a label."""

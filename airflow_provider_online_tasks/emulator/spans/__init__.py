@@ -1,0 +1,1 @@
+"""The spans an emulator holds, and the filters that select them."""
