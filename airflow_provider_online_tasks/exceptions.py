@@ -1,8 +1,34 @@
-"""What can go wrong, one class for each reaction a DAG author may want.
+"""What can go wrong: one class for each reaction that a DAG author may want.
 
-An exception that is also an ``AirflowFailException`` cannot be mended by a retry, so Airflow does not try
-again; every other one is retried as the task's ``retries`` say. All of them can be caught as
-:class:`OnlineTasksError`, or named in a retry policy.
+Catch any of them as :class:`OnlineTasksError`, or name one in a retry policy. Airflow does not retry a class
+marked with ``*``, because a retry cannot help (it is also an ``AirflowFailException``). It retries every
+other class as the task's ``retries`` say::
+
+    OnlineTasksError
+    ├── InvalidInput *                              a value is wrong; nothing was sent
+    │   └── InvalidConnection *                     the Airflow connection is incomplete or wrong
+    ├── CallError                                   an API call did not succeed
+    │   ├── KeyRefused *                            401
+    │   ├── PermissionDenied *                      403, or the plan
+    │   ├── NotFound *                              404
+    │   ├── InputRefused *                          400, 409, 422, a GraphQL error
+    │   │   └── WindowRefused *                     a window of more than 30 days
+    │   ├── TaskErrorReturned                       Arize did not start the run
+    │   ├── RateLimited                             429
+    │   └── Unavailable                             no usable answer
+    │       └── UnexpectedAnswer                    an answer that cannot be read
+    ├── TaskExists *                                a task of that name exists, with if_exists="fail"
+    ├── OnlineTaskRunEndedBadly                     a run is over, and not well
+    │   ├── OnlineTaskRunFailed
+    │   │   └── FinalOnlineTaskRunFailed *          the same, from the sensor
+    │   ├── OnlineTaskRunCancelled
+    │   │   └── FinalOnlineTaskRunCancelled *
+    │   ├── OnlineTaskRunErrorRateExceeded
+    │   │   └── FinalOnlineTaskRunErrorRateExceeded *
+    │   └── OnlineTaskRunNothingEvaluated
+    │       └── FinalOnlineTaskRunNothingEvaluated *
+    ├── OnlineTaskRunTimeout                        a run was not over in time
+    └── EvalGateBreached *                          the evaluations break a rule of a gate
 """
 
 from __future__ import annotations
