@@ -39,6 +39,8 @@ class EmulatorSettings:
         (a separate process: in a temporary file).
     :param spans: a JSONL file of spans to evaluate; None loads the shipped sample.
     :param run_seconds: how long a run takes; with 0 it is over when it is first read.
+    :param index_delay: how many seconds the indexes lag: a run does not see spans that are younger than this
+        when it is created, and an evaluation can be read this long after it is made.
     :param status_case: run statuses as today's API spells them (``upper``) or as it used to.
     :param sampling_rate_unit: what ``samplingRate`` means over GraphQL; ``percent`` is the older server.
     :param queries_per_minute: how many reads a key has in any minute; None for no limit.
@@ -61,6 +63,7 @@ class EmulatorSettings:
     database: str | Path | None = None
     spans: str | Path | None = None
     run_seconds: float = 6.0
+    index_delay: float = 0.0
     status_case: StatusCase = "upper"
     sampling_rate_unit: SamplingRateUnit = "fraction"
     queries_per_minute: int | None = 100
@@ -86,8 +89,9 @@ class EmulatorSettings:
             raise ValueError(
                 f"graphql_rate_limit_status is {self.graphql_rate_limit_status!r}; it has to be 200 or 429."
             )
-        if not self.run_seconds >= 0:
-            raise ValueError(f"run_seconds is {self.run_seconds!r}; it has to be 0 or more.")
+        for name in ("run_seconds", "index_delay"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it has to be 0 or more.")
         if not self.api_key:
             raise ValueError("api_key is empty; give the key that clients shall present.")
         if self.judge_url is not None and not self.judge_model:

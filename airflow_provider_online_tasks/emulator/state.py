@@ -76,7 +76,7 @@ class EmulatorState:
         self.faults.clear_fates()
         self.limiter.clear()
         self.requests.clear()
-        self.clock.offset = 0.0
+        self.clock.offset = self.clock.passed = 0.0
 
 
 def _judge(settings: EmulatorSettings) -> Judge:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
+from airflow_provider_online_tasks.emulator.spans.filters import FOR_EVER
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
@@ -202,9 +204,13 @@ class Store:
         end: float,
         compiled: CompiledFilter | None,
         end_inclusive: bool = False,
+        readable_until: float = FOR_EVER,
         roots_only: bool = False,
     ) -> list[tuple[float, str, str]]:
-        """Return (start time, trace ID, span ID) of the matching spans of a window, newest first."""
+        """Return (start time, trace ID, span ID) of the matching spans of a window, newest first.
+
+        :param readable_until: a filter does not see evaluations that were made later.
+        """
         conditions = [
             "project_id = :project_id",
             "start_time >= :window_start",
@@ -214,6 +220,7 @@ class Store:
         if compiled is not None:
             conditions.append(f"({compiled.sql})")
             parameters.update(compiled.parameters)
+            parameters["readable_until"] = readable_until
         if roots_only:
             conditions.append("parent_id IS NULL")
         rows = self._driver_rows(
@@ -262,6 +269,7 @@ class Store:
         task_id: str | None = None,
         run_id: str | None = None,
         span_ids: Sequence[str] | None = None,
+        made_until: float | None = None,
     ) -> list[dict[str, Any]]:
         """Return evaluations, oldest first."""
         statement = sa.select(_evaluations).order_by(
@@ -273,6 +281,8 @@ class Store:
             statement = statement.where(_evaluations.c.run_id == run_id)
         if span_ids is not None:
             statement = statement.where(_evaluations.c.span_id.in_(span_ids))
+        if made_until is not None:
+            statement = statement.where(_evaluations.c.created_at <= made_until)
         return [
             {
                 "span_id": row.span_id,

@@ -115,6 +115,10 @@ class EmulatorControl:
         """Set the server's clock wrong: all times it tells, and its idea of now."""
         self._ask("PUT", "clock", body={"offset": seconds})
 
+    def advance(self, seconds: float) -> None:
+        """Let time pass at once: runs proceed, rate limits recover, indexes catch up."""
+        self._ask("PUT", "clock", body={"advance": seconds})
+
     def configure(self, **settings: Any) -> None:
         """Change settings while the emulator runs."""
         self._ask("PATCH", "settings", body=settings)

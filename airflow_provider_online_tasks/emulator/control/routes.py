@@ -128,4 +128,5 @@ def _requests(state: EmulatorState, request: Request, _: dict[str, Any]) -> list
 
 
 def _set_clock(state: EmulatorState, _: Request, fields: dict[str, Any]) -> None:
-    state.clock.offset = float(fields["offset"])
+    state.clock.offset = float(fields.get("offset", state.clock.offset))
+    state.clock.passed += float(fields.get("advance", 0.0))

@@ -45,17 +45,19 @@ def list_spans(state: EmulatorState, request: Request, fields: dict[str, Any]) -
         raise ProblemError(422, f"truncate_string_length is {length!r}; it has to be a number of 1 or more")
     start, end = moment(fields, "start_time"), moment(fields, "end_time")
     now = state.clock.stamp()
+    readable_until = now - state.settings.index_delay
     matching = state.store.matching_spans(
         project_id=project_id,
         start=now - 7 * DAY if start is None else start,
         end=now if end is None else end,
         end_inclusive=True,
         compiled=compiled(query_filter),
+        readable_until=readable_until,
     )
     page, pagination = paged(request, matching, lambda row: row, limit=500)
     span_ids = [span_id for _, _, span_id in page]
     evaluations: dict[str, list[dict[str, Any]]] = {span_id: [] for span_id in span_ids}
-    for each in state.store.evaluations(span_ids=span_ids):
+    for each in state.store.evaluations(span_ids=span_ids, made_until=readable_until):
         evaluations[each["span_id"]].append(
             {name: each[name] for name in ("name", "label", "score", "explanation", "metadata")}
         )

@@ -117,7 +117,9 @@ class RunEngine:
 
         :param take_fate: called once the run is certain, so that a refused one uses up no fate.
         """
-        matching = matching_items(self._store, task, start, end)
+        delay = self._settings().index_delay
+        seen_until = min(end, self._clock.now() - delay) if delay else end
+        matching = matching_items(self._store, task, start, seen_until)
         if not matching and self._settings().no_data == "task_error":
             raise NoDataError("There is no data to evaluate in this window: no span matches the task")
         items = matching[:max_spans]

@@ -48,6 +48,7 @@ _COMPARISONS: Final[dict[type[Any], str]] = {
     exp.GT: ">",
     exp.GTE: ">=",
 }
+FOR_EVER: Final = 1e18  # as a time: later than every evaluation
 _MIRRORED: Final = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 Node = Any  # the base class of sqlglot's nodes changed its name between releases
@@ -201,9 +202,11 @@ class _Compiler:
             fields = "eval.<name>.label, eval.<name>.score or eval.<name>.explanation"
             raise self._source.error(f"expected {fields}", name.position)
         name_and_order = f"evaluations.name = {self._bind(evaluator)} ORDER BY evaluations.created_at DESC"
+        self.parameters["readable_until"] = FOR_EVER
         sql = (
             f"(SELECT evaluations.{field} FROM evaluations "  # noqa: S608 - the field is one of three
-            f"WHERE evaluations.span_id = spans.span_id AND {name_and_order} LIMIT 1)"
+            f"WHERE evaluations.span_id = spans.span_id AND evaluations.created_at <= :readable_until "
+            f"AND {name_and_order} LIMIT 1)"
         )
         return _Operand(sql, self._to_number if field == "score" else lambda literal: str(literal.value))
 

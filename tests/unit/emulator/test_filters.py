@@ -273,7 +273,7 @@ def test_the_longest_permitted_filters_run(database: sqlite3.Connection) -> None
 
 
 SQL_WORDS = re.compile(
-    r"""\s+|:f\d+|[()=<>,]|
+    r"""\s+|:f\d+|:readable_until|[()=<>,]|
     ORDER\ BY|AND|OR|NOT|LIKE|IS|NULL|CASE|WHEN|THEN|ELSE|END|SELECT|FROM|WHERE|DESC|LIMIT|CAST|AS|TEXT|[01]|
     typeof|instr|json_extract|'null'|'text'|(spans|evaluations)(\.\w+)?""",
     re.VERBOSE,
