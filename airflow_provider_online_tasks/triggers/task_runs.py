@@ -29,14 +29,14 @@ MOST_RUNS = 100
 REMEMBER_AGAIN = timedelta(hours=1)
 
 
-class OnlineTaskRunsTrigger(BaseEventTrigger):
+class FinishedRunsTrigger(BaseEventTrigger):
     """Reports every finished run of a task, started from Airflow, from the Arize UI or continuously.
 
     For an :class:`~airflow.sdk.AssetWatcher`::
 
         judged = Asset(
             "judged_answers",
-            watchers=[AssetWatcher(name="runs", trigger=OnlineTaskRunsTrigger(online_task_id="T25s…"))],
+            watchers=[AssetWatcher(name="runs", trigger=FinishedRunsTrigger(online_task_id="T25s…"))],
         )
 
         with DAG("act_on_labels", schedule=[judged]): ...
@@ -79,7 +79,7 @@ class OnlineTaskRunsTrigger(BaseEventTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what a triggerer needs to make this trigger again."""
         return (
-            f"{OnlineTaskRunsTrigger.__module__}.{OnlineTaskRunsTrigger.__qualname__}",
+            f"{FinishedRunsTrigger.__module__}.{FinishedRunsTrigger.__qualname__}",
             {
                 "online_task_id": self.online_task_id,
                 "conn_id": self.conn_id,

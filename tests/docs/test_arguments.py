@@ -22,7 +22,7 @@ GUIDES = {
     "OnlineTaskRunSensor": "runs.md",
     "EvalResultsOperator": "results.md",
     "EvalGateOperator": "results.md",
-    "OnlineTaskRunsTrigger": "events.md",
+    "FinishedRunsTrigger": "events.md",
 }
 EVERYWHERE = {"conn_id": "connection.md"}
 

@@ -13,7 +13,7 @@ from watches import AssetStore, SharedAssetStore, Watch, trigger, until
 from airflow_provider_online_tasks.emulator import Fault, RunFate
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.triggers import task_runs
-from airflow_provider_online_tasks.triggers.task_runs import OnlineTaskRunsTrigger
+from airflow_provider_online_tasks.triggers.task_runs import FinishedRunsTrigger
 from airflow_provider_online_tasks.waiting import finished_runs
 from airflow_provider_online_tasks.waiting.finished_runs import Memory
 
@@ -341,7 +341,7 @@ class TestOnePollForSeveralWatchers:
         ).SharedStreamManager
 
     @staticmethod
-    def watch(manager: Any, number: int, made: OnlineTaskRunsTrigger) -> Watch:
+    def watch(manager: Any, number: int, made: FinishedRunsTrigger) -> Watch:
         """What the triggerer does with a trigger that has a key."""
         stream = manager.subscribe(trigger_id=number, trigger=made, key=made.shared_stream_key())
         return Watch(made, lambda: made.filter_shared_stream(stream))
@@ -419,22 +419,22 @@ class TestOnePollForSeveralWatchers:
 
 class TestTheTriggerItself:
     def test_it_survives_serialisation_and_carries_no_secret(self, arize: Emulator) -> None:
-        made = OnlineTaskRunsTrigger(online_task_id="task", statuses=["completed"], poll_interval=30)
+        made = FinishedRunsTrigger(online_task_id="task", statuses=["completed"], poll_interval=30)
         path, kwargs = made.serialize()
-        assert path == "airflow_provider_online_tasks.triggers.task_runs.OnlineTaskRunsTrigger"
+        assert path == "airflow_provider_online_tasks.triggers.task_runs.FinishedRunsTrigger"
         assert kwargs == {
             "online_task_id": "task",
             "conn_id": "arize_online_tasks_default",
             "statuses": ["COMPLETED"],
             "poll_interval": 30.0,
         }
-        assert OnlineTaskRunsTrigger(**kwargs).serialize() == made.serialize()
-        assert OnlineTaskRunsTrigger.hash(path, kwargs) == OnlineTaskRunsTrigger.hash(path, dict(kwargs))
+        assert FinishedRunsTrigger(**kwargs).serialize() == made.serialize()
+        assert FinishedRunsTrigger.hash(path, kwargs) == FinishedRunsTrigger.hash(path, dict(kwargs))
 
     def test_an_asset_takes_it_as_a_watcher(self) -> None:
         from airflow.sdk import Asset, AssetWatcher
 
-        watcher = AssetWatcher(name="runs", trigger=OnlineTaskRunsTrigger(online_task_id="task"))
+        watcher = AssetWatcher(name="runs", trigger=FinishedRunsTrigger(online_task_id="task"))
         assert Asset("judged", watchers=[watcher]).watchers == [watcher]
 
     @pytest.mark.parametrize(
@@ -452,4 +452,4 @@ class TestTheTriggerItself:
         self, arguments: dict[str, Any], message: str
     ) -> None:
         with pytest.raises(InvalidInput, match=message):
-            OnlineTaskRunsTrigger(**{"online_task_id": "task", **arguments})
+            FinishedRunsTrigger(**{"online_task_id": "task", **arguments})

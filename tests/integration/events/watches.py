@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Self
 
-from airflow_provider_online_tasks.triggers.task_runs import OnlineTaskRunsTrigger
+from airflow_provider_online_tasks.triggers.task_runs import FinishedRunsTrigger
 
 PATIENCE = 30.0
 
@@ -45,7 +45,7 @@ class Watch:
 
     def __init__(
         self,
-        trigger: OnlineTaskRunsTrigger,
+        trigger: FinishedRunsTrigger,
         events: Callable[[], AsyncIterator[Any]] | None = None,
     ) -> None:
         self.trigger = trigger
@@ -87,10 +87,10 @@ async def until(look: Callable[[], Any]) -> Any:
     return seen
 
 
-def trigger(online_task_id: str, store: Any = None, **arguments: Any) -> OnlineTaskRunsTrigger:
+def trigger(online_task_id: str, store: Any = None, **arguments: Any) -> FinishedRunsTrigger:
     """A trigger that looks often, made again from what is serialised of it, with the store of its asset."""
-    given = OnlineTaskRunsTrigger(online_task_id=online_task_id, **{"poll_interval": 0.1, **arguments})
+    given = FinishedRunsTrigger(online_task_id=online_task_id, **{"poll_interval": 0.1, **arguments})
     _, kwargs = given.serialize()
-    made = OnlineTaskRunsTrigger(**json.loads(json.dumps(kwargs)))
+    made = FinishedRunsTrigger(**json.loads(json.dumps(kwargs)))
     made.asset_state_store = store
     return made

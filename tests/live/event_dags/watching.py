@@ -8,7 +8,7 @@ from typing import Any
 from airflow.sdk import DAG, Asset, AssetWatcher, task
 
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
-from airflow_provider_online_tasks.triggers.task_runs import OnlineTaskRunsTrigger
+from airflow_provider_online_tasks.triggers.task_runs import FinishedRunsTrigger
 
 # A watcher's task has to be known when the DAG is parsed.
 ONLINE_TASK_ID = os.environ["WATCHED_ONLINE_TASK_ID"]
@@ -16,7 +16,7 @@ ONLINE_TASK_ID = os.environ["WATCHED_ONLINE_TASK_ID"]
 
 def runs(name: str, **arguments: Any) -> AssetWatcher:
     """Watch the task."""
-    trigger = OnlineTaskRunsTrigger(online_task_id=ONLINE_TASK_ID, poll_interval=2.0, **arguments)
+    trigger = FinishedRunsTrigger(online_task_id=ONLINE_TASK_ID, poll_interval=2.0, **arguments)
     return AssetWatcher(name=name, trigger=trigger)
 
 
