@@ -40,9 +40,12 @@ class Block:
         return f"{self.page.relative_to(PROJECT)}:{self.line}"
 
 
+INCLUDED = re.compile(r"^--8<-- \"(?P<file>[^\"\n]+)\"$", re.MULTILINE)
+
+
 @cache
 def blocks_of(page: Path) -> tuple[Block, ...]:
-    """Return the blocks of a page, from top to bottom."""
+    """Return the blocks of a page, from top to bottom, with the files that they include."""
     text = page.read_text(encoding="utf-8")
     return tuple(
         Block(
@@ -50,9 +53,12 @@ def blocks_of(page: Path) -> tuple[Block, ...]:
             line=text.count("\n", 0, found.start("code")) + 1,
             language=found["language"],
             title=found["title"],
-            code="".join(
-                row[len(found["indent"]) :] if row.strip() else "\n"
-                for row in found["code"].splitlines(keepends=True)
+            code=INCLUDED.sub(
+                lambda include: (PROJECT / include["file"]).read_text(encoding="utf-8"),
+                "".join(
+                    row[len(found["indent"]) :] if row.strip() else "\n"
+                    for row in found["code"].splitlines(keepends=True)
+                ),
             ),
         )
         for found in FENCE.finditer(text)
