@@ -126,13 +126,11 @@ class OnlineTasksHook(BaseHook):
 
         :raises CallError: the subclass that fits what happened.
         """
-        cursor = None
-        while True:
-            page = self.client.send(calls.list_task_runs(online_task_id, status=status, cursor=cursor))
+        for page in calls.pages(
+            self.client.send,
+            lambda cursor: calls.list_task_runs(online_task_id, status=status, cursor=cursor),
+        ):
             yield from page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                return
 
     def cancel_task_run(self, run_id: str) -> TaskRun:
         """Cancel a run that is pending or running, and return it.
@@ -157,13 +155,11 @@ class OnlineTasksHook(BaseHook):
         :param name: only tasks whose name holds this text.
         :raises CallError: the subclass that fits what happened.
         """
-        cursor = None
-        while True:
-            page = self.client.send(calls.list_tasks(project_id=model_id, name=name, cursor=cursor))
+        for page in calls.pages(
+            self.client.send,
+            lambda cursor: calls.list_tasks(project_id=model_id, name=name, cursor=cursor),
+        ):
             yield from page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                return
 
     def delete_task(self, online_task_id: str) -> None:
         """Delete a task.

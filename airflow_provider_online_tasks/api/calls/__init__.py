@@ -17,12 +17,15 @@ from urllib.parse import quote
 
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks._times import parse_time
+from airflow_provider_online_tasks.api.calls._pages import Cursors, Page, pages, pages_async, read_page
 from airflow_provider_online_tasks.api.runs import RunStatus, TaskRun
 from airflow_provider_online_tasks.exceptions import TaskErrorReturned
 from airflow_provider_online_tasks.inputs import read_id
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.inputs import EvalTaskInput, EvalTaskPatch, RunInput
+
+__all__ = ["Cursors", "Page", "pages", "pages_async", "read_page"]
 
 T = TypeVar("T")
 RUNS_PAGE = 100
@@ -192,33 +195,6 @@ def run_online_task(run: RunInput) -> GraphQLCall[str]:
         input=run.to_wire(),
         read=read,
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Page(Generic[T]):
-    """A page of a list.
-
-    :param items: what the page holds.
-    :param next_cursor: where the next page begins; None on the last one.
-    """
-
-    items: tuple[T, ...]
-    next_cursor: str | None
-
-
-def read_page(items: str, read: Callable[[Any], T]) -> Callable[[dict[str, Any]], Page[T]]:
-    """Return what reads a page of a list: its items, and where the next page begins."""
-
-    def read_one(value: dict[str, Any]) -> Page[T]:
-        listed, pagination = value[items], value.get("pagination") or {}
-        if not isinstance(listed, list):
-            raise TypeError(f"{items} is {shown(listed)}, not a list")
-        cursor = pagination.get("next_cursor") if pagination.get("has_more") else None
-        if pagination.get("has_more") and not (isinstance(cursor, str) and cursor):
-            raise ValueError(f"has_more is said, and next_cursor is {shown(cursor)}")
-        return Page(items=tuple(read(item) for item in listed), next_cursor=cursor)
-
-    return read_one
 
 
 def _paged(limit: int, cursor: str | None, **filters: str | None) -> dict[str, str | int]:
