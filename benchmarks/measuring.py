@@ -35,7 +35,7 @@ INLINE = {
     "template_evaluators": {
         "name": "tone",
         "rails": ["polite", "rude"],
-        "template": "Is {output.value} polite or rude?",
+        "template": "Is {attributes.output.value} polite or rude?",
     },
     "llm_config": {"model_name": "GPT_4o", "provider": "openAI"},
 }

@@ -37,8 +37,13 @@ def decode(value: str) -> GlobalId | None:
 ORGANIZATION_ID = encode("AccountOrganization", 1)
 SPACE_ID = encode("Space", 1)
 PROJECT_ID = encode("Model", 1)
+SECOND_PROJECT_ID = encode("Model", 2)
 USER_ID = encode("User", 1)
 
 ORGANIZATION_NAME = "Emulated organization"
 SPACE_NAME = "Emulated space"
 PROJECT_NAME = "support-assistant"
+# A global identifier that no evaluator has.
+INLINE_EVALUATOR_ID = encode("Evaluator", 0)
+SECOND_PROJECT_NAME = "search-assistant"
+PROJECTS = {PROJECT_ID: PROJECT_NAME, SECOND_PROJECT_ID: SECOND_PROJECT_NAME}

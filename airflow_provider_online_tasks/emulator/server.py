@@ -100,7 +100,7 @@ class EmulatorServer:
     async def _serve(
         self, server: uvicorn.Server, state: EmulatorState, on_ready: Callable[[EmulatorState], None]
     ) -> None:
-        ticker = asyncio.create_task(state.runs.tick_forever())
+        ticker = asyncio.create_task(state.runs.tick_forever(state.tick))
         ready = asyncio.create_task(_when_started(server, lambda: on_ready(state)))
         try:
             await server.serve(sockets=[self._socket])

@@ -38,6 +38,8 @@ class EmulatorSettings:
     :param database: an SQLite file that survives the process; None keeps everything in memory
         (a separate process: in a temporary file).
     :param spans: a JSONL file of spans to evaluate; None loads the shipped sample.
+    :param lenient: whether to evaluate what Arize would not: template variables without a value are empty,
+        words such as ``{input}`` need no mapping, and judge models, integrations and code are not checked.
     :param run_seconds: how long a run takes; with 0 it is over when it is first read.
     :param index_delay: how many seconds the indexes lag: a run does not see spans that are younger than this
         when it is created, and an evaluation can be read this long after it is made.
@@ -62,6 +64,7 @@ class EmulatorSettings:
     api_key: str = dataclasses.field(default=DEFAULT_API_KEY, repr=False)
     database: str | Path | None = None
     spans: str | Path | None = None
+    lenient: bool = False
     run_seconds: float = 6.0
     index_delay: float = 0.0
     status_case: StatusCase = "upper"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.clock import Clock
 from airflow_provider_online_tasks.emulator.control.faults import FaultBox
+from airflow_provider_online_tasks.emulator.judges.hub import Hub
 from airflow_provider_online_tasks.emulator.judges.judge import OfflineJudge, OpenAIJudge
 from airflow_provider_online_tasks.emulator.limits import RateLimiter
 from airflow_provider_online_tasks.emulator.runs.engine import RunEngine
@@ -54,10 +55,12 @@ class EmulatorState:
         self.store = Store(settings.database)
         spans = Path(settings.spans) if settings.spans is not None else None
         self.store.add_spans(load_spans(spans, now=datetime.now(UTC)), ids.PROJECT_ID)
+        self.hub = Hub(self.store, self.clock)
         self.tasks = TaskBook(self.store, self.clock)
         self.runs = RunEngine(
             store=self.store,
             clock=self.clock,
+            hub=self.hub,
             judge=_judge(settings),
             judge_is_remote=settings.judge_url is not None,
             settings=lambda: self.settings,
@@ -67,9 +70,14 @@ class EmulatorState:
         """Change settings while running."""
         self.settings = self.settings.changed(changes)
 
+    def tick(self) -> None:
+        """Do what happens by the clock besides runs proceeding."""
+        self.runs.look_for_new_spans(self.tasks.all(), self.tasks.save)
+
     def reset(self) -> None:
         """Forget everything but the spans and the settings."""
         self.store.clear()
+        self.hub.clear()
         self.tasks.clear()
         self.runs.clear()
         self.faults.clear()

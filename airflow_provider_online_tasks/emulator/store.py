@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
 from airflow_provider_online_tasks.emulator.spans.filters import FOR_EVER
+from airflow_provider_online_tasks.emulator.spans.subjects import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,6 +35,14 @@ _runs = sa.Table(
     # What to evaluate is written once; what changes as the run proceeds stays small.
     sa.Column("plan", sa.Text, nullable=False),
 )
+# What is kept as it is: evaluators of the Eval Hub, annotations, queues, datasets, webhooks.
+_records = sa.Table(
+    "records",
+    _metadata,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("record", sa.Text, nullable=False),
+)
 _spans = sa.Table(
     "spans",
     _metadata,
@@ -48,13 +57,15 @@ _spans = sa.Table(
     sa.Column("end_time", sa.REAL),
     sa.Column("latency_ms", sa.REAL),
     sa.Column("project_id", sa.Text),
+    sa.Column("session_id", sa.Text),
     sa.Column("attributes", sa.Text),
 )
 _evaluations = sa.Table(
     "evaluations",
     _metadata,
-    # One value per span and evaluator name: a second run with override replaces it.
+    # One value per span, trace or session and evaluator name: a second run with override replaces it.
     sa.Column("span_id", sa.Text, primary_key=True),
+    sa.Column("granularity", sa.Text, primary_key=True),
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("label", sa.Text),
     sa.Column("score", sa.REAL),
@@ -73,6 +84,10 @@ _counters = sa.Table(
 )
 
 _CHUNK = 500
+_EVALUATION_KEY = ("span_id", "granularity", "name")
+
+
+_UNIT_COLUMNS = {"span": _spans.c.span_id, "trace": _spans.c.trace_id, "session": _spans.c.session_id}
 
 
 class Store:
@@ -148,10 +163,9 @@ class Store:
             if evaluations:
                 connection.execute(
                     _evaluations.delete().where(
-                        _evaluations.c.span_id == sa.bindparam("old_span_id"),
-                        _evaluations.c.name == sa.bindparam("old_name"),
+                        *(_evaluations.c[name] == sa.bindparam(f"old_{name}") for name in _EVALUATION_KEY)
                     ),
-                    [{"old_span_id": each["span_id"], "old_name": each["name"]} for each in evaluations],
+                    [{f"old_{name}": each[name] for name in _EVALUATION_KEY} for each in evaluations],
                 )
                 connection.execute(_evaluations.insert(), list(evaluations))
             connection.execute(
@@ -159,10 +173,30 @@ class Store:
             )
 
     def clear(self) -> None:
-        """Forget tasks, runs and evaluations; the spans stay."""
+        """Forget all but the spans."""
         with self._engine.begin() as connection:
-            for table in (_tasks, _runs, _evaluations):
+            for table in (_tasks, _runs, _evaluations, _records):
                 connection.execute(table.delete())
+
+    def records(self, kind: str) -> list[dict[str, Any]]:
+        """Return the records of a kind in the order of their numbers."""
+        rows = self._rows(
+            sa.select(_records.c.record).where(_records.c.kind == kind).order_by(_records.c.number)
+        )
+        return [json.loads(record) for (record,) in rows]
+
+    def save_record(self, kind: str, number: int, record: Mapping[str, Any]) -> None:
+        """Insert or replace a record."""
+        self.delete_record(kind, number)
+        with self._engine.begin() as connection:
+            row = {"kind": kind, "number": number, "record": json.dumps(record)}
+            connection.execute(_records.insert(), row)
+
+    def delete_record(self, kind: str, number: int) -> None:
+        """Delete a record, if it is there."""
+        same = (_records.c.kind == kind) & (_records.c.number == number)
+        with self._engine.begin() as connection:
+            connection.execute(_records.delete().where(same))
 
     # -- spans ------------------------------------------------------------------------------------
 
@@ -179,7 +213,8 @@ class Store:
                 "start_time": round(span["start_time"].timestamp(), 3),
                 "end_time": round(span["end_time"].timestamp(), 3),
                 "latency_ms": (span["end_time"] - span["start_time"]).total_seconds() * 1000,
-                "project_id": project_id,
+                "project_id": span.get("project_id", project_id),
+                "session_id": span["attributes"].get("session.id"),
                 "attributes": json.dumps(span["attributes"], ensure_ascii=False),
             }
             for span in spans
@@ -205,7 +240,6 @@ class Store:
         compiled: CompiledFilter | None,
         end_inclusive: bool = False,
         readable_until: float = FOR_EVER,
-        roots_only: bool = False,
     ) -> list[tuple[float, str, str]]:
         """Return (start time, trace ID, span ID) of the matching spans of a window, newest first.
 
@@ -221,8 +255,6 @@ class Store:
             conditions.append(f"({compiled.sql})")
             parameters.update(compiled.parameters)
             parameters["readable_until"] = readable_until
-        if roots_only:
-            conditions.append("parent_id IS NULL")
         rows = self._driver_rows(
             "SELECT start_time, trace_id, span_id FROM spans WHERE "  # noqa: S608 -- the filter is compiled, its values are bound
             + " AND ".join(conditions)
@@ -231,6 +263,49 @@ class Store:
         )
         return [(row[0], row[1], row[2]) for row in rows]
 
+    def units(self, granularity: str, span_ids: Sequence[str]) -> dict[str, str]:
+        """Return the span, trace or session of each of these spans; spans of no session are left out.
+
+        :param granularity: ``span``, ``trace`` or ``session``.
+        """
+        column = _UNIT_COLUMNS[granularity]
+        units: dict[str, str] = {}
+        for begin in range(0, len(span_ids), _CHUNK):
+            chunk = span_ids[begin : begin + _CHUNK]
+            statement = sa.select(_spans.c.span_id, column).where(
+                _spans.c.span_id.in_(chunk), column.is_not(None)
+            )
+            units.update((row[0], row[1]) for row in self._rows(statement))
+        return units
+
+    def anchors(self, granularity: str, keys: Sequence[str]) -> dict[str, str]:
+        """Return the span that stands for each unit: a span itself, else the root of the (first) trace."""
+        column = _UNIT_COLUMNS[granularity]
+        anchors: dict[str, str] = {}
+        for begin in range(0, len(keys), _CHUNK):
+            statement = (
+                sa.select(column, _spans.c.span_id)
+                .where(column.in_(keys[begin : begin + _CHUNK]))
+                # A trace whose root is missing is represented by its first span.
+                .order_by(_spans.c.parent_id.is_not(None), _spans.c.start_time, _spans.c.span_id)
+            )
+            for key, span_id in self._rows(statement):
+                anchors.setdefault(key, span_id)
+        return anchors
+
+    def subjects(self, granularity: str, keys: Sequence[str]) -> list[Subject]:
+        """Return spans, traces or sessions in the order asked for."""
+        if granularity == "span":
+            return [Subject("span", span["span_id"], (span,)) for span in self.spans(keys)]
+        column = _UNIT_COLUMNS[granularity]
+        anchors = self.anchors(granularity, keys)
+        subjects = []
+        for key in keys:
+            order = (_spans.c.start_time, _spans.c.span_id)
+            rows = self._rows(sa.select(_spans).where(column == key).order_by(*order))
+            subjects.append(Subject(granularity, anchors[key], tuple(map(_span, rows))))
+        return subjects
+
     def spans(self, span_ids: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Yield spans in the order asked for."""
         for begin in range(0, len(span_ids), _CHUNK):
@@ -238,27 +313,20 @@ class Store:
             rows = self._rows(sa.select(_spans).where(_spans.c.span_id.in_(wanted)))
             found = {row.span_id: row for row in rows}
             for span_id in wanted:
-                row = found[span_id]
-                yield {
-                    **{
-                        name: getattr(row, name)
-                        for name in ("span_id", "trace_id", "parent_id", "name", "kind")
-                    },
-                    "status_code": row.status_code,
-                    "status_message": row.status_message,
-                    "start_time": datetime.fromtimestamp(row.start_time, UTC),
-                    "end_time": datetime.fromtimestamp(row.end_time, UTC),
-                    "attributes": json.loads(row.attributes),
-                }
+                yield _span(found[span_id])
 
     # -- evaluations ------------------------------------------------------------------------------
 
-    def labelled(self, span_ids: Sequence[str], names: Sequence[str]) -> set[tuple[str, str]]:
+    def labelled(
+        self, granularity: str, span_ids: Sequence[str], names: Sequence[str]
+    ) -> set[tuple[str, str]]:
         """Return which of these spans have a value of which of these evaluators."""
         pairs: set[tuple[str, str]] = set()
         for begin in range(0, len(span_ids), _CHUNK):
             statement = sa.select(_evaluations.c.span_id, _evaluations.c.name).where(
-                _evaluations.c.span_id.in_(span_ids[begin : begin + _CHUNK]), _evaluations.c.name.in_(names)
+                _evaluations.c.span_id.in_(span_ids[begin : begin + _CHUNK]),
+                _evaluations.c.granularity == granularity,
+                _evaluations.c.name.in_(names),
             )
             pairs.update((row[0], row[1]) for row in self._rows(statement))
         return pairs
@@ -272,7 +340,7 @@ class Store:
         made_until: float | None = None,
     ) -> list[dict[str, Any]]:
         """Return evaluations, oldest first."""
-        statement = sa.select(_evaluations).order_by(
+        statement = sa.select(_evaluations, _evaluations.c["metadata"].label("about")).order_by(
             _evaluations.c.created_at, _evaluations.c.span_id, _evaluations.c.name
         )
         if task_id is not None:
@@ -286,11 +354,12 @@ class Store:
         return [
             {
                 "span_id": row.span_id,
+                "granularity": row.granularity,
                 "name": row.name,
                 "label": row.label,
                 "score": row.score,
                 "explanation": row.explanation,
-                "metadata": json.loads(row[5]),
+                "metadata": json.loads(row.about),
                 "task_id": row.task_id,
                 "run_id": row.run_id,
                 "created_at": row.created_at,
@@ -309,27 +378,40 @@ class Store:
         return [(row[0], row[1], row[2], row[3]) for row in self._rows(statement)]
 
 
+def _span(row: Any) -> dict[str, Any]:
+    names = ("span_id", "trace_id", "parent_id", "name", "kind", "status_code", "status_message")
+    return {
+        **{name: getattr(row, name) for name in names},
+        "start_time": datetime.fromtimestamp(row.start_time, UTC),
+        "end_time": datetime.fromtimestamp(row.end_time, UTC),
+        "attributes": json.loads(row.attributes),
+    }
+
+
 def evaluation_row(
     *,
     span_id: str,
+    granularity: str,
     name: str,
     verdict: Verdict,
     task_id: str,
     run_id: str,
-    evaluator_id: str | None,
     created_at: float,
+    metadata: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return an evaluation as it is stored."""
-    metadata = {"task_id": task_id, "run_id": run_id}
-    if evaluator_id is not None:
-        metadata["evaluator_id"] = evaluator_id
+    """Return an evaluation as it is stored.
+
+    :param metadata: what it says of where it comes from, next to task and run.
+    """
+    about = {"task_id": task_id, "run_id": run_id, **metadata}
     return {
         "span_id": span_id,
+        "granularity": granularity,
         "name": name,
         "label": verdict.label,
         "score": verdict.score,
         "explanation": verdict.explanation,
-        "metadata": json.dumps(metadata),
+        "metadata": json.dumps(about),
         "task_id": task_id,
         "run_id": run_id,
         "created_at": created_at,

@@ -178,7 +178,7 @@ def make_task(emulator: Emulator) -> str:
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
     from airflow_provider_online_tasks.inputs import EvalTaskInput
 
-    evaluator = {"name": "correctness", "template": "{input} {output}", "rails": ["correct", "incorrect"]}
+    evaluator = {"name": "correctness", "template": "{attributes.input.value} {attributes.output.value}", "rails": ["correct", "incorrect"]}
     task = EvalTaskInput.read(
         {
             "name": "answer correctness",

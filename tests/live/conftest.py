@@ -94,7 +94,11 @@ def new_online_task(arize: EmulatorProcess) -> Callable[[], OnlineTask]:
                 "model_id": arize.project_id,
                 "sampling_rate": 1,
                 "template_evaluators": [
-                    {"name": name, "template": "{input} {output}", "rails": ["correct", "incorrect"]}
+                    {
+                        "name": name,
+                        "template": "{attributes.input.value} {attributes.output.value}",
+                        "rails": ["correct", "incorrect"],
+                    }
                 ],
                 "llm_config": {"model_name": "GPT_4o", "provider": "openAI", "temperature": 0},
             }

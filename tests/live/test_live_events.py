@@ -32,7 +32,11 @@ POLL_INTERVAL = 2.0
 def watched(arize: EmulatorProcess) -> str:
     """The task that the DAGs watch."""
     settings = Settings.of_connection(host=arize.url, api_key=arize.api_key, extra={}, conn_id="live")
-    evaluator = {"name": "watched", "template": "{input} {output}", "rails": ["correct", "incorrect"]}
+    evaluator = {
+        "name": "watched",
+        "template": "{attributes.input.value} {attributes.output.value}",
+        "rails": ["correct", "incorrect"],
+    }
     task = EvalTaskInput(
         name="watched",
         model_id=arize.project_id,

@@ -12,12 +12,8 @@ from starlette.routing import Route
 
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.control.faults import Fault, RunFate
+from airflow_provider_online_tasks.emulator.errors import RefusedInputError, UnknownObjectError
 from airflow_provider_online_tasks.emulator.rest.problems import MEDIA_TYPE, ProblemError
-from airflow_provider_online_tasks.emulator.runs.tasks import (
-    RefusedInputError,
-    UnknownObjectError,
-    hub_evaluator_ids,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +75,7 @@ def _info(state: EmulatorState, *_: Any) -> dict[str, Any]:
         "space_id": ids.SPACE_ID,
         "space_name": ids.SPACE_NAME,
         "organization_id": ids.ORGANIZATION_ID,
-        "evaluator_ids": hub_evaluator_ids(),
+        "evaluator_ids": state.hub.ids(),
         "spans": count,
         "first_span_at": first,
         "last_span_at": last,

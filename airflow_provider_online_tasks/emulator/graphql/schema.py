@@ -7,7 +7,7 @@ import functools
 import re
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ariadne import (
     InterfaceType,
@@ -18,22 +18,21 @@ from ariadne import (
     load_schema_from_path,
     make_executable_schema,
 )
+from graphql import build_schema
 
 from airflow_provider_online_tasks.emulator import ids
+from airflow_provider_online_tasks.emulator.errors import RefusedInputError, UnknownObjectError
 from airflow_provider_online_tasks.emulator.graphql.scalars import coded_error, scalars
+from airflow_provider_online_tasks.emulator.judges.evaluator import Evaluator
+from airflow_provider_online_tasks.emulator.judges.kinds import KINDS
 from airflow_provider_online_tasks.emulator.runs.engine import DEFAULT_MAX_SPANS
 from airflow_provider_online_tasks.emulator.runs.run import NoDataError
-from airflow_provider_online_tasks.emulator.runs.tasks import (
-    Evaluator,
-    RefusedInputError,
-    Task,
-    UnknownObjectError,
-    hub_evaluator,
-    hub_evaluator_ids,
-)
+from airflow_provider_online_tasks.emulator.runs.tasks import Task, given, settable
 
 if TYPE_CHECKING:
-    from graphql import GraphQLResolveInfo, GraphQLSchema
+    from collections.abc import Sequence
+
+    from graphql import GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema
 
     from airflow_provider_online_tasks.emulator.control.faults import Fault
     from airflow_provider_online_tasks.emulator.state import EmulatorState
@@ -83,6 +82,7 @@ def executable_schema(patch_input_type: str) -> GraphQLSchema:
     :param patch_input_type: what it calls the input type of patchEvalTask.
     """
     sdl = load_schema_from_path(str(_SCHEMA_PATH)).replace(PATCH_INPUT_TYPE, patch_input_type)
+    shown = cast("GraphQLObjectType", build_schema(sdl).type_map["OnlineTask"]).fields
     query = QueryType()
     query.set_field("node", _resolve_node)
     query.set_field("viewer", lambda *_: {"id": ids.USER_ID})
@@ -92,12 +92,13 @@ def executable_schema(patch_input_type: str) -> GraphQLSchema:
     mutation.set_field("patchEvalTask", _resolve_patch)
     mutation.set_field("runOnlineTask", _resolve_run)
     viewer, space, task = ObjectType("Viewer"), ObjectType("Space"), ObjectType("OnlineTask")
-    viewer.set_field("spaces", lambda _, info, **found: _connection(_SPACE, **found))  # noqa: ARG005
-    space.set_field("models", lambda _, info, **found: _connection(_MODEL, **found))  # noqa: ARG005
+    viewer.set_field("spaces", lambda _, info, **found: _connection([_SPACE], **found))  # noqa: ARG005
+    space.set_field("models", lambda _, info, **found: _connection(_MODELS, **found))  # noqa: ARG005
     task.set_field("samplingRate", _resolve_sampling_rate)
     task.set_field("filters", _resolve_filters)
-    task.set_alias("queryFilter", "query_filter")
-    task.set_alias("runContinuously", "is_continuous")
+    for name, field in settable("graphql"):
+        if name in shown and name != "samplingRate":
+            task.set_alias(name, field.name)
     node = InterfaceType("Node", lambda value, *_: "OnlineTask" if isinstance(value, Task) else value.type)
     result = UnionType("RunOnlineTaskResult", lambda value, *_: value["__typename"])
     return make_executable_schema(
@@ -109,16 +110,16 @@ def executable_schema(patch_input_type: str) -> GraphQLSchema:
 # -- queries --------------------------------------------------------------------------------------
 
 _SPACE = _Named("Space", ids.SPACE_ID, ids.SPACE_NAME)
-_MODEL = _Named("Model", ids.PROJECT_ID, ids.PROJECT_NAME)
+_MODELS = [_Named("Model", project_id, name) for project_id, name in ids.PROJECTS.items()]
 _ORGANIZATION = _Named("AccountOrganization", ids.ORGANIZATION_ID, ids.ORGANIZATION_NAME)
 
 
 def _resolve_node(_: Any, info: GraphQLResolveInfo[Context], id: str) -> Any:  # noqa: A002 -- the argument's name in the schema
     state: EmulatorState = info.context.state
-    for named in (_SPACE, _MODEL, _ORGANIZATION):
+    for named in (_SPACE, *_MODELS, _ORGANIZATION):
         if named.id == id:
             return named
-    for name, evaluator_id in hub_evaluator_ids().items():
+    for name, evaluator_id in state.hub.ids().items():
         if evaluator_id == id:
             return _Named("Evaluator", id, name)
     try:
@@ -131,15 +132,20 @@ def _resolve_node(_: Any, info: GraphQLResolveInfo[Context], id: str) -> Any:  #
 
 
 def _connection(
-    only: _Named,
+    items: Sequence[_Named],
     *,
     search: str | None = None,
     useExactSearchMatch: bool | None = None,  # noqa: N803 -- the argument's name in the schema
     **_: Any,
 ) -> dict[str, Any]:
-    wanted, name = (search or "").lower(), only.name.lower()
-    found = wanted in ("", name) if useExactSearchMatch else wanted in name
-    return {"edges": [{"node": only}] if found else [], "pageInfo": {"hasNextPage": False, "endCursor": None}}
+    wanted = (search or "").lower()
+    found = [
+        each
+        for each in items
+        if (wanted in ("", each.name.lower()) if useExactSearchMatch else wanted in each.name.lower())
+    ]
+    edges = [{"node": each} for each in found]
+    return {"edges": edges, "pageInfo": {"hasNextPage": False, "endCursor": None}}
 
 
 def _resolve_sampling_rate(task: Task, info: GraphQLResolveInfo[Context]) -> float:
@@ -181,14 +187,15 @@ def _resolve_create(context: Context, fields: dict[str, Any]) -> dict[str, Any]:
     state = context.state
     values = _task_values(state, fields)
     hub = [
-        hub_evaluator(
+        state.hub.attached(
             each["evaluatorId"], position=position if each.get("position") is None else each["position"]
         )
         for position, each in enumerate(fields.get("evaluators") or [])
     ]
     inline = values.pop("evaluators", [])
     if hub and inline:
-        raise RefusedInputError("Give either evaluators or templateEvaluators and codeEvaluators, not both")
+        names = " and ".join(kind.graphql_field for kind in KINDS.values())
+        raise RefusedInputError(f"Give either evaluators or {names}, not both")
     task = state.tasks.create(model_id=fields["modelId"], evaluators=hub or inline, **values)
     return {"evalTask": task}
 
@@ -203,59 +210,23 @@ def _resolve_patch(context: Context, fields: dict[str, Any]) -> dict[str, Any]:
 
 def _task_values(state: EmulatorState, fields: dict[str, Any], task: Task | None = None) -> dict[str, Any]:
     """Read the fields that create and patch share; absent ones stay absent."""
-    values: dict[str, Any] = {}
-    if "name" in fields:
-        values["name"] = fields["name"]
-    if fields.get("samplingRate") is not None:
-        rate = fields["samplingRate"]
-        values["sampling_rate"] = rate / 100 if state.settings.sampling_rate_unit == "percent" else rate
-    if "queryFilter" in fields:
-        values["query_filter"] = fields["queryFilter"]
-    if fields.get("runContinuously") is not None:
-        values["is_continuous"] = fields["runContinuously"]
-    if "llmConfig" in fields:
-        values["llm_config"] = fields["llmConfig"]
-    if fields.get("templateEvaluators") or fields.get("codeEvaluators"):
-        llm_config = values.get("llm_config", task.llm_config if task else None)
-        values["evaluators"] = [
-            *(_template_evaluator(each, llm_config) for each in fields.get("templateEvaluators") or []),
-            *(_code_evaluator(each) for each in fields.get("codeEvaluators") or []),
-        ]
-    return values
-
-
-def _template_evaluator(fields: dict[str, Any], llm_config: dict[str, Any] | None) -> Evaluator:
-    if llm_config is None and fields.get("llmConfig") is None:
-        raise RefusedInputError(
-            f"Template evaluator {fields['name']!r} needs an llmConfig, its own or the task's"
+    values = {field.name: fields[name] for name, field in given("graphql", fields)}
+    if "sampling_rate" in values and state.settings.sampling_rate_unit == "percent":
+        values["sampling_rate"] /= 100
+    llm_config = values.get("llm_config", task.llm_config if task else None)
+    inline = [
+        Evaluator(
+            name=each["name"],
+            kind=kind.name,
+            position=each["position"],
+            granularity=each.get("dataGranularityType") or "span",
+            query_filter=each.get("queryFilter"),
+            **kind.of_graphql(each, llm_config),
         )
-    choices = fields.get("classificationChoices")
-    return Evaluator(
-        name=fields["name"],
-        kind="template",
-        position=fields["position"],
-        template=fields["template"],
-        rails=fields.get("rails") or list(choices or {}),
-        choices=choices,
-        explain=fields["includeExplanations"],
-        granularity=fields.get("dataGranularityType") or "span",
-        query_filter=fields.get("queryFilter"),
-    )
-
-
-def _code_evaluator(fields: dict[str, Any]) -> Evaluator:
-    parameters = dict(fields.get("evaluationInputParams") or {})
-    if fields.get("spanAttributes"):
-        parameters.setdefault("span_attribute", fields["spanAttributes"][0])
-    return Evaluator(
-        name=fields["name"],
-        kind="code",
-        position=fields["position"],
-        granularity=fields.get("dataGranularityType") or "span",
-        query_filter=fields.get("queryFilter"),
-        evaluation_class=fields.get("evaluationClass"),
-        parameters=parameters,
-    )
+        for kind in KINDS.values()
+        for each in fields.get(kind.graphql_field) or []
+    ]
+    return {**values, "evaluators": inline} if inline else values
 
 
 @_refusing

@@ -22,6 +22,11 @@ class CodeEvaluator(NamedTuple):
     check: Callable[[str, Mapping[str, Any]], tuple[bool, str]]
 
 
+def is_built_in(name: str) -> bool:
+    """Whether there is a built-in code evaluator of this name; case and separators are ignored."""
+    return _key(name) in _BY_NAME
+
+
 def run_code_evaluator(
     name: str, span: Mapping[str, Any], parameters: Mapping[str, Any] | None = None
 ) -> Verdict:

@@ -38,6 +38,11 @@ def fill_template(template: str, span: Mapping[str, Any]) -> str:
     return _VARIABLE.sub(lambda match: _variable(match.group(1) or match.group(2), span), template)
 
 
+def variables(template: str) -> list[str]:
+    """Return the names of a template's variables, each once, in the order they appear."""
+    return list(dict.fromkeys(match[1] or match[2] for match in _VARIABLE.finditer(template)))
+
+
 def input_text(span: Mapping[str, Any]) -> str:
     """Return what the span was given."""
     return as_text(attributes_of(span).get("input.value")) or _messages(span, "llm.input_messages.", "user")

@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.clock import read_time
+from airflow_provider_online_tasks.emulator.errors import UnknownObjectError
 from airflow_provider_online_tasks.emulator.rest.problems import ProblemError
-from airflow_provider_online_tasks.emulator.runs.tasks import UnknownObjectError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

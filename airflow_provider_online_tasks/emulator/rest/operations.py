@@ -9,9 +9,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from airflow_provider_online_tasks.emulator.endpoint import READ, WRITE, serve
-from airflow_provider_online_tasks.emulator.rest import names, runs, spans, tasks
+from airflow_provider_online_tasks.emulator.errors import RefusedInputError, UnknownObjectError
+from airflow_provider_online_tasks.emulator.rest import evaluators, names, runs, spans, tasks
 from airflow_provider_online_tasks.emulator.rest.problems import MEDIA_TYPE, ProblemError
-from airflow_provider_online_tasks.emulator.runs.tasks import RefusedInputError, UnknownObjectError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +35,8 @@ class Operation(NamedTuple):
     main_field: str
 
 
+_EVALUATOR = "/v2/evaluators/{evaluator_id}"
+
 OPERATIONS = (
     Operation("list_tasks", "GET", "/v2/tasks", READ, tasks.list_tasks, "tasks"),
     Operation("create_task", "POST", "/v2/tasks", WRITE, tasks.create_task, "id"),
@@ -46,6 +48,67 @@ OPERATIONS = (
     Operation("get_task_run", "GET", "/v2/task-runs/{run_id}", READ, runs.get_task_run, "status"),
     Operation(
         "cancel_task_run", "POST", "/v2/task-runs/{run_id}/cancel", WRITE, runs.cancel_task_run, "status"
+    ),
+    Operation("list_evaluators", "GET", "/v2/evaluators", READ, evaluators.list_evaluators, "evaluators"),
+    Operation("create_evaluator", "POST", "/v2/evaluators", WRITE, evaluators.create_evaluator, "id"),
+    Operation("get_evaluator", "GET", _EVALUATOR, READ, evaluators.get_evaluator, "id"),
+    Operation("update_evaluator", "PATCH", _EVALUATOR, WRITE, evaluators.update_evaluator, "id"),
+    Operation("delete_evaluator", "DELETE", _EVALUATOR, WRITE, evaluators.delete_evaluator, "id"),
+    Operation(
+        "list_evaluator_versions",
+        "GET",
+        f"{_EVALUATOR}/versions",
+        READ,
+        evaluators.list_evaluator_versions,
+        "evaluator_versions",
+    ),
+    Operation(
+        "create_evaluator_version",
+        "POST",
+        f"{_EVALUATOR}/versions",
+        WRITE,
+        evaluators.create_evaluator_version,
+        "id",
+    ),
+    Operation(
+        "delete_evaluator_versions",
+        "DELETE",
+        f"{_EVALUATOR}/versions",
+        WRITE,
+        evaluators.delete_evaluator_versions,
+        "deleted_version_ids",
+    ),
+    Operation(
+        "get_evaluator_version",
+        "GET",
+        "/v2/evaluator-versions/{version_id}",
+        READ,
+        evaluators.get_evaluator_version,
+        "id",
+    ),
+    Operation(
+        "list_evaluator_templates",
+        "GET",
+        "/v2/evaluator-templates",
+        READ,
+        evaluators.list_evaluator_templates,
+        "evaluator_templates",
+    ),
+    Operation(
+        "list_ai_integrations",
+        "GET",
+        "/v2/ai-integrations",
+        READ,
+        evaluators.list_ai_integrations,
+        "ai_integrations",
+    ),
+    Operation(
+        "get_ai_integration",
+        "GET",
+        "/v2/ai-integrations/{integration_id}",
+        READ,
+        evaluators.get_ai_integration,
+        "id",
     ),
     Operation("list_spans", "POST", "/v2/spans", READ, spans.list_spans, "spans"),
     Operation("list_projects", "GET", "/v2/projects", READ, names.list_projects, "projects"),

@@ -32,10 +32,17 @@ class ProblemError(Exception):
         return {
             "status": self.status,
             "title": HTTPStatus(self.status).phrase,
-            "type": f"https://arize.com/docs/ax/rest-reference/errors#{self.status}",
+            "type": f"https://arize.com/docs/ax/rest-reference/errors#{_word(self.status)}",
             "detail": self.detail,
             "instance": instance,
         }
+
+
+def _word(status: int) -> str:
+    """Return the word that names a kind of problem."""
+    if status == HTTPStatus.BAD_REQUEST:
+        return "invalid-request"
+    return HTTPStatus(status).phrase.lower().replace(" ", "-")
 
 
 def problem_handlers() -> dict[Any, Any]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.clock import write_time
+from airflow_provider_online_tasks.emulator.errors import UnknownObjectError
 from airflow_provider_online_tasks.emulator.rest.fields import (
     DAY,
     identifier,
@@ -16,13 +17,18 @@ from airflow_provider_online_tasks.emulator.rest.fields import (
     text,
 )
 from airflow_provider_online_tasks.emulator.rest.problems import ProblemError
-from airflow_provider_online_tasks.emulator.runs.tasks import UnknownObjectError, compiled
+from airflow_provider_online_tasks.emulator.runs.tasks import compiled
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.requests import Request
     from starlette.responses import Response
 
     from airflow_provider_online_tasks.emulator.state import EmulatorState
+
+
+_PREFIXES = {"span": "eval", "trace": "trace_eval", "session": "session_eval"}
 
 
 def list_spans(state: EmulatorState, request: Request, fields: dict[str, Any]) -> Response:
@@ -32,7 +38,7 @@ def list_spans(state: EmulatorState, request: Request, fields: dict[str, Any]) -
         "project_id start_time end_time filter included_columns excluded_columns truncate_string_length",
     )
     project_id = identifier(text(fields, "project_id", required=True), "Model")
-    if project_id != ids.PROJECT_ID:
+    if project_id not in ids.PROJECTS:
         raise UnknownObjectError(f"Project {project_id!r} not found")
     query_filter = text(fields, "filter")
     if query_filter is not None and not query_filter.strip():
@@ -58,9 +64,7 @@ def list_spans(state: EmulatorState, request: Request, fields: dict[str, Any]) -
     span_ids = [span_id for _, _, span_id in page]
     evaluations: dict[str, list[dict[str, Any]]] = {span_id: [] for span_id in span_ids}
     for each in state.store.evaluations(span_ids=span_ids, made_until=readable_until):
-        evaluations[each["span_id"]].append(
-            {name: each[name] for name in ("name", "label", "score", "explanation", "metadata")}
-        )
+        evaluations[each["span_id"]].append(each)
 
     def shown(column: str) -> bool:
         if included is not None:
@@ -85,13 +89,24 @@ def list_spans(state: EmulatorState, request: Request, fields: dict[str, Any]) -
             },
             "annotations": [],
             "evaluations": [
-                each for each in evaluations[span["span_id"]] if shown(f"eval.{each['name']}.label")
+                evaluation
+                for each in evaluations[span["span_id"]]
+                if (evaluation := _evaluation(each, shown)) is not None
             ],
             "events": [],
         }
         for span in state.store.spans(span_ids)
     ]
     return json_response({"spans": spans, "pagination": pagination})
+
+
+def _evaluation(each: dict[str, Any], shown: Callable[[str], bool]) -> dict[str, Any] | None:
+    """Write an evaluation with the columns asked for, or None where none of them is."""
+    column = f"{_PREFIXES[each['granularity']]}.{each['name']}"
+    fields = [name for name in ("label", "score", "explanation") if shown(f"{column}.{name}")]
+    if not fields:
+        return None
+    return {"name": each["name"], **{name: each[name] for name in fields}, "metadata": each["metadata"]}
 
 
 def _columns(fields: dict[str, Any], name: str) -> frozenset[str] | None:

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.clock import write_time
+from airflow_provider_online_tasks.emulator.judges.kinds import KINDS
 from airflow_provider_online_tasks.emulator.rest.fields import (
     flag,
     identifier,
@@ -20,22 +21,17 @@ from airflow_provider_online_tasks.emulator.rest.fields import (
     text,
 )
 from airflow_provider_online_tasks.emulator.rest.problems import ProblemError
-from airflow_provider_online_tasks.emulator.runs.tasks import (
-    CODE_EVALUATION,
-    TEMPLATE_EVALUATION,
-    Evaluator,
-    Task,
-    hub_evaluator,
-)
+from airflow_provider_online_tasks.emulator.runs.tasks import TASK_TYPES, Task, given, settable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from starlette.requests import Request
 
+    from airflow_provider_online_tasks.emulator.judges.evaluator import Evaluator
     from airflow_provider_online_tasks.emulator.state import EmulatorState
 
-_TASK_TYPES = (TEMPLATE_EVALUATION, CODE_EVALUATION, "RUN_EXPERIMENT")
+_TASK_TYPES = (*TASK_TYPES, "RUN_EXPERIMENT")
 
 
 def list_tasks(state: EmulatorState, request: Request, _: dict[str, Any]) -> Response:
@@ -76,9 +72,10 @@ def create_task(state: EmulatorState, _: Request, fields: dict[str, Any]) -> Res
         raise ProblemError(404, f"Dataset {fields['dataset_id']!r} not found")
     name = text(fields, "name", required=True)
     model_id = text(fields, "project_id", required=True)
-    values = _task_values(fields)
+    values = _task_values(state, fields)
     if "evaluators" not in values:
         raise ProblemError(400, "evaluators is missing")
+    _check_query_ids(values)
     _check_types(task_type, values["evaluators"])
     task = state.tasks.create(**{**values, "name": name, "model_id": model_id})
     return json_response(_task(task), 201)
@@ -95,9 +92,10 @@ def update_task(state: EmulatorState, request: Request, fields: dict[str, Any]) 
     if not fields:
         raise ProblemError(400, "Nothing to update; give at least one field")
     only(fields, "name sampling_rate is_continuous query_filter query_filters evaluators")
-    values = _task_values(fields)
+    values = _task_values(state, fields)
     if "evaluators" in values:
         _check_types(task.type, values["evaluators"])
+    _check_query_ids(values, task)
     return json_response(_task(state.tasks.patch(task, values)))
 
 
@@ -117,24 +115,29 @@ def task_of(state: EmulatorState, request: Request) -> Task:
     return state.tasks.get(path_id(request, "task_id", "OnlineTask"))
 
 
-def _task_values(fields: dict[str, Any]) -> dict[str, Any]:
+def _task_values(state: EmulatorState, fields: dict[str, Any]) -> dict[str, Any]:
     """Read the fields that create and update share; absent ones stay absent."""
-    values: dict[str, Any] = {}
-    if fields.get("name") is not None:
-        values["name"] = text(fields, "name", required=True)
-    if fields.get("sampling_rate") is not None:
-        values["sampling_rate"] = number(fields, "sampling_rate")
-    if fields.get("is_continuous") is not None:
-        values["is_continuous"] = flag(fields, "is_continuous")
     if fields.get("query_filter") is not None and fields.get("query_filters") is not None:
         raise ProblemError(400, "query_filter and query_filters exclude each other")
-    if "query_filter" in fields:
-        values["query_filter"] = text(fields, "query_filter")
-    if "query_filters" in fields:
-        values["query_filters"] = _query_filters(fields["query_filters"])
+    values = {
+        field.name: _READERS[field.metadata["type"]](fields, name) for name, field in given("rest", fields)
+    }
     if fields.get("evaluators") is not None:
-        values["evaluators"] = _evaluators(fields["evaluators"])
+        values["evaluators"] = _evaluators(state, fields["evaluators"])
     return values
+
+
+def _named_filters(fields: dict[str, Any], name: str) -> dict[str, Any] | None:
+    return _query_filters(fields[name])
+
+
+# Fields that can be cleared are read where they are null, too.
+_READERS: dict[type, Callable[[dict[str, Any], str], Any]] = {
+    str: text,
+    float: number,
+    bool: flag,
+    dict: _named_filters,
+}
 
 
 def _query_filters(value: Any) -> dict[str, Any] | None:
@@ -164,7 +167,7 @@ def _query_filters(value: Any) -> dict[str, Any] | None:
     }
 
 
-def _evaluators(value: Any) -> list[Evaluator]:
+def _evaluators(state: EmulatorState, value: Any) -> list[Evaluator]:
     if not isinstance(value, list) or not value:
         raise ProblemError(400, "evaluators needs at least one entry")
     evaluators = []
@@ -176,31 +179,73 @@ def _evaluators(value: Any) -> list[Evaluator]:
             "evaluator_id evaluator_version_id query_filter column_mappings query_mappings",
             "evaluators.",
         )
-        of_traces = each.get("query_mappings") is not None
-        if of_traces and (each.get("query_filter") is not None or each.get("column_mappings") is not None):
+        mapped = _query_mappings(each.get("query_mappings"))
+        if mapped is not None and any(
+            each.get(name) is not None for name in ("query_filter", "column_mappings")
+        ):
             raise ProblemError(400, "query_mappings excludes query_filter and column_mappings")
-        evaluators.append(
-            hub_evaluator(
-                identifier(text(each, "evaluator_id", required=True), "Evaluator"),
-                text(each, "evaluator_version_id"),
-                position=position,
-                query_filter=text(each, "query_filter"),
-                column_mappings=each.get("column_mappings"),
-                query_mappings=each.get("query_mappings"),
-                granularity="trace" if of_traces else "span",
-            )
+        evaluator = state.hub.attached(
+            identifier(text(each, "evaluator_id", required=True), "Evaluator"),
+            text(each, "evaluator_version_id"),
+            position=position,
+            query_filter=text(each, "query_filter"),
+            column_mappings=_column_mappings(each.get("column_mappings")),
+            query_mappings=mapped,
         )
-    if len({each.granularity for each in evaluators}) > 1:
-        raise ProblemError(400, "The evaluators of a task are either all about spans or all about traces")
+        if mapped is not None and evaluator.granularity == "span":
+            raise ProblemError(
+                422,
+                f"Evaluator {evaluator.name!r} is about spans: it takes column_mappings, not query_mappings",
+            )
+        evaluators.append(evaluator)
+    if len({each.query_mappings is None for each in evaluators}) > 1:
+        raise ProblemError(400, "The evaluators of a task have either column_mappings or query_mappings")
     if len({each.evaluator_id for each in evaluators}) < len(evaluators):
         raise ProblemError(400, "evaluators names an evaluator twice")
     return evaluators
 
 
+def _column_mappings(value: Any) -> dict[str, str] | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+        raise ProblemError(400, "column_mappings has to be an object of variables and columns")
+    return value
+
+
+def _query_mappings(value: Any) -> list[dict[str, Any]] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or not 1 <= len(value) <= 50:
+        raise ProblemError(400, "query_mappings needs one to fifty entries")
+    for each in value:
+        if not isinstance(each, dict):
+            raise ProblemError(400, "Each of query_mappings has to be an object")
+        only(each, "variable_name query_ids attribute_path", "query_mappings.")
+        text(each, "variable_name", required=True)
+        text(each, "attribute_path", required=True)
+        query_ids = each.get("query_ids")
+        if not isinstance(query_ids, list) or not set(query_ids) <= set("ABCDE"):
+            raise ProblemError(400, "query_mappings.query_ids has to be a list of ids from A to E")
+    return value
+
+
+def _check_query_ids(values: dict[str, Any], task: Task | None = None) -> None:
+    """Refuse mappings that name a query which the task does not declare."""
+    filters = values.get("query_filters", task.query_filters if task else None) or {"filters": []}
+    declared = {each["id"] for each in filters["filters"]}
+    for evaluator in values.get("evaluators", task.evaluators if task else []):
+        for mapping in evaluator.query_mappings or ():
+            unknown = sorted(set(mapping["query_ids"]) - declared)
+            if unknown:
+                raise ProblemError(
+                    422, f"query_mappings names {', '.join(unknown)}, which query_filters does not declare"
+                )
+
+
 def _check_types(task_type: str, evaluators: Iterable[Evaluator]) -> None:
-    kind = "code" if task_type == CODE_EVALUATION else "template"
     for evaluator in evaluators:
-        if evaluator.kind != kind:
+        if KINDS[evaluator.kind].task_type != task_type:
             raise ProblemError(422, f"Evaluator {evaluator.name!r} does not fit a task of type {task_type}")
 
 
@@ -208,18 +253,15 @@ def _task(task: Task) -> dict[str, Any]:
     """Write a task."""
     return {
         "id": task.id,
-        "name": task.name,
+        **{name: getattr(task, field.name) for name, field in settable("rest")},
         "type": task.type,
         "project_id": task.model_id,
         "dataset_id": None,
-        "sampling_rate": task.sampling_rate,
-        "is_continuous": task.is_continuous,
-        "query_filter": task.query_filter,
-        "query_filters": task.query_filters,
         "evaluators": [
             {
-                "evaluator_id": each.evaluator_id,
-                "evaluator_name": each.name,
+                # Some releases of Arize's SDK need a text here, also where there is no evaluator in the hub.
+                "evaluator_id": each.evaluator_id or ids.INLINE_EVALUATOR_ID,
+                "evaluator_name": each.hub_name or each.name,
                 "evaluator_version_id": each.evaluator_version_id,
                 "query_filter": each.query_filter,
                 "column_mappings": each.column_mappings,

@@ -7,7 +7,11 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.emulator import ids
-from airflow_provider_online_tasks.emulator.runs.evaluation import Evaluation, evaluate
+from airflow_provider_online_tasks.emulator.control.faults import RunFate
+from airflow_provider_online_tasks.emulator.errors import RefusedInputError, UnknownObjectError
+from airflow_provider_online_tasks.emulator.judges.evaluator import Evaluator, Trouble
+from airflow_provider_online_tasks.emulator.judges.kinds import KINDS
+from airflow_provider_online_tasks.emulator.runs.evaluation import Outcome, evaluate
 from airflow_provider_online_tasks.emulator.runs.run import (
     CANCELLED,
     COMPLETED,
@@ -16,26 +20,27 @@ from airflow_provider_online_tasks.emulator.runs.run import (
     PENDING,
     RUNNING,
     NoDataError,
-    Plan,
     Run,
     RunEndedError,
 )
-from airflow_provider_online_tasks.emulator.runs.selection import fraction, matching_items, unlabelled_items
-from airflow_provider_online_tasks.emulator.runs.tasks import RefusedInputError, UnknownObjectError
+from airflow_provider_online_tasks.emulator.runs.selection import Plan, fraction, plans, without_labels
+from airflow_provider_online_tasks.emulator.runs.tasks import compiled
 from airflow_provider_online_tasks.emulator.store import evaluation_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from airflow_provider_online_tasks.emulator.clock import Clock
-    from airflow_provider_online_tasks.emulator.control.faults import RunFate
+    from airflow_provider_online_tasks.emulator.judges.hub import Hub
     from airflow_provider_online_tasks.emulator.judges.judge import Judge
     from airflow_provider_online_tasks.emulator.runs.tasks import Task
     from airflow_provider_online_tasks.emulator.settings import EmulatorSettings
+    from airflow_provider_online_tasks.emulator.spans.subjects import Subject
     from airflow_provider_online_tasks.emulator.store import Store
 
 DEFAULT_MAX_SPANS = 10_000
 TICK_SECONDS = 0.1
+CONTINUOUS_SECONDS = 120.0
 
 ALREADY_LABELLED = (
     "All matching data already has evaluation labels. Trigger the run again with override_evaluations "
@@ -43,6 +48,7 @@ ALREADY_LABELLED = (
 )
 _FAILED_REASON = "The run stopped: the model provider answered with an internal error."
 _CANCELLED_REASON = "The run was cancelled by a user."
+_TROUBLE_SECONDS = 1.0
 _BATCH = 500
 _REMOTE_BATCH = 4
 
@@ -54,6 +60,9 @@ _STATUS_OF_OUTCOME = {
 }
 
 
+_OUTCOME_OF_STATUS = {FAILED: "fail", CANCELLED: "cancel"}
+
+
 class RunEngine:
     """All runs, brought up to date with the clock whenever somebody looks, and by a ticker in between."""
 
@@ -62,15 +71,18 @@ class RunEngine:
         *,
         store: Store,
         clock: Clock,
+        hub: Hub,
         judge: Judge,
         judge_is_remote: bool,
         settings: Callable[[], EmulatorSettings],
     ) -> None:
         self._store = store
         self._clock = clock
+        self._hub = hub
         self._judge = judge
         self._judge_is_remote = judge_is_remote
         self._settings = settings
+        self.on_end: Callable[[Run], None] = _ignore
         self._runs: dict[str, Run] = {}
         self._of_task: dict[str, list[Run]] = {}
         self._plans: dict[str, Plan] = {}
@@ -117,47 +129,110 @@ class RunEngine:
 
         :param take_fate: called once the run is certain, so that a refused one uses up no fate.
         """
-        delay = self._settings().index_delay
-        seen_until = min(end, self._clock.now() - delay) if delay else end
-        matching = matching_items(self._store, task, start, seen_until)
-        if not matching and self._settings().no_data == "task_error":
+        settings = self._settings()
+        trouble: Trouble | None = None
+        try:
+            evaluators = [self._hub.current(each) for each in task.evaluators]
+        except UnknownObjectError as error:
+            evaluators, trouble = task.evaluators, Trouble("CANCELLED", str(error))
+        planned = plans(
+            self._store,
+            task,
+            evaluators,
+            start=start,
+            # What has not happened yet is nowhere, and what is young is not in the index.
+            end=min(end, self._clock.now() - settings.index_delay),
+            max_spans=max_spans,
+            readable_until=self._clock.stamp() - settings.index_delay,
+        )
+        if settings.no_data == "task_error" and not any(plan.items for plan in planned):
             raise NoDataError("There is no data to evaluate in this window: no span matches the task")
-        items = matching[:max_spans]
-        todo = items if override else unlabelled_items(self._store, task, items)
+        about = {
+            "task_id": task.id,
+            "data_start": start,
+            "data_end": end,
+            "max_spans": max_spans,
+            "override": override,
+        }
         fate = take_fate()
+        if len(planned) == 1:
+            run = self._start(planned[0], fate, trouble, **about)
+        else:
+            run = self._start(Plan(planned[0].granularity, [], []), RunFate(), None, **about)
+            children = [self._start(plan, fate, trouble, parent_id=run.id, **about) for plan in planned]
+            run.children = [child.id for child in children]
+            self._store.save_run(run.number, dataclasses.asdict(run))
+        task.last_run_at = run.created_at
+        return run
+
+    def _start(self, plan: Plan, fate: RunFate, trouble: Trouble | None, **about: Any) -> Run:
+        """Start one run: decide how it will go, and what is left for it to evaluate."""
+        settings = self._settings()
+        items = plan.items
+        todo = items if about["override"] else without_labels(self._store, plan)
         skips = len(items) - len(todo)
         if fate.skipped is not None:
             skips = fate.skipped
             todo = todo[skips:]
         outcome, reason, seconds = fate.outcome, fate.failure_reason, fate.seconds
+        if seconds is None:
+            seconds = settings.run_seconds
         if items and not todo and fate.skipped is None and outcome == "complete":
             outcome, reason, skips = "cancel", ALREADY_LABELLED, 0
+        elif todo and outcome == "complete" and not settings.lenient:
+            found = (KINDS[each.kind].trouble(each) for each in plan.evaluators)
+            trouble = trouble or next((each for each in found if each is not None), None)
+            if trouble is not None:
+                outcome, reason, skips = _OUTCOME_OF_STATUS[trouble.status], trouble.reason, 0
+                seconds = min(seconds, _TROUBLE_SECONDS)
         if outcome == "nothing":
             skips = 0
-        if seconds is None:
-            seconds = self._settings().run_seconds
         number = self._store.take_numbers("TaskRun")
         run = self._scheduled(
             number=number,
-            task_id=task.id,
             seconds=seconds,
             pending_seconds=fate.pending_seconds,
-            data_start=start,
-            data_end=end,
-            max_spans=max_spans,
-            override=override,
             outcome=outcome,
             reason=_FAILED_REASON if outcome == "fail" and reason is None else reason,
             error_rate=fate.error_rate,
             skips=skips,
             target=int(len(todo) * fate.evaluated_share) if outcome == fate.outcome else 0,
+            **about,
         )
-        plan = Plan(task.evaluators, todo[: run.target])
+        plan = dataclasses.replace(plan, items=todo[: run.target])
         self._store.add_runs([(number, dataclasses.asdict(run), plan.record())])
         self._add(run)
         self._plans[run.id] = plan
-        task.last_run_at = run.created_at
         return run
+
+    def look_for_new_spans(self, tasks: Sequence[Task], save: Callable[[Task], None]) -> None:
+        """Run the continuous tasks over the spans that came since they looked last, every two minutes."""
+        now = self._clock.stamp()
+        for task in tasks:
+            if not task.is_continuous or task.deleted:
+                continue
+            if task.continuous_until is None:
+                task.continuous_until = now
+            if now < task.continuous_until + CONTINUOUS_SECONDS:
+                continue
+            until = now - self._settings().index_delay
+            if until > task.continuous_until and self._sees(task, task.continuous_until, until):
+                self.create(
+                    task,
+                    start=task.continuous_until,
+                    end=until,
+                    max_spans=DEFAULT_MAX_SPANS,
+                    override=False,
+                    take_fate=RunFate,
+                )
+            task.continuous_until = max(task.continuous_until, until)
+            save(task)
+
+    def _sees(self, task: Task, start: float, end: float) -> bool:
+        rows = self._store.matching_spans(
+            project_id=task.model_id, start=start, end=end, compiled=compiled(task.span_filter)
+        )
+        return bool(rows)
 
     def create_synthetic(
         self, task: Task, count: int, *, seconds: tuple[float, float], total: int, fate: RunFate
@@ -217,6 +292,9 @@ class RunEngine:
     def advance(self, run: Run) -> None:
         """Bring a run up to date with the clock."""
         now = self._clock.now()
+        if run.children and not run.over and not run.pinned:
+            self._sum_up(run, [self.get(run_id) for run_id in run.children])
+            return
         if run.over or run.pinned or now < run.begins:
             return
         if run.status == PENDING:
@@ -237,47 +315,74 @@ class RunEngine:
         if run.ends is not None and now >= run.ends and run.position >= run.target:
             self._end(run, _STATUS_OF_OUTCOME[run.outcome], run.reason, max(run.ends, run.begins))
 
-    async def tick_forever(self) -> None:
-        """Let runs proceed while nobody looks."""
+    def _sum_up(self, run: Run, children: Sequence[Run]) -> None:
+        """Bring a run that was split up to date with its children."""
+        for count in ("num_successes", "num_errors", "num_skipped"):
+            setattr(run, count, sum(getattr(child, count) for child in children))
+        if run.status == PENDING and any(child.status != PENDING for child in children):
+            run.status, run.started_at = (
+                RUNNING,
+                min(child.started_at or child.created_at for child in children),
+            )
+        if all(child.over for child in children):
+            statuses = {child.status for child in children}
+            # A failure is what matters most; that some evaluators had nothing left to do, least.
+            status = next(each for each in (FAILED, COMPLETED, CANCELLED) if each in statuses)
+            reason = next((child.failure_reason for child in children if child.status == status), None)
+            self._end(run, status, reason, self._clock.now())
+
+    async def tick_forever(self, also: Callable[[], None]) -> None:
+        """Let runs proceed while nobody looks.
+
+        :param also: what else happens by the clock.
+        """
         while True:
+            also()
             for run_id in list(self._plans):
                 run = self._runs.get(run_id)
                 if run is not None:
                     self.advance(run)
             await asyncio.sleep(TICK_SECONDS)
 
-    def _judged(self, run: Run, begin: int, until: int) -> list[list[Evaluation] | None]:
-        """Judge some of a run's spans: per span the verdicts, or None where one could not be had."""
+    def _judged(self, run: Run, begin: int, until: int) -> list[Outcome]:
+        """Judge some of what a run is about."""
         plan = self._plans[run.id]
         items = plan.items[begin:until]
-        spans = self._store.spans([span_id for span_id, _ in items])
+        subjects = self._store.subjects(plan.granularity, [item.key for item in items])
         return [
-            None
+            Outcome([], failed=True)
             if run.is_forced_error(index)
-            else evaluate(self._judge, span, [plan.evaluators[i] for i in indices])
-            for index, (span, (_, indices)) in enumerate(zip(spans, items, strict=True), begin)
+            else self._evaluated(plan, subject, item.evaluators)
+            for index, (subject, item) in enumerate(zip(subjects, items, strict=True), begin)
         ]
 
-    def _record(self, run: Run, outcomes: Sequence[list[Evaluation] | None]) -> None:
+    def _evaluated(self, plan: Plan, subject: Subject, indices: Sequence[int]) -> Outcome:
+        evaluators = [plan.evaluators[index] for index in indices]
+        return evaluate(self._judge, subject, evaluators, plan.queries, lenient=self._settings().lenient)
+
+    def _record(self, run: Run, outcomes: Sequence[Outcome]) -> None:
         now = self._clock.stamp()
+        plan = self._plans[run.id]
+        items = plan.items[run.position : run.position + len(outcomes)]
         rows = [
             evaluation_row(
-                span_id=span_id,
+                span_id=item.span_id,
+                granularity=plan.granularity,
                 name=evaluator.name,
                 verdict=verdict,
                 task_id=run.task_id,
-                run_id=run.id,
-                evaluator_id=evaluator.evaluator_id,
+                run_id=run.parent_id or run.id,
                 created_at=now,
+                metadata=_origin(evaluator, plan, run),
             )
-            for verdicts in outcomes
-            if verdicts is not None
-            for evaluator, span_id, verdict in verdicts
+            for item, outcome in zip(items, outcomes, strict=True)
+            for evaluator, verdict in outcome.verdicts
         ]
-        failed = sum(1 for verdicts in outcomes if verdicts is None)
         run.position += len(outcomes)
-        run.num_errors += failed
-        run.num_successes += len(outcomes) - failed
+        run.num_errors += sum(1 for each in outcomes if each.failed)
+        run.num_successes += sum(1 for each in outcomes if each.verdicts)
+        run.num_skipped += sum(1 for each in outcomes if not each.failed and not each.verdicts)
+        run.note = next((each.note for each in outcomes if each.note is not None), run.note)
         self._store.save_run(run.number, dataclasses.asdict(run), rows)
 
     def _start_judging(self, run: Run) -> None:
@@ -291,20 +396,17 @@ class RunEngine:
         while run.id in self._plans and run.position < run.due(self._clock.now()):
             plan = self._plans[run.id]
             items = plan.items[run.position : min(run.due(self._clock.now()), run.position + _REMOTE_BATCH)]
-            spans = list(self._store.spans([span_id for span_id, _ in items]))
+            subjects = self._store.subjects(plan.granularity, [item.key for item in items])
 
-            async def verdicts(
-                index: int, span: Mapping[str, Any], indices: list[int], plan: Plan = plan
-            ) -> list[Evaluation] | None:
+            async def outcome(index: int, subject: Subject, indices: list[int], plan: Plan = plan) -> Outcome:
                 if run.is_forced_error(index):
-                    return None
-                evaluators = [plan.evaluators[i] for i in indices]
-                return await asyncio.to_thread(evaluate, self._judge, span, evaluators)
+                    return Outcome([], failed=True)
+                return await asyncio.to_thread(self._evaluated, plan, subject, indices)
 
             outcomes = await asyncio.gather(
                 *(
-                    verdicts(run.position + offset, span, indices)
-                    for offset, (span, (_, indices)) in enumerate(zip(spans, items, strict=True))
+                    outcome(run.position + offset, subject, item.evaluators)
+                    for offset, (subject, item) in enumerate(zip(subjects, items, strict=True))
                 )
             )
             if run.id in self._plans:
@@ -317,6 +419,8 @@ class RunEngine:
         run.failure_reason = reason
         run.finished_at = self._clock.stamp(when)
         self._plans.pop(run.id, None)
+        if run.parent_id is None:
+            self.on_end(run)
         # A synthetic run that ends by the clock would end the same way after a restart.
         if not run.synthetic or when != run.ends:
             self._store.save_run(run.number, dataclasses.asdict(run))
@@ -325,6 +429,10 @@ class RunEngine:
         """Cancel a live run as a user would."""
         if run.over:
             raise RunEndedError(f"cannot cancel a run with status '{run.status.lower()}'")
+        for child_id in run.children:
+            child = self.get(child_id)
+            if not child.over:
+                self._end(child, CANCELLED, _CANCELLED_REASON, self._clock.now())
         self._end(run, CANCELLED, _CANCELLED_REASON, self._clock.now())
 
     def set(self, run: Run, changes: Mapping[str, Any]) -> None:
@@ -369,3 +477,17 @@ class RunEngine:
         for task in judging:
             task.cancel()
         await asyncio.gather(*judging, return_exceptions=True)
+
+
+def _origin(evaluator: Evaluator, plan: Plan, run: Run) -> dict[str, Any]:
+    """Return what an evaluation says of where it comes from, next to task and run."""
+    origin = {
+        "evaluator_id": evaluator.evaluator_id,
+        "granularity": plan.granularity.upper() if plan.granularity != "span" else None,
+        "child_run_id": run.id if run.parent_id is not None else None,
+    }
+    return {name: value for name, value in origin.items() if value is not None}
+
+
+def _ignore(_: Run) -> None:
+    """Nobody is interested in the end of runs."""

@@ -1,56 +1,51 @@
-"""What the evaluators of a task say about a span."""
+"""What the evaluators of a task say about a span, a trace or a session."""
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from airflow_provider_online_tasks.emulator.judges.judge import JudgeError, fill_template, run_code_evaluator
+from airflow_provider_online_tasks.emulator.judges.evaluator import Evaluator, NotResolvedError
+from airflow_provider_online_tasks.emulator.judges.judge import JudgeError
+from airflow_provider_online_tasks.emulator.judges.kinds import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from airflow_provider_online_tasks.emulator.judges.judge import Judge, Verdict
-    from airflow_provider_online_tasks.emulator.runs.tasks import Evaluator
+    from airflow_provider_online_tasks.emulator.spans.subjects import Subject
 
 
-class Evaluation(NamedTuple):
-    """A verdict on a span."""
+class Outcome(NamedTuple):
+    """What came of one span, trace or session.
 
-    evaluator: Evaluator
-    span_id: str
-    verdict: Verdict
+    :param verdicts: who said what.
+    :param failed: whether an evaluator failed; nothing is kept then.
+    :param note: why nothing was said, for whoever looks at the run.
+    """
+
+    verdicts: list[tuple[Evaluator, Verdict]]
+    failed: bool = False
+    note: str | None = None
 
 
 def evaluate(
-    judge: Judge, span: Mapping[str, Any], evaluators: Sequence[Evaluator]
-) -> list[Evaluation] | None:
-    """Return the verdicts on a span, or None where one of them could not be had."""
-    try:
-        return [Evaluation(each, span["span_id"], _verdict(judge, each, span)) for each in evaluators]
-    except JudgeError:
-        return None
-
-
-def _verdict(judge: Judge, evaluator: Evaluator, span: Mapping[str, Any]) -> Verdict:
-    if evaluator.kind == "code":
-        return run_code_evaluator(evaluator.code_name, span, evaluator.parameters)
-    template = _mapped(evaluator.template or "", evaluator.column_mappings or {})
-    return judge.judge(
-        template=template,
-        prompt=fill_template(template, span),
-        rails=evaluator.rails,
-        choices=evaluator.choices,
-        explain=evaluator.explain,
-        span=span,
-    )
-
-
-def _mapped(template: str, columns: Mapping[str, str]) -> str:
-    """Write the columns that variables are mapped to into a template, in place of the variables."""
-
-    def column(match: re.Match[str]) -> str:
-        name = match[1] or match[2]
-        return f"{{{columns[name]}}}" if name in columns else match[0]
-
-    return re.sub(r"\{\{\s*([\w.]+)\s*\}\}|\{\s*([\w.]+)\s*\}", column, template)
+    judge: Judge,
+    subject: Subject,
+    evaluators: Sequence[Evaluator],
+    queries: Mapping[str, Collection[str]],
+    *,
+    lenient: bool,
+) -> Outcome:
+    """Return what evaluators say about a subject; it is skipped where no evaluator has anything to judge."""
+    verdicts: list[tuple[Evaluator, Verdict]] = []
+    note = None
+    for evaluator in evaluators:
+        try:
+            verdict = KINDS[evaluator.kind].verdict(judge, evaluator, subject, queries, lenient=lenient)
+        except NotResolvedError as error:
+            note = str(error)
+        except JudgeError as error:
+            return Outcome([], failed=True, note=str(error))
+        else:
+            verdicts.append((evaluator, verdict))
+    return Outcome(verdicts, note=note)

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
-
-from airflow_provider_online_tasks.emulator.runs.tasks import Evaluator
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import Any
 
 PENDING, RUNNING = "PENDING", "RUNNING"
 COMPLETED, FAILED, CANCELLED = "COMPLETED", "FAILED", "CANCELLED"
@@ -55,6 +50,11 @@ class Run:
     position: int = 0
     synthetic: bool = False
     pinned: bool = False
+    # Why spans were skipped, for the page and the control plane.
+    note: str | None = None
+    # A run of evaluators of several granularities is split into one for each evaluator.
+    parent_id: str | None = None
+    children: list[str] = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
         # What REST wrote about the run last, and of which state of it; no field, for it is not stored.
@@ -70,7 +70,8 @@ class Run:
         """The share of its work that is done."""
         if self.over:
             return 1.0
-        return (self.num_successes + self.num_errors) / self.target if self.target else 0.0
+        done = self.num_successes + self.num_errors + max(0, self.num_skipped - self.skips)
+        return done / self.target if self.target else 0.0
 
     def due(self, now: float) -> int:
         """Return how many spans shall have been evaluated by now."""
@@ -81,21 +82,3 @@ class Run:
     def is_forced_error(self, index: int) -> bool:
         """Whether the fate of the run makes this span an error."""
         return int((index + 1) * self.error_rate) > int(index * self.error_rate)
-
-
-@dataclasses.dataclass
-class Plan:
-    """What is left to do for a live run: per span, which evaluators judge it."""
-
-    evaluators: list[Evaluator]
-    items: list[tuple[str, list[int]]]
-
-    def record(self) -> dict[str, Any]:
-        """Return the plan as it is stored."""
-        return {"evaluators": [dataclasses.asdict(each) for each in self.evaluators], "items": self.items}
-
-    @classmethod
-    def of(cls, record: Mapping[str, Any]) -> Plan:
-        """Return a stored plan."""
-        items = [(span_id, list(indices)) for span_id, indices in record["items"]]
-        return cls([Evaluator(**each) for each in record["evaluators"]], items)

@@ -1,61 +1,146 @@
-"""Which spans a run evaluates: window, filters, sampling, labels that are there already."""
+"""What a run evaluates: window, filters, sampling, the cap, and the labels that are there already."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from airflow_provider_online_tasks.emulator.judges.evaluator import GRANULARITIES, Evaluator
 from airflow_provider_online_tasks.emulator.runs.tasks import compiled
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow_provider_online_tasks.emulator.runs.tasks import Task
     from airflow_provider_online_tasks.emulator.store import Store
 
 
-def matching_items(store: Store, task: Task, start: float, end: float) -> list[tuple[str, list[int]]]:
-    """Return the sampled spans of a window, newest first, each with the evaluators that are about it."""
+class Item(NamedTuple):
+    """One span, trace or session to evaluate.
 
-    def select(query_filter: str | None, *, roots_only: bool = False) -> list[str]:
+    :param key: its identifier.
+    :param span_id: the span that stands for it.
+    :param evaluators: the positions of the evaluators that are about it.
+    """
+
+    key: str
+    span_id: str
+    evaluators: list[int]
+
+
+@dataclasses.dataclass
+class Plan:
+    """What a run does: evaluators of one granularity, and what they evaluate.
+
+    :param queries: the spans that each named query of the task matches.
+    """
+
+    granularity: str
+    evaluators: list[Evaluator]
+    items: list[Item]
+    queries: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        """Return the plan as it is stored."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Plan:
+        """Return a stored plan."""
+        return cls(
+            record["granularity"],
+            [Evaluator(**each) for each in record["evaluators"]],
+            [Item(*each) for each in record["items"]],
+            record["queries"],
+        )
+
+
+def plans(
+    store: Store,
+    task: Task,
+    evaluators: Sequence[Evaluator],
+    *,
+    start: float,
+    end: float,
+    max_spans: int,
+    readable_until: float,
+) -> list[Plan]:
+    """Return what a run of a task is about, newest first: one plan, or one for each evaluator.
+
+    Sampling and ``max_spans`` count at the highest granularity; evaluators of several granularities are
+    planned one by one, within what that selects.
+    """
+
+    def matching(*filters: str | None) -> list[str]:
+        given = " AND ".join(f"({each})" for each in filters if each)
         rows = store.matching_spans(
             project_id=task.model_id,
             start=start,
             end=end,
-            compiled=compiled(query_filter),
-            roots_only=roots_only,
+            compiled=compiled(given or None),
+            readable_until=readable_until,
         )
         return [span_id for _, _, span_id in rows]
 
-    of_evaluator = [
-        set(
-            select(
-                " AND ".join(f"({each})" for each in (task.span_filter, evaluator.query_filter) if each),
-                # A trace or a session is represented by its root span.
-                roots_only=evaluator.granularity != "span",
-            )
-        )
-        for evaluator in task.evaluators
+    levels = [each.granularity for each in evaluators]
+    highest = max(levels, key=GRANULARITIES.index)
+    matched = [matching(task.span_filter, each.query_filter) for each in evaluators]
+    of_any = matching(task.span_filter)
+    units = store.units(highest, of_any)
+    wanted = {units[span_id] for span_ids in matched for span_id in span_ids if span_id in units}
+    sampled = [
+        key
+        for key in dict.fromkeys(units[span_id] for span_id in of_any if span_id in units)
+        if key in wanted and fraction(key) < task.sampling_rate
     ]
-    items = []
-    for span_id in select(task.span_filter):
-        indices = [index for index, span_ids in enumerate(of_evaluator) if span_id in span_ids]
-        if indices and fraction(span_id) < task.sampling_rate:
-            items.append((span_id, indices))
-    return items
+    chosen = set(sampled[:max_spans])
+    queries = _queries(store, task)
+
+    def plan(granularity: str, indices: Sequence[int]) -> Plan:
+        own = store.units(granularity, of_any)
+        about: dict[str, list[int]] = {}
+        keys = dict.fromkeys(
+            own[span_id] for span_id in of_any if span_id in own and units.get(span_id) in chosen
+        )
+        for position, index in enumerate(indices):
+            found = {own[span_id] for span_id in matched[index] if span_id in own}
+            for key in keys:
+                if key in found:
+                    about.setdefault(key, []).append(position)
+        ordered = [key for key in keys if key in about]
+        anchors = store.anchors(granularity, ordered)
+        items = [Item(key, anchors[key], about[key]) for key in ordered]
+        return Plan(granularity, [evaluators[index] for index in indices], items, queries)
+
+    if len(set(levels)) == 1:
+        return [plan(highest, range(len(evaluators)))]
+    return [plan(each.granularity, [index]) for index, each in enumerate(evaluators)]
 
 
-def unlabelled_items(
-    store: Store, task: Task, items: Sequence[tuple[str, list[int]]]
-) -> list[tuple[str, list[int]]]:
-    """Return the spans that lack a label, each with the evaluators whose label it lacks."""
-    names = [each.name for each in task.evaluators]
-    labelled = store.labelled([span_id for span_id, _ in items], names)
+def without_labels(store: Store, plan: Plan) -> list[Item]:
+    """Return the items that lack a label, each with the evaluators whose label it lacks."""
+    names = [each.name for each in plan.evaluators]
+    labelled = store.labelled(plan.granularity, [item.span_id for item in plan.items], names)
     left = (
-        (span_id, [index for index in indices if (span_id, names[index]) not in labelled])
-        for span_id, indices in items
+        item._replace(evaluators=[i for i in item.evaluators if (item.span_id, names[i]) not in labelled])
+        for item in plan.items
     )
-    return [(span_id, indices) for span_id, indices in left if indices]
+    return [item for item in left if item.evaluators]
+
+
+def _queries(store: Store, task: Task) -> dict[str, list[str]]:
+    if task.query_filters is None:
+        return {}
+    return {
+        each["id"]: [
+            span_id
+            for _, _, span_id in store.matching_spans(
+                project_id=task.model_id, start=0.0, end=float("inf"), compiled=compiled(each["filter"])
+            )
+        ]
+        for each in task.query_filters["filters"]
+    }
 
 
 def fraction(text: str) -> float:

@@ -1,4 +1,4 @@
-"""Online tasks and their evaluators: what both APIs accept, and what the server keeps of it."""
+"""Online tasks: what both APIs accept, and what the server keeps of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.emulator import ids
-from airflow_provider_online_tasks.emulator.judges.judge import HUB_EVALUATORS
+from airflow_provider_online_tasks.emulator.errors import RefusedInputError, UnknownObjectError
+from airflow_provider_online_tasks.emulator.judges.evaluator import Evaluator
+from airflow_provider_online_tasks.emulator.judges.kinds import KINDS
 from airflow_provider_online_tasks.emulator.spans.filters import CompiledFilter, FilterError, compile_filter
 
 if TYPE_CHECKING:
@@ -16,44 +18,30 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator.clock import Clock
     from airflow_provider_online_tasks.emulator.store import Store
 
-TEMPLATE_EVALUATION = "TEMPLATE_EVALUATION"
-CODE_EVALUATION = "CODE_EVALUATION"
+TASK_TYPES = tuple(kind.task_type for kind in KINDS.values())
 
 _QUERY_ID = re.compile(r"\b[A-E]\b")
 
 
-class RefusedInputError(Exception):
-    """A request whose values do not fit; the message is what the client is told."""
+def _field(
+    default: Any = dataclasses.MISSING,
+    *,
+    graphql: str | None = None,
+    rest: str | None = None,
+    type: type = str,  # noqa: A002 -- what the API calls it
+    clearable: bool = False,
+) -> Any:
+    """Return a field that requests can give; what is said here is all that either API needs to know of it.
 
-
-class UnknownObjectError(Exception):
-    """A request that names something which does not exist."""
-
-
-@dataclasses.dataclass(kw_only=True)
-class Evaluator:
-    """An evaluator as attached to a task, inline or from the Eval Hub."""
-
-    name: str
-    kind: str
-    position: int = 0
-    template: str | None = None
-    rails: list[str] = dataclasses.field(default_factory=list)
-    choices: dict[str, float] | None = None
-    explain: bool = True
-    granularity: str = "span"
-    query_filter: str | None = None
-    column_mappings: dict[str, str] | None = None
-    query_mappings: list[dict[str, Any]] | None = None
-    evaluator_id: str | None = None
-    evaluator_version_id: str | None = None
-    evaluation_class: str | None = None
-    parameters: dict[str, Any] | None = None
-
-    @property
-    def code_name(self) -> str:
-        """The code that evaluates: the class of an inline code evaluator, else the evaluator's own name."""
-        return self.evaluation_class or self.name
+    :param graphql: its name in createEvalTask, patchEvalTask and OnlineTask.
+    :param rest: its name over REST.
+    :param type: its type over REST; GraphQL's is in the schema.
+    :param clearable: whether null clears it; else null leaves it as it is.
+    """
+    metadata = {"graphql": graphql, "rest": rest, "type": type, "clearable": clearable}
+    if default is dataclasses.MISSING:
+        return dataclasses.field(metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -62,18 +50,19 @@ class Task:
 
     number: int
     id: str
-    name: str
     type: str
     model_id: str
-    sampling_rate: float
-    query_filter: str | None
-    query_filters: dict[str, Any] | None
-    is_continuous: bool
     evaluators: list[Evaluator]
-    llm_config: dict[str, Any] | None
     created_at: float
     updated_at: float
+    name: str = _field(graphql="name", rest="name")
+    sampling_rate: float = _field(1.0, graphql="samplingRate", rest="sampling_rate", type=float)
+    query_filter: str | None = _field(None, graphql="queryFilter", rest="query_filter", clearable=True)
+    query_filters: dict[str, Any] | None = _field(None, rest="query_filters", type=dict, clearable=True)
+    is_continuous: bool = _field(False, graphql="runContinuously", rest="is_continuous", type=bool)
+    llm_config: dict[str, Any] | None = _field(None, graphql="llmConfig", clearable=True)
     last_run_at: float | None = None
+    continuous_until: float | None = None
     deleted: bool = False
 
     @property
@@ -84,33 +73,21 @@ class Task:
         return combined_filter(self.query_filters)
 
 
-def hub_evaluator_ids() -> dict[str, str]:
-    """Return the identifiers of the built-in Eval Hub evaluators by name."""
-    return {each.name: ids.encode("Evaluator", number) for number, each in enumerate(HUB_EVALUATORS, 1)}
+def settable(api: str) -> list[tuple[str, dataclasses.Field[Any]]]:
+    """Return the fields of a task that requests can give, with their names there.
 
-
-def hub_evaluator(evaluator_id: str, version_id: str | None = None, **attachment: Any) -> Evaluator:
-    """Return a built-in Eval Hub evaluator, attached.
-
-    :param attachment: the fields of :class:`Evaluator` that belong to the attachment.
+    :param api: ``graphql`` or ``rest``.
     """
-    by_id = {ids.encode("Evaluator", number): number for number in range(1, len(HUB_EVALUATORS) + 1)}
-    if evaluator_id not in by_id:
-        raise UnknownObjectError(f"Evaluator {evaluator_id!r} not found")
-    number = by_id[evaluator_id]
-    entry = HUB_EVALUATORS[number - 1]
-    if version_id is not None and version_id != ids.encode("EvaluatorVersion", number):
-        raise RefusedInputError(f"{version_id!r} is not a version of evaluator {evaluator_id!r}")
-    return Evaluator(
-        name=entry.name,
-        kind=entry.kind,
-        template=entry.template,
-        rails=list(entry.rails),
-        choices=dict(entry.choices) if entry.choices is not None else None,
-        evaluator_id=evaluator_id,
-        evaluator_version_id=version_id,
-        **attachment,
-    )
+    return [(name, each) for each in dataclasses.fields(Task) if (name := each.metadata.get(api)) is not None]
+
+
+def given(api: str, fields: Mapping[str, Any]) -> list[tuple[str, dataclasses.Field[Any]]]:
+    """Return the settable fields that a request gives; null counts only where it clears a field."""
+    return [
+        (name, each)
+        for name, each in settable(api)
+        if name in fields and (fields[name] is not None or each.metadata["clearable"])
+    ]
 
 
 def compiled(query_filter: str | None) -> CompiledFilter | None:
@@ -146,38 +123,22 @@ class TaskBook:
             raise UnknownObjectError(f"Task {task_id!r} not found")
         return task
 
-    def create(
-        self,
-        *,
-        name: str,
-        model_id: str,
-        evaluators: Sequence[Evaluator],
-        sampling_rate: float = 1.0,
-        query_filter: str | None = None,
-        query_filters: dict[str, Any] | None = None,
-        is_continuous: bool = False,
-        llm_config: dict[str, Any] | None = None,
-    ) -> Task:
-        """Make a task of values that are checked here, for both APIs."""
-        if model_id != ids.PROJECT_ID:
+    def create(self, *, model_id: str, evaluators: Sequence[Evaluator], **values: Any) -> Task:
+        """Make a task of values that are checked here, for both APIs.
+
+        :param values: fields of :class:`Task` that can be given.
+        """
+        if model_id not in ids.PROJECTS:
             raise UnknownObjectError(f"Model {model_id!r} not found")
-        values: dict[str, Any] = {
-            "name": name,
-            "sampling_rate": sampling_rate,
-            "query_filter": query_filter,
-            "query_filters": query_filters,
-            "is_continuous": is_continuous,
-            "evaluators": list(evaluators),
-            "llm_config": llm_config,
-        }
+        values["evaluators"] = list(evaluators)
         self._check(values, model_id, None)
         number = self._store.take_numbers("OnlineTask")
         now = self._clock.stamp()
-        is_code = all(each.kind == "code" for each in evaluators)
+        kinds = {each.kind for each in evaluators}
         task = Task(
             number=number,
             id=ids.encode("OnlineTask", number),
-            type=CODE_EVALUATION if is_code else TEMPLATE_EVALUATION,
+            type=KINDS[kinds.pop() if len(kinds) == 1 else "template"].task_type,
             model_id=model_id,
             created_at=now,
             updated_at=now,
@@ -252,9 +213,4 @@ def _check_evaluator(evaluator: Evaluator) -> None:
     if not evaluator.name.strip():
         raise RefusedInputError("An evaluator's name is empty")
     compiled(evaluator.query_filter)
-    if evaluator.kind != "template":
-        return
-    if not evaluator.template or not evaluator.template.strip():
-        raise RefusedInputError(f"The template of evaluator {evaluator.name!r} is empty")
-    if len(set(evaluator.rails)) < 2 or len(set(evaluator.rails)) != len(evaluator.rails):
-        raise RefusedInputError(f"Evaluator {evaluator.name!r} needs at least two different rails")
+    KINDS[evaluator.kind].check(evaluator)

@@ -37,6 +37,7 @@ _TEXT_COLUMNS: Final = {
 _NUMBER_COLUMNS: Final = {"latency_ms": "spans.latency_ms"}
 _TIME_COLUMNS: Final = {"start_time": "spans.start_time", "end_time": "spans.end_time"}
 _COLUMNS: Final = {**_TEXT_COLUMNS, **_NUMBER_COLUMNS, **_TIME_COLUMNS}
+_EVALUATIONS: Final = {"eval": "span", "trace_eval": "trace", "session_eval": "session"}
 _EVALUATION_FIELDS: Final = frozenset({"label", "score", "explanation"})
 _NOT_HELD: Final = {"annotation": "annotations", "event": "span events"}
 
@@ -187,8 +188,8 @@ class _Compiler:
         if path in _TIME_COLUMNS:
             return _Operand(_TIME_COLUMNS[path], self._to_time)
         first, _, rest = path.partition(".")
-        if first == "eval":
-            return self._evaluation(rest, name)
+        if first in _EVALUATIONS:
+            return self._evaluation(first, rest, name)
         if first in _NOT_HELD and rest:
             raise self._source.error(f"the emulator holds no {_NOT_HELD[first]}", name.position)
         if not rest:
@@ -196,17 +197,17 @@ class _Compiler:
         key = rest if first == "attributes" else path
         return _Operand(f"json_extract(spans.attributes, {self._bind(_json_path(key))})", None)
 
-    def _evaluation(self, rest: str, name: Name) -> _Operand:
+    def _evaluation(self, first: str, rest: str, name: Name) -> _Operand:
         evaluator, _, field = rest.rpartition(".")
         if not evaluator or field not in _EVALUATION_FIELDS:
-            fields = "eval.<name>.label, eval.<name>.score or eval.<name>.explanation"
+            fields = f"{first}.<name>.label, {first}.<name>.score or {first}.<name>.explanation"
             raise self._source.error(f"expected {fields}", name.position)
         name_and_order = f"evaluations.name = {self._bind(evaluator)} ORDER BY evaluations.created_at DESC"
         self.parameters["readable_until"] = FOR_EVER
         sql = (
             f"(SELECT evaluations.{field} FROM evaluations "  # noqa: S608 - the field is one of three
             f"WHERE evaluations.span_id = spans.span_id AND evaluations.created_at <= :readable_until "
-            f"AND {name_and_order} LIMIT 1)"
+            f"AND evaluations.granularity = '{_EVALUATIONS[first]}' AND {name_and_order} LIMIT 1)"
         )
         return _Operand(sql, self._to_number if field == "score" else lambda literal: str(literal.value))
 

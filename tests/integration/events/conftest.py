@@ -31,7 +31,11 @@ def client(arize: Emulator) -> Client:
 @pytest.fixture
 def online_task_id(arize: Emulator, client: Client) -> str:
     """A task."""
-    evaluator = {"name": "correctness", "template": "{input} {output}", "rails": ["correct", "incorrect"]}
+    evaluator = {
+        "name": "correctness",
+        "template": "{attributes.input.value} {attributes.output.value}",
+        "rails": ["correct", "incorrect"],
+    }
     task = EvalTaskInput(
         name="answer correctness",
         model_id=arize.project_id,

@@ -35,7 +35,11 @@ with DAG("tells_openlineage", schedule=None) as dag:
         name="answer correctness",
         model_id=os.environ["MODEL_ID"],
         template_evaluators=[
-            {"name": "correctness", "template": "{input} {output}", "rails": ["correct", "incorrect"]}
+            {
+                "name": "correctness",
+                "template": "{attributes.input.value} {attributes.output.value}",
+                "rails": ["correct", "incorrect"],
+            }
         ],
         llm_config={"model_name": "GPT_4o", "provider": "openAI"},
         if_exists="skip",

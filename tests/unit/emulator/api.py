@@ -28,7 +28,7 @@ def template_evaluator(name: str = "answer quality", **fields: Any) -> dict[str,
     return {
         "name": name,
         "rails": ["bad", "good"],
-        "template": "Question: {input}\nAnswer: {output}\nIs the answer good?",
+        "template": "{attributes.input.value}\n{attributes.output.value}\nIs the answer good?",
         "position": 1,
         "includeExplanations": True,
         "useFunctionCallingIfAvailable": False,

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 TABLES = """
 CREATE TABLE spans (span_id TEXT, trace_id TEXT, parent_id TEXT, name TEXT, kind TEXT, status_code TEXT,
     status_message TEXT, start_time REAL, end_time REAL, latency_ms REAL, project_id TEXT, attributes TEXT);
-CREATE TABLE evaluations (span_id, name, label, score REAL, explanation, metadata TEXT, task_id, run_id,
-    created_at REAL);
+CREATE TABLE evaluations (span_id, granularity TEXT, name, label, score REAL, explanation, metadata TEXT,
+    task_id, run_id, created_at REAL);
 """
 NOON = 1_767_268_800.0  # 2026-01-01T12:00:00Z
 
@@ -104,7 +104,7 @@ def database() -> Iterator[sqlite3.Connection]:
                 ),
             )
         connection.executemany(
-            "INSERT INTO evaluations VALUES (?, ?, ?, ?, ?, '{}', 'task', 'run', ?)", EVALUATIONS
+            "INSERT INTO evaluations VALUES (?, 'span', ?, ?, ?, ?, '{}', 'task', 'run', ?)", EVALUATIONS
         )
         yield connection
     connection.close()
@@ -275,7 +275,7 @@ def test_the_longest_permitted_filters_run(database: sqlite3.Connection) -> None
 SQL_WORDS = re.compile(
     r"""\s+|:f\d+|:readable_until|[()=<>,]|
     ORDER\ BY|AND|OR|NOT|LIKE|IS|NULL|CASE|WHEN|THEN|ELSE|END|SELECT|FROM|WHERE|DESC|LIMIT|CAST|AS|TEXT|[01]|
-    typeof|instr|json_extract|'null'|'text'|(spans|evaluations)(\.\w+)?""",
+    typeof|instr|json_extract|'null'|'text'|'span'|'trace'|'session'|(spans|evaluations)(\.\w+)?""",
     re.VERBOSE,
 )
 

@@ -153,7 +153,7 @@ def test_eval_hub_and_code_evaluators(api: Api, emulator: Emulator) -> None:
         "name": "is json",
         "position": 0,
         "evaluationClass": "JSONParseable",
-        "spanAttributes": ["output.value"],
+        "spanAttributes": ["attributes.output.value"],
         "evaluationInputParams": {},
     }
     run_id = api.run(api.create(name="code", templateEvaluators=None, llmConfig=None, codeEvaluators=[code]))

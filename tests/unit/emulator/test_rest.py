@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,9 @@ from .api import AGENTS, Api, days_ago, iso, template_evaluator
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import Emulator
+
+
+MAPPING = {"variable_name": "input", "query_ids": [], "attribute_path": "attributes.input.value"}
 
 
 def evaluation_task(emulator: Emulator, **fields: Any) -> dict[str, Any]:
@@ -29,6 +33,11 @@ def problem(response: requests.Response, status: int) -> str:
     """Check that an answer is a problem document and return its detail."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
+    kind = response.json()["type"]
+    assert kind.startswith("https://arize.com/docs/ax/rest-reference/errors#")
+    assert kind.rpartition("#")[2] == {400: "invalid-request", 404: "not-found"}.get(
+        status, HTTPStatus(status).phrase.lower().replace(" ", "-")
+    )
     document = response.json()
     assert document["status"] == status
     assert document["title"]
@@ -223,7 +232,7 @@ def test_a_trigger_that_does_not_fit_is_refused(
                 "evaluators": [
                     {
                         "evaluator_id": "RXZhbHVhdG9yOjE6cVJ3WA==",
-                        "query_mappings": [{"variable": "input"}],
+                        "query_mappings": [MAPPING],
                         "query_filter": AGENTS,
                     }
                 ]
@@ -235,11 +244,11 @@ def test_a_trigger_that_does_not_fit_is_refused(
             {
                 "evaluators": [
                     {"evaluator_id": "RXZhbHVhdG9yOjE6cVJ3WA=="},
-                    {"evaluator_id": "RXZhbHVhdG9yOjI6cVJ3WA==", "query_mappings": [{"variable": "input"}]},
+                    {"evaluator_id": "RXZhbHVhdG9yOjI6cVJ3WA==", "query_mappings": [MAPPING]},
                 ]
             },
-            400,
-            "either all about spans or all about traces",
+            422,
+            "is about spans",
         ),
         ({"colour": "red"}, 400, "Unknown field colour"),
     ],
@@ -265,29 +274,11 @@ def test_an_update_that_does_not_fit_is_refused(api: Api, emulator: Emulator) ->
     assert emulator.tasks()[0]["name"] == "nightly"
 
 
-def test_a_task_about_traces_judges_their_root_spans(api: Api, emulator: Emulator) -> None:
-    body = evaluation_task(
-        emulator,
-        query_filters={
-            "filters": [{"id": "A", "filter": AGENTS}, {"id": "B", "filter": "status_code = 'ERROR'"}],
-            "expression": "A AND NOT B",
-        },
-        evaluators=[
-            {
-                "evaluator_id": emulator.evaluator_ids["correctness"],
-                "query_mappings": [{"variable": "input", "queries": ["A"], "path": "attributes.input.value"}],
-            }
-        ],
-    )
+def test_named_filters_are_changed_and_cleared(api: Api, emulator: Emulator) -> None:
+    filters = [{"id": "A", "filter": AGENTS}, {"id": "B", "filter": "status_code = 'ERROR'"}]
+    body = evaluation_task(emulator, query_filters={"filters": filters, "expression": "A AND NOT B"})
     task = api.rest("POST", "tasks", json=body).json()
     assert task["query_filters"]["expression"] == "A AND NOT B"
-    run_id = api.run(task["id"])
-    assert api.read(run_id)["num_successes"] > 0
-    judged = {each["span_id"] for each in emulator.evaluations(run_id=run_id)}
-    spans = api.rest("POST", "spans?limit=500", json={"project_id": emulator.project_id}).json()["spans"]
-    for span in spans:
-        if span["context"]["span_id"] in judged:
-            assert (span["parent_id"], span["kind"], span["status_code"] != "ERROR") == (None, "AGENT", True)
     single = {"filters": [{"id": "A", "filter": AGENTS}]}
     changed = api.rest("PATCH", f"tasks/{task['id']}", json={"query_filters": single}).json()
     assert changed["query_filters"] == single | {"expression": "A"}

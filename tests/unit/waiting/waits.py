@@ -15,7 +15,11 @@ from airflow_provider_online_tasks.triggers._events import RunEvent, read_event
 from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
 
 CONN_ID = "arize_waiting"
-EVALUATOR = {"name": "tone", "rails": ["polite", "rude"], "template": "Is {output} polite or rude?"}
+EVALUATOR = {
+    "name": "tone",
+    "rails": ["polite", "rude"],
+    "template": "Is {attributes.output.value} polite or rude?",
+}
 LLM = {"model_name": "GPT_4o", "provider": "openAI"}
 
 

@@ -6,7 +6,11 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
-EVALUATOR = {"name": "correctness", "template": "{input} {output}", "rails": ["correct", "incorrect"]}
+EVALUATOR = {
+    "name": "correctness",
+    "template": "{attributes.input.value} {attributes.output.value}",
+    "rails": ["correct", "incorrect"],
+}
 TASK: dict[str, Any] = {
     "name": "answer correctness",
     "query_filter": "attributes.openinference.span.kind = 'AGENT'",

@@ -10,7 +10,6 @@ from task_instance import EVALUATOR, TASK, TaskInstance
 
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.emulator import Fault
-from airflow_provider_online_tasks.emulator.judges.judge import HUB_EVALUATORS
 from airflow_provider_online_tasks.exceptions import InvalidInput, TaskExists
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs import EvalTaskInput, EvalTaskPatch
@@ -144,7 +143,7 @@ def test_an_update_whose_answer_was_lost(arize: Emulator, create: Create) -> Non
 
 
 def test_update_replaces_eval_hub_evaluators(arize: Emulator, create: Create, asked: Asked) -> None:
-    first, second, *_ = [arize.evaluator_ids[one.name] for one in HUB_EVALUATORS if one.kind == "template"]
+    first, second = (arize.evaluator_ids[name] for name in ("correctness", "hallucination"))
     hub = {"template_evaluators": None, "llm_config": None, "if_exists": "update"}
 
     def evaluators() -> list[str]:

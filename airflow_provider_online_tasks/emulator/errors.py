@@ -1,0 +1,11 @@
+"""How a request is refused, whatever the API it came through."""
+
+from __future__ import annotations
+
+
+class RefusedInputError(Exception):
+    """A request whose values do not fit; the message is what the client is told."""
+
+
+class UnknownObjectError(Exception):
+    """A request that names something which does not exist."""

@@ -1,0 +1,256 @@
+"""What Arize would not evaluate is not evaluated here either, unless the emulator is lenient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
+from airflow_provider_online_tasks.emulator.__main__ import _parser
+from airflow_provider_online_tasks.emulator.judges.models import INTEGRATIONS, trouble_with_model
+
+from .api import AGENTS, LLM, Api, template_evaluator
+
+LENIENT = pytest.mark.online_tasks_emulator(lenient=True)
+
+
+def judged(api: Api, **fields: Any) -> dict[str, Any]:
+    """Run a task over the agents' spans and return its run."""
+    return api.read(api.run(api.create(**fields)))
+
+
+def ending(run: dict[str, Any]) -> tuple[str, tuple[int, int, int]]:
+    return run["status"], (run["num_successes"], run["num_errors"], run["num_skipped"])
+
+
+# --- variables ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{input}",
+        "{attributes.no.such.path}",
+        "{attributes.input.value} {attributes.nothing}",
+        "{input.value}",
+    ],
+)
+def test_a_variable_without_a_value_skips_every_span(api: Api, emulator: Emulator, template: str) -> None:
+    run = judged(api, templateEvaluators=[template_evaluator(template=template)])
+    status, (successes, errors, skipped) = ending(run)
+    assert (status, successes, errors, run["failure_reason"]) == ("COMPLETED", 0, 0, None)
+    assert skipped > 50
+    assert emulator.evaluations() == []
+    [known] = emulator.runs()
+    assert "is not on the span" in known["note"]
+
+
+def test_only_spans_without_the_path_are_skipped(api: Api, emulator: Emulator) -> None:
+    evaluator = template_evaluator(template="{attributes.input.value} {attributes.exception.type}")
+    run = judged(api, queryFilter="attributes.input.value != null", templateEvaluators=[evaluator])
+    _, (successes, errors, skipped) = ending(run)
+    failed = "attributes.exception.type != null and attributes.input.value != null"
+    spans = api.rest(
+        "POST", "spans?limit=500", json={"project_id": emulator.project_id, "filter": failed}
+    ).json()["spans"]
+    assert 0 < successes == len(spans)
+    assert (errors, skipped > 100) == (0, True)
+    assert {each["span_id"] for each in emulator.evaluations()} == {
+        span["context"]["span_id"] for span in spans
+    }
+
+
+def test_a_span_that_one_evaluator_skips_counts_for_the_other(api: Api, emulator: Emulator) -> None:
+    evaluators = [template_evaluator(), template_evaluator("unmapped", template="{input}")]
+    _, (successes, errors, skipped) = ending(judged(api, templateEvaluators=evaluators))
+    assert (successes > 50, errors, skipped) == (True, 0, 0)
+    assert {each["name"] for each in emulator.evaluations()} == {"answer quality"}
+
+
+def test_an_evaluator_of_the_hub_without_mappings_judges_nothing(api: Api, emulator: Emulator) -> None:
+    hub = [{"evaluatorId": emulator.evaluator_ids["correctness"]}]
+    run = judged(api, templateEvaluators=None, llmConfig=None, evaluators=hub)
+    assert ending(run)[1][:2] == (0, 0)
+    assert run["num_skipped"] > 50
+
+
+@LENIENT
+def test_a_lenient_emulator_fills_in_what_it_can(api: Api) -> None:
+    run = judged(api, templateEvaluators=[template_evaluator(template="{input} {output} {attributes.none}")])
+    assert (run["status"], run["num_successes"] > 50, run["num_skipped"]) == ("COMPLETED", True, 0)
+
+
+def test_what_nests_below_a_path_is_a_value(api: Api, emulator: Emulator) -> None:
+    evaluator = template_evaluator(template="{attributes.llm.input_messages}")
+    run = judged(api, queryFilter="span_kind = 'LLM'", templateEvaluators=[evaluator])
+    assert (run["num_successes"] > 50, run["num_skipped"]) == (True, 0)
+
+
+# --- judge models -------------------------------------------------------------------------------------------
+
+WRONG_MODELS: list[tuple[dict[str, Any], str]] = [
+    ({**LLM, "modelName": "GPT_9000"}, "the model 'GPT_9000' does not exist"),
+    ({**LLM, "provider": "openAl"}, "no AI integration of the provider 'openAl'"),
+    ({**LLM, "provider": "anthropic"}, "the model 'GPT_4o' does not exist"),
+    ({**LLM, "integrationId": "TGxtSW50ZWdyYXRpb246OTk6cVJ3WA=="}, "does not exist, or its credentials"),
+]
+
+
+@pytest.mark.parametrize(("llm", "reason"), WRONG_MODELS, ids=[reason for _, reason in WRONG_MODELS])
+def test_a_judge_that_does_not_exist_cancels_the_run_after_a_moment(
+    api: Api, emulator: Emulator, llm: dict[str, Any], reason: str
+) -> None:
+    emulator.configure(run_seconds=600)
+    run_id = api.run(api.create(llmConfig=llm))
+    assert api.read(run_id)["status"] == "PENDING"
+    emulator.advance(2)
+    run = api.read(run_id)
+    assert ending(run) == ("CANCELLED", (0, 0, 0))
+    assert reason in run["failure_reason"]
+
+
+@LENIENT
+def test_a_lenient_emulator_knows_every_judge(api: Api) -> None:
+    assert judged(api, llmConfig={**LLM, "modelName": "GPT_9000"})["status"] == "COMPLETED"
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        ("openAI", "GPT_4o"),
+        ("openAI", "gpt-4o-mini"),
+        ("openAI", "GPT_4o_MINI_2024_07_18"),
+        ("openAI", "GPT_3_5_TURBO_1106"),
+        ("openAI", "GPT_4_0125_PREVIEW"),
+        ("openAI", "GPT_4_32k"),
+        ("openAI", "CHATGPT_4o_LATEST"),
+        ("openAI", "O1_PREVIEW_2024_09_12"),
+        ("openAI", "o3-mini"),
+        ("openAI", "gpt-4.1-nano"),
+        ("openAI", "gpt-5.1"),
+        ("anthropic", "claude-sonnet-4-5"),
+        ("anthropic", "CLAUDE_3_5_SONNET_LATEST"),
+        ("anthropic", "claude-3-haiku-20240307"),
+        ("gemini", "GEMINI_2_0_FLASH"),
+        ("vertexAI", "gemini-1.5-pro"),
+        ("awsBedrock", "anthropic.claude-v2"),
+        ("azureOpenAI", "our-deployment"),
+        ("custom", "llama"),
+    ],
+)
+def test_models_that_exist(provider: str, model: str) -> None:
+    assert trouble_with_model({"provider": provider, "model": model}) is None
+    assert provider in {each.provider for each in INTEGRATIONS}
+
+
+def test_rails_may_be_missing_until_the_run(api: Api) -> None:
+    run = judged(api, templateEvaluators=[template_evaluator(rails=None)])
+    assert ending(run) == ("FAILED", (0, 0, 0))
+    assert "missing rails and classification choices" in run["failure_reason"]
+
+
+def test_choices_stand_in_for_rails(api: Api) -> None:
+    evaluator = template_evaluator(rails=None, classificationChoices={"bad": 0, "good": 1})
+    assert judged(api, templateEvaluators=[evaluator])["num_successes"] > 50
+
+
+# --- code ---------------------------------------------------------------------------------------------------
+
+GOOD = """
+class Polite(CodeEvaluator):
+    def evaluate(self, *, dataset_row=None, **kwargs):
+        return EvaluationResult(label="pass", score=1.0)
+"""
+WRONG_CODE = [
+    ("class Polite(CodeEvaluator): def", "cannot be parsed"),
+    ("class Other(CodeEvaluator): ...", "defines no class Polite"),
+    (GOOD.replace("CodeEvaluator", "Thing"), "does not extend CodeEvaluator"),
+    (GOOD.replace("def evaluate", "def judge"), "has no method evaluate()"),
+    (GOOD.replace("self, *, dataset_row=None, **kwargs", "self, text"), "wrong signature"),
+]
+
+
+def code_evaluator(**fields: Any) -> dict[str, Any]:
+    return {"name": "polite", "position": 0, "evaluationClass": "Polite", **fields}
+
+
+@pytest.mark.parametrize(("code", "reason"), WRONG_CODE, ids=[reason for _, reason in WRONG_CODE])
+def test_code_that_cannot_be_loaded_cancels_the_run(api: Api, code: str, reason: str) -> None:
+    run = judged(
+        api,
+        templateEvaluators=None,
+        llmConfig=None,
+        codeEvaluators=[code_evaluator(evalClassCodeBlock=code)],
+    )
+    assert ending(run) == ("CANCELLED", (0, 0, 0))
+    assert reason in run["failure_reason"]
+
+
+def test_a_managed_evaluator_that_does_not_exist_cancels_the_run(api: Api) -> None:
+    run = judged(api, templateEvaluators=None, llmConfig=None, codeEvaluators=[code_evaluator()])
+    assert ending(run) == ("CANCELLED", (0, 0, 0))
+    assert "no managed evaluator 'Polite'" in run["failure_reason"]
+
+
+def test_code_of_users_is_never_run(api: Api) -> None:
+    run = judged(
+        api,
+        templateEvaluators=None,
+        llmConfig=None,
+        codeEvaluators=[code_evaluator(evalClassCodeBlock=GOOD)],
+    )
+    status, (successes, errors, skipped) = ending(run)
+    assert (status, successes, errors > 50, skipped) == ("COMPLETED", 0, True, 0)
+
+
+def test_a_check_of_an_attribute_that_is_not_there_skips_the_span(api: Api) -> None:
+    code = {
+        "name": "is json",
+        "position": 0,
+        "evaluationClass": "JSONParseable",
+        "spanAttributes": ["attributes.no.such"],
+    }
+    run = judged(api, templateEvaluators=None, llmConfig=None, codeEvaluators=[code])
+    assert (run["num_successes"], run["num_errors"], run["num_skipped"] > 50) == (0, 0, True)
+
+
+# --- settings -----------------------------------------------------------------------------------------------
+
+
+def test_strict_is_the_default() -> None:
+    assert EmulatorSettings().lenient is False
+    assert _parser().parse_args([]).lenient is False
+    assert _parser().parse_args(["--lenient"]).lenient is True
+
+
+# --- continuous tasks ---------------------------------------------------------------------------------------
+
+
+def test_a_continuous_task_evaluates_new_spans_every_two_minutes(tmp_path: Any) -> None:
+    spans = tmp_path / "spans.jsonl"
+    line = (
+        '{{"name": "agent", "kind": "AGENT", "start_time": {0}, "attributes": {{"input.value": "Hello"}}}}\n'
+    )
+    spans.write_text("".join(line.format(start) for start in (-3600, 60, 90, 200)))
+    settings = EmulatorSettings(run_seconds=0, spans=spans, queries_per_minute=None)
+    with Emulator(settings) as emulator:
+        api = Api(emulator)
+        judge = template_evaluator(template="{attributes.input.value}")
+        task_id = api.create(runContinuously=True, queryFilter=AGENTS, templateEvaluators=[judge])
+        look_until(emulator, lambda: emulator.tasks()[0]["continuous_until"] is not None)
+        emulator.advance(110)
+        assert emulator.runs() == []
+        emulator.advance(15)
+        look_until(emulator, lambda: len(emulator.runs(task_id)) == 1)
+        emulator.advance(130)
+        look_until(emulator, lambda: len(emulator.runs(task_id)) == 2)
+        assert [run["num_successes"] for run in emulator.runs(task_id)] == [2, 1]
+        emulator.advance(600)
+        assert len(emulator.runs(task_id)) == 2
+
+
+def look_until(emulator: Emulator, seen: Any) -> None:
+    from .api import eventually
+
+    eventually(seen)
