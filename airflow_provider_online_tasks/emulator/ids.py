@@ -43,7 +43,5 @@ USER_ID = encode("User", 1)
 ORGANIZATION_NAME = "Emulated organization"
 SPACE_NAME = "Emulated space"
 PROJECT_NAME = "support-assistant"
-# A global identifier that no evaluator has.
-INLINE_EVALUATOR_ID = encode("Evaluator", 0)
 SECOND_PROJECT_NAME = "search-assistant"
 PROJECTS = {PROJECT_ID: PROJECT_NAME, SECOND_PROJECT_ID: SECOND_PROJECT_NAME}

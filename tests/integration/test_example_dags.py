@@ -178,7 +178,8 @@ def make_task(emulator: Emulator) -> str:
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
     from airflow_provider_online_tasks.inputs import EvalTaskInput
 
-    evaluator = {"name": "correctness", "template": "{attributes.input.value} {attributes.output.value}", "rails": ["correct", "incorrect"]}
+    template = "{attributes.input.value} {attributes.output.value}"
+    evaluator = {"name": "correctness", "template": template, "rails": ["correct", "incorrect"]}
     task = EvalTaskInput.read(
         {
             "name": "answer correctness",

@@ -260,7 +260,7 @@ def _task(task: Task) -> dict[str, Any]:
         "evaluators": [
             {
                 # Some releases of Arize's SDK need a text here, also where there is no evaluator in the hub.
-                "evaluator_id": each.evaluator_id or ids.INLINE_EVALUATOR_ID,
+                "evaluator_id": each.evaluator_id or "",
                 "evaluator_name": each.hub_name or each.name,
                 "evaluator_version_id": each.evaluator_version_id,
                 "query_filter": each.query_filter,

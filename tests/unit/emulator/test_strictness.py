@@ -215,6 +215,13 @@ def test_a_check_of_an_attribute_that_is_not_there_skips_the_span(api: Api) -> N
     assert (run["num_successes"], run["num_errors"], run["num_skipped"] > 50) == (0, 0, True)
 
 
+def test_inline_evaluators_have_a_text_for_an_id(api: Api) -> None:
+    # Arize's SDK reads the field as a required text up to 8.58: null would break the whole list of tasks.
+    api.create()
+    [task] = api.rest("GET", "tasks").json()["tasks"]
+    assert [each["evaluator_id"] for each in task["evaluators"]] == [""]
+
+
 # --- settings -----------------------------------------------------------------------------------------------
 
 
