@@ -28,6 +28,7 @@ other class as the task's ``retries`` say::
     │   └── OnlineTaskRunNothingEvaluated
     │       └── FinalOnlineTaskRunNothingEvaluated *
     ├── OnlineTaskRunTimeout                        a run was not over in time
+    ├── OnlineTaskRunUnreachable                    a run could not be read for minutes; a retry goes on
     └── EvalGateBreached *                          the evaluations break a rule of a gate
 """
 
@@ -167,6 +168,10 @@ class OnlineTaskRunNothingEvaluated(OnlineTaskRunEndedBadly):
 
 class OnlineTaskRunTimeout(OnlineTasksError):
     """The run was not over in time."""
+
+
+class OnlineTaskRunUnreachable(OnlineTasksError):
+    """Arize refused for minutes to show a run that is waited for. A retry waits for the same run again."""
 
 
 class FinalOnlineTaskRunFailed(OnlineTaskRunFailed, AirflowFailException):

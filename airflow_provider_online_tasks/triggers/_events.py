@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow_provider_online_tasks.api.runs import TaskRun
 from airflow_provider_online_tasks.exceptions import OnlineTasksError
+from airflow_provider_online_tasks.triggers._plain import fitting, plain
 
 OVER = "over"
 TIMEOUT = "timeout"
@@ -45,15 +46,27 @@ class RunEvent:
     payload: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the event as plain JSON values."""
+        """Return the event as JSON values that Airflow can send and store, of at most 64 kB.
+
+        One that cannot be made so small says that, as an error.
+        """
         error = {"type": self.error_type, "message": self.error_message} if self.outcome == ERROR else None
-        return {
+        event = {
             "outcome": self.outcome,
             "run_id": self.run_id,
             "run": self.run.summary() if self.run else None,
             "error": error,
             "payload": dict(self.payload),
         }
+        return fitting(event) or plain(
+            {
+                **event,
+                "outcome": ERROR,
+                "run": None,
+                "error": {"type": None, "message": "The event is too large for Airflow."},
+                "payload": {},
+            }
+        )
 
 
 def read_event(event: object) -> RunEvent:
@@ -99,11 +112,11 @@ def _read_run(event: Mapping[str, Any]) -> TaskRun | None:
         ) from None
 
 
-def _read_error(event: Mapping[str, Any]) -> tuple[str, str]:
+def _read_error(event: Mapping[str, Any]) -> tuple[str | None, str]:
     error = event.get("error")
     if isinstance(error, Mapping):
         kind, message = error.get("type"), error.get("message")
-        if isinstance(kind, str) and isinstance(message, str):
+        if isinstance(kind, str | None) and isinstance(message, str):
             return kind, message
     raise _unreadable("it says that there was an error, and not which", event)
 

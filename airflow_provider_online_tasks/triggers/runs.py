@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -10,15 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_online_tasks.exceptions import InputRefused
+from airflow_provider_online_tasks._text import on_one_line
+from airflow_provider_online_tasks.api.runs import RunStatus
 from airflow_provider_online_tasks.triggers._events import ERROR, OVER, TIMEOUT, RunEvent
 from airflow_provider_online_tasks.waiting.progress import QUIET_SECONDS, ProgressLog
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.runs import TaskRun
-    from airflow_provider_online_tasks.waiting.poller import Wait
+    from airflow_provider_online_tasks.waiting._tracked import Wait
 
 DEFAULT_POLL_INTERVAL = 10.0
+# From when on a task's log says that its reads are late for want of budget.
+LATE_SECONDS = 10.0
 # Airflow gives on_kill 30 seconds; the outcome has to be logged within them.
 ON_KILL_SECONDS = 24.0
 # How long the last look at the run may take, once the deadline has passed.
@@ -41,7 +45,10 @@ class OnlineTaskRunTrigger(BaseTrigger):
     :param cancel_on_kill: whether the run is cancelled when a person clears, fails or succeeds the waiting
         task (Airflow 3.3 or later).
     :param max_spans: the run's cap of spans, for its progress, where it is known.
-    :param payload: JSON values that the event carries back to the task; no secrets.
+    :param payload: JSON values that the event carries back to the task; no secrets. Texts are cut to 4,000
+        characters, and the whole event to 64 kB.
+    :param in_process: whether the task runs this trigger in its own process, as ``airflow dags test`` does.
+        The trigger finds that out when it is stored.
     """
 
     def __init__(
@@ -55,6 +62,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
         cancel_on_kill: bool = True,
         max_spans: int | None = None,
         payload: Mapping[str, Any] | None = None,
+        in_process: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.run_id = run_id
@@ -65,9 +73,16 @@ class OnlineTaskRunTrigger(BaseTrigger):
         self.cancel_on_kill = cancel_on_kill
         self.max_spans = max_spans
         self.payload = dict(payload or {})
+        self.in_process = in_process
+        self._killing: asyncio.Task[None] | None = None
+        self._said_late_at = -math.inf
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what a triggerer needs to make this trigger again."""
+        from airflow_provider_online_tasks.triggers._task_fate import runs_in_process
+
+        # Left out where it does not matter, so that an older version can read what is stored.
+        in_process = {"in_process": True} if self.in_process or runs_in_process() else {}
         return (
             f"{OnlineTaskRunTrigger.__module__}.{OnlineTaskRunTrigger.__qualname__}",
             {
@@ -79,6 +94,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
                 "cancel_on_kill": self.cancel_on_kill,
                 "max_spans": self.max_spans,
                 "payload": self.payload,
+                **in_process,
             },
         )
 
@@ -122,43 +138,119 @@ class OnlineTaskRunTrigger(BaseTrigger):
                                     log.info(line)
                                 if run.is_over or now >= ends:
                                     return self._event(OVER if run.is_over else TIMEOUT, run)
+                                self._say_late(updates, now)
                     except TimeoutError:
                         now = loop.time()
                         if is_last:
                             updates.hasten()
                         elif now - quiet_since >= QUIET_SECONDS:
                             quiet_since = now
-                            self._say_no_news(updates)
+                            self._say_no_news(updates, now)
         except Exception as error:  # noqa: BLE001  what leaves run() would lose the run and its payload
             if bound.expired():
                 return self._event(TIMEOUT, run)
             return self._event(ERROR, run, error)
 
-    def _say_no_news(self, updates: Wait) -> None:
+    def _say_no_news(self, updates: Wait, now: float) -> None:
         if updates.trouble:
-            self.log.warning("No news of run %s: %s", self.run_id, updates.trouble)
+            self.log.warning("No news of run %s: %s", self.run_id, on_one_line(updates.trouble))
+        else:
+            self._say_late(updates, now)
+
+    def _say_late(self, updates: Wait, now: float) -> None:
+        """Say, once a minute at most, that the budget is what makes the reads late, if it is."""
+        if now - self._said_late_at < QUIET_SECONDS or updates.late <= LATE_SECONDS:
+            return
+        self._said_late_at = now
+        short = updates.shortage
+        self.log.info(
+            "Reads of run %s are %.0f s late: %.0f requests a minute are shared by %d waits.",
+            self.run_id,
+            short.late,
+            short.rate,
+            short.waits,
+        )
 
     async def on_kill(self) -> None:
-        """Cancel the run, since a person ended the task that waited for it."""
+        """Cancel the run, if a person ended the task that waited for it."""
+        if self._killing is None:
+            self._killing = asyncio.create_task(self._kill())
+        # Airflow cancels whoever waits here again each second, so the work is done in a task of its own.
+        while not self._killing.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([self._killing])
+
+    async def _kill(self) -> None:
         if not self.cancel_on_kill:
             self.log.info("Run %s goes on: cancel_on_kill is off.", self.run_id)
             return
-        from airflow_provider_online_tasks.waiting.watch import cancel_run
-
+        until = asyncio.get_running_loop().time() + ON_KILL_SECONDS
         try:
-            async with asyncio.timeout(ON_KILL_SECONDS):
-                run = await cancel_run(self.conn_id, self.run_id)
-        except InputRefused as error:
-            self.log.info("Run %s was not cancelled; most likely it was over already: %s", self.run_id, error)
+            if (why := await self._why_cancel(until)) is not None:
+                await self._cancel(why, until)
         except Exception as error:  # noqa: BLE001  the task's end must not wait for a cancellation that fails
             self.log.warning(
                 "Run %s could not be cancelled and may go on: %s: %s",
                 self.run_id,
                 type(error).__name__,
+                on_one_line(str(error)),
+            )
+
+    async def _why_cancel(self, until: float) -> str | None:
+        """Return why the run is to be cancelled; None if its task goes on, whatever Airflow calls that."""
+        from airflow_provider_online_tasks.triggers._task_fate import ASK_AGAIN_SECONDS, Fate, ask_fate
+
+        if self.in_process:
+            self.log.info(
+                "Run %s goes on: its task runs in a process of its own, as with `airflow dags test`, and "
+                "waits for the run there.",
+                self.run_id,
+            )
+            return None
+        if self.task_instance is None:
+            return "its task was ended"
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                async with asyncio.timeout_at(until):
+                    fate, state = await ask_fate(self.task_instance)
+                break
+            except Exception as error:  # noqa: BLE001  whatever keeps Airflow from answering may pass
+                if loop.time() + ASK_AGAIN_SECONDS >= until:
+                    self.log.warning(
+                        "Run %s goes on: Airflow does not say whether its task was ended (%s: %s). If it "
+                        "was, cancel the run with CancelOnlineTaskRunOperator or in the Arize UI.",
+                        self.run_id,
+                        type(error).__name__,
+                        on_one_line(str(error)),
+                    )
+                    return None
+                await asyncio.sleep(ASK_AGAIN_SECONDS)
+        if fate is Fate.WAITS:
+            self.log.info("Run %s goes on: its task still waits for it, in another process.", self.run_id)
+            return None
+        return f"its task was ended (it is {state} now)"
+
+    async def _cancel(self, why: str, until: float) -> None:
+        from airflow_provider_online_tasks.waiting.kills import NotInTime
+        from airflow_provider_online_tasks.waiting.watch import cancel_run
+
+        try:
+            run = await cancel_run(self.conn_id, self.run_id, until=until)
+        except NotInTime as error:
+            self.log.warning(
+                "Run %s was not cancelled and goes on: %s Cancel it with CancelOnlineTaskRunOperator or in "
+                "the Arize UI.",
+                self.run_id,
                 error,
             )
         else:
-            self.log.info("Run %s was cancelled, since its task was ended: %s.", self.run_id, run.counts)
+            if run.status is RunStatus.CANCELLED or not run.is_over:
+                self.log.info("Run %s was cancelled, since %s: %s.", self.run_id, why, run.counts)
+            else:
+                self.log.info(
+                    "Run %s was over before it could be cancelled: %s.", self.run_id, run.status.value
+                )
 
     def _event(self, outcome: str, run: TaskRun | None, error: BaseException | None = None) -> RunEvent:
         return RunEvent(

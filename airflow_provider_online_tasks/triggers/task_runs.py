@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Hashable, Sequence
+from collections.abc import AsyncIterator, Hashable, Iterator, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,10 @@ from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks.api.runs import RunStatus
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs import read_id
+from airflow_provider_online_tasks.triggers._plain import plain, size
 
 if TYPE_CHECKING:
+    from airflow_provider_online_tasks.api.runs import TaskRun
     from airflow_provider_online_tasks.waiting.finished_runs import Look, Memory
 
 ENDED = tuple(status.value for status in RunStatus if status.is_over)
@@ -25,6 +27,8 @@ DEFAULT_POLL_INTERVAL = 60.0
 SETTLE_SECONDS = 5.0
 # Keeps an event of a long absence at a size that can be handled.
 MOST_RUNS = 100
+MOST_BYTES = 60_000
+LONGEST_TEXT = 1_000
 # How far back a restarted triggerer has to look at most when nothing was reported.
 REMEMBER_AGAIN = timedelta(hours=1)
 
@@ -142,12 +146,10 @@ class FinishedRunsTrigger(BaseEventTrigger):
 
     async def _report(self, found: Look) -> AsyncIterator[TriggerEvent]:
         is_first = self._remembered is None
-        runs = [run.summary() for run in found.finished if run.status.value in self.statuses]
         # Airflow gives a DAG run no event that came after the one that queued it: it would be read with the
         # next event only. So what was found together is told together.
-        for first in range(0, len(runs), MOST_RUNS):
-            together = runs[first : first + MOST_RUNS]
-            yield TriggerEvent({"online_task_id": self.online_task_id, "runs": together})  # type: ignore[no-untyped-call]
+        for together in _parts([run for run in found.finished if run.status.value in self.statuses]):
+            yield TriggerEvent({"online_task_id": plain(self.online_task_id), "runs": together})  # type: ignore[no-untyped-call]
             await asyncio.sleep(SETTLE_SECONDS)
         self._remembered = found.memory
         kept = self._kept_since
@@ -187,6 +189,22 @@ class FinishedRunsTrigger(BaseEventTrigger):
             self.log.warning("What was reported could not be stored, and may be reported again: %s", error)
         else:
             self._kept_since = memory.since
+
+
+def _parts(runs: Sequence[TaskRun]) -> Iterator[list[dict[str, Any]]]:
+    """Yield the summaries of runs, as many at a time as an event can hold."""
+    together: list[dict[str, Any]] = []
+    taken = 0
+    for run in runs:
+        summary = plain(run.summary(), longest_text=LONGEST_TEXT)
+        needed = size(summary) + 2
+        if together and (len(together) == MOST_RUNS or taken + needed > MOST_BYTES):
+            yield together
+            together, taken = [], 0
+        together.append(summary)
+        taken += needed
+    if together:
+        yield together
 
 
 def _but_not_finished(found: Look) -> Look:

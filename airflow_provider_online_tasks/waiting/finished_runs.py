@@ -20,10 +20,16 @@ from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.answers import Answer
 from airflow_provider_online_tasks.api.async_client import skim_task_runs
 from airflow_provider_online_tasks.api.runs import RunStatus, TaskRun
-from airflow_provider_online_tasks.exceptions import CallError, NotFound, RateLimited, Unavailable
+from airflow_provider_online_tasks.exceptions import (
+    CallError,
+    NotFound,
+    RateLimited,
+    Unavailable,
+    UnexpectedAnswer,
+)
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.waiting.budget import Budget
+    from airflow_provider_online_tasks.waiting.budget import Share
 
 T = TypeVar("T")
 Ask = Callable[[calls.RestCall[Any]], Awaitable[tuple[Any, Answer]]]
@@ -36,6 +42,7 @@ FEW = 3
 # Keeps what is remembered far below the 64 KiB that Airflow stores.
 MOST_GOING = 500
 MANY_PAGES = 10
+MOST_PAGES = 100
 LONGEST_PAUSE = 900.0
 
 
@@ -143,14 +150,18 @@ def _is_news(run: TaskRun, memory: Memory) -> bool:
 async def _pages(online_task_id: str, memory: Memory | None, ask: Ask) -> tuple[dict[str, TaskRun], datetime]:
     """Read the list as far as news can be in it, and the server's clock before that."""
     seen: dict[str, TaskRun] = {}
-    cursor, server_time, pages = None, None, 0
-    while True:
-        page, answer = await ask(skim_task_runs(online_task_id, ANYTHING, cursor=cursor))
-        server_time = server_time or answer.date or datetime.now(UTC)
-        seen |= {run.id: run for run in page.items}
-        cursor, pages = page.next_cursor, pages + 1
-        if cursor is None or memory is None or _reaches(list(seen.values()), memory.since):
-            break
+    server_time, pages = None, 0
+
+    def call_for(cursor: str | None) -> calls.RestCall[calls.Page[TaskRun]]:
+        return skim_task_runs(online_task_id, ANYTHING, cursor=cursor)
+
+    async with aclosing(_each_page(call_for, ask)) as listed:
+        async for page, answer in listed:
+            server_time, pages = server_time or answer.date or datetime.now(UTC), pages + 1
+            # What cannot be written down cannot be remembered either.
+            seen |= {run.id: run for run in page.items if run.id.isprintable()}
+            if memory is None or _reaches(list(seen.values()), memory.since):
+                break
     if pages > MANY_PAGES:
         log.warning(
             "It took %d requests to look for finished runs of task %s: its list is long, and is not in the "
@@ -158,7 +169,29 @@ async def _pages(online_task_id: str, memory: Memory | None, ask: Ask) -> tuple[
             pages,
             online_task_id,
         )
-    return seen, server_time
+    return seen, server_time or datetime.now(UTC)
+
+
+async def _each_page(
+    call_for: Callable[[str | None], calls.RestCall[calls.Page[TaskRun]]], ask: Ask
+) -> AsyncGenerator[tuple[calls.Page[TaskRun], Answer], None]:
+    """Yield the pages of a list.
+
+    :raises UnexpectedAnswer: a page leads back to one that was read, or there is no end of them.
+    """
+    cursor: str | None = None
+    read: set[str] = set()
+    while True:
+        page, answer = await ask(call_for(cursor))
+        yield page, answer
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+        if cursor in read:
+            raise UnexpectedAnswer("list task runs: a page leads back to one that was read before")
+        if len(read) + 1 >= MOST_PAGES:
+            raise UnexpectedAnswer(f"list task runs: there are more than {MOST_PAGES} pages")
+        read.add(cursor)
 
 
 def _reaches(runs: list[TaskRun], since: datetime) -> bool:
@@ -171,13 +204,13 @@ def _reaches(runs: list[TaskRun], since: datetime) -> bool:
 async def _going(online_task_id: str, ask: Ask) -> set[str]:
     found: set[str] = set()
     for status in (RunStatus.PENDING, RunStatus.RUNNING):
-        cursor = None
-        while True:
-            page, _ = await ask(calls.list_task_runs(online_task_id, status=status, cursor=cursor))
-            found |= {run.id for run in page.items}
-            cursor = page.next_cursor
-            if cursor is None:
-                break
+
+        def call_for(cursor: str | None, status: RunStatus = status) -> calls.RestCall[calls.Page[TaskRun]]:
+            return calls.list_task_runs(online_task_id, status=status, cursor=cursor)
+
+        async with aclosing(_each_page(call_for, ask)) as listed:
+            async for page, _ in listed:
+                found |= {run.id for run in page.items if run.id.isprintable()}
     return found
 
 
@@ -243,12 +276,22 @@ async def _session(conn_id: str) -> AsyncGenerator[Ask, None]:
     from airflow_provider_online_tasks.waiting.poller import open_client
     from airflow_provider_online_tasks.waiting.watch import look_up
 
-    settings, budget = await look_up(conn_id)
+    settings, share = await look_up(conn_id)
     client = await asyncio.to_thread(open_client, settings)
 
     async def ask(call: calls.RestCall[T]) -> tuple[T, Answer]:
-        await _wait_for(budget)
-        return await client.exchange(call)
+        await _wait_for(share)
+        sent_at = asyncio.get_running_loop().time()
+        try:
+            # No answer takes longer, however slowly its parts come.
+            async with asyncio.timeout(settings.timeout):
+                return await client.exchange(call)
+        except TimeoutError:
+            host, bound = settings.endpoint.rest_url, settings.timeout
+            raise Unavailable(f"{call.name} at {host}: no whole answer within {bound:g} s") from None
+        except RateLimited:
+            share.refused(asyncio.get_running_loop().time(), sent_at=sent_at)
+            raise
 
     try:
         yield ask
@@ -256,8 +299,8 @@ async def _session(conn_id: str) -> AsyncGenerator[Ask, None]:
         await client.close()
 
 
-async def _wait_for(budget: Budget) -> None:
-    now = asyncio.get_running_loop().time()
-    ready_at = budget.ready_at()
-    budget.take(now)
-    await asyncio.sleep(max(0.0, ready_at - now))
+async def _wait_for(share: Share) -> None:
+    loop = asyncio.get_running_loop()
+    while (pause := share.ready_at() - loop.time()) > 0:  # noqa: ASYNC110  others may come first meanwhile
+        await asyncio.sleep(pause)
+    await asyncio.sleep(max(0.0, share.reserve(loop.time()) - loop.time()))

@@ -16,7 +16,8 @@ When
 
 What goes wrong
     An answer that says nothing of a single run (rate limit, no answer, a refused key) pauses everything. Any
-    other concerns the run it is about: it ends that run's waits if it comes again, and no other's.
+    other concerns the run it is about: it ends that run's waits if nothing else comes for minutes, and no
+    other's. An error in here that is about one run or task ends the waits of that run or task alone.
 """
 
 from __future__ import annotations
@@ -24,11 +25,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import heapq
-import itertools
 import logging
 import random
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_online_tasks.exceptions import (
@@ -37,12 +35,21 @@ from airflow_provider_online_tasks.exceptions import (
     InvalidConnection,
     KeyRefused,
     NotFound,
+    OnlineTaskRunUnreachable,
     OnlineTasksError,
     PermissionDenied,
     RateLimited,
     Unavailable,
     UnexpectedAnswer,
 )
+from airflow_provider_online_tasks.waiting._endpoint_state import (
+    FIRST_PAUSE,
+    FIRST_REFUSED_PAUSE,
+    LONGEST_PAUSE,
+    REFUSED_SECONDS,
+    EndpointState,
+)
+from airflow_provider_online_tasks.waiting._tracked import Queue, Run, Task, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,154 +70,19 @@ EARLIEST = 0.8
 AHEAD = 0.25
 SHORTEST_INTERVAL = 0.05
 SHORTEST_PREDICTED_INTERVAL = 2.0
+# A request that takes long gives its place to another, up to a number: slow answers must not hold up all.
 MOST_IN_FLIGHT = 8
+SLOW_SECONDS = 3.0
+MOST_WITH_SLOW_ONES = 64
+# While cancellations wait for their answers, nothing else is asked.
+HELD_SECONDS = 0.2
 # Those who wait for the runs of a page wake up in groups, between which the event loop serves others.
 DELIVERED_AT_ONCE = 10
-# No answer takes longer, however slowly its parts come: this many times the time-out for each of them.
-WHOLE_ANSWER_TIMEOUTS = 4
 
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
-FIRST_RATE_LIMIT_PAUSE, LONGEST_RATE_LIMIT_PAUSE = 15.0, 60.0
-LONGEST_RETRY_AFTER = 300.0
 LONGEST_RUN_BACK_OFF = 60.0
-CONFIRM_SECONDS = 2.0
 LONGEST_BY_ID = 16
-
-REFUSALS, REFUSED_SECONDS = 3, 5.0
-# How many answers of the same kind in a row end a run's waits.
-CONFIRMATIONS: dict[type[CallError], int] = {
-    NotFound: 2,
-    InputRefused: 2,
-    PermissionDenied: 3,
-    UnexpectedAnswer: 5,
-}
-
-
-class Wait:
-    """One wait for a run."""
-
-    __slots__ = ("_error", "_fresh", "_poller", "_run", "_waiter", "max_spans", "poll_interval")
-
-    def __init__(self, poller: Poller, run: _Run, *, poll_interval: float, max_spans: int | None) -> None:
-        self._poller = poller
-        self._run = run
-        self.poll_interval = poll_interval
-        self.max_spans = max_spans
-        self._fresh: TaskRun | None = None
-        self._error: Exception | None = None
-        self._waiter: asyncio.Future[None] | None = None
-
-    @property
-    def run_id(self) -> str:
-        """The run that is waited for."""
-        return self._run.run_id
-
-    @property
-    def trouble(self) -> str | None:
-        """Why the run is not being read at the moment, if so."""
-        return self._run.trouble or self._poller.trouble
-
-    async def next(self) -> TaskRun:
-        """Return the run as soon as it is read, once for each time it is; the last time when it is over.
-
-        :raises Exception: the run cannot be followed.
-        """
-        while self._fresh is None:
-            if self._error is not None:
-                raise self._error.with_traceback(None)
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        run, self._fresh = self._fresh, None
-        return run
-
-    def hasten(self) -> None:
-        """Have the run read at once."""
-        self._poller.hasten(self)
-
-    def tell(self, run: TaskRun) -> None:
-        """Hand over the run as it was just read."""
-        self._fresh = run
-        self._notify()
-
-    def fail(self, error: Exception) -> None:
-        """End the wait: its run cannot be followed."""
-        self._error = error
-        self._notify()
-
-    def _notify(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-
-@dataclass(slots=True, eq=False, kw_only=True)
-class _Scheduled:
-    """Something to ask about.
-
-    :param at: when, if it is in the queue.
-    :param ticket: its entry in the queue; 0 if it has none.
-    :param asking: whether a request about it is under way.
-    """
-
-    at: float = 0.0
-    ticket: int = 0
-    asking: bool = False
-
-
-@dataclass(slots=True, eq=False, kw_only=True)
-class _Run(_Scheduled):
-    """A run that is waited for.
-
-    :param due: when it is to be read again.
-    :param by_id: whether it is to be read by its ID, instead of with its task.
-    """
-
-    run_id: str
-    task_id: str | None = None
-    waits: list[Wait] = field(default_factory=list)
-    due: float = 0.0
-    by_id: bool = False
-    latest: TaskRun | None = None
-    read_at: float = 0.0
-    failure: type[CallError] | None = None
-    failures: int = 0
-    failing_since: float = 0.0
-    trouble: str | None = None
-
-    @property
-    def interval(self) -> float:
-        waits = self.waits
-        return waits[0].poll_interval if len(waits) == 1 else min(wait.poll_interval for wait in waits)
-
-
-@dataclass(slots=True, eq=False, kw_only=True)
-class _Task(_Scheduled):
-    """A task some of whose runs are waited for, and the round of pages being read of it.
-
-    :param unseen: runs that the round has yet to see; None between rounds.
-    :param pages: pages of the round so far.
-    :param wasted: how many of them in a row showed none of these runs.
-    :param seen: runs that the round has seen.
-    :param exploring: whether the pages are read for runs whose task is not known.
-    :param by_id_until: until when its runs are read by their IDs.
-    :param by_id_next: for how many poll intervals they will be the next time.
-    """
-
-    task_id: str
-    runs: dict[str, _Run] = field(default_factory=dict)
-    unseen: set[str] | None = None
-    cursor: str | None = None
-    pages: int = 0
-    wasted: int = 0
-    seen: int = 0
-    jitter: float = 1.0
-    exploring: bool = False
-    by_id_until: float = float("-inf")
-    by_id_next: int = 1
-    list_failures: int = 0
-    list_failing_since: float = 0.0
+# How many answers of the same kind in a row, over REFUSED_SECONDS, end a run's waits.
+LEAST_ANSWERS = 3
 
 
 class Poller:
@@ -222,56 +94,98 @@ class Poller:
     :param settings: where and how to ask.
     :param budget: how often.
     :param closed: called when the last wait is gone, and no new one is accepted any more.
+    :param key_refused: called when the key is refused; it may move waits to another poller.
     """
 
     _client: AsyncClient
 
-    def __init__(self, settings: Settings, budget: Budget, closed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        budget: Budget,
+        closed: Callable[[], None],
+        key_refused: Callable[[], None] = lambda: None,
+    ) -> None:
         self.settings = settings
-        self.trouble: str | None = None
-        self._budget = budget
+        self.budget = budget
         self._closed = closed
+        self._report_refused_key = key_refused
         self._open = True
         self._loop = asyncio.get_running_loop()
-        self._runs: dict[str, _Run] = {}
-        self._tasks: dict[str, _Task] = {}
+        self._endpoint = EndpointState(settings.endpoint.rest_url)
+        self._runs: dict[str, Run] = {}
+        self._tasks: dict[str, Task] = {}
         self._taskless = 0
         self._explored: set[str] = set()
-        self._queue: list[tuple[float, int, _Run | _Task]] = []
-        self._tickets = itertools.count(1)
-        self._in_flight: set[asyncio.Task[None]] = set()
+        self._queue = Queue()
+        # The oldest first.
+        self._in_flight: dict[asyncio.Task[None], Run | Task] = {}
         self._wake = asyncio.Event()
-        self._paused_until = 0.0
-        self._pauses = 0
-        self._paused_at = float("-inf")
-        self._refusals = 0
-        self._refused_since = 0.0
-        self._answered_at = float("-inf")
         self._work = self._loop.create_task(
             self._serve(), name="online-tasks-poller", context=contextvars.Context()
         )
 
     # Waits come and go -------------------------------------------------------------------------------------
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is being read at the moment, if so."""
+        return self._endpoint.trouble
+
+    def count_waits(self) -> int:
+        """Return how many waits there are."""
+        return sum(len(run.waits) for run in self._runs.values())
+
+    def late(self, run: Run) -> float:
+        """Return how many seconds after it was due a run was read, or waits to be, for want of budget."""
+        overdue = 0.0
+        if not run.asking and self._endpoint.trouble is None:
+            overdue = self._loop.time() - max(run.due, self._endpoint.paused_until)
+        return max(run.was_late, overdue)
+
     def add(
-        self, run_id: str, task_id: str | None, *, poll_interval: float, max_spans: int | None = None
+        self,
+        run_id: str,
+        task_id: str | None,
+        *,
+        conn_id: str = "",
+        poll_interval: float,
+        max_spans: int | None = None,
     ) -> Wait:
         """Begin a wait. The run is read at once."""
-        run = self._runs.get(run_id)
-        if run is None:
-            run = self._runs[run_id] = _Run(run_id=run_id, by_id=True)
-            self._taskless += 1
+        run = self._run(run_id)
         # In this order, it takes NaN for the shortest interval too.
         interval = max(SHORTEST_INTERVAL, poll_interval)
-        wait = Wait(self, run, poll_interval=interval, max_spans=max_spans)
+        wait = Wait(self, run, conn_id=conn_id, poll_interval=interval, max_spans=max_spans)
+        self._begin(wait, task_id)
+        return wait
+
+    def move(self, conn_id: str, other: Poller) -> None:
+        """Have the waits that were begun with a connection served by another poller from now on."""
+        moved = [wait for run in self._runs.values() for wait in run.waits if wait.conn_id == conn_id]
+        for wait in moved:
+            task_id = wait.run.task_id
+            self.discard(wait)
+            wait.poller, wait.run = other, other._run(wait.run_id)
+            other._begin(wait, task_id)
+
+    def _run(self, run_id: str) -> Run:
+        run = self._runs.get(run_id)
+        if run is None:
+            run = self._runs[run_id] = Run(run_id=run_id, by_id=True)
+            self._taskless += 1
+        return run
+
+    def _begin(self, wait: Wait, task_id: str | None) -> None:
+        run = wait.run
         run.waits.append(wait)
-        if run.task_id is None and task_id:
+        task_id = _usable(task_id)
+        if run.task_id is None and task_id is not None:
             run.by_id, run.ticket = run.asking, 0
             self._assign(run, task_id)
         self._hasten(run)
-        return wait
 
-    def _hasten(self, run: _Run) -> None:
+    def _hasten(self, run: Run) -> None:
         run.due = now = self._loop.time()
         if run.by_id or run.task_id is None:
             self._queue_up(run, now)
@@ -292,7 +206,7 @@ class Poller:
             if not run.waits:
                 self._remove(run)
 
-    def _remove(self, run: _Run) -> None:
+    def _remove(self, run: Run) -> None:
         del self._runs[run.run_id]
         run.ticket = 0
         self._leave_task(run)
@@ -306,7 +220,7 @@ class Poller:
             self._closed()
             self._wake.set()
 
-    def _assign(self, run: _Run, task_id: str) -> None:
+    def _assign(self, run: Run, task_id: str) -> None:
         if run.task_id == task_id:
             return
         if run.task_id is not None:
@@ -316,13 +230,13 @@ class Poller:
         run.task_id = task_id
         self._task(task_id).runs[run.run_id] = run
 
-    def _task(self, task_id: str) -> _Task:
+    def _task(self, task_id: str) -> Task:
         task = self._tasks.get(task_id)
         if task is None:
-            task = self._tasks[task_id] = _Task(task_id=task_id)
+            task = self._tasks[task_id] = Task(task_id=task_id)
         return task
 
-    def _leave_task(self, run: _Run) -> None:
+    def _leave_task(self, run: Run) -> None:
         if run.task_id is None:
             self._taskless -= 1
             return
@@ -332,13 +246,13 @@ class Poller:
             task.unseen.discard(run.run_id)
         self._drop_if_idle(task)
 
-    def _drop_if_idle(self, task: _Task) -> None:
+    def _drop_if_idle(self, task: Task) -> None:
         known = self._tasks.get(task.task_id) is task
         if known and not task.runs and not task.asking and not task.exploring:
             task.ticket = 0
             del self._tasks[task.task_id]
 
-    def _fail(self, run: _Run, error: Exception) -> None:
+    def _fail(self, run: Run, error: Exception) -> None:
         waits, run.waits = run.waits, []
         self._remove(run)
         for wait in waits:
@@ -350,31 +264,17 @@ class Poller:
 
     # The queue ---------------------------------------------------------------------------------------------
 
-    def _queue_up(self, item: _Run | _Task, at: float) -> None:
-        """Put an item into the queue, unless it is there for an earlier time or is being asked about."""
-        if item.asking or (item.ticket and item.at <= at):
-            return
-        item.at, item.ticket = at, next(self._tickets)
-        heapq.heappush(self._queue, (at, item.ticket, item))
-        if self._queue[0][1] == item.ticket:
+    def _queue_up(self, item: Run | Task, at: float) -> None:
+        if self._queue.put(item, at):
             self._wake.set()
 
-    def _next(self) -> _Run | _Task | None:
-        """Return the item that has been due longest, or will be due first."""
-        while self._queue:
-            _, ticket, item = self._queue[0]
-            if item.ticket == ticket:
-                return item
-            heapq.heappop(self._queue)
-        return None
-
-    def _queue_up_task(self, task: _Task) -> None:
+    def _queue_up_task(self, task: Task) -> None:
         """Put a task that is between two rounds into the queue for the first of its runs that is due."""
         due = [run.due for run in task.runs.values() if not run.by_id]
         if due:
             self._queue_up(task, min(due))
 
-    def _queue_up_run(self, run: _Run, due: float) -> None:
+    def _queue_up_run(self, run: Run, due: float) -> None:
         """Have a run read by its ID."""
         run.due, run.by_id, run.ticket = due, True, 0
         self._queue_up(run, due)
@@ -400,42 +300,80 @@ class Poller:
     async def _ask_next(self) -> None:
         """Ask about the next item, or wait until that may be done or anything has changed."""
         self._wake.clear()
-        item, wait = self._next(), None
-        # One request is enough to find out whether the endpoint answers again.
-        most = 1 if self._pauses or self._refusals else MOST_IN_FLIGHT
-        if item is not None and len(self._in_flight) < most:
-            wait = max(item.at, self._paused_until, self._budget.ready_at()) - self._loop.time()
-        if item is None or wait is None or wait > 0:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._wake.wait()
-            return
-        heapq.heappop(self._queue)
-        item.ticket = 0
-        if isinstance(item, _Run) or self._begin_round(item):
-            self._ask(item)
+        item, wait, now = self._queue.first(), None, self._loop.time()
+        if item is not None:
+            free_since = max(self._endpoint.paused_until, self._place_free_at(now))
+            budget_at = self.budget.ready_at()
+            if self.budget.held:
+                budget_at = max(budget_at, now + HELD_SECONDS)
+            wait = max(item.at, free_since, budget_at) - now
+            if wait <= 0:
+                self._queue.pop()
+                is_short = budget_at > max(item.at, self._endpoint.paused_until)
+                item.free_since = self._endpoint.paused_until if is_short else None
+                self._ask(item)
+                return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(None if wait == float("inf") else wait):
+                await self._wake.wait()
 
-    def _ask(self, item: _Run | _Task) -> None:
-        item.asking = True
-        self._budget.take(self._loop.time())
-        read = self._read_run(item) if isinstance(item, _Run) else self._read_page(item)
+    def _place_free_at(self, now: float) -> float:
+        """Return from when on there may be one more request under way."""
+        if len(self._in_flight) >= MOST_WITH_SLOW_ONES:
+            return float("inf")
+        # One request is enough to find out whether the endpoint answers again.
+        most = 1 if self._endpoint.is_in_doubt else MOST_IN_FLIGHT
+        if len(self._in_flight) < most:
+            return float("-inf")
+        slow_at = [item.sent_at + SLOW_SECONDS for item in self._in_flight.values()]
+        quick = sorted(at for at in slow_at if at > now)
+        return quick[len(quick) - most] if len(quick) >= most else float("-inf")
+
+    def _ask(self, item: Run | Task) -> None:
+        """Ask about an item that is due. An error in here ends what it is about, and nothing else."""
+        try:
+            if isinstance(item, Run):
+                read = self._read_run(item)
+            elif self._begin_round(item):
+                read = self._read_page(item)
+            else:
+                return
+        except Exception as error:  # noqa: BLE001
+            self._give_up(item, error)
+            return
+        item.asking, item.sent_at = True, self._loop.time()
+        self.budget.take(item.sent_at)
         request = self._loop.create_task(read)
-        self._in_flight.add(request)
+        self._in_flight[request] = item
         request.add_done_callback(self._asked)
 
     def _asked(self, request: asyncio.Task[None]) -> None:
-        self._in_flight.discard(request)
+        item = self._in_flight.pop(request)
         self._wake.set()
         if not request.cancelled() and (error := request.exception()) is not None:
-            self._fail_all(error if isinstance(error, Exception) else OnlineTasksError(str(error)))
+            self._give_up(item, error)
+
+    def _give_up(self, item: Run | Task, error: BaseException) -> None:
+        """End the waits for a run; have the runs of a task read by their IDs."""
+        item.asking = False
+        log.warning("Unexpected, and of no consequence for other waits: %s: %s", type(error).__name__, error)
+        if isinstance(item, Run):
+            if self._runs.get(item.run_id) is item:
+                self._fail(item, _unreadable(item, error))
+            return
+        try:
+            self._end_round(item, by_id_intervals=LONGEST_BY_ID)
+        except Exception as again:  # noqa: BLE001
+            for run in list(item.runs.values()):
+                self._fail(run, _unreadable(run, again))
 
     async def _send(self, call: RestCall[T]) -> T:
-        bound = WHOLE_ANSWER_TIMEOUTS * self.settings.timeout
         try:
-            async with asyncio.timeout(bound):
+            # No answer takes longer, however slowly its parts come.
+            async with asyncio.timeout(self.settings.timeout):
                 return await self._client.send(call)
         except TimeoutError:
-            host = self.settings.endpoint.rest_url
+            host, bound = self.settings.endpoint.rest_url, self.settings.timeout
             raise Unavailable(f"{call.name} at {host}: no whole answer within {bound:g} s") from None
         except CallError:
             raise
@@ -445,79 +383,95 @@ class Poller:
 
     # A run by its ID ---------------------------------------------------------------------------------------
 
-    async def _read_run(self, run: _Run) -> None:
+    async def _read_run(self, run: Run) -> None:
         from airflow_provider_online_tasks.api import calls
 
-        sent_at = self._loop.time()
         found = problem = None
         try:
             found = await self._send(calls.get_task_run(run.run_id))
+            if found.id != run.run_id:
+                raise UnexpectedAnswer(f"get task run: the answer is about another run than {run.run_id}")
         except CallError as error:
-            problem = error
+            found, problem = None, error
         run.asking = False
         if found is not None:
-            self._answered()
+            self._endpoint.answered()
         if self._runs.get(run.run_id) is not run:
             return
         if found is not None:
             self._run_read(run, found)
         elif problem is not None:
-            self._run_not_read(run, problem, sent_at)
+            self._run_not_read(run, problem)
 
-    def _run_read(self, run: _Run, found: TaskRun) -> None:
-        if found.task_id is not None:
-            self._assign(run, found.task_id)
-            task = self._task(found.task_id)
+    def _run_read(self, run: Run, found: TaskRun) -> None:
+        task_id = found.task_id if found.task_id == run.task_id else _usable(found.task_id)
+        if task_id is not None:
+            self._assign(run, task_id)
+            task = self._task(task_id)
             if task.unseen is not None:
                 task.unseen.discard(run.run_id)
-            if self._taskless and found.task_id not in self._explored:
+            if self._taskless and task_id not in self._explored:
                 # The list of a task that was not known may show more of the runs whose task is not known.
-                self._explored.add(found.task_id)
+                self._explored.add(task_id)
                 task.exploring = True
                 self._queue_up(task, float("-inf"))
         if not self._taskless:
             self._explored.clear()
-        self._deliver(run, found, random.uniform(EARLIEST, 1.0))  # noqa: S311
+        self._deliver(run, found, random.uniform(EARLIEST, 1.0), asked=run)  # noqa: S311
 
-    def _run_not_read(self, run: _Run, error: CallError, sent_at: float) -> None:
+    def _run_not_read(self, run: Run, error: CallError) -> None:
         now = self._loop.time()
-        if type(error) is run.failure:
-            run.failures += 1
+        run.count_failure(error, now)
+        if isinstance(error, NotFound | PermissionDenied | InputRefused):
+            self._endpoint.answered()
+            delay = min(LONGEST_PAUSE, FIRST_REFUSED_PAUSE * 2.0 ** (min(run.failures, 10) - 1))
+            self._run_in_trouble(run, error, now + delay)
+        elif isinstance(error, UnexpectedAnswer):
+            self._run_in_trouble(run, error, now + min(LONGEST_RUN_BACK_OFF, _doubling(run)))
         else:
-            run.failure, run.failures, run.failing_since = type(error), 1, now
+            self._unanswered(error, run.sent_at)
+            if self._runs.get(run.run_id) is run:
+                is_no_answer = not isinstance(error, KeyRefused | RateLimited)
+                delay = FIRST_PAUSE * 2.0 ** (min(run.failures, 10) - 1) if is_no_answer else 0.0
+                self._queue_up_run(run, now + min(LONGEST_PAUSE, delay))
+
+    def _run_in_trouble(self, run: Run, error: CallError, again_at: float) -> None:
+        """Read a run again later; when it has been in the same trouble for long, end its waits."""
+        run.trouble = str(error)
+        lasted = self._loop.time() - run.failing_since
+        # When nothing else can be read either, an unreadable answer is no fault of this run.
+        certain = (
+            not isinstance(error, UnexpectedAnswer)
+            or self._endpoint.answered_at > run.failing_since
+            or len(self._runs) == 1
+        )
+        if certain and run.failures >= LEAST_ANSWERS and lasted >= REFUSED_SECONDS:
+            self._fail(run, _unreadable(run, error, lasted))
+        else:
+            self._queue_up_run(run, again_at)
+
+    def _unanswered(self, error: CallError, sent_at: float) -> None:
+        """Act on an answer that says nothing of what was asked."""
         if isinstance(error, KeyRefused):
-            self._key_refused(error, sent_at)
-            delay = 0.0
-        elif isinstance(error, RateLimited):
-            self._pause(error, sent_at)
-            delay = 0.0
-        elif type(error) not in CONFIRMATIONS:
-            self._pause(error, sent_at)
-            delay = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (run.failures - 1))
-        else:
-            run.trouble = str(error)
-            if isinstance(error, UnexpectedAnswer):
-                # When nothing else can be read either, it is no fault of this run.
-                certain = self._answered_at > run.failing_since or len(self._runs) == 1
-                delay = min(LONGEST_RUN_BACK_OFF, run.interval * 2.0 ** (run.failures - 1))
-            else:
-                self._answered()
-                certain = True
-                delay = CONFIRM_SECONDS
-            if certain and run.failures >= CONFIRMATIONS[type(error)]:
-                self._fail(run, error)
-                return
-        if self._runs.get(run.run_id) is run:
-            self._queue_up_run(run, now + delay)
+            since_long = self._endpoint.refused(error, sent_at)
+            self._report_refused_key()
+            if since_long:
+                for run in list(self._runs.values()):
+                    self._fail(run, _unreadable(run, error, REFUSED_SECONDS))
+            return
+        if isinstance(error, RateLimited):
+            self.budget.refused(self._loop.time(), sent_at=sent_at)
+        self._endpoint.pause(error, sent_at)
 
-    def _deliver(self, run: _Run, found: TaskRun, jitter: float) -> None:
+    def _deliver(self, run: Run, found: TaskRun, jitter: float, *, asked: Run | Task) -> None:
         """Hand a run that was read to all who wait for it, and set when it is read again."""
-        now = self._loop.time()
         if found.is_over:
             waits, run.waits = run.waits, []
             self._remove(run)
         else:
+            now = self._loop.time()
             waits = run.waits
+            run.was_late = 0.0 if asked.free_since is None else asked.late(run.due)
             run.due = now + self._interval(run, found, now) * jitter
             run.latest, run.read_at = found, now
             run.failure, run.failures, run.trouble = None, 0, None
@@ -530,11 +484,11 @@ class Poller:
         for wait in waits:
             wait.tell(found)
 
-    def _interval(self, run: _Run, found: TaskRun, now: float) -> float:
+    def _interval(self, run: Run, found: TaskRun, now: float) -> float:
         """Return the seconds until a run is to be read again, before jitter."""
         interval = run.interval
         caps = [wait.max_spans for wait in run.waits if wait.max_spans]
-        if not caps or run.latest is None or not self._budget.is_idle(now):
+        if not caps or run.latest is None or not self.budget.is_idle(now):
             return interval
         progress = found.counts.done - run.latest.counts.done
         if progress <= 0:
@@ -544,7 +498,7 @@ class Poller:
 
     # The runs of a task ------------------------------------------------------------------------------------
 
-    def _begin_round(self, task: _Task) -> bool:
+    def _begin_round(self, task: Task) -> bool:
         """Decide how the runs of a task that are due are read; return whether by a page of its list."""
         if task.unseen is not None:
             return True
@@ -556,25 +510,23 @@ class Poller:
                     self._queue_up_run(run, run.due)
             self._queue_up_task(task)
             return False
-        task.unseen = {run.run_id for run in read_together if run.due <= now + AHEAD * run.interval}
-        task.cursor, task.pages, task.wasted, task.seen = None, 0, 0, 0
-        task.jitter = random.uniform(EARLIEST, 1.0)  # noqa: S311
+        due = {run.run_id for run in read_together if run.due <= now + AHEAD * run.interval}
+        task.begin_round(due, random.uniform(EARLIEST, 1.0))  # noqa: S311
         return True
 
-    async def _read_page(self, task: _Task) -> None:
+    async def _read_page(self, task: Task) -> None:
         from airflow_provider_online_tasks.api.async_client import skim_task_runs
 
-        sent_at = self._loop.time()
         try:
             page = await self._send(skim_task_runs(task.task_id, self._runs, cursor=task.cursor))
         except CallError as error:
             task.asking = False
-            self._page_not_read(task, error, sent_at)
+            self._page_not_read(task, error)
         else:
-            self._answered()
+            self._endpoint.answered()
             await self._page_read(task, page)
 
-    async def _page_read(self, task: _Task, page: Page[TaskRun]) -> None:
+    async def _page_read(self, task: Task, page: Page[TaskRun]) -> None:
         unseen = task.unseen or set()
         before, explored = len(unseen), 0
         for number, found in enumerate(page.items, 1):
@@ -583,9 +535,12 @@ class Poller:
             run = self._runs.get(found.id)
             if run is not None:
                 explored += run.task_id is None
-                self._assign(run, task.task_id)
                 unseen.discard(found.id)
-                self._deliver(run, found, task.jitter)
+                try:
+                    self._assign(run, task.task_id)
+                    self._deliver(run, found, task.jitter, asked=task)
+                except Exception as error:  # noqa: BLE001  it must not hide its neighbours
+                    self._give_up(run, error)
         task.asking = False
         task.list_failures = 0
         task.pages += 1
@@ -594,12 +549,13 @@ class Poller:
         task.cursor = page.next_cursor
         # A page costs as much as one run read by its ID, and fruitless pages no more than all such runs.
         worth_it = len(unseen) > 1 + task.wasted or (explored > 1 and self._taskless > 0)
-        if task.cursor is not None and worth_it:
+        if task.cursor is not None and task.cursor not in task.cursors and worth_it:
+            task.cursors.add(task.cursor)
             self._queue_up(task, task.at)
         else:
             self._end_round(task)
 
-    def _end_round(self, task: _Task, *, by_id_intervals: int = 0) -> None:
+    def _end_round(self, task: Task, *, by_id_intervals: int = 0) -> None:
         """Have the runs that the pages did not show read by their IDs, and wait for the next round."""
         unseen = task.unseen or set()
         task.unseen, task.exploring = None, False
@@ -619,23 +575,20 @@ class Poller:
         self._queue_up_task(task)
         self._drop_if_idle(task)
 
-    def _page_not_read(self, task: _Task, error: CallError, sent_at: float) -> None:
+    def _page_not_read(self, task: Task, error: CallError) -> None:
         now = self._loop.time()
         delay = 0.0
         if isinstance(error, NotFound | PermissionDenied | InputRefused):
-            self._answered()
+            self._endpoint.answered()
             self._end_round(task, by_id_intervals=LONGEST_BY_ID)
             return
-        if isinstance(error, KeyRefused):
-            self._key_refused(error, sent_at)
-        else:
-            self._pause(error, sent_at)
+        self._unanswered(error, task.sent_at)
         if not isinstance(error, KeyRefused | RateLimited):
             task.list_failures += 1
-            delay = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (task.list_failures - 1))
+            delay = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (min(task.list_failures, 10) - 1))
             if task.list_failures == 1:
                 task.list_failing_since = now
-            elif self._answered_at > task.list_failing_since:
+            elif self._endpoint.answered_at > task.list_failing_since:
                 self._end_round(task, by_id_intervals=task.by_id_next)
                 return
             else:
@@ -648,48 +601,31 @@ class Poller:
         else:
             self._end_round(task)
 
-    # The state of the endpoint -----------------------------------------------------------------------------
 
-    def _answered(self) -> None:
-        """Note that the endpoint answers."""
-        if self._pauses or self._refusals:
-            log.info("%s answers again.", self.settings.endpoint.rest_url)
-        self._pauses = self._refusals = 0
-        self.trouble = None
-        self._answered_at = self._loop.time()
+def _usable(task_id: str | None) -> str | None:
+    """Return the ID of a task, or None for what cannot be one: then its list cannot be asked for."""
+    from airflow_provider_online_tasks.api import calls
 
-    def _pause(self, error: CallError, sent_at: float) -> None:
-        """Ask nothing for a while."""
-        now = self._loop.time()
-        asked_for = error.retry_after if isinstance(error, RateLimited | Unavailable) else None
-        if sent_at >= self._paused_at:  # else it was under way when the pause began, and tells nothing new
-            self._pauses += 1
-            self._paused_at = now
-        doublings = 2.0 ** (min(self._pauses, 10) - 1)
-        if asked_for is not None:
-            seconds = min(max(asked_for, FIRST_PAUSE), LONGEST_RETRY_AFTER)
-        elif isinstance(error, RateLimited):
-            seconds = min(FIRST_RATE_LIMIT_PAUSE * doublings, LONGEST_RATE_LIMIT_PAUSE)
-        else:
-            seconds = min(FIRST_PAUSE * doublings, LONGEST_PAUSE)
-        self._paused_until = max(self._paused_until, now + seconds)
-        if self.trouble is None:
-            log.warning("Waits pause for %.0f s, and go on: %s", seconds, error)
-        self.trouble = str(error)
+    if task_id is None:
+        return None
+    try:
+        calls.list_task_runs(task_id)
+    except ValueError:
+        return None
+    return task_id
 
-    def _key_refused(self, error: KeyRefused, sent_at: float) -> None:
-        """Give the key another chance, and give up on it when it stays refused."""
-        now = self._loop.time()
-        if sent_at >= self._paused_at:
-            self._refusals += 1
-        if self._refusals == 1:
-            self._refused_since = now
-        if self._refusals >= REFUSALS and now - self._refused_since >= REFUSED_SECONDS:
-            self._fail_all(error)
-            return
-        self._paused_at = now
-        self._paused_until = max(self._paused_until, now + CONFIRM_SECONDS * self._refusals)
-        self.trouble = str(error)
+
+def _doubling(run: Run) -> float:
+    return float(run.interval * 2.0 ** (min(run.failures, 10) - 1))
+
+
+def _unreadable(run: Run, error: BaseException, lasted: float | None = None) -> OnlineTasksError:
+    """Return the exception that ends the waits for a run. A retry of the task takes the run up again."""
+    since = "" if lasted is None else f" for {lasted / 60:.0f} minutes"
+    said = str(error) if isinstance(error, CallError) else f"{type(error).__name__}: {error}"
+    return OnlineTaskRunUnreachable(
+        f"Run {run.run_id} could not be read{since}, and may go on. A retry waits for it again. {said}"
+    )
 
 
 def open_client(settings: Settings) -> AsyncClient:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks.api.runs import RunStatus
 
 if TYPE_CHECKING:
@@ -47,10 +48,10 @@ class ProgressLog:
         return ", ".join(parts) + "."
 
     def _status(self, run: TaskRun, shown: TaskRun | None) -> str:
-        status = run.status_text.upper()
+        status = on_one_line(run.status_text.upper())
         if run.status is not RunStatus.UNKNOWN:
             return f"Run {run.id} is {status}"
-        if shown is not None and shown.status_text.upper() == status:
+        if shown is not None and shown.status_text.upper() == run.status_text.upper():
             return f"Run {run.id} is {status!r}"
         return f"Run {run.id} is {status!r}, a status this version does not know and takes for still running"
 

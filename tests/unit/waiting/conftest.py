@@ -6,8 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from quick_time import Clocks
 from waits import CONN_ID
 
+from airflow_provider_online_tasks.api.async_client import AsyncClient
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 
 if TYPE_CHECKING:
@@ -16,13 +18,21 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import EmulatorControl
 
 
+@pytest.fixture(autouse=True)
+def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
+    """The emulators whose time passes with that of the event loop: all that a connection leads to."""
+    clocks = Clocks()
+    monkeypatch.setattr(AsyncClient, "exchange", clocks.exchange())
+    return clocks
+
+
 @pytest.fixture
-def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+def connect(monkeypatch: pytest.MonkeyPatch, clocks: Clocks) -> Callable[..., str]:
     """``connect(emulator, conn_id=…, requests_per_minute=…)``: an Airflow connection to an emulator."""
 
     def connect(emulator: EmulatorControl, conn_id: str = CONN_ID, **extra: Any) -> str:
-        # Tests are not to last a minute: they get a minute's requests in less.
         extra = {"requests_per_minute": 6000, **extra}
+        clocks.add(emulator)
         fields = {"conn_type": "arize_online_tasks", "host": emulator.url, "password": emulator.api_key}
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps({**fields, "extra": extra}))
         return conn_id

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import quick_time
 from waits import create_task, event_of, eventually, trigger, wait_for
 
 from airflow_provider_online_tasks.api.runs import RunStatus
@@ -20,7 +21,7 @@ from airflow_provider_online_tasks.emulator import Fault, RunFate
 from airflow_provider_online_tasks.triggers import runs as trigger_module
 from airflow_provider_online_tasks.triggers._events import ERROR, OVER, TIMEOUT
 from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
-from airflow_provider_online_tasks.waiting import poller
+from airflow_provider_online_tasks.waiting import _endpoint_state
 from airflow_provider_online_tasks.waiting import watch as watching
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def task_log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) 
     """What triggers write into the logs of their tasks."""
     monkeypatch.setattr(OnlineTaskRunTrigger, "log", logging.getLogger("task"))
     caplog.set_level(logging.INFO, logger="task")
-    caplog.set_level(logging.INFO, logger=poller.__name__)
+    caplog.set_level(logging.INFO, logger=_endpoint_state.__name__)
     return caplog
 
 
@@ -84,7 +85,7 @@ def test_an_unknown_status_is_taken_for_still_running(
         arize.set_run(run, status="COMPLETED")
         return await event
 
-    event = asyncio.run(wait())
+    event = quick_time.run(wait())
 
     assert event.run.status is RunStatus.COMPLETED
     assert task_log.text.count("a status this version does not know") == 1
@@ -143,7 +144,7 @@ def test_a_wall_clock_set_back_makes_no_wait_longer(arize: Emulator, monkeypatch
         async with asyncio.timeout(5):
             return await event
 
-    assert asyncio.run(wait()).outcome == TIMEOUT
+    assert quick_time.run(wait()).outcome == TIMEOUT
 
 
 def test_a_server_whose_clock_is_wrong_is_waited_for_all_the_same(arize: Emulator) -> None:
@@ -256,14 +257,14 @@ def test_each_trigger_logs_its_own_progress_and_the_poller_logs_for_none(
         await asyncio.gather(*map(named, runs))
 
     task_log.handler.addFilter(sort)
-    asyncio.run(wait())
+    quick_time.run(wait())
 
     for run in runs:
         # Airflow and the HTTP client log in that context as well.
         own = [line for owner, name, line in lines if owner == run and name == "task"]
         assert any("is COMPLETED" in line for line in own)
         assert all(run in line for line in own)
-    of_poller = [(owner, line) for owner, name, line in lines if name == poller.__name__]
+    of_poller = [(owner, line) for owner, name, line in lines if name == _endpoint_state.__name__]
     assert [owner for owner, _ in of_poller] == ["nobody's"] * 2
     assert "Waits pause" in of_poller[0][1]
     assert "answers again" in of_poller[1][1]
@@ -290,7 +291,7 @@ def test_the_run_is_cancelled_when_its_task_is_killed(
 ) -> None:
     run, task = a_run(arize, outcome="hang")
 
-    asyncio.run(trigger(run, task).on_kill())
+    quick_time.run(trigger(run, task).on_kill())
 
     assert arize.runs()[0]["status"] == "CANCELLED"
     assert f"Run {run} was cancelled" in task_log.text
@@ -300,7 +301,7 @@ def test_a_lost_answer_to_the_cancellation_is_no_reason_to_give_up(arize: Emulat
     arize.add_fault(Fault("rest.cancel_task_run", "drop_before"))
     run, task = a_run(arize, outcome="hang")
 
-    asyncio.run(trigger(run, task).on_kill())
+    quick_time.run(trigger(run, task).on_kill())
 
     assert arize.runs()[0]["status"] == "CANCELLED"
 
@@ -308,16 +309,16 @@ def test_a_lost_answer_to_the_cancellation_is_no_reason_to_give_up(arize: Emulat
 def test_a_run_that_is_over_is_not_cancelled(arize: Emulator, task_log: pytest.LogCaptureFixture) -> None:
     run, task = a_run(arize, seconds=0.0)
 
-    asyncio.run(trigger(run, task).on_kill())
+    quick_time.run(trigger(run, task).on_kill())
 
     assert arize.runs()[0]["status"] == "COMPLETED"
-    assert "cannot cancel a run with status" in task_log.text
+    assert f"Run {run} was over before it could be cancelled: COMPLETED" in task_log.text
 
 
 def test_the_run_goes_on_where_that_is_wanted(arize: Emulator, task_log: pytest.LogCaptureFixture) -> None:
     run, task = a_run(arize, outcome="hang")
 
-    asyncio.run(trigger(run, task, cancel_on_kill=False).on_kill())
+    quick_time.run(trigger(run, task, cancel_on_kill=False).on_kill())
 
     assert arize.requests("rest.*") == []
     assert "cancel_on_kill is off" in task_log.text
@@ -331,10 +332,10 @@ def test_a_cancellation_that_cannot_be_sent_holds_nothing_up(
     run, task = a_run(arize, outcome="hang")
 
     began = time.monotonic()
-    asyncio.run(trigger(run, task).on_kill())
+    quick_time.run(trigger(run, task).on_kill())
 
     assert time.monotonic() - began < 3
-    assert f"Run {run} could not be cancelled and may go on" in task_log.text
+    assert f"Run {run} was not cancelled and goes on: No answer came in time" in task_log.text
 
 
 def test_the_triggerer_cancels_the_run_on_a_users_action_alone(arize: Emulator) -> None:
@@ -356,7 +357,7 @@ def test_the_triggerer_cancels_the_run_on_a_users_action_alone(arize: Emulator) 
         for ended in await asyncio.gather(*running, return_exceptions=True):
             assert isinstance(ended, asyncio.CancelledError)
 
-    asyncio.run(triggerer())
+    quick_time.run(triggerer())
 
     cancelled = [run["id"] for run in arize.runs() if run["status"] == "CANCELLED"]
     assert cancelled == [killed]

@@ -7,6 +7,8 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from quick_time import run
+
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.client import Client
 from airflow_provider_online_tasks.api.settings import Settings
@@ -56,14 +58,14 @@ async def event_of(waiting: OnlineTaskRunTrigger) -> RunEvent:
     return read_event(json.loads(json.dumps(events[0])))
 
 
-def wait_for(*waiting: OnlineTaskRunTrigger, within: float = 30.0) -> list[RunEvent]:
-    """Run triggers together on an event loop of their own, and return their events."""
+def wait_for(*waiting: OnlineTaskRunTrigger, within: float = 900.0) -> list[RunEvent]:
+    """Run triggers together on an event loop of their own, and return their events. It takes no waiting."""
 
     async def together() -> list[RunEvent]:
         async with asyncio.timeout(within):
             return await asyncio.gather(*map(event_of, waiting))
 
-    return asyncio.run(together())
+    return run(together())
 
 
 async def eventually(what: Callable[[], Awaitable[bool] | bool], within: float = 10.0) -> None:

@@ -1,0 +1,232 @@
+"""What a poller knows of the runs that are waited for, and of their tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.api.runs import TaskRun
+    from airflow_provider_online_tasks.exceptions import CallError
+    from airflow_provider_online_tasks.waiting.poller import Poller
+
+
+class Shortage(NamedTuple):
+    """Why a run is read late: the budget does not suffice for all waits.
+
+    :param late: seconds after it was due that the run was read.
+    :param rate: requests a minute that may be sent.
+    :param waits: how many waits share them.
+    """
+
+    late: float
+    rate: float
+    waits: int
+
+
+class Wait:
+    """One wait for a run.
+
+    :param conn_id: the Airflow connection it was begun with.
+    """
+
+    __slots__ = ("_error", "_fresh", "_waiter", "conn_id", "max_spans", "poll_interval", "poller", "run")
+
+    def __init__(
+        self, poller: Poller, run: Run, *, conn_id: str, poll_interval: float, max_spans: int | None
+    ) -> None:
+        self.poller = poller
+        self.run = run
+        self.conn_id = conn_id
+        self.poll_interval = poll_interval
+        self.max_spans = max_spans
+        self._fresh: TaskRun | None = None
+        self._error: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def run_id(self) -> str:
+        """The run that is waited for."""
+        return self.run.run_id
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the run is not being read at the moment, if so."""
+        return self.run.trouble or self.poller.trouble
+
+    @property
+    def late(self) -> float:
+        """How many seconds after it was due the run was read, or waits to be, for want of budget."""
+        return self.poller.late(self.run)
+
+    @property
+    def shortage(self) -> Shortage:
+        """How short the budget is."""
+        return Shortage(self.late, self.poller.budget.rate, self.poller.count_waits())
+
+    async def next(self) -> TaskRun:
+        """Return the run as soon as it is read, once for each time it is; the last time when it is over.
+
+        :raises Exception: the run cannot be followed.
+        """
+        while self._fresh is None:
+            if self._error is not None:
+                raise self._error.with_traceback(None)
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        run, self._fresh = self._fresh, None
+        return run
+
+    def hasten(self) -> None:
+        """Have the run read at once."""
+        self.poller.hasten(self)
+
+    def close(self) -> None:
+        """End the wait, and nothing else."""
+        self.poller.discard(self)
+
+    def tell(self, run: TaskRun) -> None:
+        """Hand over the run as it was just read."""
+        self._fresh = run
+        self._notify()
+
+    def fail(self, error: Exception) -> None:
+        """End the wait: its run cannot be followed."""
+        self._error = error
+        self._notify()
+
+    def _notify(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Scheduled:
+    """Something to ask about.
+
+    :param at: when, if it is in the queue.
+    :param ticket: its entry in the queue; 0 if it has none.
+    :param asking: whether a request about it is under way.
+    :param sent_at: when it was last asked about.
+    :param free_since: since when that could have been, had the budget sufficed; None if it did suffice.
+    """
+
+    at: float = 0.0
+    ticket: int = 0
+    asking: bool = False
+    sent_at: float = 0.0
+    free_since: float | None = None
+
+    def late(self, due: float) -> float:
+        """Return how many seconds after it was due the last request was sent, for want of budget."""
+        return 0.0 if self.free_since is None else max(0.0, self.sent_at - max(due, self.free_since))
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Run(Scheduled):
+    """A run that is waited for.
+
+    :param due: when it is to be read again.
+    :param by_id: whether it is to be read by its ID, instead of with its task.
+    :param was_late: how late its last reading was, for want of budget.
+    """
+
+    run_id: str
+    task_id: str | None = None
+    waits: list[Wait] = field(default_factory=list)
+    due: float = 0.0
+    by_id: bool = False
+    latest: TaskRun | None = None
+    read_at: float = 0.0
+    was_late: float = 0.0
+    failure: type[CallError] | None = None
+    failures: int = 0
+    failing_since: float = 0.0
+    trouble: str | None = None
+
+    @property
+    def interval(self) -> float:
+        """The shortest poll interval of its waits, in seconds."""
+        waits = self.waits
+        return waits[0].poll_interval if len(waits) == 1 else min(wait.poll_interval for wait in waits)
+
+    def count_failure(self, error: CallError, now: float) -> None:
+        """Count an answer of the same kind as the one before, or begin to."""
+        if type(error) is self.failure:
+            self.failures += 1
+        else:
+            self.failure, self.failures, self.failing_since = type(error), 1, now
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Task(Scheduled):
+    """A task some of whose runs are waited for, and the round of pages being read of it.
+
+    :param unseen: runs that the round has yet to see; None between rounds.
+    :param cursors: where the pages of the round began.
+    :param wasted: how many pages in a row showed none of these runs.
+    :param seen: runs that the round has seen.
+    :param exploring: whether the pages are read for runs whose task is not known.
+    :param by_id_until: until when its runs are read by their IDs.
+    :param by_id_next: for how many poll intervals they will be the next time.
+    """
+
+    task_id: str
+    runs: dict[str, Run] = field(default_factory=dict)
+    unseen: set[str] | None = None
+    cursor: str | None = None
+    cursors: set[str] = field(default_factory=set)
+    pages: int = 0
+    wasted: int = 0
+    seen: int = 0
+    jitter: float = 1.0
+    exploring: bool = False
+    by_id_until: float = float("-inf")
+    by_id_next: int = 1
+    list_failures: int = 0
+    list_failing_since: float = 0.0
+
+    def begin_round(self, unseen: set[str], jitter: float) -> None:
+        """Begin to read the pages of its list."""
+        self.unseen, self.jitter = unseen, jitter
+        self.cursor, self.pages, self.wasted, self.seen = None, 0, 0, 0
+        self.cursors.clear()
+
+
+class Queue:
+    """What is to be asked about: that which has been due longest comes first."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Run | Task]] = []
+        self._tickets = itertools.count(1)
+
+    def put(self, item: Run | Task, at: float) -> bool:
+        """Put an item in, unless it is there for an earlier time or is being asked about.
+
+        :return: whether it has become the first one.
+        """
+        if item.asking or (item.ticket and item.at <= at):
+            return False
+        item.at, item.ticket = at, next(self._tickets)
+        heapq.heappush(self._heap, (at, item.ticket, item))
+        return self._heap[0][1] == item.ticket
+
+    def first(self) -> Run | Task | None:
+        """Return the item that has been due longest, or will be due first."""
+        while self._heap:
+            _, ticket, item = self._heap[0]
+            if item.ticket == ticket:
+                return item
+            heapq.heappop(self._heap)
+        return None
+
+    def pop(self) -> None:
+        """Take the first item out."""
+        _, _, item = heapq.heappop(self._heap)
+        item.ticket = 0
