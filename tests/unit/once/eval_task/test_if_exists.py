@@ -30,8 +30,8 @@ CREATE, PATCH = "graphql.createEvalTask", "graphql.patchEvalTask"
 @pytest.fixture
 def hub(arize: Emulator) -> dict[str, Any]:
     """Arguments for an evaluator of the Eval Hub, all of which Arize returns to compare."""
-    first = next(arize.evaluator_ids[one.name] for one in HUB_EVALUATORS if one.kind == "template")
-    return {"template_evaluators": None, "llm_config": None, "evaluators": [{"evaluator_id": first}]}
+    evaluator = {"evaluator_id": arize.evaluator_ids["correctness"]}
+    return {"template_evaluators": None, "llm_config": None, "evaluators": [evaluator]}
 
 
 def execute(operator: CreateEvalTaskOperator) -> str:
