@@ -20,10 +20,16 @@ from airflow_provider_online_tasks.inputs import MAXIMIZE, MINIMIZE, DataWindow,
 from airflow_provider_online_tasks.inputs._templating import is_templated
 from airflow_provider_online_tasks.operators._base import LineageOperator, OnlineTasksOperator
 from airflow_provider_online_tasks.results.rows import FORMATS, RowWriter, open_rows
+from airflow_provider_online_tasks.ui.evals.records import (
+    RESULTS_KEY,
+    VERDICT_KEY,
+    results_record,
+    verdict_record,
+)
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context, ObjectStoragePath, XComArg
+    from airflow.sdk import Context, ObjectStoragePath
 
     from airflow_provider_online_tasks.api.calls import Task
     from airflow_provider_online_tasks.api.runs import TaskRun
@@ -76,8 +82,8 @@ class EvalResultsOperator(LineageOperator):
     def __init__(
         self,
         *,
-        run_id: str | XComArg | None = None,
-        online_task_id: str | XComArg | None = None,
+        run_id: str | None = None,
+        online_task_id: str | None = None,
         data_start_time: datetime | str | None = None,
         data_end_time: datetime | str | None = None,
         evaluators: Sequence[str] | None = None,
@@ -159,6 +165,7 @@ class EvalResultsOperator(LineageOperator):
                 "" if mean is None else f"; mean score {mean:.4g}",
             )
         self._tell(context, run, summary)
+        context["ti"].xcom_push(key=RESULTS_KEY, value=results_record(summary, spans_url=self.links.spans))
         return summary
 
     def _tell(self, context: Context, run: TaskRun | None, summary: dict[str, Any]) -> None:
@@ -301,6 +308,7 @@ class EvalGateOperator(OnlineTasksOperator):
         findings = gate.judge(rules, self.summary, previous=self.previous, labels=self.labels)
         self.log.info("The gate's rules:\n%s", gate.table(findings))
         verdict = gate.verdict(findings)
+        context["ti"].xcom_push(key=VERDICT_KEY, value=verdict_record(verdict))
         if verdict["passed"]:
             return verdict
         broken = [one for one in findings if not one.held]

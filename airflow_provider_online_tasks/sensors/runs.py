@@ -27,7 +27,7 @@ from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunL
 from airflow_provider_online_tasks.waiting.endings import EndingRules, wait_error
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context, XComArg
+    from airflow.sdk import Context
 
     from airflow_provider_online_tasks.api.runs import TaskRun
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
@@ -65,7 +65,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
     def __init__(
         self,
         *,
-        run_id: str | XComArg,
+        run_id: str,
         conn_id: str = DEFAULT_CONN_ID,
         deferrable: bool | None = None,
         on_nothing_evaluated: str = "skip",
