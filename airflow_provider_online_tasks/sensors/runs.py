@@ -6,7 +6,8 @@ API: https://arize.com/docs/api-reference/tasks/get-task-run
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout
@@ -14,7 +15,17 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks.asset_events import tell_of_run
-from airflow_provider_online_tasks.exceptions import RateLimited, Unavailable
+from airflow_provider_online_tasks.exceptions import (
+    CallError,
+    InputRefused,
+    KeyRefused,
+    NotFound,
+    OnlineTaskRunUnreachable,
+    PermissionDenied,
+    RateLimited,
+    Unavailable,
+    UnexpectedAnswer,
+)
 from airflow_provider_online_tasks.inputs import read_id
 from airflow_provider_online_tasks.inputs._templating import is_templated
 from airflow_provider_online_tasks.operators._base import UsesArize
@@ -26,6 +37,10 @@ from airflow_provider_online_tasks.operators.runs import (
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
 from airflow_provider_online_tasks.waiting.endings import EndingRules, wait_error
 
+# Where refusals are kept between the looks of the mode ``reschedule``, and how far apart they may be.
+REFUSALS_KEY = "refusals"
+REFUSALS_APART = 3.0
+
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
@@ -36,8 +51,11 @@ if TYPE_CHECKING:
 class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
     """Wait until a run is over, and return its summary.
 
-    It never cancels the run. A run that ended badly cannot get better, so that failure is not retried;
-    while Arize cannot be reached, it goes on waiting until its own ``timeout``.
+    It looks at once, and defers only if the run goes on. It never cancels the run. A run that ended badly
+    cannot get better, so that failure is not retried. While Arize cannot be reached, it goes on waiting until
+    its own ``timeout``. When Arize asks for a pause (``Retry-After``), it looks again after that, at most 5
+    minutes later. When Arize refuses to show the run (401, 403, 404) for 5 minutes, it fails, and a retry
+    waits again; before Airflow 3.3 it fails at the first refusal in the mode ``reschedule``.
 
     XCom: ``run_id``, ``online_task_id``, ``status``, ``num_successes``, ``num_errors``, ``num_skipped``,
     ``error_rate``, ``failure_reason``, and the times as ISO 8601. The same is the ``extra`` of the events of
@@ -55,12 +73,16 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
     :param conn_id: Airflow connection of type ``arize_online_tasks``. (templated)
     :raises InvalidInput: an argument is wrong; when the DAG is parsed if it is a literal.
     :raises OnlineTaskRunEndedBadly: the run failed, was cancelled, or had too many errors.
-    :raises CallError: Arize refused.
+    :raises OnlineTaskRunUnreachable: Arize refused for 5 minutes to show the run.
     """
 
     template_fields: Sequence[str] = ("conn_id", "run_id")
     operator_extra_links = (OnlineTaskRunLink(), ProjectLink(), EvaluatorLink())
     ui_color = "#fff0e0"
+
+    _seen: TaskRun | None = None
+    _paused_until = float("-inf")
+    _refused_since: float | None = None
 
     def __init__(
         self,
@@ -90,12 +112,11 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
         """Look at the run once."""
         from airflow_provider_online_tasks.waiting.progress import ProgressLog
 
-        run_id = read_id(self.run_id, "run_id")
         with self.hook as hook:
-            try:
-                run = hook.get_task_run(run_id)
-            except (RateLimited, Unavailable) as error:
-                self.log.warning("%s. The run is waited for all the same.", error)
+            run, self._seen = self._seen, None
+            if run is None:
+                run = self._look(hook, context)
+            if run is None:
                 return PokeReturnValue(is_done=False)
             progress: ProgressLog = self.__dict__.setdefault("_progress", ProgressLog())
             if (line := progress.line(run, time.time())) is not None:
@@ -103,6 +124,75 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
             if not run.is_over:
                 return PokeReturnValue(is_done=False)
             return PokeReturnValue(is_done=True, xcom_value=self._settle(context, hook, run))
+
+    def _look(self, hook: OnlineTasksHook, context: Context) -> TaskRun | None:
+        """Return the run as it is now; None if it is to be looked at later."""
+        from airflow_provider_online_tasks.api import calls
+        from airflow_provider_online_tasks.api.retry import NO_RETRY
+
+        if time.monotonic() < self._paused_until:
+            return None
+        run_id = read_id(self.run_id, "run_id")
+        try:
+            run = hook.client.send(calls.get_task_run(run_id), retry=NO_RETRY)
+            if run.id != run_id:
+                raise UnexpectedAnswer(f"get task run: the answer is about another run than {run_id}")
+        except (RateLimited, Unavailable) as error:
+            self._refused_since = None
+            self._pause(error)
+        except (KeyRefused, PermissionDenied, NotFound, InputRefused) as error:
+            self._refused(error, context)
+        else:
+            self._refused_since = None
+            return run
+        return None
+
+    def _pause(self, error: RateLimited | Unavailable) -> None:
+        from airflow_provider_online_tasks.waiting._endpoint_state import FIRST_RATE_LIMIT_PAUSE, pause_for
+
+        seconds = FIRST_RATE_LIMIT_PAUSE if isinstance(error, RateLimited) else 0.0
+        if error.retry_after is not None:
+            seconds = pause_for(error.retry_after)
+        self._paused_until = time.monotonic() + seconds
+        self.log.warning("%s. The run is waited for all the same.", error)
+
+    def _refused(self, error: CallError, context: Context) -> None:
+        """Go on waiting, unless Arize has refused for long.
+
+        :raises OnlineTaskRunUnreachable: it has.
+        """
+        from airflow_provider_online_tasks.waiting._endpoint_state import REFUSED_SECONDS
+
+        if not self.deferrable and self._refused_for(context) >= REFUSED_SECONDS:
+            raise OnlineTaskRunUnreachable(
+                f"Arize does not show run {self.run_id}, which may go on. A retry waits for it again. {error}"
+            ) from error
+        self.log.warning("%s It may be a hiccup: the run is waited for all the same.", error)
+
+    def _refused_for(self, context: Context) -> float:
+        """Return for how many seconds Arize has refused, as far as that is known."""
+        now = time.time()
+        if not self.reschedule:
+            self._refused_since = now if self._refused_since is None else self._refused_since
+            return now - self._refused_since
+        # Each look is a process of its own, so the time has to be stored. Before Airflow 3.3 it cannot be.
+        store = context.get("task_state_store")
+        if store is None:
+            return float("inf")
+        kept: Any = store.get(REFUSALS_KEY)
+        since, last, attempt = kept or (now, now, None)
+        if now - last > REFUSALS_APART * self.poke_interval or attempt != context["ti"].try_number:
+            since = now  # there were answers in between, or this is another try
+        store.set(REFUSALS_KEY, [since, now, context["ti"].try_number])
+        return float(now - since)
+
+    def _get_next_poke_interval(
+        self, started_at: datetime | float, run_duration: Callable[[], float], poke_count: int
+    ) -> float:
+        """Wait for as long as Arize asks, but not beyond the sensor's timeout."""
+        interval: float = super()._get_next_poke_interval(started_at, run_duration, poke_count)
+        pause = min(self._paused_until - time.monotonic(), self.timeout - run_duration())
+        return max(interval, pause)
 
     def _settle(self, context: Context, hook: OnlineTasksHook, run: TaskRun) -> dict[str, Any]:
         from airflow_provider_online_tasks.inputs import DataWindow
@@ -119,7 +209,10 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Wait, here or in the triggerer."""
         if self.deferrable:
-            self._defer()
+            with self.hook as hook:
+                self._seen = self._look(hook, context)
+            if self._seen is None or not self._seen.is_over:
+                self._defer()
         return super().execute(context)
 
     def _defer(self) -> NoReturn:
@@ -144,6 +237,8 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
         from airflow_provider_online_tasks.triggers._events import OVER, TIMEOUT, read_event
 
         seen = read_event(event)
+        if seen.run_id != read_id(self.run_id, "run_id"):
+            raise wait_error(None, f"The event is about run {seen.run_id}, not {self.run_id}.")
         if seen.outcome == TIMEOUT:
             raise AirflowSensorTimeout(f"Run {self.run_id} was not over within {self.timeout:g} s.")
         if seen.outcome != OVER or seen.run is None:

@@ -25,7 +25,6 @@ from airflow_provider_online_tasks.exceptions import (
     NotFound,
     RateLimited,
     Unavailable,
-    UnexpectedAnswer,
 )
 
 if TYPE_CHECKING:
@@ -179,19 +178,13 @@ async def _each_page(
 
     :raises UnexpectedAnswer: a page leads back to one that was read, or there is no end of them.
     """
-    cursor: str | None = None
-    read: set[str] = set()
+    cursors, cursor = calls.Cursors("list task runs", most=MOST_PAGES), None
     while True:
         page, answer = await ask(call_for(cursor))
         yield page, answer
-        cursor = page.next_cursor
+        cursor = cursors.after(page)
         if cursor is None:
             return
-        if cursor in read:
-            raise UnexpectedAnswer("list task runs: a page leads back to one that was read before")
-        if len(read) + 1 >= MOST_PAGES:
-            raise UnexpectedAnswer(f"list task runs: there are more than {MOST_PAGES} pages")
-        read.add(cursor)
 
 
 def _reaches(runs: list[TaskRun], since: datetime) -> bool:

@@ -15,7 +15,6 @@ from tries import END, START, WAIT, Execution, Time, start_run
 from airflow_provider_online_tasks.emulator import Emulator, Fault, RunFate
 from airflow_provider_online_tasks.exceptions import (
     InvalidInput,
-    NotFound,
     OnlineTaskRunCancelled,
     OnlineTaskRunErrorRateExceeded,
     OnlineTaskRunFailed,
@@ -378,12 +377,6 @@ def test_the_sensor_waits_and_never_cancels(task_id: str, emulator: Emulator) ->
         assert not sensor.poke({}).is_done
         emulator.clear_faults()
     assert emulator.requests("rest.cancel_task_run") == []
-
-
-def test_the_sensor_does_not_wait_for_what_is_not_there(task_id: str) -> None:
-    sensor = OnlineTaskRunSensor(task_id="wait", run_id="VGFza1J1bjo5OTk5OnFSd1g=", deferrable=False)
-    with pytest.raises(NotFound, match="Check the ID"):
-        sensor.poke({})
 
 
 @pytest.mark.parametrize("run_id", ["None", "", "null"])
