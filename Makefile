@@ -12,7 +12,7 @@ UV := $(BIN)/uv
 AIRFLOW_VERSION ?= 3.3.2
 COVERAGE_MINIMUM ?= 90
 # They run in environments of their own (uv tool run), with the versions of constraints.txt.
-TOOLS := mkdocs mkdocs-material 'mkdocstrings[python]' pip-audit twine
+TOOLS := mkdocs mkdocs-material 'mkdocstrings[python]' pip-audit twine basedpyright
 
 TOOL := $(UV) tool run --quiet --python $(BIN)/python --constraint constraints.txt
 
@@ -66,9 +66,11 @@ format: $(STAMP) ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: $(STAMP) ## static types
+types: $(STAMP) .tmp ## static types: of the package, of the scripts, and of what users write
 	$(BIN)/mypy
 	$(BIN)/mypy scripts
+	@# basedpyright is pyright with a Node.js of its own, so that nothing is fetched from elsewhere.
+	$(BIN)/python scripts/user_types.py $(TOOL) basedpyright
 
 $(CONFORMANCE_STAMP): pyproject.toml constraints.txt tests/conformance/requirements.txt | .tmp
 	@scripts/venv.sh $(CONFORMANCE_VENV)

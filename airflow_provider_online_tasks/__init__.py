@@ -1,3 +1,140 @@
-"""Apache Airflow provider for Arize AX online evaluation tasks."""
+"""Apache Airflow provider for Arize AX online evaluation tasks.
+
+Every public name can be imported from here, as in
+``from airflow_provider_online_tasks import RunOnlineTaskOperator``. A module is loaded when one of its names
+is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# To make a name public, add it here and to the imports for type checkers below.
+_MODULES = {
+    "exceptions": (
+        "CallError",
+        "EvalGateBreached",
+        "InputRefused",
+        "InvalidConnection",
+        "InvalidInput",
+        "KeyRefused",
+        "NotFound",
+        "OnlineTaskRunCancelled",
+        "OnlineTaskRunEndedBadly",
+        "OnlineTaskRunErrorRateExceeded",
+        "OnlineTaskRunFailed",
+        "OnlineTaskRunNothingEvaluated",
+        "OnlineTaskRunTimeout",
+        "OnlineTaskRunUnreachable",
+        "OnlineTasksError",
+        "PermissionDenied",
+        "RateLimited",
+        "TaskErrorReturned",
+        "TaskExists",
+        "Unavailable",
+        "UnexpectedAnswer",
+        "WindowRefused",
+    ),
+    "hooks.online_tasks": ("OnlineTasksHook",),
+    "inputs": (
+        "UNSET",
+        "CodeEvaluator",
+        "DataWindow",
+        "EvalTaskInput",
+        "EvalTaskPatch",
+        "EvaluatorLlmConfig",
+        "HubEvaluator",
+        "LlmConfig",
+        "RunInput",
+        "TemplateEvaluator",
+        "split_window",
+    ),
+    "operators.eval_tasks": ("CreateEvalTaskOperator", "DeleteOnlineTaskOperator", "PatchEvalTaskOperator"),
+    "operators.results": ("EvalGateOperator", "EvalResultsOperator"),
+    "operators.runs": ("CancelOnlineTaskRunOperator", "RunOnlineTaskOperator"),
+    "sensors.runs": ("OnlineTaskRunSensor",),
+    "triggers.runs": ("OnlineTaskRunTrigger",),
+    "triggers.task_runs": ("FinishedRunsTrigger",),
+}
+_PLACES = {name: module for module, names in _MODULES.items() for name in names}
+__all__ = ["__version__", *_PLACES]  # noqa: PLE0604  the keys are texts
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.exceptions import (
+        CallError as CallError,
+        EvalGateBreached as EvalGateBreached,
+        InputRefused as InputRefused,
+        InvalidConnection as InvalidConnection,
+        InvalidInput as InvalidInput,
+        KeyRefused as KeyRefused,
+        NotFound as NotFound,
+        OnlineTaskRunCancelled as OnlineTaskRunCancelled,
+        OnlineTaskRunEndedBadly as OnlineTaskRunEndedBadly,
+        OnlineTaskRunErrorRateExceeded as OnlineTaskRunErrorRateExceeded,
+        OnlineTaskRunFailed as OnlineTaskRunFailed,
+        OnlineTaskRunNothingEvaluated as OnlineTaskRunNothingEvaluated,
+        OnlineTaskRunTimeout as OnlineTaskRunTimeout,
+        OnlineTaskRunUnreachable as OnlineTaskRunUnreachable,
+        OnlineTasksError as OnlineTasksError,
+        PermissionDenied as PermissionDenied,
+        RateLimited as RateLimited,
+        TaskErrorReturned as TaskErrorReturned,
+        TaskExists as TaskExists,
+        Unavailable as Unavailable,
+        UnexpectedAnswer as UnexpectedAnswer,
+        WindowRefused as WindowRefused,
+    )
+    from airflow_provider_online_tasks.hooks.online_tasks import (
+        OnlineTasksHook as OnlineTasksHook,
+    )
+    from airflow_provider_online_tasks.inputs import (
+        UNSET as UNSET,
+        CodeEvaluator as CodeEvaluator,
+        DataWindow as DataWindow,
+        EvalTaskInput as EvalTaskInput,
+        EvalTaskPatch as EvalTaskPatch,
+        EvaluatorLlmConfig as EvaluatorLlmConfig,
+        HubEvaluator as HubEvaluator,
+        LlmConfig as LlmConfig,
+        RunInput as RunInput,
+        TemplateEvaluator as TemplateEvaluator,
+        split_window as split_window,
+    )
+    from airflow_provider_online_tasks.operators.eval_tasks import (
+        CreateEvalTaskOperator as CreateEvalTaskOperator,
+        DeleteOnlineTaskOperator as DeleteOnlineTaskOperator,
+        PatchEvalTaskOperator as PatchEvalTaskOperator,
+    )
+    from airflow_provider_online_tasks.operators.results import (
+        EvalGateOperator as EvalGateOperator,
+        EvalResultsOperator as EvalResultsOperator,
+    )
+    from airflow_provider_online_tasks.operators.runs import (
+        CancelOnlineTaskRunOperator as CancelOnlineTaskRunOperator,
+        RunOnlineTaskOperator as RunOnlineTaskOperator,
+    )
+    from airflow_provider_online_tasks.sensors.runs import (
+        OnlineTaskRunSensor as OnlineTaskRunSensor,
+    )
+    from airflow_provider_online_tasks.triggers.runs import (
+        OnlineTaskRunTrigger as OnlineTaskRunTrigger,
+    )
+    from airflow_provider_online_tasks.triggers.task_runs import (
+        FinishedRunsTrigger as FinishedRunsTrigger,
+    )
+else:  # type checkers take any name for known where there is a __getattr__
+
+    def __getattr__(name: str) -> Any:
+        if name not in _PLACES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        value = getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -6,7 +6,6 @@ Trigger it by hand with the task's ID, the window's start and its end.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 from airflow.sdk import DAG, Param, task
 
@@ -36,11 +35,11 @@ with DAG(
 ):
 
     @task
-    def cut(params: dict[str, Any]) -> list[dict[str, str]]:
+    def cut(start: str, end: str, days: str) -> list[dict[str, str]]:
         """Cut the window into pieces that the API accepts."""
-        return split_window(params["start"], params["end"], days=params["days"])
+        return split_window(start, end, days=float(days))
 
-    pieces = cut()
+    pieces = cut("{{ params.start }}", "{{ params.end }}", "{{ params.days }}")
 
     # Two pieces at a time: a run per piece, and each run calls an LLM.
     runs = RunOnlineTaskOperator.partial(

@@ -2,7 +2,7 @@
 
 - The docstrings' roles and literals become Markdown, and roles links.
 - An operator takes ``conn_id`` through its base; the reference lists it with the class's own arguments.
-- Fields of inputs show what they take and whether they are required, and constants show their value.
+- Fields of inputs are the arguments of their classes, and constants show their value.
 
 mkdocs.yml names this file as an extension of griffe, which mkdocstrings reads the package with.
 """
@@ -19,28 +19,10 @@ from typing import Any
 import griffe  # type: ignore[import-not-found]
 
 ROLE = re.compile(r":(class|data|func|meth|mod):`(~?)([\w.]+)`")
-FIELD = re.compile(r"_input\((\w+)")
-NAMED = re.compile(r"lambda: (\w+)")
 PACKAGE = "airflow_provider_online_tasks"
 
-# What a reader of api/inputs.py takes.
-TAKES = {
-    "_text": "str",
-    "_filter": "str",
-    "_one_of": "str",
-    "read_id": "str",
-    "_bool": "bool",
-    "_integer": "int",
-    "_temperature": "float",
-    "read_sampling_rate": "float",
-    "_texts": "list[str]",
-    "_rails": "list[str]",
-    "_choices": "dict[str, float]",
-    "_json_object": "dict[str, Any]",
-    "_time": "datetime | str",
-    "_Nested": "{} | dict",
-    "_ListOf": "list[{} | dict]",
-}
+# How an input's field is read, in `OneOrMore[TemplateEvaluator]` and `Patch[Text]`.
+ONE_OR_MORE, PATCH = re.compile(r"OneOrMore\[(\w+)\]"), re.compile(r"Patch\[(.*)\]$")
 
 
 class ReferenceExtension(griffe.Extension):  # type: ignore[misc]
@@ -83,32 +65,50 @@ def _markdown(text: str, found: Any) -> str:
 def _read_fields(cls: Any) -> None:
     """Give an input the ``__init__`` that its fields stand for."""
     lineage = [*reversed(cls.mro()), cls]
+    if not any(holder.name == "WireInput" for holder in lineage):
+        return
     fields = {
-        name: str(member.value)
+        name: member
         for holder in lineage
         for name, member in holder.members.items()
-        if member.is_attribute and FIELD.match(str(member.value))
+        if member.is_attribute and "ClassVar" not in str(member.annotation) and name != "model_config"
     }
-    if not fields:
-        return
-    required = [
-        ast.literal_eval(str(holder.members["required"].value))
-        for holder in lineage
-        if "required" in holder.members
-    ][-1]
+    kinds = _kinds(cls)
     parameters = [griffe.Parameter("self", kind=griffe.ParameterKind.positional_or_keyword)]
-    for name, value in fields.items():
-        reader, named = FIELD.match(value), NAMED.search(value)
+    for name, member in fields.items():
+        default = None if member.value is None else str(member.value)
         parameters.append(
             griffe.Parameter(
                 name,
                 kind=griffe.ParameterKind.keyword_only,
-                annotation=TAKES[reader[1]].format(named and named[1]) if reader else None,
-                default=None if name in required else "UNSET",
+                annotation=_shown_kind(str(member.annotation), kinds),
+                default="{}" if default and "default_factory=dict" in default else default,
             )
         )
     init = griffe.Function("__init__", parameters=griffe.Parameters(*parameters), parent=cls)
     cls.set_member("__init__", init)
+
+
+def _kinds(cls: Any) -> dict[str, str]:
+    """Return what the names for kinds of values stand for."""
+    found = {}
+    for module in ("inputs._values", "inputs.evaluators"):
+        file = cls.module.modules_collection[f"{PACKAGE}.{module}"].filepath
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Subscript):
+                continue
+            (name,), kind = node.targets, node.value
+            if isinstance(name, ast.Name) and isinstance(kind.slice, ast.Tuple):
+                is_annotated = ast.unparse(kind.value) == "Annotated"
+                found[name.id] = ast.unparse(kind.slice.elts[0] if is_annotated else kind)
+    return found
+
+
+def _shown_kind(annotation: str, kinds: dict[str, str]) -> str:
+    annotation = PATCH.sub(r"\1", annotation)
+    annotation = re.sub(r"^(\w*LlmConfig)\b", r"\1 | dict", annotation)
+    annotation = ONE_OR_MORE.sub(r"\1 | dict | Sequence[\1 | dict]", annotation)
+    return re.sub(r"\w+", lambda word: kinds.get(word[0], word[0]), annotation)
 
 
 def _take_conn_id(cls: Any) -> None:

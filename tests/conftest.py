@@ -7,6 +7,7 @@ Airflow's database.
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import functools
 import os
 import shutil
@@ -24,12 +25,14 @@ import pytest
 from packaging.version import Version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from airflow.dag_processing.dagbag import DagBag
     from airflow.models.dagrun import DagRun
     from airflow.sdk import DAG
+
+    from airflow_provider_online_tasks.emulator import Emulator
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -86,6 +89,33 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             (LATER.index(name) + 1 for name in LATER if item.get_closest_marker(name)), default=0
         )
     )
+
+
+@pytest.fixture(scope="session")
+def session_emulator() -> Iterator[Emulator]:
+    """One emulator for all tests of this process; `arize` empties it for each."""
+    from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
+
+    unlimited = EmulatorSettings(run_seconds=0, queries_per_minute=None, mutations_per_minute=None)
+    with Emulator(unlimited) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def arize(session_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    """An emulator that holds nothing, and the default connection to it.
+
+    Its runs are over at once and nothing is limited; a test changes that by ``arize.configure(…)``, and the
+    next test finds the settings as they were. A test that needs other settings from the start, or stops the
+    emulator, makes one of its own.
+    """
+    from airflow_provider_online_tasks.emulator.settings import START_ONLY
+
+    settings = dataclasses.asdict(session_emulator.settings)
+    session_emulator.reset()
+    session_emulator.configure(**{name: value for name, value in settings.items() if name not in START_ONLY})
+    monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", session_emulator.connection_json)
+    return session_emulator
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_online_tasks.api.endpoint import US_REGION, Endpoint
 from airflow_provider_online_tasks.exceptions import InvalidConnection
-from airflow_provider_online_tasks.inputs import FRACTION, PERCENT
+from airflow_provider_online_tasks.inputs.eval_tasks import FRACTION, PERCENT
 
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_REQUESTS_PER_MINUTE = 60

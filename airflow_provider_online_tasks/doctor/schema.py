@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ from airflow_provider_online_tasks.inputs import (
     WireInput,
     wire_name,
 )
+from airflow_provider_online_tasks.inputs._base import nested
 
 Query = Callable[[str], Mapping[str, Any]]
 _KIND = "kind name ofType { kind name ofType { kind name ofType { kind name } } }"
@@ -101,7 +101,7 @@ def _check_input(
 def _check_fields(query: Query, where: str, type_name: str, sent: type[WireInput]) -> Iterator[Check]:
     fields = {one["name"]: one for one in _type(query, type_name).get("inputFields") or ()}
     always = _ALWAYS_SENT[sent]
-    specs = {wire_name(spec.name): spec for spec in dataclasses.fields(sent)}
+    specs = {wire_name(name): name for name in sent.model_fields}
     for name, spec in specs.items():
         known = name in fields
         yield Check(
@@ -110,9 +110,9 @@ def _check_fields(query: Query, where: str, type_name: str, sent: type[WireInput
             found=_shown(fields[name]["type"]) if known else f"{type_name} has no such field",
             matters=name in always,
         )
-        inner = getattr(spec.metadata["read"], "cls", None)
+        inner = nested(sent, spec)
         if known and inner is not None:
-            yield from _check_fields(query, f"{where}.{name}", _named(fields[name]["type"]), inner())
+            yield from _check_fields(query, f"{where}.{name}", _named(fields[name]["type"]), inner)
     for name, one in fields.items():
         if name not in always and one["type"]["kind"] == "NON_NULL" and one.get("defaultValue") is None:
             known = name in specs

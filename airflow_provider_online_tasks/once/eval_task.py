@@ -25,9 +25,9 @@ from airflow_provider_online_tasks.exceptions import (
     TaskExists,
     Unavailable,
 )
-from airflow_provider_online_tasks.inputs import EvalTaskPatch, describe_sampling_rate
+from airflow_provider_online_tasks.inputs import describe_sampling_rate
 from airflow_provider_online_tasks.once._state import State
-from airflow_provider_online_tasks.once._task_changes import find_changes
+from airflow_provider_online_tasks.once._task_changes import bring_up_to_date
 from airflow_provider_online_tasks.once.run import (
     LOOK_UP_SECONDS,
     MAX_SUBMISSIONS,
@@ -264,24 +264,8 @@ class TaskCreation:
     def _use(self, task: Task, how: How) -> Obtained:
         self._log.info("Task %s (%r) was %s.", task.id, task.name, how.value)
         if self._if_exists == "update":
-            self._update(task.id)
+            bring_up_to_date(hook=self._hook, task_id=task.id, wanted=self._task, log=self._log)
         return Obtained(task_id=task.id, how=how)
-
-    def _update(self, task_id: str) -> None:
-        found = self._hook.get_task(task_id)
-        changes = find_changes(found, self._task)
-        if changes.patch:
-            self._hook.patch_eval_task(EvalTaskPatch(online_task_id=task_id, **changes.patch))
-            rate = changes.patch.get("sampling_rate")
-            sampling = f"; {describe_sampling_rate(rate)}" if rate is not None else ""
-            self._log.info("Changed %s of task %s%s.", ", ".join(changes.patch), task_id, sampling)
-        if changes.hub_evaluators is not None:
-            self._hook.client.send(calls.update_hub_evaluators(found, changes.hub_evaluators))
-            self._log.info("Task %s has the evaluators %s now.", task_id, ", ".join(changes.hub_evaluators))
-        if not changes.patch and changes.hub_evaluators is None:
-            self._log.info("Nothing of task %s that can be compared differs: nothing was sent.", task_id)
-        for what in changes.left:
-            self._log.info("Left as it is: %s. PatchEvalTaskOperator sets it.", what)
 
     def _find_lost(self, record: Record, error: CallError) -> Task | None:
         # An error that Arize answered with came when it was done, so that one look tells.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from functools import cache
 from importlib.util import find_spec
 from types import MappingProxyType
@@ -13,8 +12,6 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks.exceptions import OnlineTasksError
-from airflow_provider_online_tasks.inputs import WireInput
-from airflow_provider_online_tasks.inputs._unset import UNSET
 from airflow_provider_online_tasks.ui.links import Links
 
 if TYPE_CHECKING:
@@ -108,15 +105,3 @@ class LineageOperator(OnlineTasksOperator):
 @cache
 def _has_openlineage() -> bool:
     return find_spec("airflow.providers.openlineage") is not None
-
-
-def plain(value: Any) -> Any:
-    """Return typed inputs as the dicts and lists that Airflow can render and show."""
-    if isinstance(value, WireInput):
-        given = ((spec.name, getattr(value, spec.name)) for spec in fields(value))
-        return {name: plain(part) for name, part in given if part is not UNSET}
-    if isinstance(value, Mapping):
-        return {key: plain(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(part) for part in value]
-    return value

@@ -6,8 +6,9 @@ API: https://arize.com/docs/ax/graphql-reference/mutations/evaluators-and-tasks
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
+from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.exceptions import InvalidInput, NotFound
 from airflow_provider_online_tasks.inputs import (
     UNSET,
@@ -21,20 +22,22 @@ from airflow_provider_online_tasks.inputs import (
     describe_sampling_rate,
     read_id,
 )
+from airflow_provider_online_tasks.inputs._base import plain
 from airflow_provider_online_tasks.inputs._templating import is_templated
 from airflow_provider_online_tasks.once._state import State
-from airflow_provider_online_tasks.operators._base import LineageOperator, OnlineTasksOperator, plain
+from airflow_provider_online_tasks.operators._base import LineageOperator, OnlineTasksOperator
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, ProjectLink
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
 
-TemplateEvaluators = Sequence[TemplateEvaluator | Mapping[str, Any]] | TemplateEvaluator | Mapping[str, Any]
-HubEvaluators = Sequence[HubEvaluator | Mapping[str, Any]] | HubEvaluator | Mapping[str, Any]
-CodeEvaluators = Sequence[CodeEvaluator | Mapping[str, Any]] | CodeEvaluator | Mapping[str, Any]
+    TemplateEvaluators = (
+        Sequence[TemplateEvaluator | Mapping[str, Any]] | TemplateEvaluator | Mapping[str, Any] | XComArg
+    )
+    HubEvaluators = Sequence[HubEvaluator | Mapping[str, Any]] | HubEvaluator | Mapping[str, Any] | XComArg
+    CodeEvaluators = Sequence[CodeEvaluator | Mapping[str, Any]] | CodeEvaluator | Mapping[str, Any] | XComArg
 
-
-IF_EXISTS = ("fail", "skip", "update")
+IfExists = Literal["fail", "skip", "update"]
 
 
 class CreateEvalTaskOperator(LineageOperator):
@@ -66,27 +69,16 @@ class CreateEvalTaskOperator(LineageOperator):
         all. (templated)
     :param run_continuously: whether new spans are evaluated as they arrive. Default False. (templated)
     :param if_exists: what to do if a task of exactly this name is on the model already: ``fail``; ``skip``,
-        return it as it is; or ``update``, change what differs from the arguments, defaults included, and send
-        nothing if nothing does. Arize does not tell the templates, labels, LLM and code of evaluators that
-        are written in a task: while their names are the same, they are left as they are. Default ``fail``.
+        return it as it is; or ``update``, make it what the arguments say, defaults included. What Arize
+        returns is compared and sent if it differs. It does not return the templates, labels, LLM and code of
+        evaluators that are written in a task: those are sent each time. Default ``fail``.
     :param conn_id: Airflow connection of type ``arize_online_tasks``. (templated)
     :raises InvalidInput: an argument is wrong; when the DAG is parsed if it is a literal.
     :raises TaskExists: a task of that name exists, with ``if_exists="fail"``.
     :raises CallError: Arize refused or could not be reached.
     """
 
-    template_fields: Sequence[str] = (
-        "conn_id",
-        "name",
-        "model_id",
-        "template_evaluators",
-        "evaluators",
-        "code_evaluators",
-        "llm_config",
-        "sampling_rate",
-        "query_filter",
-        "run_continuously",
-    )
+    template_fields: Sequence[str] = ("conn_id", *EvalTaskInput.model_fields)
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "template_evaluators": "json",
         "evaluators": "json",
@@ -99,21 +91,23 @@ class CreateEvalTaskOperator(LineageOperator):
     def __init__(
         self,
         *,
-        name: str,
-        model_id: str,
+        name: str | XComArg,
+        model_id: str | XComArg,
         template_evaluators: TemplateEvaluators | None = None,
         evaluators: HubEvaluators | None = None,
         code_evaluators: CodeEvaluators | None = None,
-        llm_config: LlmConfig | Mapping[str, Any] | None = None,
-        sampling_rate: float | str = 1,
-        query_filter: str | None = None,
-        run_continuously: bool | str = False,
-        if_exists: str = "fail",
+        llm_config: LlmConfig | Mapping[str, Any] | XComArg | None = None,
+        sampling_rate: float | str | XComArg = 1,
+        query_filter: str | XComArg | None = None,
+        run_continuously: bool | str | XComArg = False,
+        if_exists: IfExists = "fail",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if if_exists not in IF_EXISTS:
-            raise InvalidInput(f"if_exists must be one of {', '.join(IF_EXISTS)}, not {if_exists!r}.")
+        if if_exists not in get_args(IfExists):
+            raise InvalidInput(
+                f"if_exists must be one of {', '.join(get_args(IfExists))}, not {shown(if_exists)}."
+            )
         self.if_exists = if_exists
         self.name = name
         self.model_id = model_id
@@ -127,7 +121,7 @@ class CreateEvalTaskOperator(LineageOperator):
         EvalTaskInput.check_literals(self._arguments())
 
     def _arguments(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.template_fields if name != "conn_id"}
+        return {name: getattr(self, name) for name in EvalTaskInput.model_fields}
 
     def execute(self, context: Context) -> str:
         """Create the task, or take the one that is there."""
@@ -168,17 +162,7 @@ class PatchEvalTaskOperator(OnlineTasksOperator):
     :raises CallError: Arize refused or could not be reached.
     """
 
-    template_fields: Sequence[str] = (
-        "conn_id",
-        "online_task_id",
-        "name",
-        "sampling_rate",
-        "query_filter",
-        "run_continuously",
-        "template_evaluators",
-        "code_evaluators",
-        "llm_config",
-    )
+    template_fields: Sequence[str] = ("conn_id", *EvalTaskPatch.model_fields)
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "template_evaluators": "json",
         "code_evaluators": "json",
@@ -190,14 +174,14 @@ class PatchEvalTaskOperator(OnlineTasksOperator):
     def __init__(
         self,
         *,
-        online_task_id: str,
-        name: str | Unset = UNSET,
-        sampling_rate: float | str | Unset = UNSET,
-        query_filter: str | Unset | None = UNSET,
-        run_continuously: bool | str | Unset = UNSET,
+        online_task_id: str | XComArg,
+        name: str | XComArg | Unset = UNSET,
+        sampling_rate: float | str | XComArg | Unset = UNSET,
+        query_filter: str | XComArg | Unset | None = UNSET,
+        run_continuously: bool | str | XComArg | Unset = UNSET,
         template_evaluators: TemplateEvaluators | Unset = UNSET,
         code_evaluators: CodeEvaluators | Unset = UNSET,
-        llm_config: LlmConfig | Mapping[str, Any] | Unset = UNSET,
+        llm_config: LlmConfig | Mapping[str, Any] | XComArg | Unset = UNSET,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -212,19 +196,19 @@ class PatchEvalTaskOperator(OnlineTasksOperator):
         EvalTaskPatch.check_literals(self._arguments())
 
     def _arguments(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.template_fields if name != "conn_id"}
+        return {name: getattr(self, name) for name in EvalTaskPatch.model_fields}
 
     def execute(self, context: Context) -> str:
         """Change the task."""
         patch = EvalTaskPatch.read(self._arguments())
-        changed = [name for name, value in self._arguments().items() if value is not UNSET]
+        changed = [name for name in patch.given() if name != "online_task_id"]
         with self.hook as hook:
             task_id = hook.patch_eval_task(patch)
             self.links = hook.links(task_id)
         sampling = (
             f"; {describe_sampling_rate(patch.sampling_rate)}" if patch.sampling_rate is not UNSET else ""
         )
-        self.log.info("Changed %s of task %s%s.", ", ".join(changed[1:]), task_id, sampling)
+        self.log.info("Changed %s of task %s%s.", ", ".join(changed), task_id, sampling)
         return task_id
 
 
@@ -242,7 +226,9 @@ class DeleteOnlineTaskOperator(OnlineTasksOperator):
 
     template_fields: Sequence[str] = ("conn_id", "online_task_id")
 
-    def __init__(self, *, online_task_id: str, ignore_if_missing: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self, *, online_task_id: str | XComArg, ignore_if_missing: bool = True, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.online_task_id = online_task_id
         self.ignore_if_missing = ignore_if_missing

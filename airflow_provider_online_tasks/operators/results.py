@@ -29,7 +29,7 @@ from airflow_provider_online_tasks.ui.evals.records import (
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context, ObjectStoragePath
+    from airflow.sdk import Context, ObjectStoragePath, XComArg
 
     from airflow_provider_online_tasks.api.calls import Task
     from airflow_provider_online_tasks.api.runs import TaskRun
@@ -82,8 +82,8 @@ class EvalResultsOperator(LineageOperator):
     def __init__(
         self,
         *,
-        run_id: str | None = None,
-        online_task_id: str | None = None,
+        run_id: str | XComArg | None = None,
+        online_task_id: str | XComArg | None = None,
         data_start_time: datetime | str | None = None,
         data_end_time: datetime | str | None = None,
         evaluators: Sequence[str] | None = None,

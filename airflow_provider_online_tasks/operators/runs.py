@@ -40,7 +40,7 @@ from airflow_provider_online_tasks.waiting.endings import (
 )
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
 
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
     from airflow_provider_online_tasks.once.run import Obtained, Submission
@@ -105,7 +105,7 @@ class RunOnlineTaskOperator(LineageOperator):
     def __init__(
         self,
         *,
-        online_task_id: str,
+        online_task_id: str | XComArg,
         data_start_time: datetime | str | None = None,
         data_end_time: datetime | str | None = None,
         lookback: timedelta | None = None,
@@ -429,7 +429,7 @@ class CancelOnlineTaskRunOperator(OnlineTasksOperator):
 
     template_fields: Sequence[str] = ("conn_id", "run_id")
 
-    def __init__(self, *, run_id: str, **kwargs: Any) -> None:
+    def __init__(self, *, run_id: str | XComArg, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.run_id = run_id
         if not is_templated(run_id):

@@ -42,7 +42,7 @@ REFUSALS_KEY = "refusals"
 REFUSALS_APART = 3.0
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
 
     from airflow_provider_online_tasks.api.runs import TaskRun
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
@@ -87,7 +87,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
     def __init__(
         self,
         *,
-        run_id: str,
+        run_id: str | XComArg,
         conn_id: str = DEFAULT_CONN_ID,
         deferrable: bool | None = None,
         on_nothing_evaluated: str = "skip",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import inspect
 
@@ -10,6 +9,14 @@ from airflow_provider_online_tasks import inputs
 from airflow_provider_online_tasks.get_provider_info import get_provider_info
 
 PACKAGE = "airflow_provider_online_tasks"
+INPUTS = {
+    name
+    for name in inputs.__all__
+    if inspect.isclass(value := getattr(inputs, name))
+    and (
+        value is inputs.DataWindow or (issubclass(value, inputs.WireInput) and value is not inputs.WireInput)
+    )
+}
 
 
 def public_classes() -> dict[str, type]:
@@ -24,12 +31,7 @@ def public_classes() -> dict[str, type]:
                     for key, value in vars(module).items()
                     if inspect.isclass(value) and value.__module__ == name and not key.startswith("_")
                 }
-    found |= {
-        name: value
-        for name in inputs.__all__
-        if inspect.isclass(value := getattr(inputs, name)) and dataclasses.is_dataclass(value)
-    }
-    return found
+    return found | {name: getattr(inputs, name) for name in INPUTS}
 
 
 CLASSES = public_classes()
@@ -37,8 +39,8 @@ CLASSES = public_classes()
 
 def arguments(cls: type) -> set[str]:
     """Return the arguments that this package's own classes take; Airflow's are documented by Airflow."""
-    if cls.__module__ == inputs.__name__:
-        return {field.name for field in dataclasses.fields(cls)}
+    if issubclass(cls, inputs.WireInput):
+        return set(cls.model_fields)
     found: set[str] = set()
     for base in cls.__mro__:
         if base.__module__.startswith(PACKAGE) and "__init__" in vars(base):
@@ -48,3 +50,9 @@ def arguments(cls: type) -> set[str]:
                 if parameter.kind is not parameter.VAR_KEYWORD
             }
     return found - {"self"}
+
+
+def public_path(cls: type) -> str:
+    """Return where the documentation says that a class is."""
+    module = inputs.__name__ if cls.__name__ in INPUTS else cls.__module__
+    return f"{module}.{cls.__qualname__}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from pages import DOCS
-from public_api import CLASSES, PACKAGE, arguments
+from public_api import CLASSES, PACKAGE, arguments, public_path
 
 from airflow_provider_online_tasks import exceptions
 
@@ -58,7 +58,7 @@ def test_its_docstring_describes_nothing_else(cls: type) -> None:
 def test_the_reference_has_it(cls: type) -> None:
     pages = "".join(page.read_text(encoding="utf-8") for page in REFERENCE.glob("*.md"))
     shown = re.findall(r"^::: (\S+)", pages, re.MULTILINE)
-    assert f"{cls.__module__}.{cls.__qualname__}" in shown
+    assert public_path(cls) in shown
 
 
 def test_the_reference_has_the_exceptions() -> None:

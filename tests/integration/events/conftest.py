@@ -1,4 +1,4 @@
-"""An emulator for each test, with a task on it."""
+"""A client of the emulator and a task on it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,6 @@ from airflow_provider_online_tasks.inputs import EvalTaskInput
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import Emulator
-
-
-@pytest.fixture
-def arize(online_tasks_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
-    """An emulator with a connection to it."""
-    monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", online_tasks_emulator.connection_json)
-    return online_tasks_emulator
 
 
 @pytest.fixture

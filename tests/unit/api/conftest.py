@@ -1,34 +1,27 @@
-"""One emulator for all tests of the clients, and hooks on whatever host a test wants."""
+"""Hooks on whatever host a test wants."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from examples import eval_task
 
 from airflow_provider_online_tasks.api.client import Client
-from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
-UNLIMITED = EmulatorSettings(run_seconds=0, queries_per_minute=None, mutations_per_minute=None)
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.emulator import Emulator
 
 HookOn = Callable[..., OnlineTasksHook]
 
 
-@pytest.fixture(scope="session")
-def client_emulator() -> Iterator[Emulator]:
-    with Emulator(UNLIMITED) as emulator:
-        yield emulator
-
-
 @pytest.fixture
-def emulator(client_emulator: Emulator) -> Emulator:
+def emulator(arize: Emulator) -> Emulator:
     """The emulator, with nothing in it."""
-    client_emulator.reset()
-    return client_emulator
+    return arize
 
 
 @pytest.fixture(autouse=True)

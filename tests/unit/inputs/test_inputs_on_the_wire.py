@@ -33,8 +33,9 @@ from airflow_provider_online_tasks.inputs import (
     WireInput,
     describe_sampling_rate,
     read_sampling_rate,
+    wire_name,
 )
-from airflow_provider_online_tasks.operators._base import plain
+from airflow_provider_online_tasks.inputs._base import plain
 
 few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -215,3 +216,43 @@ def test_what_is_on_the_wire_reads_back_as_the_same(value: WireInput) -> None:
 def test_numbers_on_the_wire_are_finite() -> None:
     wire = EvalTaskPatch(online_task_id="T", sampling_rate=5e-324).to_wire("percent")
     assert math.isfinite(wire["samplingRate"])
+
+
+FLAGS: list[tuple[type[WireInput], dict[str, Any], str]] = [
+    (
+        EvalTaskInput,
+        {"name": "n", "model_id": "m", "evaluators": {"evaluator_id": "x"}},
+        "run_continuously",
+    ),
+    (EvalTaskPatch, {"online_task_id": "T"}, "run_continuously"),
+    (
+        RunInput,
+        {"online_task_id": "T", "data_start_time": "2024-01-01", "data_end_time": "2024-01-02"},
+        "override_evaluations",
+    ),
+    (TemplateEvaluator, {"name": "n", "template": "t", "rails": ["a", "b"]}, "include_explanations"),
+]
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("false", False), ("False", False), (" FALSE ", False), ("true", True), ("True", True), (False, False)],
+)
+@pytest.mark.parametrize(("kind", "others", "name"), FLAGS)
+def test_a_rendered_false_is_false(
+    kind: type[WireInput], others: dict[str, Any], name: str, written: Any, meant: bool
+) -> None:
+    """A template renders to text, and the text "false" is true for Python."""
+    assert kind.read({**others, name: written}).to_wire()[wire_name(name)] is meant
+
+
+def test_it_is_frozen() -> None:
+    evaluator = HubEvaluator(evaluator_id="x")
+    with pytest.raises(ValueError, match="frozen"):
+        evaluator.position = 3  # type: ignore[misc]
+
+
+def test_a_position_is_given_to_a_copy() -> None:
+    evaluator = HubEvaluator(evaluator_id="x")
+    EvalTaskInput(name="n", model_id="m", evaluators=[evaluator])
+    assert evaluator.position is None

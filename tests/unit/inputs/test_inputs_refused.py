@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -89,26 +88,32 @@ def test_both_inline_and_hub_evaluators() -> None:
 @pytest.mark.parametrize(
     ("rails", "said"),
     [
-        (..., "EvalTaskInput.template_evaluators[0]: TemplateEvaluator needs rails: not given, or nothing."),
-        (None, "TemplateEvaluator needs rails"),
-        ([], "TemplateEvaluator.rails needs at least two labels to choose from, got []."),
-        (["good"], "TemplateEvaluator.rails needs at least two labels to choose from, got ['good']."),
-        (["good", "bad", "good"], "TemplateEvaluator.rails names 'good' twice; each label once."),
-        (["good", " "], "TemplateEvaluator.rails[1] is empty: give some text."),
-        (["good", 1], "TemplateEvaluator.rails[1] must be text, not 1."),
-        ("good, bad", "TemplateEvaluator.rails must be a list, not 'good, bad'."),
+        (..., "EvalTaskInput.template_evaluators[0] needs rails: not given, or None."),
+        (None, "EvalTaskInput.template_evaluators[0] needs rails"),
+        ([], "EvalTaskInput.template_evaluators[0].rails needs at least two labels to choose from, got []."),
+        (
+            ["good"],
+            "template_evaluators[0].rails needs at least two labels to choose from, got ['good'].",
+        ),
+        (
+            ["good", "bad", "good"],
+            "EvalTaskInput.template_evaluators[0].rails names 'good' twice; each label once.",
+        ),
+        (["good", " "], "EvalTaskInput.template_evaluators[0].rails[1] is empty: give some text."),
+        (["good", 1], "EvalTaskInput.template_evaluators[0].rails[1] must be text, not 1."),
+        ("good, bad", "EvalTaskInput.template_evaluators[0].rails must be a list, not 'good, bad'."),
     ],
 )
 def test_rails_that_leave_no_choice(rails: Any, said: str) -> None:
     judge = {**JUDGE, "rails": rails} if rails is not ... else {"name": "j", "template": "t"}
     message = refused(EvalTaskInput, template_evaluators=[judge])
     assert said in message
-    assert message.startswith("EvalTaskInput.template_evaluators[0]: ")
+    assert message.startswith("EvalTaskInput.template_evaluators[0]")
 
 
 def test_the_evaluator_that_is_wrong_is_named_by_its_place() -> None:
     second = refused(EvalTaskInput, template_evaluators=[JUDGE, {**JUDGE, "name": "k", "rails": ["one"]}])
-    assert second.startswith("EvalTaskInput.template_evaluators[1]: TemplateEvaluator.rails needs")
+    assert second.startswith("EvalTaskInput.template_evaluators[1].rails needs")
 
 
 @pytest.mark.parametrize("name", ["", " ", "\n"])
@@ -147,7 +152,7 @@ def test_windows_that_are_none(start: Any, end: Any, said: str) -> None:
 
 def test_a_window_that_is_not_given() -> None:
     message = refused(RunInput, data_start_time=..., data_end_time=None)
-    assert message == "RunInput needs data_start_time, data_end_time: not given, or nothing."
+    assert message == "RunInput needs data_start_time, data_end_time: not given, or None."
 
 
 @pytest.mark.parametrize("spans", [0, -1, 1.5, "many", math.nan, 2**31, True, []])
@@ -203,15 +208,15 @@ def test_an_id_that_a_missing_xcom_rendered_to(text: str) -> None:
 
 
 def test_an_id_that_is_nothing_at_all() -> None:
-    assert refused(RunInput, online_task_id=None) == "RunInput needs online_task_id: not given, or nothing."
+    assert refused(RunInput, online_task_id=None) == "RunInput needs online_task_id: not given, or None."
     assert refused(EvalTaskPatch, online_task_id=None) == (
-        "EvalTaskPatch needs online_task_id: not given, or nothing."
+        "EvalTaskPatch needs online_task_id: not given, or None."
     )
 
 
 @pytest.mark.parametrize("text", [".", "..", " ... "])
 def test_an_id_that_would_climb_the_path_of_an_address(text: str) -> None:
-    with pytest.raises(InvalidInput, match=r"run_id is .* which is no ID"):
+    with pytest.raises(InvalidInput, match=r"run_id is .* which is not an ID"):
         read_id(text, "run_id")
 
 
@@ -256,7 +261,7 @@ def test_a_score_for_a_label_that_is_none() -> None:
         (
             TemplateEvaluator,
             {"direction": "up"},
-            "direction must be one of maximize, minimize, none, not 'up'.",
+            "direction must be one of 'maximize', 'minimize' or 'none', not 'up'.",
         ),
         (TemplateEvaluator, {"position": -1}, "position must be a whole number from 0 on, not -1."),
         (TemplateEvaluator, {"query_filter": ""}, "query_filter is empty. Leave it out"),
@@ -282,6 +287,32 @@ def test_a_score_for_a_label_that_is_none() -> None:
 )
 def test_other_values_that_the_api_would_refuse(kind: type[WireInput], changes: Any, said: str) -> None:
     assert said in refused(kind, **changes)
+
+
+def test_all_that_is_wrong_is_said_at_once_and_a_long_list_is_cut() -> None:
+    message = refused(EvalTaskInput, name="", sampling_rate=0)
+    assert "EvalTaskInput.name is empty: give some text." in message
+    assert "EvalTaskInput.sampling_rate must be above 0" in message
+    judge = {**JUDGE, "position": -1, "direction": "up", "rails": [], "include_explanations": 5, "name": 1}
+    assert refused(TemplateEvaluator, **judge).endswith("There are 2 more problems.")
+
+
+def test_a_class_refuses_as_a_dict_is_refused() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        TemplateEvaluator(name="j", template="t", rails=["one"])
+    assert str(caught.value) == refused(TemplateEvaluator, rails=["one"])
+    with pytest.raises(InvalidInput, match=r"^TemplateEvaluator has no field 'rail'\. Did you mean 'rails'"):
+        TemplateEvaluator(**JUDGE, rail=[])
+    with pytest.raises(InvalidInput, match=r"^EvalTaskInput needs model_id: not given, or None\."):
+        EvalTaskInput(name="n")  # type: ignore[call-arg]
+
+
+def test_no_error_of_the_library_underneath_gets_out() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        EvalTaskInput.read({**TASK, "template_evaluators": [{**JUDGE, "rails": "x" * 100_000}]})
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+    assert len(str(caught.value)) < LONGEST_MESSAGE
 
 
 def test_a_refusal_is_not_retried_and_can_be_caught_as_any_error_of_the_provider() -> None:
@@ -342,7 +373,7 @@ def read_or_refuse(kind: type[WireInput], name: str, value: Any) -> None:
 def test_a_field_takes_a_value_that_can_be_sent_or_refuses_it(
     kind: type[WireInput], data: st.DataObject
 ) -> None:
-    name = data.draw(st.sampled_from([spec.name for spec in fields(kind)]))
+    name = data.draw(st.sampled_from(list(kind.model_fields)))
     read_or_refuse(kind, name, data.draw(garbage))
 
 
@@ -364,10 +395,10 @@ def endless() -> dict[str, Any]:
     "value", [10**400, too_deep(), endless(), "x" * 100_000, Decimal("NaN"), object()], ids=range(6)
 )
 def test_every_field_survives_extremes(kind: type[WireInput], value: Any) -> None:
-    for spec in fields(kind):
-        read_or_refuse(kind, spec.name, value)
-        read_or_refuse(kind, spec.name, [value])
-        read_or_refuse(kind, spec.name, {"name": value})
+    for name in kind.model_fields:
+        read_or_refuse(kind, name, value)
+        read_or_refuse(kind, name, [value])
+        read_or_refuse(kind, name, {"name": value})
 
 
 @pytest.mark.parametrize("kind", VALID, ids=lambda kind: kind.__name__)

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_provider_online_tasks.api.calls.spans import Evaluation, Span
-from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs import EvalTaskInput, RunInput
@@ -29,15 +28,6 @@ def evaluator(name="correctness", **more):
         "include_explanations": True,
         **more,
     }
-
-
-@pytest.fixture
-def arize(monkeypatch):
-    with Emulator(
-        EmulatorSettings(run_seconds=0, queries_per_minute=None, mutations_per_minute=None)
-    ) as emulator:
-        monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", emulator.connection_json)
-        yield emulator
 
 
 def run_task(arize, *, evaluators=None, query_filter=None, start=NOW - timedelta(days=2), end=NOW, **run):

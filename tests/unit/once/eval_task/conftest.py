@@ -1,4 +1,4 @@
-"""An emulator for each test, what it holds, and what it was asked."""
+"""What the emulator holds, and what it was asked."""
 
 from __future__ import annotations
 
@@ -13,13 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_online_tasks.emulator import Emulator
-
-
-@pytest.fixture
-def arize(online_tasks_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
-    """An emulator with a connection to it."""
-    monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", online_tasks_emulator.connection_json)
-    return online_tasks_emulator
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.exceptions import InvalidInput, TaskExists
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-from airflow_provider_online_tasks.inputs import EvalTaskInput, EvalTaskPatch
+from airflow_provider_online_tasks.inputs import EvalTaskInput, EvalTaskPatch, HubEvaluator
 from airflow_provider_online_tasks.once._task_changes import find_changes
 
 if TYPE_CHECKING:
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     Asked = Callable[[str], int]
 
 CREATE, PATCH = "graphql.createEvalTask", "graphql.patchEvalTask"
+
+
+@pytest.fixture
+def hub(arize: Emulator) -> dict[str, Any]:
+    """Arguments for an evaluator of the Eval Hub, all of which Arize returns to compare."""
+    evaluator = {"evaluator_id": arize.evaluator_ids["correctness"]}
+    return {"template_evaluators": None, "llm_config": None, "evaluators": [evaluator]}
 
 
 def execute(operator: CreateEvalTaskOperator) -> str:
@@ -90,14 +97,19 @@ def test_a_name_goes_as_data_whatever_it_holds(arize: Emulator, create: Create) 
     ],
 )
 def test_update_sends_what_differs_and_nothing_else(
-    arize: Emulator, create: Create, asked: Asked, arguments: dict[str, Any], sent: dict[str, Any]
+    arize: Emulator,
+    create: Create,
+    asked: Asked,
+    hub: dict[str, Any],
+    arguments: dict[str, Any],
+    sent: dict[str, Any],
 ) -> None:
-    task_id = execute(create())
+    task_id = execute(create(**hub))
     with OnlineTasksHook() as hook:
-        wanted = EvalTaskInput.read({"model_id": arize.project_id, **TASK, **arguments})
+        wanted = EvalTaskInput.read(create(**hub, **arguments)._arguments())
         changes = find_changes(hook.get_task(task_id), wanted)
 
-    assert execute(create(if_exists="update", **arguments)) == task_id
+    assert execute(create(if_exists="update", **hub, **arguments)) == task_id
 
     assert EvalTaskPatch(online_task_id=task_id, **changes.patch).to_wire() == {
         "onlineTaskId": task_id,
@@ -112,15 +124,17 @@ def test_update_sends_what_differs_and_nothing_else(
     assert {name: task[wire[name]] for name in sent} == sent
     assert asked(PATCH) == 1
 
-    execute(create(if_exists="update", **arguments))
+    execute(create(if_exists="update", **hub, **arguments))
     assert asked(PATCH) == 1, "nothing differs any more"
 
 
-def test_update_sends_nothing_when_nothing_differs(arize: Emulator, create: Create, asked: Asked) -> None:
-    task_id = execute(create(sampling_rate=33))
+def test_update_sends_nothing_when_nothing_differs(
+    arize: Emulator, create: Create, asked: Asked, hub: dict[str, Any]
+) -> None:
+    task_id = execute(create(sampling_rate=33, **hub))
     before = arize.tasks()
 
-    assert execute(create(if_exists="update", sampling_rate=0.33)) == task_id
+    assert execute(create(if_exists="update", sampling_rate=0.33, **hub)) == task_id
 
     assert arize.tasks() == before
     assert (asked(CREATE), asked(PATCH), asked("rest.update_task")) == (1, 0, 0)
@@ -180,25 +194,39 @@ def test_what_stays_of_eval_hub_evaluators_keeps_its_mappings() -> None:
     }
 
 
-def test_evaluators_written_in_the_task_are_compared_by_name(
-    arize: Emulator, create: Create, asked: Asked
+@pytest.mark.parametrize(
+    ("arguments", "kept"),
+    [
+        ({"template_evaluators": [{**EVALUATOR, "template": "{output}"}]}, "template"),
+        ({"template_evaluators": [{**EVALUATOR, "rails": ["right", "wrong"]}]}, "rails"),
+        ({"template_evaluators": [{**EVALUATOR, "name": "tone"}]}, "name"),
+        ({"llm_config": {"model_name": "GPT_4o_MINI", "provider": "openAI", "temperature": 1}}, "llm_config"),
+    ],
+)
+def test_a_judge_written_in_the_task_is_the_one_of_the_dag_after_an_update(
+    arize: Emulator, create: Create, arguments: dict[str, Any], kept: str
 ) -> None:
     execute(create())
+    [before] = arize.tasks()
 
-    execute(create(if_exists="update", template_evaluators=[{**EVALUATOR, "template": "{output}"}]))
-    assert asked(PATCH) == 0, "Arize does not tell the template"
+    execute(create(if_exists="update", **arguments))
 
-    execute(
-        create(
-            if_exists="update", template_evaluators=[{**EVALUATOR, "name": "tone", "template": "{output}"}]
-        )
-    )
     [task] = arize.tasks()
-    assert [(one["name"], one["template"]) for one in task["evaluators"]] == [("tone", "{output}")]
-    assert asked(PATCH) == 1
+    if kept == "llm_config":
+        assert task["llm_config"] != before["llm_config"]
+        assert "GPT_4o_MINI" in str(task["llm_config"])
+    else:
+        assert task["evaluators"][0][kept] == arguments["template_evaluators"][0][kept]
 
 
-def test_what_arize_does_not_tell_is_left_as_it_is() -> None:
+def test_a_judge_that_arize_does_not_return_is_sent_each_time(create: Create, asked: Asked) -> None:
+    execute(create())
+    execute(create(if_exists="update"))
+    execute(create(if_exists="update"))
+    assert asked(PATCH) == 2
+
+
+def test_what_arize_does_not_return_is_sent() -> None:
     wanted = EvalTaskInput.read({"model_id": "model", **TASK})
     bare = calls.Task.from_wire(
         {"id": "task", "name": "x", "query_filters": {"filters": [], "expression": "A"}}
@@ -206,11 +234,32 @@ def test_what_arize_does_not_tell_is_left_as_it_is() -> None:
 
     changes = find_changes(bare, wanted)
 
-    assert (changes.patch, changes.hub_evaluators) == ({}, None)
-    assert len(changes.left) == 4
+    assert set(changes.patch) == {
+        *("sampling_rate", "query_filter", "run_continuously", "template_evaluators", "llm_config")
+    }
+    assert changes.unseen == ("template_evaluators", "llm_config")
 
     hub = EvalTaskInput.read({"model_id": "model", "name": "x", "evaluators": [{"evaluator_id": "one"}]})
-    assert find_changes(bare, hub).hub_evaluators is None
+    assert find_changes(bare, hub).hub_evaluators == ("one",)
+
+
+def test_a_new_field_of_a_task_is_part_of_an_update_without_another_word() -> None:
+    """A field that createEvalTask gets is never left out in silence."""
+
+    class NextEvalTaskInput(EvalTaskInput, frozen=True):
+        retention_days: int | None = None
+
+    wanted = NextEvalTaskInput(
+        name="x", model_id="model", evaluators=[HubEvaluator(evaluator_id="one")], retention_days=7
+    )
+    bare = calls.Task.from_wire({"id": "task", "name": "x", "evaluators": [{"evaluator_id": "one"}]})
+    assert find_changes(bare, wanted).patch["retention_days"] == 7
+
+
+def test_every_field_of_a_new_task_can_be_changed_or_is_what_it_is_found_by() -> None:
+    found_by, changed_over_rest = {"name", "model_id"}, {"evaluators"}
+    patchable = set(EvalTaskPatch.model_fields) - {"online_task_id"}
+    assert set(EvalTaskInput.model_fields) - found_by - changed_over_rest <= patchable
 
 
 def test_several_tasks_of_the_name_the_oldest_is_used(arize: Emulator, create: Create) -> None:

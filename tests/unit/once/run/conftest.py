@@ -1,36 +1,28 @@
-"""One emulator for all tests of a submission, with made-up time."""
+"""An emulator and made-up time."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tries import Execution, Time
 
-from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 from airflow_provider_online_tasks.hooks.online_tasks import DEFAULT_CONN_ID, OnlineTasksHook
 from airflow_provider_online_tasks.inputs import EvalTaskInput
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
 from airflow_provider_online_tasks.sensors.runs import OnlineTaskRunSensor
 
-UNLIMITED = EmulatorSettings(run_seconds=0, queries_per_minute=None, mutations_per_minute=None)
-
-
-@pytest.fixture(scope="session")
-def submission_emulator() -> Iterator[Emulator]:
-    with Emulator(UNLIMITED) as emulator:
-        yield emulator
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.emulator import Emulator
 
 
 @pytest.fixture
-def emulator(submission_emulator: Emulator) -> Emulator:
+def emulator(arize: Emulator) -> Emulator:
     """The emulator, with nothing in it; its runs are over at once."""
-    submission_emulator.reset()
-    submission_emulator.configure(no_data="completed", runs_order="newest", run_seconds=0)
-    return submission_emulator
+    return arize
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,165 @@
+"""What creates and changes an eval task.
+
+Fields: https://arize.com/docs/ax/graphql-reference/mutations/evaluators-and-tasks and
+https://arize.com/docs/ax/graphql-reference/apis/online-tasks-api
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final, Literal, Self
+
+from pydantic import ValidationInfo, field_validator, model_validator
+
+from airflow_provider_online_tasks._text import shown
+from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.inputs._base import OneOrMore, Patch, WireInput
+from airflow_provider_online_tasks.inputs._unset import UNSET
+from airflow_provider_online_tasks.inputs._values import Filter, Flag, Id, Refusal, SamplingRate, Text
+from airflow_provider_online_tasks.inputs.evaluators import (
+    CodeEvaluator,
+    HubEvaluator,
+    LlmConfig,
+    TemplateEvaluator,
+)
+
+FRACTION: Final = "fraction"
+PERCENT: Final = "percent"
+SamplingRateUnit = Literal["fraction", "percent"]
+INLINE_EVALUATORS = ("template_evaluators", "code_evaluators")
+
+Evaluator = TemplateEvaluator | CodeEvaluator | HubEvaluator
+
+
+def describe_sampling_rate(fraction: float) -> str:
+    """Say in words what a sampling rate means, so that nobody has to guess its unit."""
+    return f"sampling {float(f'{fraction * 100:.6g}'):g} % of matching spans"
+
+
+def _placed(evaluators: Any, first: int) -> Any:
+    """Number the evaluators of a field. Those that are only known when the task runs stay as they are."""
+    if not isinstance(evaluators, tuple):
+        return evaluators
+    return tuple(
+        one.model_copy(update={"position": place})
+        if isinstance(one, Evaluator) and one.position is None
+        else one
+        for place, one in enumerate(evaluators, start=first)
+    )
+
+
+def _known(evaluators: Any) -> list[Any]:
+    """Return the evaluators of a field, without those that are only known when the task runs."""
+    return [one for one in evaluators if isinstance(one, Evaluator)] if isinstance(evaluators, tuple) else []
+
+
+class _EvalTask(WireInput, frozen=True):
+    """What a new task and a patch have in common."""
+
+    def to_wire(self, sampling_rate_unit: str = FRACTION) -> dict[str, Any]:
+        """Return the JSON object that the API documents.
+
+        :param sampling_rate_unit: ``fraction``, or ``percent`` for older servers.
+        """
+        wire = super().to_wire()
+        if sampling_rate_unit == PERCENT and "samplingRate" in wire:
+            wire["samplingRate"] = float(f"{wire['samplingRate'] * 100:.12g}")
+        return wire
+
+    # The fields are those of the classes below, where their types differ.
+    @field_validator("template_evaluators", mode="after", check_fields=False)
+    @classmethod
+    def _number_templates(cls, value: Any) -> Any:
+        return _placed(value, 1)
+
+    @field_validator("code_evaluators", mode="after", check_fields=False)
+    @classmethod
+    def _number_codes(cls, value: Any, info: ValidationInfo) -> Any:
+        templates = info.data.get("template_evaluators")
+        before = len(templates) if isinstance(templates, tuple) else 0
+        return _placed(value, before + 1)
+
+    @model_validator(mode="after")
+    def _evaluators_have_names_of_their_own(self) -> Self:
+        inline = [one.name for field in INLINE_EVALUATORS for one in _known(getattr(self, field))]
+        twice = sorted({name for name in inline if isinstance(name, str) and inline.count(name) > 1})
+        if twice:
+            raise Refusal(
+                f"has two evaluators named {shown(twice[0])}, whose labels would mix: give each its own name."
+            )
+        return self
+
+
+class EvalTaskInput(_EvalTask, frozen=True):
+    """What createEvalTask takes.
+
+    :param name: name of the task.
+    :param model_id: global ID of the project (its type reads ``Model``).
+    :param sampling_rate: fraction (0, 1] or percentage (1, 100] of the matching spans. Default: all.
+    :param query_filter: which spans, such as ``attributes.openinference.span.kind = 'AGENT'``. Default: all.
+    :param run_continuously: whether new spans are evaluated as they arrive. Default False.
+    :param template_evaluators: evaluators written in the task, one or several.
+    :param code_evaluators: code evaluators written in the task, one or several.
+    :param evaluators: evaluators of the Eval Hub. Excludes the inline ones.
+    :param llm_config: the LLM of the template evaluators.
+    """
+
+    name: Text
+    model_id: Id
+    sampling_rate: SamplingRate = 1.0
+    query_filter: Filter | None = None
+    run_continuously: Flag = False
+    template_evaluators: OneOrMore[TemplateEvaluator] | None = None
+    code_evaluators: OneOrMore[CodeEvaluator] | None = None
+    evaluators: OneOrMore[HubEvaluator] | None = None
+    llm_config: LlmConfig | None = None
+
+    @field_validator("evaluators", mode="after")
+    @classmethod
+    def _number_hub_evaluators(cls, value: Any) -> Any:
+        return _placed(value, 0)
+
+    @model_validator(mode="after")
+    def _has_evaluators_of_one_kind(self) -> Self:
+        inline = [name for name in INLINE_EVALUATORS if getattr(self, name) is not None]
+        if not inline and self.evaluators is None:
+            raise Refusal("has no evaluators: give template_evaluators, code_evaluators or evaluators.")
+        literal = [name for name in inline if isinstance(getattr(self, name), tuple)]
+        if literal and isinstance(self.evaluators, tuple):
+            raise InvalidInput(
+                f"Give either {' and '.join(literal)} (written in the task) or evaluators (Eval Hub IDs), "
+                f"not both."
+            )
+        return self
+
+
+class EvalTaskPatch(_EvalTask, frozen=True):
+    """What patchEvalTask takes: the task, and any of its fields. What is left out stays as it is.
+
+    Eval Hub evaluators are changed by another mutation, whose input is not documented.
+
+    :param online_task_id: global ID of the task.
+    :param name: new name of the task.
+    :param sampling_rate: fraction (0, 1] or percentage (1, 100] of the matching spans.
+    :param query_filter: which spans; None clears the filter.
+    :param run_continuously: whether new spans are evaluated as they arrive: pauses and resumes the task.
+    :param template_evaluators: evaluators written in the task, in place of the present ones.
+    :param code_evaluators: code evaluators written in the task, in place of the present ones.
+    :param llm_config: the LLM of the template evaluators.
+    """
+
+    patch: ClassVar[bool] = True
+
+    online_task_id: Id
+    name: Patch[Text] = UNSET
+    sampling_rate: Patch[SamplingRate] = UNSET
+    query_filter: Patch[Filter | None] = UNSET
+    run_continuously: Patch[Flag] = UNSET
+    template_evaluators: Patch[OneOrMore[TemplateEvaluator]] = UNSET
+    code_evaluators: Patch[OneOrMore[CodeEvaluator]] = UNSET
+    llm_config: Patch[LlmConfig] = UNSET
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if all(getattr(self, name) is UNSET for name in type(self).model_fields if name != "online_task_id"):
+            raise InvalidInput("Nothing to change: give at least one field besides online_task_id.")
+        return self

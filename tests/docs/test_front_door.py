@@ -1,0 +1,60 @@
+"""Every public name can be imported from the package itself, and nothing is loaded before it is used."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from public_api import CLASSES, PACKAGE
+
+import airflow_provider_online_tasks as front_door
+from airflow_provider_online_tasks import exceptions
+
+SOURCE = Path(front_door.__file__).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", sorted(set(front_door.__all__) - {"__version__"}))
+def test_a_name_is_the_one_of_its_module(name: str) -> None:
+    module = front_door._PLACES[name]
+    assert getattr(front_door, name) is getattr(sys.modules[f"{PACKAGE}.{module}"], name)
+
+
+def test_every_documented_class_is_there() -> None:
+    assert set(CLASSES) <= set(front_door.__all__)
+
+
+def test_every_error_that_a_dag_author_can_catch_is_there() -> None:
+    errors = {name for name, value in vars(exceptions).items() if isinstance(value, type)}
+    own = {name for name in errors if getattr(exceptions, name).__module__ == exceptions.__name__}
+    # The sensor raises subclasses of its own, which their bases catch.
+    assert {name for name in own if not name.startswith("Final")} <= set(front_door.__all__)
+
+
+def test_type_checkers_see_the_same_names_in_the_same_modules() -> None:
+    (block,) = [
+        node
+        for node in ast.parse(SOURCE).body
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    ]
+    seen = {}
+    for node in block.body:
+        assert isinstance(node, ast.ImportFrom)
+        for alias in node.names:
+            assert alias.asname == alias.name, "without `as` it is private to type checkers"
+            seen[alias.name] = str(node.module).removeprefix(f"{PACKAGE}.")
+    assert seen == front_door._PLACES
+
+
+def test_an_unknown_name_is_an_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'RunOnlineTaskOperators'"):
+        _ = front_door.RunOnlineTaskOperators  # type: ignore[attr-defined]
+    assert set(front_door.__all__) <= set(dir(front_door))
+
+
+def test_nothing_is_loaded_before_it_is_used() -> None:
+    code = f"import {PACKAGE} as p, sys; print(*[m for m in sys.modules if m.startswith(p.__name__ + '.')])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.split() == []

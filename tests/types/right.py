@@ -1,0 +1,83 @@
+"""What users write. Both type checkers accept every line."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import assert_type
+
+from airflow_provider_online_tasks import (
+    CodeEvaluator,
+    CreateEvalTaskOperator,
+    EvalGateBreached,
+    EvalTaskInput,
+    EvalTaskPatch,
+    EvaluatorLlmConfig,
+    HubEvaluator,
+    LlmConfig,
+    OnlineTaskRunSensor,
+    OnlineTasksHook,
+    PatchEvalTaskOperator,
+    RunInput,
+    RunOnlineTaskOperator,
+    TemplateEvaluator,
+    split_window,
+)
+
+judge = TemplateEvaluator(
+    name="correctness",
+    template="Question: {attributes.input.value} Answer: {attributes.output.value}. Correct?",
+    rails=["correct", "incorrect"],
+    classification_choices={"correct": 1, "incorrect": 0},
+    direction="maximize",
+    data_granularity_type="span",
+    include_explanations=True,
+    llm_config=EvaluatorLlmConfig(integration_id="I", model_name="gpt-4o"),
+)
+hub = HubEvaluator(evaluator_id="RXZhbHVhdG9yOjEyOmFCY0Q=")
+code = CodeEvaluator(name="has_answer", eval_class_code_block="...", span_attributes=("input", "output"))
+llm = LlmConfig(model_name="GPT_4o", provider="openAI", temperature=0)
+
+task = EvalTaskInput(
+    name="answer correctness",
+    model_id="TW9kZWw6MTIzOmFCY0Q=",
+    sampling_rate=25,
+    query_filter="status_code = 'OK'",
+    template_evaluators=[judge],
+    code_evaluators=(code,),
+    llm_config=llm,
+)
+from_dict = EvalTaskInput.read({"name": "n", "modelId": "M", "evaluators": {"evaluatorId": "E"}})
+patch = EvalTaskPatch(online_task_id="T", query_filter=None, sampling_rate=0.5)
+run = RunInput(
+    online_task_id="T", data_start_time="2024-10-08", data_end_time=datetime(2024, 10, 9, tzinfo=UTC)
+)
+
+assert_type(task.name, str)
+assert_type(task.sampling_rate, float)
+assert_type(from_dict, EvalTaskInput)
+
+create = CreateEvalTaskOperator(
+    task_id="create",
+    name="tone",
+    model_id="{{ var.value.model }}",
+    template_evaluators=[judge, {"name": "k", "template": "{input}", "rails": ["a", "b"]}],
+    llm_config={"model_name": "GPT_4o"},
+    sampling_rate="{{ params.rate }}",
+    if_exists="update",
+)
+of_the_hub = CreateEvalTaskOperator(task_id="hub", name="n", model_id="M", evaluators=hub)
+resample = PatchEvalTaskOperator(task_id="resample", online_task_id="T", query_filter=None, sampling_rate=10)
+run_it = RunOnlineTaskOperator(task_id="run", online_task_id=create.output, lookback=timedelta(days=1))
+wait = OnlineTaskRunSensor(task_id="wait", run_id=run_it.output, deferrable=True)
+pieces = split_window("2024-10-08", datetime(2024, 12, 7, tzinfo=UTC), days=7)
+
+
+def start_a_run() -> str:
+    """Use the hook."""
+    with OnlineTasksHook() as hook:
+        return hook.run_online_task(run)
+
+
+def is_bad(error: Exception) -> bool:
+    """Catch an error of the provider."""
+    return isinstance(error, EvalGateBreached)
