@@ -1,4 +1,4 @@
-"""The Evals page in Airflow's own UI, in a real browser: what a person sees, chooses and reaches from there."""
+"""The Evals page in Airflow's own UI, in a real browser: what a person sees and reaches from there."""
 
 from __future__ import annotations
 
