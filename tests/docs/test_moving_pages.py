@@ -124,7 +124,7 @@ def test_the_hooks_example_creates_and_runs(arize: Emulator) -> None:
 
 @pytest.mark.dag
 def test_the_dag_one_moves_to_runs(arize: Emulator, run_dag: Any) -> None:
-    (evaluator, *_) = arize.evaluator_ids.values()
+    evaluator = arize.evaluator_ids["output_present"]
     with OnlineTasksHook() as hook:
         task = EvalTaskInput(
             name="moved", model_id=arize.project_id, evaluators=[HubEvaluator(evaluator_id=evaluator)]

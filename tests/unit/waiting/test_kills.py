@@ -206,7 +206,7 @@ def test_airflow_is_asked_again(arize: Emulator, airflow: Airflow) -> None:
 
 
 def killed(arize: Emulator, count: int, **arguments: Any) -> None:
-    """Have a triggerer wait for runs, and end all their tasks at once, as its supervisor does: each second."""
+    """Have a triggerer wait for runs, and end all their tasks at once, as its supervisor does."""
     task = create_task(arize)
     runs = arize.create_runs(task, count, (3600.0, 3600.0))
 
