@@ -1,0 +1,217 @@
+"""The Eval Hub over REST: evaluators, versions, templates, and the tasks that use them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_online_tasks.emulator import Emulator
+from airflow_provider_online_tasks.emulator.judges.models import INTEGRATIONS
+
+from .api import AGENTS, Api
+from .test_rest import evaluation_task, problem
+
+MAPPINGS = {"input": "attributes.input.value", "output": "attributes.output.value"}
+
+
+def template_config(**fields: Any) -> dict[str, Any]:
+    return {
+        "name": "tone",
+        "template": "{input} {output}",
+        "include_explanations": True,
+        "use_function_calling": False,
+        "classification_choices": {"rude": 0, "polite": 1},
+        "llm_config": {
+            "ai_integration_id": INTEGRATIONS[0].id,
+            "model_name": "gpt-4o",
+            "invocation_parameters": {"temperature": 0},
+            "provider_parameters": {},
+        },
+        **fields,
+    }
+
+
+def body(config: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+    version = {"commit_message": "First", "template_config": config or template_config()}
+    return {"name": "Tone", "type": "TEMPLATE", "version": version, **fields}
+
+
+def create(api: Api, config: dict[str, Any] | None = None, **fields: Any) -> Any:
+    given = {"space_id": api.emulator.info()["space_id"], **body(config, **fields)}
+    response = api.rest("POST", "evaluators", json=given)
+    assert response.status_code == 201, response.text
+    return response.json()
+
+
+def test_an_evaluator_is_created_read_renamed_and_deleted(api: Api) -> None:
+    created = create(api, description="How it sounds")
+    version = created["version"]
+    assert (created["name"], created["type"], created["description"]) == ("Tone", "TEMPLATE", "How it sounds")
+    assert version["evaluator_id"] == created["id"]
+    assert version["template_config"]["data_granularity"] == "SPAN"
+    assert version["template_config"]["direction"] == "MAXIMIZE"
+    path = f"evaluators/{created['id']}"
+    assert api.rest("GET", path).json() == created
+    renamed = api.rest("PATCH", path, json={"name": "Manners"}).json()
+    assert (renamed["name"], "version" in renamed) == ("Manners", False)
+    found = api.rest("GET", "evaluators?name=mann").json()["evaluators"]
+    assert [each["id"] for each in found] == [created["id"]]
+    assert api.rest("DELETE", path).status_code == 204
+    assert "not found" in problem(api.rest("GET", path), 404)
+
+
+def test_versions_are_added_listed_and_read(api: Api) -> None:
+    created = create(api)
+    path = f"evaluators/{created['id']}/versions"
+    second = {"commit_message": "Shorter", "template_config": template_config(template="{output}")}
+    added = api.rest("POST", path, json=second)
+    assert added.status_code == 201
+    version = added.json()
+    assert version["commit_hash"] != created["version"]["commit_hash"]
+    listed = api.rest("GET", path).json()["evaluator_versions"]
+    assert listed == [version, created["version"]]
+    assert api.rest("GET", f"evaluator-versions/{version['id']}").json() == version
+    newest = api.rest("GET", f"evaluators/{created['id']}").json()
+    assert newest["version"] == version
+    first = created["version"]["id"]
+    pinned = api.rest("GET", f"evaluators/{created['id']}?version_id={first}").json()
+    assert pinned["version"] == created["version"]
+    gone = api.rest("DELETE", path, json={"version_ids": [first, "RXZhbHVhdG9yVmVyc2lvbjo5OTpxUndY"]}).json()
+    assert gone == {
+        "completed": True,
+        "deleted_version_ids": [first],
+        "not_deleted_version_ids": ["RXZhbHVhdG9yVmVyc2lvbjo5OTpxUndY"],
+    }
+    assert "at least one version" in problem(
+        api.rest("DELETE", path, json={"version_ids": [version["id"]]}), 422
+    )
+
+
+def test_a_task_runs_the_newest_version_or_the_one_it_pins(api: Api, emulator: Emulator) -> None:
+    created = create(api)
+
+    def run(name: str, **attachment: Any) -> dict[str, Any]:
+        evaluator = {"evaluator_id": created["id"], "column_mappings": MAPPINGS, **attachment}
+        task = evaluation_task(emulator, name=name, query_filter=AGENTS, evaluators=[evaluator])
+        task_id = api.rest("POST", "tasks", json=task).json()["id"]
+        return api.read(api.run(task_id, overrideEvaluations=True))
+
+    assert run("before")["num_successes"] > 50
+    second = {"commit_message": "Needs more", "template_config": template_config(template="{reference}")}
+    api.rest("POST", f"evaluators/{created['id']}/versions", json=second)
+    assert run("newest")["num_successes"] == 0
+    assert run("pinned", evaluator_version_id=created["version"]["id"])["num_successes"] > 50
+    evaluations = emulator.evaluations()
+    assert {each["name"] for each in evaluations} == {"tone"}
+    assert {each["metadata"]["evaluator_id"] for each in evaluations} == {created["id"]}
+
+
+def test_a_task_created_earlier_takes_up_a_new_version(api: Api, emulator: Emulator) -> None:
+    created = create(api, template_config(template="{no_mapping}"))
+    evaluator = {"evaluator_id": created["id"], "column_mappings": MAPPINGS}
+    task = evaluation_task(emulator, query_filter=AGENTS, evaluators=[evaluator])
+    task_id = api.rest("POST", "tasks", json=task).json()["id"]
+    assert api.read(api.run(task_id))["num_successes"] == 0
+    version = {"commit_message": "Mapped", "template_config": template_config()}
+    api.rest("POST", f"evaluators/{created['id']}/versions", json=version)
+    assert api.read(api.run(task_id))["num_successes"] > 50
+
+
+def test_a_run_of_a_deleted_evaluator_is_cancelled(api: Api, emulator: Emulator) -> None:
+    created = create(api)
+    task = evaluation_task(emulator, query_filter=AGENTS, evaluators=[{"evaluator_id": created["id"]}])
+    task_id = api.rest("POST", "tasks", json=task).json()["id"]
+    api.rest("DELETE", f"evaluators/{created['id']}")
+    run = api.read(api.run(task_id))
+    assert (run["status"], run["num_successes"]) == ("CANCELLED", 0)
+    assert "not found" in run["failure_reason"]
+
+
+def test_each_evaluator_has_a_filter_of_its_own(api: Api, emulator: Emulator) -> None:
+    created = create(api)
+    evaluator = {
+        "evaluator_id": created["id"],
+        "column_mappings": MAPPINGS,
+        "query_filter": "status_code = 'ERROR'",
+    }
+    task = evaluation_task(emulator, query_filter=AGENTS, evaluators=[evaluator])
+    task_id = api.rest("POST", "tasks", json=task).json()["id"]
+    api.read(api.run(task_id))
+    judged = {each["span_id"] for each in emulator.evaluations()}
+    both = {"project_id": emulator.project_id, "filter": f"{AGENTS} AND status_code = 'ERROR'"}
+    spans = api.rest("POST", "spans?limit=500", json=both).json()["spans"]
+    assert 0 < len(judged) <= len(spans)
+    assert judged <= {span["context"]["span_id"] for span in spans}
+
+
+def test_code_evaluators_are_versions_too(api: Api, emulator: Emulator) -> None:
+    config = {
+        "type": "MANAGED",
+        "name": "is json",
+        "managed_evaluator": "JSON_PARSEABLE",
+        "variables": ["attributes.output.value"],
+    }
+    version = {"commit_message": "First", "code_config": config}
+    created = create(api, name="Json", type="CODE", version=version)
+    assert created["version"]["code_config"]["managed_evaluator"] == "JSON_PARSEABLE"
+    task = evaluation_task(
+        emulator,
+        type="CODE_EVALUATION",
+        query_filter="attributes.output.value != null",
+        evaluators=[{"evaluator_id": created["id"]}],
+    )
+    task_id = api.rest("POST", "tasks", json=task).json()["id"]
+    run = api.read(api.run(task_id))
+    assert (run["num_successes"] > 50, run["num_errors"], run["num_skipped"]) == (True, 0, 0)
+
+
+REFUSED: list[tuple[dict[str, Any], int, str]] = [
+    ({"name": ""}, 400, "name"),
+    ({"name": "x" * 256}, 400, "at most 255"),
+    ({"name": "correctness"}, 422, "already exists"),
+    ({"type": "MAGIC"}, 400, "TEMPLATE, CODE, HARNESS, REMOTE"),
+    ({"type": "HARNESS"}, 422, "no evaluators of type HARNESS"),
+    ({"space_id": "U3BhY2U6OTk6cVJ3WA=="}, 404, "not found"),
+    ({"version": None}, 400, "version has to be an object"),
+    ({"version": {"commit_message": "", "template_config": template_config()}}, 400, "commit_message"),
+    ({"version": {"commit_message": "x" * 1001, "template_config": template_config()}}, 400, "at most 1000"),
+    (body(template_config(name="a.b")), 400, "letters, digits"),
+    (body(template_config(template="{{input}}")), 400, "single braces"),
+    (body(template_config(classification_choices={"a": "b"})), 400, "map labels to numbers"),
+    (body(template_config(llm_config=None)), 400, "llm_config"),
+    (body(template_config(direction="UP")), 400, "MAXIMIZE, MINIMIZE, NONE"),
+    (body(template_config(data_granularity="span")), 400, "SPAN, TRACE, SESSION"),
+    (body(template_config(colour="red")), 400, "Unknown field template_config.colour"),
+]
+
+
+@pytest.mark.parametrize(("fields", "status", "detail"), REFUSED, ids=[each for _, _, each in REFUSED])
+def test_an_evaluator_that_does_not_fit_is_refused(
+    api: Api, emulator: Emulator, fields: dict[str, Any], status: int, detail: str
+) -> None:
+    given = {"space_id": emulator.space_id, **body(), **fields}
+    assert detail in problem(api.rest("POST", "evaluators", json=given), status)
+    assert len(emulator.evaluator_ids) == 6
+
+
+def test_templates_to_begin_with(api: Api, emulator: Emulator) -> None:
+    templates = api.rest("GET", "evaluator-templates").json()["evaluator_templates"]
+    assert "hallucination" in {each["column_name"] for each in templates}
+    for number, each in enumerate(templates):
+        assert each["rails"] == list(each["classification_choices"])
+        fields = ("template", "classification_choices", "direction", "data_granularity")
+        create(api, template_config(**{name: each[name] for name in fields}), name=f"copy {number}")
+
+
+def test_ai_integrations_can_be_looked_up(api: Api) -> None:
+    found = api.rest("GET", "ai-integrations").json()["ai_integrations"]
+    assert {"OPEN_AI", "ANTHROPIC", "AWS_BEDROCK", "VERTEX_AI"} <= {each["provider"] for each in found}
+    assert api.rest("GET", f"ai-integrations/{found[0]['id']}").json() == found[0]
+
+
+def test_the_hub_survives_a_reset_as_it_was(api: Api, emulator: Emulator) -> None:
+    before = emulator.evaluator_ids
+    create(api)
+    emulator.reset()
+    assert emulator.evaluator_ids == before
