@@ -56,7 +56,7 @@ class EmulatorState:
         spans = Path(settings.spans) if settings.spans is not None else None
         self.store.add_spans(load_spans(spans, now=datetime.now(UTC)), ids.PROJECT_ID)
         self.hub = Hub(self.store, self.clock)
-        self.tasks = TaskBook(self.store, self.clock)
+        self.tasks = TaskBook(self.store, self.clock, self.known_attributes)
         self.runs = RunEngine(
             store=self.store,
             clock=self.clock,
@@ -69,6 +69,10 @@ class EmulatorState:
     def configure(self, changes: dict[str, Any]) -> None:
         """Change settings while running."""
         self.settings = self.settings.changed(changes)
+
+    def known_attributes(self, project_id: str) -> frozenset[str] | None:
+        """Return the attributes that a filter on a project's spans can name; None for any."""
+        return None if self.settings.lenient else self.store.attribute_names(project_id)
 
     def tick(self) -> None:
         """Do what happens by the clock besides runs proceeding."""

@@ -59,6 +59,18 @@ _spans = sa.Table(
     sa.Column("project_id", sa.Text),
     sa.Column("session_id", sa.Text),
     sa.Column("attributes", sa.Text),
+    sa.Column("events", sa.Text),
+)
+_annotations = sa.Table(
+    "annotations",
+    _metadata,
+    sa.Column("span_id", sa.Text, primary_key=True),
+    sa.Column("granularity", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("label", sa.Text),
+    sa.Column("score", sa.REAL),
+    sa.Column("text", sa.Text),
+    sa.Column("updated_at", sa.REAL),
 )
 _evaluations = sa.Table(
     "evaluations",
@@ -104,6 +116,7 @@ class Store:
             # A commit reaches the operating system, so it survives the death of this process.
             connection.exec_driver_sql("PRAGMA synchronous = NORMAL")
             _metadata.create_all(connection)
+        self._attribute_names: dict[str, frozenset[str]] = {}
         self._numbers: dict[str, int] = dict(self._rows(sa.select(_counters.c.name, _counters.c.value)))
 
     def close(self) -> None:
@@ -175,7 +188,7 @@ class Store:
     def clear(self) -> None:
         """Forget all but the spans."""
         with self._engine.begin() as connection:
-            for table in (_tasks, _runs, _evaluations, _records):
+            for table in (_tasks, _runs, _evaluations, _annotations, _records):
                 connection.execute(table.delete())
 
     def records(self, kind: str) -> list[dict[str, Any]]:
@@ -216,12 +229,67 @@ class Store:
                 "project_id": span.get("project_id", project_id),
                 "session_id": span["attributes"].get("session.id"),
                 "attributes": json.dumps(span["attributes"], ensure_ascii=False),
+                "events": json.dumps(span.get("events") or [], ensure_ascii=False),
             }
             for span in spans
         ]
         if values:
             with self._engine.begin() as connection:
                 connection.execute(_spans.insert(), values)
+
+    def annotate(
+        self, granularity: str, span_id: str, values: Sequence[Mapping[str, Any]], now: float
+    ) -> list[dict[str, Any]]:
+        """Set annotations of a span, a trace or a session, and return them; what a value leaves out stays."""
+        there = {
+            each["name"]: each
+            for each in self.annotations([span_id]).get(span_id, ())
+            if each["granularity"] == granularity
+        }
+        written = []
+        with self._engine.begin() as connection:
+            for value in values:
+                row = {
+                    "label": None,
+                    "score": None,
+                    "text": None,
+                    **there.get(value["name"], {}),
+                    **value,
+                    "span_id": span_id,
+                    "granularity": granularity,
+                    "updated_at": now,
+                }
+                same = [_annotations.c[name] == row[name] for name in _EVALUATION_KEY]
+                connection.execute(_annotations.delete().where(*same))
+                connection.execute(_annotations.insert(), row)
+                written.append(row)
+        return written
+
+    def annotations(self, span_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+        """Return the annotations of spans."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        statement = (
+            sa.select(_annotations).where(_annotations.c.span_id.in_(span_ids)).order_by(_annotations.c.name)
+        )
+        for row in self._rows(statement):
+            found.setdefault(row.span_id, []).append(
+                {
+                    name: getattr(row, name)
+                    for name in ("name", "granularity", "label", "score", "text", "updated_at")
+                }
+            )
+        return found
+
+    def attribute_names(self, project_id: str) -> frozenset[str]:
+        """Return the names of all attributes that a project's spans have, and of what nests in them."""
+        if project_id not in self._attribute_names:
+            rows = self._driver_rows(
+                "SELECT DISTINCT json_each.key FROM spans, json_each(spans.attributes) "
+                "WHERE project_id = :project_id",
+                {"project_id": project_id},
+            )
+            self._attribute_names[project_id] = frozenset(row[0] for row in rows)
+        return self._attribute_names[project_id]
 
     def span_range(self) -> tuple[int, float, float]:
         """Return how many spans there are, and the first and last start time."""
@@ -385,6 +453,7 @@ def _span(row: Any) -> dict[str, Any]:
         "start_time": datetime.fromtimestamp(row.start_time, UTC),
         "end_time": datetime.fromtimestamp(row.end_time, UTC),
         "attributes": json.loads(row.attributes),
+        "events": json.loads(row.events),
     }
 
 

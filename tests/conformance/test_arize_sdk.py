@@ -33,6 +33,11 @@ pytestmark = pytest.mark.conformance
 SPACE = "Emulated space"
 PROJECT = "support-assistant"
 AGENTS = "attributes.openinference.span.kind = 'AGENT'"
+MAPPINGS = {
+    "input": "attributes.input.value",
+    "output": "attributes.output.value",
+    "reference": "attributes.metadata",
+}
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
 UNKNOWN_TASK = "T25saW5lVGFzazo0NTpxUndY"
@@ -40,8 +45,30 @@ UNKNOWN_RUN = "VGFza1J1bjo5OTpxUndY"
 
 
 def evaluator(emulator: EmulatorProcess, name: str = "correctness", **fields: Any) -> TaskEvaluatorInput:
+    if name == "correctness":
+        fields.setdefault("column_mappings", MAPPINGS)
     return TaskEvaluatorInput(
         generated.SpanEvaluatorInput(evaluator_id=emulator.evaluator_ids[name], **fields)
+    )
+
+
+def template(name: str = "calm", **fields: Any) -> generated.TemplateConfigInput:
+    integration = "TGxtSW50ZWdyYXRpb246MTpxUndY"
+    return generated.TemplateConfigInput.from_dict(
+        {
+            "name": name,
+            "template": "{input}",
+            "include_explanations": True,
+            "use_function_calling": False,
+            "classification_choices": {"bad": 0, "good": 1},
+            "llm_config": {
+                "ai_integration_id": integration,
+                "model_name": "gpt-4o",
+                "invocation_parameters": {},
+                "provider_parameters": {},
+            },
+            **fields,
+        }
     )
 
 
@@ -80,7 +107,7 @@ def test_names_lead_to_ids(arize: ArizeClient, emulator: EmulatorProcess) -> Non
         emulator.organization_id,
     )
     assert arize.spaces.get(space=SPACE).id == emulator.space_id
-    (project,) = arize.projects.list(space=SPACE).projects
+    project, _ = arize.projects.list(space=SPACE).projects
     assert (project.id, project.name, project.space_id) == (emulator.project_id, PROJECT, emulator.space_id)
     assert arize.projects.get(project=PROJECT, space=SPACE).id == emulator.project_id
     assert arize.projects.get(project=emulator.project_id).name == PROJECT
@@ -144,9 +171,12 @@ def test_create_a_code_evaluation(arize: ArizeClient, emulator: EmulatorProcess)
 
 
 def test_create_with_named_filters(arize: ArizeClient, emulator: EmulatorProcess) -> None:
+    created = arize.evaluators.create_template_evaluator(
+        name="Calm", space=SPACE, commit_message="First", template_config=template(data_granularity="TRACE")
+    )
     trace_evaluator = TaskEvaluatorInput(
         generated.TraceOrSessionEvaluatorInput(
-            evaluator_id=emulator.evaluator_ids["correctness"],
+            evaluator_id=created.id,
             query_mappings=[
                 generated.TaskQueryMappingInput(
                     variable_name="input", query_ids=["A"], attribute_path="attributes.input.value"
@@ -168,6 +198,25 @@ def test_create_with_named_filters(arize: ArizeClient, emulator: EmulatorProcess
     (attached,) = task.evaluators
     assert attached.query_mappings[0].attribute_path == "attributes.input.value"
     assert run_task(arize, task).status is RunStatus.COMPLETED
+
+
+def test_evaluators_and_their_versions(arize: ArizeClient, emulator: EmulatorProcess) -> None:
+    created = arize.evaluators.create_template_evaluator(
+        name="Calm", space=SPACE, commit_message="First", template_config=template()
+    )
+    assert created.version.template_config.name == "calm"
+    second = arize.evaluators.create_template_version(
+        evaluator=created.id, commit_message="Second", template_config=template(template="{output}")
+    )
+    versions = arize.evaluators.list_versions(evaluator=created.id).evaluator_versions
+    assert [each.commit_message for each in versions] == ["Second", "First"]
+    version = arize.evaluators.get_version(version_id=second.id)
+    assert version.template_config.template == "{output}"
+    assert arize.evaluators.get(evaluator="Calm", space=SPACE).id == created.id
+    assert "Calm" in {each.name for each in arize.evaluators.list(space=SPACE).evaluators}
+    arize.evaluators.delete(evaluator=created.id)
+    with pytest.raises(exceptions.NotFoundException):
+        arize.evaluators.get(evaluator=created.id)
 
 
 def test_list_filters_and_pages(arize: ArizeClient, emulator: EmulatorProcess) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from airflow_provider_online_tasks.emulator.judges.regex import RegexSearcher
 from airflow_provider_online_tasks.emulator.judges.span_text import as_text, attributes_of, output_text
 from airflow_provider_online_tasks.emulator.judges.verdict import JudgeError, Verdict
 
@@ -66,12 +67,10 @@ def _json_parseable(text: str, _: Mapping[str, Any]) -> tuple[bool, str]:
 def _matches_regex(text: str, parameters: Mapping[str, Any]) -> tuple[bool, str]:
     pattern = _required_text("matches_regex", parameters, "pattern")
     try:
-        found = re.search(pattern, text)
-    except re.error as error:
-        raise JudgeError(
-            f"matches_regex: the pattern {pattern!r} is not a regular expression: {error}"
-        ) from None
-    return found is not None, f"The text {'matches' if found else 'does not match'} {pattern!r}."
+        found = _SEARCHER.search(pattern, text)
+    except JudgeError as error:
+        raise JudgeError(f"matches_regex: {error}") from None
+    return found, f"The text {'matches' if found else 'does not match'} {pattern!r}."
 
 
 def _contains_any_keyword(text: str, parameters: Mapping[str, Any]) -> tuple[bool, str]:
@@ -90,6 +89,7 @@ def _exact_match(text: str, parameters: Mapping[str, Any]) -> tuple[bool, str]:
     return same, f"The text {'is' if same else 'is not'} the expected one."
 
 
+_SEARCHER: Final = RegexSearcher()
 CODE_EVALUATORS: Final = (
     CodeEvaluator("output_present", _present),
     CodeEvaluator("json_parseable", _json_parseable),

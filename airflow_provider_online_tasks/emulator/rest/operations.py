@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from airflow_provider_online_tasks.emulator.endpoint import READ, WRITE, serve
 from airflow_provider_online_tasks.emulator.errors import RefusedInputError, UnknownObjectError
-from airflow_provider_online_tasks.emulator.rest import evaluators, names, runs, spans, tasks
+from airflow_provider_online_tasks.emulator.rest import evaluators, names, reviews, runs, spans, tasks
 from airflow_provider_online_tasks.emulator.rest.problems import MEDIA_TYPE, ProblemError
 
 if TYPE_CHECKING:
@@ -35,86 +35,59 @@ class Operation(NamedTuple):
     main_field: str
 
 
+def _operation(method: str, path: str, budget: str, handler: Handler, main_field: str) -> Operation:
+    """Return an operation that is named after its handler."""
+    return Operation(handler.__name__, method, path, budget, handler, main_field)
+
+
 _EVALUATOR = "/v2/evaluators/{evaluator_id}"
+_QUEUE = "/v2/annotation-queues/{annotation_queue_id}"
+_DATASET = "/v2/datasets/{dataset_id}"
 
 OPERATIONS = (
-    Operation("list_tasks", "GET", "/v2/tasks", READ, tasks.list_tasks, "tasks"),
-    Operation("create_task", "POST", "/v2/tasks", WRITE, tasks.create_task, "id"),
-    Operation("get_task", "GET", "/v2/tasks/{task_id}", READ, tasks.get_task, "id"),
-    Operation("update_task", "PATCH", "/v2/tasks/{task_id}", WRITE, tasks.update_task, "id"),
-    Operation("delete_task", "DELETE", "/v2/tasks/{task_id}", WRITE, tasks.delete_task, "id"),
-    Operation("trigger_task_run", "POST", "/v2/tasks/{task_id}/trigger", WRITE, runs.trigger_task_run, "id"),
-    Operation("list_task_runs", "GET", "/v2/tasks/{task_id}/runs", READ, runs.list_task_runs, "task_runs"),
-    Operation("get_task_run", "GET", "/v2/task-runs/{run_id}", READ, runs.get_task_run, "status"),
-    Operation(
-        "cancel_task_run", "POST", "/v2/task-runs/{run_id}/cancel", WRITE, runs.cancel_task_run, "status"
+    _operation("GET", "/v2/tasks", READ, tasks.list_tasks, "tasks"),
+    _operation("POST", "/v2/tasks", WRITE, tasks.create_task, "id"),
+    _operation("GET", "/v2/tasks/{task_id}", READ, tasks.get_task, "id"),
+    _operation("PATCH", "/v2/tasks/{task_id}", WRITE, tasks.update_task, "id"),
+    _operation("DELETE", "/v2/tasks/{task_id}", WRITE, tasks.delete_task, "id"),
+    _operation("POST", "/v2/tasks/{task_id}/trigger", WRITE, runs.trigger_task_run, "id"),
+    _operation("GET", "/v2/tasks/{task_id}/runs", READ, runs.list_task_runs, "task_runs"),
+    _operation("GET", "/v2/task-runs/{run_id}", READ, runs.get_task_run, "status"),
+    _operation("POST", "/v2/task-runs/{run_id}/cancel", WRITE, runs.cancel_task_run, "status"),
+    _operation("GET", "/v2/evaluators", READ, evaluators.list_evaluators, "evaluators"),
+    _operation("POST", "/v2/evaluators", WRITE, evaluators.create_evaluator, "id"),
+    _operation("GET", _EVALUATOR, READ, evaluators.get_evaluator, "id"),
+    _operation("PATCH", _EVALUATOR, WRITE, evaluators.update_evaluator, "id"),
+    _operation("DELETE", _EVALUATOR, WRITE, evaluators.delete_evaluator, "id"),
+    _operation(
+        "GET", f"{_EVALUATOR}/versions", READ, evaluators.list_evaluator_versions, "evaluator_versions"
     ),
-    Operation("list_evaluators", "GET", "/v2/evaluators", READ, evaluators.list_evaluators, "evaluators"),
-    Operation("create_evaluator", "POST", "/v2/evaluators", WRITE, evaluators.create_evaluator, "id"),
-    Operation("get_evaluator", "GET", _EVALUATOR, READ, evaluators.get_evaluator, "id"),
-    Operation("update_evaluator", "PATCH", _EVALUATOR, WRITE, evaluators.update_evaluator, "id"),
-    Operation("delete_evaluator", "DELETE", _EVALUATOR, WRITE, evaluators.delete_evaluator, "id"),
-    Operation(
-        "list_evaluator_versions",
-        "GET",
-        f"{_EVALUATOR}/versions",
-        READ,
-        evaluators.list_evaluator_versions,
-        "evaluator_versions",
+    _operation("POST", f"{_EVALUATOR}/versions", WRITE, evaluators.create_evaluator_version, "id"),
+    _operation(
+        "DELETE", f"{_EVALUATOR}/versions", WRITE, evaluators.delete_evaluator_versions, "deleted_version_ids"
     ),
-    Operation(
-        "create_evaluator_version",
-        "POST",
-        f"{_EVALUATOR}/versions",
-        WRITE,
-        evaluators.create_evaluator_version,
-        "id",
+    _operation("GET", "/v2/evaluator-versions/{version_id}", READ, evaluators.get_evaluator_version, "id"),
+    _operation(
+        "GET", "/v2/evaluator-templates", READ, evaluators.list_evaluator_templates, "evaluator_templates"
     ),
-    Operation(
-        "delete_evaluator_versions",
-        "DELETE",
-        f"{_EVALUATOR}/versions",
-        WRITE,
-        evaluators.delete_evaluator_versions,
-        "deleted_version_ids",
-    ),
-    Operation(
-        "get_evaluator_version",
-        "GET",
-        "/v2/evaluator-versions/{version_id}",
-        READ,
-        evaluators.get_evaluator_version,
-        "id",
-    ),
-    Operation(
-        "list_evaluator_templates",
-        "GET",
-        "/v2/evaluator-templates",
-        READ,
-        evaluators.list_evaluator_templates,
-        "evaluator_templates",
-    ),
-    Operation(
-        "list_ai_integrations",
-        "GET",
-        "/v2/ai-integrations",
-        READ,
-        evaluators.list_ai_integrations,
-        "ai_integrations",
-    ),
-    Operation(
-        "get_ai_integration",
-        "GET",
-        "/v2/ai-integrations/{integration_id}",
-        READ,
-        evaluators.get_ai_integration,
-        "id",
-    ),
-    Operation("list_spans", "POST", "/v2/spans", READ, spans.list_spans, "spans"),
-    Operation("list_projects", "GET", "/v2/projects", READ, names.list_projects, "projects"),
-    Operation("get_project", "GET", "/v2/projects/{project_id}", READ, names.get_project, "name"),
-    Operation("list_spaces", "GET", "/v2/spaces", READ, names.list_spaces, "spaces"),
-    Operation("get_space", "GET", "/v2/spaces/{space_id}", READ, names.get_space, "name"),
+    _operation("GET", "/v2/ai-integrations", READ, evaluators.list_ai_integrations, "ai_integrations"),
+    _operation("GET", "/v2/ai-integrations/{integration_id}", READ, evaluators.get_ai_integration, "id"),
+    _operation("POST", "/v2/spans", READ, spans.list_spans, "spans"),
+    _operation("POST", "/v2/spans/annotate", WRITE, reviews.annotate_spans, "results"),
+    _operation("GET", "/v2/annotation-queues", READ, reviews.list_annotation_queues, "annotation_queues"),
+    _operation("POST", "/v2/annotation-queues", WRITE, reviews.create_annotation_queue, "id"),
+    _operation("GET", _QUEUE, READ, reviews.get_annotation_queue, "id"),
+    _operation("GET", f"{_QUEUE}/records", READ, reviews.list_annotation_queue_records, "records"),
+    _operation("POST", f"{_QUEUE}/records", WRITE, reviews.add_annotation_queue_records, "record_sources"),
+    _operation("GET", "/v2/datasets", READ, reviews.list_datasets, "datasets"),
+    _operation("POST", "/v2/datasets", WRITE, reviews.create_dataset, "id"),
+    _operation("GET", _DATASET, READ, reviews.get_dataset, "id"),
+    _operation("GET", f"{_DATASET}/examples", READ, reviews.list_dataset_examples, "examples"),
+    _operation("POST", f"{_DATASET}/examples", WRITE, reviews.insert_dataset_examples, "example_ids"),
+    _operation("GET", "/v2/projects", READ, names.list_projects, "projects"),
+    _operation("GET", "/v2/projects/{project_id}", READ, names.get_project, "name"),
+    _operation("GET", "/v2/spaces", READ, names.list_spaces, "spaces"),
+    _operation("GET", "/v2/spaces/{space_id}", READ, names.get_space, "name"),
 )
 
 

@@ -20,7 +20,7 @@ from airflow_provider_online_tasks.emulator.rest.problems import ProblemError
 from airflow_provider_online_tasks.emulator.runs.tasks import compiled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -57,7 +57,7 @@ def list_spans(state: EmulatorState, request: Request, fields: dict[str, Any]) -
         start=now - 7 * DAY if start is None else start,
         end=now if end is None else end,
         end_inclusive=True,
-        compiled=compiled(query_filter),
+        compiled=compiled(query_filter, state.known_attributes(project_id)),
         readable_until=readable_until,
     )
     page, pagination = paged(request, matching, lambda row: row, limit=500)
@@ -65,6 +65,8 @@ def list_spans(state: EmulatorState, request: Request, fields: dict[str, Any]) -
     evaluations: dict[str, list[dict[str, Any]]] = {span_id: [] for span_id in span_ids}
     for each in state.store.evaluations(span_ids=span_ids, made_until=readable_until):
         evaluations[each["span_id"]].append(each)
+
+    annotations = state.store.annotations(span_ids)
 
     def shown(column: str) -> bool:
         if included is not None:
@@ -87,13 +89,14 @@ def list_spans(state: EmulatorState, request: Request, fields: dict[str, Any]) -
                 for name, value in span["attributes"].items()
                 if shown(f"attributes.{name}")
             },
-            "annotations": [],
+            "annotations": _annotations(annotations.get(span["span_id"], ()), "span"),
+            "trace_annotations": _annotations(annotations.get(span["span_id"], ()), "trace"),
             "evaluations": [
                 evaluation
                 for each in evaluations[span["span_id"]]
                 if (evaluation := _evaluation(each, shown)) is not None
             ],
-            "events": [],
+            "events": span["events"],
         }
         for span in state.store.spans(span_ids)
     ]
@@ -107,6 +110,18 @@ def _evaluation(each: dict[str, Any], shown: Callable[[str], bool]) -> dict[str,
     if not fields:
         return None
     return {"name": each["name"], **{name: each[name] for name in fields}, "metadata": each["metadata"]}
+
+
+def _annotations(each: Sequence[dict[str, Any]], granularity: str) -> list[dict[str, Any]]:
+    return [annotation_json(found) for found in each if found["granularity"] == granularity]
+
+
+def annotation_json(found: dict[str, Any]) -> dict[str, Any]:
+    """Write an annotation."""
+    return {
+        **{name: found[name] for name in ("name", "label", "score", "text") if found[name] is not None},
+        "updated_at": write_time(found["updated_at"]),
+    }
 
 
 def _columns(fields: dict[str, Any], name: str) -> frozenset[str] | None:

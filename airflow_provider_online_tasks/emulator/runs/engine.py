@@ -144,6 +144,7 @@ class RunEngine:
             end=min(end, self._clock.now() - settings.index_delay),
             max_spans=max_spans,
             readable_until=self._clock.stamp() - settings.index_delay,
+            lenient=settings.lenient,
         )
         if settings.no_data == "task_error" and not any(plan.items for plan in planned):
             raise NoDataError("There is no data to evaluate in this window: no span matches the task")
@@ -196,6 +197,7 @@ class RunEngine:
             reason=_FAILED_REASON if outcome == "fail" and reason is None else reason,
             error_rate=fate.error_rate,
             skips=skips,
+            note=plan.note,
             target=int(len(todo) * fate.evaluated_share) if outcome == fate.outcome else 0,
             **about,
         )

@@ -34,12 +34,14 @@ class Plan:
     """What a run does: evaluators of one granularity, and what they evaluate.
 
     :param queries: the spans that each named query of the task matches.
+    :param note: why it is about less than one could think, for whoever looks at the run.
     """
 
     granularity: str
     evaluators: list[Evaluator]
     items: list[Item]
     queries: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    note: str | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the plan as it is stored."""
@@ -53,6 +55,7 @@ class Plan:
             [Evaluator(**each) for each in record["evaluators"]],
             [Item(*each) for each in record["items"]],
             record["queries"],
+            record["note"],
         )
 
 
@@ -65,6 +68,7 @@ def plans(
     end: float,
     max_spans: int,
     readable_until: float,
+    lenient: bool,
 ) -> list[Plan]:
     """Return what a run of a task is about, newest first: one plan, or one for each evaluator.
 
@@ -72,13 +76,19 @@ def plans(
     planned one by one, within what that selects.
     """
 
+    missing: set[str] = set()
+
     def matching(*filters: str | None) -> list[str]:
         given = " AND ".join(f"({each})" for each in filters if each)
+        condition = compiled(given or None)
+        if condition is not None and condition.not_indexed and not lenient:
+            missing.update(condition.not_indexed)
+            return []
         rows = store.matching_spans(
             project_id=task.model_id,
             start=start,
             end=end,
-            compiled=compiled(given or None),
+            compiled=condition,
             readable_until=readable_until,
         )
         return [span_id for _, _, span_id in rows]
@@ -111,7 +121,11 @@ def plans(
         ordered = [key for key in keys if key in about]
         anchors = store.anchors(granularity, ordered)
         items = [Item(key, anchors[key], about[key]) for key in ordered]
-        return Plan(granularity, [evaluators[index] for index in indices], items, queries)
+        planned = Plan(granularity, [evaluators[index] for index in indices], items, queries)
+        if missing:
+            names = ", ".join(f"attributes.{name}" for name in sorted(missing))
+            planned.note = f"the eval index does not hold {names}: a filter on it matches nothing"
+        return planned
 
     if len(set(levels)) == 1:
         return [plan(highest, range(len(evaluators)))]

@@ -13,7 +13,7 @@ from airflow_provider_online_tasks.emulator.judges.kinds import KINDS
 from airflow_provider_online_tasks.emulator.spans.filters import CompiledFilter, FilterError, compile_filter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Container, Mapping, Sequence
 
     from airflow_provider_online_tasks.emulator.clock import Clock
     from airflow_provider_online_tasks.emulator.store import Store
@@ -90,22 +90,29 @@ def given(api: str, fields: Mapping[str, Any]) -> list[tuple[str, dataclasses.Fi
     ]
 
 
-def compiled(query_filter: str | None) -> CompiledFilter | None:
-    """Compile a filter, or refuse the request that brings it."""
+def compiled(query_filter: str | None, known: Container[str] | None = None) -> CompiledFilter | None:
+    """Compile a filter, or refuse the request that brings it.
+
+    :param known: the attributes there are; None takes any name for one.
+    """
     if query_filter is None or not query_filter.strip():
         return None
     try:
-        return compile_filter(query_filter)
+        return compile_filter(query_filter, known)
     except FilterError as error:
         raise RefusedInputError(f"Invalid query filter: {error}") from error
 
 
 class TaskBook:
-    """The tasks of this server, in memory and written through."""
+    """The tasks of this server, in memory and written through.
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    :param known: returns the attributes that filters on a project can name; None for any.
+    """
+
+    def __init__(self, store: Store, clock: Clock, known: Callable[[str], Container[str] | None]) -> None:
         self._store = store
         self._clock = clock
+        self._known = known
         self._tasks: dict[str, Task] = {}
         for record in store.tasks():
             evaluators = [Evaluator(**each) for each in record.pop("evaluators")]
@@ -175,7 +182,8 @@ class TaskBook:
             self._check_name(values["name"], model_id, task)
         if "sampling_rate" in values and not 0 <= values["sampling_rate"] <= 1:
             raise RefusedInputError("The sampling rate is out of range")
-        compiled(values.get("query_filter"))
+        known = self._known(model_id)
+        compiled(values.get("query_filter"), known)
         evaluators = values.get("evaluators", task.evaluators if task else [])
         if not evaluators:
             raise RefusedInputError("A task needs at least one evaluator")
@@ -183,9 +191,9 @@ class TaskBook:
         if len(set(names)) != len(names):
             raise RefusedInputError("The evaluators of a task need different names")
         for evaluator in evaluators:
-            _check_evaluator(evaluator)
+            _check_evaluator(evaluator, known)
         if values.get("query_filters") is not None:
-            compiled(combined_filter(values["query_filters"]))
+            compiled(combined_filter(values["query_filters"]), known)
 
     def _check_name(self, name: str, model_id: str, task: Task | None) -> None:
         if not name or not name.strip():
@@ -209,8 +217,8 @@ def combined_filter(query_filters: Mapping[str, Any]) -> str:
     return _QUERY_ID.sub(lambda match: f"({filters[match[0]]})", query_filters["expression"])
 
 
-def _check_evaluator(evaluator: Evaluator) -> None:
+def _check_evaluator(evaluator: Evaluator, known: Container[str] | None) -> None:
     if not evaluator.name.strip():
         raise RefusedInputError("An evaluator's name is empty")
-    compiled(evaluator.query_filter)
+    compiled(evaluator.query_filter, known)
     KINDS[evaluator.kind].check(evaluator)

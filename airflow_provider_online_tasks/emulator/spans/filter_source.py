@@ -37,10 +37,14 @@ class FilterError(ValueError):
 
 
 class Name(NamedTuple):
-    """The name of a column, an attribute or an evaluation's field, and where it stands."""
+    """The name of a column, an attribute or an evaluation's field, and where it stands.
+
+    :param quoted: whether all of it is in double quotes: on the right of a comparison, that is a text.
+    """
 
     path: str
     position: int
+    quoted: bool
 
 
 class Literal(NamedTuple):
@@ -131,7 +135,8 @@ class FilterSource:
             return _CONTAINS_SQL
         if word in _BOOLEANS:
             return self._literal(_BOOLEANS[word], position)
-        self.names.append(Name(token.replace('"', ""), position))
+        bare = token.replace('"', "")
+        self.names.append(Name(bare, position, quoted=token == f'"{bare}"'))
         return f'"{len(self.names) - 1}"'
 
     def _literal(self, value: Value, position: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -39,7 +39,24 @@ _TIME_COLUMNS: Final = {"start_time": "spans.start_time", "end_time": "spans.end
 _COLUMNS: Final = {**_TEXT_COLUMNS, **_NUMBER_COLUMNS, **_TIME_COLUMNS}
 _EVALUATIONS: Final = {"eval": "span", "trace_eval": "trace", "session_eval": "session"}
 _EVALUATION_FIELDS: Final = frozenset({"label", "score", "explanation"})
-_NOT_HELD: Final = {"annotation": "annotations", "event": "span events"}
+_ANNOTATION_FIELDS: Final = frozenset({"label", "score", "text"})
+_EVENT_FIELDS: Final = frozenset({"name", "attributes"})
+# What Arize's eval index holds of a span's attributes: those of OpenInference, and exceptions.
+_INDEXED: Final = (
+    "openinference.",
+    "input.",
+    "output.",
+    "llm.",
+    "tool.",
+    "retrieval.",
+    "embedding.",
+    "reranker.",
+    "session.",
+    "user.",
+    "exception.",
+    "agent.",
+    "graph.",
+)
 
 _COMPARISONS: Final[dict[type[Any], str]] = {
     exp.EQ: "=",
@@ -60,29 +77,37 @@ class CompiledFilter(NamedTuple):
 
     sql: str
     parameters: dict[str, object]
+    attributes: frozenset[str] = frozenset()
+
+    @property
+    def not_indexed(self) -> list[str]:
+        """The attributes it names that Arize's eval index does not hold: in a task, it matches nothing."""
+        return sorted(name for name in self.attributes if not name.startswith(_INDEXED))
 
 
-def compile_filter(query_filter: str) -> CompiledFilter:
+def compile_filter(query_filter: str, known: Container[str] | None = None) -> CompiledFilter:
     """
     Return a query filter as a SQLite condition.
 
     Understood are columns of a span (``name``, ``span_kind``, ``latency_ms``, …), attributes by their
-    dotted names with or without ``attributes.``, ``eval.<name>.label|score|explanation``; ``=``, ``!=``,
-    ``<``, ``<=``, ``>``, ``>=``, ``IN``, ``LIKE``, ``CONTAINS``, ``BETWEEN``, ``IS NULL`` (also written
+    dotted names with or without ``attributes.``, ``eval.<name>.label|score|explanation`` and the same of
+    ``trace_eval`` and ``session_eval``, ``annotation.<name>.label|score|text``, ``event.name|attributes``;
+    ``=``, ``!=``, ``<``, ``<=``, ``>``, ``>=``, ``IN``, ``LIKE``, ``CONTAINS``, ``BETWEEN``, ``IS NULL`` (also written
     ``= null``) and their negations; ``AND``, ``OR``, ``NOT`` and parentheses. Names may be in double quotes,
-    texts are in single ones.
+    texts are in single ones, or in double ones on the right of a comparison.
 
     :param query_filter: the filter as written.
+    :param known: the attributes there are, without their prefix; None takes any name for one.
     :raises FilterError: for anything else.
     """
     source = FilterSource(query_filter)
-    compiler = _Compiler(source)
+    compiler = _Compiler(source, known)
     try:
         tree = sqlglot.parse_one(source.sql)
         sql = compiler.condition(tree)
     except SqlglotError as error:
         raise source.error_at_parser(error) from None
-    return CompiledFilter(sql, compiler.parameters)
+    return CompiledFilter(sql, compiler.parameters, frozenset(compiler.attributes))
 
 
 class _Operand(NamedTuple):
@@ -93,7 +118,9 @@ class _Operand(NamedTuple):
 
 
 class _Compiler:
-    def __init__(self, source: FilterSource) -> None:
+    def __init__(self, source: FilterSource, known: Container[str] | None) -> None:
+        self.attributes: set[str] = set()
+        self._known = known
         self.parameters: dict[str, object] = {}
         self._source = source
         self._last_position = 0
@@ -190,11 +217,18 @@ class _Compiler:
         first, _, rest = path.partition(".")
         if first in _EVALUATIONS:
             return self._evaluation(first, rest, name)
-        if first in _NOT_HELD and rest:
-            raise self._source.error(f"the emulator holds no {_NOT_HELD[first]}", name.position)
+        if first == "annotation" and rest:
+            return self._annotation(rest, name)
+        if first == "event" and rest:
+            if rest not in _EVENT_FIELDS:
+                raise self._source.error("expected event.name or event.attributes", name.position)
+            return _Operand("spans.events", lambda literal: str(literal.value))
         if not rest:
             raise self._unknown_column(name)
         key = rest if first == "attributes" else path
+        if self._known is not None and key not in self._known:
+            raise self._source.error(f"unknown attribute attributes.{key}", name.position)
+        self.attributes.add(key)
         return _Operand(f"json_extract(spans.attributes, {self._bind(_json_path(key))})", None)
 
     def _evaluation(self, first: str, rest: str, name: Name) -> _Operand:
@@ -211,6 +245,18 @@ class _Compiler:
         )
         return _Operand(sql, self._to_number if field == "score" else lambda literal: str(literal.value))
 
+    def _annotation(self, rest: str, name: Name) -> _Operand:
+        annotation, _, field = rest.rpartition(".")
+        if not annotation or field not in _ANNOTATION_FIELDS:
+            fields = "annotation.<name>.label, annotation.<name>.score or annotation.<name>.text"
+            raise self._source.error(f"expected {fields}", name.position)
+        sql = (
+            f"(SELECT annotations.{field} FROM annotations "  # noqa: S608 - the field is one of three
+            f"WHERE annotations.span_id = spans.span_id AND annotations.granularity = 'span' "
+            f"AND annotations.name = {self._bind(annotation)} LIMIT 1)"
+        )
+        return _Operand(sql, self._to_number if field == "score" else lambda literal: str(literal.value))
+
     def _name(self, node: Node) -> Name:
         if (
             not isinstance(node, exp.Column)
@@ -224,8 +270,10 @@ class _Compiler:
         return name
 
     def _value(self, node: Node) -> Literal:
+        if isinstance(node, exp.Column) and (name := self._name(node)).quoted:
+            return Literal(name.path, name.position)
         if not isinstance(node, exp.Literal):
-            raise self._unexpected(node, "a value: a number, or a text in single quotes")
+            raise self._unexpected(node, "a value: a number, or a text in quotes")
         literal = self._source.literals[int(node.name)]
         self._last_position = literal.position
         return literal

@@ -107,6 +107,7 @@ def _span(record: dict[str, Any], now: datetime, where: str) -> dict[str, Any]:
         "start_time": start,
         "end_time": end,
         "attributes": attributes,
+        "events": record.get("events") or [],
     }
 
 

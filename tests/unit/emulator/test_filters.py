@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 TABLES = """
 CREATE TABLE spans (span_id TEXT, trace_id TEXT, parent_id TEXT, name TEXT, kind TEXT, status_code TEXT,
-    status_message TEXT, start_time REAL, end_time REAL, latency_ms REAL, project_id TEXT, attributes TEXT);
+    status_message TEXT, start_time REAL, end_time REAL, latency_ms REAL, project_id TEXT, attributes TEXT,
+    events TEXT);
+CREATE TABLE annotations (span_id, granularity TEXT, name, label, score REAL, text TEXT);
 CREATE TABLE evaluations (span_id, granularity TEXT, name, label, score REAL, explanation, metadata TEXT,
     task_id, run_id, created_at REAL);
 """
@@ -73,6 +75,7 @@ SPANS: dict[str, dict[str, Any]] = {
         "latency_ms": 30_000.0,
         "start_time": NOON + 180,
         "attributes": {"openinference.span.kind": "TOOL", "input.value": '{"order": '},
+        "events": [{"name": "exception", "attributes": {"exception.type": "TimeoutError"}}],
     },
 }
 EVALUATIONS = [
@@ -89,7 +92,7 @@ def database() -> Iterator[sqlite3.Connection]:
         connection.executescript(TABLES)
         for span_id, span in SPANS.items():
             connection.execute(
-                "INSERT INTO spans VALUES (?, 't1', ?, ?, ?, ?, ?, ?, ?, ?, 'p', ?)",
+                "INSERT INTO spans VALUES (?, 't1', ?, ?, ?, ?, ?, ?, ?, ?, 'p', ?, ?)",
                 (
                     span_id,
                     span.get("parent_id"),
@@ -101,13 +104,34 @@ def database() -> Iterator[sqlite3.Connection]:
                     span["start_time"] + span["latency_ms"] / 1000,
                     span["latency_ms"],
                     json.dumps(span["attributes"]),
+                    json.dumps(span.get("events", [])),
                 ),
             )
         connection.executemany(
             "INSERT INTO evaluations VALUES (?, 'span', ?, ?, ?, ?, '{}', 'task', 'run', ?)", EVALUATIONS
         )
+        connection.executemany(
+            "INSERT INTO evaluations VALUES ('agent', ?, 'tone', ?, NULL, NULL, '{}', 'task', 'run', 1.0)",
+            [("trace", "calm"), ("session", "upset")],
+        )
+        connection.executemany(
+            "INSERT INTO annotations VALUES (?, 'span', ?, ?, ?, ?)",
+            [("model", "note", "Correct", 1.0, None), ("agent", "reviewed by", None, None, "Ada")],
+        )
         yield connection
     connection.close()
+
+
+def test_unknown_attributes_are_refused_where_they_are_known() -> None:
+    known = {"llm.model_name"}
+    assert compile_filter("attributes.llm.model_name = 'x'", known).attributes == known
+    with pytest.raises(FilterError, match=r"character 18, .*unknown attribute attributes\.user\.tier"):
+        compile_filter("kind = 'LLM' AND user.tier = 'gold'", known)
+
+
+def test_what_the_eval_index_does_not_hold_is_named() -> None:
+    condition = compile_filter("attributes.metadata = 'x' OR llm.model_name = 'y' OR attributes.own.x = 1")
+    assert condition.not_indexed == ["metadata", "own.x"]
 
 
 def matching(database: sqlite3.Connection, query_filter: str) -> str:
@@ -189,6 +213,21 @@ def matching(database: sqlite3.Connection, query_filter: str) -> str:
         ("eval.\"test evaluator\".label = 'bad'", "model"),
         ("\"eval.test evaluator.label\" = 'bad'", "model"),
         ("eval.\"test evaluator\".score IS NULL AND kind = 'LLM'", "model"),
+        # texts in double quotes, on the right
+        ('name = "the agent"', "agent"),
+        ('kind IN ("TOOL", "LLM")', "model tool"),
+        ('"name" != "the agent" AND name LIKE "the s%"', "search"),
+        ('status_message CONTAINS "no answer"', "tool"),
+        ('latency_ms > "20000"', "tool"),
+        # annotations, events, and evaluations of traces and sessions
+        ("annotation.note.label = 'Correct'", "model"),
+        ("annotation.note.score > 0.5", "model"),
+        ('annotation."reviewed by".text CONTAINS "Ada"', "agent"),
+        ("event.attributes CONTAINS 'TimeoutError'", "tool"),
+        ("event.name CONTAINS 'exception'", "tool"),
+        ("trace_eval.tone.label = 'calm'", "agent"),
+        ("session_eval.tone.label = 'upset'", "agent"),
+        ("eval.tone.label IS NOT NULL", ""),
         # precedence
         ("kind = 'TOOL' OR kind = 'LLM' AND latency_ms > 5000", "tool"),
         ("(kind = 'TOOL' OR kind = 'LLM') AND latency_ms > 5000", "tool"),
@@ -208,8 +247,7 @@ def test_filter_selects(database: sqlite3.Connection, query_filter: str, expecte
         (" \n", "empty: leave it out"),
         ("naem = 'x'", "character 1, at \"naem = 'x'\": there is no column naem; did you mean name?"),
         ("custom = 'x'", "the columns are name, kind, .* An attribute is written attributes.custom"),
-        ("name = the", "character 8, at 'the': expected a value: a number, or a text in single quotes"),
-        ('name = "the agent"', "character 8, .* a text in single quotes"),
+        ("name = the", "character 8, at 'the': expected a value: a number, or a text in quotes"),
         ("name = 'the agent", "character 8, .* a text without its closing quote"),
         ('"name = 1', "character 1, .* a text without its closing quote"),
         ("name =", "expected conditions such as name = 'x'"),
@@ -241,8 +279,10 @@ def test_filter_selects(database: sqlite3.Connection, query_filter: str, expecte
         ("start_time > 5", "expected a time such as '2026-"),
         ("eval.correctness = 'x'", "expected eval.<name>.label"),
         ("eval.correctness.rank = 'x'", "expected eval.<name>.label"),
-        ("annotation.note.label = 'x'", "the emulator holds no annotations"),
-        ("event.attributes CONTAINS 'x'", "the emulator holds no span events"),
+        ("annotation.note.colour = 'x'", "expected annotation.<name>.label"),
+        ("annotation.note = 'x'", "expected annotation.<name>.label"),
+        ("event.time > 5", "expected event.name or event.attributes"),
+        ("trace_eval.correctness = 'x'", "expected trace_eval.<name>.label"),
         ("attributes.a[0] = 1", r"character 13, at '\[0\] = 1': unknown character"),
         ("attributes. = 1", "character 11"),
         ("attributes.a + 1 = 1", "character 14"),
@@ -275,7 +315,7 @@ def test_the_longest_permitted_filters_run(database: sqlite3.Connection) -> None
 SQL_WORDS = re.compile(
     r"""\s+|:f\d+|:readable_until|[()=<>,]|
     ORDER\ BY|AND|OR|NOT|LIKE|IS|NULL|CASE|WHEN|THEN|ELSE|END|SELECT|FROM|WHERE|DESC|LIMIT|CAST|AS|TEXT|[01]|
-    typeof|instr|json_extract|'null'|'text'|'span'|'trace'|'session'|(spans|evaluations)(\.\w+)?""",
+    typeof|instr|json_extract|'null'|'text'|'span'|'trace'|'session'|(spans|evaluations|annotations)(\.\w+)?""",
     re.VERBOSE,
 )
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_online_tasks.emulator import Emulator
 from airflow_provider_online_tasks.emulator.judges.models import INTEGRATIONS
 
 from .api import AGENTS, Api
 from .test_rest import evaluation_task, problem
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.emulator import Emulator
 
 MAPPINGS = {"input": "attributes.input.value", "output": "attributes.output.value"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 from airflow_provider_online_tasks.emulator.__main__ import _parser
 from airflow_provider_online_tasks.emulator.judges.models import INTEGRATIONS, trouble_with_model
 
-from .api import AGENTS, LLM, Api, template_evaluator
+from .api import AGENTS, CREATE, LLM, Api, template_evaluator
 
 LENIENT = pytest.mark.online_tasks_emulator(lenient=True)
 
@@ -153,6 +154,59 @@ def test_rails_may_be_missing_until_the_run(api: Api) -> None:
 def test_choices_stand_in_for_rails(api: Api) -> None:
     evaluator = template_evaluator(rails=None, classificationChoices={"bad": 0, "good": 1})
     assert judged(api, templateEvaluators=[evaluator])["num_successes"] > 50
+
+
+# --- filters ------------------------------------------------------------------------------------------------
+
+UNKNOWN = "attributes.user.tier = 'gold'"
+
+
+def test_a_filter_on_an_attribute_that_no_span_has_is_refused(api: Api, emulator: Emulator) -> None:
+    task = {
+        "name": "x",
+        "modelId": emulator.project_id,
+        "queryFilter": UNKNOWN,
+        "templateEvaluators": [template_evaluator()],
+        "llmConfig": LLM,
+    }
+    refusal = "unknown attribute attributes.user.tier"
+    assert refusal in api.graphql(CREATE, input=task).json()["errors"][0]["message"]
+    response = api.rest("POST", "spans", json={"project_id": emulator.project_id, "filter": UNKNOWN})
+    assert (response.status_code, refusal in response.json()["detail"]) == (422, True)
+
+
+@LENIENT
+def test_a_lenient_emulator_takes_any_attribute(api: Api) -> None:
+    assert judged(api, queryFilter=UNKNOWN)["num_successes"] == 0
+
+
+def test_an_attribute_that_is_not_in_the_eval_index_matches_nothing(api: Api, emulator: Emulator) -> None:
+    query_filter = f"{AGENTS} AND attributes.metadata CONTAINS 'hearth'"
+    run = judged(api, queryFilter=query_filter)
+    assert ending(run) == ("COMPLETED", (0, 0, 0))
+    assert "does not hold attributes.metadata" in emulator.runs()[0]["note"]
+    spans = api.rest("POST", "spans", json={"project_id": emulator.project_id, "filter": query_filter})
+    assert len(spans.json()["spans"]) > 10
+
+
+def test_a_regular_expression_that_takes_for_ever_holds_up_nobody(api: Api) -> None:
+    code = {
+        "name": "slow",
+        "position": 0,
+        "evaluationClass": "MatchesRegex",
+        "spanAttributes": ["attributes.output.value"],
+        "evaluationInputParams": {"pattern": "(\\w+\\s?)+$(?!.)x"},
+    }
+    began = time.monotonic()
+    run = judged(
+        api,
+        queryFilter="attributes.output.value != null",
+        templateEvaluators=None,
+        llmConfig=None,
+        codeEvaluators=[code],
+    )
+    assert (run["status"], run["num_errors"] > 50) == ("COMPLETED", True)
+    assert time.monotonic() - began < 20
 
 
 # --- code ---------------------------------------------------------------------------------------------------

@@ -1,0 +1,166 @@
+"""Where spans go that people should look at: annotations, queues and datasets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .api import AGENTS, Api, days_ago
+from .test_rest import problem
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.emulator import Emulator
+
+
+def agents(api: Api) -> list[dict[str, Any]]:
+    body = {"project_id": api.emulator.info()["project_id"], "filter": AGENTS}
+    spans: list[dict[str, Any]] = api.rest("POST", "spans", json=body).json()["spans"]
+    return spans
+
+
+def annotate(api: Api, record_id: str, *values: dict[str, Any], **fields: Any) -> Any:
+    body = {
+        "project_id": api.emulator.info()["project_id"],
+        "annotations": [{"record_id": record_id, "values": list(values)}],
+        **fields,
+    }
+    return api.rest("POST", "spans/annotate", json=body)
+
+
+def test_an_annotation_is_written_changed_read_and_filtered_by(api: Api) -> None:
+    span_id = agents(api)[0]["context"]["span_id"]
+    first = annotate(api, span_id, {"name": "review", "label": "Wrong", "score": 0})
+    assert first.status_code == 200
+    [result] = first.json()["results"]
+    assert (result["record_id"], result["annotations"][0]["label"]) == (span_id, "Wrong")
+    # What is left out stays as it was.
+    annotate(api, span_id, {"name": "review", "text": "Ask Ada"})
+    [annotated] = [each for each in agents(api) if each["annotations"]]
+    [annotation] = annotated["annotations"]
+    assert {name: annotation[name] for name in ("name", "label", "score", "text")} == {
+        "name": "review",
+        "label": "Wrong",
+        "score": 0,
+        "text": "Ask Ada",
+    }
+    body = {"project_id": api.emulator.info()["project_id"], "filter": "annotation.review.label = 'Wrong'"}
+    [found] = api.rest("POST", "spans", json=body).json()["spans"]
+    assert found["context"]["span_id"] == span_id
+
+
+def test_a_trace_is_annotated_at_its_root(api: Api, emulator: Emulator) -> None:
+    root = agents(api)[0]["context"]
+    value = {"name": "review", "label": "Wrong"}
+    assert annotate(api, root["span_id"], value, granularity="TRACE").status_code == 200
+    shown = agents(api)[0]
+    assert (shown["annotations"], shown["trace_annotations"][0]["label"]) == ([], "Wrong")
+    child = {"project_id": emulator.project_id, "filter": "span_kind = 'LLM'"}
+    [span, *_] = api.rest("POST", "spans", json=child).json()["spans"]
+    refused = annotate(api, span["context"]["span_id"], value, granularity="TRACE")
+    assert "is not the root span" in problem(refused, 422)
+
+
+@pytest.mark.parametrize(
+    ("record_id", "value", "fields", "status", "detail"),
+    [
+        ("nope", {"name": "a", "label": "x"}, {}, 404, "Span 'nope' not found"),
+        (None, {"name": "a"}, {}, 400, "needs a label, a score or a text"),
+        (None, {"label": "x"}, {}, 400, "name"),
+        (None, {"name": "a", "label": "x", "note": 1}, {}, 400, "Unknown field"),
+        (None, {"name": "a", "label": "x"}, {"granularity": "span"}, 400, "SPAN, TRACE, SESSION"),
+        (None, {"name": "a", "label": "x"}, {"end_time": "2020-01-01T00:00:00Z"}, 404, "in the time range"),
+        (None, {"name": "a", "label": "x"}, {"annotations": []}, 400, "one to 1000"),
+    ],
+)
+def test_an_annotation_that_does_not_fit_writes_nothing(
+    api: Api, record_id: str | None, value: Any, fields: Any, status: int, detail: str
+) -> None:
+    span_id = record_id or agents(api)[0]["context"]["span_id"]
+    assert detail in problem(annotate(api, span_id, value, **fields), status)
+    assert not any(each["annotations"] for each in agents(api))
+
+
+def make_queue(api: Api) -> str:
+    body = {
+        "name": "review",
+        "space_id": api.emulator.info()["space_id"],
+        "annotation_config_ids": ["QW5ub3RhdGlvbkNvbmZpZzoxOnFSd1g="],
+        "annotator_emails": ["ada@example.com"],
+    }
+    response = api.rest("POST", "annotation-queues", json=body)
+    assert response.status_code == 201, response.text
+    queue_id: str = response.json()["id"]
+    return queue_id
+
+
+def source(api: Api, **fields: Any) -> dict[str, Any]:
+    return {
+        "record_type": "SPAN",
+        "project_id": api.emulator.info()["project_id"],
+        "start_time": days_ago(7),
+        "end_time": days_ago(0),
+        **fields,
+    }
+
+
+def test_spans_and_traces_are_added_to_a_queue(api: Api) -> None:
+    queue_id = make_queue(api)
+    path = f"annotation-queues/{queue_id}/records"
+    within = [each for each in agents(api) if each["start_time"] > days_ago(6.9)]
+    first, second = (each["context"] for each in within[:2])
+    sources = [
+        source(api, span_ids=[first["span_id"]]),
+        source(api, record_type="TRACE", trace_ids=[second["trace_id"]]),
+    ]
+    added = api.rest("POST", path, json={"record_sources": sources})
+    assert added.status_code == 201
+    records = api.rest("GET", path).json()["records"]
+    assert records == added.json()["record_sources"]
+    assert [each["data"]["context.span_id"] for each in records] == [first["span_id"], second["span_id"]]
+    assert [each["granularity"] for each in records] == ["SPAN", "TRACE"]
+    assert api.rest("GET", f"annotation-queues/{queue_id}").json()["name"] == "review"
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "detail"),
+    [
+        ({"span_ids": []}, 400, "one to 500"),
+        ({"span_ids": ["nope"]}, 404, "not found in the time range"),
+        ({"span_ids": ["nope"], "start_time": days_ago(8)}, 400, "more than 7 days"),
+        ({"record_type": "ROW"}, 400, "SPAN, TRACE, SESSION, EXAMPLE"),
+        ({"record_type": "TRACE", "trace_ids": ["nope"]}, 404, "Trace 'nope' not found"),
+    ],
+)
+def test_records_that_do_not_fit_are_refused(api: Api, fields: Any, status: int, detail: str) -> None:
+    path = f"annotation-queues/{make_queue(api)}/records"
+    response = api.rest("POST", path, json={"record_sources": [source(api, **fields)]})
+    assert detail in problem(response, status)
+    assert api.rest("GET", path).json()["records"] == []
+
+
+def test_a_dataset_takes_examples(api: Api, emulator: Emulator) -> None:
+    body = {"name": "failures", "space_id": emulator.space_id, "examples": [{"input": "one"}]}
+    created = api.rest("POST", "datasets", json=body)
+    assert created.status_code == 201
+    dataset_id = created.json()["id"]
+    more = [{"input": "two"}, {"input": "three"}]
+    added = api.rest("POST", f"datasets/{dataset_id}/examples", json={"examples": more})
+    assert added.status_code == 201
+    examples = api.rest("GET", f"datasets/{dataset_id}/examples").json()["examples"]
+    assert [each["input"] for each in examples] == ["one", "two", "three"]
+    assert added.json()["example_ids"] == [each["id"] for each in examples[1:]]
+    assert added.json()["dataset_version_id"] == created.json()["versions"][0]["id"]
+    [listed] = api.rest("GET", "datasets?name=FAIL").json()["datasets"]
+    assert listed["id"] == dataset_id
+    assert "is taken" in problem(api.rest("POST", "datasets", json=body), 409)
+    reserved = api.rest("POST", f"datasets/{dataset_id}/examples", json={"examples": [{"id": "mine"}]})
+    assert "The server gives" in problem(reserved, 400)
+
+
+def test_a_reset_forgets_them(api: Api, emulator: Emulator) -> None:
+    make_queue(api)
+    annotate(api, agents(api)[0]["context"]["span_id"], {"name": "a", "label": "x"})
+    emulator.reset()
+    assert api.rest("GET", "annotation-queues").json()["annotation_queues"] == []
+    assert not any(each["annotations"] for each in agents(api))
