@@ -11,6 +11,9 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 AIRFLOW_VERSION ?= 3.3.2
 COVERAGE_MINIMUM ?= 90
+# How many processes the tests run in; tests that share a deployment stay together.
+PROCESSES ?= logical
+IN_PROCESSES := --numprocesses=$(PROCESSES) --maxprocesses=8 --dist=loadgroup
 # They run in environments of their own (uv tool run), with the versions of constraints.txt.
 TOOLS := mkdocs mkdocs-material 'mkdocstrings[python]' pip-audit twine basedpyright
 
@@ -51,7 +54,7 @@ demo: $(STAMP) .tmp ## run the recurring eval on real Airflow against the emulat
 
 test: $(STAMP) .tmp ## every test, with branch coverage
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest
+	$(BIN)/python -m pytest --cov --cov-report= $(IN_PROCESSES)
 	@$(MAKE) --no-print-directory coverage
 
 coverage: $(STAMP) ## the coverage of the last `make test`

@@ -10,6 +10,7 @@ import atexit
 import dataclasses
 import functools
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -56,8 +57,8 @@ os.environ |= {
     "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
 }
 
-# A busy machine is no failure, and the gate is to find the same today and tomorrow. What is drawn at random
-# is drawn by whoever runs the tests by hand. The conformance tests' environment has no hypothesis.
+# Each run draws examples of its own, in CI too, and says by which seed. A busy machine is no failure.
+# The environment of the conformance tests has no hypothesis.
 if find_spec("hypothesis"):
     import hypothesis
 
@@ -65,7 +66,8 @@ if find_spec("hypothesis"):
         "project",
         deadline=None,
         suppress_health_check=[hypothesis.HealthCheck.too_slow],
-        derandomize=bool(os.environ.get("CI")),
+        derandomize=False,
+        print_blob=True,
     )
     hypothesis.settings.load_profile("project")
 
@@ -73,22 +75,53 @@ if find_spec("hypothesis"):
 collect_ignore = [] if find_spec("arize") else ["conformance"]
 
 
-def pytest_configure() -> None:
-    """Let a terminated test session clean up, so that no server of its tests outlives it."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let a terminated test session clean up, and draw a seed, which all processes of a session share."""
+    # No server of its tests outlives it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
+    if getattr(config.option, "hypothesis_seed", "") is None:
+        config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say how to draw the same examples again."""
+    seed = getattr(config.option, "hypothesis_seed", None)
+    return seed and f"examples are drawn by --hypothesis-seed={seed}"
 
 
 # What takes longer comes later, so that what is quick to find is found first.
 LATER = ("dag", "slow", "live")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the tests: the fast ones first, a whole Airflow deployment last."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order the tests: the fast ones first, a whole Airflow deployment last.
+
+    In several processes it is the other way round, so that none is left alone with a long test at the end,
+    and tests that share something expensive run in one process.
+    """
+    in_several = hasattr(config, "workerinput")
     items.sort(
         key=lambda item: max(
             (LATER.index(name) + 1 for name in LATER if item.get_closest_marker(name)), default=0
-        )
+        ),
+        reverse=in_several,
     )
+    if in_several:
+        for item in items:
+            if shared := _shared_by(item):
+                item.add_marker(pytest.mark.xdist_group(shared))
+
+
+def _shared_by(item: pytest.Item) -> str | None:
+    """Return the file or folder whose tests share a fixture of this test, such as a whole Airflow."""
+    fixtures = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
+    bases = {
+        definition.baseid for *_, definition in fixtures.values() if definition.scope in {"module", "session"}
+    }
+    # Those of everybody, and of plugins, are made in each process.
+    return max(bases - {"", "tests"}, key=len, default=None)
 
 
 @pytest.fixture(scope="session")

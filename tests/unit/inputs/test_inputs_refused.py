@@ -47,7 +47,9 @@ VALID: dict[type[WireInput], dict[str, Any]] = {
     LlmConfig: {"model_name": "gpt-4o"},
     EvaluatorLlmConfig: {"integration_id": "I", "model_name": "gpt-4o"},
 }
-IN_A_YEAR = (datetime.now(UTC) + timedelta(days=365)).isoformat()
+# Of a day, and not of this moment: it is part of a test's name.
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+IN_A_YEAR = (TODAY + timedelta(days=365)).isoformat()
 
 
 def refused(kind: type[WireInput], **changes: Any) -> str:
