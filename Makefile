@@ -11,9 +11,9 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 AIRFLOW_VERSION ?= 3.3.2
 COVERAGE_MINIMUM ?= 90
-# How many processes the tests run in; tests that share a deployment stay together.
+# How many processes the tests run in; those of a file run in one, the longest first.
 PROCESSES ?= logical
-IN_PROCESSES := --numprocesses=$(PROCESSES) --maxprocesses=8 --dist=loadgroup
+IN_PROCESSES := --numprocesses=$(PROCESSES) --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
 # They run in environments of their own (uv tool run), with the versions of constraints.txt.
 TOOLS := mkdocs mkdocs-material 'mkdocstrings[python]' pip-audit twine basedpyright
 

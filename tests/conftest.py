@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -94,34 +95,34 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 LATER = ("dag", "slow", "live")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Order the tests: the fast ones first, a whole Airflow deployment last.
 
-    In several processes it is the other way round, so that none is left alone with a long test at the end,
-    and tests that share something expensive run in one process.
+    In several processes it is the other way round, so that none is left alone with a long test at the end.
     """
-    in_several = hasattr(config, "workerinput")
     items.sort(
         key=lambda item: max(
             (LATER.index(name) + 1 for name in LATER if item.get_closest_marker(name)), default=0
         ),
-        reverse=in_several,
+        reverse=hasattr(config, "workerinput"),
     )
-    if in_several:
-        for item in items:
-            if shared := _shared_by(item):
-                item.add_marker(pytest.mark.xdist_group(shared))
 
 
-def _shared_by(item: pytest.Item) -> str | None:
-    """Return the file or folder whose tests share a fixture of this test, such as a whole Airflow."""
-    fixtures = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
-    bases = {
-        definition.baseid for *_, definition in fixtures.values() if definition.scope in {"module", "session"}
-    }
-    # Those of everybody, and of plugins, are made in each process.
-    return max(bases - {"", "tests"}, key=len, default=None)
+# Their files share what is expensive to make: a deployment with a browser, an environment with the wheel.
+TOGETHER = re.compile(r"tests/(browser/|packaging/test_(distributions|tutorial|user_project))")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Run the tests of a file in one process, for `--dist=loadfile`."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = str(super()._split_scope(nodeid))
+            return "together in " + found[1].partition("/")[0] if (found := TOGETHER.match(file)) else file
+
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

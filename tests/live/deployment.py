@@ -38,6 +38,10 @@ QUICK = {
 }
 
 
+class ServerError(RuntimeError):
+    """Airflow's REST API answered 500 or above."""
+
+
 class Deployment:
     """An Airflow with an API server, a scheduler with its workers, a DAG processor and a triggerer.
 
@@ -201,7 +205,8 @@ class Deployment:
         """Call Airflow's REST API and return what it answers."""
         answer = self._session.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=PATIENCE)
         if not answer.ok:
-            raise RuntimeError(f"{method} {path}: {answer.status_code} {answer.text[:1000]}")
+            problem = ServerError if answer.status_code >= 500 else RuntimeError
+            raise problem(f"{method} {path}: {answer.status_code} {answer.text[:1000]}")
         return answer.json()
 
     def trigger(self, dag_id: str, **conf: Any) -> DagRun:

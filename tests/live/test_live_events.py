@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from deployment import Deployment, until
+from deployment import Deployment, ServerError, until
 
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.client import Client
@@ -67,7 +67,18 @@ def events(airflow: Deployment, asset: str) -> list[dict[str, Any]]:
     """What Airflow has on record of an asset's events, oldest first."""
     [found] = airflow.ask("GET", f"assets?name_pattern={asset}")["assets"]
     query = f"asset_id={found['id']}&order_by=timestamp&limit=100"
-    return [event["extra"] for event in airflow.ask("GET", f"assets/events?{query}")["asset_events"]]
+    problems: list[str] = []
+
+    def answer() -> Any:
+        # Airflow cannot show an event whose DAG run has not started: it answers 500 until the run has.
+        try:
+            return airflow.ask("GET", f"assets/events?{query}")
+        except ServerError as error:
+            problems.append(str(error))
+            return None
+
+    shown = until("Airflow shows its events", answer, seconds=60, show=lambda: problems[-1:])
+    return [event["extra"] for event in shown["asset_events"]]
 
 
 def reported(airflow: Deployment, asset: str) -> list[str]:
