@@ -29,7 +29,9 @@ other class as the task's ``retries`` say::
     │       └── FinalOnlineTaskRunNothingEvaluated *
     ├── OnlineTaskRunTimeout                        a run was not over in time
     ├── OnlineTaskRunUnreachable                    a run could not be read for minutes; a retry goes on
+    ├── EvalResultsIncomplete                       not all evaluations of a run could be read in time
     └── EvalGateBreached *                          the evaluations break a rule of a gate
+        └── EvalGateUndecided *                     they are too few to decide a rule
 """
 
 from __future__ import annotations
@@ -198,6 +200,18 @@ FINAL: dict[type[OnlineTaskRunEndedBadly], type[OnlineTaskRunEndedBadly]] = {
 }
 
 
+class EvalResultsIncomplete(OnlineTasksError):
+    """Not all evaluations of a run could be read in time. A retry looks again, once.
+
+    :param message: how many could be read, and what to do.
+    :param summary: what could be read.
+    """
+
+    def __init__(self, message: str, *, summary: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.summary = summary or {}
+
+
 class EvalGateBreached(OnlineTasksError, AirflowFailException):
     """The evaluations do not keep a gate's rules. A retry would read the same evaluations.
 
@@ -208,3 +222,7 @@ class EvalGateBreached(OnlineTasksError, AirflowFailException):
     def __init__(self, message: str, *, verdict: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.verdict = verdict or {}
+
+
+class EvalGateUndecided(EvalGateBreached):
+    """No rule is broken, and there are too few evaluations to decide all of them."""

@@ -28,6 +28,9 @@ class OnlineTaskRunFacet(RunFacet):
     :param num_errors: spans whose evaluation failed.
     :param num_skipped: spans that were skipped.
     :param failure_reason: why it failed or was cancelled, in Arize's words.
+    :param complete: whether all evaluations of the run could be read; None if nobody can tell.
+    :param expected: how many items the run says that it evaluated.
+    :param read: how many of them could be read.
     :param labels: the share of each label by evaluator, where the evaluations were read.
     """
 
@@ -40,6 +43,9 @@ class OnlineTaskRunFacet(RunFacet):
     num_errors: int | None = None
     num_skipped: int | None = None
     failure_reason: str | None = None
+    complete: bool | None = None
+    expected: int | None = None
+    read: int | None = None
     labels: dict[str, dict[str, float]] | None = None
 
 
@@ -52,7 +58,39 @@ def lineage_of(facts: Mapping[str, Any], *, namespace: str | None, project_id: s
     """
     known = {spec.name for spec in fields(OnlineTaskRunFacet)} - {spec.name for spec in fields(RunFacet)}
     facet = OnlineTaskRunFacet(**{name: value for name, value in facts.items() if name in known})
-    spans = []
+    spans: list[Dataset] = []
     if namespace and project_id:
-        spans = [Dataset(namespace=namespace, name=f"projects/{project_id}/spans")]
+        spans = [_spans(namespace, f"projects/{project_id}/spans", facts.get("rules"))]
     return OperatorLineage(inputs=spans, run_facets={FACET_KEY: facet})
+
+
+def _spans(namespace: str, name: str, rules: Any) -> Dataset:
+    """Return the spans of a project, with what a gate found of them: an assertion for each rule."""
+    if not rules:
+        return Dataset(namespace=namespace, name=name)
+    from openlineage.client.event_v2 import InputDataset
+    from openlineage.client.generated.data_quality_assertions_dataset import (
+        Assertion,
+        DataQualityAssertionsDatasetFacet,
+    )
+
+    known = {spec.name for spec in fields(Assertion)}
+    assertions = [
+        Assertion(**{key: value for key, value in _assertion(rule).items() if key in known}) for rule in rules
+    ]
+    facet = DataQualityAssertionsDatasetFacet(assertions=assertions)
+    return InputDataset(namespace=namespace, name=name, inputFacets={"dataQualityAssertions": facet})
+
+
+def _assertion(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a rule of a gate in OpenLineage's words; older clients know the first three only."""
+    segment = f" [{rule['segment']}]" if rule.get("segment") is not None else ""
+    return {
+        "assertion": f"{rule['measure']}{segment} {rule['rule']}",
+        "success": rule["outcome"] == "held",
+        "column": rule["evaluator"],
+        "severity": "error",
+        "description": rule["outcome"] + (f": {rule['note']}" if rule["note"] else ""),
+        "expected": rule["rule"],
+        "actual": None if rule["measured"] is None else f"{rule['measured']:.6g}",
+    }

@@ -1,7 +1,7 @@
 """Let a new version of the assistant out only if yesterday's answers were good enough.
 
-A bad eval stops the deployment: the gate fails, and what is downstream of it does not run. The results are
-kept beside the verdict, so that the next day's gate can be held against them (``max_drop``).
+A bad eval stops the deployment: the gate fails, and what is downstream of it does not run. So do results that
+cannot be read whole, and those that are too few to tell with 95 % confidence.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ with DAG(
         task_id="gate",
         summary=results.output,
         labels={"release_correctness": ["correct", "incorrect"]},
+        confidence=0.95,
         rules={
             "release_correctness": {
                 "correct": ">= {{ params.least_correct }}",

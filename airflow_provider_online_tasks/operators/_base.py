@@ -86,6 +86,12 @@ class LineageOperator(OnlineTasksOperator):
             self.log.debug("OpenLineage is not told of the spans: %s", error)
         self._project_id = project_id
 
+    def keep_lineage(
+        self, facts: Mapping[str, Any], *, namespace: str | None, project_id: str | None
+    ) -> None:
+        """Keep what OpenLineage asks for when the task is over, where all of it is known already."""
+        self._facts, self._namespace, self._project_id = dict(facts), namespace, project_id
+
     def get_openlineage_facets_on_start(self) -> Any:
         """Tell OpenLineage what is known of the run."""
         from airflow_provider_online_tasks.lineage import lineage_of

@@ -8,17 +8,25 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
+from airflow_provider_online_tasks._defaults import MAX_SEGMENTS
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.asset_events import tell_of_run
-from airflow_provider_online_tasks.exceptions import EvalGateBreached, InvalidInput
+from airflow_provider_online_tasks.exceptions import (
+    EvalGateBreached,
+    EvalGateUndecided,
+    EvalResultsIncomplete,
+    InvalidInput,
+)
 from airflow_provider_online_tasks.inputs import MAXIMIZE, MINIMIZE, DataWindow, read_id
 from airflow_provider_online_tasks.inputs._templating import is_templated
-from airflow_provider_online_tasks.operators._base import LineageOperator, OnlineTasksOperator
+from airflow_provider_online_tasks.operators._approval import ask, check_can_ask, read_answer
+from airflow_provider_online_tasks.operators._base import LineageOperator
+from airflow_provider_online_tasks.operators.runs import positive_seconds
 from airflow_provider_online_tasks.results.rows import FORMATS, RowWriter, open_rows
 from airflow_provider_online_tasks.ui.evals.records import (
     RESULTS_KEY,
@@ -31,13 +39,19 @@ from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunL
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath, XComArg
 
-    from airflow_provider_online_tasks.api.calls import Task
     from airflow_provider_online_tasks.api.runs import TaskRun
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+    from airflow_provider_online_tasks.results.reading import Look, Reader
     from airflow_provider_online_tasks.results.statistics import Results
+    from airflow_provider_online_tasks.results.verdict import Finding
 
-PROGRESS_SECONDS = 15.0
-ON_BREACH = ("fail", "skip")
+ON_BREACH = ("fail", "skip", "ask")
+ON_UNDECIDED = ("fail", "skip", "pass", "ask")
+ON_INCOMPLETE = ("fail", "warn")
+GRANULARITIES = ("span", "trace", "session")
+# Arize's index of evaluations lags by one to two hours.
+COMPLETE_WITHIN = timedelta(hours=2)
+FIRST_PAUSE, LONGEST_PAUSE = 15.0, 600.0
 
 
 class EvalResultsOperator(LineageOperator):
@@ -45,9 +59,12 @@ class EvalResultsOperator(LineageOperator):
 
     Give the run's ID, or the task and a window. The summary (XCom) holds per evaluator: ``evaluated``,
     ``without`` (spans that carry no evaluation of it), ``labels`` (count and share of each), ``score_mean``,
-    ``score_quantiles`` (p05 to p95), and ``worst``, the IDs of at most 20 examples. ``matched_by`` says
-    whether evaluations were told by the run they name (``run_id``), or, where the API does not say that, by
-    their evaluator and the window (``evaluator``).
+    ``score_variance``, ``score_quantiles`` (p05 to p95), ``not_numbers`` (scores such as NaN), ``judges``,
+    ``segments``, and ``worst``, at most 20 examples with input, output, explanation and link.
+
+    ``complete`` says whether all evaluations of the run could be read: ``read`` is held against ``expected``,
+    the run's own count. Arize's index lags, so until they agree the task waits in the triggerer and reads
+    again, after pauses that double from ``poll_interval`` to 10 minutes. It is None where nobody can tell.
 
     The spans are paged through and counted: memory stays the same whatever the window.
 
@@ -58,12 +75,24 @@ class EvalResultsOperator(LineageOperator):
     :param evaluators: column names of the evaluators to read. Default: those that the evaluations' metadata
         or the task name. (templated)
     :param direction: whether a high score is good: ``maximize`` (default) or ``minimize``.
+    :param granularity: what the evaluators judge: ``span`` (default), ``trace`` or ``session``.
+    :param group_by: an attribute such as ``attributes.llm.model_name``, whose values tell segments apart.
+        (templated)
+    :param max_segments: how many segments are told apart, the largest. Default 20; the rest is ``(other)``.
+    :param baseline: length of the time before the window whose evaluations by the same evaluators are read
+        too, for ``max_drop`` of the gate; a timedelta or seconds. Default: none.
+    :param complete_within: how long after the run's end its evaluations may take to be readable; a timedelta
+        or seconds. Default: 2 hours. 0 reads once.
+    :param poll_interval: seconds before the second read. Default 15.
+    :param on_incomplete: what happens when the time is over and evaluations are missing: ``fail`` (default)
+        or ``warn``, which returns what could be read; a gate does not let that pass.
     :param rows_path: where the rows are written, a path or URL of Airflow's object storage. Default: nowhere.
         (templated)
     :param rows_format: ``jsonl`` (default) or ``parquet``, which needs pyarrow.
     :param rows_conn_id: Airflow connection of the object storage.
     :param conn_id: Airflow connection of type ``arize_online_tasks``. (templated)
     :raises InvalidInput: an argument is wrong, the run is not over, or its evaluators cannot be told.
+    :raises EvalResultsIncomplete: evaluations are missing when the time is over.
     :raises CallError: Arize refused or could not be reached.
     """
 
@@ -74,6 +103,7 @@ class EvalResultsOperator(LineageOperator):
         "data_start_time",
         "data_end_time",
         "evaluators",
+        "group_by",
         "rows_path",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"evaluators": "json"}
@@ -88,6 +118,13 @@ class EvalResultsOperator(LineageOperator):
         data_end_time: datetime | str | None = None,
         evaluators: Sequence[str] | None = None,
         direction: str = MAXIMIZE,
+        granularity: str = GRANULARITIES[0],
+        group_by: str | None = None,
+        max_segments: int = MAX_SEGMENTS,
+        baseline: timedelta | float | None = None,
+        complete_within: timedelta | float = COMPLETE_WITHIN,
+        poll_interval: float = FIRST_PAUSE,
+        on_incomplete: str = ON_INCOMPLETE[0],
         rows_path: str | ObjectStoragePath | None = None,
         rows_format: str = FORMATS[0],
         rows_conn_id: str | None = None,
@@ -100,6 +137,17 @@ class EvalResultsOperator(LineageOperator):
         self.data_end_time = data_end_time
         self.evaluators = evaluators
         self.direction = direction
+        self.granularity = granularity
+        self.group_by = group_by
+        self.max_segments = max_segments
+        self.baseline = None if baseline is None else positive_seconds(baseline, "baseline")
+        self.complete_within = (
+            0.0
+            if complete_within in (0, timedelta())
+            else positive_seconds(complete_within, "complete_within")
+        )
+        self.poll_interval = positive_seconds(poll_interval, "poll_interval")
+        self.on_incomplete = on_incomplete
         self.rows_path = rows_path
         self.rows_format = rows_format
         self.rows_conn_id = rows_conn_id
@@ -111,43 +159,183 @@ class EvalResultsOperator(LineageOperator):
             data_end_time is None
         ):
             raise InvalidInput("online_task_id, data_start_time and data_end_time go together.")
-        if direction not in (MAXIMIZE, MINIMIZE):
-            raise InvalidInput(f"direction must be {MAXIMIZE} or {MINIMIZE}, not {direction!r}.")
-        if rows_format not in FORMATS:
-            raise InvalidInput(f"rows_format must be one of {', '.join(FORMATS)}, not {rows_format!r}.")
-        for name, value in (("run_id", run_id), ("online_task_id", online_task_id)):
-            if value is not None and not is_templated(value):
-                read_id(value, name)
+        for name, value, choices in (
+            ("direction", direction, (MAXIMIZE, MINIMIZE)),
+            ("granularity", granularity, GRANULARITIES),
+            ("on_incomplete", on_incomplete, ON_INCOMPLETE),
+            ("rows_format", rows_format, FORMATS),
+        ):
+            if value not in choices:
+                raise InvalidInput(f"{name} must be one of {', '.join(choices)}, not {value!r}.")
+        count: Any = max_segments
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise InvalidInput(f"max_segments must be a whole number from 1 on, not {count!r}.")
+        for name, given in (("run_id", run_id), ("online_task_id", online_task_id)):
+            if given is not None and not is_templated(given):
+                read_id(given, name)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Read, count, and write the rows if asked to."""
-        from airflow_provider_online_tasks.results.statistics import Results
+        """Read, count, and write the rows if asked to; wait until everything is readable."""
+        return self._read(context, {})
 
+    def execute_complete(self, context: Context, event: Any) -> dict[str, Any]:
+        """Read again after a pause."""
+        from airflow_provider_online_tasks.triggers.pause import read_pause_event
+
+        return self._read(context, read_pause_event(event))
+
+    def _read(self, context: Context, earlier: Mapping[str, Any]) -> dict[str, Any]:
+        """Read the evaluations; defer if some are missing and there is time left.
+
+        :param earlier: what the read before this one left: the run, the deadline, the number of pauses, and
+            where something was missing.
+        """
+        from airflow_provider_online_tasks.api.runs import TaskRun
+        from airflow_provider_online_tasks.results.reading import Look, Reader, whole
+
+        run: TaskRun | None
         with self.hook as hook:
-            run, task_id, window = self._subject(hook)
-            run_id = run.id if run else None
+            if earlier:
+                run, task_id, window = self._of_run(TaskRun.from_summary(earlier["run"]))
+            else:
+                run, task_id, window = self._subject(hook)
             task = hook.get_task(task_id)
             if task.project_id is None:
                 raise InvalidInput(f"Task {task_id} is not on a project's spans: its results are no spans.")
-            self.links = hook.links_of(
+            names = self._evaluator_names()
+            reader = Reader(
+                hook.client,
+                task,
+                evaluators=names,
+                granularity=self.granularity,
+                group_by=self.group_by,
+                log=self.log,
+            )
+            results = self._results(run, task_id, names)
+            expected = run.counts.successes if run else None
+            deadline = float(earlier["deadline"]) if earlier else self._deadline(run)
+            if expected is not None and earlier.get("look") and time.time() < deadline:
+                look = Look.from_json(earlier["look"])
+                found = reader.count_again(look, lambda: self._results(run, task_id, names))
+                if found < expected:
+                    self._pause(run, found, deadline, earlier, look)
+            with self._rows() as rows:
+                look = reader.read(window, results, rows)
+                written = rows.count if rows is not None else 0
+            state = whole(
+                results,
+                expected=expected,
+                evaluators=len(names or task.evaluators),
+                have_filters=any(one.get("query_filter") for one in task.evaluators),
+            )
+            if state.complete is False and time.time() < deadline:
+                self._pause(run, state.read, deadline, earlier, look)
+            links = self.links = hook.links_of(
                 project_id=task.project_id, evaluator_ids=task.evaluator_ids, window=window
             )
-            names = self._evaluator_names()
-            results = Results(
-                run_id=run_id, online_task_id=task_id, evaluators=names, direction=self.direction
-            )
-            written = self._read(hook, task, window, names, results)
-        summary = {
-            "run_id": run_id,
-            "online_task_id": task_id,
-            "project_id": task.project_id,
-            "data_start_time": wire_time(window.start),
-            "data_end_time": wire_time(window.end),
-            **results.summary(),
-            "rows_path": str(self.rows_path) if self.rows_path else None,
-            "rows_written": written,
-        }
-        if run_id is not None and not results.is_by_run:
+            summary: dict[str, Any] = {
+                "run_id": run.id if run else None,
+                "online_task_id": task_id,
+                "project_id": task.project_id,
+                "arize_url": hook.settings.endpoint.ui_url,
+                **_window_summary(window),
+                **state.summary(),
+                "skipped": run.counts.skipped if run is not None else None,
+                "errors": run.counts.errors if run is not None else None,
+                "repeated_spans": results.repeated,
+                **results.summary(),
+                "baseline": self._read_baseline(reader, task_id, window, tuple(results.found)),
+                "rows_path": str(self.rows_path) if self.rows_path else None,
+                "rows_written": written,
+            }
+            reader.describe(window, summary, links)
+        context["ti"].xcom_push(key=RESULTS_KEY, value=results_record(summary, spans_url=links.spans))
+        self._say(summary)
+        if state.complete is False:
+            message = f"The results of run {summary['run_id']} are not whole: {state.reason}."
+            if self.on_incomplete == "fail":
+                context["ti"].xcom_push(key="return_value", value=summary)
+                raise EvalResultsIncomplete(
+                    f"{message} Clear the task to look again, or give complete_within more time.",
+                    summary=summary,
+                )
+            self.log.warning("%s", message)
+        self._tell(context, run, summary)
+        return summary
+
+    def _results(self, run: TaskRun | None, task_id: str, names: Sequence[str]) -> Results:
+        from airflow_provider_online_tasks.results.statistics import Results
+
+        return Results(
+            run_id=run.id if run else None,
+            online_task_id=task_id,
+            evaluators=names,
+            direction=self.direction,
+            granularity=self.granularity,
+            group_by=self.group_by,
+            max_segments=self.max_segments,
+        )
+
+    def _deadline(self, run: TaskRun | None) -> float:
+        """Return until when evaluations may be missing, counted from the run's end: a retry adds no time."""
+        ended = run.run_finished_at if run else None
+        return (ended.timestamp() if ended else time.time()) + self.complete_within
+
+    def _pause(
+        self, run: TaskRun | None, read: int, deadline: float, earlier: Mapping[str, Any], look: Look
+    ) -> NoReturn:
+        """Wait in the triggerer before the next read."""
+        from airflow_provider_online_tasks.triggers.pause import PauseTrigger
+
+        assert run is not None  # noqa: S101  without a run nothing is expected, and nothing missing
+        pauses = int(earlier.get("pauses", 0))
+        seconds = min(self.poll_interval * 2**pauses, LONGEST_PAUSE)
+        until = min(time.time() + seconds, deadline)
+        self.log.info(
+            "%d of %d evaluated items of run %s can be read. The next look is at %s; the last one at %s, "
+            "%g s after the run's end (complete_within).",
+            read,
+            run.counts.successes,
+            run.id,
+            wire_time(datetime.fromtimestamp(int(until), UTC)),
+            wire_time(datetime.fromtimestamp(int(deadline), UTC)),
+            self.complete_within,
+        )
+        is_cheaper = self.granularity == GRANULARITIES[0] and look.saves_pages
+        self.defer(
+            trigger=PauseTrigger(
+                until=until,
+                payload={
+                    "run": run.summary(),
+                    "deadline": deadline,
+                    "pauses": pauses + 1,
+                    "look": look.to_json() if is_cheaper else None,
+                },
+            ),
+            method_name="execute_complete",
+            timeout=None,
+        )
+        raise RuntimeError("defer returned")
+
+    def _read_baseline(
+        self, reader: Reader, task_id: str, window: DataWindow, names: Sequence[str]
+    ) -> dict[str, Any] | None:
+        """Return what the same evaluators said of the time before the window."""
+        if self.baseline is None:
+            return None
+        from airflow_provider_online_tasks.results.reading import before
+
+        earlier = before(window, timedelta(seconds=self.baseline))
+        results = self._results(None, task_id, names)
+        reader.read(earlier, results)
+        found = results.summary()
+        for figures in found["evaluators"].values():
+            del figures["worst"]
+        return {**_window_summary(earlier), **found}
+
+    def _say(self, summary: Mapping[str, Any]) -> None:
+        """Log what was found, an evaluator a line."""
+        if summary["run_id"] is not None and summary["matched_by"] != "run_id":
             self.log.warning(
                 "No evaluation names the run it is of: those of the task's evaluators in the window count."
             )
@@ -155,18 +343,17 @@ class EvalResultsOperator(LineageOperator):
             shares = ", ".join(
                 f"{label} {one['share']:.1%} ({one['count']})" for label, one in found["labels"].items()
             )
-            mean = found["score_mean"]
+            mean, strange = found["score_mean"], found["not_numbers"]
             self.log.info(
-                "%s: %d evaluated, %d spans without. %s%s",
+                "%s: %d evaluated, %d %ss without. %s%s%s",
                 name,
                 found["evaluated"],
                 found["without"],
+                self.granularity,
                 shares or "No labels",
                 "" if mean is None else f"; mean score {mean:.4g}",
+                f"; {strange} scores are no finite numbers" if strange else "",
             )
-        self._tell(context, run, summary)
-        context["ti"].xcom_push(key=RESULTS_KEY, value=results_record(summary, spans_url=self.links.spans))
-        return summary
 
     def _tell(self, context: Context, run: TaskRun | None, summary: dict[str, Any]) -> None:
         """Tell the task's assets and OpenLineage what was found."""
@@ -175,7 +362,8 @@ class EvalResultsOperator(LineageOperator):
             for name, found in summary["evaluators"].items()
         }
         window = {name: summary[name] for name in ("online_task_id", "data_start_time", "data_end_time")}
-        facts = run.summary() if run else window
+        whole = {name: summary[name] for name in ("complete", "expected", "read")}
+        facts = {**(run.summary() if run else window), **whole}
         tell_of_run(context, self.outlets, facts, labels=labels)
         self.note_lineage({**facts, "labels": labels}, project_id=summary["project_id"])
 
@@ -183,7 +371,9 @@ class EvalResultsOperator(LineageOperator):
         if self.run_id is None:
             task_id = read_id(self.online_task_id, "online_task_id")
             return None, task_id, DataWindow.read(self.data_start_time, self.data_end_time)
-        run = hook.get_task_run(read_id(self.run_id, "run_id"))
+        return self._of_run(hook.get_task_run(read_id(self.run_id, "run_id")))
+
+    def _of_run(self, run: TaskRun) -> tuple[TaskRun, str, DataWindow]:
         if not run.is_over:
             raise InvalidInput(
                 f"Run {run.id} is {run.status_text}: its results are not complete. Wait for it with "
@@ -202,39 +392,6 @@ class EvalResultsOperator(LineageOperator):
             raise InvalidInput(f"evaluators must be a list of column names, not {self.evaluators!r}.")
         return names
 
-    def _read(
-        self,
-        hook: OnlineTasksHook,
-        task: Task,
-        window: DataWindow,
-        names: Sequence[str],
-        results: Results,
-    ) -> int:
-        from airflow_provider_online_tasks.api.calls.spans import list_spans
-
-        cursor, told_at = None, time.monotonic()
-        with self._rows() as rows:
-            while True:
-                page = hook.client.send(
-                    list_spans(
-                        str(task.project_id),
-                        window,
-                        query_filter=task.query_filter,
-                        evaluators=names,
-                        cursor=cursor,
-                    )
-                )
-                for span in page.items:
-                    taken = results.add(span)
-                    if rows is not None:
-                        rows.write(span, taken)
-                cursor = page.next_cursor
-                if cursor is None:
-                    return rows.count if rows is not None else 0
-                if time.monotonic() - told_at >= PROGRESS_SECONDS:
-                    told_at = time.monotonic()
-                    self.log.info("%d spans read.", results.spans)
-
     @contextmanager
     def _rows(self) -> Iterator[RowWriter | None]:
         if not self.rows_path:
@@ -244,33 +401,48 @@ class EvalResultsOperator(LineageOperator):
             yield rows
 
 
-class EvalGateOperator(OnlineTasksOperator):
+def _window_summary(window: DataWindow) -> dict[str, str]:
+    return {"data_start_time": wire_time(window.start), "data_end_time": wire_time(window.end)}
+
+
+class EvalGateOperator(LineageOperator):
     """Hold the results of an eval against rules: a bad one stops what is downstream.
 
     It asks nothing of Arize: it reads the summary of ``EvalResultsOperator``. A rule compares the share of a
     label, ``score_mean`` or a quantile (``score_p05`` … ``score_p95``) with a bound. ``min_evaluated`` is the
-    fewest evaluations it takes to tell, and ``max_drop`` the largest loss against an earlier summary, for the
-    measures with a lower bound. What cannot be measured does not pass.
+    fewest evaluations it takes to tell, ``max_missing`` the largest share of them that may lack the label or
+    the score, ``max_drop`` the largest loss against the baseline, and ``each_segment`` holds rules for every
+    segment. What cannot be measured does not pass, nor do results that are not whole.
 
-    XCom: the verdict, rule by rule.
+    XCom: the verdict, rule by rule, with the worst examples. It is also the ``extra`` of the events of the
+    task's ``outlets``, and OpenLineage's data quality assertions.
 
     :param summary: what ``EvalResultsOperator`` returned. (templated)
     :param rules: ``{"correctness": {"correct": ">= 0.95", "score_mean": ">= 0.8", "min_evaluated": 200}}``.
         (templated)
     :param labels: evaluator name to all its labels. A rule on another label is refused. Needed for upper
         bounds on labels, which a misspelled label would always keep. (templated)
-    :param previous: the summary of an earlier window, for ``max_drop``; None if there is none yet.
-        (templated)
+    :param baseline: the summary of an earlier window, or a list of them, for ``max_drop``. Default: what
+        ``EvalResultsOperator`` read with its ``baseline``. (templated)
     :param min_evaluated: fewest evaluations for evaluators whose rules do not say it. Default 1.
-    :param on_breach: whether a broken rule fails the task (``fail``, default) or skips it and what is
-        downstream (``skip``).
+    :param confidence: of the intervals by which a rule is held, broken or undecided, such as 0.95. Default:
+        none, the measured figures are compared as they are.
+    :param on_undecided: what rules that are undecided do: ``fail`` (default), ``skip``, ``pass`` or ``ask``.
+    :param on_breach: whether a broken rule fails the task (``fail``, default), skips it and what is
+        downstream (``skip``), or has a person decide on Airflow's page of required actions (``ask``, Airflow
+        3.1 or later).
+    :param ask_within: how long to wait for that person. Default: for ever. When it is over, the task fails.
+    :param across_judges: whether results may be compared with those of another judge. Default False.
+    :param accept_unverified: whether results may pass of which nobody can tell whether they are whole, such
+        as those of a task and a window. Default False.
     :raises InvalidInput: a rule cannot be parsed or names an unknown label; when the DAG is parsed if it
         is a literal.
     :raises EvalGateBreached: a rule is broken.
+    :raises EvalGateUndecided: no rule is broken, and one is undecided.
     """
 
-    template_fields: Sequence[str] = ("summary", "rules", "labels", "previous")
-    template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(template_fields, "json")
+    template_fields: Sequence[str] = ("conn_id", "summary", "rules", "labels", "baseline")
+    template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(template_fields[1:], "json")
     ui_color = "#e0ffe8"
 
     def __init__(
@@ -279,44 +451,134 @@ class EvalGateOperator(OnlineTasksOperator):
         summary: Any,
         rules: Mapping[str, Mapping[str, Any]],
         labels: Mapping[str, Sequence[str]] | None = None,
-        previous: Any = None,
+        baseline: Any = None,
         min_evaluated: int = 1,
+        confidence: float | None = None,
+        on_undecided: str = "fail",
         on_breach: str = "fail",
+        ask_within: timedelta | None = None,
+        across_judges: bool = False,
+        accept_unverified: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.summary = summary
         self.rules = rules
         self.labels = labels
-        self.previous = previous
+        self.baseline = baseline
         self.min_evaluated = min_evaluated
+        self.confidence = confidence
+        self.on_undecided = on_undecided
         self.on_breach = on_breach
-        if on_breach not in ON_BREACH:
-            raise InvalidInput(f"on_breach must be one of {', '.join(ON_BREACH)}, not {on_breach!r}.")
+        self.ask_within = ask_within
+        self.across_judges = across_judges
+        self.accept_unverified = accept_unverified
+        self._findings: list[Finding] = []
+        for name, value, choices in (
+            ("on_breach", on_breach, ON_BREACH),
+            ("on_undecided", on_undecided, ON_UNDECIDED),
+        ):
+            if value not in choices:
+                raise InvalidInput(f"{name} must be one of {', '.join(choices)}, not {value!r}.")
+        sure: Any = confidence
+        if sure is not None and (
+            isinstance(sure, bool) or not isinstance(sure, int | float) or not 0.5 <= sure < 1
+        ):
+            raise InvalidInput(f"confidence must be from 0.5 to below 1, such as 0.95, not {sure!r}.")
+        if "ask" in (on_breach, on_undecided):
+            check_can_ask()
         if not is_templated(rules):
-            from airflow_provider_online_tasks.results import gate
+            from airflow_provider_online_tasks.results.rules import check_labels, read_rules
 
-            read = gate.read_rules(rules, min_evaluated=min_evaluated)
-            if labels is not None and not is_templated(labels):
-                gate.check_labels(read, labels)
+            read = read_rules(rules, min_evaluated=min_evaluated)
+            if not is_templated(labels):
+                check_labels(read, labels or {})
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Judge, and tell it in one table."""
-        from airflow_provider_online_tasks.results import gate
+        """Judge, and report it in one table."""
+        from airflow_provider_online_tasks.results import table
 
-        rules = gate.read_rules(self.rules, min_evaluated=self.min_evaluated)
-        findings = gate.judge(rules, self.summary, previous=self.previous, labels=self.labels)
-        self.log.info("The gate's rules:\n%s", gate.table(findings))
-        verdict = gate.verdict(findings)
-        context["ti"].xcom_push(key=VERDICT_KEY, value=verdict_record(verdict))
+        verdict = self._judge()
+        self.log.info("The gate's rules:\n%s", table.text_table(self._findings))
+        if verdict["worst"]:
+            self.log.info("The worst examples:\n%s", table.examples_text(verdict["worst"]))
+        self._report(context, verdict)
         if verdict["passed"]:
             return verdict
-        broken = [one for one in findings if not one.held]
-        told = "; ".join(
-            f"{one.evaluator}.{one.measure} is {one.measured_text}, not {one.rule}" for one in broken
-        )
-        message = f"{len(broken)} of {len(findings)} rules of the gate are broken: {told}."
+        state, message = verdict["outcome"], self._message()
+        reaction = self.on_undecided if state == "undecided" else self.on_breach
         context["ti"].xcom_push(key="return_value", value=verdict)
-        if self.on_breach == "skip":
+        if reaction == "skip":
             raise AirflowSkipException(message)
-        raise EvalGateBreached(message, verdict=verdict)
+        if reaction == "ask":
+            self.log.info("%s A person decides, on the page of required actions.", message)
+            body = [table.markdown_table(self._findings)]
+            if verdict["worst"]:
+                body += ["**The worst examples**", table.examples_markdown(verdict["worst"])]
+            ask(
+                context,
+                task_id=self.task_id,
+                subject=f"The gate {self.task_id} is {state}: may it be passed?",
+                body="\n\n".join(body),
+                within=self.ask_within,
+            )
+        error = EvalGateUndecided if state == "undecided" else EvalGateBreached
+        raise error(message, verdict=verdict)
+
+    def execute_complete(self, context: Context, event: Any) -> dict[str, Any]:
+        """Act on a person's answer."""
+        verdict = self._judge()
+        is_approved, who = read_answer(event)
+        verdict |= {"approved": is_approved, "decided_by": who}
+        self._report(context, verdict)
+        if not is_approved:
+            context["ti"].xcom_push(key="return_value", value=verdict)
+            raise EvalGateBreached(f"{self._message()} Not approved: {who}.", verdict=verdict)
+        self.log.info("%s Approved by %s.", self._message(), who)
+        return verdict
+
+    def _judge(self) -> dict[str, Any]:
+        from airflow_provider_online_tasks.results.rules import read_rules
+        from airflow_provider_online_tasks.results.table import worst_examples
+        from airflow_provider_online_tasks.results.verdict import judge, verdict
+
+        rules = read_rules(self.rules, min_evaluated=self.min_evaluated)
+        self._findings = judge(
+            rules,
+            self.summary,
+            baseline=self.baseline,
+            labels=self.labels,
+            confidence=self.confidence,
+            across_judges=self.across_judges,
+            accept_unverified=self.accept_unverified,
+        )
+        about = {
+            name: self.summary.get(name)
+            for name in ("run_id", "online_task_id", "project_id", "data_start_time", "data_end_time")
+        }
+        return {
+            **verdict(self._findings, on_undecided=self.on_undecided),
+            "confidence": self.confidence,
+            **about,
+            "worst": worst_examples(self.summary, [one.evaluator for one in rules]),
+        }
+
+    def _message(self) -> str:
+        """Say which rules do not hold."""
+        open_rules = [one for one in self._findings if not one.held]
+        said = "; ".join(
+            f"{one.evaluator}.{one.measure} is {one.measured_text}, which leaves {one.rule} undecided"
+            if one.outcome == "undecided"
+            else f"{one.evaluator}.{one.measure} is {one.measured_text}, not {one.rule}"
+            for one in open_rules
+        )
+        return f"{len(open_rules)} of {len(self._findings)} rules of the gate do not hold: {said}."
+
+    def _report(self, context: Context, verdict: dict[str, Any]) -> None:
+        """Put the verdict into the task's asset events, and keep it for OpenLineage."""
+        extra = {name: value for name, value in verdict.items() if name != "worst"}
+        context["ti"].xcom_push(key=VERDICT_KEY, value=verdict_record(verdict))
+        tell_of_run(context, self.outlets, extra)
+        self.keep_lineage(
+            extra, namespace=self.summary.get("arize_url"), project_id=self.summary.get("project_id")
+        )

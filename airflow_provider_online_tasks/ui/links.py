@@ -114,6 +114,12 @@ class Links:
             project_id=project_id,
         )
 
+    def span(self, span_id: str, trace_id: str | None) -> str | None:
+        """Return where one span of the window is shown."""
+        if self.spans is None or trace_id is None:
+            return None
+        return f"{self.spans}&{urlencode({'selectedTraceId': trace_id, 'selectedSpanId': span_id})}"
+
     @property
     def addresses(self) -> dict[str, str | None]:
         """The addresses by their keys in XCom, where the web server finds them."""

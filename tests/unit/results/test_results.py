@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
+import statistics
 from collections import Counter
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
 
+from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.api.calls.spans import Evaluation, Span
+from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings, Fault
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs import EvalTaskInput, RunInput
 from airflow_provider_online_tasks.operators.results import EvalResultsOperator
+from airflow_provider_online_tasks.results.reading import whole
 from airflow_provider_online_tasks.results.statistics import MAX_WORST, Results
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -30,7 +37,16 @@ def evaluator(name="correctness", **more):
     }
 
 
-def run_task(arize, *, evaluators=None, query_filter=None, start=NOW - timedelta(days=2), end=NOW, **run):
+def run_task(
+    arize,
+    *,
+    evaluators=None,
+    query_filter=None,
+    start=NOW - timedelta(days=2),
+    end=NOW,
+    while_running=lambda: None,
+    **run,
+):
     with OnlineTasksHook() as hook:
         task_id = hook.create_eval_task(
             EvalTaskInput(
@@ -44,6 +60,10 @@ def run_task(arize, *, evaluators=None, query_filter=None, start=NOW - timedelta
         run_id = hook.run_online_task(
             RunInput(online_task_id=task_id, data_start_time=start, data_end_time=end, **run)
         )
+        for _ in range(50):
+            if hook.get_task_run(run_id).is_over:
+                break
+            while_running()
         assert hook.get_task_run(run_id).is_over
     return task_id, run_id
 
@@ -100,19 +120,65 @@ def test_the_task_s_filter_says_which_spans_are_read(arize):
     assert summary["evaluators"]["correctness"]["without"] == 0
 
 
-def test_more_spans_than_a_page_holds_are_all_read(arize):
-    start = NOW - timedelta(days=30)
-    _, run_id = run_task(arize, start=start)
-    summary = read(run_id=run_id)
-    pages = arize.requests(operation="rest.list_spans")
-    assert summary["spans"] > 300
-    assert summary["evaluators"]["correctness"]["evaluated"] == len(arize.evaluations(run_id=run_id))
-    assert len(pages) == -(-summary["spans"] // 500)
+def spans_file(folder, count, *, seconds=80_000):
+    """A file of spans of the last day; every third answer is rude."""
+    path = folder / "spans.jsonl"
+    with path.open("w") as lines:
+        for number in range(count):
+            begin = -86_000 + seconds * number / count
+            attributes = {
+                "input.value": f"Question {number}",
+                "output.value": "You fool, go away." if number % 3 == 0 else "Thank you, with pleasure.",
+                "metadata.tier": ("free", "paid")[number % 2],
+            }
+            lines.write(
+                json.dumps(
+                    {
+                        "name": "answer",
+                        "kind": "LLM",
+                        "start_time": begin,
+                        "end_time": begin + 1,
+                        "attributes": attributes,
+                    }
+                )
+                + "\n"
+            )
+    return path
+
+
+@contextmanager
+def arize_with(monkeypatch, spans):
+    settings = EmulatorSettings(
+        run_seconds=0, queries_per_minute=None, mutations_per_minute=None, spans=spans
+    )
+    with Emulator(settings) as emulator:
+        monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", emulator.connection_json)
+        yield emulator
+
+
+def test_more_spans_than_two_pages_hold_are_all_read(monkeypatch, tmp_path):
+    with arize_with(monkeypatch, spans_file(tmp_path, 1_234)) as arize:
+        _, run_id = run_task(arize)
+        summary = read(run_id=run_id)
+        records = arize.evaluations(run_id=run_id)
+        pages = [one for one in arize.requests("rest.list_spans") if "IN (" not in str(one)]
+    assert summary["spans"] == len(records) == summary["expected"] == summary["read"] == 1_234
+    assert summary["complete"] is True
+    assert summary["evaluators"]["correctness"]["evaluated"] == 1_234
+    labels = Counter(one["label"] for one in records)
+    assert {
+        label: one["count"] for label, one in summary["evaluators"]["correctness"]["labels"].items()
+    } == labels
+    assert len(pages) == 4  # three pages, and one request for the worst examples
 
 
 def test_an_evaluator_that_is_asked_for_and_said_nothing_is_in_the_summary(arize):
     _, run_id = run_task(arize)
-    found = read(run_id=run_id, evaluators=["correctness", "never ran"])["evaluators"]
+    summary = read(
+        run_id=run_id, evaluators=["correctness", "never ran"], complete_within=0, on_incomplete="warn"
+    )
+    found = summary["evaluators"]
+    assert (summary["complete"], summary["read"]) == (False, 0)
     assert found["never ran"]["evaluated"] == 0
     assert found["never ran"]["score_mean"] is None
     assert found["correctness"]["evaluated"] > 0
@@ -167,11 +233,53 @@ def test_a_run_that_is_not_over_has_no_results_yet(arize):
         {"run_id": ""},
         {"run_id": "r", "direction": "up"},
         {"run_id": "r", "rows_format": "csv"},
+        {"run_id": "r", "granularity": "word"},
+        {"run_id": "r", "on_incomplete": "ignore"},
+        {"run_id": "r", "max_segments": 0},
+        {"run_id": "r", "baseline": -1},
+        {"run_id": "r", "complete_within": math.nan},
+        {"run_id": "r", "poll_interval": 0},
     ],
 )
 def test_arguments_that_say_nothing_or_two_things_are_refused_when_the_dag_is_parsed(arguments):
     with pytest.raises(InvalidInput):
         EvalResultsOperator(task_id="results", **arguments)
+
+
+def test_what_is_no_number_never_counts_as_one(arize):
+    _, run_id = run_task(arize)
+    said = [
+        ("1e999", "is infinite"),
+        ("-1e999", "is infinite"),
+        ("NaN", "is no number"),
+        ("true", "is a boolean"),
+        ('"0.9"', "is text"),
+        ("1" + "0" * 400, "is beyond all floats"),
+        ("0.5", "is a number"),
+        ("0", "is a number"),
+        ("null", "is missing"),
+    ]
+    listed = [
+        f'{{"context": {{"span_id": "s{place}", "trace_id": "t"}},'
+        f' "start_time": "2026-01-01T00:00:{50 - place}Z",'
+        f' "evaluations": [{{"name": "correctness", "label": "correct", "score": {score},'
+        f' "metadata": {{"run_id": "{run_id}"}}}}]}}'
+        for place, (score, _) in enumerate(said)
+    ]
+    arize.add_fault(Fault("rest.list_spans", "garbage", body=f'{{"spans": [{", ".join(listed)}]}}'))
+    found = read(run_id=run_id, complete_within=0, on_incomplete="warn")["evaluators"]["correctness"]
+    assert (found["evaluated"], found["scored"], found["not_numbers"]) == (9, 2, 6)
+    assert found["score_mean"] == 0.25
+    assert found["score_quantiles"] == {"p05": 0.0, "p25": 0.0, "p50": 0.0, "p75": 0.5, "p95": 0.5}
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_scores_too_large_to_add_up_have_no_mean():
+    results = Results(run_id="r", online_task_id="t")
+    for span in spans(10, score=lambda place: 1.7e308 * (-1) ** place):
+        results.add(span)
+    found = results.summary()["evaluators"]["e"]
+    assert (found["scored"], found["score_mean"], found["score_variance"]) == (10, None, None)
 
 
 def spans(count, *, score=lambda place: place / 100, label=lambda place: "ok", metadata=None):
@@ -183,7 +291,8 @@ def spans(count, *, score=lambda place: place / 100, label=lambda place: "ok", m
             explanation=None,
             metadata=metadata if metadata is not None else {"run_id": "r", "task_id": "t"},
         )
-        yield Span(span_id=str(place), trace_id=None, name=None, start_time=None, evaluations=(said,))
+        at = wire_time(NOW - timedelta(seconds=place))
+        yield Span(span_id=str(place), trace_id=None, name=None, start_time=at, evaluations=(said,))
 
 
 def test_quantiles_and_the_worst_by_direction():
@@ -218,6 +327,120 @@ def test_without_metadata_the_evaluators_named_count_and_the_summary_says_so():
     assert named.summary()["matched_by"] == "evaluator"
     assert named.summary()["evaluators"]["e"]["evaluated"] == 10
     assert unnamed.summary()["evaluators"] == {}
+
+
+@pytest.mark.parametrize("metadata", [{"run_id": "other", "task_id": "t"}, {"task_run": "other"}])
+def test_another_runs_evaluations_never_count_while_those_of_this_run_are_not_there_yet(metadata):
+    results = Results(run_id="r", online_task_id="t", evaluators=["e"])
+    for span in spans(10, metadata=metadata):
+        assert results.add(span) == []
+    assert results.summary()["evaluators"]["e"]["evaluated"] == 0
+    state = whole(results, expected=10, evaluators=1, have_filters=False)
+    assert (state.complete, state.read) == (False, 0)
+
+
+def test_an_evaluation_without_label_and_score_is_none():
+    results = Results(run_id="r", online_task_id="t")
+    for span in spans(10, score=lambda place: None, label=lambda place: "ok" if place else None):
+        results.add(span)
+    found = results.summary()["evaluators"]["e"]
+    assert (found["evaluated"], found["empty"]) == (9, 1)
+    assert whole(results, expected=10, evaluators=1, have_filters=False).complete is False
+
+
+def test_a_span_that_is_listed_twice_counts_once():
+    results = Results(run_id="r", online_task_id="t")
+    for span in [*spans(10), *spans(10)]:
+        results.add(span)
+    assert (results.spans, results.repeated) == (10, 10)
+    assert whole(results, expected=20, evaluators=1, have_filters=False).complete is False
+
+
+def test_spans_out_of_order_may_be_doubles_so_nobody_can_tell_whether_all_are_there():
+    results = Results(run_id="r", online_task_id="t")
+    for span in [*spans(1_500), *spans(1_500)]:
+        results.add(span)
+    state = whole(results, expected=3_000, evaluators=1, have_filters=False)
+    assert state.complete is None
+    assert "order" in state.reason
+
+
+def test_each_evaluator_has_to_be_whole():
+    results = Results(run_id="r", online_task_id="t")
+    for span in spans(10):
+        other = dataclasses.replace(span.evaluations[0], name="other")
+        more = (other,) if int(span.span_id) < 9 else ()
+        results.add(dataclasses.replace(span, evaluations=(*span.evaluations, *more)))
+    state = whole(results, expected=10, evaluators=2, have_filters=False)
+    assert (state.complete, state.read) == (False, 9)
+    # An evaluator with a filter of its own judges fewer, and nobody knows how many.
+    assert whole(results, expected=10, evaluators=2, have_filters=True).complete is None
+    assert whole(results, expected=9, evaluators=2, have_filters=False).complete is True
+    # A third one of which nothing can be read yet.
+    assert whole(results, expected=9, evaluators=3, have_filters=False).complete is False
+
+
+def test_evaluations_that_name_no_run_may_be_older_ones():
+    results = Results(run_id="r", online_task_id="t", evaluators=["e"])
+    for span in spans(10, metadata={}):
+        results.add(span)
+    assert whole(results, expected=10, evaluators=1, have_filters=False).complete is None
+    assert whole(results, expected=0, evaluators=1, have_filters=False).complete is None
+    assert whole(results, expected=11, evaluators=1, have_filters=False).complete is False
+
+
+def test_without_a_run_nothing_says_how_many_there_are():
+    results = Results(run_id=None, online_task_id="t")
+    for span in spans(10):
+        results.add(span)
+    state = whole(results, expected=None, evaluators=1, have_filters=False)
+    assert (state.complete, state.expected, state.read) == (None, None, 10)
+
+
+@pytest.mark.parametrize("granularity", ["trace", "session"])
+def test_one_evaluation_of_a_trace_or_session_counts_once(granularity):
+    results = Results(run_id="r", online_task_id="t", granularity=granularity)
+    for span in spans(12):
+        number = int(span.span_id) // 3
+        attributes = {"session": {"id": f"session {number}"}}
+        results.add(dataclasses.replace(span, trace_id=f"trace {number}", attributes=attributes))
+    found = results.summary()["evaluators"]["e"]
+    assert (found["evaluated"], found["without"]) == (4, 0)
+    assert whole(results, expected=4, evaluators=1, have_filters=False).complete is True
+    assert whole(results, expected=5, evaluators=1, have_filters=False).complete is False
+
+
+def test_mean_and_variance_are_those_of_the_whole_stream():
+    results = Results(run_id="r", online_task_id="t")
+    scores = [(place * 7919 % 1000) / 1000 for place in range(25_000)]
+    for span in spans(len(scores), score=lambda place: scores[place]):
+        results.add(span)
+    found = results.summary()["evaluators"]["e"]
+    assert found["score_mean"] == pytest.approx(statistics.fmean(scores), rel=1e-12)
+    assert found["score_variance"] == pytest.approx(statistics.variance(scores), rel=1e-9)
+    # From a fair sample of the stream, not from its begin.
+    assert found["score_quantiles"]["p50"] == pytest.approx(0.5, abs=0.02)
+    rising = Results(run_id="r", online_task_id="t")
+    for span in spans(40_000, score=lambda place: place / 40_000):
+        rising.add(span)
+    assert rising.summary()["evaluators"]["e"]["score_quantiles"]["p50"] == pytest.approx(0.5, abs=0.03)
+
+
+def test_the_share_of_a_label_is_among_those_that_have_one():
+    results = Results(run_id="r", online_task_id="t")
+    for span in spans(10, label=lambda place: "ok" if place < 6 else None if place < 8 else "bad"):
+        results.add(span)
+    found = results.summary()["evaluators"]["e"]
+    assert (found["evaluated"], found["labelled"]) == (10, 8)
+    assert found["labels"] == {"ok": {"count": 6, "share": 0.75}, "bad": {"count": 2, "share": 0.25}}
+
+
+def test_labels_beyond_the_two_hundredth_are_counted_as_others():
+    results = Results(run_id="r", online_task_id="t")
+    for span in spans(300, label=lambda place: f"label {place}"):
+        results.add(span)
+    found = results.summary()["evaluators"]["e"]
+    assert (len(found["labels"]), found["other_labels"], found["labelled"]) == (200, 100, 300)
 
 
 def test_memory_does_not_grow_with_the_window():

@@ -1,0 +1,173 @@
+"""What a rule is held against: a share, a mean or a quantile, how sure it is, and how much would decide."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from airflow_provider_online_tasks.results._intervals import (
+    Interval,
+    MeanOf,
+    evaluations_to_decide_mean,
+    evaluations_to_decide_share,
+    mean_difference,
+    mean_interval,
+    quantile_ranks,
+    share_difference,
+    share_interval,
+)
+from airflow_provider_online_tasks.results.statistics import SCORES_KEPT
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.results.evidence import Evidence
+    from airflow_provider_online_tasks.results.rules import Threshold
+
+# From this many scores on their mean is taken for normally distributed.
+FEWEST_FOR_T = 20
+_CLOSE = 1e-9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """What a rule is held against.
+
+    :param measured: the figure.
+    :param total: how many evaluations it rests on.
+    :param count: how many of them have the label, where it is a share.
+    :param interval: of the figure, where a confidence is given and there is one.
+    :param decided_by: how many evaluations would tell the figure from the bound.
+    :param note: what a person should know.
+    """
+
+    measured: float | None
+    total: int
+    count: float | None = None
+    interval: Interval | None = None
+    decided_by: int | None = None
+    note: str = ""
+
+
+def sample_of(
+    threshold: Threshold, found: Evidence, known: Sequence[str] | None, confidence: float | None
+) -> Sample:
+    """Return what evaluations come to by the measure of a rule.
+
+    :param known: all labels of the evaluator, where they are known.
+    :param confidence: of the interval; None for none.
+    """
+    if threshold.is_label:
+        return _share(threshold, found, known, confidence)
+    if threshold.quantile is not None:
+        return _quantile(threshold.quantile, found, confidence)
+    return _mean(threshold, found, confidence)
+
+
+def _share(
+    threshold: Threshold, found: Evidence, known: Sequence[str] | None, confidence: float | None
+) -> Sample:
+    total, count, note = found.labelled, found.labels.get(threshold.measure, 0), ""
+    if not total:
+        return Sample(measured=None, total=0)
+    if not threshold.is_lower_bound:
+        # What may be the label under another spelling counts as the label where fewer are better.
+        unknown = [label for label in found.labels if known is not None and label not in known]
+        extra = found.other_labels + sum(found.labels[label] for label in unknown)
+        if extra:
+            count += extra
+            note = f"{extra} evaluations carry labels that are not known and count against the rule"
+    share = count / total
+    if confidence is None:
+        return Sample(measured=share, total=total, count=count, note=note)
+    return Sample(
+        measured=share,
+        total=total,
+        count=count,
+        interval=share_interval(count, total, confidence),
+        decided_by=evaluations_to_decide_share(share, threshold.bound, confidence),
+        note=note,
+    )
+
+
+def _mean(threshold: Threshold, found: Evidence, confidence: float | None) -> Sample:
+    plain, bound = Sample(measured=found.mean, total=found.scores.count), threshold.bound
+    if found.mean is None or confidence is None:
+        return plain
+    if found.is_binary:
+        count = round(found.mean * plain.total)
+        return replace(
+            plain,
+            interval=share_interval(count, plain.total, confidence),
+            decided_by=evaluations_to_decide_share(found.mean, bound, confidence),
+        )
+    mean = _mean_of(found)
+    if (reason := _no_spread(found)) or mean is None:
+        return replace(plain, note=reason or "")
+    needed = evaluations_to_decide_mean(mean, bound, confidence)
+    return replace(
+        plain,
+        interval=mean_interval(mean, confidence),
+        decided_by=None if needed is None else max(FEWEST_FOR_T, needed),
+    )
+
+
+def _no_spread(found: Evidence) -> str | None:
+    """Return why the spread of the scores, and so the uncertainty of their mean, is not known."""
+    if found.scores.count < FEWEST_FOR_T:
+        return f"an interval for a mean needs {FEWEST_FOR_T} scores"
+    if not found.variance:
+        return "all scores are the same, which says nothing of how they vary"
+    return None
+
+
+def _quantile(percent: int, found: Evidence, confidence: float | None) -> Sample:
+    total = found.scores.count
+    if found.percentiles is None:
+        return Sample(measured=None, total=total)
+    measured = found.percentiles[percent]
+    if confidence is None or total < 2:
+        return Sample(measured=measured, total=total)
+    kept = min(total, SCORES_KEPT)
+    low_rank, high_rank = quantile_ranks(percent / 100, kept, confidence)
+    places = [round(each / 100 * (kept - 1)) + 1 for each in range(101)]
+    # The percentile next to the rank, on the far side: the ordered scores themselves are not kept.
+    below = [each for each in range(101) if places[each] <= low_rank]
+    above = [each for each in range(101) if places[each] >= high_rank]
+    interval = Interval(
+        found.percentiles[below[-1]] if below else -math.inf,
+        found.percentiles[above[0]] if above else math.inf,
+    )
+    return Sample(measured=measured, total=total, interval=interval)
+
+
+def difference(
+    threshold: Threshold, *, before: Evidence, now: Evidence, known: Sequence[str] | None, confidence: float
+) -> Interval | None:
+    """Return the interval of the drop from one window to another; None where it is not known."""
+    earlier, current = (sample_of(threshold, found, known, None) for found in (before, now))
+    if earlier.count is not None and current.count is not None:
+        return share_difference((earlier.count, earlier.total), (current.count, current.total), confidence)
+    means = [_mean_of(found) for found in (before, now)]
+    if before.is_binary and now.is_binary:
+        counts = [
+            (round(found.scores.mean * found.scores.count), found.scores.count) for found in (before, now)
+        ]
+        return share_difference(counts[0], counts[1], confidence)
+    if _no_spread(before) or _no_spread(now) or means[0] is None or means[1] is None:
+        return None
+    return mean_difference(means[0], means[1], confidence)
+
+
+def _mean_of(found: Evidence) -> MeanOf | None:
+    if found.mean is None or found.variance is None:
+        return None
+    return MeanOf(found.mean, found.variance, found.scores.count)
+
+
+def evaluations_for_drop(total: int, measured: float, interval: Interval, bound: float) -> int | None:
+    """Return about how many evaluations decide, since an interval shrinks with the root of their number."""
+    if math.isclose(measured, bound, abs_tol=_CLOSE):
+        return None
+    side = interval.high - measured if measured < bound else measured - interval.low
+    return math.ceil(total * (side / (bound - measured)) ** 2)

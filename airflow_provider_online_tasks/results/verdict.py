@@ -1,0 +1,377 @@
+"""Whether results keep the rules of a gate: held, broken or undecided, with the reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_online_tasks._text import on_one_line
+from airflow_provider_online_tasks.api.calls.spans import finite
+from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.results.evidence import Evidence, Judge
+from airflow_provider_online_tasks.results.rules import (
+    COMPARE,
+    MIN_EVALUATED,
+    EvaluatorRules,
+    Threshold,
+    check_labels,
+)
+from airflow_provider_online_tasks.results.samples import (
+    Sample,
+    difference,
+    evaluations_for_drop,
+    sample_of,
+)
+from airflow_provider_online_tasks.results.statistics import judges_text
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.results._intervals import Interval
+
+HELD, BROKEN, UNDECIDED = "held", "broken", "undecided"
+COMPLETE = "complete"
+# A drop is tested even where the gate's bounds are compared without an interval.
+DROP_CONFIDENCE = 0.95
+_SLACK = 1e-9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Whether a rule is kept.
+
+    :param evaluator: the evaluator's column name; ``*`` for all.
+    :param measure: what was measured.
+    :param rule: what is demanded.
+    :param measured: what was found; None if there was nothing to measure.
+    :param margin: by how much the rule is kept (0 or more) or broken (negative), as measured.
+    :param outcome: ``held``, ``broken`` or ``undecided``.
+    :param note: what a person should know besides.
+    :param segment: the segment it is about; None for all.
+    :param low: lower end of the confidence interval.
+    :param high: upper end of the confidence interval.
+    :param evaluations: how many evaluations it rests on.
+    :param decided_by: about how many evaluations would decide an undecided rule, if the measure stays.
+    """
+
+    evaluator: str
+    measure: str
+    rule: str
+    measured: float | None
+    margin: float | None
+    outcome: str
+    note: str = ""
+    segment: str | None = None
+    low: float | None = None
+    high: float | None = None
+    evaluations: int | None = None
+    decided_by: int | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether the rule is kept for certain."""
+        return self.outcome == HELD
+
+    @property
+    def measured_text(self) -> str:
+        """What was found, for a person."""
+        return "unknown" if self.measured is None else f"{self.measured:.4g}"
+
+
+def judge(
+    rules: Sequence[EvaluatorRules],
+    summary: Mapping[str, Any],
+    *,
+    baseline: Any = None,
+    labels: Mapping[str, Sequence[str]] | None = None,
+    confidence: float | None = None,
+    across_judges: bool = False,
+    accept_unverified: bool = False,
+) -> list[Finding]:
+    """Hold results against the rules.
+
+    :param summary: what ``EvalResultsOperator`` returned.
+    :param baseline: the same of earlier windows, one or a list; None: what the summary holds.
+    :param labels: evaluator name to all its labels, as far as they are known.
+    :param confidence: of the intervals, above 0.5 and below 1; None compares the measured figures.
+    :param across_judges: whether results of two different judges may be compared.
+    :param accept_unverified: whether results may pass of which nobody knows whether they are whole.
+    :raises InvalidInput: the summary is none, or a label cannot be told from a misspelled one.
+    """
+    evaluators = _evaluators(summary, "summary")
+    check_labels(rules, labels or {})
+    findings = [_completeness(summary, accept_unverified=accept_unverified)]
+    earlier = _baseline(summary, baseline)
+    for one in rules:
+        figures = evaluators.get(one.evaluator)
+        if figures is None:
+            findings.append(_no_results(one, evaluators))
+            continue
+        judging = _Judging(
+            rules=one,
+            known=tuple(known) if (known := (labels or {}).get(one.evaluator)) is not None else None,
+            confidence=confidence,
+        )
+        now = Evidence.read(one.evaluator, figures)
+        before = [
+            Evidence.read(one.evaluator, found) for part in earlier if (found := part.get(one.evaluator))
+        ]
+        findings += judging.thresholds(now)
+        if one.max_drop is not None:
+            findings += judging.drops(
+                now, Evidence.merged(before) if before else None, across_judges=across_judges
+            )
+        findings += judging.segments(now)
+    return findings
+
+
+def _evaluators(summary: Any, name: str) -> Mapping[str, Any]:
+    evaluators = summary.get("evaluators") if isinstance(summary, Mapping) else None
+    if not isinstance(evaluators, Mapping):
+        raise InvalidInput(
+            f"{name} must be what EvalResultsOperator returned, not {str(summary)[:80]!r}. Check the "
+            f"upstream task's ID and that it ran."
+        )
+    return evaluators
+
+
+def _baseline(summary: Mapping[str, Any], given: Any) -> list[Mapping[str, Any]]:
+    """Return the evaluators of the earlier windows; the run itself is no earlier one."""
+    found = summary.get("baseline") if given is None else given
+    if found is None:
+        return []
+    parts = [one for one in (found if isinstance(found, list | tuple) else [found]) if one is not None]
+    run_id = summary.get("run_id")
+    return [
+        _evaluators(one, "baseline")
+        for one in parts
+        if run_id is None or not isinstance(one, Mapping) or one.get("run_id") != run_id
+    ]
+
+
+def _completeness(summary: Mapping[str, Any], *, accept_unverified: bool) -> Finding:
+    complete, expected, read = (summary.get(name) for name in (COMPLETE, "expected", "read"))
+    if complete is True:
+        outcome, note = HELD, ""
+    elif complete is False:
+        outcome, note = BROKEN, str(summary.get("incomplete_reason") or "not all evaluations could be read")
+    else:
+        reason = str(summary.get("incomplete_reason") or "nothing says how many evaluations there are")
+        outcome = HELD if accept_unverified else BROKEN
+        note = reason + ("" if accept_unverified else "; accept_unverified=True lets such results pass")
+    measured, wanted = finite(read), finite(expected)
+    return Finding(
+        evaluator="*",
+        measure=COMPLETE,
+        rule="all evaluations" if wanted is None else f">= {wanted:g}",
+        measured=measured,
+        margin=None if measured is None or wanted is None else measured - wanted,
+        outcome=outcome,
+        note=on_one_line(note),
+    )
+
+
+def _no_results(rules: EvaluatorRules, evaluators: Mapping[str, Any]) -> Finding:
+    known = ", ".join(map(repr, sorted(evaluators))) or "none"
+    return Finding(
+        evaluator=rules.evaluator,
+        measure=MIN_EVALUATED,
+        rule=f">= {rules.min_evaluated}",
+        measured=0,
+        margin=-float(rules.min_evaluated),
+        outcome=BROKEN,
+        note=f"no evaluation of this evaluator; evaluators with results: {known}",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Judging:
+    """Holds the results of one evaluator against its rules."""
+
+    rules: EvaluatorRules
+    known: tuple[str, ...] | None
+    confidence: float | None
+
+    def thresholds(self, found: Evidence) -> Iterator[Finding]:
+        least = self.rules.min_evaluated
+        enough = found.evaluated >= least
+        yield Finding(
+            evaluator=self.rules.evaluator,
+            measure=MIN_EVALUATED,
+            rule=f">= {least}",
+            measured=found.evaluated,
+            margin=float(found.evaluated - least),
+            outcome=HELD if enough else BROKEN,
+            note="" if enough else "too few evaluations to tell",
+        )
+        for threshold in self.rules.thresholds:
+            yield self._threshold(threshold, found)
+
+    def segments(self, found: Evidence) -> Iterator[Finding]:
+        """Hold each segment against its rules; the confidence is shared among them, as Bonferroni has it."""
+        rules = self.rules.each_segment
+        if rules is None:
+            return
+        if not found.segments:
+            yield replace(
+                _no_results(rules, {}),
+                measure="segments",
+                rule=">= 1",
+                note="the results are not told apart by segment: give EvalResultsOperator group_by",
+            )
+            return
+        tests = len(found.segments) * len(rules.thresholds)
+        confidence = None if self.confidence is None else 1 - (1 - self.confidence) / tests
+        judging = replace(self, rules=rules, confidence=confidence)
+        for name, part in found.segments.items():
+            for finding in judging.thresholds(part):
+                yield replace(finding, segment=name)
+
+    def _threshold(self, threshold: Threshold, found: Evidence) -> Finding:
+        sample = sample_of(threshold, found, self.known, self.confidence)
+        if reason := self._lack(threshold, found, sample):
+            return self._finding(threshold, sample, BROKEN, reason)
+        measured = sample.measured
+        if measured is None:
+            return self._finding(threshold, sample, BROKEN, "nothing to measure")
+        note = sample.note
+        if threshold.is_label and measured == 0 and threshold.is_lower_bound and threshold.bound > 0:
+            note = note or "no span carries this label; is it spelled as the evaluator's?"
+        if self.confidence is None or threshold.comparison == "==":
+            holds = COMPARE[threshold.comparison](measured, threshold.bound)
+            return self._finding(threshold, sample, HELD if holds else BROKEN, note)
+        if sample.interval is None:
+            return self._finding(threshold, sample, UNDECIDED, note)
+        outcome = decide(threshold.comparison, sample.interval, threshold.bound)
+        return self._finding(threshold, sample, outcome, note)
+
+    def _lack(self, threshold: Threshold, found: Evidence, sample: Sample) -> str | None:
+        """Return why the evaluations do not carry what the rule needs."""
+        if not threshold.is_label and found.not_numbers:
+            return f"{found.not_numbers} scores are no finite numbers"
+        missing = found.evaluated - sample.total
+        if missing > self.rules.max_missing * found.evaluated:
+            what = "label" if threshold.is_label else "score"
+            return f"{missing} of {found.evaluated} evaluations carry no {what}; max_missing allows a share"
+        if sample.total < self.rules.min_evaluated:
+            return "too few evaluations to tell"
+        return None
+
+    def _finding(self, threshold: Threshold, sample: Sample, outcome: str, note: str) -> Finding:
+        margin = None
+        if sample.measured is not None:
+            room = sample.measured - threshold.bound
+            match threshold.comparison:
+                case "==":
+                    margin = -abs(room)
+                case "<" | "<=":
+                    margin = -room
+                case _:
+                    margin = room
+        return Finding(
+            evaluator=threshold.evaluator,
+            measure=threshold.measure,
+            rule=threshold.text,
+            measured=sample.measured,
+            margin=margin,
+            outcome=outcome,
+            note=note,
+            evaluations=sample.total,
+            decided_by=sample.decided_by if outcome == UNDECIDED else None,
+            low=_end(sample.interval, 0),
+            high=_end(sample.interval, 1),
+        )
+
+    def drops(self, now: Evidence, before: Evidence | None, *, across_judges: bool) -> Iterator[Finding]:
+        """Test whether the measures have dropped by more than chance and ``max_drop`` explain."""
+        for threshold in self.rules.thresholds:
+            if threshold.is_lower_bound and threshold.quantile is None:
+                yield self._drop(threshold, now, before, across_judges=across_judges)
+
+    def _drop(
+        self, threshold: Threshold, now: Evidence, before: Evidence | None, *, across_judges: bool
+    ) -> Finding:
+        bound = self.rules.max_drop or 0.0
+        finding = Finding(
+            evaluator=self.rules.evaluator,
+            measure=f"drop of {threshold.measure}",
+            rule=f"<= {bound:g}",
+            measured=None,
+            margin=None,
+            outcome=BROKEN,
+        )
+        current = sample_of(threshold, now, self.known, None)
+        finding = replace(finding, evaluations=current.total)
+        if (reason := self._lack(threshold, now, current)) or current.measured is None:
+            return replace(finding, note=reason or "nothing to measure")
+        earlier = sample_of(threshold, before, self.known, None) if before else None
+        if before is None or earlier is None or earlier.measured is None:
+            return replace(finding, outcome=UNDECIDED, note="no earlier result to compare with")
+        if (reason := self._lack(threshold, before, earlier)) is not None:
+            return replace(finding, outcome=UNDECIDED, note=f"of the baseline, {reason}")
+        change = _judge_change(before.judges, now.judges)
+        if change and not across_judges:
+            return replace(finding, note=f"not compared: {change}; across_judges=True allows it")
+        drop = earlier.measured - current.measured
+        confidence = self.confidence or DROP_CONFIDENCE
+        interval = difference(threshold, before=before, now=now, known=self.known, confidence=confidence)
+        outcome = UNDECIDED if interval is None else decide("<=", interval, bound)
+        needed = None
+        if outcome == UNDECIDED and interval is not None:
+            needed = evaluations_for_drop(current.total, drop, interval, bound)
+            if self.confidence is None:
+                outcome = HELD
+        was = f"was {earlier.measured:.4g} of {earlier.total}"
+        return replace(
+            finding,
+            measured=drop,
+            margin=bound - drop,
+            outcome=outcome,
+            note=f"{was}; {change}" if change else was,
+            decided_by=needed if outcome == UNDECIDED else None,
+            low=_end(interval, 0),
+            high=_end(interval, 1),
+        )
+
+
+def decide(comparison: str, interval: Interval, bound: float) -> str:
+    """Return whether a measure within this interval keeps a bound."""
+    low, high = interval
+    match comparison:
+        case ">=":
+            held, broken = low >= bound - _SLACK, high < bound
+        case ">":
+            held, broken = low > bound, high <= bound
+        case "<=":
+            held, broken = high <= bound + _SLACK, low > bound
+        case "<":
+            held, broken = high < bound, low >= bound
+        case _:
+            raise ValueError(f"{comparison} is decided by the sample alone")
+    return HELD if held else BROKEN if broken else UNDECIDED
+
+
+def _judge_change(before: frozenset[Judge], now: frozenset[Judge]) -> str | None:
+    """Return how the judge differs, as far as the evaluations name theirs."""
+    if not before or not now or before == now:
+        return None
+    names = [judges_text(map(sorted, judges)) for judges in (before, now)]
+    return f"the judge changed from {names[0]} to {names[1]}"
+
+
+def _end(interval: Interval | None, place: int) -> float | None:
+    return interval[place] if interval is not None and math.isfinite(interval[place]) else None
+
+
+def verdict(findings: Sequence[Finding], *, on_undecided: str = "fail") -> dict[str, Any]:
+    """Return the findings as plain JSON values.
+
+    :param on_undecided: with ``pass``, rules that are undecided do not keep the gate from passing.
+    """
+    states = {one.outcome for one in findings}
+    state = BROKEN if BROKEN in states else UNDECIDED if UNDECIDED in states else HELD
+    return {
+        "passed": state == HELD or (state == UNDECIDED and on_undecided == "pass"),
+        "outcome": state,
+        "rules": [{**asdict(one), "held": one.held} for one in findings],
+    }
