@@ -193,7 +193,7 @@ def make_task(emulator: Emulator) -> str:
         return hook.create_eval_task(task)
 
 
-@pytest.mark.parametrize(("least_correct", "deployed"), [(0.5, True), (0.95, False)])
+@pytest.mark.parametrize(("least_correct", "deployed"), [(0.3, True), (0.95, False)])
 def test_a_bad_eval_stops_the_deployment(
     online_tasks_emulator: Emulator,
     example_dag: Callable[[str], DAG],
