@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from watches import AssetStore, SharedAssetStore, Watch, trigger, until
+import quick_time
+from quick_time import Clocks
+from watches import AssetStore, SharedAssetStore, Watch, pass_time, trigger, until
 
+from airflow_provider_online_tasks.api.async_client import AsyncClient
 from airflow_provider_online_tasks.emulator import Fault, RunFate
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.triggers import task_runs
@@ -27,8 +29,11 @@ LIST, GET = "rest.list_task_runs", "rest.get_task_run"
 
 @pytest.fixture(autouse=True)
 def _quickly(monkeypatch: pytest.MonkeyPatch, arize: Emulator) -> None:
-    """Tests are not to last minutes: they get a minute's requests in less, and Airflow writes at once."""
+    """Waiting takes no time, the emulator's goes along, and Airflow writes at once."""
     monkeypatch.setattr(task_runs, "SETTLE_SECONDS", 0.05)
+    clocks = Clocks()
+    clocks.add(arize)
+    monkeypatch.setattr(AsyncClient, "exchange", clocks.exchange())
     fields = json.loads(arize.connection_json)
     fields["extra"] = {"requests_per_minute": 6000}
     monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", json.dumps(fields))
@@ -59,7 +64,7 @@ async def is_watching(arize: Emulator, store: AssetStore) -> None:
     """Return when what was there before is known, and all that finishes from now on is news."""
     await until(lambda: store.values)
     # The server's clock is read in whole seconds.
-    await asyncio.sleep(1.1)
+    await pass_time(arize, 1.1)
 
 
 def test_what_finishes_from_now_on_is_reported_once(
@@ -68,7 +73,7 @@ def test_what_finishes_from_now_on_is_reported_once(
     before, going = finish(3), start()
 
     async def watch() -> None:
-        await asyncio.sleep(1.1)
+        await pass_time(arize, 1.1)
         store = AssetStore()
         async with Watch(trigger(online_task_id, store)) as watched:
             await is_watching(arize, store)
@@ -76,12 +81,12 @@ def test_what_finishes_from_now_on_is_reported_once(
             assert sorted(await watched.until(2)) == sorted(later)
             arize.set_run(going, status="COMPLETED")
             await watched.until(3)
-            await asyncio.sleep(0.5)
+            await pass_time(arize, 0.5)
             assert watched.runs[2:] == [going]
             assert not set(before) & set(watched.runs)
             return watched.reported[-1]
 
-    said = asyncio.run(watch())
+    said = quick_time.run(watch())
     assert (said["run_id"], said["status"], said["online_task_id"]) == (going, "COMPLETED", online_task_id)
     assert {"num_successes", "num_errors", "data_start_time", "data_end_time"} <= set(said)
     assert arize.api_key not in json.dumps(said)
@@ -115,10 +120,10 @@ def test_a_restarted_triggerer_reports_what_finished_meanwhile_and_nothing_twice
             assert watched.events == 2, "a DAG run is not to be given some of them only"
             arize.set_run(going[1], status="FAILED")
             assert (await watched.until(152))[-1] == going[1]
-            await asyncio.sleep(0.5)
+            await pass_time(arize, 0.5)
             assert len(watched.runs) == 152
 
-    asyncio.run(watch())
+    quick_time.run(watch())
 
 
 def test_without_a_store_a_restart_begins_anew(
@@ -129,15 +134,15 @@ def test_without_a_store_a_restart_begins_anew(
     async def watch() -> None:
         for _ in range(2):
             finish()
-            await asyncio.sleep(1.1)
+            await pass_time(arize, 1.1)
             arize.clear_requests()
             async with Watch(trigger(online_task_id)) as watched:
                 await until(lambda: len(arize.requests(LIST)) >= 4)
-                await asyncio.sleep(1.1)
+                await pass_time(arize, 1.1)
                 [later] = finish()
                 assert await watched.until(1) == [later]
 
-    asyncio.run(watch())
+    quick_time.run(watch())
 
 
 def test_only_the_endings_that_were_asked_for(
@@ -152,7 +157,7 @@ def test_only_the_endings_that_were_asked_for(
             assert sorted(await watched.until(2)) == sorted([failed, cancelled])
             assert {one["status"] for one in watched.reported} == {"FAILED", "CANCELLED"}
 
-    asyncio.run(watch())
+    quick_time.run(watch())
 
 
 @pytest.mark.parametrize(
@@ -180,7 +185,7 @@ def test_the_watch_outlasts_errors_and_misses_nothing(
             [run_id] = finish()
             assert await watched.until(1) == [run_id]
 
-    asyncio.run(watch())
+    quick_time.run(watch())
 
 
 def test_a_connection_that_is_not_there_yet(
@@ -192,13 +197,13 @@ def test_a_connection_that_is_not_there_yet(
     async def watch() -> None:
         store = AssetStore()
         async with Watch(trigger(online_task_id, store, conn_id="made_later")) as watched:
-            await asyncio.sleep(0.5)
+            await pass_time(arize, 0.5)
             monkeypatch.setenv("AIRFLOW_CONN_MADE_LATER", arize.connection_json)
             await is_watching(arize, store)
             [run_id] = finish()
             assert await watched.until(1) == [run_id]
 
-    asyncio.run(watch())
+    quick_time.run(watch())
 
 
 def test_a_run_that_cannot_be_read_hides_no_other(
@@ -218,7 +223,7 @@ def test_a_run_that_cannot_be_read_hides_no_other(
             arize.add_fault(Fault(LIST, "garbage", body=json.dumps(page)))
             assert await watched.until(1) == ["good"]
 
-    asyncio.run(watch())
+    quick_time.run(watch())
 
 
 def test_one_request_in_an_interval_is_enough(
@@ -231,9 +236,9 @@ def test_one_request_in_an_interval_is_enough(
         async with Watch(trigger(online_task_id, poll_interval=0.5)):
             await until(lambda: len(arize.requests()) >= 3)
             arize.clear_requests()
-            await asyncio.sleep(3)
+            await pass_time(arize, 3)
 
-    asyncio.run(watch())
+    quick_time.run(watch())
     seen = [request["operation"] for request in arize.requests("rest.*")]
     assert set(seen) == {LIST}
     assert 4 <= len(seen) <= 7
@@ -256,13 +261,13 @@ def test_many_long_runs_beyond_the_first_page_are_not_asked_for_one_by_one(
             await is_watching(arize, store)
             finish(150)
             await watched.until(150)
-            await asyncio.sleep(2)
+            await pass_time(arize, 2)
             arize.clear_requests()
             arize.set_run(going[7], status="COMPLETED")
             assert (await watched.until(151))[-1] == going[7]
             assert len(arize.requests(GET)) == 1
 
-    asyncio.run(watch())
+    quick_time.run(watch())
 
 
 class TestTheStore:
@@ -279,7 +284,7 @@ class TestTheStore:
             async with Watch(trigger(online_task_id, store)) as watched:
                 assert await watched.until(1) == [missed]
 
-        asyncio.run(watch())
+        quick_time.run(watch())
 
     def test_while_it_cannot_be_written_the_watch_goes_on(
         self, arize: Emulator, online_task_id: str, finish: Callable[..., list[str]]
@@ -297,7 +302,7 @@ class TestTheStore:
                 assert await watched.until(2) == [*first, *second]
                 await until(lambda: second[0] in str(store.values))
 
-        asyncio.run(watch())
+        quick_time.run(watch())
 
     def test_assets_that_share_a_watcher_each_keep_it(
         self, arize: Emulator, online_task_id: str, finish: Callable[..., list[str]]
@@ -314,7 +319,7 @@ class TestTheStore:
                 await until(lambda: missed in str(other.values))
             assert one.values == other.values
 
-        asyncio.run(watch())
+        quick_time.run(watch())
 
     def test_what_is_remembered_survives_the_database(self) -> None:
         now = datetime(2026, 5, 1, 12, 30, 15, 250_000, tzinfo=UTC)
@@ -366,14 +371,14 @@ class TestOnePollForSeveralWatchers:
                 await of_every.until(3)
                 await of_good.until(2)
                 await of_bad.until(1)
-                await asyncio.sleep(2)
+                await pass_time(arize, 2)
                 assert sorted(of_good.runs) == sorted(completed)
                 assert of_bad.runs == failed
                 assert sorted(of_every.runs) == sorted([*completed, *failed])
                 assert len(arize.requests("rest.*")) <= 9
             await manager.stop_all()
 
-        asyncio.run(watch())
+        quick_time.run(watch())
 
     def test_after_a_restart_each_catches_up_from_where_it_was(
         self, streams: Any, arize: Emulator, online_task_id: str, finish: Callable[..., list[str]]
@@ -410,11 +415,11 @@ class TestOnePollForSeveralWatchers:
                 now = finish(1)
                 assert (await one.until(3))[2:] == now
                 assert (await two.until(5))[4:] == now
-                await asyncio.sleep(0.5)
+                await pass_time(arize, 0.5)
                 assert (len(one.runs), len(two.runs)) == (3, 5)
             await manager.stop_all()
 
-        asyncio.run(watch())
+        quick_time.run(watch())
 
 
 class TestTheTriggerItself:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+from quick_time import QuickLoop
 
 from airflow_provider_online_tasks.triggers.task_runs import FinishedRunsTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.emulator import Emulator
 
 PATIENCE = 30.0
 
@@ -85,6 +90,15 @@ async def until(look: Callable[[], Any]) -> Any:
             assert seen is not NotImplemented
             await asyncio.sleep(0.02)
     return seen
+
+
+async def pass_time(arize: Emulator, seconds: float) -> None:
+    """Let time pass, here and at the emulator."""
+    await asyncio.sleep(seconds)
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, QuickLoop)
+    owed, loop.owed = loop.owed, 0.0
+    arize.advance(owed)
 
 
 def trigger(online_task_id: str, store: Any = None, **arguments: Any) -> FinishedRunsTrigger:
