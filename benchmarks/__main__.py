@@ -29,6 +29,7 @@ def main() -> None:
     bench = Bench.of(tiny=options.tiny)
     if options.tiny:
         shutil.rmtree(bench.output, ignore_errors=True)
+    environments.OUTPUT.mkdir(parents=True, exist_ok=True)
     bench.output.mkdir(parents=True, exist_ok=True)
     if options.tiny:
         names = [name for name in names if name != "footprint"]

@@ -14,6 +14,8 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[1]
 HERE = PROJECT / ".venv-bench"
 OUTPUT = PROJECT / ".tmp" / "bench"
+# What the page was written from. It is committed, so that each clone can write the page anew.
+FIGURES = PROJECT / "benchmarks" / "found"
 CONSTRAINTS = PROJECT / "constraints.txt"
 PAGE = PROJECT / "docs" / "performance.md"
 PACKAGE = PROJECT / "airflow_provider_online_tasks"

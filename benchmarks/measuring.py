@@ -21,7 +21,16 @@ from airflow_provider_online_tasks.api.client import Client
 from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.emulator import EmulatorProcess, EmulatorSettings
 from airflow_provider_online_tasks.inputs import EvalTaskInput
-from benchmarks.environments import CONSTRAINTS, OURS, OUTPUT, PEER, PEER_DISTRIBUTION, THE_PEER, pinned
+from benchmarks.environments import (
+    CONSTRAINTS,
+    FIGURES,
+    OURS,
+    OUTPUT,
+    PEER,
+    PEER_DISTRIBUTION,
+    THE_PEER,
+    pinned,
+)
 from benchmarks.sizes import FULL, TINY, Sizes
 
 if TYPE_CHECKING:
@@ -61,7 +70,7 @@ class Bench:
         """Return a bench on the environments of the measurements, or a tiny one on this one alone."""
         if tiny:
             return cls(sizes=TINY, ours=Path(sys.executable), peer=None, output=OUTPUT / "tiny")
-        return cls(sizes=FULL, ours=OURS.python, peer=THE_PEER.python, output=OUTPUT)
+        return cls(sizes=FULL, ours=OURS.python, peer=THE_PEER.python, output=FIGURES)
 
     @property
     def sides(self) -> dict[str, Path]:
@@ -204,7 +213,7 @@ def save(name: str, bench: Bench, data: Any, *, began: float) -> None:
         "machine": f"Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} cores",
         "data": data,
     }
-    (bench.output / f"{name}.json").write_text(json.dumps(written, indent=1) + "\n")
+    (bench.output / f"{name}.json").write_text(json.dumps(written) + "\n")
 
 
 def quantile(values: Sequence[float], share: float) -> float:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 
-mpl.use("svg")
+mpl.use("agg")
 import matplotlib.pyplot as plt
 from matplotlib.ticker import FuncFormatter
 
-from benchmarks.environments import OUTPUT, PAGE
+from benchmarks.environments import FIGURES, PAGE
 from benchmarks.figures import MEGA, Spread, footprint, grown, number, read, spread, waits
 
 IMAGES = PAGE.parent / "images" / "performance"
@@ -23,7 +22,6 @@ NAMES = {
     "yardstick": "one request per run and poll",
 }
 mpl.rcParams |= {
-    "svg.hashsalt": "performance",
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
     "font.size": 11,
@@ -39,8 +37,14 @@ THOUSANDS = FuncFormatter(lambda value, _: f"{value:,.0f}" if value == int(value
 
 def save(figure: Any, name: str) -> None:
     """Write a plot; the same figures make the same file."""
-    figure.savefig(IMAGES / f"{name}.svg", metadata={"Date": None}, bbox_inches="tight", pad_inches=0.15)
-    figure.savefig(OUTPUT / f"{name}.png", dpi=90, bbox_inches="tight", pad_inches=0.15)
+    figure.savefig(
+        IMAGES / f"{name}.png",
+        dpi=120,
+        metadata={"Software": None},
+        bbox_inches="tight",
+        pad_inches=0.15,
+        pil_kwargs={"optimize": True},
+    )
     plt.close(figure)
 
 
@@ -236,7 +240,7 @@ def main() -> None:
     """Draw what there is."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     found = {
-        name: read(Path(OUTPUT), name)
+        name: read(FIGURES, name)
         for name in ("parse", "first_call", "warm_call", "waiting", "growth", "footprint", "results")
     }
     if found["parse"] and found["first_call"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def table(head: Iterable[str], *rows: Iterable[str]) -> str:
 
 def image(name: str, text: str) -> str:
     """Return a plot."""
-    return f"![{text}]({IMAGES}/{name}.svg)"
+    return f"![{text}]({IMAGES}/{name}.png)"
 
 
 def how(measured: dict[str, Any]) -> str:
@@ -469,12 +470,14 @@ SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
+# What the introduction sums up.
+SUMMARISED = frozenset({"waiting", "first_call", "footprint"})
+
+
 def introduction(found: dict[str, dict[str, Any]]) -> str:
     """Return the figures that count, as ratios."""
     lines = ["# Performance"]
-    if {"waiting", "first_call", "footprint"} <= found.keys() and "peer" in found["first_call"]["data"][
-        "samples"
-    ]:
+    if found.keys() >= SUMMARISED and "peer" in found["first_call"]["data"]["samples"]:
         rows = {(row["kind"], row["limited"]): row for row in found["waiting"]["data"]["rows"]}
         ours, yardstick = rows["ours", False], rows["yardstick", False]
         first = found["first_call"]["data"]["samples"]
@@ -499,11 +502,23 @@ def introduction(found: dict[str, dict[str, Any]]) -> str:
 
 
 def write(found_in: Path, into: Path) -> None:
-    """Write the page.
+    """Write the page. A section whose figures are not known stays as it is on the page.
 
     :param found_in: the folder of what the measurements found.
     :param into: the folder of the page.
     """
+    page = into / "performance.md"
     found = {name: measured for name in SECTIONS if (measured := read(found_in, name)) is not None}
-    parts = [introduction(found), *(SECTIONS[name](measured) for name, measured in found.items())]
-    (into / "performance.md").write_text("\n\n".join(parts) + "\n")
+    before = sections(page.read_text()) if page.exists() else {}
+    written = before | {name: SECTIONS[name](measured) for name, measured in found.items()}
+    if found.keys() >= SUMMARISED or "" not in written:
+        written[""] = introduction(found)
+    page.write_text("\n\n".join(written[name] for name in ("", *SECTIONS) if name in written) + "\n")
+
+
+def sections(page: str) -> dict[str, str]:
+    """Return the sections of a page by the measurement that each is of, its introduction by no name."""
+    introduced, *others = re.split(r"^(?=## )", page, flags=re.MULTILINE)
+    measured = re.compile(r"`make bench ONLY=(\w+)`")
+    named = {name[1]: text.strip() for text in others if (name := measured.search(text))}
+    return {"": introduced.strip()} | named

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import report
+
 PROJECT = Path(__file__).resolve().parents[2]
 FOUND = PROJECT / ".tmp" / "bench" / "tiny"
 
@@ -34,6 +36,49 @@ def measured(*names: str) -> dict[str, dict]:
 
 def page() -> str:
     return (FOUND / "performance.md").read_text()
+
+
+def test_the_page_keeps_the_sections_that_are_not_measured_again(tmp_path: Path) -> None:
+    """A fresh clone has the page, and may have no figures."""
+    before = (PROJECT / "docs" / "performance.md").read_text()
+    (tmp_path / "performance.md").write_text(before)
+    found = tmp_path / "found"
+    found.mkdir()
+    sample = {
+        "import_seconds": 0.012,
+        "import_cpu_seconds": 0.011,
+        "operators_seconds": 0.01,
+        "airflow_seconds": 2.0,
+        "loaded_besides": [],
+        "loaded_by_airflow": [],
+    }
+    measured = {
+        "command": "make bench ONLY=parse",
+        "date": "2030-01-01",
+        "machine": "a machine",
+        "versions": {"Airflow": "9"},
+        "data": {"samples": {"ours": [sample]}},
+    }
+    (found / "parse.json").write_text(json.dumps(measured))
+
+    report.write(found, tmp_path)
+
+    old, new = report.sections(before), report.sections((tmp_path / "performance.md").read_text())
+    assert list(new) == list(old) == ["", *report.SECTIONS]
+    assert "2030-01-01" in new["parse"]
+    assert {name: text for name, text in new.items() if name != "parse"} == {
+        name: text for name, text in old.items() if name != "parse"
+    }
+
+
+def test_the_pages_plots_are_small_pictures() -> None:
+    text = (PROJECT / "docs" / "performance.md").read_text()
+    shown = re.findall(r"\]\((images/performance/[^)]+)\)", text)
+    assert len(shown) == 6
+    for name in shown:
+        picture = (PROJECT / "docs" / name).read_bytes()
+        assert picture.startswith(b"\x89PNG")
+        assert len(picture) < 150_000
 
 
 @pytest.mark.slow
