@@ -21,8 +21,8 @@ RELEVANCE = {
     "name": "relevance",
     "template": (
         "Question: {attributes.input.value}\n"
-        "Best match: {attributes.retrieval.documents.0.document.content}\n"
-        "Does the match help to answer the question? Reply with one word: relevant or irrelevant."
+        "Found: {attributes.output.value}\n"
+        "Does what was found help to answer the question? Reply with one word: relevant or irrelevant."
     ),
     "rails": ["relevant", "irrelevant"],
     "include_explanations": True,

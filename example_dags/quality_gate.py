@@ -34,8 +34,8 @@ with DAG(
             {
                 "name": "release_correctness",
                 "template": (
-                    "Question: {attributes.input.value}\nHelp pages: {attributes.support.context}\n"
-                    "Answer: {attributes.output.value}\nIs the answer correct by the help pages?"
+                    "Question: {attributes.input.value}\n"
+                    "Answer: {attributes.output.value}\nIs the answer correct, and does it help?"
                 ),
                 "rails": ["correct", "incorrect"],
                 "classification_choices": {"correct": 1, "incorrect": 0},

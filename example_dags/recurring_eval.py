@@ -21,9 +21,8 @@ CORRECTNESS = {
     "template": (
         "You judge the answers of a support assistant.\n"
         "Question: {attributes.input.value}\n"
-        "Help pages: {attributes.support.context}\n"
         "Answer: {attributes.output.value}\n"
-        "Is the answer correct by the help pages? Reply with one word: correct or incorrect."
+        "Is the answer correct? Reply with one word: correct or incorrect."
     ),
     "rails": ["correct", "incorrect"],
     "classification_choices": {"correct": 1, "incorrect": 0},

@@ -20,7 +20,10 @@ SHIPPED = (
     / "spans/sample_spans.jsonl"
 )
 DAYS = 7
-TRACES_PER_DAY = 14
+TRACES_PER_DAY = 18
+# A second application, with spans of its own.
+SECOND_PROJECT = "search-assistant"
+SECOND_TRACES = 20
 SEED = 20240607
 
 Attributes = dict[str, Any]
@@ -212,6 +215,8 @@ def render() -> str:
     spans: list[dict[str, Any]] = []
     for index in range(DAYS * TRACES_PER_DAY):
         spans.extend(Trace(index).spans())
+    for index in range(SECOND_TRACES):
+        spans.extend({**span, "project": SECOND_PROJECT} for span in Trace(index, "search ").spans())
     spans.sort(key=lambda span: (span["start_time"], span["span_id"]))
     return "".join(json.dumps(span, ensure_ascii=False, separators=(",", ":")) + "\n" for span in spans)
 
@@ -219,10 +224,11 @@ def render() -> str:
 class Trace:
     """One question to the assistant: an agent, its chain with retrieval and model, and its tools."""
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, prefix: str = "") -> None:
         self._index = index
-        self._random = random.Random(SEED + index)
-        self._trace_id = _hex(f"trace {index}", 32)
+        self._prefix = prefix
+        self._random = random.Random(SEED + index + 1_000_000 * bool(prefix))
+        self._trace_id = _hex(f"{prefix}trace {index}", 32)
         self._spans: list[dict[str, Any]] = []
         spacing = 86_400 / TRACES_PER_DAY
         # the newest question is minutes old, so that a look at the last hour finds something
@@ -335,6 +341,7 @@ class Trace:
             "search_help_center", "RETRIEVER", "answer_question", start, seconds, failed=False
         )
         attributes["input.value"] = question
+        attributes["output.value"] = "\n\n".join(document.text for document in documents)
         for position, document in enumerate(documents):
             prefix = f"retrieval.documents.{position}.document"
             attributes[f"{prefix}.id"] = document.title.lower().replace(" ", "-")
@@ -372,7 +379,7 @@ class Trace:
     ) -> Attributes:
         attributes: Attributes = {
             "openinference.span.kind": kind,
-            "session.id": f"session-{self._index // 3:03d}",
+            "session.id": f"{self._prefix.strip()}session-{self._index // 3:03d}",
             "user.id": f"user-{self._index * 7 % 41:03d}",
         }
         self._spans.append(

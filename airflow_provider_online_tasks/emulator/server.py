@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import socket
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.responses import Response
 
 from airflow_provider_online_tasks.emulator.control import routes as control
 from airflow_provider_online_tasks.emulator.endpoint import TRANSPORT
 from airflow_provider_online_tasks.emulator.graphql import answers as graphql
 from airflow_provider_online_tasks.emulator.page import page
 from airflow_provider_online_tasks.emulator.rest import operations as rest
-from airflow_provider_online_tasks.emulator.rest.problems import problem_handlers
+from airflow_provider_online_tasks.emulator.rest.problems import MEDIA_TYPE, ProblemError, problem_handlers
 from airflow_provider_online_tasks.emulator.state import EmulatorState
 
 if TYPE_CHECKING:
@@ -32,7 +35,25 @@ _GRACE_SECONDS = 1
 def create_app(state: EmulatorState) -> ASGIApp:
     """Return the application."""
     routes = [graphql.route(state), *rest.routes(state), *control.routes(state), *page.routes(state)]
-    return _Wire(Starlette(routes=routes, exception_handlers=problem_handlers()), state)
+    app = Starlette(routes=routes, exception_handlers=problem_handlers())
+    return _Wire(_HostCheck(app, state.settings), state)
+
+
+class _HostCheck:
+    """Refuses requests in the name of another host: a page elsewhere could have a browser send them here."""
+
+    def __init__(self, app: ASGIApp, settings: EmulatorSettings) -> None:
+        self._app = app
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        host = Headers(scope=scope).get("host", "") if scope["type"] == "http" else ""
+        if scope["type"] == "http" and not self._settings.answers_to(host):
+            problem = ProblemError(421, "The Host header names another host than this emulator's")
+            body = json.dumps(problem.body(scope["path"]))
+            await Response(body, 421, media_type=MEDIA_TYPE)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
 
 
 class _Wire:

@@ -24,7 +24,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 # These are read once, while the server starts.
 START_ONLY = frozenset(
-    {"host", "port", "api_key", "database", "spans", "judge_url", "judge_key", "judge_model"},
+    {"host", "port", "host_names", "api_key", "database", "spans", "judge_url", "judge_key", "judge_model"},
 )
 
 
@@ -34,6 +34,8 @@ class EmulatorSettings:
 
     :param host: the address it listens on; anything but loopback has to be asked for.
     :param port: the port it listens on; 0 takes a free one.
+    :param host_names: other names, separated by commas, that requests may call it by, such as that of its
+        container.
     :param api_key: the one key it accepts, over GraphQL (``x-api-key``) and REST (``Bearer``).
     :param database: an SQLite file that survives the process; None keeps everything in memory
         (a separate process: in a temporary file).
@@ -61,6 +63,7 @@ class EmulatorSettings:
 
     host: str = "127.0.0.1"
     port: int = 0
+    host_names: str = ""
     api_key: str = dataclasses.field(default=DEFAULT_API_KEY, repr=False)
     database: str | Path | None = None
     spans: str | Path | None = None
@@ -115,6 +118,21 @@ class EmulatorSettings:
             if name in START_ONLY:
                 raise ValueError(f"{name} cannot be changed while the emulator runs; give it at the start.")
         return dataclasses.replace(self, **changes)
+
+    def answers_to(self, host_header: str) -> bool:
+        """Whether a request in the name of this host is meant for this server.
+
+        On loopback, only loopback's own names are. Elsewhere any IP address is, and what ``host_names``
+        lists: a name that somebody else's DNS points here is not.
+        """
+        host = host_header.rpartition("]")[0].lstrip("[") or host_header.partition(":")[0]
+        if host.lower() == "localhost" or host.lower() in self.host_names.lower().split(","):
+            return True
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return not host
+        return address.is_loopback or not self.is_loopback
 
     @property
     def is_loopback(self) -> bool:

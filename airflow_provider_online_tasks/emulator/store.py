@@ -291,11 +291,13 @@ class Store:
             self._attribute_names[project_id] = frozenset(row[0] for row in rows)
         return self._attribute_names[project_id]
 
-    def span_range(self) -> tuple[int, float, float]:
-        """Return how many spans there are, and the first and last start time."""
+    def span_range(self, project_id: str | None = None) -> tuple[int, float, float]:
+        """Return how many spans there are, or a project has, and the first and last start time."""
         statement = sa.select(
             sa.func.count(), sa.func.min(_spans.c.start_time), sa.func.max(_spans.c.start_time)
         )
+        if project_id is not None:
+            statement = statement.where(_spans.c.project_id == project_id)
         ((count, first, last),) = self._rows(statement)
         return count, first or 0.0, last or 0.0
 

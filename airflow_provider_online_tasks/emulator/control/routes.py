@@ -68,10 +68,11 @@ def _refused(request: Request, status: int, detail: str) -> Response:
 
 
 def _info(state: EmulatorState, *_: Any) -> dict[str, Any]:
-    count, first, last = state.store.span_range()
+    count, first, last = state.store.span_range(ids.PROJECT_ID)
     return {
         "project_id": ids.PROJECT_ID,
         "project_name": ids.PROJECT_NAME,
+        "projects": {name: project_id for project_id, name in ids.PROJECTS.items()},
         "space_id": ids.SPACE_ID,
         "space_name": ids.SPACE_NAME,
         "organization_id": ids.ORGANIZATION_ID,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hmac
 import html
 import itertools
 from typing import TYPE_CHECKING
 
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from airflow_provider_online_tasks.emulator.clock import write_time
@@ -48,10 +51,27 @@ code {{ font-size: .85em }} progress {{ width: 7rem }}
 def routes(state: EmulatorState) -> list[Route]:
     """Return the routes of the page: it also stands in for the pages of Arize's own UI that links lead to."""
 
-    async def show(_: Request) -> HTMLResponse:
+    async def show(request: Request) -> Response:
+        key = state.settings.api_key
+        if not state.settings.is_loopback and not _has_key(request, key):
+            return Response(
+                "The page of an emulator that other machines can reach needs its key, as the password.",
+                401,
+                {"WWW-Authenticate": 'Basic realm="Online tasks emulator", charset="UTF-8"'},
+            )
         return HTMLResponse(render(state))
 
     return [Route("/", show), Route("/organizations/{page:path}", show)]
+
+
+def _has_key(request: Request, key: str) -> bool:
+    """Whether a browser presents the key: as the password of any user."""
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+    try:
+        _, _, password = base64.b64decode(credentials, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeError, ValueError):
+        return False
+    return scheme.lower() == "basic" and hmac.compare_digest(password.encode(), key.encode())
 
 
 def render(state: EmulatorState) -> str:

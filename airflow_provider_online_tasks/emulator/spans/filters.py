@@ -92,9 +92,9 @@ def compile_filter(query_filter: str, known: Container[str] | None = None) -> Co
     Understood are columns of a span (``name``, ``span_kind``, ``latency_ms``, …), attributes by their
     dotted names with or without ``attributes.``, ``eval.<name>.label|score|explanation`` and the same of
     ``trace_eval`` and ``session_eval``, ``annotation.<name>.label|score|text``, ``event.name|attributes``;
-    ``=``, ``!=``, ``<``, ``<=``, ``>``, ``>=``, ``IN``, ``LIKE``, ``CONTAINS``, ``BETWEEN``, ``IS NULL`` (also written
-    ``= null``) and their negations; ``AND``, ``OR``, ``NOT`` and parentheses. Names may be in double quotes,
-    texts are in single ones, or in double ones on the right of a comparison.
+    ``=``, ``!=``, ``<``, ``<=``, ``>``, ``>=``, ``IN``, ``LIKE``, ``CONTAINS``, ``BETWEEN``, ``IS NULL``
+    (also written ``= null``) and their negations; ``AND``, ``OR``, ``NOT`` and parentheses. Names may be in
+    double quotes, texts are in single ones, or in double ones on the right of a comparison.
 
     :param query_filter: the filter as written.
     :param known: the attributes there are, without their prefix; None takes any name for one.

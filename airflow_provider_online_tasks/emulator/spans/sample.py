@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_online_tasks.emulator.ids import PROJECTS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -108,7 +110,19 @@ def _span(record: dict[str, Any], now: datetime, where: str) -> dict[str, Any]:
         "end_time": end,
         "attributes": attributes,
         "events": record.get("events") or [],
+        **_project(record.get("project"), where),
     }
+
+
+def _project(name: Any, where: str) -> dict[str, str]:
+    """Return the project that a line names; without a name, a span belongs to the first."""
+    if name is None:
+        return {}
+    for project_id, project_name in PROJECTS.items():
+        if project_name == name:
+            return {"project_id": project_id}
+    known = ", ".join(PROJECTS.values())
+    raise SpanFileError(f"{where}: there is no project {name!r}; the projects are {known}")
 
 
 def _time(value: Any, now: datetime, where: str) -> datetime:

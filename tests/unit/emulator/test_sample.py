@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.spans.sample import SAMPLE_PATH, SpanFileError, load_spans
 
 SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "make_sample_spans.py"
@@ -30,8 +31,11 @@ def test_script_reproduces_the_shipped_file_byte_for_byte(tmp_path: Path) -> Non
 
 
 def test_sample_is_large_enough_to_evaluate_and_small_enough_to_ship(sample: list[dict[str, Any]]) -> None:
-    assert len(sample) >= 300
-    assert SAMPLE_PATH.stat().st_size < 600_000
+    projects = Counter(span.get("project_id", ids.PROJECT_ID) for span in sample)
+    # More than one page of a reader, which is 500 spans.
+    assert projects[ids.PROJECT_ID] > 500
+    assert 50 < projects[ids.SECOND_PROJECT_ID] < 150
+    assert SAMPLE_PATH.stat().st_size < 1_000_000
     assert {span["kind"] for span in sample} == {"AGENT", "CHAIN", "RETRIEVER", "LLM", "TOOL"}
     assert {span["status_code"] for span in sample} == {"OK", "ERROR"}
 
@@ -161,6 +165,23 @@ def test_spans_without_ids_keep_theirs_from_load_to_load(tmp_path: Path) -> None
 def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
     with pytest.raises(SpanFileError, match=message):
         load(tmp_path, '{"start_time": 0}', line)
+
+
+def test_a_line_may_name_its_project(tmp_path: Path) -> None:
+    first, second = load(tmp_path, '{"start_time": -2}', '{"start_time": -1, "project": "search-assistant"}')
+    assert (first.get("project_id"), second["project_id"]) == (None, ids.SECOND_PROJECT_ID)
+    with pytest.raises(SpanFileError, match=r"line 1: there is no project 'x'; the projects are support"):
+        load(tmp_path, '{"start_time": -2, "project": "x"}')
+
+
+def test_sessions_have_several_traces_in_one_project(sample: list[dict[str, Any]]) -> None:
+    sessions: dict[str, set[Any]] = {}
+    for span in sample:
+        session = sessions.setdefault(span["attributes"]["session.id"], set())
+        session.add((span.get("project_id"), span["trace_id"]))
+    assert len(sessions) > 40
+    assert sum(len(traces) == 3 for traces in sessions.values()) > 40
+    assert all(len({project for project, _ in traces}) == 1 for traces in sessions.values())
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,23 @@
+"""The templates that readers copy read attributes that any instrumented application has."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from pages import DOCS, PROJECT
+
+PAGES = [PROJECT / "README.md", *sorted(DOCS.glob("*.md")), *sorted((PROJECT / "example_dags").glob("*.py"))]
+READ_BY_EXAMPLES = {page.name for page in PAGES if page.suffix == ".py"} & {
+    "recurring_eval.py",
+    "quality_gate.py",
+    "eval_after_pipeline.py",
+}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_templates_read_inputs_and_outputs_only(page) -> None:
+    read = set(re.findall(r"\{(attributes\.[\w.]+)\}", page.read_text(encoding="utf-8")))
+    assert read <= {"attributes.input.value", "attributes.output.value"}
+    if page.name in READ_BY_EXAMPLES:
+        assert read

@@ -1,0 +1,48 @@
+"""Requests in the name of another host are refused, and a page that others can reach needs the key."""
+
+from __future__ import annotations
+
+import pytest
+import requests
+
+from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
+from airflow_provider_online_tasks.emulator.settings import EmulatorSettings as Settings
+
+
+@pytest.mark.parametrize("path", ["/", "/v2/tasks", "/graphql", "/emulator/info"])
+def test_a_foreign_host_header_is_refused(emulator: Emulator, path: str) -> None:
+    key = {"Authorization": f"Bearer {emulator.api_key}"}
+    for host in ("evil.example", "evil.example:80", "127.0.0.1.evil.example", "192.0.2.1", "localhost.evil"):
+        response = requests.get(f"{emulator.url}{path}", headers={**key, "Host": host}, timeout=10)
+        assert response.status_code == 421, host
+        assert response.headers["content-type"] == "application/problem+json"
+    assert emulator.requests() == []
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1234", "127.0.0.1", "127.0.0.9:80", "[::1]:80"])
+def test_loopback_has_several_names(emulator: Emulator, host: str) -> None:
+    assert requests.get(emulator.url, headers={"Host": host}, timeout=10).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "answers"),
+    [("10.0.0.5:8080", True), ("arize", True), ("ARIZE:80", True), ("evil.example", False), ("", True)],
+)
+def test_an_emulator_that_others_reach_knows_its_names(host: str, answers: bool) -> None:
+    settings = Settings(host="0.0.0.0", host_names="arize,other")
+    assert settings.answers_to(host) is answers
+
+
+def test_the_page_needs_the_key_unless_it_is_on_loopback() -> None:
+    with Emulator(EmulatorSettings(host="0.0.0.0")) as emulator:
+        url = emulator.url.replace("0.0.0.0", "127.0.0.1")
+        for path in ("", "/organizations/x/spaces/y"):
+            refused = requests.get(f"{url}{path}", timeout=10)
+            assert refused.status_code == 401
+            assert refused.headers["www-authenticate"].startswith("Basic")
+            assert "Runs" not in refused.text
+            assert requests.get(f"{url}{path}", auth=("", "wrong"), timeout=10).status_code == 401
+            shown = requests.get(f"{url}{path}", auth=("me", emulator.api_key), timeout=10)
+            assert (shown.status_code, "Runs" in shown.text) == (200, True)
+    with Emulator() as loopback:
+        assert requests.get(loopback.url, timeout=10).status_code == 200
