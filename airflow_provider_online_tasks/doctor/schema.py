@@ -101,7 +101,9 @@ def _check_input(
 def _check_fields(query: Query, where: str, type_name: str, sent: type[WireInput]) -> Iterator[Check]:
     fields = {one["name"]: one for one in _type(query, type_name).get("inputFields") or ()}
     always = _ALWAYS_SENT[sent]
-    specs = {wire_name(name): name for name in sent.model_fields}
+    specs = {
+        wire_name(name): name for name in sent.model_fields if name not in sent.rest_only | sent.not_sent
+    }
     for name, spec in specs.items():
         known = name in fields
         yield Check(

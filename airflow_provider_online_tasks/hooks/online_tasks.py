@@ -11,14 +11,16 @@ from urllib.parse import urlsplit
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
+from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.retry import NO_RETRY
-from airflow_provider_online_tasks.exceptions import OnlineTasksError
+from airflow_provider_online_tasks.exceptions import InvalidInput, NotFound, OnlineTasksError
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
     from airflow_provider_online_tasks.api.calls import Task
+    from airflow_provider_online_tasks.api.calls.hub_tasks import TaskType
     from airflow_provider_online_tasks.api.client import Client
     from airflow_provider_online_tasks.api.runs import RunStatus, TaskRun
     from airflow_provider_online_tasks.api.settings import Settings
@@ -89,11 +91,63 @@ class OnlineTasksHook(BaseHook):
     def create_eval_task(self, task: EvalTaskInput) -> str:
         """Create a task and return its ID.
 
-        A lost answer is not repeated, since that could make a second task.
+        A lost answer is not repeated, since that could make a second task. A task that needs what GraphQL
+        does not document, such as column mappings, is created over REST.
 
+        :raises InvalidInput: its evaluators do not go together.
         :raises CallError: the subclass that fits what happened.
         """
-        return self.client.send(calls.create_eval_task(task, self.settings.sampling_rate_unit)).id
+        if not task.needs_rest:
+            return self.client.send(calls.create_eval_task(task, self.settings.sampling_rate_unit)).id
+        from airflow_provider_online_tasks.api.calls import hub_tasks
+
+        return self.client.send(hub_tasks.create_hub_task(task, self._task_type(task))).id
+
+    def _task_type(self, task: EvalTaskInput) -> TaskType:
+        """Return the type that REST wants for a task: it follows from its evaluators."""
+        from airflow_provider_online_tasks.api.calls.evaluators import get_evaluator
+        from airflow_provider_online_tasks.api.calls.hub_tasks import task_type
+
+        evaluators = [self.client.send(get_evaluator(one.evaluator_id)) for one in task.evaluators or ()]
+        kinds = {task_type(one.type) for one in evaluators}
+        if len(kinds) != 1:
+            raise InvalidInput(
+                "A task has evaluators with a template or evaluators with code, not both: "
+                + ", ".join(f"{shown(one.name)} is {one.type}" for one in evaluators)
+            )
+        return kinds.pop()
+
+    def find_project(self, name: str) -> str:
+        """Return the ID of the project with exactly this name.
+
+        :raises NotFound: there is none that the key can read, in the connection's space if it names one.
+        :raises InvalidInput: several have this name.
+        :raises CallError: the subclass that fits what happened.
+        """
+        from airflow_provider_online_tasks.api.calls.projects import list_projects
+
+        space_id = self.settings.space_id
+        found = [
+            project
+            for page in calls.pages(
+                self.client.send, lambda cursor: list_projects(name=name, space_id=space_id, cursor=cursor)
+            )
+            for project in page.items
+        ]
+        same = [project for project in found if project.name == name]
+        if len(same) > 1:
+            listed = ", ".join(f"{one.id} in space {one.space_id}" for one in same[:10])
+            raise InvalidInput(
+                f"{len(same)} projects are named {shown(name)}: {listed}. Give the model_id of one, or name "
+                f"its space in the connection."
+            )
+        if not same:
+            near = ", ".join(shown(one.name) for one in found[:10])
+            raise NotFound(
+                f"There is no project named {shown(name)} that this key can read. "
+                + (f"Projects with a name like it: {near}." if near else "No project has a name like it.")
+            )
+        return same[0].id
 
     def patch_eval_task(self, patch: EvalTaskPatch) -> str:
         """Change the given fields of a task and return its ID.

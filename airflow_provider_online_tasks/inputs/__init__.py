@@ -21,6 +21,9 @@ from airflow_provider_online_tasks.inputs.evaluators import (
     EvaluatorLlmConfig,
     HubEvaluator,
     LlmConfig,
+    NamedFilter,
+    QueryFilters,
+    QueryMapping,
     TemplateEvaluator,
 )
 from airflow_provider_online_tasks.inputs.runs import DataWindow, RunInput, split_window
@@ -36,6 +39,9 @@ __all__ = [
     "EvaluatorLlmConfig",
     "HubEvaluator",
     "LlmConfig",
+    "NamedFilter",
+    "QueryFilters",
+    "QueryMapping",
     "RunInput",
     "TemplateEvaluator",
     "Unset",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from operator import methodcaller
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar, Union, get_args
 
 from pydantic import (
@@ -67,6 +68,10 @@ class WireInput(BaseModel, frozen=True):
     model_config = ConfigDict(extra="forbid", defer_build=True)
 
     patch: ClassVar[bool] = False
+    rest_only: ClassVar[frozenset[str]] = frozenset()
+    """Fields that only REST documents."""
+    not_sent: ClassVar[frozenset[str]] = frozenset()
+    """Fields that are about the provider and not for Arize."""
 
     if not TYPE_CHECKING:  # each class has the __init__ that its fields stand for
 
@@ -105,8 +110,21 @@ class WireInput(BaseModel, frozen=True):
             raise _refused(where or cls.__name__, error) from None
 
     def to_wire(self) -> dict[str, Any]:
-        """Return the JSON object that the API documents."""
-        return {wire_name(name): to_json(value) for name, value in self.given().items()}
+        """Return the JSON object that the GraphQL API documents."""
+        left_out = self.rest_only | self.not_sent
+        return {
+            wire_name(name): to_json(value, methodcaller("to_wire"))
+            for name, value in self.given().items()
+            if name not in left_out
+        }
+
+    def to_rest(self) -> dict[str, Any]:
+        """Return the JSON object that the REST API documents."""
+        return {
+            name: to_json(value, methodcaller("to_rest"))
+            for name, value in self.given().items()
+            if name not in self.not_sent
+        }
 
     def given(self) -> dict[str, Any]:
         """Return the fields that are sent: those that were given, and those with a default of their own."""
@@ -133,7 +151,13 @@ class WireInput(BaseModel, frozen=True):
             given |= dict.fromkeys(missing, LATER)
         elif missing:
             raise Refusal(f"needs {', '.join(missing)}: not given, or None.")
+        if context is not None:
+            cls._check_templates(given)
         return read(given)
+
+    @classmethod
+    def _check_templates(cls, given: Mapping[str, Any]) -> None:
+        """Check what is given before templates are rendered."""
 
     @classmethod
     def _known_keys(cls, value: Mapping[Any, Any]) -> dict[str, Any]:
@@ -235,16 +259,19 @@ def plain(value: Any) -> Any:
     return value
 
 
-def to_json(value: Any) -> Any:
-    """Return a field's value as JSON."""
+def to_json(value: Any, write: Callable[[Any], dict[str, Any]]) -> Any:
+    """Return a field's value as JSON.
+
+    :param write: how an input within it is written.
+    """
     if isinstance(value, WireInput):
-        return value.to_wire()
+        return write(value)
     if isinstance(value, datetime):
         return wire_time(value)
     if isinstance(value, Mapping):
-        return {key: to_json(part) for key, part in value.items()}
+        return {key: to_json(part, write) for key, part in value.items()}
     if isinstance(value, tuple):
-        return [to_json(part) for part in value]
+        return [to_json(part, write) for part in value]
     return value
 
 

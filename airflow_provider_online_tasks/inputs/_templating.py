@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -26,3 +27,27 @@ def is_leaf_template(value: Any) -> bool:
     if isinstance(value, str):
         return any(mark in value for mark in _MARKS)
     return hasattr(value, "iter_references")  # XComArg and its kin
+
+
+# What a template may begin with that can mean nothing but a value of Airflow's.
+_AIRFLOW = re.compile(
+    r"\{\{-?\s*(?:var|conn|params|ti|task_instance|dag_run|macros)\s*[.\[](?:(?!\}\}).)*\}\}", re.DOTALL
+)
+
+
+def is_changed_by_jinja(text: str) -> bool:
+    """Return whether Jinja makes another text of this one: it holds Jinja outside of ``{% raw %}``."""
+    if not is_leaf_template(text):
+        return False
+    from jinja2 import Environment, TemplateSyntaxError
+
+    try:
+        kinds = {kind for _, kind, _ in Environment(autoescape=True).lex(text)}
+    except TemplateSyntaxError:
+        return True
+    return not kinds <= {"raw_begin", "raw_end", "data"}
+
+
+def is_airflow_value(text: str) -> bool:
+    """Return whether a text is nothing but one value of Airflow's, such as ``{{ var.value.prompt }}``."""
+    return _AIRFLOW.fullmatch(text.strip()) is not None

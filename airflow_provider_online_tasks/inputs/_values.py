@@ -42,6 +42,18 @@ def read_text(value: Any) -> str:
     return _sendable(value)
 
 
+def read_name(value: Any, where: str) -> str:
+    """Read a name.
+
+    :param where: what the name is called, for messages.
+    :raises InvalidInput: it is not text, or empty.
+    """
+    try:
+        return read_text(value)
+    except Refusal as refusal:
+        raise InvalidInput(f"{where} {refusal}") from None
+
+
 def _sendable(text: str) -> str:
     try:
         text.encode()
@@ -84,7 +96,8 @@ def _filter(value: Any) -> str:
     return _sendable(value)
 
 
-def _bool(value: Any) -> bool:
+def read_flag(value: Any) -> bool:
+    """Read true or false, as such or as the text that a template renders to."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value.strip().lower() in ("true", "false"):
@@ -162,6 +175,19 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(_within(read_text, item, f"[{position}]") for position, item in enumerate(value))
 
 
+def _query_ids(value: Any) -> tuple[str, ...]:
+    ids = _texts(value)
+    if strange := sorted(set(ids) - set("ABCDE")):
+        raise Refusal(f"names {shown(strange[0])}; the IDs of query filters are A to E.")
+    return ids
+
+
+def _query_id(value: Any) -> str:
+    if value not in tuple("ABCDE"):
+        raise Refusal(f"must be one of A to E, not {shown(value)}.")
+    return str(value)
+
+
 def _labels(value: Any) -> tuple[str, ...]:
     labels = _texts(value)
     if len(labels) < 2:
@@ -234,7 +260,7 @@ def _time(value: Any) -> datetime:
 Text = Annotated[str, PlainValidator(read_text)]
 Id = Annotated[str, PlainValidator(_read_id)]
 Filter = Annotated[str, PlainValidator(_filter)]
-Flag = Annotated[bool, PlainValidator(_bool)]
+Flag = Annotated[bool, PlainValidator(read_flag)]
 Place = Annotated[int, PlainValidator(_place)]
 Count = Annotated[int, PlainValidator(_count)]
 Temperature = Annotated[float, PlainValidator(_temperature)]
@@ -242,6 +268,8 @@ SamplingRate = Annotated[float, PlainValidator(_rate)]
 Time = Annotated[datetime | str, PlainValidator(_time)]
 # Not Sequence[str], which a text is too.
 Texts = Annotated[list[str] | tuple[str, ...], PlainValidator(_texts)]
+QueryId = Annotated[str, PlainValidator(_query_id)]
+QueryIds = Annotated[list[str] | tuple[str, ...], PlainValidator(_query_ids)]
 Labels = Annotated[list[str] | tuple[str, ...], PlainValidator(_labels)]
 Scores = Annotated[Mapping[str, float], PlainValidator(_scores)]
 TextByName = Annotated[Mapping[str, str], PlainValidator(_text_values)]

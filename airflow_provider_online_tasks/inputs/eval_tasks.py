@@ -19,6 +19,7 @@ from airflow_provider_online_tasks.inputs.evaluators import (
     CodeEvaluator,
     HubEvaluator,
     LlmConfig,
+    QueryFilters,
     TemplateEvaluator,
 )
 
@@ -101,7 +102,11 @@ class EvalTaskInput(_EvalTask, frozen=True):
     :param code_evaluators: code evaluators written in the task, one or several.
     :param evaluators: evaluators of the Eval Hub. Excludes the inline ones.
     :param llm_config: the LLM of the template evaluators.
+    :param query_filters: several filters with names, for Eval Hub evaluators of traces or sessions, in place
+        of ``query_filter``.
     """
+
+    rest_only: ClassVar[frozenset[str]] = frozenset({"query_filters"})
 
     name: Text
     model_id: Id
@@ -112,6 +117,12 @@ class EvalTaskInput(_EvalTask, frozen=True):
     code_evaluators: OneOrMore[CodeEvaluator] | None = None
     evaluators: OneOrMore[HubEvaluator] | None = None
     llm_config: LlmConfig | None = None
+    query_filters: QueryFilters | None = None
+
+    @property
+    def needs_rest(self) -> bool:
+        """Whether the task has what GraphQL does not document: it is created and changed over REST."""
+        return self.query_filters is not None or any(one.needs_rest for one in self.evaluators or ())
 
     @field_validator("evaluators", mode="after")
     @classmethod
@@ -129,6 +140,17 @@ class EvalTaskInput(_EvalTask, frozen=True):
                 f"Give either {' and '.join(literal)} (written in the task) or evaluators (Eval Hub IDs), "
                 f"not both."
             )
+        if self.query_filters is not None and self.query_filter is not None:
+            raise Refusal("has query_filter and query_filters: give one or the other.")
+        if isinstance(self.query_filters, QueryFilters) and self.evaluators is None:
+            raise Refusal("has query_filters, which are for evaluators of the Eval Hub only.")
+        if isinstance(self.evaluators, tuple):
+            hub = _known(self.evaluators)
+            if self.llm_config is not None and any(one.needs_rest for one in hub):
+                raise Refusal("has an llm_config, which an evaluator of the Eval Hub brings itself.")
+            ids = [one.evaluator_id for one in hub if isinstance(one.evaluator_id, str)]
+            if twice := sorted({one for one in ids if ids.count(one) > 1}):
+                raise Refusal(f"names {shown(twice[0])} twice; each evaluator once.", at=".evaluators")
         return self
 
 

@@ -5,12 +5,14 @@ Fields: https://arize.com/docs/ax/graphql-reference/mutations/evaluators-and-tas
 
 from __future__ import annotations
 
-from typing import Final, Literal, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from airflow_provider_online_tasks._text import shown
-from airflow_provider_online_tasks.inputs._base import WireInput
+from airflow_provider_online_tasks.inputs._base import OneOrMore, WireInput
+from airflow_provider_online_tasks.inputs._templating import is_airflow_value, is_changed_by_jinja
 from airflow_provider_online_tasks.inputs._values import (
     Filter,
     Flag,
@@ -18,10 +20,13 @@ from airflow_provider_online_tasks.inputs._values import (
     JsonObject,
     Labels,
     Place,
+    QueryId,
+    QueryIds,
     Refusal,
     Scores,
     Temperature,
     Text,
+    TextByName,
     Texts,
 )
 
@@ -29,6 +34,23 @@ MAXIMIZE: Final = "maximize"
 MINIMIZE: Final = "minimize"
 Direction = Literal["maximize", "minimize", "none"]
 Granularity = Literal["span", "trace", "session"]
+
+
+def refuse_jinja(template: Any, *, jinja: Any) -> None:
+    """Refuse an evaluator's template that Airflow would change before Arize sees it.
+
+    :param template: the template as it is in the DAG.
+    :param jinja: whether its author wants that.
+    """
+    if not isinstance(template, str) or is_airflow_value(template) or str(jinja).strip().lower() == "true":
+        return
+    if is_changed_by_jinja(template):
+        raise Refusal(
+            "holds Jinja, which Airflow would render before Arize sees it. Write variables in single braces, "
+            "such as {attributes.input.value}, or put what is for Arize between {% raw %} and {% endraw %}. "
+            "If Airflow is to render it, say jinja=True beside the template.",
+            at=".template",
+        )
 
 
 class LlmConfig(WireInput, frozen=True):
@@ -88,7 +110,11 @@ class TemplateEvaluator(WireInput, frozen=True):
     :param data_granularity_type: what is judged: ``span``, ``trace`` or ``session``.
     :param llm_config: the LLM of this evaluator, as :class:`EvaluatorLlmConfig` or a dict, in the newer
         generation of the API.
+    :param jinja: whether Airflow renders Jinja in ``template``. Without it a literal template that Jinja
+        would change is an error, unless it is nothing but one value of Airflow's. Default False.
     """
+
+    not_sent: ClassVar[frozenset[str]] = frozenset({"jinja"})
 
     name: Text
     template: Text
@@ -101,6 +127,11 @@ class TemplateEvaluator(WireInput, frozen=True):
     direction: Direction | None = None
     data_granularity_type: Granularity | None = None
     llm_config: EvaluatorLlmConfig | None = None
+    jinja: Flag = False
+
+    @classmethod
+    def _check_templates(cls, given: Mapping[str, Any]) -> None:
+        refuse_jinja(given.get("template"), jinja=given.get("jinja", False))
 
     @model_validator(mode="after")
     def _scores_its_labels(self) -> Self:
@@ -141,26 +172,89 @@ class CodeEvaluator(WireInput, frozen=True):
     data_granularity_type: Granularity | None = None
 
 
+class QueryMapping(WireInput, frozen=True):
+    """What a variable of a template is, for an evaluator of traces or sessions.
+
+    :param variable_name: the variable.
+    :param query_ids: IDs of the task's ``query_filters`` that give the spans, ``A`` to ``E``; an empty list
+        for any of them.
+    :param attribute_path: attribute of those spans, such as ``attributes.input.value``.
+    """
+
+    variable_name: Text
+    query_ids: QueryIds
+    attribute_path: Text
+
+
+class NamedFilter(WireInput, frozen=True):
+    """One of a task's several query filters.
+
+    :param id: a letter from ``A`` to ``E``.
+    :param filter: which spans, such as ``attributes.openinference.span.kind = 'AGENT'``.
+    """
+
+    id: QueryId
+    filter: Filter
+
+
+class QueryFilters(WireInput, frozen=True):
+    """The query filters of a task whose evaluators judge traces or sessions.
+
+    :param filters: the filters, one to five, each with an ID of its own.
+    :param expression: which of them have to match, such as ``A AND B``. Required for two or more.
+    """
+
+    filters: OneOrMore[NamedFilter]
+    expression: Text | None = None
+
+    @model_validator(mode="after")
+    def _says_how_several_combine(self) -> Self:
+        if not isinstance(self.filters, tuple):  # only known when the task runs
+            return self
+        ids = [one.id for one in self.filters if isinstance(one, NamedFilter)]
+        if twice := sorted({name for name in ids if ids.count(name) > 1}):
+            raise Refusal(f"names {shown(twice[0])} twice; each ID once.", at=".filters")
+        if len(self.filters) > 1 and self.expression is None:
+            raise Refusal("needs an expression, such as 'A AND B', for two or more filters.")
+        return self
+
+
 class HubEvaluator(WireInput, frozen=True):
     """An evaluator of the Eval Hub, by its ID.
 
     :param evaluator_id: global ID of the evaluator.
     :param position: place of the evaluator in the task, 0 or more. Default: its place in the list,
         counted from 0.
+    :param column_mappings: which attribute of a span each variable of the template is, such as
+        ``{"input": "attributes.input.value"}``.
+    :param evaluator_version_id: global ID of the version to judge by. Default: always the newest.
+    :param query_filter: spans this evaluator is for, in addition to the task's filter.
+    :param query_mappings: what each variable of the template is, for an evaluator of traces or sessions. It
+        excludes ``column_mappings`` and ``query_filter``.
     """
+
+    rest_only: ClassVar[frozenset[str]] = frozenset(
+        {"column_mappings", "evaluator_version_id", "query_filter", "query_mappings"}
+    )
 
     evaluator_id: Id
     position: Place | None = None
+    column_mappings: TextByName | None = None
+    evaluator_version_id: Id | None = None
+    query_filter: Filter | None = None
+    query_mappings: OneOrMore[QueryMapping] | None = None
 
+    @property
+    def needs_rest(self) -> bool:
+        """Whether it has what GraphQL does not document."""
+        return any(name in self.rest_only for name in self.given())
 
-__all__ = [
-    "MAXIMIZE",
-    "MINIMIZE",
-    "CodeEvaluator",
-    "Direction",
-    "EvaluatorLlmConfig",
-    "Granularity",
-    "HubEvaluator",
-    "LlmConfig",
-    "TemplateEvaluator",
-]
+    @model_validator(mode="after")
+    def _is_of_spans_or_of_more(self) -> Self:
+        of_spans = [name for name in ("column_mappings", "query_filter") if getattr(self, name) is not None]
+        if self.query_mappings is not None and of_spans:
+            raise Refusal(
+                f"has query_mappings, for traces and sessions, and {' and '.join(of_spans)}, for spans: "
+                f"give one or the other."
+            )
+        return self

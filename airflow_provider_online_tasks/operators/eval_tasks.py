@@ -17,13 +17,15 @@ from airflow_provider_online_tasks.inputs import (
     EvalTaskPatch,
     HubEvaluator,
     LlmConfig,
+    QueryFilters,
     TemplateEvaluator,
     Unset,
     describe_sampling_rate,
     read_id,
 )
-from airflow_provider_online_tasks.inputs._base import plain
+from airflow_provider_online_tasks.inputs._base import LATER, plain
 from airflow_provider_online_tasks.inputs._templating import is_templated
+from airflow_provider_online_tasks.inputs._values import read_name
 from airflow_provider_online_tasks.once._state import State
 from airflow_provider_online_tasks.operators._base import LineageOperator, OnlineTasksOperator
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, ProjectLink
@@ -49,11 +51,13 @@ class CreateEvalTaskOperator(LineageOperator):
     Give the evaluators either written in the task (``template_evaluators``, ``code_evaluators``) or by
     their Eval Hub IDs (``evaluators``).
 
-    An evaluator's template often holds variables in double braces. Airflow renders those as Jinja: keep
-    them with ``{% raw %}…{% endraw %}``, or use the single braces that Arize takes too.
+    Write the variables of an evaluator's template in single braces. A literal template that Jinja would
+    change is an error, unless its evaluator says ``jinja=True``.
 
     :param name: name of the task. (templated)
-    :param model_id: global ID of the project. (templated)
+    :param model_id: global ID of the project; give this or ``project``. (templated)
+    :param project: name of the project, looked up when the task runs, in the connection's space if it names
+        one. (templated)
     :param template_evaluators: LLM evaluators with a template and the allowed labels, one or several, as
         :class:`~airflow_provider_online_tasks.inputs.TemplateEvaluator` or dicts. (templated)
     :param evaluators: Eval Hub evaluators, as
@@ -68,6 +72,9 @@ class CreateEvalTaskOperator(LineageOperator):
     :param query_filter: which spans, such as ``attributes.openinference.span.kind = 'AGENT'``. Default:
         all. (templated)
     :param run_continuously: whether new spans are evaluated as they arrive. Default False. (templated)
+    :param query_filters: several filters with names, for Eval Hub evaluators of traces or sessions, as
+        :class:`~airflow_provider_online_tasks.inputs.QueryFilters` or a dict; in place of ``query_filter``.
+        (templated)
     :param if_exists: what to do if a task of exactly this name is on the model already: ``fail``; ``skip``,
         return it as it is; or ``update``, make it what the arguments say, defaults included. What Arize
         returns is compared and sent if it differs. It does not return the templates, labels, LLM and code of
@@ -78,13 +85,14 @@ class CreateEvalTaskOperator(LineageOperator):
     :raises CallError: Arize refused or could not be reached.
     """
 
-    template_fields: Sequence[str] = ("conn_id", *EvalTaskInput.model_fields)
+    template_fields: Sequence[str] = ("conn_id", "project", *EvalTaskInput.model_fields)
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "template_evaluators": "json",
         "evaluators": "json",
         "code_evaluators": "json",
         "llm_config": "json",
         "query_filter": "sql",
+        "query_filters": "json",
     }
     operator_extra_links = (ProjectLink(), EvaluatorLink())
 
@@ -92,7 +100,8 @@ class CreateEvalTaskOperator(LineageOperator):
         self,
         *,
         name: str | XComArg,
-        model_id: str | XComArg,
+        model_id: str | XComArg | None = None,
+        project: str | XComArg | None = None,
         template_evaluators: TemplateEvaluators | None = None,
         evaluators: HubEvaluators | None = None,
         code_evaluators: CodeEvaluators | None = None,
@@ -100,6 +109,7 @@ class CreateEvalTaskOperator(LineageOperator):
         sampling_rate: float | str | XComArg = 1,
         query_filter: str | XComArg | None = None,
         run_continuously: bool | str | XComArg = False,
+        query_filters: QueryFilters | Mapping[str, Any] | XComArg | None = None,
         if_exists: IfExists = "fail",
         **kwargs: Any,
     ) -> None:
@@ -111,6 +121,7 @@ class CreateEvalTaskOperator(LineageOperator):
         self.if_exists = if_exists
         self.name = name
         self.model_id = model_id
+        self.project = project
         self.template_evaluators = plain(template_evaluators)
         self.evaluators = plain(evaluators)
         self.code_evaluators = plain(code_evaluators)
@@ -118,7 +129,13 @@ class CreateEvalTaskOperator(LineageOperator):
         self.sampling_rate = sampling_rate
         self.query_filter = query_filter
         self.run_continuously = run_continuously
-        EvalTaskInput.check_literals(self._arguments())
+        self.query_filters = plain(query_filters)
+        if (model_id is None) == (project is None):
+            raise InvalidInput("Give either model_id, the global ID of the project, or project, its name.")
+        if project is not None and not is_templated(project):
+            read_name(project, "project")
+        arguments = self._arguments()
+        EvalTaskInput.check_literals(arguments if project is None else {**arguments, "model_id": LATER})
 
     def _arguments(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in EvalTaskInput.model_fields}
@@ -127,8 +144,11 @@ class CreateEvalTaskOperator(LineageOperator):
         """Create the task, or take the one that is there."""
         from airflow_provider_online_tasks.once.eval_task import TaskCreation
 
-        task = EvalTaskInput.read(self._arguments())
         with self.hook as hook:
+            arguments = self._arguments()
+            if self.project is not None:
+                arguments["model_id"] = hook.find_project(read_name(self.project, "project"))
+            task = EvalTaskInput.read(arguments)
             creation = TaskCreation(
                 hook=hook, task=task, if_exists=self.if_exists, context=context, log=self.log
             )

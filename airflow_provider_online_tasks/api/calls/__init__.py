@@ -8,7 +8,7 @@ GraphQL carries the three documented mutations
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import UnionType
@@ -302,36 +302,6 @@ def list_tasks(
         query=_paged(limit, cursor, project_id=project_id, name=name),
         read=read_page("tasks", Task.from_wire),
     )
-
-
-def update_hub_evaluators(task: Task, evaluator_ids: Sequence[str]) -> RestCall[Task]:
-    """PATCH /v2/tasks/{task_id}: replace its Eval Hub evaluators.
-
-    One that stays keeps its mappings and version.
-    """
-    attached = {one.get("evaluator_id"): one for one in task.evaluators}
-    return RestCall(
-        name="update task",
-        method="PATCH",
-        path=f"/v2/tasks/{_part(task.id)}",
-        body={
-            "evaluators": [
-                {
-                    "evaluator_id": evaluator_id,
-                    **{
-                        name: value
-                        for name in _ATTACHMENT
-                        if (value := attached.get(evaluator_id, {}).get(name)) is not None
-                    },
-                }
-                for evaluator_id in evaluator_ids
-            ]
-        },
-        read=Task.from_wire,
-    )
-
-
-_ATTACHMENT = ("evaluator_version_id", "query_filter", "column_mappings", "query_mappings")
 
 
 def delete_task(task_id: str) -> RestCall[None]:

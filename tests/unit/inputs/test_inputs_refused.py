@@ -176,7 +176,7 @@ def test_a_cap_that_lets_no_span_through(spans: Any) -> None:
         (TemplateEvaluator, "rail", "TemplateEvaluator has no field 'rail'. Did you mean 'rails'?"),
         (LlmConfig, "model", "LlmConfig has no field 'model'. Did you mean 'modelName'?"),
         (RunInput, "start", "RunInput has no field 'start'. Did you mean 'data_start_time'?"),
-        (HubEvaluator, "zzz", "HubEvaluator has no field 'zzz'. Known: evaluator_id, position."),
+        (HubEvaluator, "zzz", "HubEvaluator has no field 'zzz'. Known: column_mappings, evaluator_id, "),
         (RunInput, 5, "RunInput has no field 5. Known: data_end_time, "),
     ],
 )

@@ -244,7 +244,9 @@ def eval_tasks(draw: st.DrawFn) -> Pair:
     wire = {"samplingRate": 1.0, "runContinuously": False, **wire}
     wire |= {"name": given["name"], "modelId": given["model_id"]}
     if draw(st.booleans()):
-        pairs = draw(st.lists(hub_evaluators(), min_size=1, max_size=3))
+        pairs = draw(
+            st.lists(hub_evaluators(), min_size=1, max_size=3, unique_by=lambda pair: pair[0]["evaluator_id"])
+        )
         given["evaluators"], wire["evaluators"] = _numbered(pairs, 0)
     else:
         inline, inline_wire = draw(inline_evaluators().filter(lambda pair: pair[0]))

@@ -34,6 +34,7 @@ from airflow_provider_online_tasks.sensors.runs import OnlineTaskRunSensor
 
 JUDGE: dict[str, Any] = {"name": "j", "template": "{output}", "rails": ["good", "bad"]}
 HUB: dict[str, Any] = {"evaluator_id": "RXZhbHVhdG9yOjEyOmFCY0Q="}
+MAPPING = {"variable_name": "input", "query_ids": ["A"], "attribute_path": "attributes.input.value"}
 VALID: dict[type[BaseOperator], dict[str, Any]] = {
     CreateEvalTaskOperator: {"name": "n", "model_id": "M", "template_evaluators": [JUDGE]},
     PatchEvalTaskOperator: {"online_task_id": "T", "name": "n"},
@@ -154,6 +155,17 @@ REFUSED: list[tuple[type[BaseOperator], dict[str, Any], str]] = [
     (CreateEvalTaskOperator, {"template_evaluators": [{**JUDGE, "rails": ["one"]}]}, "at least two labels"),
     (CreateEvalTaskOperator, {"template_evaluators": [{**JUDGE, "rial": []}]}, "Did you mean 'rails'"),
     (CreateEvalTaskOperator, {"llm_config": {"temperature": 1}}, "needs model_name or integration_id"),
+    (
+        CreateEvalTaskOperator,
+        {"project": "support"},
+        "Give either model_id, the global ID of the project, or",
+    ),
+    (
+        CreateEvalTaskOperator,
+        {"model_id": ...},
+        "Give either model_id, the global ID of the project, or project",
+    ),
+    (CreateEvalTaskOperator, {"model_id": ..., "project": " "}, "project is empty"),
     (CreateEvalTaskOperator, {"if_exists": "replace"}, "if_exists must be one of fail, skip, update"),
     (PatchEvalTaskOperator, {"name": ...}, "Nothing to change"),
     (PatchEvalTaskOperator, {"name": None}, "name cannot be cleared"),
@@ -226,8 +238,23 @@ def test_a_wrong_literal_is_refused_beside_a_template(
             "position must be",
         ),
         ({"model_id": "{{ var.value.m }}", "evaluators": [HUB]}, "not both"),
+        ({"model_id": ..., "project": "{{ params.p }}", "evaluators": [HUB]}, "not both"),
         ({"model_id": "{{ var.value.m }}", "template_evaluators": ...}, "has no evaluators"),
         ({"llm_config": {"provider": "{{ params.p }}"}}, "needs model_name or integration_id"),
+        (
+            {
+                "template_evaluators": ...,
+                "evaluators": {**HUB, "query_filter": "{{ params.f }}", "query_mappings": [MAPPING]},
+            },
+            "has query_mappings, for traces and sessions, and query_filter, for spans",
+        ),
+        (
+            {
+                "template_evaluators": ...,
+                "evaluators": {**HUB, "query_mappings": [{**MAPPING, "query_ids": ["F"]}]},
+            },
+            "query_ids names 'F'; the IDs of query filters are A to E.",
+        ),
     ],
 )
 def test_a_literal_is_checked_however_deep_it_is(changes: dict[str, Any], said: str) -> None:
@@ -255,6 +282,7 @@ def test_a_window_that_is_not_over_yet_may_be_when_the_task_runs() -> None:
 # Templates are let through -------------------------------------------------------------------------------
 
 LATER = "{{ params.later }}"
+INSTEAD_OF = {"evaluators": ["template_evaluators"], "project": ["model_id"]}
 
 
 @KINDS
@@ -263,8 +291,7 @@ def test_every_template_field_takes_a_template(kind: type[BaseOperator]) -> None
         changes = {name: LATER}
         if name in ("data_start_time", "data_end_time"):
             changes = {"data_start_time": LATER, "data_end_time": LATER}
-        if name == "evaluators":
-            changes["template_evaluators"] = ...
+        changes |= dict.fromkeys(INSTEAD_OF.get(name, ()), ...)
         assert getattr(make(kind, **changes), name) == LATER
 
 
@@ -276,8 +303,7 @@ def test_every_template_field_takes_an_xcom(kind: type[BaseOperator]) -> None:
             changes: dict[str, Any] = {name: upstream.output}
             if name in ("data_start_time", "data_end_time"):
                 changes = {"data_start_time": upstream.output, "data_end_time": upstream.output}
-            if name == "evaluators":
-                changes["template_evaluators"] = ...
+            changes |= dict.fromkeys(INSTEAD_OF.get(name, ()), ...)
             arguments = {key: value for key, value in (VALID[kind] | changes).items() if value is not ...}
             operator = kind(task_id=f"a_task_{number}", **arguments)
             assert "upstream" in operator.upstream_task_ids
@@ -285,6 +311,58 @@ def test_every_template_field_takes_an_xcom(kind: type[BaseOperator]) -> None:
 
 def make_fields(kind: type[BaseOperator]) -> list[str]:
     return [name for name in make(kind).template_fields if name != "conn_id"]
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "Question: {{ input }}",
+        "{{input}}",
+        "Judge the answers of {{ ds }}: {output}",
+        "{{ ds }}",
+        "{% if output %}Answer: {output}{% endif %}",
+        "{# for the judge #} {output}",
+        "{% raw %}{{input}}{% endraw %} and {{ output }}",
+        "{{ params.intro }} {{ input }}",
+        "{{ unfinished",
+    ],
+)
+@pytest.mark.parametrize("kind", [CreateEvalTaskOperator, PatchEvalTaskOperator])
+def test_a_judges_template_that_jinja_would_change_is_refused(
+    kind: type[BaseOperator], template: str
+) -> None:
+    for evaluators in (
+        [{**JUDGE, "template": template}],
+        TemplateEvaluator(**{**JUDGE, "template": template}),
+    ):
+        with pytest.raises(InvalidInput) as caught:
+            make(kind, template_evaluators=evaluators)
+        assert "template_evaluators[0].template holds Jinja" in str(caught.value)
+        assert all(way in str(caught.value) for way in ("single braces", "{% raw %}", "jinja=True"))
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "Question: {attributes.input.value}",
+        "{% raw %}Question: {{input}}{% endraw %}",
+        "{{ var.value.judge_prompt }}",
+        "{{ params.prompts['tone'] }}",
+        " {{ ti.xcom_pull('write_prompt') }}\n",
+        "a } and a { and }} too",
+    ],
+)
+def test_a_judges_template_that_is_plain_or_surely_airflows_is_taken(template: str) -> None:
+    make(CreateEvalTaskOperator, template_evaluators=[{**JUDGE, "template": template}])
+
+
+def test_a_judges_template_is_rendered_when_its_author_says_so() -> None:
+    judge = {**JUDGE, "template": "On {{ ds }}: {output}", "jinja": True}
+    operator = make(CreateEvalTaskOperator, template_evaluators=[judge])
+    operator.render_template_fields({"ds": "2026-01-01"})
+    (sent,) = EvalTaskInput.read(operator._arguments()).to_wire()["templateEvaluators"]
+    assert sent["template"] == "On 2026-01-01: {output}"
+    assert "jinja" not in sent
 
 
 def test_templates_are_rendered_at_every_depth() -> None:

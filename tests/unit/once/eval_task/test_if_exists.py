@@ -9,6 +9,7 @@ import pytest
 from task_instance import EVALUATOR, TASK, TaskInstance
 
 from airflow_provider_online_tasks.api import calls
+from airflow_provider_online_tasks.api.calls import hub_tasks
 from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.exceptions import InvalidInput, TaskExists
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
@@ -111,7 +112,7 @@ def test_update_sends_what_differs_and_nothing_else(
 
     assert execute(create(if_exists="update", **hub, **arguments)) == task_id
 
-    assert EvalTaskPatch(online_task_id=task_id, **changes.patch).to_wire() == {
+    assert EvalTaskPatch(online_task_id=task_id, **changes.fields).to_wire() == {
         "onlineTaskId": task_id,
         **sent,
     }
@@ -183,10 +184,13 @@ def test_what_stays_of_eval_hub_evaluators_keeps_its_mappings() -> None:
     task = calls.Task.from_wire(
         {"id": "task", "name": "x", "evaluators": [attached, {"evaluator_id": "two"}]}
     )
+    wanted = EvalTaskInput(
+        name="x",
+        model_id="m",
+        evaluators=[HubEvaluator(evaluator_id="one"), HubEvaluator(evaluator_id="three")],
+    )
 
-    body = calls.update_hub_evaluators(task, ["one", "three"]).body
-
-    assert body == {
+    assert hub_tasks.update_hub_task("task", wanted, ["evaluators"], task).body == {
         "evaluators": [
             {"evaluator_id": "one", "column_mappings": {"input": "attributes.input.value"}},
             {"evaluator_id": "three"},
@@ -234,13 +238,13 @@ def test_what_arize_does_not_return_is_sent() -> None:
 
     changes = find_changes(bare, wanted)
 
-    assert set(changes.patch) == {
+    assert set(changes.fields) == {
         *("sampling_rate", "query_filter", "run_continuously", "template_evaluators", "llm_config")
     }
     assert changes.unseen == ("template_evaluators", "llm_config")
 
     hub = EvalTaskInput.read({"model_id": "model", "name": "x", "evaluators": [{"evaluator_id": "one"}]})
-    assert find_changes(bare, hub).hub_evaluators == ("one",)
+    assert find_changes(bare, hub).fields["evaluators"] == hub.evaluators
 
 
 def test_a_new_field_of_a_task_is_part_of_an_update_without_another_word() -> None:
@@ -253,11 +257,11 @@ def test_a_new_field_of_a_task_is_part_of_an_update_without_another_word() -> No
         name="x", model_id="model", evaluators=[HubEvaluator(evaluator_id="one")], retention_days=7
     )
     bare = calls.Task.from_wire({"id": "task", "name": "x", "evaluators": [{"evaluator_id": "one"}]})
-    assert find_changes(bare, wanted).patch["retention_days"] == 7
+    assert find_changes(bare, wanted).fields["retention_days"] == 7
 
 
 def test_every_field_of_a_new_task_can_be_changed_or_is_what_it_is_found_by() -> None:
-    found_by, changed_over_rest = {"name", "model_id"}, {"evaluators"}
+    found_by, changed_over_rest = {"name", "model_id"}, {"evaluators", "query_filters"}
     patchable = set(EvalTaskPatch.model_fields) - {"online_task_id"}
     assert set(EvalTaskInput.model_fields) - found_by - changed_over_rest <= patchable
 

@@ -1,0 +1,246 @@
+"""A task with what only REST documents is created and changed over REST, with the same guarantees."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from task_instance import TaskInstance
+
+from airflow_provider_online_tasks.api.calls.hub_tasks import task_type
+from airflow_provider_online_tasks.emulator import Fault
+from airflow_provider_online_tasks.exceptions import InputRefused, InvalidInput, NotFound, UnexpectedAnswer
+from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_online_tasks.emulator import Emulator
+    from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
+
+    Create = Callable[..., CreateEvalTaskOperator]
+    Asked = Callable[[str], int]
+
+MAPPINGS = {
+    "input": "attributes.input.value",
+    "output": "attributes.output.value",
+    "reference": "attributes.support.context",
+}
+CREATE, UPDATE = "rest.create_task", "rest.update_task"
+INLINE = {"template_evaluators": None, "llm_config": None}
+
+
+@pytest.fixture
+def create_hub(arize: Emulator, create: Create) -> Create:
+    """``create_hub(evaluator_version_id=…)``: for a built-in evaluator, with its mappings."""
+
+    def make(evaluator: str = "correctness", task: dict[str, Any] | None = None, **fields: Any) -> Any:
+        attached = {"evaluator_id": arize.evaluator_ids[evaluator], "column_mappings": MAPPINGS, **fields}
+        return create(evaluators=[attached], **INLINE, **(task or {}))
+
+    return make
+
+
+def execute(operator: CreateEvalTaskOperator) -> str:
+    """Run the operator as the first try of a task of its own."""
+    return operator.execute(TaskInstance().next_try())
+
+
+def version_of(arize: Emulator, evaluator_id: str) -> str:
+    """Return the newest version of an evaluator."""
+    answer = requests.get(
+        f"{arize.url}/v2/evaluators/{evaluator_id}",
+        headers={"Authorization": f"Bearer {arize.api_key}"},
+        timeout=10,
+    )
+    version_id: str = answer.json()["version"]["id"]
+    return version_id
+
+
+def test_mappings_a_version_and_a_filter_reach_arize(
+    arize: Emulator, create_hub: Create, asked: Asked
+) -> None:
+    version_id = version_of(arize, arize.evaluator_ids["correctness"])
+
+    task_id = execute(
+        create_hub(
+            evaluator_version_id=version_id,
+            query_filter="status_code = 'OK'",
+            task={"sampling_rate": 50, "run_continuously": True},
+        )
+    )
+
+    [task] = arize.tasks()
+    [evaluator] = task["evaluators"]
+    assert (task["id"], task["type"], task["model_id"]) == (task_id, "TEMPLATE_EVALUATION", arize.project_id)
+    assert (task["sampling_rate"], task["is_continuous"]) == (0.5, True)
+    assert task["query_filter"] == "attributes.openinference.span.kind = 'AGENT'"
+    assert evaluator["column_mappings"] == MAPPINGS
+    assert evaluator["evaluator_version_id"] == version_id
+    assert evaluator["query_filter"] == "status_code = 'OK'"
+    assert (asked(CREATE), asked("graphql.createEvalTask")) == (1, 0)
+
+
+def test_a_task_of_ids_alone_stays_with_graphql(arize: Emulator, create: Create, asked: Asked) -> None:
+    execute(create(evaluators={"evaluator_id": arize.evaluator_ids["correctness"]}, **INLINE))
+    assert (asked(CREATE), asked("graphql.createEvalTask")) == (0, 1)
+
+
+def test_evaluators_of_traces_have_query_mappings(arize: Emulator, create: Create) -> None:
+    mapping = {"variable_name": "conversation", "query_ids": ["A"], "attribute_path": "conversation"}
+    filters = {
+        "filters": [
+            {"id": "A", "filter": "attributes.openinference.span.kind = 'AGENT'"},
+            {"id": "B", "filter": "attributes.openinference.span.kind = 'LLM'"},
+        ],
+        "expression": "A AND B",
+    }
+    execute(
+        create(
+            query_filter=None,
+            query_filters=filters,
+            evaluators={
+                "evaluator_id": arize.evaluator_ids["user_frustration"],
+                "query_mappings": [mapping],
+            },
+            **INLINE,
+        )
+    )
+    [task] = arize.tasks()
+    assert task["query_filters"] == filters
+    assert task["evaluators"][0]["query_mappings"] == [mapping]
+
+
+def test_a_task_of_code_evaluators_is_of_their_type(arize: Emulator, create_hub: Create) -> None:
+    execute(create_hub("output_present", column_mappings=None, query_filter="status_code = 'OK'"))
+    assert [task["type"] for task in arize.tasks()] == ["CODE_EVALUATION"]
+
+
+def test_evaluators_with_a_template_and_with_code_do_not_go_together(arize: Emulator, create: Create) -> None:
+    evaluators = [
+        {"evaluator_id": arize.evaluator_ids["correctness"], "column_mappings": MAPPINGS},
+        {"evaluator_id": arize.evaluator_ids["output_present"]},
+    ]
+    with pytest.raises(InvalidInput, match="'correctness' is TEMPLATE, 'output_present' is CODE"):
+        execute(create(evaluators=evaluators, **INLINE))
+    assert arize.tasks() == []
+
+
+@pytest.mark.parametrize("kind", ["HARNESS", "REMOTE"])
+def test_an_evaluator_that_rest_has_no_task_for(kind: Any) -> None:
+    with pytest.raises(InvalidInput, match=f"An evaluator of type {kind} cannot have mappings"):
+        task_type(kind)
+
+
+def test_an_evaluator_of_a_type_that_nobody_knows(arize: Emulator, create_hub: Create) -> None:
+    body = json.dumps({"id": "E", "name": "e", "type": "ORACLE"})
+    arize.add_fault(Fault("rest.get_evaluator", "garbage", times=None, body=body))
+    with pytest.raises(UnexpectedAnswer, match="type is 'ORACLE'"):
+        execute(create_hub())
+    assert arize.tasks() == []
+
+
+@pytest.mark.parametrize("fault", ["drop_after", "garbage"])
+def test_an_answer_that_is_lost_leaves_one_task(
+    arize: Emulator, create_hub: Create, asked: Asked, fault: Any
+) -> None:
+    arize.add_fault(Fault(CREATE, fault))
+    task_id = execute(create_hub())
+    assert [task["id"] for task in arize.tasks()] == [task_id]
+    assert asked(CREATE) == 1
+
+
+def test_a_retry_takes_the_task_of_the_try_before(arize: Emulator, create_hub: Create, asked: Asked) -> None:
+    instance = TaskInstance()
+    first = create_hub().execute(instance.next_try())
+    assert create_hub().execute(instance.next_try()) == first
+    assert asked(CREATE) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "task", "sent"),
+    [
+        ({"column_mappings": {**MAPPINGS, "input": "attributes.question"}}, {}, {"evaluators"}),
+        ({"query_filter": "status_code = 'ERROR'"}, {}, {"evaluators"}),
+        ({}, {"sampling_rate": 0.5}, {"sampling_rate"}),
+        ({}, {"query_filter": None, "run_continuously": True}, {"query_filter", "is_continuous"}),
+    ],
+)
+def test_an_update_sends_what_differs_and_nothing_else(
+    arize: Emulator,
+    create_hub: Create,
+    asked: Asked,
+    fields: dict[str, Any],
+    task: dict[str, Any],
+    sent: set[str],
+) -> None:
+    execute(create_hub())
+    [before] = arize.tasks()
+
+    execute(create_hub(**fields, task={**task, "if_exists": "update"}))
+
+    assert (asked(UPDATE), asked("graphql.patchEvalTask")) == (1, 0)
+    [after] = arize.tasks()
+    changed = {name for name in after if after[name] != before[name]} - {"updated_at"}
+    assert changed == sent
+    for name, value in fields.items():
+        assert after["evaluators"][0][name] == value
+
+    execute(create_hub(**fields, task={**task, "if_exists": "update"}))
+    assert asked(UPDATE) == 1, "nothing differs any more"
+
+
+def test_an_update_takes_away_what_the_dag_says_no_more(arize: Emulator, create_hub: Create) -> None:
+    execute(create_hub(query_filter="status_code = 'OK'"))
+    execute(create_hub(task={"if_exists": "update"}))
+    [task] = arize.tasks()
+    assert task["evaluators"][0]["query_filter"] is None
+    assert task["evaluators"][0]["column_mappings"] == MAPPINGS
+
+
+def test_a_version_of_another_evaluator_is_refused(arize: Emulator, create_hub: Create) -> None:
+    other = version_of(arize, arize.evaluator_ids["hallucination"])
+    with pytest.raises(InputRefused):
+        execute(create_hub(evaluator_version_id=other))
+    assert arize.tasks() == []
+
+
+# The project by its name ----------------------------------------------------------------------------------
+
+
+def test_a_project_is_found_by_its_name(arize: Emulator, create: Create) -> None:
+    execute(create(model_id=None, project="search-assistant"))
+    [task] = arize.tasks()
+    assert task["model_id"] != arize.project_id
+    execute(create(model_id=None, project="support-assistant"))
+    assert {task["model_id"] for task in arize.tasks()} >= {arize.project_id}
+
+
+def test_a_name_that_no_project_has_names_those_like_it(arize: Emulator, create: Create) -> None:
+    with pytest.raises(NotFound) as caught:
+        execute(create(model_id=None, project="assistant"))
+    assert "There is no project named 'assistant'" in str(caught.value)
+    assert "'support-assistant'" in str(caught.value)
+    assert "'search-assistant'" in str(caught.value)
+    with pytest.raises(NotFound, match="No project has a name like it"):
+        execute(create(model_id=None, project="nothing of the kind"))
+    assert arize.tasks() == []
+
+
+def test_a_name_that_several_projects_have_names_them_all(arize: Emulator, create: Create) -> None:
+    listed = [{"id": f"M{number}", "name": "twice", "space_id": f"S{number}"} for number in (1, 2)]
+    body = json.dumps({"projects": listed, "pagination": {"has_more": False}})
+    arize.add_fault(Fault("rest.list_projects", "garbage", body=body))
+    with pytest.raises(InvalidInput, match="2 projects are named 'twice': M1 in space S1, M2 in space S2"):
+        execute(create(model_id=None, project="twice"))
+    assert arize.tasks() == []
+
+
+def test_the_connections_space_is_searched_alone(arize: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = json.loads(arize.connection_json)
+    extra = {**connection.get("extra", {}), "space_id": "U3BhY2U6OTk6cVJ3WA=="}
+    monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", json.dumps({**connection, "extra": extra}))
+    with OnlineTasksHook() as hook, pytest.raises(NotFound):
+        hook.find_project("support-assistant")
