@@ -16,6 +16,8 @@ _MODULES = {
     "exceptions": (
         "CallError",
         "EvalGateBreached",
+        "EvalGateUndecided",
+        "EvalResultsIncomplete",
         "InputRefused",
         "InvalidConnection",
         "InvalidInput",
@@ -58,6 +60,7 @@ _MODULES = {
     "operators.results": ("EvalGateOperator", "EvalResultsOperator"),
     "operators.runs": ("CancelOnlineTaskRunOperator", "RunOnlineTaskOperator"),
     "sensors.runs": ("OnlineTaskRunSensor",),
+    "triggers.pause": ("PauseTrigger",),
     "triggers.runs": ("OnlineTaskRunTrigger",),
     "triggers.task_runs": ("FinishedRunsTrigger",),
 }
@@ -68,6 +71,8 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.exceptions import (
         CallError as CallError,
         EvalGateBreached as EvalGateBreached,
+        EvalGateUndecided as EvalGateUndecided,
+        EvalResultsIncomplete as EvalResultsIncomplete,
         InputRefused as InputRefused,
         InvalidConnection as InvalidConnection,
         InvalidInput as InvalidInput,
@@ -124,6 +129,7 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.sensors.runs import (
         OnlineTaskRunSensor as OnlineTaskRunSensor,
     )
+    from airflow_provider_online_tasks.triggers.pause import PauseTrigger as PauseTrigger
     from airflow_provider_online_tasks.triggers.runs import (
         OnlineTaskRunTrigger as OnlineTaskRunTrigger,
     )
