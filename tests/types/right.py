@@ -17,6 +17,7 @@ from airflow_provider_online_tasks import (
     OnlineTaskRunSensor,
     OnlineTasksHook,
     PatchEvalTaskOperator,
+    QueryMapping,
     RunInput,
     RunOnlineTaskOperator,
     TemplateEvaluator,
@@ -34,6 +35,18 @@ judge = TemplateEvaluator(
     llm_config=EvaluatorLlmConfig(integration_id="I", model_name="gpt-4o"),
 )
 hub = HubEvaluator(evaluator_id="RXZhbHVhdG9yOjEyOmFCY0Q=")
+pinned = HubEvaluator(
+    evaluator_id="E",
+    evaluator_version_id="V",
+    column_mappings={"input": "attributes.input.value"},
+    query_filter="status_code = 'OK'",
+)
+of_traces = HubEvaluator(
+    evaluator_id="E",
+    query_mappings=[
+        QueryMapping(variable_name="input", query_ids=["A"], attribute_path="attributes.input.value")
+    ],
+)
 code = CodeEvaluator(name="has_answer", eval_class_code_block="...", span_attributes=("input", "output"))
 llm = LlmConfig(model_name="GPT_4o", provider="openAI", temperature=0)
 
@@ -66,6 +79,7 @@ create = CreateEvalTaskOperator(
     if_exists="update",
 )
 of_the_hub = CreateEvalTaskOperator(task_id="hub", name="n", model_id="M", evaluators=hub)
+by_name = CreateEvalTaskOperator(task_id="by_name", name="n", project="support", evaluators=[pinned])
 resample = PatchEvalTaskOperator(task_id="resample", online_task_id="T", query_filter=None, sampling_rate=10)
 run_it = RunOnlineTaskOperator(task_id="run", online_task_id=create.output, lookback=timedelta(days=1))
 wait = OnlineTaskRunSensor(task_id="wait", run_id=run_it.output, deferrable=True)

@@ -31,6 +31,8 @@ EvalTaskPatch(online_task_id="T", name=None)  # wrong: a name cannot be cleared
 RunInput(online_task_id="T", data_start_time=5, data_end_time="2024-10-09")  # wrong: a number
 HubEvaluator(evaluator_id="E").position = 3  # wrong: frozen
 CreateEvalTaskOperator(task_id="t", name="n", model_id="M", if_exists="replace")  # wrong: no such word
-CreateEvalTaskOperator(task_id="t", name="n")  # wrong: no model
+CreateEvalTaskOperator(task_id="t", model_id="M")  # wrong: no name
+HubEvaluator(evaluator_id="E", column_mappings=["input"])  # wrong: a list in place of a dict
+HubEvaluator(evaluator_id="E", query_mappings=[{"variable_name": "x"}])  # wrong: a dict in a class
 CreateEvalTaskOperator(task_id="t", name="n", model_id="M", evaluators=["E"])  # wrong: a list of IDs
 PatchEvalTaskOperator(task_id="t", online_task_id="T", name=None)  # wrong: a name cannot be cleared
