@@ -1,4 +1,4 @@
-"""What is meant where an argument is left out; here, so that parsing a DAG need not load the hook for it."""
+"""Values that several modules share; here, so that parsing a DAG need not load the hook for them."""
 
 from __future__ import annotations
 

@@ -84,7 +84,8 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "model_id": {
                         "label": "Project ID",
-                        "description": "For DAGs that read the project (model_id) from the connection.",
+                        "description": "For DAGs that read the project (model_id) from the connection, and "
+                        "for links into Arize.",
                         "schema": {"type": ["string", "null"], "default": None},
                     },
                     "organization_id": {
@@ -96,6 +97,12 @@ def get_provider_info() -> dict[str, Any]:
                         "label": "Space ID",
                         "description": "For links into Arize. Default: asked for when it is needed.",
                         "schema": {"type": ["string", "null"], "default": None},
+                    },
+                    "index_delay_minutes": {
+                        "label": "Index delay (minutes)",
+                        "description": "How long after its window ends a run starts, so that Arize has "
+                        "indexed all spans. Default: 120.",
+                        "schema": {"type": ["number", "null"], "default": None, "minimum": 0},
                     },
                     "rest_host": {
                         "label": "REST host",

@@ -1,4 +1,4 @@
-"""What OpenLineage is told of a task: which spans it had judged, and how that went.
+"""What goes to OpenLineage about a task: which spans it had judged, and how that went.
 
 Imported only where the OpenLineage provider is, and only once that asks.
 """

@@ -14,6 +14,7 @@ from airflow_provider_online_tasks.inputs.eval_tasks import FRACTION, PERCENT
 
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_REQUESTS_PER_MINUTE = 60
+DEFAULT_INDEX_DELAY_MINUTES = 120.0
 PROXY_SCHEMES = ("http", "https")
 
 
@@ -30,6 +31,8 @@ class Settings:
     :param sampling_rate_unit: ``fraction``, or ``percent`` for older servers.
     :param organization_id: global ID of the organisation, for links.
     :param space_id: global ID of the space, for links.
+    :param model_id: global ID of the project, for DAGs that read it from the connection, and for links.
+    :param index_delay_minutes: minutes until Arize has indexed a span, so that runs see it.
     """
 
     endpoint: Endpoint
@@ -41,6 +44,8 @@ class Settings:
     sampling_rate_unit: str = FRACTION
     organization_id: str | None = None
     space_id: str | None = None
+    model_id: str | None = None
+    index_delay_minutes: float = DEFAULT_INDEX_DELAY_MINUTES
 
     @classmethod
     def of_connection(
@@ -102,6 +107,10 @@ class Settings:
             sampling_rate_unit=unit,
             organization_id=text["organization_id"] or None,
             space_id=text["space_id"] or None,
+            model_id=text["model_id"] or None,
+            index_delay_minutes=_not_negative(
+                text["index_delay_minutes"], DEFAULT_INDEX_DELAY_MINUTES, f"{where}: index_delay_minutes"
+            ),
         )
 
 
@@ -109,7 +118,7 @@ EXTRA_FIELDS = frozenset(
     {
         "region",
         "rest_host",
-        "model_id",  # for DAGs that read it from the connection
+        "model_id",
         "timeout",
         "verify",
         "ca_bundle",
@@ -118,6 +127,7 @@ EXTRA_FIELDS = frozenset(
         "sampling_rate_unit",
         "organization_id",
         "space_id",
+        "index_delay_minutes",
     }
 )
 
@@ -131,6 +141,16 @@ def _positive(text: str, default: float, where: str) -> float:
         number = 0.0
     if not 0 < number < float("inf"):
         raise InvalidConnection(f"{where} must be a number above 0, not {text!r}.")
+    return number
+
+
+def _not_negative(text: str, default: float, where: str) -> float:
+    try:
+        number = float(text) if text else default
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise InvalidConnection(f"{where} must be a number of minutes, 0 or more, not {text!r}.")
     return number
 
 

@@ -237,6 +237,18 @@ class OnlineTasksHook(BaseHook):
             return Links()
         return self.links_of(project_id=task.project_id, evaluator_ids=task.evaluator_ids, window=window)
 
+    def known_links(self, window: DataWindow | None = None) -> Links:
+        """Return the links that the connection alone knows: it names organisation, space and project.
+
+        Nothing is asked of Arize.
+        """
+        from airflow_provider_online_tasks.ui.links import Links
+
+        settings = self.settings
+        if settings.model_id and settings.space_id and settings.organization_id:
+            return self.links_of(project_id=settings.model_id, window=window)
+        return Links()
+
     def links_of(
         self,
         *,

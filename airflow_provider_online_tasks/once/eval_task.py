@@ -1,104 +1,60 @@
 """Never two tasks for one.
 
-createEvalTask has no idempotency key, and two tasks of one name evaluate, and cost, twice. So the task is
-looked for by its exact name on the same model before it is created, an operator execution writes down that
-it is about to create it, and within a try what may have been created is looked for before it is asked for
-again.
+createEvalTask has no idempotency key, and two tasks of one name evaluate, and cost, twice. A task is
+recognised by its exact name on the same model, so it is searched for before it is created.
 """
 
 from __future__ import annotations
 
-import enum
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.exceptions import (
-    CallError,
-    InputRefused,
-    NotFound,
-    RateLimited,
-    TaskExists,
-    Unavailable,
-)
+from airflow_provider_online_tasks.api.calls import Task
+from airflow_provider_online_tasks.exceptions import InputRefused, NotFound, TaskExists
 from airflow_provider_online_tasks.inputs import describe_sampling_rate
-from airflow_provider_online_tasks.once._state import State
 from airflow_provider_online_tasks.once._task_changes import bring_up_to_date
-from airflow_provider_online_tasks.once.run import (
+from airflow_provider_online_tasks.once.look_up import (
     LOOK_UP_SECONDS,
-    MAX_SUBMISSIONS,
     SERVER_TIME_MARGIN,
+    How,
+    Obtained,
+    Once,
 )
+from airflow_provider_online_tasks.once.record import Record, Records
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_online_tasks.api.calls import Task
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
     from airflow_provider_online_tasks.inputs import EvalTaskInput
 
 STATE_KEY = "eval_task"
-
-
-class How(enum.Enum):
-    """How an operator execution came by its task."""
-
-    CREATED = "created"
-    ADOPTED = "created by this execution, as it turns out"
-    EXISTED = "there already"
+LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Obtained:
-    """The task of an operator execution.
-
-    :param task_id: its ID.
-    :param how: how it was come by.
-    """
-
-    task_id: str
-    how: How
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """What is written down about a creation.
+class TaskRecord(Record):
+    """What is written down about a task that is created.
 
     :param model_id: the model the task is for.
     :param name: the task's name.
-    :param server_time: the server's clock just before the task was asked for.
-    :param task_id: the task, once it is known.
-    :param succeeded_at: ``max_tries`` of the task instance when its execution succeeded: the same in a retry
-        whose predecessor's success was not heard of, higher in a task that was cleared.
     """
 
     model_id: str
     name: str
-    server_time: str
-    task_id: str | None = None
-    succeeded_at: int | None = None
-
-    @classmethod
-    def read(cls, value: Any) -> Record | None:
-        """Read a stored record; None if it is none of this version's."""
-        if not isinstance(value, Mapping):
-            return None
-        try:
-            return cls(**value)
-        except TypeError:
-            return None
 
     @property
     def since(self) -> datetime:
-        """When the task can have been created at the earliest, by the server's clock."""
+        """When the task can have been created at the earliest, by Arize's clock."""
         return parse_time(self.server_time, "server_time") - SERVER_TIME_MARGIN
 
 
-class TaskCreation:
+class TaskCreation(Once[TaskRecord, Task]):
     """Finds or creates the task of one operator execution.
 
     :param hook: how Arize is called.
@@ -106,9 +62,12 @@ class TaskCreation:
     :param if_exists: what to do about a task of that name on the same model that this execution did not
         create: ``fail``, ``skip`` (return it as it is) or ``update`` (change what differs).
     :param context: the Airflow context.
-    :param log: where decisions are told.
-    :param look_up_seconds: how long a task whose answer was lost is looked for.
+    :param log: the task's log.
+    :param look_up_seconds: how long to search for a task whose answer was lost.
     """
+
+    noun: ClassVar[str] = "task"
+    verb: ClassVar[str] = "create"
 
     def __init__(
         self,
@@ -119,51 +78,67 @@ class TaskCreation:
         context: Context,
         log: Any,
         look_up_seconds: float = LOOK_UP_SECONDS,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._hook = hook
+        super().__init__(
+            hook=hook,
+            records=Records(context, STATE_KEY, TaskRecord),
+            log=log,
+            look_up_seconds=look_up_seconds,
+        )
         self._task = task
         self._if_exists = if_exists
-        self._state = State(context, STATE_KEY)
-        self._log = log
-        self._look_up_seconds = look_up_seconds
-        self._sleep = sleep
-        self._record: Record | None = None
+        self._is_recorded = False
 
-    def obtain(self) -> Obtained:
+    def obtain(self) -> Obtained[Task]:
         """Return the task of this execution: found again if there is one, else created.
 
         :raises TaskExists: another task has that name, and ``if_exists`` is ``fail``.
-        :raises Unavailable: whether it was created could not be found out. The next try looks again.
+        :raises Unavailable: whether it was created is not known. The next try looks again.
         :raises CallError: the subclass that fits what happened.
         """
-        own = self._of_this_execution()
+        own = self._of_an_earlier_try()
         if own is not None:
             return self._use(own, How.ADOPTED)
-        existing, server_time = self._same_name()
+        existing = self._same_name()
         if existing:
             return self._use_existing(existing)
-        return self._create(server_time)
+        return self._create()
 
     def finish(self) -> None:
-        """Mark the execution as a success, so that a retry that did not hear of it finds its task."""
-        if self._record is not None:
-            self._write(replace(self._record, succeeded_at=self._state.max_tries))
+        """Mark the execution as a success, so that a retry after a lost success report finds its task."""
+        if self._is_recorded:
+            self._records.finish()
 
-    def _write(self, record: Record) -> None:
-        self._record = record
-        self._state.write(asdict(record))
+    # -- A new task. --
 
-    def _forget(self) -> None:
-        self._record = None
-        self._state.delete()
+    def _create(self) -> Obtained[Task]:
+        record = TaskRecord(
+            model_id=self._task.model_id, name=self._task.name, server_time=wire_time(self._server_now)
+        )
+        try:
+            obtained = self._ask(record)
+        except InputRefused as error:
+            # Another may have created it since the search; the words of that refusal are not documented.
+            existing = [] if error.may_have_executed or self._if_exists == "fail" else self._same_name()
+            if not existing:
+                raise
+            return self._use_existing(existing)
+        self._is_recorded = True
+        return obtained if obtained.thing is None else self._use(obtained.thing, obtained.how)
 
-    def _of_this_execution(self) -> Task | None:
-        """Return the task that an earlier try of this execution created."""
-        record = Record.read(self._state.read())
+    def _request(self) -> str:
+        return self._hook.create_eval_task(self._task)
+
+    def _made(self, record: TaskRecord, made_id: str) -> str:
+        continuously = ", continuously" if self._task.run_continuously else ""
+        sampling = describe_sampling_rate(self._task.sampling_rate)
+        return f"Task {made_id} ({record.name!r}): {sampling}{continuously}."
+
+    # -- The task of an earlier try. --
+
+    def _of_an_earlier_try(self) -> Task | None:
+        record = self._records.read()
         if record is None:
-            if self._state.is_kept or self._state.try_number == 1:
-                return None
             return self._without_record()
         if (record.model_id, record.name) != (self._task.model_id, self._task.name):
             self._log.warning(
@@ -177,74 +152,57 @@ class TaskCreation:
         record = replace(record, succeeded_at=None)
         found = self._recorded(record)
         if found is not None:
-            self._write(replace(record, task_id=found.id))
+            self._records.write(replace(record, id=found.id))
+            self._is_recorded = True
         return found
 
-    def _recorded(self, record: Record) -> Task | None:
-        if record.task_id is None:
-            self._log.info("An earlier try may have created the task before it ended. Looking for it.")
-            return self._look_up(record, seconds=self._time_left_to_appear(record))
+    def _recorded(self, record: TaskRecord) -> Task | None:
+        if record.id is None:
+            self._log.info("An earlier try may have created the task before it ended. Searching for it.")
+            return self._look_up(record)
         try:
-            return self._hook.get_task(record.task_id)
+            return self._hook.get_task(record.id)
         except NotFound:
-            self._log.warning("Task %s of an earlier try is gone.", record.task_id)
+            self._log.warning("Task %s of an earlier try is gone.", record.id)
             return None
 
     def _without_record(self) -> Task | None:
         """Take a task created since the DAG run's start for ours: all that is known before Airflow 3.3."""
         since = self._state.dag_run_start
-        if since is None:
+        if self._state.is_kept or self._state.try_number == 1 or since is None:
             return None
-        found, server_time = self._same_name()
-        since += server_time - datetime.now(UTC) - SERVER_TIME_MARGIN
+        found = self._same_name()
+        since += self._server_now - _clock.now() - SERVER_TIME_MARGIN
         return next((task for task in found if task.created_at and task.created_at >= since), None)
 
-    def _create(self, server_time: datetime) -> Obtained:
-        for _ in range(MAX_SUBMISSIONS):
-            record = Record(
-                model_id=self._task.model_id, name=self._task.name, server_time=wire_time(server_time)
-            )
-            self._write(record)
-            try:
-                task_id = self._hook.create_eval_task(self._task)
-            except CallError as error:
-                if not error.may_have_executed:
-                    return self._not_created(error)
-                found = self._find_lost(record, error)
-                if found is not None:
-                    self._write(replace(record, task_id=found.id))
-                    return self._use(found, How.ADOPTED)
-                if not isinstance(error, Unavailable):  # Arize answered, and what it said is an error
-                    self._forget()
-                    raise
-                self._log.warning("No such task was created: it is asked for again.")
-                continue
-            # The ID is logged first: should the store not be reached, a person can still find the task.
-            self._log.info(
-                "Created task %s (%r): %s%s.",
-                task_id,
-                self._task.name,
-                describe_sampling_rate(self._task.sampling_rate),
-                ", continuously" if self._task.run_continuously else "",
-            )
-            self._write(replace(record, task_id=task_id))
-            return Obtained(task_id=task_id, how=How.CREATED)
-        raise Unavailable(
-            f"Task {self._task.name!r}: {MAX_SUBMISSIONS} requests to create it got no answer, and none "
-            f"created it. Arize seems unavailable; the next try looks for the task before it asks again.",
-            may_have_executed=True,
-        )
+    # -- Recognising a task. --
 
-    def _not_created(self, error: CallError) -> Obtained:
-        self._forget()
-        # Another may have created it since it was looked for; the words of that refusal are not documented.
-        if isinstance(error, InputRefused) and self._if_exists != "fail":
-            existing, _ = self._same_name()
-            if existing:
-                return self._use_existing(existing)
-        raise error
+    def _matching(self, record: TaskRecord) -> Iterator[Task]:
+        for task in self._same_name():
+            is_new = task.created_at is None or task.created_at >= record.since
+            if is_new or self._if_exists != "fail":
+                yield task
 
-    def _use_existing(self, existing: list[Task]) -> Obtained:
+    def _same_name(self) -> list[Task]:
+        """Return the tasks of exactly this name on the model, oldest first."""
+        found: list[Task] = []
+        for page in calls.pages(
+            self._page,
+            lambda cursor: calls.list_tasks(
+                project_id=self._task.model_id, name=self._task.name, cursor=cursor
+            ),
+        ):
+            # Arize's filter takes a part of the name for a match.
+            found += [
+                task
+                for task in page.items
+                if task.name == self._task.name and task.project_id in (None, self._task.model_id)
+            ]
+        return sorted(found, key=lambda task: (task.created_at or LATEST, task.id))
+
+    # -- What to do with it. --
+
+    def _use_existing(self, existing: list[Task]) -> Obtained[Task]:
         task = existing[0]
         if self._if_exists == "fail":
             raise TaskExists(
@@ -261,73 +219,8 @@ class TaskCreation:
             )
         return self._use(task, How.EXISTED)
 
-    def _use(self, task: Task, how: How) -> Obtained:
-        self._log.info("Task %s (%r) was %s.", task.id, task.name, how.value)
+    def _use(self, task: Task, how: How) -> Obtained[Task]:
+        self._log.info("Task %s (%r): %s.", task.id, task.name, how.value)
         if self._if_exists == "update":
             bring_up_to_date(hook=self._hook, task_id=task.id, wanted=self._task, log=self._log)
-        return Obtained(task_id=task.id, how=how)
-
-    def _find_lost(self, record: Record, error: CallError) -> Task | None:
-        # An error that Arize answered with came when it was done, so that one look tells.
-        seconds = self._look_up_seconds if isinstance(error, Unavailable) else 0.0
-        self._log.warning("%s. Looking for the task, for up to %.0f s.", error, seconds)
-        try:
-            return self._look_up(record, seconds=seconds)
-        except (RateLimited, Unavailable) as trouble:
-            raise Unavailable(
-                f"{error} Whether the task was created could not be found out either ({trouble}). The next "
-                f"try looks for it before it creates one; without a retry, look at the tasks in Arize.",
-                may_have_executed=True,
-            ) from error
-
-    def _look_up(self, record: Record, *, seconds: float) -> Task | None:
-        """Look for the task of a record until it appears or the time is over.
-
-        :raises CallError: the last look got no answer, so that nothing is known.
-        """
-        until, pause = time.monotonic() + seconds, 1.0
-        while True:
-            trouble: CallError | None = None
-            found: list[Task] = []
-            try:
-                found, _ = self._same_name()
-            except (RateLimited, Unavailable) as error:
-                trouble = error
-            for task in found:
-                is_new = task.created_at is None or task.created_at >= record.since
-                if is_new or self._if_exists != "fail":
-                    return task
-            left = until - time.monotonic()
-            if left <= 0:
-                if trouble is not None:
-                    raise trouble
-                return None
-            self._sleep(min(pause, max(left, 0.05)))
-            pause = min(pause * 2, 10.0)
-
-    def _time_left_to_appear(self, record: Record) -> float:
-        """Return how long the task of an earlier try may still take to appear, at most the look-up time."""
-        _, server_time = self._same_name()
-        age = server_time - parse_time(record.server_time, "server_time")
-        return min(max(self._look_up_seconds - age.total_seconds(), 0.0), self._look_up_seconds)
-
-    def _same_name(self) -> tuple[list[Task], datetime]:
-        """Return the tasks of exactly this name on the model, oldest first, and the server's clock."""
-        found: list[Task] = []
-        cursor = None
-        while True:
-            page, answer = self._hook.client.exchange(
-                calls.list_tasks(project_id=self._task.model_id, name=self._task.name, cursor=cursor)
-            )
-            # The server's filter takes a part of the name for a match.
-            found += [
-                task
-                for task in page.items
-                if task.name == self._task.name and task.project_id in (None, self._task.model_id)
-            ]
-            cursor = page.next_cursor
-            if cursor is None:
-                break
-        latest = datetime.max.replace(tzinfo=UTC)
-        found.sort(key=lambda task: (task.created_at or latest, task.id))
-        return found, answer.date or datetime.now(UTC)
+        return Obtained(id=task.id, how=how, thing=task)

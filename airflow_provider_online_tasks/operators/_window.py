@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs import DataWindow
+from airflow_provider_online_tasks.inputs._templating import is_templated
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -18,10 +20,37 @@ THREE_WAYS = (
 )
 
 
+def read_duration(value: Any, name: str, *, least: timedelta | None = None) -> timedelta:
+    """Read a timedelta, a number of seconds, or an ISO 8601 duration such as ``PT2H``.
+
+    :param name: the argument, for messages.
+    :param least: the shortest that will do; without one, it must be above 0.
+    :raises InvalidInput: it is none of these, or too short.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        seconds: Any = float(value) if isinstance(value, str) else value
+    except ValueError:
+        seconds = value
+    try:
+        found = TypeAdapter(timedelta).validate_python(None if isinstance(value, bool) else seconds)
+    except (ValidationError, OverflowError):
+        raise InvalidInput(
+            f"{name} must be a timedelta, a number of seconds or an ISO 8601 duration such as 'PT2H', not "
+            f"{shown(value)}."
+        ) from None
+    if found < least if least is not None else found <= timedelta(0):
+        raise InvalidInput(
+            f"{name} must be {'0 or more' if least is not None else 'above 0'}, not {shown(value)}."
+        )
+    return found
+
+
 def check_window_arguments(start: Any, end: Any, lookback: Any) -> None:
     """Check that the arguments say one thing.
 
-    :raises InvalidInput: half a window, two ways at once, or a lookback that is no positive timedelta.
+    :raises InvalidInput: half a window, two ways at once, or a lookback that is no duration above 0.
     """
     if (start is None) != (end is None):
         given, missing = ("data_start_time", "data_end_time")[:: 1 if end is None else -1]
@@ -30,20 +59,18 @@ def check_window_arguments(start: Any, end: Any, lookback: Any) -> None:
         return
     if start is not None:
         raise InvalidInput(f"lookback and data_start_time are given both. {THREE_WAYS}")
-    if not isinstance(lookback, timedelta) or lookback <= timedelta(0):
-        raise InvalidInput(
-            f"lookback must be a timedelta above 0, such as timedelta(days=1), not {lookback!r}."
-        )
+    if not is_templated(lookback):
+        read_duration(lookback, "lookback")
 
 
-def resolve_window(context: Context, *, start: Any, end: Any, lookback: timedelta | None) -> DataWindow:
+def resolve_window(context: Context, *, start: Any, end: Any, lookback: Any) -> DataWindow:
     """Return the window of a run; the same in every try of the same DAG run.
 
     :param context: the Airflow context.
     :param start: begin of the window, rendered.
     :param end: end of the window, rendered.
     :param lookback: length of a window that ends with the DAG run's data interval, or when it is due.
-    :raises InvalidInput: no window can be told, or it is reversed, empty or in the future.
+    :raises InvalidInput: the DAG run gives no window, or it is reversed, empty or in the future.
     """
     check_window_arguments(start, end, lookback)
     if start is not None:
@@ -54,7 +81,7 @@ def resolve_window(context: Context, *, start: Any, end: Any, lookback: timedelt
         if until is None:
             raise InvalidInput(f"The DAG run has neither a data interval nor a run-after time. {THREE_WAYS}")
         try:
-            return DataWindow.read(until - lookback, until)
+            return DataWindow.read(until - read_duration(lookback, "lookback"), until)
         except OverflowError:
             raise InvalidInput(f"lookback is longer than time itself: {lookback!r}.") from None
     if interval_start is None or interval_end is None:

@@ -158,8 +158,12 @@ class CreateEvalTaskOperator(LineageOperator):
             self.links = hook.links_of(
                 project_id=task.model_id, evaluator_ids=[one.evaluator_id for one in evaluators]
             )
-        self.note_lineage({"online_task_id": obtained.task_id}, project_id=task.model_id)
-        return obtained.task_id
+        self.keep_lineage(
+            {"online_task_id": obtained.id},
+            namespace=hook.settings.endpoint.ui_url,
+            project_id=task.model_id,
+        )
+        return obtained.id
 
 
 class PatchEvalTaskOperator(OnlineTasksOperator):

@@ -365,7 +365,9 @@ class EvalResultsOperator(LineageOperator):
         whole = {name: summary[name] for name in ("complete", "expected", "read")}
         facts = {**(run.summary() if run else window), **whole}
         tell_of_run(context, self.outlets, facts, labels=labels)
-        self.note_lineage({**facts, "labels": labels}, project_id=summary["project_id"])
+        self.keep_lineage(
+            {**facts, "labels": labels}, namespace=summary["arize_url"], project_id=summary["project_id"]
+        )
 
     def _subject(self, hook: OnlineTasksHook) -> tuple[TaskRun | None, str, DataWindow]:
         if self.run_id is None:

@@ -5,13 +5,14 @@ API: https://arize.com/docs/ax/graphql-reference/apis/online-tasks-api
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NoReturn, assert_never
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, conf
 
+from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.api.runs import DEFAULT_MAX_SPANS, RunStatus, TaskRun
 from airflow_provider_online_tasks.asset_events import tell_of_run
@@ -21,19 +22,21 @@ from airflow_provider_online_tasks.exceptions import (
     InvalidInput,
     OnlineTaskRunTimeout,
     OnlineTasksError,
-    RateLimited,
     TaskErrorReturned,
-    Unavailable,
     WindowRefused,
 )
-from airflow_provider_online_tasks.inputs import RunInput, read_id
+from airflow_provider_online_tasks.inputs import DataWindow, RunInput, read_id
 from airflow_provider_online_tasks.inputs._templating import is_templated
+from airflow_provider_online_tasks.once.look_up import How
 from airflow_provider_online_tasks.operators._base import LineageOperator, OnlineTasksOperator
+from airflow_provider_online_tasks.operators._kill import Kill, why_killed
+from airflow_provider_online_tasks.operators._settle import Settling, read_settle
 from airflow_provider_online_tasks.operators._window import check_window_arguments, resolve_window
-from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
+from airflow_provider_online_tasks.ui.links import EvaluatorLink, Links, OnlineTaskRunLink, ProjectLink
 from airflow_provider_online_tasks.waiting.endings import (
     Ending,
     EndingRules,
+    no_run_started,
     read_ending,
     says_no_data,
     wait_error,
@@ -43,11 +46,20 @@ if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-    from airflow_provider_online_tasks.once.run import Obtained, Submission
+    from airflow_provider_online_tasks.once.look_up import Obtained
+    from airflow_provider_online_tasks.once.run import Submission
+    from airflow_provider_online_tasks.triggers._events import RunEvent
 
 DEFAULT_POLL_INTERVAL = 10.0
 RUN_ID_KEY = "run_id"
 RUN_KEY = "run"
+RUN_ARGUMENTS = (
+    "online_task_id",
+    "data_start_time",
+    "data_end_time",
+    "max_spans",
+    "override_evaluations",
+)
 # A clear cancels the run of the attempt it ends, at any time up to a while after the next attempt began.
 LATE_CANCEL = timedelta(seconds=90)
 
@@ -61,15 +73,23 @@ class RunOnlineTaskOperator(LineageOperator):
     The window is ``data_start_time`` and ``data_end_time``, else ``lookback``, else the DAG run's data
     interval. Every try of a DAG run computes the same window.
 
-    XCom: the run's ID as ``return_value`` (and ``run_id``), pushed before any waiting; ``run_url``, its
-    spans in the Arize UI, ``project_url`` and ``evaluator_url``; with ``wait_for_completion``, ``run``, its
-    summary, which is also the ``extra`` of the events of the task's ``outlets``.
+    Arize indexes spans late, so the run starts ``settle`` after the window's end. Until then the task waits
+    in the triggerer, without a worker slot.
+
+    XCom: the run's ID as ``return_value`` (and ``run_id``), pushed before the task waits for its end;
+    ``run_url``, its spans in the Arize UI, ``project_url`` and ``evaluator_url``, as far as they are known;
+    with ``wait_for_completion``, ``run``, its summary, which is also the ``extra`` of the events of the
+    task's ``outlets``.
 
     :param online_task_id: global ID of the task. (templated)
     :param data_start_time: begin of the window, a datetime or ISO 8601; without a zone it is UTC.
         (templated)
     :param data_end_time: end of the window. (templated)
-    :param lookback: length of a window that ends with the DAG run's data interval, or when it is due.
+    :param lookback: length of a window that ends with the DAG run's data interval, or when it is due: a
+        timedelta, seconds, or an ISO 8601 duration such as ``P1D``. (templated)
+    :param settle: how long after the window's end the run starts at the earliest: a timedelta, seconds, or an
+        ISO 8601 duration such as ``PT2H``; 0 for at once. Default: the connection's ``index_delay_minutes``
+        (120), except in a DAG run that a person started, which starts at once with a warning. (templated)
     :param max_spans: most spans to evaluate. Default: the API's, 10,000. (templated)
     :param override_evaluations: whether spans that are labelled already are judged again. Default False.
         (templated)
@@ -89,17 +109,11 @@ class RunOnlineTaskOperator(LineageOperator):
     :raises TaskErrorReturned: Arize did not start the run, and says why.
     :raises OnlineTaskRunEndedBadly: the run it waited for failed, was cancelled, or had too many errors.
     :raises OnlineTaskRunTimeout: the run was not over in time, and was cancelled.
+    :raises OnlineTaskRunUnreachable: Arize refused to show the run for minutes; a retry takes it up.
     :raises CallError: Arize refused or could not be reached.
     """
 
-    template_fields: Sequence[str] = (
-        "conn_id",
-        "online_task_id",
-        "data_start_time",
-        "data_end_time",
-        "max_spans",
-        "override_evaluations",
-    )
+    template_fields: Sequence[str] = ("conn_id", *RUN_ARGUMENTS, "lookback", "settle")
     operator_extra_links = (OnlineTaskRunLink(), ProjectLink(), EvaluatorLink())
 
     def __init__(
@@ -108,7 +122,8 @@ class RunOnlineTaskOperator(LineageOperator):
         online_task_id: str | XComArg,
         data_start_time: datetime | str | None = None,
         data_end_time: datetime | str | None = None,
-        lookback: timedelta | None = None,
+        lookback: timedelta | float | str | None = None,
+        settle: timedelta | float | str | None = None,
         max_spans: int | str | None = None,
         override_evaluations: bool | str | None = None,
         wait_for_completion: bool = False,
@@ -125,6 +140,7 @@ class RunOnlineTaskOperator(LineageOperator):
         self.data_start_time = data_start_time
         self.data_end_time = data_end_time
         self.lookback = lookback
+        self.settle = settle
         self.max_spans = max_spans
         self.override_evaluations = override_evaluations
         self.wait_for_completion = wait_for_completion
@@ -135,14 +151,17 @@ class RunOnlineTaskOperator(LineageOperator):
         self.on_nothing_evaluated = on_nothing_evaluated
         self.max_error_rate = max_error_rate
         self._run_id: str | None = None
+        self._ti: Any = None
         self._kill_hook: OnlineTasksHook | None = None
-        self._is_killed = False
+        self._kill: Kill | None = None
         EndingRules(on_nothing_evaluated=on_nothing_evaluated, max_error_rate=max_error_rate)
         check_window_arguments(data_start_time, data_end_time, lookback)
+        if not is_templated(settle):
+            read_settle(settle)
         RunInput.check_literals(self._arguments(), partial=data_start_time is None)
 
     def _arguments(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.template_fields if name != "conn_id"}
+        return {name: getattr(self, name) for name in RUN_ARGUMENTS}
 
     def _rules(self) -> EndingRules:
         return EndingRules(
@@ -152,10 +171,12 @@ class RunOnlineTaskOperator(LineageOperator):
             max_spans=None if self.max_spans is None else int(float(self.max_spans)),
         )
 
-    def _run_input(self, context: Context) -> RunInput:
-        window = resolve_window(
+    def _window(self, context: Context) -> DataWindow:
+        return resolve_window(
             context, start=self.data_start_time, end=self.data_end_time, lookback=self.lookback
         )
+
+    def _run_input(self, window: DataWindow) -> RunInput:
         run = RunInput.read(
             {**self._arguments(), "data_start_time": window.start, "data_end_time": window.end}
         )
@@ -166,6 +187,94 @@ class RunOnlineTaskOperator(LineageOperator):
                 window,
             )
         return run
+
+    # -- From top to bottom: settle, obtain, announce, wait, conclude. --
+
+    def execute(self, context: Context) -> str | None:
+        """Wait until the spans are indexed, start the run, and wait for its end if asked to."""
+        run = self._run_input(self._window(context))
+        with self._open(context) as hook:
+            self._settle(context, hook, run.window)
+            return self._obtain_and_follow(context, hook, run)
+
+    def execute_settled(
+        self, context: Context, event: Any = None, window: Sequence[str] | None = None
+    ) -> str | None:
+        """Go on once the spans of the window are indexed.
+
+        :param event: that of the trigger, which says nothing but that it is time.
+        :param window: the window as it was before; None in ``dag.test()``, which hands over the event only.
+        """
+        self.links = Links()
+        known = DataWindow.read(*window) if window else self._window(context)
+        run = self._run_input(known)
+        with self._open(context) as hook:
+            return self._obtain_and_follow(context, hook, run)
+
+    def execute_complete(self, context: Context, event: Any) -> str:
+        """Go on once the trigger has seen the run's end, or its deadline."""
+        from airflow_provider_online_tasks.triggers._events import read_event
+
+        seen = read_event(event)
+        self._run_id = read_id(seen.payload.get("run_id"), "The event's run_id")
+        start, end = seen.payload.get("window") or (None, None)
+        run = self._run_input(DataWindow.read(start, end) if start else self._window(context))
+        how = How[str(seen.payload.get("how"))]
+        taken_up_at = parse_time(seen.payload.get("taken_up_at"), "taken_up_at")
+        with self._open(context) as hook:
+            ended = self._seen_end(hook, run, seen)
+            submission = self._submission(hook, run, context)
+            if not _was_cancelled_late(ended, how, taken_up_at):
+                return self._conclude(context, hook, submission, run, ended)
+            return self._follow(context, hook, submission, run, self._start_anew(submission, ended))
+
+    def _obtain_and_follow(self, context: Context, hook: OnlineTasksHook, run: RunInput) -> str | None:
+        submission = self._submission(hook, run, context)
+        obtained = self._obtain(submission, run)
+        return self._follow(context, hook, submission, run, obtained) if obtained else None
+
+    def _follow(
+        self,
+        context: Context,
+        hook: OnlineTasksHook,
+        submission: Submission,
+        run: RunInput,
+        obtained: Obtained[TaskRun],
+    ) -> str:
+        while True:
+            self._announce(context, hook, run, obtained)
+            if not self.wait_for_completion:
+                submission.finish()
+                return obtained.id
+            taken_up_at = _clock.now()
+            ended = self._wait(hook, run, obtained, taken_up_at)
+            if not _was_cancelled_late(ended, obtained.how, taken_up_at):
+                return self._conclude(context, hook, submission, run, ended)
+            obtained = self._start_anew(submission, ended)
+
+    # -- Settle. --
+
+    def _settle(self, context: Context, hook: OnlineTasksHook, window: DataWindow) -> None:
+        """Defer until the spans of the window are indexed; return if they are."""
+        settling = Settling.of(
+            context,
+            window,
+            settle=read_settle(self.settle),
+            index_delay_minutes=hook.settings.index_delay_minutes,
+        )
+        moment = settling.wait_until(self.log)
+        if moment is None:
+            return
+        from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+
+        self.defer(
+            trigger=DateTimeTrigger(moment=moment),
+            method_name="execute_settled",
+            kwargs={"window": [wire_time(window.start), wire_time(window.end)]},
+            timeout=None,  # a delay of hours is no hang
+        )
+
+    # -- Obtain. --
 
     def _submission(self, hook: OnlineTasksHook, run: RunInput, context: Context) -> Submission:
         from airflow_provider_online_tasks.once.run import Submission
@@ -179,110 +288,113 @@ class RunOnlineTaskOperator(LineageOperator):
             max_error_rate=self.max_error_rate,
         )
 
-    def execute(self, context: Context) -> str | None:
-        """Start the run, or take up that of an earlier try; wait for it if asked to."""
-        run = self._run_input(context)
-        with self.hook as hook:
-            self._kill_hook = hook.sibling()
-            submission = self._submission(hook, run, context)
-            try:
-                obtained = submission.obtain()
-            except TaskErrorReturned as error:
-                self._not_started(error, run)
+    def _obtain(self, submission: Submission, run: RunInput) -> Obtained[TaskRun] | None:
+        """Return the run, or None if there is nothing to evaluate and that is a success."""
+        try:
+            return submission.obtain()
+        except TaskErrorReturned as error:
+            if says_no_data(error.code, error.reason):
+                self._rules().settle_bad(no_run_started(error.reason, run.window), log=self.log, run=None)
                 return None
-            except InputRefused as error:
-                if run.window.is_long:
-                    raise _window_refused(error, run) from error
-                raise
-            return self._go_on(context, hook, submission, run, obtained)
+            self._raise_if_long(error, run)
+            raise
+        except InputRefused as error:
+            self._raise_if_long(error, run)
+            raise
 
-    def _not_started(self, error: TaskErrorReturned, run: RunInput) -> None:
-        if says_no_data(error.code, error.reason):
-            self._rules().settle_nothing(
-                f"No run was started, as there is nothing to evaluate in {run.window}. Arize says: "
-                f"{error.reason}",
-                log=self.log,
-                run=None,
-            )
-            return
+    @staticmethod
+    def _raise_if_long(error: CallError, run: RunInput) -> None:
         if run.window.is_long:
-            raise _window_refused(error, run) from error
-        raise error
+            raise WindowRefused(
+                f"{error} The window {run.window} is longer than the documented 30 days: cut it with "
+                f"split_window() and map the operator over the pieces."
+            ) from error
 
-    def _go_on(
-        self,
-        context: Context,
-        hook: OnlineTasksHook,
-        submission: Submission,
-        run: RunInput,
-        obtained: Obtained,
-    ) -> str:
-        self._run_id = obtained.run_id
-        self._stop_if_killed(hook)
-        self._push(context, obtained)
-        links = self.links = hook.links(run.online_task_id, run.window)
-        links.push(context)  # for those who look while the task waits
-        url = links.spans
-        self.log.info(
-            "Run %s is %s, for up to %s spans.%s",
-            obtained.run_id,
-            obtained.how.value,
-            run.max_spans or DEFAULT_MAX_SPANS,
-            f" They are shown at {url}" if url else "",
-        )
-        facts = {
-            "online_task_id": run.online_task_id,
-            "run_id": obtained.run_id,
-            "data_start_time": wire_time(run.window.start),
-            "data_end_time": wire_time(run.window.end),
-        }
-        self.note_lineage(facts, online_task_id=run.online_task_id, project_id=links.project_id)
-        if not self.wait_for_completion:
-            submission.finish()
-            return obtained.run_id
-        taken_up_at = datetime.now(UTC)
-        deadline = self._deadline()
-        if self.deferrable and not (obtained.run and obtained.run.is_over):
-            self._defer(run, obtained, url, taken_up_at, deadline)
-        ended = obtained.run if obtained.run and obtained.run.is_over else self._wait(hook, deadline, url)
-        self._stop_if_killed(hook)
-        if _was_cancelled_late(ended, how=obtained.how.name, taken_up_at=taken_up_at):
-            return self._go_on(context, hook, submission, run, self._start_anew(submission, ended))
-        return self._settle(context, submission, ended, url)
-
-    def _start_anew(self, submission: Submission, ended: TaskRun) -> Obtained:
+    def _start_anew(self, submission: Submission, ended: TaskRun) -> Obtained[TaskRun]:
         self.log.warning(
-            "Run %s was cancelled just after it was taken up again, as clearing a task does: "
-            "a new run is started.",
+            "Run %s was cancelled just after this try took it up again, as clearing a task does: a new run "
+            "is started.",
             ended.id,
         )
         return submission.start_instead_of(ended.id)
 
-    def _push(self, context: Context, obtained: Obtained) -> None:
+    # -- Announce. --
+
+    def _announce(
+        self, context: Context, hook: OnlineTasksHook, run: RunInput, obtained: Obtained[TaskRun]
+    ) -> None:
+        """Push the run's ID and the links that are known; say what is going on."""
+        self._run_id = obtained.id
+        self._stop_if_killed(hook)
         push = context["ti"].xcom_push
-        push(key="return_value", value=obtained.run_id)
-        push(key=RUN_ID_KEY, value=obtained.run_id)
+        push(key="return_value", value=obtained.id)
+        push(key=RUN_ID_KEY, value=obtained.id)
+        links = self.links = hook.known_links(run.window)
+        links.push(context)  # for those who look while the task waits
+        self.log.info(
+            "Run %s (%s) evaluates up to %s spans.%s",
+            obtained.id,
+            obtained.how.value,
+            run.max_spans or DEFAULT_MAX_SPANS,
+            f" Arize shows them at {links.spans}" if links.spans else "",
+        )
+        facts = {
+            "online_task_id": run.online_task_id,
+            "run_id": obtained.id,
+            "data_start_time": wire_time(run.window.start),
+            "data_end_time": wire_time(run.window.end),
+        }
+        namespace = hook.settings.endpoint.ui_url
+        self.keep_lineage(facts, namespace=namespace, project_id=links.project_id)
+
+    # -- Wait. --
+
+    def _wait(
+        self, hook: OnlineTasksHook, run: RunInput, obtained: Obtained[TaskRun], taken_up_at: datetime
+    ) -> TaskRun:
+        """Return the run once it is over; or defer, and have ``execute_complete`` go on.
+
+        :raises OnlineTaskRunTimeout: it is not over in time, and is cancelled.
+        :raises OnlineTaskRunUnreachable: Arize refused to show it for minutes.
+        """
+        if obtained.thing is not None and obtained.thing.is_over:
+            return obtained.thing
+        deadline = self._deadline()
+        if self.deferrable:
+            self._defer_until_over(run, obtained, taken_up_at, deadline)
+        from airflow_provider_online_tasks.operators._wait import WorkerWait
+
+        wait = WorkerWait(
+            hook=hook,
+            run_id=obtained.id,
+            poll_interval=self.poll_interval,
+            deadline=deadline,
+            log=self.log,
+            check=lambda: self._stop_if_killed(hook),
+        )
+        ended = wait.until_over() or self._time_out(hook, run, obtained.id, wait.run)
+        self._stop_if_killed(hook)
+        return ended
 
     def _deadline(self) -> float | None:
-        bounds = [self.timeout]
-        if self.execution_timeout is not None:
-            bounds.append(self.execution_timeout.total_seconds())
-        seconds = [bound for bound in bounds if bound is not None]
-        return time.time() + min(seconds) if seconds else None
+        limit = self._limit()
+        return None if limit is None else _clock.epoch() + limit[1]
 
-    def _defer(
-        self,
-        run: RunInput,
-        obtained: Obtained,
-        url: str | None,
-        taken_up_at: datetime,
-        deadline: float | None,
+    def _limit(self) -> tuple[str, float] | None:
+        """Return the shortest limit of the wait: its name, and its seconds."""
+        limits = [] if self.timeout is None else [(f"timeout={self.timeout:g} s", self.timeout)]
+        if self.execution_timeout is not None:
+            limits.append(("the task's execution_timeout", self.execution_timeout.total_seconds()))
+        return min(limits, key=lambda limit: limit[1], default=None)
+
+    def _defer_until_over(
+        self, run: RunInput, obtained: Obtained[TaskRun], taken_up_at: datetime, deadline: float | None
     ) -> NoReturn:
         from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
 
         self.defer(
             trigger=OnlineTaskRunTrigger(
-                run_id=obtained.run_id,
+                run_id=obtained.id,
                 online_task_id=run.online_task_id,
                 conn_id=self.conn_id,
                 poll_interval=self.poll_interval,
@@ -290,40 +402,33 @@ class RunOnlineTaskOperator(LineageOperator):
                 cancel_on_kill=self.cancel_on_kill,
                 max_spans=run.max_spans if isinstance(run.max_spans, int) else None,
                 payload={
-                    "run_id": obtained.run_id,
+                    "run_id": obtained.id,
                     "how": obtained.how.name,
                     "taken_up_at": wire_time(taken_up_at),
-                    "url": url,
-                    "deadline": deadline,
+                    "window": [wire_time(run.window.start), wire_time(run.window.end)],
                 },
             ),
             method_name="execute_complete",
             timeout=None,  # the trigger keeps the deadline, so that a late run is cancelled
         )
-        raise RuntimeError("defer returned")
 
-    def _wait(self, hook: OnlineTasksHook, deadline: float | None, url: str | None) -> TaskRun:
-        from airflow_provider_online_tasks.waiting.progress import ProgressLog
+    def _seen_end(self, hook: OnlineTasksHook, run: RunInput, seen: RunEvent) -> TaskRun:
+        """Return the run that the trigger saw end.
+
+        :raises OnlineTasksError: it did not see that.
+        """
+        from airflow_provider_online_tasks.triggers._events import OVER, TIMEOUT
 
         run_id = str(self._run_id)
-        progress = ProgressLog()
-        found: TaskRun | None = None
-        while True:
-            try:
-                found = hook.get_task_run(run_id)
-            except (RateLimited, Unavailable) as error:
-                self.log.warning("%s. The run is waited for all the same.", error)
-            else:
-                if (line := progress.line(found, time.time())) is not None:
-                    self.log.info("%s", line)
-                if found.is_over:
-                    return found
-            if deadline is not None and time.time() >= deadline:
-                return self._time_out(hook, run_id, found, url)
-            left = self.poll_interval if deadline is None else max(0.0, deadline - time.time())
-            time.sleep(min(self.poll_interval, left))
+        if seen.run_id != run_id:
+            raise wait_error(None, f"The trigger's event is about run {seen.run_id}, not {run_id}.")
+        if seen.outcome == TIMEOUT:
+            return self._time_out(hook, run, run_id, seen.run)
+        if seen.outcome == OVER and seen.run is not None:
+            return seen.run
+        raise wait_error(seen.error_type, f"Waiting for run {run_id} ended: {seen.error_message}")
 
-    def _time_out(self, hook: OnlineTasksHook, run_id: str, run: TaskRun | None, url: str | None) -> TaskRun:
+    def _time_out(self, hook: OnlineTasksHook, run: RunInput, run_id: str, seen: TaskRun | None) -> TaskRun:
         """Cancel a run that is late; return it if it ended by itself meanwhile.
 
         :raises OnlineTaskRunTimeout: it did not.
@@ -332,17 +437,40 @@ class RunOnlineTaskOperator(LineageOperator):
         # One that is cancelled was cancelled here, by a request whose answer was lost.
         if ended is not None and ended.status is not RunStatus.CANCELLED:
             return ended
-        bounds = [(f"timeout={self.timeout:g} s", self.timeout)] if self.timeout is not None else []
-        if self.execution_timeout is not None:
-            bounds.append(("the task's execution_timeout", self.execution_timeout.total_seconds()))
-        limit = min(bounds, key=lambda bound: bound[1])[0] if bounds else "its time"
-        told = f" ({run.counts} so far)" if run else ""
-        where = f" See {url}" if url else ""
+        links = self.links = hook.links(run.online_task_id, run.window)
+        limit = self._limit()
         raise OnlineTaskRunTimeout(
-            f"Run {run_id} was not over within {limit} and was asked to cancel{told}. The labels it has made "
-            f"stay; a retry starts a new run, which judges what is left. If the run was only slow, allow it "
-            f"more time or a shorter window.{where}"
+            f"Run {run_id} was not over within {limit[0] if limit else 'its time'} and was asked to cancel"
+            f"{f' ({seen.counts} so far)' if seen else ''}. The labels it has made stay; a retry starts a "
+            f"new run, which judges what is left. If the run was only slow, allow it more time or a shorter "
+            f"window.{f' See {links.spans}' if links.spans else ''}"
         )
+
+    # -- Conclude. --
+
+    def _conclude(
+        self,
+        context: Context,
+        hook: OnlineTasksHook,
+        submission: Submission,
+        run: RunInput,
+        ended: TaskRun,
+    ) -> str:
+        """Act on how the run ended."""
+        context["ti"].xcom_push(key=RUN_KEY, value=ended.summary())
+        links = self.links = hook.links(run.online_task_id, run.window)
+        namespace = hook.settings.endpoint.ui_url
+        self.keep_lineage(ended.summary(), namespace=namespace, project_id=links.project_id)
+        try:
+            self._rules().settle(ended, log=self.log, url=links.spans)
+        except AirflowSkipException:
+            submission.finish()
+            raise
+        tell_of_run(context, self.outlets, ended.summary())
+        submission.finish()
+        return ended.id
+
+    # -- Cancel, and being killed. --
 
     def _cancel(self, hook: OnlineTasksHook, run_id: str) -> TaskRun | None:
         """Cancel a run, and return it if it was over already; what goes wrong is logged and hides nothing."""
@@ -361,58 +489,46 @@ class RunOnlineTaskOperator(LineageOperator):
             self.log.info("Cancelled run %s: %s.", run_id, run.counts)
         return None
 
-    def execute_complete(self, context: Context, event: Any) -> str:
-        """Act on what the trigger saw."""
-        from airflow_provider_online_tasks.triggers._events import OVER, TIMEOUT, read_event
-
-        seen = read_event(event)
-        run_id = self._run_id = read_id(seen.payload.get("run_id"), "The event's run_id")
+    @contextmanager
+    def _open(self, context: Context) -> Iterator[OnlineTasksHook]:
+        """Open the one hook of this execution, and have another session ready for ``on_kill``."""
         with self.hook as hook:
-            self._kill_hook = hook.sibling()
-            ended = seen.run
-            if seen.outcome == TIMEOUT:
-                ended = self._time_out(hook, run_id, seen.run, seen.payload.get("url"))
-            elif seen.outcome != OVER or ended is None:
-                raise wait_error(seen.error_type, f"Waiting for run {run_id} ended: {seen.error_message}")
-            if ended.id != run_id:
-                raise wait_error(None, f"The event is about run {ended.id}, not {run_id}.")
-            run = self._run_input(context)
-            submission = self._submission(hook, run, context)
-            if _was_cancelled_late(
-                ended,
-                how=str(seen.payload.get("how")),
-                taken_up_at=parse_time(seen.payload.get("taken_up_at"), "taken_up_at"),
-            ):
-                return self._go_on(context, hook, submission, run, self._start_anew(submission, ended))
-            return self._settle(context, submission, ended, seen.payload.get("url"))
-
-    def _settle(self, context: Context, submission: Submission, run: TaskRun, url: str | None) -> str:
-        context["ti"].xcom_push(key=RUN_KEY, value=run.summary())
-        self.note_lineage(run.summary(), online_task_id=run.task_id)
-        try:
-            self._rules().settle(run, log=self.log, url=url)
-        except AirflowSkipException:
-            submission.finish()
-            raise
-        tell_of_run(context, self.outlets, run.summary())
-        submission.finish()
-        return run.id
+            self._ti, self._kill_hook = context["ti"], hook.sibling()
+            yield hook
 
     def on_kill(self) -> None:
-        """Cancel the run that is waited for; one that is just being started, as soon as it is known."""
-        self._is_killed = self.cancel_on_kill and self.wait_for_completion
-        if not self._is_killed or self._run_id is None or self._kill_hook is None:
+        """Cancel the run that is waited for, if the task was ended; one that is being started, once it is."""
+        if not (self.cancel_on_kill and self.wait_for_completion):
+            return
+        self._kill = why_killed(self._ti)
+        if self._run_id is None or self._kill_hook is None:
             return
         # The signal may have come amid a request, or amid a question to Airflow: so this uses neither the
         # session of the other hook nor anything that would ask for the connection again.
         with self._kill_hook as hook:
-            self._cancel(hook, self._run_id)
+            self._end_run(hook, self._run_id, self._kill)
 
     def _stop_if_killed(self, hook: OnlineTasksHook) -> None:
         """Go no further once ``on_kill`` was called: Airflow leaves the task a few seconds more."""
-        if self._is_killed and self._run_id is not None:
-            self._cancel(hook, self._run_id)
-            raise OnlineTasksError(f"The task was ended while it waited for run {self._run_id}.")
+        if self._kill is None or self._run_id is None:
+            return
+        if self._kill is Kill.UNKNOWN:  # a signal amid a question to Airflow: that one is over now
+            self._kill = why_killed(self._ti)
+        self._end_run(hook, self._run_id, self._kill)
+        raise OnlineTasksError(f"The task was ended while it waited for run {self._run_id}.")
+
+    def _end_run(self, hook: OnlineTasksHook, run_id: str, kill: Kill) -> None:
+        match kill:
+            case Kill.ENDED:
+                self._cancel(hook, run_id)
+            case Kill.GOES_ON | Kill.UNKNOWN:
+                self.log.warning("%s. Run %s is not cancelled.", kill.value, run_id)
+                self.log.warning(
+                    "The next try takes it up again; if there is none, cancel it with "
+                    "CancelOnlineTaskRunOperator."
+                )
+            case _:
+                assert_never(kill)
 
 
 class CancelOnlineTaskRunOperator(OnlineTasksOperator):
@@ -455,19 +571,12 @@ class CancelOnlineTaskRunOperator(OnlineTasksOperator):
         return run.summary()
 
 
-def _was_cancelled_late(run: TaskRun, *, how: str, taken_up_at: datetime) -> bool:
+def _was_cancelled_late(run: TaskRun, how: How, taken_up_at: datetime) -> bool:
     """Whether a run that a try took up again fell to the cancellation of the try before it."""
     return (
-        how == "REATTACHED"
+        how is How.REATTACHED
         and read_ending(run) is Ending.CANCELLED
-        and datetime.now(UTC) - taken_up_at < LATE_CANCEL
-    )
-
-
-def _window_refused(error: CallError, run: RunInput) -> WindowRefused:
-    return WindowRefused(
-        f"{error} The window {run.window} is longer than the documented 30 days: cut it with split_window() "
-        f"and map the operator over the pieces."
+        and _clock.now() - taken_up_at < LATE_CANCEL
     )
 
 

@@ -1,10 +1,17 @@
-"""What a task does about how a run ended: succeed, skip, or fail and say why."""
+"""How a run can end, and what a task does about it: succeed, skip, or fail and say why.
+
+:class:`Ending` names the endings, :func:`read_ending` tells them apart, and :func:`explain` is the table: for
+each ending its exception, what happened, what it means and what to do. A status or an ending that is added
+and forgotten in one of them is a type error.
+"""
 
 from __future__ import annotations
 
 import enum
 import re
-from typing import Any, Literal
+import textwrap
+from dataclasses import dataclass
+from typing import Any, Literal, assert_never, get_args
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
@@ -29,6 +36,8 @@ from airflow_provider_online_tasks.exceptions import (
     UnexpectedAnswer,
 )
 
+LOG_COLUMNS = 100
+
 
 class Ending(enum.Enum):
     """How a run ended, as far as a pipeline must tell the endings apart."""
@@ -36,6 +45,7 @@ class Ending(enum.Enum):
     SUCCEEDED = "succeeded"
     NOTHING_EVALUATED = "nothing evaluated"
     ERROR_RATE_EXCEEDED = "too many errors"
+    ONLY_ERRORS = "only errors"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
@@ -47,21 +57,137 @@ def read_ending(run: TaskRun, *, max_error_rate: float | None = None) -> Ending:
     :raises ValueError: the run is not over.
     """
     counts = run.counts
-    if run.status is RunStatus.COMPLETED:
-        if counts.attempted == 0:
-            return Ending.NOTHING_EVALUATED
-        if counts.successes == 0:
+    match run.status:
+        case RunStatus.COMPLETED:
+            if counts.attempted == 0:
+                return Ending.NOTHING_EVALUATED
+            if counts.successes == 0:
+                return Ending.ONLY_ERRORS
+            if max_error_rate is not None and counts.error_rate > max_error_rate:
+                return Ending.ERROR_RATE_EXCEEDED
+            return Ending.SUCCEEDED
+        case RunStatus.FAILED:
             return Ending.FAILED
-        if max_error_rate is not None and counts.error_rate > max_error_rate:
-            return Ending.ERROR_RATE_EXCEEDED
-        return Ending.SUCCEEDED
-    if run.status is RunStatus.FAILED:
-        return Ending.FAILED
+        case RunStatus.CANCELLED:
+            if counts.done == 0 and says_already_labelled(run.failure_reason):
+                return Ending.NOTHING_EVALUATED
+            return Ending.CANCELLED
+        case RunStatus.PENDING | RunStatus.RUNNING | RunStatus.UNKNOWN:
+            raise ValueError(f"run {run.id} is not over: {run.status_text}")
+        case _:
+            assert_never(run.status)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """What a person reads about how a run ended: three sentences, of which the last two may be empty.
+
+    :param kind: the exception of this ending; None for a success.
+    :param happened: what happened.
+    :param means: what that means.
+    :param do: what to do about it.
+    """
+
+    kind: type[OnlineTaskRunEndedBadly] | None
+    happened: str
+    means: str = ""
+    do: str = ""
+
+    def __str__(self) -> str:
+        return " ".join(self.sentences)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What happened, what it means and what to do."""
+        return tuple(filter(None, (self.happened, self.means, self.do)))
+
+    def lines(self) -> list[str]:
+        """Return the sentences as lines of the task's log, each begun anew and wrapped."""
+        return [
+            line
+            for sentence in self.sentences
+            for line in textwrap.wrap(sentence, LOG_COLUMNS, break_long_words=False, break_on_hyphens=False)
+        ]
+
+
+def explain(ending: Ending, run: TaskRun, *, max_error_rate: float | None = None) -> Explanation:
+    """Return what there is to say about how a run ended.
+
+    :param ending: what :func:`read_ending` found.
+    :param run: the run.
+    :param max_error_rate: the largest share of errors that was acceptable.
+    """
+    counts = run.counts
+    match ending:
+        case Ending.SUCCEEDED:
+            return Explanation(kind=None, happened=f"Run {run.id} is completed: {counts}.")
+        case Ending.NOTHING_EVALUATED:
+            return _nothing_evaluated(run)
+        case Ending.ERROR_RATE_EXCEEDED:
+            return Explanation(
+                kind=OnlineTaskRunErrorRateExceeded,
+                happened=f"Run {run.id} is completed with too many errors: {counts}.",
+                means=f"{counts.error_rate:.1%} of the attempted spans could not be judged, more than "
+                f"max_error_rate ({max_error_rate or 0.0:.1%}) permits.",
+                do="Look at the errors in Arize before you trust the labels.",
+            )
+        case Ending.ONLY_ERRORS:
+            return Explanation(
+                kind=OnlineTaskRunFailed,
+                happened=f"Run {run.id} is completed without one success: {counts}. {_reason(run)}",
+                means="Every span that the evaluator was asked about ended in an error.",
+                do="Check the evaluator's LLM, its key and the template.",
+            )
+        case Ending.FAILED:
+            return Explanation(
+                kind=OnlineTaskRunFailed,
+                happened=f"Run {run.id} failed: {counts}. {_reason(run)}",
+                means="The labels that it made stay; the rest of the window is not judged.",
+                do="Mend the cause, then clear the task for a new run.",
+            )
+        case Ending.CANCELLED:
+            return Explanation(
+                kind=OnlineTaskRunCancelled,
+                happened=f"Run {run.id} was cancelled: {counts}. {_reason(run)}",
+                means="It stopped before any span was done: a person cancelled it, or the LLM refused its "
+                "credentials, or the evaluator is broken."
+                if counts.done == 0
+                else "Its labels cover a part of the window only.",
+                do="Find out who or what cancelled it, then clear the task for a new run.",
+            )
+        case _:
+            assert_never(ending)
+
+
+def _nothing_evaluated(run: TaskRun) -> Explanation:
+    happened = f"Run {run.id} evaluated nothing."
+    if run.failure_reason:
+        happened += f" {_reason(run)}"
     if run.status is RunStatus.CANCELLED:
-        if counts.done == 0 and says_already_labelled(run.failure_reason):
-            return Ending.NOTHING_EVALUATED
-        return Ending.CANCELLED
-    raise ValueError(f"run {run.id} is not over: {run.status_text}")
+        means = "All matching spans are labelled already."
+        do = "Set override_evaluations=True to judge them again."
+    elif run.counts.skipped:
+        means = f"All {run.counts.skipped} spans were skipped, as spans that are labelled already are."
+        do = "Set override_evaluations=True to judge them again."
+    else:
+        means = "No span in the window matches the task's filter and sampling."
+        do = "Check the window, the query filter, and whether the application sent spans."
+    return Explanation(kind=OnlineTaskRunNothingEvaluated, happened=happened, means=means, do=do)
+
+
+def no_run_started(reason: str, window: object) -> Explanation:
+    """Return what there is to say when Arize starts no run, since the window holds no data."""
+    return Explanation(
+        kind=OnlineTaskRunNothingEvaluated,
+        happened=f"No run was started. Arize says: {reason}",
+        means=f"There is nothing to evaluate in {window}.",
+        do="Check the window, the query filter, and whether the application sent spans.",
+    )
+
+
+def _reason(run: TaskRun) -> str:
+    said = (run.failure_reason or "").strip().rstrip(".")
+    return f"Arize says: {said}." if said else "Arize gives no reason."
 
 
 def probably_cut(run: TaskRun, max_spans: int | None) -> bool:
@@ -90,7 +216,7 @@ def says_no_data(code: str | None, reason: str) -> bool:
 
 
 OnNothingEvaluated = Literal["fail", "skip", "succeed"]
-ON_NOTHING_EVALUATED: tuple[OnNothingEvaluated, ...] = ("fail", "skip", "succeed")
+ON_NOTHING_EVALUATED: tuple[OnNothingEvaluated, ...] = get_args(OnNothingEvaluated)
 
 
 class EndingRules:
@@ -101,7 +227,7 @@ class EndingRules:
     :param max_error_rate: largest acceptable share of errors among the attempted spans, 0 to 1. None: any,
         as long as one span was scored.
     :param max_spans: the run's cap on spans, to tell a window that was cut. None: the API's 10,000.
-    :raises InvalidInput: a value that is none of these.
+    :raises InvalidInput: a value is wrong.
     """
 
     def __init__(
@@ -122,101 +248,70 @@ class EndingRules:
             or not 0 <= max_error_rate <= 1
         ):
             raise InvalidInput(f"max_error_rate must be a share from 0 to 1, not {max_error_rate!r}.")
-        self.on_nothing_evaluated = on_nothing_evaluated
+        self.on_nothing_evaluated: OnNothingEvaluated = on_nothing_evaluated
         self.max_error_rate: float | None = max_error_rate
         self.max_spans = max_spans
 
     def settle(self, run: TaskRun, *, log: Any, url: str | None = None, final: bool = False) -> None:
-        """Return if a run that is over counts as a success.
+        """Return if a run that is over counts as a success; else log why not, and raise.
 
         :param run: the run.
-        :param log: where a person reads about it.
-        :param url: where the run's spans are seen in the Arize UI.
+        :param log: the task's log.
+        :param url: where the Arize UI shows the run's spans.
         :param final: whether no retry can change the run, so that its failure is an ``AirflowFailException``.
         :raises OnlineTaskRunEndedBadly: the subclass that fits the ending.
         :raises AirflowSkipException: nothing was evaluated, and that skips.
         """
         ending = read_ending(run, max_error_rate=self.max_error_rate)
-        where = f" See {url}" if url else ""
-        told = f"{run.counts}"
-        if ending is Ending.SUCCEEDED:
-            log.info("Run %s is completed: %s.%s", run.id, told, where)
-            if probably_cut(run, self.max_spans):
-                log.warning(
-                    "The run attempted %d spans, as many as it may (%d): the window was probably cut, and "
-                    "some of its spans are not evaluated. Raise max_spans, or cut the window with "
-                    "split_window().",
-                    run.counts.attempted,
-                    self.max_spans or DEFAULT_MAX_SPANS,
-                )
+        found = explain(ending, run, max_error_rate=self.max_error_rate)
+        if found.kind is not None:
+            self.settle_bad(found, log=log, run=run, url=url, final=final)
             return
-        if ending is Ending.NOTHING_EVALUATED:
-            self.settle_nothing(_nothing(run) + where, log=log, run=run, final=final)
-            return
-        kind, message = _bad(run, ending, self.max_error_rate or 0.0)
-        raise _raised(kind, f"Run {run.id} {message} ({told}).{where}", run, final=final)
+        log.info("%s%s", found, _see(url))
+        if probably_cut(run, self.max_spans):
+            log.warning(
+                "The run attempted %d spans, as many as it may (%d): the window was probably cut, and "
+                "some of its spans are not evaluated. Raise max_spans, or cut the window with "
+                "split_window().",
+                run.counts.attempted,
+                self.max_spans or DEFAULT_MAX_SPANS,
+            )
 
-    def settle_nothing(self, message: str, *, log: Any, run: TaskRun | None, final: bool = False) -> None:
-        """Act on a run, or an attempt at one, that evaluated nothing.
+    def settle_bad(
+        self,
+        found: Explanation,
+        *,
+        log: Any,
+        run: TaskRun | None,
+        url: str | None = None,
+        final: bool = False,
+    ) -> None:
+        """Log what a bad end, or an attempt that evaluated nothing, is about, and act on it.
 
-        :raises OnlineTaskRunNothingEvaluated: that fails.
-        :raises AirflowSkipException: that skips.
+        :raises OnlineTaskRunEndedBadly: the subclass that fits the ending.
+        :raises AirflowSkipException: nothing was evaluated, and that skips.
         """
-        if self.on_nothing_evaluated == "fail":
-            raise _raised(OnlineTaskRunNothingEvaluated, message, run, final=final)
-        if self.on_nothing_evaluated == "skip":
-            raise AirflowSkipException(message)
-        log.warning("%s", message)
+        kind = found.kind or OnlineTaskRunEndedBadly
+        reaction = self.on_nothing_evaluated if kind is OnlineTaskRunNothingEvaluated else "fail"
+        say = log.error if reaction == "fail" else log.warning
+        for line in found.lines():
+            say("%s", line)
+        if url:
+            log.info("The spans in Arize: %s", url)
+        message = f"{found}{_see(url)}"
+        match reaction:
+            case "fail":
+                raise (FINAL[kind] if final else kind)(message, run=run.summary() if run else None)
+            case "skip":
+                raise AirflowSkipException(message)
+            case "succeed":
+                log.info("The task succeeds all the same: on_nothing_evaluated is %r.", reaction)
+            case _:
+                assert_never(reaction)
 
 
-def _raised(
-    kind: type[OnlineTaskRunEndedBadly], message: str, run: TaskRun | None, *, final: bool
-) -> OnlineTaskRunEndedBadly:
-    return (FINAL[kind] if final else kind)(message, run=run.summary() if run else None)
-
-
-def _nothing(run: TaskRun) -> str:
-    if run.status is RunStatus.CANCELLED:
-        return (
-            f"Run {run.id} evaluated nothing: all matching spans are labelled already. "
-            f"Arize says: {run.failure_reason} Set override_evaluations=True to judge them again."
-        )
-    if run.counts.skipped:
-        why = f"all {run.counts.skipped} spans were skipped, as they are when they carry labels already"
-    else:
-        why = "no span in the window matches the task's filter and sampling"
-    reason = f" Arize says: {run.failure_reason}" if run.failure_reason else ""
-    return (
-        f"Run {run.id} evaluated nothing: {why}.{reason} Check the window, the query filter and whether the "
-        f"application sent spans; on_nothing_evaluated says what this does to the task."
-    )
-
-
-def _bad(run: TaskRun, ending: Ending, max_error_rate: float) -> tuple[type[OnlineTaskRunEndedBadly], str]:
-    said = (run.failure_reason or "").strip().rstrip(".")
-    reason = f"Arize says: {said}" if said else "Arize gives no reason"
-    counts = run.counts
-    if ending is Ending.ERROR_RATE_EXCEEDED:
-        return (
-            OnlineTaskRunErrorRateExceeded,
-            f"is completed, but {counts.error_rate:.1%} of the attempted spans could not be judged, more "
-            f"than max_error_rate ({max_error_rate:.1%}). Look at the errors before trusting its labels",
-        )
-    if ending is Ending.CANCELLED:
-        hint = (
-            "It was stopped before any span was done: refused LLM credentials or a broken evaluator end so, "
-            "and so does a person's cancellation"
-            if counts.done == 0
-            else "Its labels cover a part of the window only"
-        )
-        return OnlineTaskRunCancelled, f"was cancelled. {reason}. {hint}"
-    if run.status is RunStatus.COMPLETED:
-        return (
-            OnlineTaskRunFailed,
-            f"is completed without one success: every attempted span is an error. {reason}. Check the "
-            f"evaluator's LLM, key and template",
-        )
-    return OnlineTaskRunFailed, f"failed. {reason}. Mend the cause, then clear the task for a new run"
+def _see(url: str | None) -> str:
+    return f" See {url}" if url else ""
 
 
 # What the poller ends a wait with.
@@ -234,6 +329,6 @@ WAIT_ERRORS: tuple[type[OnlineTasksError], ...] = (
 
 
 def wait_error(error_type: str | None, message: str) -> OnlineTasksError:
-    """Return the exception for a wait that ended without the run's end, as the trigger told it."""
+    """Return the exception for a wait that ended without the run's end, as the trigger reported it."""
     kinds = {kind.__name__: kind for kind in WAIT_ERRORS}
     return kinds.get(error_type or "", OnlineTasksError)(message)

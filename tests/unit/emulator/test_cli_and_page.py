@@ -159,7 +159,7 @@ def test_a_connection_for_airflow(emulator: Emulator) -> None:
         "conn_type": "arize_online_tasks",
         "host": emulator.url,
         "password": emulator.api_key,
-        "extra": {"model_id": emulator.project_id},
+        "extra": {"model_id": emulator.project_id, "index_delay_minutes": 0},
     }
     for text in (emulator.connection_uri, emulator.connection_json):
         read = Connection.from_json if text.startswith("{") else Connection.from_uri

@@ -204,12 +204,24 @@ def test_a_run_whose_window_nobody_can_tell_names_the_three_ways_to_say_it(
     assert all(way in str(caught.value) for way in THREE_WAYS)
 
 
-@pytest.mark.parametrize("lookback", [timedelta(0), -DAY, 1, "1 day", "{{ params.lookback }}"])
+@pytest.mark.parametrize("lookback", [timedelta(0), -DAY, 0, "0", "1 fortnight", "", True, float("nan"), [1]])
 def test_a_lookback_that_is_no_length_of_time(lookback: Any) -> None:
-    with pytest.raises(
-        InvalidInput, match=r"lookback must be a timedelta above 0, such as timedelta\(days=1\)"
-    ):
+    with pytest.raises(InvalidInput, match="lookback must be "):
         check_window_arguments(None, None, lookback)
+
+
+@pytest.mark.parametrize("lookback", [DAY, 86400, 86400.0, "86400", "P1D", "PT24H", "1 day, 0:00:00"])
+def test_a_lookback_is_a_timedelta_seconds_or_iso_8601(lookback: Any) -> None:
+    check_window_arguments(None, None, lookback)
+    # It ends where the data interval ends, however long that is.
+    assert window_of(DagRun(MONDAY, TUESDAY), lookback=lookback) == DataWindow(start=MONDAY, end=TUESDAY)
+    assert window_of(DagRun(MONDAY - DAY, TUESDAY), lookback=lookback) == DataWindow(
+        start=MONDAY, end=TUESDAY
+    )
+
+
+def test_a_lookback_that_is_a_template_is_read_when_it_is_rendered() -> None:
+    check_window_arguments(None, None, "{{ params.lookback }}")
 
 
 def test_a_lookback_longer_than_time() -> None:

@@ -185,7 +185,7 @@ REFUSED: list[tuple[type[BaseOperator], dict[str, Any], str]] = [
         {"data_start_time": "2024-10-08"},
         "data_start_time is given without data_end_time",
     ),
-    (RunOnlineTaskOperator, {"lookback": timedelta(0)}, "lookback must be a timedelta above 0"),
+    (RunOnlineTaskOperator, {"lookback": timedelta(0)}, "lookback must be above 0"),
     (RunOnlineTaskOperator, {"data_start_time": "2024-10-09", "data_end_time": "2024-10-08"}, "is reversed"),
     (RunOnlineTaskOperator, {"data_start_time": "2024-10-08", "data_end_time": "2024-10-08"}, "is empty"),
     (

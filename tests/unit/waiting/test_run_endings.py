@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,9 +29,11 @@ from airflow_provider_online_tasks.exceptions import (
     OnlineTaskRunNothingEvaluated,
     OnlineTasksError,
 )
+from airflow_provider_online_tasks.waiting import endings
 from airflow_provider_online_tasks.waiting.endings import (
     Ending,
     EndingRules,
+    explain,
     probably_cut,
     read_ending,
     says_already_labelled,
@@ -70,8 +77,8 @@ def run(
         ("COMPLETED", (10, 0, 0), None, 0.0, Ending.SUCCEEDED),
         ("COMPLETED", (99, 1, 0), None, 0, Ending.ERROR_RATE_EXCEEDED),
         # Without one success it is a failure, whatever the threshold.
-        ("COMPLETED", (0, 3, 0), None, 1.0, Ending.FAILED),
-        ("COMPLETED", (0, 3, 0), None, None, Ending.FAILED),
+        ("COMPLETED", (0, 3, 0), None, 1.0, Ending.ONLY_ERRORS),
+        ("COMPLETED", (0, 3, 0), None, None, Ending.ONLY_ERRORS),
         ("COMPLETED", (0, 0, 0), None, None, Ending.NOTHING_EVALUATED),
         ("COMPLETED", (0, 0, 7), None, 0.0, Ending.NOTHING_EVALUATED),
         ("CANCELLED", (0, 0, 0), LABELLED, None, Ending.NOTHING_EVALUATED),
@@ -214,13 +221,13 @@ def test_a_window_that_was_probably_cut_is_warned_of(caplog: pytest.LogCaptureFi
             run("FAILED", (2, 0, 0), "The LLM is gone"),
             {},
             OnlineTaskRunFailed,
-            "failed. Arize says: The LLM is gone. Mend the cause, then clear the task for a new run",
+            "failed: 2 evaluated, 0 errors, 0 skipped. Arize says: The LLM is gone. The labels that",
         ),
         (
             run("COMPLETED", (0, 4, 0)),
             {},
             OnlineTaskRunFailed,
-            "is completed without one success: every attempted span is an error. Arize gives no reason.",
+            "is completed without one success: 0 evaluated, 4 errors, 0 skipped. Arize gives no reason. E",
         ),
         (
             run("COMPLETED", (1, 1, 0)),
@@ -232,32 +239,32 @@ def test_a_window_that_was_probably_cut_is_warned_of(caplog: pytest.LogCaptureFi
             run("CANCELLED", (0, 0, 0), "401 from the LLM"),
             {},
             OnlineTaskRunCancelled,
-            "was cancelled. Arize says: 401 from the LLM. It was stopped before any span was done: ",
+            "was cancelled: 0 evaluated, 0 errors, 0 skipped. Arize says: 401 from the LLM. It stopped",
         ),
         (
             run("CANCELLED", (7, 0, 0)),
             {},
             OnlineTaskRunCancelled,
-            "was cancelled. Arize gives no reason. Its labels cover a part of the window only",
+            "was cancelled: 7 evaluated, 0 errors, 0 skipped. Arize gives no reason. Its labels cover a part",
         ),
         (
             run("COMPLETED", (0, 0, 0)),
             {"on_nothing_evaluated": "fail"},
             OnlineTaskRunNothingEvaluated,
-            "evaluated nothing: no span in the window matches the task's filter and sampling.",
+            "evaluated nothing. No span in the window matches the task's filter and sampling. Check",
         ),
         (
             run("COMPLETED", (0, 0, 9), "see docs"),
             {"on_nothing_evaluated": "fail"},
             OnlineTaskRunNothingEvaluated,
-            "evaluated nothing: all 9 spans were skipped, as they are when they carry labels already. "
-            "Arize says: see docs",
+            "evaluated nothing. Arize says: see docs. All 9 spans were skipped, as spans that are labelled "
+            "already are. Set override_evaluations=True",
         ),
         (
             run("CANCELLED", (0, 0, 0), LABELLED),
             {"on_nothing_evaluated": "fail"},
             OnlineTaskRunNothingEvaluated,
-            f"all matching spans are labelled already. Arize says: {LABELLED} Set override_evaluations=True",
+            f"Arize says: {LABELLED} All matching spans are labelled already. Set override_evaluations=True",
         ),
     ],
 )
@@ -298,6 +305,98 @@ def test_an_error_rate_that_is_no_share(value: Any) -> None:
         EndingRules(max_error_rate=value)
 
 
+@pytest.mark.parametrize("url", [None, URL])
+@pytest.mark.parametrize(
+    ("ended", "rules", "level", "said"),
+    [
+        (
+            run("FAILED", (2, 0, 0), "It broke"),
+            {},
+            logging.ERROR,
+            [
+                "Run VGFza1J1bjo5OTpxUndY failed: 2 evaluated, 0 errors, 0 skipped. Arize says: It broke.",
+                "The labels that it made stay; the rest of the window is not judged.",
+                "Mend the cause, then clear the task for a new run.",
+            ],
+        ),
+        (
+            run(),
+            {},
+            logging.WARNING,
+            [
+                "Run VGFza1J1bjo5OTpxUndY evaluated nothing.",
+                "No span in the window matches the task's filter and sampling.",
+                "Check the window, the query filter, and whether the application sent spans.",
+            ],
+        ),
+    ],
+)
+def test_the_log_says_what_happened_what_it_means_and_what_to_do_line_by_line(
+    caplog: pytest.LogCaptureFixture,
+    ended: TaskRun,
+    rules: dict[str, Any],
+    level: int,
+    said: list[str],
+    url: str | None,
+) -> None:
+    with pytest.raises((OnlineTaskRunEndedBadly, AirflowSkipException)):
+        settle(ended, url=url, **rules)
+    assert [record.getMessage() for record in caplog.records if record.levelno == level] == said
+    assert (URL in caplog.text) is bool(url)
+
+
+def test_long_reasons_are_wrapped_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(OnlineTaskRunFailed):
+        settle(run("FAILED", (2, 0, 0), "it is broken " * 30))
+    assert len(caplog.messages) > 4
+    assert max(map(len, caplog.messages)) <= 100
+
+
+@pytest.mark.parametrize("status", RunStatus)
+def test_every_status_that_ends_a_run_is_an_ending(status: RunStatus) -> None:
+    if status.is_over:
+        assert isinstance(read_ending(run(status.value, (1, 0, 0))), Ending)
+    else:
+        with pytest.raises(ValueError, match="is not over"):
+            read_ending(run(status.value))
+
+
+@pytest.mark.parametrize("ending", Ending)
+def test_every_ending_says_what_happened_and_a_bad_one_has_an_exception_and_a_hint(ending: Ending) -> None:
+    said = explain(ending, run(counts=(1, 1, 0)), max_error_rate=0.1)
+    assert said.happened.startswith("Run VGFza1J1bjo5OTpxUndY ")
+    if ending is Ending.SUCCEEDED:
+        assert said.kind is None
+    else:
+        assert said.kind in FINAL
+        assert said.means.endswith(".")
+        assert said.do.endswith(".")
+
+
+def test_a_status_or_an_ending_that_is_forgotten_is_a_type_error(tmp_path: Path) -> None:
+    package = Path(endings.__file__).parents[1]
+    copy = tmp_path / package.name
+    shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    for file, after in {
+        "api/runs.py": '    CANCELLED = "CANCELLED"\n',
+        "waiting/endings.py": '    CANCELLED = "cancelled"\n',
+    }.items():
+        source = (copy / file).read_text()
+        assert source.count(after) == 1
+        (copy / file).write_text(source.replace(after, after + '    TIMED_OUT = "TIMED_OUT"\n'))
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "waiting/endings.py"],
+        cwd=copy,
+        env={**os.environ, "MYPYPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    found = [line for line in done.stdout.splitlines() if "assert_never" in line]
+    assert ["TIMED_OUT" in line for line in found] == [True, True], done.stdout
+
+
 # Exceptions ----------------------------------------------------------------------------------------------
 
 KINDS = [
@@ -330,6 +429,7 @@ def test_every_error_can_be_caught_as_the_providers_and_as_airflows(kind: type[E
         ("UnexpectedAnswer", True),
         ("OnlineTaskRunFailed", True),
         ("OnlineTaskRunTimeout", True),
+        ("OnlineTaskRunUnreachable", True),
     ],
 )
 def test_what_a_retry_cannot_mend_is_not_retried(name: str, retried: bool) -> None:
@@ -345,6 +445,7 @@ def test_every_bad_end_has_a_final_form() -> None:
     ("told", "kind"),
     [
         ("NotFound", NotFound),
+        ("OnlineTaskRunUnreachable", exceptions.OnlineTaskRunUnreachable),
         ("KeyRefused", exceptions.KeyRefused),
         ("Unavailable", exceptions.Unavailable),
         ("CallError", OnlineTasksError),

@@ -15,11 +15,13 @@ from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.exceptions import InputRefused, KeyRefused, TaskExists, Unavailable
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs import EvalTaskInput
-from airflow_provider_online_tasks.once.eval_task import How, Obtained, TaskCreation
+from airflow_provider_online_tasks.once.eval_task import TaskCreation
+from airflow_provider_online_tasks.once.look_up import How, Obtained
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from airflow_provider_online_tasks.api.calls import Task
     from airflow_provider_online_tasks.emulator import Emulator
     from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
 
@@ -50,7 +52,9 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return kill
 
 
-def obtain(arize: Emulator, instance: TaskInstance, *, if_exists: str = "fail", **arguments: Any) -> Obtained:
+def obtain(
+    arize: Emulator, instance: TaskInstance, *, if_exists: str = "fail", **arguments: Any
+) -> Obtained[Task]:
     """A try that looks for a lost task for a fraction of a second only."""
     with OnlineTasksHook() as hook:
         creation = TaskCreation(
@@ -92,8 +96,8 @@ def test_a_request_that_never_arrived_is_repeated_after_a_look(arize: Emulator, 
 
     obtained = obtain(arize, TaskInstance())
 
-    assert obtained.how is How.CREATED
-    assert [task["id"] for task in arize.tasks()] == [obtained.task_id]
+    assert obtained.how is How.MADE
+    assert [task["id"] for task in arize.tasks()] == [obtained.id]
     assert asked(CREATE) == 2
     assert asked("rest.list_tasks") >= 2
 
@@ -106,14 +110,14 @@ def test_while_it_cannot_be_looked_for_nothing_is_repeated_and_the_next_try_find
     # The look before the creation passes; those after it do not.
     arize.add_fault(Fault("rest.list_tasks", "rate_limited", skip=1, times=None, retry_after=1000))
 
-    with pytest.raises(Unavailable, match="could not be found out either") as lost:
+    with pytest.raises(Unavailable, match="the task that Arize may have made failed too") as lost:
         obtain(arize, instance)
     assert lost.value.may_have_executed
     arize.clear_faults()
     obtained = obtain(arize, instance)
 
     assert obtained.how is How.ADOPTED
-    assert [task["id"] for task in arize.tasks()] == [obtained.task_id]
+    assert [task["id"] for task in arize.tasks()] == [obtained.id]
     assert asked(CREATE) == 1
 
 
@@ -148,16 +152,17 @@ def test_a_process_that_ends_amid_the_creation(
 
     obtained = obtain(arize, instance, if_exists=if_exists)
 
-    assert [task["id"] for task in arize.tasks()] == [obtained.task_id]
+    assert [task["id"] for task in arize.tasks()] == [obtained.id]
     assert asked(CREATE) == 1
-    assert obtained.how is (How.ADOPTED if when == "after" else How.CREATED)
+    assert obtained.how is (How.ADOPTED if when == "after" else How.MADE)
 
 
 def test_a_process_that_ends_after_the_id_was_stored(arize: Emulator, asked: Asked) -> None:
     instance = TaskInstance()
     first = obtain(arize, instance)  # and never finishes
 
-    assert obtain(arize, instance) == Obtained(task_id=first.task_id, how=How.ADOPTED)
+    second = obtain(arize, instance)
+    assert (second.id, second.how) == (first.id, How.ADOPTED)
     assert asked(CREATE) == 1
 
 
@@ -185,12 +190,12 @@ def test_a_task_that_was_deleted_between_two_tries_is_created_again(arize: Emula
     instance = TaskInstance()
     first = obtain(arize, instance)
     with OnlineTasksHook() as hook:
-        hook.delete_task(first.task_id)
+        hook.delete_task(first.id)
 
     second = obtain(arize, instance)
 
-    assert second.how is How.CREATED
-    assert second.task_id != first.task_id
+    assert second.how is How.MADE
+    assert second.id != first.id
     assert asked(CREATE) == 2
 
 
@@ -222,7 +227,7 @@ class TestBeforeAirflow33:
         obtained = obtain(arize, instance)
 
         assert obtained.how is How.ADOPTED
-        assert [task["id"] for task in arize.tasks()] == [obtained.task_id]
+        assert [task["id"] for task in arize.tasks()] == [obtained.id]
         assert asked(CREATE) == 1
 
     def test_a_server_s_clock_that_is_wrong(self, arize: Emulator, killed: Callable[..., None]) -> None:
@@ -274,7 +279,7 @@ def overtaken(arize: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("overtaken")
 def test_two_dag_runs_that_create_it_at_the_same_time_use_the_same_task(arize: Emulator) -> None:
     obtained = obtain(arize, TaskInstance(), if_exists="skip")
-    assert [task["id"] for task in arize.tasks()] == [obtained.task_id]
+    assert [task["id"] for task in arize.tasks()] == [obtained.id]
 
 
 @pytest.mark.usefixtures("overtaken")
@@ -282,7 +287,7 @@ def test_the_same_where_arize_refuses_the_request_as_a_whole(arize: Emulator) ->
     arize.add_fault(Fault(CREATE, "graphql_error", skip=1, message="no", code="BAD_USER_INPUT"))
     obtained = obtain(arize, TaskInstance(), if_exists="skip")
     assert obtained.how is How.EXISTED
-    assert [task["id"] for task in arize.tasks()] == [obtained.task_id]
+    assert [task["id"] for task in arize.tasks()] == [obtained.id]
 
 
 def test_what_arize_refuses_fails_at_once(arize: Emulator, create: Create) -> None:
@@ -301,9 +306,9 @@ def test_an_outage_ends_in_an_error_that_a_retry_may_mend(arize: Emulator, asked
     arize.add_fault(Fault(CREATE, "drop_before", times=None))
     instance = TaskInstance()
 
-    with pytest.raises(Unavailable, match="3 requests to create it got no answer"):
+    with pytest.raises(Unavailable, match="did not answer 3 requests to create a task"):
         obtain(arize, instance)
     arize.clear_faults()
 
-    assert obtain(arize, instance).how is How.CREATED
+    assert obtain(arize, instance).how is How.MADE
     assert len(arize.tasks()) == 1

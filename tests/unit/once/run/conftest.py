@@ -37,7 +37,11 @@ def connect(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Callable[...
     """``connect(host=…, extra={…})``: change the connection from one to the emulator."""
 
     def connect(**fields: Any) -> None:
-        links = {"organization_id": emulator.organization_id, "space_id": emulator.space_id}
+        links = {
+            "organization_id": emulator.organization_id,
+            "space_id": emulator.space_id,
+            "index_delay_minutes": 0,
+        }
         connection = {
             **json.loads(emulator.connection_json),
             **fields,

@@ -110,10 +110,10 @@ def test_too_many_errors(
 
     (run,) = emulator.runs()
     message = str(caught.value)
-    assert f"Run {run['id']} is completed, but" in message
+    counts = f"{run['num_successes']} evaluated, {run['num_errors']} errors, 0 skipped"
+    assert f"Run {run['id']} is completed with too many errors: {counts}." in message
     assert "of the attempted spans could not be judged, more than max_error_rate (20.0%)" in message
-    assert "Look at the errors before trusting its labels" in message
-    assert f"({run['num_successes']} evaluated, {run['num_errors']} errors, 0 skipped)" in message
+    assert "Look at the errors in Arize before you trust the labels." in message
     assert message.endswith(f"See {spans_link(emulator, task_id)}")
     assert caught.value.run["run_id"] == run["id"]
     # Only the operator can do better in another try: the sensor's run stays what it is.
@@ -136,9 +136,9 @@ def test_nothing_but_errors(
 
     (run,) = emulator.runs()
     message = str(caught.value)
-    assert f"Run {run['id']} is completed without one success: every attempted span is an error" in message
-    assert "Check the evaluator's LLM, key and template" in message
-    assert f"(0 evaluated, {run['num_errors']} errors, 0 skipped)" in message
+    counts = f"0 evaluated, {run['num_errors']} errors, 0 skipped"
+    assert f"Run {run['id']} is completed without one success: {counts}." in message
+    assert "Check the evaluator's LLM, its key and the template." in message
     assert message.endswith(f"See {spans_link(emulator, task_id)}")
     assert isinstance(caught.value, AirflowFailException) is is_sensor(request)
 
@@ -158,8 +158,8 @@ def test_nothing_evaluated(
     message = what_is_said(wait, arguments, caplog, request)
 
     (run,) = emulator.runs()
-    assert f"Run {run['id']} evaluated nothing: no span in the window matches the task's" in message
-    assert "Check the window, the query filter and whether the application sent spans" in message
+    assert f"Run {run['id']} evaluated nothing. No span in the window matches the task's filter" in message
+    assert "Check the window, the query filter, and whether the application sent spans." in message
     assert message.endswith(f"See {spans_link(emulator, task_id)}")
 
 
@@ -173,7 +173,10 @@ def what_is_said(
     nothing = arguments.get("on_nothing_evaluated", "skip")
     if nothing == "succeed":
         wait(**arguments)
-        return logged(caplog, logging.WARNING, "evaluated nothing")
+        url = logged(caplog, logging.INFO, "The spans in Arize").partition(": ")[2]
+        return " ".join(each.getMessage() for each in caplog.records if each.levelno == logging.WARNING) + (
+            f" See {url}"
+        )
     kind = AirflowSkipException if nothing == "skip" else OnlineTaskRunNothingEvaluated
     with pytest.raises(kind) as caught:
         wait(**arguments)
@@ -187,7 +190,7 @@ def test_all_spans_skipped(
 ) -> None:
     emulator.next_run(RunFate(share=0.0, skipped=5))
 
-    with pytest.raises(AirflowSkipException, match="all 5 spans were skipped, as they are when they carry"):
+    with pytest.raises(AirflowSkipException, match="All 5 spans were skipped, as spans that are labelled"):
         wait()
 
 
@@ -207,8 +210,8 @@ def test_all_labelled_already(
 
     _, run = emulator.runs()
     assert run["status"] == "CANCELLED"
-    assert f"Run {run['id']} evaluated nothing: all matching spans are labelled already" in message
-    assert f"Arize says: {run['failure_reason']}" in message
+    assert f"Run {run['id']} evaluated nothing. Arize says: {run['failure_reason']}" in message
+    assert "All matching spans are labelled already." in message
     assert "Set override_evaluations=True to judge them again" in message
 
 
@@ -230,7 +233,7 @@ def test_a_task_error_that_says_there_is_no_data(
 
     if nothing == "succeed":
         assert execution.next_try(on_nothing_evaluated=nothing) is None
-        message = logged(caplog, logging.WARNING, "nothing to evaluate")
+        message = caplog.text
     else:
         kind = AirflowSkipException if nothing == "skip" else OnlineTaskRunNothingEvaluated
         with pytest.raises(kind) as caught:
@@ -238,8 +241,8 @@ def test_a_task_error_that_says_there_is_no_data(
         message = str(caught.value)
 
     assert emulator.runs() == []
-    assert "No run was started, as there is nothing to evaluate in" in message
-    assert "Arize says: There is no data to evaluate in this window" in message
+    assert "No run was started. Arize says: There is no data to evaluate in this window" in message
+    assert "There is nothing to evaluate in" in message
 
 
 def test_any_other_task_error(execution: Execution, emulator: Emulator) -> None:
@@ -262,9 +265,9 @@ def test_cancelled_before_anything_was_done(
     (run,) = emulator.runs()
     message = str(caught.value)
     said = "Arize gives no reason" if reason is None else f"Arize says: {reason}"
-    assert f"Run {run['id']} was cancelled. {said.rstrip('.')}. It was stopped before any span" in message
-    assert "refused LLM credentials or a broken evaluator end so" in message
-    assert "(0 evaluated, 0 errors, 0 skipped)" in message
+    counts = "0 evaluated, 0 errors, 0 skipped"
+    assert f"Run {run['id']} was cancelled: {counts}. {said.rstrip('.')}. It stopped before any" in message
+    assert "the LLM refused its credentials, or the evaluator is broken." in message
     assert message.endswith(f"See {spans_link(emulator, task_id)}")
     assert isinstance(caught.value, AirflowFailException) is is_sensor(request)
 
@@ -299,9 +302,9 @@ def test_cancelled_by_someone_else_amid_its_work(
 
     (run,) = emulator.runs()
     message = str(caught.value)
-    assert f"Run {run['id']} was cancelled. Arize says: The run was cancelled by a user." in message
-    assert "Its labels cover a part of the window only" in message
-    assert f"({run['num_successes']} evaluated, 0 errors, 0 skipped)" in message
+    counts = f"{run['num_successes']} evaluated, 0 errors, 0 skipped"
+    assert f"Run {run['id']} was cancelled: {counts}. Arize says: The run was cancelled by a user." in message
+    assert "Its labels cover a part of the window only." in message
 
 
 def test_failed(wait: Wait, emulator: Emulator, task_id: str, request: pytest.FixtureRequest) -> None:
@@ -312,8 +315,9 @@ def test_failed(wait: Wait, emulator: Emulator, task_id: str, request: pytest.Fi
 
     (run,) = emulator.runs()
     message = str(caught.value)
-    assert f"Run {run['id']} failed. Arize says: The model provider is down. Mend the cause" in message
-    assert f"({run['num_successes']} evaluated, {run['num_errors']} errors, 0 skipped)" in message
+    counts = f"{run['num_successes']} evaluated, {run['num_errors']} errors, 0 skipped"
+    assert f"Run {run['id']} failed: {counts}. Arize says: The model provider is down." in message
+    assert "Mend the cause, then clear the task for a new run." in message
     assert message.endswith(f"See {spans_link(emulator, task_id)}")
     assert isinstance(caught.value, AirflowFailException) is is_sensor(request)
     assert caught.value.run["status"] == "FAILED"
@@ -321,7 +325,7 @@ def test_failed(wait: Wait, emulator: Emulator, task_id: str, request: pytest.Fi
 
 def test_failed_for_no_reason(wait: Wait, emulator: Emulator, task_id: str) -> None:
     emulator.next_run(RunFate("fail", failure_reason=""))
-    with pytest.raises(OnlineTaskRunFailed, match=r"failed\. Arize gives no reason\. Mend"):
+    with pytest.raises(OnlineTaskRunFailed, match=r"skipped\. Arize gives no reason\. The labels"):
         wait()
 
 

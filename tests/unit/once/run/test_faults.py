@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from servers import RecordingServer, Reply, closed_port, self_signed
-from tries import END, START, Execution, Store, Time, start_run
+from tries import END, START, STATE_KEY, WAIT, Execution, Store, Time, start_run
 
 from airflow_provider_online_tasks.emulator import Emulator, Fault, RunFate
 from airflow_provider_online_tasks.exceptions import (
@@ -19,6 +19,7 @@ from airflow_provider_online_tasks.exceptions import (
     InputRefused,
     KeyRefused,
     NotFound,
+    OnlineTaskRunUnreachable,
     PermissionDenied,
     RateLimited,
     TaskErrorReturned,
@@ -45,11 +46,11 @@ def test_no_fault(execution: Execution, emulator: Emulator) -> None:
     assert execution.pushed["return_value"] == execution.pushed["run_id"] == run_id
     (run,) = emulator.runs()
     assert (run["data_start"], run["data_end"]) == (START.timestamp(), END.timestamp())
-    # One look at what is there already, the mutation, and what the link needs.
-    assert [request["operation"] for request in emulator.requests()] == [LIST, RUN, "rest.get_task"]
+    # One look at what is there already, and the mutation: a crowd of submissions has to fit into the limit.
+    assert [request["operation"] for request in emulator.requests()] == [LIST, RUN]
     record = stored(execution)
     assert record
-    assert (record["run_id"], record["succeeded_at"]) == (run_id, execution.max_tries)
+    assert (record["id"], record["succeeded_at"]) == (run_id, execution.max_tries)
 
 
 # -- The request certainly was not carried out: nothing is left behind, and the next try just asks. --
@@ -172,7 +173,7 @@ def test_carried_out_and_the_answer_lost(
     assert len(emulator.requests(RUN)) == 1
     record = stored(execution)
     assert record
-    assert record["run_id"] == run_id
+    assert record["id"] == run_id
     # A retry whose predecessor's success was not heard of takes the same run.
     assert execution.next_try() == run_id
     assert run_ids(emulator) == [run_id]
@@ -250,14 +251,14 @@ def test_a_lost_run_that_is_over_is_found_too(execution: Execution, emulator: Em
 def test_given_up_after_three_requests(execution: Execution, emulator: Emulator) -> None:
     emulator.add_fault(Fault(RUN, "drop_before", times=None))
 
-    with pytest.raises(Unavailable, match="3 requests to run it got no answer, and none created a run"):
+    with pytest.raises(Unavailable, match="did not answer 3 requests to start a run"):
         execution.next_try()
 
     assert run_ids(emulator) == []
     assert len(emulator.requests(RUN)) == 3
     record = stored(execution)
     assert record  # the next try looks again before it asks
-    assert record["run_id"] is None
+    assert record["id"] is None
     emulator.clear_faults()
     assert [execution.next_try()] == run_ids(emulator)
 
@@ -300,7 +301,7 @@ def test_whether_it_was_carried_out_cannot_be_found_out(
     emulator.add_fault(Fault(RUN, lost))
     emulator.add_fault(Fault(LIST, kind, skip=1, times=None))
 
-    with pytest.raises(Unavailable, match="could not be found out either") as caught:
+    with pytest.raises(Unavailable, match="the run that Arize may have made failed too") as caught:
         execution.next_try()
 
     # Airflow tries again, and the next try looks before it asks: a run that is there is not lost.
@@ -308,7 +309,7 @@ def test_whether_it_was_carried_out_cannot_be_found_out(
     assert caught.value.may_have_executed
     record = stored(execution)
     assert record
-    assert record["run_id"] is None
+    assert record["id"] is None
     emulator.clear_faults()
     assert [execution.next_try()] == run_ids(emulator)
 
@@ -395,10 +396,10 @@ def failing(step: str, *, skip: int = 0) -> Callable[[str], None]:
 
 
 @pytest.mark.parametrize("kind", ["drop_before", "status_before", "unauthorized", "garbage", "not_object"])
-def test_a_link_is_worth_no_failure(execution: Execution, emulator: Emulator, kind: str) -> None:
+def test_a_link_is_worth_no_failure(execution: Execution, emulator: Emulator, time: Time, kind: str) -> None:
     emulator.add_fault(Fault("rest.get_task", kind, times=None))
 
-    assert [execution.next_try()] == run_ids(emulator)
+    assert [execution.next_try(**WAIT)] == run_ids(emulator)
     assert "run_url" not in execution.pushed
 
 
@@ -408,8 +409,9 @@ def test_a_known_run_cannot_be_read(execution: Execution, emulator: Emulator, ki
     run_id = execution.next_try()
     emulator.add_fault(Fault("rest.get_task_run", kind, times=None))
 
-    with pytest.raises(CallError):
+    with pytest.raises((CallError, OnlineTaskRunUnreachable)) as caught:
         execution.next_try()
+    assert not isinstance(caught.value, AirflowFailException)  # the next try takes it up
 
     emulator.clear_faults()
     assert execution.next_try() == run_id
@@ -417,9 +419,34 @@ def test_a_known_run_cannot_be_read(execution: Execution, emulator: Emulator, ki
 
 
 def test_a_known_run_is_gone(execution: Execution, emulator: Emulator) -> None:
-    gone = execution.next_try()
-    emulator.add_fault(Fault("rest.get_task_run", "not_found"))
+    first = execution.next_try()
+    assert execution.store is not None
+    execution.store.set(STATE_KEY, {**(stored(execution) or {}), "id": "VGFza1J1bjo5OTk5OnFSd1g="})
 
     run_id = execution.next_try()
 
-    assert run_ids(emulator) == [gone, run_id]
+    assert run_ids(emulator) == [first, run_id]
+
+
+def test_a_known_run_that_the_list_still_shows_is_not_gone(execution: Execution, emulator: Emulator) -> None:
+    emulator.next_run(RunFate("hang"))
+    run_id = execution.next_try()
+    emulator.add_fault(Fault("rest.get_task_run", "not_found", times=None))
+
+    assert execution.next_try() == run_id
+    assert run_ids(emulator) == [run_id]
+
+
+def test_a_known_run_and_its_task_that_are_refused_may_go_on(
+    execution: Execution, emulator: Emulator
+) -> None:
+    emulator.next_run(RunFate("hang"))
+    run_id = execution.next_try()
+    for operation in ("rest.get_task_run", LIST):
+        emulator.add_fault(Fault(operation, "not_found", times=None))
+
+    with pytest.raises(OnlineTaskRunUnreachable, match=f"refuses to show run {run_id}") as caught:
+        execution.next_try()
+
+    assert not isinstance(caught.value, AirflowFailException)
+    assert run_ids(emulator) == [run_id]

@@ -121,7 +121,8 @@ def tries(worker: Worker, arize: EmulatorProcess, monkeypatch: pytest.MonkeyPatc
     arize.reset()
     arize.next_run(HANG)
     links = {"organization_id": arize.organization_id, "space_id": arize.space_id}
-    connection = {**json.loads(arize.connection_json), "extra": links}
+    connection = json.loads(arize.connection_json)
+    connection["extra"] |= links
     monkeypatch.setenv(f"AIRFLOW_CONN_{DEFAULT_CONN_ID.upper()}", json.dumps(connection))
     task = {
         "name": "quality",

@@ -14,12 +14,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks.api.client import Client
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs import RunInput
-from airflow_provider_online_tasks.once import run as submission
-from airflow_provider_online_tasks.once.run import STATE_KEY, Submission
-from airflow_provider_online_tasks.operators import runs
+from airflow_provider_online_tasks.once.run import STATE_KEY
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
 
 if TYPE_CHECKING:
@@ -76,13 +75,30 @@ class Store:
 
 
 class TaskInstance:
-    """As much of Airflow's task instance as the operator looks at."""
+    """As much of Airflow's task instance as the operator looks at.
 
-    def __init__(self, *, try_number: int, max_tries: int, reached: Callable[[str], None]) -> None:
+    :param state: what Airflow answers when it is asked for the task's state.
+    """
+
+    dag_id, task_id, run_id, map_index = "dag", "run", "manual", -1
+
+    def __init__(
+        self,
+        *,
+        try_number: int,
+        max_tries: int,
+        reached: Callable[[str], None],
+        state: Callable[[], str | None] = lambda: "failed",
+    ) -> None:
+        self._state = state
         self.try_number = try_number
         self.max_tries = max_tries
         self.pushed: dict[str, Any] = {}
         self._reached = reached
+
+    def get_task_states(self, **asked: Any) -> dict[str, dict[str, str | None]]:
+        assert asked == {"dag_id": "dag", "task_ids": ["run"], "run_ids": ["manual"], "map_index": -1}
+        return {"manual": {"run": self._state()}}
 
     def xcom_push(self, key: str, value: Any) -> None:
         self._reached("push:before")
@@ -119,26 +135,13 @@ class Time:
     def monotonic(self) -> float:
         return self.passed
 
-    def time(self) -> float:
-        return datetime.now(UTC).timestamp() + self.passed + self.worker_offset
+    def now(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=self.passed + self.worker_offset)
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        clock = self
-
-        class Datetime(datetime):
-            @classmethod
-            def now(cls, tz: Any = None) -> datetime:
-                return datetime.now(tz) + timedelta(seconds=clock.passed + clock.worker_offset)
-
-        for module in (runs, submission):
-            monkeypatch.setattr(module, "datetime", Datetime)
-            monkeypatch.setattr(
-                module,
-                "time",
-                SimpleNamespace(time=self.time, monotonic=self.monotonic, sleep=self.sleep),
-            )
-        for owner in (Client, Submission):
-            monkeypatch.setitem(owner.__init__.__kwdefaults__, "sleep", self.sleep)
+        for name in ("now", "monotonic", "sleep"):
+            monkeypatch.setattr(_clock, name, getattr(self, name))
+        monkeypatch.setitem(Client.__init__.__kwdefaults__, "sleep", self.sleep)
 
 
 @dataclass
@@ -150,6 +153,7 @@ class Execution:
     :param retries: how often Airflow tries again.
     :param store: what it keeps between tries; None before Airflow 3.3.
     :param reached: told of each step of the operator; may raise.
+    :param state: what Airflow says the task's state is; may raise.
     """
 
     online_task_id: str
@@ -157,6 +161,7 @@ class Execution:
     retries: int = 2
     store: Store | None = field(default_factory=Store)
     reached: Callable[[str], None] = lambda step: None
+    state: Callable[[], str | None] = lambda: "failed"
     dag_run_start: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def __post_init__(self) -> None:
@@ -173,7 +178,12 @@ class Execution:
         self.operator = RunOnlineTaskOperator(
             task_id="run", **{"online_task_id": self.online_task_id, **given}
         )
-        ti = TaskInstance(try_number=self.try_number, max_tries=self.max_tries, reached=self.reached)
+        ti = TaskInstance(
+            try_number=self.try_number,
+            max_tries=self.max_tries,
+            reached=self.reached,
+            state=self.state,
+        )
         self.pushed = ti.pushed  # the XCom of a try before is deleted
         self.context = {
             "ti": ti,
