@@ -22,6 +22,7 @@ from graphql import build_schema
 
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.errors import RefusedInputError, UnknownObjectError
+from airflow_provider_online_tasks.emulator.graphql import names
 from airflow_provider_online_tasks.emulator.graphql.scalars import coded_error, scalars
 from airflow_provider_online_tasks.emulator.judges.evaluator import Evaluator
 from airflow_provider_online_tasks.emulator.judges.kinds import KINDS
@@ -30,8 +31,6 @@ from airflow_provider_online_tasks.emulator.runs.run import NoDataError
 from airflow_provider_online_tasks.emulator.runs.tasks import Task, given, settable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from graphql import GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema
 
     from airflow_provider_online_tasks.emulator.control.faults import Fault
@@ -63,15 +62,6 @@ class Context:
     task_error: Fault | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class _Named:
-    """A node that is nothing but its name."""
-
-    type: str
-    id: str
-    name: str
-
-
 # -- the schema -----------------------------------------------------------------------------------
 
 
@@ -84,68 +74,27 @@ def executable_schema(patch_input_type: str) -> GraphQLSchema:
     sdl = load_schema_from_path(str(_SCHEMA_PATH)).replace(PATCH_INPUT_TYPE, patch_input_type)
     shown = cast("GraphQLObjectType", build_schema(sdl).type_map["OnlineTask"]).fields
     query = QueryType()
-    query.set_field("node", _resolve_node)
-    query.set_field("viewer", lambda *_: {"id": ids.USER_ID})
+    named = names.bindables(query)
     query.set_field("rateLimit", lambda _, info: {"limit": COST_LIMIT, "cost": info.context.cost})
     mutation = MutationType()
     mutation.set_field("createEvalTask", _resolve_create)
     mutation.set_field("patchEvalTask", _resolve_patch)
     mutation.set_field("runOnlineTask", _resolve_run)
-    viewer, space, task = ObjectType("Viewer"), ObjectType("Space"), ObjectType("OnlineTask")
-    viewer.set_field("spaces", lambda _, info, **found: _connection([_SPACE], **found))  # noqa: ARG005
-    space.set_field("models", lambda _, info, **found: _connection(_MODELS, **found))  # noqa: ARG005
+    task = ObjectType("OnlineTask")
     task.set_field("samplingRate", _resolve_sampling_rate)
     task.set_field("filters", _resolve_filters)
     for name, field in settable("graphql"):
         if name in shown and name != "samplingRate":
             task.set_alias(name, field.name)
-    node = InterfaceType("Node", lambda value, *_: "OnlineTask" if isinstance(value, Task) else value.type)
+    node = InterfaceType("Node", names.type_of)
     result = UnionType("RunOnlineTaskResult", lambda value, *_: value["__typename"])
     return make_executable_schema(
         sdl,
-        [query, mutation, viewer, space, task, node, result, *scalars()],
+        [query, mutation, *named, task, node, result, *scalars()],
     )
 
 
 # -- queries --------------------------------------------------------------------------------------
-
-_SPACE = _Named("Space", ids.SPACE_ID, ids.SPACE_NAME)
-_MODELS = [_Named("Model", project_id, name) for project_id, name in ids.PROJECTS.items()]
-_ORGANIZATION = _Named("AccountOrganization", ids.ORGANIZATION_ID, ids.ORGANIZATION_NAME)
-
-
-def _resolve_node(_: Any, info: GraphQLResolveInfo[Context], id: str) -> Any:  # noqa: A002 -- the argument's name in the schema
-    state: EmulatorState = info.context.state
-    for named in (_SPACE, *_MODELS, _ORGANIZATION):
-        if named.id == id:
-            return named
-    for name, evaluator_id in state.hub.ids().items():
-        if evaluator_id == id:
-            return _Named("Evaluator", id, name)
-    try:
-        decoded = ids.decode(id)
-        if decoded is not None and decoded.type == "TaskRun":
-            return _Named("TaskRun", state.runs.get(id).id, "")
-        return state.tasks.get(id)
-    except UnknownObjectError:
-        return None
-
-
-def _connection(
-    items: Sequence[_Named],
-    *,
-    search: str | None = None,
-    useExactSearchMatch: bool | None = None,  # noqa: N803 -- the argument's name in the schema
-    **_: Any,
-) -> dict[str, Any]:
-    wanted = (search or "").lower()
-    found = [
-        each
-        for each in items
-        if (wanted in ("", each.name.lower()) if useExactSearchMatch else wanted in each.name.lower())
-    ]
-    edges = [{"node": each} for each in found]
-    return {"edges": edges, "pageInfo": {"hasNextPage": False, "endCursor": None}}
 
 
 def _resolve_sampling_rate(task: Task, info: GraphQLResolveInfo[Context]) -> float:
