@@ -123,6 +123,10 @@ class TaskBook:
         """Return every task, deleted ones included, in the order they were created."""
         return list(self._tasks.values())
 
+    def find(self, task_id: str) -> Task | None:
+        """Return a task, a deleted one included, or None."""
+        return self._tasks.get(task_id)
+
     def get(self, task_id: str) -> Task:
         """Return a task, or refuse."""
         task = self._tasks.get(task_id)
