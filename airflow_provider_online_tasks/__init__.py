@@ -56,9 +56,11 @@ _MODULES = {
         "TemplateEvaluator",
         "split_window",
     ),
+    "notifications.eval_gate": ("EvalGateNotifier",),
     "operators.eval_tasks": ("CreateEvalTaskOperator", "DeleteOnlineTaskOperator", "PatchEvalTaskOperator"),
     "operators.results": ("EvalGateOperator", "EvalResultsOperator"),
     "operators.runs": ("CancelOnlineTaskRunOperator", "RunOnlineTaskOperator"),
+    "operators.spans": ("SendSpansOperator",),
     "sensors.runs": ("OnlineTaskRunSensor",),
     "triggers.pause": ("PauseTrigger",),
     "triggers.runs": ("OnlineTaskRunTrigger",),
@@ -113,6 +115,9 @@ if TYPE_CHECKING:
         TemplateEvaluator as TemplateEvaluator,
         split_window as split_window,
     )
+    from airflow_provider_online_tasks.notifications.eval_gate import (
+        EvalGateNotifier as EvalGateNotifier,
+    )
     from airflow_provider_online_tasks.operators.eval_tasks import (
         CreateEvalTaskOperator as CreateEvalTaskOperator,
         DeleteOnlineTaskOperator as DeleteOnlineTaskOperator,
@@ -125,6 +130,9 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.operators.runs import (
         CancelOnlineTaskRunOperator as CancelOnlineTaskRunOperator,
         RunOnlineTaskOperator as RunOnlineTaskOperator,
+    )
+    from airflow_provider_online_tasks.operators.spans import (
+        SendSpansOperator as SendSpansOperator,
     )
     from airflow_provider_online_tasks.sensors.runs import (
         OnlineTaskRunSensor as OnlineTaskRunSensor,

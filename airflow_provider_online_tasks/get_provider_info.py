@@ -30,6 +30,7 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_online_tasks.operators.eval_tasks",
                     "airflow_provider_online_tasks.operators.results",
                     "airflow_provider_online_tasks.operators.runs",
+                    "airflow_provider_online_tasks.operators.spans",
                 ],
             }
         ],
@@ -54,6 +55,9 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_online_tasks.triggers.task_runs",
                 ],
             }
+        ],
+        "notifications": [
+            "airflow_provider_online_tasks.notifications.eval_gate.EvalGateNotifier",
         ],
         "connection-types": [
             {

@@ -67,7 +67,7 @@ def _has_intervals(findings: Iterable[Finding]) -> bool:
 def markdown_table(findings: Sequence[Finding]) -> str:
     """Return the findings as a Markdown table; what others wrote is escaped."""
     lines = [_markdown_row(HEAD), _markdown_row("---" for _ in HEAD)]
-    lines += [_markdown_row(cell.translate(_MARKDOWN) for cell in row) for row in rows(findings)]
+    lines += [_markdown_row(escaped_markdown(cell) for cell in row) for row in rows(findings)]
     return "\n".join(lines)
 
 
@@ -84,6 +84,16 @@ def html_table(findings: Sequence[Finding]) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
+def escaped_markdown(text: str) -> str:
+    """Return text that Markdown shows as it is."""
+    return text.translate(_MARKDOWN)
+
+
+def escaped_html(text: str) -> str:
+    """Return text that HTML shows as it is."""
+    return escape(text)
+
+
 def worst_examples(summary: Mapping[str, Any], evaluators: Iterable[str]) -> list[dict[str, Any]]:
     """Return the worst examples of these evaluators that a summary holds, the same number of each."""
     found = []
@@ -94,26 +104,39 @@ def worst_examples(summary: Mapping[str, Any], evaluators: Iterable[str]) -> lis
 
 
 def examples_text(examples: Iterable[Mapping[str, Any]]) -> str:
-    """Return examples as lines for the log."""
-    return "\n".join(_example_line(one) for one in examples)
+    """Return examples as lines for the log; an address stays whole."""
+    lines = []
+    for one in examples:
+        head, *more = _example_parts(one)
+        lines += [head, *(f"    {part}" for part in more)]
+        lines.append(f"    {one.get('url') or 'span ' + on_one_line(str(one.get('span_id')))}")
+    return "\n".join(lines)
 
 
-def _example_line(example: Mapping[str, Any]) -> str:
+def _example_parts(example: Mapping[str, Any]) -> list[str]:
+    """Return who said what of which input and output, a line each."""
     said = example.get("label") if example.get("label") is not None else example.get("score")
     parts = [f"{example['evaluator']}: {said}"]
     parts += [f"{name}: {example[name]}" for name in ("input", "output", "explanation") if example.get(name)]
-    parts.append(str(example.get("url") or f"span {example.get('span_id')}"))
-    return " | ".join(map(on_one_line, parts))
+    return [on_one_line(part) for part in parts]
 
 
 def examples_markdown(examples: Iterable[Mapping[str, Any]]) -> str:
     """Return examples as a Markdown list; what others wrote is escaped."""
     lines = []
     for one in examples:
-        said = one.get("label") if one.get("label") is not None else one.get("score")
-        parts = [f"{one['evaluator']}: {said}"]
-        parts += [f"{name}: {one[name]}" for name in ("input", "output", "explanation") if one.get(name)]
-        text = " / ".join(on_one_line(part).translate(_MARKDOWN) for part in parts)
+        text = " / ".join(escaped_markdown(part) for part in _example_parts(one))
         url = one.get("url")
         lines.append(f"- {text}" + (f" ([in Arize]({url}))" if url else ""))
     return "\n".join(lines)
+
+
+def examples_html(examples: Iterable[Mapping[str, Any]]) -> str:
+    """Return examples as an HTML list; what others wrote is escaped."""
+    items = []
+    for one in examples:
+        text, url = escape(" / ".join(_example_parts(one))), one.get("url")
+        items.append(
+            f"<li>{text}" + (f' (<a href="{escape(str(url))}">in Arize</a>)' if url else "") + "</li>"
+        )
+    return f"<ul>{''.join(items)}</ul>" if items else ""

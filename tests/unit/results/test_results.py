@@ -120,15 +120,17 @@ def test_the_task_s_filter_says_which_spans_are_read(arize):
     assert summary["evaluators"]["correctness"]["without"] == 0
 
 
-def spans_file(folder, count, *, seconds=80_000):
+def spans_file(folder, count, *, begin=-86_000, seconds=80_000):
     """A file of spans of the last day; every third answer is rude."""
     path = folder / "spans.jsonl"
     with path.open("w") as lines:
         for number in range(count):
-            begin = -86_000 + seconds * number / count
+            at = begin + seconds * number / count
             attributes = {
                 "input.value": f"Question {number}",
-                "output.value": "You fool, go away." if number % 3 == 0 else "Thank you, with pleasure.",
+                "output.value": "You stupid idiot, shut up."
+                if number % 3 == 0
+                else "Thank you, with pleasure.",
                 "metadata.tier": ("free", "paid")[number % 2],
             }
             lines.write(
@@ -136,8 +138,8 @@ def spans_file(folder, count, *, seconds=80_000):
                     {
                         "name": "answer",
                         "kind": "LLM",
-                        "start_time": begin,
-                        "end_time": begin + 1,
+                        "start_time": at,
+                        "end_time": at + 1,
                         "attributes": attributes,
                     }
                 )

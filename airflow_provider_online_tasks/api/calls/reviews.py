@@ -1,0 +1,94 @@
+"""Where spans go that people look at: annotation queues and datasets.
+
+Fields: https://arize.com/docs/api-reference/annotation-queues and https://arize.com/docs/api-reference/datasets
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from airflow_provider_online_tasks._times import wire_time
+from airflow_provider_online_tasks.api.calls import Page, RestCall, read_page
+from airflow_provider_online_tasks.inputs import read_id
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.inputs import DataWindow
+
+REVIEW_PAGE = 500
+# The most that one request may add, and the longest time its spans may come from.
+QUEUE_RECORDS, QUEUE_DAYS = 500, 7
+DATASET_EXAMPLES = 1_000
+SPAN_ID = "span_id"
+_CONTEXT_SPAN_ID = f"context.{SPAN_ID}"
+
+
+def list_queue_spans(queue_id: str, *, cursor: str | None = None) -> RestCall[Page[str | None]]:
+    """GET /v2/annotation-queues/{id}/records: the span of each record; None for a record of another kind."""
+    return RestCall(
+        name="list annotation queue records",
+        method="GET",
+        path=f"/v2/annotation-queues/{_part(queue_id)}/records",
+        query=_paged(cursor),
+        read=read_page("records", lambda record: _span_of(record.get("data"))),
+    )
+
+
+def add_queue_spans(
+    queue_id: str, *, project_id: str, window: DataWindow, span_ids: Sequence[str]
+) -> RestCall[None]:
+    """POST /v2/annotation-queues/{id}/records: add spans of a window of at most seven days."""
+    source = {
+        "record_type": "SPAN",
+        "project_id": project_id,
+        "start_time": wire_time(window.start),
+        "end_time": wire_time(window.end),
+        "span_ids": list(span_ids),
+    }
+    return RestCall(
+        name="add annotation queue records",
+        method="POST",
+        path=f"/v2/annotation-queues/{_part(queue_id)}/records",
+        body={"record_sources": [source]},
+        read=lambda _: None,
+        repeatable=False,
+    )
+
+
+def list_dataset_spans(dataset_id: str, *, cursor: str | None = None) -> RestCall[Page[str | None]]:
+    """GET /v2/datasets/{id}/examples: the span that each example names; None for one that names none."""
+    return RestCall(
+        name="list dataset examples",
+        method="GET",
+        path=f"/v2/datasets/{_part(dataset_id)}/examples",
+        query=_paged(cursor),
+        read=read_page("examples", _span_of),
+    )
+
+
+def add_dataset_examples(dataset_id: str, examples: Sequence[Mapping[str, Any]]) -> RestCall[None]:
+    """POST /v2/datasets/{id}/examples: add examples to the newest version."""
+    return RestCall(
+        name="add dataset examples",
+        method="POST",
+        path=f"/v2/datasets/{_part(dataset_id)}/examples",
+        body={"examples": [dict(one) for one in examples]},
+        read=lambda _: None,
+        repeatable=False,
+    )
+
+
+def _span_of(record: Any) -> str | None:
+    if not isinstance(record, Mapping):
+        return None
+    found = record.get(SPAN_ID) or record.get(_CONTEXT_SPAN_ID)
+    return found if isinstance(found, str) else None
+
+
+def _paged(cursor: str | None) -> dict[str, str | int]:
+    return {"limit": REVIEW_PAGE} if cursor is None else {"limit": REVIEW_PAGE, "cursor": cursor}
+
+
+def _part(value: str) -> str:
+    return quote(read_id(value, "The ID in the address"), safe="")

@@ -1,0 +1,1 @@
+"""Notifiers: what they know, in the words of any channel."""
