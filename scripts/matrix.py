@@ -22,7 +22,9 @@ PROJECT = Path(__file__).resolve().parents[1]
 ENVIRONMENTS = PROJECT / ".venv-matrix"
 OUTPUT = PROJECT / ".tmp" / "matrix"
 CONSTRAINTS = PROJECT / "constraints.txt"
-TEST_PACKAGES = ("pytest", "hypothesis")
+TEST_PACKAGES = ("pytest", "pytest-xdist", "hypothesis")
+# As in the Makefile: the tests of a file run in one process, the longest first.
+IN_PROCESSES = ("--numprocesses=logical", "--maxprocesses=8", "--dist=loadfile", "--no-loadscope-reorder")
 
 SUITES = ("unit", "integration")
 # The layer that lets one import work on every Airflow is newer than those it serves.
@@ -210,6 +212,7 @@ def test(cell: Cell, python: Path, *, quick: bool, started: float) -> Outcome:
         "-k",
         QUICK_KEYWORDS if quick else "",
         f"--junitxml={report}",
+        *IN_PROCESSES,
         "-p",
         "no:cacheprovider",
     ]

@@ -1,0 +1,216 @@
+"""Mistakes that tests have once not noticed, and the test that notices each now: ``make planted``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A mistake.
+
+    :param what: what it does, in a few words.
+    :param file: the file of the package it is planted in.
+    :param old: a text that is in the file once.
+    :param new: what takes its place.
+    :param tests: the tests that are to notice.
+    """
+
+    what: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+PLANTED: tuple[Planted, ...] = (
+    Planted(
+        "more requests than Arize allows in a minute",
+        "waiting/budget.py",
+        "WINDOW_SECONDS = 61.0",
+        "WINDOW_SECONDS = 55.0",
+        ("tests/unit/waiting/test_budget.py",),
+    ),
+    Planted(
+        "the gap between requests ignores the burst",
+        "waiting/budget.py",
+        "(self._rate - self.burst + 1)",
+        "self._rate",
+        ("tests/unit/waiting/test_budget.py",),
+    ),
+    Planted(
+        "Retry-After is ignored",
+        "waiting/_endpoint_state.py",
+        "if asked_for is not None:",
+        "if asked_for is not None and asked_for < 0:",
+        ("tests/unit/waiting/test_poller.py",),
+    ),
+    Planted(
+        "Retry-After has no upper bound",
+        "waiting/_endpoint_state.py",
+        "return min(max(retry_after, FIRST_PAUSE), LONGEST_RETRY_AFTER)",
+        "return max(retry_after, FIRST_PAUSE)",
+        ("tests/unit/waiting/test_poller.py",),
+    ),
+    Planted(
+        "pauses of an outage double for ever",
+        "waiting/_endpoint_state.py",
+        "return float(min(first * 2.0 ** (min(max(times, 1), 20) - 1), most))",
+        "return float(first * 2.0 ** (min(max(times, 1), 20) - 1))",
+        ("tests/unit/waiting/test_poller.py",),
+    ),
+    Planted(
+        "a streak of failures survives an answer",
+        "waiting/_endpoint_state.py",
+        "self._pauses = self._refusals = 0\n        self.trouble = None",
+        "self._refusals = 0\n        self.trouble = None",
+        ("tests/unit/waiting/test_poller.py",),
+    ),
+    Planted(
+        "an unreadable page of the whole host ends each wait",
+        "waiting/poller.py",
+        "or self._endpoint.answered_at > run.failing_since\n            or len(self._runs) == 1",
+        "or True",
+        ("tests/unit/waiting/test_poller.py",),
+    ),
+    Planted(
+        "the connection is looked up once",
+        "waiting/watch.py",
+        "for delay in (*LOOK_UP_DELAYS, None):",
+        "for delay in (None,):",
+        ("tests/unit/waiting/test_poller.py", "tests/unit/waiting/test_trigger.py"),
+    ),
+    Planted(
+        "max_spans is lost when a triggerer restarts",
+        "triggers/runs.py",
+        '"max_spans": self.max_spans,\n                "payload"',
+        '"payload"',
+        ("tests/unit/waiting/test_trigger.py",),
+    ),
+    Planted(
+        "a kill takes longer than Airflow waits for it",
+        "triggers/runs.py",
+        "ON_KILL_SECONDS = 24.0",
+        "ON_KILL_SECONDS = 2400.0",
+        ("tests/unit/waiting/test_kills.py", "tests/unit/waiting/test_trigger.py"),
+    ),
+    Planted(
+        "the deferred sensor's deadline is counted from 1970",
+        "sensors/runs.py",
+        "deadline=time.time() + self.timeout",
+        "deadline=self.timeout",
+        ("tests/unit/waiting/test_sensor.py",),
+    ),
+    Planted(
+        "the deferred sensor takes a timeout for a failure",
+        "sensors/runs.py",
+        "if seen.outcome == TIMEOUT:",
+        'if seen.outcome == "never":',
+        ("tests/unit/waiting/test_sensor.py",),
+    ),
+    Planted(
+        "the deferred sensor forgets its interval",
+        "sensors/runs.py",
+        "poll_interval=self.poke_interval,\n                deadline",
+        "deadline",
+        ("tests/unit/waiting/test_sensor.py",),
+    ),
+    Planted(
+        "killing a sensor cancels the run",
+        "sensors/runs.py",
+        "cancel_on_kill=False,",
+        "cancel_on_kill=True,",
+        ("tests/unit/waiting/test_sensor.py",),
+    ),
+    Planted(
+        "any order of a list counts as newest first",
+        "waiting/finished_runs.py",
+        "is_newest_first = len(created) == len(runs) > 0 and created == sorted(created, reverse=True)",
+        "is_newest_first = len(created) == len(runs) > 0",
+        ("tests/integration/events/test_task_runs_trigger.py",),
+    ),
+    Planted(
+        "watchers ask without a budget",
+        "waiting/finished_runs.py",
+        "await _wait_for(share)",
+        "await asyncio.sleep(0)",
+        ("tests/integration/events/test_task_runs_trigger.py",),
+    ),
+    Planted(
+        "runs are remembered before they are reported",
+        "triggers/task_runs.py",
+        "is_first = self._remembered is None\n",
+        "is_first = self._remembered is None\n        await self._remember(found.memory)\n",
+        ("tests/integration/events/test_task_runs_trigger.py",),
+    ),
+    Planted(
+        "only the first page of spans is read",
+        "results/reading.py",
+        "cursor = page.next_cursor\n            if cursor is None:",
+        "cursor = page.next_cursor\n            if cursor is not None:",
+        ("tests/unit/results/test_results.py", "tests/unit/results/test_whole.py"),
+    ),
+    Planted(
+        "shares are of all evaluations, not of the labelled",
+        "results/statistics.py",
+        '"share": count / self.labelled',
+        '"share": count / self.evaluated',
+        ("tests/unit/results/test_results.py",),
+    ),
+    Planted(
+        "the sample is the first 10,000 scores",
+        "results/statistics.py",
+        "int(self.chance.random() * self.count)) < SCORES_KEPT",
+        "self.count) < 0",
+        ("tests/unit/results/test_results.py",),
+    ),
+    Planted(
+        "a drop passes when nothing is measured now",
+        "results/verdict.py",
+        'return replace(finding, note=reason or "nothing to measure")',
+        'return replace(finding, outcome=HELD, note=reason or "nothing to measure")',
+        ("tests/unit/results/test_gate.py", "tests/unit/results/test_verdict.py"),
+    ),
+    Planted(
+        "scores that are no numbers pass",
+        "results/verdict.py",
+        "if not threshold.is_label and found.not_numbers:",
+        "if not threshold.is_label and found.not_numbers < 0:",
+        ("tests/unit/results/test_gate.py", "tests/unit/results/test_verdict.py"),
+    ),
+    Planted(
+        "closing a client leaves its session open",
+        "api/client.py",
+        "self._session.close()",
+        "pass",
+        ("tests/unit/api/test_connections.py",),
+    ),
+    Planted(
+        "a read time-out counts as a request that was not sent",
+        "api/async_client.py",
+        "httpx.ConnectTimeout, httpx.PoolTimeout,",
+        "httpx.TimeoutException,",
+        ("tests/unit/api/test_async_client.py",),
+    ),
+    Planted(
+        "only the first page of tasks is read",
+        "hooks/online_tasks.py",
+        "lambda cursor: calls.list_tasks(project_id=model_id, name=name, cursor=cursor),",
+        "lambda cursor: calls.list_tasks(project_id=model_id, name=name),",
+        ("tests/unit/api/test_calls.py", "tests/unit/api/test_pages.py"),
+    ),
+    Planted(
+        "the later of timeout and execution_timeout counts",
+        "operators/runs.py",
+        "time.time() + min(seconds)",
+        "time.time() + max(seconds)",
+        ("tests/unit/once/run/test_endings.py", "tests/unit/operators"),
+    ),
+    Planted(
+        "killing a task that does not wait cancels its run",
+        "operators/runs.py",
+        "self._is_killed = self.cancel_on_kill and self.wait_for_completion",
+        "self._is_killed = self.cancel_on_kill",
+        ("tests/unit/once/run/test_endings.py", "tests/unit/operators"),
+    ),
+)
