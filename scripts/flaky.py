@@ -1,6 +1,6 @@
 """Run the unit tests again and again while the machine is busy, and name those that fail now and then.
 
-``make flaky`` calls it. Eight processes keep the processors busy meanwhile; each run draws examples of its own.
+``make flaky`` calls it. Eight processes keep the processors busy meanwhile; each run draws its own examples.
 """
 
 from __future__ import annotations

@@ -190,9 +190,8 @@ def report(outcomes: dict[str, list[Mutant]]) -> int:
     by_part = Counter(of(mutant) for mutant in survived)
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text("".join(f"- {mutant.name}\n" for mutant in survived), encoding="utf-8")
-    say(
-        f"\nNoticed: {noticed} of {noticed + len(survived)} ({rate:.0%}), {len(outcomes['equivalent'])} more equivalent."
-    )
+    equivalent = len(outcomes["equivalent"])
+    say(f"\nNoticed: {noticed} of {noticed + len(survived)} ({rate:.0%}), {equivalent} more equivalent.")
     if survived:
         parts = ", ".join(f"{count} in {part}" for part, count in by_part.items())
         say(f"Not noticed: {parts}; they are in {REPORT.relative_to(PROJECT)}.")

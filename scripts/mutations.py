@@ -41,7 +41,7 @@ def changes(file: Path, drawn: random.Random) -> list[dict[str, Any]]:
     """Return a change for each place and kind of operator."""
     text = file.read_text(encoding="utf-8")
     tree = get_ast(text)
-    hints = annotations(text)
+    hints = hints_in(text)
     places: dict[tuple[str, Place], list[tuple[str, int]]] = {}
     for name in operator_names():
         if name.startswith(SKIPPED) or get_operator(name).arguments():
@@ -61,7 +61,7 @@ def changes(file: Path, drawn: random.Random) -> list[dict[str, Any]]:
     return made
 
 
-def annotations(text: str) -> list[tuple[Place, Place]]:
+def hints_in(text: str) -> list[tuple[Place, Place]]:
     """Return where type annotations are: nothing evaluates them."""
     found: list[ast.expr | None] = []
     for node in ast.walk(ast.parse(text)):

@@ -1,6 +1,6 @@
 """Plant known mistakes, one at a time, in a copy of the project, and see that a test notices each.
 
-``make planted`` calls it. The mistakes are in ``tests/mutants/planted.py``.
+``make planted`` calls it. The mistakes are in ``tests/mutants/mistakes.py``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from changed_copies import PROJECT, Copy, in_copies
 
 sys.path.insert(0, str(PROJECT / "tests" / "mutants"))
 
-from planted import PLANTED, Planted
+from mistakes import PLANTED, Planted
 
 SECONDS = 180.0
 OPTIONS = ("-x", "-q", "--show-capture=no", "-p", "no:cacheprovider", "--hypothesis-seed=0")
