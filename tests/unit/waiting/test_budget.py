@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_online_tasks.waiting.budget import Budget
+from airflow_provider_online_tasks.waiting.budget import Allowance, Budget, Share
 
 
 def sent(budget: Budget, wanted: list[float]) -> list[float]:
@@ -57,3 +57,95 @@ def test_it_is_idle_until_half_of_the_burst_is_spent() -> None:
 
     assert not budget.is_idle(0.0)
     assert budget.is_idle(3.0)
+
+
+# Several processes that share a limit
+
+
+def test_a_refusal_lowers_the_rate_to_less_than_what_was_sent() -> None:
+    budget = Budget(60)
+    times = sent(budget, [0.0] * 60)
+
+    budget.refused(times[-1], sent_at=times[-1])
+
+    assert budget.rate == pytest.approx(0.6 * len([at for at in times if at > times[-1] - 61]), abs=1)
+
+
+def test_refusals_of_what_was_under_way_count_once() -> None:
+    budget = Budget(60)
+    now = sent(budget, [0.0] * 60)[-1]
+
+    for _ in range(8):
+        budget.refused(now, sent_at=now - 1)
+        now += 0.1
+    lowered = budget.rate
+    assert lowered > 25
+
+    budget.refused(now, sent_at=now)
+    assert budget.rate < lowered
+
+
+def test_the_rate_is_raised_slowly_and_not_above_the_limit() -> None:
+    budget = Budget(60)
+    now = sent(budget, [0.0] * 60)[-1]
+    budget.refused(now, sent_at=now)
+    lowered = budget.rate
+
+    budget.take(now + 60)
+    assert budget.rate == pytest.approx(lowered + 2, abs=0.1)
+    budget.take(now + 3600)
+    assert budget.rate == 60
+
+
+def test_a_budget_is_never_lowered_to_nothing() -> None:
+    budget = Budget(60)
+    for now in range(100):
+        budget.refused(float(now), sent_at=float(now))
+
+    assert budget.rate == 6
+    assert Budget(1).rate == 1
+
+
+@given(
+    per_minute=st.integers(1, 300),
+    wanted=st.lists(st.one_of(st.just(0.0), st.floats(0.0, 90.0)), max_size=400),
+    refused=st.sets(st.integers(0, 400)),
+)
+def test_no_minute_has_more_requests_than_the_limit_whatever_is_refused(
+    per_minute: int, wanted: list[float], refused: set[int]
+) -> None:
+    budget, now, times = Budget(per_minute), 1000.0, []
+    for number, pause in enumerate(wanted):
+        now = max(now + pause, budget.ready_at())
+        budget.take(now)
+        times.append(now)
+        if number in refused:
+            budget.refused(now, sent_at=now)
+
+    for first, last in zip(times, times[per_minute:], strict=False):
+        assert last - first >= 60.0
+
+
+def test_a_share_leaves_the_rest_to_others() -> None:
+    budget = Budget(60)
+    share, now, reserved, free = Share(budget, 1 / 3), 0.0, [], []
+    while now < 300.0:
+        now += 0.1
+        if share.ready_at() <= now:
+            reserved.append(share.reserve(now))
+        if budget.ready_at() <= now:
+            budget.take(now)
+            free.append(now)
+
+    assert len(reserved) <= len(free) / 2 + 5
+    assert len(reserved) > 60
+    assert len(reserved) + len(free) > 250
+
+
+def test_an_allowance_is_spent_at_once_and_comes_back_after_a_minute() -> None:
+    allowance = Allowance(3)
+    for _ in range(3):
+        assert allowance.ready_at() <= 100.0
+        allowance.take(100.0)
+
+    assert allowance.ready_at() == 161.0
