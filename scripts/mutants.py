@@ -80,12 +80,9 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--mutations", required=True, help="the command that runs scripts/mutations.py")
     options = parser.parse_args()
-    mutants = make(options.only, options.seed, options.mutations.split())
+    total, mutants = make(options.only, options.seed, options.sample, options.mutations.split())
     if not mutants:
         parser.error("nothing to change there")
-    total = len(mutants)
-    if options.sample and options.sample < total:
-        mutants = random.Random(options.seed).sample(mutants, options.sample)
     say(f"{len(mutants)} of {total} changes, seed {options.seed}")
     folders = sorted({of(mutant) for mutant in mutants})
     executed = baseline(folders)
@@ -112,8 +109,8 @@ def of(mutant: Mutant) -> str:
     return Path(mutant.file).parts[1]
 
 
-def make(only: list[str], seed: int, mutations: list[str]) -> list[Mutant]:
-    """Return the changes to the core, or to the files that were named."""
+def make(only: list[str], seed: int, sample: int | None, mutations: list[str]) -> tuple[int, list[Mutant]]:
+    """Return how many changes there are to the core, or to the files that were named, and those to try."""
     files = [
         str(file.relative_to(PROJECT))
         for folder in CORE
@@ -121,15 +118,22 @@ def make(only: list[str], seed: int, mutations: list[str]) -> list[Mutant]:
         if not only or any(str(file.relative_to(PROJECT / PACKAGE)).startswith(one) for one in only)
     ]
     if not files:
-        return []
+        return 0, []
     printed = subprocess.run(
-        [*mutations, str(PROJECT / "scripts" / "mutations.py"), f"--seed={seed}", *files],
+        [
+            *mutations,
+            str(PROJECT / "scripts" / "mutations.py"),
+            f"--seed={seed}",
+            *([f"--sample={sample}"] if sample else []),
+            *files,
+        ],
         cwd=PROJECT,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
-    return [Mutant(**json.loads(line)) for line in printed.stdout.splitlines()]
+    total, *changes = printed.stdout.splitlines()
+    return int(total), [Mutant(**json.loads(line)) for line in changes]
 
 
 def baseline(folders: list[str]) -> dict[str, dict[int, list[str]]]:

@@ -11,8 +11,8 @@ import ast
 import json
 import random
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
@@ -22,43 +22,54 @@ from cosmic_ray.plugins import get_operator, operator_names
 SKIPPED = ("core/RemoveDecorator", "core/VariableReplacer", "core/VariableInserter")
 
 Place = tuple[int, int]
+Way = tuple[str, int]
 
 
 def main() -> int:
-    """Print the changes of all files."""
+    """Print how many changes there are, and then those that are wanted."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--sample", type=int, help="how many are wanted; default: all")
     parser.add_argument("files", nargs="+", type=Path)
     options = parser.parse_args()
     drawn = random.Random(options.seed)
-    for file in options.files:
-        for change in changes(file, drawn):
+    found = [one for file in options.files for one in places(file)]
+    chosen = [(file, line, drawn.choice(ways)) for file, line, ways in found]
+    if options.sample is not None and options.sample < len(chosen):
+        chosen = sorted(drawn.sample(chosen, options.sample))
+    sys.stdout.write(f"{len(found)}\n")
+    for file, line, (name, occurrence) in chosen:
+        text = file.read_text(encoding="utf-8")
+        changed = mutate_code(text, get_operator(name)(), occurrence)
+        if changed is not None and changed != text and compiles(changed):
+            change = {"file": str(file), "line": line, "operator": name, "text": changed}
             sys.stdout.write(json.dumps(change) + "\n")
     return 0
 
 
-def changes(file: Path, drawn: random.Random) -> list[dict[str, Any]]:
-    """Return a change for each place and kind of operator."""
+def places(file: Path) -> Iterator[tuple[Path, int, list[Way]]]:
+    """Yield each place where a kind of operator changes something: its file, line and the ways to do it."""
     text = file.read_text(encoding="utf-8")
-    tree = get_ast(text)
+    nodes = list(ast_nodes(get_ast(text)))
     hints = hints_in(text)
-    places: dict[tuple[str, Place], list[tuple[str, int]]] = {}
+    found: dict[tuple[Place, str], list[Way]] = {}
     for name in operator_names():
-        if name.startswith(SKIPPED) or get_operator(name).arguments():
+        if is_skipped(name):
             continue
         operator = get_operator(name)()
-        found = [place for node in ast_nodes(tree) for place in operator.mutation_positions(node)]
-        for occurrence, (start, _) in enumerate(found):
+        starts = [start for node in nodes for start, _ in operator.mutation_positions(node)]
+        for occurrence, start in enumerate(starts):
             if not any(first <= start < last for first, last in hints):
                 kind = "_".join(name.split("_")[:2])
-                places.setdefault((kind, start), []).append((name, occurrence))
-    made = []
-    for (_, (line, _)), ways in sorted(places.items(), key=lambda item: item[0][::-1]):
-        name, occurrence = drawn.choice(ways)
-        changed = mutate_code(text, get_operator(name)(), occurrence)
-        if changed is not None and changed != text and compiles(changed):
-            made.append({"file": str(file), "line": line, "operator": name, "text": changed})
-    return made
+                found.setdefault((start, kind), []).append((name, occurrence))
+    for ((line, _), _), ways in sorted(found.items()):
+        yield file, line, ways
+
+
+def is_skipped(name: str) -> bool:
+    """Whether an operator is of no use: Python itself warns of `1 is 2`."""
+    is_identity = name.endswith(("_Is", "_IsNot")) and "Operator_Is" not in name
+    return name.startswith(SKIPPED) or is_identity or bool(get_operator(name).arguments())
 
 
 def hints_in(text: str) -> list[tuple[Place, Place]]:
