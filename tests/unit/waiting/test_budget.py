@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_online_tasks.waiting.budget import Allowance, Budget, Share
@@ -25,6 +25,7 @@ def sent(budget: Budget, wanted: list[float]) -> list[float]:
     per_minute=st.integers(1, 300),
     wanted=st.lists(st.one_of(st.just(0.0), st.floats(0.0, 90.0)), max_size=400),
 )
+@example(per_minute=60, wanted=[0.0] * 61)
 def test_no_minute_has_more_requests_than_the_limit(per_minute: int, wanted: list[float]) -> None:
     times = sent(Budget(per_minute), wanted)
 
