@@ -21,7 +21,7 @@ from airflow_provider_online_tasks.once.look_up import How, Obtained
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_online_tasks.api.calls import Task
+    from airflow_provider_online_tasks.api.calls import Page, Task
     from airflow_provider_online_tasks.emulator import Emulator
     from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
 
@@ -312,3 +312,23 @@ def test_an_outage_ends_in_an_error_that_a_retry_may_mend(arize: Emulator, asked
 
     assert obtain(arize, instance).how is How.MADE
     assert len(arize.tasks()) == 1
+
+
+@pytest.mark.parametrize("if_exists", ["fail", "skip"])
+def test_a_task_of_the_same_name_on_another_model_is_not_ours(
+    arize: Emulator, monkeypatch: pytest.MonkeyPatch, if_exists: str
+) -> None:
+    # A server whose filter by project lets others through.
+    foreign = {"id": "T25saW5lVGFzazo5OTpxUndY", "name": TASK["name"], "project_id": "TW9kZWw6OTk5OnFSd1g="}
+    asked: list[str | int | None] = []
+
+    def page(creation: Any, call: Any) -> Page[Task]:
+        asked.append(call.query.get("project_id"))
+        return call.read({"tasks": [foreign], "pagination": {"has_more": False}})
+
+    monkeypatch.setattr(TaskCreation, "_page", page)
+
+    obtained = obtain(arize, TaskInstance(), if_exists=if_exists)
+
+    assert (obtained.how, obtained.id) == (How.MADE, arize.tasks()[0]["id"])
+    assert asked == [arize.project_id]

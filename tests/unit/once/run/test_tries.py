@@ -528,14 +528,60 @@ def test_a_run_that_was_there_before_is_not_taken(execution: Execution, emulator
     assert live(emulator) == [others, mine]
 
 
-def test_a_run_over_another_window_is_not_taken(execution: Execution, emulator: Emulator) -> None:
+@pytest.mark.parametrize(
+    "window",
+    [
+        {"start": START + timedelta(seconds=2)},
+        {"start": START - timedelta(seconds=2)},
+        {"end": END - timedelta(seconds=2)},
+        {"end": END + timedelta(seconds=2)},
+    ],
+    ids=str,
+)
+def test_a_run_over_another_window_is_not_taken(
+    execution: Execution, emulator: Emulator, window: dict[str, Any]
+) -> None:
     emulator.next_run(HANG)
     killed(execution, "set:after")
-    others = start_run(execution.online_task_id, start=START + timedelta(seconds=2))
+    others = start_run(execution.online_task_id, **window)
 
     mine = execution.next_try()
 
     assert live(emulator) == [others, mine]
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_with_more_runs_than_a_page_an_old_run_over_the_same_window_is_not_taken(
+    execution: Execution, emulator: Emulator, time: Time, order: str
+) -> None:
+    emulator.next_run(RunFate("hang", times=1, pending_seconds=0))
+    old = start_run(execution.online_task_id)
+    emulator.create_runs(execution.online_task_id, 150, (3600, 3600))  # the old run is on the second page
+    emulator.set_run(old, status="COMPLETED", num_successes=3)
+    emulator.configure(runs_order=order)
+    time.advance(3600)
+    emulator.add_fault(Fault(RUN, "drop_before"))
+
+    mine = execution.next_try()
+
+    assert mine != old
+    assert emulator.runs()[-1]["id"] == mine
+    assert len(emulator.requests(RUN)) == 3  # that of the old run, the lost one, and its repetition
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_of_two_runs_that_may_be_the_lost_one_the_older_is_taken(
+    execution: Execution, emulator: Emulator, time: Time, order: str
+) -> None:
+    # The first request was carried out; the later run over the same window is somebody else's.
+    emulator.next_run(HANG)
+    emulator.configure(runs_order=order)
+    killed(execution, "set:before", skip=1)
+    (mine,) = live(emulator)
+    time.advance(5)
+    start_run(execution.online_task_id)
+
+    assert execution.next_try() == mine
 
 
 def test_times_between_two_milliseconds_still_match(execution: Execution, emulator: Emulator) -> None:

@@ -163,6 +163,7 @@ class Execution:
     reached: Callable[[str], None] = lambda step: None
     state: Callable[[], str | None] = lambda: "failed"
     dag_run_start: datetime = field(default_factory=lambda: datetime.now(UTC))
+    run_type: str = "scheduled"
 
     def __post_init__(self) -> None:
         self.try_number = 0
@@ -192,12 +193,18 @@ class Execution:
                 data_interval_end=END,
                 run_after=END,
                 start_date=self.dag_run_start,
+                run_type=self.run_type,
             ),
         }
         if self.store is not None:
             self.store.reached = self.reached
             self.context["task_state_store"] = self.store
         return self.operator.execute(self.context)
+
+    def kill(self) -> None:
+        """End the process, as the signal that its supervisor sends does."""
+        assert self.operator is not None
+        self.operator.on_kill()
 
     def clear(self) -> None:
         """Clear the task, as a person does: what it keeps stays, its bound on tries is raised."""
