@@ -88,7 +88,7 @@ class RecordingServer:
                 with contextlib.suppress(OSError):
                     self.wfile.write(reply.body)
 
-            do_GET = do_POST = do_PATCH = do_DELETE = answer
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer
 
             def do_CONNECT(self) -> None:
                 outer.seen.append(Seen("CONNECT", self.path, dict(self.headers.items()), b""))
