@@ -9,6 +9,7 @@ import re
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks._defaults import MAX_SEGMENTS
@@ -19,8 +20,6 @@ from airflow_provider_online_tasks.inputs import MAXIMIZE
 from airflow_provider_online_tasks.results._intervals import MeanOf, mean_interval, share_interval
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from airflow_provider_online_tasks.api.calls.spans import Evaluation, Span
 
 MAX_WORST = 20
@@ -288,11 +287,13 @@ def judge_of(metadata: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
     The keys are not documented, so every text or number whose key is made of such words counts.
     """
+    if not any(map(_is_judge_key, metadata)):
+        return ()
     return tuple(
         sorted(
             (key, on_one_line(str(value)))
             for key, value in metadata.items()
-            if isinstance(value, str | int) and _JUDGE_KEY.fullmatch(key)
+            if _is_judge_key(key) and isinstance(value, str | int)
         )
     )
 
@@ -301,6 +302,11 @@ def judges_text(judges: Iterable[Iterable[tuple[str, str]]]) -> str | None:
     """Return who judged on one line; None if the evaluations do not say."""
     named = sorted(", ".join(f"{key}: {value}" for key, value in judge) for judge in judges)
     return on_one_line(" or ".join(filter(None, named))) or None
+
+
+@lru_cache(maxsize=1_000)
+def _is_judge_key(key: str) -> bool:
+    return _JUDGE_KEY.fullmatch(key) is not None
 
 
 class Results:
@@ -346,7 +352,7 @@ class Results:
         self._of_run_items: set[int] = set()
         self._recent: deque[str] = deque()
         self._recent_ids: set[str] = set()
-        self._last_start: datetime | None = None
+        self._last_start: str | None = None
         # Hashes of the traces or sessions that are counted: none for spans.
         self._items: set[int] = set()
         self._seen: dict[tuple[str, bool], set[int]] = {}
@@ -386,13 +392,11 @@ class Results:
         if len(self._recent) > _RECENT:
             self._recent_ids.discard(self._recent.popleft())
         if self.is_ordered:
-            try:
-                start = parse_time(span.start_time, "start_time")
-            except ValueError:
-                self.is_ordered = False
-            else:
-                self.is_ordered = self._last_start is None or start <= self._last_start
-                self._last_start = start
+            last, start = self._last_start, span.start_time
+            # Times of the same form are in order as text; the others are read.
+            if last is None or start is None or len(start) != len(last) or start > last:
+                self.is_ordered = start is not None and (last is None or _is_not_later(start, last))
+            self._last_start = start
         return False
 
     def _item(self, span: Span) -> int | None:
@@ -465,6 +469,13 @@ class Results:
                 for name, one in self.found.items()
             },
         }
+
+
+def _is_not_later(start: str, last: str) -> bool:
+    try:
+        return parse_time(start, "start_time") <= parse_time(last, "start_time")
+    except ValueError:
+        return False
 
 
 def _segment(value: Any) -> str:

@@ -1,0 +1,202 @@
+"""Results and gates on a real Airflow: results become whole, a person is asked, and a verdict is reported."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.sdk import DAG, Asset
+
+from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
+from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
+from airflow_provider_online_tasks.operators.results import EvalGateOperator, EvalResultsOperator
+from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.dag
+GOOD, BAD = "Thank you, with pleasure.", "You stupid idiot, shut up."
+
+
+def write_spans(path: Path, count: int, *, bad: int = 0, days_ago: float = 0.5) -> Path:
+    with path.open("w") as lines:
+        for number in range(count):
+            begin = -86_400 * days_ago - number
+            attributes = {"input.value": f"Question {number}", "output.value": BAD if number < bad else GOOD}
+            span = {"name": "answer", "kind": "LLM", "start_time": begin, "end_time": begin + 0.5}
+            lines.write(json.dumps({**span, "attributes": attributes}) + "\n")
+    return path
+
+
+@pytest.fixture
+def emulate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., Emulator]]:
+    made: list[Emulator] = []
+
+    def start(count: int, *, bad: int = 0, **settings: Any) -> Emulator:
+        spans = write_spans(tmp_path / f"spans{len(made)}.jsonl", count, bad=bad)
+        emulator = Emulator(
+            EmulatorSettings(
+                spans=spans, run_seconds=0, queries_per_minute=None, mutations_per_minute=None, **settings
+            )
+        )
+        emulator.__enter__()
+        made.append(emulator)
+        monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", emulator.connection_json)
+        return emulator
+
+    yield start
+    for emulator in made:
+        emulator.__exit__(None, None, None)
+
+
+def pipeline(dag_id: str, emulator: Emulator, **gate: Any) -> DAG:
+    end = datetime.now(UTC)
+    with DAG(dag_id, schedule=None) as dag:
+        create = CreateEvalTaskOperator(
+            task_id="create_task",
+            name="tone",
+            model_id=emulator.project_id,
+            template_evaluators=[
+                {
+                    "name": "tone",
+                    "template": "Is it toxic? {attributes.output.value}",
+                    "rails": ["polite", "toxic"],
+                    "classification_choices": {"polite": 1, "toxic": 0},
+                }
+            ],
+            llm_config={"model_name": "GPT_4o", "provider": "openAI"},
+        )
+        run = RunOnlineTaskOperator(
+            task_id="run_task",
+            online_task_id=create.output,
+            data_start_time=end - timedelta(days=2),
+            data_end_time=end,
+            wait_for_completion=True,
+        )
+        results = EvalResultsOperator(task_id="read_results", run_id=run.output, poll_interval=1)
+        given = {"rules": {"tone": {"polite": ">= 0.95"}}, "confidence": 0.95, **gate}
+        EvalGateOperator(task_id="gate", summary=results.output, **given)
+    return dag
+
+
+@pytest.mark.parametrize(
+    ("count", "outcome", "state"), [(30, "undecided", "failed"), (300, "held", "success")]
+)
+def test_the_results_become_whole_and_the_gate_says_what_they_can_tell(
+    emulate: Callable[..., Emulator],
+    run_dag: Callable[..., Any],
+    capfd: pytest.CaptureFixture[str],
+    count: int,
+    outcome: str,
+    state: str,
+) -> None:
+    emulator = emulate(count, index_delay=4)
+
+    result = run_dag(pipeline(f"whole_{count}", emulator))
+
+    summary = result.returned("read_results")
+    assert (summary["complete"], summary["expected"], summary["read"]) == (True, count, count)
+    assert f"0 of {count} evaluated items" in "".join(capfd.readouterr())
+    verdict = result.returned("gate")
+    assert verdict["outcome"] == outcome
+    assert result.states["gate"] == state
+
+
+class Person:
+    """Answers a question by the function behind Airflow's own page, once the task waits for it."""
+
+    def __init__(self, dag_id: str, option: str) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self._dag_id, self._option = dag_id, option
+        # Imported here, since two threads that import Airflow's models wait for each other for ever.
+        import_module("airflow.api_fastapi.core_api.routes.public.hitl")
+        import_module("airflow.models").import_all_models()
+        self._thread = threading.Thread(target=self._answer, daemon=True)
+        self._thread.start()
+
+    def done(self) -> None:
+        self._thread.join(10)
+
+    def _answer(self) -> None:
+        from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+        from airflow.api_fastapi.core_api.datamodels.hitl import UpdateHITLDetailPayload
+        from airflow.api_fastapi.core_api.routes.public.hitl import update_hitl_detail
+        from airflow.models.hitl import HITLDetail
+        from airflow.models.taskinstance import TaskInstance
+        from airflow.utils.session import create_session
+        from sqlalchemy import select
+
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            time.sleep(0.5)
+            with create_session() as session:
+                task = session.scalar(
+                    select(TaskInstance).where(
+                        TaskInstance.dag_id == self._dag_id,
+                        TaskInstance.task_id == "gate",
+                        TaskInstance.state.in_(("awaiting_input", "deferred")),
+                    )
+                )
+                question = task and session.scalar(select(HITLDetail).where(HITLDetail.ti_id == task.id))
+                if task is None or question is None:
+                    continue
+                self.asked.append({"subject": question.subject, "body": question.body})
+                update_hitl_detail(
+                    dag_id=self._dag_id,
+                    dag_run_id=task.run_id,
+                    task_id="gate",
+                    update_hitl_detail_payload=UpdateHITLDetailPayload(chosen_options=[self._option]),
+                    user=SimpleAuthManagerUser(username="Ada", role="admin"),
+                    session=session,
+                )
+                return
+
+
+@pytest.mark.since_airflow("3.1", "required actions")
+@pytest.mark.parametrize(("option", "state"), [("Approve", "success"), ("Reject", "failed")])
+def test_a_person_decides_on_a_broken_gate(
+    emulate: Callable[..., Emulator], run_dag: Callable[..., Any], option: str, state: str
+) -> None:
+    emulator = emulate(300, bad=60)
+    dag_id = f"asks_{option.lower()}"
+    person = Person(dag_id, option)
+
+    result = run_dag(pipeline(dag_id, emulator, on_breach="ask"))
+
+    person.done()
+    [asked] = person.asked
+    assert asked["subject"] == "The gate gate is broken: may it be passed?"
+    assert "BROKEN" in asked["body"]
+    assert "stupid idiot" in asked["body"]
+    assert result.states["gate"] == state
+    verdict = result.returned("gate")
+    assert (verdict["passed"], verdict["approved"], verdict["decided_by"]) == (
+        False,
+        option == "Approve",
+        "Ada",
+    )
+
+
+def test_the_gates_asset_event_carries_the_verdict(
+    emulate: Callable[..., Emulator], run_dag: Callable[..., Any]
+) -> None:
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    emulator = emulate(300)
+    result = run_dag(pipeline("verdict_event", emulator, outlets=[Asset("x-verdict://release")]))
+    assert result.states["gate"] == "success"
+    with create_session() as session:
+        event = session.scalar(select(AssetEvent).where(AssetEvent.source_dag_id == "verdict_event"))
+        extra = event.extra
+    assert (extra["passed"], extra["outcome"]) == (True, "held")
+    assert {rule["measure"] for rule in extra["rules"]} == {"complete", "min_evaluated", "polite"}
+    assert extra["run_id"] == result.returned("run_task")
