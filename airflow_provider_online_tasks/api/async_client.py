@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
+from airflow_provider_online_tasks.api._bounds import ACCEPTED, CHUNK, AnswerTooSlow, Body, UnreadableBody
 from airflow_provider_online_tasks.api._user_agent import user_agent
 from airflow_provider_online_tasks.api.answers import Answer, rest_value
 from airflow_provider_online_tasks.api.calls import Page, list_task_runs, read_page
 from airflow_provider_online_tasks.api.client import lost, read_value
 from airflow_provider_online_tasks.api.retry import NO_RETRY, RetryPolicy
 from airflow_provider_online_tasks.api.runs import TaskRun
+from airflow_provider_online_tasks.api.tls import proxy_for, tls_context
 from airflow_provider_online_tasks.exceptions import CallError
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 KEEP_ALIVE_SECONDS = 75.0
+_sleep = asyncio.sleep
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 
@@ -35,11 +38,24 @@ class AsyncClient:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        proxy = proxy_for(settings, settings.endpoint.rest_url)
+        uses_tls = settings.endpoint.rest_url.startswith("https:") or str(proxy).startswith("https:")
+        trust: ssl.SSLContext | bool = tls_context(settings) if uses_tls else False
+        through = None
+        if proxy is not None:
+            of_proxy = trust if isinstance(trust, ssl.SSLContext) and proxy.startswith("https:") else None
+            through = httpx.Proxy(proxy, ssl_context=of_proxy)
         self._http = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {settings.api_key}", "User-Agent": user_agent()},
+            headers={
+                "Authorization": f"Bearer {settings.api_key}",
+                "User-Agent": user_agent(),
+                "Accept": "application/json",
+                "Accept-Encoding": ACCEPTED,
+            },
             timeout=settings.timeout,
-            verify=_verify(settings.verify),
-            proxy=settings.proxy,
+            verify=trust,
+            proxy=through,
+            trust_env=False,  # the settings decide about proxies, certificates and passwords
             follow_redirects=False,  # the key must not travel to another host
             # Longer than the pause between two polls, which else would each begin with a TLS handshake.
             limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE_SECONDS),
@@ -69,30 +85,50 @@ class AsyncClient:
                 delay = retry.delay(error, attempt)
                 if delay is None:
                     raise
-                await asyncio.sleep(delay)
+                await _sleep(delay)
                 attempt += 1
 
     async def _exchange(self, call: RestCall[T]) -> tuple[T, Answer]:
         host = self.settings.endpoint.rest_url
+        problem: BaseException | None = None
         try:
-            response = await self._http.request(
-                call.method, host + call.path, params=dict(call.query), json=call.body
-            )
-        except httpx.HTTPError as error:
-            sent = not isinstance(error, _NOT_SENT)
-            raise lost(
-                error, name=call.name, host=host, may_have_executed=sent and not call.repeatable
-            ) from None
-        answer = Answer(
+            async with asyncio.timeout(self.settings.answer_timeout):
+                answer = await self._ask(call, host)
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
+            problem = error
+        if problem is not None:
+            # Not while the exception is handled: what it holds, the key among it, must not be part of ours.
+            if type(problem) is TimeoutError:
+                problem = AnswerTooSlow()
+            sent = not isinstance(problem, _NOT_SENT)
+            raise lost(problem, name=call.name, host=host, may_have_executed=sent and not call.repeatable)
+        return read_value(call, rest_value(answer), answer), answer
+
+    async def _ask(self, call: RestCall[Any], host: str) -> Answer:
+        request = self._http.build_request(
+            call.method, host + call.path, params=dict(call.query), json=call.body
+        )
+        response = await self._http.send(request, stream=True)
+        headers = {key.lower(): value for key, value in response.headers.items()}
+        body, unreadable = Body(headers), None
+        try:
+            async for chunk in response.aiter_raw(CHUNK):
+                body.add(chunk)
+            content = body.whole()
+        except UnreadableBody as error:
+            content, unreadable = body.start(), str(error)
+        finally:
+            await response.aclose()
+        return Answer(
             call=call.name,
             host=host,
             status=response.status_code,
-            headers={key.lower(): value for key, value in response.headers.items()},
-            body=response.content,
+            headers=headers,
+            body=content,
             repeatable=call.repeatable,
             secret=self.settings.api_key,
+            unreadable=unreadable,
         )
-        return read_value(call, rest_value(answer), answer), answer
 
 
 def skim_task_runs(
@@ -118,9 +154,3 @@ def skim_task_runs(
         return Page(items=tuple(run for run in page.items if run is not None), next_cursor=page.next_cursor)
 
     return dataclasses.replace(list_task_runs(task_id, cursor=cursor), read=skim)
-
-
-def _verify(verify: bool | str) -> bool | ssl.SSLContext:
-    if isinstance(verify, bool):
-        return verify
-    return ssl.create_default_context(cafile=verify)

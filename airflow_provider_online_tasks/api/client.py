@@ -3,80 +3,46 @@
 from __future__ import annotations
 
 import functools
-import io
 import logging
+import ssl
 import time
 from collections.abc import Callable
+from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import requests
+import urllib3.exceptions
 
-from airflow_provider_online_tasks.api._user_agent import user_agent
-from airflow_provider_online_tasks.api.answers import Answer, graphql_error, graphql_result, rest_value
+from airflow_provider_online_tasks._text import on_one_line
+from airflow_provider_online_tasks.api._bounds import AnswerTooSlow, UnreadableBody
+from airflow_provider_online_tasks.api._session import Session
+from airflow_provider_online_tasks.api.answers import (
+    Answer,
+    GraphQLResult,
+    graphql_error,
+    graphql_result,
+    rest_value,
+)
 from airflow_provider_online_tasks.api.calls import ARGUMENT_TYPES, GraphQLCall, RestCall, argument_type
 from airflow_provider_online_tasks.api.retry import RetryPolicy
-from airflow_provider_online_tasks.exceptions import CallError, TaskErrorReturned, Unavailable
+from airflow_provider_online_tasks.exceptions import (
+    CallError,
+    TaskErrorReturned,
+    Unavailable,
+    UnexpectedAnswer,
+)
 
 if TYPE_CHECKING:
     from gql import GraphQLRequest
+    from graphql import ExecutionResult
 
     from airflow_provider_online_tasks.api.settings import Settings
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-
-
-class _Body(io.BytesIO):
-    """A request body that knows whether it was handed to the socket.
-
-    Before that, the server cannot have carried the request out: name resolution, connecting, proxy and
-    TLS handshake are over only then.
-    """
-
-    taken = False
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        self.taken = True
-        return super().read(size)
-
-
-class _Session(requests.Session):
-    """A session that keeps to its host, and knows what became of its last request."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__()
-        self.settings = settings
-        self.body: _Body | None = None
-        self.answer: requests.Response | None = None
-        self.headers["User-Agent"] = user_agent()
-        self.auth = _no_auth
-        self._environment: dict[str, Any] = {}
-
-    def merge_environment_settings(self, url: str | bytes | None, *given: Any) -> Any:
-        """Look at the environment once for each host, since its proxies take as long to find as an answer."""
-        host = "/".join(str(url).split("/", 3)[:3])
-        if host not in self._environment:
-            self._environment[host] = super().merge_environment_settings(url, *given)
-        return dict(self._environment[host])
-
-    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        self.body = self.answer = None
-        if isinstance(request.body, str):
-            request.body = request.body.encode()
-        if isinstance(request.body, bytes):
-            # An open-ended type hint: requests sends any file-like body.
-            self.body = _Body(request.body)
-            request.body = self.body  # type: ignore[assignment]
-        kwargs["allow_redirects"] = False  # the key must not travel to another host
-        kwargs["timeout"] = self.settings.timeout
-        # What the connection says goes before what the environment says.
-        if self.settings.verify is not True:
-            kwargs["verify"] = self.settings.verify
-        if self.settings.proxy:
-            kwargs["proxies"] = {"http": self.settings.proxy, "https": self.settings.proxy}
-        self.answer = super().send(request, **kwargs)
-        return self.answer
+# requests leaves some of the exceptions below it as they are.
+_TROUBLE = (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError)
 
 
 @functools.lru_cache(maxsize=16)
@@ -90,11 +56,6 @@ def _parsed(document: str) -> GraphQLRequest:
 class _Query(NamedTuple):
     name: str
     repeatable: bool = True
-
-
-def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keep requests from replacing the key by what a .netrc file says."""
-    return request
 
 
 class Client:
@@ -115,7 +76,7 @@ class Client:
         self.settings = settings
         self.retry = retry or RetryPolicy()
         self._sleep = sleep
-        self._session = _Session(settings)
+        self._session = Session(settings)
         self._input_types: dict[str, str] = {}
 
     def __enter__(self) -> Client:
@@ -160,24 +121,25 @@ class Client:
                 attempt += 1
 
     def _rest(self, call: RestCall[T]) -> tuple[T, Answer]:
-        endpoint = self.settings.endpoint
+        host = self.settings.endpoint.rest_url
+        problem: Exception | None = None
+        self._session.forget()
         try:
             self._session.request(
                 call.method,
-                endpoint.rest_url + call.path,
+                host + call.path,
                 params=dict(call.query),
                 json=call.body,
                 headers={"Authorization": f"Bearer {self.settings.api_key}", "Accept": "application/json"},
             )
-        except requests.RequestException as error:
-            self._lost(error, call.name, endpoint.rest_url, repeatable=call.repeatable)
-        answer = self._answer(call.name, endpoint.rest_url, repeatable=call.repeatable)
+        except _TROUBLE as error:
+            problem = error
+        answer = self._answer(problem, call.name, host, repeatable=call.repeatable)
         return read_value(call, rest_value(answer), answer), answer
 
     def _graphql(self, call: GraphQLCall[T]) -> tuple[T, Answer]:
         input_type = self._input_types.get(call.name, call.input_type)
-        answer = self._post(call.document(input_type), call, {"input": dict(call.input)})
-        result = graphql_result(answer)
+        answer, result = self._post(call.document(input_type), call, {"input": dict(call.input)})
         if result.is_request_error and call.name not in self._input_types:
             # The one error that a client can mend: the schema names the input otherwise than documented.
             # A document with the wrong type never passes validation, so nothing was executed.
@@ -185,8 +147,7 @@ class Client:
             if real_type and real_type != input_type:
                 log.info("%s takes %s, not %s.", call.name, real_type, input_type)
                 self._input_types[call.name] = real_type
-                answer = self._post(call.document(real_type), call, {"input": dict(call.input)})
-                result = graphql_result(answer)
+                answer, result = self._post(call.document(real_type), call, {"input": dict(call.input)})
         if result.errors:
             raise graphql_error(answer, result)
         payload = (result.data or {}).get(call.name)
@@ -206,39 +167,49 @@ class Client:
         :param name: what it is called in messages.
         :raises CallError: the subclass that fits what happened.
         """
-        answer = self._post(document, _Query(name))
-        result = graphql_result(answer)
+        answer, result = self._post(document, _Query(name))
         if result.errors:
             raise graphql_error(answer, result)
         return result.data or {}
 
     def _post(
         self, document: str, call: GraphQLCall[Any] | _Query, variables: dict[str, Any] | None = None
-    ) -> Answer:
+    ) -> tuple[Answer, GraphQLResult]:
         from gql import GraphQLRequest
         from gql.transport.exceptions import TransportError
         from gql.transport.requests import RequestsHTTPTransport
 
-        url = self.settings.endpoint.graphql_url
-        transport = RequestsHTTPTransport(url, headers={"x-api-key": self.settings.api_key})
+        endpoint = self.settings.endpoint
+        transport = RequestsHTTPTransport(
+            endpoint.graphql_url, headers={"x-api-key": self.settings.api_key, "Accept": "application/json"}
+        )
         transport.session = self._session
         request = GraphQLRequest(_parsed(document), variable_values=variables)
+        given: ExecutionResult | None = None
+        problem: Exception | None = None
+        self._session.forget()
         try:
-            transport.execute(request)
-        except (TransportError, requests.RequestException) as error:
-            # The transport's reading is replaced by our own, which knows statuses, hosts and lengths.
-            if self._session.answer is None:
-                cause = error.__cause__ or error
-                self._lost(cause, call.name, self.settings.endpoint.app_url, repeatable=call.repeatable)
-        except (TypeError, AttributeError):
+            given = transport.execute(request)
+        except (TransportError, *_TROUBLE) as error:
+            problem = error
+        except (TypeError, AttributeError) as error:  # an answer that is no object
             if self._session.answer is None:
                 raise
-        return self._answer(call.name, self.settings.endpoint.app_url, repeatable=call.repeatable)
+            problem = error
+        answer = self._answer(problem, call.name, endpoint.app_url, repeatable=call.repeatable)
+        return answer, graphql_result(answer, given)
 
-    def _answer(self, name: str, host: str, *, repeatable: bool) -> Answer:
+    def _answer(self, problem: Exception | None, name: str, host: str, *, repeatable: bool) -> Answer:
+        """Return the answer that came; raise if none did.
+
+        Not called while an exception is handled: what it holds, the key among it, must not be part of ours.
+        """
         response = self._session.answer
         if response is None:
-            raise RuntimeError(f"{name}: no answer was kept")
+            body = self._session.body
+            sent = body is None or body.taken
+            error = problem or RuntimeError("no answer was kept")
+            raise lost(error, name=name, host=host, may_have_executed=sent and not repeatable)
         return Answer(
             call=name,
             host=host,
@@ -247,42 +218,69 @@ class Client:
             body=response.content,
             repeatable=repeatable,
             secret=self.settings.api_key,
+            unreadable=self._session.unreadable,
         )
-
-    def _lost(self, error: BaseException, name: str, host: str, *, repeatable: bool) -> NoReturn:
-        body = self._session.body
-        sent = body is None or body.taken
-        raise lost(error, name=name, host=host, may_have_executed=sent and not repeatable) from None
 
 
 def lost(error: BaseException, *, name: str, host: str, may_have_executed: bool) -> Unavailable:
-    """Return the exception for a call that got no answer."""
+    """Return the exception for a call that got no answer.
+
+    It repeats nothing that the server said.
+    """
     root: BaseException = error
     while (deeper := root.__cause__ or root.__context__ or getattr(root, "reason", None)) is not None:
         if not isinstance(deeper, BaseException):
             break
         root = deeper
-    said = str(root) or str(error)
-    detail = f"{type(root).__name__}: {said}" if said else type(root).__name__
-    return Unavailable(
-        f"{name} at {host}: no answer: {detail[:300]}"
+    said = _cause(root)
+    kind = UnexpectedAnswer if isinstance(root, UnreadableBody) else Unavailable
+    return kind(
+        f"{name} at {host}: no answer: {type(root).__name__}"
+        + (f": {said}" if said else "")
         + (". The call may have been carried out all the same." if may_have_executed else ""),
         may_have_executed=may_have_executed,
     )
 
 
-def read_value(call: RestCall[T] | GraphQLCall[T], value: dict[str, Any], answer: Answer) -> T:
+def _cause(root: BaseException) -> str:
+    """Say what went wrong in the words of the system, never in those of the server."""
+    match root:
+        case ssl.SSLCertVerificationError():
+            return f"certificate verify failed: {on_one_line(root.verify_message)}"
+        case ssl.SSLError():
+            return str(root.reason or "")
+        case AnswerTooSlow():
+            return "the answer began and was not whole in time"
+        case UnreadableBody():
+            return f"the answer {root}"
+        case OSError(strerror=str() as said) if said:
+            return on_one_line(said)
+        case TimeoutError():
+            return "timed out"
+        case IncompleteRead():
+            return "the answer is cut off"
+        case RemoteDisconnected():
+            return "the connection was closed without an answer"
+        case HTTPException():
+            return "what came is not HTTP"
+        case _:
+            return ""
+
+
+def read_value(call: RestCall[T] | GraphQLCall[T], value: dict[str, Any], answer: Answer) -> T:  # noqa: RET503  what ends it raises
     """Read what an answer says, as its call knows how.
 
     :raises TaskErrorReturned: it says that the run was not started.
     :raises UnexpectedAnswer: a field is missing or holds something else than documented.
     """
+    problem: str
     try:
         return call.read(value)
     except TaskErrorReturned as error:
-        said, reason = f"{answer.what}: {answer.told(str(error))}", answer.told(error.reason)
+        said, reason = f"{answer.what}: {answer.said(str(error))}", answer.said(error.reason)
         raise TaskErrorReturned(said, code=error.code, reason=reason) from None
     except KeyError as error:
-        answer.unexpected(f"lacks the field {error}")
+        problem = f"lacks the field {error}"
     except (TypeError, ValueError, AttributeError) as error:
-        answer.unexpected(f"is malformed ({error})")
+        problem = f"is malformed ({error})"
+    answer.unexpected(problem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from airflow_provider_online_tasks.inputs.eval_tasks import FRACTION, PERCENT
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_REQUESTS_PER_MINUTE = 60
 DEFAULT_INDEX_DELAY_MINUTES = 120.0
+ANSWER_TIMEOUTS = 2
 PROXY_SCHEMES = ("http", "https")
 
 
@@ -24,7 +26,8 @@ class Settings:
 
     :param endpoint: where it is.
     :param api_key: the key. Never shown.
-    :param timeout: seconds to wait for a connection, and for each part of an answer.
+    :param timeout: seconds to wait for a connection, and for each part of an answer. The whole answer may
+        take twice as long.
     :param verify: whether TLS certificates are verified, or the path of a CA bundle to verify them by.
     :param proxy: URL of a proxy, or None for what the environment says. Never shown: it may hold a password.
     :param requests_per_minute: requests that all waits of a process may send in a minute.
@@ -46,6 +49,17 @@ class Settings:
     space_id: str | None = None
     model_id: str | None = None
     index_delay_minutes: float = DEFAULT_INDEX_DELAY_MINUTES
+
+    @property
+    def answer_timeout(self) -> float:
+        """Seconds until an answer is whole."""
+        return ANSWER_TIMEOUTS * self.timeout
+
+    @property
+    def unencrypted_hosts(self) -> tuple[str, ...]:
+        """The hosts that get the key over plain HTTP, which anybody on the way can read."""
+        urls = dict.fromkeys((self.endpoint.app_url, self.endpoint.rest_url))
+        return tuple(url for url in urls if url.startswith("http://") and not _is_loopback(url))
 
     @classmethod
     def of_connection(
@@ -93,7 +107,7 @@ class Settings:
             api_key=key,
             timeout=_positive(text["timeout"], DEFAULT_TIMEOUT, f"{where}: timeout"),
             verify=_verify(extra.get("verify"), text["ca_bundle"], where),
-            proxy=_proxy(text["proxy"], where),
+            proxy=read_proxy(text["proxy"], where),
             requests_per_minute=max(
                 1,
                 round(
@@ -132,6 +146,16 @@ EXTRA_FIELDS = frozenset(
 )
 
 
+def _is_loopback(url: str) -> bool:
+    name = urlsplit(url).hostname or ""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
 def _positive(text: str, default: float, where: str) -> float:
     if not text:
         return default
@@ -166,7 +190,11 @@ def _verify(value: Any, ca_bundle: str, where: str) -> bool | str:
     return word == "true" and (ca_bundle or True)
 
 
-def _proxy(url: str, where: str) -> str | None:
+def read_proxy(url: str, where: str) -> str | None:
+    """Check the URL of a proxy.
+
+    :raises InvalidConnection: it is none, or its scheme is not known.
+    """
     if not url:
         return None
     try:

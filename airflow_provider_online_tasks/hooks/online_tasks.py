@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from types import TracebackType
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.inputs import DataWindow, EvalTaskInput, EvalTaskPatch, RunInput
     from airflow_provider_online_tasks.ui.links import Links
 
+log = logging.getLogger(__name__)
 CONN_NAME_ATTR = "conn_id"
 CONN_TYPE = "arize_online_tasks"
 
@@ -288,9 +290,15 @@ class OnlineTasksHook(BaseHook):
 
         try:
             with self:
-                return examine(self.client)
+                works, found = examine(self.client)
+                return works, " ".join((found, *map(unencrypted, self.settings.unencrypted_hosts)))
         except OnlineTasksError as error:
             return False, str(error)
+
+
+def unencrypted(url: str) -> str:
+    """Return what a person should know about a host that gets the key over plain HTTP."""
+    return f"The API key is sent to {url} unencrypted, and anybody on the way can read it. Use https."
 
 
 def read_settings(connection: Connection) -> Settings:
@@ -317,6 +325,8 @@ def settings_of(connection: Connection, extra: dict[str, Any]) -> Settings:
         conn_id=connection.conn_id,
     )
     mask_secret(settings.api_key)
+    for url in settings.unencrypted_hosts:
+        log.warning("%s", unencrypted(url))
     if settings.proxy and (password := urlsplit(settings.proxy).password):
         mask_secret(password)
     return settings

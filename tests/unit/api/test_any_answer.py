@@ -8,6 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import requests
+from gql.transport.exceptions import TransportError
+from gql.transport.requests import RequestsHTTPTransport
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -81,13 +84,23 @@ def read_rest(call: calls.RestCall[Any], came: Answer) -> Any:
 
 
 def read_graphql(call: calls.GraphQLCall[Any], came: Answer) -> Any:
-    result = graphql_result(came)
+    result = graphql_result(came, read_by_gql(came))
     if result.errors:
         raise graphql_error(came, result)
     payload = (result.data or {}).get(call.name)
     if not isinstance(payload, dict):
         came.unexpected(f"has no {call.name}")
     return read_value(call, payload, came)
+
+
+def read_by_gql(came: Answer) -> Any:
+    """What gql makes of the answer, as it does for the client."""
+    response = requests.Response()
+    response.status_code, response._content, response.encoding = came.status, came.body, "utf-8"
+    try:
+        return RequestsHTTPTransport(HOST)._prepare_result(response)
+    except (TransportError, TypeError, AttributeError):
+        return None
 
 
 def check(error: CallError, came: Answer) -> None:

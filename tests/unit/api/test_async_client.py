@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pytest
@@ -131,7 +130,7 @@ def test_repeats(
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    monkeypatch.setattr(async_client, "asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(async_client, "_sleep", sleep)
     emulator.add_fault(Fault("rest.get_task", "rate_limited", retry_after=7))
     emulator.add_fault(Fault("rest.get_task", "drop_before"))
 

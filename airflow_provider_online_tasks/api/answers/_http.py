@@ -6,15 +6,16 @@ with HTTP 200 or 4xx, at the top level, or in a mutation's result union.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_online_tasks._text import on_one_line
+from airflow_provider_online_tasks.api._bounds import SHOWN, UnreadableBody, read_json
+from airflow_provider_online_tasks.api._redact import redacted, redacted_bytes, redacted_value
 from airflow_provider_online_tasks.exceptions import (
     CallError,
     InputRefused,
@@ -26,14 +27,21 @@ from airflow_provider_online_tasks.exceptions import (
     UnexpectedAnswer,
 )
 
+if TYPE_CHECKING:
+    from graphql import ExecutionResult
+
 RATE_LIMIT_WORD = "TOO_MANY_REQUESTS"
 PLAN_WORDS = "only available for enterprise accounts"
 _REDIRECT = range(300, 400)
+_LONGEST_HEADER = 1_000
+
+_LONGEST_RETRY_AFTER = 86_400.0
+NOT_ARIZE = "is a web page: this is not Arize. Check the host in the connection"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What came back for a call.
+    """What came back for a call. The API key is nowhere in it, should the server repeat it.
 
     :param call: the call's name, for messages.
     :param host: the host that was asked, for messages.
@@ -42,6 +50,7 @@ class Answer:
     :param body: the body as it came.
     :param repeatable: whether carrying the call out twice is harmless.
     :param secret: what no message may hold, should the server repeat it: the API key.
+    :param unreadable: why the body was not read, if it was not.
     """
 
     call: str
@@ -51,6 +60,12 @@ class Answer:
     body: bytes
     repeatable: bool
     secret: str = field(default="", repr=False)
+    unreadable: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "body", redacted_bytes(self.body, self.secret))
+        kept = {name: redacted(text[:_LONGEST_HEADER], self.secret) for name, text in self.headers.items()}
+        object.__setattr__(self, "headers", kept)
 
     @property
     def what(self) -> str:
@@ -66,43 +81,63 @@ class Answer:
     def retry_after(self) -> float | None:
         """Seconds that the server asks to wait, given as seconds or as a date."""
         text = (self.headers.get("retry-after") or "").strip()
-        if text.isdecimal():
-            return float(text)
+        if text.isascii() and text.isdecimal():
+            return min(float(text), _LONGEST_RETRY_AFTER)
         until = http_date(text)
         if until is None:
             return None
-        return max(0.0, (until - (self.date or datetime.now(UTC))).total_seconds())
+        seconds = (until - (self.date or datetime.now(UTC))).total_seconds()
+        return min(max(0.0, seconds), _LONGEST_RETRY_AFTER)
 
-    def told(self, text: str) -> str:
+    @property
+    def is_web_page(self) -> bool:
+        """Whether a browser's page came, as from a host that is no API."""
+        start = self.body[:200].lstrip().lower()
+        return start.startswith((b"<!doctype html", b"<html", b"<h1", b"<head", b"<body")) or (
+            "text/html" in self.headers.get("content-type", "").lower()
+        )
+
+    def said(self, text: str) -> str:
         """Return what the server says, as far as a message may repeat it."""
-        if self.secret:
-            as_json = json.dumps(self.secret)[1:-1]
-            for spelling in (as_json.replace("/", "\\/"), as_json, self.secret):
-                text = text.replace(spelling, "***")
-        return on_one_line(text)
+        return on_one_line(redacted(text, self.secret))
 
     def shown(self) -> str:
         """Return the body, cut to a length that can be read."""
-        return self.told(self.body.decode("utf-8", "replace"))
+        return self.said(self.body[:SHOWN].decode("utf-8", "replace"))
 
-    def json_object(self) -> dict[str, Any]:
+    def json(self) -> Any:
+        """Return the body's JSON.
+
+        :raises ValueError: it is none, or too large.
+        """
+        if self.unreadable:
+            raise UnreadableBody(self.unreadable)
+        value = read_json(self.body)
+        # Escapes may hide the key from whoever looks at the bytes.
+        return redacted_value(value, self.secret) if b"\\" in self.body else value
+
+    def json_object(self) -> dict[str, Any]:  # noqa: RET503  what ends it raises
         """Return the body as a JSON object.
 
         :raises UnexpectedAnswer: it is none.
         """
         try:
-            value = json.loads(self.body)
-        except (ValueError, RecursionError):
-            self.unexpected("is not JSON")
-        if not isinstance(value, dict):
-            self.unexpected("is not a JSON object")
-        return value
+            value, problem = self.json(), None
+        except UnreadableBody as error:
+            value, problem = None, str(error)
+        except ValueError:
+            value, problem = None, "is not JSON"
+        if problem is None and isinstance(value, dict):
+            return value
+        if self.is_web_page:
+            self.unexpected(NOT_ARIZE)
+        self.unexpected(problem or "is not a JSON object")
 
     def unexpected(self, problem: str) -> NoReturn:
         """Raise for an answer that cannot be read."""
+        shown = "" if self.unreadable else f": {self.shown() or 'it is empty'}"
         raise UnexpectedAnswer(
-            f"{self.what}: the answer (HTTP {self.status}) {self.told(problem)}: "
-            f"{self.shown() or 'it is empty'}",
+            f"{self.what}: the answer (HTTP {self.status}) {self.said(problem)}{shown}",
             may_have_executed=not self.repeatable,
         )
 
@@ -130,19 +165,21 @@ def rest_value(answer: Answer) -> dict[str, Any]:
 
 def _problem(answer: Answer) -> str:
     try:
-        value = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        return answer.shown()
+        value = answer.json()
+    except ValueError:
+        return answer.shown() or answer.unreadable or ""
     if not isinstance(value, dict):
         return answer.shown()
     said = [str(value[name]) for name in ("title", "detail") if value.get(name)]
-    return answer.told(": ".join(said)) or answer.shown()
+    return answer.said(": ".join(said)) or answer.shown()
 
 
 def status_error(answer: Answer, said: str) -> CallError:
     """Return the exception for an HTTP status."""
     status = answer.status
     message = f"{answer.what}: HTTP {status}: {said or 'no reason given'}"
+    if answer.is_web_page and status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _REDIRECT:
+        message = f"{message}. The answer {NOT_ARIZE}"
     if status == HTTPStatus.UNAUTHORIZED:
         return KeyRefused(
             f"{message}. Check the connection's API key, and that it was made in this region's account."
@@ -156,7 +193,7 @@ def status_error(answer: Answer, said: str) -> CallError:
     if status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Unavailable(message, may_have_executed=not answer.repeatable, retry_after=answer.retry_after)
     if status in _REDIRECT:
-        place = answer.told(answer.headers.get("location", "elsewhere"))
+        place = answer.said(answer.headers.get("location", "elsewhere"))
         return InputRefused(
             f"{message}. The host redirects to {place!r}, which is not followed, so that the key stays with "
             f"this host. Put the right host into the connection."
@@ -183,22 +220,23 @@ class GraphQLResult:
         return bool(self.errors) and self.data is None and not any(error.get("path") for error in self.errors)
 
 
-def graphql_result(answer: Answer) -> GraphQLResult:
+def graphql_result(answer: Answer, given: ExecutionResult | None) -> GraphQLResult:
     """Read a GraphQL answer, errors included.
 
+    :param given: what gql read, or None if it could read nothing.
     :raises CallError: no GraphQL answer came.
     """
     if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS) or (
         answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status in _REDIRECT
     ):
         raise status_error(answer, _said_in_errors(answer))
-    try:
-        value = answer.json_object()
-    except UnexpectedAnswer:
+    if given is None or answer.unreadable:
         if answer.status >= HTTPStatus.BAD_REQUEST:
-            raise status_error(answer, answer.shown()) from None
-        raise
-    data, errors = value.get("data"), value.get("errors") or []
+            raise status_error(answer, answer.shown())
+        answer.json_object()
+        answer.unexpected("has neither data nor errors")
+    data: Any = given.data
+    errors: Any = given.errors or []
     if not isinstance(errors, list) or not (data is None or isinstance(data, dict)):
         answer.unexpected("is not a GraphQL answer")
     if not errors and (data is None or answer.status >= HTTPStatus.BAD_REQUEST):
@@ -211,16 +249,16 @@ def graphql_result(answer: Answer) -> GraphQLResult:
 
 def _said_in_errors(answer: Answer) -> str:
     try:
-        errors = json.loads(answer.body)["errors"]
+        errors = answer.json()["errors"]
         said = "; ".join(str(error["message"]) for error in errors)
-    except (ValueError, RecursionError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError):
         said = ""
-    return answer.told(said) or answer.shown()
+    return answer.said(said) or answer.shown()
 
 
 def graphql_error(answer: Answer, result: GraphQLResult) -> CallError:
     """Return the exception for a GraphQL answer that carries errors. Partial data counts as an error."""
-    said = answer.told("; ".join(str(error.get("message", error)) for error in result.errors))
+    said = answer.said("; ".join(str(error.get("message", error)) for error in result.errors))
     message = f"{answer.what}: {said}"
     codes = {_code(error) for error in result.errors}
     if RATE_LIMIT_WORD in codes or RATE_LIMIT_WORD in said.upper():
