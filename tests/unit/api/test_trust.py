@@ -102,9 +102,9 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture
-def arize(authority: Authority) -> Iterator[RecordingServer]:
-    with RecordingServer(answer, tls=authority.server) as server:
-        yield server
+def server(authority: Authority) -> Iterator[RecordingServer]:
+    with RecordingServer(answer, tls=authority.server) as own:
+        yield own
 
 
 @pytest.fixture(autouse=True)
@@ -150,7 +150,7 @@ all_clients = pytest.mark.parametrize("ask", [by_rest, by_graphql, waiting])
 )
 def test_a_private_authority_is_trusted_however_it_is_named(
     hook_on: HookOn,
-    arize: RecordingServer,
+    server: RecordingServer,
     authority: Authority,
     monkeypatch: pytest.MonkeyPatch,
     ask: Callable[[OnlineTasksHook], str],
@@ -162,15 +162,15 @@ def test_a_private_authority_is_trusted_however_it_is_named(
         extra = {"ca_bundle": path}
     else:
         monkeypatch.setenv(named_by, path)
-    assert ask(hook_on(host=arize.url, extra=extra)) == RUN
-    assert len(arize.seen) == 1
+    assert ask(hook_on(host=server.url, extra=extra)) == RUN
+    assert len(server.seen) == 1
 
 
 @all_clients
 @pytest.mark.parametrize("order", range(len(CA_VARIABLES)))
 def test_the_first_of_them_counts(
     hook_on: HookOn,
-    arize: RecordingServer,
+    server: RecordingServer,
     authority: Authority,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -184,9 +184,9 @@ def test_the_first_of_them_counts(
     def named(first_path: Path, second_path: Path) -> OnlineTasksHook:
         monkeypatch.setenv(second, str(second_path))
         if first == "ca_bundle":
-            return hook_on(host=arize.url, extra={"ca_bundle": str(first_path)})
+            return hook_on(host=server.url, extra={"ca_bundle": str(first_path)})
         monkeypatch.setenv(first, str(first_path))
-        return hook_on(host=arize.url)
+        return hook_on(host=server.url)
 
     assert ask(named(authority.file, other)) == RUN
     with pytest.raises(Unavailable, match="certificate verify failed"):
@@ -195,29 +195,29 @@ def test_the_first_of_them_counts(
 
 @all_clients
 def test_nobody_trusts_it_unless_it_is_named(
-    hook_on: HookOn, arize: RecordingServer, ask: Callable[[OnlineTasksHook], str]
+    hook_on: HookOn, server: RecordingServer, ask: Callable[[OnlineTasksHook], str]
 ) -> None:
     with pytest.raises(Unavailable, match="certificate verify failed") as caught:
-        ask(hook_on(host=arize.url))
+        ask(hook_on(host=server.url))
     assert not caught.value.may_have_executed
-    assert arize.seen == []
+    assert server.seen == []
 
 
 @all_clients
 def test_certificates_that_are_not_verified(
     hook_on: HookOn,
-    arize: RecordingServer,
+    server: RecordingServer,
     monkeypatch: pytest.MonkeyPatch,
     ask: Callable[[OnlineTasksHook], str],
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/file")
-    assert ask(hook_on(host=arize.url, extra={"verify": False})) == RUN
+    assert ask(hook_on(host=server.url, extra={"verify": False})) == RUN
 
 
 @all_clients
 def test_a_bundle_that_holds_nothing(
     hook_on: HookOn,
-    arize: RecordingServer,
+    server: RecordingServer,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     ask: Callable[[OnlineTasksHook], str],
@@ -226,14 +226,14 @@ def test_a_bundle_that_holds_nothing(
     for place in ("/no/such/file", str(tmp_path / "empty.pem")):
         monkeypatch.setenv("SSL_CERT_FILE", place)
         with pytest.raises(InvalidConnection, match=f"SSL_CERT_FILE names '{place}'"):
-            ask(hook_on(host=arize.url))
+            ask(hook_on(host=server.url))
 
 
 @all_clients
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
 def test_a_proxy_of_the_environment(
     hook_on: HookOn,
-    arize: RecordingServer,
+    server: RecordingServer,
     authority: Authority,
     monkeypatch: pytest.MonkeyPatch,
     ask: Callable[[OnlineTasksHook], str],
@@ -242,24 +242,24 @@ def test_a_proxy_of_the_environment(
     with RecordingServer(forward) as proxy:
         for url in (proxy.url, proxy.url.removeprefix("http://")):
             monkeypatch.setenv(variable, url)
-            assert ask(hook_on(host=arize.url, extra={"ca_bundle": str(authority.file)})) == RUN
+            assert ask(hook_on(host=server.url, extra={"ca_bundle": str(authority.file)})) == RUN
         assert [seen.method for seen in proxy.seen] == ["CONNECT"] * 2
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        assert ask(hook_on(host=arize.url, extra={"ca_bundle": str(authority.file)})) == RUN
+        assert ask(hook_on(host=server.url, extra={"ca_bundle": str(authority.file)})) == RUN
         # The connection's proxy counts whatever NO_PROXY says.
         extra = {"ca_bundle": str(authority.file), "proxy": proxy.url}
-        assert ask(hook_on(host=arize.url, extra=extra)) == RUN
+        assert ask(hook_on(host=server.url, extra=extra)) == RUN
     assert len(proxy.seen) == 3
 
 
 @all_clients
 def test_a_proxy_that_cannot_be_used_is_not_shown(
     hook_on: HookOn,
-    arize: RecordingServer,
+    server: RecordingServer,
     monkeypatch: pytest.MonkeyPatch,
     ask: Callable[[OnlineTasksHook], str],
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "gopher://someone:pr0xy@proxy")
     with pytest.raises(InvalidConnection, match="The environment: proxy must be") as caught:
-        ask(hook_on(host=arize.url))
+        ask(hook_on(host=server.url))
     assert "pr0xy" not in str(caught.value)
