@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.runs import TaskRun
 
 QUIET_SECONDS = 60.0
-BUSY_SECONDS = 10.0
+BUSY_SECONDS = 30.0
 
 
 class ProgressLog:
     """Turns what is read of one run into log lines, few enough to be read.
 
-    A line when the status changed; when the counts changed, one in ten seconds at most; when nothing changed,
-    one a minute.
+    A line when the status changed; when the counts changed, one in half a minute at most; when nothing
+    changed, one a minute.
 
     :param max_spans: the run's cap of spans, where it is known.
     """
