@@ -1,53 +1,36 @@
-"""Whether the GraphQL schema of an Arize is what this version sends and reads. Asks by introspection only."""
+"""Whether the GraphQL schema of an Arize is what this version sends and reads. It asks by introspection only.
+
+graphql-core compares: it validates what this version sends against the schema that Arize shows, as Arize's
+own server does, and compares the part that the mutations reach with the documented one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_online_tasks.api.calls import MUTATION_INPUT_TYPES
+from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.inputs import (
     CodeEvaluator,
     EvalTaskInput,
     EvalTaskPatch,
-    EvaluatorLlmConfig,
     HubEvaluator,
-    LlmConfig,
     RunInput,
     TemplateEvaluator,
-    WireInput,
-    wire_name,
 )
-from airflow_provider_online_tasks.inputs._base import nested
+
+if TYPE_CHECKING:
+    from graphql import DocumentNode, GraphQLSchema
+
+    from airflow_provider_online_tasks.api.calls import GraphQLCall
 
 Query = Callable[[str], Mapping[str, Any]]
-_KIND = "kind name ofType { kind name ofType { kind name ofType { kind name } } }"
-_SENT: dict[str, type[WireInput]] = {
-    "createEvalTask": EvalTaskInput,
-    "patchEvalTask": EvalTaskPatch,
-    "runOnlineTask": RunInput,
-}
-# What the provider fills in where the user does not.
-_ALWAYS_SENT: dict[type[WireInput], frozenset[str]] = {
-    EvalTaskInput: frozenset({"name", "modelId", "samplingRate", "runContinuously"}),
-    EvalTaskPatch: frozenset({"onlineTaskId"}),
-    RunInput: frozenset({"onlineTaskId", "dataStartTime", "dataEndTime"}),
-    TemplateEvaluator: frozenset(
-        {"name", "template", "rails", "position", "includeExplanations", "useFunctionCallingIfAvailable"}
-    ),
-    HubEvaluator: frozenset({"evaluatorId", "position"}),
-    CodeEvaluator: frozenset({"name", "position"}),
-    LlmConfig: frozenset(),
-    EvaluatorLlmConfig: frozenset(
-        {"integrationId", "modelName", "invocationParameters", "providerParameters"}
-    ),
-}
-_READ: dict[str, dict[str, tuple[str, ...]]] = {
-    "createEvalTask": {"evalTask": ("id", "name")},
-    "patchEvalTask": {"evalTask": ("id", "name")},
-}
-_RESULT_MEMBERS = {"CreateTaskRunResponse": ("runId",), "TaskError": ("message", "code")}
+# What Arize documents: the emulator serves the same file.
+DOCUMENTED = Path(__file__).parents[1] / "emulator" / "graphql" / "schema.graphql"
+_ID = "T25saW5lVGFzazoxOmFiY2Q="
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,129 +53,106 @@ def check_schema(query: Query) -> Iterator[Check]:
     """Yield what agrees and what differs.
 
     :param query: sends a GraphQL query and returns its data.
+    :raises CallError: the question was refused.
     """
-    mutations = {field["name"]: field for field in _type(query, "Mutation").get("fields") or ()}
-    for name, sent in _SENT.items():
-        mutation = mutations.get(name)
-        if mutation is None:
-            yield Check(subject=name, agrees=False, found="there is no such mutation")
-            continue
-        yield from _check_input(query, name, mutation, sent)
-        yield from _check_payload(query, name, _named(mutation["type"]))
+    from graphql import GraphQLError, build_client_schema, build_schema, get_introspection_query
+
+    try:
+        schema = build_client_schema(query(get_introspection_query(descriptions=False)))  # type: ignore[arg-type]
+    except (GraphQLError, TypeError, ValueError, LookupError, AttributeError) as error:
+        yield Check(
+            subject="schema",
+            agrees=False,
+            found=f"Arize does not show its schema, so nothing can be compared: {error}",
+            matters=False,
+        )
+        return
+    for sent in _sent():
+        yield from _check_call(schema, sent)
+    yield from _changes(build_schema(DOCUMENTED.read_text(encoding="utf-8")), schema)
 
 
-def _check_input(
-    query: Query, name: str, mutation: Mapping[str, Any], sent: type[WireInput]
-) -> Iterator[Check]:
-    argument = next((one for one in mutation["args"] if one["name"] == "input"), None)
+def _sent() -> Iterator[list[GraphQLCall[Any]]]:
+    """Yield, by mutation, calls that hold no more than this version always sends."""
+    template = TemplateEvaluator(name="one", template="{attributes.output.value}", rails=["yes", "no"])
+    code = CodeEvaluator(name="two")
+    hub = HubEvaluator(evaluator_id=_ID)
+    end = datetime.now(UTC)
+    unit = "fraction"
+    yield [
+        calls.create_eval_task(EvalTaskInput(name="a", model_id=_ID, **evaluators), unit)
+        for evaluators in (
+            {"template_evaluators": [template]},
+            {"code_evaluators": [code]},
+            {"evaluators": [hub]},
+        )
+    ]
+    yield [calls.patch_eval_task(EvalTaskPatch(online_task_id=_ID, name="a"), unit)]
+    yield [
+        calls.run_online_task(
+            RunInput(online_task_id=_ID, data_start_time=end - timedelta(days=1), data_end_time=end)
+        )
+    ]
+
+
+def _check_call(schema: GraphQLSchema, sent: list[GraphQLCall[Any]]) -> Iterator[Check]:
+    """Validate what is sent for a mutation, and what is read of its answer."""
+    from graphql import parse, validate
+
+    name, expected = sent[0].name, sent[0].input_type
+    mutation = schema.mutation_type.fields.get(name) if schema.mutation_type else None
+    if mutation is None:
+        yield Check(subject=name, agrees=False, found="there is no such mutation")
+        return
+    argument = mutation.args.get("input")
     if argument is None:
         yield Check(subject=f"{name}(input:)", agrees=False, found="it takes no argument named input")
         return
-    real, expected = _named(argument["type"]), MUTATION_INPUT_TYPES[name]
+    real = str(argument.type).rstrip("!")
     yield Check(
         subject=f"{name}(input:)",
         agrees=real == expected,
         found=real if real == expected else f"{real} in place of {expected}; calls adapt to it",
         matters=False,
     )
-    yield from _check_fields(query, name, real, sent)
+    document = parse(sent[0].document(real))
+    errors = [one.message for one in validate(schema, document)]
+    for call in sent:
+        errors += _refusals(schema, document, call.input)
+    yield from (Check(subject=name, agrees=False, found=message) for message in dict.fromkeys(errors))
+    if not errors:
+        yield Check(subject=name, agrees=True, found="what is sent is accepted, and what is read is there")
 
 
-def _check_fields(query: Query, where: str, type_name: str, sent: type[WireInput]) -> Iterator[Check]:
-    fields = {one["name"]: one for one in _type(query, type_name).get("inputFields") or ()}
-    always = _ALWAYS_SENT[sent]
-    specs = {
-        wire_name(name): name for name in sent.model_fields if name not in sent.rest_only | sent.not_sent
-    }
-    for name, spec in specs.items():
-        known = name in fields
-        yield Check(
-            subject=f"{where}.{name}",
-            agrees=known,
-            found=_shown(fields[name]["type"]) if known else f"{type_name} has no such field",
-            matters=name in always,
-        )
-        inner = nested(sent, spec)
-        if known and inner is not None:
-            yield from _check_fields(query, f"{where}.{name}", _named(fields[name]["type"]), inner)
-    for name, one in fields.items():
-        if name not in always and one["type"]["kind"] == "NON_NULL" and one.get("defaultValue") is None:
-            known = name in specs
-            yield Check(
-                subject=f"{where}.{name}",
-                agrees=False,
-                found=f"{_shown(one['type'])}: required, "
-                + ("give it always" if known else "and unknown to this version"),
-                matters=not known,
-            )
+def _refusals(schema: GraphQLSchema, document: DocumentNode, value: Mapping[str, Any]) -> list[str]:
+    """Return why the schema refuses an input."""
+    from graphql import OperationDefinitionNode
+    from graphql.execution import get_variable_values
+
+    (operation,) = document.definitions
+    assert isinstance(operation, OperationDefinitionNode)  # noqa: S101  it is made here
+    read = get_variable_values(schema, operation.variable_definitions or (), {"input": dict(value)})
+    return [error.message for error in read] if isinstance(read, list) else []
 
 
-def _check_payload(query: Query, name: str, payload: str) -> Iterator[Check]:
-    fields = {one["name"]: one for one in _type(query, payload).get("fields") or ()}
-    for field, wanted in _READ.get(name, {}).items():
-        if field not in fields:
-            yield Check(subject=f"{name} → {field}", agrees=False, found=f"{payload} has no such field")
-            continue
-        inner = _named(fields[field]["type"])
-        yield from _check_read(query, f"{name} → {field}", inner, wanted)
-    if name != "runOnlineTask":
-        return
-    if "result" not in fields:
-        yield Check(subject=f"{name} → result", agrees=False, found=f"{payload} has no such field")
-        return
-    union = _type(query, _named(fields["result"]["type"]))
-    members = {one["name"] for one in union.get("possibleTypes") or ()}
-    for member, wanted in _RESULT_MEMBERS.items():
-        if member in members:
-            yield from _check_read(query, f"{name} → {member}", member, wanted)
-        else:
-            yield Check(
-                subject=f"{name} → {member}",
-                agrees=False,
-                found=f"result is one of {', '.join(sorted(members)) or 'nothing'}",
-            )
-    for member in sorted(members - set(_RESULT_MEMBERS)):
-        yield Check(
-            subject=f"{name} → {member}",
-            agrees=False,
-            found="a result unknown to this version",
-            matters=False,
-        )
+def _changes(documented: GraphQLSchema, schema: GraphQLSchema) -> Iterator[Check]:
+    """Yield how the part of the schema that the mutations reach differs from the documented one."""
+    from graphql import find_breaking_changes
+
+    changes = find_breaking_changes(_reached(documented), _reached(schema))
+    for change in changes:
+        yield Check(subject="documented", agrees=False, found=change.description, matters=False)
+    if not changes:
+        yield Check(subject="documented", agrees=True, found="all that is documented is there")
 
 
-def _check_read(query: Query, where: str, type_name: str, wanted: tuple[str, ...]) -> Iterator[Check]:
-    fields = {one["name"]: one for one in _type(query, type_name).get("fields") or ()}
-    for name in wanted:
-        known = name in fields
-        yield Check(
-            subject=f"{where}.{name}",
-            agrees=known,
-            found=_shown(fields[name]["type"]) if known else f"{type_name} has no such field",
-        )
+def _reached(schema: GraphQLSchema) -> GraphQLSchema:
+    """Return the part of a schema that this version's mutations reach."""
+    from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema, GraphQLString
 
-
-def _type(query: Query, name: str) -> Mapping[str, Any]:
-    # A type's name comes from the schema itself, or from this module; it is a GraphQL name in both cases.
-    if not name.isidentifier():
-        return {}
-    data = query(
-        f'{{ __type(name: "{name}") {{ kind possibleTypes {{ name }} inputFields {{ name defaultValue '
-        f"type {{ {_KIND} }} }} fields {{ name type {{ {_KIND} }} args {{ name type {{ {_KIND} }} }} }} }} }}"
+    given = schema.mutation_type.fields if schema.mutation_type else {}
+    fields = {name: field for name, field in given.items() if name in calls.MUTATION_INPUT_TYPES}
+    return GraphQLSchema(
+        query=GraphQLObjectType("Query", {"unused": GraphQLField(GraphQLString)}),
+        mutation=GraphQLObjectType("Mutation", fields) if fields else None,
     )
-    return data.get("__type") or {}
-
-
-def _named(kind: Mapping[str, Any] | None) -> str:
-    while kind and not kind.get("name"):
-        kind = kind.get("ofType")
-    return str(kind["name"]) if kind else ""
-
-
-def _shown(kind: Mapping[str, Any] | None) -> str:
-    if not kind:
-        return "?"
-    if kind["kind"] == "NON_NULL":
-        return f"{_shown(kind.get('ofType'))}!"
-    if kind["kind"] == "LIST":
-        return f"[{_shown(kind.get('ofType'))}]"
-    return str(kind.get("name"))

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from graphql import build_schema, graphql_sync
 
 from airflow_provider_online_tasks import doctor
+from airflow_provider_online_tasks.doctor.schema import Check, check_schema
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 from airflow_provider_online_tasks.emulator.graphql import schema as graphql_schema
 
@@ -55,7 +57,7 @@ def test_the_documented_schema_agrees(examine):
     code, output = examine()
     assert code == doctor.AGREES
     assert "0 differ so that calls fail, 0 differ in what is optional" in output
-    assert lines(output, "runOnlineTask → TaskError.code")
+    assert lines(output, "runOnlineTask")[0].startswith("agrees")
 
 
 def test_a_renamed_input_type_is_told_and_calls_adapt_to_it(examine):
@@ -69,9 +71,8 @@ def test_a_renamed_input_type_is_told_and_calls_adapt_to_it(examine):
 def test_a_missing_field_makes_calls_fail(examine):
     code, output = examine(("  dataStartTime: DateTime\n", ""))
     assert code == doctor.DIFFERS
-    [line] = lines(output, "runOnlineTask.dataStartTime")
-    assert line.startswith("DIFFERS")
-    assert "has no such field" in line
+    assert all(line.startswith("DIFFERS") for line in lines(output, "runOnlineTask"))
+    assert "dataStartTime" in output
 
 
 def test_an_added_required_field_makes_calls_fail(examine):
@@ -79,8 +80,23 @@ def test_an_added_required_field_makes_calls_fail(examine):
         ("input RunOnlineTaskMutationInput {", "input RunOnlineTaskMutationInput {\n  budget: Int!\n")
     )
     assert code == doctor.DIFFERS
-    [line] = lines(output, "runOnlineTask.budget")
-    assert "required, and unknown to this version" in line
+    [line] = lines(output, "runOnlineTask")
+    assert line.startswith("DIFFERS")
+    assert "budget" in line
+
+
+@pytest.mark.parametrize(
+    ("mutation", "change"),
+    [
+        ("runOnlineTask", ("  runId: ID!\n", "  id: ID!\n")),
+        ("runOnlineTask", ("= CreateTaskRunResponse | TaskError", "= CreateTaskRunResponse")),
+        ("createEvalTask", ("  modelId: ID", "  projectId: ID")),
+    ],
+)
+def test_what_this_version_needs_makes_calls_fail_where_it_is_gone(examine, mutation, change):
+    code, output = examine(change)
+    assert code == doctor.DIFFERS
+    assert any(line.startswith("DIFFERS") for line in lines(output, mutation))
 
 
 def test_a_missing_optional_field_does_not_make_calls_fail(examine):
@@ -104,3 +120,27 @@ def test_a_refused_key_is_said_in_one_line(examine):
 def test_a_connection_that_does_not_exist_is_said_in_one_line(capsys):
     assert doctor.main(["--conn-id", "no_such_connection"]) == doctor.UNREACHABLE
     assert "no_such_connection" in capsys.readouterr().out
+
+
+def checked(sdl: str) -> list[Check]:
+    """What is found out about a schema that no emulator could serve."""
+    schema = build_schema(sdl)
+    return list(check_schema(lambda document: graphql_sync(schema, document).data or {}))
+
+
+def test_a_missing_mutation_makes_calls_fail() -> None:
+    [found] = [
+        one
+        for one in checked(SDL.replace("runOnlineTask(", "runAnotherTask("))
+        if one.subject == "runOnlineTask"
+    ]
+
+    assert (found.agrees, found.matters) == (False, True)
+    assert found.found == "there is no such mutation"
+
+
+def test_a_schema_that_is_not_shown_is_no_difference() -> None:
+    [found] = check_schema(lambda _: {})
+
+    assert (found.agrees, found.matters) == (False, False)
+    assert "does not show its schema" in found.found
