@@ -33,7 +33,7 @@ CONFORMANCE_STAMP := $(CONFORMANCE_VENV)/.installed
 CONFORMANCE_UV := $(CONFORMANCE_VENV)/bin/uv
 CONFORMANCE_INTO := --quiet --python $(CONFORMANCE_VENV)/bin/python
 
-.PHONY: help venv demo test coverage lint format types conformance matrix constraints build package audit docs screenshots bench mutants planted flaky clean
+.PHONY: help venv demo ui test coverage lint format types conformance matrix constraints build package audit docs screenshots bench mutants planted flaky clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -51,6 +51,9 @@ $(STAMP): pyproject.toml constraints.txt | .tmp
 
 demo: $(STAMP) .tmp ## run the recurring eval on real Airflow against the emulator
 	@$(BIN)/python scripts/demo.py
+
+ui: $(STAMP) .tmp ## Airflow's UI with a week of evals, and the emulator beside it, until Ctrl-C
+	@$(BIN)/python scripts/ui.py
 
 test: $(STAMP) .tmp ## every test, with branch coverage
 	@rm -f .coverage .coverage.*

@@ -63,6 +63,7 @@ _MODULES = {
     "operators.spans": ("SendSpansOperator",),
     "sensors.runs": ("OnlineTaskRunSensor",),
     "triggers.pause": ("PauseTrigger",),
+    "task_groups": ("online_eval",),
     "triggers.runs": ("OnlineTaskRunTrigger",),
     "triggers.task_runs": ("FinishedRunsTrigger",),
 }
@@ -138,6 +139,9 @@ if TYPE_CHECKING:
         OnlineTaskRunSensor as OnlineTaskRunSensor,
     )
     from airflow_provider_online_tasks.triggers.pause import PauseTrigger as PauseTrigger
+    from airflow_provider_online_tasks.task_groups import (
+        online_eval as online_eval,
+    )
     from airflow_provider_online_tasks.triggers.runs import (
         OnlineTaskRunTrigger as OnlineTaskRunTrigger,
     )

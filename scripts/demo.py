@@ -78,16 +78,17 @@ def say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def emulator() -> Iterator[EmulatorControl]:
+def emulator(*, run_seconds: float = RUN_SECONDS) -> Iterator[EmulatorControl]:
     """Start an emulator on a free port, and stop it however this ends.
 
+    :param run_seconds: how long a run takes.
     :raises DemoError: it does not answer in time.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "airflow_provider_online_tasks.emulator"]
-    options = [f"--port={port}", f"--run-seconds={RUN_SECONDS}", f"--api-key={DEFAULT_API_KEY}"]
+    options = [f"--port={port}", f"--run-seconds={run_seconds}", f"--api-key={DEFAULT_API_KEY}"]
     with EMULATOR_LOG.open("wb") as log:
         process = subprocess.Popen(
             [*command, *options], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
@@ -245,7 +246,7 @@ def report_gate() -> None:
     say("\nThe gate\n")
     say(f"   {'evaluator':<22}{'measure':<16}{'rule':<10}{'measured':>10}   verdict")
     for rule in verdict["rules"]:
-        held = "held" if rule["held"] else "BROKEN"
+        held = rule["outcome"] if rule["outcome"] == "held" else rule["outcome"].upper()
         name, measure = rule["evaluator"], rule["measure"]
         say(f"   {name:<22}{measure:<16}{rule['rule']:<10}{rule['measured']:>10.4g}   {held}")
     say(f"\n   The release is {'let out' if verdict['passed'] else 'stopped'}.")

@@ -1,0 +1,175 @@
+"""A whole eval as one task group: create the eval task, run it, wait, read the results, and gate.
+
+API: https://arize.com/docs/ax/graphql-reference/apis/online-tasks-api
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import TaskGroup
+
+from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
+from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.inputs import TemplateEvaluator
+from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
+from airflow_provider_online_tasks.operators.results import EvalGateOperator, EvalResultsOperator
+from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import XComArg
+
+    from airflow_provider_online_tasks.inputs import LlmConfig
+    from airflow_provider_online_tasks.operators.eval_tasks import (
+        CodeEvaluators,
+        HubEvaluators,
+        IfExists,
+        TemplateEvaluators,
+    )
+
+
+def online_eval(
+    group_id: str = "online_eval",
+    *,
+    online_task_id: str | XComArg | None = None,
+    name: str | XComArg | None = None,
+    model_id: str | XComArg | None = None,
+    project: str | XComArg | None = None,
+    template_evaluators: TemplateEvaluators | None = None,
+    evaluators: HubEvaluators | None = None,
+    code_evaluators: CodeEvaluators | None = None,
+    llm_config: LlmConfig | Mapping[str, Any] | None = None,
+    sampling_rate: float | str = 1,
+    query_filter: str | None = None,
+    if_exists: IfExists = "update",
+    data_start_time: datetime | str | None = None,
+    data_end_time: datetime | str | None = None,
+    lookback: timedelta | float | str | None = None,
+    settle: timedelta | float | str | None = None,
+    max_spans: int | str | None = None,
+    timeout: float | None = None,
+    max_error_rate: float | None = None,
+    on_nothing_evaluated: str = "skip",
+    deferrable: bool = True,
+    baseline: timedelta | None = None,
+    group_by: str | None = None,
+    rules: Mapping[str, Mapping[str, Any]] | None = None,
+    labels: Mapping[str, Sequence[str]] | None = None,
+    confidence: float | None = None,
+    on_breach: str = "fail",
+    outlets: Sequence[Any] = (),
+    conn_id: str = DEFAULT_CONN_ID,
+    default_args: dict[str, Any] | None = None,
+) -> TaskGroup:
+    """Judge a window of spans in one call: a task group to chain, map and schedule like any other.
+
+    Its tasks are ``create_task`` (unless you give ``online_task_id``), ``run_task``, ``read_results`` and,
+    with ``rules``, ``gate``. Each is the operator of that purpose; use the operators for other arguments.
+
+    :param group_id: the ID of the task group.
+    :param online_task_id: an eval task that exists, in place of ``name`` and the evaluators. (templated)
+    :param name: name of the eval task, which is created or found by it. (templated)
+    :param model_id: global ID of the project whose spans are judged. (templated)
+    :param project: name of the project, in place of its ID. (templated)
+    :param template_evaluators: LLM evaluators with a template and the allowed labels. (templated)
+    :param evaluators: evaluators of the Eval Hub. (templated)
+    :param code_evaluators: code evaluators. (templated)
+    :param llm_config: the LLM of the template evaluators. (templated)
+    :param sampling_rate: share of the matching spans. Default: every span. (templated)
+    :param query_filter: which spans. Default: all. (templated)
+    :param if_exists: what happens to a task of that name: ``update`` (default), ``skip`` or ``fail``.
+    :param data_start_time: start of the window. Default: that of the DAG run's data interval. (templated)
+    :param data_end_time: end of the window. (templated)
+    :param lookback: length of a window that ends with the DAG run's data interval. (templated)
+    :param settle: how long after the end of the window the run starts at the earliest. Default: the
+        connection's ``index_delay_minutes``. (templated)
+    :param max_spans: most spans to judge. Default: the API's, 10,000. (templated)
+    :param timeout: seconds after which the run is cancelled. Default: none.
+    :param max_error_rate: largest acceptable share of errors, 0 to 1.
+    :param on_nothing_evaluated: ``skip`` (default), ``fail`` or ``succeed``.
+    :param deferrable: whether the wait needs no worker slot. Default True.
+    :param baseline: how far back earlier labels are read to compare with. Default: not at all.
+    :param group_by: attribute by whose values the results are split. Default: not split.
+    :param rules: the rules of the gate by evaluator. Default: no gate. (templated)
+    :param labels: all labels of each evaluator. Default: those of the template evaluators. (templated)
+    :param confidence: how sure the gate must be, such as 0.95. Default: it takes the measured values.
+    :param on_breach: what a broken rule does: ``fail`` (default), ``skip`` or ``ask``.
+    :param outlets: assets that the last task updates.
+    :param conn_id: Airflow connection of type ``arize_online_tasks``. (templated)
+    :param default_args: default arguments of the group's tasks.
+    :return: the task group.
+    :raises InvalidInput: neither or both of ``online_task_id`` and ``name`` are given, or an operator refuses
+        an argument; when the DAG is parsed if it is a literal.
+    """
+    if (online_task_id is None) == (name is None):
+        raise InvalidInput(
+            "Give either online_task_id, for an eval task that exists, or name, model_id and the evaluators "
+            "of one that is created or found by its name."
+        )
+    arguments: Any = {**(default_args or {}), "conn_id": conn_id}
+    with TaskGroup(group_id, default_args=arguments) as group:
+        judged: Any = online_task_id
+        if name is not None:
+            judged = CreateEvalTaskOperator(
+                task_id="create_task",
+                name=name,
+                model_id=model_id,
+                project=project,
+                template_evaluators=template_evaluators,
+                evaluators=evaluators,
+                code_evaluators=code_evaluators,
+                llm_config=llm_config,
+                sampling_rate=sampling_rate,
+                query_filter=query_filter,
+                if_exists=if_exists,
+            ).output
+        run = RunOnlineTaskOperator(
+            task_id="run_task",
+            online_task_id=judged,
+            data_start_time=data_start_time,
+            data_end_time=data_end_time,
+            lookback=lookback,
+            settle=settle,
+            max_spans=max_spans,
+            wait_for_completion=True,
+            deferrable=deferrable,
+            timeout=timeout,
+            max_error_rate=max_error_rate,
+            on_nothing_evaluated=on_nothing_evaluated,
+        )
+        results = EvalResultsOperator(
+            task_id="read_results",
+            run_id=run.output,
+            baseline=baseline,
+            group_by=group_by,
+            outlets=[] if rules else list(outlets),
+        )
+        if rules is not None:
+            EvalGateOperator(
+                task_id="gate",
+                summary=results.output,
+                rules=rules,
+                labels=_labels(template_evaluators) if labels is None else labels,
+                confidence=confidence,
+                on_breach=on_breach,
+                outlets=list(outlets),
+            )
+    return group
+
+
+def _labels(template_evaluators: Any) -> dict[str, list[str]] | None:
+    """Return the labels of the template evaluators, as far as they are known when the DAG is parsed."""
+    given = (
+        [template_evaluators]
+        if isinstance(template_evaluators, Mapping | TemplateEvaluator)
+        else template_evaluators
+    )
+    found: dict[str, list[str]] = {}
+    for one in given if isinstance(given, list | tuple) else ():
+        name = one.get("name") if isinstance(one, Mapping) else one.name
+        rails = one.get("rails") if isinstance(one, Mapping) else one.rails
+        if isinstance(name, str) and isinstance(rails, list | tuple):
+            found[name] = [str(rail) for rail in rails]
+    return found or None

@@ -1,0 +1,152 @@
+"""Start Airflow with a week of eval history, and the emulator beside it, until Ctrl-C.
+
+``make ui`` calls it. Everything is made in ``.demo/`` of the checkout, anew each time, and what is started
+here is stopped here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import demo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+DAG_ID = "gated_eval"
+DAYS = 7
+START_SECONDS = 240
+STOP_SECONDS = 20
+
+
+def main() -> int:
+    """Start everything, wait for Ctrl-C, and return the exit code."""
+    shutil.rmtree(demo.DEMO, ignore_errors=True)
+    (demo.AIRFLOW_HOME / "logs").mkdir(parents=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        with demo.emulator(run_seconds=2.0) as arize:
+            demo.say(f"1. The emulator answers at {arize.url}: a local Arize with a week of sample spans.")
+            environment = ui_environment(demo.airflow_environment(arize))
+            demo.say("2. Airflow makes its database in .demo/airflow.")
+            demo.airflow("db migrate", environment, timeout=demo.MIGRATE_TIMEOUT, show=False)
+            with airflow_at_work(environment) as url:
+                demo.say(f"3. Airflow answers at {url}, no login needed. It judges the last {DAYS} days now.")
+                fill(environment)
+                demo.say(f"\n   Evals, filling up during the next minute: {url}/plugin/arize-evals")
+                demo.say(f"   The DAG:                                  {url}/dags/{DAG_ID}")
+                demo.say(f"   The emulator's own page:                  {arize.url}/")
+                demo.say("\n   Ctrl-C stops everything.")
+                while True:
+                    time.sleep(1)
+    except demo.DemoError as error:
+        demo.say(f"\nAirflow's UI could not be started: {error}")
+        for log in (demo.AIRFLOW_LOG, demo.EMULATOR_LOG):
+            demo.show_tail(log)
+        return 1
+    except KeyboardInterrupt:
+        demo.say("\nStopped.")
+    return 0
+
+
+def ui_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the demo's environment, for an Airflow with a UI on a free port of this machine."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    return {
+        **environment,
+        # ``airflow standalone`` starts its parts by the command's name.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}",
+        "AIRFLOW__API__BASE_URL": url,
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__LOGGING__LOG_FORMAT": "%(asctime)s %(levelname)s %(message)s",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
+    }
+
+
+@contextlib.contextmanager
+def airflow_at_work(environment: Mapping[str, str]) -> Iterator[str]:
+    """Start ``airflow standalone``, and stop it and all it started however this ends.
+
+    :raises DemoError: it does not answer in time.
+    """
+    url = environment["AIRFLOW__API__BASE_URL"]
+    with demo.AIRFLOW_LOG.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "airflow", "standalone"],
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches this script alone, which stops the others in order
+        )
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not answers(f"{url}/api/v2/monitor/health"):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise demo.DemoError("Airflow did not start.")
+            time.sleep(1)
+        yield url
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=STOP_SECONDS)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def answers(url: str) -> bool:
+    """Return whether a server answers."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=10) as answer:
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def fill(environment: dict[str, str]) -> None:
+    """Have Airflow run the DAG for each of the last days, once it has read it.
+
+    :raises DemoError: it does not read the DAG in time.
+    """
+    today = datetime.now(tz=UTC).date()
+    first, last = today - timedelta(days=DAYS - 1), today
+    command = f"backfill create --dag-id {DAG_ID} --from-date {first} --to-date {last} --max-active-runs 2"
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            demo.airflow(command, environment, timeout=demo.MIGRATE_TIMEOUT, show=False)
+        except demo.DemoError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(3)
+        else:
+            return
+
+
+if __name__ == "__main__":
+    sys.exit(main())
