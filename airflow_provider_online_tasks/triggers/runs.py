@@ -7,6 +7,7 @@ import contextlib
 import math
 import time
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -123,6 +124,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
                     max_spans=self.max_spans,
                 ) as updates,
             ):
+                updates.is_news = partial(self._is_news, updates, progress, ends)
                 quiet_since = loop.time()
                 while True:
                     until_end = ends - loop.time()
@@ -140,7 +142,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
                                     return self._event(OVER if run.is_over else TIMEOUT, run)
                                 self._say_late(updates, now)
                     except TimeoutError:
-                        now = loop.time()
+                        now, quiet_since = loop.time(), max(quiet_since, updates.run.read_at)
                         if is_last:
                             updates.hasten()
                         elif now - quiet_since >= QUIET_SECONDS:
@@ -150,6 +152,11 @@ class OnlineTaskRunTrigger(BaseTrigger):
             if bound.expired():
                 return self._event(TIMEOUT, run)
             return self._event(ERROR, run, error)
+
+    def _is_news(self, updates: Wait, progress: ProgressLog, ends: float, run: TaskRun) -> bool:
+        """Return whether a run as it was just read is worth waking up for: most readings of many are not."""
+        now = asyncio.get_running_loop().time()
+        return now >= ends or updates.run.was_late > LATE_SECONDS or progress.is_news(run, now)
 
     def _say_no_news(self, updates: Wait, now: float) -> None:
         if updates.trouble:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_online_tasks.api.runs import TaskRun
     from airflow_provider_online_tasks.exceptions import CallError
     from airflow_provider_online_tasks.waiting.poller import Poller
@@ -33,7 +35,17 @@ class Wait:
     :param conn_id: the Airflow connection it was begun with.
     """
 
-    __slots__ = ("_error", "_fresh", "_waiter", "conn_id", "max_spans", "poll_interval", "poller", "run")
+    __slots__ = (
+        "_error",
+        "_fresh",
+        "_waiter",
+        "conn_id",
+        "is_news",
+        "max_spans",
+        "poll_interval",
+        "poller",
+        "run",
+    )
 
     def __init__(
         self, poller: Poller, run: Run, *, conn_id: str, poll_interval: float, max_spans: int | None
@@ -43,6 +55,8 @@ class Wait:
         self.conn_id = conn_id
         self.poll_interval = poll_interval
         self.max_spans = max_spans
+        # Whether a run as it was just read is worth waking up for; None if any is. Its end always is.
+        self.is_news: Callable[[TaskRun], bool] | None = None
         self._fresh: TaskRun | None = None
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -68,7 +82,7 @@ class Wait:
         return Shortage(self.late, self.poller.budget.rate, self.poller.count_waits())
 
     async def next(self) -> TaskRun:
-        """Return the run as soon as it is read, once for each time it is; the last time when it is over.
+        """Return the run as soon as it is read and news, once for each time; the last time when it is over.
 
         :raises Exception: the run cannot be followed.
         """
@@ -93,8 +107,9 @@ class Wait:
 
     def tell(self, run: TaskRun) -> None:
         """Hand over the run as it was just read."""
-        self._fresh = run
-        self._notify()
+        if self.is_news is None or run.is_over or self.is_news(run):
+            self._fresh = run
+            self._notify()
 
     def fail(self, error: Exception) -> None:
         """End the wait: its run cannot be followed."""

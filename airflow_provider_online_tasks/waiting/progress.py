@@ -28,17 +28,22 @@ class ProgressLog:
         self._shown: TaskRun | None = None
         self._shown_at = 0.0
 
+    def is_news(self, run: TaskRun, now: float) -> bool:
+        """Return whether there is anything new to say of a run as it is now."""
+        shown = self._shown
+        if shown is None or shown.status_text.upper() != run.status_text.upper():
+            return True
+        return now - self._shown_at >= (QUIET_SECONDS if shown.counts == run.counts else BUSY_SECONDS)
+
     def line(self, run: TaskRun, now: float) -> str | None:
         """Return the line to log for a run as it is now, or None if there is nothing new to say.
 
         :param run: the run as it was just read.
         :param now: seconds of any clock that does not jump.
         """
+        if not self.is_news(run, now):
+            return None
         shown, passed = self._shown, now - self._shown_at
-        if shown is not None and shown.status_text.upper() == run.status_text.upper():
-            pause = QUIET_SECONDS if shown.counts == run.counts else BUSY_SECONDS
-            if passed < pause:
-                return None
         self._shown, self._shown_at = run, now
         parts = [self._status(run, shown), self._spans(run)]
         if shown is not None and passed > 0 and run.counts.done > shown.counts.done:
