@@ -58,6 +58,7 @@ _MODULES = {
     ),
     "notifications.eval_gate": ("EvalGateNotifier",),
     "operators.eval_tasks": ("CreateEvalTaskOperator", "DeleteOnlineTaskOperator", "PatchEvalTaskOperator"),
+    "operators.evaluators": ("EvaluatorOperator",),
     "operators.results": ("EvalGateOperator", "EvalResultsOperator"),
     "operators.runs": ("CancelOnlineTaskRunOperator", "RunOnlineTaskOperator"),
     "operators.spans": ("SendSpansOperator",),
@@ -124,6 +125,7 @@ if TYPE_CHECKING:
         DeleteOnlineTaskOperator as DeleteOnlineTaskOperator,
         PatchEvalTaskOperator as PatchEvalTaskOperator,
     )
+    from airflow_provider_online_tasks.operators.evaluators import EvaluatorOperator as EvaluatorOperator
     from airflow_provider_online_tasks.operators.results import (
         EvalGateOperator as EvalGateOperator,
         EvalResultsOperator as EvalResultsOperator,

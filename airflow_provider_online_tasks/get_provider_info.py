@@ -28,6 +28,7 @@ def get_provider_info() -> dict[str, Any]:
                 "integration-name": "Arize AX",
                 "python-modules": [
                     "airflow_provider_online_tasks.operators.eval_tasks",
+                    "airflow_provider_online_tasks.operators.evaluators",
                     "airflow_provider_online_tasks.operators.results",
                     "airflow_provider_online_tasks.operators.runs",
                     "airflow_provider_online_tasks.operators.spans",

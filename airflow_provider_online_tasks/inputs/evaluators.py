@@ -36,11 +36,12 @@ Direction = Literal["maximize", "minimize", "none"]
 Granularity = Literal["span", "trace", "session"]
 
 
-def refuse_jinja(template: Any, *, jinja: Any) -> None:
+def refuse_jinja(template: Any, *, jinja: Any, name: str = "template") -> None:
     """Refuse an evaluator's template that Airflow would change before Arize sees it.
 
     :param template: the template as it is in the DAG.
     :param jinja: whether its author wants that.
+    :param name: the field that it is.
     """
     if not isinstance(template, str) or is_airflow_value(template) or str(jinja).strip().lower() == "true":
         return
@@ -48,8 +49,8 @@ def refuse_jinja(template: Any, *, jinja: Any) -> None:
         raise Refusal(
             "holds Jinja, which Airflow would render before Arize sees it. Write variables in single braces, "
             "such as {attributes.input.value}, or put what is for Arize between {% raw %} and {% endraw %}. "
-            "If Airflow is to render it, say jinja=True beside the template.",
-            at=".template",
+            f"If Airflow is to render it, say jinja=True beside the {name}.",
+            at=f".{name}",
         )
 
 

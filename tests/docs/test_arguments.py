@@ -17,6 +17,7 @@ GUIDES = {
     "CreateEvalTaskOperator": "tasks.md",
     "PatchEvalTaskOperator": "tasks.md",
     "DeleteOnlineTaskOperator": "tasks.md",
+    "EvaluatorOperator": "tasks.md",
     "RunOnlineTaskOperator": "runs.md",
     "CancelOnlineTaskRunOperator": "runs.md",
     "OnlineTaskRunSensor": "runs.md",

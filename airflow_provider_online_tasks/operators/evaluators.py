@@ -1,0 +1,187 @@
+"""Evaluators of the Eval Hub under version control.
+
+API: https://arize.com/docs/api-reference/evaluators/create-evaluator
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.inputs._base import plain
+from airflow_provider_online_tasks.inputs._templating import is_templated
+from airflow_provider_online_tasks.inputs._values import read_name
+from airflow_provider_online_tasks.inputs.hub import EvaluatorInput
+from airflow_provider_online_tasks.operators._base import OnlineTasksOperator
+from airflow_provider_online_tasks.ui.links import EvaluatorLink
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context, XComArg
+
+    from airflow_provider_online_tasks.api.calls.evaluators import ArizeTemplate
+    from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+    from airflow_provider_online_tasks.inputs.evaluators import (
+        Direction,
+        EvaluatorLlmConfig,
+        Granularity,
+    )
+
+    Later = str | XComArg | None
+
+
+class EvaluatorOperator(OnlineTasksOperator):
+    """Have an evaluator of the Eval Hub as the DAG says it, and return its ID and its version's.
+
+    The operator creates the evaluator if its space has none of this name. It creates a version only if the
+    newest one holds something else, which it sees by a hash of the content in the commit message. A retry,
+    another day or an answer that was lost makes neither a second evaluator nor a second version.
+
+    Returns ``{"evaluator_id": …, "evaluator_version_id": …}``, each also as an XCom of its own, so that an
+    eval task can judge by this very version: ``judge.output["evaluator_version_id"]``.
+
+    :param name: name of the evaluator, unique in its space. (templated)
+    :param template: the prompt, with variables in single braces such as ``{input}``; or, without a brace, the
+        name of one of Arize's own templates, such as ``hallucination``. (templated)
+    :param classification_choices: label to score, such as ``{"correct": 1, "incorrect": 0}``. Required with a
+        prompt; Arize's templates bring their own. (templated)
+    :param llm_config: the LLM that judges, as
+        :class:`~airflow_provider_online_tasks.inputs.EvaluatorLlmConfig` or a dict. Required with a template.
+        (templated)
+    :param direction: whether a high score is good: ``maximize``, ``minimize`` or ``none``. Default:
+        ``maximize``, or that of Arize's template. (templated)
+    :param include_explanations: whether the LLM explains its label. Default False. (templated)
+    :param use_function_calling: whether Arize asks for the label by function calling. Default False.
+        (templated)
+    :param code: Python source of an evaluator's class, in place of ``template``. (templated)
+    :param imports: the imports that the code needs. (templated)
+    :param variables: the attributes of a span that the code is given. Required with code. (templated)
+    :param query_filter: spans the code is for. Default: all. (templated)
+    :param data_granularity: what is judged: ``span``, ``trace`` or ``session``. Default: Arize's.
+        (templated)
+    :param column_name: column name of the evaluation. Default: ``name``. (templated)
+    :param description: what it is for; sent when the evaluator is created. (templated)
+    :param commit_message: what a new version is about; the hash is added. Default: the DAG and the task that
+        made it. (templated)
+    :param space_id: global ID of the space. Default: the connection's, or that of the connection's project.
+        (templated)
+    :param jinja: whether Airflow renders Jinja in ``template`` and ``code``. Without it a literal that Jinja
+        would change is an error. Default False.
+    :param conn_id: Airflow connection of type ``arize_online_tasks``. (templated)
+    :raises InvalidInput: an argument is wrong; when the DAG is parsed if it is a literal.
+    :raises CallError: Arize refused or could not be reached.
+    """
+
+    template_fields: Sequence[str] = (
+        "conn_id",
+        *(name for name in EvaluatorInput.model_fields if name != "jinja"),
+        "commit_message",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "classification_choices": "json",
+        "llm_config": "json",
+        "code": "py",
+        "imports": "py",
+        "variables": "json",
+        "query_filter": "sql",
+    }
+    operator_extra_links = (EvaluatorLink(),)
+
+    def __init__(
+        self,
+        *,
+        name: str | XComArg,
+        template: Later = None,
+        classification_choices: Mapping[str, float] | XComArg | None = None,
+        llm_config: EvaluatorLlmConfig | Mapping[str, Any] | XComArg | None = None,
+        direction: Direction | XComArg | None = None,
+        include_explanations: bool | str | XComArg = False,
+        use_function_calling: bool | str | XComArg = False,
+        code: Later = None,
+        imports: Later = None,
+        variables: Sequence[str] | XComArg | None = None,
+        query_filter: Later = None,
+        data_granularity: Granularity | XComArg | None = None,
+        column_name: Later = None,
+        description: Later = None,
+        commit_message: Later = None,
+        space_id: Later = None,
+        jinja: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("multiple_outputs", True)
+        super().__init__(**kwargs)
+        self.name = name
+        self.template = template
+        self.classification_choices = classification_choices
+        self.llm_config = plain(llm_config)
+        self.direction = direction
+        self.include_explanations = include_explanations
+        self.use_function_calling = use_function_calling
+        self.code = code
+        self.imports = imports
+        self.variables = variables
+        self.query_filter = query_filter
+        self.data_granularity = data_granularity
+        self.column_name = column_name
+        self.description = description
+        self.commit_message = commit_message
+        self.space_id = space_id
+        self.jinja = jinja
+        EvaluatorInput.check_literals(self._arguments())
+        if commit_message is not None and not is_templated(commit_message):
+            read_name(commit_message, "commit_message")
+
+    def _arguments(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in EvaluatorInput.model_fields}
+
+    def execute(self, context: Context) -> dict[str, str]:
+        """Find or create the evaluator and its version."""
+        from airflow_provider_online_tasks.once.evaluator import EvaluatorPublication
+
+        evaluator = EvaluatorInput.read(self._arguments())
+        message = self.commit_message or f"By DAG {self.dag_id}, task {self.task_id}"
+        with self.hook as hook:
+            space_id = evaluator.space_id or self._space_of(hook)
+            version = EvaluatorPublication(
+                hook=hook,
+                evaluator=evaluator,
+                content=evaluator.content(self._arize_template(hook, evaluator)),
+                space_id=space_id,
+                commit_message=read_name(message, "commit_message"),
+                context=context,
+                log=self.log,
+            ).obtain()
+            self.links = hook.links_of(
+                project_id=hook.settings.model_id, evaluator_ids=[version.evaluator_id]
+            )
+        return {"evaluator_id": version.evaluator_id, "evaluator_version_id": version.id}
+
+    def _space_of(self, hook: OnlineTasksHook) -> str:
+        from airflow_provider_online_tasks.api import calls
+
+        if hook.settings.space_id is not None:
+            return hook.settings.space_id
+        if hook.settings.model_id is not None:
+            return hook.client.send(calls.get_project_space(hook.settings.model_id))
+        raise InvalidInput(
+            f"The space of the evaluator is not known. Give space_id, or put space_id or model_id into the "
+            f"connection {self.conn_id}."
+        )
+
+    def _arize_template(self, hook: OnlineTasksHook, evaluator: EvaluatorInput) -> ArizeTemplate | None:
+        from airflow_provider_online_tasks._text import shown
+        from airflow_provider_online_tasks.api.calls.evaluators import list_evaluator_templates
+
+        if evaluator.arize_template is None:
+            return None
+        listed = hook.client.send(list_evaluator_templates())
+        wanted = evaluator.arize_template.strip()
+        for template in listed:
+            if template.name == wanted:
+                return template
+        names = ", ".join(shown(one.name) for one in listed[:30])
+        raise InvalidInput(
+            f"Arize has no template named {shown(wanted)}; it has {names}. A template without a variable in "
+            f"braces is taken for such a name: a prompt needs one, such as {{input}}."
+        )

@@ -1,0 +1,43 @@
+"""The DAG of docs/tasks.md that takes a judge from Git to a run by a pinned version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pages import DOCS, blocks_of
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.emulator import Emulator
+
+
+def documented_dag(*changes: tuple[str, str]) -> Any:
+    """Return the DAG, with changes to its text as a commit would make them."""
+    (block,) = [one for one in blocks_of(DOCS / "tasks.md") if "judged_by_git" in one.code]
+    code = block.code
+    for old, new in changes:
+        assert old in code
+        code = code.replace(old, new)
+    names: dict[str, Any] = {"__name__": "documented"}
+    # Given a name, so that the test can run it.
+    exec(code.replace("catchup=False):", "catchup=False) as dag:"), names)
+    return names["dag"]
+
+
+@pytest.mark.dag
+def test_a_judge_goes_from_git_to_a_pinned_run(arize: Emulator, run_dag: Any) -> None:
+    first = run_dag(documented_dag())
+    again = run_dag(documented_dag())
+    changed = run_dag(documented_dag(("Is the answer correct?", "Is the answer correct and complete?")))
+
+    assert {first.state, again.state, changed.state} == {"success"}
+    judges = [result.returned("publish_judge") for result in (first, again, changed)]
+    assert judges[0] == judges[1]
+    assert judges[2]["evaluator_id"] == judges[0]["evaluator_id"]
+    assert judges[2]["evaluator_version_id"] != judges[0]["evaluator_version_id"]
+    [task] = arize.tasks()
+    [evaluator] = task["evaluators"]
+    assert evaluator["evaluator_version_id"] == judges[2]["evaluator_version_id"]
+    assert evaluator["column_mappings"]["input"] == "attributes.input.value"
+    assert len(arize.requests("rest.create_evaluator")) == 1
+    assert len(arize.requests("rest.create_evaluator_version")) == 1
