@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -68,8 +69,10 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, arize: EmulatorProcess) ->
     dags = tmp_path_factory.mktemp("dags")
     for name in EXAMPLES:
         shutil.copy(PROJECT / "example_dags" / f"{name}.py", dags)
+    connection = json.loads(arize.connection_json)
+    connection["extra"] |= {"organization_id": arize.organization_id, "space_id": arize.space_id}
     environment = {
-        "AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT": arize.connection_json,
+        "AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT": json.dumps(connection),
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
     }
     with Deployment(tmp_path_factory.mktemp("airflow"), dags=dags, environment=environment) as deployment:
