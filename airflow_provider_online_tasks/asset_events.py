@@ -30,7 +30,7 @@ def tell_of_run(
     :param run: the run's summary: its ID, task, status, counts, window and times.
     :param labels: the share of each label by evaluator, where the evaluations were read.
     """
-    told = dict(run) if labels is None else {**run, "labels": labels}
+    extra = dict(run) if labels is None else {**run, "labels": labels}
     for outlet in outlets:
         if not isinstance(outlet, AssetAlias):
-            context["outlet_events"][outlet].extra.update(told)
+            context["outlet_events"][outlet].extra.update(extra)
