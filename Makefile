@@ -96,9 +96,13 @@ $(CONFORMANCE_STAMP): pyproject.toml constraints.txt tests/conformance/requireme
 	@$(CONFORMANCE_UV) pip install $(CONFORMANCE_INTO) -r tests/conformance/requirements.txt
 	@# Without what the package depends on: the emulator needs no Airflow, and Arize's SDK pins its own.
 	@$(CONFORMANCE_UV) pip install $(CONFORMANCE_INTO) --build-constraints constraints.txt --no-deps -e .
+	@# The oldest SDK that is supported, beside the newest; and the TypeScript client, where there is npm.
+	@$(CONFORMANCE_UV) pip install $(CONFORMANCE_INTO) --no-deps --target $(CONFORMANCE_VENV)/arize-8.50 arize==8.50.0
+	@if command -v npm >/dev/null; then \
+		npm install --silent --no-audit --no-fund --prefix $(CONFORMANCE_VENV)/node @arizeai/ax-client@1.28.0; fi
 	@touch $@
 
-conformance: $(CONFORMANCE_STAMP) .tmp ## Arize's own SDK against the emulator
+conformance: $(CONFORMANCE_STAMP) .tmp ## Arize's own clients against the emulator
 	$(CONFORMANCE_VENV)/bin/python -m pytest tests/conformance
 
 # QUICK=1 runs what CI has the time for; CELLS="3.0 3.12" only these versions of Airflow and Python.

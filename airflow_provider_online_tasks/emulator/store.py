@@ -239,14 +239,13 @@ class Store:
 
     def annotate(
         self, granularity: str, span_id: str, values: Sequence[Mapping[str, Any]], now: float
-    ) -> list[dict[str, Any]]:
-        """Set annotations of a span, a trace or a session, and return them; what a value leaves out stays."""
+    ) -> None:
+        """Set annotations of a span, a trace or a session; what a value leaves out stays."""
         there = {
             each["name"]: each
             for each in self.annotations([span_id]).get(span_id, ())
             if each["granularity"] == granularity
         }
-        written = []
         with self._engine.begin() as connection:
             for value in values:
                 row = {
@@ -262,8 +261,6 @@ class Store:
                 same = [_annotations.c[name] == row[name] for name in _EVALUATION_KEY]
                 connection.execute(_annotations.delete().where(*same))
                 connection.execute(_annotations.insert(), row)
-                written.append(row)
-        return written
 
     def annotations(self, span_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
         """Return the annotations of spans."""

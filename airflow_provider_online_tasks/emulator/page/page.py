@@ -142,7 +142,7 @@ def _run_row(run: Run, task_name: str) -> str:
             _number(run.num_successes),
             _number(run.num_errors),
             _number(run.num_skipped),
-            _cell(run.failure_reason or ""),
+            _cell(run.failure_reason or run.note or ""),
         )
     )
 

@@ -13,7 +13,6 @@ from airflow_provider_online_tasks.emulator.errors import UnknownObjectError
 from airflow_provider_online_tasks.emulator.judges.evaluator import GRANULARITIES
 from airflow_provider_online_tasks.emulator.judges.hub import KIND_OF_TYPE, TEMPLATES, HubEvaluator, Version
 from airflow_provider_online_tasks.emulator.judges.models import INTEGRATIONS
-from airflow_provider_online_tasks.emulator.judges.span_text import variables
 from airflow_provider_online_tasks.emulator.rest.fields import (
     flag,
     identifier,
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
 _TYPES = ("TEMPLATE", "CODE", "HARNESS", "REMOTE")
 _COLUMN_NAME = re.compile(r"[a-zA-Z0-9_\s\-&()]+")
+_OLD_NAME = "use_function_calling_if_available"
 _DIRECTIONS = ("MAXIMIZE", "MINIMIZE", "NONE")
 _MANAGED = ("MATCHES_REGEX", "JSON_PARSEABLE", "CONTAINS_ANY_KEYWORD", "CONTAINS_ALL_KEYWORDS", "EXACT_MATCH")
 
@@ -235,15 +235,17 @@ def _version_input(type_name: str, value: Any) -> tuple[dict[str, Any], str]:
 
 
 def _template_config(config: dict[str, Any]) -> dict[str, Any]:
+    # Arize's TypeScript client still calls it so.
+    if _OLD_NAME in config:
+        config = {**config, "use_function_calling": config[_OLD_NAME]}
+        del config[_OLD_NAME]
     only(
         config,
         "name template include_explanations use_function_calling use_structured_output "
         "classification_choices direction data_granularity llm_config",
         "template_config.",
     )
-    template = text(config, "template", required=True)
-    if any(f"{{{{{name}}}}}" in template.replace(" ", "") for name in variables(template)):
-        raise ProblemError(400, "template_config.template: variables are written in single braces, {name}")
+    text(config, "template", required=True)
     for name in ("include_explanations", "use_function_calling"):
         if name not in config:
             raise ProblemError(400, f"template_config.{name} is required")

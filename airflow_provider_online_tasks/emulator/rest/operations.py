@@ -84,7 +84,7 @@ OPERATIONS = (
     _operation("GET", "/v2/ai-integrations", READ, evaluators.list_ai_integrations, "ai_integrations"),
     _operation("GET", "/v2/ai-integrations/{integration_id}", READ, evaluators.get_ai_integration, "id"),
     _operation("POST", "/v2/spans", READ, spans.list_spans, "spans"),
-    _operation("POST", "/v2/spans/annotate", WRITE, reviews.annotate_spans, "results"),
+    _operation("POST", "/v2/spans/annotate", WRITE, reviews.annotate_spans, ""),
     _operation("GET", "/v2/annotation-queues", READ, reviews.list_annotation_queues, "annotation_queues"),
     _operation("POST", "/v2/annotation-queues", WRITE, reviews.create_annotation_queue, "id"),
     _operation("GET", _QUEUE, READ, reviews.get_annotation_queue, "id"),

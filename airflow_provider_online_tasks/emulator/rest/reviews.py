@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from starlette.responses import Response
+
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.clock import write_time
 from airflow_provider_online_tasks.emulator.errors import RefusedInputError, UnknownObjectError
@@ -21,11 +23,9 @@ from airflow_provider_online_tasks.emulator.rest.fields import (
     text,
 )
 from airflow_provider_online_tasks.emulator.rest.problems import ProblemError
-from airflow_provider_online_tasks.emulator.rest.spans import annotation_json
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-    from starlette.responses import Response
 
     from airflow_provider_online_tasks.emulator.state import EmulatorState
 
@@ -62,17 +62,9 @@ def annotate_spans(state: EmulatorState, _: Request, fields: dict[str, Any]) -> 
             if record_id != span_id:
                 raise RefusedInputError(f"{record_id!r} is not the root span of its trace")
     now = state.clock.stamp()
-    results = [
-        {
-            "record_id": record_id,
-            "annotations": [
-                annotation_json(each)
-                for each in state.store.annotate(granularity.lower(), anchors[record_id], values, now)
-            ],
-        }
-        for record_id, values in wanted
-    ]
-    return json_response({"results": results})
+    for record_id, values in wanted:
+        state.store.annotate(granularity.lower(), anchors[record_id], values, now)
+    return Response(status_code=202)
 
 
 def _record_id(each: Any) -> str:

@@ -113,10 +113,10 @@ def _evaluation(each: dict[str, Any], shown: Callable[[str], bool]) -> dict[str,
 
 
 def _annotations(each: Sequence[dict[str, Any]], granularity: str) -> list[dict[str, Any]]:
-    return [annotation_json(found) for found in each if found["granularity"] == granularity]
+    return [_annotation(found) for found in each if found["granularity"] == granularity]
 
 
-def annotation_json(found: dict[str, Any]) -> dict[str, Any]:
+def _annotation(found: dict[str, Any]) -> dict[str, Any]:
     """Write an annotation."""
     return {
         **{name: found[name] for name in ("name", "label", "score", "text") if found[name] is not None},

@@ -321,6 +321,7 @@ class RunEngine:
         """Bring a run that was split up to date with its children."""
         for count in ("num_successes", "num_errors", "num_skipped"):
             setattr(run, count, sum(getattr(child, count) for child in children))
+        run.note = next((child.note for child in children if child.note is not None), None)
         if run.status == PENDING and any(child.status != PENDING for child in children):
             run.status, run.started_at = (
                 RUNNING,

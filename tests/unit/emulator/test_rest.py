@@ -389,6 +389,25 @@ def test_evaluations_are_read_back_with_their_spans(api: Api) -> None:
         assert evaluation["metadata"] == {"task_id": task_id, "run_id": run_id}
 
 
+@pytest.mark.parametrize("field", ["label", "score", "explanation"])
+def test_one_column_of_an_evaluation_can_be_chosen_or_left_out(
+    api: Api, emulator: Emulator, field: str
+) -> None:
+    choices = {"bad": 0, "good": 1}
+    api.read(
+        api.run(api.create(templateEvaluators=[template_evaluator("tone", classificationChoices=choices)]))
+    )
+
+    def shown(**columns: list[str]) -> set[str]:
+        body = {"project_id": emulator.project_id, "filter": AGENTS, **columns}
+        spans = api.rest("POST", "spans", json=body).json()["spans"]
+        [evaluation] = spans[0]["evaluations"]
+        return set(evaluation) - {"name", "metadata"}
+
+    assert shown(included_columns=[f"eval.tone.{field}"]) == {field}
+    assert shown(excluded_columns=[f"eval.tone.{field}"]) == {"label", "score", "explanation"} - {field}
+
+
 def test_columns_can_be_chosen_and_texts_cut(api: Api) -> None:
     api.read(api.run(api.create()))
     (span,) = list_spans(api, 1, filter=AGENTS, included_columns=["attributes.input.value"])

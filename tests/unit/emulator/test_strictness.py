@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import time
 from typing import Any
 
 import pytest
+import requests
 
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 from airflow_provider_online_tasks.emulator.__main__ import _parser
@@ -45,6 +47,7 @@ def test_a_variable_without_a_value_skips_every_span(api: Api, emulator: Emulato
     assert emulator.evaluations() == []
     [known] = emulator.runs()
     assert "is not on the span" in known["note"]
+    assert html.escape(known["note"]) in requests.get(emulator.url, timeout=10).text
 
 
 def test_only_spans_without_the_path_are_skipped(api: Api, emulator: Emulator) -> None:
