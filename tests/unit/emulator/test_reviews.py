@@ -96,7 +96,7 @@ def source(api: Api, **fields: Any) -> dict[str, Any]:
     return {
         "record_type": "SPAN",
         "project_id": api.emulator.info()["project_id"],
-        "start_time": days_ago(7),
+        "start_time": days_ago(6.9),
         "end_time": days_ago(0),
         **fields,
     }
@@ -105,7 +105,7 @@ def source(api: Api, **fields: Any) -> dict[str, Any]:
 def test_spans_and_traces_are_added_to_a_queue(api: Api) -> None:
     queue_id = make_queue(api)
     path = f"annotation-queues/{queue_id}/records"
-    within = [each for each in agents(api) if each["start_time"] > days_ago(6.9)]
+    within = [each for each in agents(api) if each["start_time"] > days_ago(6.8)]
     first, second = (each["context"] for each in within[:2])
     sources = [
         source(api, span_ids=[first["span_id"]]),
