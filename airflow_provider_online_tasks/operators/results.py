@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 ON_BREACH = ("fail", "skip", "ask")
 ON_UNDECIDED = ("fail", "skip", "pass", "ask")
 ON_INCOMPLETE = ("fail", "warn")
+MAX_ERROR_RATE = 0.05
 GRANULARITIES = ("span", "trace", "session")
 # Arize's index of evaluations lags by one to two hours.
 COMPLETE_WITHIN = timedelta(hours=2)
@@ -227,6 +228,7 @@ class EvalResultsOperator(LineageOperator):
                 expected=expected,
                 evaluators=len(names or task.evaluators),
                 have_filters=any(one.get("query_filter") for one in task.evaluators),
+                **({} if run is None else {"ended": run.status}),
             )
             if state.complete is False and time.time() < deadline:
                 self._pause(run, state.read, deadline, earlier, look)
@@ -427,6 +429,8 @@ class EvalGateOperator(LineageOperator):
     :param baseline: the summary of an earlier window, or a list of them, for ``max_drop``. Default: what
         ``EvalResultsOperator`` read with its ``baseline``. (templated)
     :param min_evaluated: fewest evaluations for evaluators whose rules do not say it. Default 1.
+    :param max_error_rate: largest share of the run's attempted items whose evaluation failed, 0 to 1: they
+        were not judged. Default 0.05.
     :param confidence: of the intervals by which a rule is held, broken or undecided, such as 0.95. Default:
         none, the measured figures are compared as they are.
     :param on_undecided: what rules that are undecided do: ``fail`` (default), ``skip``, ``pass`` or ``ask``.
@@ -455,6 +459,7 @@ class EvalGateOperator(LineageOperator):
         labels: Mapping[str, Sequence[str]] | None = None,
         baseline: Any = None,
         min_evaluated: int = 1,
+        max_error_rate: float = MAX_ERROR_RATE,
         confidence: float | None = None,
         on_undecided: str = "fail",
         on_breach: str = "fail",
@@ -469,6 +474,7 @@ class EvalGateOperator(LineageOperator):
         self.labels = labels
         self.baseline = baseline
         self.min_evaluated = min_evaluated
+        self.max_error_rate = max_error_rate
         self.confidence = confidence
         self.on_undecided = on_undecided
         self.on_breach = on_breach
@@ -482,6 +488,9 @@ class EvalGateOperator(LineageOperator):
         ):
             if value not in choices:
                 raise InvalidInput(f"{name} must be one of {', '.join(choices)}, not {value!r}.")
+        rate: Any = max_error_rate
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
+            raise InvalidInput(f"max_error_rate must be from 0 to 1, not {rate!r}.")
         sure: Any = confidence
         if sure is not None and (
             isinstance(sure, bool) or not isinstance(sure, int | float) or not 0.5 <= sure < 1
@@ -550,6 +559,7 @@ class EvalGateOperator(LineageOperator):
             self.summary,
             baseline=self.baseline,
             labels=self.labels,
+            max_error_rate=self.max_error_rate,
             confidence=self.confidence,
             across_judges=self.across_judges,
             accept_unverified=self.accept_unverified,

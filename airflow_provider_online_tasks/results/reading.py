@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks._times import parse_time
 from airflow_provider_online_tasks.api.calls.spans import list_spans
+from airflow_provider_online_tasks.api.runs import RunStatus
 from airflow_provider_online_tasks.exceptions import CallError
 from airflow_provider_online_tasks.inputs import DataWindow
 from airflow_provider_online_tasks.results.statistics import SESSION, SESSION_ID, SPAN, Results
@@ -58,7 +59,14 @@ class Whole:
         }
 
 
-def whole(results: Results, *, expected: int | None, evaluators: int, have_filters: bool) -> Whole:
+def whole(
+    results: Results,
+    *,
+    expected: int | None,
+    evaluators: int,
+    have_filters: bool,
+    ended: RunStatus = RunStatus.COMPLETED,
+) -> Whole:
     """Hold what was read against the run's own count of the items it evaluated.
 
     A run counts items, spans by default, and each of its evaluators judges each of them.
@@ -66,6 +74,7 @@ def whole(results: Results, *, expected: int | None, evaluators: int, have_filte
     :param expected: the run's ``num_successes``; None without a run.
     :param evaluators: how many evaluators the run has, as far as it is known.
     :param have_filters: whether evaluators have filters of their own, and so may judge fewer.
+    :param ended: how the run ended; one that did not complete has not judged everything.
     """
     counts = [one.counts.evaluated for one in results.found.values()]
     read = min(counts) if counts and len(counts) >= evaluators else 0
@@ -82,6 +91,8 @@ def whole(results: Results, *, expected: int | None, evaluators: int, have_filte
             reason = "evaluators with filters of their own judge an unknown number"
             return replace(found, reason=reason)
         return replace(found, complete=False, reason=_too_few(read, expected))
+    if ended is not RunStatus.COMPLETED:
+        return replace(found, reason=f"the run ended {ended.value}, so it has not judged everything")
     if not results.is_ordered:
         return replace(found, reason="the spans did not come in order, so some may be counted twice")
     return replace(found, complete=True)

@@ -84,6 +84,7 @@ def judge(
     *,
     baseline: Any = None,
     labels: Mapping[str, Sequence[str]] | None = None,
+    max_error_rate: float = 1.0,
     confidence: float | None = None,
     across_judges: bool = False,
     accept_unverified: bool = False,
@@ -93,6 +94,7 @@ def judge(
     :param summary: what ``EvalResultsOperator`` returned.
     :param baseline: the same of earlier windows, one or a list; None: what the summary holds.
     :param labels: evaluator name to all its labels, as far as they are known.
+    :param max_error_rate: largest share of the run's attempted items that were not judged, since that failed.
     :param confidence: of the intervals, above 0.5 and below 1; None compares the measured figures.
     :param across_judges: whether results of two different judges may be compared.
     :param accept_unverified: whether results may pass of which nobody knows whether they are whole.
@@ -101,6 +103,7 @@ def judge(
     evaluators = _evaluators(summary, "summary")
     check_labels(rules, labels or {})
     findings = [_completeness(summary, accept_unverified=accept_unverified)]
+    findings += _errors(summary, max_error_rate)
     earlier = _baseline(summary, baseline)
     for one in rules:
         figures = evaluators.get(one.evaluator)
@@ -168,6 +171,23 @@ def _completeness(summary: Mapping[str, Any], *, accept_unverified: bool) -> Fin
         margin=None if measured is None or wanted is None else measured - wanted,
         outcome=outcome,
         note=on_one_line(note),
+    )
+
+
+def _errors(summary: Mapping[str, Any], bound: float) -> Iterator[Finding]:
+    """Hold the share of items whose evaluation failed against its bound, if there are any."""
+    errors, judged = finite(summary.get("errors")), finite(summary.get("expected"))
+    if not errors:
+        return
+    rate = errors / (errors + (judged or 0))
+    yield Finding(
+        evaluator="*",
+        measure="error_rate",
+        rule=f"<= {bound:g}",
+        measured=rate,
+        margin=bound - rate,
+        outcome=HELD if rate <= bound else BROKEN,
+        note=f"{errors:g} items were not judged, since their evaluation failed",
     )
 
 

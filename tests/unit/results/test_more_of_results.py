@@ -124,3 +124,34 @@ def test_the_gate_names_the_worst_examples(many, capsys):
     told = capsys.readouterr().out
     assert "tone: toxic\n    input: Question" in told
     assert broken.value.verdict["worst"][0]["url"] in told
+
+
+@pytest.mark.parametrize("granularity", ["trace", "session"])
+@pytest.mark.parametrize("named", [True, False])
+def test_evaluations_of_traces_and_sessions_are_read(arize, granularity, named):
+    """The shipped sample has traces and sessions of several spans."""
+    _, run_id = run_task(arize, evaluators=[tone(data_granularity_type=granularity)])
+    found = read(run_id=run_id, granularity=granularity, evaluators=["tone"] if named else None)
+    records = arize.evaluations(run_id=run_id)
+    assert len(records) > 5
+    assert (found["complete"], found["expected"], found["read"]) == (True, len(records), len(records))
+    assert found["evaluators"]["tone"]["evaluated"] == len(records)
+    assert found["spans"] > len(records)
+
+
+def test_each_child_run_has_results_of_its_own(arize):
+    """A task with evaluators of two granularities runs as one child run for each."""
+    both = [tone(data_granularity_type="trace"), evaluator("correctness")]
+    _, parent = run_task(arize, evaluators=both)
+    children = [run for run in arize.runs() if run["id"] != parent]
+    assert len(children) == 2
+    names = set()
+    for run in children:
+        records = [one for one in arize.evaluations() if run["id"] in one["metadata"].values()]
+        [(name, granularity)] = {(one["name"], one["granularity"]) for one in records}
+        found = read(run_id=run["id"], evaluators=[name], granularity=granularity)
+        assert (found["complete"], found["expected"]) == (True, len(records))
+        names.add(name)
+    assert names == {"tone", "correctness"}
+    whole = read(run_id=parent, complete_within=0, on_incomplete="warn")
+    assert whole["complete"] is not True

@@ -15,6 +15,7 @@ import pytest
 
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.api.calls.spans import Evaluation, Span
+from airflow_provider_online_tasks.api.runs import RunStatus
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings, Fault
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
@@ -389,6 +390,15 @@ def test_evaluations_that_name_no_run_may_be_older_ones():
     assert whole(results, expected=10, evaluators=1, have_filters=False).complete is None
     assert whole(results, expected=0, evaluators=1, have_filters=False).complete is None
     assert whole(results, expected=11, evaluators=1, have_filters=False).complete is False
+
+
+def test_a_run_that_did_not_complete_has_not_judged_everything():
+    results = Results(run_id="r", online_task_id="t")
+    for span in spans(10):
+        results.add(span)
+    state = whole(results, expected=10, evaluators=1, have_filters=False, ended=RunStatus.FAILED)
+    assert state.complete is None
+    assert "FAILED" in state.reason
 
 
 def test_without_a_run_nothing_says_how_many_there_are():

@@ -127,6 +127,13 @@ def test_results_that_are_not_whole_do_not_pass(complete):
     assert verdict(accepted)["passed"] is (complete is not False)
 
 
+def test_items_whose_evaluation_failed_were_not_judged():
+    found = summary(e=labels(94, 0)) | {"expected": 94, "read": 94, "errors": 6}
+    rules = read_rules({"e": {"correct": "== 1"}})
+    assert verdict(judge(rules, found, max_error_rate=0.05))["passed"] is False
+    assert verdict(judge(rules, found, max_error_rate=0.06))["passed"] is True
+
+
 def test_a_summary_without_a_word_on_completeness_does_not_pass():
     found = summary(e=labels(400, 0))
     del found["complete"]
