@@ -10,12 +10,11 @@ from quick_time import Clocks
 from waits import CONN_ID
 
 from airflow_provider_online_tasks.api.async_client import AsyncClient
-from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from airflow_provider_online_tasks.emulator import EmulatorControl
+    from airflow_provider_online_tasks.emulator import Emulator, EmulatorControl
 
 
 @pytest.fixture(autouse=True)
@@ -40,16 +39,9 @@ def connect(monkeypatch: pytest.MonkeyPatch, clocks: Clocks) -> Callable[..., st
     return connect
 
 
-@pytest.fixture(scope="session")
-def shared_emulator() -> Iterator[Emulator]:
-    with Emulator(EmulatorSettings(queries_per_minute=None, mutations_per_minute=None)) as emulator:
-        yield emulator
-
-
 @pytest.fixture
-def arize(shared_emulator: Emulator, connect: Callable[..., str]) -> Emulator:
-    """An emulator without limits that knows of nothing yet, and a connection to it."""
-    shared_emulator.reset()
-    shared_emulator.configure(status_case="upper", runs_order="newest")
-    connect(shared_emulator)
-    return shared_emulator
+def arize(arize: Emulator, connect: Callable[..., str]) -> Emulator:
+    """The emulator, whose runs take their time, and a connection to it."""
+    arize.configure(run_seconds=6.0)
+    connect(arize)
+    return arize
