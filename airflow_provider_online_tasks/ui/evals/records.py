@@ -8,23 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from airflow_provider_online_tasks.results._intervals import wilson
+
 CONFIDENCE = 0.95
 DIGITS = 5  # enough for a picture, and half of the answer's length
-
-
-def wilson_interval(count: int, total: int, confidence: float) -> tuple[float, float]:
-    """Return Wilson's score interval for a share."""
-    z = statistics.NormalDist().inv_cdf((1 + confidence) / 2)
-    share, weight = count / total, z * z / total
-    centre = (share + weight / 2) / (1 + weight)
-    half = z / (1 + weight) * math.sqrt(share * (1 - share) / total + weight / (4 * total))
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
 RESULTS_KEY = "eval_results"
 VERDICT_KEY = "eval_verdict"
 
@@ -136,7 +126,7 @@ def _shares(labels: Mapping[str, int]) -> dict[str, dict[str, Any]]:
     total = sum(labels.values())
     shares: dict[str, dict[str, Any]] = {}
     for label, count in labels.items():
-        low, high = wilson_interval(count, total, CONFIDENCE)
+        low, high = wilson(count, total, CONFIDENCE)
         shares[label] = {
             "count": count,
             "share": round(count / total, DIGITS),
