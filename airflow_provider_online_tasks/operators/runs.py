@@ -219,12 +219,12 @@ class RunOnlineTaskOperator(LineageOperator):
         self._run_id = read_id(seen.payload.get("run_id"), "The event's run_id")
         start, end = seen.payload.get("window") or (None, None)
         run = self._run_input(DataWindow.read(start, end) if start else self._window(context))
-        how = How[str(seen.payload.get("how"))]
+        was_taken_up = seen.payload.get("how") == How.REATTACHED.name
         taken_up_at = parse_time(seen.payload.get("taken_up_at"), "taken_up_at")
         with self._open(context) as hook:
             ended = self._seen_end(hook, run, seen)
             submission = self._submission(hook, run, context)
-            if not _was_cancelled_late(ended, how, taken_up_at):
+            if not (was_taken_up and _was_cancelled_late(ended, taken_up_at)):
                 return self._conclude(context, hook, submission, run, ended)
             return self._follow(context, hook, submission, run, self._start_anew(submission, ended))
 
@@ -248,7 +248,7 @@ class RunOnlineTaskOperator(LineageOperator):
                 return obtained.id
             taken_up_at = _clock.now()
             ended = self._wait(hook, run, obtained, taken_up_at)
-            if not _was_cancelled_late(ended, obtained.how, taken_up_at):
+            if not (obtained.how is How.REATTACHED and _was_cancelled_late(ended, taken_up_at)):
                 return self._conclude(context, hook, submission, run, ended)
             obtained = self._start_anew(submission, ended)
 
@@ -571,13 +571,9 @@ class CancelOnlineTaskRunOperator(OnlineTasksOperator):
         return run.summary()
 
 
-def _was_cancelled_late(run: TaskRun, how: How, taken_up_at: datetime) -> bool:
+def _was_cancelled_late(run: TaskRun, taken_up_at: datetime) -> bool:
     """Whether a run that a try took up again fell to the cancellation of the try before it."""
-    return (
-        how is How.REATTACHED
-        and read_ending(run) is Ending.CANCELLED
-        and _clock.now() - taken_up_at < LATE_CANCEL
-    )
+    return read_ending(run) is Ending.CANCELLED and _clock.now() - taken_up_at < LATE_CANCEL
 
 
 def default_deferrable() -> bool:
