@@ -277,10 +277,17 @@ PLANTED: tuple[Planted, ...] = (
         ("tests/unit/once/run", "tests/unit/operators"),
     ),
     Planted(
-        "a missing member of a result is no problem",
+        "a missing mutation is no problem",
         "doctor/schema.py",
-        'agrees=False,\n                found=f"result is one of',
-        'agrees=True,\n                found=f"result is one of',
+        'found="there is no such mutation")',
+        'found="there is no such mutation", matters=False)',
+        ("tests/unit/doctor",),
+    ),
+    Planted(
+        "an answer that cannot be read is no problem",
+        "doctor/schema.py",
+        "errors = [one.message for one in validate(schema, document)]",
+        "errors: list[str] = []",
         ("tests/unit/doctor",),
     ),
 )
