@@ -77,15 +77,16 @@ class AsyncClient:
 
         :raises CallError: the subclass that fits what happened.
         """
-        attempt = 1
+        attempt, waited = 1, 0.0
         while True:
             try:
                 return await self._exchange(call)
             except CallError as error:
-                delay = retry.delay(error, attempt)
+                delay = retry.delay(error, attempt, waited=waited)
                 if delay is None:
                     raise
                 await _sleep(delay)
+                waited += delay
                 attempt += 1
 
     async def _exchange(self, call: RestCall[T]) -> tuple[T, Answer]:

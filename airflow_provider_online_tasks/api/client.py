@@ -24,7 +24,13 @@ from airflow_provider_online_tasks.api.answers import (
     graphql_result,
     rest_value,
 )
-from airflow_provider_online_tasks.api.calls import ARGUMENT_TYPES, GraphQLCall, RestCall, argument_type
+from airflow_provider_online_tasks.api.calls import (
+    ARGUMENT_TYPES,
+    GraphQLCall,
+    RestCall,
+    argument_type,
+    same_id,
+)
 from airflow_provider_online_tasks.api.retry import RetryPolicy
 from airflow_provider_online_tasks.exceptions import (
     CallError,
@@ -106,18 +112,17 @@ class Client:
 
         :raises CallError: the subclass that fits what happened.
         """
-        policy, attempt = retry or self.retry, 1
+        policy, attempt, waited = retry or self.retry, 1, 0.0
         while True:
             try:
                 return self._rest(call) if isinstance(call, RestCall) else self._graphql(call)
             except CallError as error:
-                delay = policy.delay(error, attempt)
+                delay = policy.delay(error, attempt, waited=waited)
                 if delay is None:
                     raise
-                log.warning(
-                    "%s. Sent again in %.0f s (attempt %d of %d).", error, delay, attempt + 1, policy.attempts
-                )
+                log.warning("%s. Sent again in %.0f s (attempt %d).", error, delay, attempt + 1)
                 self._sleep(delay)
+                waited += delay
                 attempt += 1
 
     def _rest(self, call: RestCall[T]) -> tuple[T, Answer]:
@@ -275,7 +280,10 @@ def read_value(call: RestCall[T] | GraphQLCall[T], value: dict[str, Any], answer
     """
     problem: str
     try:
-        return call.read(value)
+        found = call.read(value)
+        if isinstance(call, RestCall) and call.about is not None and value.get("id") is not None:
+            same_id(value["id"], call.about)
+        return found
     except TaskErrorReturned as error:
         said, reason = f"{answer.what}: {answer.said(str(error))}", answer.said(error.reason)
         raise TaskErrorReturned(said, code=error.code, reason=reason) from None

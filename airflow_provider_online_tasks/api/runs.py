@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks._times import parse_time, wire_time
+from airflow_provider_online_tasks.api.answers._fields import LONGEST_WORD, count, identifier, line
 
 DEFAULT_MAX_SPANS = 10_000
 
@@ -99,27 +99,26 @@ class TaskRun:
         :raises KeyError: a documented field that nothing works without (``id``, ``status``) is missing.
         :raises ValueError: a field does not hold what is documented.
         """
-        run_id, status = value["id"], value["status"]
-        if not isinstance(run_id, str) or not run_id:
-            raise ValueError("id is not a string")
+        run_id, status = identifier(value["id"], "id"), value["status"]
         if not isinstance(status, str) or not status:
             raise ValueError("status is not a string")
+        task_id, reason = value.get("task_id"), value.get("failure_reason")
         return cls(
             id=run_id,
             status=RunStatus.read(status),
-            status_text=status,
-            task_id=_task_id(value),
+            status_text=line(status, LONGEST_WORD),
+            task_id=None if task_id is None else identifier(task_id, "task_id"),
             counts=RunCounts(
-                successes=_count(value, "num_successes"),
-                errors=_count(value, "num_errors"),
-                skipped=_count(value, "num_skipped"),
+                successes=count(value.get("num_successes"), "num_successes"),
+                errors=count(value.get("num_errors"), "num_errors"),
+                skipped=count(value.get("num_skipped"), "num_skipped"),
             ),
             created_at=_time(value, "created_at"),
             run_started_at=_time(value, "run_started_at"),
             run_finished_at=_time(value, "run_finished_at"),
             data_start_time=_time(value, "data_start_time"),
             data_end_time=_time(value, "data_end_time"),
-            failure_reason=_text(value, "failure_reason"),
+            failure_reason=None if reason is None else line(reason),
         )
 
     def summary(self) -> dict[str, Any]:
@@ -147,27 +146,6 @@ class TaskRun:
 
 
 _TIMES = ("created_at", "run_started_at", "run_finished_at", "data_start_time", "data_end_time")
-
-
-def _text(value: Mapping[str, Any], name: str) -> str | None:
-    found = value.get(name)
-    return None if found is None else str(found)
-
-
-def _task_id(value: Mapping[str, Any]) -> str | None:
-    found = value.get("task_id")
-    if found is not None and not isinstance(found, str):
-        raise ValueError("task_id is not a string")
-    return found
-
-
-def _count(value: Mapping[str, Any], name: str) -> int:
-    found = value.get(name)
-    if found is None:
-        return 0
-    if isinstance(found, bool) or not isinstance(found, int) or found < 0:
-        raise ValueError(f"{name} is not a count: {shown(found)}")
-    return found
 
 
 def _time(value: Mapping[str, Any], name: str) -> datetime | None:

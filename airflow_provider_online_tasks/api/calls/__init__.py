@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks._times import parse_time
+from airflow_provider_online_tasks.api.answers._fields import LONGEST_WORD, identifier, line, text
 from airflow_provider_online_tasks.api.calls._pages import Cursors, Page, pages, pages_async, read_page
 from airflow_provider_online_tasks.api.runs import RunStatus, TaskRun
 from airflow_provider_online_tasks.exceptions import TaskErrorReturned
@@ -42,6 +43,7 @@ class RestCall(Generic[T]):
     :param query: query parameters.
     :param body: JSON body.
     :param repeatable: whether carrying it out twice is harmless.
+    :param about: the ID that the answer must have, if it has one.
     """
 
     name: str
@@ -51,6 +53,7 @@ class RestCall(Generic[T]):
     query: Mapping[str, str | int] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
     repeatable: bool = True
+    about: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,9 +116,18 @@ class EvalTask:
     name: str
 
 
+def same_id(found: object, asked: str) -> None:
+    """Check that an answer is about what was asked for.
+
+    :raises ValueError: it is about something else.
+    """
+    if str(found) != asked:
+        raise ValueError(f"it is about {shown(found)}, not about {shown(asked)}")
+
+
 def _read_eval_task(payload: dict[str, Any]) -> EvalTask:
     task = _object(payload, "evalTask")
-    return EvalTask(id=_id(task, "id"), name=str(task["name"]))
+    return EvalTask(id=_id(task, "id"), name=text(task["name"]))
 
 
 def _object(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -126,12 +138,7 @@ def _object(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _id(value: Mapping[str, Any], name: str) -> str:
-    found = value[name]
-    if isinstance(found, int) and not isinstance(found, bool):
-        return str(found)
-    if not isinstance(found, str) or not found:
-        raise ValueError(f"{name} is {shown(found)}, not an ID")
-    return found
+    return identifier(value[name], name)
 
 
 def _optional(value: Mapping[str, Any], name: str, kind: type | UnionType) -> Any:
@@ -161,12 +168,18 @@ def create_eval_task(task: EvalTaskInput, sampling_rate_unit: str) -> GraphQLCal
 
 def patch_eval_task(patch: EvalTaskPatch, sampling_rate_unit: str) -> GraphQLCall[EvalTask]:
     """patchEvalTask: returns the task. A repeat sets the same values again."""
+
+    def read(payload: dict[str, Any]) -> EvalTask:
+        task = _read_eval_task(payload)
+        same_id(task.id, patch.online_task_id)
+        return task
+
     return GraphQLCall(
         name="patchEvalTask",
         input_type=MUTATION_INPUT_TYPES["patchEvalTask"],
         selection="evalTask { id name }",
         input=patch.to_wire(sampling_rate_unit),
-        read=_read_eval_task,
+        read=read,
         repeatable=True,
     )
 
@@ -182,9 +195,10 @@ def run_online_task(run: RunInput) -> GraphQLCall[str]:
         if "runId" in result:
             return _id(result, "runId")
         message, code = result["message"], result.get("code")
-        reason = "no reason given" if message is None else str(message)
+        reason = "no reason given" if message is None else line(message)
+        code = None if code is None else line(code, LONGEST_WORD)
         said = f"Task {run.online_task_id} was not started: {reason}" + (f" (code {code})" if code else "")
-        raise TaskErrorReturned(said, code=None if code is None else str(code), reason=reason)
+        raise TaskErrorReturned(said, code=code, reason=reason)
 
     return GraphQLCall(
         name="runOnlineTask",
@@ -211,7 +225,11 @@ def _part(value: str) -> str:
 def get_task_run(run_id: str) -> RestCall[TaskRun]:
     """GET /v2/task-runs/{run_id}."""
     return RestCall(
-        name="get task run", method="GET", path=f"/v2/task-runs/{_part(run_id)}", read=TaskRun.from_wire
+        name="get task run",
+        method="GET",
+        path=f"/v2/task-runs/{_part(run_id)}",
+        read=TaskRun.from_wire,
+        about=run_id,
     )
 
 
@@ -235,6 +253,7 @@ def cancel_task_run(run_id: str) -> RestCall[TaskRun]:
         method="POST",
         path=f"/v2/task-runs/{_part(run_id)}/cancel",
         read=TaskRun.from_wire,
+        about=run_id,
     )
 
 
@@ -261,7 +280,7 @@ class Task:
         created_at = value.get("created_at")
         return cls(
             id=_id(value, "id"),
-            name=str(value["name"]),
+            name=text(value["name"]),
             project_id=None if value.get("project_id") is None else _id(value, "project_id"),
             sampling_rate=_optional(value, "sampling_rate", float | int),
             query_filter=_optional(value, "query_filter", str),
@@ -284,7 +303,9 @@ class Task:
 
 def get_task(task_id: str) -> RestCall[Task]:
     """GET /v2/tasks/{task_id}."""
-    return RestCall(name="get task", method="GET", path=f"/v2/tasks/{_part(task_id)}", read=Task.from_wire)
+    return RestCall(
+        name="get task", method="GET", path=f"/v2/tasks/{_part(task_id)}", read=Task.from_wire, about=task_id
+    )
 
 
 def list_tasks(
@@ -318,6 +339,7 @@ def get_project_space(project_id: str) -> RestCall[str]:
         method="GET",
         path=f"/v2/projects/{_part(project_id)}",
         read=lambda value: _id(value, "space_id"),
+        about=project_id,
     )
 
 
@@ -328,4 +350,5 @@ def get_space_organization(space_id: str) -> RestCall[str]:
         method="GET",
         path=f"/v2/spaces/{_part(space_id)}",
         read=lambda value: _id(value, "organization_id"),
+        about=space_id,
     )

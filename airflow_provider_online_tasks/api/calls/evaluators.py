@@ -12,6 +12,7 @@ from typing import Any, Literal, cast, get_args
 
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks._times import parse_time
+from airflow_provider_online_tasks.api.answers._fields import text
 from airflow_provider_online_tasks.api.calls import RUNS_PAGE, Page, RestCall, _id, _paged, _part, read_page
 
 LONGEST_MESSAGE = 1000
@@ -39,7 +40,7 @@ class Evaluator:
         kind = str(value["type"]).upper()
         if kind not in get_args(EvaluatorType):
             raise ValueError(f"type is {shown(value['type'])}")
-        return cls(id=_id(value, "id"), name=str(value["name"]), type=cast("EvaluatorType", kind))
+        return cls(id=_id(value, "id"), name=text(value["name"]), type=cast("EvaluatorType", kind))
 
 
 def get_evaluator(evaluator_id: str) -> RestCall[Evaluator]:
@@ -49,6 +50,7 @@ def get_evaluator(evaluator_id: str) -> RestCall[Evaluator]:
         method="GET",
         path=f"/v2/evaluators/{_part(evaluator_id)}",
         read=Evaluator.from_wire,
+        about=evaluator_id,
     )
 
 

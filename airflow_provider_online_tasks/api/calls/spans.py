@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks._times import wire_time
+from airflow_provider_online_tasks.api.answers._fields import LONGEST_TEXT, optional_text, text
 from airflow_provider_online_tasks.api.calls import Page, RestCall, read_page
 
 if TYPE_CHECKING:
@@ -47,10 +48,10 @@ class Evaluation:
         """Read an evaluation as REST v2 tells it."""
         score = finite(value.get("score"))
         return cls(
-            name=str(value["name"]),
-            label=None if value.get("label") is None else str(value["label"]),
+            name=text(value["name"]),
+            label=optional_text(value.get("label")),
             score=score,
-            explanation=value.get("explanation"),
+            explanation=optional_text(value.get("explanation"), LONGEST_TEXT),
             metadata=value.get("metadata") or {},
             not_number=score is None and value.get("score") is not None,
         )

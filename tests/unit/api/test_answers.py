@@ -65,7 +65,7 @@ def check_kind(error: CallError, kind: type[CallError]) -> None:
             UnexpectedAnswer,
             "is malformed (status is not a string)",
         ),
-        ({"kind": "null_field", "field": "id"}, UnexpectedAnswer, "is malformed (id is not a string)"),
+        ({"kind": "null_field", "field": "id"}, UnexpectedAnswer, "is malformed (id is None, not an ID)"),
     ],
 )
 def test_rest(

@@ -263,8 +263,9 @@ def test_a_mutations_answer() -> None:
     # Whether the ID is a global one or a number is not documented.
     assert read_graphql(run, answer({"data": {"runOnlineTask": {"result": {"runId": 99}}}})) == "99"
     for call in (create, patch):
-        task = read_graphql(call, answer({"data": {call.name: {"evalTask": {"id": "T", "name": "n"}}}}))
-        assert (task.id, task.name) == ("T", "n")
+        found = {"evalTask": {"id": TASK_ID, "name": "n"}}
+        task = read_graphql(call, answer({"data": {call.name: found}}))
+        assert (task.id, task.name) == (TASK_ID, "n")
 
 
 @pytest.mark.parametrize(
@@ -380,14 +381,19 @@ def test_a_page_that_says_more_without_a_cursor_is_not_taken_for_the_last() -> N
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"id": None}, "id is not a string"),
+        ({"id": None}, "id is None, not an ID"),
+        ({"id": ".."}, "id is '..', not an ID"),
+        ({"id": "a\ud800"}, "not an ID"),
+        ({"id": "x" * 600}, "not an ID"),
+        ({"num_errors": 2**64}, "num_errors is not a count: 18446744073709551616"),
         ({"status": 5}, "status is not a string"),
         ({"num_errors": -1}, "num_errors is not a count: -1"),
         ({"num_errors": 1.5}, "num_errors is not a count: 1.5"),
         ({"num_errors": True}, "num_errors is not a count: True"),
         ({"created_at": "soon"}, "created_at is not a time: 'soon'"),
         ({"created_at": 5}, "created_at is not a time: 5"),
-        ({"task_id": {}}, "task_id is not a string"),
+        ({"task_id": {}}, "task_id is {}, not an ID"),
+        ({"task_id": ""}, "task_id is '', not an ID"),
     ],
 )
 def test_a_run_with_a_malformed_field(changes: dict[str, Any], said: str) -> None:

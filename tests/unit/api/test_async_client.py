@@ -136,7 +136,7 @@ def test_repeats(
 
     assert send(hook, calls.get_task(task_id), retry=RetryPolicy()).id == task_id
 
-    assert slept[0] == 7
+    assert 7 <= slept[0] <= 10
     assert len(slept) == 2
     with pytest.raises(Unavailable):  # unless told so, it sends once: its poller decides about the rest
         emulator.add_fault(Fault("rest.get_task", "drop_before"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -205,10 +206,11 @@ def test_a_mutation_on_the_wire(
     document: str,
     variables: dict[str, Any],
 ) -> None:
-    payload = {"evalTask": {"id": "made", "name": "quality"}, "result": {"runId": "made"}}
+    made = str(variables.get("onlineTaskId", "made"))
+    payload = {"evalTask": {"id": made, "name": "quality"}, "result": {"runId": made}}
     answer = {"createEvalTask": payload, "patchEvalTask": payload, "runOnlineTask": payload}
     with RecordingServer(lambda _: Reply.of({"data": answer})) as arize:
-        assert send(hook_on(host=arize.url, password="the-key")) == "made"
+        assert send(hook_on(host=arize.url, password="the-key")) == made
 
     (seen,) = arize.seen
     assert (seen.method, seen.target) == ("POST", "/graphql")
@@ -247,7 +249,7 @@ def test_a_rest_call_on_the_wire(
     hook_on: Callable[..., OnlineTasksHook], call: calls.RestCall[Any], method: str, target: str
 ) -> None:
     value = {
-        "id": RUN,
+        "id": call.about or RUN,
         "name": "quality",
         "status": "running",
         "task_runs": [],
@@ -267,7 +269,8 @@ def test_a_rest_call_on_the_wire(
 @pytest.mark.parametrize("hostile", ["../../v2/tasks/other", "a/b?c#d", "%2e%2e%2f", "a b\r\nX-Evil: 1"])
 def test_an_id_stays_one_part_of_the_path(hook_on: Callable[..., OnlineTasksHook], hostile: str) -> None:
     with RecordingServer(lambda _: Reply.of({"id": "r", "status": "RUNNING"})) as arize:
-        hook_on(host=arize.url).get_task_run(hostile)
+        call = dataclasses.replace(calls.get_task_run(hostile), about=None)
+        hook_on(host=arize.url).client.send(call)
 
     (seen,) = arize.seen
     assert seen.target == f"/v2/task-runs/{quote(hostile, safe='')}"

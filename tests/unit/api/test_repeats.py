@@ -128,7 +128,8 @@ def test_retry_after(
     else:
         hook.run_online_task(run_of(task_id))
 
-    assert pauses == [pytest.approx(30, abs=2)]
+    [pause] = pauses
+    assert 28 <= pause <= 39
 
 
 @pytest.mark.parametrize("retry_after", ["0", "-5", "soon", "", "1e9", "Thu, 01 Jan 1970 00:00:00 GMT"])
@@ -211,7 +212,7 @@ def test_each_repeat_is_logged(
     (line,) = [record.getMessage() for record in caplog.records if "Sent again" in record.getMessage()]
     assert "get task at http" in line
     assert "HTTP 502" in line
-    assert line.endswith("(attempt 2 of 4).")
+    assert line.endswith("(attempt 2).")
 
 
 def test_an_answer_with_two_dates(hook_on: HookOn) -> None:

@@ -60,12 +60,38 @@ def test_a_rate_limit_is_waited_for_longer_as_it_counts_by_the_minute() -> None:
     assert first >= 6.0
 
 
-@pytest.mark.parametrize("kind", [RateLimited, Unavailable])
-def test_the_server_says_how_long(kind: type[RateLimited | Unavailable]) -> None:
-    assert RetryPolicy().delay(kind("wait", retry_after=7.0), 1) == 7.0
-    assert RetryPolicy().delay(kind("wait", retry_after=0.0), 3) == 0.0
-    assert RetryPolicy(max_delay=65.0).delay(kind("wait", retry_after=66.0), 1) is None
+def test_the_server_says_how_long() -> None:
+    assert RetryPolicy().delay(Unavailable("wait", retry_after=7.0), 1) == 7.0
+    assert RetryPolicy().delay(Unavailable("wait", retry_after=0.0), 3) == 0.0
+    assert RetryPolicy(max_delay=65.0).delay(Unavailable("wait", retry_after=66.0), 1) is None
+
+
+@given(asked=st.floats(0, 300), attempt=st.integers(1, 20))
+def test_a_rate_limit_is_waited_out_and_a_little_longer(asked: float, attempt: int) -> None:
+    delay = RetryPolicy().delay(RateLimited("429", retry_after=asked), attempt)
+    assert delay is not None
+    assert asked <= delay <= max(asked, 65.0) * 1.25 + 1.0
+
+
+@given(asked=st.none() | st.floats(0, 60))
+def test_a_rate_limit_counts_by_time_and_ends(asked: float | None) -> None:
+    policy, waited, attempt = RetryPolicy(), 0.0, 1
+    while (delay := policy.delay(RateLimited("429", retry_after=asked), attempt, waited=waited)) is not None:
+        waited, attempt = waited + delay, attempt + 1
+    assert 500 <= waited <= 600
+    assert 6 < attempt < 40
+
+
+def test_a_server_that_asks_for_more_than_the_patience_ends_it() -> None:
+    assert RetryPolicy().delay(RateLimited("429", retry_after=3600.0), 1) is None
+
+
+def test_those_who_were_refused_together_do_not_come_back_together() -> None:
+    delays = {RetryPolicy().delay(RateLimited("429", retry_after=30.0), 1) for _ in range(60)}
+    assert len(delays) == 60
 
 
 def test_no_retry() -> None:
     assert NO_RETRY.delay(Unavailable("lost"), 1) is None
+    assert NO_RETRY.delay(RateLimited("429"), 1) is None
+    assert NO_RETRY.delay(RateLimited("429", retry_after=0.0), 1) is None

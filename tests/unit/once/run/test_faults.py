@@ -138,8 +138,9 @@ def test_over_the_limit_for_a_while(
     run_id = execution.next_try()
 
     assert run_ids(emulator) == [run_id]
-    assert time.slept == ([retry_after] * 2 if retry_after is not None else time.slept)
-    assert sum(time.slept) <= 70
+    assert len(time.slept) == 2
+    assert all(slept >= (retry_after or 0) for slept in time.slept)
+    assert sum(time.slept) <= 80
 
 
 # -- The request may have been carried out: it is looked for before it is repeated. --
