@@ -283,7 +283,7 @@ def read_value(call: RestCall[T] | GraphQLCall[T], value: dict[str, Any], answer
         found = call.read(value)
         if isinstance(call, RestCall) and call.about is not None and value.get("id") is not None:
             same_id(value["id"], call.about)
-        return found
+        return found  # noqa: TRY300
     except TaskErrorReturned as error:
         said, reason = f"{answer.what}: {answer.said(str(error))}", answer.said(error.reason)
         raise TaskErrorReturned(said, code=error.code, reason=reason) from None

@@ -383,8 +383,8 @@ def test_a_page_that_says_more_without_a_cursor_is_not_taken_for_the_last() -> N
     [
         ({"id": None}, "id is None, not an ID"),
         ({"id": ".."}, "id is '..', not an ID"),
-        ({"id": "a\ud800"}, "not an ID"),
-        ({"id": "x" * 600}, "not an ID"),
+        ({"id": "a\ud800"}, "id is 'a\\ud800', not an ID"),
+        ({"id": "x" * 600}, "id is 'xxx"),
         ({"num_errors": 2**64}, "num_errors is not a count: 18446744073709551616"),
         ({"status": 5}, "status is not a string"),
         ({"num_errors": -1}, "num_errors is not a count: -1"),
