@@ -7,6 +7,7 @@ SHELL := /bin/bash
 
 VENV ?= .venv
 CONFORMANCE_VENV ?= .venv-conformance
+CLUSTER_VENV ?= .venv-cluster
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 AIRFLOW_VERSION ?= 3.3.2
@@ -30,10 +31,11 @@ export PYTHON
 
 STAMP := $(VENV)/.installed
 CONFORMANCE_STAMP := $(CONFORMANCE_VENV)/.installed
+CLUSTER_STAMP := $(CLUSTER_VENV)/.installed
 CONFORMANCE_UV := $(CONFORMANCE_VENV)/bin/uv
 CONFORMANCE_INTO := --quiet --python $(CONFORMANCE_VENV)/bin/python
 
-.PHONY: help venv demo ui test coverage lint format types conformance matrix constraints build package audit docs screenshots bench mutants planted flaky clean
+.PHONY: help venv demo ui test coverage lint format types conformance cluster matrix constraints build package audit docs screenshots bench mutants planted flaky clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -105,6 +107,17 @@ $(CONFORMANCE_STAMP): pyproject.toml constraints.txt tests/conformance/requireme
 conformance: $(CONFORMANCE_STAMP) .tmp ## Arize's own clients against the emulator
 	$(CONFORMANCE_VENV)/bin/python -m pytest tests/conformance
 
+$(CLUSTER_STAMP): pyproject.toml constraints.txt tests/cluster/requirements.txt | .tmp
+	@scripts/venv.sh $(CLUSTER_VENV)
+	@echo "Installing the package, Celery and the drivers of PostgreSQL and Redis into $(CLUSTER_VENV)"
+	@$(CLUSTER_VENV)/bin/uv pip install --quiet --python $(CLUSTER_VENV)/bin/python -c constraints.txt \
+		--build-constraints constraints.txt -e '.[emulator,dev]' -r tests/cluster/requirements.txt
+	@touch $@
+
+# QUICK=1 runs what CI has the time for; ONLY="kills or crowd" only tests whose names match.
+cluster: $(CLUSTER_STAMP) .tmp ## a deployment with PostgreSQL, Redis and Celery, and what befalls it
+	$(CLUSTER_VENV)/bin/python -m pytest tests/cluster -m 'cluster $(if $(QUICK),and not slow)' $(if $(ONLY),-k '$(ONLY)')
+
 # QUICK=1 runs what CI has the time for; CELLS="3.0 3.12" only these versions of Airflow and Python.
 matrix: $(STAMP) .tmp ## the tests on every supported Airflow and Python
 	$(BIN)/python scripts/matrix.py $(if $(QUICK),--quick) $(CELLS)
@@ -115,7 +128,8 @@ constraints: $(STAMP) .tmp ## write constraints.txt anew from pyproject.toml
 	@printf '%s\n' 'apache-airflow==$(AIRFLOW_VERSION)' hatchling editables uv $(TOOLS) > .tmp/pins.in
 	@$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links \
-		--extra emulator --extra dev pyproject.toml .tmp/pins.in -o constraints.txt
+		--extra emulator --extra dev pyproject.toml tests/cluster/requirements.txt .tmp/pins.in \
+		-o constraints.txt
 	@echo "constraints.txt: $$(wc -l < constraints.txt) packages, Airflow $(AIRFLOW_VERSION)"
 
 build: $(STAMP) .tmp ## the sdist and the wheel, in dist/
@@ -154,5 +168,5 @@ bench: $(STAMP) .tmp ## measure against the peer, and write docs/performance.md
 	$(BIN)/python -m benchmarks $(ONLY)
 
 clean: ## remove everything that make made
-	rm -rf $(VENV) $(CONFORMANCE_VENV) .venv-matrix .venv-bench .tmp .demo dist build site .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(CONFORMANCE_VENV) $(CLUSTER_VENV) .venv-matrix .venv-bench .tmp .demo dist build site .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from deployment import DagRun, Deployment
 
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.client import Client
@@ -20,14 +20,10 @@ from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.emulator import EmulatorProcess, EmulatorSettings
 from airflow_provider_online_tasks.inputs import EvalTaskInput
 
-PROJECT = Path(__file__).parents[2]
-sys.path.append(str(PROJECT / "tests" / "live"))
-
-from deployment import DagRun, Deployment  # noqa: E402  it is in the folder above
-
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page, ViewportSize
 
+PROJECT = Path(__file__).parents[2]
 EXAMPLES = ("quality_gate", "backfill_eval")
 # Long enough for the trigger to tell of progress, and for the first tests to look at something else.
 RUN_SECONDS = 30.0

@@ -15,8 +15,8 @@ from airflow_provider_online_tasks.emulator import Fault
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import OnlineTask
     from deployment import Deployment
+    from online_task import OnlineTask
 
     from airflow_provider_online_tasks.emulator import EmulatorProcess
 

@@ -18,7 +18,13 @@ import requests
 
 T = TypeVar("T")
 
-COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+# By the name of the process: the command of Airflow that it is.
+COMPONENTS: Mapping[str, tuple[str, ...]] = {
+    "api-server": ("api-server",),
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
+}
 MIGRATE_SECONDS, START_SECONDS, STOP_SECONDS = 180, 180, 5
 # Longer than anything takes on a busy machine: what is waited for is a state, and this bounds a failure.
 PATIENCE = 300.0
@@ -52,9 +58,13 @@ class Deployment:
     Use it in a ``with`` statement: whatever happens, no process outlives it.
     """
 
+    components = COMPONENTS
+    # The component whose processes run the tasks.
+    workers: tuple[str, ...] = ("scheduler",)
+
     def __init__(self, home: Path, *, dags: Path, environment: Mapping[str, str]) -> None:
         self.home = home
-        self.url = f"http://127.0.0.1:{_free_port()}"
+        self.url = f"http://127.0.0.1:{free_port()}"
         self._dags = dags
         self._environment = self._airflow_environment(environment)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -90,32 +100,25 @@ class Deployment:
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__DAGS_FOLDER": str(self._dags),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
-            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__PARALLELISM": "8",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.home / "logs"),
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "NO_PROXY": "127.0.0.1",
             "PYTHONUNBUFFERED": "1",
         }
-        return own | settings | QUICK | dict(more)
+        return own | settings | self._settings() | dict(more)
+
+    def _settings(self) -> dict[str, str]:
+        """Return what this kind of deployment sets."""
+        return {"AIRFLOW__CORE__EXECUTOR": "LocalExecutor", "AIRFLOW__CORE__PARALLELISM": "8"} | QUICK
 
     # Its life ----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start everything, and return when the DAGs are there and all components are healthy."""
-        with self._log_file("migrate").open("ab") as log:
-            subprocess.run(
-                [sys.executable, "-m", "airflow", "db", "migrate"],
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                timeout=MIGRATE_SECONDS,
-                check=True,
-            )
-        for component in COMPONENTS:
+        self.run_command("migrate", "db", "migrate", seconds=MIGRATE_SECONDS)
+        for component in self.components:
             self.start_component(component)
         until("the API server answers", self._log_in, seconds=START_SECONDS)
         until("all components are healthy", self._is_healthy, seconds=START_SECONDS)
@@ -135,15 +138,33 @@ class Deployment:
 
     def start_component(self, component: str) -> None:
         """Start a component that does not run."""
-        options = ["--skip-serve-logs"] if component in {"scheduler", "triggerer"} else []
         with self._log_file(component).open("ab") as log:
             self._processes[component] = subprocess.Popen(
-                [sys.executable, "-m", "airflow", component, *options],
+                [sys.executable, "-m", "airflow", *self.components[component]],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+            )
+
+    def run_command(
+        self, name: str, *command: str, seconds: float, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Run a command of Airflow to its end; what it wrote is the log of a name.
+
+        :param environment: what is added to its environment.
+        :raises CalledProcessError: it failed.
+        """
+        with self._log_file(name).open("ab") as log:
+            subprocess.run(
+                [sys.executable, "-m", "airflow", *command],
+                env=self._environment | dict(environment or {}),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                timeout=seconds,
+                check=True,
             )
 
     def kill(self, component: str) -> None:
@@ -179,13 +200,16 @@ class Deployment:
         file = self._log_file(component)
         return file.read_text(errors="replace")[-LOG_TAIL:] if file.exists() else ""
 
-    def task_logs(self, since: float = 0.0) -> dict[str, str]:
-        """Return the logs of tasks and triggers, by file, that were written to since a time."""
+    def task_logs(self, part: str = "", *, since: float = 0.0) -> dict[str, str]:
+        """Return the logs of tasks and triggers, by file, that were written to since a time.
+
+        :param part: what the path of the file has to hold.
+        """
         files = sorted((self.home / "logs").glob("dag_id=*/**/*.log*"))
         return {
             str(file.relative_to(self.home / "logs")): file.read_text(errors="replace")
             for file in files
-            if file.stat().st_mtime >= since
+            if part in str(file) and file.stat().st_mtime >= since
         }
 
     # Its API -----------------------------------------------------------------------------------------------
@@ -288,13 +312,13 @@ class DagRun:
         task = psutil.Process(self.task["pid"])
         worker = task.parent()
         # Never another process than one of this deployment.
-        assert worker in self.deployment.family("scheduler"), worker
+        assert any(worker in self.deployment.family(name) for name in self.deployment.workers), worker
         _kill([worker, task])
 
     def logged(self, text: str) -> bool:
         """Whether a log of the task, or of its trigger, holds a text."""
-        logs = self.deployment.task_logs()
-        return any(text in log for name, log in logs.items() if f"run_id={self.run_id}/" in name)
+        logs = self.deployment.task_logs(f"run_id={self.run_id}/")
+        return any(text in log for log in logs.values())
 
 
 def until(
@@ -316,7 +340,8 @@ def until(
     return seen
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])

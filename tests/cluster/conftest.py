@@ -1,0 +1,106 @@
+"""One deployment for all tests of this folder, and an emulator and a connection for each."""
+
+from __future__ import annotations
+
+import re
+import signal
+from contextlib import ExitStack
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from deployment import LOG_TAIL, Deployment
+from online_task import ENDLESS, OnlineTask
+
+from airflow_provider_online_tasks.emulator import EmulatorProcess, EmulatorSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cluster import Cluster
+
+HERE = Path(__file__).parent
+# What requirements.txt installs.
+NEEDED = ("airflow.providers.celery", "psycopg2", "asyncpg", "redis")
+
+
+@pytest.fixture(scope="session")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The deployment. Without what it takes, the tests are skipped, and say why."""
+    missing = [
+        name for name in ("airflow.providers.celery", "psycopg2", "asyncpg", "redis") if not _has(name)
+    ]
+    if missing:
+        pytest.skip(f"{', '.join(missing)} cannot be imported: run `make cluster`.")
+    from cluster import Cluster
+    from services import NotInstalledError, Postgres, Redis
+
+    # A runner that ends the tests with SIGTERM would leave the whole Airflow behind.
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", returncode=143))
+    home = tmp_path_factory.mktemp("cluster")
+    with ExitStack() as stack:
+        try:
+            services = Postgres(home), Redis(home)
+        except NotInstalledError as error:
+            pytest.skip(str(error))
+        postgres, redis = map(stack.enter_context, services)
+        yield stack.enter_context(Cluster(home, dags=HERE / "dags", postgres=postgres, redis=redis))
+
+
+def _has(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+@pytest.fixture
+def limits(request: pytest.FixtureRequest) -> dict[str, int | None]:
+    """The emulator's rate limits: none, unless the test is marked ``limited``."""
+    if request.node.get_closest_marker("limited"):
+        return {}
+    return {"queries_per_minute": None, "mutations_per_minute": None}
+
+
+@pytest.fixture
+def arize(limits: dict[str, int | None]) -> Iterator[EmulatorProcess]:
+    """An emulator in a process of its own, whose runs go on until the test ends them."""
+    with EmulatorProcess(EmulatorSettings(**limits)) as emulator:
+        emulator.next_run(ENDLESS)
+        yield emulator
+
+
+@pytest.fixture
+def conn_id(request: pytest.FixtureRequest, airflow: Cluster, arize: EmulatorProcess) -> Iterator[str]:
+    """A connection of Airflow's database to the emulator."""
+    name = re.sub(r"\W+", "_", request.node.name)
+    airflow.set_connection(name, arize)
+    yield name
+    airflow.tidy()
+
+
+@pytest.fixture
+def new_online_task(arize: EmulatorProcess) -> Callable[[], OnlineTask]:
+    """Make an online task."""
+    return lambda: OnlineTask.create(arize)
+
+
+@pytest.fixture
+def online_task(new_online_task: Callable[[], OnlineTask]) -> OnlineTask:
+    """An online task of this test alone."""
+    return new_online_task()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """Add to a failure what Airflow logged meanwhile."""
+    report = yield
+    deployment = getattr(item, "funcargs", {}).get("airflow")
+    if report.failed and isinstance(deployment, Deployment):
+        for component in deployment.components:
+            report.sections.append((f"{component} log", deployment.log(component)))
+        logs = deployment.task_logs(since=call.start)
+        for name in list(logs)[:6]:
+            report.sections.append((name, logs[name][-LOG_TAIL:]))
+    return report

@@ -1,0 +1,126 @@
+"""One live run for each execution, and none lost, whatever of the deployment dies meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+from deployment import until
+
+from airflow_provider_online_tasks.emulator import Fault
+
+if TYPE_CHECKING:
+    from cluster import Cluster, MappedRun
+    from online_task import OnlineTask
+
+    from airflow_provider_online_tasks.emulator import EmulatorProcess
+
+pytestmark = pytest.mark.cluster
+
+START = "graphql.runOnlineTask"
+# Longer than any time-out of a request, a look-up, or a pause between two.
+AWAY_SECONDS = 120.0
+
+
+def started_once(online_task: OnlineTask, executions: int) -> None:
+    """Fail unless each execution, which has a window of its own, started one run, and it completed."""
+    runs = online_task.runs
+    assert Counter(run["status"] for run in runs) == {"COMPLETED": executions}
+    # Each window is judged by one run.
+    assert len({run["data_start"] for run in runs}) == executions
+
+
+def until_started(online_task: OnlineTask, windows: int) -> None:
+    """Return when so many executions have a run."""
+    until(
+        f"{windows} executions have a run",
+        lambda: len({run["data_start"] for run in online_task.runs}) == windows,
+        show=lambda: online_task.statuses,
+    )
+
+
+def ends_well(dag_runs: list[MappedRun], online_tasks: list[OnlineTask]) -> None:
+    """Let all runs complete, and fail unless the tasks that wait for them succeed."""
+    for online_task in online_tasks:
+        online_task.complete()
+    assert {dag_run.until_over() for dag_run in dag_runs} == {"success"}
+
+
+def test_everything_dies_in_turn_while_runs_are_submitted_and_waited_for(
+    airflow: Cluster, arize: EmulatorProcess, conn_id: str, online_task: OnlineTask
+) -> None:
+    blocked = type(online_task).create(arize)
+    # Each answer comes late, so that whatever is killed is killed between a run and the news of it.
+    arize.add_fault(Fault(START, "delay_after", seconds=3, times=None))
+    deferred = airflow.start_dag("deferred_12", online_task_id=online_task.id, conn_id=conn_id)
+    blocking = airflow.start_dag("blocking_4", online_task_id=blocked.id, conn_id=conn_id)
+    online_task.until_started()
+
+    airflow.kill("worker-1")
+    airflow.start_component("worker-1")
+    online_task.until_started(len(online_task.runs) + 1)
+    airflow.kill("scheduler-1")
+    airflow.start_component("scheduler-1")
+    until("a task is deferred", lambda: deferred.states()["deferred"])
+    airflow.kill("triggerer-1")
+    airflow.start_component("triggerer-1")
+    blocked.until_started()
+    airflow.kill("api-server")
+    airflow.start_component("api-server")
+    airflow.until_healthy()
+    airflow.postgres.restart()
+    airflow.until_healthy()
+    until_started(online_task, 12)
+    until_started(blocked, 4)
+    arize.clear_faults()
+
+    ends_well([deferred, blocking], [online_task, blocked])
+    started_once(online_task, 12)
+    started_once(blocked, 4)
+
+
+@pytest.mark.slow
+def test_arize_is_away_while_tasks_wait(
+    airflow: Cluster, arize: EmulatorProcess, conn_id: str, online_task: OnlineTask
+) -> None:
+    blocked = type(online_task).create(arize)
+    deferred = airflow.start_dag("deferred_12", online_task_id=online_task.id, conn_id=conn_id)
+    blocking = airflow.start_dag("blocking_4", online_task_id=blocked.id, conn_id=conn_id)
+    deferred.until_all("deferred", 12)
+    until_started(blocked, 4)
+
+    arize.kill()
+    time.sleep(AWAY_SECONDS)
+    arize.start()
+
+    assert deferred.states() == {"deferred": 12}
+    assert blocking.states() == {"running": 4}
+    ends_well([deferred, blocking], [online_task, blocked])
+    started_once(online_task, 12)
+    started_once(blocked, 4)
+    assert deferred.tries() == {1: 12}
+    assert blocking.tries() == {1: 4}
+
+
+def test_airflows_own_api_is_away_while_a_task_waits_in_a_worker(
+    airflow: Cluster, conn_id: str, online_task: OnlineTask
+) -> None:
+    dag_run = airflow.start_dag("blocking_1", online_task_id=online_task.id, conn_id=conn_id)
+    dag_run.until_waiting("running")
+
+    airflow.kill("api-server")
+    # After three heartbeats that nobody answered, the worker ends the task as a person's kill does.
+    until(
+        "the worker gives the task up",
+        lambda: any("Too many failed heartbeats" in airflow.log(worker) for worker in airflow.workers),
+    )
+    time.sleep(10)
+    airflow.start_component("api-server")
+    airflow.until_healthy()
+
+    assert online_task.statuses == ["RUNNING"]
+    dag_run.until("running", try_number=2)
+    ends_well([dag_run], [online_task])
+    started_once(online_task, 1)

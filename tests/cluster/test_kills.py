@@ -1,0 +1,59 @@
+"""A task that a person ends cancels its run, however many are ended at once, and nothing else does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from deployment import until
+
+from airflow_provider_online_tasks.emulator import Fault
+
+if TYPE_CHECKING:
+    from cluster import Cluster
+    from online_task import OnlineTask
+
+    from airflow_provider_online_tasks.emulator import EmulatorProcess
+
+pytestmark = pytest.mark.cluster
+
+CANCEL = "rest.cancel_task_run"
+
+
+@pytest.mark.parametrize("count", [1, 30, pytest.param(60, marks=pytest.mark.slow)])
+def test_deferred_tasks_that_are_marked_failed_at_once(
+    airflow: Cluster, conn_id: str, online_task: OnlineTask, count: int
+) -> None:
+    dag_run = airflow.start_dag(f"deferred_{count}", online_task_id=online_task.id, conn_id=conn_id)
+    dag_run.until_all("deferred", count)
+    until("each wait has been read", lambda: len(_looked_at(airflow, dag_run.run_id)) == count)
+
+    dag_run.mark_all("failed")
+
+    until(
+        f"{count} runs are cancelled",
+        lambda: set(online_task.statuses) == {"CANCELLED"},
+        seconds=90,
+        show=lambda: online_task.statuses.count("CANCELLED"),
+    )
+    assert len(online_task.runs) == count
+
+
+def test_a_cancellation_that_meets_an_error_is_repeated(
+    airflow: Cluster, arize: EmulatorProcess, conn_id: str, online_task: OnlineTask
+) -> None:
+    dag_run = airflow.start_dag("deferred_1", online_task_id=online_task.id, conn_id=conn_id)
+    dag_run.until_all("deferred", 1)
+    until("the wait has been read", lambda: _looked_at(airflow, dag_run.run_id))
+    arize.add_fault(Fault(CANCEL, "status_before", status=503))
+
+    dag_run.mark_all("failed")
+
+    until("the run is cancelled", lambda: online_task.statuses == ["CANCELLED"], seconds=60)
+    assert [request["status"] for request in arize.requests(CANCEL)] == [503, 200]
+
+
+def _looked_at(airflow: Cluster, run_id: str) -> list[str]:
+    """Return the logs of triggers that have read of their run."""
+    logs = airflow.task_logs(f"run_id={run_id}/")
+    return [name for name, log in logs.items() if ".trigger" in name and "is RUNNING" in log]
