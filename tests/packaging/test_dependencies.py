@@ -25,7 +25,7 @@ AIRFLOW = {
 # Which part of the package an extra is for; all else is needed by everybody.
 EXTRA_OF = {"emulator": "emulator/", "openlineage": "lineage.py"}
 # What a part of the package needs that its user brings, and where.
-BROUGHT = {("emulator/pytest_plugin.py", "pytest"), ("rows.py", "pyarrow")}
+BROUGHT = {("emulator/pytest_plugin.py", "pytest"), ("results/rows.py", "pyarrow")}
 
 
 def imported() -> set[tuple[str, str]]:

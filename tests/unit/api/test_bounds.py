@@ -190,7 +190,7 @@ def test_compressed_answers_are_read(hook_on: HookOn, ask: Ask, encoding: str) -
     [
         ("br", b"x", "is compressed in a way that was not accepted"),
         ("gzip", b"no gzip", "cannot be decompressed"),
-        ("gzip", gzip.compress(b'{"id": 1}')[:-9], "cannot be decompressed: it is cut off"),
+        ("gzip", gzip.compress(b'{"id": 1}', mtime=0)[:-9], "cannot be decompressed: it is cut off"),
     ],
 )
 @all_clients
