@@ -118,7 +118,11 @@ def _take_conn_id(cls: Any) -> None:
     for base in cls.mro():
         init = base.members.get("__init__")
         if init is not None and "conn_id" in init.parameters:
-            own.add(copy.copy(init.parameters["conn_id"]))
+            taken = copy.copy(init.parameters["conn_id"])
+            # The constant is one of the base's module, which this class's module need not import.
+            value = _constant(base.module, str(taken.default))
+            taken.default = taken.default if value is None else repr(value)
+            own.add(taken)
             return
 
 

@@ -21,11 +21,18 @@ AIRFLOW = {
     "airflow.providers.common.compat": "apache-airflow-providers-common-compat",
     "airflow.providers.openlineage": "apache-airflow-providers-openlineage",
     "airflow": "apache-airflow",
+    "openlineage": "openlineage-python",
 }
 # Which part of the package an extra is for; all else is needed by everybody.
 EXTRA_OF = {"emulator": "emulator/", "openlineage": "lineage.py"}
 # What a part of the package needs that its user brings, and where.
-BROUGHT = {("emulator/pytest_plugin.py", "pytest"), ("results/rows.py", "pyarrow")}
+BROUGHT = {
+    ("emulator/pytest_plugin.py", "pytest"),
+    ("results/rows.py", "pyarrow"),
+    # Airflow's API server, which alone loads these modules, is made of them.
+    ("ui/evals/app.py", "fastapi"),
+    ("ui/evals/reads.py", "sqlalchemy"),
+}
 
 
 def imported() -> set[tuple[str, str]]:
