@@ -536,7 +536,7 @@ def test_a_run_that_was_there_before_is_not_taken(execution: Execution, emulator
         {"end": END - timedelta(seconds=2)},
         {"end": END + timedelta(seconds=2)},
     ],
-    ids=str,
+    ids=["later start", "earlier start", "earlier end", "later end"],
 )
 def test_a_run_over_another_window_is_not_taken(
     execution: Execution, emulator: Emulator, window: dict[str, Any]
