@@ -121,6 +121,11 @@ def test_airflows_own_api_is_away_while_a_task_waits_in_a_worker(
     airflow.until_healthy()
 
     assert online_task.statuses == ["RUNNING"]
-    dag_run.until("running", try_number=2)
+    # On a slow machine more than one try may pass until the API server is itself again.
+    until(
+        "a later try runs",
+        lambda: dag_run.task["state"] == "running" and dag_run.task["try_number"] > 1,
+        show=lambda: dag_run.task,
+    )
     ends_well([dag_run], [online_task])
     started_once(online_task, 1)
