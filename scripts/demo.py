@@ -34,7 +34,7 @@ EMULATOR_LOG = DEMO / "emulator.log"
 DAG_ID = "recurring_eval"
 GATE_DAG_ID = "quality_gate"
 # What the offline judge makes of the sample lies above it.
-LEAST_CORRECT = 0.5
+LEAST_CORRECT = 0.3
 RUN_SECONDS = 12.0
 START_TIMEOUT = 60
 MIGRATE_TIMEOUT = 300
