@@ -250,6 +250,7 @@ def report_gate() -> None:
         name, measure = rule["evaluator"], rule["measure"]
         say(f"   {name:<22}{measure:<16}{rule['rule']:<10}{rule['measured']:>10.4g}   {held}")
     say(f"\n   The release is {'let out' if verdict['passed'] else 'stopped'}.")
+    say("\nSee it in Airflow's UI, with a week of evals: make ui")
     say("\nThe labels are those of the emulator's offline judge, which follows simple rules and is no LLM.")
 
 

@@ -120,7 +120,7 @@ def test_a_task_s_log_tells_how_its_run_gets_on(page: Page, at_work: AtWork, sho
     assert at_work.gate.until_over() == "success"
     page.goto(_task(at_work.gate, "run_task"))
 
-    for line in ("is started, for up to 10000 spans", "is RUNNING, ", "is COMPLETED, ", "is completed: "):
+    for line in ("evaluates up to 10000 spans", "is RUNNING, ", "is COMPLETED, ", "is completed: "):
         expect(page.get_by_text(line).first).to_be_visible()
     shoot("run-log", width=1440, height=620)
 

@@ -77,7 +77,7 @@ def test_the_log_of_what_goes_well_holds_no_error(
     assert run_dag(example_dag("recurring_eval"), logical_date=midnight()).state == "success"
 
     logged = "".join(capfd.readouterr())
-    assert "is started, for up to 10000 spans" in logged
+    assert "evaluates up to 10000 spans" in logged
     # Airflow reports each XCom that is asked for and missing, such as a link that is not known yet.
     assert "[error" not in logged
     assert "[warning" not in logged

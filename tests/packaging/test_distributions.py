@@ -94,7 +94,7 @@ def test_the_sdist_holds_what_its_tests_need(sdist: Path) -> None:
     quick = [
         "tests/docs/test_arguments.py",
         "tests/docs/test_code_blocks.py",
-        "tests/unit/test_seed_page.py",
+        "tests/unit/inputs/test_seed_page.py",
     ]
     assert not list(sdist.rglob("*.pyc"))
     collected = run_pytest(sdist, "--collect-only", "-q")
