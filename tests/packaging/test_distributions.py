@@ -54,7 +54,8 @@ def test_the_wheel_is_the_package_and_its_metadata(in_wheel: set[str]) -> None:
         if file.is_file() and "__pycache__" not in file.parts
     }
     kinds = {Path(name).suffix for name in ours}
-    assert kinds == {".py", ".typed", ".graphql", ".jsonl", ".md"}
+    page = {".html", ".js", ".css", ".svg", ".LICENSE"}  # of the Evals page
+    assert kinds == {".py", ".typed", ".graphql", ".jsonl", ".md"} | page
     assert {f"{PACKAGE.name}/emulator/{name}" for name in EMULATOR_DATA} < ours
     about = {name for name in in_wheel if ".dist-info/" in name}
     assert in_wheel - about == ours
