@@ -204,7 +204,7 @@ class DagResult:
         return self.xcoms[task]["return_value"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_dag(airflow_db: None) -> Callable[..., DagResult]:
     """``run_dag(dag, logical_date=…, conf=None)``: run a DAG here, with its real tasks and triggers."""
     return _run_dag

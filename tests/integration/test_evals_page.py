@@ -65,10 +65,8 @@ def _summary(end: datetime, *, correct: int) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def evals(airflow_db: None) -> str:
+def evals(run_dag: Callable[..., Any]) -> str:
     """A DAG whose three runs left records, as the operators do."""
-    from conftest import _run_dag
-
     with DAG("evals_of_three_days", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
 
         @task
@@ -85,7 +83,7 @@ def evals(airflow_db: None) -> str:
 
         read_results() >> gate()
     for day in (1, 2, 3):
-        assert _run_dag(dag, logical_date=datetime(2026, 1, day, tzinfo=UTC)).state == "success"
+        assert run_dag(dag, logical_date=datetime(2026, 1, day, tzinfo=UTC)).state == "success"
     return dag.dag_id
 
 

@@ -169,7 +169,7 @@ def test_a_connection_for_airflow(emulator: Emulator) -> None:
             emulator.url,
             emulator.api_key,
         )
-        assert connection.extra_dejson == {"model_id": emulator.project_id}
+        assert connection.extra_dejson == {"model_id": emulator.project_id, "index_delay_minutes": "0"}
 
 
 def test_handles_and_settings_show_no_key() -> None:
