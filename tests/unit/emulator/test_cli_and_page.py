@@ -169,7 +169,9 @@ def test_a_connection_for_airflow(emulator: Emulator) -> None:
             emulator.url,
             emulator.api_key,
         )
-        assert connection.extra_dejson == {"model_id": emulator.project_id, "index_delay_minutes": "0"}
+        # An URI holds texts only.
+        extra = {name: str(value) for name, value in connection.extra_dejson.items()}
+        assert extra == {"model_id": emulator.project_id, "index_delay_minutes": "0"}
 
 
 def test_handles_and_settings_show_no_key() -> None:
