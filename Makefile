@@ -116,7 +116,7 @@ $(CLUSTER_STAMP): pyproject.toml constraints.txt tests/cluster/requirements.txt 
 		--build-constraints constraints.txt -e '.[emulator,dev]' -r tests/cluster/requirements.txt
 	@touch $@
 
-# QUICK=1 runs what CI has the time for; ONLY="kills or crowd" only tests whose names match.
+# QUICK=1 runs the smaller sizes; ONLY="kills or crowd" only tests whose names match.
 cluster: $(CLUSTER_STAMP) .tmp ## a deployment with PostgreSQL, Redis and Celery, and what befalls it
 	$(CLUSTER_VENV)/bin/python -m pytest tests/cluster -m 'cluster $(if $(QUICK),and not slow)' $(if $(ONLY),-k '$(ONLY)')
 
