@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import string
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -163,17 +164,20 @@ def test_counts() -> None:
     assert RunCounts().error_rate == 0.0
 
 
+IDS = st.text(string.ascii_letters + string.digits + "=", min_size=1, max_size=80)
+
+
 @given(
     st.fixed_dictionaries(
         {
-            "id": st.text(min_size=1),
+            "id": IDS,
             "status": st.sampled_from(["PENDING", "completed", "Failed", "CANCELLED"]),
         },
         optional={
-            "task_id": st.none() | st.text(min_size=1),
-            "num_successes": st.none() | st.integers(0),
-            "num_errors": st.none() | st.integers(0),
-            "num_skipped": st.integers(0),
+            "task_id": st.none() | IDS,
+            "num_successes": st.none() | st.integers(0, 2**53),
+            "num_errors": st.none() | st.integers(0, 2**53),
+            "num_skipped": st.integers(0, 2**53),
             "failure_reason": st.none() | st.text(),
             "created_at": st.none() | st.datetimes(timezones=st.just(UTC)).map(datetime.isoformat),
             "data_start_time": st.none() | st.datetimes().map(datetime.isoformat),
