@@ -114,7 +114,7 @@ def test_a_task_marked_failed_that_is_not_to_cancel(airflow: Deployment, online_
     assert online_task.statuses == ["RUNNING"]
 
 
-# Known and not mended yet: a deferred task's next try is quicker than the question whether its task was ended.
+# Known and not mended yet: the next try of a deferred task is quicker than the question whether it was ended.
 CLEARED = [
     MODES[0],
     pytest.param(*MODES[1], marks=pytest.mark.xfail(reason="the run is not cancelled", run=False)),
