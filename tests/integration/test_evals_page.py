@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from fastapi.testclient import TestClient
 
-pytestmark = [pytest.mark.dag, pytest.mark.since_airflow("3.1", "a place for pages")]
+pytestmark = [pytest.mark.dag, pytest.mark.since_airflow("3.3", "the API server that these tests know")]
 
 PAGE = "/arize-evals"
 HOSTILE = "<img src=x onerror=alert(1)>"

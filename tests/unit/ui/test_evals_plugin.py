@@ -39,6 +39,7 @@ def test_each_place_has_a_route_of_its_own() -> None:
     assert [app["url_prefix"] for app in plugin.EvalsPlugin.fastapi_apps] == [plugin.PREFIX]
 
 
+@pytest.mark.since_airflow("3.3", "the modules that this test counts")
 def test_a_process_without_a_page_loads_nothing_for_it() -> None:
     answer = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=True)
 
