@@ -77,7 +77,7 @@ def evals(run_dag: Callable[..., Any]) -> str:
 
         @task
         def gate(**context: Any) -> None:
-            rule = {"evaluator": "correctness", "measure": "correct", "rule": ">= 0.8", "held": True}
+            rule = {"evaluator": "correctness", "measure": "correct", "rule": ">= 0.8", "outcome": "held"}
             record = verdict_record({"passed": True, "rules": [rule]})
             context["ti"].xcom_push(key=VERDICT_KEY, value=record)
 

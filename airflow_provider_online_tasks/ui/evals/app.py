@@ -89,15 +89,16 @@ def _history(dag_id: Annotated[str, Query(min_length=1)], days: Days = 90) -> di
 def _overview(user: GetUserDep, days: Days = 30) -> dict[str, Any]:
     """Return the newest records of each DAG whose XComs the viewer may read."""
     auth = get_auth_manager()
+    since = _since(days)
     readable = auth.get_authorized_dag_ids(user=user, method="GET")
     with create_session(scoped=False) as session:
         dag_ids = [
             dag_id
-            for dag_id in reads.dags_with_records(session, since=_since(days))
+            for dag_id in reads.dags_with_records(session, since=since)
             if dag_id in readable and _may_read_xcoms(auth, dag_id, user)
         ]
         shown = dag_ids[: reads.OVERVIEW_DAGS]
-        found = reads.overview(session, dag_ids=shown, since=_since(days)) if shown else []
+        found = reads.overview(session, dag_ids=shown, since=since) if shown else []
     return {"records": list(_shown(found)), "is_cut": len(shown) < len(dag_ids)}
 
 

@@ -64,7 +64,6 @@ def verdict_record(verdict: Mapping[str, Any]) -> dict[str, Any]:
     """Return the record of what ``EvalGateOperator`` returns."""
     rules = [
         {name: rule.get(name) for name in ("evaluator", "measure", "rule", "measured", "outcome", "note")}
-        | ({} if rule.get("outcome") else {"outcome": "held" if rule.get("held") else "broken"})
         for rule in verdict.get("rules", ())
     ]
     return {"passed": verdict.get("passed"), "rules": rules}

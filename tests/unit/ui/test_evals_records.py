@@ -60,7 +60,7 @@ def test_a_verdict_keeps_each_rule_s_outcome() -> None:
         "measure": "correct",
         "rule": ">= 0.95",
         "measured": 0.9,
-        "held": False,
+        "outcome": "broken",
     }
 
     read = read_verdict(json.dumps(verdict_record({"passed": False, "rules": [rule]})))
