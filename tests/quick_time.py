@@ -1,7 +1,8 @@
 """An event loop on which waiting takes no time: when nothing is under way, its clock jumps to the next timer.
 
-Requests go over real HTTP, and take the time they take. The emulators that are registered here let the same
-time pass, so that their runs proceed and their limits recover.
+Requests go over real HTTP, and take the time they take; on a still loop they take none, and what its clock
+measures depends on no machine. The emulators that are registered here let the same time pass, so that their
+runs proceed and their limits recover.
 """
 
 from __future__ import annotations
@@ -17,20 +18,27 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import EmulatorControl
 
 T = TypeVar("T")
+# How long a turn of a still loop takes.
+TURN_SECONDS = 1e-6
 
 
 class QuickLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock jumps while nobody waits for an answer or a thread."""
+    """An event loop whose clock jumps while nobody waits for an answer or a thread.
 
-    def __init__(self) -> None:
+    :param still: whether its clock goes on by jumps alone, for tests in which every request is answered.
+    """
+
+    def __init__(self, *, still: bool = False) -> None:
+        self.still = still
         self.busy = 0
+        self.turns = 0
         self.jumped = 0.0
         self.owed = 0.0
         super().__init__(_Selector(self))
 
     def time(self) -> float:
-        """Return the seconds of a clock that goes on, and jumps ahead."""
-        return super().time() + self.jumped
+        """Return the seconds of a clock that goes on, or stands still, and jumps ahead."""
+        return self.jumped if self.still else super().time() + self.jumped
 
     def jump(self, seconds: float) -> None:
         """Let time pass at once."""
@@ -54,8 +62,12 @@ class _Selector(selectors.DefaultSelector):
         self._loop = loop
 
     def select(self, timeout: float | None = None) -> Any:
+        self._loop.turns += 1
+        if self._loop.still:
+            # Else what is due a rounding error from now would stay so for ever.
+            self._loop.jump(TURN_SECONDS)
         if timeout is None or timeout <= 0 or self._loop.busy:
-            return super().select(timeout)
+            return super().select(None if self._loop.still and timeout else timeout)
         events = super().select(0)
         if not events:
             self._loop.jump(timeout)
@@ -98,7 +110,10 @@ class Clocks:
             emulator.advance(owed)
 
 
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on an event loop of its own, on which waiting takes no time."""
-    with asyncio.Runner(loop_factory=QuickLoop) as runner:
+def run(main: Coroutine[Any, Any, T], *, still: bool = False) -> T:
+    """Run a coroutine on an event loop of its own, on which waiting takes no time.
+
+    :param still: whether requests take none either.
+    """
+    with asyncio.Runner(loop_factory=lambda: QuickLoop(still=still)) as runner:
         return runner.run(main)

@@ -9,15 +9,25 @@ from email.utils import formatdate
 
 
 class Clock:
-    """True time for what happens, skewed time for what is said about it; a test can let time pass."""
+    """True time for what happens, skewed time for what is said about it; a test can stop it or let it pass."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Show the true time, and go on."""
         self.offset = 0.0
         self.passed = 0.0
+        self._stopped_at: float | None = None
+
+    def stop(self) -> None:
+        """Let no time pass of itself."""
+        if self._stopped_at is None:
+            self._stopped_at = time.time()
 
     def now(self) -> float:
-        """Return the true time in epoch seconds, with what was let pass."""
-        return time.time() + self.passed
+        """Return the true time in epoch seconds, or when it was stopped, with what was let pass."""
+        return (time.time() if self._stopped_at is None else self._stopped_at) + self.passed
 
     def stamp(self, when: float | None = None) -> float:
         """Return what this server's clock showed at a true time, now by default."""

@@ -93,7 +93,7 @@ class EmulatorState:
         self.faults.clear_fates()
         self.limiter.clear()
         self.requests.clear()
-        self.clock.offset = self.clock.passed = 0.0
+        self.clock.reset()
 
 
 def _judge(settings: EmulatorSettings) -> Judge:

@@ -119,6 +119,10 @@ class EmulatorControl:
         """Let time pass at once: runs proceed, rate limits recover, indexes catch up."""
         self._ask("PUT", "clock", body={"advance": seconds})
 
+    def stop_clock(self) -> None:
+        """Let time pass by :meth:`advance` alone until the next :meth:`reset`, for tests of any speed."""
+        self._ask("PUT", "clock", body={"stop": True})
+
     def configure(self, **settings: Any) -> None:
         """Change settings while the emulator runs."""
         self._ask("PATCH", "settings", body=settings)

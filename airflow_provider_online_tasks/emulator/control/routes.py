@@ -127,3 +127,5 @@ def _requests(state: EmulatorState, request: Request, _: dict[str, Any]) -> list
 def _set_clock(state: EmulatorState, _: Request, fields: dict[str, Any]) -> None:
     state.clock.offset = float(fields.get("offset", state.clock.offset))
     state.clock.passed += float(fields.get("advance", 0.0))
+    if fields.get("stop"):
+        state.clock.stop()

@@ -131,6 +131,23 @@ def test_a_run_takes_its_time_and_its_counts_grow(api: Api, emulator: Emulator) 
     assert took.total_seconds() == pytest.approx(1350, abs=0.01)
 
 
+@pytest.mark.online_tasks_emulator(run_seconds=0.2)
+def test_while_the_clock_is_stopped_time_passes_by_advance_alone(api: Api, emulator: Emulator) -> None:
+    emulator.stop_clock()
+    run_id = api.run(api.create())
+    time.sleep(0.4)
+    assert api.read(run_id)["status"] == "PENDING"
+    emulator.stop_clock()  # no news: it stands where it stood
+    emulator.advance(0.25)
+    run = api.read(run_id)
+    assert run["status"] == "COMPLETED"
+    assert len({request["time"] for request in emulator.requests("rest.*")}) == 2
+
+    emulator.reset()
+    first, second = api.read(api.run(api.create())), emulator.requests()[-1]["time"]
+    assert second > datetime.fromisoformat(first["created_at"]).timestamp()
+
+
 @pytest.mark.online_tasks_emulator(run_seconds=0.4)
 def test_a_run_proceeds_while_nobody_looks(api: Api, emulator: Emulator) -> None:
     api.run(api.create())
