@@ -9,7 +9,7 @@ from email.utils import formatdate
 
 
 class Clock:
-    """True time for what happens, skewed time for what is said about it; a test can stop it or let it pass."""
+    """True time for what happens, skewed time for what is said of it; a test can stop it or let it pass."""
 
     def __init__(self) -> None:
         self.reset()
