@@ -38,7 +38,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow_provider_online_tasks._airflow import AirflowException, AirflowFailException
 
 
 class OnlineTasksError(AirflowException):

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow.providers.common.compat.openlineage.facet import Dataset, RunFacet
 from airflow.providers.openlineage.extractors import OperatorLineage
 from attrs import define, fields
+from openlineage.client.event_v2 import Dataset
+from openlineage.client.facet_v2 import RunFacet
 
 FACET_KEY = "arizeOnlineTasks_run"
 

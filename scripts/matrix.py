@@ -27,8 +27,6 @@ TEST_PACKAGES = ("pytest", "pytest-xdist", "hypothesis")
 IN_PROCESSES = ("--numprocesses=logical", "--maxprocesses=8", "--dist=loadfile", "--no-loadscope-reorder")
 
 SUITES = ("unit", "integration")
-# The layer that lets one import work on every Airflow is newer than those it serves.
-LAYER_UNTIL = "2026-11-01"
 NOT_HERE = "not slow and not live"
 # What a version of Airflow or Python is likeliest to break, and what .ci/run has the time for.
 QUICK = (
@@ -76,14 +74,7 @@ class Cell:
         """What is installed beside the package, as arguments of uv."""
         if self.until is None:
             return ["--constraints", str(CONSTRAINTS), "--build-constraints", str(CONSTRAINTS)]
-        layer = f"apache-airflow-providers-common-compat={LAYER_UNTIL}"
-        return [
-            f"apache-airflow=={self.airflow}",
-            "--exclude-newer",
-            self.until,
-            "--exclude-newer-package",
-            layer,
-        ]
+        return [f"apache-airflow=={self.airflow}", "--exclude-newer", self.until]
 
 
 def pinned_airflow() -> str:

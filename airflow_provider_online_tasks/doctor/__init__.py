@@ -12,9 +12,8 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException
-
 from airflow_provider_online_tasks import __version__
+from airflow_provider_online_tasks._airflow import AirflowNotFoundException
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks.doctor.reach import ask_graphql, ask_rest
 from airflow_provider_online_tasks.doctor.schema import Check, check_schema

@@ -9,8 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow.providers.common.compat.sdk import BaseHook
-
+from airflow_provider_online_tasks._airflow import BaseHook
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.api import calls

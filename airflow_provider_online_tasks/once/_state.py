@@ -38,8 +38,19 @@ class State:
         return int(getattr(self._ti, "max_tries", 0) or 0)
 
     @property
+    def was_just_cleared(self) -> bool:
+        """Whether a clear led to this try: it makes ``max_tries`` the tries so far and the retries."""
+        retries = int(getattr(getattr(self._ti, "task", None), "retries", 0) or 0)
+        return self.try_number > 1 and self.try_number == self.max_tries - retries + 1
+
+    @property
+    def due(self) -> datetime | None:
+        """When the DAG run was due, which no clear changes."""
+        return getattr(self._dag_run, "run_after", None)
+
+    @property
     def dag_run_start(self) -> datetime | None:
-        """When the DAG run started."""
+        """When the DAG run started; clearing a DAG run that is over starts it again."""
         return getattr(self._dag_run, "start_date", None)
 
     def read(self) -> Any:

@@ -200,8 +200,13 @@ class Submission(Once[RunRecord, TaskRun]):
         return self._take(found, how) or self._start(known=record.earlier)
 
     def _without_record(self) -> Obtained[TaskRun] | None:
-        """Take a run since the DAG run's start for ours: before Airflow 3.3 nothing is kept between tries."""
-        since = self._state.dag_run_start
+        """Take the newest run over the window for ours: before Airflow 3.3 nothing is kept between tries.
+
+        A retry takes one since the DAG run's start. A task that was cleared takes only one that still goes
+        on, since the DAG run was due.
+        """
+        was_cleared = self._state.was_just_cleared
+        since = self._state.due if was_cleared else self._state.dag_run_start
         if self._state.is_kept or self._state.try_number == 1 or since is None:
             return None
         self._log.info("Try %d: searching for a run that an earlier try started.", self._state.try_number)
@@ -209,9 +214,12 @@ class Submission(Once[RunRecord, TaskRun]):
         skew = self._server_now - _clock.now()
         found = sorted(
             self._same_window_since(self._record(since=since + skew)),
-            key=lambda run: (run.is_over, not self._is_good(run)),
+            key=lambda run: (not run.is_over, run.created_at or LATEST),
         )
-        return self._take(found[0], How.ADOPTED) if found else None
+        if was_cleared and not (found and not found[-1].is_over):
+            self._log.info("The task was cleared: a new run is started.")
+            return None
+        return self._take(found[-1], How.REATTACHED) if found else None
 
     def _known(self, record: RunRecord, run_id: str) -> TaskRun | None:
         """Return a run of an earlier try, or None if it is gone.

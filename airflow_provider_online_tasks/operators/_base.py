@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator
 
@@ -13,12 +13,16 @@ from airflow_provider_online_tasks.ui.links import Links
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from airflow.triggers.base import BaseTrigger
 
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
     _Operator = BaseOperator
 else:
     _Operator = object
+
+# The argument of the next method that says in which try the task was deferred.
+DEFERRED_IN_TRY = "deferred_in_try"
 
 
 class UsesArize(_Operator):
@@ -35,10 +39,29 @@ class UsesArize(_Operator):
 
         return OnlineTasksHook(self.conn_id)
 
+    def defer_in_try(
+        self, ti: Any, *, trigger: BaseTrigger, method_name: str, kwargs: dict[str, Any] | None = None
+    ) -> NoReturn:
+        """Defer without a timeout, since the trigger keeps it; note in which try.
+
+        :param ti: the task instance.
+        """
+        kept = {**(kwargs or {}), DEFERRED_IN_TRY: ti.try_number}
+        self.defer(trigger=trigger, method_name=method_name, kwargs=kept, timeout=None)
+        raise RuntimeError("defer returned")
+
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after the task was deferred."""
+        """Go on after the task was deferred.
+
+        Airflow 3.0 resumes a retry with the event of the try before it, which that try has acted on: such a
+        retry begins afresh.
+        """
+        kept = dict(next_kwargs or {})
+        try_number = context["ti"].try_number
+        if kept.pop(DEFERRED_IN_TRY, try_number) != try_number:
+            return self.execute(context)
         self.links = None
-        return super().resume_execution(next_method, next_kwargs, context)
+        return super().resume_execution(next_method, kept, context)
 
 
 class OnlineTasksOperator(UsesArize, BaseOperator):

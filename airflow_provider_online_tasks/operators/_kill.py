@@ -13,7 +13,7 @@ import sys
 import threading
 from typing import Any
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+from airflow_provider_online_tasks._airflow import AirflowTaskTimeout
 
 # Airflow leaves a process 5 seconds before it kills it for good; a cancellation has to fit in as well.
 ASK_SECONDS = 2.0

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow.providers.common.compat.sdk import AirflowSkipException
-
+from airflow_provider_online_tasks._airflow import AirflowSkipException
 from airflow_provider_online_tasks._defaults import MAX_SEGMENTS
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.asset_events import tell_of_run
@@ -219,7 +218,7 @@ class EvalResultsOperator(LineageOperator):
                 look = Look.from_json(earlier["look"])
                 found = reader.count_again(look, lambda: self._results(run, task_id, names))
                 if found < expected:
-                    self._pause(run, found, deadline, earlier, look)
+                    self._pause(context, run=run, read=found, deadline=deadline, earlier=earlier, look=look)
             with self._rows() as rows:
                 look = reader.read(window, results, rows)
                 written = rows.count if rows is not None else 0
@@ -231,7 +230,7 @@ class EvalResultsOperator(LineageOperator):
                 **({} if run is None else {"ended": run.status}),
             )
             if state.complete is False and time.time() < deadline:
-                self._pause(run, state.read, deadline, earlier, look)
+                self._pause(context, run=run, read=state.read, deadline=deadline, earlier=earlier, look=look)
             links = self.links = hook.links_of(
                 project_id=task.project_id, evaluator_ids=task.evaluator_ids, window=window
             )
@@ -284,7 +283,14 @@ class EvalResultsOperator(LineageOperator):
         return (ended.timestamp() if ended else time.time()) + self.complete_within
 
     def _pause(
-        self, run: TaskRun | None, read: int, deadline: float, earlier: Mapping[str, Any], look: Look
+        self,
+        context: Context,
+        *,
+        run: TaskRun | None,
+        read: int,
+        deadline: float,
+        earlier: Mapping[str, Any],
+        look: Look,
     ) -> NoReturn:
         """Wait in the triggerer before the next read."""
         from airflow_provider_online_tasks.triggers.pause import PauseTrigger
@@ -304,7 +310,8 @@ class EvalResultsOperator(LineageOperator):
             self.complete_within,
         )
         is_cheaper = self.granularity == GRANULARITIES[0] and look.saves_pages
-        self.defer(
+        self.defer_in_try(
+            context["ti"],
             trigger=PauseTrigger(
                 until=until,
                 payload={
@@ -315,9 +322,7 @@ class EvalResultsOperator(LineageOperator):
                 },
             ),
             method_name="execute_complete",
-            timeout=None,
         )
-        raise RuntimeError("defer returned")
 
     def _read_baseline(
         self, reader: Reader, task_id: str, window: DataWindow, names: Sequence[str]

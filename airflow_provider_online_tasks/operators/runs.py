@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, assert_never
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, conf
-
 from airflow_provider_online_tasks import _clock
+from airflow_provider_online_tasks._airflow import AirflowSkipException, conf
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.api.runs import DEFAULT_MAX_SPANS, RunStatus, TaskRun
 from airflow_provider_online_tasks.asset_events import tell_of_run
@@ -267,11 +266,11 @@ class RunOnlineTaskOperator(LineageOperator):
             return
         from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
-        self.defer(
+        self.defer_in_try(  # a delay of hours is no hang
+            context["ti"],
             trigger=DateTimeTrigger(moment=moment),
             method_name="execute_settled",
             kwargs={"window": [wire_time(window.start), wire_time(window.end)]},
-            timeout=None,  # a delay of hours is no hang
         )
 
     # -- Obtain. --
@@ -392,7 +391,8 @@ class RunOnlineTaskOperator(LineageOperator):
     ) -> NoReturn:
         from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
 
-        self.defer(
+        self.defer_in_try(  # the trigger keeps the deadline, so that a late run is cancelled
+            self._ti,
             trigger=OnlineTaskRunTrigger(
                 run_id=obtained.id,
                 online_task_id=run.online_task_id,
@@ -409,7 +409,6 @@ class RunOnlineTaskOperator(LineageOperator):
                 },
             ),
             method_name="execute_complete",
-            timeout=None,  # the trigger keeps the deadline, so that a late run is cancelled
         )
 
     def _seen_end(self, hook: OnlineTasksHook, run: RunInput, seen: RunEvent) -> TaskRun:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
+from airflow_provider_online_tasks._airflow import AirflowSensorTimeout
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks.asset_events import tell_of_run
 from airflow_provider_online_tasks.exceptions import (
@@ -212,13 +212,14 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
             with self.hook as hook:
                 self._seen = self._look(hook, context)
             if self._seen is None or not self._seen.is_over:
-                self._defer()
+                self._defer(context)
         return super().execute(context)
 
-    def _defer(self) -> NoReturn:
+    def _defer(self, context: Context) -> NoReturn:
         from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
 
-        self.defer(
+        self.defer_in_try(
+            context["ti"],
             trigger=OnlineTaskRunTrigger(
                 run_id=read_id(self.run_id, "run_id"),
                 online_task_id=None,
@@ -229,7 +230,6 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
                 payload={},
             ),
             method_name="execute_complete",
-            timeout=None,  # the trigger keeps the deadline
         )
 
     def execute_complete(self, context: Context, event: Any) -> dict[str, Any]:

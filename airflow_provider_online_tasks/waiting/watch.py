@@ -136,14 +136,12 @@ def _this_loop() -> _Loop:
 
 
 async def _look_up(conn_id: str) -> Settings:
-    from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
-
+    from airflow_provider_online_tasks import _airflow
     from airflow_provider_online_tasks.hooks.online_tasks import settings_of
 
     for delay in (*LOOK_UP_DELAYS, None):
         try:
-            connection = await get_async_connection(conn_id)
-            extra = await get_async_extra_dejson(connection)
+            connection, extra = await _airflow.read_connection(conn_id)
             # Masking the key tells the supervisor and waits for it. Before Airflow 3.3 the triggerer's line
             # to it belongs to this event loop, to which only a thread of asgiref's finds back.
             return await sync_to_async(settings_of)(connection, extra)

@@ -18,12 +18,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from airflow.providers.common.compat.sdk import conf
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 from packaging.requirements import Requirement
 from pages import PAGES, PROJECT, Block, blocks, blocks_of
 
+from airflow_provider_online_tasks._airflow import conf
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
 PACKAGE = "airflow-provider-online-tasks"

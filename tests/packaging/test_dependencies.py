@@ -18,7 +18,6 @@ DECLARED = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"
 
 # Packages that share the namespace `airflow`.
 AIRFLOW = {
-    "airflow.providers.common.compat": "apache-airflow-providers-common-compat",
     "airflow.providers.openlineage": "apache-airflow-providers-openlineage",
     "airflow": "apache-airflow",
     "openlineage": "openlineage-python",

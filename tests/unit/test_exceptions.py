@@ -5,9 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 
-from airflow.providers.common.compat.sdk import AirflowFailException
-
 from airflow_provider_online_tasks import exceptions
+from airflow_provider_online_tasks._airflow import AirflowFailException
 
 LINE = re.compile(r"^ {4}(?P<branch>[│├└─ ]*)(?P<name>[A-Z]\w+)(?P<final> \*)?(?:  .*)?$")
 

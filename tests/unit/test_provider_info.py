@@ -14,11 +14,11 @@ from typing import Any
 
 import jsonschema
 import pytest
-from airflow.providers.common.compat.sdk import BaseHook
 from airflow.sdk import BaseOperator, BaseOperatorLink
 from airflow.triggers.base import BaseTrigger
 
 import airflow_provider_online_tasks
+from airflow_provider_online_tasks._airflow import BaseHook
 from airflow_provider_online_tasks.api.settings import EXTRA_FIELDS, Settings
 from airflow_provider_online_tasks.get_provider_info import get_provider_info
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from airflow import __version__ as airflow_version
 from airflow.plugins_manager import AirflowPlugin
-from airflow.providers.common.compat.sdk import conf
+
+from airflow_provider_online_tasks._airflow import conf
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping

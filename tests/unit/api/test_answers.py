@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 from examples import RUN, eval_task, run_of
 from servers import RecordingServer, Reply
 
+from airflow_provider_online_tasks._airflow import AirflowFailException
 from airflow_provider_online_tasks.api.retry import NO_RETRY
 from airflow_provider_online_tasks.emulator import Emulator, Fault
 from airflow_provider_online_tasks.exceptions import (

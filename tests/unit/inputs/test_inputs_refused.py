@@ -9,10 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_online_tasks._airflow import AirflowFailException
 from airflow_provider_online_tasks.exceptions import InvalidInput, OnlineTasksError
 from airflow_provider_online_tasks.inputs import (
     CodeEvaluator,

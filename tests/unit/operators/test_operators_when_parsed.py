@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import BaseHook
 from airflow.sdk import DAG, BaseOperator
 
+from airflow_provider_online_tasks._airflow import BaseHook
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs import (
     UNSET,

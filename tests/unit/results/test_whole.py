@@ -11,9 +11,9 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
 from test_results import NOW, run_task, spans_file
 
+from airflow_provider_online_tasks._airflow import TaskDeferred
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 from airflow_provider_online_tasks.exceptions import EvalResultsIncomplete, OnlineTasksError
 from airflow_provider_online_tasks.operators.results import EvalGateOperator, EvalResultsOperator

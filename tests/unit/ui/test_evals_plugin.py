@@ -17,7 +17,7 @@ HEAVY = ("fastapi", "airflow.api_fastapi", "airflow.models", "sqlalchemy.orm")
 
 PROBE = """
 import json, sys
-import airflow.plugins_manager, airflow.providers.common.compat.sdk
+import airflow.plugins_manager, airflow_provider_online_tasks._airflow
 before = set(sys.modules)
 import airflow_provider_online_tasks.ui.evals.plugin
 print(json.dumps(sorted(set(sys.modules) - before)))

@@ -175,18 +175,17 @@ def test_a_rotated_key_is_picked_up_while_waits_go_on(
 def test_while_a_key_stays_refused_its_connection_is_looked_up_now_and_then(
     arize: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow.providers.common.compat import connection
-
+    from airflow_provider_online_tasks import _airflow
     from airflow_provider_online_tasks.emulator import Fault
 
     looked_up: list[float] = []
-    really = connection.get_async_connection
+    really = _airflow.read_connection
 
     async def counted(conn_id: str) -> Any:
         looked_up.append(asyncio.get_running_loop().time())
         return await really(conn_id)
 
-    monkeypatch.setattr(connection, "get_async_connection", counted)
+    monkeypatch.setattr(_airflow, "read_connection", counted)
     arize.add_fault(Fault("rest.*", "unauthorized", times=None))
     task = create_task(arize)
     runs = arize.create_runs(task, 20, fate=HANG)

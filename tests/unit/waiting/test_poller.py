@@ -297,16 +297,16 @@ def test_a_budget_outlives_the_waits_that_spent_it(arize: Emulator, connect: Cal
 def test_waits_that_begin_together_look_the_connection_up_once(
     arize: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow.providers.common.compat import connection
+    from airflow_provider_online_tasks import _airflow
 
     looked_up = []
-    really = connection.get_async_connection
+    really = _airflow.read_connection
 
     async def counted(conn_id: str) -> Any:
         looked_up.append(conn_id)
         return await really(conn_id)
 
-    monkeypatch.setattr(connection, "get_async_connection", counted)
+    monkeypatch.setattr(_airflow, "read_connection", counted)
     task = create_task(arize)
     runs = arize.create_runs(task, 50, (0.2, 0.5))
 

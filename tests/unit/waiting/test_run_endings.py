@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSkipException
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_online_tasks import exceptions
+from airflow_provider_online_tasks._airflow import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+)
 from airflow_provider_online_tasks.api.runs import RunCounts, RunStatus, TaskRun
 from airflow_provider_online_tasks.exceptions import (
     FINAL,

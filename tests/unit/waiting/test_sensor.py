@@ -9,9 +9,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, TaskDeferred
 from waits import CONN_ID, create_task
 
+from airflow_provider_online_tasks._airflow import AirflowFailException, AirflowSensorTimeout, TaskDeferred
 from airflow_provider_online_tasks.api.runs import RunStatus, TaskRun
 from airflow_provider_online_tasks.emulator import Fault, RunFate
 from airflow_provider_online_tasks.exceptions import (

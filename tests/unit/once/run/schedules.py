@@ -15,10 +15,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 from hypothesis import strategies as st
 from tries import END, START, Execution, Killed, Time
 
+from airflow_provider_online_tasks._airflow import AirflowFailException, AirflowSkipException
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.emulator import Emulator, Fault, RunFate
 from airflow_provider_online_tasks.exceptions import OnlineTasksError

@@ -6,10 +6,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
 from tries import Execution, Killed, Time
 
 from airflow_provider_online_tasks import _clock
+from airflow_provider_online_tasks._airflow import AirflowFailException, AirflowSkipException, TaskDeferred
 from airflow_provider_online_tasks.emulator import Fault, RunFate
 from airflow_provider_online_tasks.exceptions import (
     OnlineTaskRunCancelled,
@@ -43,22 +43,26 @@ class Deferred:
         assert caught.value.method_name == "execute_complete"
         assert caught.value.timeout is None
         self.trigger: OnlineTaskRunTrigger = caught.value.trigger
+        self.kwargs = dict(caught.value.kwargs or {})
 
     @property
     def run(self) -> TaskRun:
         with OnlineTasksHook() as hook:
             return hook.get_task_run(self.trigger.run_id)
 
-    def resume(self, outcome: str, **event: Any) -> Any:
-        """Resume with an event of the trigger, in an operator made anew."""
-        seen = RunEvent(
+    def event(self, outcome: str, **event: Any) -> dict[str, Any]:
+        return RunEvent(
             outcome=outcome,
             **{"run_id": self.trigger.run_id, "run": self.run, "payload": self.trigger.payload, **event},
-        )
+        ).to_json()
+
+    def resume(self, outcome: str, **event: Any) -> Any:
+        """Resume with an event of the trigger, in an operator made anew."""
+        seen = self.event(outcome, **event)
         operator = self._execution.operator
         assert operator is not None
         operator._run_id = None
-        return operator.execute_complete(self._execution.context, seen.to_json())
+        return operator.execute_complete(self._execution.context, seen)
 
 
 @pytest.fixture
@@ -76,6 +80,35 @@ def test_a_run_that_is_over_well(execution: Execution, emulator: Emulator, defer
     assert execution.store is not None
     assert execution.store.record is not None
     assert execution.store.record["succeeded_at"] == execution.max_tries
+
+
+FIRST_AIRFLOW_THAT_RESUMES_RETRIES = "3.0"  # to 3.0.6; 3.1 forgets the next method when a try fails
+
+
+@pytest.mark.parametrize(
+    "kept", [True, False], ids=["Airflow 3.3", f"Airflow {FIRST_AIRFLOW_THAT_RESUMES_RETRIES}"]
+)
+def test_a_retry_that_is_resumed_with_the_event_of_the_try_before_starts_a_new_run(
+    execution: Execution, emulator: Emulator, time: Time, kept: bool
+) -> None:
+    if not kept:
+        execution.store = None
+    deferred = Deferred(execution)
+    first = deferred.trigger.run_id
+    emulator.set_run(first, status="FAILED")
+    event = {"event": deferred.event(OVER), **deferred.kwargs}
+
+    operator = execution.operator
+    assert operator is not None
+    with pytest.raises(OnlineTaskRunFailed):
+        operator.resume_execution("execute_complete", dict(event), execution.context)
+    operator = execution.begin_try(**WAIT)
+    with pytest.raises(TaskDeferred) as again:
+        operator.resume_execution("execute_complete", dict(event), execution.context)
+
+    assert again.value.trigger.run_id != first
+    assert again.value.kwargs == {"deferred_in_try": 2}
+    assert len(emulator.runs()) == 2
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout
 from tries import Execution, Killed, Time
 
+from airflow_provider_online_tasks._airflow import AirflowFailException, AirflowTaskTimeout
 from airflow_provider_online_tasks.emulator import RunFate
 from airflow_provider_online_tasks.exceptions import OnlineTasksError
 from airflow_provider_online_tasks.operators import _kill

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 from tries import END, START, WAIT, Execution, Time, start_run
 
+from airflow_provider_online_tasks._airflow import AirflowFailException, AirflowSkipException
 from airflow_provider_online_tasks.emulator import Emulator, Fault, RunFate
 from airflow_provider_online_tasks.exceptions import (
     InvalidInput,

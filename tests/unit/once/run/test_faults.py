@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 from servers import RecordingServer, Reply, closed_port, self_signed
 from tries import END, START, STATE_KEY, WAIT, Execution, Store, Time, start_run
 
+from airflow_provider_online_tasks._airflow import AirflowFailException
 from airflow_provider_online_tasks.emulator import Emulator, Fault, RunFate
 from airflow_provider_online_tasks.exceptions import (
     CallError,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 from tries import WAIT, Execution, Time
 
+from airflow_provider_online_tasks._airflow import AirflowFailException
 from airflow_provider_online_tasks.emulator import Fault, RunFate
 from airflow_provider_online_tasks.exceptions import OnlineTaskRunTimeout, OnlineTaskRunUnreachable
 from airflow_provider_online_tasks.waiting._endpoint_state import REFUSED_SECONDS

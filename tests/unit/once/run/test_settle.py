@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
 from tries import END, START, Execution, Time
 
+from airflow_provider_online_tasks._airflow import TaskDeferred
 from airflow_provider_online_tasks.exceptions import InvalidConnection, InvalidInput
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
 

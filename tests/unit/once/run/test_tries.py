@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowSkipException
 from tries import END, START, WAIT, Execution, Killed, Store, Time, start_run
 
+from airflow_provider_online_tasks._airflow import AirflowSkipException
 from airflow_provider_online_tasks.emulator import Emulator, Fault, RunFate
 from airflow_provider_online_tasks.exceptions import (
     CallError,
@@ -24,6 +24,8 @@ from airflow_provider_online_tasks.inputs import EvalTaskInput
 
 RUN = "graphql.runOnlineTask"
 CANCEL = "rest.cancel_task_run"
+# Labels that are there are made anew.
+AGAIN = {**WAIT, "override_evaluations": True}
 HANG = RunFate("hang", times=None, pending_seconds=0)
 
 
@@ -664,6 +666,69 @@ def test_older_with_a_clock_that_is_wrong(
     killed(older, "push:before")
 
     assert [older.next_try()] == [run["id"] for run in emulator.runs()]
+
+
+def restart_dag_run(older: Execution, time: Time, seconds: float) -> None:
+    """Clear the task of a DAG run that is over, which then starts again."""
+    older.clear()
+    time.advance(seconds)
+    older.dag_run_start += timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("seconds", [5, 600], ids=["at once", "later"])
+@pytest.mark.parametrize("restarts", [True, False], ids=["DAG run over", "DAG run going on"])
+def test_older_a_cleared_task_starts_a_new_run(
+    older: Execution, emulator: Emulator, time: Time, seconds: float, restarts: bool
+) -> None:
+    first = older.next_try(**AGAIN)
+    if restarts:
+        restart_dag_run(older, time, seconds)
+    else:
+        older.clear()
+        time.advance(seconds)
+
+    assert older.next_try(**AGAIN) != first
+    assert len(emulator.runs()) == 2
+
+
+@pytest.mark.parametrize("seconds", [5, 600], ids=["at once", "later"])
+def test_older_a_cleared_task_takes_a_run_that_goes_on(
+    older: Execution, emulator: Emulator, time: Time, seconds: float
+) -> None:
+    older.dag_run_due = older.dag_run_start
+    emulator.next_run(HANG)
+    killed(older, "push:before")
+    (run_id,) = live(emulator)
+    restart_dag_run(older, time, seconds)
+
+    assert older.next_try() == run_id
+    assert live(emulator) == [run_id]
+
+
+def test_older_a_retry_after_a_clear_looks_at_the_newest_run(
+    older: Execution, emulator: Emulator, time: Time
+) -> None:
+    first = older.next_try(**AGAIN)
+    older.clear()
+    time.advance(5)
+    emulator.next_run(RunFate("fail"))
+    with pytest.raises(OnlineTaskRunFailed):
+        older.next_try(**AGAIN)
+    time.advance(5)
+
+    assert older.next_try(**AGAIN) != first
+    assert [status for _, status in statuses(emulator)] == ["COMPLETED", "FAILED", "COMPLETED"]
+
+
+def test_older_what_the_log_says_of_a_run_that_is_taken_up(
+    older: Execution, emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    emulator.next_run(HANG)
+    killed(older, "push:before")
+    caplog.clear()
+    older.next_try()
+    assert "started by an earlier try, still going" in caplog.text
+    assert "answer was lost" not in caplog.text
 
 
 def test_older_a_dag_run_without_a_start(older: Execution, emulator: Emulator) -> None:

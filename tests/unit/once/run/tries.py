@@ -163,6 +163,7 @@ class Execution:
     reached: Callable[[str], None] = lambda step: None
     state: Callable[[], str | None] = lambda: "failed"
     dag_run_start: datetime = field(default_factory=lambda: datetime.now(UTC))
+    dag_run_due: datetime = END
     run_type: str = "scheduled"
 
     def __post_init__(self) -> None:
@@ -174,10 +175,14 @@ class Execution:
 
     def next_try(self, **changes: Any) -> Any:
         """Try once more, as Airflow does after a failure; with ``changes`` of the DAG's code."""
+        return self.begin_try(**changes).execute(self.context)
+
+    def begin_try(self, **changes: Any) -> RunOnlineTaskOperator:
+        """Make what Airflow makes for a try, and return the operator."""
         self.try_number += 1
         given = {"data_start_time": START, "data_end_time": END, **self.arguments, **changes}
         self.operator = RunOnlineTaskOperator(
-            task_id="run", **{"online_task_id": self.online_task_id, **given}
+            task_id="run", retries=self.retries, **{"online_task_id": self.online_task_id, **given}
         )
         ti = TaskInstance(
             try_number=self.try_number,
@@ -185,13 +190,14 @@ class Execution:
             reached=self.reached,
             state=self.state,
         )
+        ti.task = self.operator
         self.pushed = ti.pushed  # the XCom of a try before is deleted
         self.context = {
             "ti": ti,
             "dag_run": SimpleNamespace(
                 data_interval_start=START,
                 data_interval_end=END,
-                run_after=END,
+                run_after=self.dag_run_due,
                 start_date=self.dag_run_start,
                 run_type=self.run_type,
             ),
@@ -199,7 +205,7 @@ class Execution:
         if self.store is not None:
             self.store.reached = self.reached
             self.context["task_state_store"] = self.store
-        return self.operator.execute(self.context)
+        return self.operator
 
     def kill(self) -> None:
         """End the process, as the signal that its supervisor sends does."""

@@ -1,0 +1,86 @@
+"""What Airflow keeps in one place on 3.0 and in another on 3.3, imported without a warning on each.
+
+Airflow's own layer for this, ``apache-airflow-providers-common-compat``, lacks some of it in the versions
+that the constraints of Airflow 3.0 to 3.2 pin, and managed services pin those.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseHook, Connection
+    from airflow.sdk.configuration import conf
+    from airflow.sdk.exceptions import (
+        AirflowException,
+        AirflowFailException,
+        AirflowNotFoundException,
+        AirflowSensorTimeout,
+        AirflowSkipException,
+        AirflowTaskTimeout,
+        TaskDeferred,
+    )
+else:
+    try:
+        from airflow.sdk import BaseHook
+    except ImportError:  # before 3.1
+        from airflow.hooks.base import BaseHook
+    try:
+        from airflow.sdk.configuration import conf
+    except ImportError:  # before 3.2
+        from airflow.configuration import conf
+    try:
+        from airflow.sdk.exceptions import (
+            AirflowException,
+            AirflowFailException,
+            AirflowNotFoundException,
+            AirflowSensorTimeout,
+            AirflowSkipException,
+            AirflowTaskTimeout,
+            TaskDeferred,
+        )
+    except ImportError:  # before 3.2
+        from airflow.exceptions import (
+            AirflowException,
+            AirflowFailException,
+            AirflowNotFoundException,
+            AirflowSensorTimeout,
+            AirflowSkipException,
+            AirflowTaskTimeout,
+            TaskDeferred,
+        )
+
+__all__ = [
+    "AirflowException",
+    "AirflowFailException",
+    "AirflowNotFoundException",
+    "AirflowSensorTimeout",
+    "AirflowSkipException",
+    "AirflowTaskTimeout",
+    "BaseHook",
+    "TaskDeferred",
+    "conf",
+    "read_connection",
+]
+
+
+async def read_connection(conn_id: str) -> tuple[Connection, dict[str, Any]]:
+    """Return a connection and its extra, from an event loop.
+
+    Reading them masks their secrets, for which Airflow asks its supervisor. Before 3.3.2 it does so in a way
+    that must not block the event loop: a thread asks then.
+
+    :raises AirflowNotFoundException: there is no such connection.
+    """
+    from airflow.sdk import Connection
+
+    if hasattr(Connection, "aextra_dejson"):
+        connection = await BaseHook.aget_connection(conn_id)
+        return connection, await connection.aextra_dejson()
+    from asgiref.sync import sync_to_async
+
+    def read() -> tuple[Connection, dict[str, Any]]:
+        found = BaseHook.get_connection(conn_id)
+        return found, found.extra_dejson
+
+    return await sync_to_async(read)()
