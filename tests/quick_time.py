@@ -1,8 +1,8 @@
 """An event loop on which waiting takes no time: when nothing is under way, its clock jumps to the next timer.
 
-Requests go over real HTTP, and take the time they take; on a still loop they take none, and what its clock
-measures depends on no machine. The emulators that are registered here let the same time pass, so that their
-runs proceed and their limits recover.
+Requests go over real HTTP, and its clock stands still meanwhile, so that nothing it measures depends on how
+fast a machine is. The clocks of the emulators that are registered here stand still too, and let the same time
+pass: their runs proceed and their limits recover.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import EmulatorControl
 
 T = TypeVar("T")
-# How long a turn of a still loop takes.
+# How long a turn of the loop takes: else what is due a rounding error from now would stay so for ever.
 TURN_SECONDS = 1e-6
+LEAST_OWED = 1e-3
+PATIENCE = 60.0
 
 
 class QuickLoop(asyncio.SelectorEventLoop):
     """An event loop whose clock jumps while nobody waits for an answer or a thread.
 
-    :param still: whether its clock goes on by jumps alone, for tests in which every request is answered.
+    :param still: whether its clock goes on by jumps alone; not where an answer is to be given up.
     """
 
-    def __init__(self, *, still: bool = False) -> None:
+    def __init__(self, *, still: bool = True) -> None:
         self.still = still
         self.busy = 0
         self.turns = 0
@@ -37,7 +39,7 @@ class QuickLoop(asyncio.SelectorEventLoop):
         super().__init__(_Selector(self))
 
     def time(self) -> float:
-        """Return the seconds of a clock that goes on, or stands still, and jumps ahead."""
+        """Return the seconds of a clock that stands still, or goes on, and jumps ahead."""
         return self.jumped if self.still else super().time() + self.jumped
 
     def jump(self, seconds: float) -> None:
@@ -62,15 +64,22 @@ class _Selector(selectors.DefaultSelector):
         self._loop = loop
 
     def select(self, timeout: float | None = None) -> Any:
-        self._loop.turns += 1
-        if self._loop.still:
-            # Else what is due a rounding error from now would stay so for ever.
-            self._loop.jump(TURN_SECONDS)
-        if timeout is None or timeout <= 0 or self._loop.busy:
-            return super().select(None if self._loop.still and timeout else timeout)
-        events = super().select(0)
+        loop = self._loop
+        loop.turns += 1
+        if loop.still:
+            loop.jump(TURN_SECONDS)
+        if timeout is None or timeout <= 0:
+            return super().select(timeout)
+        if not loop.busy:
+            events = super().select(0)
+            if not events:
+                loop.jump(timeout)
+            return events
+        if not loop.still:
+            return super().select(timeout)
+        events = super().select(PATIENCE)
         if not events:
-            self._loop.jump(timeout)
+            raise RuntimeError("An answer is waited for that does not come: let the loop's clock go on.")
         return events
 
 
@@ -79,18 +88,19 @@ class Clocks:
 
     def __init__(self) -> None:
         self.emulators: list[EmulatorControl] = []
-        self._exchange = AsyncClient.exchange
+        self._ask = AsyncClient._ask
 
     def add(self, emulator: EmulatorControl) -> None:
         """Have an emulator's time pass with the loop's from now on."""
         if emulator not in self.emulators:
             self.emulators.append(emulator)
+            emulator.stop_clock()
 
-    def exchange(self) -> Any:
-        """Return what takes the place of ``AsyncClient.exchange``."""
-        really = self._exchange
+    def ask(self) -> Any:
+        """Return what takes the place of ``AsyncClient._ask``."""
+        really = self._ask
 
-        async def exchange(client: AsyncClient, *args: Any, **kwargs: Any) -> Any:
+        async def ask(client: AsyncClient, *args: Any, **kwargs: Any) -> Any:
             loop = asyncio.get_running_loop()
             if not isinstance(loop, QuickLoop):
                 return await really(client, *args, **kwargs)
@@ -101,19 +111,20 @@ class Clocks:
             finally:
                 loop.busy -= 1
 
-        return exchange
+        return ask
 
     def catch_up(self, loop: QuickLoop) -> None:
         """Let the time that the loop has jumped pass at the emulators too."""
-        owed, loop.owed = loop.owed, 0.0
-        for emulator in self.emulators if owed else ():
-            emulator.advance(owed)
+        if loop.owed >= LEAST_OWED:
+            owed, loop.owed = loop.owed, 0.0
+            for emulator in self.emulators:
+                emulator.advance(owed)
 
 
-def run(main: Coroutine[Any, Any, T], *, still: bool = False) -> T:
+def run(main: Coroutine[Any, Any, T], *, still: bool = True) -> T:
     """Run a coroutine on an event loop of its own, on which waiting takes no time.
 
-    :param still: whether requests take none either.
+    :param still: whether requests take none either; not where an answer is to be given up.
     """
     with asyncio.Runner(loop_factory=lambda: QuickLoop(still=still)) as runner:
         return runner.run(main)

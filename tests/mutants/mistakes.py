@@ -158,6 +158,13 @@ PLANTED: tuple[Planted, ...] = (
         ("tests/unit/results/test_results.py",),
     ),
     Planted(
+        "the mean is that of the first 10,000 scores",
+        "results/statistics.py",
+        "self.mean += away / self.count\n",
+        "self.mean += away / self.count if self.count <= 10_000 else 0.0\n",
+        ("tests/unit/results/test_results.py",),
+    ),
+    Planted(
         "the sample is the first 10,000 scores",
         "results/statistics.py",
         "int(self.chance.random() * self.count)) < SCORES_KEPT",
@@ -232,6 +239,13 @@ PLANTED: tuple[Planted, ...] = (
         "once/eval_task.py",
         "project_id=self._task.model_id, name=self._task.name, cursor=cursor",
         "name=self._task.name, cursor=cursor",
+        ("tests/unit/once/eval_task/test_if_exists.py", "tests/unit/once/eval_task/test_create_once.py"),
+    ),
+    Planted(
+        "a listed task of another model is used",
+        "once/eval_task.py",
+        "if task.name == self._task.name and task.project_id in (None, self._task.model_id)",
+        "if task.name == self._task.name",
         ("tests/unit/once/eval_task/test_if_exists.py", "tests/unit/once/eval_task/test_create_once.py"),
     ),
     Planted(

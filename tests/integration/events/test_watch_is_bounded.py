@@ -32,7 +32,7 @@ def connect(monkeypatch: pytest.MonkeyPatch, arize: Emulator) -> Callable[..., N
     monkeypatch.setattr(task_runs, "SETTLE_SECONDS", 0.05)
     clocks = Clocks()
     clocks.add(arize)
-    monkeypatch.setattr(AsyncClient, "exchange", clocks.exchange())
+    monkeypatch.setattr(AsyncClient, "_ask", clocks.ask())
 
     def connect(**extra: Any) -> None:
         fields = {**json.loads(arize.connection_json), "extra": extra}

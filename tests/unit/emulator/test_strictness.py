@@ -106,6 +106,7 @@ def test_a_judge_that_does_not_exist_cancels_the_run_after_a_moment(
     api: Api, emulator: Emulator, llm: dict[str, Any], reason: str
 ) -> None:
     emulator.configure(run_seconds=600)
+    emulator.stop_clock()
     run_id = api.run(api.create(llmConfig=llm))
     assert api.read(run_id)["status"] == "PENDING"
     emulator.advance(2)

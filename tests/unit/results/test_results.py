@@ -122,11 +122,11 @@ def test_the_task_s_filter_says_which_spans_are_read(arize):
 
 
 def spans_file(folder, count, *, begin=-86_000, seconds=80_000):
-    """A file of spans of the last day; every third answer is rude."""
+    """A file of spans of the day before NOW, however long ago that is; every third answer is rude."""
     path = folder / "spans.jsonl"
     with path.open("w") as lines:
         for number in range(count):
-            at = begin + seconds * number / count
+            at = NOW + timedelta(seconds=begin + seconds * number / count)
             attributes = {
                 "input.value": f"Question {number}",
                 "output.value": "You stupid idiot, shut up."
@@ -139,8 +139,8 @@ def spans_file(folder, count, *, begin=-86_000, seconds=80_000):
                     {
                         "name": "answer",
                         "kind": "LLM",
-                        "start_time": at,
-                        "end_time": at + 1,
+                        "start_time": wire_time(at),
+                        "end_time": wire_time(at + timedelta(seconds=1)),
                         "attributes": attributes,
                     }
                 )

@@ -14,11 +14,10 @@ from airflow.triggers.base import TriggerEvent
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from servers import RecordingServer, Reply, Seen
-from waits import CONN_ID, create_task, eventually, trigger
+from waits import CONN_ID, answer_slowly, create_task, eventually, trigger
 
 from airflow_provider_online_tasks.api.async_client import AsyncClient
 from airflow_provider_online_tasks.api.runs import RunCounts, RunStatus, TaskRun
-from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.triggers import task_runs
 from airflow_provider_online_tasks.triggers._events import ERROR, OVER, TIMEOUT, RunEvent, read_event
 from airflow_provider_online_tasks.waiting import poller as polling
@@ -316,14 +315,16 @@ def test_an_error_in_the_poller_about_a_list_leaves_the_runs_to_be_read_by_their
 # Slow answers
 
 
-def test_slow_answers_do_not_take_all_places(arize: Emulator, connect: Callable[..., str]) -> None:
+def test_slow_answers_do_not_take_all_places(
+    arize: Emulator, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     connect(arize, timeout=20)
+    answer_slowly(monkeypatch, 30.0, to="get task run", times=9)
     slow = [(arize.create_runs(task, 1)[0], task) for task in (create_task(arize, f"{n}") for n in range(9))]
     quick = create_task(arize, "quick")
     [run] = arize.create_runs(quick, 1, (0.0, 0.0))
 
     async def wait() -> float:
-        arize.add_fault(Fault("rest.get_task_run", "delay", seconds=30, times=9))
         waits = [asyncio.create_task(anext(trigger(run, task).run())) for run, task in slow]
         await eventually(lambda: len(arize.requests("rest.get_task_run")) == 8)
         began = asyncio.get_running_loop().time()
@@ -332,11 +333,8 @@ def test_slow_answers_do_not_take_all_places(arize: Emulator, connect: Callable[
             each.cancel()
         return asyncio.get_running_loop().time() - began
 
-    try:
-        # The ninth slow one comes first.
-        assert quick_time.run(wait()) < polling.SLOW_SECONDS + 3
-    finally:
-        arize.clear_faults()
+    # The ninth slow one comes first.
+    assert quick_time.run(wait()) < polling.SLOW_SECONDS + 1
 
 
 def test_an_answer_that_trickles_in_is_given_up_after_the_time_of_a_whole_one(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import quick_time
-from waits import CONN_ID, create_task, eventually, trigger
+from waits import CONN_ID, answer_slowly, create_task, eventually, trigger
 
 from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.triggers import runs as trigger_module
@@ -339,20 +339,22 @@ def test_the_shipped_bound_is_within_airflows() -> None:
 
 
 def test_a_hanging_cancellation_is_given_up_in_time(
-    arize: Emulator, airflow: Airflow, task_log: pytest.LogCaptureFixture, connect: Callable[..., str]
+    arize: Emulator,
+    airflow: Airflow,
+    task_log: pytest.LogCaptureFixture,
+    connect: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     connect(arize, timeout=300)
-    arize.add_fault(Fault(CANCEL, "delay", seconds=40, times=None))
+    answer_slowly(monkeypatch, 40.0, to="cancel task run")
     run, task = a_run(arize)
 
     async def look() -> float:
         began = asyncio.get_running_loop().time()
-        work = asyncio.create_task(of_task(trigger(run, task)).on_kill())
-        await eventually(lambda: len(arize.requests(CANCEL)) > 0)
-        asyncio.get_running_loop().jump(24.0)  # type: ignore[attr-defined]
-        await work
+        await of_task(trigger(run, task)).on_kill()
         return asyncio.get_running_loop().time() - began
 
-    assert 24 <= quick_time.run(look()) < 28
+    assert 24 <= quick_time.run(look()) < 25
+    assert len(arize.requests(CANCEL)) == 1
     assert f"Run {run} was not cancelled and goes on" in task_log.text
     assert CONN_ID not in task_log.text

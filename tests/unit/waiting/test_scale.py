@@ -37,7 +37,6 @@ POLL_INTERVAL = 10.0
 def limited_arize(connect: Callable[..., str]) -> Iterator[EmulatorProcess]:
     """An emulator in a process of its own, with the documented limit, and the default budget towards it."""
     with EmulatorProcess(EmulatorSettings(queries_per_minute=100)) as emulator:
-        emulator.stop_clock()
         connect(emulator, requests_per_minute=PER_MINUTE)
         yield emulator
 
@@ -122,7 +121,7 @@ def test_a_hundred_waits_on_each_task(
     began = limited_arize.requests()[0]["time"]
     limited_arize.clear_requests()
 
-    quick_time.run(waits.wait(), still=True)
+    quick_time.run(waits.wait())
 
     assert [event.outcome for event in waits.events] == [OVER] * len(waits.runs)
     most = most_in_a_minute(request_times(limited_arize))

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import fnmatch
+import itertools
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quick_time import run
 
 from airflow_provider_online_tasks.api import calls
+from airflow_provider_online_tasks.api.async_client import AsyncClient
 from airflow_provider_online_tasks.api.client import Client
 from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.inputs import EvalTaskInput
 from airflow_provider_online_tasks.triggers._events import RunEvent, read_event
 from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
+
+if TYPE_CHECKING:
+    import pytest
 
 CONN_ID = "arize_waiting"
 EVALUATOR = {
@@ -58,14 +64,33 @@ async def event_of(waiting: OnlineTaskRunTrigger) -> RunEvent:
     return read_event(json.loads(json.dumps(events[0])))
 
 
-def wait_for(*waiting: OnlineTaskRunTrigger, within: float = 900.0) -> list[RunEvent]:
+def wait_for(*waiting: OnlineTaskRunTrigger, within: float = 900.0, still: bool = True) -> list[RunEvent]:
     """Run triggers together on an event loop of their own, and return their events. It takes no waiting."""
 
     async def together() -> list[RunEvent]:
         async with asyncio.timeout(within):
             return await asyncio.gather(*map(event_of, waiting))
 
-    return run(together())
+    return run(together(), still=still)
+
+
+def answer_slowly(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, *, to: str = "*", times: int | None = None
+) -> None:
+    """Have answers take their time, by the event loop's clock.
+
+    :param to: a pattern for the names of the calls, such as ``get task run``.
+    :param times: how many answers; None for all.
+    """
+    really, slow = AsyncClient._ask, itertools.count() if times is None else iter(range(times))
+
+    async def ask(client: AsyncClient, call: Any, host: str) -> Any:
+        is_slow = fnmatch.fnmatchcase(call.name, to) and next(slow, None) is not None
+        answer = await really(client, call, host)
+        await asyncio.sleep(seconds if is_slow else 0)
+        return answer
+
+    monkeypatch.setattr(AsyncClient, "_ask", ask)
 
 
 async def eventually(what: Callable[[], Awaitable[bool] | bool], within: float = 10.0) -> None:
