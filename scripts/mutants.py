@@ -85,14 +85,17 @@ def main() -> int:
         parser.error("nothing to change there")
     say(f"{len(mutants)} of {total} changes, seed {options.seed}")
     folders = sorted({of(mutant) for mutant in mutants})
+    began = time.monotonic()
     executed = baseline(folders)
+    # What all of them need without a change is enough for a few with one, on a machine as busy as this.
+    bound = max(SECONDS, time.monotonic() - began)
     known = SURVIVORS.read_text(encoding="utf-8") if SURVIVORS.exists() else ""
     outcomes: dict[str, list[Mutant]] = defaultdict(list)
     lock = threading.Lock()
 
     def work(copy: Copy, mutant: Mutant) -> None:
         began = time.monotonic()
-        outcome = attempt(copy, mutant, executed)
+        outcome = attempt(copy, mutant, executed, bound)
         if outcome == "survived" and mutant.name in known:
             outcome = "equivalent"
         with lock:
@@ -167,8 +170,11 @@ def contexts(folder: Path) -> dict[str, dict[int, list[str]]]:
     return found
 
 
-def attempt(copy: Copy, mutant: Mutant, executed: dict[str, dict[int, list[str]]]) -> str:
-    """Try a change and return how it went."""
+def attempt(copy: Copy, mutant: Mutant, executed: dict[str, dict[int, list[str]]], seconds: float) -> str:
+    """Try a change and return how it went.
+
+    :param seconds: how long its tests may take.
+    """
     tests = executed.get(mutant.file, {}).get(mutant.line)
     if tests is None:
         # coverage counts a statement by its first line.
@@ -176,7 +182,7 @@ def attempt(copy: Copy, mutant: Mutant, executed: dict[str, dict[int, list[str]]
         tests = executed[mutant.file][max(earlier)] if earlier else []
     chosen = tests or [*SELECTED, *CORE[of(mutant)]]
     with copy.changed(mutant.file, mutant.text):
-        code, _ = copy.run([*OPTIONS, *chosen], seconds=SECONDS)
+        code, _ = copy.run([*OPTIONS, *chosen], seconds=seconds)
     match code:
         case 0:
             return "survived"

@@ -159,7 +159,7 @@ def airflow_db() -> None:
         [sys.executable, "-m", "airflow", "db", "migrate"],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     if migration.returncode:

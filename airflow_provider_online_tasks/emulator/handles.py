@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CONNECTION_TYPE = "arize_online_tasks"
 READY_LINE = "URL"
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 
 
 def connection_fields(url: str, api_key: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 from pages import PROJECT
 from uv_runner import CONSTRAINTS, Built, uv
 
-BUILD_SECONDS, INSTALL_SECONDS = 120, 240
+BUILD_SECONDS, INSTALL_SECONDS = 600, 900
 
 
 @pytest.fixture(scope="session")

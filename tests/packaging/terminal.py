@@ -12,7 +12,7 @@ from typing import Self
 
 import psutil
 
-STOP_SECONDS = 10
+STOP_SECONDS = 60
 LOG_TAIL = 6_000
 
 

@@ -25,7 +25,7 @@ def audit(tmp_path: Path, *packages: dict[str, Any]) -> tuple[int, str]:
     report = tmp_path / "audit.json"
     report.write_text(json.dumps({"dependencies": packages, "fixes": []}), encoding="utf-8")
     result = subprocess.run(
-        [sys.executable, SCRIPT, report], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, SCRIPT, report], capture_output=True, text=True, timeout=300, check=False
     )
     assert not result.stderr
     return result.returncode, result.stdout
@@ -65,6 +65,6 @@ def test_nothing_audited_is_not_nothing_found(tmp_path: Path) -> None:
 
 def test_no_report_is_an_error(tmp_path: Path) -> None:
     result = subprocess.run(
-        [sys.executable, SCRIPT, tmp_path / "none.json"], capture_output=True, timeout=30, check=False
+        [sys.executable, SCRIPT, tmp_path / "none.json"], capture_output=True, timeout=300, check=False
     )
     assert result.returncode != 0

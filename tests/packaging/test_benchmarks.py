@@ -27,7 +27,7 @@ def measured(*names: str) -> dict[str, dict]:
         env={name: text for name, text in os.environ.items() if not name.startswith("COVERAGE")},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr

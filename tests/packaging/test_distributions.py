@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PACKAGE = PROJECT / "airflow_provider_online_tasks"
 EMULATOR_DATA = {"graphql/schema.graphql", "spans/sample_spans.jsonl"}
-TEST_SECONDS = 300
+TEST_SECONDS = 900
 
 
 @pytest.fixture(scope="module")

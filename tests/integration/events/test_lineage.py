@@ -31,7 +31,7 @@ def told(arize: Emulator, tmp_path: Path) -> dict[tuple[str, str], dict[str, Any
         "EVENTS": str(events),
     }
     done = subprocess.run(
-        [sys.executable, SCRIPT], env=environment, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, SCRIPT], env=environment, capture_output=True, text=True, timeout=900, check=False
     )
     assert events.exists(), done.stdout[-4000:] + done.stderr[-4000:]
     assert arize.api_key not in events.read_text()
@@ -83,6 +83,6 @@ def test_nothing_of_openlineage_is_imported_by_the_operators() -> None:
         "print([name for name in sys.modules if name.endswith('_tasks.lineage') or name == 'openlineage'])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"

@@ -209,7 +209,7 @@ def test_it_closes_what_it_opened(hook_on: HookOn) -> None:
                 await client.send(calls.get_task_run(RUN))
             assert arize.open_connections == 1
             await client.close()
-            for _ in range(500):
+            for _ in range(6000):
                 if not arize.open_connections:
                     return
                 await asyncio.sleep(0.01)

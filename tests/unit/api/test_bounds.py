@@ -109,7 +109,7 @@ def test_an_answer_drop_by_drop_ends_in_time(hook_on: HookOn, ask: Ask, start: b
         with pytest.raises(Unavailable):
             ask(hook)
     # Drops come much faster than the time-out, so that only the bound of the whole ends it.
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
 
 
 def peak_of(ask: Ask, hook: OnlineTasksHook) -> tuple[int, CallError | None]:

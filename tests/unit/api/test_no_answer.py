@@ -119,10 +119,10 @@ def test_reset_by_the_server(
 
 
 def test_a_server_that_is_slow_and_acts(hook_on: HookOn, emulator: Emulator, task_id: str) -> None:
-    emulator.add_fault(Fault("graphql.runOnlineTask", "delay_after", seconds=1))
+    emulator.add_fault(Fault("graphql.runOnlineTask", "delay_after", seconds=60))
 
     with pytest.raises(Unavailable, match="timed out") as caught:
-        hook_on(extra=SHORT).run_online_task(run_of(task_id))
+        hook_on(extra={"timeout": 2}).run_online_task(run_of(task_id))
 
     assert caught.value.may_have_executed
     assert len(emulator.runs()) == 1

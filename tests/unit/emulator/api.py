@@ -44,7 +44,7 @@ def days_ago(days: float) -> str:
     return iso(datetime.now(UTC) - timedelta(days=days))
 
 
-def eventually(look: Callable[[], Any], *, seconds: float = 10.0) -> Any:
+def eventually(look: Callable[[], Any], *, seconds: float = 60.0) -> Any:
     """Look again until something is true, and return it."""
     deadline = time.monotonic() + seconds
     while not (seen := look()):
@@ -65,7 +65,7 @@ class Api:
             f"{self.emulator.url}/graphql",
             json={"query": query, "variables": variables},
             headers={"x-api-key": self.emulator.api_key if key is None else key},
-            timeout=10,
+            timeout=60,
         )
 
     def rest(self, method: str, path: str, *, key: str | None = None, **options: Any) -> requests.Response:
@@ -74,7 +74,7 @@ class Api:
             method,
             f"{self.emulator.url}/v2/{path}",
             headers={"Authorization": f"Bearer {key}"},
-            timeout=10,
+            timeout=60,
             **options,
         )
 

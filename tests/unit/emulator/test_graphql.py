@@ -327,7 +327,7 @@ def test_a_document_that_is_none_is_400(api: Api, query: str, code: str) -> None
 @pytest.mark.parametrize("body", [b"", b"nonsense", b"[]", b'{"query": 5}'])
 def test_a_body_that_is_no_request_is_400(emulator: Emulator, body: bytes) -> None:
     headers = {"x-api-key": emulator.api_key, "content-type": "application/json"}
-    response = requests.post(f"{emulator.url}/graphql", data=body, headers=headers, timeout=10)
+    response = requests.post(f"{emulator.url}/graphql", data=body, headers=headers, timeout=60)
     assert response.status_code == 400
     assert response.json()["errors"]
 
@@ -340,7 +340,7 @@ def test_an_enum_is_no_string_in_a_document(api: Api, emulator: Emulator) -> Non
 def test_the_operation_asked_for_is_the_one_that_runs(emulator: Emulator) -> None:
     body = {"query": "query A { viewer { id } } query B { rateLimit { limit cost } }", "operationName": "B"}
     headers = {"x-api-key": emulator.api_key}
-    answer = requests.post(f"{emulator.url}/graphql", json=body, headers=headers, timeout=10).json()
+    answer = requests.post(f"{emulator.url}/graphql", json=body, headers=headers, timeout=60).json()
     assert answer == {"data": {"rateLimit": {"limit": 1000, "cost": 3}}}
 
 

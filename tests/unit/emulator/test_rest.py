@@ -317,7 +317,7 @@ def test_names_stand_for_identifiers(api: Api, emulator: Emulator) -> None:
 @pytest.mark.parametrize("key", ["", "wrong"])
 def test_a_wrong_key_is_401(api: Api, emulator: Emulator, key: str) -> None:
     assert problem(api.rest("GET", "tasks", key=key), 401)
-    basic = requests.get(f"{emulator.url}/v2/tasks", auth=("user", emulator.api_key), timeout=10)
+    basic = requests.get(f"{emulator.url}/v2/tasks", auth=("user", emulator.api_key), timeout=60)
     assert problem(basic, 401)
     assert [seen["key_ok"] for seen in emulator.requests()] == [False, False]
 

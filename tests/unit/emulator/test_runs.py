@@ -148,10 +148,10 @@ def test_while_the_clock_is_stopped_time_passes_by_advance_alone(api: Api, emula
     assert second > datetime.fromisoformat(first["created_at"]).timestamp()
 
 
-@pytest.mark.online_tasks_emulator(run_seconds=0.4)
+@pytest.mark.online_tasks_emulator(run_seconds=2)
 def test_a_run_proceeds_while_nobody_looks(api: Api, emulator: Emulator) -> None:
     api.run(api.create())
-    time.sleep(1)
+    time.sleep(3)
     # The page's numbers come from the stored evaluations alone.
     assert emulator.runs()[0]["status"] == "COMPLETED"
     made = emulator.evaluations()
@@ -235,10 +235,11 @@ def test_a_live_run_can_be_changed(api: Api, emulator: Emulator) -> None:
 
 def test_many_runs_for_load_tests(api: Api, emulator: Emulator) -> None:
     task_id = api.create()
+    emulator.stop_clock()
     run_ids = emulator.create_runs(task_id, 1000, seconds=(0.2, 60), total=50)
     assert len(set(run_ids)) == 1000
     first = api.rest("GET", f"tasks/{task_id}/runs?limit=100&status=RUNNING").json()["task_runs"]
-    time.sleep(1)
+    emulator.advance(1)
     statuses = [run["status"] for run in emulator.runs(task_id)]
     assert set(statuses) == {"PENDING", "RUNNING", "COMPLETED"}
     assert len(first) <= 100
@@ -296,28 +297,33 @@ def test_variables_are_read_from_the_columns_they_are_mapped_to(api: Api, emulat
 
 
 def test_a_judge_that_fails_makes_errors_and_a_slow_one_holds_up_nobody() -> None:
+    thinks = threading.Event()
     with (
-        judge_endpoint(answer="no rail at all", delay=0.3) as (url, prompts),
+        judge_endpoint(answer="no rail at all", until=thinks) as (url, prompts),
         Emulator(judged_by(url)) as judged,
     ):
         remote = Api(judged)
         judged.next_run(RunFate(error_rate=0.5))
         run_id = remote.run(remote.create(), maxSpans=4)
-        began = time.monotonic()
+        eventually(lambda: prompts)
         assert remote.read(run_id)["status"] == "RUNNING"
-        assert time.monotonic() - began < 0.25
+        thinks.set()
         run = eventually(lambda: over(remote, run_id))
         assert (run["status"], remote.counts(run_id)) == ("COMPLETED", (0, 4, 0))
         # The two that the fate made errors were not sent.
         assert len(prompts) == 2
         # A run that is cancelled while its judge thinks gets no further.
+        thinks.clear()
         cancelled = remote.run(remote.create(name="other"), maxSpans=4)
         assert remote.read(cancelled)["status"] == "RUNNING"
         remote.rest("POST", f"task-runs/{cancelled}/cancel")
+        thinks.set()
         time.sleep(0.5)
         assert (remote.read(cancelled)["status"], remote.counts(cancelled)) == ("CANCELLED", (0, 0, 0))
+        thinks.clear()
         remote.run(remote.create(name="unfinished"))
-        # Stopping does not wait for a judge.
+        # Stopping waits for no verdict; a judge that hangs holds it up until its own time-out.
+        thinks.set()
 
 
 def judged_by(url: str) -> EmulatorSettings:
@@ -337,9 +343,12 @@ def over(api: Api, run_id: str) -> dict[str, object] | None:
 
 
 class judge_endpoint:
-    """An OpenAI-compatible endpoint that always says the same."""
+    """An OpenAI-compatible endpoint that always says the same.
 
-    def __init__(self, answer: str = "correct", delay: float = 0) -> None:
+    :param until: it thinks until this is set.
+    """
+
+    def __init__(self, answer: str = "correct", until: threading.Event | None = None) -> None:
         self.prompts: list[str] = []
         outer = self
 
@@ -347,7 +356,8 @@ class judge_endpoint:
             def do_POST(self) -> None:
                 request = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 outer.prompts.append(request["messages"][-1]["content"])
-                time.sleep(delay)
+                if until is not None:
+                    until.wait(60)
                 body = json.dumps({"choices": [{"message": {"content": answer}}]}).encode()
                 self.send_response(200)
                 self.send_header("content-type", "application/json")

@@ -88,7 +88,7 @@ def test_stopping_ends_a_process_that_does_not_listen(monkeypatch: pytest.Monkey
     monkeypatch.setattr("airflow_provider_online_tasks.emulator.handles._PATIENCE", 0.5)
     emulator = EmulatorProcess(EmulatorSettings(**UNLIMITED))
     emulator.stop()
-    monkeypatch.setattr("airflow_provider_online_tasks.emulator.handles._PATIENCE", 30)
+    monkeypatch.setattr("airflow_provider_online_tasks.emulator.handles._PATIENCE", 60)
     emulator.start()
     pid = emulator.pid
     assert pid

@@ -13,7 +13,7 @@ from airflow_provider_online_tasks.emulator.settings import EmulatorSettings as 
 def test_a_foreign_host_header_is_refused(emulator: Emulator, path: str) -> None:
     key = {"Authorization": f"Bearer {emulator.api_key}"}
     for host in ("evil.example", "evil.example:80", "127.0.0.1.evil.example", "192.0.2.1", "localhost.evil"):
-        response = requests.get(f"{emulator.url}{path}", headers={**key, "Host": host}, timeout=10)
+        response = requests.get(f"{emulator.url}{path}", headers={**key, "Host": host}, timeout=60)
         assert response.status_code == 421, host
         assert response.headers["content-type"] == "application/problem+json"
     assert emulator.requests() == []
@@ -21,7 +21,7 @@ def test_a_foreign_host_header_is_refused(emulator: Emulator, path: str) -> None
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1234", "127.0.0.1", "127.0.0.9:80", "[::1]:80"])
 def test_loopback_has_several_names(emulator: Emulator, host: str) -> None:
-    assert requests.get(emulator.url, headers={"Host": host}, timeout=10).status_code == 200
+    assert requests.get(emulator.url, headers={"Host": host}, timeout=60).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -37,12 +37,12 @@ def test_the_page_needs_the_key_unless_it_is_on_loopback() -> None:
     with Emulator(EmulatorSettings(host="0.0.0.0")) as emulator:
         url = emulator.url.replace("0.0.0.0", "127.0.0.1")
         for path in ("", "/organizations/x/spaces/y"):
-            refused = requests.get(f"{url}{path}", timeout=10)
+            refused = requests.get(f"{url}{path}", timeout=60)
             assert refused.status_code == 401
             assert refused.headers["www-authenticate"].startswith("Basic")
             assert "Runs" not in refused.text
-            assert requests.get(f"{url}{path}", auth=("", "wrong"), timeout=10).status_code == 401
-            shown = requests.get(f"{url}{path}", auth=("me", emulator.api_key), timeout=10)
+            assert requests.get(f"{url}{path}", auth=("", "wrong"), timeout=60).status_code == 401
+            shown = requests.get(f"{url}{path}", auth=("me", emulator.api_key), timeout=60)
             assert (shown.status_code, "Runs" in shown.text) == (200, True)
     with Emulator() as loopback:
-        assert requests.get(loopback.url, timeout=10).status_code == 200
+        assert requests.get(loopback.url, timeout=60).status_code == 200

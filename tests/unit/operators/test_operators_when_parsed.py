@@ -433,7 +433,7 @@ def loaded_by(code: str) -> set[str]:
     """Return which of the heavy packages a fresh interpreter has loaded after this."""
     code = f"{code}\nimport sys; print(*{{name.split('.')[0] for name in sys.modules}} & set({HEAVY!r}))"
     found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True
     )
     return set(found.stdout.splitlines()[-1].split()) if found.stdout.strip() else set()
 

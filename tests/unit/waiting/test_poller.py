@@ -421,6 +421,22 @@ def test_a_malformed_run_ends_its_own_wait_alone(arize: Emulator) -> None:
     assert "num_successes" in str(bad.error_message)
 
 
+def test_nonsense_from_the_whole_host_is_no_fault_of_a_run(arize: Emulator) -> None:
+    tasks = [create_task(arize, f"task {number}") for number in range(2)]
+    runs = [(arize.create_runs(task, 1, (1.0, 1.0))[0], task) for task in tasks]
+    arize.add_fault(Fault("rest.*", "garbage", times=None))
+
+    async def wait() -> list[RunEvent]:
+        waits = [asyncio.create_task(event_of(trigger(run, task, poll_interval=10.0))) for run, task in runs]
+        await asyncio.sleep(1800)
+        assert not any(each.done() for each in waits)
+        arize.clear_faults()
+        return await asyncio.gather(*waits)
+
+    assert outcomes(quick_time.run(wait())) == {OVER: 2}
+    assert len(arize.requests("rest.get_task_run")) <= 2 * (1800 / 60 + 8)
+
+
 @pytest.mark.parametrize(
     "kind", ["not_found", "forbidden", "garbage", "not_object", "missing_field", "status_before"]
 )

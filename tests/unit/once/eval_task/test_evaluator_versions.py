@@ -42,7 +42,7 @@ CODE: dict[str, Any] = {
 
 def get(arize: Emulator, path: str) -> Any:
     """Ask the emulator, as someone else would."""
-    answer = requests.get(arize.url + path, headers={"Authorization": f"Bearer {arize.api_key}"}, timeout=10)
+    answer = requests.get(arize.url + path, headers={"Authorization": f"Bearer {arize.api_key}"}, timeout=60)
     answer.raise_for_status()
     return answer.json()
 
@@ -168,7 +168,7 @@ def test_what_someone_changed_in_arize_is_as_the_dag_says_it_again(arize: Emulat
             "template_config": {**version["template_config"], "template": "Other: {output}"},
         },
         headers={"Authorization": f"Bearer {arize.api_key}"},
-        timeout=10,
+        timeout=60,
     )
     assert answer.status_code == 201
 
@@ -306,7 +306,7 @@ def test_a_try_that_was_killed_while_it_asked(
                 arize.url + call.path,
                 json=call.body,
                 headers={"Authorization": f"Bearer {arize.api_key}"},
-                timeout=10,
+                timeout=60,
             )
             assert answer.status_code == 201
 

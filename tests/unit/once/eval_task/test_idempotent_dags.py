@@ -57,14 +57,14 @@ def test_a_second_dag_run_fails_by_default_and_wastes_no_retry(
 def test_a_try_that_runs_out_of_time_after_the_task_was_created(
     arize: Emulator, run_dag: Callable[..., Any], if_exists: str
 ) -> None:
-    arize.add_fault(Fault(CREATE, "delay_after", seconds=20))
+    arize.add_fault(Fault(CREATE, "delay_after", seconds=120))
     dag = creating(
         arize,
         f"create_too_slowly_{if_exists}",
         if_exists=if_exists,
         retries=1,
         retry_delay=timedelta(0),
-        execution_timeout=timedelta(seconds=4),
+        execution_timeout=timedelta(seconds=10),
     )
 
     result = run_dag(dag)

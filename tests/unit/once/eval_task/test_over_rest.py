@@ -53,7 +53,7 @@ def version_of(arize: Emulator, evaluator_id: str) -> str:
     answer = requests.get(
         f"{arize.url}/v2/evaluators/{evaluator_id}",
         headers={"Authorization": f"Bearer {arize.api_key}"},
-        timeout=10,
+        timeout=60,
     )
     version_id: str = answer.json()["version"]["id"]
     return version_id

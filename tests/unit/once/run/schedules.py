@@ -216,7 +216,7 @@ class World:
 
     def _post(self, path: str, body: dict[str, Any] | None = None) -> int:
         parts = urlsplit(self.emulator.url)
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
         headers = {"Authorization": f"Bearer {self.emulator.api_key}", "Content-Type": "application/json"}
         connection.request("POST", f"/v2{path}", json.dumps(body) if body is not None else None, headers)
         status = connection.getresponse().status

@@ -202,8 +202,8 @@ def test_not_carried_out_but_nobody_says_so(
 def test_a_time_out_after_the_server_acted(
     execution: Execution, emulator: Emulator, connect: Callable[..., None]
 ) -> None:
-    connect(extra={"timeout": 0.3})
-    emulator.add_fault(Fault(RUN, "delay_after", seconds=2))
+    connect(extra={"timeout": 2})
+    emulator.add_fault(Fault(RUN, "delay_after", seconds=60))
 
     run_id = execution.next_try()
 
@@ -214,11 +214,11 @@ def test_a_time_out_after_the_server_acted(
 def test_a_time_out_before_the_server_acted(
     execution: Execution, emulator: Emulator, time: Time, connect: Callable[..., None]
 ) -> None:
-    connect(extra={"timeout": 0.3})
-    emulator.add_fault(Fault(RUN, "delay", seconds=0.8))
+    connect(extra={"timeout": 2})
+    emulator.add_fault(Fault(RUN, "delay", seconds=4))
 
     def until_it_acts() -> None:
-        until = real_time.monotonic() + 5
+        until = real_time.monotonic() + 60
         while not emulator.runs() and real_time.monotonic() < until:
             real_time.sleep(0.02)
 
@@ -234,8 +234,8 @@ def test_a_time_out_before_the_server_acted(
 def test_a_time_out_and_the_server_never_acts(
     execution: Execution, emulator: Emulator, connect: Callable[..., None]
 ) -> None:
-    connect(extra={"timeout": 0.3})
-    emulator.add_fault(Fault(RUN, "drop_before", seconds=1))
+    connect(extra={"timeout": 2})
+    emulator.add_fault(Fault(RUN, "drop_before", seconds=4))
 
     assert [execution.next_try()] == run_ids(emulator)
     assert len(emulator.requests(RUN)) == 2
