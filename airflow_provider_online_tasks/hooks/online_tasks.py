@@ -19,10 +19,10 @@ from airflow_provider_online_tasks.exceptions import InvalidInput, NotFound, Onl
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-    from airflow_provider_online_tasks.api.calls import Task
+    from airflow_provider_online_tasks.api.answers.runs import RunStatus, TaskRun
+    from airflow_provider_online_tasks.api.answers.tasks import Task
     from airflow_provider_online_tasks.api.calls.hub_tasks import TaskType
     from airflow_provider_online_tasks.api.client import Client
-    from airflow_provider_online_tasks.api.runs import RunStatus, TaskRun
     from airflow_provider_online_tasks.api.settings import Settings
     from airflow_provider_online_tasks.inputs import DataWindow, EvalTaskInput, EvalTaskPatch, RunInput
     from airflow_provider_online_tasks.ui.links import Links
@@ -125,7 +125,7 @@ class OnlineTasksHook(BaseHook):
         :raises InvalidInput: several have this name.
         :raises CallError: the subclass that fits what happened.
         """
-        from airflow_provider_online_tasks.api.calls.projects import list_projects
+        from airflow_provider_online_tasks.api.calls.spaces import list_projects
 
         space_id = self.settings.space_id
         found = [

@@ -30,7 +30,7 @@ from airflow_provider_online_tasks.inputs.evaluators import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.calls.evaluators import ArizeTemplate
+    from airflow_provider_online_tasks.api.answers.evaluators import ArizeTemplate
 
 LONGEST_NAME = 255
 _COLUMN = re.compile(r"[a-zA-Z0-9_\s\-&()]+")

@@ -16,7 +16,7 @@ from airflow_provider_online_tasks.api.calls import hub_tasks
 from airflow_provider_online_tasks.inputs import EvalTaskPatch, describe_sampling_rate
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.calls import Task
+    from airflow_provider_online_tasks.api.answers.tasks import Task
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
     from airflow_provider_online_tasks.inputs import EvalTaskInput
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.api.calls import Task
+from airflow_provider_online_tasks.api.answers.tasks import Task
 from airflow_provider_online_tasks.exceptions import InputRefused, NotFound, TaskExists
 from airflow_provider_online_tasks.inputs import describe_sampling_rate
 from airflow_provider_online_tasks.once._task_changes import bring_up_to_date

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks._times import wire_time
-from airflow_provider_online_tasks.api.calls import Cursors, evaluators
-from airflow_provider_online_tasks.api.calls.evaluators import EvaluatorVersion
+from airflow_provider_online_tasks.api.answers.evaluators import EvaluatorVersion
+from airflow_provider_online_tasks.api.calls import evaluators, pages
 from airflow_provider_online_tasks.exceptions import InputRefused, InvalidInput
 from airflow_provider_online_tasks.once.look_up import LOOK_UP_SECONDS, How, Obtained, Once
 from airflow_provider_online_tasks.once.record import Record, Records
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from airflow_provider_online_tasks.api.answers.evaluators import Evaluator
     from airflow_provider_online_tasks.api.calls import Page, RestCall
-    from airflow_provider_online_tasks.api.calls.evaluators import Evaluator
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
     from airflow_provider_online_tasks.inputs.hub import EvaluatorInput
 
@@ -230,13 +230,4 @@ class EvaluatorPublication(Once[VersionRecord, EvaluatorVersion]):
         return found
 
     def _all(self, call_at: Callable[[str | None], RestCall[Page[Any]]]) -> list[Any]:
-        call = call_at(None)
-        cursors = Cursors(call.name)
-        found: list[Any] = []
-        while True:
-            page = self._page(call)
-            found += page.items
-            cursor = cursors.after(page)
-            if cursor is None:
-                return found
-            call = call_at(cursor)
+        return [item for page in pages(self._page, call_at) for item in page.items]

@@ -20,7 +20,7 @@ from airflow_provider_online_tasks.waiting._endpoint_state import LONGEST_RETRY_
 from airflow_provider_online_tasks.waiting.progress import ProgressLog
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.runs import TaskRun
+    from airflow_provider_online_tasks.api.answers.runs import TaskRun
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
 REFUSALS = (InputRefused, KeyRefused, NotFound, PermissionDenied)

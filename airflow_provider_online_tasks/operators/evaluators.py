@@ -19,7 +19,7 @@ from airflow_provider_online_tasks.ui.links import EvaluatorLink
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
-    from airflow_provider_online_tasks.api.calls.evaluators import ArizeTemplate
+    from airflow_provider_online_tasks.api.answers.evaluators import ArizeTemplate
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
     from airflow_provider_online_tasks.inputs.evaluators import (
         Direction,

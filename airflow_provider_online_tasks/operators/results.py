@@ -38,7 +38,7 @@ from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunL
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath, XComArg
 
-    from airflow_provider_online_tasks.api.runs import TaskRun
+    from airflow_provider_online_tasks.api.answers.runs import TaskRun
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
     from airflow_provider_online_tasks.results.reading import Look, Reader
     from airflow_provider_online_tasks.results.statistics import Results
@@ -190,7 +190,7 @@ class EvalResultsOperator(LineageOperator):
         :param earlier: what the read before this one left: the run, the deadline, the number of pauses, and
             where something was missing.
         """
-        from airflow_provider_online_tasks.api.runs import TaskRun
+        from airflow_provider_online_tasks.api.answers.runs import TaskRun
         from airflow_provider_online_tasks.results.reading import Look, Reader, whole
 
         run: TaskRun | None
@@ -226,7 +226,7 @@ class EvalResultsOperator(LineageOperator):
                 results,
                 expected=expected,
                 evaluators=len(names or task.evaluators),
-                have_filters=any(one.get("query_filter") for one in task.evaluators),
+                have_filters=any(one.query_filter for one in task.evaluators),
                 **({} if run is None else {"ended": run.status}),
             )
             if state.complete is False and time.time() < deadline:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, assert_never
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._airflow import AirflowSkipException, conf
 from airflow_provider_online_tasks._times import parse_time, wire_time
-from airflow_provider_online_tasks.api.runs import DEFAULT_MAX_SPANS, RunStatus, TaskRun
+from airflow_provider_online_tasks.api.answers.runs import DEFAULT_MAX_SPANS, RunStatus, TaskRun
 from airflow_provider_online_tasks.asset_events import tell_of_run
 from airflow_provider_online_tasks.exceptions import (
     CallError,

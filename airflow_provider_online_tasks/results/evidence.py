@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_online_tasks._text import shown
-from airflow_provider_online_tasks.api.calls.spans import finite
+from airflow_provider_online_tasks.api.answers._fields import finite
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.results.statistics import Mean
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks._times import parse_time
+from airflow_provider_online_tasks.api.answers.runs import RunStatus
 from airflow_provider_online_tasks.api.calls.spans import list_spans
-from airflow_provider_online_tasks.api.runs import RunStatus
 from airflow_provider_online_tasks.exceptions import CallError
 from airflow_provider_online_tasks.inputs import DataWindow
 from airflow_provider_online_tasks.results.statistics import SESSION, SESSION_ID, SPAN, Results
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.calls import Task
-    from airflow_provider_online_tasks.api.calls.spans import Span
+    from airflow_provider_online_tasks.api.answers.spans import Span
+    from airflow_provider_online_tasks.api.answers.tasks import Task
     from airflow_provider_online_tasks.api.client import Client
     from airflow_provider_online_tasks.results.rows import RowWriter
     from airflow_provider_online_tasks.ui.links import Links

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from airflow_provider_online_tasks.exceptions import InvalidInput
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.calls.spans import Evaluation, Span
+    from airflow_provider_online_tasks.api.answers.spans import Evaluation, Span
 
 FORMATS = ("jsonl", "parquet")
 COLUMNS = ("span_id", "trace_id", "span_name", "start_time", "evaluator", "label", "score", "explanation")

@@ -20,7 +20,7 @@ from airflow_provider_online_tasks.inputs import MAXIMIZE
 from airflow_provider_online_tasks.results._intervals import MeanOf, mean_interval, share_interval
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.calls.spans import Evaluation, Span
+    from airflow_provider_online_tasks.api.answers.spans import Evaluation, Span
 
 MAX_WORST = 20
 MAX_LABELS = 200

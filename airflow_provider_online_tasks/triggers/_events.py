@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_online_tasks.api.runs import TaskRun
+from airflow_provider_online_tasks.api.answers.runs import TaskRun
 from airflow_provider_online_tasks.exceptions import OnlineTasksError
 from airflow_provider_online_tasks.triggers._plain import fitting, plain
 

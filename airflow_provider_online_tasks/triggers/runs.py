@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_online_tasks._text import on_one_line
-from airflow_provider_online_tasks.api.runs import RunStatus
+from airflow_provider_online_tasks.api.answers.runs import RunStatus
 from airflow_provider_online_tasks.triggers._events import ERROR, OVER, TIMEOUT, RunEvent
 from airflow_provider_online_tasks.waiting.progress import QUIET_SECONDS, ProgressLog
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.runs import TaskRun
+    from airflow_provider_online_tasks.api.answers.runs import TaskRun
     from airflow_provider_online_tasks.waiting._tracked import Wait
 
 DEFAULT_POLL_INTERVAL = 10.0

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
-from airflow_provider_online_tasks.api.runs import RunStatus
+from airflow_provider_online_tasks.api.answers.runs import RunStatus
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs import read_id
 from airflow_provider_online_tasks.triggers._plain import plain, size
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.runs import TaskRun
+    from airflow_provider_online_tasks.api.answers.runs import TaskRun
     from airflow_provider_online_tasks.waiting.finished_runs import Look, Memory
 
 ENDED = tuple(status.value for status in RunStatus if status.is_over)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_online_tasks.api.runs import TaskRun
+    from airflow_provider_online_tasks.api.answers.runs import TaskRun
     from airflow_provider_online_tasks.exceptions import CallError
     from airflow_provider_online_tasks.waiting.poller import Poller
 

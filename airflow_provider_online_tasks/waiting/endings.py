@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, assert_never, get_args
 
 from airflow_provider_online_tasks._airflow import AirflowSkipException
-from airflow_provider_online_tasks.api.runs import DEFAULT_MAX_SPANS, RunStatus, TaskRun
+from airflow_provider_online_tasks.api.answers.runs import DEFAULT_MAX_SPANS, RunStatus, TaskRun
 from airflow_provider_online_tasks.exceptions import (
     FINAL,
     InputRefused,

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.answers import Answer
+from airflow_provider_online_tasks.api.answers.runs import RunStatus, TaskRun
 from airflow_provider_online_tasks.api.async_client import skim_task_runs
-from airflow_provider_online_tasks.api.runs import RunStatus, TaskRun
 from airflow_provider_online_tasks.exceptions import (
     CallError,
     NotFound,

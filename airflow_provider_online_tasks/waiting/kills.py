@@ -15,8 +15,8 @@ from airflow_provider_online_tasks.waiting.budget import Allowance
 from airflow_provider_online_tasks.waiting.poller import open_client
 
 if TYPE_CHECKING:
+    from airflow_provider_online_tasks.api.answers.runs import TaskRun
     from airflow_provider_online_tasks.api.async_client import AsyncClient
-    from airflow_provider_online_tasks.api.runs import TaskRun
     from airflow_provider_online_tasks.api.settings import Settings
     from airflow_provider_online_tasks.waiting.budget import Budget
 

@@ -54,9 +54,9 @@ from airflow_provider_online_tasks.waiting._tracked import Queue, Run, Task, Wai
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from airflow_provider_online_tasks.api.answers.runs import TaskRun
     from airflow_provider_online_tasks.api.async_client import AsyncClient
     from airflow_provider_online_tasks.api.calls import Page, RestCall
-    from airflow_provider_online_tasks.api.runs import TaskRun
     from airflow_provider_online_tasks.api.settings import Settings
     from airflow_provider_online_tasks.waiting.budget import Budget
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_provider_online_tasks._text import on_one_line
-from airflow_provider_online_tasks.api.runs import RunStatus
+from airflow_provider_online_tasks.api.answers.runs import RunStatus
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.runs import TaskRun
+    from airflow_provider_online_tasks.api.answers.runs import TaskRun
 
 QUIET_SECONDS = 60.0
 BUSY_SECONDS = 30.0

@@ -19,7 +19,7 @@ from airflow_provider_online_tasks.waiting.kills import Kills
 from airflow_provider_online_tasks.waiting.poller import Poller
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.runs import TaskRun
+    from airflow_provider_online_tasks.api.answers.runs import TaskRun
     from airflow_provider_online_tasks.api.settings import Settings
     from airflow_provider_online_tasks.waiting._tracked import Wait
 

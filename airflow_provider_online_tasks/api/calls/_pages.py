@@ -10,7 +10,7 @@ from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.exceptions import UnexpectedAnswer
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.calls import RestCall
+    from airflow_provider_online_tasks.api.calls._rest import RestCall
 
 T = TypeVar("T")
 MOST_PAGES = 10_000

@@ -6,14 +6,15 @@ API: https://arize.com/docs/api-reference/tasks/create-task
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
-from airflow_provider_online_tasks.api.calls import RestCall, Task, _part
+from airflow_provider_online_tasks.api.answers.tasks import AttachedEvaluator, Task
+from airflow_provider_online_tasks.api.calls._rest import RestCall, part
 from airflow_provider_online_tasks.exceptions import InvalidInput
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.calls.evaluators import EvaluatorType
+    from airflow_provider_online_tasks.api.answers.evaluators import EvaluatorType
     from airflow_provider_online_tasks.inputs import EvalTaskInput, HubEvaluator
 
 TaskType = Literal["TEMPLATE_EVALUATION", "CODE_EVALUATION"]
@@ -68,7 +69,7 @@ def update_hub_task(
     if "evaluators" in body:
         body["evaluators"] = attachments(wanted.evaluators or (), found)
     return RestCall(
-        name="update task", method="PATCH", path=f"/v2/tasks/{_part(task_id)}", body=body, read=Task.from_wire
+        name="update task", method="PATCH", path=f"/v2/tasks/{part(task_id)}", body=body, read=Task.from_wire
     )
 
 
@@ -94,20 +95,26 @@ def attachments(evaluators: Iterable[HubEvaluator], found: Task) -> list[dict[st
 
     One that says nothing but its ID keeps the mappings, the version and the filter that it has in the task.
     """
-    attached = {one.get("evaluator_id"): one for one in found.evaluators}
+    attached = {one.evaluator_id: _kept(one) for one in found.evaluators}
     return [
         _attachment(one)
         if one.needs_rest
-        else {"evaluator_id": one.evaluator_id, **_kept(attached.get(one.evaluator_id, {}))}
+        else {"evaluator_id": one.evaluator_id, **attached.get(one.evaluator_id, {})}
         for one in in_order(evaluators)
     ]
 
 
-def _kept(attached: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name in _ATTACHMENT if (value := attached.get(name)) is not None}
+def _kept(attached: AttachedEvaluator) -> dict[str, Any]:
+    """Return what an evaluator of a task has besides its ID, as REST takes it."""
+    found = {name: getattr(attached, name) for name in _ATTACHMENT}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in found.items()
+        if value is not None
+    }
 
 
 def same_attachments(evaluators: Iterable[HubEvaluator], found: Task) -> bool:
     """Return whether a task has these evaluators, with what they say. Their order is not documented."""
-    wanted = {one["evaluator_id"]: _kept(one) for one in attachments(evaluators, found)}
-    return wanted == {one.get("evaluator_id"): _kept(one) for one in found.evaluators}
+    wanted = {one.pop("evaluator_id"): one for one in attachments(evaluators, found)}
+    return wanted == {one.evaluator_id: _kept(one) for one in found.evaluators}

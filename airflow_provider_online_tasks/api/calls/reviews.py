@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from airflow_provider_online_tasks._times import wire_time
-from airflow_provider_online_tasks.api.calls import Page, RestCall, read_page
-from airflow_provider_online_tasks.inputs import read_id
+from airflow_provider_online_tasks.api.answers._fields import identifier
+from airflow_provider_online_tasks.api.calls._pages import Page, read_page
+from airflow_provider_online_tasks.api.calls._rest import RestCall, paged, part
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.inputs import DataWindow
@@ -29,9 +29,9 @@ def list_queue_spans(queue_id: str, *, cursor: str | None = None) -> RestCall[Pa
     return RestCall(
         name="list annotation queue records",
         method="GET",
-        path=f"/v2/annotation-queues/{_part(queue_id)}/records",
-        query=_paged(cursor),
-        read=read_page("records", lambda record: _span_of(record.get("data"))),
+        path=f"/v2/annotation-queues/{part(queue_id)}/records",
+        query=paged(REVIEW_PAGE, cursor),
+        read=read_page("records", _span_of_record),
     )
 
 
@@ -49,7 +49,7 @@ def add_queue_spans(
     return RestCall(
         name="add annotation queue records",
         method="POST",
-        path=f"/v2/annotation-queues/{_part(queue_id)}/records",
+        path=f"/v2/annotation-queues/{part(queue_id)}/records",
         body={"record_sources": [source]},
         read=lambda _: None,
         repeatable=False,
@@ -61,8 +61,8 @@ def list_dataset_spans(dataset_id: str, *, cursor: str | None = None) -> RestCal
     return RestCall(
         name="list dataset examples",
         method="GET",
-        path=f"/v2/datasets/{_part(dataset_id)}/examples",
-        query=_paged(cursor),
+        path=f"/v2/datasets/{part(dataset_id)}/examples",
+        query=paged(REVIEW_PAGE, cursor),
         read=read_page("examples", _span_of),
     )
 
@@ -72,23 +72,21 @@ def add_dataset_examples(dataset_id: str, examples: Sequence[Mapping[str, Any]])
     return RestCall(
         name="add dataset examples",
         method="POST",
-        path=f"/v2/datasets/{_part(dataset_id)}/examples",
+        path=f"/v2/datasets/{part(dataset_id)}/examples",
         body={"examples": [dict(one) for one in examples]},
         read=lambda _: None,
         repeatable=False,
     )
 
 
-def _span_of(record: Any) -> str | None:
-    if not isinstance(record, Mapping):
+def _span_of_record(record: Any) -> str | None:
+    return _span_of(record.get("data")) if isinstance(record, Mapping) else None
+
+
+def _span_of(example: Any) -> str | None:
+    if not isinstance(example, Mapping):
         return None
-    found = record.get(SPAN_ID) or record.get(_CONTEXT_SPAN_ID)
-    return found if isinstance(found, str) else None
-
-
-def _paged(cursor: str | None) -> dict[str, str | int]:
-    return {"limit": REVIEW_PAGE} if cursor is None else {"limit": REVIEW_PAGE, "cursor": cursor}
-
-
-def _part(value: str) -> str:
-    return quote(read_id(value, "The ID in the address"), safe="")
+    try:
+        return identifier(example.get(SPAN_ID) or example.get(_CONTEXT_SPAN_ID))
+    except ValueError:
+        return None  # it names no span

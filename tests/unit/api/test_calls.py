@@ -13,7 +13,7 @@ from servers import RecordingServer, Reply, Seen
 
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.api.runs import RunStatus
+from airflow_provider_online_tasks.api.answers.runs import RunStatus
 from airflow_provider_online_tasks.emulator import Emulator, RunFate
 from airflow_provider_online_tasks.inputs import DataWindow, EvalTaskPatch
 from airflow_provider_online_tasks.ui.links import spans_url

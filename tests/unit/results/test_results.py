@@ -14,8 +14,8 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_provider_online_tasks._times import wire_time
-from airflow_provider_online_tasks.api.calls.spans import Evaluation, Span
-from airflow_provider_online_tasks.api.runs import RunStatus
+from airflow_provider_online_tasks.api.answers.runs import RunStatus
+from airflow_provider_online_tasks.api.answers.spans import Evaluation, Span
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings, Fault
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook

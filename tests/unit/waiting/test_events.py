@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_online_tasks.api.runs import RunCounts, RunStatus, TaskRun
+from airflow_provider_online_tasks.api.answers.runs import RunStatus, TaskRun
 from airflow_provider_online_tasks.triggers._events import (
     ERROR,
     OVER,
@@ -22,7 +22,8 @@ COMPLETED = TaskRun(
     status=RunStatus.COMPLETED,
     status_text="COMPLETED",
     task_id="task-1",
-    counts=RunCounts(successes=3, errors=1),
+    num_successes=3,
+    num_errors=1,
 )
 RUNNING = TaskRun(id="run-1", status=RunStatus.RUNNING, status_text="RUNNING")
 

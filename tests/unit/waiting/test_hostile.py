@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from servers import RecordingServer, Reply, Seen
 from waits import CONN_ID, answer_slowly, create_task, eventually, trigger
 
+from airflow_provider_online_tasks.api.answers.runs import RunStatus, TaskRun
 from airflow_provider_online_tasks.api.async_client import AsyncClient
-from airflow_provider_online_tasks.api.runs import RunCounts, RunStatus, TaskRun
 from airflow_provider_online_tasks.triggers import task_runs
 from airflow_provider_online_tasks.triggers._events import ERROR, OVER, TIMEOUT, RunEvent, read_event
 from airflow_provider_online_tasks.waiting import poller as polling
@@ -74,7 +74,7 @@ def test_every_event_can_be_sent_and_stored(value: Any, where: str) -> None:
         status=RunStatus.FAILED,
         status_text=value if where == "status" and isinstance(value, str) else "FAILED",
         failure_reason=value if where == "reason" else None,
-        counts=RunCounts(successes=value if where == "count" and isinstance(value, int) else 1),
+        num_successes=value if where == "count" and isinstance(value, int) else 1,
     )
     event = RunEvent(
         outcome=ERROR if where == "error" else OVER,
@@ -113,7 +113,7 @@ def test_the_watchers_events_hold_as_many_runs_as_fit() -> None:
             status=RunStatus.FAILED,
             status_text="FAILED",
             failure_reason=SURROGATE + "x" * 5000,
-            counts=RunCounts(errors=2**70),
+            num_errors=2**70,
         )
         for number in range(250)
     ]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from airflow_provider_online_tasks.api.runs import RunCounts, RunStatus, TaskRun
+from airflow_provider_online_tasks.api.answers.runs import RunStatus, TaskRun
 from airflow_provider_online_tasks.waiting.progress import ProgressLog
 
 
 def run(status: str = "RUNNING", **counts: int) -> TaskRun:
-    return TaskRun(id="run-1", status=RunStatus.read(status), status_text=status, counts=RunCounts(**counts))
+    return TaskRun(
+        id="run-1",
+        status=RunStatus.read(status),
+        status_text=status,
+        **{f"num_{name}": number for name, number in counts.items()},
+    )
 
 
 def test_a_line_says_status_counts_rate_and_errors() -> None:

@@ -22,7 +22,7 @@ from airflow_provider_online_tasks._airflow import (
     AirflowFailException,
     AirflowSkipException,
 )
-from airflow_provider_online_tasks.api.runs import RunCounts, RunStatus, TaskRun
+from airflow_provider_online_tasks.api.answers.runs import RunCounts, RunStatus, TaskRun
 from airflow_provider_online_tasks.exceptions import (
     FINAL,
     InvalidInput,
@@ -386,7 +386,7 @@ def test_a_status_or_an_ending_that_is_forgotten_is_a_type_error(tmp_path: Path)
     copy = tmp_path / package.name
     shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__"))
     for file, after in {
-        "api/runs.py": '    CANCELLED = "CANCELLED"\n',
+        "api/answers/runs.py": '    CANCELLED = "CANCELLED"\n',
         "waiting/endings.py": '    CANCELLED = "cancelled"\n',
     }.items():
         source = (copy / file).read_text()

@@ -12,7 +12,7 @@ import pytest
 from waits import CONN_ID, create_task
 
 from airflow_provider_online_tasks._airflow import AirflowFailException, AirflowSensorTimeout, TaskDeferred
-from airflow_provider_online_tasks.api.runs import RunStatus, TaskRun
+from airflow_provider_online_tasks.api.answers.runs import RunStatus, TaskRun
 from airflow_provider_online_tasks.emulator import Fault, RunFate
 from airflow_provider_online_tasks.exceptions import (
     OnlineTaskRunUnreachable,

@@ -16,7 +16,7 @@ import pytest
 import quick_time
 from waits import answer_slowly, create_task, event_of, eventually, trigger, wait_for
 
-from airflow_provider_online_tasks.api.runs import RunStatus
+from airflow_provider_online_tasks.api.answers.runs import RunStatus
 from airflow_provider_online_tasks.emulator import Fault, RunFate
 from airflow_provider_online_tasks.triggers import runs as trigger_module
 from airflow_provider_online_tasks.triggers._events import ERROR, OVER, TIMEOUT

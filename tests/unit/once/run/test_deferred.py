@@ -22,7 +22,7 @@ from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.triggers._events import ERROR, OVER, TIMEOUT, RunEvent
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.runs import TaskRun
+    from airflow_provider_online_tasks.api.answers.runs import TaskRun
     from airflow_provider_online_tasks.emulator import Emulator
     from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Self
 
-from airflow_provider_online_tasks._times import parse_time, wire_time
-from airflow_provider_online_tasks.api.answers._fields import LONGEST_WORD, count, identifier, line
+from pydantic import Field, PlainValidator
+
+from airflow_provider_online_tasks._times import wire_time
+from airflow_provider_online_tasks.api.answers._fields import Count, Id, Line, Time, Word
+from airflow_provider_online_tasks.api.answers._model import Model
 
 DEFAULT_MAX_SPANS = 10_000
 
@@ -72,54 +74,47 @@ class RunCounts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskRun:
-    """One run, as the API last told it."""
+class TaskRun(Model):
+    """One run, as the API last showed it.
 
-    id: str
-    status: RunStatus
-    status_text: str
-    task_id: str | None = None
-    counts: RunCounts = RunCounts()
-    created_at: datetime | None = None
-    run_started_at: datetime | None = None
-    run_finished_at: datetime | None = None
-    data_start_time: datetime | None = None
-    data_end_time: datetime | None = None
-    failure_reason: str | None = None
+    :param id: its global ID.
+    :param status: its status.
+    :param status_text: the word that the API has for it.
+    :param task_id: the task that it is a run of.
+    :param num_successes: spans that were evaluated.
+    :param num_errors: spans whose evaluation failed.
+    :param num_skipped: spans that were skipped.
+    :param created_at: when it was created.
+    :param run_started_at: when it started.
+    :param run_finished_at: when it ended.
+    :param data_start_time: begin of the window of spans.
+    :param data_end_time: end of the window.
+    :param failure_reason: why it failed or was cancelled, in Arize's words.
+    """
+
+    id: Id
+    status: Annotated[RunStatus, PlainValidator(RunStatus.read)]
+    status_text: Annotated[Word, Field(validation_alias="status")]
+    task_id: Id | None = None
+    num_successes: Count = 0
+    num_errors: Count = 0
+    num_skipped: Count = 0
+    created_at: Time | None = None
+    run_started_at: Time | None = None
+    run_finished_at: Time | None = None
+    data_start_time: Time | None = None
+    data_end_time: Time | None = None
+    failure_reason: Line | None = None
 
     @property
     def is_over(self) -> bool:
         """Whether the run can no longer change."""
         return self.status.is_over
 
-    @classmethod
-    def from_wire(cls, value: Mapping[str, Any]) -> TaskRun:
-        """Read a run as REST v2 tells it.
-
-        :raises KeyError: a documented field that nothing works without (``id``, ``status``) is missing.
-        :raises ValueError: a field does not hold what is documented.
-        """
-        run_id, status = identifier(value["id"], "id"), value["status"]
-        if not isinstance(status, str) or not status:
-            raise ValueError("status is not a string")
-        task_id, reason = value.get("task_id"), value.get("failure_reason")
-        return cls(
-            id=run_id,
-            status=RunStatus.read(status),
-            status_text=line(status, LONGEST_WORD),
-            task_id=None if task_id is None else identifier(task_id, "task_id"),
-            counts=RunCounts(
-                successes=count(value.get("num_successes"), "num_successes"),
-                errors=count(value.get("num_errors"), "num_errors"),
-                skipped=count(value.get("num_skipped"), "num_skipped"),
-            ),
-            created_at=_time(value, "created_at"),
-            run_started_at=_time(value, "run_started_at"),
-            run_finished_at=_time(value, "run_finished_at"),
-            data_start_time=_time(value, "data_start_time"),
-            data_end_time=_time(value, "data_end_time"),
-            failure_reason=None if reason is None else line(reason),
-        )
+    @property
+    def counts(self) -> RunCounts:
+        """How many spans it evaluated, failed to evaluate, and skipped."""
+        return RunCounts(successes=self.num_successes, errors=self.num_errors, skipped=self.num_skipped)
 
     def summary(self) -> dict[str, Any]:
         """Return the run as plain JSON values: what goes to XCom and into a trigger's event."""
@@ -127,16 +122,16 @@ class TaskRun:
             "run_id": self.id,
             "online_task_id": self.task_id,
             "status": self.status_text.upper(),
-            "num_successes": self.counts.successes,
-            "num_errors": self.counts.errors,
-            "num_skipped": self.counts.skipped,
+            "num_successes": self.num_successes,
+            "num_errors": self.num_errors,
+            "num_skipped": self.num_skipped,
             "error_rate": self.counts.error_rate,
             "failure_reason": self.failure_reason,
             **{name: wire_time(at) if (at := getattr(self, name)) else None for name in _TIMES},
         }
 
     @classmethod
-    def from_summary(cls, value: Mapping[str, Any]) -> TaskRun:
+    def from_summary(cls, value: Mapping[str, Any]) -> Self:
         """Read back what :meth:`summary` wrote.
 
         :raises KeyError: it is not such a summary.
@@ -146,8 +141,3 @@ class TaskRun:
 
 
 _TIMES = ("created_at", "run_started_at", "run_finished_at", "data_start_time", "data_end_time")
-
-
-def _time(value: Mapping[str, Any], name: str) -> datetime | None:
-    found = value.get(name)
-    return None if found is None else parse_time(found, name)

@@ -1,0 +1,223 @@
+"""Every field of every answer has a type and a limit, whatever a server writes into it."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import importlib
+import json
+import math
+import pkgutil
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, get_type_hints
+
+import pytest
+from pydantic import AliasPath
+from pydantic.fields import FieldInfo
+
+from airflow_provider_online_tasks.api import answers
+from airflow_provider_online_tasks.api.answers import eval_tasks, evaluators, runs, spaces, spans, tasks
+from airflow_provider_online_tasks.api.answers._fields import LONGEST_TEXT, MOST
+from airflow_provider_online_tasks.api.answers._model import Model
+
+TIME = "2026-01-02T03:04:05Z"
+RIGHT: dict[type[Model], dict[str, Any]] = {
+    eval_tasks.EvalTask: {"id": "T", "name": "n"},
+    eval_tasks.RunStarted: {"runId": "R"},
+    eval_tasks.RunNotStarted: {"message": "no", "code": "NO_DATA"},
+    evaluators.Evaluator: {"id": "E", "name": "n", "type": "template"},
+    evaluators.EvaluatorVersion: {"id": "V", "evaluator_id": "E", "commit_message": "m", "created_at": TIME},
+    evaluators.ArizeTemplate: {
+        "column_name": "n",
+        "template": "{input}",
+        "classification_choices": {"good": 1, "bad": 0},
+        "direction": "MAXIMIZE",
+        "data_granularity": "SPAN",
+    },
+    runs.TaskRun: {
+        "id": "R",
+        "status": "COMPLETED",
+        "task_id": "T",
+        "num_successes": 1,
+        "num_errors": 2,
+        "num_skipped": 3,
+        "created_at": TIME,
+        "run_started_at": TIME,
+        "run_finished_at": TIME,
+        "data_start_time": TIME,
+        "data_end_time": TIME,
+        "failure_reason": "none",
+    },
+    spaces.Project: {"id": "P", "name": "n", "space_id": "S"},
+    spaces.InSpace: {"space_id": "S"},
+    spaces.InOrganization: {"organization_id": "O"},
+    spans.Evaluation: {"name": "n", "label": "l", "score": 0.5, "explanation": "e", "metadata": {"run": "R"}},
+    spans.Span: {
+        "context": {"span_id": "s", "trace_id": "t"},
+        "name": "n",
+        "start_time": TIME,
+        "evaluations": [{"name": "n"}],
+        "attributes": {"input": {"value": "x"}},
+    },
+    tasks.AttachedEvaluator: {
+        "evaluator_id": "E",
+        "evaluator_name": "n",
+        "evaluator_version_id": "V",
+        "query_filter": "a = 'b'",
+        "column_mappings": {"input": "attributes.input.value"},
+        "query_mappings": [{"variable_name": "input", "query_ids": ["A"], "attribute_path": "a"}],
+    },
+    tasks.Task: {
+        "id": "T",
+        "name": "n",
+        "project_id": "P",
+        "sampling_rate": 0.5,
+        "query_filter": "a = 'b'",
+        "is_continuous": True,
+        "evaluators": [{"evaluator_id": "E"}],
+        "query_filters": {"filters": []},
+        "created_at": TIME,
+    },
+}
+# Objects of any content: the bounds of the whole answer bound them.
+OPEN = {
+    (spans.Evaluation, "metadata"),
+    (spans.Span, "attributes"),
+    (tasks.AttachedEvaluator, "query_mappings"),
+}
+HOSTILE: dict[str, Any] = {
+    "null": None,
+    "true": True,
+    "a number": 7,
+    "a negative number": -1,
+    "a huge number": 10**400,
+    "NaN": math.nan,
+    "infinity": math.inf,
+    "a text": "text",
+    "nothing": "",
+    "a long text": "x" * 3_000_000,
+    "half a character": "a\ud800",
+    "an escape": "a\x1b[31mb\nc",
+    "a time without a zone": "2026-01-02T03:04:05",
+    "a time beyond all": "9999-12-31T23:59:59-12:00",
+    "a list": [1, [2, {"a": 3}]],
+    "an object": {"a": {"b": [1, None]}},
+    "an object of hostile values": {"a": math.nan, "b\ud800": "x" * 3_000_000},
+}
+
+
+def fields_of(kind: type[Model]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield each field, and the path of the value that it is read from."""
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        if name != "__slots__":
+            said = [one for one in getattr(hint, "__metadata__", ()) if isinstance(one, FieldInfo)]
+            alias = said[0].validation_alias if said else name
+            yield name, tuple(map(str, alias.path)) if isinstance(alias, AliasPath) else (str(alias),)
+
+
+def subclasses() -> set[type[Model]]:
+    modules = [
+        importlib.import_module(f"{answers.__name__}.{module.name}")
+        for module in pkgutil.iter_modules(answers.__path__)
+    ]
+    found = {value for module in modules for value in vars(module).values() if isinstance(value, type)}
+    return {kind for kind in found if issubclass(kind, Model) and kind is not Model}
+
+
+def check_bounded(value: Any) -> None:
+    match value:
+        case None | bool():
+            pass
+        case int():
+            assert 0 <= value <= MOST
+        case float():
+            assert math.isfinite(value)
+        case str():
+            assert len(value) <= LONGEST_TEXT
+        case datetime():
+            assert value.utcoffset() is not None
+        case tuple():
+            for part in value:
+                check_bounded(part)
+        case Mapping():
+            for name, part in value.items():
+                check_bounded(name)
+                check_bounded(part)
+        case _:
+            assert dataclasses.is_dataclass(value), type(value)
+            for field in dataclasses.fields(value):
+                check_bounded(getattr(value, field.name))
+
+
+def test_every_answer_is_in_this_test() -> None:
+    assert subclasses() == set(RIGHT)
+    for kind, value in RIGHT.items():
+        read = {path[0] for _, path in fields_of(kind)}
+        assert set(value) == read, kind
+
+
+@pytest.mark.parametrize("kind", RIGHT, ids=lambda kind: kind.__name__)
+def test_a_right_answer_is_read(kind: type[Model]) -> None:
+    found = kind.from_wire({**RIGHT[kind], "a field of next year": {}})
+    check_bounded(dataclasses.replace(found, **{name: {} for of, name in OPEN if of is kind}))  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "path"),
+    [(kind, name, path) for kind in RIGHT for name, path in fields_of(kind)],
+    ids=lambda value: value.__name__ if isinstance(value, type) else str(value),
+)
+@pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE)
+def test_any_value_of_a_field_is_refused_or_bounded(
+    kind: type[Model], name: str, path: tuple[str, ...], value: Any
+) -> None:
+    wire = copy.deepcopy(RIGHT[kind])
+    holder = wire
+    for step in path[:-1]:
+        holder = holder[step]
+    holder[path[-1]] = value
+    said = None
+    try:
+        found = getattr(kind.from_wire(wire), name)
+    except ValueError as error:
+        said = str(error)
+    if said is not None:
+        assert len(said) < 400
+        assert said.isprintable()
+        assert said.startswith(path[0])
+    elif (kind, name) in OPEN:
+        assert isinstance(found, Mapping | tuple | None)
+    else:
+        check_bounded(found)
+
+
+@pytest.mark.parametrize("kind", RIGHT, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("value", [None, 5, "x", [], [1]])
+def test_what_is_no_object_is_refused(kind: type[Model], value: Any) -> None:
+    with pytest.raises(ValueError, match=r"^the answer is .*, not an object$"):
+        kind.from_wire(value)
+
+
+def test_a_message_names_the_field_and_what_it_holds() -> None:
+    with pytest.raises(ValueError, match=r"^evaluators\[1\]\.evaluator_id is True, not an ID$"):
+        tasks.Task.from_wire({"id": "T", "name": "n", "evaluators": [{}, {"evaluator_id": True}]})
+    with pytest.raises(KeyError, match=r"context\.span_id"):
+        spans.Span.from_wire({"context": {}})
+    with pytest.raises(ValueError, match=r"^type is 'ODD': "):
+        evaluators.Evaluator.from_wire({"id": "E", "name": "n", "type": "odd"})
+
+
+def test_a_score_that_is_no_number_is_known() -> None:
+    odd = spans.Evaluation.from_wire({"name": "n", "score": "0.5"})
+    assert (odd.score, odd.not_number) == (None, True)
+    none = spans.Evaluation.from_wire({"name": "n", "score": None})
+    assert (none.score, none.not_number) == (None, False)
+
+
+def test_what_is_sent_back_stays_as_it_came() -> None:
+    filter_text = "a = 'tab\there' AND b = '\x1b'"
+    mapping = {"in\tput": "x" * LONGEST_TEXT}
+    attached = tasks.AttachedEvaluator.from_wire({"query_filter": filter_text, "column_mappings": mapping})
+    assert (attached.query_filter, attached.column_mappings) == (filter_text, mapping)
+    json.dumps(attached.column_mappings)
