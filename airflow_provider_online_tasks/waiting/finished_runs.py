@@ -190,7 +190,10 @@ async def _each_page(
 def _reaches(runs: list[TaskRun], since: datetime) -> bool:
     """Return whether runs that are newest first go back beyond a time."""
     created = [run.created_at for run in runs if run.created_at is not None]
-    is_newest_first = len(created) == len(runs) > 0 and created == sorted(created, reverse=True)
+    if len(created) < len(runs) or not created:
+        return False
+    # Of runs that were created together nobody knows in which order the others come.
+    is_newest_first = created[0] > created[-1] and created == sorted(created, reverse=True)
     return is_newest_first and created[-1] < since
 
 

@@ -125,8 +125,8 @@ PLANTED: tuple[Planted, ...] = (
     Planted(
         "any order of a list counts as newest first",
         "waiting/finished_runs.py",
-        "is_newest_first = len(created) == len(runs) > 0 and created == sorted(created, reverse=True)",
-        "is_newest_first = len(created) == len(runs) > 0",
+        "is_newest_first = created[0] > created[-1] and created == sorted(created, reverse=True)",
+        "is_newest_first = True",
         ("tests/integration/events/test_task_runs_trigger.py",),
     ),
     Planted(
@@ -134,7 +134,7 @@ PLANTED: tuple[Planted, ...] = (
         "waiting/finished_runs.py",
         "await _wait_for(share)",
         "await asyncio.sleep(0)",
-        ("tests/integration/events/test_task_runs_trigger.py",),
+        ("tests/integration/events/test_watch_is_bounded.py",),
     ),
     Planted(
         "runs are remembered before they are reported",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -122,6 +123,50 @@ def test_a_restarted_triggerer_reports_what_finished_meanwhile_and_nothing_twice
             assert (await watched.until(152))[-1] == going[1]
             await pass_time(arize, 0.5)
             assert len(watched.runs) == 152
+
+    quick_time.run(watch())
+
+
+@pytest.mark.parametrize("pause", [0, 60], ids=["at the same time", "one after the other"])
+@pytest.mark.parametrize("order", ["oldest", "shuffled"])
+def test_a_page_of_old_runs_hides_no_new_one_behind_it(
+    arize: Emulator, online_task_id: str, finish: Callable[..., list[str]], order: str, pause: float
+) -> None:
+    """Only a list that is newest first may be left when a page of it reaches back far enough."""
+    arize.configure(runs_order=order)
+    for _ in range(2):
+        finish(60)
+        arize.advance(pause)
+
+    async def watch() -> None:
+        await pass_time(arize, 1.1)
+        store = AssetStore()
+        async with Watch(trigger(online_task_id, store, poll_interval=10.0)) as watched:
+            await is_watching(arize, store)
+            await pass_time(arize, finished_runs.LATENESS.total_seconds() + 60)
+            later = finish(2)
+            assert sorted(await watched.until(2)) == sorted(later)
+
+    quick_time.run(watch())
+
+
+def test_what_airflow_has_not_taken_up_is_reported_again(
+    arize: Emulator, online_task_id: str, finish: Callable[..., list[str]]
+) -> None:
+    """The triggerer dies with an event in hand."""
+
+    async def watch() -> None:
+        await pass_time(arize, 1.1)
+        store = AssetStore()
+        events = trigger(online_task_id, store).run()
+        first = asyncio.create_task(anext(events))
+        await is_watching(arize, store)
+        [run_id] = finish()
+        assert [run["run_id"] for run in (await first).payload["runs"]] == [run_id]
+        await events.aclose()
+
+        async with Watch(trigger(online_task_id, store)) as watched:
+            assert await watched.until(1) == [run_id]
 
     quick_time.run(watch())
 
@@ -259,7 +304,9 @@ def test_many_long_runs_beyond_the_first_page_are_not_asked_for_one_by_one(
         store = AssetStore()
         async with Watch(trigger(online_task_id, store)) as watched:
             await is_watching(arize, store)
-            finish(150)
+            finish(75)
+            await pass_time(arize, 1)
+            finish(75)
             await watched.until(150)
             await pass_time(arize, 2)
             arize.clear_requests()

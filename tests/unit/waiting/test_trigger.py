@@ -171,6 +171,27 @@ def test_a_connection_that_does_not_exist_is_an_error(
     assert event.payload == {"url": "here"}
 
 
+def test_a_connection_that_is_out_of_reach_for_a_moment_is_looked_up_again(
+    arize: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_online_tasks import _airflow
+
+    really, looked_up = _airflow.read_connection, []
+
+    async def late(conn_id: str) -> Any:
+        looked_up.append(asyncio.get_running_loop().time())
+        if len(looked_up) < 3:
+            raise ConnectionError("the secrets backend restarts")
+        return await really(conn_id)
+
+    monkeypatch.setattr(_airflow, "read_connection", late)
+    run, task = a_run(arize)
+
+    assert wait_for(trigger(run, task))[0].outcome == OVER
+    first, second, third = looked_up
+    assert (round(second - first), round(third - second)) == watching.LOOK_UP_DELAYS
+
+
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
@@ -207,6 +228,16 @@ def test_a_trigger_survives_being_stored(arize: Emulator) -> None:
         payload={"max_error_rate": 0.1, "labels": ["a"], "nothing": None},
     )
     path, kwargs = stored.serialize()
+    assert kwargs == {
+        "run_id": run,
+        "online_task_id": task,
+        "conn_id": stored.conn_id,
+        "poll_interval": 0.2,
+        "deadline": stored.deadline,
+        "cancel_on_kill": False,
+        "max_spans": 100,
+        "payload": {"max_error_rate": 0.1, "labels": ["a"], "nothing": None},
+    }
 
     text = json.dumps({name: BaseSerialization.serialize(value) for name, value in kwargs.items()})
     read = {name: BaseSerialization.deserialize(value) for name, value in json.loads(text).items()}
