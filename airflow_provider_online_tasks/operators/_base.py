@@ -48,7 +48,6 @@ class UsesArize(_Operator):
         """
         kept = {**(kwargs or {}), DEFERRED_IN_TRY: ti.try_number}
         self.defer(trigger=trigger, method_name=method_name, kwargs=kept, timeout=None)
-        raise RuntimeError("defer returned")
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after the task was deferred.

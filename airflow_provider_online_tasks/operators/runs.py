@@ -5,8 +5,9 @@ API: https://arize.com/docs/ax/graphql-reference/apis/online-tasks-api
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, assert_never
 
@@ -61,6 +62,26 @@ RUN_ARGUMENTS = (
 )
 # A clear cancels the run of the attempt it ends, at any time up to a while after the next attempt began.
 LATE_CANCEL = timedelta(seconds=90)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Execution:
+    """What one execution of the operator works with.
+
+    :param context: the Airflow context.
+    :param hook: how Arize is called.
+    :param run: what is to be run.
+    :param submission: what obtains the run, once.
+    """
+
+    context: Context
+    hook: OnlineTasksHook
+    run: RunInput
+    submission: Submission
+
+    def all_links(self) -> Links:
+        """Return the links to the task's project and evaluator, and to the spans of the window."""
+        return self.hook.links(self.run.online_task_id, self.run.window)
 
 
 class RunOnlineTaskOperator(LineageOperator):
@@ -187,28 +208,30 @@ class RunOnlineTaskOperator(LineageOperator):
             )
         return run
 
-    # -- From top to bottom: settle, obtain, announce, wait, conclude. --
+    def _resumed(self, context: Context, run: Any) -> RunInput:
+        """Return the run as it was before the task was deferred."""
+        return RunInput.read(run) if run else self._run_input(self._window(context))
+
+    # -- From top to bottom: index, obtain, announce, wait, conclude. --
 
     def execute(self, context: Context) -> str | None:
         """Wait until the spans are indexed, start the run, and wait for its end if asked to."""
         run = self._run_input(self._window(context))
-        with self._open(context) as hook:
-            self._settle(context, hook, run.window)
-            return self._obtain_and_follow(context, hook, run)
+        with self._open(context, run) as this:
+            self._wait_for_index(this)
+            return self._obtain_and_follow(this)
 
     def execute_settled(
-        self, context: Context, event: Any = None, window: Sequence[str] | None = None
+        self, context: Context, event: Any = None, run: Mapping[str, Any] | None = None
     ) -> str | None:
         """Go on once the spans of the window are indexed.
 
-        :param event: that of the trigger, which says nothing but that it is time.
-        :param window: the window as it was before; None in ``dag.test()``, which hands over the event only.
+        :param event: the trigger's, which says only that it is time.
+        :param run: the run as it was before; None in ``dag.test()``, which passes the event only.
         """
         self.links = Links()
-        known = DataWindow.read(*window) if window else self._window(context)
-        run = self._run_input(known)
-        with self._open(context) as hook:
-            return self._obtain_and_follow(context, hook, run)
+        with self._open(context, self._resumed(context, run)) as this:
+            return self._obtain_and_follow(this)
 
     def execute_complete(self, context: Context, event: Any) -> str:
         """Go on once the trigger has seen the run's end, or its deadline."""
@@ -216,50 +239,56 @@ class RunOnlineTaskOperator(LineageOperator):
 
         seen = read_event(event)
         self._run_id = read_id(seen.payload.get("run_id"), "The event's run_id")
-        start, end = seen.payload.get("window") or (None, None)
-        run = self._run_input(DataWindow.read(start, end) if start else self._window(context))
         was_taken_up = seen.payload.get("how") == How.REATTACHED.name
         taken_up_at = parse_time(seen.payload.get("taken_up_at"), "taken_up_at")
-        with self._open(context) as hook:
-            ended = self._seen_end(hook, run, seen)
-            submission = self._submission(hook, run, context)
-            if not (was_taken_up and _was_cancelled_late(ended, taken_up_at)):
-                return self._conclude(context, hook, submission, run, ended)
-            return self._follow(context, hook, submission, run, self._start_anew(submission, ended))
+        with self._open(context, self._resumed(context, seen.payload.get("run"))) as this:
+            ended = self._seen_end(this, seen)
+            if was_taken_up and _was_cancelled_late(ended, taken_up_at):
+                return self._follow(this, self._start_anew(this, ended))
+            return self._conclude(this, ended)
 
-    def _obtain_and_follow(self, context: Context, hook: OnlineTasksHook, run: RunInput) -> str | None:
-        submission = self._submission(hook, run, context)
-        obtained = self._obtain(submission, run)
-        return self._follow(context, hook, submission, run, obtained) if obtained else None
+    def _obtain_and_follow(self, this: _Execution) -> str | None:
+        obtained = self._obtain(this)
+        return self._follow(this, obtained) if obtained else None
 
-    def _follow(
-        self,
-        context: Context,
-        hook: OnlineTasksHook,
-        submission: Submission,
-        run: RunInput,
-        obtained: Obtained[TaskRun],
-    ) -> str:
+    def _follow(self, this: _Execution, obtained: Obtained[TaskRun]) -> str:
         while True:
-            self._announce(context, hook, run, obtained)
+            self._announce(this, obtained)
             if not self.wait_for_completion:
-                submission.finish()
+                this.submission.finish()
                 return obtained.id
             taken_up_at = _clock.now()
-            ended = self._wait(hook, run, obtained, taken_up_at)
+            ended = self._wait(this, obtained, taken_up_at)
             if not (obtained.how is How.REATTACHED and _was_cancelled_late(ended, taken_up_at)):
-                return self._conclude(context, hook, submission, run, ended)
-            obtained = self._start_anew(submission, ended)
+                return self._conclude(this, ended)
+            obtained = self._start_anew(this, ended)
 
-    # -- Settle. --
+    @contextmanager
+    def _open(self, context: Context, run: RunInput) -> Iterator[_Execution]:
+        """Open the one hook of this execution, and have another session ready for ``on_kill``."""
+        from airflow_provider_online_tasks.once.run import Submission
 
-    def _settle(self, context: Context, hook: OnlineTasksHook, window: DataWindow) -> None:
+        with self.hook as hook:
+            self._ti, self._kill_hook = context["ti"], hook.sibling()
+            submission = Submission(
+                hook=hook,
+                run=run,
+                context=context,
+                log=self.log,
+                rerun_if_nothing_evaluated=self.on_nothing_evaluated == "fail",
+                max_error_rate=self.max_error_rate,
+            )
+            yield _Execution(context=context, hook=hook, run=run, submission=submission)
+
+    # -- Index. --
+
+    def _wait_for_index(self, this: _Execution) -> None:
         """Defer until the spans of the window are indexed; return if they are."""
         settling = Settling.of(
-            context,
-            window,
+            this.context,
+            this.run.window,
             settle=read_settle(self.settle),
-            index_delay_minutes=hook.settings.index_delay_minutes,
+            index_delay_minutes=this.hook.settings.index_delay_minutes,
         )
         moment = settling.wait_until(self.log)
         if moment is None:
@@ -267,90 +296,64 @@ class RunOnlineTaskOperator(LineageOperator):
         from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
         self.defer_in_try(  # a delay of hours is no hang
-            context["ti"],
+            this.context["ti"],
             trigger=DateTimeTrigger(moment=moment),
             method_name="execute_settled",
-            kwargs={"window": [wire_time(window.start), wire_time(window.end)]},
+            kwargs={"run": this.run.to_rest()},
         )
 
     # -- Obtain. --
 
-    def _submission(self, hook: OnlineTasksHook, run: RunInput, context: Context) -> Submission:
-        from airflow_provider_online_tasks.once.run import Submission
-
-        return Submission(
-            hook=hook,
-            run=run,
-            context=context,
-            log=self.log,
-            rerun_if_nothing_evaluated=self.on_nothing_evaluated == "fail",
-            max_error_rate=self.max_error_rate,
-        )
-
-    def _obtain(self, submission: Submission, run: RunInput) -> Obtained[TaskRun] | None:
+    def _obtain(self, this: _Execution) -> Obtained[TaskRun] | None:
         """Return the run, or None if there is nothing to evaluate and that is a success."""
         try:
-            return submission.obtain()
+            return this.submission.obtain()
         except TaskErrorReturned as error:
             if says_no_data(error.code, error.reason):
-                self._rules().settle_bad(no_run_started(error.reason, run.window), log=self.log, run=None)
+                found = no_run_started(error.reason, this.run.window)
+                self._rules().settle_bad(found, log=self.log, run=None)
                 return None
-            self._raise_if_long(error, run)
+            _raise_if_long(error, this.run.window)
             raise
         except InputRefused as error:
-            self._raise_if_long(error, run)
+            _raise_if_long(error, this.run.window)
             raise
 
-    @staticmethod
-    def _raise_if_long(error: CallError, run: RunInput) -> None:
-        if run.window.is_long:
-            raise WindowRefused(
-                f"{error} The window {run.window} is longer than the documented 30 days: cut it with "
-                f"split_window() and map the operator over the pieces."
-            ) from error
-
-    def _start_anew(self, submission: Submission, ended: TaskRun) -> Obtained[TaskRun]:
+    def _start_anew(self, this: _Execution, ended: TaskRun) -> Obtained[TaskRun]:
         self.log.warning(
-            "Run %s was cancelled just after this try took it up again, as clearing a task does: a new run "
+            "Run %s was cancelled just after this try took it up again, as clearing a task does. A new run "
             "is started.",
             ended.id,
         )
-        return submission.start_instead_of(ended.id)
+        return this.submission.start_instead_of(ended.id)
 
     # -- Announce. --
 
-    def _announce(
-        self, context: Context, hook: OnlineTasksHook, run: RunInput, obtained: Obtained[TaskRun]
-    ) -> None:
-        """Push the run's ID and the links that are known; say what is going on."""
+    def _announce(self, this: _Execution, obtained: Obtained[TaskRun]) -> None:
+        """Push the run's ID and the links that are known; log what is going on."""
         self._run_id = obtained.id
-        self._stop_if_killed(hook)
-        push = context["ti"].xcom_push
+        self._stop_if_killed(this.hook)
+        push = this.context["ti"].xcom_push
         push(key="return_value", value=obtained.id)
         push(key=RUN_ID_KEY, value=obtained.id)
-        links = self.links = hook.known_links(run.window)
-        links.push(context)  # for those who look while the task waits
+        links = self.links = this.hook.known_links(this.run.window)
+        links.push(this.context)  # for those who look while the task waits
         self.log.info(
             "Run %s (%s) evaluates up to %s spans.%s",
             obtained.id,
             obtained.how.value,
-            run.max_spans or DEFAULT_MAX_SPANS,
+            this.run.max_spans or DEFAULT_MAX_SPANS,
             f" Arize shows them at {links.spans}" if links.spans else "",
         )
-        facts = {
-            "online_task_id": run.online_task_id,
-            "run_id": obtained.id,
-            "data_start_time": wire_time(run.window.start),
-            "data_end_time": wire_time(run.window.end),
-        }
-        namespace = hook.settings.endpoint.ui_url
-        self.keep_lineage(facts, namespace=namespace, project_id=links.project_id)
+        self._keep_lineage(this, {**this.run.to_rest(), "run_id": obtained.id})
+
+    def _keep_lineage(self, this: _Execution, facts: Mapping[str, Any]) -> None:
+        known = self.links.project_id if self.links else None
+        self.keep_lineage(facts, namespace=this.hook.settings.endpoint.ui_url, project_id=known)
 
     # -- Wait. --
 
-    def _wait(
-        self, hook: OnlineTasksHook, run: RunInput, obtained: Obtained[TaskRun], taken_up_at: datetime
-    ) -> TaskRun:
+    def _wait(self, this: _Execution, obtained: Obtained[TaskRun], taken_up_at: datetime) -> TaskRun:
         """Return the run once it is over; or defer, and have ``execute_complete`` go on.
 
         :raises OnlineTaskRunTimeout: it is not over in time, and is cancelled.
@@ -360,19 +363,19 @@ class RunOnlineTaskOperator(LineageOperator):
             return obtained.thing
         deadline = self._deadline()
         if self.deferrable:
-            self._defer_until_over(run, obtained, taken_up_at, deadline)
+            self._defer_until_over(this, obtained, taken_up_at, deadline)
         from airflow_provider_online_tasks.operators._wait import WorkerWait
 
         wait = WorkerWait(
-            hook=hook,
+            hook=this.hook,
             run_id=obtained.id,
             poll_interval=self.poll_interval,
             deadline=deadline,
             log=self.log,
-            check=lambda: self._stop_if_killed(hook),
+            check=lambda: self._stop_if_killed(this.hook),
         )
-        ended = wait.until_over() or self._time_out(hook, run, obtained.id, wait.run)
-        self._stop_if_killed(hook)
+        ended = wait.until_over() or self._time_out(this, obtained.id, wait.run)
+        self._stop_if_killed(this.hook)
         return ended
 
     def _deadline(self) -> float | None:
@@ -387,12 +390,13 @@ class RunOnlineTaskOperator(LineageOperator):
         return min(limits, key=lambda limit: limit[1], default=None)
 
     def _defer_until_over(
-        self, run: RunInput, obtained: Obtained[TaskRun], taken_up_at: datetime, deadline: float | None
+        self, this: _Execution, obtained: Obtained[TaskRun], taken_up_at: datetime, deadline: float | None
     ) -> NoReturn:
         from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
 
+        run = this.run
         self.defer_in_try(  # the trigger keeps the deadline, so that a late run is cancelled
-            self._ti,
+            this.context["ti"],
             trigger=OnlineTaskRunTrigger(
                 run_id=obtained.id,
                 online_task_id=run.online_task_id,
@@ -405,13 +409,13 @@ class RunOnlineTaskOperator(LineageOperator):
                     "run_id": obtained.id,
                     "how": obtained.how.name,
                     "taken_up_at": wire_time(taken_up_at),
-                    "window": [wire_time(run.window.start), wire_time(run.window.end)],
+                    "run": run.to_rest(),
                 },
             ),
             method_name="execute_complete",
         )
 
-    def _seen_end(self, hook: OnlineTasksHook, run: RunInput, seen: RunEvent) -> TaskRun:
+    def _seen_end(self, this: _Execution, seen: RunEvent) -> TaskRun:
         """Return the run that the trigger saw end.
 
         :raises OnlineTasksError: it did not see that.
@@ -422,21 +426,21 @@ class RunOnlineTaskOperator(LineageOperator):
         if seen.run_id != run_id:
             raise wait_error(None, f"The trigger's event is about run {seen.run_id}, not {run_id}.")
         if seen.outcome == TIMEOUT:
-            return self._time_out(hook, run, run_id, seen.run)
+            return self._time_out(this, run_id, seen.run)
         if seen.outcome == OVER and seen.run is not None:
             return seen.run
         raise wait_error(seen.error_type, f"Waiting for run {run_id} ended: {seen.error_message}")
 
-    def _time_out(self, hook: OnlineTasksHook, run: RunInput, run_id: str, seen: TaskRun | None) -> TaskRun:
+    def _time_out(self, this: _Execution, run_id: str, seen: TaskRun | None) -> TaskRun:
         """Cancel a run that is late; return it if it ended by itself meanwhile.
 
         :raises OnlineTaskRunTimeout: it did not.
         """
-        ended = self._cancel(hook, run_id)
+        ended = self._cancel(this.hook, run_id)
         # One that is cancelled was cancelled here, by a request whose answer was lost.
         if ended is not None and ended.status is not RunStatus.CANCELLED:
             return ended
-        links = self.links = hook.links(run.online_task_id, run.window)
+        links = self.links = this.all_links()
         limit = self._limit()
         raise OnlineTaskRunTimeout(
             f"Run {run_id} was not over within {limit[0] if limit else 'its time'} and was asked to cancel"
@@ -447,26 +451,18 @@ class RunOnlineTaskOperator(LineageOperator):
 
     # -- Conclude. --
 
-    def _conclude(
-        self,
-        context: Context,
-        hook: OnlineTasksHook,
-        submission: Submission,
-        run: RunInput,
-        ended: TaskRun,
-    ) -> str:
+    def _conclude(self, this: _Execution, ended: TaskRun) -> str:
         """Act on how the run ended."""
-        context["ti"].xcom_push(key=RUN_KEY, value=ended.summary())
-        links = self.links = hook.links(run.online_task_id, run.window)
-        namespace = hook.settings.endpoint.ui_url
-        self.keep_lineage(ended.summary(), namespace=namespace, project_id=links.project_id)
+        this.context["ti"].xcom_push(key=RUN_KEY, value=ended.summary())
+        links = self.links = this.all_links()
+        self._keep_lineage(this, ended.summary())
         try:
             self._rules().settle(ended, log=self.log, url=links.spans)
         except AirflowSkipException:
-            submission.finish()
+            this.submission.finish()
             raise
-        tell_of_run(context, self.outlets, ended.summary())
-        submission.finish()
+        tell_of_run(this.context, self.outlets, ended.summary())
+        this.submission.finish()
         return ended.id
 
     # -- Cancel, and being killed. --
@@ -487,13 +483,6 @@ class RunOnlineTaskOperator(LineageOperator):
         else:
             self.log.info("Cancelled run %s: %s.", run_id, run.counts)
         return None
-
-    @contextmanager
-    def _open(self, context: Context) -> Iterator[OnlineTasksHook]:
-        """Open the one hook of this execution, and have another session ready for ``on_kill``."""
-        with self.hook as hook:
-            self._ti, self._kill_hook = context["ti"], hook.sibling()
-            yield hook
 
     def on_kill(self) -> None:
         """Cancel the run that is waited for, if the task was ended; one that is being started, once it is."""
@@ -568,6 +557,14 @@ class CancelOnlineTaskRunOperator(OnlineTasksOperator):
                     return run.summary()
         self.log.info("Run %s is over already, %s: %s.", run_id, run.status.value, run.counts)
         return run.summary()
+
+
+def _raise_if_long(error: CallError, window: DataWindow) -> None:
+    if window.is_long:
+        raise WindowRefused(
+            f"{error} The window {window} is longer than the documented 30 days: cut it with "
+            f"split_window() and map the operator over the pieces."
+        ) from error
 
 
 def _was_cancelled_late(run: TaskRun, taken_up_at: datetime) -> bool:
