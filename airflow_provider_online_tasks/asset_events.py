@@ -1,7 +1,7 @@
-"""What an asset event says of the run that caused it.
+"""What an asset event says about the run that caused it.
 
-A task with ``outlets`` tells Airflow that its assets changed when it succeeds. These are the facts that go
-with it, so that a DAG that is scheduled on the asset knows which spans were judged, and how it went:
+A task with ``outlets`` updates its assets when it succeeds. These facts become part of the event, so that a
+DAG that is scheduled on the asset knows which spans were judged, and how it went:
 ``event.extra["run_id"]`` of ``triggering_asset_events`` and ``inlet_events``.
 """
 
@@ -23,7 +23,7 @@ def tell_of_run(
     *,
     labels: Mapping[str, Mapping[str, float]] | None = None,
 ) -> None:
-    """Put what is known of a run into the events of a task's assets.
+    """Add a run to the events of a task's assets.
 
     :param context: the Airflow context.
     :param outlets: the task's ``outlets``. An alias is left out: only the DAG's author knows its assets.

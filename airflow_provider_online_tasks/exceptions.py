@@ -82,7 +82,7 @@ class InputRefused(CallError, AirflowFailException):
 
 
 class TaskExists(OnlineTasksError, AirflowFailException):
-    """A task of that name exists on the model, and ``if_exists="fail"`` permits none.
+    """A task of that name exists on the model, and ``if_exists`` is ``fail``.
 
     :param message: which task, and what to do.
     :param online_task_id: the task that exists.
@@ -141,7 +141,7 @@ class UnexpectedAnswer(Unavailable):
 
 
 class OnlineTaskRunEndedBadly(OnlineTasksError):
-    """A run is over and its result must not be taken for a good one.
+    """A run is over, and its result is not good enough to go on with.
 
     :param message: what happened, what it means and what to do.
     :param run: the run's summary, as the sensor returns it.
@@ -157,7 +157,7 @@ class OnlineTaskRunFailed(OnlineTaskRunEndedBadly):
 
 
 class OnlineTaskRunCancelled(OnlineTaskRunEndedBadly):
-    """The run ended CANCELLED: by someone, or by refused LLM credentials or a broken evaluator."""
+    """The run ended CANCELLED: by a person, by refused LLM credentials, or by a broken evaluator."""
 
 
 class OnlineTaskRunErrorRateExceeded(OnlineTaskRunEndedBadly):
@@ -165,7 +165,7 @@ class OnlineTaskRunErrorRateExceeded(OnlineTaskRunEndedBadly):
 
 
 class OnlineTaskRunNothingEvaluated(OnlineTaskRunEndedBadly):
-    """The run is over and scored nothing, with ``on_nothing_evaluated="fail"``."""
+    """The run is over and evaluated nothing, and ``on_nothing_evaluated`` is ``fail``."""
 
 
 class OnlineTaskRunTimeout(OnlineTasksError):
@@ -173,23 +173,23 @@ class OnlineTaskRunTimeout(OnlineTasksError):
 
 
 class OnlineTaskRunUnreachable(OnlineTasksError):
-    """Arize refused for minutes to show a run that is waited for. A retry waits for the same run again."""
+    """Arize refused for minutes to show the run. A retry waits for the same run again."""
 
 
 class FinalOnlineTaskRunFailed(OnlineTaskRunFailed, AirflowFailException):
-    """As its base, raised where no retry can change the run (the sensor)."""
+    """The same, where a retry cannot change the run: the sensor raises it."""
 
 
 class FinalOnlineTaskRunCancelled(OnlineTaskRunCancelled, AirflowFailException):
-    """As its base, raised where no retry can change the run (the sensor)."""
+    """The same, where a retry cannot change the run: the sensor raises it."""
 
 
 class FinalOnlineTaskRunErrorRateExceeded(OnlineTaskRunErrorRateExceeded, AirflowFailException):
-    """As its base, raised where no retry can change the run (the sensor)."""
+    """The same, where a retry cannot change the run: the sensor raises it."""
 
 
 class FinalOnlineTaskRunNothingEvaluated(OnlineTaskRunNothingEvaluated, AirflowFailException):
-    """As its base, raised where no retry can change the run (the sensor)."""
+    """The same, where a retry cannot change the run: the sensor raises it."""
 
 
 FINAL: dict[type[OnlineTaskRunEndedBadly], type[OnlineTaskRunEndedBadly]] = {

@@ -1,4 +1,4 @@
-"""What Airflow asks of an installed provider. Pure data: Airflow reads it while it is itself starting."""
+"""The provider's metadata, as Airflow wants it. Only data: Airflow reads it while it starts."""
 
 from __future__ import annotations
 

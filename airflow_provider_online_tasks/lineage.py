@@ -1,6 +1,6 @@
-"""What goes to OpenLineage about a task: which spans it had judged, and how that went.
+"""What OpenLineage gets about a task: the spans that were judged, and the result.
 
-Imported only where the OpenLineage provider is, and only once that asks.
+Imported only if the OpenLineage provider is installed, when it asks for lineage.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class OnlineTaskRunFacet(RunFacet):
     :param num_errors: spans whose evaluation failed.
     :param num_skipped: spans that were skipped.
     :param failure_reason: why it failed or was cancelled, in Arize's words.
-    :param complete: whether all evaluations of the run could be read; None if nobody can tell.
+    :param complete: whether all evaluations of the run could be read; None if that is not known.
     :param expected: how many items the run says that it evaluated.
     :param read: how many of them could be read.
     :param labels: the share of each label by evaluator, where the evaluations were read.

@@ -1,7 +1,7 @@
 """Let a new version of the assistant out only if yesterday's answers were good enough.
 
 A bad eval stops the deployment: the gate fails, and what is downstream of it does not run. So do results that
-cannot be read whole, and those that are too few to tell with 95 % confidence.
+cannot be read whole, and those that are too few to decide with 95 % confidence.
 """
 
 from __future__ import annotations

@@ -164,7 +164,7 @@ class Client:
         try:
             return argument_type(self.query(ARGUMENT_TYPES, name=f"type of {call.name}"), call.name)
         except (CallError, LookupError, TypeError, AttributeError):
-            return None  # the first error is the one to tell
+            return None  # the first error is the one to report
 
     def query(self, document: str, *, name: str) -> dict[str, Any]:
         """Send a GraphQL query once and return its data.

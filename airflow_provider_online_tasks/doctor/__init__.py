@@ -1,9 +1,9 @@
-"""Say whether a connection works and whether Arize is still what this version expects. Changes nothing.
+"""Check whether a connection works, and whether Arize is what this version expects. Changes nothing.
 
 ``python -m airflow_provider_online_tasks.doctor --conn-id arize_online_tasks_default``
 
 Exit code 0: everything that matters agrees. 1: something differs that makes calls fail. 2: Arize cannot be
-asked.
+reached.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with OnlineTasksHook(options.conn_id) as hook:
             return _report(list(examine(hook)), everything=options.all)
     except (OnlineTasksError, AirflowNotFoundException) as error:
-        _say(f"Arize cannot be asked: {error}")
+        _say(f"Arize cannot be reached: {error}")
         return UNREACHABLE
 
 

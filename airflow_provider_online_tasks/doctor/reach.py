@@ -80,11 +80,11 @@ def _hint(error: CallError) -> str:
 
 
 def _account(client: Client) -> tuple[bool | None, str]:
-    """Tell whether both APIs see the same spaces: the key alone does not say whose it is."""
+    """Return whether both APIs see the same spaces: the key alone does not say whose it is."""
     by_rest = _known(lambda: client.send(_list_spaces(), retry=NO_RETRY))
     by_graphql = _known(lambda: _read_spaces(client.query(_SPACES, name="spaces")))
     if by_rest is None or by_graphql is None or not by_rest.names or not by_graphql.names:
-        return None, "whether they see the same account cannot be told"
+        return None, "whether they see the same account is not known"
     common = [name for space, name in by_rest.names.items() if space in by_graphql.names]
     if common:
         more = f" and {len(common) - 1} more" if len(common) > 1 else ""
@@ -92,16 +92,16 @@ def _account(client: Client) -> tuple[bool | None, str]:
     if by_rest.are_all or by_graphql.are_all:
         seen = f"REST {_first(by_rest)!r} and GraphQL {_first(by_graphql)!r}"
         return False, f"but they see different spaces, {seen}, so probably two accounts"
-    return None, "whether they see the same account cannot be told from the many spaces"
+    return None, "whether they see the same account is not known: there are too many spaces"
 
 
 def _mutations(client: Client) -> tuple[bool | None, str]:
-    """Tell whether the schema has the mutations."""
+    """Return whether the schema has the mutations."""
     there = _known(
         lambda: {field["name"] for field in client.query(_MUTATIONS, name="mutations")["__type"]["fields"]}
     )
     if there is None:
-        return None, "whether the mutations are there cannot be told, as the schema is not shown"
+        return None, "whether the mutations are there is not known, as the schema is not shown"
     missing = [name for name in calls.MUTATION_INPUT_TYPES if name not in there]
     if missing:
         return False, f"but GraphQL has no {' and no '.join(missing)}"
@@ -109,7 +109,7 @@ def _mutations(client: Client) -> tuple[bool | None, str]:
 
 
 def _known(ask: Callable[[], T]) -> T | None:
-    """Return what is asked for, or None where it is refused or told otherwise than documented."""
+    """Return what is asked for, or None if Arize refuses it or its answer is not as documented."""
     try:
         return ask()
     except (CallError, LookupError, TypeError, AttributeError):

@@ -227,7 +227,7 @@ class OnlineTasksHook(BaseHook):
     def links(self, online_task_id: str, window: DataWindow | None = None) -> Links:
         """Return where the Arize UI shows a task's project, its evaluator, and its spans in a window.
 
-        Takes up to three requests. A link is worth no failure: whatever goes wrong, there is none.
+        Takes up to three requests. If anything goes wrong there is no link: a link is not worth a failure.
         """
         from airflow_provider_online_tasks.ui.links import Links
 
@@ -239,9 +239,9 @@ class OnlineTasksHook(BaseHook):
         return self.links_of(project_id=task.project_id, evaluator_ids=task.evaluator_ids, window=window)
 
     def known_links(self, window: DataWindow | None = None) -> Links:
-        """Return the links that the connection alone knows: it names organisation, space and project.
+        """Return the links if the connection names organisation, space and project.
 
-        Nothing is asked of Arize.
+        It sends nothing to Arize.
         """
         from airflow_provider_online_tasks.ui.links import Links
 
@@ -296,7 +296,7 @@ class OnlineTasksHook(BaseHook):
 
 
 def unencrypted(url: str) -> str:
-    """Return what a person should know about a host that gets the key over plain HTTP."""
+    """Return a warning about a host to which the key is sent over plain HTTP."""
     return f"The API key is sent to {url} unencrypted, and anybody on the way can read it. Use https."
 
 

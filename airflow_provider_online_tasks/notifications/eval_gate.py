@@ -1,4 +1,4 @@
-"""Tells people what a gate found, by any notifier of Airflow: mail, chat, pager."""
+"""Sends the verdict of a gate through any notifier of Airflow: mail, chat, pager."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class LineageOperator(OnlineTasksOperator):
     def keep_lineage(
         self, facts: Mapping[str, Any], *, namespace: str | None, project_id: str | None
     ) -> None:
-        """Keep what OpenLineage asks for when the task is over. Nothing is asked of Arize for it.
+        """Keep what OpenLineage asks for when the task is over. It sends nothing to Arize.
 
         :param facts: by the names of :class:`~airflow_provider_online_tasks.lineage.OnlineTaskRunFacet`.
         :param namespace: the address of Arize's UI.

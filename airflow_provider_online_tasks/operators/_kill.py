@@ -28,7 +28,7 @@ class Kill(enum.Enum):
 
     ENDED = "the task was ended"
     GOES_ON = "Airflow ends this process, and the task goes on"
-    UNKNOWN = "Airflow ends this process, and cannot be asked whether the task goes on"
+    UNKNOWN = "Airflow ends this process, and does not answer whether the task goes on"
 
 
 def why_killed(ti: Any) -> Kill:

@@ -1,4 +1,4 @@
-"""Read back what a run's evaluators said, and hold it against rules.
+"""Read the evaluations of a run, and check them against the rules of a gate.
 
 API: https://arize.com/docs/api-reference/spans/list-spans
 """
@@ -55,16 +55,17 @@ FIRST_PAUSE, LONGEST_PAUSE = 15.0, 600.0
 
 
 class EvalResultsOperator(LineageOperator):
-    """Read the evaluations of a finished run, and return what they come to.
+    """Read the evaluations of a finished run, and return a summary.
 
     Give the run's ID, or the task and a window. The summary (XCom) holds per evaluator: ``evaluated``,
     ``without`` (spans that carry no evaluation of it), ``labels`` (count and share of each), ``score_mean``,
     ``score_variance``, ``score_quantiles`` (p05 to p95), ``not_numbers`` (scores such as NaN), ``judges``,
     ``segments``, and ``worst``, at most 20 examples with input, output, explanation and link.
 
-    ``complete`` says whether all evaluations of the run could be read: ``read`` is held against ``expected``,
-    the run's own count. Arize's index lags, so until they agree the task waits in the triggerer and reads
-    again, after pauses that double from ``poll_interval`` to 10 minutes. It is None where nobody can tell.
+    ``complete`` says whether all evaluations of the run could be read: ``read`` is compared with
+    ``expected``, the run's own count. Arize's index lags, so until they agree the task waits in the
+    triggerer and reads again, after pauses that double from ``poll_interval`` to 10 minutes. ``complete`` is
+    None if that is not known.
 
     The spans are paged through and counted: memory stays the same whatever the window.
 
@@ -76,9 +77,10 @@ class EvalResultsOperator(LineageOperator):
         or the task name. (templated)
     :param direction: whether a high score is good: ``maximize`` (default) or ``minimize``.
     :param granularity: what the evaluators judge: ``span`` (default), ``trace`` or ``session``.
-    :param group_by: an attribute such as ``attributes.llm.model_name``, whose values tell segments apart.
+    :param group_by: an attribute such as ``attributes.llm.model_name``, whose values make the segments.
         (templated)
-    :param max_segments: how many segments are told apart, the largest. Default 20; the rest is ``(other)``.
+    :param max_segments: how many segments the summary has, the largest ones. Default 20; the rest is
+        ``(other)``.
     :param baseline: length of the time before the window whose evaluations by the same evaluators are read
         too, for ``max_drop`` of the gate; a timedelta or seconds. Default: none.
     :param complete_within: how long after the run's end its evaluations may take to be readable; a timedelta
@@ -91,7 +93,7 @@ class EvalResultsOperator(LineageOperator):
     :param rows_format: ``jsonl`` (default) or ``parquet``, which needs pyarrow.
     :param rows_conn_id: Airflow connection of the object storage.
     :param conn_id: Airflow connection of type ``arize_online_tasks``. (templated)
-    :raises InvalidInput: an argument is wrong, the run is not over, or its evaluators cannot be told.
+    :raises InvalidInput: an argument is wrong, the run is not over, or its evaluators are not known.
     :raises EvalResultsIncomplete: evaluations are missing when the time is over.
     :raises CallError: Arize refused or could not be reached.
     """
@@ -201,7 +203,9 @@ class EvalResultsOperator(LineageOperator):
                 run, task_id, window = self._subject(hook)
             task = hook.get_task(task_id)
             if task.project_id is None:
-                raise InvalidInput(f"Task {task_id} is not on a project's spans: its results are no spans.")
+                raise InvalidInput(
+                    f"Task {task_id} does not evaluate the spans of a project, so it has no results to read."
+                )
             names = self._evaluator_names()
             reader = Reader(
                 hook.client,
@@ -253,7 +257,7 @@ class EvalResultsOperator(LineageOperator):
         context["ti"].xcom_push(key=RESULTS_KEY, value=results_record(summary, spans_url=links.spans))
         self._say(summary)
         if state.complete is False:
-            message = f"The results of run {summary['run_id']} are not whole: {state.reason}."
+            message = f"The results of run {summary['run_id']} are incomplete: {state.reason}."
             if self.on_incomplete == "fail":
                 context["ti"].xcom_push(key="return_value", value=summary)
                 raise EvalResultsIncomplete(
@@ -363,7 +367,7 @@ class EvalResultsOperator(LineageOperator):
             )
 
     def _tell(self, context: Context, run: TaskRun | None, summary: dict[str, Any]) -> None:
-        """Tell the task's assets and OpenLineage what was found."""
+        """Report the results to the task's assets and to OpenLineage."""
         labels = {
             name: {label: one["share"] for label, one in found["labels"].items()}
             for name, found in summary["evaluators"].items()
@@ -389,7 +393,7 @@ class EvalResultsOperator(LineageOperator):
                 f"OnlineTaskRunSensor or wait_for_completion=True."
             )
         if run.task_id is None or run.data_start_time is None or run.data_end_time is None:
-            raise InvalidInput(f"Run {run.id} has no window of spans: it is no run over a project's spans.")
+            raise InvalidInput(f"Run {run.id} has no window: it did not evaluate the spans of a project.")
         return run, run.task_id, DataWindow(start=run.data_start_time, end=run.data_end_time)
 
     def _evaluator_names(self) -> tuple[str, ...]:
@@ -415,13 +419,13 @@ def _window_summary(window: DataWindow) -> dict[str, str]:
 
 
 class EvalGateOperator(LineageOperator):
-    """Hold the results of an eval against rules: a bad one stops what is downstream.
+    """Check the results of an eval against rules. If a rule is broken, what is downstream does not run.
 
-    It asks nothing of Arize: it reads the summary of ``EvalResultsOperator``. A rule compares the share of a
+    It sends nothing to Arize: it reads the summary of ``EvalResultsOperator``. A rule compares the share of a
     label, ``score_mean`` or a quantile (``score_p05`` … ``score_p95``) with a bound. ``min_evaluated`` is the
-    fewest evaluations it takes to tell, ``max_missing`` the largest share of them that may lack the label or
+    fewest evaluations that a rule needs, ``max_missing`` the largest share of them that may lack the label or
     the score, ``max_drop`` the largest loss against the baseline, and ``each_segment`` holds rules for every
-    segment. What cannot be measured does not pass, nor do results that are not whole.
+    segment. A rule that cannot be measured does not pass, and incomplete results do not either.
 
     XCom: the verdict, rule by rule, with the worst examples. It is also the ``extra`` of the events of the
     task's ``outlets``, and OpenLineage's data quality assertions.
@@ -438,14 +442,14 @@ class EvalGateOperator(LineageOperator):
         were not judged. Default 0.05.
     :param confidence: of the intervals by which a rule is held, broken or undecided, such as 0.95. Default:
         none, the measured figures are compared as they are.
-    :param on_undecided: what rules that are undecided do: ``fail`` (default), ``skip``, ``pass`` or ``ask``.
+    :param on_undecided: what an undecided rule does: ``fail`` (default), ``skip``, ``pass`` or ``ask``.
     :param on_breach: whether a broken rule fails the task (``fail``, default), skips it and what is
         downstream (``skip``), or has a person decide on Airflow's page of required actions (``ask``, Airflow
         3.1 or later).
     :param ask_within: how long to wait for that person. Default: for ever. When it is over, the task fails.
     :param across_judges: whether results may be compared with those of another judge. Default False.
-    :param accept_unverified: whether results may pass of which nobody can tell whether they are whole, such
-        as those of a task and a window. Default False.
+    :param accept_unverified: whether results may pass if it is not known whether they are complete, such as
+        those of a task and a window. Default False.
     :raises InvalidInput: a rule cannot be parsed or names an unknown label; when the DAG is parsed if it
         is a literal.
     :raises EvalGateBreached: a rule is broken.
@@ -511,7 +515,7 @@ class EvalGateOperator(LineageOperator):
                 check_labels(read, labels or {})
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Judge, and report it in one table."""
+        """Check the rules, and log the outcome as one table."""
         from airflow_provider_online_tasks.results import table
 
         verdict = self._judge()

@@ -187,7 +187,7 @@ def _most_below(share: float, total: int, tail: float) -> int:
 
 
 def evaluations_to_decide_share(share: float, bound: float, confidence: float) -> int | None:
-    """Return how many evaluations tell a share from a bound, if the share stays; None if no number does."""
+    """Return how many evaluations would decide a share, if it stays as it is; None if no number does."""
     if share == bound or not 0 < bound < 1:
         return None
     z = normal_quantile(confidence)
@@ -203,7 +203,7 @@ def evaluations_to_decide_share(share: float, bound: float, confidence: float) -
 
 
 def evaluations_to_decide_mean(of: MeanOf, bound: float, confidence: float) -> int | None:
-    """Return how many evaluations tell a mean from a bound, if mean and variance stay; None if none does."""
+    """Return how many evaluations would decide a mean, if the scores stay alike; None if no number does."""
     if of.mean == bound:
         return None
     total, away = 2, of.mean - bound

@@ -25,7 +25,7 @@ class Evidence:
     :param not_numbers: scores that are no finite numbers.
     :param percentiles: the 0th to the 100th percentile of the scores.
     :param judges: who judged, as far as the evaluations say.
-    :param segments: the same figures by segment; None if they were not told apart.
+    :param segments: the same figures by segment; None if there are no segments.
     """
 
     evaluated: int

@@ -38,7 +38,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 class Whole:
     """Whether all evaluations of a run were read.
 
-    :param complete: whether they were; None if nobody can tell.
+    :param complete: whether they were; None if that is not known.
     :param expected: how many items the run says that it evaluated; None without a run.
     :param read: how many items carry the evaluations of the run, of the evaluator with the fewest.
     :param reason: why ``complete`` is not True.
@@ -150,7 +150,7 @@ class Reader:
     :param task: the task whose filter says which spans there are.
     :param evaluators: column names of the evaluators to read; all if empty.
     :param granularity: what they judge.
-    :param group_by: the attribute that tells segments apart.
+    :param group_by: the attribute whose values make the segments.
     :param log: where progress is reported.
     """
 

@@ -37,7 +37,7 @@ class Sample:
     :param total: how many evaluations it rests on.
     :param count: how many of them have the label, where it is a share.
     :param interval: of the figure, where a confidence is given and there is one.
-    :param decided_by: how many evaluations would tell the figure from the bound.
+    :param decided_by: how many evaluations would decide the rule.
     :param note: what a person should know.
     """
 

@@ -34,7 +34,7 @@ NO_SEGMENT = "(none)"
 OTHER_SEGMENTS = "(other)"
 SPAN, TRACE, SESSION = EVAL_PREFIXES
 SESSION_ID = "session.id"
-# Spans that are compared to tell whether one is listed twice: as many as two pages hold.
+# Spans that are compared to find out whether one is listed twice: as many as two pages hold.
 _RECENT = 1_000
 _SHOWN_EXPLANATION = 300
 _JUDGE_KEY = re.compile(
@@ -210,7 +210,7 @@ class EvaluatorResults:
     """The evaluations of one evaluator.
 
     :param direction: whether a high score is good: ``maximize`` or ``minimize``.
-    :param max_segments: how many segments are told apart in the summary.
+    :param max_segments: how many segments the summary has.
     """
 
     def __init__(self, direction: str = MAXIMIZE, *, max_segments: int = MAX_SEGMENTS) -> None:
@@ -243,7 +243,7 @@ class EvaluatorResults:
         """Return the figures as plain JSON values.
 
         :param items: how many spans, traces or sessions were read.
-        :param with_segments: whether the evaluations were told apart by segment.
+        :param with_segments: whether the evaluations were divided into segments.
         """
         figures = self.counts.summary()
         evaluated = figures.pop("evaluated")
@@ -321,8 +321,8 @@ class Results:
     :param evaluators: column names of the evaluators; empty: those whose evaluations name the run or task.
     :param direction: whether a high score is good: ``maximize`` or ``minimize``.
     :param granularity: what an evaluation is of: ``span``, ``trace`` or ``session``.
-    :param group_by: dotted path of the attribute that tells segments apart.
-    :param max_segments: how many segments are told apart in the summary.
+    :param group_by: dotted path of the attribute whose values make the segments.
+    :param max_segments: how many segments the summary has.
     """
 
     def __init__(

@@ -98,7 +98,7 @@ def judge(
     :param confidence: of the intervals, above 0.5 and below 1; None compares the measured figures.
     :param across_judges: whether results of two different judges may be compared.
     :param accept_unverified: whether results may pass of which nobody knows whether they are whole.
-    :raises InvalidInput: the summary is none, or a label cannot be told from a misspelled one.
+    :raises InvalidInput: ``summary`` is no summary of results, or a label may be misspelled.
     """
     evaluators = _evaluators(summary, "summary")
     check_labels(rules, labels or {})
@@ -222,7 +222,7 @@ class _Judging:
             measured=found.evaluated,
             margin=float(found.evaluated - least),
             outcome=HELD if enough else BROKEN,
-            note="" if enough else "too few evaluations to tell",
+            note="" if enough else "too few evaluations",
         )
         for threshold in self.rules.thresholds:
             yield self._threshold(threshold, found)
@@ -237,7 +237,7 @@ class _Judging:
                 _no_results(rules, {}),
                 measure="segments",
                 rule=">= 1",
-                note="the results are not told apart by segment: give EvalResultsOperator group_by",
+                note="the results have no segments: give EvalResultsOperator group_by",
             )
             return
         tests = len(found.segments) * len(rules.thresholds)
@@ -274,7 +274,7 @@ class _Judging:
             what = "label" if threshold.is_label else "score"
             return f"{missing} of {found.evaluated} evaluations carry no {what}; max_missing allows a share"
         if sample.total < self.rules.min_evaluated:
-            return "too few evaluations to tell"
+            return "too few evaluations"
         return None
 
     def _finding(self, threshold: Threshold, sample: Sample, outcome: str, note: str) -> Finding:

@@ -38,7 +38,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
 
     :param run_id: the run.
     :param online_task_id: the run's task, so that runs of one task are read together; where it is None, the
-        first read tells it.
+        first read names it.
     :param conn_id: Airflow connection.
     :param poll_interval: seconds between two reads of the run, while the request budget suffices.
     :param deadline: wall-clock time (seconds since the epoch) until which to wait; None to wait for ever.

@@ -147,7 +147,7 @@ class FinishedRunsTrigger(BaseEventTrigger):
     async def _report(self, found: Look) -> AsyncIterator[TriggerEvent]:
         is_first = self._remembered is None
         # Airflow gives a DAG run no event that came after the one that queued it: it would be read with the
-        # next event only. So what was found together is told together.
+        # next event only. So what was found together is reported together.
         for together in _parts([run for run in found.finished if run.status.value in self.statuses]):
             yield TriggerEvent({"online_task_id": plain(self.online_task_id), "runs": together})  # type: ignore[no-untyped-call]
             await asyncio.sleep(SETTLE_SECONDS)

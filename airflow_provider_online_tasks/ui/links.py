@@ -68,7 +68,7 @@ def _part(value: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Links:
-    """Where the Arize UI shows what an operator is about; None for what it cannot tell.
+    """Where the Arize UI shows what an operator is about; None if that is not known.
 
     :param spans: the spans of the operator's window.
     :param project: the project's spans of the last seven days.

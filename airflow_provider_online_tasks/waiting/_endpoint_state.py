@@ -19,7 +19,7 @@ LEAST_REFUSALS = 3
 
 
 class EndpointState:
-    """What is known of one Arize and key, from the answers of all requests.
+    """What the answers of all requests say about one Arize and key.
 
     :param url: where it is, for messages.
     """

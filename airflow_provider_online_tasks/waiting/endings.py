@@ -1,6 +1,6 @@
 """How a run can end, and what a task does about it: succeed, skip, or fail and say why.
 
-:class:`Ending` names the endings, :func:`read_ending` tells them apart, and :func:`explain` is the table: for
+:class:`Ending` names the endings, :func:`read_ending` recognises them, and :func:`explain` is the table: for
 each ending its exception, what happened, what it means and what to do. A status or an ending that is added
 and forgotten in one of them is a type error.
 """
@@ -39,7 +39,7 @@ LOG_COLUMNS = 100
 
 
 class Ending(enum.Enum):
-    """How a run ended, as far as a pipeline must tell the endings apart."""
+    """How a run ended, as far as it matters to a pipeline."""
 
     SUCCEEDED = "succeeded"
     NOTHING_EVALUATED = "nothing evaluated"
@@ -197,7 +197,7 @@ def probably_cut(run: TaskRun, max_spans: int | None) -> bool:
 def says_already_labelled(reason: str | None) -> bool:
     """Return whether a cancelled run's reason says that all matching data is labelled already.
 
-    The API tells this apart from refused credentials and broken evaluators by its wording alone: the
+    Only the wording tells this case from refused credentials and broken evaluators: the
     documented reason asks to re-trigger with override_evaluations. What is not recognised is a failure.
     """
     words = (reason or "").lower().replace("_", " ")
@@ -225,7 +225,7 @@ class EndingRules:
         ``succeed``.
     :param max_error_rate: largest acceptable share of errors among the attempted spans, 0 to 1. None: any,
         as long as one span was scored.
-    :param max_spans: the run's cap on spans, to tell a window that was cut. None: the API's 10,000.
+    :param max_spans: the run's cap on spans, to recognise a window that was cut. None: the API's 10,000.
     :raises InvalidInput: a value is wrong.
     """
 
@@ -328,6 +328,6 @@ WAIT_ERRORS: tuple[type[OnlineTasksError], ...] = (
 
 
 def wait_error(error_type: str | None, message: str) -> OnlineTasksError:
-    """Return the exception for a wait that ended without the run's end, as the trigger reported it."""
+    """Return the exception for a wait that ended before the run did, as the trigger reported it."""
     kinds = {kind.__name__: kind for kind in WAIT_ERRORS}
     return kinds.get(error_type or "", OnlineTasksError)(message)

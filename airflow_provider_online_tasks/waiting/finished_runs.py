@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 # A run may be shown as over a while after the time it gives for its end.
 LATENESS = timedelta(minutes=10)
-# So many runs are asked for one by one; of more, the lists of those that are going tell which have ended.
+# So many runs are asked for one by one; for more, the lists of those that are going show which have ended.
 FEW = 3
 # Keeps what is remembered far below the 64 KiB that Airflow stores.
 MOST_GOING = 500
@@ -76,7 +76,7 @@ class Memory:
 
     @classmethod
     def from_json(cls, value: Any) -> Memory | None:
-        """Read back what :meth:`to_json` wrote; None if it is none of this version's."""
+        """Read back what :meth:`to_json` wrote; None if another version wrote it."""
         try:
             return cls(
                 since=parse_time(value["since"], "since"),

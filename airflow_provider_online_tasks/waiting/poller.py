@@ -4,7 +4,7 @@ What is asked
     Runs of one task are read together, a page of the task's list at a time. The order of that list is not
     documented, so a run that a page does not show is looked for on the next page, or read by its ID,
     whichever is expected to need fewer requests; a task whose pages save nothing is read by IDs for a while.
-    A run that is alone on its task, or whose task is not known yet, is read by its ID, which also tells its
+    A run that is alone on its task, or whose task is not known yet, is read by its ID, which also names its
     task; then the task's list is searched for more of the runs whose task is not known.
 
 When

@@ -142,8 +142,8 @@ async def _look_up(conn_id: str) -> Settings:
     for delay in (*LOOK_UP_DELAYS, None):
         try:
             connection, extra = await _airflow.read_connection(conn_id)
-            # Masking the key tells the supervisor and waits for it. Before Airflow 3.3 the triggerer's line
-            # to it belongs to this event loop, to which only a thread of asgiref's finds back.
+            # Masking the key sends it to the supervisor and waits for an answer. Before Airflow 3.3 the
+            # triggerer's connection to it belongs to this event loop: only a thread of asgiref's can use it.
             return await sync_to_async(settings_of)(connection, extra)
         except InvalidConnection:
             raise

@@ -73,7 +73,7 @@ def verdict_record(verdict: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_results(value: Any) -> dict[str, Any] | None:
-    """Read a record of results, bounded; None if it is none."""
+    """Read a record of results, bounded; None if it is not one."""
     found = _object(value)
     evaluators = found.get("evaluators") if found else None
     if found is None or not isinstance(evaluators, Mapping):
@@ -136,7 +136,7 @@ def _shares(labels: Mapping[str, int]) -> dict[str, dict[str, Any]]:
 
 
 def read_verdict(value: Any) -> dict[str, Any] | None:
-    """Read a record of a verdict, bounded; None if it is none."""
+    """Read a record of a verdict, bounded; None if it is not one."""
     found = _object(value)
     rules = found.get("rules") if found else None
     if found is None or isinstance(rules, str) or not isinstance(rules, Sequence):
@@ -177,7 +177,7 @@ def _text(value: Any) -> str | None:
 
 
 def _address(value: Any) -> str | None:
-    """Return a web address. Anything else, such as ``javascript:``, is none."""
+    """Return a web address; None for anything else, such as ``javascript:``."""
     whole = isinstance(value, str) and value.startswith(("https://", "http://")) and len(value) <= 2_000
     return value if whole else None
 

@@ -290,13 +290,13 @@ def spaces_of(*names: str) -> dict[str, Any]:
         pytest.param(
             {"spaces": spaces_of(), "mutations": ALL},
             True,
-            "whether they see the same account cannot be told",
+            "whether they see the same account is not known",
             id="no space",
         ),
         pytest.param(
             {"spaces": {"unheard": "of"}, "mutations": ALL},
             True,
-            "whether they see the same account cannot be told",
+            "whether they see the same account is not known",
             id="another schema",
         ),
         pytest.param(

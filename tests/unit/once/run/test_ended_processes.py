@@ -85,7 +85,7 @@ def test_an_airflow_that_cannot_be_asked_cancels_nothing(
 
     execution.state = away
     assert waiting(execution.kill) == "RUNNING"
-    assert "cannot be asked whether the task goes on" in caplog.text
+    assert "does not answer whether the task goes on" in caplog.text
 
 
 def test_an_airflow_that_does_not_answer_is_not_waited_for(

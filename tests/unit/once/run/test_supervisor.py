@@ -145,7 +145,7 @@ def test_an_outage_of_the_api_server_ends_the_process(
     assert [run["status"] for run in emulator.runs()] == ["RUNNING"]
     assert emulator.requests("rest.cancel_task_run") == []
     said = (tmp_path / "task.log").read_text()
-    assert "cannot be asked whether the task goes on" in said
+    assert "does not answer whether the task goes on" in said
     assert "The next try takes it up again" in said
 
 
