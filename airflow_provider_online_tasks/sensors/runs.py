@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_online_tasks.api.answers.runs import TaskRun
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+    from airflow_provider_online_tasks.waiting.progress import ProgressLog
 
 
 class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
@@ -81,6 +82,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
     ui_color = "#fff0e0"
 
     _seen: TaskRun | None = None
+    _progress: ProgressLog | None = None
     _paused_until = float("-inf")
     _refused_since: float | None = None
 
@@ -118,8 +120,8 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
                 run = self._look(hook, context)
             if run is None:
                 return PokeReturnValue(is_done=False)
-            progress: ProgressLog = self.__dict__.setdefault("_progress", ProgressLog())
-            if (line := progress.line(run, time.time())) is not None:
+            self._progress = self._progress or ProgressLog()
+            if (line := self._progress.line(run, time.time())) is not None:
                 self.log.info("%s", line)
             if not run.is_over:
                 return PokeReturnValue(is_done=False)

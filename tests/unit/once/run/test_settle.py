@@ -30,8 +30,8 @@ def settle(execution: Execution, **arguments: Any) -> TaskDeferred:
 
 def resume(execution: Execution, deferred: TaskDeferred, **event: Any) -> Any:
     assert execution.operator is not None
-    return getattr(execution.operator, deferred.method_name)(
-        execution.context, **(deferred.kwargs or {}), **event
+    return execution.operator.resume_execution(
+        deferred.method_name, {**(deferred.kwargs or {}), **event}, execution.context
     )
 
 
