@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 PROJECT = Path(__file__).resolve().parents[1]
-COPIES = PROJECT / ".tmp" / "changed"
+# Of this process: another may try changes at the same time.
+COPIES = PROJECT / ".tmp" / f"changed-{os.getpid()}"
 SHOWN = 3_000
 # What takes seconds to import and is not the project's own.
 WARM = (
@@ -82,6 +83,8 @@ class Copy:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
         shutil.rmtree(self.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            COPIES.rmdir()
 
     def run(self, arguments: Iterable[str], *, seconds: float) -> tuple[int, str]:
         """Run pytest and return its exit code and the end of what it printed; -9 when it took too long."""
