@@ -192,7 +192,7 @@ class EvalResultsOperator(LineageOperator):
         :param earlier: what the read before this one left: the run, the deadline, the number of pauses, and
             where something was missing.
         """
-        from airflow_provider_online_tasks.api.answers.runs import TaskRun
+        from airflow_provider_online_tasks.api.answers.runs import RunStatus, TaskRun
         from airflow_provider_online_tasks.results.reading import Look, Reader, whole
 
         run: TaskRun | None
@@ -229,9 +229,10 @@ class EvalResultsOperator(LineageOperator):
             state = whole(
                 results,
                 expected=expected,
-                evaluators=len(names or task.evaluators),
+                evaluators=len(set(names) or task.evaluators),
                 have_filters=any(one.query_filter for one in task.evaluators),
-                **({} if run is None else {"ended": run.status}),
+                ended=run.status if run else RunStatus.COMPLETED,
+                errors=run.counts.errors if run else 0,
             )
             if state.complete is False and time.time() < deadline:
                 self._pause(context, run=run, read=state.read, deadline=deadline, earlier=earlier, look=look)

@@ -26,6 +26,7 @@ class Evidence:
     :param percentiles: the 0th to the 100th percentile of the scores.
     :param judges: who judged, as far as the evaluations say.
     :param segments: the same figures by segment; None if there are no segments.
+    :param without: items that were read and carry no evaluation; None if nothing says how many.
     """
 
     evaluated: int
@@ -36,11 +37,18 @@ class Evidence:
     percentiles: tuple[float, ...] | None
     judges: frozenset[Judge]
     segments: Mapping[str, Evidence] | None
+    without: int | None = None
 
     @property
     def labelled(self) -> int:
         """How many evaluations have a label."""
         return sum(self.labels.values()) + self.other_labels
+
+    @property
+    def coverage(self) -> float | None:
+        """Which share of the items that were read carries an evaluation."""
+        items = self.evaluated + (self.without or 0)
+        return None if self.without is None or not items else self.evaluated / items
 
     @property
     def mean(self) -> float | None:
@@ -83,6 +91,7 @@ class Evidence:
             segments=None
             if segments is None
             else {str(one): cls.read(f"{name}, segment {one}", given) for one, given in segments.items()},
+            without=None if figures.get("without") is None else count("without"),
         )
         if read.labelled > read.evaluated or read.scores.count + read.not_numbers > read.evaluated:
             raise _unreadable(name, "it has more labels or scores than evaluations", figures)
@@ -161,7 +170,7 @@ def _judges(given: Any) -> frozenset[Judge]:
     return frozenset(
         frozenset((str(key), str(value)) for key, value in one.items())
         for one in given
-        if isinstance(one, Mapping) and one
+        if isinstance(one, Mapping)
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks._times import parse_time
 from airflow_provider_online_tasks.api.answers.runs import RunStatus
+from airflow_provider_online_tasks.api.calls import pages
 from airflow_provider_online_tasks.api.calls.spans import list_spans
 from airflow_provider_online_tasks.exceptions import CallError
 from airflow_provider_online_tasks.inputs import DataWindow
@@ -20,6 +21,7 @@ from airflow_provider_online_tasks.results.statistics import SESSION, SESSION_ID
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.answers.spans import Span
     from airflow_provider_online_tasks.api.answers.tasks import Task
+    from airflow_provider_online_tasks.api.calls import Page, RestCall
     from airflow_provider_online_tasks.api.client import Client
     from airflow_provider_online_tasks.results.rows import RowWriter
     from airflow_provider_online_tasks.ui.links import Links
@@ -65,6 +67,7 @@ def whole(
     expected: int | None,
     evaluators: int,
     have_filters: bool,
+    errors: int = 0,
     ended: RunStatus = RunStatus.COMPLETED,
 ) -> Whole:
     """Hold what was read against the run's own count of the items it evaluated.
@@ -72,8 +75,9 @@ def whole(
     A run counts items, spans by default, and each of its evaluators judges each of them.
 
     :param expected: the run's ``num_successes``; None without a run.
-    :param evaluators: how many evaluators the run has, as far as it is known.
+    :param evaluators: how many evaluators the run has; 0 if nobody knows.
     :param have_filters: whether evaluators have filters of their own, and so may judge fewer.
+    :param errors: the run's ``num_errors``: of several evaluators, the others may have judged these items.
     :param ended: how the run ended; one that did not complete has not judged everything.
     """
     counts = [one.counts.evaluated for one in results.found.values()]
@@ -93,9 +97,25 @@ def whole(
         return replace(found, complete=False, reason=_too_few(read, expected))
     if ended is not RunStatus.COMPLETED:
         return replace(found, reason=f"the run ended {ended.value}, so it has not judged everything")
-    if not results.is_ordered:
-        return replace(found, reason="the spans did not come in order, so some may be counted twice")
+    if doubt := _doubt(results, found, evaluators=evaluators, most=expected + errors):
+        return replace(found, reason=doubt)
     return replace(found, complete=True)
+
+
+def _doubt(results: Results, found: Whole, *, evaluators: int, most: int) -> str | None:
+    """Return why as many evaluations as expected may not be all of them."""
+    if not evaluators:
+        return "nothing says which evaluators the task has, so one may be missing; name them in evaluators"
+    if not results.is_ordered:
+        return "the spans did not come in order, so some may be counted twice"
+    if not results.is_unambiguous:
+        return "some items carry two evaluations of one evaluator by the run, and these differ"
+    if found.read > most:
+        return (
+            f"{found.read} items carry evaluations of the run, which counts {found.expected}: that is the "
+            f"count of another evaluator, or of another granularity"
+        )
+    return None
 
 
 def _too_few(read: int, expected: int) -> str:
@@ -180,24 +200,21 @@ class Reader:
         text_length: int | None = 1,
     ) -> Iterator[tuple[Span, ...]]:
         """Yield the task's spans of a window page by page, newest first."""
-        cursor = None
-        while True:
-            page = self._client.send(
-                list_spans(
-                    str(self._task.project_id),
-                    window,
-                    query_filter=self._task.query_filter,
-                    evaluators=self._evaluators if evaluators is None else evaluators,
-                    granularity=self._granularity,
-                    attributes=attributes,
-                    text_length=text_length,
-                    cursor=cursor,
-                )
+
+        def call_at(cursor: str | None) -> RestCall[Page[Span]]:
+            return list_spans(
+                str(self._task.project_id),
+                window,
+                query_filter=self._task.query_filter,
+                evaluators=self._evaluators if evaluators is None else evaluators,
+                granularity=self._granularity,
+                attributes=attributes,
+                text_length=text_length,
+                cursor=cursor,
             )
+
+        for page in pages(self._client.send, call_at):
             yield page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                return
 
     def _counted(self, window: DataWindow) -> Iterator[tuple[Span, ...]]:
         wanted = [] if self._group_by is None else [self._group_by]

@@ -1,7 +1,7 @@
 """The rules of a gate, as they are written.
 
 ``{"correctness": {"correct": ">= 0.95", "score_mean": ">= 0.8", "min_evaluated": 200, "max_drop": 0.02,
-"each_segment": {"correct": ">= 0.9", "min_evaluated": 30}}}``
+"each_segment": {"correct": ">= 0.9", "min_evaluated": 30, "segments": ["free", "paid"]}}}``
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from typing import Any
 from airflow_provider_online_tasks.exceptions import InvalidInput
 
 MIN_EVALUATED, MAX_DROP, MAX_MISSING = "min_evaluated", "max_drop", "max_missing"
-EACH_SEGMENT, SCORE_MEAN = "each_segment", "score_mean"
-_SETTINGS = frozenset({MIN_EVALUATED, MAX_DROP, MAX_MISSING, EACH_SEGMENT})
-_IN_SEGMENTS = _SETTINGS - {EACH_SEGMENT, MAX_DROP}
+MIN_COVERAGE = "min_coverage"
+EACH_SEGMENT, SEGMENTS, SCORE_MEAN = "each_segment", "segments", "score_mean"
+_SETTINGS = frozenset({MIN_EVALUATED, MIN_COVERAGE, MAX_DROP, MAX_MISSING, EACH_SEGMENT})
+_IN_SEGMENTS = frozenset({MIN_EVALUATED, MAX_MISSING, SEGMENTS})
 _QUANTILE = re.compile(r"score_p(\d\d)")
 _THRESHOLD = re.compile(r"\s*(>=|<=|==|>|<)\s*(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(%?)\s*")
 COMPARE: dict[str, Callable[[float, float], bool]] = {
@@ -104,7 +105,9 @@ class EvaluatorRules:
     :param min_evaluated: the fewest evaluations that each of them needs.
     :param max_drop: the largest loss against the baseline, for the measures with a lower bound.
     :param max_missing: the largest share of evaluations that may lack the label or the score.
+    :param min_coverage: the smallest share of the items in the window that has to be evaluated.
     :param each_segment: the rules that hold for every segment.
+    :param segments: in the rules for segments: those that have to be there.
     """
 
     evaluator: str
@@ -112,7 +115,9 @@ class EvaluatorRules:
     min_evaluated: int
     max_drop: float | None
     max_missing: float
+    min_coverage: float | None = None
     each_segment: EvaluatorRules | None = None
+    segments: tuple[str, ...] = ()
 
     @property
     def all_thresholds(self) -> Iterator[Threshold]:
@@ -146,12 +151,15 @@ def _evaluator_rules(
         raise InvalidInput(f"{name}.{EACH_SEGMENT} cannot hold {misplaced[0]!r}.")
     least, drop = given.get(MIN_EVALUATED, default_min), given.get(MAX_DROP)
     missing, segments = given.get(MAX_MISSING, 0), given.get(EACH_SEGMENT)
+    coverage = given.get(MIN_COVERAGE)
     if isinstance(least, bool) or not isinstance(least, int) or least < 1:
         raise InvalidInput(f"{name}.{MIN_EVALUATED} must be a whole number from 1 on, not {least!r}.")
     if drop is not None and not _is_number(drop):
         raise InvalidInput(f"{name}.{MAX_DROP} must be a number of 0 or more, not {drop!r}.")
     if not _is_number(missing) or missing >= 1:
         raise InvalidInput(f"{name}.{MAX_MISSING} must be a share from 0 to below 1, not {missing!r}.")
+    if coverage is not None and (not _is_number(coverage) or not 0 < coverage <= 1):
+        raise InvalidInput(f"{name}.{MIN_COVERAGE} must be a share above 0, up to 1, not {coverage!r}.")
     thresholds = tuple(
         Threshold.read(name, str(measure), rule) for measure, rule in given.items() if measure not in settings
     )
@@ -170,8 +178,20 @@ def _evaluator_rules(
         min_evaluated=least,
         max_drop=drop,
         max_missing=float(missing),
+        min_coverage=None if coverage is None else float(coverage),
         each_segment=in_segments,
+        segments=_segment_names(name, given.get(SEGMENTS, ())) if SEGMENTS in settings else (),
     )
+
+
+def _segment_names(evaluator: str, given: Any) -> tuple[str, ...]:
+    names = given if isinstance(given, list | tuple) else (None,)
+    if not all(isinstance(name, str) and name for name in names):
+        raise InvalidInput(
+            f"{evaluator}.{EACH_SEGMENT}.{SEGMENTS} must be a list of the segments that have to be there, "
+            f"not {given!r}."
+        )
+    return tuple(dict.fromkeys(names))
 
 
 def _is_number(value: Any) -> bool:

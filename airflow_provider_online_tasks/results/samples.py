@@ -70,13 +70,13 @@ def _share(
     total, count, note = found.labelled, found.labels.get(threshold.measure, 0), ""
     if not total:
         return Sample(measured=None, total=0)
-    if not threshold.is_lower_bound:
-        # What may be the label under another spelling counts as the label where fewer are better.
-        unknown = [label for label in found.labels if known is not None and label not in known]
-        extra = found.other_labels + sum(found.labels[label] for label in unknown)
-        if extra:
+    if not threshold.is_lower_bound and (extra := unknown_labels(found, known)):
+        # What may be the label under another spelling counts as the label where fewer are better. Where a
+        # number is demanded, it counts as whatever lies further away from that.
+        away = [abs(one / total - threshold.bound) for one in (count, count + extra)]
+        if threshold.comparison != "==" or away[1] > away[0]:
             count += extra
-            note = f"{extra} evaluations carry labels that are not known and count against the rule"
+        note = f"{extra} evaluations carry labels that are not known and count against the rule"
     share = count / total
     if confidence is None:
         return Sample(measured=share, total=total, count=count, note=note)
@@ -87,6 +87,13 @@ def _share(
         interval=share_interval(count, total, confidence),
         decided_by=evaluations_to_decide_share(share, threshold.bound, confidence),
         note=note,
+    )
+
+
+def unknown_labels(found: Evidence, known: Sequence[str] | None) -> int:
+    """Return how many evaluations carry a label that the evaluator does not have, as far as is known."""
+    return found.other_labels + sum(
+        number for label, number in found.labels.items() if known is not None and label not in known
     )
 
 

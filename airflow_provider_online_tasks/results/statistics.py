@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MAX_WORST = 20
 MAX_LABELS = 200
 MAX_JUDGES = 20
-SEGMENTS_KEPT = 200
+SEGMENTS_KEPT = 5_000
 SCORES_KEPT = 10_000
 SHOWN_CONFIDENCE = 0.95
 QUANTILES = (5, 25, 50, 75, 95)
@@ -34,8 +34,10 @@ NO_SEGMENT = "(none)"
 OTHER_SEGMENTS = "(other)"
 SPAN, TRACE, SESSION = EVAL_PREFIXES
 SESSION_ID = "session.id"
-# Spans that are compared to find out whether one is listed twice: as many as two pages hold.
+# Spans that are compared to find out whether one is listed twice: as many as two pages hold, and those that
+# begin at the same instant, as the order of time says nothing of them.
 _RECENT = 1_000
+_MOST_OF_ONE_INSTANT = 100_000
 _SHOWN_EXPLANATION = 300
 _JUDGE_KEY = re.compile(
     r"(evaluator|judge|template|prompt|model|version)(_?(id|name|hash|version))*", re.IGNORECASE
@@ -339,6 +341,7 @@ class Results:
         self.spans = 0
         self.repeated = 0
         self.is_ordered = True
+        self.is_unambiguous = True
         self._run_id = run_id
         self._task_id = online_task_id
         self._names = tuple(evaluators)
@@ -353,6 +356,7 @@ class Results:
         self._recent: deque[str] = deque()
         self._recent_ids: set[str] = set()
         self._last_start: str | None = None
+        self._same_instant: set[int] = set()
         # Hashes of the traces or sessions that are counted: none for spans.
         self._items: set[int] = set()
         self._seen: dict[tuple[str, bool], set[int]] = {}
@@ -368,11 +372,16 @@ class Results:
             self._items.add(item)
         segment = None if self._group_by is None else _segment(span.attribute(self._group_by))
         taken, is_of_run = [], False
+        counted: dict[tuple[str, bool], Evaluation] = {}
         for evaluation in span.evaluations:
             of_run = self._run_id is not None and evaluation.names(self._run_id)
             if not of_run and (not self._is_of_task(evaluation) or self._names_a_run(evaluation)):
                 continue
             if item is not None and not self._is_new(evaluation.name, of_run=of_run, item=item):
+                continue
+            first = counted.setdefault((evaluation.name, of_run), evaluation)
+            if first is not evaluation:
+                self.is_unambiguous &= _say_the_same(first, evaluation)
                 continue
             taken.append(evaluation)
             self._count(self._of_task, span, evaluation, segment)
@@ -385,7 +394,8 @@ class Results:
 
     def _is_repeated(self, span: Span) -> bool:
         """Whether the span was listed a moment ago; what is further apart shows by the order of time."""
-        if span.span_id in self._recent_ids:
+        mark = hash(span.span_id)
+        if span.span_id in self._recent_ids or mark in self._same_instant:
             return True
         self._recent.append(span.span_id)
         self._recent_ids.add(span.span_id)
@@ -393,10 +403,14 @@ class Results:
             self._recent_ids.discard(self._recent.popleft())
         if self.is_ordered:
             last, start = self._last_start, span.start_time
+            if start != last:
+                self._same_instant.clear()
             # Times of the same form are in order as text; the others are read.
             if last is None or start is None or len(start) != len(last) or start > last:
                 self.is_ordered = start is not None and (last is None or _is_not_later(start, last))
             self._last_start = start
+            self._same_instant.add(mark)
+            self.is_ordered &= len(self._same_instant) <= _MOST_OF_ONE_INSTANT
         return False
 
     def _item(self, span: Span) -> int | None:
@@ -476,6 +490,10 @@ def _is_not_later(start: str, last: str) -> bool:
         return parse_time(start, "start_time") <= parse_time(last, "start_time")
     except ValueError:
         return False
+
+
+def _say_the_same(one: Evaluation, other: Evaluation) -> bool:
+    return (one.label, one.score, one.not_number) == (other.label, other.score, other.not_number)
 
 
 def _segment(value: Any) -> str:

@@ -13,6 +13,7 @@ from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.results.evidence import Evidence, Judge
 from airflow_provider_online_tasks.results.rules import (
     COMPARE,
+    MIN_COVERAGE,
     MIN_EVALUATED,
     EvaluatorRules,
     Threshold,
@@ -23,8 +24,9 @@ from airflow_provider_online_tasks.results.samples import (
     difference,
     evaluations_for_drop,
     sample_of,
+    unknown_labels,
 )
-from airflow_provider_online_tasks.results.statistics import judges_text
+from airflow_provider_online_tasks.results.statistics import NO_SEGMENT, OTHER_SEGMENTS, judges_text
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.results._intervals import Interval
@@ -139,17 +141,23 @@ def _evaluators(summary: Any, name: str) -> Mapping[str, Any]:
 
 
 def _baseline(summary: Mapping[str, Any], given: Any) -> list[Mapping[str, Any]]:
-    """Return the evaluators of the earlier windows; the run itself is no earlier one."""
+    """Return the evaluators of the earlier windows; the run itself, or its window, is no earlier one."""
     found = summary.get("baseline") if given is None else given
     if found is None:
         return []
     parts = [one for one in (found if isinstance(found, list | tuple) else [found]) if one is not None]
-    run_id = summary.get("run_id")
-    return [
-        _evaluators(one, "baseline")
-        for one in parts
-        if run_id is None or not isinstance(one, Mapping) or one.get("run_id") != run_id
-    ]
+    return [_evaluators(one, "baseline") for one in parts if not _is_the_same(summary, one)]
+
+
+def _is_the_same(summary: Mapping[str, Any], other: Any) -> bool:
+    """Whether two summaries are of one run, or of one task's same spans."""
+    if not isinstance(other, Mapping):
+        return False
+    run, spans = (
+        [tuple(one.get(name) for name in names) for one in (summary, other)]
+        for names in (("run_id",), ("online_task_id", "data_start_time", "data_end_time"))
+    )
+    return any(None not in one and one == two for one, two in (run, spans))
 
 
 def _completeness(summary: Mapping[str, Any], *, accept_unverified: bool) -> Finding:
@@ -214,7 +222,11 @@ class _Judging:
 
     def thresholds(self, found: Evidence) -> Iterator[Finding]:
         least = self.rules.min_evaluated
-        enough = found.evaluated >= least
+        enough, note = found.evaluated >= least, ""
+        if not enough:
+            note = "too few evaluations"
+        elif found.without:
+            note = f"{found.without} more were read that it did not judge"
         yield Finding(
             evaluator=self.rules.evaluator,
             measure=MIN_EVALUATED,
@@ -222,8 +234,10 @@ class _Judging:
             measured=found.evaluated,
             margin=float(found.evaluated - least),
             outcome=HELD if enough else BROKEN,
-            note="" if enough else "too few evaluations",
+            note=note,
         )
+        if self.rules.min_coverage is not None:
+            yield self._coverage(self.rules.min_coverage, found)
         for threshold in self.rules.thresholds:
             yield self._threshold(threshold, found)
 
@@ -232,20 +246,47 @@ class _Judging:
         rules = self.rules.each_segment
         if rules is None:
             return
-        if not found.segments:
+        if not set(found.segments or ()) - {NO_SEGMENT}:
             yield replace(
                 _no_results(rules, {}),
                 measure="segments",
                 rule=">= 1",
-                note="the results have no segments: give EvalResultsOperator group_by",
+                margin=-1.0,
+                note="no span has the attribute of group_by; is it spelled as the spans have it?"
+                if found.segments
+                else "the results have no segments: give EvalResultsOperator group_by",
             )
             return
+        assert found.segments is not None  # noqa: S101  it names at least one
         tests = len(found.segments) * len(rules.thresholds)
         confidence = None if self.confidence is None else 1 - (1 - self.confidence) / tests
         judging = replace(self, rules=rules, confidence=confidence)
         for name, part in found.segments.items():
             for finding in judging.thresholds(part):
                 yield replace(finding, segment=name)
+        is_cut = OTHER_SEGMENTS in found.segments
+        for name in rules.segments:
+            if name not in found.segments:
+                hidden = f"; it may be among {OTHER_SEGMENTS}: raise max_segments" if is_cut else ""
+                note = f"no evaluation of this segment, which has to be there{hidden}"
+                yield replace(_no_results(rules, {}), segment=name, note=note)
+
+    def _coverage(self, least: float, found: Evidence) -> Finding:
+        """Hold the share of the items that was evaluated against its bound."""
+        share = found.coverage
+        is_kept = share is not None and share >= least - _SLACK
+        note = "nothing says how many items there are" if share is None else ""
+        if not is_kept and share is not None:
+            note = f"{found.without} were not judged: sampling, the run's cap, or skipped"
+        return Finding(
+            evaluator=self.rules.evaluator,
+            measure=MIN_COVERAGE,
+            rule=f">= {least:g}",
+            measured=share,
+            margin=None if share is None else share - least,
+            outcome=HELD if is_kept else BROKEN,
+            note=note,
+        )
 
     def _threshold(self, threshold: Threshold, found: Evidence) -> Finding:
         sample = sample_of(threshold, found, self.known, self.confidence)
@@ -329,6 +370,8 @@ class _Judging:
             return replace(finding, outcome=UNDECIDED, note="no earlier result to compare with")
         if (reason := self._lack(threshold, before, earlier)) is not None:
             return replace(finding, outcome=UNDECIDED, note=f"of the baseline, {reason}")
+        if threshold.is_label and (reason := self._other_labels(threshold, before)) is not None:
+            return replace(finding, outcome=UNDECIDED, note=reason)
         change = _judge_change(before.judges, now.judges)
         if change and not across_judges:
             return replace(finding, note=f"not compared: {change}; across_judges=True allows it")
@@ -353,6 +396,14 @@ class _Judging:
             high=_end(interval, 1),
         )
 
+    def _other_labels(self, threshold: Threshold, before: Evidence) -> str | None:
+        """Return why a label's earlier share may be that of another spelling: its loss would not show."""
+        if strange := unknown_labels(before, self.known):
+            return f"{strange} evaluations of the baseline carry labels that are not known"
+        if self.known is None and not before.labels.get(threshold.measure):
+            return "no evaluation of the baseline carries this label; was it renamed? Give labels, with all"
+        return None
+
 
 def decide(comparison: str, interval: Interval, bound: float) -> str:
     """Return whether a measure within this interval keeps a bound."""
@@ -373,9 +424,14 @@ def decide(comparison: str, interval: Interval, bound: float) -> str:
 
 def _judge_change(before: frozenset[Judge], now: frozenset[Judge]) -> str | None:
     """Return how the judge differs, as far as the evaluations name theirs."""
-    if not before or not now or before == now:
+    nobody: frozenset[Judge] = frozenset({frozenset()})
+    if before == now or before <= nobody or now <= nobody:
         return None
-    names = [judges_text(map(sorted, judges)) for judges in (before, now)]
+    names = [
+        (judges_text(map(sorted, judges)) or "")
+        + (" or one that is not named" if frozenset() in judges else "")
+        for judges in (before, now)
+    ]
     return f"the judge changed from {names[0]} to {names[1]}"
 
 

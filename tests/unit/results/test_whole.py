@@ -39,7 +39,7 @@ def arize(monkeypatch, tmp_path):
 
 def context(pushed=None):
     push = (lambda key, value: pushed.update({key: value})) if pushed is not None else lambda **_: None
-    return {"ti": SimpleNamespace(xcom_push=push)}
+    return {"ti": SimpleNamespace(xcom_push=push, try_number=1)}
 
 
 def operator(run_id, **arguments):
