@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import TaskGroup
 
-from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs import TemplateEvaluator
 from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
-from airflow_provider_online_tasks.operators.results import EvalGateOperator, EvalResultsOperator
+from airflow_provider_online_tasks.operators.results import (
+    COMPLETE_WITHIN,
+    EvalGateOperator,
+    EvalResultsOperator,
+)
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
 
 if TYPE_CHECKING:
@@ -44,23 +47,26 @@ def online_eval(
     sampling_rate: float | str = 1,
     query_filter: str | None = None,
     if_exists: IfExists = "update",
-    data_start_time: datetime | str | None = None,
-    data_end_time: datetime | str | None = None,
-    lookback: timedelta | float | str | None = None,
+    data_start_time: datetime | str | XComArg | None = None,
+    data_end_time: datetime | str | XComArg | None = None,
+    lookback: timedelta | float | str | XComArg | None = None,
     settle: timedelta | float | str | None = None,
     max_spans: int | str | None = None,
     timeout: float | None = None,
     max_error_rate: float | None = None,
     on_nothing_evaluated: str = "skip",
     deferrable: bool = True,
+    granularity: str = "span",
     baseline: timedelta | None = None,
     group_by: str | None = None,
+    complete_within: timedelta | float = COMPLETE_WITHIN,
     rules: Mapping[str, Mapping[str, Any]] | None = None,
     labels: Mapping[str, Sequence[str]] | None = None,
     confidence: float | None = None,
+    on_undecided: str = "fail",
     on_breach: str = "fail",
     outlets: Sequence[Any] = (),
-    conn_id: str = DEFAULT_CONN_ID,
+    conn_id: str | None = None,
     default_args: dict[str, Any] | None = None,
 ) -> TaskGroup:
     """Judge a window of spans in one call: a task group to chain, map and schedule like any other.
@@ -90,15 +96,20 @@ def online_eval(
     :param max_error_rate: largest acceptable share of errors, 0 to 1.
     :param on_nothing_evaluated: ``skip`` (default), ``fail`` or ``succeed``.
     :param deferrable: whether the wait needs no worker slot. Default True.
+    :param granularity: what the evaluators judge: ``span`` (default), ``trace`` or ``session``.
     :param baseline: how far back earlier labels are read to compare with. Default: not at all.
     :param group_by: attribute by whose values the results are split. Default: not split.
+    :param complete_within: how long after the run's end its evaluations may take to be readable. Default: 2
+        hours.
     :param rules: the rules of the gate by evaluator. Default: no gate. (templated)
     :param labels: all labels of each evaluator. Default: those of the template evaluators. (templated)
     :param confidence: how sure the gate must be, such as 0.95. Default: it takes the measured values.
+    :param on_undecided: what rules that are undecided do: ``fail`` (default), ``skip``, ``pass`` or ``ask``.
     :param on_breach: what a broken rule does: ``fail`` (default), ``skip`` or ``ask``.
     :param outlets: assets that the last task updates.
-    :param conn_id: Airflow connection of type ``arize_online_tasks``. (templated)
-    :param default_args: default arguments of the group's tasks.
+    :param conn_id: Airflow connection of type ``arize_online_tasks``. Default: that of ``default_args``, here
+        or of the DAG, else ``arize_online_tasks_default``. (templated)
+    :param default_args: default arguments of the group's tasks, beside those of the DAG.
     :return: the task group.
     :raises InvalidInput: neither or both of ``online_task_id`` and ``name`` are given, or an operator refuses
         an argument; when the DAG is parsed if it is a literal.
@@ -108,7 +119,7 @@ def online_eval(
             "Give either online_task_id, for an eval task that exists, or name, model_id and the evaluators "
             "of one that is created or found by its name."
         )
-    arguments: Any = {**(default_args or {}), "conn_id": conn_id}
+    arguments: Any = {**(default_args or {}), **({} if conn_id is None else {"conn_id": conn_id})}
     with TaskGroup(group_id, default_args=arguments) as group:
         judged: Any = online_task_id
         if name is not None:
@@ -142,8 +153,10 @@ def online_eval(
         results = EvalResultsOperator(
             task_id="read_results",
             run_id=run.output,
+            granularity=granularity,
             baseline=baseline,
             group_by=group_by,
+            complete_within=complete_within,
             outlets=[] if rules else list(outlets),
         )
         if rules is not None:
@@ -153,6 +166,7 @@ def online_eval(
                 rules=rules,
                 labels=_labels(template_evaluators) if labels is None else labels,
                 confidence=confidence,
+                on_undecided=on_undecided,
                 on_breach=on_breach,
                 outlets=list(outlets),
             )

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
+import evals_history as history
 import pytest
 from airflow.sdk import DAG, task
 
+from airflow_provider_online_tasks.ui.evals import reads
 from airflow_provider_online_tasks.ui.evals.records import (
     RESULTS_KEY,
     VERDICT_KEY,
@@ -24,6 +30,7 @@ pytestmark = [pytest.mark.dag, pytest.mark.since_airflow("3.3", "the API server 
 
 PAGE = "/arize-evals"
 HOSTILE = "<img src=x onerror=alert(1)>"
+DAY = timedelta(days=1)
 Asked = tuple[int, Any]
 
 
@@ -143,6 +150,127 @@ def test_a_right_to_read_the_dag_is_no_right_to_read_its_xcoms(
 )
 def test_what_is_asked_for_is_checked(ask: Callable[..., Asked], evals: str, query: str) -> None:
     assert ask(f"/api/history?{query}")[0] in (403, 404, 422)
+
+
+def test_a_run_of_any_age_can_be_asked_for(ask: Callable[..., Asked], evals: str) -> None:
+    _, everything = ask(f"/api/history?dag_id={evals}")
+    run_id = everything["records"][0]["run_id"]
+
+    status, found = ask(f"/api/history?dag_id={evals}&run_id={quote(run_id, safe='')}")
+
+    assert status == 200
+    assert len(everything["records"]) == 6
+    assert {(one["run_id"], one["kind"]) for one in found["records"]} == {
+        (run_id, "results"),
+        (run_id, "verdict"),
+    }
+
+
+# A year of five evaluators, in twenty DAGs. ----------------------------------------------------------
+
+YEAR = {"windows": 365, "evaluators": 5}
+MANY_DAGS = [f"evals_of_a_year_{number:02}" for number in range(20)]
+# 0.3 and 1 s are meant. It is the processor's time that is measured, and a slow one is allowed more.
+PATIENCE = 5.0
+
+
+@pytest.fixture(scope="module")
+def a_year(airflow_db: None) -> Iterator[list[str]]:
+    """DAGs with a year of history each, which the database holds no longer than it is needed."""
+    from airflow.models.dagrun import DagRun
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete
+
+    found = history.summaries(datetime.now(UTC).replace(microsecond=0), **YEAR)
+    with create_session() as session:
+        for dag_id in MANY_DAGS:
+            history.fill(session, dag_id, found, spans_url=history.SPANS_URL)
+    yield MANY_DAGS
+    with create_session() as session:
+        for model in (XComModel, TaskInstance, DagRun):
+            session.execute(delete(model).where(model.dag_id.in_(MANY_DAGS)))
+
+
+@contextmanager
+def queries() -> Iterator[list[str]]:
+    """The queries that are sent to Airflow's database meanwhile."""
+    from airflow import settings
+    from sqlalchemy import event
+
+    sent: list[str] = []
+
+    def note(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if statement.lstrip().upper().startswith("SELECT"):
+            sent.append(statement)
+
+    event.listen(settings.engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(settings.engine, "before_cursor_execute", note)
+
+
+def fastest(ask: Callable[..., Asked], path: str) -> tuple[float, dict[str, Any]]:
+    """Return what is answered, and how long the fastest of three answers takes."""
+    taken = []
+    for _ in range(3):
+        begin = time.process_time()
+        status, found = ask(path)
+        taken.append(time.process_time() - begin)
+        assert status == 200
+    return min(taken), found
+
+
+def test_a_year_of_five_evaluators_is_one_query_of_a_fraction_of_a_second(
+    ask: Callable[..., Asked], a_year: list[str]
+) -> None:
+    path = f"/api/history?dag_id={a_year[0]}&days=366"
+    with queries() as sent:
+        ask(path)
+    seconds, found = fastest(ask, path)
+
+    [ours] = [one for one in sent if "xcom" in one]
+    assert "LIMIT" in ours
+    assert len(sent) <= 3, sent  # the others are Airflow's own: for the login and for the DAG's team
+    assert len(found["records"]) == 2 * YEAR["windows"]
+    assert not found["is_cut"]
+    assert seconds < 0.3 * PATIENCE
+
+
+def test_an_overview_of_twenty_such_dags_is_three_queries_of_less_than_a_second(
+    ask: Callable[..., Asked], a_year: list[str]
+) -> None:
+    with queries() as sent:
+        ask("/api/overview?days=366")
+    seconds, found = fastest(ask, "/api/overview?days=366")
+
+    ours = [one for one in sent if "revoked_token" not in one]  # by which Airflow checks a login
+    assert len(ours) == 3, ours
+    assert all("LIMIT" in one for one in ours if "xcom" in one)
+    records = [one for one in found["records"] if one["dag_id"] in a_year]
+    assert len(records) == len(a_year) * 2 * reads.OVERVIEW_WINDOWS
+    # The newest windows of each, not the oldest.
+    ends = {one["value"]["end"] for one in records if one["kind"] == "results"}
+    assert len(ends) == reads.OVERVIEW_WINDOWS
+    assert max(ends)[:10] == datetime.now(UTC).date().isoformat()
+    assert seconds < 1.0 * PATIENCE
+
+
+def test_the_overview_s_limit_leaves_out_the_oldest(
+    ask: Callable[..., Asked], a_year: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "MOST_RECORDS", 10)
+
+    _, found = ask("/api/overview?days=366")
+    _, of_one = ask(f"/api/history?dag_id={a_year[0]}&days=366")
+
+    assert found["is_cut"]
+    assert of_one["is_cut"]
+    for one in (found, of_one):
+        assert len(one["records"]) == 10
+        assert min(record["at"] for record in one["records"]) > (datetime.now(UTC) - 7 * DAY).isoformat()
 
 
 def test_the_page_itself_holds_nothing_and_loads_nothing_from_elsewhere(server: TestClient) -> None:

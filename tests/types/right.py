@@ -21,6 +21,7 @@ from airflow_provider_online_tasks import (
     RunInput,
     RunOnlineTaskOperator,
     TemplateEvaluator,
+    online_eval,
     split_window,
 )
 
@@ -83,6 +84,21 @@ by_name = CreateEvalTaskOperator(task_id="by_name", name="n", project="support",
 resample = PatchEvalTaskOperator(task_id="resample", online_task_id="T", query_filter=None, sampling_rate=10)
 run_it = RunOnlineTaskOperator(task_id="run", online_task_id=create.output, lookback=timedelta(days=1))
 wait = OnlineTaskRunSensor(task_id="wait", run_id=run_it.output, deferrable=True)
+eval_group = online_eval(
+    "eval",
+    name="answers",
+    project="support",
+    template_evaluators=judge,
+    llm_config=llm,
+    lookback=timedelta(days=1),
+    rules={"correctness": {"correct": ">= 0.9"}},
+    confidence=0.95,
+    default_args={"retries": 2},
+)
+run_it >> eval_group >> wait
+mapped_eval = online_eval(
+    online_task_id=create.output, data_start_time=run_it.output, data_end_time="{{ ts }}"
+)
 pieces = split_window("2024-10-08", datetime(2024, 12, 7, tzinfo=UTC), days=7)
 
 

@@ -84,3 +84,38 @@ def test_the_arguments_reach_every_task(dag: DAG) -> None:
     assert {task.conn_id for task in dag.tasks if hasattr(task, "conn_id")} == {"arize_eu"}
     assert {task.retries for task in dag.tasks} == {4}
     assert [task.task_id for task in dag.tasks if task.outlets] == ["online_eval.gate"]
+
+
+@pytest.mark.parametrize(
+    ("of_dag", "of_call", "expected"),
+    [
+        ({}, {}, "arize_online_tasks_default"),
+        ({"conn_id": "dags"}, {}, "dags"),
+        ({"conn_id": "dags"}, {"default_args": {"conn_id": "groups"}}, "groups"),
+        ({"conn_id": "dags"}, {"default_args": {"conn_id": "groups"}, "conn_id": "calls"}, "calls"),
+    ],
+)
+def test_the_nearest_connection_counts(
+    of_dag: dict[str, Any], of_call: dict[str, Any], expected: str
+) -> None:
+    with DAG("evals", schedule=None, default_args={"retries": 3, **of_dag}) as dag:
+        online_eval(**NEW_TASK, rules=RULES, **of_call)
+
+    assert {task.conn_id for task in dag.tasks} == {expected}
+    assert {task.retries for task in dag.tasks} == {3}
+
+
+def test_what_people_set_reaches_the_operator_that_knows_it(dag: DAG) -> None:
+    with dag:
+        online_eval(
+            **NEW_TASK,
+            rules=RULES,
+            confidence=0.9,
+            on_undecided="pass",
+            granularity="trace",
+            complete_within=DAY,
+        )
+
+    assert dag.get_task("online_eval.gate").on_undecided == "pass"
+    results = dag.get_task("online_eval.read_results")
+    assert (results.granularity, results.complete_within) == ("trace", DAY.total_seconds())

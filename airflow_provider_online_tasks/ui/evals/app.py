@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessE
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from airflow.utils.session import create_session
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, JSONResponse
 
 from airflow_provider_online_tasks.ui.evals import reads
 from airflow_provider_online_tasks.ui.evals.records import (
@@ -24,7 +25,10 @@ from airflow_provider_online_tasks.ui.evals.records import (
 
 WWW = Path(__file__).parent / "www"
 FILES = {
+    "airflow.js": "text/javascript",
     "evals.js": "text/javascript",
+    "plots.js": "text/javascript",
+    "windows.js": "text/javascript",
     "evals.css": "text/css",
     "evals.svg": "image/svg+xml",
     "evals-dark.svg": "image/svg+xml",
@@ -42,6 +46,7 @@ HEADERS = {
 LONGEST_DAYS = 366
 
 Days = Annotated[int, Query(ge=1, le=LONGEST_DAYS)]
+Until = Annotated[datetime | None, Query()]
 
 
 def create_app() -> FastAPI:
@@ -77,48 +82,58 @@ def _static(name: str) -> Response:
     return FileResponse(WWW / name, media_type=FILES[name], headers={"Cache-Control": "max-age=3600"})
 
 
-def _history(dag_id: Annotated[str, Query(min_length=1)], days: Days = 90) -> dict[str, Any]:
-    """Return the records of a DAG."""
+def _history(
+    dag_id: Annotated[str, Query(min_length=1)],
+    run_id: str | None = None,
+    days: Days = 90,
+    until: Until = None,
+) -> Response:
+    """Return the records of a DAG in a time, or those of one of its runs."""
     if dag_id == "~":  # which Airflow's own check takes for every DAG
         raise HTTPException(404)
     with create_session(scoped=False) as session:
-        found = reads.history(session, dag_id=dag_id, since=_since(days))
-    return {"records": list(_shown(found)), "is_cut": len(found) == reads.MOST_RECORDS}
+        if run_id is not None:
+            found = reads.of_dag_run(session, dag_id=dag_id, run_id=run_id)
+        else:
+            found = reads.history(session, dag_id=dag_id, span=_span(days, until))
+    return _answer(found, is_cut=len(found) == reads.MOST_RECORDS)
 
 
-def _overview(user: GetUserDep, days: Days = 30) -> dict[str, Any]:
+def _overview(user: GetUserDep, days: Days = 30, until: Until = None) -> Response:
     """Return the newest records of each DAG whose XComs the viewer may read."""
-    auth = get_auth_manager()
-    since = _since(days)
-    readable = auth.get_authorized_dag_ids(user=user, method="GET")
+    span = _span(days, until)
     with create_session(scoped=False) as session:
-        dag_ids = [
-            dag_id
-            for dag_id in reads.dags_with_records(session, since=since)
-            if dag_id in readable and _may_read_xcoms(auth, dag_id, user)
-        ]
-        shown = dag_ids[: reads.OVERVIEW_DAGS]
-        found = reads.overview(session, dag_ids=shown, since=since) if shown else []
-    return {"records": list(_shown(found)), "is_cut": len(shown) < len(dag_ids)}
+        dag_ids = reads.dags_with_records(session, span=span)
+        teams = reads.teams(session, dag_ids) if dag_ids else {}
+        readable = list(islice(_readable(dag_ids, teams, user), reads.OVERVIEW_DAGS + 1))
+        shown = readable[: reads.OVERVIEW_DAGS]
+        found = reads.overview(session, dag_ids=shown, span=span) if shown else []
+    is_cut = len(shown) < len(readable) or len(dag_ids) == reads.MOST_DAGS
+    return _answer(found, is_cut=is_cut or len(found) == reads.MOST_RECORDS)
 
 
-def _may_read_xcoms(auth: Any, dag_id: str, user: Any) -> bool:
-    from airflow.models.dag import DagModel
-
-    # Airflow 3.2 and later have teams.
-    team = {"team_name": DagModel.get_team_name(dag_id)} if hasattr(DagModel, "get_team_name") else {}
-    return bool(
-        auth.is_authorized_dag(
-            method="GET", access_entity=DagAccessEntity.XCOM, details=DagDetails(id=dag_id, **team), user=user
-        )
-    )
-
-
-def _since(days: int) -> datetime:
-    return datetime.now(UTC) - timedelta(days=days)
+def _readable(dag_ids: Iterable[str], teams: Mapping[str, str | None], user: Any) -> Iterator[str]:
+    """Yield the DAGs whose XComs a viewer may read, and which they may read themselves."""
+    auth = get_auth_manager()
+    for dag_id in dag_ids:
+        details = DagDetails(id=dag_id, team_name=teams.get(dag_id))
+        if auth.is_authorized_dag(method="GET", details=details, user=user) and auth.is_authorized_dag(
+            method="GET", access_entity=DagAccessEntity.XCOM, details=details, user=user
+        ):
+            yield dag_id
 
 
-def _shown(records: Iterable[reads.Record]) -> Iterable[dict[str, Any]]:
+def _span(days: int, until: datetime | None) -> reads.Span:
+    end = datetime.now(UTC) if until is None else until if until.tzinfo else until.replace(tzinfo=UTC)
+    return reads.Span(since=end - timedelta(days=days), until=end)
+
+
+def _answer(records: Iterable[reads.Record], *, is_cut: bool) -> Response:
+    # As JSON at once: FastAPI's own way looks at each of some hundred thousand values first.
+    return JSONResponse({"records": list(_shown(records)), "is_cut": is_cut})
+
+
+def _shown(records: Iterable[reads.Record]) -> Iterator[dict[str, Any]]:
     """Yield what the browser gets. A record that cannot be read is left out."""
     read = {RESULTS_KEY: read_results, VERDICT_KEY: read_verdict}
     for one in records:

@@ -9,20 +9,41 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from airflow.models.dag import DagModel
+from airflow.models.dagbundle import DagBundleModel
 from airflow.models.dagrun import DagRun
+from airflow.models.team import Team
 from airflow.models.xcom import XComModel
 from sqlalchemy import func, select
 
 from airflow_provider_online_tasks.ui.evals.records import RESULTS_KEY, VERDICT_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from sqlalchemy.orm import Session
 
 MOST_RECORDS = 4_000
+MOST_DAGS = 1_000
 OVERVIEW_DAGS = 200
-OVERVIEW_RECORDS = 12  # of each task: as many as its line in the overview shows
+OVERVIEW_WINDOWS = 12  # of each task: as many as its line in the overview shows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """Which DAG runs: those that were due in a span of time.
+
+    :param since: its begin, which belongs to it.
+    :param until: its end, which does not.
+    """
+
+    since: datetime
+    until: datetime
+
+    @property
+    def condition(self) -> tuple[Any, Any]:
+        """The span, for a query."""
+        return DagRun.run_after >= self.since, DagRun.run_after < self.until
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +51,7 @@ class Record:
     """A record that an operator pushed.
 
     :param key: which kind of record it is.
-    :param at: when the DAG run was due, or when the record was pushed.
+    :param at: when the DAG run was due.
     :param value: the record, as it is stored.
     """
 
@@ -43,78 +64,82 @@ class Record:
     value: Any
 
 
-_COLUMNS = (
+_RECORDS = select(
     XComModel.dag_id,
     XComModel.run_id,
     XComModel.task_id,
     XComModel.map_index,
     XComModel.key,
-    XComModel.timestamp,
     XComModel.value,
-)
+    DagRun.run_after,
+).join(DagRun, DagRun.id == XComModel.dag_run_id)
+_IS_RECORD = XComModel.key.in_((RESULTS_KEY, VERDICT_KEY))
+_NEWEST_FIRST = (DagRun.run_after.desc(), XComModel.dag_run_id.desc(), XComModel.map_index.desc())
 
 
-def history(session: Session, *, dag_id: str, since: datetime) -> list[Record]:
+def history(session: Session, *, dag_id: str, span: Span) -> list[Record]:
     """Return the records of a DAG, the oldest first: at most :data:`MOST_RECORDS`, the newest ones."""
-    query = (
-        select(*_COLUMNS, DagRun.run_after)
-        .join(DagRun, DagRun.id == XComModel.dag_run_id)
-        .where(
-            XComModel.dag_id == dag_id,
-            XComModel.key.in_((RESULTS_KEY, VERDICT_KEY)),
-            XComModel.timestamp >= since,
-        )
-        .order_by(XComModel.timestamp.desc())
-        .limit(MOST_RECORDS)
-    )
-    return list(_records(session.execute(query)))[::-1]
+    query = _RECORDS.where(XComModel.dag_id == dag_id, _IS_RECORD, *span.condition)
+    return _read(session, query, most=MOST_RECORDS)
 
 
-def dags_with_records(session: Session, *, since: datetime) -> list[str]:
-    """Return the DAGs that have records."""
+def of_dag_run(session: Session, *, dag_id: str, run_id: str) -> list[Record]:
+    """Return the records of one run of a DAG, however old it is."""
+    query = _RECORDS.where(XComModel.dag_id == dag_id, XComModel.run_id == run_id, _IS_RECORD)
+    return _read(session, query, most=MOST_RECORDS)
+
+
+def dags_with_records(session: Session, *, span: Span) -> list[str]:
+    """Return the DAGs that have records: at most :data:`MOST_DAGS`."""
     query = (
         select(XComModel.dag_id)
-        .where(XComModel.key == RESULTS_KEY, XComModel.timestamp >= since)
+        .join(DagRun, DagRun.id == XComModel.dag_run_id)
+        .where(XComModel.key == RESULTS_KEY, *span.condition)
         .distinct()
         .order_by(XComModel.dag_id)
+        .limit(MOST_DAGS)
     )
     return list(session.scalars(query))
 
 
-def overview(session: Session, *, dag_ids: Collection[str], since: datetime) -> list[Record]:
+def teams(session: Session, dag_ids: Collection[str]) -> Mapping[str, str | None]:
+    """Return the teams that DAGs belong to, where Airflow has teams."""
+    query = (
+        select(DagModel.dag_id, Team.name)
+        .join(DagBundleModel.teams)
+        .join(DagModel, DagModel.bundle_name == DagBundleModel.name)
+        .where(DagModel.dag_id.in_(dag_ids))
+    )
+    return {row.dag_id: row.name for row in session.execute(query)}
+
+
+def overview(session: Session, *, dag_ids: Collection[str], span: Span) -> list[Record]:
     """Return the newest records of each task of some DAGs, the oldest first."""
-    place = (
-        func.row_number()
-        .over(
-            partition_by=(XComModel.dag_id, XComModel.task_id, XComModel.key),
-            order_by=XComModel.timestamp.desc(),
-        )
-        .label("place")
+    place = func.row_number().over(
+        partition_by=(XComModel.dag_id, XComModel.task_id, XComModel.key), order_by=_NEWEST_FIRST
     )
     newest = (
-        select(XComModel.dag_run_id, XComModel.task_id, XComModel.map_index, XComModel.key, place)
-        .where(
-            XComModel.dag_id.in_(dag_ids),
-            XComModel.key.in_((RESULTS_KEY, VERDICT_KEY)),
-            XComModel.timestamp >= since,
+        select(
+            XComModel.dag_run_id, XComModel.task_id, XComModel.map_index, XComModel.key, place.label("place")
         )
+        .join(DagRun, DagRun.id == XComModel.dag_run_id)
+        .where(XComModel.dag_id.in_(dag_ids), _IS_RECORD, *span.condition)
         .subquery()
     )
-    query = (
-        select(*_COLUMNS, DagRun.run_after)
-        .join(DagRun, DagRun.id == XComModel.dag_run_id)
-        .join(
-            newest,
-            (newest.c.dag_run_id == XComModel.dag_run_id)
-            & (newest.c.task_id == XComModel.task_id)
-            & (newest.c.map_index == XComModel.map_index)
-            & (newest.c.key == XComModel.key),
-        )
-        .where(newest.c.place <= OVERVIEW_RECORDS)
-        .order_by(XComModel.timestamp)
-        .limit(OVERVIEW_DAGS * OVERVIEW_RECORDS)
-    )
-    return list(_records(session.execute(query)))
+    query = _RECORDS.join(
+        newest,
+        (newest.c.dag_run_id == XComModel.dag_run_id)
+        & (newest.c.task_id == XComModel.task_id)
+        & (newest.c.map_index == XComModel.map_index)
+        & (newest.c.key == XComModel.key),
+    ).where(newest.c.place <= OVERVIEW_WINDOWS)
+    return _read(session, query, most=MOST_RECORDS)
+
+
+def _read(session: Session, query: Any, *, most: int) -> list[Record]:
+    """Return the newest records that a query finds, the oldest first."""
+    rows = session.execute(query.order_by(*_NEWEST_FIRST).limit(most))
+    return list(_records(rows))[::-1]
 
 
 def _records(rows: Any) -> Iterator[Record]:
@@ -125,6 +150,6 @@ def _records(rows: Any) -> Iterator[Record]:
             task_id=row.task_id,
             map_index=row.map_index,
             key=row.key,
-            at=row.run_after or row.timestamp,
+            at=row.run_after,
             value=row.value,
         )

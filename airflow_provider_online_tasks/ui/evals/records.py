@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from airflow_provider_online_tasks.results._intervals import wilson
+from airflow_provider_online_tasks.results._intervals import share_interval
 
 CONFIDENCE = 0.95
 DIGITS = 5  # enough for a picture, and half of the answer's length
@@ -44,13 +44,27 @@ def results_record(summary: Mapping[str, Any], *, spans_url: str | None = None) 
             name: {
                 "evaluated": found.get("evaluated", 0),
                 "without": found.get("without"),
-                "labels": {label: one["count"] for label, one in found.get("labels", {}).items()},
+                "labels": _label_record(found),
                 "score": _score(found),
                 "judge": found.get("judge"),
             }
             for name, found in summary.get("evaluators", {}).items()
         },
     }
+
+
+def _label_record(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return how often each label was given, the most frequent by themselves, with its share's interval."""
+    counts = [(label, one["count"]) for label, one in found.get("labels", {}).items()]
+    counts.sort(key=lambda pair: -pair[1])
+    other = sum(count for _, count in counts[MOST_LABELS:]) + found.get("other_labels", 0)
+    shown = counts[:MOST_LABELS] + ([(OTHER_LABELS, other)] if other else [])
+    total = sum(count for _, count in shown)
+    record: dict[str, dict[str, Any]] = {}
+    for label, count in shown:
+        low, high = share_interval(count, total, CONFIDENCE)
+        record[label] = {"count": count, "low": round(low, DIGITS), "high": round(high, DIGITS)}
+    return record
 
 
 def _score(found: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -60,13 +74,29 @@ def _score(found: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"mean": found["score_mean"], "low": low, "high": high}
 
 
+RULE_TEXTS = ("evaluator", "measure", "rule", "segment", "outcome", "note")
+RULE_NUMBERS = ("measured", "low", "high", "evaluations", "decided_by")
+
+
 def verdict_record(verdict: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the record of what ``EvalGateOperator`` returns."""
-    rules = [
-        {name: rule.get(name) for name in ("evaluator", "measure", "rule", "measured", "outcome", "note")}
-        for rule in verdict.get("rules", ())
-    ]
-    return {"passed": verdict.get("passed"), "rules": rules}
+    """Return the record of what ``EvalGateOperator`` returns.
+
+    It names the run and the window, so that the page finds the results that were held against the rules.
+    """
+    return {
+        "run_id": verdict.get("run_id"),
+        "start": verdict.get("data_start_time"),
+        "end": verdict.get("data_end_time"),
+        "passed": verdict.get("passed"),
+        "outcome": verdict.get("outcome"),
+        "confidence": verdict.get("confidence"),
+        "approved": verdict.get("approved"),
+        "decided_by": verdict.get("decided_by"),
+        "rules": [
+            {name: rule.get(name) for name in RULE_TEXTS + RULE_NUMBERS}
+            for rule in list(verdict.get("rules", ()))[:MOST_RULES]
+        ],
+    }
 
 
 # What is read back may be anything: a DAG can push any value under any key. ---------------------------
@@ -82,7 +112,7 @@ def read_results(value: Any) -> dict[str, Any] | None:
         "start": _text(found.get("start")),
         "end": _text(found.get("end")),
         "run_id": _text(found.get("run_id")),
-        "complete": found.get("complete") if isinstance(found.get("complete"), bool) else None,
+        "complete": _flag(found.get("complete")),
         "expected": _count(found.get("expected")),
         "skipped": _count(found.get("skipped")),
         "errors": _count(found.get("errors")),
@@ -96,23 +126,12 @@ def read_results(value: Any) -> dict[str, Any] | None:
 
 
 def _evaluator(one: Mapping[str, Any]) -> dict[str, Any]:
-    given = one.get("labels")
-    counts = [
-        (str(_text(str(label))), count)
-        for label, value in (given.items() if isinstance(given, Mapping) else ())
-        if (count := _count(value)) is not None
-    ]
-    counts.sort(key=lambda pair: -pair[1])
-    labels: dict[str, int] = {}
-    for place, (label, count) in enumerate(counts):
-        shown = label if place < MOST_LABELS else OTHER_LABELS
-        labels[shown] = labels.get(shown, 0) + count
     score = one.get("score")
     mean = _number(score.get("mean")) if isinstance(score, Mapping) else None
     return {
         "evaluated": _count(one.get("evaluated")) or 0,
         "without": _count(one.get("without")),
-        "shares": _shares(labels),
+        "shares": _shares(one.get("labels")),
         "score": None
         if mean is None or not isinstance(score, Mapping)
         else {"mean": mean, "low": _number(score.get("low")), "high": _number(score.get("high"))},
@@ -120,19 +139,26 @@ def _evaluator(one: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _shares(labels: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+def _shares(given: Any) -> dict[str, dict[str, Any]]:
     """Return the share of each label among those that got one, with its interval."""
-    total = sum(labels.values())
-    shares: dict[str, dict[str, Any]] = {}
-    for label, count in labels.items():
-        low, high = wilson(count, total, CONFIDENCE)
-        shares[label] = {
+    found: dict[str, tuple[int, Mapping[str, Any]]] = {}
+    for label, one in given.items() if isinstance(given, Mapping) else ():
+        if len(found) > MOST_LABELS:
+            break
+        count = _count(one.get("count")) if isinstance(one, Mapping) else None
+        if count is not None:
+            found[str(_text(str(label)))] = (count, one)
+    total = sum(count for count, _ in found.values())
+    return {
+        label: {
             "count": count,
             "share": round(count / total, DIGITS),
-            "low": round(low, DIGITS),
-            "high": round(high, DIGITS),
+            "low": _number(one.get("low")),
+            "high": _number(one.get("high")),
         }
-    return shares if total else {}
+        for label, (count, one) in found.items()
+        if total
+    }
 
 
 def read_verdict(value: Any) -> dict[str, Any] | None:
@@ -142,15 +168,14 @@ def read_verdict(value: Any) -> dict[str, Any] | None:
     if found is None or isinstance(rules, str) or not isinstance(rules, Sequence):
         return None
     return {
-        "passed": found.get("passed") if isinstance(found.get("passed"), bool) else None,
+        **{name: _text(found.get(name)) for name in ("run_id", "start", "end", "outcome", "decided_by")},
+        "passed": _flag(found.get("passed")),
+        "approved": _flag(found.get("approved")),
+        "confidence": _number(found.get("confidence")),
         "rules": [
             {
-                "evaluator": _text(one.get("evaluator")),
-                "measure": _text(one.get("measure")),
-                "rule": _text(one.get("rule")),
-                "measured": _number(one.get("measured")),
-                "outcome": _text(one.get("outcome")),
-                "note": _text(one.get("note")),
+                **{name: _text(one.get(name)) for name in RULE_TEXTS},
+                **{name: _number(one.get(name)) for name in RULE_NUMBERS},
             }
             for one in rules[:MOST_RULES]
             if isinstance(one, Mapping)
@@ -159,9 +184,8 @@ def read_verdict(value: Any) -> dict[str, Any] | None:
 
 
 def _object(value: Any) -> Mapping[str, Any] | None:
-    if isinstance(
-        value, str
-    ):  # Airflow stores a value as JSON text; a reference to object storage is text too
+    if isinstance(value, str):
+        # Airflow stores a value as JSON text; a reference to object storage is text too.
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
@@ -174,6 +198,10 @@ def _text(value: Any) -> str | None:
         return None
     text = value.encode("utf-8", "replace").decode()
     return text if len(text) <= TEXT_CHARACTERS else text[: TEXT_CHARACTERS - 1] + "…"
+
+
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
 
 
 def _address(value: Any) -> str | None:

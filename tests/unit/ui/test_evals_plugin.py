@@ -63,7 +63,29 @@ def test_what_the_browser_loads_is_small_and_comes_with_its_licence() -> None:
 
 
 def test_no_text_becomes_html() -> None:
-    script = (WWW / "evals.js").read_text()
+    for file in WWW.glob("*.js"):
+        if file.name.startswith("uPlot"):
+            continue
+        script = file.read_text()
+        for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function("):
+            assert way not in script
+        assert "http" not in script.replace("http://www.w3.org/2000/svg", "")  # the name of SVG
 
-    for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
-        assert way not in script
+
+def test_every_file_of_the_page_is_served() -> None:
+    app = (WWW.parent / "app.py").read_text()
+
+    for file in WWW.iterdir():
+        assert f'"{file.name}"' in app
+
+
+def test_an_airflow_without_a_place_for_pages_gets_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for version, is_supported in (("3.0.6", False), ("3.1.0", True), ("3.3.2", True), ("4.0.0.dev0", True)):
+        monkeypatch.setattr(plugin, "airflow_version", version)
+        assert plugin._is_supported() is is_supported
+
+
+@pytest.mark.skipif(plugin._is_supported(), reason="This Airflow has a place for pages.")
+def test_airflow_3_0_has_no_page() -> None:
+    assert plugin.EvalsPlugin.fastapi_apps == []
+    assert not plugin.EvalsPlugin.external_views

@@ -49,9 +49,9 @@ def test_a_record_holds_numbers_and_no_text_of_a_span() -> None:
     assert read["spans_url"] == "https://app.arize.com/spans"
     shares = read["evaluators"]["correctness"]["shares"]
     assert {label: one["count"] for label, one in shares.items()} == {"correct": 90, "incorrect": 10}
-    # The interval of Wilson for 90 of 100 at 95 %.
-    assert shares["correct"]["low"] == pytest.approx(0.82563, abs=1e-4)
-    assert shares["correct"]["high"] == pytest.approx(0.94477, abs=1e-4)
+    # The interval that a gate takes for 90 of 100 at 95 %: Clopper and Pearson's reaches further out here.
+    assert shares["correct"]["low"] == pytest.approx(0.82378, abs=1e-4)
+    assert shares["correct"]["high"] == pytest.approx(0.95099, abs=1e-4)
 
 
 def test_a_verdict_keeps_each_rule_s_outcome() -> None:
@@ -63,10 +63,17 @@ def test_a_verdict_keeps_each_rule_s_outcome() -> None:
         "outcome": "broken",
     }
 
-    read = read_verdict(json.dumps(verdict_record({"passed": False, "rules": [rule]})))
+    verdict = {
+        "passed": False,
+        "rules": [rule],
+        "run_id": "VGFza1J1bjox",
+        "data_start_time": SUMMARY["data_start_time"],
+    }
+    read = read_verdict(json.dumps(verdict_record(verdict)))
 
     assert read is not None
     assert read["passed"] is False
+    assert (read["run_id"], read["start"]) == ("VGFza1J1bjox", "2026-01-01T00:00:00Z")
     assert [one["outcome"] for one in read["rules"]] == ["broken"]
 
 
@@ -91,7 +98,11 @@ def test_only_a_web_address_is_a_link(address: Any) -> None:
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, True, "0.9", 10**400])
 def test_what_is_no_number_is_no_score(number: Any) -> None:
     read = read_results(
-        {"evaluators": {"one": {"evaluated": number, "score": {"mean": number}, "labels": {"a": number}}}}
+        {
+            "evaluators": {
+                "one": {"evaluated": number, "score": {"mean": number}, "labels": {"a": {"count": number}}}
+            }
+        }
     )
 
     assert read is not None
@@ -105,15 +116,20 @@ def test_what_is_no_number_is_no_score(number: Any) -> None:
 
 
 def test_there_is_a_limit_to_everything() -> None:
-    labels = {f"label {number}": 1 for number in range(1_000)}
-    read = read_results({"evaluators": {f"{number}" * 300: {"labels": labels} for number in range(1_000)}})
+    labels = {f"label {number}": {"count": 1} for number in range(1_000)}
+    figures = {f"{number}" * 300: {"labels": labels, "other_labels": 7} for number in range(1_000)}
+    read = read_results(results_record({"evaluators": figures}))
+    # What was not pushed by our operators is bounded too.
+    foreign = read_results({"evaluators": {"one": {"labels": labels}}})
+    assert foreign is not None
+    assert len(foreign["evaluators"]["one"]["shares"]) == MOST_LABELS + 1
 
     assert read is not None
     assert len(read["evaluators"]) <= MOST_EVALUATORS
     for name, one in read["evaluators"].items():
         assert len(name) <= TEXT_CHARACTERS
         assert len(one["shares"]) == MOST_LABELS + 1
-        assert one["shares"][OTHER_LABELS]["count"] == 1_000 - MOST_LABELS
+        assert one["shares"][OTHER_LABELS]["count"] == 1_000 + 7 - MOST_LABELS
     verdict = read_verdict({"rules": [{"note": "x" * 10_000}] * 1_000})
     assert verdict is not None
     assert len(verdict["rules"]) == MOST_RULES

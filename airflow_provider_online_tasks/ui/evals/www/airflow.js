@@ -1,0 +1,127 @@
+// What the page takes from Airflow around it: its theme, its time zone, and its window for links.
+
+const outer = (() => {
+  try {
+    return window.parent !== window && window.parent.document ? window.parent : null;
+  } catch {
+    return null; // another origin
+  }
+})();
+
+// The path that Airflow is served under, for a deployment behind a prefix.
+const root = location.pathname.replace(/\/arize-evals\/.*$/, "");
+
+// What the address asks for. Airflow 3.1 puts names into it as they are: a plus sign is no space.
+export const asked = new Map(
+  location.search.slice(1).split("&").filter(Boolean).map((pair) => {
+    const [name, ...value] = pair.split("=");
+    try {
+      return [name, decodeURIComponent(value.join("="))];
+    } catch {
+      return [name, value.join("=")];
+    }
+  }),
+);
+
+// Theme ------------------------------------------------------------------------------------------------------
+
+const COLOURS = { "--bg": "bg", "--fg": "fg", "--muted": "fg-muted", "--line": "border", "--raised": "bg-subtle" };
+
+function isDark() {
+  const theme = outer && outer.document.documentElement.classList;
+  if (theme && (theme.contains("dark") || theme.contains("light"))) return theme.contains("dark");
+  const chosen = localStorage.getItem("theme");
+  return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+function takeTheme() {
+  const own = document.documentElement;
+  own.classList.toggle("dark", isDark());
+  if (!outer) return;
+  const theirs = getComputedStyle(outer.document.documentElement);
+  for (const [mine, name] of Object.entries(COLOURS)) {
+    const colour = theirs.getPropertyValue(`--chakra-colors-${name}`).trim();
+    if (colour) own.style.setProperty(mine, colour);
+    else own.style.removeProperty(mine);
+  }
+  own.style.setProperty("--font", getComputedStyle(outer.document.body).fontFamily || "system-ui");
+}
+
+// Call `changed` whenever the theme or the time zone does.
+export function follow(changed) {
+  takeTheme();
+  const again = () => { takeTheme(); changed(); };
+  if (outer) {
+    const watch = new MutationObserver(again);
+    watch.observe(outer.document.documentElement, { attributes: true, attributeFilter: ["class"] });
+  }
+  window.addEventListener("storage", (event) => { if (["theme", "timezone"].includes(event.key)) again(); });
+}
+
+export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+// Time zone: the one that Airflow's own pages show, which a person chooses in its menu. ---------------------------
+
+export function timeZone() {
+  const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const stored = localStorage.getItem("timezone");
+  if (!stored) return own;
+  try {
+    const zone = stored.startsWith('"') ? JSON.parse(stored) : stored;
+    Intl.DateTimeFormat("en", { timeZone: zone });
+    return zone;
+  } catch {
+    return own;
+  }
+}
+
+function parts(at, more) {
+  const format = new Intl.DateTimeFormat("en-GB", { timeZone: timeZone(), ...more });
+  return Object.fromEntries(format.formatToParts(at).map((part) => [part.type, part.value]));
+}
+
+const MINUTES = { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+
+// As Airflow writes it: 2026-11-27 00:00.
+export function time(text) {
+  const at = new Date(text);
+  if (isNaN(at)) return text === null || text === undefined ? "–" : String(text);
+  const it = parts(at, MINUTES);
+  return `${it.year}-${it.month}-${it.day} ${it.hour}:${it.minute}`;
+}
+
+// For an axis whose marks are so many seconds apart.
+export function tick(seconds, step) {
+  const at = new Date(seconds * 1000);
+  const it = parts(at, { ...MINUTES, month: "short", day: "numeric" });
+  if (step < 86400) return `${it.hour}:${it.minute}`;
+  return step < 28 * 86400 ? `${it.day} ${it.month}` : `${it.month} ${it.year}`;
+}
+
+// Links ------------------------------------------------------------------------------------------------------
+
+export function taskInstance(one) {
+  const part = encodeURIComponent;
+  const mapped = one.map_index >= 0 ? `/mapped/${one.map_index}` : "";
+  return `${root}/dags/${part(one.dag_id)}/runs/${part(one.run_id)}/tasks/${part(one.task_id)}${mapped}`;
+}
+
+// The frame permits neither pop-ups nor navigation of the page around it: that page follows the link itself.
+export function link(text, address, { beside = false } = {}) {
+  const node = document.createElement("a");
+  node.textContent = text;
+  node.href = address;
+  node.rel = "noopener noreferrer";
+  if (!outer) return node;
+  node.addEventListener("click", (event) => {
+    event.preventDefault();
+    const real = outer.document.createElement("a");
+    real.href = address;
+    real.rel = "noopener noreferrer";
+    if (beside || event.ctrlKey || event.metaKey) real.target = "_blank";
+    outer.document.body.append(real);
+    real.click();
+    real.remove();
+  });
+  return node;
+}

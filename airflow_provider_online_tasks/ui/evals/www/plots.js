@@ -1,0 +1,202 @@
+// Small plots of a history: one for each label, one for the mean score, one for the counts.
+import { colour, tick, time, timeZone } from "./airflow.js";
+import { BROKEN, HELD, UNDECIDED, between, bounds, figure, labelsOf, percent, share } from "./windows.js";
+
+const MOST_LABELS = 8;
+const HEIGHT = 150, NARROWEST = 240;
+const CLOSE = 1e-4;
+// Where the gate's verdicts stand: above the plot, in a row of their own.
+const ROW = 16;
+let plots = [];
+let groups = 0;
+
+const watch = new ResizeObserver((entries) => {
+  for (const entry of entries) {
+    const plot = plots.find((one) => one.root.parentNode === entry.target);
+    const width = Math.floor(entry.contentRect.width);
+    if (plot && width >= NARROWEST && width !== plot.width) plot.setSize({ width, height: HEIGHT });
+  }
+});
+
+export function clear() {
+  watch.disconnect();
+  for (const plot of plots) plot.destroy();
+  plots = [];
+}
+
+// Draw the plots of a history into a node; `choose` is called with the window that a person clicks.
+export function draw(grid, one, choose) {
+  const group = uPlot.sync(`evaluator ${(groups += 1)}`);
+  const scores = one.windows.map((window) => window.evaluator.score);
+  const labels = labelsOf(one);
+  // Where a label scores 1 and the others 0, the mean score is that label's share: once is enough.
+  const same = labels.find((label) => one.windows.every((window, place) => {
+    const it = share(window, label);
+    return !scores[place] || (it && Math.abs(it.mean - scores[place].mean) < CLOSE);
+  }));
+  const common = { grid, one, group, choose };
+  if (scores.some(Boolean) && same === undefined) {
+    line({ ...common, title: "Mean score", write: figure, points: scores, bound: (window) => bounds(window, "score_mean") });
+  }
+  for (const label of labels.slice(0, MOST_LABELS)) {
+    const isMean = label === same && scores.some(Boolean);
+    line({
+      ...common, title: `Share of ${label}${isMean ? " (the mean score)" : ""}, %`, write: percent, isShare: true,
+      points: one.windows.map((window) => share(window, label)),
+      bound: (window) => [...bounds(window, label), ...(isMean ? bounds(window, "score_mean") : [])],
+    });
+  }
+  counts(common);
+}
+
+function line({ title, write, isShare, points, bound, ...common }) {
+  const { one } = common;
+  const limits = one.windows.map((window) => bound(window));
+  const pick = (name) => points.map((point) => (point && point[name] !== undefined ? point[name] : null));
+  const main = colour("--accent"), limit = colour("--broken");
+  const few = one.windows.length <= 60;
+  const hidden = { stroke: "transparent", points: { show: false } };
+  small({
+    ...common, title, write, isShare,
+    data: [pick("low"), pick("high"), pick("mean"), limits.map((all) => (all.length ? Math.max(...all) : null)), limits.map((all) => (all.length ? Math.min(...all) : null))],
+    series: [
+      hidden, hidden,
+      { stroke: main, width: 1.5, points: { show: few, size: 5, stroke: main, fill: main } },
+      { stroke: limit, width: 1, dash: [5, 4], points: { show: few && limits.filter((all) => all.length).length === 1 } },
+      { stroke: limit, width: 1, dash: [5, 4], points: { show: false } },
+    ],
+    bands: [{ series: [2, 1], fill: colour("--band") }],
+    range: (low, high) => rangeOf(low, high, isShare),
+    tip: (place) => (points[place] ? [write(points[place].mean) + between(points[place], write)] : ["nothing measured"]),
+    value: (place) => points[place] && points[place].mean,
+  });
+}
+
+function counts(common) {
+  const { one } = common;
+  const judged = one.windows.map((window) => window.evaluator.evaluated);
+  const skipped = one.windows.map((window) => window.value.skipped || 0), errors = one.windows.map((window) => window.value.errors || 0);
+  const upTo = (...parts) => judged.map((_, place) => parts.reduce((sum, part) => sum + part[place], 0));
+  const bars = (name) => ({ stroke: "transparent", width: 0, fill: colour(name), paths: uPlot.paths.bars({ size: [0.7, 24, 1] }), points: { show: false } });
+  small({
+    ...common, title: "Judged, skipped and errors", write: figure,
+    // The tallest first: each bar hides the lower part of the one before.
+    data: [upTo(judged, skipped, errors), upTo(judged, skipped), judged],
+    series: [bars("--broken"), bars("--faint"), bars("--counted")],
+    range: (_, high) => [0, (high || 1) * 1.05],
+    tip: (place) => [`${figure(judged[place])} judged, ${skipped[place]} skipped, ${errors[place]} errors`],
+    value: () => null,
+  });
+}
+
+function rangeOf(low, high, isShare) {
+  if (low === null || high === null) return [0, 1];
+  const room = Math.max((high - low) * 0.08, isShare ? 0.005 : Math.abs(high) * 0.01 || 0.01);
+  return isShare ? [Math.max(0, low - room), Math.min(1, high + room)] : [low - room, high + room];
+}
+
+function small({ grid, one, group, choose, title, write, isShare, data, series, bands, range, tip, value }) {
+  const windows = one.windows, times = windows.map((window) => window.seconds);
+  const figureNode = document.createElement("div");
+  figureNode.className = "plot";
+  const heading = document.createElement("h3");
+  heading.textContent = title;
+  const holder = document.createElement("div");
+  figureNode.append(heading, holder);
+  grid.append(figureNode);
+  const bubble = document.createElement("div");
+  bubble.className = "tip";
+  bubble.hidden = true;
+  const axis = { stroke: colour("--muted"), font: `11px ${colour("--font")}`, grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
+  // Half a window of room on both sides: of one window alone, half a day.
+  const room = (low, high) => (low === high ? 43200 : (high - low) / windows.length / 2);
+  const plot = new uPlot({
+    width: Math.max(NARROWEST, Math.floor(holder.clientWidth)), height: HEIGHT, padding: [ROW + 6, 14, 0, 0],
+    legend: { show: false },
+    cursor: { sync: { key: group.key }, points: { size: 7 }, drag: { x: false, y: false }, y: false },
+    scales: { x: { time: true, range: (_, low, high) => [low - room(low, high), high + room(low, high)] }, y: { range: (_, low, high) => range(low, high) } },
+    tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1e3), timeZone()),
+    series: [{}, ...series], bands,
+    axes: [
+      { ...axis, space: 58, size: 26, values: (_, ticks, __, ___, step) => ticks.map((each) => tick(each, step)) },
+      { ...axis, space: 26, size: 44, values: (_, ticks) => ticks.map((each) => (isShare ? String(Number((100 * each).toFixed(2))) : write(each))) },
+    ],
+    hooks: {
+      draw: [(self) => marks(self, windows, value, Boolean(bands))],
+      setCursor: [(self) => hover(self, bubble, windows, tip)],
+    },
+  }, [times, ...data], holder);
+  group.sub(plot);
+  plots.push(plot);
+  watch.observe(holder);
+  plot.over.append(bubble);
+  plot.over.addEventListener("click", () => {
+    const window = windows[plot.cursor.idx];
+    if (window) choose(window);
+  });
+}
+
+// Shapes that tell without a colour, too: also those of the legend. ---------------------------------------------------
+
+const SHAPES = {
+  [HELD]: (size) => [...Array(12).keys()].map((each) => [0.62 * size * Math.cos((each * Math.PI) / 6), 0.62 * size * Math.sin((each * Math.PI) / 6)]),
+  [UNDECIDED]: (size) => [[0, -size], [size, 0], [0, size], [-size, 0]],
+  [BROKEN]: (size) => [[-size, -size * 0.9], [size, -size * 0.9], [0, size]],
+};
+export const corners = (outcome, x, y, size) => SHAPES[outcome](size).map(([right, down]) => [x + right, y + down]);
+
+function marks(self, windows, value, hasText) {
+  const { ctx, bbox } = self, ratio = devicePixelRatio, size = 4.5 * ratio;
+  const x = (place) => self.valToPos(windows[place].seconds, "x", true);
+  const places = [...windows.keys()];
+  ctx.save();
+  ctx.strokeStyle = colour("--muted");
+  ctx.fillStyle = colour("--muted");
+  ctx.lineWidth = ratio;
+  ctx.font = `${10 * ratio}px ${colour("--font")}`;
+  for (const place of places.filter((each) => windows[each].newJudge)) {
+    const at = Math.round(x(place));
+    ctx.setLineDash([3 * ratio, 3 * ratio]);
+    ctx.beginPath(); ctx.moveTo(at, bbox.top); ctx.lineTo(at, bbox.top + bbox.height); ctx.stroke();
+    const right = at + 60 * ratio < bbox.left + bbox.width;
+    if (!hasText) continue;
+    ctx.textAlign = right ? "left" : "right";
+    ctx.fillText("new judge", at + (right ? 4 : -4) * ratio, bbox.top + bbox.height - 5 * ratio);
+  }
+  ctx.setLineDash([]);
+  for (const place of places.filter((each) => windows[each].value.complete === false)) {
+    const measured = value(place);
+    if (typeof measured !== "number") continue;
+    ctx.fillStyle = colour("--bg");
+    ctx.lineWidth = 1.5 * ratio;
+    ctx.beginPath(); ctx.arc(x(place), self.valToPos(measured, "y", true), 4 * ratio, 0, 2 * Math.PI); ctx.fill(); ctx.stroke();
+  }
+  // The bad ones last, so that nothing hides them.
+  for (const outcome of [HELD, UNDECIDED, BROKEN]) {
+    ctx.fillStyle = colour(`--${outcome}`);
+    for (const place of places.filter((each) => windows[each].outcome === outcome)) {
+      ctx.beginPath();
+      for (const [right, down] of corners(outcome, x(place), bbox.top - ROW * ratio / 2, size)) ctx.lineTo(right, down);
+      ctx.fill();
+    }
+  }
+  ctx.restore();
+}
+
+function hover(self, bubble, windows, tip) {
+  const place = self.cursor.idx, isHere = place !== null && place !== undefined && self.cursor.left >= 0 && self.over.matches(":hover");
+  bubble.hidden = !isHere;
+  if (!isHere) return;
+  const window = windows[place];
+  bubble.textContent = [
+    `${time(window.value.start)} to ${time(window.value.end || window.at)}`,
+    ...tip(place),
+    ...window.rules.filter((rule) => rule.outcome !== HELD).map((rule) => `${rule.measure} ${figure(rule.measured)}, rule ${rule.rule}: ${rule.outcome}`),
+    window.outcome ? `gate: ${window.outcome}` : "",
+    window.newJudge ? `new judge: ${window.evaluator.judge || "not named"}` : "",
+    window.value.complete === false ? "not all evaluations were there" : "",
+  ].filter(Boolean).join("\n");
+  const isRight = self.cursor.left > self.over.clientWidth / 2;
+  bubble.style.left = isRight ? "" : `${self.cursor.left + 12}px`;
+  bubble.style.right = isRight ? `${self.over.clientWidth - self.cursor.left + 12}px` : "";
+}

@@ -1,0 +1,353 @@
+"""The Evals page in a real browser, on each Airflow that has it, behind a path and with a year of history.
+
+Only the API server runs: the history is written into its database.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+import evals_history as history
+import psutil
+import pytest
+import requests
+from deployment import free_port, until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import FrameLocator, Locator, Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.since_airflow("3.1", "a place for pages")]
+
+PREFIX = "/airflow"
+# Root has no sandbox, and nothing but loopback is visited.
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
+START_SECONDS = 300
+PATIENCE = 90_000
+DAGS: dict[str, dict[str, Any]] = {
+    "support_answers": {"windows": 30, "evaluators": 1},
+    "gated_release": {"windows": 365, "evaluators": 5},
+    "hostile_labels": {"windows": 12, "evaluators": 2, "hostile": True},
+    "one_window": {"windows": 1, "evaluators": 1},
+}
+Shoot = Callable[..., None]
+
+
+@pytest.fixture(scope="module")
+def airflow_url(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where an API server with the history answers."""
+    home, port = tmp_path_factory.mktemp("airflow"), free_port()
+    origin = f"http://127.0.0.1:{port}"
+    ours = ("AIRFLOW", "_AIRFLOW", "COV")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)} | {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__API__BASE_URL": f"{origin}{PREFIX}",
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__CORE__AUTH_MANAGER": (
+            "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
+        ),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        "NO_PROXY": "127.0.0.1",
+    }
+    history.make(home, DAGS, environment)
+    with (home / "api-server.log").open("wb") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "airflow", "api-server"],
+            env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    try:
+        until("the API server answers", lambda: answers(f"{origin}{PREFIX}/", server), seconds=START_SECONDS)
+        yield origin
+    finally:
+        family = [psutil.Process(server.pid)] if server.poll() is None else []
+        for process in [each for one in family for each in (*one.children(recursive=True), one)]:
+            process.kill()
+        server.wait()
+
+
+def answers(url: str, server: subprocess.Popen[bytes]) -> bool:
+    assert server.poll() is None, "The API server ended."
+    with requests.Session() as session:
+        session.trust_env = False
+        try:
+            return session.get(url, timeout=60).ok
+        except requests.RequestException:
+            return False
+
+
+@pytest.fixture(scope="module")
+def visited(chromium: str, airflow_url: str) -> Iterator[Page]:
+    """A page of a headless browser that is logged in. What goes wrong in it is in its list ``troubles``."""
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=PATIENCE)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        page = browser.new_page(
+            viewport={"width": 1400, "height": 900}, timezone_id="America/New_York", locale="en-GB"
+        )
+        page.set_default_timeout(PATIENCE)
+        page.add_init_script("if (!localStorage.theme) localStorage.setItem('theme', 'light')")
+        page.goto(f"{airflow_url}{PREFIX}/")
+        # Airflow logs everybody in, and leads to its start page.
+        page.get_by_role("link", name="Dags").first.wait_for()
+        yield page
+        browser.close()
+
+
+@pytest.fixture
+def page(visited: Page, airflow_url: str) -> Iterator[Page]:
+    """The page. Whatever it shows, it asks nobody but Airflow, and no script fails."""
+    asked: list[str] = []
+    failed: list[str] = []
+    handlers: dict[str, Callable[[Any], None]] = {
+        "request": lambda request: asked.append(request.url),
+        "pageerror": lambda error: failed.append(str(error)),
+    }
+    for event, handler in handlers.items():
+        visited.on(event, handler)  # type: ignore[call-overload]
+    yield visited
+    for event, handler in handlers.items():
+        visited.remove_listener(event, handler)
+    hosts = {urlsplit(url).netloc for url in asked if urlsplit(url).scheme in ("http", "https")}
+    ours = {url for url in asked if "/arize-evals" in url}
+    assert {urlsplit(url).netloc for url in ours} <= {urlsplit(airflow_url).netloc}, hosts
+    assert all(urlsplit(url).path.startswith(f"{PREFIX}/") for url in ours)
+    assert failed == []
+
+
+@pytest.fixture
+def go(page: Page, airflow_url: str) -> Callable[[str], FrameLocator]:
+    """``go(path)``: visit a page of Airflow, and return the frame with ours in it."""
+
+    def visit(path: str) -> FrameLocator:
+        page.goto(f"{airflow_url}{PREFIX}{path}")
+        return page.frame_locator("iframe")
+
+    return visit
+
+
+def run_id(days_ago: int) -> str:
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return f"scheduled__{(today - timedelta(days=days_ago)).isoformat()}"
+
+
+def instance(dag_id: str, task_id: str, *, days_ago: int) -> str:
+    return f"/dags/{dag_id}/runs/{quote(run_id(days_ago), safe='')}/tasks/{task_id}"
+
+
+def evaluator(frame: FrameLocator, name: str) -> Locator:
+    return frame.get_by_label(f"Evaluator {name}", exact=True)
+
+
+def test_the_overview_has_the_newest_window_of_each_evaluator(
+    go: Callable[[str], FrameLocator], shoot: Shoot
+) -> None:
+    from playwright.sync_api import expect
+
+    frame = go("/plugin/arize-evals")
+    rows = frame.get_by_role("row")
+    expect(rows).to_have_count(1 + sum(dag["evaluators"] for dag in DAGS.values()))
+    row = frame.get_by_role("row", name="support_answers")
+    expect(row).to_contain_text("correctness")
+    expect(row).to_contain_text("held")
+    shoot("evals-overview", height=520)
+
+    row.get_by_role("button", name="support_answers").click()
+    expect(evaluator(frame, "correctness")).to_be_visible()
+
+
+def test_a_dag_s_tab_has_the_plots_of_each_evaluator_and_hover_tells_the_numbers(
+    page: Page, go: Callable[[str], FrameLocator], shoot: Shoot
+) -> None:
+    from playwright.sync_api import expect
+
+    frame = go("/dags/support_answers/plugin/arize-evals-dag")
+    section = evaluator(frame, "correctness")
+    expect(section.locator("canvas")).to_have_count(3)  # two labels, and the counts
+    plot = section.locator(".u-over").first
+    plot.hover(position={"x": 60, "y": 40})
+    tip = section.locator(".tip").first
+    expect(tip).to_be_visible()
+    expect(tip).to_contain_text("gate:")
+    expect(tip).to_contain_text(" to ")
+    shoot("evals-dag", height=760)
+
+    plot.click(position={"x": 60, "y": 40})
+    expect(section.locator(".chosen").get_by_role("link", name="spans in Arize")).to_be_visible()
+    section.locator(".chosen").get_by_role("link", name="gate").click()
+    page.wait_for_url(f"**{PREFIX}/dags/support_answers/runs/*/tasks/gate*")
+
+
+def test_a_year_of_five_evaluators_in_the_dark(
+    page: Page, go: Callable[[str], FrameLocator], shoot: Shoot
+) -> None:
+    from playwright.sync_api import expect
+
+    frame = go("/dags/gated_release/plugin/arize-evals-dag")
+    expect(evaluator(frame, "correctness").locator("canvas").first).to_be_visible()
+    choose_theme(page, "dark")
+    expect(frame.locator("html")).to_have_class("dark")
+    frame.get_by_label("Time").select_option("366")
+    expect(evaluator(frame, "correctness")).to_contain_text("365 windows")
+    expect(frame.get_by_role("region", name="Evaluator")).to_have_count(5)
+    expect(evaluator(frame, "toxicity").locator("canvas").first).to_be_visible()
+    shoot("evals-dag-dark", height=1000)
+    choose_theme(page, "light")
+    expect(frame.locator("html")).to_have_class("")
+
+
+def choose_theme(page: Page, theme: str) -> None:
+    """Switch the theme as Airflow does, without a reload."""
+    page.evaluate(
+        "theme => { document.documentElement.classList.remove('light', 'dark');"
+        " document.documentElement.classList.add(theme); }",
+        theme,
+    )
+
+
+def test_the_colours_and_the_time_zone_are_airflow_s(page: Page, go: Callable[[str], FrameLocator]) -> None:
+    from playwright.sync_api import expect
+
+    frame = go("/dags/one_window/plugin/arize-evals-dag")
+    expect(evaluator(frame, "correctness").locator("canvas").first).to_be_visible()
+    body = frame.locator("body")
+    shown = {}
+    for theme in ("dark", "light"):
+        choose_theme(page, theme)
+        expect(frame.locator("html")).to_have_class("dark" if theme == "dark" else "")
+        theirs = page.evaluate(
+            "() => { const one = document.createElement('div'); one.style.color = 'var(--chakra-colors-bg)';"
+            " document.body.append(one); return getComputedStyle(one).color; }"
+        )
+        shown[theme] = body.evaluate("body => getComputedStyle(body).backgroundColor")
+        assert shown[theme] == theirs
+    assert shown["dark"] != shown["light"]
+
+    expect(frame.get_by_text("Times are in America/New_York")).to_be_visible()
+    page.evaluate("localStorage.setItem('timezone', JSON.stringify('UTC'))")
+    expect(frame.get_by_text("Times are in UTC")).to_be_visible()
+    page.evaluate("localStorage.removeItem('timezone')")
+
+
+def test_filters_by_evaluator_and_by_time(go: Callable[[str], FrameLocator]) -> None:
+    from playwright.sync_api import expect
+
+    frame = go("/dags/gated_release/plugin/arize-evals-dag")
+    sections = frame.locator("section")
+    expect(sections).to_have_count(5)
+    frame.get_by_label("Evaluator").first.fill("toxic")
+    expect(sections).to_have_count(1)
+    frame.get_by_label("Evaluator").first.fill("no such")
+    expect(frame.get_by_role("status").first).to_have_text("No evaluator has such a name.")
+    frame.get_by_label("Evaluator").first.fill("")
+
+    frame.get_by_label("Time").select_option("7")
+    expect(evaluator(frame, "correctness")).to_contain_text("7 windows")
+    frame.get_by_label("Time").select_option("")
+    today = datetime.now(UTC).date()
+    frame.get_by_label("From", exact=True).fill((today - timedelta(days=40)).isoformat())
+    frame.get_by_label("To", exact=True).fill((today - timedelta(days=31)).isoformat())
+    expect(evaluator(frame, "correctness")).to_contain_text("10 windows")
+    frame.get_by_label("From", exact=True).fill(today.isoformat())
+    expect(frame.get_by_role("status").first).to_contain_text("From must be before To")
+
+
+def test_the_keyboard_reaches_the_same_numbers_in_a_table(
+    page: Page, go: Callable[[str], FrameLocator]
+) -> None:
+    from playwright.sync_api import expect
+
+    frame = go("/dags/support_answers/plugin/arize-evals-dag")
+    section = evaluator(frame, "correctness")
+    section.locator("summary").focus()
+    page.keyboard.press("Enter")
+    table = section.get_by_role("region", name="Windows of correctness")
+    expect(table.get_by_role("row")).to_have_count(31)
+    assert table.get_by_text("broken").count()
+    assert table.get_by_text("(new)").count() == 1
+    page.keyboard.press("Tab")  # the table itself, to scroll it
+    expect(table).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(table.get_by_role("link", name="results").first).to_be_focused()
+    expect(section.locator(".plots")).to_have_attribute("aria-hidden", "true")
+
+
+def test_hostile_labels_are_text(page: Page, go: Callable[[str], FrameLocator]) -> None:
+    from playwright.sync_api import expect
+
+    for path in ("/plugin/arize-evals", "/dags/hostile_labels/plugin/arize-evals-dag"):
+        frame = go(path)
+        expect(frame.get_by_text(history.HOSTILE).first).to_be_visible()
+        assert frame.locator("img").count() == 0
+        assert "hacked" not in page.title()
+        assert "hacked" not in frame.locator("head title").text_content()  # type: ignore[operator]
+
+
+def test_a_gate_s_task_instance_has_its_verdict_rule_by_rule(
+    page: Page, go: Callable[[str], FrameLocator], shoot: Shoot
+) -> None:
+    from playwright.sync_api import expect
+
+    frame = go(f"{instance('support_answers', 'gate', days_ago=7)}/plugin/arize-evals-task-instance")
+    expect(frame.get_by_role("heading", name="The gate did not pass")).to_be_visible()
+    row = frame.get_by_role("row", name="correctness")
+    expect(row).to_contain_text(">= 0.9")
+    expect(row).to_contain_text("broken")
+    shoot("evals-gate", height=620)
+
+    frame.get_by_role("link", name="results").click()
+    page.wait_for_url(f"**{PREFIX}/dags/support_answers/runs/*/tasks/read_results*")
+
+
+def test_a_task_instance_of_a_year_ago_has_its_numbers_too(go: Callable[[str], FrameLocator]) -> None:
+    from playwright.sync_api import expect
+
+    frame = go(f"{instance('gated_release', 'read_results', days_ago=360)}/plugin/arize-evals-task-instance")
+    expect(frame.get_by_role("row", name="groundedness")).to_contain_text("hallucinated")
+
+
+@pytest.mark.parametrize("of_instance", [True, False])
+def test_a_task_that_is_not_ours_says_that_it_left_no_evals(
+    go: Callable[[str], FrameLocator], of_instance: bool
+) -> None:
+    from playwright.sync_api import expect
+
+    path = (
+        f"{instance('support_answers', history.OTHER_TASK, days_ago=3)}/plugin/arize-evals-task-instance"
+        if of_instance
+        else f"/dags/support_answers/tasks/{history.OTHER_TASK}/plugin/arize-evals-task"
+    )
+    expect(go(path).get_by_role("status").first).to_contain_text("left no evals")
+
+
+def test_a_gate_s_task_tab_has_the_evaluators_that_it_judges(go: Callable[[str], FrameLocator]) -> None:
+    from playwright.sync_api import expect
+
+    frame = go("/dags/gated_release/tasks/gate/plugin/arize-evals-task")
+    expect(evaluator(frame, "correctness").locator("canvas").first).to_be_visible()
+    expect(frame.locator("section")).to_have_count(1)
+
+
+def test_a_narrow_window_has_no_wider_content(page: Page, go: Callable[[str], FrameLocator]) -> None:
+    from playwright.sync_api import expect
+
+    page.set_viewport_size({"width": 480, "height": 900})
+    try:
+        frame = go("/plugin/arize-evals")
+        expect(frame.get_by_role("row").first).to_be_visible()
+        frame.get_by_role("button", name="gated_release").first.click()
+        expect(evaluator(frame, "correctness").locator("canvas").first).to_be_visible()
+        wider = frame.locator("html").evaluate("html => html.scrollWidth - html.clientWidth")
+        assert wider <= 0
+    finally:
+        page.set_viewport_size({"width": 1400, "height": 900})

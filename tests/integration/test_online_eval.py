@@ -1,0 +1,105 @@
+"""A whole eval in one call, on a real Airflow against the emulator: alone, and mapped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, Asset, task, task_group
+
+from airflow_provider_online_tasks import online_eval
+from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
+from airflow_provider_online_tasks.ui.evals.records import RESULTS_KEY, VERDICT_KEY
+
+if TYPE_CHECKING:
+    from conftest import DagResult
+
+pytestmark = pytest.mark.dag
+
+CONN_ID = "arize_of_the_team"
+NOW = datetime.now(UTC).replace(microsecond=0)
+EVAL: dict[str, Any] = {
+    "name": "answers",
+    "template_evaluators": {
+        "name": "correctness",
+        "template": "Question: {attributes.input.value}\nAnswer: {attributes.output.value}\nCorrect?",
+        "rails": ["correct", "incorrect"],
+        "classification_choices": {"correct": 1, "incorrect": 0},
+    },
+    "llm_config": {"model_name": "GPT_4o", "provider": "openAI"},
+    "rules": {"correctness": {"correct": ">= 0.1"}},
+}
+
+
+@pytest.fixture
+def arize(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    """An emulator which only the connection of the default arguments leads to."""
+    settings = EmulatorSettings(run_seconds=0, queries_per_minute=None, mutations_per_minute=None)
+    with Emulator(settings) as emulator:
+        monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", emulator.connection_json)
+        monkeypatch.delenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", raising=False)
+        yield emulator
+
+
+def a_dag(dag_id: str) -> DAG:
+    return DAG(
+        dag_id, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC), default_args={"conn_id": CONN_ID}
+    )
+
+
+def test_a_whole_eval_between_other_tasks(arize: Emulator, run_dag: Callable[..., DagResult]) -> None:
+    judged = Asset("judged")
+    with a_dag("a_whole_eval") as dag:
+        group = online_eval(
+            "eval", **EVAL, model_id=arize.project_id, lookback=timedelta(days=7), outlets=[judged]
+        )
+        EmptyOperator(task_id="before") >> group >> EmptyOperator(task_id="after")
+
+    done = run_dag(dag, logical_date=NOW)
+
+    assert done.state == "success", done.states
+    assert done.states["after"] == "success"
+    [run] = arize.runs()
+    assert run["status"] == "COMPLETED"
+    assert done.returned("eval.gate")["passed"] is True
+    assert done.xcoms["eval.gate"][VERDICT_KEY]["run_id"] == run["id"]
+
+
+def test_a_mapped_eval_judges_each_window_once(arize: Emulator, run_dag: Callable[..., DagResult]) -> None:
+    ends = [NOW - timedelta(days=2), NOW]
+    windows = [{"start": (end - timedelta(days=2)).isoformat(), "end": end.isoformat()} for end in ends]
+    with a_dag("a_mapped_eval") as dag:
+
+        @task
+        def windows_to_judge() -> list[dict[str, str]]:
+            return windows
+
+        @task_group
+        def of_window(start: Any, end: Any) -> None:
+            online_eval(
+                "eval",
+                **{**EVAL, "if_exists": "skip"},
+                model_id=arize.project_id,
+                data_start_time=start,
+                data_end_time=end,
+            )
+
+        of_window.expand_kwargs(windows_to_judge())
+
+    done = run_dag(dag, logical_date=NOW)
+
+    assert done.state == "success", done.states
+    runs = arize.runs()
+    begins = [datetime.fromtimestamp(run["data_start"], UTC) for run in runs]
+    assert sorted(begins) == [datetime.fromisoformat(window["start"]) for window in windows]
+    # The Evals page holds each gate's verdict against the results of its own window.
+    for index in (0, 1):
+        results = done.xcoms[f"of_window.eval.read_results[{index}]"][RESULTS_KEY]
+        verdict = done.xcoms[f"of_window.eval.gate[{index}]"][VERDICT_KEY]
+        assert {name: verdict[name] for name in ("run_id", "start", "end")} == {
+            name: results[name] for name in ("run_id", "start", "end")
+        }
+    assert len(arize.tasks()) == 1
