@@ -150,7 +150,8 @@ docs: $(STAMP) .tmp ## the documentation, in site/
 	@echo "$(SITE)/index.html"
 
 screenshots: $(STAMP) .tmp ## the documentation's screenshots, taken anew
-	SCREENSHOTS=1 $(BIN)/python -m pytest tests/browser
+	SCREENSHOTS=1 $(BIN)/python -m pytest tests/browser -m live
+	SCREENSHOTS=1 $(BIN)/python -m pytest tests/browser -m 'not live'
 
 # What the package and its extras add to an Airflow, at the versions of constraints.txt.
 RESOLVE := $(UV) pip compile --quiet --no-header --no-annotate --python $(BIN)/python -c constraints.txt

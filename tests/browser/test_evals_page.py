@@ -175,12 +175,12 @@ def test_a_dag_s_tab_has_the_plots_of_each_evaluator_and_hover_tells_the_numbers
     section = evaluator(frame, "correctness")
     expect(section.locator("canvas")).to_have_count(3)  # two labels, and the counts
     plot = section.locator(".u-over").first
-    plot.hover(position={"x": 60, "y": 40})
+    plot.hover(position={"x": 90, "y": 40})
     tip = section.locator(".tip").first
     expect(tip).to_be_visible()
     expect(tip).to_contain_text("gate:")
     expect(tip).to_contain_text(" to ")
-    shoot("evals-dag", height=760)
+    shoot("evals-dag", width=1500, height=700)
 
     plot.click(position={"x": 60, "y": 40})
     expect(section.locator(".chosen").get_by_role("link", name="spans in Arize")).to_be_visible()
@@ -201,7 +201,7 @@ def test_a_year_of_five_evaluators_in_the_dark(
     expect(evaluator(frame, "correctness")).to_contain_text("365 windows")
     expect(frame.get_by_role("region", name="Evaluator")).to_have_count(5)
     expect(evaluator(frame, "toxicity").locator("canvas").first).to_be_visible()
-    shoot("evals-dag-dark", height=1000)
+    shoot("evals-dag-dark", width=1500, height=1000)
     choose_theme(page, "light")
     expect(frame.locator("html")).to_have_class("")
 
