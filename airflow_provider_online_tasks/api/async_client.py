@@ -96,7 +96,7 @@ class AsyncClient:
             async with asyncio.timeout(self.settings.answer_timeout):
                 answer = await self._ask(call, host)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
-            problem = error
+            problem = error.with_traceback(None)  # which would hold this call, and the answer with it
         if problem is not None:
             # Not while the exception is handled: what it holds, the key among it, must not be part of ours.
             if type(problem) is TimeoutError:

@@ -8,7 +8,7 @@ What is asked
     task; then the task's list is searched for more of the runs whose task is not known.
 
 When
-    A run is read at once, and then again before ``poll_interval`` has passed, jitter making it up to a fifth
+    A run is read at once, and then again before ``poll_interval`` has passed, jitter making it up to a tenth
     earlier. So the end of a run is noticed within ``poll_interval`` while the budget suffices. When it does
     not, whoever has been due longest goes first, so every interval gets longer by the same time. Where a
     run's cap of spans is known and its pace predicts an earlier end, it is read earlier, if the budget is
@@ -65,7 +65,7 @@ log = logging.getLogger(__name__)
 
 # Waits that begin together, as after a restart of the triggerer, are read together.
 GATHERING_SECONDS = 0.05
-EARLIEST = 0.8
+EARLIEST = 0.9
 # A round reads along what would soon be due: it makes the runs of a task come due together.
 AHEAD = 0.25
 SHORTEST_INTERVAL = 0.05
@@ -392,7 +392,8 @@ class Poller:
             if found.id != run.run_id:
                 raise UnexpectedAnswer(f"get task run: the answer is about another run than {run.run_id}")
         except CallError as error:
-            found, problem = None, error
+            # Its traceback would hold this call, and the answer with it.
+            found, problem = None, error.with_traceback(None)
         run.asking = False
         if found is not None:
             self._endpoint.answered()

@@ -35,7 +35,11 @@ class Model:
             problem = _problem(error, where)
         else:
             return found
-        raise problem
+        try:
+            raise problem
+        finally:
+            # Else the exception would hold this value, and itself, until the garbage collector finds them.
+            del problem
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import json
 import socket
@@ -11,7 +12,7 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from examples import RUN, run_of
@@ -19,6 +20,7 @@ from servers import RecordingServer, Reply
 
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api._bounds import MOST_BODY, Body, UnreadableBody, read_json
+from airflow_provider_online_tasks.api.answers import Answer
 from airflow_provider_online_tasks.api.async_client import AsyncClient
 from airflow_provider_online_tasks.api.retry import NO_RETRY
 from airflow_provider_online_tasks.exceptions import CallError, Unavailable, UnexpectedAnswer
@@ -163,6 +165,36 @@ def test_an_answer_that_is_too_large(hook_on: HookOn, ask: Ask, says_so: bool) -
     assert isinstance(error, UnexpectedAnswer)
     assert "is too large" in str(error)
     assert peak < MOST_MEMORY + (len(reply.body) if not says_so else 0)
+
+
+OTHER = json.dumps({"detail": "x" * 1_000_000}).encode()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(Reply(403, OTHER, (JSON,)), id="refused"),
+        pytest.param(Reply(200, OTHER, (JSON,)), id="without what is needed"),
+        pytest.param(Reply(200, OTHER[:-1], (JSON,)), id="no JSON"),
+        pytest.param(Reply(200, OTHER, (JSON, ("Content-Length", "2000000"))), id="cut off"),
+    ],
+)
+def test_an_answer_is_freed_without_the_garbage_collector(hook_on: HookOn, reply: Reply) -> None:
+    async def main(hook: OnlineTasksHook) -> list[object]:
+        client = AsyncClient(hook.settings)
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(3):
+                with suppress(CallError):
+                    await client.send(calls.get_task_run(RUN))
+            return [each for each in gc.get_objects() if isinstance(each, Answer | Body)]
+        finally:
+            gc.enable()
+            await client.close()
+
+    with RecordingServer(lambda _: reply) as arize:
+        assert asyncio.run(main(hook_on(host=arize.url, extra={"timeout": 0.5}))) == []
 
 
 @all_clients
