@@ -28,6 +28,8 @@ LATE_SECONDS = 10.0
 ON_KILL_SECONDS = 24.0
 # How long the last look at the run may take, once the deadline has passed.
 LAST_LOOK_SECONDS = 30.0
+# What Airflow cancels a trigger with whose task a person ended, before it calls on_kill.
+ENDED_BY_A_PERSON = "__airflow_user_action__"
 
 
 class OnlineTaskRunTrigger(BaseTrigger):
@@ -101,7 +103,15 @@ class OnlineTaskRunTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event when the run is over, the deadline has passed, or the run cannot be followed."""
-        yield TriggerEvent((await self._wait()).to_json())  # type: ignore[no-untyped-call]
+        try:
+            event = await self._wait()
+        except asyncio.CancelledError as cancelled:
+            # Of many triggers that it cancels at once, Airflow calls on_kill of some only: it cancels them
+            # again each second, and a second cancellation that comes early takes the call's place.
+            if cancelled.args[:1] == (ENDED_BY_A_PERSON,):
+                self._begin_kill()
+            raise
+        yield TriggerEvent(event.to_json())  # type: ignore[no-untyped-call]
 
     async def _wait(self) -> RunEvent:
         from airflow_provider_online_tasks.waiting.watch import watch
@@ -180,12 +190,16 @@ class OnlineTaskRunTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """Cancel the run, if a person ended the task that waited for it."""
+        killing = self._begin_kill()
+        # Airflow cancels whoever waits here again each second, so the work is done in a task of its own.
+        while not killing.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([killing])
+
+    def _begin_kill(self) -> asyncio.Task[None]:
         if self._killing is None:
             self._killing = asyncio.create_task(self._kill())
-        # Airflow cancels whoever waits here again each second, so the work is done in a task of its own.
-        while not self._killing.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([self._killing])
+        return self._killing
 
     async def _kill(self) -> None:
         if not self.cancel_on_kill:
