@@ -116,9 +116,9 @@ $(CLUSTER_STAMP): pyproject.toml constraints.txt tests/cluster/requirements.txt 
 		--build-constraints constraints.txt -e '.[emulator,dev]' -r tests/cluster/requirements.txt
 	@touch $@
 
-# QUICK=1 runs the smaller sizes; ONLY="kills or crowd" only tests whose names match.
+# QUICK=1 runs the smaller sizes; ONLY="kills or crowd" only tests whose names match; MINUTES=8 begins none later.
 cluster: $(CLUSTER_STAMP) .tmp ## a deployment with PostgreSQL, Redis and Celery, and what befalls it
-	$(CLUSTER_VENV)/bin/python -m pytest tests/cluster -m 'cluster $(if $(QUICK),and not slow)' $(if $(ONLY),-k '$(ONLY)')
+	$(if $(MINUTES),CLUSTER_MINUTES=$(MINUTES)) $(CLUSTER_VENV)/bin/python -m pytest tests/cluster --durations=0 -m 'cluster $(if $(QUICK),and not slow)' $(if $(ONLY),-k '$(ONLY)')
 
 # QUICK=1 runs what CI has the time for; CELLS="3.0 3.12" only these versions of Airflow and Python.
 matrix: $(STAMP) .tmp ## the tests on every supported Airflow and Python

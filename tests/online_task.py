@@ -24,6 +24,7 @@ class OnlineTask:
     def __init__(self, arize: EmulatorProcess, task_id: str) -> None:
         self._arize = arize
         self.id = task_id
+        self._completing: set[str] = set()
 
     @classmethod
     def create(cls, arize: EmulatorProcess) -> OnlineTask:
@@ -72,7 +73,8 @@ class OnlineTask:
         until(f"the run is {status}", lambda: self.statuses[-1] == status, show=lambda: self.runs)
 
     def complete(self) -> None:
-        """Let its live runs do what they have left, and end."""
+        """Let its live runs do what they have left, and end; those of a later call too."""
         for run in self.runs:
-            if run["status"] in LIVE:
+            if run["status"] in LIVE and run["id"] not in self._completing:
+                self._completing.add(run["id"])
                 self._arize.set_run(run["id"], seconds=0.5)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+import time
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,14 +25,31 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 # What requirements.txt installs.
 NEEDED = ("airflow.providers.celery", "psycopg2", "asyncpg", "redis")
+# The order of the tests: where time is short, what costs money when it breaks comes first.
+ORDER = ("deaths", "kills", "answers", "keys", "crowd", "dag_test")
+# After so many minutes no test begins; none takes longer than the rest of what CI has.
+MINUTES = float(os.environ.get("CLUSTER_MINUTES", "inf"))
+BEGAN = time.monotonic()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of this folder into their order."""
+    here = [item for item in items if item.path.parent == HERE]
+    names = [f"test_cluster_{name}" for name in ORDER]
+    if len(here) == len(items):
+        items.sort(key=lambda item: (names.index(item.path.stem), bool(item.get_closest_marker("slow"))))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Begin no test once the time is over."""
+    if time.monotonic() - BEGAN > 60 * MINUTES:
+        pytest.skip(f"{MINUTES:g} minutes have passed: `make cluster` without MINUTES runs it.")
 
 
 @pytest.fixture(scope="session")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The deployment. Without what it takes, the tests are skipped, and say why."""
-    missing = [
-        name for name in ("airflow.providers.celery", "psycopg2", "asyncpg", "redis") if not _has(name)
-    ]
+    missing = [name for name in NEEDED if not _has(name)]
     if missing:
         pytest.skip(f"{', '.join(missing)} cannot be imported: run `make cluster`.")
     from cluster import Cluster

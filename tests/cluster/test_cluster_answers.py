@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -63,6 +64,11 @@ def spoilt(arize: EmulatorProcess, is_spoilt: Callable[[Fields], bool], fields: 
         yield proxy.url
 
 
+def runner(airflow: Cluster, triggerer: str) -> list[int]:
+    """Return a triggerer and the process in which it runs triggers; nothing while there is none."""
+    return pids if len(pids := airflow.pids(triggerer)) > 1 else []
+
+
 @pytest.mark.parametrize(
     ("dag_id", "fields"),
     [
@@ -92,7 +98,9 @@ def test_an_answer_that_nobody_expects(
             for name in TRIGGERERS:
                 airflow.kill(name)
             airflow.until_healthy()
-        processes = {name: airflow.pids(name) for name in TRIGGERERS}
+        processes = {
+            name: until(f"{name} runs triggers", partial(runner, airflow, name)) for name in TRIGGERERS
+        }
         asked = len(arize.requests("rest.*"))
         until("the runs are read on", lambda: len(arize.requests("rest.*")) > asked + MANY)
         for run in others:
@@ -107,7 +115,7 @@ def test_an_answer_that_nobody_expects(
         # A run that is said to have failed is followed by another try, which starts another.
         until("the last has ended", lambda: online_task.complete() or dag_run.state == "success")
 
-    assert {name: airflow.pids(name) for name in TRIGGERERS} == processes
+    assert {name: runner(airflow, name) for name in TRIGGERERS} == processes
     first_tries = [each for each in dag_run.instances() if each["try_number"] == 1]
     assert sum(each["state"] == "success" for each in first_tries) >= NEIGHBOURS, dag_run.states()
     assert [run["status"] for run in online_task.runs[1 : NEIGHBOURS + 1]] == ["COMPLETED"] * NEIGHBOURS

