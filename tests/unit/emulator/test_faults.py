@@ -268,7 +268,7 @@ def test_the_log_shows_requests_without_their_key(api: Api, emulator: Emulator) 
     )
     assert read["host_header"] == emulator.url.removeprefix("http://")
     assert read["headers"]["user-agent"].startswith("python-requests")
-    assert abs(read["time"] - time.time()) < 10
+    assert abs(read["time"] - time.time()) < 60
     assert emulator.api_key not in str(emulator.requests())
     assert emulator.requests("rest.*") == [read]
     emulator.clear_requests()

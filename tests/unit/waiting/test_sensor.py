@@ -136,7 +136,7 @@ def test_a_pause_is_kept_in_the_mode_reschedule(arize: Emulator, clock: Clock) -
     with pytest.raises(AirflowRescheduleException) as caught:
         sensor(run, mode="reschedule").execute(context())
 
-    assert 110 < (caught.value.reschedule_date - datetime.now(UTC)).total_seconds() <= 121
+    assert 60 < (caught.value.reschedule_date - datetime.now(UTC)).total_seconds() <= 121
 
 
 @pytest.mark.parametrize("kind", ["unauthorized", "forbidden", "not_found"])
