@@ -250,7 +250,7 @@ class EvalResultsOperator(LineageOperator):
                 "errors": run.counts.errors if run is not None else None,
                 "repeated_spans": results.repeated,
                 **results.summary(),
-                "baseline": self._read_baseline(reader, task_id, window, tuple(results.found)),
+                "baseline": self._read_baseline(reader, task_id, run, window, tuple(results.found)),
                 "rows_path": str(self.rows_path) if self.rows_path else None,
                 "rows_written": written,
             }
@@ -330,7 +330,12 @@ class EvalResultsOperator(LineageOperator):
         )
 
     def _read_baseline(
-        self, reader: Reader, task_id: str, window: DataWindow, names: Sequence[str]
+        self,
+        reader: Reader,
+        task_id: str,
+        run: TaskRun | None,
+        window: DataWindow,
+        names: Sequence[str],
     ) -> dict[str, Any] | None:
         """Return what the same evaluators said of the time before the window."""
         if self.baseline is None:
@@ -343,7 +348,12 @@ class EvalResultsOperator(LineageOperator):
         found = results.summary()
         for figures in found["evaluators"].values():
             del figures["worst"]
-        return {**_window_summary(earlier), **found}
+        judged_until = (run.run_finished_at if run else None) or datetime.now(UTC)
+        return {
+            **_window_summary(earlier),
+            "new_versions": reader.new_versions(earlier.start, judged_until),
+            **found,
+        }
 
     def _say(self, summary: Mapping[str, Any]) -> None:
         """Log what was found, an evaluator a line."""

@@ -6,19 +6,22 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks._text import on_one_line
-from airflow_provider_online_tasks._times import parse_time
+from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.api.answers.runs import RunStatus
 from airflow_provider_online_tasks.api.calls import pages
+from airflow_provider_online_tasks.api.calls.evaluators import list_evaluator_versions
 from airflow_provider_online_tasks.api.calls.spans import list_spans
 from airflow_provider_online_tasks.exceptions import CallError
 from airflow_provider_online_tasks.inputs import DataWindow
 from airflow_provider_online_tasks.results.statistics import SESSION, SESSION_ID, SPAN, Results
 
 if TYPE_CHECKING:
+    from airflow_provider_online_tasks.api.answers.evaluators import EvaluatorVersion
     from airflow_provider_online_tasks.api.answers.spans import Span
     from airflow_provider_online_tasks.api.answers.tasks import Task
     from airflow_provider_online_tasks.api.calls import Page, RestCall
@@ -265,6 +268,31 @@ class Reader:
             found += results.items_of_run
         return found
 
+    def new_versions(self, since: datetime, until: datetime) -> list[dict[str, str | None]]:
+        """Return the versions of the task's evaluators in the Eval Hub that replaced others in this time.
+
+        An evaluator that the task holds to one version has none, nor has one that is written in the task.
+        """
+        found: list[dict[str, str | None]] = []
+        for one in self._task.evaluators:
+            if one.evaluator_id is None or one.evaluator_version_id is not None:
+                continue
+            call_at = partial(_versions_at, one.evaluator_id)
+            try:
+                versions = [version for page in pages(self._client.send, call_at) for version in page.items]
+            except CallError as error:
+                name = one.evaluator_name or one.evaluator_id
+                self._log.warning("Whether the judge %s changed is not known: %s", name, error)
+                continue
+            times = sorted((at, version.id) for version in versions if (at := version.created_at) is not None)
+            # The first version replaced none.
+            found += [
+                {"evaluator": one.evaluator_name, "version_id": version_id, "created_at": wire_time(at)}
+                for at, version_id in times[1:]
+                if since < at <= until
+            ]
+        return found
+
     def describe(self, window: DataWindow, summary: dict[str, Any], links: Links | None) -> None:
         """Add input, output, explanation and link to the worst examples of a summary."""
         examples: dict[str, list[tuple[str, dict[str, Any]]]] = {}
@@ -300,6 +328,10 @@ class Reader:
 
 def _short(value: Any) -> str | None:
     return on_one_line(str(value)[:_EXAMPLE_CHARACTERS]) if value not in (None, "") else None
+
+
+def _versions_at(evaluator_id: str, cursor: str | None) -> RestCall[Page[EvaluatorVersion]]:
+    return list_evaluator_versions(evaluator_id, cursor=cursor)
 
 
 def before(window: DataWindow, length: timedelta) -> DataWindow:

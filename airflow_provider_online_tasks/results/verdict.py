@@ -124,7 +124,10 @@ def judge(
         findings += judging.thresholds(now)
         if one.max_drop is not None:
             findings += judging.drops(
-                now, Evidence.merged(before) if before else None, across_judges=across_judges
+                now,
+                Evidence.merged(before) if before else None,
+                new_version=_new_version(summary, one.evaluator) if baseline is None else None,
+                across_judges=across_judges,
             )
         findings += judging.segments(now)
     return findings
@@ -343,14 +346,25 @@ class _Judging:
             high=_end(sample.interval, 1),
         )
 
-    def drops(self, now: Evidence, before: Evidence | None, *, across_judges: bool) -> Iterator[Finding]:
-        """Test whether the measures have dropped by more than chance and ``max_drop`` explain."""
+    def drops(
+        self, now: Evidence, before: Evidence | None, *, new_version: str | None, across_judges: bool
+    ) -> Iterator[Finding]:
+        """Test whether the measures have dropped by more than chance and ``max_drop`` explain.
+
+        :param new_version: how the judge has changed by what the Eval Hub says.
+        """
         for threshold in self.rules.thresholds:
             if threshold.is_lower_bound and threshold.quantile is None:
-                yield self._drop(threshold, now, before, across_judges=across_judges)
+                yield self._drop(threshold, now, before, new_version=new_version, across_judges=across_judges)
 
     def _drop(
-        self, threshold: Threshold, now: Evidence, before: Evidence | None, *, across_judges: bool
+        self,
+        threshold: Threshold,
+        now: Evidence,
+        before: Evidence | None,
+        *,
+        new_version: str | None,
+        across_judges: bool,
     ) -> Finding:
         bound = self.rules.max_drop or 0.0
         finding = Finding(
@@ -372,7 +386,7 @@ class _Judging:
             return replace(finding, outcome=UNDECIDED, note=f"of the baseline, {reason}")
         if threshold.is_label and (reason := self._other_labels(threshold, before)) is not None:
             return replace(finding, outcome=UNDECIDED, note=reason)
-        change = _judge_change(before.judges, now.judges)
+        change = _judge_change(before.judges, now.judges) or new_version
         if change and not across_judges:
             return replace(finding, note=f"not compared: {change}; across_judges=True allows it")
         drop = earlier.measured - current.measured
@@ -420,6 +434,23 @@ def decide(comparison: str, interval: Interval, bound: float) -> str:
         case _:
             raise ValueError(f"{comparison} is decided by the sample alone")
     return HELD if held else BROKEN if broken else UNDECIDED
+
+
+def _new_version(summary: Mapping[str, Any], evaluator: str) -> str | None:
+    """Return how the judge has changed since the baseline began, by its versions in the Eval Hub.
+
+    A version of an evaluator whose name is no column of the results may be that of any of them.
+    """
+    listed = (summary.get("baseline") or {}).get("new_versions") or ()
+    columns = set(summary["evaluators"]) - {evaluator}
+    ours = [one for one in listed if one["evaluator"] not in columns]
+    if not ours:
+        return None
+    last = ours[-1]
+    return on_one_line(
+        f"the judge changed: version {last['version_id']} of {last['evaluator'] or 'its evaluator'} is of "
+        f"{last['created_at']}"
+    )
 
 
 def _judge_change(before: frozenset[Judge], now: frozenset[Judge]) -> str | None:
