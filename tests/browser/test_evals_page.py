@@ -149,9 +149,7 @@ def evaluator(frame: FrameLocator, name: str) -> Locator:
     return frame.get_by_label(f"Evaluator {name}", exact=True)
 
 
-def test_the_overview_has_the_newest_window_of_each_evaluator(
-    go: Callable[[str], FrameLocator], shoot: Shoot
-) -> None:
+def test_the_overview_has_the_newest_window_of_each_evaluator(go: Callable[[str], FrameLocator]) -> None:
     from playwright.sync_api import expect
 
     frame = go("/plugin/arize-evals")
@@ -160,7 +158,6 @@ def test_the_overview_has_the_newest_window_of_each_evaluator(
     row = frame.get_by_role("row", name="support_answers")
     expect(row).to_contain_text("correctness")
     expect(row).to_contain_text("held")
-    shoot("evals-overview", height=520)
 
     row.get_by_role("button", name="support_answers").click()
     expect(evaluator(frame, "correctness")).to_be_visible()
