@@ -146,8 +146,8 @@ PLANTED: tuple[Planted, ...] = (
     Planted(
         "only the first page of spans is read",
         "results/reading.py",
-        "cursor = page.next_cursor\n            if cursor is None:",
-        "cursor = page.next_cursor\n            if cursor is not None:",
+        "yield page.items\n\n    def _counted",
+        "yield page.items\n            break\n\n    def _counted",
         ("tests/unit/results/test_results.py", "tests/unit/results/test_whole.py"),
     ),
     Planted(
