@@ -17,7 +17,7 @@ def epoch() -> float:
 
 
 def monotonic() -> float:
-    """Return seconds of a clock that nobody sets."""
+    """Return the seconds of a clock that is never set back."""
     return time.monotonic()
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong: one class for each reaction that a DAG author may want.
+"""The errors: one class for each reaction that a DAG author may want.
 
 Catch any of them as :class:`OnlineTasksError`, or name one in a retry policy. Airflow does not retry a class
 marked with ``*``, because a retry cannot help (it is also an ``AirflowFailException``). It retries every

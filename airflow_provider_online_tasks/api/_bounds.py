@@ -131,9 +131,9 @@ def _memory(body: bytes) -> int:
 
 
 class BoundedReader(io.RawIOBase):
-    """Reads an HTTP answer from a socket: so many bytes, and until then.
+    """Reads an HTTP answer from a socket, bounded in bytes and in time.
 
-    A time-out of the socket counts anew for each part that comes; this one counts for the whole.
+    The socket's time-out starts again with each part that comes; this one is for the whole answer.
 
     :param source: the socket.
     :param until: ``time.monotonic()`` at which reading ends.

@@ -48,7 +48,7 @@ def redacted_bytes(body: bytes, secret: str) -> bytes:
 
 
 def redacted_value(value: Any, secret: str) -> Any:
-    """Return a JSON value without the secret: escapes may hide it from whoever looks at the bytes."""
+    """Return a JSON value without the secret: escapes may hide it in the bytes."""
     if len(secret) < SHORTEST_IN_VALUES:
         return value
     return _without(value, spellings(secret))

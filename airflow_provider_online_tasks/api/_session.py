@@ -44,7 +44,7 @@ class RequestBody(io.BytesIO):
 
 
 class _BoundedAnswer(HTTPResponse):
-    """An answer of which so many bytes are read, and not for longer than its connection allows."""
+    """An answer that is bounded: in bytes, and in the time that its connection allows."""
 
     def __init__(self, sock: Any, *args: Any, until: float, timeout: float, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)

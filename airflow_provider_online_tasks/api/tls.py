@@ -1,4 +1,4 @@
-"""Whom both clients trust, and through which proxy they go.
+"""Which certificates both clients trust, and which proxy they use.
 
 For certificates the first of these counts: ``verify`` and ``ca_bundle`` of the connection,
 ``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``, ``SSL_CERT_FILE``, ``SSL_CERT_DIR``, ``certifi``. For proxies:

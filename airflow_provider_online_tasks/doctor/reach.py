@@ -52,7 +52,7 @@ def examine(client: Client) -> tuple[bool, str]:
 
 
 def ask_rest(client: Client) -> None:
-    """Ask REST for next to nothing.
+    """Send REST the smallest request there is.
 
     :raises CallError: it cannot be reached, or refuses the key.
     """
@@ -60,7 +60,7 @@ def ask_rest(client: Client) -> None:
 
 
 def ask_graphql(client: Client) -> None:
-    """Ask GraphQL for next to nothing.
+    """Send GraphQL the smallest query there is.
 
     :raises CallError: it cannot be reached, or refuses the key.
     """

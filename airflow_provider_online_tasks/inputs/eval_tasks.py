@@ -32,7 +32,7 @@ Evaluator = TemplateEvaluator | CodeEvaluator | HubEvaluator
 
 
 def describe_sampling_rate(fraction: float) -> str:
-    """Say in words what a sampling rate means, so that nobody has to guess its unit."""
+    """Return what a sampling rate means, in words: its unit is not obvious."""
     return f"sampling {float(f'{fraction * 100:.6g}'):g} % of matching spans"
 
 

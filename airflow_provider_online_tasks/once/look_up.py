@@ -51,7 +51,7 @@ class How(enum.Enum):
     ADOPTED = "found after its answer was lost"
     REATTACHED = "started by an earlier try, still going"
     FINISHED = "started by an earlier try, already over"
-    EXISTED = "there already"
+    EXISTED = "it exists already"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +136,9 @@ class Once(ABC, Generic[RecordT, Thing]):
                     self._keep(record, found.id)
                     return Obtained(id=found.id, how=How.ADOPTED, thing=found)
                 if error.may_have_executed and isinstance(error, Unavailable):
-                    self._log.warning("Arize did not %s a %s: asking again.", self.verb, self.noun)
+                    self._log.warning(
+                        "Arize did not %s a %s. The request is sent again.", self.verb, self.noun
+                    )
                     continue
                 if is_first:
                     self._records.delete()

@@ -188,7 +188,9 @@ class Submission(Once[RunRecord, TaskRun]):
             self._log.info("An earlier try may have started a run before it ended. Searching for it.")
             found, how = self._look_up(record), How.ADOPTED
             if found is None:
-                self._log.info("It did not: no run over %s was created since.", record.window)
+                self._log.info(
+                    "No run over %s was created since: the earlier try did not start one.", record.window
+                )
                 return self._ask(record)
             record = self._keep(record, found.id)
         else:

@@ -183,5 +183,5 @@ class EvaluatorOperator(OnlineTasksOperator):
         names = ", ".join(shown(one.name) for one in listed[:30])
         raise InvalidInput(
             f"Arize has no template named {shown(wanted)}; it has {names}. A template without a variable in "
-            f"braces is taken for such a name: a prompt needs one, such as {{input}}."
+            f"braces counts as the name of one: a prompt needs a variable, such as {{input}}."
         )

@@ -479,7 +479,7 @@ class RunOnlineTaskOperator(LineageOperator):
                 self.log.info("Run %s was over before it could be cancelled: %s.", run_id, run.status.value)
                 return run
         except CallError as error:
-            self.log.error("Run %s could not be cancelled and may go on, at its cost: %s", run_id, error)  # noqa: TRY400
+            self.log.error("Run %s could not be cancelled. It may go on, and cost money: %s", run_id, error)  # noqa: TRY400
         else:
             self.log.info("Cancelled run %s: %s.", run_id, run.counts)
         return None
@@ -512,7 +512,7 @@ class RunOnlineTaskOperator(LineageOperator):
             case Kill.GOES_ON | Kill.UNKNOWN:
                 self.log.warning("%s. Run %s is not cancelled.", kill.value, run_id)
                 self.log.warning(
-                    "The next try takes it up again; if there is none, cancel it with "
+                    "The next try waits for it. If there is no next try, cancel it with "
                     "CancelOnlineTaskRunOperator."
                 )
             case _:

@@ -244,7 +244,7 @@ class SendSpansOperator(OnlineTasksOperator):
 
 
 def _stretches(chosen: Sequence[_Chosen], longest: timedelta) -> Iterator[list[_Chosen]]:
-    """Yield the spans in groups, none of which spans more time than this."""
+    """Yield the spans in groups, each of which covers no more than this time."""
     part: list[_Chosen] = []
     for one in sorted(chosen, key=lambda each: each.start_time):
         if part and one.start_time - part[0].start_time >= longest:

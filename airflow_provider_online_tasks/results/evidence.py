@@ -1,4 +1,4 @@
-"""What a summary says of an evaluator, checked: the figures that a gate's rules are held against."""
+"""What a summary says of an evaluator, checked: the figures that a gate's rules are checked against."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def whole(
     errors: int = 0,
     ended: RunStatus = RunStatus.COMPLETED,
 ) -> Whole:
-    """Hold what was read against the run's own count of the items it evaluated.
+    """Compare what was read with the run's own count of the items it evaluated.
 
     A run counts items, spans by default, and each of its evaluators judges each of them.
 

@@ -50,7 +50,7 @@ class Threshold:
 
     @property
     def quantile(self) -> int | None:
-        """Which percentile of the scores the measure is; None if it is none."""
+        """Which percentile of the scores the measure is; None for any other measure."""
         found = _QUANTILE.fullmatch(self.measure)
         return int(found[1]) if found else None
 

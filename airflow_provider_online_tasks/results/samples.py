@@ -1,4 +1,4 @@
-"""What a rule is held against: a share, a mean or a quantile, how sure it is, and how much would decide."""
+"""The samples that rules are checked against: a share, a mean or a quantile, with its uncertainty."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CLOSE = 1e-9
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """What a rule is held against.
+    """The sample that a rule is checked against.
 
     :param measured: the figure.
     :param total: how many evaluations it rests on.
@@ -52,7 +52,7 @@ class Sample:
 def sample_of(
     threshold: Threshold, found: Evidence, known: Sequence[str] | None, confidence: float | None
 ) -> Sample:
-    """Return what evaluations come to by the measure of a rule.
+    """Return the sample that a rule is checked against.
 
     :param known: all labels of the evaluator, where they are known.
     :param confidence: of the interval; None for none.

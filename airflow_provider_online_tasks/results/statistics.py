@@ -1,4 +1,4 @@
-"""What a run's evaluations come to, counted while they are read: memory does not grow with the window."""
+"""Counts the evaluations of a run while they are read: memory does not grow with the window."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def _example(span: Span, evaluation: Evaluation) -> dict[str, Any]:
 
 
 class Counts:
-    """How many evaluations there are, of which label, and what the scores come to."""
+    """How many evaluations there are, with which labels, and the figures of their scores."""
 
     def __init__(self) -> None:
         self.evaluated = 0

@@ -114,7 +114,7 @@ def examples_text(examples: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _example_parts(example: Mapping[str, Any]) -> list[str]:
-    """Return who said what of which input and output, a line each."""
+    """Return the label or score, the input, the output and the explanation, a line each."""
     said = example.get("label") if example.get("label") is not None else example.get("score")
     parts = [f"{example['evaluator']}: {said}"]
     parts += [f"{name}: {example[name]}" for name in ("input", "output", "explanation") if example.get(name)]

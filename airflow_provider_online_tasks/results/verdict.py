@@ -91,7 +91,7 @@ def judge(
     across_judges: bool = False,
     accept_unverified: bool = False,
 ) -> list[Finding]:
-    """Hold results against the rules.
+    """Check results against the rules.
 
     :param summary: what ``EvalResultsOperator`` returned.
     :param baseline: the same of earlier windows, one or a list; None: what the summary holds.
@@ -186,7 +186,7 @@ def _completeness(summary: Mapping[str, Any], *, accept_unverified: bool) -> Fin
 
 
 def _errors(summary: Mapping[str, Any], bound: float) -> Iterator[Finding]:
-    """Hold the share of items whose evaluation failed against its bound, if there are any."""
+    """Check the share of items whose evaluation failed against its bound, if there are any."""
     errors, judged = finite(summary.get("errors")), finite(summary.get("expected"))
     if not errors:
         return
@@ -217,7 +217,7 @@ def _no_results(rules: EvaluatorRules, evaluators: Mapping[str, Any]) -> Finding
 
 @dataclass(frozen=True, kw_only=True)
 class _Judging:
-    """Holds the results of one evaluator against its rules."""
+    """Checks the results of one evaluator against its rules."""
 
     rules: EvaluatorRules
     known: tuple[str, ...] | None
@@ -245,7 +245,7 @@ class _Judging:
             yield self._threshold(threshold, found)
 
     def segments(self, found: Evidence) -> Iterator[Finding]:
-        """Hold each segment against its rules; the confidence is shared among them, as Bonferroni has it."""
+        """Check each segment against its rules. The confidence is divided among them (Bonferroni)."""
         rules = self.rules.each_segment
         if rules is None:
             return

@@ -138,7 +138,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
         try:
             run = hook.client.send(calls.get_task_run(run_id), retry=NO_RETRY)
             if run.id != run_id:
-                raise UnexpectedAnswer(f"get task run: the answer is about another run than {run_id}")
+                raise UnexpectedAnswer(f"get task run: the answer is not about run {run_id}")
         except (RateLimited, Unavailable) as error:
             self._refused_since = None
             self._pause(error)
@@ -156,7 +156,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
         if error.retry_after is not None:
             seconds = pause_for(error.retry_after)
         self._paused_until = time.monotonic() + seconds
-        self.log.warning("%s. The run is waited for all the same.", error)
+        self.log.warning("%s. The task goes on waiting for the run.", error)
 
     def _refused(self, error: CallError, context: Context) -> None:
         """Go on waiting, unless Arize has refused for long.
@@ -169,7 +169,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
             raise OnlineTaskRunUnreachable(
                 f"Arize does not show run {self.run_id}, which may go on. A retry waits for it again. {error}"
             ) from error
-        self.log.warning("%s It may be a hiccup: the run is waited for all the same.", error)
+        self.log.warning("%s The task goes on waiting for the run.", error)
 
     def _refused_for(self, context: Context) -> float:
         """Return for how many seconds Arize has refused, as far as that is known."""

@@ -79,7 +79,7 @@ OnlineTaskRunTrigger`, whole and consistent.
         raise _unreadable("it is not a mapping", event)
     outcome, run_id, payload = event.get("outcome"), event.get("run_id"), event.get("payload")
     if not isinstance(outcome, str) or outcome not in OUTCOMES:
-        raise _unreadable(f"its outcome is none of {', '.join(sorted(OUTCOMES))}", event)
+        raise _unreadable(f"its outcome is not one of {', '.join(sorted(OUTCOMES))}", event)
     if not isinstance(run_id, str) or not run_id:
         raise _unreadable("it names no run", event)
     if not isinstance(payload, Mapping):
@@ -118,13 +118,13 @@ def _read_error(event: Mapping[str, Any]) -> tuple[str | None, str]:
         kind, message = error.get("type"), error.get("message")
         if isinstance(kind, str | None) and isinstance(message, str):
             return kind, message
-    raise _unreadable("it says that there was an error, and not which", event)
+    raise _unreadable("it says that there was an error, but not which one", event)
 
 
 def _unreadable(problem: str, event: object) -> UnreadableEvent:
     text = repr(event)
     shown = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
     return UnreadableEvent(
-        f"The trigger's event cannot be relied on: {problem}. Clear the task to wait for its run again. "
+        f"The trigger's event cannot be used: {problem}. Clear the task to wait for its run again. "
         f"The event: {shown}"
     )

@@ -78,7 +78,7 @@ async def _states(dag_id: str, task_id: str, run_id: str) -> dict[str, dict[str,
         question.answer = asyncio.create_task(_ask(key, question))
     question.run_ids.add(run_id)
     if question.answer is None:
-        raise RuntimeError("nobody asks")
+        raise RuntimeError("no question is pending")
     return await asyncio.shield(question.answer)
 
 

@@ -170,7 +170,9 @@ class OnlineTaskRunTrigger(BaseTrigger):
 
     def _say_no_news(self, updates: Wait, now: float) -> None:
         if updates.trouble:
-            self.log.warning("No news of run %s: %s", self.run_id, on_one_line(updates.trouble))
+            self.log.warning(
+                "Run %s cannot be read at the moment: %s", self.run_id, on_one_line(updates.trouble)
+            )
         else:
             self._say_late(updates, now)
 

@@ -1,4 +1,4 @@
-"""Triggers DAGs whenever a run of a task has finished, whoever started it."""
+"""Triggers DAGs whenever a run of a task has finished, no matter who started it."""
 
 from __future__ import annotations
 

@@ -84,12 +84,12 @@ class EndpointState:
     def _pause(self, seconds: float, error: CallError, now: float) -> None:
         self.paused_until = max(self.paused_until, now + seconds)
         if self.trouble is None:
-            log.warning("Waits pause for %.0f s, and go on: %s", seconds, error)
+            log.warning("Waits pause for %.0f s and then go on: %s", seconds, error)
         self.trouble = str(error)
 
 
 def pause_for(retry_after: float) -> float:
-    """Return for how many seconds to pause when the server asks for so many."""
+    """Return how many seconds to pause when the server asks for a pause."""
     return min(max(retry_after, FIRST_PAUSE), LONGEST_RETRY_AFTER)
 
 

@@ -73,7 +73,7 @@ class Wait:
 
     @property
     def late(self) -> float:
-        """How many seconds after it was due the run was read, or waits to be, for want of budget."""
+        """How many seconds late the run was read, or is, because the budget is too small."""
         return self.poller.late(self.run)
 
     @property
@@ -139,7 +139,7 @@ class Scheduled:
     free_since: float | None = None
 
     def late(self, due: float) -> float:
-        """Return how many seconds after it was due the last request was sent, for want of budget."""
+        """Return how many seconds late the last request was sent, because the budget was too small."""
         return 0.0 if self.free_since is None else max(0.0, self.sent_at - max(due, self.free_since))
 
 

@@ -142,7 +142,7 @@ def explain(ending: Ending, run: TaskRun, *, max_error_rate: float | None = None
                 kind=OnlineTaskRunFailed,
                 happened=f"Run {run.id} failed: {counts}. {_reason(run)}",
                 means="The labels that it made stay; the rest of the window is not judged.",
-                do="Mend the cause, then clear the task for a new run.",
+                do="Fix the cause, then clear the task to start a new run.",
             )
         case Ending.CANCELLED:
             return Explanation(
@@ -152,7 +152,7 @@ def explain(ending: Ending, run: TaskRun, *, max_error_rate: float | None = None
                 "credentials, or the evaluator is broken."
                 if counts.done == 0
                 else "Its labels cover a part of the window only.",
-                do="Find out who or what cancelled it, then clear the task for a new run.",
+                do="Find out who or what cancelled it, then clear the task to start a new run.",
             )
         case _:
             assert_never(ending)

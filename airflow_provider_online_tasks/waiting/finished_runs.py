@@ -244,7 +244,7 @@ async def looks(
                     began = loop.time()
                     found = await look(online_task_id, memory, ask)
                     if failures:
-                        log.info("Task %s can be watched again.", online_task_id)
+                        log.info("Finished runs of task %s can be looked up again.", online_task_id)
                     memory, failures = found.memory, 0
                     yield found
                     await asyncio.sleep(max(0.0, began + poll_interval - loop.time()))
@@ -252,7 +252,7 @@ async def looks(
                 failures += 1
                 pause = _pause(error, failures, poll_interval)
                 log.warning(
-                    "Task %s could not be looked at for finished runs, which is tried again in %.0f s: %s",
+                    "Finished runs of task %s could not be looked up. The next attempt is in %.0f s: %s",
                     online_task_id,
                     pause,
                     error if isinstance(error, CallError) else f"{type(error).__name__}: {error}",

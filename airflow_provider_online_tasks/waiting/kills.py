@@ -1,4 +1,4 @@
-"""Cancels runs whose tasks were ended, be it one or a thousand at once."""
+"""Cancels runs whose tasks were ended: one, or a thousand at once."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Kills:
 
     def _check(self, until: float) -> None:
         if max(self._allowance.ready_at(), self._paused_until) >= until:
-            raise NotInTime(f"Too many are to be cancelled at once. {self._most}")
+            raise NotInTime(f"Too many runs are to be cancelled at once. {self._most}")
 
     async def _client(self) -> AsyncClient:
         if self._opened is None:

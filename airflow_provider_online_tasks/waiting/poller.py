@@ -137,7 +137,7 @@ class Poller:
         return sum(len(run.waits) for run in self._runs.values())
 
     def late(self, run: Run) -> float:
-        """Return how many seconds after it was due a run was read, or waits to be, for want of budget."""
+        """Return how many seconds late a run was read, or is, because the budget is too small."""
         overdue = 0.0
         if not run.asking and self._endpoint.trouble is None:
             overdue = self._loop.time() - max(run.due, self._endpoint.paused_until)
@@ -356,7 +356,9 @@ class Poller:
     def _give_up(self, item: Run | Task, error: BaseException) -> None:
         """End the waits for a run; have the runs of a task read by their IDs."""
         item.asking = False
-        log.warning("Unexpected, and of no consequence for other waits: %s: %s", type(error).__name__, error)
+        log.warning(
+            "An unexpected error ended one wait; the others go on: %s: %s", type(error).__name__, error
+        )
         if isinstance(item, Run):
             if self._runs.get(item.run_id) is item:
                 self._fail(item, _unreadable(item, error))
@@ -390,7 +392,7 @@ class Poller:
         try:
             found = await self._send(calls.get_task_run(run.run_id))
             if found.id != run.run_id:
-                raise UnexpectedAnswer(f"get task run: the answer is about another run than {run.run_id}")
+                raise UnexpectedAnswer(f"get task run: the answer is not about run {run.run_id}")
         except CallError as error:
             # Its traceback would hold this call, and the answer with it.
             found, problem = None, error.with_traceback(None)

@@ -1,4 +1,4 @@
-"""From an Airflow connection to the poller that serves it: one for each event loop, Arize and key."""
+"""Finds the poller of an Airflow connection: there is one for each event loop, Arize and key."""
 
 from __future__ import annotations
 
@@ -96,11 +96,11 @@ class _Loop:
                 try:
                     new = await _look_up(conn_id)
                 except Exception as error:  # noqa: BLE001  it is tried again, and waits go on meanwhile
-                    log.warning("Connection %s cannot be looked up again: %s", conn_id, error)
+                    log.warning("Connection %s cannot be read again: %s", conn_id, error)
                     continue
                 poller = self.pollers.get(old)
                 if new != old and poller is not None:
-                    log.info("Connection %s was changed: its waits go on with what it says now.", conn_id)
+                    log.info("Connection %s was changed: its waits use it as it is now.", conn_id)
                     self.settings[conn_id] = new
                     poller.move(conn_id, self.poller(new))
             await asyncio.sleep(RENEW_SECONDS)

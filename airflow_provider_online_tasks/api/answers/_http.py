@@ -113,7 +113,7 @@ class Answer:
         if self.unreadable:
             raise UnreadableBody(self.unreadable)
         value = read_json(self.body)
-        # Escapes may hide the key from whoever looks at the bytes.
+        # Escapes may hide the key in the bytes.
         return redacted_value(value, self.secret) if b"\\" in self.body else value
 
     def json_object(self) -> dict[str, Any]:  # noqa: RET503  what ends it raises

@@ -32,7 +32,7 @@ def list_tasks(
 
 
 def delete_task(task_id: str) -> RestCall[None]:
-    """DELETE /v2/tasks/{task_id}. A repeat of one that was carried out finds nothing."""
+    """DELETE /v2/tasks/{task_id}. A repeat after it was carried out finds nothing."""
     return RestCall(
         name="delete task", method="DELETE", path=f"/v2/tasks/{part(task_id)}", read=lambda _: None
     )

@@ -137,7 +137,7 @@ def test_the_log_blames_no_budget_that_suffices(
     quick_time.run(event_of(trigger(run, task, poll_interval=5.0)))
 
     assert "late" not in caplog.text
-    assert f"No news of run {run}" in caplog.text
+    assert f"Run {run} cannot be read at the moment" in caplog.text
 
 
 # A key that is rotated

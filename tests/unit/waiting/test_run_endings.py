@@ -324,7 +324,7 @@ def test_an_error_rate_that_is_no_share(value: Any) -> None:
             [
                 "Run VGFza1J1bjo5OTpxUndY failed: 2 evaluated, 0 errors, 0 skipped. Arize says: It broke.",
                 "The labels that it made stay; the rest of the window is not judged.",
-                "Mend the cause, then clear the task for a new run.",
+                "Fix the cause, then clear the task to start a new run.",
             ],
         ),
         (

@@ -311,7 +311,7 @@ def test_an_outage_is_told_in_the_log_of_the_task(
     [event] = wait_for(trigger(run, task))
 
     assert event.outcome == OVER
-    assert f"No news of run {run}: get task run at {arize.url}: HTTP 502" in task_log.text
+    assert f"Run {run} cannot be read at the moment: get task run at {arize.url}: HTTP 502" in task_log.text
 
 
 # When a person ends the task

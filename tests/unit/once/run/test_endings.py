@@ -317,7 +317,7 @@ def test_failed(wait: Wait, emulator: Emulator, task_id: str, request: pytest.Fi
     message = str(caught.value)
     counts = f"{run['num_successes']} evaluated, {run['num_errors']} errors, 0 skipped"
     assert f"Run {run['id']} failed: {counts}. Arize says: The model provider is down." in message
-    assert "Mend the cause, then clear the task for a new run." in message
+    assert "Fix the cause, then clear the task to start a new run." in message
     assert message.endswith(f"See {spans_link(emulator, task_id)}")
     assert isinstance(caught.value, AirflowFailException) is is_sensor(request)
     assert caught.value.run["status"] == "FAILED"
