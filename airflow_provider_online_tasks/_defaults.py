@@ -5,3 +5,5 @@ from __future__ import annotations
 DEFAULT_CONN_ID = "arize_online_tasks_default"
 # How many segments a summary has; the others are counted as one.
 MAX_SEGMENTS = 20
+# Seconds between two looks at a run.
+DEFAULT_POLL_INTERVAL = 10.0

@@ -24,8 +24,8 @@ from airflow_provider_online_tasks.exceptions import (
 from airflow_provider_online_tasks.inputs import MAXIMIZE, MINIMIZE, DataWindow, read_id
 from airflow_provider_online_tasks.inputs._templating import is_templated
 from airflow_provider_online_tasks.operators._approval import ask, check_can_ask, read_answer
+from airflow_provider_online_tasks.operators._arguments import positive_seconds
 from airflow_provider_online_tasks.operators._base import LineageOperator
-from airflow_provider_online_tasks.operators.runs import positive_seconds
 from airflow_provider_online_tasks.results.rows import FORMATS, RowWriter, open_rows
 from airflow_provider_online_tasks.ui.evals.records import (
     RESULTS_KEY,

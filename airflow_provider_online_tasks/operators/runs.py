@@ -12,14 +12,14 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, assert_never
 
 from airflow_provider_online_tasks import _clock
-from airflow_provider_online_tasks._airflow import AirflowSkipException, conf
+from airflow_provider_online_tasks._airflow import AirflowSkipException
+from airflow_provider_online_tasks._defaults import DEFAULT_POLL_INTERVAL
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.api.answers.runs import DEFAULT_MAX_SPANS, RunStatus, TaskRun
 from airflow_provider_online_tasks.asset_events import tell_of_run
 from airflow_provider_online_tasks.exceptions import (
     CallError,
     InputRefused,
-    InvalidInput,
     OnlineTaskRunTimeout,
     OnlineTasksError,
     TaskErrorReturned,
@@ -28,6 +28,7 @@ from airflow_provider_online_tasks.exceptions import (
 from airflow_provider_online_tasks.inputs import DataWindow, RunInput, read_id
 from airflow_provider_online_tasks.inputs._templating import is_templated
 from airflow_provider_online_tasks.once.look_up import How
+from airflow_provider_online_tasks.operators._arguments import default_deferrable, positive_seconds
 from airflow_provider_online_tasks.operators._base import LineageOperator, OnlineTasksOperator
 from airflow_provider_online_tasks.operators._kill import Kill, why_killed
 from airflow_provider_online_tasks.operators._settle import Settling, read_settle
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.once.run import Submission
     from airflow_provider_online_tasks.triggers._events import RunEvent
 
-DEFAULT_POLL_INTERVAL = 10.0
 RUN_ID_KEY = "run_id"
 RUN_KEY = "run"
 RUN_ARGUMENTS = (
@@ -570,20 +570,3 @@ def _raise_if_long(error: CallError, window: DataWindow) -> None:
 def _was_cancelled_late(run: TaskRun, taken_up_at: datetime) -> bool:
     """Whether a run that a try took up again fell to the cancellation of the try before it."""
     return read_ending(run) is Ending.CANCELLED and _clock.now() - taken_up_at < LATE_CANCEL
-
-
-def default_deferrable() -> bool:
-    """Return Airflow's ``[operators] default_deferrable``."""
-    return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
-
-
-def positive_seconds(value: Any, name: str) -> float:
-    """Return a number of seconds.
-
-    :raises InvalidInput: it is not above 0.
-    """
-    if isinstance(value, timedelta):
-        value = value.total_seconds()
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise InvalidInput(f"{name} must be seconds above 0, not {value!r}.")
-    return float(value)

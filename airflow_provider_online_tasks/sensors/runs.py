@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_online_tasks._airflow import AirflowSensorTimeout
-from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
+from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID, DEFAULT_POLL_INTERVAL
 from airflow_provider_online_tasks.asset_events import tell_of_run
 from airflow_provider_online_tasks.exceptions import (
     CallError,
@@ -28,12 +28,8 @@ from airflow_provider_online_tasks.exceptions import (
 )
 from airflow_provider_online_tasks.inputs import read_id
 from airflow_provider_online_tasks.inputs._templating import is_templated
+from airflow_provider_online_tasks.operators._arguments import default_deferrable, positive_seconds
 from airflow_provider_online_tasks.operators._base import UsesArize
-from airflow_provider_online_tasks.operators.runs import (
-    DEFAULT_POLL_INTERVAL,
-    default_deferrable,
-    positive_seconds,
-)
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
 from airflow_provider_online_tasks.waiting.endings import EndingRules, wait_error
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_online_tasks._defaults import DEFAULT_POLL_INTERVAL
 from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks.api.answers.runs import RunStatus
 from airflow_provider_online_tasks.triggers._events import ERROR, OVER, TIMEOUT, RunEvent
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.answers.runs import TaskRun
     from airflow_provider_online_tasks.waiting._tracked import Wait
 
-DEFAULT_POLL_INTERVAL = 10.0
 # From when on a task's log says that its reads are late for want of budget.
 LATE_SECONDS = 10.0
 # Airflow gives on_kill 30 seconds; the outcome has to be logged within them.
