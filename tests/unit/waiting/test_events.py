@@ -53,7 +53,7 @@ def over(**changes: Any) -> dict[str, Any]:
         (None, "not a mapping"),
         ("over", "not a mapping"),
         ({}, "outcome"),
-        (over(outcome="success"), "none of error, over, timeout.*'success'"),
+        (over(outcome="success"), "not one of error, over, timeout.*'success'"),
         (over(outcome=["over"]), "outcome"),
         (over(run_id=None), "names no run"),
         (over(payload=None), "no payload"),
