@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from deployment import DagRun, Deployment
+from deployment import DagRun, Deployment, ServerError, until
 
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.client import Client
@@ -65,6 +65,8 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, arize: EmulatorProcess) ->
     dags = tmp_path_factory.mktemp("dags")
     for name in EXAMPLES:
         shutil.copy(PROJECT / "example_dags" / f"{name}.py", dags)
+    for file in (Path(__file__).parent / "dags").glob("*.py"):
+        shutil.copy(file, dags)
     connection = json.loads(arize.connection_json)
     connection["extra"] |= {"organization_id": arize.organization_id, "space_id": arize.space_id}
     environment = {
@@ -81,11 +83,13 @@ class AtWork:
 
     :param gate: a run of ``quality_gate``.
     :param backfill: a run of ``backfill_eval``, six days in three pieces.
+    :param asks: a run of ``asks``, two of whose tasks ask a person.
     :param start: where the backfill begins.
     """
 
     gate: DagRun
     backfill: DagRun
+    asks: DagRun
     start: datetime
 
 
@@ -104,12 +108,22 @@ def at_work(airflow: Deployment, arize: EmulatorProcess) -> AtWork:
         end=today.isoformat(),
         days=2,
     )
-    return AtWork(gate=gate, backfill=backfill, start=start)
+    asks = _trigger(airflow, "asks", "release_43")
+    return AtWork(gate=gate, backfill=backfill, asks=asks, start=start)
 
 
 def _trigger(airflow: Deployment, dag_id: str, run_id: str, **conf: Any) -> DagRun:
     body = {"logical_date": None, "dag_run_id": run_id, "conf": conf}
-    airflow.ask("POST", f"dags/{dag_id}/dagRuns", body)
+
+    def is_started() -> bool:
+        # SQLite may be locked on a busy machine: a run that was not created is asked for again.
+        try:
+            airflow.ask("POST", f"dags/{dag_id}/dagRuns", body)
+        except ServerError:
+            return False
+        return True
+
+    until(f"a run of {dag_id} is created", is_started)
     return DagRun(deployment=airflow, dag_id=dag_id, run_id=run_id)
 
 
