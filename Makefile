@@ -59,7 +59,7 @@ ui: $(STAMP) .tmp ## Airflow's UI with a week of evals, and the emulator beside 
 
 test: $(STAMP) .tmp ## every test, with branch coverage
 	@rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest -m 'not live' --cov --cov-report= $(IN_PROCESSES)
+	$(BIN)/python -m pytest -m 'not live' --cov --cov-report= --durations=20 --durations-min=10 $(IN_PROCESSES)
 	@# One after the other: each test has a whole Airflow of its own, and the browser's event loop its process.
 	$(BIN)/python -m pytest -m live
 	@$(MAKE) --no-print-directory coverage
