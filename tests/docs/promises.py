@@ -338,4 +338,5 @@ INTRODUCTIONS = (
     "`once/look_up.py` is the code",
     "`make cluster` starts PostgreSQL and Redis",
     "Airflow's settings",
+    "The first minute begins when all 70 wait.",
 )
