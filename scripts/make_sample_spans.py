@@ -371,8 +371,11 @@ class Trace:
             }
         )
         if failed:
-            attributes["exception.type"] = "TimeoutError"
-            attributes["exception.message"] = "the model gave no answer within 30 seconds"
+            error = {"type": "TimeoutError", "message": "the model gave no answer within 30 seconds"}
+            for kind in ("exception", "error"):
+                attributes.update({f"{kind}.{name}": value for name, value in error.items()})
+            recorded = {f"exception.{name}": value for name, value in error.items()}
+            self._spans[-1]["events"] = [{"name": "exception", "attributes": recorded}]
 
     def _add(
         self, name: str, kind: str, parent: str | None, start: float, seconds: float, *, failed: bool

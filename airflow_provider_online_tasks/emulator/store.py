@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
+from airflow_provider_online_tasks.emulator.spans.columns import made_column, made_columns, metadata_of
 from airflow_provider_online_tasks.emulator.spans.filters import FOR_EVER
 from airflow_provider_online_tasks.emulator.spans.subjects import Subject
 
@@ -111,6 +112,11 @@ class Store:
             connect_args={"check_same_thread": False},
             poolclass=StaticPool,
         )
+
+        @sa.event.listens_for(self._engine, "connect")
+        def _add_functions(connection: Any, _: Any) -> None:
+            connection.create_function("made_column", 2, made_column, deterministic=True)
+
         with self._engine.begin() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
             # A commit reaches the operating system, so it survives the death of this process.
@@ -280,12 +286,23 @@ class Store:
     def attribute_names(self, project_id: str) -> frozenset[str]:
         """Return the names of all attributes that a project's spans have, and of what nests in them."""
         if project_id not in self._attribute_names:
-            rows = self._driver_rows(
-                "SELECT DISTINCT json_each.key FROM spans, json_each(spans.attributes) "
+            of_project = {"project_id": project_id}
+            names = {
+                row[0]
+                for row in self._driver_rows(
+                    "SELECT DISTINCT json_each.key FROM spans, json_each(spans.attributes) "
+                    "WHERE project_id = :project_id",
+                    of_project,
+                )
+            }
+            written = self._driver_rows(
+                "SELECT DISTINCT json_extract(attributes, '$.metadata') FROM spans "
                 "WHERE project_id = :project_id",
-                {"project_id": project_id},
+                of_project,
             )
-            self._attribute_names[project_id] = frozenset(row[0] for row in rows)
+            keys = {key for (metadata,) in written for key in metadata_of(metadata)}
+            made = made_columns(names, keys)
+            self._attribute_names[project_id] = frozenset(names | made)
         return self._attribute_names[project_id]
 
     def span_range(self, project_id: str | None = None) -> tuple[int, float, float]:
@@ -345,14 +362,17 @@ class Store:
             units.update((row[0], row[1]) for row in self._rows(statement))
         return units
 
-    def anchors(self, granularity: str, keys: Sequence[str]) -> dict[str, str]:
-        """Return the span that stands for each unit: a span itself, else the root of the (first) trace."""
+    def anchors(self, granularity: str, keys: Sequence[str], until: float = FOR_EVER) -> dict[str, str]:
+        """Return the span that stands for each unit: a span itself, else the root of the (first) trace.
+
+        :param until: spans that started later are not there yet.
+        """
         column = _UNIT_COLUMNS[granularity]
         anchors: dict[str, str] = {}
         for begin in range(0, len(keys), _CHUNK):
             statement = (
                 sa.select(column, _spans.c.span_id)
-                .where(column.in_(keys[begin : begin + _CHUNK]))
+                .where(column.in_(keys[begin : begin + _CHUNK]), _spans.c.start_time < until)
                 # A trace whose root is missing is represented by its first span.
                 .order_by(_spans.c.parent_id.is_not(None), _spans.c.start_time, _spans.c.span_id)
             )
@@ -360,16 +380,20 @@ class Store:
                 anchors.setdefault(key, span_id)
         return anchors
 
-    def subjects(self, granularity: str, keys: Sequence[str]) -> list[Subject]:
-        """Return spans, traces or sessions in the order asked for."""
+    def subjects(self, granularity: str, keys: Sequence[str], until: float = FOR_EVER) -> list[Subject]:
+        """Return spans, traces or sessions in the order asked for.
+
+        :param until: spans that started later are not there yet.
+        """
         if granularity == "span":
             return [Subject("span", span["span_id"], (span,)) for span in self.spans(keys)]
         column = _UNIT_COLUMNS[granularity]
-        anchors = self.anchors(granularity, keys)
+        anchors = self.anchors(granularity, keys, until)
         subjects = []
         for key in keys:
             order = (_spans.c.start_time, _spans.c.span_id)
-            rows = self._rows(sa.select(_spans).where(column == key).order_by(*order))
+            of_unit = sa.select(_spans).where(column == key, _spans.c.start_time < until)
+            rows = self._rows(of_unit.order_by(*order))
             subjects.append(Subject(granularity, anchors[key], tuple(map(_span, rows))))
         return subjects
 

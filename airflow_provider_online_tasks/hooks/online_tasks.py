@@ -153,9 +153,18 @@ class OnlineTasksHook(BaseHook):
     def patch_eval_task(self, patch: EvalTaskPatch) -> str:
         """Change the given fields of a task and return its ID.
 
+        A patch with what GraphQL does not document, such as evaluators of the Eval Hub, is sent over REST.
+
         :raises CallError: the subclass that fits what happened.
         """
-        return self.client.send(calls.patch_eval_task(patch, self.settings.sampling_rate_unit)).id
+        if not patch.needs_rest:
+            return self.client.send(calls.patch_eval_task(patch, self.settings.sampling_rate_unit)).id
+        from airflow_provider_online_tasks.api.calls import hub_tasks
+
+        task_id = patch.online_task_id
+        changed = [name for name in patch.given() if name != "online_task_id"]
+        found = self.get_task(task_id)
+        return self.client.send(hub_tasks.update_hub_task(task_id, patch, changed, found)).id
 
     def run_online_task(self, run: RunInput) -> str:
         """Start a run and return its ID.

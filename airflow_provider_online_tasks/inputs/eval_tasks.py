@@ -53,6 +53,12 @@ def _known(evaluators: Any) -> list[Any]:
     return [one for one in evaluators if isinstance(one, Evaluator)] if isinstance(evaluators, tuple) else []
 
 
+def _names_each_once(evaluators: Any) -> None:
+    ids = [one.evaluator_id for one in _known(evaluators) if isinstance(one.evaluator_id, str)]
+    if twice := sorted({one for one in ids if ids.count(one) > 1}):
+        raise Refusal(f"names {shown(twice[0])} twice; each evaluator once.", at=".evaluators")
+
+
 class _EvalTask(WireInput, frozen=True):
     """What a new task and a patch have in common."""
 
@@ -78,6 +84,11 @@ class _EvalTask(WireInput, frozen=True):
         templates = info.data.get("template_evaluators")
         before = len(templates) if isinstance(templates, tuple) else 0
         return _placed(value, before + 1)
+
+    @field_validator("evaluators", mode="after", check_fields=False)
+    @classmethod
+    def _number_hub_evaluators(cls, value: Any) -> Any:
+        return _placed(value, 0)
 
     @model_validator(mode="after")
     def _evaluators_have_names_of_their_own(self) -> Self:
@@ -124,11 +135,6 @@ class EvalTaskInput(_EvalTask, frozen=True):
         """Whether the task has what GraphQL does not document: it is created and changed over REST."""
         return self.query_filters is not None or any(one.needs_rest for one in self.evaluators or ())
 
-    @field_validator("evaluators", mode="after")
-    @classmethod
-    def _number_hub_evaluators(cls, value: Any) -> Any:
-        return _placed(value, 0)
-
     @model_validator(mode="after")
     def _has_evaluators_of_one_kind(self) -> Self:
         inline = [name for name in INLINE_EVALUATORS if getattr(self, name) is not None]
@@ -148,16 +154,14 @@ class EvalTaskInput(_EvalTask, frozen=True):
             hub = _known(self.evaluators)
             if self.llm_config is not None and any(one.needs_rest for one in hub):
                 raise Refusal("has an llm_config, which an evaluator of the Eval Hub brings itself.")
-            ids = [one.evaluator_id for one in hub if isinstance(one.evaluator_id, str)]
-            if twice := sorted({one for one in ids if ids.count(one) > 1}):
-                raise Refusal(f"names {shown(twice[0])} twice; each evaluator once.", at=".evaluators")
+        _names_each_once(self.evaluators)
         return self
 
 
 class EvalTaskPatch(_EvalTask, frozen=True):
     """What patchEvalTask takes: the task, and any of its fields. What is left out stays as it is.
 
-    Eval Hub evaluators are changed by another mutation, whose input is not documented.
+    Eval Hub evaluators and ``query_filters`` are changed over REST: GraphQL does not document them.
 
     :param online_task_id: global ID of the task.
     :param name: new name of the task.
@@ -167,9 +171,13 @@ class EvalTaskPatch(_EvalTask, frozen=True):
     :param template_evaluators: evaluators written in the task, in place of the present ones.
     :param code_evaluators: code evaluators written in the task, in place of the present ones.
     :param llm_config: the LLM of the template evaluators.
+    :param evaluators: evaluators of the Eval Hub in place of the present ones. One that is given by its ID
+        alone keeps the mappings, the version and the filter that it has in the task.
+    :param query_filters: several filters with names, for evaluators of traces or sessions; None clears them.
     """
 
     patch: ClassVar[bool] = True
+    rest_only: ClassVar[frozenset[str]] = frozenset({"evaluators", "query_filters"})
 
     online_task_id: Id
     name: Patch[Text] = UNSET
@@ -179,6 +187,28 @@ class EvalTaskPatch(_EvalTask, frozen=True):
     template_evaluators: Patch[OneOrMore[TemplateEvaluator]] = UNSET
     code_evaluators: Patch[OneOrMore[CodeEvaluator]] = UNSET
     llm_config: Patch[LlmConfig] = UNSET
+    evaluators: Patch[OneOrMore[HubEvaluator]] = UNSET
+    query_filters: Patch[QueryFilters | None] = UNSET
+
+    @property
+    def needs_rest(self) -> bool:
+        """Whether the patch has what GraphQL does not document: all of it is sent over REST."""
+        return any(getattr(self, name) is not UNSET for name in self.rest_only)
+
+    @model_validator(mode="after")
+    def _is_of_one_kind(self) -> Self:
+        inline = [name for name in (*INLINE_EVALUATORS, "llm_config") if getattr(self, name) is not UNSET]
+        hub = [name for name in ("evaluators", "query_filters") if getattr(self, name) is not UNSET]
+        if inline and hub:
+            raise Refusal(
+                f"has {' and '.join(inline)}, of evaluators written in the task, and {' and '.join(hub)}, of "
+                f"the Eval Hub: give one or the other."
+            )
+        query_filter: object = self.query_filter  # which may only be known when the task runs
+        if isinstance(query_filter, str) and isinstance(self.query_filters, QueryFilters):
+            raise Refusal("has query_filter and query_filters: give one or the other.")
+        _names_each_once(self.evaluators)
+        return self
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:

@@ -52,7 +52,7 @@ class EvaluatorInput(WireInput, frozen=True):
     :param use_function_calling: whether Arize asks for the label by function calling. Default False.
     :param code: Python source of the evaluator's class, in place of ``template``.
     :param imports: the imports that the code needs.
-    :param variables: the attributes of a span that ``evaluate()`` is given.
+    :param variables: the parameters of ``evaluate()``, which a task maps to attributes.
     :param query_filter: spans the code is for.
     :param data_granularity: what is judged.
     :param column_name: column name of the evaluation. Default: ``name``.
@@ -95,7 +95,7 @@ class EvaluatorInput(WireInput, frozen=True):
             kind = "code" if self.code is None else "template"
             raise Refusal(f"has {', '.join(strange)}, which only an evaluator with {kind} has.")
         if self.code is not None and not self.variables:
-            raise Refusal("needs variables: the attributes that its code is given.")
+            raise Refusal("needs variables: the parameters of its evaluate().")
         if self.template is not None and self.llm_config is None:
             raise Refusal("needs llm_config: the LLM that judges.")
         template: object = self.template  # which may only be known when the task runs

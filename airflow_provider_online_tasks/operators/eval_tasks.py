@@ -170,7 +170,8 @@ class PatchEvalTaskOperator(OnlineTasksOperator):
     """Change the given fields of an eval task (``patchEvalTask``) and return its ID.
 
     What is left out stays as it is. ``query_filter=None`` clears the filter. ``run_continuously`` pauses
-    (False) or resumes (True) the task.
+    (False) or resumes (True) the task. With ``evaluators`` or ``query_filters``, which GraphQL does not
+    document, everything is sent over REST, in one request.
 
     :param online_task_id: global ID of the task. (templated)
     :param name: new name. (templated)
@@ -181,6 +182,11 @@ class PatchEvalTaskOperator(OnlineTasksOperator):
     :param template_evaluators: LLM evaluators in place of the present ones. (templated)
     :param code_evaluators: code evaluators in place of the present ones. (templated)
     :param llm_config: the LLM of the template evaluators. (templated)
+    :param evaluators: Eval Hub evaluators in place of the present ones, as
+        :class:`~airflow_provider_online_tasks.inputs.HubEvaluator` or dicts. One that is given by its ID
+        alone keeps the mappings, the version and the filter that it has in the task. (templated)
+    :param query_filters: several filters with names, for evaluators of traces or sessions; None clears them.
+        (templated)
     :param conn_id: Airflow connection of type ``arize_online_tasks``. (templated)
     :raises InvalidInput: an argument is wrong; when the DAG is parsed if it is a literal.
     :raises CallError: Arize refused or could not be reached.
@@ -192,6 +198,8 @@ class PatchEvalTaskOperator(OnlineTasksOperator):
         "code_evaluators": "json",
         "llm_config": "json",
         "query_filter": "sql",
+        "evaluators": "json",
+        "query_filters": "json",
     }
     operator_extra_links = (ProjectLink(), EvaluatorLink())
 
@@ -206,6 +214,8 @@ class PatchEvalTaskOperator(OnlineTasksOperator):
         template_evaluators: TemplateEvaluators | Unset = UNSET,
         code_evaluators: CodeEvaluators | Unset = UNSET,
         llm_config: LlmConfig | Mapping[str, Any] | XComArg | Unset = UNSET,
+        evaluators: HubEvaluators | Unset = UNSET,
+        query_filters: QueryFilters | Mapping[str, Any] | XComArg | Unset | None = UNSET,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -217,6 +227,8 @@ class PatchEvalTaskOperator(OnlineTasksOperator):
         self.template_evaluators = plain(template_evaluators)
         self.code_evaluators = plain(code_evaluators)
         self.llm_config = plain(llm_config)
+        self.evaluators = plain(evaluators)
+        self.query_filters = plain(query_filters)
         EvalTaskPatch.check_literals(self._arguments())
 
     def _arguments(self) -> dict[str, Any]:

@@ -53,9 +53,11 @@ class EvaluatorOperator(OnlineTasksOperator):
     :param include_explanations: whether the LLM explains its label. Default False. (templated)
     :param use_function_calling: whether Arize asks for the label by function calling. Default False.
         (templated)
-    :param code: Python source of an evaluator's class, in place of ``template``. (templated)
-    :param imports: the imports that the code needs. (templated)
-    :param variables: the attributes of a span that the code is given. Required with code. (templated)
+    :param code: Python source of a class that extends Arize's ``CodeEvaluator``, without imports, in place
+        of ``template``. (templated)
+    :param imports: the imports that the code needs, ``CodeEvaluator`` included. (templated)
+    :param variables: the parameters of ``evaluate()``, which the ``column_mappings`` of a task map to
+        attributes. Required with code. (templated)
     :param query_filter: spans the code is for. Default: all. (templated)
     :param data_granularity: what is judged: ``span``, ``trace`` or ``session``. Default: Arize's.
         (templated)

@@ -89,7 +89,7 @@ def make_task(arize: ArizeClient, emulator: EmulatorProcess, name: str = "nightl
 def run_task(arize: ArizeClient, task: Any, **fields: Any) -> Any:
     window = {"data_start_time": NOW - 2 * DAY, "data_end_time": NOW}
     run = arize.tasks.trigger_run(task=task.id, **{**window, **fields})
-    return arize.tasks.wait_for_run(run_id=run.id, poll_interval=0.05, timeout=20)
+    return arize.tasks.wait_for_run(run_id=run.id, poll_interval=0.05, timeout=600)
 
 
 def test_this_is_the_sdk_that_was_read() -> None:
@@ -292,7 +292,7 @@ def test_trigger_and_wait(arize: ArizeClient, emulator: EmulatorProcess) -> None
     assert run.task_id == task.id
     assert run.status is RunStatus.PENDING
     assert (run.data_start_time, run.data_end_time) == (NOW - 2 * DAY, NOW)
-    done = arize.tasks.wait_for_run(run_id=run.id, poll_interval=0.05, timeout=20)
+    done = arize.tasks.wait_for_run(run_id=run.id, poll_interval=0.05, timeout=600)
     assert done.status is RunStatus.COMPLETED
     assert done.failure_reason is None
     assert done.created_at <= done.run_started_at <= done.run_finished_at

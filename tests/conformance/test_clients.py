@@ -95,7 +95,7 @@ def run(command: list[str], environment: dict[str, str], emulator: EmulatorProce
         env={**os.environ, **environment, "GIVEN": json.dumps(given)},
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=3600,  # starting a client takes as long as the machine wants
     )
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('["')]
     assert lines, done.stdout + done.stderr

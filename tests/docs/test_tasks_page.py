@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -41,3 +42,29 @@ def test_a_judge_goes_from_git_to_a_pinned_run(arize: Emulator, run_dag: Any) ->
     assert evaluator["column_mappings"]["input"] == "attributes.input.value"
     assert len(arize.requests("rest.create_evaluator")) == 1
     assert len(arize.requests("rest.create_evaluator_version")) == 1
+
+
+@pytest.mark.dag
+def test_arize_would_run_the_evaluator_of_code(arize: Emulator, run_dag: Any) -> None:
+    from airflow.sdk import DAG
+
+    from airflow_provider_online_tasks import CreateEvalTaskOperator, RunOnlineTaskOperator
+
+    (block,) = [one for one in blocks_of(DOCS / "tasks.md") if "short answer" in one.code]
+    with DAG("judged_by_code", schedule=None) as dag:
+        names: dict[str, Any] = {}
+        exec(block.code.replace("EvaluatorOperator(\n", "judge = EvaluatorOperator(\n"), names)
+        create = CreateEvalTaskOperator(
+            task_id="create_task",
+            name="short answers",
+            project="support-assistant",
+            evaluators={
+                "evaluator_id": names["judge"].output["evaluator_id"],
+                "column_mappings": {"answer": "attributes.output.value"},
+            },
+        )
+        RunOnlineTaskOperator(task_id="run_task", online_task_id=create.output, lookback=timedelta(days=1))
+    assert run_dag(dag).state == "success"
+    # The emulator accepts the code and runs none: a run of code that Arize refuses is CANCELLED.
+    [run] = arize.runs()
+    assert (run["status"], run["num_errors"] > 0) == ("COMPLETED", True)

@@ -6,22 +6,22 @@ API: https://arize.com/docs/api-reference/tasks/create-task
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from airflow_provider_online_tasks.api.answers.tasks import AttachedEvaluator, Task
 from airflow_provider_online_tasks.api.calls._rest import RestCall, part
 from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.inputs._unset import UNSET
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.answers.evaluators import EvaluatorType
-    from airflow_provider_online_tasks.inputs import EvalTaskInput, HubEvaluator
+    from airflow_provider_online_tasks.inputs import EvalTaskInput, EvalTaskPatch, HubEvaluator
 
 TaskType = Literal["TEMPLATE_EVALUATION", "CODE_EVALUATION"]
 
 # REST's own names for fields of a task. It has none for what is written in a task.
 _REST_NAMES = {"model_id": "project_id", "run_continuously": "is_continuous"}
-_CREATED_ONLY = frozenset({"name", "model_id"})
 # What an attached evaluator has besides its ID.
 _ATTACHMENT = ("evaluator_version_id", "query_filter", "column_mappings", "query_mappings")
 
@@ -58,26 +58,30 @@ def create_hub_task(task: EvalTaskInput, kind: TaskType) -> RestCall[Task]:
 
 
 def update_hub_task(
-    task_id: str, wanted: EvalTaskInput, changed: Iterable[str], found: Task
+    task_id: str, wanted: EvalTaskInput | EvalTaskPatch, changed: Iterable[str], found: Task
 ) -> RestCall[Task]:
     """PATCH /v2/tasks/{task_id}: returns the task. A repeat sets the same values again.
 
     :param changed: the fields to set. The list of evaluators is replaced whole.
     :param found: the task as it is, for what its evaluators keep.
     """
-    body = _fields(wanted, [name for name in changed if name not in _CREATED_ONLY])
+    body = _fields(wanted, changed)
     if "evaluators" in body:
-        body["evaluators"] = attachments(wanted.evaluators or (), found)
+        body["evaluators"] = attachments(_evaluators(wanted), found)
     return RestCall(
         name="update task", method="PATCH", path=f"/v2/tasks/{part(task_id)}", body=body, read=Task.from_wire
     )
 
 
-def _fields(task: EvalTaskInput, names: Iterable[str]) -> dict[str, Any]:
+def _evaluators(task: EvalTaskInput | EvalTaskPatch) -> Sequence[HubEvaluator]:
+    return () if task.evaluators is UNSET or task.evaluators is None else task.evaluators
+
+
+def _fields(task: EvalTaskInput | EvalTaskPatch, names: Iterable[str]) -> dict[str, Any]:
     written = task.to_rest()
     body = {_REST_NAMES.get(name, name): written.get(name) for name in names}
     if "evaluators" in body:
-        body["evaluators"] = [_attachment(one) for one in in_order(task.evaluators or ())]
+        body["evaluators"] = [_attachment(one) for one in in_order(_evaluators(task))]
     return body
 
 

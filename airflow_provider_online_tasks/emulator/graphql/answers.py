@@ -10,20 +10,22 @@ from ariadne import graphql_sync
 from graphql import (
     FieldNode,
     GraphQLError,
+    InlineFragmentNode,
     OperationDefinitionNode,
     OperationType,
-    Visitor,
     parse,
     print_ast,
-    visit,
+    value_from_ast_untyped,
 )
 from starlette.responses import Response
 from starlette.routing import Route
 
 from airflow_provider_online_tasks.emulator.endpoint import READ, WRITE, serve
-from airflow_provider_online_tasks.emulator.graphql.schema import Context, executable_schema
+from airflow_provider_online_tasks.emulator.graphql.schema import COST_LIMIT, Context, executable_schema
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from graphql import DocumentNode
     from starlette.requests import Request
 
@@ -124,10 +126,16 @@ class GraphQLAnswers:
             return _errors("The body is not a JSON object with a query", "BAD_REQUEST", 400)
         if self._is_mutation and not self._state.settings.mutations_permitted:
             return _errors(_ENTERPRISE_ONLY, "FORBIDDEN", 200)
+        variables = self._data.get("variables")
+        cost = _cost(self._definition, variables if isinstance(variables, dict) else {})
+        if cost > COST_LIMIT:
+            return _errors(
+                f"The call costs {cost} points; the limit is {COST_LIMIT}", "COST_LIMIT_EXCEEDED", 200
+            )
         _, answer = graphql_sync(
             executable_schema(self._state.settings.patch_input_type),
             self._data,
-            context_value=Context(self._state, _cost(self._definition), task_error),
+            context_value=Context(self._state, cost, task_error),
             logger=_quiet,
         )
         _add_codes(answer)
@@ -172,15 +180,35 @@ def _operation(data: Any) -> OperationDefinitionNode | None:
     return named[0] if named else None
 
 
-def _cost(definition: OperationDefinitionNode | None) -> int:
-    """Return what a call costs: a point for each field."""
-    if definition is None:
-        return 1
-    fields: list[FieldNode] = []
+def _cost(definition: OperationDefinitionNode | None, variables: Mapping[str, Any]) -> int:
+    """Return what a call costs: a point for each object and each of its fields, times the size of the page.
 
-    class Counter(Visitor):
-        def enter_field(self, node: FieldNode, *_: Any) -> None:
-            fields.append(node)
+    What a page is made of, ``edges`` and ``pageInfo``, costs nothing of its own, and no more do fragments.
+    """
 
-    visit(definition, Counter())
-    return max(1, len(fields))
+    def of_selections(node: OperationDefinitionNode | FieldNode | InlineFragmentNode) -> int:
+        selections = node.selection_set.selections if node.selection_set else ()
+        return sum(
+            of_field(each) if isinstance(each, FieldNode) else of_selections(each)
+            for each in selections
+            if isinstance(each, FieldNode | InlineFragmentNode)
+        )
+
+    def of_field(field: FieldNode) -> int:
+        if field.name.value == "pageInfo" or field.name.value.startswith("__"):
+            return 0
+        size = _page_size(field, variables)
+        if size is not None:
+            return size * of_selections(field)
+        return (field.name.value != "edges") + of_selections(field)
+
+    return max(1, of_selections(definition)) if definition is not None else 1
+
+
+def _page_size(field: FieldNode, variables: Mapping[str, Any]) -> int | None:
+    """Return how many of a connection's objects are asked for; None where it says nothing of it."""
+    for argument in field.arguments:
+        if argument.name.value in {"first", "last"}:
+            value = value_from_ast_untyped(argument.value, dict(variables))
+            return value if isinstance(value, int) and value > 0 else 1
+    return None

@@ -52,10 +52,6 @@ def run_code_evaluator(
     return Verdict(CODE_RAILS[passed], float(passed), reason)
 
 
-def _present(text: str, _: Mapping[str, Any]) -> tuple[bool, str]:
-    return (True, "The text is not empty.") if text.strip() else (False, "The text is empty.")
-
-
 def _json_parseable(text: str, _: Mapping[str, Any]) -> tuple[bool, str]:
     try:
         json.loads(text)
@@ -91,7 +87,6 @@ def _exact_match(text: str, parameters: Mapping[str, Any]) -> tuple[bool, str]:
 
 _SEARCHER: Final = RegexSearcher()
 CODE_EVALUATORS: Final = (
-    CodeEvaluator("output_present", _present),
     CodeEvaluator("json_parseable", _json_parseable),
     CodeEvaluator("matches_regex", _matches_regex),
     CodeEvaluator("contains_any_keyword", _contains_any_keyword),

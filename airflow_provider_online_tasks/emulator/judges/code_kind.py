@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.emulator.judges.code import is_built_in, run_code_evaluator
 from airflow_provider_online_tasks.emulator.judges.evaluator import Evaluator, NotResolvedError, Trouble
 from airflow_provider_online_tasks.emulator.judges.kind import Kind
+from airflow_provider_online_tasks.emulator.judges.user_code import trouble_with_code
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -24,6 +24,7 @@ def _of_graphql(fields: Mapping[str, Any], _: Mapping[str, Any] | None) -> dict[
     return {
         "evaluation_class": fields.get("evaluationClass"),
         "code": fields.get("evalClassCodeBlock"),
+        "imports": fields.get("packageImports"),
         "parameters": parameters,
     }
 
@@ -38,6 +39,9 @@ def _of_hub(config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "evaluation_class": config.get("managed_evaluator"),
         "code": config.get("code"),
+        "imports": config.get("imports"),
+        "variables": list(config.get("variables") or ()),
+        "definition_filter": config.get("query_filter"),
         "parameters": parameters,
     }
 
@@ -48,40 +52,14 @@ def _check(_: Evaluator) -> None:
 
 def _trouble(evaluator: Evaluator) -> Trouble | None:
     if evaluator.code is not None:
-        reason = _trouble_with_code(evaluator.code, evaluator.evaluation_class)
+        reason = trouble_with_code(
+            evaluator.code, evaluator.imports, evaluator.evaluation_class, evaluator.variables
+        )
     elif not is_built_in(evaluator.code_name):
         reason = f"there is no managed evaluator {evaluator.code_name!r}, and no code is given"
     else:
         reason = None
     return Trouble("CANCELLED", f"Code evaluator {evaluator.name!r}: {reason}") if reason else None
-
-
-def _trouble_with_code(code: str, class_name: str | None) -> str | None:
-    """Return what keeps a code evaluator from being loaded: its syntax, its class, or evaluate()."""
-    try:
-        tree = ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        return f"the code cannot be parsed: {error}"
-    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
-    found = [node for node in classes if class_name in (None, node.name)]
-    if not found:
-        return f"the code defines no class {class_name or 'that evaluates'}"
-    if not any(_base_name(base).endswith("CodeEvaluator") for base in found[0].bases):
-        return f"the class {found[0].name} does not extend CodeEvaluator"
-    methods = [
-        node for node in found[0].body if isinstance(node, ast.FunctionDef) and node.name == "evaluate"
-    ]
-    if not methods:
-        return f"the class {found[0].name} has no method evaluate()"
-    arguments = methods[0].args
-    names = {each.arg for each in (*arguments.args, *arguments.kwonlyargs)}
-    if not names & {"self"} or ("dataset_row" not in names and arguments.kwarg is None):
-        return "evaluate() has the wrong signature: it takes self and dataset_row, or keyword arguments"
-    return None
-
-
-def _base_name(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 def _verdict(

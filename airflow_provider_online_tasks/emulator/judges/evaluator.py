@@ -29,6 +29,8 @@ class Evaluator:
     # Code evaluators.
     evaluation_class: str | None = None
     code: str | None = None
+    imports: str | None = None
+    variables: list[str] = dataclasses.field(default_factory=list)
     parameters: dict[str, Any] | None = None
     # The attachment to a task.
     query_filter: str | None = None
@@ -38,6 +40,12 @@ class Evaluator:
     hub_name: str | None = None
     evaluator_id: str | None = None
     evaluator_version_id: str | None = None
+    definition_filter: str | None = None
+
+    @property
+    def filters(self) -> tuple[str | None, str | None]:
+        """The filters of the attachment and of the definition: a span has to match both."""
+        return self.query_filter, self.definition_filter
 
     @property
     def code_name(self) -> str:

@@ -66,7 +66,14 @@ TEMPLATES: Final = (
         data_granularity="SESSION",
     ),
 )
-_BUILT_IN_CODE: Final = ("output_present", "json_parseable")
+_OUTPUT: Final = "attributes.output.value"
+_BUILT_IN_CODE: Final[dict[str, dict[str, Any]]] = {
+    "output_present": {
+        "managed_evaluator": "MATCHES_REGEX",
+        "static_params": [{"name": "pattern", "type": "REGEX", "default_value": "\\S"}],
+    },
+    "json_parseable": {"managed_evaluator": "JSON_PARSEABLE"},
+}
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -247,9 +254,9 @@ class Hub:
             (
                 name,
                 "CODE",
-                {"type": "MANAGED", "name": name, "managed_evaluator": name.upper(), "variables": []},
+                {"type": "MANAGED", "name": name, "variables": [_OUTPUT], **config},
             )
-            for name in _BUILT_IN_CODE
+            for name, config in _BUILT_IN_CODE.items()
         ]
         for number, (name, type_name, config) in enumerate(configs, 1):
             self._add(number, name, None, type_name, config, "Built in", version_number=number)

@@ -38,6 +38,11 @@ def fill_template(template: str, span: Mapping[str, Any]) -> str:
     return _VARIABLE.sub(lambda match: _variable(match.group(1) or match.group(2), span), template)
 
 
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """Return the template with its variables replaced; those that have no value here stay as they are."""
+    return _VARIABLE.sub(lambda match: values.get(match[1] or match[2], match[0]), template)
+
+
 def variables(template: str) -> list[str]:
     """Return the names of a template's variables, each once, in the order they appear."""
     return list(dict.fromkeys(match[1] or match[2] for match in _VARIABLE.finditer(template)))

@@ -9,8 +9,8 @@ from airflow_provider_online_tasks.emulator.errors import RefusedInputError
 from airflow_provider_online_tasks.emulator.judges.evaluator import Evaluator, NotResolvedError, Trouble
 from airflow_provider_online_tasks.emulator.judges.kind import Kind
 from airflow_provider_online_tasks.emulator.judges.models import trouble_with_model
-from airflow_provider_online_tasks.emulator.judges.span_text import fill_template, variables
-from airflow_provider_online_tasks.emulator.spans.subjects import LONGEST_VALUE
+from airflow_provider_online_tasks.emulator.judges.span_text import fill, fill_template, variables
+from airflow_provider_online_tasks.emulator.spans.subjects import CONVERSATION, LONGEST_VALUE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -106,6 +106,11 @@ def _prompt(
             path = mapped[variable]["attribute_path"]
             ids = mapped[variable]["query_ids"] or list(queries)
             within = {span_id for each in ids for span_id in queries.get(each, ())}
+        elif variable not in columns and evaluator.evaluator_id is not None and variable != CONVERSATION:
+            # A task says what the variables of an evaluator of the Eval Hub are; they name no columns.
+            raise NotResolvedError(
+                f"evaluator {evaluator.name!r}: the variable {{{variable}}} has no mapping"
+            )
         value = subject.value(path, within)
         if value is None:
             raise NotResolvedError(
@@ -115,7 +120,7 @@ def _prompt(
         # A session's prompt is bounded as a whole, a trace's value by value.
         values[variable] = value[: left if subject.granularity == "session" else LONGEST_VALUE]
         left -= len(values[variable])
-    return re.sub(r"\{\{?\s*([\w.\-]+)\s*\}\}?", lambda match: values.get(match[1], match[0]), template)
+    return fill(template, values)
 
 
 def _with_columns(template: str, columns: Mapping[str, str]) -> str:

@@ -38,6 +38,12 @@ _COLUMN_NAME = re.compile(r"[a-zA-Z0-9_\s\-&()]+")
 _OLD_NAME = "use_function_calling_if_available"
 _DIRECTIONS = ("MAXIMIZE", "MINIMIZE", "NONE")
 _MANAGED = ("MATCHES_REGEX", "JSON_PARSEABLE", "CONTAINS_ANY_KEYWORD", "CONTAINS_ALL_KEYWORDS", "EXACT_MATCH")
+_PARAMETER_TYPES = ("STRING", "STRING_ARRAY", "REGEX")
+_NEEDED = {
+    "MATCHES_REGEX": frozenset({"pattern"}),
+    "CONTAINS_ANY_KEYWORD": frozenset({"keywords"}),
+    "CONTAINS_ALL_KEYWORDS": frozenset({"keywords"}),
+}
 
 
 def list_evaluators(state: EmulatorState, request: Request, _: dict[str, Any]) -> Response:
@@ -54,7 +60,7 @@ def create_evaluator(state: EmulatorState, _: Request, fields: dict[str, Any]) -
     only(fields, "space_id name description type version")
     if identifier(text(fields, "space_id", required=True), "Space") != ids.SPACE_ID:
         raise UnknownObjectError(f"Space {fields['space_id']!r} not found")
-    name = _bounded(fields, "name", 255)
+    name = text(fields, "name", required=True, longest=255)
     type_name = text(fields, "type", required=True)
     if type_name not in _TYPES:
         raise ProblemError(400, f"type is {type_name!r}; it has to be one of {', '.join(_TYPES)}")
@@ -88,7 +94,7 @@ def update_evaluator(state: EmulatorState, request: Request, fields: dict[str, A
         raise ProblemError(400, "Nothing to update; give at least one field")
     changes: dict[str, Any] = {}
     if fields.get("name") is not None:
-        changes["name"] = _bounded(fields, "name", 255)
+        changes["name"] = text(fields, "name", required=True, longest=255)
     if "description" in fields:
         changes["description"] = text(fields, "description")
     state.hub.update(evaluator, changes)
@@ -222,7 +228,7 @@ def _version_input(type_name: str, value: Any) -> tuple[dict[str, Any], str]:
         raise ProblemError(400, "version has to be an object and is required")
     field = KIND_OF_TYPE[type_name].config_field
     only(value, f"commit_message {field}", "version.")
-    message = _bounded(value, "commit_message", 1000)
+    message = text(value, "commit_message", required=True, longest=1000)
     config = value.get(field)
     if not isinstance(config, dict):
         raise ProblemError(400, f"version.{field} has to be an object and is required")
@@ -291,7 +297,31 @@ def _code_config(config: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(config.get("variables"), list) or not config["variables"]:
         raise ProblemError(400, "code_config.variables has to be a list of columns and is required")
     compiled(text(config, "query_filter"))
+    given = _static_params(config.get("static_params"))
+    needed = _NEEDED.get(config.get("managed_evaluator", ""), frozenset())
+    if missing := sorted(needed - given):
+        raise ProblemError(
+            400, f"code_config.static_params needs {missing[0]!r} of {config['managed_evaluator']}"
+        )
     return {**config, "data_granularity": _granularity(config)}
+
+
+def _static_params(value: Any) -> set[str]:
+    """Check an evaluator's static parameters and return their names."""
+    if value is not None and not isinstance(value, list):
+        raise ProblemError(400, "code_config.static_params has to be a list")
+    for each in value or ():
+        if not isinstance(each, dict):
+            raise ProblemError(400, "Each of code_config.static_params has to be an object")
+        only(each, "name type default_value", "static_params.")
+        text(each, "name", required=True)
+        kind, given = _one_of(each, "type", _PARAMETER_TYPES), each.get("default_value")
+        texts = given if kind == "STRING_ARRAY" else [given]
+        if kind is None or not isinstance(texts, list) or not all(isinstance(one, str) for one in texts):
+            raise ProblemError(
+                400, f"static_params.{each['name']} needs a type and a default_value that is of it"
+            )
+    return {each["name"] for each in value or ()}
 
 
 _CONFIG_READERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
@@ -308,11 +338,4 @@ def _one_of(fields: dict[str, Any], name: str, allowed: tuple[str, ...]) -> str 
     value: str | None = text(fields, name)
     if value is not None and value not in allowed:
         raise ProblemError(400, f"{name} is {value!r}; it has to be one of {', '.join(allowed)}")
-    return value
-
-
-def _bounded(fields: dict[str, Any], name: str, longest: int) -> str:
-    value: str = text(fields, name, required=True)
-    if len(value) > longest:
-        raise ProblemError(400, f"{name} has {len(value)} characters; at most {longest} are allowed")
     return value

@@ -74,8 +74,11 @@ def only(fields: dict[str, Any], names: str, prefix: str = "") -> None:
         )
 
 
-def text(fields: dict[str, Any], name: str, *, required: bool = False) -> Any:
-    """Read a text."""
+def text(fields: dict[str, Any], name: str, *, required: bool = False, longest: int | None = None) -> Any:
+    """Read a text.
+
+    :param longest: how many characters it has at most.
+    """
     value = fields.get(name)
     if value is None and not required:
         return None
@@ -83,6 +86,8 @@ def text(fields: dict[str, Any], name: str, *, required: bool = False) -> Any:
         raise ProblemError(
             400, f"{name} is {value!r}; it has to be a text" + (" and is required" if required else "")
         )
+    if longest is not None and len(value) > longest:
+        raise ProblemError(400, f"{name} has {len(value)} characters; at most {longest} are allowed")
     return value
 
 

@@ -18,6 +18,7 @@ from airflow_provider_online_tasks.emulator.rest.fields import (
 )
 from airflow_provider_online_tasks.emulator.rest.problems import ProblemError
 from airflow_provider_online_tasks.emulator.runs.tasks import compiled
+from airflow_provider_online_tasks.emulator.spans.columns import column, is_made
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -86,7 +87,7 @@ def list_spans(state: EmulatorState, request: Request, fields: dict[str, Any]) -
             "latency_ms": round((span["end_time"] - span["start_time"]).total_seconds() * 1000, 3),
             "attributes": {
                 name: _truncated(value, length)
-                for name, value in span["attributes"].items()
+                for name, value in {**span["attributes"], **_made(span["attributes"], included)}.items()
                 if shown(f"attributes.{name}")
             },
             "annotations": _annotations(annotations.get(span["span_id"], ()), "span"),
@@ -101,6 +102,13 @@ def list_spans(state: EmulatorState, request: Request, fields: dict[str, Any]) -
         for span in state.store.spans(span_ids)
     ]
     return json_response({"spans": spans, "pagination": pagination})
+
+
+def _made(attributes: dict[str, Any], included: frozenset[str] | None) -> dict[str, Any]:
+    """Return the columns asked for that Arize makes of a span's attributes."""
+    keys = [name.removeprefix("attributes.") for name in included or () if name.startswith("attributes.")]
+    found = {key: column(attributes, key) for key in keys if is_made(key) and key not in attributes}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _evaluation(each: dict[str, Any], shown: Callable[[str], bool]) -> dict[str, Any] | None:

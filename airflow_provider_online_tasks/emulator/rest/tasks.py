@@ -75,6 +75,8 @@ def create_task(state: EmulatorState, _: Request, fields: dict[str, Any]) -> Res
     values = _task_values(state, fields)
     if "evaluators" not in values:
         raise ProblemError(400, "evaluators is missing")
+    _check_name(state, name, None)
+    _check_shape(values)
     _check_query_ids(values)
     _check_types(task_type, values["evaluators"])
     task = state.tasks.create(**{**values, "name": name, "model_id": model_id})
@@ -95,6 +97,9 @@ def update_task(state: EmulatorState, request: Request, fields: dict[str, Any]) 
     values = _task_values(state, fields)
     if "evaluators" in values:
         _check_types(task.type, values["evaluators"])
+    if "name" in values:
+        _check_name(state, values["name"], task)
+    _check_shape(values, task)
     _check_query_ids(values, task)
     return json_response(_task(state.tasks.patch(task, values)))
 
@@ -156,7 +161,8 @@ def _query_filters(value: Any) -> dict[str, Any] | None:
             or not isinstance(each.get("filter"), str)
         ):
             raise ProblemError(400, "Each of query_filters.filters needs an id from A to E and a filter")
-    expression = text(value, "expression")
+        text(each, "filter", longest=2000)
+    expression = text(value, "expression", longest=512)
     if expression is None:
         if len(filters) > 1:
             raise ProblemError(400, "query_filters.expression is required with two or more filters")
@@ -192,10 +198,11 @@ def _evaluators(state: EmulatorState, value: Any) -> list[Evaluator]:
             column_mappings=_column_mappings(each.get("column_mappings")),
             query_mappings=mapped,
         )
-        if mapped is not None and evaluator.granularity == "span":
+        takes = "column_mappings" if evaluator.granularity == "span" else "query_mappings"
+        if (takes == "column_mappings") != (mapped is None):
             raise ProblemError(
                 422,
-                f"Evaluator {evaluator.name!r} is about spans: it takes column_mappings, not query_mappings",
+                f"Evaluator {evaluator.name!r} is about {evaluator.granularity}s: it takes {takes}",
             )
         evaluators.append(evaluator)
     if len({each.query_mappings is None for each in evaluators}) > 1:
@@ -222,8 +229,8 @@ def _query_mappings(value: Any) -> list[dict[str, Any]] | None:
         if not isinstance(each, dict):
             raise ProblemError(400, "Each of query_mappings has to be an object")
         only(each, "variable_name query_ids attribute_path", "query_mappings.")
-        text(each, "variable_name", required=True)
-        text(each, "attribute_path", required=True)
+        text(each, "variable_name", required=True, longest=256)
+        text(each, "attribute_path", required=True, longest=1024)
         query_ids = each.get("query_ids")
         if not isinstance(query_ids, list) or not set(query_ids) <= set("ABCDE"):
             raise ProblemError(400, "query_mappings.query_ids has to be a list of ids from A to E")
@@ -241,6 +248,26 @@ def _check_query_ids(values: dict[str, Any], task: Task | None = None) -> None:
                 raise ProblemError(
                     422, f"query_mappings names {', '.join(unknown)}, which query_filters does not declare"
                 )
+
+
+def _check_name(state: EmulatorState, name: str, task: Task | None) -> None:
+    """Refuse a name that a task of the space has, whatever its project."""
+    if any(other.name == name and not other.deleted and other is not task for other in state.tasks.all()):
+        raise ProblemError(422, f"A task named {name!r} already exists in this space")
+
+
+def _check_shape(values: dict[str, Any], task: Task | None = None) -> None:
+    """Refuse a task with fields for spans and fields for traces or sessions."""
+
+    def present(name: str) -> Any:
+        return values.get(name, getattr(task, name, None))
+
+    evaluators = [each for each in present("evaluators") if each.evaluator_id is not None]
+    if any(each.query_mappings is not None for each in evaluators):
+        if present("query_filters") is None:
+            raise ProblemError(400, "Evaluators with query_mappings need the task's query_filters")
+    elif evaluators and present("query_filters") is not None:
+        raise ProblemError(400, "query_filters are for evaluators with query_mappings; give query_filter")
 
 
 def _check_types(task_type: str, evaluators: Iterable[Evaluator]) -> None:

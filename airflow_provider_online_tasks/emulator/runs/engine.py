@@ -23,7 +23,7 @@ from airflow_provider_online_tasks.emulator.runs.run import (
     Run,
     RunEndedError,
 )
-from airflow_provider_online_tasks.emulator.runs.selection import Plan, fraction, plans, without_labels
+from airflow_provider_online_tasks.emulator.runs.selection import Item, Plan, fraction, plans, without_labels
 from airflow_provider_online_tasks.emulator.runs.tasks import compiled
 from airflow_provider_online_tasks.emulator.store import evaluation_row
 
@@ -140,9 +140,10 @@ class RunEngine:
             task,
             evaluators,
             start=start,
-            # What has not happened yet is nowhere, and what is young is not in the index.
-            end=min(end, self._clock.now() - settings.index_delay),
+            end=end,
             max_spans=max_spans,
+            # What has not happened yet is nowhere, and what is young is not in the index.
+            indexed_until=self._clock.now() - settings.index_delay,
             readable_until=self._clock.stamp() - settings.index_delay,
             lenient=settings.lenient,
         )
@@ -159,7 +160,9 @@ class RunEngine:
         if len(planned) == 1:
             run = self._start(planned[0], fate, trouble, **about)
         else:
-            run = self._start(Plan(planned[0].granularity, [], []), RunFate(), None, **about)
+            run = self._start(
+                Plan(planned[0].granularity, [], [], planned[0].indexed_until), RunFate(), None, **about
+            )
             children = [self._start(plan, fate, trouble, parent_id=run.id, **about) for plan in planned]
             run.children = [child.id for child in children]
             self._store.save_run(run.number, dataclasses.asdict(run))
@@ -351,13 +354,16 @@ class RunEngine:
         """Judge some of what a run is about."""
         plan = self._plans[run.id]
         items = plan.items[begin:until]
-        subjects = self._store.subjects(plan.granularity, [item.key for item in items])
+        subjects = self._subjects(plan, items)
         return [
             Outcome([], failed=True)
             if run.is_forced_error(index)
             else self._evaluated(plan, subject, item.evaluators)
             for index, (subject, item) in enumerate(zip(subjects, items, strict=True), begin)
         ]
+
+    def _subjects(self, plan: Plan, items: Sequence[Item]) -> list[Subject]:
+        return self._store.subjects(plan.granularity, [item.key for item in items], plan.indexed_until)
 
     def _evaluated(self, plan: Plan, subject: Subject, indices: Sequence[int]) -> Outcome:
         evaluators = [plan.evaluators[index] for index in indices]
@@ -399,7 +405,7 @@ class RunEngine:
         while run.id in self._plans and run.position < run.due(self._clock.now()):
             plan = self._plans[run.id]
             items = plan.items[run.position : min(run.due(self._clock.now()), run.position + _REMOTE_BATCH)]
-            subjects = self._store.subjects(plan.granularity, [item.key for item in items])
+            subjects = self._subjects(plan, items)
 
             async def outcome(index: int, subject: Subject, indices: list[int], plan: Plan = plan) -> Outcome:
                 if run.is_forced_error(index):

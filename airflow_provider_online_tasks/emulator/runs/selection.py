@@ -33,6 +33,7 @@ class Item(NamedTuple):
 class Plan:
     """What a run does: evaluators of one granularity, and what they evaluate.
 
+    :param indexed_until: spans that started later are on no trace and no session yet.
     :param queries: the spans that each named query of the task matches.
     :param note: why it is about less than one could think, for whoever looks at the run.
     """
@@ -40,6 +41,7 @@ class Plan:
     granularity: str
     evaluators: list[Evaluator]
     items: list[Item]
+    indexed_until: float
     queries: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     note: str | None = None
 
@@ -54,6 +56,7 @@ class Plan:
             record["granularity"],
             [Evaluator(**each) for each in record["evaluators"]],
             [Item(*each) for each in record["items"]],
+            record["indexed_until"],
             record["queries"],
             record["note"],
         )
@@ -67,6 +70,7 @@ def plans(
     start: float,
     end: float,
     max_spans: int,
+    indexed_until: float,
     readable_until: float,
     lenient: bool,
 ) -> list[Plan]:
@@ -74,11 +78,14 @@ def plans(
 
     Sampling and ``max_spans`` count at the highest granularity; evaluators of several granularities are
     planned one by one, within what that selects.
+
+    :param indexed_until: spans that started later are not seen.
+    :param readable_until: filters do not see evaluations that were made later.
     """
 
     missing: set[str] = set()
 
-    def matching(*filters: str | None) -> list[str]:
+    def matching(*filters: str | None, since: float = start, until: float = end) -> list[str]:
         given = " AND ".join(f"({each})" for each in filters if each)
         condition = compiled(given or None)
         if condition is not None and condition.not_indexed and not lenient:
@@ -86,8 +93,8 @@ def plans(
             return []
         rows = store.matching_spans(
             project_id=task.model_id,
-            start=start,
-            end=end,
+            start=since,
+            end=min(until, indexed_until),
             compiled=condition,
             readable_until=readable_until,
         )
@@ -95,7 +102,7 @@ def plans(
 
     levels = [each.granularity for each in evaluators]
     highest = max(levels, key=GRANULARITIES.index)
-    matched = [matching(task.span_filter, each.query_filter) for each in evaluators]
+    matched = [matching(task.span_filter, *each.filters) for each in evaluators]
     of_any = matching(task.span_filter)
     units = store.units(highest, of_any)
     wanted = {units[span_id] for span_ids in matched for span_id in span_ids if span_id in units}
@@ -105,7 +112,9 @@ def plans(
         if key in wanted and fraction(key) < task.sampling_rate
     ]
     chosen = set(sampled[:max_spans])
-    queries = _queries(store, task)
+    named = (task.query_filters or {"filters": []})["filters"]
+    # A variable reads all of a trace or session, also what lies outside the window.
+    queries = {each["id"]: matching(each["filter"], since=0.0, until=indexed_until) for each in named}
 
     def plan(granularity: str, indices: Sequence[int]) -> Plan:
         own = store.units(granularity, of_any)
@@ -119,9 +128,10 @@ def plans(
                 if key in found:
                     about.setdefault(key, []).append(position)
         ordered = [key for key in keys if key in about]
-        anchors = store.anchors(granularity, ordered)
+        anchors = store.anchors(granularity, ordered, indexed_until)
         items = [Item(key, anchors[key], about[key]) for key in ordered]
-        planned = Plan(granularity, [evaluators[index] for index in indices], items, queries)
+        own_evaluators = [evaluators[index] for index in indices]
+        planned = Plan(granularity, own_evaluators, items, indexed_until, queries)
         if missing:
             names = ", ".join(f"attributes.{name}" for name in sorted(missing))
             planned.note = f"the eval index does not hold {names}: a filter on it matches nothing"
@@ -141,20 +151,6 @@ def without_labels(store: Store, plan: Plan) -> list[Item]:
         for item in plan.items
     )
     return [item for item in left if item.evaluators]
-
-
-def _queries(store: Store, task: Task) -> dict[str, list[str]]:
-    if task.query_filters is None:
-        return {}
-    return {
-        each["id"]: [
-            span_id
-            for _, _, span_id in store.matching_spans(
-                project_id=task.model_id, start=0.0, end=float("inf"), compiled=compiled(each["filter"])
-            )
-        ]
-        for each in task.query_filters["filters"]
-    }
 
 
 def fraction(text: str) -> float:

@@ -11,6 +11,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from airflow_provider_online_tasks.emulator.spans.columns import is_made
 from airflow_provider_online_tasks.emulator.spans.filter_source import (
     FilterError,
     FilterSource,
@@ -225,11 +226,16 @@ class _Compiler:
             return _Operand("spans.events", lambda literal: str(literal.value))
         if not rest:
             raise self._unknown_column(name)
-        key = rest if first == "attributes" else path
+        return self._attribute(rest if first == "attributes" else path, name)
+
+    def _attribute(self, key: str, name: Name) -> _Operand:
         if self._known is not None and key not in self._known:
             raise self._source.error(f"unknown attribute attributes.{key}", name.position)
         self.attributes.add(key)
-        return _Operand(f"json_extract(spans.attributes, {self._bind(_json_path(key))})", None)
+        stored = f"json_extract(spans.attributes, {self._bind(_json_path(key))})"
+        if is_made(key):
+            stored = f"COALESCE({stored}, made_column(spans.attributes, {self._bind(key)}))"
+        return _Operand(stored, None)
 
     def _evaluation(self, first: str, rest: str, name: Name) -> _Operand:
         evaluator, _, field = rest.rpartition(".")

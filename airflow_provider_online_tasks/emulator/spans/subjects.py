@@ -7,8 +7,11 @@ import json
 import operator
 from typing import TYPE_CHECKING, Any, Final
 
+from airflow_provider_online_tasks.emulator.judges.span_text import input_text, output_text
+from airflow_provider_online_tasks.emulator.spans.columns import as_text, column
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection
 
 LONGEST_VALUE: Final = 100_000
 CONVERSATION: Final = "conversation"
@@ -75,7 +78,7 @@ class Subject:
 
     def _conversation(self) -> str:
         turns = [
-            {name: _value(span, f"attributes.{name}.value") or "" for name in ("input", "output")}
+            {"input": input_text(span), "output": output_text(span)}
             for span in self.spans
             if span["parent_id"] is None
         ]
@@ -84,42 +87,7 @@ class Subject:
 
 def _value(span: Span, path: str) -> str | None:
     if path in _COLUMNS:
-        return _as_text(_COLUMNS[path](span))
+        return as_text(_COLUMNS[path](span))
     if not path.startswith("attributes."):
         return None
-    key = path.removeprefix("attributes.")
-    attributes: Mapping[str, Any] = span["attributes"]
-    if key in attributes:
-        return _as_text(attributes[key])
-    below = {
-        name.removeprefix(f"{key}."): value
-        for name, value in attributes.items()
-        if name.startswith(f"{key}.")
-    }
-    return _as_text(_nested(below)) if below else None
-
-
-def _nested(flat: Mapping[str, Any]) -> Any:
-    """Return dotted names as the objects and lists they were before."""
-    groups: dict[str, Any] = {}
-    for name, value in flat.items():
-        first, _, rest = name.partition(".")
-        if rest:
-            groups.setdefault(first, {})[rest] = value
-        else:
-            groups[first] = value
-    made = {
-        name: _nested(value)
-        if isinstance(value, dict) and any(n.startswith(f"{name}.") for n in flat)
-        else value
-        for name, value in groups.items()
-    }
-    if made and all(name.isdecimal() for name in made):
-        return [made[name] for name in sorted(made, key=int)]
-    return made
-
-
-def _as_text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return as_text(column(span["attributes"], path.removeprefix("attributes.")))

@@ -36,7 +36,7 @@ def ax(*arguments, as_json=True):
         cwd=home,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=1800,
     )
     assert done.returncode == 0, (done.stdout + done.stderr).strip()[-300:]
     if not as_json:

@@ -49,7 +49,7 @@ const capabilities = {
   async runs() {
     const dataStartTime = new Date(Date.now() - 3 * 86_400_000);
     const started = await arize.triggerTaskRun({ client, task: made.task, dataStartTime, dataEndTime: new Date() });
-    const run = await arize.waitForTaskRun({ client, runId: started.id, pollInterval: 200, timeout: 20_000 });
+    const run = await arize.waitForTaskRun({ client, runId: started.id, pollInterval: 200, timeout: 600_000 });
     assert(run.numSuccesses > 5, JSON.stringify(run));
   },
   async spans() {

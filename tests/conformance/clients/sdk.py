@@ -76,7 +76,7 @@ def runs():
     run = arize.tasks.trigger_run(
         task=made["task"], data_start_time=now - timedelta(days=3), data_end_time=now
     )
-    run = arize.tasks.wait_for_run(run_id=run.id, poll_interval=0.1, timeout=20)
+    run = arize.tasks.wait_for_run(run_id=run.id, poll_interval=0.1, timeout=600)
     assert run.num_successes > 5, run
     assert [each.id for each in arize.tasks.list_runs(task=made["task"]).task_runs] == [run.id]
 

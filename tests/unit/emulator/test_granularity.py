@@ -198,6 +198,44 @@ def test_a_conversation_is_the_turns_of_a_session() -> None:
     assert subject("trace", *SPANS[:3]).value("conversation") is None
 
 
+def test_a_conversation_has_the_messages_of_models_where_a_root_has_no_input() -> None:
+    spoken = {
+        "llm.input_messages.0.message.role": "user",
+        "llm.input_messages.0.message.content": "one?",
+        "llm.output_messages.0.message.role": "assistant",
+        "llm.output_messages.0.message.content": "1",
+    }
+    session = subject("session", {**SPANS[0], "attributes": spoken})
+    assert json.loads(session.value("conversation") or "") == [{"input": "one?", "output": "1"}]
+
+
+def test_spans_that_are_not_indexed_yet_are_on_no_trace_and_no_session(tmp_path: Path) -> None:
+    path = tmp_path / "spans.jsonl"
+    spans = [
+        span("t1", 1, -8000, session="s1"),
+        span("t1", 2, -4000, session="s1", attributes={"tool.name": "second"}),
+        span("t1", 3, -10, session="s1", attributes={"tool.name": "third"}),
+    ]
+    path.write_text("\n".join(map(json.dumps, spans)))
+    settings = EmulatorSettings(run_seconds=0, spans=path, queries_per_minute=None, index_delay=2000)
+    with Emulator(settings) as emulator:
+        arize = Api(emulator)
+        judge = {
+            "name": "seen",
+            "position": 0,
+            "evaluationClass": "ExactMatch",
+            "evaluationInputParams": {"expected": "second"},
+            "spanAttributes": ["attributes.tool.name"],
+        }
+        for granularity in ("trace", "session"):
+            code = {**judge, "dataGranularityType": granularity}
+            fields = {"templateEvaluators": None, "llmConfig": None, "codeEvaluators": [code]}
+            run_id = arize.run(arize.create(name=granularity, queryFilter=None, **fields))
+            assert arize.counts(run_id) == (1, 0, 0)
+        # The newest span of the unit that code reads is the second, until the third is indexed.
+        assert {each["label"] for each in emulator.evaluations()} == {"pass"}
+
+
 def test_a_conversation_is_judged_over_rest(arize: Api) -> None:
     evaluator = hub_evaluator(arize, CONFIG)
     mapping = {"variable_name": "conversation", "query_ids": [], "attribute_path": "conversation"}

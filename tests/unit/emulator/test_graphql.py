@@ -261,11 +261,37 @@ def test_a_run_that_cannot_start_is_a_task_error(api: Api, fields: dict[str, Any
     assert api.emulator.runs() == []
 
 
-@pytest.mark.online_tasks_emulator(graphql_max_window_days=30)
-def test_a_server_may_limit_the_window(api: Api) -> None:
+def test_a_window_has_thirty_days_at_most(api: Api) -> None:
     result = api.start(api.create(), dataStartTime=days_ago(31), dataEndTime=days_ago(0))
     assert result["code"] == "INVALID_ARGUMENT"
     assert "30 days" in result["message"]
+
+
+@pytest.mark.online_tasks_emulator(graphql_max_window_days=None)
+def test_a_server_may_take_any_window(api: Api) -> None:
+    assert api.start(api.create(), dataStartTime=days_ago(400))["__typename"] == "CreateTaskRunResponse"
+
+
+SPACES = "{ viewer { spaces(first: %s) { edges { node { %s } } pageInfo { hasNextPage } } } }"
+
+
+def test_a_call_costs_a_point_for_each_object_and_field_of_a_page(api: Api) -> None:
+    query = "{ rateLimit { cost } viewer { spaces(first: 50) { edges { node { id name } } } } }"
+    # Two for rateLimit, one for viewer, and for each of 50 nodes one and its two fields.
+    assert api.graphql(query).json()["data"]["rateLimit"] == {"cost": 2 + 1 + 50 * 3}
+
+
+@pytest.mark.parametrize(
+    ("query", "variables"),
+    [
+        (SPACES % (50, "id models(first: 50) { edges { node { id name } } }"), {}),
+        ("query ($first: Int) " + SPACES % ("$first", "id name"), {"first": 400}),
+    ],
+)
+def test_a_call_that_costs_too_much_is_refused(api: Api, query: str, variables: dict[str, Any]) -> None:
+    [error] = api.graphql(query, **variables).json()["errors"]
+    assert "the limit is 1000" in error["message"]
+    assert "errors" not in api.graphql(SPACES % (50, "id name")).json()
 
 
 @pytest.mark.parametrize(

@@ -449,8 +449,6 @@ def test_the_key_is_not_shown() -> None:
 @pytest.mark.parametrize(
     ("name", "parameters", "label"),
     [
-        ("output_present", None, "pass"),
-        ("output_present", {"span_attribute": "attributes.nothing"}, "fail"),
         ("JSONParseable", None, "fail"),
         ("JSON_PARSEABLE", {"span_attribute": "attributes.metadata"}, "pass"),
         ("json_parseable", {"span_attribute": "metadata"}, "pass"),

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from airflow_provider_online_tasks.emulator import ids
+
 from .api import AGENTS, Api, days_ago, iso, template_evaluator
 
 if TYPE_CHECKING:
@@ -27,6 +29,15 @@ def evaluation_task(emulator: Emulator, **fields: Any) -> dict[str, Any]:
         "evaluators": [{"evaluator_id": emulator.evaluator_ids["correctness"]}],
         **fields,
     }
+
+
+CALM = {"evaluator_id": "RXZhbHVhdG9yOjQ6cVJ3WA=="}  # user_frustration, of sessions
+
+
+def about_sessions(filters: list[dict[str, str]], **fields: Any) -> dict[str, Any]:
+    """What makes a task one about sessions, with named filters."""
+    evaluators = [{**CALM, "query_mappings": [MAPPING]}]
+    return {"query_filters": {"filters": filters, **fields}, "evaluators": evaluators}
 
 
 def problem(response: requests.Response, status: int) -> str:
@@ -208,8 +219,25 @@ def test_a_trigger_that_does_not_fit_is_refused(
         ({"query_filters": []}, 400, "not an object"),
         ({"query_filters": {"filters": []}}, 400, "one to five"),
         ({"query_filters": {"filters": [{"id": "F", "filter": AGENTS}]}}, 400, "from A to E"),
-        ({"query_filters": {"filters": [{"id": "A", "filter": AGENTS}] * 2, "expression": "A"}}, 422, "ids"),
-        ({"query_filters": {"filters": [{"id": "A", "filter": AGENTS}], "expression": "A AND B"}}, 422, "B"),
+        (about_sessions([{"id": "A", "filter": AGENTS}] * 2, expression="A"), 422, "ids"),
+        (about_sessions([{"id": "A", "filter": AGENTS}], expression="A AND B"), 422, "B"),
+        (about_sessions([{"id": "A", "filter": "name = '" + "x" * 2000 + "'"}]), 400, "at most 2000"),
+        (about_sessions([{"id": "A", "filter": AGENTS}], expression="A" * 513), 400, "at most 512"),
+        ({"evaluators": [{**CALM, "query_mappings": [{**MAPPING, "variable_name": "x" * 257}]}]}, 400, "256"),
+        (
+            {"evaluators": [{**CALM, "query_mappings": [{**MAPPING, "attribute_path": "x" * 1025}]}]},
+            400,
+            "1024",
+        ),
+        # The fields for spans and those for traces and sessions exclude each other.
+        ({"evaluators": [CALM]}, 422, "is about sessions: it takes query_mappings"),
+        (
+            {"evaluators": [{**CALM, "column_mappings": {"conversation": "name"}}]},
+            422,
+            "takes query_mappings",
+        ),
+        ({"evaluators": [{**CALM, "query_mappings": [MAPPING]}]}, 400, "need the task's query_filters"),
+        ({"query_filters": {"filters": [{"id": "A", "filter": AGENTS}]}}, 400, "give query_filter"),
         (
             {"query_filters": {"filters": [{"id": "A", "filter": AGENTS}, {"id": "B", "filter": AGENTS}]}},
             400,
@@ -276,14 +304,27 @@ def test_an_update_that_does_not_fit_is_refused(api: Api, emulator: Emulator) ->
 
 def test_named_filters_are_changed_and_cleared(api: Api, emulator: Emulator) -> None:
     filters = [{"id": "A", "filter": AGENTS}, {"id": "B", "filter": "status_code = 'ERROR'"}]
-    body = evaluation_task(emulator, query_filters={"filters": filters, "expression": "A AND NOT B"})
+    body = evaluation_task(emulator, **about_sessions(filters, expression="A AND NOT B"))
     task = api.rest("POST", "tasks", json=body).json()
     assert task["query_filters"]["expression"] == "A AND NOT B"
     single = {"filters": [{"id": "A", "filter": AGENTS}]}
     changed = api.rest("PATCH", f"tasks/{task['id']}", json={"query_filters": single}).json()
     assert changed["query_filters"] == single | {"expression": "A"}
-    cleared = api.rest("PATCH", f"tasks/{task['id']}", json={"query_filters": None}).json()
+    alone = api.rest("PATCH", f"tasks/{task['id']}", json={"query_filters": None})
+    assert "need the task's query_filters" in problem(alone, 400)
+    of_spans = {
+        "query_filters": None,
+        "evaluators": [{"evaluator_id": emulator.evaluator_ids["correctness"]}],
+    }
+    cleared = api.rest("PATCH", f"tasks/{task['id']}", json=of_spans).json()
     assert cleared["query_filters"] is None
+
+
+def test_a_task_has_a_name_of_its_own_in_the_space(api: Api, emulator: Emulator) -> None:
+    made = api.rest("POST", "tasks", json=evaluation_task(emulator))
+    assert made.status_code == 201
+    again = api.rest("POST", "tasks", json=evaluation_task(emulator, project_id=ids.SECOND_PROJECT_ID))
+    assert "already exists in this space" in problem(again, 422)
 
 
 def test_identifiers_of_nothing_and_of_other_things(api: Api, emulator: Emulator) -> None:

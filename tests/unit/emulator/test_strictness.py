@@ -77,6 +77,28 @@ def test_an_evaluator_of_the_hub_without_mappings_judges_nothing(api: Api, emula
     run = judged(api, templateEvaluators=None, llmConfig=None, evaluators=hub)
     assert ending(run)[1][:2] == (0, 0)
     assert run["num_skipped"] > 50
+    assert "the variable {input} has no mapping" in emulator.runs()[0]["note"]
+
+
+def test_the_variables_of_the_hub_are_no_columns(api: Api, emulator: Emulator) -> None:
+    config = {
+        "name": "tone",
+        "template": "{attributes.output.value}",
+        "include_explanations": False,
+        "use_function_calling": False,
+        "classification_choices": {"bad": 0, "good": 1},
+        "llm_config": {
+            "ai_integration_id": INTEGRATIONS[0].id,
+            "model_name": "gpt-4o",
+            "invocation_parameters": {},
+            "provider_parameters": {},
+        },
+    }
+    version = {"commit_message": "First", "template_config": config}
+    body = {"space_id": emulator.space_id, "name": "tone", "type": "TEMPLATE", "version": version}
+    made = api.rest("POST", "evaluators", json=body).json()
+    run = judged(api, templateEvaluators=None, llmConfig=None, evaluators=[{"evaluatorId": made["id"]}])
+    assert (ending(run)[1][:2], run["num_skipped"] > 50) == ((0, 0), True)
 
 
 @LENIENT
@@ -89,6 +111,29 @@ def test_what_nests_below_a_path_is_a_value(api: Api, emulator: Emulator) -> Non
     evaluator = template_evaluator(template="{attributes.llm.input_messages}")
     run = judged(api, queryFilter="span_kind = 'LLM'", templateEvaluators=[evaluator])
     assert (run["num_successes"] > 50, run["num_skipped"]) == (True, 0)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "attributes.retrieval.documents.contents",
+        "attributes.retrieval.documents.scores",
+        "attributes.llm.output_messages.contents",
+        "attributes.llm.input_messages.roles",
+        "attributes.llm.output_messages.0.message.content",
+        "attributes.metadata",
+    ],
+)
+def test_the_columns_that_arize_documents_are_values(api: Api, path: str) -> None:
+    run = judged(
+        api,
+        queryFilter=f"{path} IS NOT NULL",
+        templateEvaluators=[template_evaluator(template=f"{{{path}}}")],
+    )
+    if path == "attributes.metadata":  # no column of the eval index, though a value
+        assert run["num_successes"] == 0
+        run = judged(api, name="all", templateEvaluators=[template_evaluator(template=f"{{{path}}}")])
+    assert (run["num_successes"] > 50, run["num_errors"], run["num_skipped"]) == (True, 0, 0)
 
 
 # --- judge models -------------------------------------------------------------------------------------------
@@ -193,6 +238,30 @@ def test_an_attribute_that_is_not_in_the_eval_index_matches_nothing(api: Api, em
     assert len(spans.json()["spans"]) > 10
 
 
+@pytest.mark.parametrize(
+    "query_filter",
+    [
+        "attributes.metadata.plan = 'hearth'",
+        "attributes.retrieval.documents.contents CONTAINS 'Ember'",
+        "attributes.llm.input_messages CONTAINS 'Ember'",
+        "attributes.llm.input_messages.roles CONTAINS 'system'",
+        "attributes.exception.type LIKE '%Timeout%'",
+        "attributes.error.type LIKE '%Timeout%'",
+        "event.attributes CONTAINS 'TimeoutError'",
+    ],
+)
+def test_documented_columns_are_filters_of_spans(api: Api, emulator: Emulator, query_filter: str) -> None:
+    body = {"project_id": emulator.project_id, "filter": query_filter}
+    answer = api.rest("POST", "spans?limit=500", json=body)
+    assert answer.status_code == 200, answer.text
+    assert 0 < len(answer.json()["spans"]) < 500
+
+
+def test_a_key_that_no_metadata_has_is_unknown(api: Api, emulator: Emulator) -> None:
+    body = {"project_id": emulator.project_id, "filter": "attributes.metadata.colour = 'red'"}
+    assert "unknown attribute attributes.metadata.colour" in api.rest("POST", "spans", json=body).text
+
+
 def test_a_regular_expression_that_takes_for_ever_holds_up_nobody(api: Api) -> None:
     code = {
         "name": "slow",
@@ -215,6 +284,9 @@ def test_a_regular_expression_that_takes_for_ever_holds_up_nobody(api: Api) -> N
 
 # --- code ---------------------------------------------------------------------------------------------------
 
+IMPORTS = (
+    "from arize.experimental.datasets.experiments.evaluators.base import CodeEvaluator, EvaluationResult"
+)
 GOOD = """
 class Polite(CodeEvaluator):
     def evaluate(self, *, dataset_row=None, **kwargs):
@@ -225,12 +297,26 @@ WRONG_CODE = [
     ("class Other(CodeEvaluator): ...", "defines no class Polite"),
     (GOOD.replace("CodeEvaluator", "Thing"), "does not extend CodeEvaluator"),
     (GOOD.replace("def evaluate", "def judge"), "has no method evaluate()"),
-    (GOOD.replace("self, *, dataset_row=None, **kwargs", "self, text"), "wrong signature"),
+    (GOOD.replace("self, *, dataset_row=None, **kwargs", "self, **kwargs"), "wrong signature"),
+    (GOOD.replace("self, *, dataset_row=None, **kwargs", "answer"), "wrong signature"),
+    ("import json\n" + GOOD, "holds an import"),
+]
+WRONG_IMPORTS = [
+    None,
+    "import json",
+    "from arize.experiments import CodeEvaluator",
+    IMPORTS.replace("CodeE", "E"),
 ]
 
 
 def code_evaluator(**fields: Any) -> dict[str, Any]:
-    return {"name": "polite", "position": 0, "evaluationClass": "Polite", **fields}
+    return {
+        "name": "polite",
+        "position": 0,
+        "evaluationClass": "Polite",
+        "packageImports": IMPORTS,
+        **fields,
+    }
 
 
 @pytest.mark.parametrize(("code", "reason"), WRONG_CODE, ids=[reason for _, reason in WRONG_CODE])
@@ -243,6 +329,77 @@ def test_code_that_cannot_be_loaded_cancels_the_run(api: Api, code: str, reason:
     )
     assert ending(run) == ("CANCELLED", (0, 0, 0))
     assert reason in run["failure_reason"]
+
+
+@pytest.mark.parametrize("imports", WRONG_IMPORTS)
+def test_code_without_the_one_import_that_arize_has_cancels_the_run(api: Api, imports: str | None) -> None:
+    code = code_evaluator(evalClassCodeBlock=GOOD, packageImports=imports)
+    run = judged(api, templateEvaluators=None, llmConfig=None, codeEvaluators=[code])
+    assert ending(run) == ("CANCELLED", (0, 0, 0))
+    assert "arize.experimental.datasets.experiments.evaluators.base" in run["failure_reason"]
+
+
+def code_of_the_hub(api: Api, emulator: Emulator, **config: Any) -> Any:
+    version = {"commit_message": "First", "code_config": {"name": "polite", **config}}
+    body = {"space_id": emulator.space_id, "name": "polite", "type": "CODE", "version": version}
+    return api.rest("POST", "evaluators", json=body)
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"), [(["output"], None), (["attributes.output.value"], "does not name the variable")]
+)
+def test_the_variables_of_code_are_parameters_of_evaluate(
+    api: Api, emulator: Emulator, variables: list[str], reason: str | None
+) -> None:
+    code = GOOD.replace("dataset_row", "output")
+    made = code_of_the_hub(
+        api, emulator, type="CUSTOM", code=code, imports=IMPORTS, variables=variables
+    ).json()
+    run = judged(api, templateEvaluators=None, llmConfig=None, evaluators=[{"evaluatorId": made["id"]}])
+    if reason is None:
+        assert run["status"] == "COMPLETED"
+    else:
+        assert (ending(run), reason in run["failure_reason"]) == (("CANCELLED", (0, 0, 0)), True)
+
+
+def test_code_of_the_hub_is_for_the_spans_of_its_own_filter(api: Api, emulator: Emulator) -> None:
+    made = code_of_the_hub(
+        api,
+        emulator,
+        type="MANAGED",
+        managed_evaluator="JSON_PARSEABLE",
+        variables=["attributes.output.value"],
+        query_filter="span_kind = 'TOOL'",
+    ).json()
+    evaluators = [{"evaluatorId": made["id"]}]
+    run = judged(api, queryFilter=None, templateEvaluators=None, llmConfig=None, evaluators=evaluators)
+    spans = api.rest(
+        "POST", "spans?limit=500", json={"project_id": emulator.project_id, "filter": "span_kind = 'TOOL'"}
+    ).json()["spans"]
+    assert run["num_successes"] == len(spans) > 0
+
+
+@pytest.mark.parametrize(
+    ("parameters", "refusal"),
+    [
+        (None, "needs 'pattern'"),
+        ([{"name": "pattern", "type": "TEXT", "default_value": "x"}], "type is 'TEXT'"),
+        ([{"name": "pattern", "type": "REGEX", "default_value": ["x"]}], "default_value that is of it"),
+        ([{"name": "pattern", "type": "REGEX", "value": "x"}], "Unknown field static_params.value"),
+    ],
+)
+def test_static_parameters_are_checked(
+    api: Api, emulator: Emulator, parameters: list[Any] | None, refusal: str
+) -> None:
+    answer = code_of_the_hub(
+        api,
+        emulator,
+        type="MANAGED",
+        managed_evaluator="MATCHES_REGEX",
+        variables=["attributes.output.value"],
+        static_params=parameters,
+    )
+    assert (answer.status_code, refusal in answer.json()["detail"]) == (400, True)
 
 
 def test_a_managed_evaluator_that_does_not_exist_cancels_the_run(api: Api) -> None:

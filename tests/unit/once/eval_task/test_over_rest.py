@@ -13,6 +13,7 @@ from airflow_provider_online_tasks.api.calls.hub_tasks import task_type
 from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.exceptions import InputRefused, InvalidInput, NotFound, UnexpectedAnswer
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+from airflow_provider_online_tasks.operators.eval_tasks import PatchEvalTaskOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -205,6 +206,81 @@ def test_a_version_of_another_evaluator_is_refused(arize: Emulator, create_hub: 
     with pytest.raises(InputRefused):
         execute(create_hub(evaluator_version_id=other))
     assert arize.tasks() == []
+
+
+# A patch of what only REST documents -----------------------------------------------------------------------
+
+
+def patched(task_id: str, **changes: Any) -> None:
+    operator = PatchEvalTaskOperator(task_id="patch", online_task_id=task_id, **changes)
+    assert operator.execute(TaskInstance().next_try()) == task_id
+
+
+def test_a_patch_pins_a_version_and_leaves_the_rest(
+    arize: Emulator, create_hub: Create, asked: Asked
+) -> None:
+    task_id = execute(create_hub(query_filter="status_code = 'OK'"))
+    evaluator_id = arize.evaluator_ids["correctness"]
+    version_id = version_of(arize, evaluator_id)
+    pinned = {"evaluator_id": evaluator_id, "evaluator_version_id": version_id, "column_mappings": MAPPINGS}
+
+    patched(task_id, evaluators=[pinned], name="pinned", sampling_rate=10, run_continuously=True)
+
+    assert (asked(UPDATE), asked("graphql.patchEvalTask")) == (1, 0)
+    [task] = arize.tasks()
+    assert (task["name"], task["sampling_rate"], task["is_continuous"]) == ("pinned", 0.1, True)
+    assert task["query_filter"] == "attributes.openinference.span.kind = 'AGENT'"
+    [attached] = task["evaluators"]
+    assert attached["evaluator_version_id"] == version_id
+    assert (attached["column_mappings"], attached["query_filter"]) == (MAPPINGS, None)
+
+
+def test_a_patch_by_ids_alone_keeps_what_the_evaluators_have(arize: Emulator, create_hub: Create) -> None:
+    task_id = execute(create_hub(query_filter="status_code = 'OK'"))
+    both = [{"evaluator_id": arize.evaluator_ids[name]} for name in ("correctness", "relevance")]
+
+    patched(task_id, evaluators=both)
+
+    [task] = arize.tasks()
+    first, second = task["evaluators"]
+    assert (first["column_mappings"], first["query_filter"]) == (MAPPINGS, "status_code = 'OK'")
+    assert second["column_mappings"] is None
+
+
+def test_a_patch_makes_a_task_one_about_sessions(arize: Emulator, create_hub: Create) -> None:
+    task_id = execute(create_hub())
+    mapping = {"variable_name": "conversation", "query_ids": [], "attribute_path": "conversation"}
+    calm = {"evaluator_id": arize.evaluator_ids["user_frustration"], "query_mappings": [mapping]}
+    filters = {"filters": [{"id": "A", "filter": "attributes.openinference.span.kind = 'AGENT'"}]}
+
+    patched(task_id, evaluators=calm, query_filter=None, query_filters=filters)
+
+    [task] = arize.tasks()
+    assert (task["query_filter"], task["query_filters"]["filters"]) == (None, filters["filters"])
+    assert task["evaluators"][0]["query_mappings"] == [mapping]
+
+
+WRONG_PATCHES: list[tuple[dict[str, Any], str]] = [
+    (
+        {"evaluators": {"evaluator_id": "E"}, "llm_config": {"model_name": "GPT_4o"}},
+        "has llm_config, of evaluators written in the task, and evaluators, of the Eval Hub",
+    ),
+    (
+        {"query_filter": "x = 1", "query_filters": {"filters": [{"id": "A", "filter": "x = 1"}]}},
+        "has query_filter and query_filters",
+    ),
+    ({"evaluators": [{"evaluator_id": "E"}] * 2}, "names 'E' twice; each evaluator once"),
+    ({"evaluators": None}, "evaluators cannot be cleared"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), WRONG_PATCHES, ids=[message for _, message in WRONG_PATCHES])
+def test_a_patch_that_does_not_fit_is_refused_when_the_dag_is_parsed(
+    changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        PatchEvalTaskOperator(task_id="patch", online_task_id="T", **changes)
+    assert message in str(caught.value)
 
 
 # The project by its name ----------------------------------------------------------------------------------
