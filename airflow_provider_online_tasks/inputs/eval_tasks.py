@@ -19,7 +19,9 @@ from airflow_provider_online_tasks.inputs.evaluators import (
     CodeEvaluator,
     HubEvaluator,
     LlmConfig,
+    NamedFilter,
     QueryFilters,
+    QueryMapping,
     TemplateEvaluator,
 )
 
@@ -57,6 +59,47 @@ def _names_each_once(evaluators: Any) -> None:
     ids = [one.evaluator_id for one in _known(evaluators) if isinstance(one.evaluator_id, str)]
     if twice := sorted({one for one in ids if ids.count(one) > 1}):
         raise Refusal(f"names {shown(twice[0])} twice; each evaluator once.", at=".evaluators")
+
+
+def _check_shapes(query_filter: object, query_filters: object, evaluators: object) -> None:
+    """Refuse what is for spans beside what is for traces and sessions: Arize takes one of them in a task."""
+    hub = _known(evaluators)
+    of_more = [one for one in hub if one.query_mappings is not None]
+    of_spans = [one for one in hub if one.column_mappings is not None or one.query_filter is not None]
+    if of_more and of_spans:
+        raise Refusal(
+            "has evaluators with query_mappings, of traces or sessions, and evaluators with column_mappings "
+            "or query_filter, of spans: give each kind a task of its own.",
+            at=".evaluators",
+        )
+    if of_more and isinstance(query_filter, str):
+        raise Refusal("has query_filter, which is for spans, and query_mappings: give query_filters.")
+    if of_spans and isinstance(query_filters, QueryFilters):
+        raise Refusal("has query_filters, which are for traces and sessions: give query_filter.")
+    declared = _declared(query_filters)
+    if declared is None:
+        return
+    for mapping in (mapping for one in of_more for mapping in _read_mappings(one)):
+        if unknown := sorted(set(mapping.query_ids) - declared):
+            raise Refusal(f"maps a variable to the query {unknown[0]}, which query_filters does not declare.")
+
+
+def _declared(query_filters: object) -> set[str] | None:
+    """Return the IDs of a task's query filters; None where they are only known later."""
+    if query_filters is None:
+        return set()
+    filters: object = query_filters.filters if isinstance(query_filters, QueryFilters) else None
+    if not isinstance(filters, tuple):
+        return None
+    ids = [each.id for each in filters if isinstance(each, NamedFilter)]
+    return set(ids) if len(ids) == len(filters) and all(isinstance(each, str) for each in ids) else None
+
+
+def _read_mappings(evaluator: HubEvaluator) -> list[QueryMapping]:
+    """Return the query mappings of an evaluator, without those that are only known when the task runs."""
+    mappings: object = evaluator.query_mappings
+    found = mappings if isinstance(mappings, tuple) else ()
+    return [each for each in found if isinstance(each, QueryMapping) and isinstance(each.query_ids, tuple)]
 
 
 class _EvalTask(WireInput, frozen=True):
@@ -155,6 +198,7 @@ class EvalTaskInput(_EvalTask, frozen=True):
             if self.llm_config is not None and any(one.needs_rest for one in hub):
                 raise Refusal("has an llm_config, which an evaluator of the Eval Hub brings itself.")
         _names_each_once(self.evaluators)
+        _check_shapes(self.query_filter, self.query_filters, self.evaluators)
         return self
 
 
@@ -208,6 +252,7 @@ class EvalTaskPatch(_EvalTask, frozen=True):
         if isinstance(query_filter, str) and isinstance(self.query_filters, QueryFilters):
             raise Refusal("has query_filter and query_filters: give one or the other.")
         _names_each_once(self.evaluators)
+        _check_shapes(query_filter, self.query_filters, self.evaluators)
         return self
 
     @model_validator(mode="after")

@@ -207,7 +207,7 @@ def _cost(definition: OperationDefinitionNode | None, variables: Mapping[str, An
 
 def _page_size(field: FieldNode, variables: Mapping[str, Any]) -> int | None:
     """Return how many of a connection's objects are asked for; None where it says nothing of it."""
-    for argument in field.arguments:
+    for argument in field.arguments or ():
         if argument.name.value in {"first", "last"}:
             value = value_from_ast_untyped(argument.value, dict(variables))
             return value if isinstance(value, int) and value > 0 else 1

@@ -17,6 +17,7 @@ _OPENAI: Final = rf"(chatgpt-4o|gpt-3[.-]5|gpt-4|gpt-4o|gpt-4[.-][15]|gpt-5([.-]
 _CLAUDE: Final = r"(anthropic[.-])?claude-[\w.:-]*(opus|sonnet|haiku|instant|[23])[\w.:-]*"
 _GEMINI: Final = r"gemini-(pro|ultra|\d+([.-]\d+)?)([.-](pro|flash|ultra|lite|exp|preview|latest|\d+))*"
 _ANY: Final = r".+"
+_LONGEST: Final = 500  # no model has such a name, and the patterns take a while on longer ones
 
 
 class Integration(NamedTuple):
@@ -67,6 +68,8 @@ def trouble_with_model(llm: Mapping[str, Any] | None) -> str | None:
             return f"the space has no AI integration of the provider {provider!r}"
     else:
         return None
-    if model is None or re.fullmatch(integration.models, model.replace("_", "-"), re.IGNORECASE):
+    if model is None:
         return None
-    return f"the call to {integration.name} failed: the model {model!r} does not exist"
+    if len(model) <= _LONGEST and re.fullmatch(integration.models, model.replace("_", "-"), re.IGNORECASE):
+        return None
+    return f"the call to {integration.name} failed: the model {model[:_LONGEST]!r} does not exist"

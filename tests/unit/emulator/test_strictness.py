@@ -194,6 +194,12 @@ def test_models_that_exist(provider: str, model: str) -> None:
     assert provider in {each.provider for each in INTEGRATIONS}
 
 
+def test_a_name_of_any_length_is_looked_up_at_once() -> None:
+    reason = trouble_with_model({"provider": "anthropic", "model": "claude-" + "2" * 1_000_000 + "!"})
+    assert reason is not None
+    assert len(reason) < 1000
+
+
 def test_rails_may_be_missing_until_the_run(api: Api) -> None:
     run = judged(api, templateEvaluators=[template_evaluator(rails=None)])
     assert ending(run) == ("FAILED", (0, 0, 0))

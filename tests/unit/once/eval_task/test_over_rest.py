@@ -208,6 +208,43 @@ def test_a_version_of_another_evaluator_is_refused(arize: Emulator, create_hub: 
     assert arize.tasks() == []
 
 
+# What is for spans, and what is for traces and sessions ----------------------------------------------------
+
+OF_SESSIONS = {
+    "evaluator_id": "E",
+    "query_mappings": [{"variable_name": "v", "query_ids": ["A"], "attribute_path": "conversation"}],
+}
+OF_SPANS = {"evaluator_id": "S", "column_mappings": {"input": "attributes.input.value"}}
+FILTERS = {"filters": [{"id": "A", "filter": "name = 'x'"}]}
+MIXED: list[tuple[dict[str, Any], str]] = [
+    ({"evaluators": [OF_SESSIONS, OF_SPANS], "query_filters": FILTERS}, "give each kind a task of its own"),
+    ({"evaluators": OF_SESSIONS, "query_filter": "name = 'x'"}, "has query_filter, which is for spans"),
+    (
+        {"evaluators": OF_SPANS, "query_filters": FILTERS},
+        "which are for traces and sessions: give query_filter",
+    ),
+    ({"evaluators": OF_SESSIONS}, "the query A, which query_filters does not declare"),
+    (
+        {"evaluators": OF_SESSIONS, "query_filters": {"filters": [{"id": "B", "filter": "name = 'x'"}]}},
+        "the query A, which query_filters does not declare",
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "message"), MIXED)
+def test_the_two_are_not_mixed_in_a_task(create: Create, fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        create(**{"query_filter": None, **INLINE, **fields})
+    assert message in str(caught.value)
+
+
+def test_what_is_only_known_later_is_not_taken_for_mixed(create: Create) -> None:
+    later = {"filters": [{"id": "{{ params.id }}", "filter": "name = 'x'"}]}
+    create(**INLINE, query_filter=None, evaluators=OF_SESSIONS, query_filters=later)
+    create(**INLINE, query_filter=None, evaluators=OF_SESSIONS, query_filters="{{ params.filters }}")
+    PatchEvalTaskOperator(task_id="patch", online_task_id="T", evaluators=OF_SESSIONS)
+
+
 # A patch of what only REST documents -----------------------------------------------------------------------
 
 
