@@ -52,7 +52,8 @@ class EmulatorSettings:
     :param retry_after: whether a 429 says how long to wait; Arize documents no such header.
     :param graphql_rate_limit_status: 200 reports a GraphQL rate limit inside the answer, 429 by the status.
     :param mutations_permitted: False behaves as an account whose plan has no GraphQL mutations.
-    :param graphql_max_window_days: the longest window runOnlineTask takes; None, or leniency, for any length.
+    :param graphql_max_window_days: the longest window runOnlineTask takes; None for any length, as in the
+        example of Arize's page.
     :param patch_input_type: the schema's name for patchEvalTask's input type, which nobody documents.
     :param no_data: how a run over a window without spans goes: it completes with zeros, or a TaskError.
     :param runs_order: the order in which the runs of a task are listed.
@@ -77,7 +78,7 @@ class EmulatorSettings:
     retry_after: bool = False
     graphql_rate_limit_status: int = 200
     mutations_permitted: bool = True
-    graphql_max_window_days: int | None = 30
+    graphql_max_window_days: int | None = None
     patch_input_type: str = "PatchEvalTaskMutationInput"
     no_data: NoData = "completed"
     runs_order: RunsOrder = "newest"

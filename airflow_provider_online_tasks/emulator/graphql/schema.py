@@ -198,7 +198,7 @@ def _resolve_run(context: Context, fields: dict[str, Any]) -> dict[str, Any]:
     if start >= end:
         return _task_error("dataStartTime has to be before dataEndTime", "INVALID_ARGUMENT")
     days = state.settings.graphql_max_window_days
-    if days is not None and not state.settings.lenient and end - start > days * 86_400:
+    if days is not None and end - start > days * 86_400:
         return _task_error(f"The data window spans more than {days} days", "INVALID_ARGUMENT")
     try:
         run = state.runs.create(

@@ -394,8 +394,12 @@ def test_the_sensor_says_when_the_xcom_is_empty(task_id: str, run_id: str) -> No
 def test_a_window_that_the_server_finds_too_long(execution: Execution, emulator: Emulator) -> None:
     from datetime import timedelta
 
-    with pytest.raises(WindowRefused, match=re.escape("cut it with split_window()")) as caught:
-        execution.next_try(data_start_time=END - timedelta(days=31))
+    emulator.configure(graphql_max_window_days=30)
+    try:
+        with pytest.raises(WindowRefused, match=re.escape("cut it with split_window()")) as caught:
+            execution.next_try(data_start_time=END - timedelta(days=31))
+    finally:
+        emulator.configure(graphql_max_window_days=None)
     assert isinstance(caught.value, AirflowFailException)
     assert emulator.runs() == []
 
@@ -405,11 +409,7 @@ def test_a_long_window_that_the_server_takes(
 ) -> None:
     from datetime import timedelta
 
-    emulator.configure(graphql_max_window_days=None)
-    try:
-        execution.next_try(data_start_time=END - timedelta(days=31))
-    finally:
-        emulator.configure(graphql_max_window_days=30)
+    execution.next_try(data_start_time=END - timedelta(days=31))
 
     assert "longer than the 30 days" in logged(caplog, logging.WARNING, "split_window()")
     assert len(emulator.runs()) == 1
