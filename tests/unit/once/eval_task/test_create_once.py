@@ -262,6 +262,19 @@ class TestBeforeAirflow33:
             ).obtain()
 
 
+def test_an_older_task_that_was_not_listed_at_first_is_not_taken_for_the_lost_one(arize: Emulator) -> None:
+    obtain(arize, TaskInstance())
+    arize.advance(3600)
+    nothing = '{"tasks": [], "pagination": {"has_more": false, "next_cursor": null}}'
+    arize.add_fault(Fault("rest.list_tasks", "garbage", body=nothing))
+    arize.add_fault(Fault(CREATE, "drop_before"))
+
+    with pytest.raises(InputRefused, match="already exists"):
+        obtain(arize, TaskInstance(), if_exists="fail")
+
+    assert len(arize.requests(CREATE)) == 3
+
+
 @pytest.fixture
 def overtaken(arize: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another DAG run creates the task after this one has looked for it, and before it asks for it."""
