@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -237,7 +238,7 @@ def lost(error: BaseException, *, name: str, host: str, may_have_executed: bool)
         if not isinstance(deeper, BaseException):
             break
         root = deeper
-    said = _cause(root)
+    said = _cause(root) + _advice(root)
     kind = UnexpectedAnswer if isinstance(root, UnreadableBody) else Unavailable
     return kind(
         f"{name} at {host}: no answer: {type(root).__name__}"
@@ -245,6 +246,19 @@ def lost(error: BaseException, *, name: str, host: str, may_have_executed: bool)
         + (". The call may have been carried out all the same." if may_have_executed else ""),
         may_have_executed=may_have_executed,
     )
+
+
+def _advice(root: BaseException) -> str:
+    """Say what to look at in the connection, where the system's words point there."""
+    match root:
+        case ConnectionRefusedError():
+            return ". Nothing listens there: check the connection's host and port"
+        case socket.gaierror():
+            return ". No host has that name: check the connection's host or region"
+        case ssl.SSLError(reason="WRONG_VERSION_NUMBER" | "RECORD_LAYER_FAILURE"):
+            return ". The host does not speak https: if it should not, write http:// before the host"
+        case _:
+            return ""
 
 
 def _cause(root: BaseException) -> str:

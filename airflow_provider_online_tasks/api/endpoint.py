@@ -13,7 +13,7 @@ from airflow_provider_online_tasks.exceptions import InvalidConnection
 
 BASE_DOMAIN = "arize.com"
 US_REGION = "us"
-_REGION = re.compile(r"[a-z]{2,}(-[a-z0-9]+)*")
+_REGION = re.compile(rf"{US_REGION}|[a-z]{{2,}}(-[a-z]+)+-\d+[a-z]?")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 
 
@@ -39,16 +39,19 @@ class Endpoint:
         return self.app_url
 
     @classmethod
-    def of_region(cls, region: str) -> Endpoint:
+    def of_region(cls, region: str, *, where: str = "The connection") -> Endpoint:
         """Return the endpoint of a data region: ``us``, ``eu-west-1a``, ``ca-central-1a``, …
 
         The name is not checked against a list, so that a new region needs no new release.
+
+        :param where: which connection says so, for messages.
+        :raises InvalidConnection: it is not of that form.
         """
         name = region.strip().lower()
         if not _REGION.fullmatch(name):
             raise InvalidConnection(
-                f"region {region!r} is not a region name. Give one such as 'us', 'eu-west-1a' or "
-                f"'ca-central-1a', or set the connection's host instead."
+                f"{where}: region {region!r} is not a region name. Give one such as 'us', "
+                f"'eu-west-1a' or 'ca-central-1a', as in the address of Arize's UI, or set the host instead."
             )
         domain = BASE_DOMAIN if name == US_REGION else f"{name}.{BASE_DOMAIN}"
         return cls(app_url=f"https://app.{domain}", rest_url=f"https://api.{domain}")

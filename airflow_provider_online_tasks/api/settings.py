@@ -79,6 +79,11 @@ class Settings:
         where = f"Connection {conn_id!r}"
         if not (api_key or "").strip():
             raise InvalidConnection(f"{where} has no API key. Put it into the password field.")
+        if not str(api_key).strip().strip("*"):
+            raise InvalidConnection(
+                f"{where} has {api_key!r} in place of an API key. Airflow 3.0 tests a saved connection with "
+                f"its password hidden like that: type the key again before you test. DAGs get the real one."
+            )
         unknown = sorted(set(extra) - EXTRA_FIELDS)
         if unknown:
             raise InvalidConnection(
@@ -92,7 +97,7 @@ class Settings:
         endpoint = (
             Endpoint.of_hosts(host, text["rest_host"] or None, scheme=scheme, port=port)
             if host
-            else Endpoint.of_region(text["region"] or US_REGION)
+            else Endpoint.of_region(text["region"] or US_REGION, where=where)
         )
         unit = text["sampling_rate_unit"] or FRACTION
         if unit not in (FRACTION, PERCENT):

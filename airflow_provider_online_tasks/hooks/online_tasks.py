@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,12 @@ from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.retry import NO_RETRY
-from airflow_provider_online_tasks.exceptions import InvalidInput, NotFound, OnlineTasksError
+from airflow_provider_online_tasks.exceptions import (
+    InvalidConnection,
+    InvalidInput,
+    NotFound,
+    OnlineTasksError,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -225,6 +231,28 @@ class OnlineTasksHook(BaseHook):
         ):
             yield from page.items
 
+    def find_task(self, name: str) -> Task:
+        """Return the task with exactly this name.
+
+        :raises NotFound: there is none that the key can read.
+        :raises InvalidInput: several have this name.
+        :raises CallError: the subclass that fits what happened.
+        """
+        found = list(self.list_tasks(name=name))
+        same = [task for task in found if task.name == name]
+        if len(same) > 1:
+            listed = ", ".join(f"{one.id} on project {one.project_id}" for one in same[:10])
+            raise InvalidInput(
+                f"{len(same)} tasks are named {shown(name)}: {listed}. Give the online_task_id of one."
+            )
+        if not same:
+            near = ", ".join(shown(one.name) for one in found[:10])
+            raise NotFound(
+                f"There is no task named {shown(name)} that this key can read. "
+                + (f"Tasks with a name like it: {near}." if near else "No task has a name like it.")
+            )
+        return same[0]
+
     def delete_task(self, online_task_id: str) -> None:
         """Delete a task.
 
@@ -245,7 +273,13 @@ class OnlineTasksHook(BaseHook):
         except OnlineTasksError as error:
             self.log.debug("No link into Arize: %s", error)
             return Links()
-        return self.links_of(project_id=task.project_id, evaluator_ids=task.evaluator_ids, window=window)
+        links = self.links_of(
+            project_id=task.project_id,
+            evaluator_ids=task.evaluator_ids,
+            window=window,
+            query_filter=task.query_filter,
+        )
+        return replace(links, task=task.name)
 
     def known_links(self, window: DataWindow | None = None) -> Links:
         """Return the links if the connection names organisation, space and project.
@@ -265,10 +299,13 @@ class OnlineTasksHook(BaseHook):
         project_id: str | None,
         evaluator_ids: Iterable[str | None] = (),
         window: DataWindow | None = None,
+        query_filter: str | None = None,
     ) -> Links:
         """Return where the Arize UI shows a project, the first of its evaluators, and its spans in a window.
 
         The space and the organisation are asked for, one request each, unless the connection names them.
+
+        :param query_filter: of the spans in the window, shows those that it selects.
         """
         from airflow_provider_online_tasks.ui.links import Links
 
@@ -290,6 +327,7 @@ class OnlineTasksHook(BaseHook):
             project_id=project_id,
             evaluator_id=next(filter(None, evaluator_ids), None),
             window=window,
+            query_filter=query_filter,
         )
 
     def test_connection(self) -> tuple[bool, str]:
@@ -324,6 +362,11 @@ def settings_of(connection: Connection, extra: dict[str, Any]) -> Settings:
 
     from airflow_provider_online_tasks.api.settings import Settings
 
+    if connection.conn_type not in (None, "", CONN_TYPE):
+        raise InvalidConnection(
+            f"Connection {connection.conn_id!r} is of the type {connection.conn_type!r}, not {CONN_TYPE!r}. "
+            f"Name another connection in conn_id, or change the type of this one."
+        )
     settings = Settings.of_connection(
         host=connection.host,
         api_key=connection.password,

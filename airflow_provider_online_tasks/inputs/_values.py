@@ -83,6 +83,12 @@ def _read_id(value: Any) -> str:
             f"is {value!r}: the XCom or variable it comes from holds nothing. "
             f"Check the upstream task's ID and that it ran."
         )
+    if any(character.isspace() for character in text):
+        raise Refusal(
+            f"is {shown(text)}, which looks like a name. An ID of Arize is a global ID, such as "
+            f"'T25saW5lVGFzazo0NTpxUndY': Arize's API, its ax command line and the address of its page show it. "
+            f"Some operators take a name too: online_task for a task, project for a project."
+        )
     if not text.strip("."):  # would climb the path of an address
         raise Refusal(f"is {shown(value)}, which is not an ID. Give the global ID that Arize shows.")
     return _sendable(text)

@@ -47,34 +47,40 @@ def read_duration(value: Any, name: str, *, least: timedelta | None = None) -> t
     return found
 
 
-def check_window_arguments(start: Any, end: Any, lookback: Any) -> None:
+def check_window_arguments(start: Any, end: Any, lookback: Any, partition_length: Any) -> None:
     """Check that the arguments say one thing.
 
-    :raises InvalidInput: half a window, two ways at once, or a lookback that is no duration above 0.
+    :raises InvalidInput: half a window, two ways at once, or a length that is no duration above 0.
     """
     if (start is None) != (end is None):
         given, missing = ("data_start_time", "data_end_time")[:: 1 if end is None else -1]
         raise InvalidInput(f"{given} is given without {missing}. {THREE_WAYS}")
-    if lookback is None:
-        return
-    if start is not None:
-        raise InvalidInput(f"lookback and data_start_time are given both. {THREE_WAYS}")
-    if not is_templated(lookback):
-        read_duration(lookback, "lookback")
+    ways = {"lookback": lookback, "partition_length": partition_length, "data_start_time": start}
+    chosen = [name for name, value in ways.items() if value is not None]
+    if len(chosen) > 1:
+        raise InvalidInput(f"{chosen[0]} and {chosen[1]} are given both. {THREE_WAYS}")
+    for name in ("lookback", "partition_length"):
+        if ways[name] is not None and not is_templated(ways[name]):
+            read_duration(ways[name], name)
 
 
-def resolve_window(context: Context, *, start: Any, end: Any, lookback: Any) -> DataWindow:
+def resolve_window(
+    context: Context, *, start: Any, end: Any, lookback: Any, partition_length: Any = None
+) -> DataWindow:
     """Return the window of a run; the same in every try of the same DAG run.
 
     :param context: the Airflow context.
     :param start: begin of the window, rendered.
     :param end: end of the window, rendered.
     :param lookback: length of a window that ends with the DAG run's data interval, or when it is due.
+    :param partition_length: length of a window that begins with the DAG run's partition.
     :raises InvalidInput: the DAG run gives no window, or it is reversed, empty or in the future.
     """
-    check_window_arguments(start, end, lookback)
+    check_window_arguments(start, end, lookback, partition_length)
     if start is not None:
         return DataWindow.read(start, end)
+    if partition_length is not None:
+        return _of_partition(context, read_duration(partition_length, "partition_length"))
     interval_start, interval_end = _interval(context)
     if lookback is not None:
         until = interval_end or getattr(context["dag_run"], "run_after", None)
@@ -85,13 +91,31 @@ def resolve_window(context: Context, *, start: Any, end: Any, lookback: Any) -> 
         except OverflowError:
             raise InvalidInput(f"lookback is longer than time itself: {lookback!r}.") from None
     if interval_start is None or interval_end is None:
-        raise InvalidInput(f"The DAG run has no data interval. {THREE_WAYS}")
+        raise InvalidInput(
+            f"The DAG run has no data interval, as one has none that was triggered by hand without a logical "
+            f"date, or by an asset. {THREE_WAYS}"
+        )
     if interval_start == interval_end:
         raise InvalidInput(
             f"The DAG run's data interval has no length: on Airflow 3 a cron schedule such as '@daily' gives "
             f"an interval that starts and ends at the same time. {THREE_WAYS}"
         )
     return DataWindow.read(interval_start, interval_end)
+
+
+def _of_partition(context: Context, length: timedelta) -> DataWindow:
+    begin = getattr(context["dag_run"], "partition_date", None)
+    if begin is None:
+        key = getattr(context["dag_run"], "partition_key", None)
+        raise InvalidInput(
+            f"The DAG run has no partition date{f' for its partition {shown(key)}' if key else ''}. "
+            f"partition_length needs Airflow 3.3, and a DAG run of an asset's partition that stands for a "
+            f"time. {THREE_WAYS}"
+        )
+    try:
+        return DataWindow.read(begin, begin + length)
+    except OverflowError:
+        raise InvalidInput(f"partition_length is longer than time itself: {length!r}.") from None
 
 
 def _interval(context: Context) -> tuple[datetime | None, datetime | None]:

@@ -26,7 +26,9 @@ from airflow_provider_online_tasks.exceptions import (
     WindowRefused,
 )
 from airflow_provider_online_tasks.inputs import DataWindow, RunInput, read_id
+from airflow_provider_online_tasks.inputs._base import LATER
 from airflow_provider_online_tasks.inputs._templating import is_templated
+from airflow_provider_online_tasks.inputs._values import read_name
 from airflow_provider_online_tasks.once.look_up import How
 from airflow_provider_online_tasks.operators._arguments import default_deferrable, positive_seconds
 from airflow_provider_online_tasks.operators._base import LineageOperator, OnlineTasksOperator
@@ -60,6 +62,7 @@ RUN_ARGUMENTS = (
     "max_spans",
     "override_evaluations",
 )
+WINDOW_ARGUMENTS = ("lookback", "partition_length")
 # A clear cancels the run of the attempt it ends, at any time up to a while after the next attempt began.
 LATE_CANCEL = timedelta(seconds=90)
 
@@ -101,12 +104,15 @@ class RunOnlineTaskOperator(LineageOperator):
     with ``wait_for_completion``, ``run``, its summary, which is also the ``extra`` of the events of the
     task's ``outlets``.
 
-    :param online_task_id: global ID of the task. (templated)
+    :param online_task_id: global ID of the task; give this or ``online_task``. (templated)
+    :param online_task: name of the task, looked up when the task runs, with one more request. (templated)
     :param data_start_time: begin of the window, a datetime or ISO 8601; without a zone it is UTC.
         (templated)
     :param data_end_time: end of the window. (templated)
     :param lookback: length of a window that ends with the DAG run's data interval, or when it is due: a
         timedelta, seconds, or an ISO 8601 duration such as ``P1D``. (templated)
+    :param partition_length: length of a window that begins with the DAG run's partition (Airflow 3.3,
+        ``dag_run.partition_date``), as ``lookback`` is given. (templated)
     :param settle: how long after the window's end the run starts at the earliest: a timedelta, seconds, or an
         ISO 8601 duration such as ``PT2H``; 0 for at once. Default: the connection's ``index_delay_minutes``
         (120), except in a DAG run that a person started, which starts at once with a warning. (templated)
@@ -133,17 +139,21 @@ class RunOnlineTaskOperator(LineageOperator):
     :raises CallError: Arize refused or could not be reached.
     """
 
-    template_fields: Sequence[str] = ("conn_id", *RUN_ARGUMENTS, "lookback", "settle")
+    template_fields: Sequence[str] = ("conn_id", "online_task", *RUN_ARGUMENTS, *WINDOW_ARGUMENTS, "settle")
+    # Rendered Templates then show the window and the task that were found.
+    overwrite_rtif_after_execution = True
     operator_extra_links = (OnlineTaskRunLink(), ProjectLink(), EvaluatorLink())
 
     def __init__(
         self,
         *,
-        online_task_id: str | XComArg,
+        online_task_id: str | XComArg | None = None,
+        online_task: str | XComArg | None = None,
         data_start_time: datetime | str | XComArg | None = None,
         data_end_time: datetime | str | XComArg | None = None,
         lookback: timedelta | float | str | XComArg | None = None,
-        settle: timedelta | float | str | None = None,
+        partition_length: timedelta | float | str | XComArg | None = None,
+        settle: timedelta | float | str | XComArg | None = None,
         max_spans: int | str | None = None,
         override_evaluations: bool | str | None = None,
         wait_for_completion: bool = False,
@@ -157,9 +167,11 @@ class RunOnlineTaskOperator(LineageOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.online_task_id = online_task_id
+        self.online_task = online_task
         self.data_start_time = data_start_time
         self.data_end_time = data_end_time
         self.lookback = lookback
+        self.partition_length = partition_length
         self.settle = settle
         self.max_spans = max_spans
         self.override_evaluations = override_evaluations
@@ -170,15 +182,26 @@ class RunOnlineTaskOperator(LineageOperator):
         self.cancel_on_kill = cancel_on_kill
         self.on_nothing_evaluated = on_nothing_evaluated
         self.max_error_rate = max_error_rate
+        self._shown_window: DataWindow | None = None
         self._run_id: str | None = None
         self._ti: Any = None
         self._kill_hook: OnlineTasksHook | None = None
         self._kill: Kill | None = None
         EndingRules(on_nothing_evaluated=on_nothing_evaluated, max_error_rate=max_error_rate)
-        check_window_arguments(data_start_time, data_end_time, lookback)
+        check_window_arguments(data_start_time, data_end_time, lookback, partition_length)
         if not is_templated(settle):
             read_settle(settle)
-        RunInput.check_literals(self._arguments(), partial=data_start_time is None)
+        if (online_task_id is None) == (online_task is None):
+            raise InvalidInput(
+                "Give online_task_id, the task's global ID, or online_task, its name: one of the two."
+            )
+        if online_task is not None and not is_templated(online_task):
+            read_name(online_task, "online_task")
+        arguments = self._arguments()
+        RunInput.check_literals(
+            arguments if online_task is None else {**arguments, "online_task_id": LATER},
+            partial=data_start_time is None,
+        )
 
     def _arguments(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in RUN_ARGUMENTS}
@@ -192,9 +215,29 @@ class RunOnlineTaskOperator(LineageOperator):
         )
 
     def _window(self, context: Context) -> DataWindow:
-        return resolve_window(
-            context, start=self.data_start_time, end=self.data_end_time, lookback=self.lookback
+        return self._shown_window or resolve_window(
+            context,
+            start=self.data_start_time,
+            end=self.data_end_time,
+            lookback=self.lookback,
+            partition_length=self.partition_length,
         )
+
+    def _find_task(self) -> None:
+        """Look the task up if it is given by its name."""
+        if self.online_task is None or self.online_task_id is not None:
+            return
+        name = read_name(self.online_task, "online_task")
+        with self.hook as hook:
+            self.online_task_id = hook.find_task(name).id
+        self.log.info("The task %r is %s.", name, self.online_task_id)
+
+    def _show(self, run: RunInput) -> RunInput:
+        """Have Rendered Templates show what was found."""
+        self._shown_window = window = run.window
+        self.online_task_id = run.online_task_id
+        self.data_start_time, self.data_end_time = wire_time(window.start), wire_time(window.end)
+        return run
 
     def _run_input(self, window: DataWindow) -> RunInput:
         run = RunInput.read(
@@ -210,14 +253,20 @@ class RunOnlineTaskOperator(LineageOperator):
 
     def _resumed(self, context: Context, run: Any) -> RunInput:
         """Return the run as it was before the task was deferred."""
-        return RunInput.read(run) if run else self._run_input(self._window(context))
+        if run:
+            return self._show(RunInput.read(run))
+        return self._found_run(context)
+
+    def _found_run(self, context: Context) -> RunInput:
+        window = self._window(context)
+        self._find_task()
+        return self._show(self._run_input(window))
 
     # -- From top to bottom: index, obtain, announce, wait, conclude. --
 
     def execute(self, context: Context) -> str | None:
         """Wait until the spans are indexed, start the run, and wait for its end if asked to."""
-        run = self._run_input(self._window(context))
-        with self._open(context, run) as this:
+        with self._open(context, self._found_run(context)) as this:
             self._wait_for_index(this)
             return self._obtain_and_follow(this)
 
@@ -457,7 +506,7 @@ class RunOnlineTaskOperator(LineageOperator):
         links = self.links = this.all_links()
         self._keep_lineage(this, ended.summary())
         try:
-            self._rules().settle(ended, log=self.log, url=links.spans)
+            self._rules().settle(ended, log=self.log, url=links.spans, task=links.task)
         except AirflowSkipException:
             this.submission.finish()
             raise

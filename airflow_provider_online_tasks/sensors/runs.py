@@ -195,12 +195,12 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
     def _settle(self, context: Context, hook: OnlineTasksHook, run: TaskRun) -> dict[str, Any]:
         from airflow_provider_online_tasks.inputs import DataWindow
 
-        url = None
+        url = task = None
         if run.task_id and run.data_start_time and run.data_end_time:
             window = DataWindow(start=run.data_start_time, end=run.data_end_time)
             self.links = hook.links(run.task_id, window)
-            url = self.links.spans
-        self._rules().settle(run, log=self.log, url=url, final=True)
+            url, task = self.links.spans, self.links.task
+        self._rules().settle(run, log=self.log, url=url, task=task, final=True)
         tell_of_run(context, self.outlets, run.summary())
         return run.summary()
 

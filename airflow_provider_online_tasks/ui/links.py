@@ -31,8 +31,12 @@ def spans_url(
     space_id: str,
     project_id: str,
     window: DataWindow | None = None,
+    query_filter: str | None = None,
 ) -> str:
-    """Return the address of a project's spans in a window; without one, the UI shows the last seven days."""
+    """Return the address of a project's spans in a window; without one, the UI shows the last seven days.
+
+    :param query_filter: shows only the spans that it selects.
+    """
     bounds = {} if window is None else _bounds(window)
     query = urlencode(
         {
@@ -40,7 +44,7 @@ def spans_url(
             **bounds,
             "envA": "tracing",
             "modelType": "generative_llm",
-            "queryFilterA": "",
+            "queryFilterA": query_filter or "",
         }
     )
     return f"{_space_url(ui_url, organization_id, space_id)}/projects/{_part(project_id)}?{query}"
@@ -74,12 +78,14 @@ class Links:
     :param project: the project's spans of the last seven days.
     :param evaluator: the first Eval Hub evaluator.
     :param project_id: the project, which was learned on the way.
+    :param task: the name of the online task, which was learned on the way.
     """
 
     spans: str | None = None
     project: str | None = None
     evaluator: str | None = None
     project_id: str | None = None
+    task: str | None = None
 
     @classmethod
     def within(
@@ -91,20 +97,25 @@ class Links:
         project_id: str,
         evaluator_id: str | None = None,
         window: DataWindow | None = None,
+        query_filter: str | None = None,
     ) -> Links:
-        """Return the links to a project, and to an evaluator and the spans of a window if given."""
+        """Return the links to a project, and to an evaluator and the spans of a window if given.
 
-        def spans(window: DataWindow | None) -> str:
+        :param query_filter: of the spans in the window, shows those that it selects.
+        """
+
+        def spans(window: DataWindow | None, query_filter: str | None = None) -> str:
             return spans_url(
                 ui_url,
                 organization_id=organization_id,
                 space_id=space_id,
                 project_id=project_id,
                 window=window,
+                query_filter=query_filter,
             )
 
         return cls(
-            spans=spans(window) if window else None,
+            spans=spans(window, query_filter) if window else None,
             project=spans(None),
             evaluator=evaluator_url(
                 ui_url, organization_id=organization_id, space_id=space_id, evaluator_id=evaluator_id
@@ -141,13 +152,8 @@ class _TaskLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the address that the task knows, or nothing."""
-        links: Links | None = getattr(operator, "links", None)
-        if links is not None:
-            return links.addresses[self.xcom_key] or ""
-        # The task was resumed and has learned nothing new: what it knew before it was deferred stays.
-        from airflow.sdk.execution_time.xcom import XCom
-
-        return str(XCom.get_value(ti_key=ti_key, key=self.xcom_key) or "")
+        links: Links = getattr(operator, "links", Links())
+        return links.addresses[self.xcom_key] or ""
 
 
 class OnlineTaskRunLink(_TaskLink):

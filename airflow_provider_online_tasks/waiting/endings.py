@@ -251,18 +251,29 @@ class EndingRules:
         self.max_error_rate: float | None = max_error_rate
         self.max_spans = max_spans
 
-    def settle(self, run: TaskRun, *, log: Any, url: str | None = None, final: bool = False) -> None:
+    def settle(
+        self,
+        run: TaskRun,
+        *,
+        log: Any,
+        url: str | None = None,
+        task: str | None = None,
+        final: bool = False,
+    ) -> None:
         """Return if a run that is over counts as a success; else log why not, and raise.
 
         :param run: the run.
         :param log: the task's log.
         :param url: where the Arize UI shows the run's spans.
+        :param task: the name of the run's task, where it is known.
         :param final: whether no retry can change the run, so that its failure is an ``AirflowFailException``.
         :raises OnlineTaskRunEndedBadly: the subclass that fits the ending.
         :raises AirflowSkipException: nothing was evaluated, and that skips.
         """
         ending = read_ending(run, max_error_rate=self.max_error_rate)
         found = explain(ending, run, max_error_rate=self.max_error_rate)
+        if task is not None and run.task_id is not None:
+            log.info("Run %s is of the task %r (%s).", run.id, task, run.task_id)
         if found.kind is not None:
             self.settle_bad(found, log=log, run=run, url=url, final=final)
             return

@@ -36,6 +36,7 @@ _REDIRECT = range(300, 400)
 _LONGEST_HEADER = 1_000
 
 _LONGEST_RETRY_AFTER = 86_400.0
+CHECK_ID = "Check the ID, and that the key can read it. An ID of Arize is a global ID, not a name."
 NOT_ARIZE = "is a web page: this is not Arize. Check the host in the connection"
 
 
@@ -187,7 +188,7 @@ def status_error(answer: Answer, said: str) -> CallError:
     if status == HTTPStatus.FORBIDDEN:
         return PermissionDenied(f"{message}. The key's user lacks the permission, or the plan the feature.")
     if status == HTTPStatus.NOT_FOUND:
-        return NotFound(f"{message}. Check the ID, and that the key can read it.")
+        return NotFound(f"{message}. {CHECK_ID}")
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return RateLimited(message, retry_after=answer.retry_after)
     if status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -273,7 +274,7 @@ def graphql_error(answer: Answer, result: GraphQLResult) -> CallError:
     if codes & {"FORBIDDEN", "PERMISSION_DENIED"} or answer.status == HTTPStatus.FORBIDDEN:
         return PermissionDenied(f"{message}. The key's user lacks the permission, or the plan the feature.")
     if "NOT_FOUND" in codes or answer.status == HTTPStatus.NOT_FOUND:
-        return NotFound(f"{message}. Check the ID, and that the key can read it.")
+        return NotFound(f"{message}. {CHECK_ID}")
     if "INTERNAL_SERVER_ERROR" in codes:
         return Unavailable(message, may_have_executed=not answer.repeatable)
     error = InputRefused(message)
