@@ -57,6 +57,8 @@ def get_provider_info() -> dict[str, Any]:
                 ],
             }
         ],
+        # https://airflow.apache.org/docs/apache-airflow-providers/howto/create-custom-providers.html
+        "cli": ["airflow_provider_online_tasks.cli.get_commands"],
         "notifications": [
             "airflow_provider_online_tasks.notifications.eval_gate.EvalGateNotifier",
         ],

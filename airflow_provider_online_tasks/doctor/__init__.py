@@ -1,6 +1,7 @@
 """Check whether a connection works, and whether Arize is what this version expects. Changes nothing.
 
-``python -m airflow_provider_online_tasks.doctor --conn-id arize_online_tasks_default``
+``airflow online-tasks doctor --conn-id arize_online_tasks_default``, or before Airflow 3.2
+``python -m airflow_provider_online_tasks.doctor``.
 
 Exit code 0: everything that matters agrees. 1: something differs that makes calls fail. 2: Arize cannot be
 reached.
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from airflow_provider_online_tasks import __version__
 from airflow_provider_online_tasks._airflow import AirflowNotFoundException
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
+from airflow_provider_online_tasks.cli import ALL_HELP, CONN_ID_HELP
 from airflow_provider_online_tasks.doctor.reach import ask_graphql, ask_rest
 from airflow_provider_online_tasks.doctor.schema import Check, check_schema
 from airflow_provider_online_tasks.exceptions import OnlineTasksError
@@ -28,14 +30,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_online_tasks.doctor", description=__doc__
     )
-    parser.add_argument(
-        "--conn-id", default=DEFAULT_CONN_ID, help="Airflow connection (default: %(default)s)"
-    )
-    parser.add_argument("--all", action="store_true", help="print what agrees as well")
+    parser.add_argument("--conn-id", default=DEFAULT_CONN_ID, help=CONN_ID_HELP)
+    parser.add_argument("--all", action="store_true", help=ALL_HELP)
     options = parser.parse_args(arguments)
+    return diagnose(options.conn_id, everything=options.all)
+
+
+def diagnose(conn_id: str, *, everything: bool = False) -> int:
+    """Run the checks of a connection, print them, and return the exit code.
+
+    :param everything: whether what agrees is printed as well.
+    """
     try:
-        with OnlineTasksHook(options.conn_id) as hook:
-            return _report(list(examine(hook)), everything=options.all)
+        with OnlineTasksHook(conn_id) as hook:
+            return _report(list(examine(hook)), everything=everything)
     except (OnlineTasksError, AirflowNotFoundException) as error:
         _say(f"Arize cannot be reached: {error}")
         return UNREACHABLE

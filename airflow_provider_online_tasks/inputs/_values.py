@@ -86,7 +86,7 @@ def _read_id(value: Any) -> str:
     if any(character.isspace() for character in text):
         raise Refusal(
             f"is {shown(text)}, which looks like a name. An ID of Arize is a global ID, such as "
-            f"'T25saW5lVGFzazo0NTpxUndY': Arize's API, its ax command line and the address of its page show it. "
+            f"'T25saW5lVGFzazo0NTpxUndY': Arize's API, its ax command line and the page's address show it. "
             f"Some operators take a name too: online_task for a task, project for a project."
         )
     if not text.strip("."):  # would climb the path of an address

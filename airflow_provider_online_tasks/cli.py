@@ -1,0 +1,42 @@
+"""The provider's commands of the ``airflow`` command line, on Airflow 3.2 and later.
+
+Airflow loads this module for each of its commands, so what a command needs is imported when it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
+
+if TYPE_CHECKING:
+    from airflow.cli.cli_config import CLICommand
+
+DOCTOR_HELP = "say whether a connection works and whether Arize is what this version expects; changes nothing"
+CONN_ID_HELP = "Airflow connection (default: %(default)s)"
+ALL_HELP = "print what agrees as well"
+
+
+def get_commands() -> list[CLICommand]:
+    """Return the commands: ``airflow online-tasks doctor``."""
+    from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
+
+    doctor = ActionCommand(
+        name="doctor",
+        help=DOCTOR_HELP,
+        func=run_doctor,
+        args=(
+            Arg(("--conn-id",), default=DEFAULT_CONN_ID, help=CONN_ID_HELP),
+            Arg(("--all",), action="store_true", help=ALL_HELP),
+        ),
+    )
+    return [GroupCommand(name="online-tasks", help="Arize online tasks", subcommands=(doctor,))]
+
+
+def run_doctor(options: argparse.Namespace) -> None:
+    """Run the doctor, and exit with its code."""
+    from airflow_provider_online_tasks.doctor import diagnose
+
+    sys.exit(diagnose(options.conn_id, everything=options.all))
