@@ -26,6 +26,10 @@ else:
 DEFERRED = "deferred"
 
 
+def _try_number(ti: Any) -> int | None:
+    return getattr(ti, "try_number", None)
+
+
 class UsesArize(_Operator):
     """What the operators and the sensor have in common: a hook, and links into Arize."""
 
@@ -46,7 +50,7 @@ class UsesArize(_Operator):
 
         :param ti: the task instance.
         """
-        kept = {**(kwargs or {}), DEFERRED: {"try_number": ti.try_number, "links": asdict(self.links)}}
+        kept = {**(kwargs or {}), DEFERRED: {"try_number": _try_number(ti), "links": asdict(self.links)}}
         self.defer(trigger=trigger, method_name=method_name, kwargs=kept, timeout=None)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -58,7 +62,7 @@ class UsesArize(_Operator):
         kept = dict(next_kwargs or {})
         deferred = kept.pop(DEFERRED, None)  # airflow dags test hands over the event alone
         if deferred is not None:
-            if deferred["try_number"] != context["ti"].try_number:
+            if deferred["try_number"] != _try_number(context.get("ti")):
                 return self.execute(context)
             self.links = Links(**deferred["links"])
         return super().resume_execution(next_method, kept, context)

@@ -47,7 +47,7 @@ def read_duration(value: Any, name: str, *, least: timedelta | None = None) -> t
     return found
 
 
-def check_window_arguments(start: Any, end: Any, lookback: Any, partition_length: Any) -> None:
+def check_window_arguments(start: Any, end: Any, lookback: Any, partition_length: Any = None) -> None:
     """Check that the arguments say one thing.
 
     :raises InvalidInput: half a window, two ways at once, or a length that is no duration above 0.

@@ -316,7 +316,7 @@ class EvalResultsOperator(LineageOperator):
         )
         is_cheaper = self.granularity == GRANULARITIES[0] and look.saves_pages
         self.defer_in_try(
-            context["ti"],
+            context.get("ti"),
             trigger=PauseTrigger(
                 until=until,
                 payload={

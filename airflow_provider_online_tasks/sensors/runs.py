@@ -217,7 +217,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
         from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
 
         self.defer_in_try(
-            context["ti"],
+            context.get("ti"),
             trigger=OnlineTaskRunTrigger(
                 run_id=read_id(self.run_id, "run_id"),
                 online_task_id=None,
