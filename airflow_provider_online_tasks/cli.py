@@ -28,8 +28,8 @@ def get_commands() -> list[CLICommand]:
         help=DOCTOR_HELP,
         func=run_doctor,
         args=(
-            Arg(("--conn-id",), default=DEFAULT_CONN_ID, help=CONN_ID_HELP),
-            Arg(("--all",), action="store_true", help=ALL_HELP),
+            Arg(("--conn-id",), default=DEFAULT_CONN_ID, help=CONN_ID_HELP),  # type: ignore[no-untyped-call]
+            Arg(("--all",), action="store_true", help=ALL_HELP),  # type: ignore[no-untyped-call]
         ),
     )
     return [GroupCommand(name="online-tasks", help="Arize online tasks", subcommands=(doctor,))]

@@ -278,7 +278,6 @@ class RunOnlineTaskOperator(LineageOperator):
         :param event: the trigger's, which says only that it is time.
         :param run: the run as it was before; None in ``dag.test()``, which passes the event only.
         """
-        self.links = Links()
         with self._open(context, self._resumed(context, run)) as this:
             return self._obtain_and_follow(this)
 
@@ -397,7 +396,7 @@ class RunOnlineTaskOperator(LineageOperator):
         self._keep_lineage(this, {**this.run.to_rest(), "run_id": obtained.id})
 
     def _keep_lineage(self, this: _Execution, facts: Mapping[str, Any]) -> None:
-        known = self.links.project_id if self.links else None
+        known = self.links.project_id
         self.keep_lineage(facts, namespace=this.hook.settings.endpoint.ui_url, project_id=known)
 
     # -- Wait. --
