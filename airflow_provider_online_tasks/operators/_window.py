@@ -92,8 +92,8 @@ def resolve_window(
             raise InvalidInput(f"lookback is longer than time itself: {lookback!r}.") from None
     if interval_start is None or interval_end is None:
         raise InvalidInput(
-            f"The DAG run has no data interval, as one has none that was triggered by hand without a logical "
-            f"date, or by an asset. {THREE_WAYS}"
+            f"The DAG run has no data interval. One that an asset triggered has none, and one that was "
+            f"triggered by hand without a logical date. {THREE_WAYS}"
         )
     if interval_start == interval_end:
         raise InvalidInput(

@@ -214,3 +214,17 @@ def test_two_keys_and_two_hosts_are_two_settings() -> None:
 def test_the_connection_form_and_the_settings_name_the_same_fields() -> None:
     form = get_provider_info()["connection-types"][0]["conn-fields"]
     assert set(form) == EXTRA_FIELDS
+
+
+@pytest.mark.parametrize("password", ["***", " *** "])
+def test_a_password_that_airflow_hid_is_told_from_a_refused_one(password: str) -> None:
+    with pytest.raises(InvalidConnection, match=r"in place of an API key.*type the key again"):
+        settings_of(password=password)
+
+
+@pytest.mark.parametrize("region", ["Europe", "europe", "eu", "EU West", "usa"])
+def test_a_region_that_arize_does_not_have_names_connection_and_field(region: str) -> None:
+    with pytest.raises(
+        InvalidConnection, match=rf"Connection 'arize': region '{region}' is not a region name"
+    ):
+        settings_of(region=region)
