@@ -20,6 +20,7 @@ from airflow_provider_online_tasks.asset_events import tell_of_run
 from airflow_provider_online_tasks.exceptions import (
     CallError,
     InputRefused,
+    InvalidInput,
     OnlineTaskRunTimeout,
     OnlineTasksError,
     TaskErrorReturned,
