@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_provider_online_tasks.emulator import DEFAULT_API_KEY, EmulatorControl
+from airflow_provider_online_tasks.emulator.handles import connection_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,12 +125,7 @@ def airflow_environment(arize: EmulatorControl) -> dict[str, str]:
     """Return an environment in which Airflow lives in ``.demo/`` and knows the emulator as Arize."""
     # Settings of the user's own Airflow are not the demo's.
     own = {name: os.environ[name] for name in os.environ if not name.startswith(("AIRFLOW_", "_AIRFLOW_"))}
-    connection = {
-        "conn_type": "arize_online_tasks",
-        "host": arize.url,
-        "password": DEFAULT_API_KEY,
-        "extra": {"model_id": arize.info()["project_id"]},
-    }
+    connection = connection_fields(arize.url, DEFAULT_API_KEY)
     return own | {
         "AIRFLOW_HOME": str(AIRFLOW_HOME),
         "AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT": json.dumps(connection),

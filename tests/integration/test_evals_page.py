@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,6 @@ import evals_history as history
 import pytest
 from airflow.sdk import DAG, task
 
-from airflow_provider_online_tasks.ui.evals import reads
 from airflow_provider_online_tasks.ui.evals.records import (
     RESULTS_KEY,
     VERDICT_KEY,
@@ -23,6 +23,7 @@ from airflow_provider_online_tasks.ui.evals.records import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
     from fastapi.testclient import TestClient
 
@@ -32,6 +33,12 @@ PAGE = "/arize-evals"
 HOSTILE = "<img src=x onerror=alert(1)>"
 DAY = timedelta(days=1)
 Asked = tuple[int, Any]
+
+
+@pytest.fixture(scope="module")
+def reads() -> ModuleType:
+    """The page's reads, which import what Airflow 3.0 lacks."""
+    return importlib.import_module("airflow_provider_online_tasks.ui.evals.reads")
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +247,7 @@ def test_a_year_of_five_evaluators_is_one_query_of_a_fraction_of_a_second(
 
 
 def test_an_overview_of_twenty_such_dags_is_three_queries_of_less_than_a_second(
-    ask: Callable[..., Asked], a_year: list[str]
+    ask: Callable[..., Asked], a_year: list[str], reads: ModuleType
 ) -> None:
     with queries() as sent:
         ask("/api/overview?days=366")
@@ -259,7 +266,7 @@ def test_an_overview_of_twenty_such_dags_is_three_queries_of_less_than_a_second(
 
 
 def test_the_overview_s_limit_leaves_out_the_oldest(
-    ask: Callable[..., Asked], a_year: list[str], monkeypatch: pytest.MonkeyPatch
+    ask: Callable[..., Asked], a_year: list[str], reads: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reads, "MOST_RECORDS", 10)
 

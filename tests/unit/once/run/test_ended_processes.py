@@ -60,7 +60,7 @@ def test_a_task_that_goes_on_elsewhere_leaves_its_run_to_the_next_try(
     execution.state = lambda: state
     assert waiting(execution.kill) == "RUNNING"
     assert "is not cancelled" in caplog.text
-    assert "The next try takes it up again" in caplog.text
+    assert "The next try waits for it" in caplog.text
 
     (run,) = emulator.runs()
     emulator.set_run(run["id"], status="COMPLETED", num_successes=3)

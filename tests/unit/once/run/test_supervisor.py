@@ -146,7 +146,7 @@ def test_an_outage_of_the_api_server_ends_the_process(
     assert emulator.requests("rest.cancel_task_run") == []
     said = (tmp_path / "task.log").read_text()
     assert "does not answer whether the task goes on" in said
-    assert "The next try takes it up again" in said
+    assert "The next try waits for it" in said
 
 
 @pytest.mark.slow
