@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -40,9 +41,12 @@ def ask(context: Context, *, task_id: str, subject: str, body: str, within: time
     check_can_ask()
     from airflow.providers.standard.operators.hitl import HITLOperator
 
-    HITLOperator(
-        task_id=task_id, subject=subject, body=body, options=[APPROVE, REJECT], response_timeout=within
-    ).execute(context)
+    # The standard provider of Airflow 3.1's day takes the time for an answer as the task's own time-out.
+    has_its_own = "response_timeout" in inspect.signature(HITLOperator.__init__).parameters
+    bound: dict[str, Any] = {"response_timeout" if has_its_own else "execution_timeout": within}
+    HITLOperator(task_id=task_id, subject=subject, body=body, options=[APPROVE, REJECT], **bound).execute(
+        context
+    )
     raise RuntimeError("HITLOperator returned without an answer")
 
 

@@ -15,6 +15,7 @@ from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.answers.runs import RunStatus
 from airflow_provider_online_tasks.emulator import Emulator, RunFate
+from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs import DataWindow, EvalTaskPatch
 from airflow_provider_online_tasks.ui.links import spans_url
 
@@ -266,7 +267,7 @@ def test_a_rest_call_on_the_wire(
     assert "x-api-key" not in seen.headers
 
 
-@pytest.mark.parametrize("hostile", ["../../v2/tasks/other", "a/b?c#d", "%2e%2e%2f", "a b\r\nX-Evil: 1"])
+@pytest.mark.parametrize("hostile", ["../../v2/tasks/other", "a/b?c#d", "%2e%2e%2f"])
 def test_an_id_stays_one_part_of_the_path(hook_on: Callable[..., OnlineTasksHook], hostile: str) -> None:
     with RecordingServer(lambda _: Reply.of({"id": "r", "status": "RUNNING"})) as arize:
         call = dataclasses.replace(calls.get_task_run(hostile), about=None)
@@ -274,7 +275,11 @@ def test_an_id_stays_one_part_of_the_path(hook_on: Callable[..., OnlineTasksHook
 
     (seen,) = arize.seen
     assert seen.target == f"/v2/task-runs/{quote(hostile, safe='')}"
-    assert "x-evil" not in seen.headers
+
+
+def test_an_id_with_white_space_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="looks like a name"):
+        calls.get_task_run("a b\r\nX-Evil: 1")
 
 
 def test_values_are_no_part_of_the_document(hook_on: Callable[..., OnlineTasksHook]) -> None:
