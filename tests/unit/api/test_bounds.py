@@ -188,7 +188,7 @@ def test_an_answer_is_freed_without_the_garbage_collector(hook_on: HookOn, reply
             for _ in range(3):
                 with suppress(CallError):
                     await client.send(calls.get_task_run(RUN))
-            # By their types: `isinstance` asks others' lazy objects for their class, which loads what they stand for.
+            # `isinstance` would ask others' lazy objects for their class, which loads what they stand for.
             return [each for each in gc.get_objects() if issubclass(type(each), Answer | Body)]
         finally:
             gc.enable()
