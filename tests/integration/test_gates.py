@@ -133,7 +133,7 @@ class Person:
         from airflow.utils.session import create_session
         from sqlalchemy import select
 
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         while time.monotonic() < deadline:
             time.sleep(0.5)
             with create_session() as session:
@@ -153,7 +153,7 @@ class Person:
                     dag_run_id=task.run_id,
                     task_id="gate",
                     update_hitl_detail_payload=UpdateHITLDetailPayload(chosen_options=[self._option]),
-                    user=SimpleAuthManagerUser(username="Ada", role="admin"),
+                    user=SimpleAuthManagerUser(username="reviewer", role="admin"),
                     session=session,
                 )
                 return
@@ -180,7 +180,7 @@ def test_a_person_decides_on_a_broken_gate(
     assert (verdict["passed"], verdict["approved"], verdict["decided_by"]) == (
         False,
         option == "Approve",
-        "Ada",
+        "reviewer",
     )
 
 
