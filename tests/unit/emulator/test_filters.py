@@ -116,7 +116,7 @@ def database() -> Iterator[sqlite3.Connection]:
         )
         connection.executemany(
             "INSERT INTO annotations VALUES (?, 'span', ?, ?, ?, ?)",
-            [("model", "note", "Correct", 1.0, None), ("agent", "reviewed by", None, None, "Ada")],
+            [("model", "note", "Correct", 1.0, None), ("agent", "reviewed by", None, None, "done")],
         )
         yield connection
     connection.close()
@@ -222,7 +222,7 @@ def matching(database: sqlite3.Connection, query_filter: str) -> str:
         # annotations, events, and evaluations of traces and sessions
         ("annotation.note.label = 'Correct'", "model"),
         ("annotation.note.score > 0.5", "model"),
-        ('annotation."reviewed by".text CONTAINS "Ada"', "agent"),
+        ('annotation."reviewed by".text CONTAINS "done"', "agent"),
         ("event.attributes CONTAINS 'TimeoutError'", "tool"),
         ("event.name CONTAINS 'exception'", "tool"),
         ("trace_eval.tone.label = 'calm'", "agent"),
