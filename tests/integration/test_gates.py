@@ -159,7 +159,7 @@ class Person:
                 return
 
 
-@pytest.mark.since_airflow("3.1", "required actions")
+@pytest.mark.since_airflow("3.3", "dag.test() that hands a person's answer to a trigger")
 @pytest.mark.parametrize(("option", "state"), [("Approve", "success"), ("Reject", "failed")])
 def test_a_person_decides_on_a_broken_gate(
     emulate: Callable[..., Emulator], run_dag: Callable[..., Any], option: str, state: str
