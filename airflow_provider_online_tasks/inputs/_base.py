@@ -6,9 +6,20 @@ import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, wraps
 from operator import methodcaller
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar, Union, get_args
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Concatenate,
+    ParamSpec,
+    Self,
+    TypeVar,
+    Union,
+    get_args,
+)
 
 from pydantic import (
     BaseModel,
@@ -194,6 +205,18 @@ class WireInput(BaseModel, frozen=True):
 
 Input = TypeVar("Input", bound=WireInput)
 Value = TypeVar("Value")
+Info = ParamSpec("Info")
+
+
+def across_fields(check: Callable[Concatenate[Input, Info], Input]) -> Any:
+    """Mark a check of several fields together. An input that is itself only known later is not checked."""
+
+    @wraps(check)
+    def checked(self: Input, *args: Info.args, **kwargs: Info.kwargs) -> Input:
+        read: object = self
+        return self if read is LATER else check(self, *args, **kwargs)
+
+    return model_validator(mode="after")(checked)
 
 
 class _OneOrMore:

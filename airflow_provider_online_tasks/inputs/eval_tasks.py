@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Final, Literal, Self
 
-from pydantic import ValidationInfo, field_validator, model_validator
+from pydantic import ValidationInfo, field_validator
 
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs._base import OneOrMore, Patch, WireInput
+from airflow_provider_online_tasks.inputs._base import OneOrMore, Patch, WireInput, across_fields
 from airflow_provider_online_tasks.inputs._unset import UNSET
 from airflow_provider_online_tasks.inputs._values import Filter, Flag, Id, Refusal, SamplingRate, Text
 from airflow_provider_online_tasks.inputs.evaluators import (
@@ -133,7 +133,7 @@ class _EvalTask(WireInput, frozen=True):
     def _number_hub_evaluators(cls, value: Any) -> Any:
         return _placed(value, 0)
 
-    @model_validator(mode="after")
+    @across_fields
     def _evaluators_have_names_of_their_own(self) -> Self:
         inline = [one.name for field in INLINE_EVALUATORS for one in _known(getattr(self, field))]
         twice = sorted({name for name in inline if isinstance(name, str) and inline.count(name) > 1})
@@ -178,7 +178,7 @@ class EvalTaskInput(_EvalTask, frozen=True):
         """Whether the task has what GraphQL does not document: it is created and changed over REST."""
         return self.query_filters is not None or any(one.needs_rest for one in self.evaluators or ())
 
-    @model_validator(mode="after")
+    @across_fields
     def _has_evaluators_of_one_kind(self) -> Self:
         inline = [name for name in INLINE_EVALUATORS if getattr(self, name) is not None]
         if not inline and self.evaluators is None:
@@ -239,7 +239,7 @@ class EvalTaskPatch(_EvalTask, frozen=True):
         """Whether the patch has what GraphQL does not document: all of it is sent over REST."""
         return any(getattr(self, name) is not UNSET for name in self.rest_only)
 
-    @model_validator(mode="after")
+    @across_fields
     def _is_of_one_kind(self) -> Self:
         inline = [name for name in (*INLINE_EVALUATORS, "llm_config") if getattr(self, name) is not UNSET]
         hub = [name for name in ("evaluators", "query_filters") if getattr(self, name) is not UNSET]
@@ -255,7 +255,7 @@ class EvalTaskPatch(_EvalTask, frozen=True):
         _check_shapes(query_filter, self.query_filters, self.evaluators)
         return self
 
-    @model_validator(mode="after")
+    @across_fields
     def _changes_something(self) -> Self:
         if all(getattr(self, name) is UNSET for name in type(self).model_fields if name != "online_task_id"):
             raise InvalidInput("Nothing to change: give at least one field besides online_task_id.")

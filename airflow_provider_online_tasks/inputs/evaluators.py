@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from airflow_provider_online_tasks._text import shown
-from airflow_provider_online_tasks.inputs._base import OneOrMore, WireInput
+from airflow_provider_online_tasks.inputs._base import OneOrMore, WireInput, across_fields
 from airflow_provider_online_tasks.inputs._templating import is_airflow_value, is_changed_by_jinja
 from airflow_provider_online_tasks.inputs._values import (
     Filter,
@@ -72,7 +72,7 @@ class LlmConfig(WireInput, frozen=True):
     invocation_parameters: JsonObject | None = None
     provider_parameters: JsonObject | None = None
 
-    @model_validator(mode="after")
+    @across_fields
     def _names_a_model(self) -> Self:
         if self.model_name is None and self.integration_id is None:
             raise Refusal("needs model_name or integration_id.")
@@ -134,7 +134,7 @@ class TemplateEvaluator(WireInput, frozen=True):
     def _check_templates(cls, given: Mapping[str, Any]) -> None:
         refuse_jinja(given.get("template"), jinja=given.get("jinja", False))
 
-    @model_validator(mode="after")
+    @across_fields
     def _scores_its_labels(self) -> Self:
         rails, scores = self.rails, self.classification_choices
         if isinstance(rails, tuple) and isinstance(scores, dict):  # neither is only known later
@@ -208,7 +208,7 @@ class QueryFilters(WireInput, frozen=True):
     filters: OneOrMore[NamedFilter]
     expression: Text | None = None
 
-    @model_validator(mode="after")
+    @across_fields
     def _says_how_several_combine(self) -> Self:
         if not isinstance(self.filters, tuple):  # only known when the task runs
             return self
@@ -250,7 +250,7 @@ class HubEvaluator(WireInput, frozen=True):
         """Whether it has what GraphQL does not document."""
         return any(name in self.rest_only for name in self.given())
 
-    @model_validator(mode="after")
+    @across_fields
     def _is_of_spans_or_of_more(self) -> Self:
         of_spans = [name for name in ("column_mappings", "query_filter") if getattr(self, name) is not None]
         if self.query_mappings is not None and of_spans:

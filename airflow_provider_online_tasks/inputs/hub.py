@@ -9,10 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, assert_never
 
-from pydantic import model_validator
-
 from airflow_provider_online_tasks._text import shown
-from airflow_provider_online_tasks.inputs._base import WireInput
+from airflow_provider_online_tasks.inputs._base import WireInput, across_fields
 from airflow_provider_online_tasks.inputs._values import (
     Filter,
     Flag,
@@ -85,7 +83,7 @@ class EvaluatorInput(WireInput, frozen=True):
         for name in ("template", "code"):
             refuse_jinja(given.get(name), jinja=given.get("jinja", False), name=name)
 
-    @model_validator(mode="after")
+    @across_fields
     def _judges_by_one_thing(self) -> Self:
         if (self.template is None) == (self.code is None):
             raise Refusal("needs either template or code.")
@@ -103,7 +101,7 @@ class EvaluatorInput(WireInput, frozen=True):
             raise Refusal("needs classification_choices: the labels, each with its score.")
         return self
 
-    @model_validator(mode="after")
+    @across_fields
     def _has_a_name_that_arize_takes(self) -> Self:
         name: object = self.name
         if isinstance(name, str) and len(name) > LONGEST_NAME:

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
-
-from pydantic import ValidationInfo, model_validator
+from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs._base import WireInput
+from airflow_provider_online_tasks.inputs._base import WireInput, across_fields
 from airflow_provider_online_tasks.inputs._values import Count, Flag, Id, Time, finite, read_time
+
+if TYPE_CHECKING:
+    from pydantic import ValidationInfo
 
 MAX_WINDOW = timedelta(days=30)
 CLOCK_TOLERANCE = timedelta(minutes=1)
@@ -123,7 +124,7 @@ class RunInput(WireInput, frozen=True):
         """The window, checked."""
         return DataWindow.read(self.data_start_time, self.data_end_time)
 
-    @model_validator(mode="after")
+    @across_fields
     def _has_a_window(self, info: ValidationInfo) -> Self:
         start, end = self.data_start_time, self.data_end_time
         if isinstance(start, datetime) and isinstance(end, datetime):  # neither is only known later

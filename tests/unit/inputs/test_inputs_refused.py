@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_online_tasks._airflow import AirflowFailException
@@ -404,8 +404,23 @@ def test_every_field_survives_extremes(kind: type[WireInput], value: Any) -> Non
 
 
 @pytest.mark.parametrize("kind", VALID, ids=lambda kind: kind.__name__)
+def test_an_input_that_is_only_known_later_is_not_checked(kind: type[WireInput]) -> None:
+    kind.check_literals("{{ params.whole }}")
+
+
+@pytest.mark.parametrize("field", ["template_evaluators", "code_evaluators", "evaluators"])
+def test_evaluators_that_are_only_known_later_stand_beside_literal_ones(field: str) -> None:
+    literal = {"template_evaluators": JUDGE, "code_evaluators": {"name": "c"}, "evaluators": HUB}[field]
+    task = {"name": "n", "model_id": TASK["model_id"], field: ["{{ params.one }}", literal]}
+    EvalTaskInput.check_literals(task)
+    with pytest.raises(InvalidInput, match=rf"{field}\[1\]"):
+        EvalTaskInput.check_literals(task | {field: ["{{ params.one }}", literal | {"nmae": 1}]})
+
+
+@pytest.mark.parametrize("kind", VALID, ids=lambda kind: kind.__name__)
 @settings(max_examples=50, deadline=None)
 @given(value=garbage)
+@example(value="{{")
 def test_a_value_in_place_of_the_whole_input_is_read_or_refused(kind: type[WireInput], value: Any) -> None:
     for read in (kind.read, kind.check_literals):
         try:
