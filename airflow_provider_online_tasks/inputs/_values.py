@@ -111,7 +111,7 @@ def read_flag(value: Any) -> bool:
     raise Refusal(f"must be true or false, not {shown(value)}.")
 
 
-def finite(value: Any) -> float | None:
+def rendered_number(value: Any) -> float | None:
     """Return a number, or a text that says one, as a float; None for anything else."""
     if isinstance(value, bool | bytes | bytearray):
         return None
@@ -123,21 +123,21 @@ def finite(value: Any) -> float | None:
 
 
 def _number(value: Any) -> float:
-    number = finite(value)
+    number = rendered_number(value)
     if number is None:
         raise Refusal(f"must be a number, not {shown(value)}.")
     return number
 
 
 def _temperature(value: Any) -> float:
-    number = finite(value)
+    number = rendered_number(value)
     if number is None or number < 0:
         raise Refusal(f"must be a number, 0 or more, not {shown(value)}.")
     return number
 
 
 def _whole(value: Any, lowest: int) -> int:
-    number = finite(value)
+    number = rendered_number(value)
     if number is None or number != int(number) or not lowest <= number <= MAX_INT:
         raise Refusal(f"must be a whole number from {lowest} on, not {shown(value)}.")
     return int(number)
@@ -166,7 +166,7 @@ def read_sampling_rate(value: Any, where: str = "sampling_rate") -> float:
 
 
 def _rate(value: Any) -> float:
-    number = finite(value)
+    number = rendered_number(value)
     if number is None or not 0 < number <= 100:
         raise Refusal(
             f"must be above 0 and at most 100, not {shown(value)}: 0.25 and 25 both mean 25 %, "

@@ -13,7 +13,7 @@ from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs._base import WireInput, across_fields
-from airflow_provider_online_tasks.inputs._values import Count, Flag, Id, Time, finite, read_time
+from airflow_provider_online_tasks.inputs._values import Count, Flag, Id, Time, read_time, rendered_number
 
 if TYPE_CHECKING:
     from pydantic import ValidationInfo
@@ -88,7 +88,7 @@ def split_window(
     :raises InvalidInput: ``start`` and ``end`` are not a window that is over, or ``days`` is out of range.
     """
     window = DataWindow.read(start, end)
-    length = finite(days)
+    length = rendered_number(days)
     step = timedelta(days=length) if length and 0 < length <= MAX_WINDOW.days else timedelta(0)
     if step < timedelta(seconds=1):
         raise InvalidInput(

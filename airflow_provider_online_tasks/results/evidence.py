@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_online_tasks._numbers import finite
 from airflow_provider_online_tasks._text import shown
-from airflow_provider_online_tasks.api.answers._fields import finite
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.results.statistics import Mean
 

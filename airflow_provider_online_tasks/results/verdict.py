@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_online_tasks._numbers import finite
 from airflow_provider_online_tasks._text import on_one_line
-from airflow_provider_online_tasks.api.answers._fields import finite
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.results.evidence import Evidence, Judge
 from airflow_provider_online_tasks.results.rules import (

@@ -5,13 +5,13 @@ A reader raises ValueError with the rest of a sentence that begins with the fiel
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainValidator
 
+from airflow_provider_online_tasks._numbers import finite
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks._times import parse_time
 
@@ -99,17 +99,6 @@ def count(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST:
         raise _is_not("a count", value)
     return value
-
-
-def finite(value: object) -> float | None:
-    """Return a finite number; None for everything else, booleans and text included."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _number(value: object) -> float:

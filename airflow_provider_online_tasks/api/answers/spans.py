@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import AliasPath, Field, PlainValidator
 
+from airflow_provider_online_tasks._numbers import finite
 from airflow_provider_online_tasks.api.answers._fields import (
     Id,
     Listed,
@@ -18,7 +19,6 @@ from airflow_provider_online_tasks.api.answers._fields import (
     Name,
     ObjectOrNothing,
     TimeText,
-    finite,
 )
 from airflow_provider_online_tasks.api.answers._model import Model
 

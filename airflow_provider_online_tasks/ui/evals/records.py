@@ -7,10 +7,10 @@ operators push these short records under keys of their own, and the page reads n
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from airflow_provider_online_tasks._numbers import finite
 from airflow_provider_online_tasks.results._intervals import share_interval
 
 CONFIDENCE = 0.95
@@ -127,14 +127,14 @@ def read_results(value: Any) -> dict[str, Any] | None:
 
 def _evaluator(one: Mapping[str, Any]) -> dict[str, Any]:
     score = one.get("score")
-    mean = _number(score.get("mean")) if isinstance(score, Mapping) else None
+    mean = finite(score.get("mean")) if isinstance(score, Mapping) else None
     return {
         "evaluated": _count(one.get("evaluated")) or 0,
         "without": _count(one.get("without")),
         "shares": _shares(one.get("labels")),
         "score": None
         if mean is None or not isinstance(score, Mapping)
-        else {"mean": mean, "low": _number(score.get("low")), "high": _number(score.get("high"))},
+        else {"mean": mean, "low": finite(score.get("low")), "high": finite(score.get("high"))},
         "judge": _text(one.get("judge")),
     }
 
@@ -153,8 +153,8 @@ def _shares(given: Any) -> dict[str, dict[str, Any]]:
         label: {
             "count": count,
             "share": round(count / total, DIGITS),
-            "low": _number(one.get("low")),
-            "high": _number(one.get("high")),
+            "low": finite(one.get("low")),
+            "high": finite(one.get("high")),
         }
         for label, (count, one) in found.items()
         if total
@@ -171,11 +171,11 @@ def read_verdict(value: Any) -> dict[str, Any] | None:
         **{name: _text(found.get(name)) for name in ("run_id", "start", "end", "outcome", "decided_by")},
         "passed": _flag(found.get("passed")),
         "approved": _flag(found.get("approved")),
-        "confidence": _number(found.get("confidence")),
+        "confidence": finite(found.get("confidence")),
         "rules": [
             {
                 **{name: _text(one.get(name)) for name in RULE_TEXTS},
-                **{name: _number(one.get(name)) for name in RULE_NUMBERS},
+                **{name: finite(one.get(name)) for name in RULE_NUMBERS},
             }
             for one in rules[:MOST_RULES]
             if isinstance(one, Mapping)
@@ -213,13 +213,3 @@ def _address(value: Any) -> str | None:
 def _count(value: Any) -> int | None:
     whole = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
     return value if whole else None
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
