@@ -52,7 +52,7 @@ class RunRecord(Record):
     :param online_task_id: the task that is run.
     :param data_start_time: begin of the window.
     :param data_end_time: end of the window.
-    :param known: IDs of runs over the same window that were there before.
+    :param known: IDs of runs that were there before: over the same window, or started by earlier tries.
     :param knows_all: whether ``known`` has all of them, so that a run is recognised without any clock.
     """
 
@@ -130,21 +130,21 @@ class Submission(Once[RunRecord, TaskRun]):
             return self._without_record() or self._start()
         if record.succeeded_at not in (None, self._state.max_tries):
             self._log.info("The task was cleared after it had succeeded: a new run is started.")
-            self._retire(record)
-            return self._start(known=record.earlier)
+            return self._start(known=self._retire(record))
         if not record.is_for(self._run):
             self._log.warning(
                 "An earlier try was for task %s over %s, this one is not.",
                 record.online_task_id,
                 record.window,
             )
-            self._retire(record)
-            return self._start()
+            # A later try may be for that window again.
+            return self._start(known=self._retire(record))
         return self._resume(replace(record, succeeded_at=None))
 
     def start_instead_of(self, run_id: str) -> Obtained[TaskRun]:
         """Start a new run in place of one that was cancelled while this execution took it up again."""
-        return self._start(known=(run_id,))
+        record = self._records.read()
+        return self._start(known=(*(record.earlier if record else ()), run_id))
 
     def finish(self) -> None:
         """Mark the execution as a success, so that a task cleared after it starts a new run."""
@@ -261,27 +261,35 @@ class Submission(Once[RunRecord, TaskRun]):
             return not self._rerun_if_nothing_evaluated
         return ending is Ending.SUCCEEDED
 
-    def _retire(self, record: RunRecord) -> None:
-        """End a run that this try is not about, so that no two runs live."""
+    def _retire(self, record: RunRecord) -> tuple[str, ...]:
+        """End a run that this try is not about, so that no two runs live.
+
+        :return: the runs that a new one must not be taken for.
+        """
+        found = self._retired(record)
+        if found is None:
+            return record.earlier
+        if not found.is_over:
+            self._log.warning("Run %s of an earlier try goes on: it is cancelled first.", found.id)
+            try:
+                self._hook.cancel_task_run(found.id)
+            except NotFound:
+                pass
+            except InputRefused:
+                # It may have ended meanwhile, or by a request whose answer was lost.
+                if not self._hook.get_task_run(found.id).is_over:
+                    raise
+        return (*record.earlier, found.id)
+
+    def _retired(self, record: RunRecord) -> TaskRun | None:
         try:
-            found = self._known(record, record.id) if record.id else self._look_up(record)
+            return self._known(record, record.id) if record.id else self._look_up(record)
         except NotFound:
-            return  # its task is gone
+            return None  # its task is gone
         except OnlineTaskRunUnreachable as error:
             if isinstance(error.__cause__, NotFound):
-                return
+                return None
             raise
-        if found is None or found.is_over:
-            return
-        self._log.warning("Run %s of an earlier try goes on: it is cancelled first.", found.id)
-        try:
-            self._hook.cancel_task_run(found.id)
-        except NotFound:
-            return
-        except InputRefused:
-            # It may have ended meanwhile, or by a request whose answer was lost.
-            if not self._hook.get_task_run(found.id).is_over:
-                raise
 
     # -- Recognising a run. --
 

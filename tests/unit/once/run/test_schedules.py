@@ -27,6 +27,21 @@ CLOCK_SET_FORWARD_AND_ANOTHER_WINDOW = Schedule(
     (Try(killed_at=6, late=25), Try(window=1, server_clock=90_000))
 )
 CLOCK_SET_BACK_AND_ANOTHER_WINDOW = Schedule((Try(killed_at=6, late=25), Try(window=1, server_clock=-90_000)))
+# The first run ended a moment ago, and with more runs than a page shows it is not seen before the third.
+BACK_TO_AN_EARLIER_WINDOW = Schedule(
+    (Try(), Try(window=1), Try(faults=(("graphql.runOnlineTask", "garbage", 0, 1),), waits=True)),
+    others=120,
+    order="oldest",
+)
+BACK_AFTER_A_RUN_THAT_NO_TRY_KNEW = Schedule(
+    (
+        Try(killed_at=6, late=0.0),
+        Try(window=1),
+        Try(faults=(("graphql.runOnlineTask", "garbage", 0, 1),), waits=True),
+    ),
+    others=120,
+    order="oldest",
+)
 
 
 @pytest.mark.slow
@@ -43,6 +58,8 @@ CLOCK_SET_BACK_AND_ANOTHER_WINDOW = Schedule((Try(killed_at=6, late=25), Try(win
 @example(schedule=CLOCK_SET_BACK)
 @example(schedule=CLOCK_SET_FORWARD_AND_ANOTHER_WINDOW)
 @example(schedule=CLOCK_SET_BACK_AND_ANOTHER_WINDOW)
+@example(schedule=BACK_TO_AN_EARLIER_WINDOW)
+@example(schedule=BACK_AFTER_A_RUN_THAT_NO_TRY_KNEW)
 def test_one_run_and_none_lost(
     emulator: Emulator,
     time: Time,
