@@ -11,6 +11,7 @@ import requests
 from task_instance import Killed, TaskInstance
 
 from airflow_provider_online_tasks import _clock
+from airflow_provider_online_tasks.api.client import Client
 from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.exceptions import InvalidInput, Unavailable
 from airflow_provider_online_tasks.inputs.hub import EvaluatorInput
@@ -89,6 +90,7 @@ def _time_flies(monkeypatch: pytest.MonkeyPatch) -> None:
     real = _clock.monotonic
     monkeypatch.setattr(_clock, "monotonic", lambda: real() + passed[0])
     monkeypatch.setattr(_clock, "sleep", lambda seconds: passed.__setitem__(0, passed[0] + seconds))
+    monkeypatch.setitem(Client.__init__.__kwdefaults__, "sleep", _clock.sleep)
 
 
 def execute(operator: EvaluatorOperator, instance: TaskInstance | None = None) -> dict[str, str]:
@@ -281,8 +283,6 @@ def test_a_try_that_was_killed_while_it_asked(
     arize: Emulator, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The request of the killed try is carried out while the next try searches."""
-    from airflow_provider_online_tasks.api.client import Client
-
     instance, held = TaskInstance(), []
     send = Client.send
 
