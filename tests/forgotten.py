@@ -1,0 +1,45 @@
+"""What mypy says of a copy of the package with something added in one place, and forgotten in the others."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import airflow_provider_online_tasks
+
+
+def forgotten(folder: Path, additions: Mapping[str, tuple[str, str]], checked: Sequence[str]) -> list[str]:
+    """Return a line for each place that does not know what was added.
+
+    :param folder: where the copy is made.
+    :param additions: for each file the text that is there once, and what takes its place.
+    :param checked: the files that are checked.
+    """
+    package = Path(airflow_provider_online_tasks.__file__).parent
+    copy = folder / package.name
+    shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    for file, (before, after) in additions.items():
+        source = (copy / file).read_text(encoding="utf-8")
+        assert source.count(before) == 1, file
+        (copy / file).write_text(source.replace(before, after), encoding="utf-8")
+    # What Airflow and pydantic are made of does not matter here, and takes mypy minutes on a busy machine.
+    config = folder / "mypy.ini"
+    config.write_text("[mypy]\nstrict = True\n[mypy-airflow.*,pydantic.*]\nfollow_imports = skip\n")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "mypy", f"--config-file={config}", f"--cache-dir={folder / 'cache'}"),
+            *("--follow-imports=silent", *checked),
+        ],
+        cwd=copy,
+        env={**os.environ, "MYPYPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=1800,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    return [line for line in done.stdout.splitlines() if "assert_never" in line]
