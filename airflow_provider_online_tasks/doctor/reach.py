@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
+from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.api import calls
+from airflow_provider_online_tasks.api.calls.spaces import VIEWER_SPACES, read_viewer_spaces
 from airflow_provider_online_tasks.api.retry import NO_RETRY
 from airflow_provider_online_tasks.exceptions import CallError, NotFound
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.calls import Page, RestCall
     from airflow_provider_online_tasks.api.client import Client
 
 T = TypeVar("T")
-SPACES_PAGE = 50
-_SPACES = (
-    f"{{ viewer {{ spaces(first: {SPACES_PAGE}) "
-    "{ edges { node { id name } } pageInfo { hasNextPage } } } }"
-)
 _MUTATIONS = '{ __type(name: "Mutation") { fields { name } } }'
-
-
-class _Spaces(NamedTuple):
-    """The spaces that an API shows to the key, by ID, and whether that is all of them."""
-
-    names: Mapping[str, str]
-    are_all: bool
 
 
 def examine(client: Client) -> tuple[bool, str]:
@@ -81,16 +70,17 @@ def _hint(error: CallError) -> str:
 
 def _account(client: Client) -> tuple[bool | None, str]:
     """Return whether both APIs see the same spaces: the key alone does not say whose it is."""
-    by_rest = _known(lambda: client.send(_list_spaces(), retry=NO_RETRY))
-    by_graphql = _known(lambda: _read_spaces(client.query(_SPACES, name="spaces")))
-    if by_rest is None or by_graphql is None or not by_rest.names or not by_graphql.names:
+    by_rest = _known(lambda: client.send(calls.list_spaces(), retry=NO_RETRY))
+    by_graphql = _known(lambda: read_viewer_spaces(client.query(VIEWER_SPACES, name="spaces")))
+    if by_rest is None or by_graphql is None or not by_rest.items or not by_graphql.items:
         return None, "whether they see the same account is not known"
-    common = [name for space, name in by_rest.names.items() if space in by_graphql.names]
+    of_graphql = {space.id for space in by_graphql.items}
+    common = [space.name for space in by_rest.items if space.id in of_graphql]
     if common:
         more = f" and {len(common) - 1} more" if len(common) > 1 else ""
-        return True, f"both see the space {common[0]!r}{more}"
-    if by_rest.are_all or by_graphql.are_all:
-        seen = f"REST {_first(by_rest)!r} and GraphQL {_first(by_graphql)!r}"
+        return True, f"both see the space {shown(common[0])}{more}"
+    if by_rest.next_cursor is None or by_graphql.next_cursor is None:
+        seen = f"REST {shown(by_rest.items[0].name)} and GraphQL {shown(by_graphql.items[0].name)}"
         return False, f"but they see different spaces, {seen}, so probably two accounts"
     return None, "whether they see the same account is not known: there are too many spaces"
 
@@ -112,32 +102,5 @@ def _known(ask: Callable[[], T]) -> T | None:
     """Return what is asked for, or None if Arize refuses it or its answer is not as documented."""
     try:
         return ask()
-    except (CallError, LookupError, TypeError, AttributeError):
+    except (CallError, LookupError, TypeError, ValueError, AttributeError):
         return None
-
-
-def _list_spaces() -> RestCall[_Spaces]:
-    """GET /v2/spaces: what the key may see."""
-
-    def read(value: dict[str, Any]) -> _Spaces:
-        page: Page[tuple[str, str]] = calls.read_page(
-            "spaces", lambda one: (str(one["id"]), str(one["name"]))
-        )(value)
-        return _Spaces(names=dict(page.items), are_all=page.next_cursor is None)
-
-    return calls.RestCall(
-        name="list spaces", method="GET", path="/v2/spaces", query={"limit": SPACES_PAGE}, read=read
-    )
-
-
-def _read_spaces(data: Mapping[str, Any]) -> _Spaces:
-    spaces = data["viewer"]["spaces"]
-    nodes = [edge["node"] for edge in spaces["edges"]]
-    return _Spaces(
-        names={str(node["id"]): str(node["name"]) for node in nodes},
-        are_all=not spaces["pageInfo"]["hasNextPage"],
-    )
-
-
-def _first(spaces: _Spaces) -> str:
-    return next(iter(spaces.names.values()))

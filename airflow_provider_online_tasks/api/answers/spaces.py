@@ -23,6 +23,18 @@ class Project(Model):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Space(Model):
+    """A space.
+
+    :param id: its global ID.
+    :param name: its name.
+    """
+
+    id: Id
+    name: Name
+
+
+@dataclass(frozen=True, kw_only=True)
 class InSpace(Model):
     """Something that is in a space.
 

@@ -29,6 +29,7 @@ from airflow_provider_online_tasks.api.calls.spaces import (
     get_project_space,
     get_space_organization,
     list_projects,
+    list_spaces,
 )
 from airflow_provider_online_tasks.api.calls.tasks import delete_task, get_task, list_tasks
 
@@ -51,6 +52,7 @@ __all__ = [
     "get_task",
     "get_task_run",
     "list_projects",
+    "list_spaces",
     "list_task_runs",
     "list_tasks",
     "pages",

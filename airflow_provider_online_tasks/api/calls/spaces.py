@@ -1,13 +1,49 @@
-"""Projects, spaces and organisations, over REST.
+"""Projects, spaces and organisations, over REST; and what GraphQL shows of the spaces.
 
 API: https://arize.com/docs/api-reference/projects and https://arize.com/docs/api-reference/spaces
 """
 
 from __future__ import annotations
 
-from airflow_provider_online_tasks.api.answers.spaces import InOrganization, InSpace, Project
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_provider_online_tasks.api.answers.spaces import InOrganization, InSpace, Project, Space
 from airflow_provider_online_tasks.api.calls._pages import Page, read_page
 from airflow_provider_online_tasks.api.calls._rest import PAGE, RestCall, paged, part
+
+SPACES_PAGE = 50
+VIEWER_SPACES = (
+    f"{{ viewer {{ spaces(first: {SPACES_PAGE}) "
+    "{ edges { node { id name } } pageInfo { hasNextPage endCursor } } } }"
+)
+"""A GraphQL query for the first of the spaces that the key may see."""
+
+
+def list_spaces() -> RestCall[Page[Space]]:
+    """GET /v2/spaces: the first of the spaces that the key may see."""
+    return RestCall(
+        name="list spaces",
+        method="GET",
+        path="/v2/spaces",
+        query=paged(SPACES_PAGE, None),
+        read=read_page("spaces", Space.from_wire),
+    )
+
+
+def read_viewer_spaces(data: Mapping[str, Any]) -> Page[Space]:
+    """Read the answer to :data:`VIEWER_SPACES`.
+
+    :raises KeyError: it is not as asked for.
+    :raises TypeError: it is not as asked for.
+    :raises ValueError: it is not as asked for.
+    """
+    spaces = data["viewer"]["spaces"]
+    more = spaces["pageInfo"]
+    return Page(
+        items=tuple(Space.from_wire(edge["node"]) for edge in spaces["edges"]),
+        next_cursor=str(more["endCursor"]) if more["hasNextPage"] else None,
+    )
 
 
 def list_projects(

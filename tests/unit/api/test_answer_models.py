@@ -50,6 +50,7 @@ RIGHT: dict[type[Model], dict[str, Any]] = {
         "failure_reason": "none",
     },
     spaces.Project: {"id": "P", "name": "n", "space_id": "S"},
+    spaces.Space: {"id": "S", "name": "n"},
     spaces.InSpace: {"space_id": "S"},
     spaces.InOrganization: {"organization_id": "O"},
     spans.Evaluation: {"name": "n", "label": "l", "score": 0.5, "explanation": "e", "metadata": {"run": "R"}},

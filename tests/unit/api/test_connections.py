@@ -274,7 +274,7 @@ ALL = {"fields": [{"name": name} for name in ("createEvalTask", "patchEvalTask",
 
 
 def spaces_of(*names: str) -> dict[str, Any]:
-    edges = [{"node": {"id": f"id of {name}", "name": name}} for name in names]
+    edges = [{"node": {"id": f"id {number}", "name": name}} for number, name in enumerate(names)]
     return {"spaces": {"edges": edges, "pageInfo": {"hasNextPage": False}}}
 
 
@@ -286,6 +286,12 @@ def spaces_of(*names: str) -> dict[str, Any]:
             False,
             "but they see different spaces, REST 'Emulated space' and GraphQL 'Another'",
             id="two accounts",
+        ),
+        pytest.param(
+            {"spaces": spaces_of("A\x1b[2J" + 5_000 * "n"), "mutations": ALL},
+            False,
+            f"and GraphQL 'A\ufffd[2J{73 * 'n'}…, so probably two accounts; the mutations",
+            id="a name that is no name",
         ),
         pytest.param(
             {"spaces": spaces_of(), "mutations": ALL},
@@ -317,3 +323,5 @@ def test_what_else_can_be_known(
         )
     assert found[0] is works
     assert words in found[1]
+    assert found[1].isprintable()
+    assert len(found[1]) < 500
