@@ -110,6 +110,10 @@ class Once(ABC, Generic[RecordT, Thing]):
     def _made(self, record: RecordT, made_id: str) -> str:
         """Return the line of the log that names what was made."""
 
+    def _withdraw(self, record: RecordT) -> None:
+        """Note that nothing was asked for after all."""
+        self._records.delete()
+
     def _page(self, call: RestCall[Page[Item]]) -> Page[Item]:
         """Return a page of a list, and note Arize's clock."""
         page, answer = self._hook.client.exchange(call)
@@ -141,7 +145,7 @@ class Once(ABC, Generic[RecordT, Thing]):
                     )
                     continue
                 if is_first:
-                    self._records.delete()
+                    self._withdraw(record)
                 raise
             self._keep(record, made_id)
             return Obtained(id=made_id, how=How.MADE)

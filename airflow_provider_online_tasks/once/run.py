@@ -128,6 +128,8 @@ class Submission(Once[RunRecord, TaskRun]):
         record = self._records.read()
         if record is None:
             return self._without_record() or self._start()
+        if record.id is None and record.asked_at is None:
+            return self._start(known=record.known)
         if record.succeeded_at not in (None, self._state.max_tries):
             self._log.info("The task was cleared after it had succeeded: a new run is started.")
             return self._start(known=self._retire(record))
@@ -177,6 +179,13 @@ class Submission(Once[RunRecord, TaskRun]):
 
     def _request(self) -> str:
         return self._hook.run_online_task(self._run)
+
+    def _withdraw(self, record: RunRecord) -> None:
+        if record.known:
+            # One of them may not be on the page of runs that the next try reads.
+            self._records.write(replace(record, asked_at=None, asked_at_here=None))
+        else:
+            super()._withdraw(record)
 
     def _made(self, record: RunRecord, made_id: str) -> str:
         return f"Run {made_id}: task {record.online_task_id} over {record.window}."
@@ -295,7 +304,10 @@ class Submission(Once[RunRecord, TaskRun]):
 
     def _matching(self, record: RunRecord) -> Iterator[TaskRun]:
         found = self._same_window_since(record)
-        yield from sorted(found, key=lambda run: run.created_at or LATEST)
+        # One that ended badly is of no use, whosever it is: a run that goes on must not be lost over it.
+        yield from sorted(
+            found, key=lambda run: (run.is_over and not self._is_good(run), run.created_at or LATEST)
+        )
 
     def _same_window_since(self, record: RunRecord) -> Iterator[TaskRun]:
         since = parse_time(record.server_time, "server_time") - SERVER_TIME_MARGIN

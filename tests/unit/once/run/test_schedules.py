@@ -42,6 +42,15 @@ BACK_AFTER_A_RUN_THAT_NO_TRY_KNEW = Schedule(
     others=120,
     order="oldest",
 )
+REFUSED_AFTER_A_RUN_THAT_ENDED = Schedule(
+    (
+        Try(waits=True, cleared_at=0),
+        Try(faults=(("graphql.runOnlineTask", "unauthorized", 0, 1),)),
+        Try(killed_at=7),
+    ),
+    others=120,
+    order="oldest",
+)
 
 
 @pytest.mark.slow
@@ -60,6 +69,7 @@ BACK_AFTER_A_RUN_THAT_NO_TRY_KNEW = Schedule(
 @example(schedule=CLOCK_SET_BACK_AND_ANOTHER_WINDOW)
 @example(schedule=BACK_TO_AN_EARLIER_WINDOW)
 @example(schedule=BACK_AFTER_A_RUN_THAT_NO_TRY_KNEW)
+@example(schedule=REFUSED_AFTER_A_RUN_THAT_ENDED)
 def test_one_run_and_none_lost(
     emulator: Emulator,
     time: Time,

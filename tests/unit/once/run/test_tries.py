@@ -13,6 +13,7 @@ from airflow_provider_online_tasks._airflow import AirflowSkipException
 from airflow_provider_online_tasks.emulator import Emulator, Fault, RunFate
 from airflow_provider_online_tasks.exceptions import (
     CallError,
+    KeyRefused,
     OnlineTaskRunCancelled,
     OnlineTaskRunFailed,
     OnlineTaskRunNothingEvaluated,
@@ -316,6 +317,43 @@ def test_another_window_and_the_id_was_not_stored(execution: Execution, emulator
 
 
 @pytest.mark.parametrize("stored", [True, False], ids=["ID stored", "ID not stored"])
+def test_another_window_and_back(execution: Execution, emulator: Emulator, stored: bool) -> None:
+    """With more runs than a page shows, the first run is not seen before the third is started."""
+    emulator.next_run(HANG)
+    emulator.create_runs(execution.online_task_id, 120, (9e6, 9e6))
+    emulator.configure(runs_order="oldest")
+    killed(execution, "push:before" if stored else "set:before", skip=0 if stored else 1)
+    second = execution.next_try(data_end_time=END - timedelta(hours=1))
+    emulator.add_fault(Fault(RUN, "drop_after"))
+
+    third = execution.next_try()
+
+    (first, *_, newest) = [run["id"] for run in emulator.runs()][120:]
+    assert third == newest
+    assert {first, second}.isdisjoint(live(emulator))
+
+
+def test_a_refused_request_does_not_make_an_earlier_run_unknown(
+    execution: Execution, emulator: Emulator
+) -> None:
+    emulator.next_run(HANG)
+    emulator.create_runs(execution.online_task_id, 120, (9e6, 9e6))
+    emulator.configure(runs_order="oldest")
+    execution.next_try()
+    emulator.set_run(emulator.runs()[-1]["id"], status="COMPLETED", num_successes=3)
+    execution.clear()
+    emulator.add_fault(Fault(RUN, "unauthorized"))
+    with pytest.raises(KeyRefused):
+        execution.next_try()
+    emulator.add_fault(Fault(RUN, "drop_after"))
+
+    mine = execution.next_try()
+
+    assert mine == emulator.runs()[-1]["id"]
+    assert mine in live(emulator)
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["ID stored", "ID not stored"])
 def test_another_task(execution: Execution, emulator: Emulator, stored: bool) -> None:
     with OnlineTasksHook() as hook:
         evaluator = {"evaluator_id": emulator.evaluator_ids["output_present"]}
@@ -584,6 +622,22 @@ def test_of_two_runs_that_may_be_the_lost_one_the_older_is_taken(
     start_run(execution.online_task_id)
 
     assert execution.next_try() == mine
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_of_two_runs_that_may_be_the_lost_one_that_which_goes_on_is_taken(
+    execution: Execution, emulator: Emulator, order: str
+) -> None:
+    # Nothing tells which of them the first request started. A run that goes on must not be lost.
+    emulator.next_run(HANG)
+    emulator.configure(runs_order=order)
+    killed(execution, "set:before", skip=1)
+    (ended,) = live(emulator)
+    emulator.set_run(ended, status="CANCELLED")
+    goes_on = start_run(execution.online_task_id)
+
+    assert execution.next_try() == goes_on
+    assert live(emulator) == [goes_on]
 
 
 def test_times_between_two_milliseconds_still_match(execution: Execution, emulator: Emulator) -> None:
