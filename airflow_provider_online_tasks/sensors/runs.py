@@ -24,7 +24,6 @@ from airflow_provider_online_tasks.exceptions import (
     PermissionDenied,
     RateLimited,
     Unavailable,
-    UnexpectedAnswer,
 )
 from airflow_provider_online_tasks.inputs import read_id
 from airflow_provider_online_tasks.inputs._templating import is_templated
@@ -133,8 +132,6 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
         run_id = read_id(self.run_id, "run_id")
         try:
             run = hook.client.send(calls.get_task_run(run_id), retry=NO_RETRY)
-            if run.id != run_id:
-                raise UnexpectedAnswer(f"get task run: the answer is not about run {run_id}")
         except (RateLimited, Unavailable) as error:
             self._refused_since = None
             self._pause(error)

@@ -391,8 +391,6 @@ class Poller:
         found = problem = None
         try:
             found = await self._send(calls.get_task_run(run.run_id))
-            if found.id != run.run_id:
-                raise UnexpectedAnswer(f"get task run: the answer is not about run {run.run_id}")
         except CallError as error:
             # Its traceback would hold this call, and the answer with it.
             found, problem = None, error.with_traceback(None)
