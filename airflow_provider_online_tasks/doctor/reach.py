@@ -28,8 +28,8 @@ def examine(client: Client) -> tuple[bool, str]:
     rest, graphql = f"REST at {endpoint.rest_url}", f"GraphQL at {endpoint.graphql_url}"
     no_rest, no_graphql = _trouble(lambda: ask_rest(client)), _trouble(lambda: ask_graphql(client))
     if no_rest and no_graphql:
-        told = str(no_rest) if type(no_rest) is type(no_graphql) else f"{no_rest} GraphQL: {no_graphql}"
-        return False, f"Neither {rest} nor {graphql} works: {_hint(no_rest)}{told}"
+        problems = str(no_rest) if type(no_rest) is type(no_graphql) else f"{no_rest} GraphQL: {no_graphql}"
+        return False, f"Neither {rest} nor {graphql} works: {_hint(no_rest)}{problems}"
     if no_rest:
         return False, f"{graphql} accepts the key, but {rest} does not work: {_hint(no_rest)}{no_rest}"
     if no_graphql:

@@ -29,7 +29,7 @@ _ENVIRONMENT = {"api_key": API_KEY_VARIABLE, "judge_key": JUDGE_KEY_VARIABLE}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run an emulator until it is told to stop, or its time is up."""
+    """Run an emulator until it is stopped, or its time is up."""
     options = vars(_parser().parse_args(arguments))
     for_seconds = options.pop("for_seconds")
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class RefusedInputError(Exception):
-    """A request whose values do not fit; the message is what the client is told."""
+    """A request whose values do not fit; the message goes to the client."""
 
 
 class UnknownObjectError(Exception):

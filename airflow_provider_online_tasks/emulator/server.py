@@ -98,7 +98,7 @@ class EmulatorServer:
         self._server: uvicorn.Server | None = None
 
     def serve(self, on_ready: Callable[[EmulatorState], None]) -> None:
-        """Serve until told to stop, in the calling thread.
+        """Serve until stopped, in the calling thread.
 
         :param on_ready: called when the socket is being listened on.
         """
@@ -132,7 +132,7 @@ class EmulatorServer:
             await state.runs.close()
 
     def stop(self) -> None:
-        """Tell the server to stop; from any thread."""
+        """Stop the server; from any thread."""
         if self._server is not None:
             self._server.should_exit = True
 

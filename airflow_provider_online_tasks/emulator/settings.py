@@ -1,4 +1,4 @@
-"""What an emulator can be told when it starts, most of it changeable while it runs."""
+"""The settings of an emulator, most of which can be changed while it runs."""
 
 from __future__ import annotations
 

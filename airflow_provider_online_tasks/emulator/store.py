@@ -228,7 +228,7 @@ class Store:
                 **{name: span[name] for name in ("span_id", "trace_id", "parent_id", "name", "kind")},
                 "status_code": span["status_code"],
                 "status_message": span["status_message"],
-                # To the millisecond, as times are told: a window that begins at a told time holds the span.
+                # To the millisecond, as times are shown: a window that begins at such a time holds the span.
                 "start_time": round(span["start_time"].timestamp(), 3),
                 "end_time": round(span["end_time"].timestamp(), 3),
                 "latency_ms": (span["end_time"] - span["start_time"]).total_seconds() * 1000,

@@ -163,7 +163,7 @@ class SendSpansOperator(OnlineTasksOperator):
                                 output=span.attribute(OUTPUT),
                             )
             sent = self._send(hook.client, str(task.project_id), chosen) if chosen else []
-        told = {
+        report = {
             "selected": len(selected),
             "sent": len(sent),
             "already_there": len(chosen) - len(sent),
@@ -172,13 +172,13 @@ class SendSpansOperator(OnlineTasksOperator):
         }
         self.log.info(
             "%d spans carry %s. Sent: %d; there already: %d; more than max_spans: %d.",
-            told["selected"],
+            report["selected"],
             ", ".join(sorted(wanted)),
-            told["sent"],
-            told["already_there"],
-            told["left_out"],
+            report["sent"],
+            report["already_there"],
+            report["left_out"],
         )
-        return told
+        return report
 
     def _send(self, client: Client, project_id: str, chosen: dict[str, _Chosen]) -> list[str]:
         """Send the spans that are not there, and look again wherever an answer was lost."""

@@ -122,12 +122,12 @@ async def look(online_task_id: str, memory: Memory | None, ask: Ask) -> Look:
         (run for run in seen.values() if _is_news(run, memory)),
         key=lambda run: _end(run) or server_time,
     )
-    told = {run.id: _end(run) or server_time for run in finished}
+    reported = {run.id: _end(run) or server_time for run in finished}
     after = Memory(
         since=max(memory.since, server_time - LATENESS),
         reported=memory.reported,
         going=_bounded(run.id for run in seen.values() if not run.is_over),
-    ).with_reported(told)
+    ).with_reported(reported)
     return Look(finished=tuple(finished), memory=after)
 
 

@@ -1,4 +1,4 @@
-"""The client of the control plane: what a test asks of an emulator and tells it."""
+"""The client of the control plane: what a test reads from an emulator and sets in it."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class EmulatorControl:
         return run_ids
 
     def set_clock_offset(self, seconds: float) -> None:
-        """Set the server's clock wrong: all times it tells, and its idea of now."""
+        """Set the server's clock wrong: all times in its answers, and its idea of now."""
         self._ask("PUT", "clock", body={"offset": seconds})
 
     def advance(self, seconds: float) -> None:

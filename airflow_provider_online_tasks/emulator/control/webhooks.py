@@ -1,4 +1,4 @@
-"""Webhooks: who is told that a run failed, and the deliveries that were tried."""
+"""Webhooks: who hears that a run failed, and the deliveries that were tried."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class Webhooks:
     # -- events -----------------------------------------------------------------------------------
 
     def run_ended(self, run: Run, task: Task | None) -> None:
-        """Tell of a task that starts to fail, or fails for another reason than before."""
+        """Notify of a task that starts to fail, or fails for another reason than before."""
         if run.status != "FAILED":
             if run.status == "COMPLETED":
                 self._causes.pop(run.task_id, None)

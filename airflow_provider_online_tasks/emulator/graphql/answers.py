@@ -167,7 +167,7 @@ def _add_codes(answer: dict[str, Any]) -> None:
 
 
 def _operation(data: Any) -> OperationDefinitionNode | None:
-    """Return the operation a request asks for; None where it cannot be told, and execution will say why."""
+    """Return the operation a request asks for; None where that is not clear, and execution says why."""
     if not isinstance(data, dict) or not isinstance(data.get("query"), str):
         return None
     try:

@@ -157,7 +157,7 @@ def _content_words(text: str) -> set[str]:
 
 
 def _comparable(one: str, other: str) -> bool:
-    """Return whether both texts are in Latin script: across scripts, words do not tell what is shared."""
+    """Return whether both texts are in Latin script: across scripts, words do not show what is shared."""
     return _is_latin(one) and _is_latin(other)
 
 

@@ -29,7 +29,7 @@ REFUSAL_STEMS: Final = ("refus", "reject")
 
 
 def speaks_against(rail: str) -> bool | None:
-    """Return whether a rail's wording speaks against the span; None if the wording does not tell."""
+    """Return whether a rail's wording speaks against the span; None if the wording says nothing of it."""
     negated = False
     tone: bool | None = None
     for word in words(rail):
@@ -56,7 +56,7 @@ def choose(rails: Sequence[str], choices: Mapping[str, float] | None, *, against
     """
     Return the rail that speaks against the span, or for it.
 
-    Rails whose wording decides come first, then those whose wording does not tell, by their scores in
+    Rails whose wording decides come first, then those whose wording says nothing, by their scores in
     ``choices`` where these differ; between equals the seed decides.
     """
     tones = {rail: speaks_against(rail) for rail in rails}
