@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_online_tasks.triggers._events import RunEvent
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
 
 PER_MINUTE = 60
 POLL_INTERVAL = 10.0

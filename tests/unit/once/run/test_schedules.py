@@ -54,6 +54,7 @@ REFUSED_AFTER_A_RUN_THAT_ENDED = Schedule(
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover
 @settings(
     max_examples=SCHEDULES,
     deadline=None,
