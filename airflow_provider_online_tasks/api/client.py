@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -83,6 +84,7 @@ class Client:
         self.settings = settings
         self.retry = retry or RetryPolicy()
         self._sleep = sleep
+        self._before_again: Callable[[], object] = lambda: None
         self._session = Session(settings)
         self._input_types: dict[str, str] = {}
 
@@ -97,6 +99,15 @@ class Client:
     def close(self) -> None:
         """Close the session."""
         self._session.close()
+
+    @contextlib.contextmanager
+    def before_again(self, act: Callable[[], object]) -> Iterator[None]:
+        """Act each time before a call is sent again, for as long as the context lasts."""
+        self._before_again = act
+        try:
+            yield
+        finally:
+            self._before_again = lambda: None
 
     def send(self, call: RestCall[T] | GraphQLCall[T], *, retry: RetryPolicy | None = None) -> T:
         """Send a call and return what its answer says.
@@ -123,6 +134,7 @@ class Client:
                     raise
                 log.warning("%s. Sent again in %.0f s (attempt %d).", error, delay, attempt + 1)
                 self._sleep(delay)
+                self._before_again()
                 waited += delay
                 attempt += 1
 

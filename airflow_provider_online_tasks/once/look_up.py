@@ -15,6 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from airflow_provider_online_tasks import _clock
@@ -22,6 +23,8 @@ from airflow_provider_online_tasks.exceptions import CallError, RateLimited, Una
 from airflow_provider_online_tasks.once.record import Records, RecordT
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow_provider_online_tasks.api.calls import Page, RestCall
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
@@ -90,7 +93,7 @@ class Once(ABC, Generic[RecordT, Thing]):
         self._state = records.state
         self._log = log
         self._look_up_seconds = look_up_seconds
-        self._server_now = _clock.now()
+        self._note_server_time(_clock.now())
 
     @abstractmethod
     def _request(self) -> str:
@@ -117,8 +120,16 @@ class Once(ABC, Generic[RecordT, Thing]):
     def _page(self, call: RestCall[Page[Item]]) -> Page[Item]:
         """Return a page of a list, and note Arize's clock."""
         page, answer = self._hook.client.exchange(call)
-        self._server_now = answer.date or _clock.now()
+        self._note_server_time(answer.date or _clock.now())
         return page
+
+    def _note_server_time(self, seen: datetime) -> None:
+        self._server_time, self._server_time_seen_at = seen, _clock.monotonic()
+
+    @property
+    def _server_now(self) -> datetime:
+        """Arize's clock, as far as it was seen."""
+        return self._server_time + timedelta(seconds=_clock.monotonic() - self._server_time_seen_at)
 
     def _ask(self, record: RecordT) -> Obtained[Thing]:
         """Have it made, and return it: made, or found after its answer was lost.
@@ -129,11 +140,11 @@ class Once(ABC, Generic[RecordT, Thing]):
         for _ in range(MAX_REQUESTS):
             # An earlier request that got no answer may be carried out yet: its record is kept.
             is_first = record.asked_at is None
-            record = self._records.write(
-                record.asked(server_now=self._server_now, here_now=_clock.now()),
-            )
+            record = self._note_request(record)
             try:
-                made_id = self._request()
+                # A request that was refused, as by the rate limit, is sent again minutes later.
+                with self._hook.client.before_again(partial(self._note_request, record)):
+                    made_id = self._request()
             except CallError as error:
                 found = self._find_lost(record, error) if error.may_have_executed else None
                 if found is not None:
@@ -155,6 +166,10 @@ class Once(ABC, Generic[RecordT, Thing]):
             f"again.",
             may_have_executed=True,
         )
+
+    def _note_request(self, record: RecordT) -> RecordT:
+        """Write down when a request is sent: from then on it may be carried out for a while."""
+        return self._records.write(record.asked(server_now=self._server_now, here_now=_clock.now()))
 
     def _keep(self, record: RecordT, made_id: str) -> RecordT:
         # Logged before it is stored: if the store fails, a person can still find it.

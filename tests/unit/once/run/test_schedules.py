@@ -51,6 +51,9 @@ REFUSED_AFTER_A_RUN_THAT_ENDED = Schedule(
     others=120,
     order="oldest",
 )
+KILLED_AFTER_THE_RATE_LIMIT = Schedule(
+    (Try(faults=(("graphql.runOnlineTask", "rate_limited", 0, 2),), killed_at=12, late=50.0),)
+)
 
 
 @pytest.mark.slow
@@ -71,6 +74,7 @@ REFUSED_AFTER_A_RUN_THAT_ENDED = Schedule(
 @example(schedule=BACK_TO_AN_EARLIER_WINDOW)
 @example(schedule=BACK_AFTER_A_RUN_THAT_NO_TRY_KNEW)
 @example(schedule=REFUSED_AFTER_A_RUN_THAT_ENDED)
+@example(schedule=KILLED_AFTER_THE_RATE_LIMIT)
 def test_one_run_and_none_lost(
     emulator: Emulator,
     time: Time,

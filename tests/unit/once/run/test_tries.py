@@ -514,6 +514,31 @@ def test_the_time_to_appear_counts_from_the_last_request(
     assert [run_id] == acted == [run["id"] for run in emulator.runs()]
 
 
+def test_the_time_to_appear_counts_from_a_request_that_the_rate_limit_delayed(
+    execution: Execution, emulator: Emulator, time: Time
+) -> None:
+    # It is refused for minutes, as in a crowd, and is on its way at last when the process is killed.
+    emulator.add_fault(Fault(RUN, "rate_limited", times=5))
+    execution.reached = kill_at("set:after", skip=5)
+    with pytest.raises(Killed):
+        execution.next_try()
+    execution.reached = lambda now: None
+    killed_at = time.passed
+    assert killed_at > 120
+    acted: list[str] = []
+
+    def act_late() -> None:
+        if time.passed > killed_at + 40 and not acted:
+            acted.append(start_run(execution.online_task_id))
+
+    time.on_sleep = act_late
+
+    run_id = execution.next_try()
+
+    time.sleep(30)
+    assert [run_id] == acted == [run["id"] for run in emulator.runs()]
+
+
 def test_a_first_request_that_is_carried_out_while_a_second_is_sent(
     execution: Execution, emulator: Emulator, time: Time
 ) -> None:
