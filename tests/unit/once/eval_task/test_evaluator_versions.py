@@ -13,7 +13,7 @@ from task_instance import Killed, TaskInstance
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks.api.client import Client
 from airflow_provider_online_tasks.emulator import Fault
-from airflow_provider_online_tasks.exceptions import InvalidInput, Unavailable
+from airflow_provider_online_tasks.exceptions import InvalidInput, PermissionDenied, Unavailable
 from airflow_provider_online_tasks.inputs.hub import EvaluatorInput
 from airflow_provider_online_tasks.once.evaluator import content_hash, hash_in, marked
 from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
@@ -276,6 +276,57 @@ def test_a_try_that_could_not_find_out_leaves_it_to_the_next(arize: Emulator, ma
 
     assert [one["id"] for one in named(arize, "tone")] == [made["evaluator_id"]]
     assert len(arize.requests(CREATE)) == 1
+
+
+@pytest.mark.parametrize("name", ["create_evaluator", "create_evaluator_version"])
+@pytest.mark.usefixtures("_time_flies")
+def test_where_nothing_is_kept_a_retry_searches_for_what_the_try_before_may_have_made(
+    arize: Emulator, make: Make, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    """As before Airflow 3.3: the request of the first try is carried out while the second searches."""
+    if name == "create_evaluator_version":
+        execute(make(template="{output}?"))
+    instance = TaskInstance(is_kept=False)
+    arize.add_fault(Fault(f"rest.{name}", "status_before", status=503, times=None))
+    with pytest.raises(Unavailable):
+        execute(make(), instance)
+    arize.clear_faults()
+    asked = len(arize.requests(f"rest.{name}"))
+    sleep, late = _clock.sleep, []
+
+    def arrive(seconds: float) -> None:
+        sleep(seconds)
+        if not late:
+            late.append(execute(make()))  # another process, so nothing of it is known here
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(_clock, "sleep", arrive)
+        made = execute(make(), instance)
+
+    assert [made] == late
+    assert len(arize.requests(f"rest.{name}")) == asked + 1
+    assert len(named(arize, "tone")) == 1
+
+
+@pytest.mark.usefixtures("_time_flies")
+def test_where_nothing_is_kept_a_first_try_does_not_search_long(arize: Emulator, make: Make) -> None:
+    began = _clock.monotonic()
+    execute(make(), TaskInstance(is_kept=False))
+    assert _clock.monotonic() - began < 30
+    assert len(arize.requests(CREATE)) == 1
+
+
+@pytest.mark.usefixtures("_time_flies")
+def test_where_the_record_is_kept_a_retry_after_a_refusal_does_not_search_long(
+    arize: Emulator, make: Make
+) -> None:
+    instance = TaskInstance()
+    arize.add_fault(Fault(CREATE, "forbidden"))
+    with pytest.raises(PermissionDenied):
+        execute(make(), instance)
+    began = _clock.monotonic()
+    execute(make(), instance)
+    assert _clock.monotonic() - began < 30
 
 
 @pytest.mark.usefixtures("_time_flies")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,12 +16,12 @@ from airflow_provider_online_tasks.exceptions import InvalidInput, TaskExists
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs import EvalTaskInput, EvalTaskPatch, HubEvaluator
 from airflow_provider_online_tasks.once._task_changes import find_changes
+from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_online_tasks.emulator import Emulator
-    from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
 
     Create = Callable[..., CreateEvalTaskOperator]
     Asked = Callable[[str], int]
@@ -48,6 +49,50 @@ def test_fail_is_the_default_and_names_the_task_and_the_other_ways(create: Creat
 
     assert failure.value.online_task_id == task_id
     assert asked(CREATE) == 1
+
+
+@pytest.fixture
+def _logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have pytest see what the operator logs."""
+    monkeypatch.setattr(CreateEvalTaskOperator, "log", logging.getLogger("airflow.task"), raising=False)
+
+
+@pytest.mark.parametrize("continuously", [True, False])
+@pytest.mark.usefixtures("_logged")
+def test_the_log_names_the_new_task(
+    create: Create, caplog: pytest.LogCaptureFixture, continuously: bool
+) -> None:
+    task_id = execute(create(run_continuously=continuously))
+
+    continues = ", continuously" if continuously else ""
+    said = f"Task {task_id} ('answer correctness'): sampling 100 % of matching spans{continues}."
+    assert said in [record.message for record in caplog.records]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.usefixtures("_logged")
+def test_of_several_tasks_the_oldest_is_used_and_the_log_names_them(
+    arize: Emulator, create: Create, caplog: pytest.LogCaptureFixture, count: int
+) -> None:
+    # The emulator takes a name once in a project; of Arize that is not documented.
+    first = execute(create())
+    listed = [
+        {
+            "id": first,
+            "name": TASK["name"],
+            "project_id": arize.project_id,
+            "created_at": "2026-01-01T00:00:00Z",
+        },
+        {"id": "VGFzazo5", "name": TASK["name"], "project_id": None, "created_at": "2026-01-02T00:00:00Z"},
+    ]
+    body = {"tasks": listed[:count][::-1], "pagination": {"has_more": False, "next_cursor": None}}
+    arize.add_fault(Fault("rest.list_tasks", "garbage", body=json.dumps(body), times=None))
+
+    assert execute(create(if_exists="skip")) == first
+
+    warned = f"Several tasks are named 'answer correctness' on model {arize.project_id}: {first}, VGFzazo5."
+    assert (warned in caplog.text) is (count == 2)
+    assert ("Several" in caplog.text) is (count == 2)
 
 
 def test_skip_returns_the_task_as_it_is(arize: Emulator, create: Create, asked: Asked) -> None:

@@ -754,6 +754,21 @@ def restart_dag_run(older: Execution, time: Time, seconds: float) -> None:
     older.dag_run_start += timedelta(seconds=seconds)
 
 
+@pytest.mark.parametrize("retries", [0, None])
+def test_older_a_cleared_task_without_retries_starts_a_new_run(
+    older: Execution, emulator: Emulator, time: Time, retries: int | None
+) -> None:
+    older.retries = older.max_tries = 0
+    first = older.next_try(**AGAIN)
+    restart_dag_run(older, time, 5)
+
+    operator = older.begin_try(**AGAIN)
+    operator.retries = retries  # type: ignore[assignment]  # as an operator of Airflow's own may have it
+    second = operator.execute(older.context)
+
+    assert [first, second] == [run["id"] for run in emulator.runs()]
+
+
 @pytest.mark.parametrize("seconds", [5, 600], ids=["at once", "later"])
 @pytest.mark.parametrize("restarts", [True, False], ids=["DAG run over", "DAG run going on"])
 def test_older_a_cleared_task_starts_a_new_run(
