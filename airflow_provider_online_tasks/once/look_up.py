@@ -179,7 +179,8 @@ class Once(ABC, Generic[RecordT, Thing]):
     def _find_lost(self, record: RecordT, error: CallError) -> Thing | None:
         # A server that answered is done with the request: one look is enough.
         seconds = self._look_up_seconds if isinstance(error, Unavailable) else 0.0
-        self._log.warning("%s. Searching for the %s, for up to %.0f s.", error, self.noun, seconds)
+        time = f", for up to {seconds:.0f} s" if seconds else ""
+        self._log.warning("%s. Searching for the %s%s.", str(error).removesuffix("."), self.noun, time)
         try:
             return self._look_up(record, seconds=seconds)
         except CallError as trouble:

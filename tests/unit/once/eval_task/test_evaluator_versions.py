@@ -13,7 +13,12 @@ from task_instance import Killed, TaskInstance
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks.api.client import Client
 from airflow_provider_online_tasks.emulator import Fault
-from airflow_provider_online_tasks.exceptions import InvalidInput, PermissionDenied, Unavailable
+from airflow_provider_online_tasks.exceptions import (
+    InputRefused,
+    InvalidInput,
+    PermissionDenied,
+    Unavailable,
+)
 from airflow_provider_online_tasks.inputs.hub import EvaluatorInput
 from airflow_provider_online_tasks.once.evaluator import content_hash, hash_in, marked
 from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
@@ -276,6 +281,45 @@ def test_a_try_that_could_not_find_out_leaves_it_to_the_next(arize: Emulator, ma
 
     assert [one["id"] for one in named(arize, "tone")] == [made["evaluator_id"]]
     assert len(arize.requests(CREATE)) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "time"),
+    [(Fault(CREATE, "drop_after"), ", for up to 60 s."), (Fault(CREATE, "garbage", body="{}"), ".")],
+)
+@pytest.mark.usefixtures("_time_flies")
+def test_the_log_says_for_how_long_a_lost_answer_is_searched(
+    arize: Emulator, make: Make, caplog: pytest.LogCaptureFixture, fault: Fault, time: str
+) -> None:
+    arize.add_fault(fault)
+    execute(make())
+    (said,) = [record.message for record in caplog.records if "Searching for" in record.message]
+    assert ".." not in said
+    assert said.endswith(f"Searching for the evaluator version{time}")
+
+
+def test_an_evaluator_that_another_dag_creates_at_the_same_time(
+    arize: Emulator, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_online_tasks.once.evaluator import EvaluatorPublication
+
+    request, made = EvaluatorPublication._request, []
+
+    def overtaken(self: EvaluatorPublication) -> str:
+        monkeypatch.setattr(EvaluatorPublication, "_request", request)
+        made.append(execute(make()))
+        return request(self)
+
+    monkeypatch.setattr(EvaluatorPublication, "_request", overtaken)
+    assert [execute(make())] == made
+    assert len(named(arize, "tone")) == 1
+
+
+def test_an_evaluator_that_arize_refuses(arize: Emulator, make: Make) -> None:
+    arize.add_fault(Fault(CREATE, "status_before", status=400))
+    with pytest.raises(InputRefused, match="HTTP 400"):
+        execute(make())
+    assert named(arize, "tone") == []
 
 
 @pytest.mark.parametrize("name", ["create_evaluator", "create_evaluator_version"])
