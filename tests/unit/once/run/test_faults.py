@@ -264,6 +264,18 @@ def test_given_up_after_three_requests(execution: Execution, emulator: Emulator)
     assert [execution.next_try()] == run_ids(emulator)
 
 
+def test_a_server_that_answered_is_done_with_the_request(
+    execution: Execution, emulator: Emulator, time: Time, capsys: pytest.CaptureFixture[str]
+) -> None:
+    emulator.add_fault(Fault(RUN, "partial"))
+
+    assert [execution.next_try()] == run_ids(emulator)
+
+    assert len(emulator.requests(LIST)) == 2  # one look before, and one after
+    assert time.slept == []
+    assert ". Searching for the run. " in capsys.readouterr().out
+
+
 # -- The list that a lost run is looked for in fails too. --
 
 
