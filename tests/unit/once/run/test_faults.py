@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time as real_time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from airflow_provider_online_tasks.exceptions import (
     TaskErrorReturned,
     Unavailable,
 )
+from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
 
 RUN = "graphql.runOnlineTask"
 LIST = "rest.list_task_runs"
@@ -265,15 +267,20 @@ def test_given_up_after_three_requests(execution: Execution, emulator: Emulator)
 
 
 def test_a_server_that_answered_is_done_with_the_request(
-    execution: Execution, emulator: Emulator, time: Time, capsys: pytest.CaptureFixture[str]
+    execution: Execution,
+    emulator: Emulator,
+    time: Time,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(RunOnlineTaskOperator, "log", logging.getLogger("airflow.task"), raising=False)
     emulator.add_fault(Fault(RUN, "partial"))
 
     assert [execution.next_try()] == run_ids(emulator)
 
     assert len(emulator.requests(LIST)) == 2  # one look before, and one after
     assert time.slept == []
-    assert ". Searching for the run. " in capsys.readouterr().out
+    assert [record for record in caplog.messages if record.endswith(". Searching for the run.")]
 
 
 # -- The list that a lost run is looked for in fails too. --
