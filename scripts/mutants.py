@@ -29,7 +29,12 @@ CORE = {
     "once": ("tests/unit/once",),
     "waiting": ("tests/unit/waiting", "tests/integration/events/test_task_runs_trigger.py"),
     "results": ("tests/unit/results",),
-    "inputs": ("tests/unit/inputs", "tests/unit/operators"),
+    "inputs": (
+        "tests/unit/inputs",
+        "tests/unit/operators",
+        "tests/unit/once/eval_task/test_evaluator_versions.py",
+        "tests/unit/once/eval_task/test_over_rest.py",
+    ),
 }
 # Measurements, and what starts processes or whole Airflows.
 SELECTED = ("-m", "not slow and not dag and not live", "-k", "not next_to_nothing and not test_killed")

@@ -73,13 +73,21 @@ def is_skipped(name: str) -> bool:
 
 
 def hints_in(text: str) -> list[tuple[Place, Place]]:
-    """Return where type annotations are: nothing evaluates them."""
+    """Return what is for a type checker, which notices each change.
+
+    Annotations, which nothing evaluates; what a dataclass is declared to be; ``if TYPE_CHECKING``.
+    """
     found: list[ast.expr | None] = []
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.arg | ast.AnnAssign):
-            found.append(node.annotation)
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            found.append(node.returns)
+        match node:
+            case ast.arg() | ast.AnnAssign():
+                found.append(node.annotation)
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                found.append(node.returns)
+            case ast.ClassDef():
+                found += [one for one in node.decorator_list if "dataclass" in ast.unparse(one)]
+            case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+                found.append(node.test)
     return [
         ((node.lineno, node.col_offset), (node.end_lineno or 0, node.end_col_offset or 0))
         for node in found

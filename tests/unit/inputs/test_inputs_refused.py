@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from airflow_provider_online_tasks._airflow import AirflowFailException
 from airflow_provider_online_tasks.exceptions import InvalidInput, OnlineTasksError
@@ -26,6 +27,7 @@ from airflow_provider_online_tasks.inputs import (
     WireInput,
     read_id,
 )
+from airflow_provider_online_tasks.inputs.hub import EvaluatorInput
 
 LONGEST_MESSAGE = 700
 JUDGE: dict[str, Any] = {"name": "j", "template": "{output}", "rails": ["good", "bad"]}
@@ -46,6 +48,7 @@ VALID: dict[type[WireInput], dict[str, Any]] = {
     HubEvaluator: HUB,
     LlmConfig: {"model_name": "gpt-4o"},
     EvaluatorLlmConfig: {"integration_id": "I", "model_name": "gpt-4o"},
+    EvaluatorInput: {"name": "n", "code": "class N: ...", "variables": ["output"]},
 }
 # Of a day, and not of this moment: it is part of a test's name.
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -248,6 +251,32 @@ def test_numbers_beyond_all_measure() -> None:
     assert "sampling_rate must be above 0 and at most 100" in refused(EvalTaskPatch, sampling_rate=huge)
     assert "max_spans must be a whole number" in refused(RunInput, max_spans=huge)
     assert "cannot be written as JSON" in refused(LlmConfig, invocation_parameters={"seed": huge})
+
+
+def test_json_may_be_twenty_objects_deep() -> None:
+    value: dict[str, Any] = {}
+    for _ in range(20):
+        value = {"a": value}
+    assert LlmConfig(model_name="m", invocation_parameters=value).invocation_parameters == value
+    assert "cannot be written as JSON" in refused(LlmConfig, invocation_parameters={"a": value})
+    listed: list[Any] = []
+    for _ in range(19):
+        listed = [listed]
+    assert LlmConfig(model_name="m", invocation_parameters={"a": listed}).to_wire()
+    assert "cannot be written as JSON" in refused(LlmConfig, invocation_parameters={"a": [listed]})
+
+
+def test_the_first_of_several_evaluators_that_are_named_twice_is_said() -> None:
+    hub = [{"evaluator_id": name} for name in ("b", "a", "b", "a")]
+    assert "evaluators names 'a' twice" in refused(EvalTaskInput, template_evaluators=..., evaluators=hub)
+
+
+@pytest.mark.parametrize("kind", VALID, ids=lambda kind: kind.__name__)
+def test_an_input_does_not_change(kind: type[WireInput]) -> None:
+    value = kind.read(VALID[kind])
+    for name in kind.model_fields:
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(value, name, getattr(value, name))
 
 
 def test_a_score_for_a_label_that_is_none() -> None:

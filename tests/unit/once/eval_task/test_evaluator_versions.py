@@ -238,6 +238,17 @@ def test_a_template_that_arize_does_not_have(make: Make) -> None:
     assert "'hallucination'" in str(caught.value)
 
 
+@pytest.mark.parametrize("field", ["template", "code"])
+def test_what_jinja_would_change_is_refused_unless_its_author_says_so(make: Make, field: str) -> None:
+    text = "On {{ ds }}: {output}" if field == "template" else CODE["code"] + "# {{ ds }}"
+    fields = {**dict.fromkeys(JUDGE, ...), **CODE, "llm_config": ...} if field == "code" else {}
+    with pytest.raises(InvalidInput, match=f"{field} holds Jinja"):
+        make(**{**fields, field: text})
+    operator = make(**{**fields, field: text, "jinja": True})
+    operator.render_template_fields({"ds": "2026-01-01"})
+    assert "2026-01-01" in getattr(operator, field)
+
+
 # Never two ------------------------------------------------------------------------------------------------
 
 
