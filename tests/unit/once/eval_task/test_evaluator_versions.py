@@ -244,6 +244,8 @@ def test_what_jinja_would_change_is_refused_unless_its_author_says_so(make: Make
     fields = {**dict.fromkeys(JUDGE, ...), **CODE, "llm_config": ...} if field == "code" else {}
     with pytest.raises(InvalidInput, match=f"{field} holds Jinja"):
         make(**{**fields, field: text})
+    with pytest.raises(InvalidInput, match=f"{field} holds Jinja"):
+        EvaluatorInput.check_literals({"name": "n", field: text})
     operator = make(**{**fields, field: text, "jinja": True})
     operator.render_template_fields({"ds": "2026-01-01"})
     assert "2026-01-01" in getattr(operator, field)
