@@ -15,6 +15,8 @@ from airflow_provider_online_tasks.waiting.budget import Allowance
 from airflow_provider_online_tasks.waiting.poller import open_client
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_online_tasks.api.answers.runs import TaskRun
     from airflow_provider_online_tasks.api.async_client import AsyncClient
     from airflow_provider_online_tasks.api.settings import Settings
@@ -81,6 +83,8 @@ class Kills:
             await self._wait_for_turn(until)
             try:
                 async with self._places:
+                    # Another may have been refused since.
+                    await self._wait_for(lambda: self._paused_until, until)
                     return await client.send(call)
             except InputRefused:
                 # It was over, or was cancelled by a request whose answer was lost.
@@ -104,16 +108,26 @@ class Kills:
 
         :raises NotInTime: that is too late.
         """
-        loop = asyncio.get_running_loop()
-        self._check(until)
+        self._check(self._next_turn(), until)
         async with self._turn:
-            while (pause := max(self._allowance.ready_at(), self._paused_until) - loop.time()) > 0:
-                self._check(until)
-                await asyncio.sleep(pause)
-            self._allowance.take(loop.time())
+            await self._wait_for(self._next_turn, until)
+            self._allowance.take(asyncio.get_running_loop().time())
 
-    def _check(self, until: float) -> None:
-        if max(self._allowance.ready_at(), self._paused_until) >= until:
+    def _next_turn(self) -> float:
+        return max(self._allowance.ready_at(), self._paused_until)
+
+    async def _wait_for(self, moment: Callable[[], float], until: float) -> None:
+        """Wait for a moment, which may be put off meanwhile.
+
+        :raises NotInTime: that is too late.
+        """
+        loop = asyncio.get_running_loop()
+        while (pause := moment() - loop.time()) > 0:
+            self._check(moment(), until)
+            await asyncio.sleep(pause)
+
+    def _check(self, moment: float, until: float) -> None:
+        if moment >= until:
             raise NotInTime(f"Too many runs are to be cancelled at once. {self._most}")
 
     async def _client(self) -> AsyncClient:

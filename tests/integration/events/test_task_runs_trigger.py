@@ -251,6 +251,26 @@ def test_a_connection_that_is_not_there_yet(
     quick_time.run(watch())
 
 
+def test_a_run_that_is_gone_hides_no_other(
+    arize: Emulator, online_task_id: str, finish: Callable[..., list[str]], start: Callable[[], str]
+) -> None:
+    async def watch() -> None:
+        store = AssetStore()
+        async with Watch(trigger(online_task_id, store)) as watched:
+            gone = start()
+            await is_watching(arize, store)
+            await pass_time(arize, 3)
+            arize.add_fault(Fault("rest.get_task_run", "not_found", times=None))
+            nothing = {"task_runs": [], "pagination": {"has_more": False}}
+            arize.add_fault(Fault(LIST, "garbage", body=json.dumps(nothing)))
+            await pass_time(arize, 3)
+            [run_id] = finish()
+            assert await watched.until(1) == [run_id]
+            assert gone != run_id
+
+    quick_time.run(watch())
+
+
 def test_a_run_that_cannot_be_read_hides_no_other(
     arize: Emulator, online_task_id: str, finish: Callable[..., list[str]]
 ) -> None:

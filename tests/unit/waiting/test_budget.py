@@ -106,6 +106,11 @@ def test_a_budget_is_never_lowered_to_nothing() -> None:
     assert budget.rate == 6
     assert Budget(1).rate == 1
 
+    small = Budget(5)
+    for now in range(100):
+        small.refused(float(now), sent_at=float(now))
+    assert small.rate == 1
+
 
 @given(
     per_minute=st.integers(1, 300),

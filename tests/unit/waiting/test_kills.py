@@ -12,13 +12,17 @@ import pytest
 import quick_time
 from waits import CONN_ID, answer_slowly, create_task, eventually, trigger
 
+from airflow_provider_online_tasks.api.async_client import AsyncClient
 from airflow_provider_online_tasks.emulator import Fault
+from airflow_provider_online_tasks.exceptions import InvalidConnection
 from airflow_provider_online_tasks.triggers import runs as trigger_module
 from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
+from airflow_provider_online_tasks.waiting.kills import AT_ONCE, _close_late
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from airflow_provider_online_tasks.api.calls import RestCall
     from airflow_provider_online_tasks.emulator import Emulator
 
 CANCEL = "rest.cancel_task_run"
@@ -324,6 +328,55 @@ def test_kills_share_a_session_and_go_before_polls(
     # One poll may have been under way when the first run was to be cancelled.
     assert sum(name != CANCEL for name in asked[:last]) <= 1
     assert statuses(arize) == {"CANCELLED", "RUNNING"} or statuses(arize) == {"CANCELLED", "PENDING"}
+
+
+def test_a_refusal_holds_back_all_cancellations(
+    arize: Emulator, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arize.add_fault(Fault(CANCEL, "rate_limited", retry_after=10, times=1))
+    sent: list[float] = []
+    ask = AsyncClient._ask
+
+    async def noted(self: AsyncClient, call: RestCall[Any], host: str) -> Any:
+        if call.name == "cancel task run":
+            sent.append(asyncio.get_running_loop().time())
+        return await ask(self, call, host)
+
+    monkeypatch.setattr(AsyncClient, "_ask", noted)
+
+    killed(arize, 24)
+
+    # Those that were under way at that moment are the only ones before the pause is over.
+    assert sum(at < sent[0] + 9 for at in sent) <= AT_ONCE
+    assert statuses(arize) == {"CANCELLED"}
+    assert len(sent) == 25
+
+
+def test_a_session_that_opens_after_all_is_closed_and_one_that_does_not_harms_nothing() -> None:
+    class Session:
+        closed = False
+
+        async def close(self) -> None:
+            self.closed = True
+
+    async def opened(session: Session | Exception) -> Any:
+        if isinstance(session, Exception):
+            raise session
+        return session
+
+    async def close(session: Session | Exception, *, cancelled: bool = False) -> None:
+        opening = asyncio.ensure_future(opened(session))
+        if cancelled:
+            opening.cancel()
+        await asyncio.wait([opening])
+        _close_late(opening)
+        await asyncio.sleep(0)
+
+    late = Session()
+    asyncio.run(close(late))
+    assert late.closed
+    asyncio.run(close(InvalidConnection("no certificate")))
+    asyncio.run(close(Session(), cancelled=True))
 
 
 def test_what_arize_refuses_for_too_long_is_said(

@@ -358,6 +358,20 @@ def test_long_reasons_are_wrapped_in_the_log(caplog: pytest.LogCaptureFixture) -
     assert max(map(len, caplog.messages)) <= 100
 
 
+def test_what_can_be_copied_is_not_broken_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    address = "https://arize.example/a-very-long-address-of-a-help-page-about-evaluators-that-ends-late"
+    with pytest.raises(OnlineTaskRunFailed):
+        settle(run("FAILED", (2, 0, 0), f"the evaluator is broken, see {address}"))
+    assert any(address in message for message in caplog.messages)
+
+
+def test_no_error_may_be_permitted_and_all_may_be(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(OnlineTaskRunErrorRateExceeded, match=r"more than max_error_rate \(0\.0%\) permits"):
+        settle(run(counts=(9, 1, 0)), max_error_rate=0.0)
+    for most in (1, 1.0):
+        settle(run(counts=(1, 9, 0)), max_error_rate=most)
+
+
 @pytest.mark.parametrize("status", RunStatus)
 def test_every_status_that_ends_a_run_is_an_ending(status: RunStatus) -> None:
     if status.is_over:
