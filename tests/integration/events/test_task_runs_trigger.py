@@ -252,21 +252,20 @@ def test_a_connection_that_is_not_there_yet(
 
 
 def test_a_run_that_is_gone_hides_no_other(
-    arize: Emulator, online_task_id: str, finish: Callable[..., list[str]], start: Callable[[], str]
+    arize: Emulator, online_task_id: str, start: Callable[[], str]
 ) -> None:
+    now = (datetime.now(UTC) + timedelta(seconds=5)).isoformat()
+    over = {"id": "good", "status": "COMPLETED", "run_finished_at": now, "created_at": now}
+    page = {"task_runs": [over], "pagination": {"has_more": False}}
+
     async def watch() -> None:
-        store = AssetStore()
+        store, gone = AssetStore(), start()
         async with Watch(trigger(online_task_id, store)) as watched:
-            gone = start()
             await is_watching(arize, store)
-            await pass_time(arize, 3)
-            arize.add_fault(Fault("rest.get_task_run", "not_found", times=None))
-            nothing = {"task_runs": [], "pagination": {"has_more": False}}
-            arize.add_fault(Fault(LIST, "garbage", body=json.dumps(nothing)))
-            await pass_time(arize, 3)
-            [run_id] = finish()
-            assert await watched.until(1) == [run_id]
-            assert gone != run_id
+            assert gone in str(store.values)
+            arize.add_fault(Fault(GET, "not_found", times=None))
+            arize.add_fault(Fault(LIST, "garbage", body=json.dumps(page), times=None))
+            assert await watched.until(1) == ["good"]
 
     quick_time.run(watch())
 
