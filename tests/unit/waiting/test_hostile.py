@@ -176,7 +176,9 @@ def wait_beside(hostile: Arize) -> RunEvent:
 
 
 @pytest.mark.parametrize(
-    "task_id", ["", ".", "..", "a/../b", SURROGATE, "x" * 100_000, "\n", 1, None, ["task"]], ids=repr
+    "task_id",
+    ["", ".", "..", "...", "none", "a b", "a/../b", SURROGATE, "x" * 100_000, "\n", 1, None, ["task"]],
+    ids=repr,
 )
 def test_a_run_of_a_task_that_cannot_be_harms_no_neighbour(
     hostile: Arize, connection: None, task_id: Any, monkeypatch: pytest.MonkeyPatch
