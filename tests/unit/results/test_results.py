@@ -418,6 +418,7 @@ def test_one_evaluation_of_a_trace_or_session_counts_once(granularity):
         results.add(dataclasses.replace(span, trace_id=f"trace {number}", attributes=attributes))
     found = results.summary()["evaluators"]["e"]
     assert (found["evaluated"], found["without"]) == (4, 0)
+    assert (results.items, results.items_of_run) == (4, 4)
     assert whole(results, expected=4, evaluators=1, have_filters=False).complete is True
     assert whole(results, expected=5, evaluators=1, have_filters=False).complete is False
 

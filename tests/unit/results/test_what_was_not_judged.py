@@ -79,6 +79,17 @@ def test_a_coverage_that_nobody_knows_is_not_kept():
     del figures["without"]
     passed, found = judged({"correct": ">= 0.9", "min_coverage": 0.1}, summary(e=figures))
     assert (passed, found["min_coverage"].outcome) == (False, "broken")
+    assert found["min_coverage"].note == "nothing says how many items there are"
+
+
+@pytest.mark.parametrize(
+    ("without", "outcome", "note"),
+    [(10, "held", ""), (30, "broken", "30 were not judged: sampling, the run's cap, or skipped")],
+)
+def test_a_coverage_that_is_known_says_what_lacks(without, outcome, note):
+    figures = labels(correct=90) | {"without": without}
+    _, found = judged({"correct": ">= 0.5", "min_coverage": 0.8}, summary(e=figures))
+    assert (found["min_coverage"].outcome, found["min_coverage"].note) == (outcome, note)
 
 
 def test_an_earlier_runs_evaluations_of_the_same_spans_are_not_this_runs(monkeypatch, tmp_path):
@@ -259,6 +270,19 @@ def test_a_judge_that_some_evaluations_do_not_name_is_another_one():
     passed, found = judged({"correct": ">= 0.5", "max_drop": 0.02}, now, baseline=before)
     assert passed is False
     assert "not named" in found["drop of correct"].note
+
+
+@pytest.mark.parametrize(
+    ("before", "now"), [([{"evaluator_version_id": "v1"}], [{}]), ([{}], [{"evaluator_version_id": "v1"}])]
+)
+def test_judges_of_which_one_is_not_named_at_all_are_not_known_to_differ(before, now):
+    earlier = {"evaluators": {"e": labels(correct=950, incorrect=50) | {"judges": before}}}
+    passed, found = judged(
+        {"correct": ">= 0.5", "max_drop": 0.02},
+        summary(e=labels(correct=950, incorrect=50) | {"judges": now}),
+        baseline=earlier,
+    )
+    assert (passed, "judge" in found["drop of correct"].note) == (True, False)
 
 
 # -- segments

@@ -152,6 +152,16 @@ def test_a_second_read_costs_only_the_pages_that_lacked_something(monkeypatch, t
         assert len(arize.requests("rest.list_spans")) == look.gap_pages + 6 + 1
 
 
+@pytest.mark.parametrize(
+    ("gap_pages", "pages", "gaps", "saves"),
+    [(0, 6, 0, False), (1, 2, 1, True), (1, 1, 1, False), (3, 6, 3, True), (4, 6, 1, False)],
+)
+def test_gaps_are_read_alone_where_that_costs_half_of_the_pages_at_most(gap_pages, pages, gaps, saves):
+    stretch = ("2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z")
+    look = Look(settled=0, gaps=(stretch,) * gaps, gap_pages=gap_pages, pages=pages)
+    assert look.saves_pages is saves
+
+
 def test_the_pause_outlives_a_restart_and_carries_no_secret(arize):
     _, run_id = run_task(arize)
     trigger = pause_of(lambda: operator(run_id).execute(context()))
