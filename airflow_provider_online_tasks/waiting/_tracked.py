@@ -168,8 +168,7 @@ class Run(Scheduled):
     @property
     def interval(self) -> float:
         """The shortest poll interval of its waits, in seconds."""
-        waits = self.waits
-        return waits[0].poll_interval if len(waits) == 1 else min(wait.poll_interval for wait in waits)
+        return min(wait.poll_interval for wait in self.waits)
 
     def count_failure(self, error: CallError, now: float) -> None:
         """Count an answer of the same kind as the one before, or begin to."""

@@ -181,7 +181,7 @@ def wait_beside(hostile: Arize) -> RunEvent:
     ids=repr,
 )
 def test_a_run_of_a_task_that_cannot_be_harms_no_neighbour(
-    hostile: Arize, connection: None, task_id: Any, monkeypatch: pytest.MonkeyPatch
+    hostile: Arize, connection: None, task_id: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     reads = iter(range(1000))
 
@@ -192,6 +192,7 @@ def test_a_run_of_a_task_that_cannot_be_harms_no_neighbour(
     hostile.about_bad = answer
 
     assert wait_beside(hostile).outcome in (OVER, ERROR, TIMEOUT)
+    assert "unexpected error" not in caplog.text
 
 
 @pytest.mark.parametrize("value", list(HOSTILE.values())[:9], ids=list(HOSTILE)[:9])
