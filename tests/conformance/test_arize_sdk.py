@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 from arize import ArizeClient
 from arize._generated import api_client as generated
 from arize._generated.api_client import exceptions
@@ -20,6 +21,7 @@ from arize.tasks.types import (
 )
 from arize.utils.resolve import NotFoundError
 from arize.version import __version__ as sdk_version
+from sent_spans import EXAMPLES, dataset_body, queue_body
 
 from airflow_provider_online_tasks.emulator import Fault, RunFate
 
@@ -583,3 +585,53 @@ def test_the_emulator_saw_the_sdk_and_kept_no_key(arize: ArizeClient, emulator: 
     (request,) = emulator.requests("rest.list_tasks")
     assert (request["method"], request["status"], request["key_ok"]) == ("GET", 200, True)
     assert emulator.api_key not in str(emulator.requests())
+
+
+# --- what SendSpansOperator sends ---------------------------------------------------------------------------
+
+
+def post(emulator: EmulatorProcess, path: str, body: dict[str, Any]) -> None:
+    key = {"Authorization": f"Bearer {emulator.api_key}"}
+    requests.post(emulator.url + path, json=body, headers=key, timeout=30).raise_for_status()
+
+
+def test_the_sdk_reads_the_spans_that_were_sent_to_a_queue(
+    arize: ArizeClient, emulator: EmulatorProcess
+) -> None:
+    spans = arize.spans.list(project=emulator.project_id, filter=AGENTS, limit=3).spans
+    queue = arize.annotation_queues.create(
+        name="review", space=SPACE, annotation_config_ids=["c"], annotator_emails=["a@example.com"]
+    )
+    span_ids = [span.context.span_id for span in spans]
+    starts = [span.start_time for span in spans]
+    body = queue_body(
+        emulator.project_id,
+        start=min(starts).isoformat(),
+        end=(max(starts) + timedelta(milliseconds=1)).isoformat(),
+        span_ids=span_ids,
+    )
+    post(emulator, f"/v2/annotation-queues/{queue.id}/records", body)
+
+    first = arize.annotation_queues.list_records(annotation_queue="review", space=SPACE, limit=2)
+    assert first.pagination.has_more
+    second = arize.annotation_queues.list_records(
+        annotation_queue=queue.id, limit=2, cursor=first.pagination.next_cursor
+    )
+    read = [record.to_dict() for record in [*first.records, *second.records]]
+    assert sorted(record["data"]["context.span_id"] for record in read) == sorted(span_ids)
+
+
+def test_the_sdk_reads_the_examples_that_were_sent_to_a_dataset(
+    arize: ArizeClient, emulator: EmulatorProcess
+) -> None:
+    dataset = arize.datasets.create(name="failures", space=SPACE, examples=[{"question": "theirs"}])
+    post(emulator, f"/v2/datasets/{dataset.id}/examples", dataset_body(EXAMPLES))
+
+    first = arize.datasets.list_examples(dataset="failures", space=SPACE, limit=1)
+    assert first.pagination.has_more
+    rest = arize.datasets.list_examples(dataset=dataset.id, cursor=first.pagination.next_cursor)
+    theirs, *ours = [example.to_dict() for example in [*first.examples, *rest.examples]]
+    assert theirs["question"] == "theirs"
+    assert [{name: one[name] for name in sent} for one, sent in zip(ours, EXAMPLES, strict=True)] == EXAMPLES
+    with pytest.raises(exceptions.ApiException, match="none for examples"):
+        arize.datasets.list_examples(dataset=dataset.id, filter="label = 'toxic'")

@@ -31,11 +31,21 @@ def json_response(document: Any, status: int = 200) -> Response:
 def paged(
     request: Request, items: Sequence[Any], key: Callable[[Any], Any], limit: int = 100
 ) -> tuple[Sequence[Any], dict[str, Any]]:
-    """Cut a page out of items whose keys fall; the cursor is the last key, so new items move nothing."""
-    text = request.query_params.get("limit", "50")
+    """Cut the page that the address asks for out of items whose keys fall."""
+    asked = request.query_params
+    return page_of(items, key, text=asked.get("limit", "50"), cursor=asked.get("cursor"), limit=limit)
+
+
+def page_of(
+    items: Sequence[Any], key: Callable[[Any], Any], *, text: str, cursor: str | None, limit: int
+) -> tuple[Sequence[Any], dict[str, Any]]:
+    """Cut a page out of items whose keys fall; the cursor is the last key, so new items move nothing.
+
+    :param text: how many items are asked for.
+    :param limit: how many may be.
+    """
     if not text.isdecimal() or not 1 <= int(text) <= limit:
         raise ProblemError(400, f"limit is {text!r}; it has to be a number from 1 to {limit}")
-    cursor = request.query_params.get("cursor")
     if cursor:
         try:
             after = json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))

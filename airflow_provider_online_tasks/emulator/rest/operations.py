@@ -94,6 +94,7 @@ OPERATIONS = (
     _operation("POST", "/v2/datasets", WRITE, reviews.create_dataset, "id"),
     _operation("GET", _DATASET, READ, reviews.get_dataset, "id"),
     _operation("GET", f"{_DATASET}/examples", READ, reviews.list_dataset_examples, "examples"),
+    _operation("POST", f"{_DATASET}/examples/search", READ, reviews.search_dataset_examples, "examples"),
     _operation("POST", f"{_DATASET}/examples", WRITE, reviews.insert_dataset_examples, "example_ids"),
     _operation("GET", "/v2/webhooks", READ, webhooks.list_webhooks, "webhooks"),
     _operation("POST", "/v2/webhooks", WRITE, webhooks.create_webhook, "id"),

@@ -18,6 +18,7 @@ from airflow_provider_online_tasks.emulator.rest.fields import (
     moment,
     number,
     only,
+    page_of,
     paged,
     path_id,
     text,
@@ -286,6 +287,27 @@ def list_dataset_examples(state: EmulatorState, request: Request, _: dict[str, A
     dataset = _found(state, request, "dataset", "Dataset")
     numbered = list(enumerate(dataset["items"]))
     page, pagination = paged(request, numbered, lambda each: -each[0], limit=500)
+    return json_response({"examples": [example for _, example in page], "pagination": pagination})
+
+
+def search_dataset_examples(state: EmulatorState, request: Request, fields: dict[str, Any]) -> Response:
+    """List the examples of a dataset, oldest first, as the address of a list cannot ask for."""
+    only(fields, "filter limit cursor dataset_version_id")
+    dataset = _found(state, request, "dataset", "Dataset")
+    if text(fields, "filter") is not None:
+        raise ProblemError(400, "filter: this emulator has none for examples")
+    if text(fields, "dataset_version_id") is not None:
+        raise ProblemError(400, "dataset_version_id: this emulator keeps the newest version only")
+    limit = fields.get("limit", 50)
+    if isinstance(limit, bool) or not isinstance(limit, int):
+        raise ProblemError(400, f"limit is {limit!r}; it has to be a number from 1 to 500")
+    page, pagination = page_of(
+        list(enumerate(dataset["items"])),
+        lambda each: -each[0],
+        text=str(limit),
+        cursor=text(fields, "cursor"),
+        limit=500,
+    )
     return json_response({"examples": [example for _, example in page], "pagination": pagination})
 
 

@@ -162,3 +162,23 @@ def test_a_reset_forgets_them(api: Api, emulator: Emulator) -> None:
     emulator.reset()
     assert api.rest("GET", "annotation-queues").json()["annotation_queues"] == []
     assert not any(each["annotations"] for each in agents(api))
+
+
+def test_examples_are_searched_page_by_page(api: Api, emulator: Emulator) -> None:
+    body = {"name": "d", "space_id": emulator.space_id, "examples": [{"n": number} for number in range(5)]}
+    dataset_id = api.rest("POST", "datasets", json=body).json()["id"]
+
+    def search(**fields: Any) -> Any:
+        return api.rest("POST", f"datasets/{dataset_id}/examples/search", json=fields)
+
+    first = search(limit=3).json()
+    second = search(limit=3, cursor=first["pagination"]["next_cursor"]).json()
+    assert [one["n"] for one in first["examples"] + second["examples"]] == [0, 1, 2, 3, 4]
+    assert second["pagination"] == {"has_more": False}
+    assert len(search().json()["examples"]) == 5
+    for limit in (0, 501, True, "3"):
+        assert "from 1 to 500" in problem(search(limit=limit), 400)
+    assert "cursor" in problem(search(cursor="x"), 400)
+    assert "filter" in problem(search(filter="n = 3"), 400)
+    assert "newest version" in problem(search(dataset_version_id="v"), 400)
+    assert "query" in problem(search(query="n"), 400)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import requests
+from sent_spans import EXAMPLES, dataset_body, queue_body
 from test_more_of_results import context, tone
 from test_results import NOW, arize_with, run_task, spans_file
 
 from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.exceptions import InputRefused, InvalidInput, Unavailable
-from airflow_provider_online_tasks.operators.spans import SendSpansOperator
+from airflow_provider_online_tasks.operators.spans import SendSpansOperator, _Chosen
 
 
 class Places:
@@ -126,6 +127,30 @@ def test_examples_of_a_dataset_hold_input_output_label_and_explanation(many):
         assert one["input"].startswith("Question ")
         assert one["explanation"].startswith("Offline judge")
     assert send(run_id, dataset_id=dataset_id)["already_there"] == 600
+
+
+def test_what_is_sent_is_what_arizes_sdk_reads_back():
+    """The tests of conformance send the same bodies, and read them with the SDK."""
+    start = datetime(2026, 11, 1, tzinfo=UTC)
+
+    def chosen(**known):
+        fields = ("span_id", "trace_id", "label", "score", "explanation", "input", "output")
+        return _Chosen(start_time=start, **{name: known.get(name) for name in fields})
+
+    operator = SendSpansOperator(
+        task_id="send", run_id="R", evaluator="tone", labels=["toxic"], annotation_queue_id="Q"
+    )
+    [call] = operator._calls("P", [chosen(span_id="a"), chosen(span_id="b")])
+    assert (call.method, call.path) == ("POST", "/v2/annotation-queues/Q/records")
+    assert call.body == queue_body(
+        "P", start="2026-11-01T00:00:00Z", end="2026-11-01T00:00:00.001Z", span_ids=["a", "b"]
+    )
+    operator = SendSpansOperator(
+        task_id="send", run_id="R", evaluator="tone", labels=["toxic"], dataset_id="D"
+    )
+    [call] = operator._calls("P", [chosen(**example) for example in EXAMPLES])
+    assert (call.method, call.path) == ("POST", "/v2/datasets/D/examples")
+    assert call.body == dataset_body(EXAMPLES)
 
 
 @pytest.mark.parametrize("kind", ["drop_after", "status_after", "drop_before"])
