@@ -22,6 +22,7 @@ from airflow_provider_online_tasks.inputs import (
     EvaluatorLlmConfig,
     HubEvaluator,
     LlmConfig,
+    QueryFilters,
     RunInput,
     TemplateEvaluator,
     WireInput,
@@ -277,6 +278,50 @@ def test_an_input_does_not_change(kind: type[WireInput]) -> None:
     for name in kind.model_fields:
         with pytest.raises(ValidationError, match="frozen"):
             setattr(value, name, getattr(value, name))
+
+
+def test_what_every_input_has_in_common() -> None:
+    def below(kind: type[WireInput]) -> set[type[WireInput]]:
+        return {kind}.union(*(below(one) for one in kind.__subclasses__()))
+
+    assert [kind for kind in below(WireInput) if not kind.model_config.get("frozen")] == []
+    assert [kind for kind in below(WireInput) if kind.model_config.get("extra") != "forbid"] == []
+
+
+@pytest.mark.parametrize("kind", VALID, ids=lambda kind: kind.__name__)
+def test_what_is_still_to_come_is_missed_unless_it_may_come_later(kind: type[WireInput]) -> None:
+    if any(field.is_required() for field in kind.model_fields.values()):
+        with pytest.raises(InvalidInput, match=r"needs .*: not given, or None"):
+            kind.check_literals({})
+
+
+TWO_FILTERS: list[dict[str, Any]] = [{"id": "A", "filter": "x = 1"}, {"id": "B", "filter": "x = 2"}]
+
+
+@pytest.mark.parametrize(
+    ("filters", "said"),
+    [
+        ({"filters": TWO_FILTERS}, "needs an expression, such as 'A AND B', for two or more filters"),
+        ({"filters": [TWO_FILTERS[0]] * 2, "expression": "A"}, "filters names 'A' twice; each ID once"),
+    ],
+)
+def test_filters_that_do_not_say_how_they_combine(filters: dict[str, Any], said: str) -> None:
+    assert said in refused(EvalTaskInput, template_evaluators=..., evaluators=[HUB], query_filters=filters)
+    with pytest.raises(InvalidInput, match="filters"):
+        QueryFilters.check_literals(filters)
+    QueryFilters.check_literals({"filters": TWO_FILTERS, "expression": "A OR B"})
+    QueryFilters.check_literals({"filters": "{{ params.filters }}"})
+
+
+def test_the_first_of_several_queries_that_are_not_declared_is_said() -> None:
+    mappings = [{"variable_name": "v", "query_ids": ["C", "B"], "attribute_path": "name"}]
+    hub = [{**HUB, "query_mappings": mappings}]
+    assert "to the query B, which" in refused(
+        EvalTaskInput,
+        template_evaluators=...,
+        evaluators=hub,
+        query_filters={"filters": TWO_FILTERS[:1]},
+    )
 
 
 def test_a_score_for_a_label_that_is_none() -> None:
