@@ -153,6 +153,13 @@ PROMISES: dict[str, Promises] = {
             f"{TRIES}test_a_server_whose_clock_is_wrong",
             f"{TRIES}test_a_clock_set_forward_does_not_cut_the_look_short",
         ),
+        "The minute for a lost run to appear": (
+            f"{TRIES}test_the_time_to_appear_counts_from_the_last_request",
+            f"{TRIES}test_the_time_to_appear_counts_from_a_request_that_the_rate_limit_delayed",
+            f"{TRIES}test_another_window_and_back",
+            f"{TRIES}test_a_refused_request_does_not_make_an_earlier_run_unknown",
+            f"{TRIES}test_of_two_runs_that_may_be_the_lost_one_that_which_goes_on_is_taken",
+        ),
         "When the execution succeeds, the record is marked": (
             f"{TRIES}test_clearing_after_success_starts_anew",
             f"{TRIES}test_a_retry_after_a_lost_success_report_takes_the_same_run",
