@@ -263,8 +263,7 @@ class Submission(Once[RunRecord, TaskRun]):
         return None
 
     def _is_good(self, run: TaskRun) -> bool:
-        if not run.is_over:
-            return False
+        """Whether a run that is over is the one that was wanted."""
         ending = read_ending(run, max_error_rate=self._max_error_rate)
         if ending is Ending.NOTHING_EVALUATED:
             return not self._rerun_if_nothing_evaluated

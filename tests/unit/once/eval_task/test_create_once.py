@@ -238,6 +238,11 @@ class TestBeforeAirflow33:
 
         assert obtain(arize, instance).how is How.ADOPTED
 
+    def test_a_first_try_has_made_nothing_yet(self, arize: Emulator) -> None:
+        obtain(arize, TaskInstance(is_kept=False))
+        with pytest.raises(TaskExists):
+            obtain(arize, TaskInstance(is_kept=False))
+
     def test_an_older_task_is_not_ours(self, arize: Emulator) -> None:
         obtain(arize, TaskInstance(is_kept=False))
         instance = TaskInstance(is_kept=False)

@@ -251,6 +251,12 @@ def test_what_jinja_would_change_is_refused_unless_its_author_says_so(make: Make
     assert "2026-01-01" in getattr(operator, field)
 
 
+def test_the_hash_of_a_content_is_the_same_in_every_version_of_the_provider() -> None:
+    # Another one would publish each evaluator anew.
+    assert content_hash({"template": "{output}, n’est-ce pas ?", "b": 1}) == "ed775254cd366d07"
+    assert content_hash({"b": 1, "template": "{output}, n’est-ce pas ?"}) == "ed775254cd366d07"
+
+
 # Never two ------------------------------------------------------------------------------------------------
 
 
