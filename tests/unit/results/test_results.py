@@ -351,6 +351,16 @@ def test_an_evaluation_without_label_and_score_is_none():
     assert whole(results, expected=10, evaluators=1, have_filters=False).complete is False
 
 
+def test_the_judge_of_most_evaluations_comes_first():
+    results = Results(run_id="r", online_task_id="t")
+    for place, span in enumerate(spans(5)):
+        [said] = span.evaluations
+        judge = {"run_id": "r", "task_id": "t", "evaluator_version_id": "v1" if place < 2 else "v2"}
+        results.add(dataclasses.replace(span, evaluations=(dataclasses.replace(said, metadata=judge),)))
+    found = results.summary()["evaluators"]["e"]
+    assert [judge["evaluator_version_id"] for judge in found["judges"]] == ["v2", "v1"]
+
+
 def test_a_span_that_is_listed_twice_counts_once():
     results = Results(run_id="r", online_task_id="t")
     for span in [*spans(10), *spans(10)]:
