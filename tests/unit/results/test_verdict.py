@@ -249,6 +249,11 @@ def test_without_an_earlier_result_a_drop_is_undecided_and_does_not_pass(baselin
     assert "no earlier result" in finding.note
 
 
+def test_a_rule_on_labels_rests_on_none_where_none_were_given():
+    found = find({"correct": ">= 0.5"}, summary(e=results(evaluated=10, labels={})))["correct"]
+    assert (found.outcome, found.measured, found.evaluations) == ("broken", None, 0)
+
+
 def test_nothing_measured_now_is_no_small_drop():
     before = {"evaluators": {"e": labels(95, 5)}}
     found = find({"correct": ">= 0.5", "max_drop": 0.02}, summary(e=results(evaluated=0)), baseline=before)
