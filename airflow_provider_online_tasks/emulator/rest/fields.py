@@ -33,19 +33,28 @@ def paged(
 ) -> tuple[Sequence[Any], dict[str, Any]]:
     """Cut the page that the address asks for out of items whose keys fall."""
     asked = request.query_params
-    return page_of(items, key, text=asked.get("limit", "50"), cursor=asked.get("cursor"), limit=limit)
+    text = asked.get("limit", "50")
+    count = int(text) if text.isdecimal() else None
+    return page_of(items, key, count=count, given=text, cursor=asked.get("cursor"), limit=limit)
 
 
 def page_of(
-    items: Sequence[Any], key: Callable[[Any], Any], *, text: str, cursor: str | None, limit: int
+    items: Sequence[Any],
+    key: Callable[[Any], Any],
+    *,
+    count: int | None,
+    given: object,
+    cursor: str | None,
+    limit: int,
 ) -> tuple[Sequence[Any], dict[str, Any]]:
     """Cut a page out of items whose keys fall; the cursor is the last key, so new items move nothing.
 
-    :param text: how many items are asked for.
+    :param count: how many items are asked for; None if that is no number.
+    :param given: how it was said.
     :param limit: how many may be.
     """
-    if not text.isdecimal() or not 1 <= int(text) <= limit:
-        raise ProblemError(400, f"limit is {text!r}; it has to be a number from 1 to {limit}")
+    if count is None or not 1 <= count <= limit:
+        raise ProblemError(400, f"limit is {given!r}; it has to be a number from 1 to {limit}")
     if cursor:
         try:
             after = json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
@@ -53,7 +62,7 @@ def page_of(
             items = [item for item in items if key(item) < after]
         except (binascii.Error, ValueError, TypeError) as error:
             raise ProblemError(400, "cursor is none that this server gave") from error
-    page = items[: int(text)]
+    page = items[:count]
     if len(page) == len(items):
         return page, {"has_more": False}
     last = json.dumps(key(page[-1])).encode()

@@ -299,12 +299,11 @@ def search_dataset_examples(state: EmulatorState, request: Request, fields: dict
     if text(fields, "dataset_version_id") is not None:
         raise ProblemError(400, "dataset_version_id: this emulator keeps the newest version only")
     limit = fields.get("limit", 50)
-    if isinstance(limit, bool) or not isinstance(limit, int):
-        raise ProblemError(400, f"limit is {limit!r}; it has to be a number from 1 to 500")
     page, pagination = page_of(
         list(enumerate(dataset["items"])),
         lambda each: -each[0],
-        text=str(limit),
+        count=limit if isinstance(limit, int) and not isinstance(limit, bool) else None,
+        given=limit,
         cursor=text(fields, "cursor"),
         limit=500,
     )

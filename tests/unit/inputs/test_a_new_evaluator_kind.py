@@ -12,14 +12,11 @@ if TYPE_CHECKING:
 
 def test_a_type_of_evaluator_that_is_forgotten_is_a_type_error(tmp_path: Path) -> None:
     # What Arize may name, and what a DAG may say: each has one other place that must know it.
-    named, said = '"HARNESS", "REMOTE"]\n', 'HubType = Literal["TEMPLATE", "CODE"]\n'
+    named, said = '"TEMPLATE", "CODE", "HARNESS", "REMOTE"', 'HubType = Literal["TEMPLATE", "CODE"'
 
     found = forgotten(
         tmp_path,
-        {
-            "api/answers/evaluators.py": (named, '"HARNESS", "REMOTE", "ORACLE"]\n'),
-            "inputs/hub.py": (said, 'HubType = Literal["TEMPLATE", "CODE", "ORACLE"]\n'),
-        },
+        [("api/answers/evaluators.py", named, ', "ORACLE"'), ("inputs/hub.py", said, ', "ORACLE"')],
         ["api/calls/hub_tasks.py", "inputs/hub.py", "once/evaluator.py", "operators/evaluators.py"],
     )
 

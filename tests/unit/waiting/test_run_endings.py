@@ -365,7 +365,7 @@ def test_what_can_be_copied_is_not_broken_in_the_log(caplog: pytest.LogCaptureFi
     assert any(address in message for message in caplog.messages)
 
 
-def test_no_error_may_be_permitted_and_all_may_be(caplog: pytest.LogCaptureFixture) -> None:
+def test_no_error_may_be_permitted_and_all_may_be() -> None:
     with pytest.raises(OnlineTaskRunErrorRateExceeded, match=r"more than max_error_rate \(0\.0%\) permits"):
         settle(run(counts=(9, 1, 0)), max_error_rate=0.0)
     for most in (1, 1.0):
@@ -399,10 +399,7 @@ def test_a_status_or_an_ending_that_is_forgotten_is_a_type_error(tmp_path: Path)
 
     found = forgotten(
         tmp_path,
-        {
-            "api/answers/runs.py": (status, status + another),
-            "waiting/endings.py": (ending, ending + another),
-        },
+        [("api/answers/runs.py", status, another), ("waiting/endings.py", ending, another)],
         ["waiting/endings.py"],
     )
 

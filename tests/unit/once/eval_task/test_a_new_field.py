@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import airflow_provider_online_tasks
+from forgotten import copied
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # File, what stands before the new lines, and the new lines. Nothing else knows the field.
 ADDITIONS = (
@@ -40,7 +42,12 @@ ADDITIONS = (
     ),
     (
         "operators/eval_tasks.py",
-        "        self.llm_config = plain(llm_config)\n",
+        "        self.llm_config = plain(llm_config)\n        self.sampling_rate = sampling_rate\n",
+        "        self.retention_days = retention_days\n",
+    ),
+    (
+        "operators/eval_tasks.py",
+        "        self.llm_config = plain(llm_config)\n        self.evaluators = plain(evaluators)\n",
         "        self.retention_days = retention_days\n",
     ),
     (
@@ -99,13 +106,7 @@ print(json.dumps({
 
 
 def test_a_new_field_of_create_eval_task_is_added_in_two_files_each(tmp_path: Path) -> None:
-    package = Path(airflow_provider_online_tasks.__file__).parent
-    copy = tmp_path / package.name
-    shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    for file, before, lines in ADDITIONS:
-        source = (copy / file).read_text(encoding="utf-8")
-        assert before in source, (file, before)
-        (copy / file).write_text(source.replace(before, before + lines), encoding="utf-8")
+    copied(tmp_path, ADDITIONS)
     files = {file for file, _, _ in ADDITIONS}
     assert len([file for file in files if not file.startswith("emulator/")]) == 2
     assert len([file for file in files if file.startswith("emulator/")]) == 2

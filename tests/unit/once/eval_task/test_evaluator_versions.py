@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -75,9 +74,8 @@ def llm(arize: Emulator) -> dict[str, Any]:
 
 
 @pytest.fixture
-def make(arize: Emulator, llm: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Make:
+def make(arize: Emulator, llm: dict[str, Any]) -> Make:
     """``make(template=…)``: the operator, with the arguments that matter."""
-    monkeypatch.setattr(EvaluatorOperator, "log", logging.getLogger("airflow.task"), raising=False)
 
     def make(**arguments: Any) -> EvaluatorOperator:
         fields = {**JUDGE, "llm_config": llm, **arguments}
@@ -339,7 +337,7 @@ def test_an_evaluator_that_arize_refuses(arize: Emulator, make: Make) -> None:
 @pytest.mark.parametrize("name", ["create_evaluator", "create_evaluator_version"])
 @pytest.mark.usefixtures("_time_flies")
 def test_where_nothing_is_kept_a_retry_searches_for_what_the_try_before_may_have_made(
-    arize: Emulator, make: Make, caplog: pytest.LogCaptureFixture, name: str
+    arize: Emulator, make: Make, name: str
 ) -> None:
     """As before Airflow 3.3: the request of the first try is carried out while the second searches."""
     if name == "create_evaluator_version":

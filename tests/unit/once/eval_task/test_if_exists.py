@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,12 +15,12 @@ from airflow_provider_online_tasks.exceptions import InvalidInput, TaskExists
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs import EvalTaskInput, EvalTaskPatch, HubEvaluator
 from airflow_provider_online_tasks.once._task_changes import find_changes
-from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_online_tasks.emulator import Emulator
+    from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
 
     Create = Callable[..., CreateEvalTaskOperator]
     Asked = Callable[[str], int]
@@ -51,14 +50,7 @@ def test_fail_is_the_default_and_names_the_task_and_the_other_ways(create: Creat
     assert asked(CREATE) == 1
 
 
-@pytest.fixture
-def _logged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have pytest see what the operator logs."""
-    monkeypatch.setattr(CreateEvalTaskOperator, "log", logging.getLogger("airflow.task"), raising=False)
-
-
 @pytest.mark.parametrize("continuously", [True, False])
-@pytest.mark.usefixtures("_logged")
 def test_the_log_names_the_new_task(
     create: Create, caplog: pytest.LogCaptureFixture, continuously: bool
 ) -> None:
@@ -70,7 +62,6 @@ def test_the_log_names_the_new_task(
 
 
 @pytest.mark.parametrize("count", [1, 2])
-@pytest.mark.usefixtures("_logged")
 def test_of_several_tasks_the_oldest_is_used_and_the_log_names_them(
     arize: Emulator, create: Create, caplog: pytest.LogCaptureFixture, count: int
 ) -> None:

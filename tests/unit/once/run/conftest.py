@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,6 @@ from tries import Execution, Time
 
 from airflow_provider_online_tasks.hooks.online_tasks import DEFAULT_CONN_ID, OnlineTasksHook
 from airflow_provider_online_tasks.inputs import EvalTaskInput
-from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
-from airflow_provider_online_tasks.sensors.runs import OnlineTaskRunSensor
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import Emulator
@@ -23,13 +20,6 @@ if TYPE_CHECKING:
 def emulator(arize: Emulator) -> Emulator:
     """The emulator, with nothing in it; its runs are over at once."""
     return arize
-
-
-@pytest.fixture(autouse=True)
-def _what_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let pytest hear what the operators log, which Airflow writes past the standard library."""
-    for kind in (RunOnlineTaskOperator, OnlineTaskRunSensor):
-        monkeypatch.setattr(kind, "log", logging.getLogger("airflow.task"), raising=False)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import time as real_time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,7 +25,6 @@ from airflow_provider_online_tasks.exceptions import (
     TaskErrorReturned,
     Unavailable,
 )
-from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
 
 RUN = "graphql.runOnlineTask"
 LIST = "rest.list_task_runs"
@@ -267,13 +265,8 @@ def test_given_up_after_three_requests(execution: Execution, emulator: Emulator)
 
 
 def test_a_server_that_answered_is_done_with_the_request(
-    execution: Execution,
-    emulator: Emulator,
-    time: Time,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    execution: Execution, emulator: Emulator, time: Time, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(RunOnlineTaskOperator, "log", logging.getLogger("airflow.task"), raising=False)
     emulator.add_fault(Fault(RUN, "partial"))
 
     assert [execution.next_try()] == run_ids(emulator)

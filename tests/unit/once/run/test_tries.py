@@ -470,6 +470,22 @@ def test_a_server_whose_clock_is_set(
     assert [execution.next_try()] == [run["id"] for run in emulator.runs()]
 
 
+def the_late_run_is_taken(execution: Execution, emulator: Emulator, time: Time, *, after: float) -> None:
+    """Try again; the server acts on the request of the try before so many seconds from now."""
+    due, acted = time.passed + after, list[str]()
+
+    def act_late() -> None:
+        if time.passed > due and not acted:
+            acted.append(start_run(execution.online_task_id))
+
+    time.on_sleep = act_late
+
+    run_id = execution.next_try()
+
+    time.sleep(30)
+    assert [run_id] == acted == [run["id"] for run in emulator.runs()]
+
+
 @pytest.mark.parametrize("whose", ["server", "worker"])
 def test_a_clock_set_forward_does_not_cut_the_look_short(
     execution: Execution, emulator: Emulator, time: Time, whose: str
@@ -479,18 +495,7 @@ def test_a_clock_set_forward_does_not_cut_the_look_short(
     setattr(time, f"{whose}_offset", 7200)
     time.show()
 
-    acted: list[str] = []
-
-    def act_late() -> None:
-        if time.passed > 20 and not acted:
-            acted.append(start_run(execution.online_task_id))
-
-    time.on_sleep = act_late
-
-    run_id = execution.next_try()
-
-    time.sleep(30)
-    assert [run_id] == acted == [run["id"] for run in emulator.runs()]
+    the_late_run_is_taken(execution, emulator, time, after=20)
 
 
 def test_the_time_to_appear_counts_from_the_last_request(
@@ -499,19 +504,8 @@ def test_the_time_to_appear_counts_from_the_last_request(
     # Two requests were lost, which took two minutes; the third is on its way when the process is killed.
     emulator.add_fault(Fault(RUN, "drop_before", times=2))
     killed(execution, "set:after", skip=2)
-    killed_at = time.passed
-    acted: list[str] = []
 
-    def act_late() -> None:
-        if time.passed > killed_at + 20 and not acted:
-            acted.append(start_run(execution.online_task_id))
-
-    time.on_sleep = act_late
-
-    run_id = execution.next_try()
-
-    time.sleep(30)
-    assert [run_id] == acted == [run["id"] for run in emulator.runs()]
+    the_late_run_is_taken(execution, emulator, time, after=20)
 
 
 def test_the_time_to_appear_counts_from_a_request_that_the_rate_limit_delayed(
@@ -519,24 +513,10 @@ def test_the_time_to_appear_counts_from_a_request_that_the_rate_limit_delayed(
 ) -> None:
     # It is refused for minutes, as in a crowd, and is on its way at last when the process is killed.
     emulator.add_fault(Fault(RUN, "rate_limited", times=5))
-    execution.reached = kill_at("set:after", skip=5)
-    with pytest.raises(Killed):
-        execution.next_try()
-    execution.reached = lambda now: None
-    killed_at = time.passed
-    assert killed_at > 120
-    acted: list[str] = []
+    killed(execution, "set:after", skip=5)
+    assert time.passed > 120
 
-    def act_late() -> None:
-        if time.passed > killed_at + 40 and not acted:
-            acted.append(start_run(execution.online_task_id))
-
-    time.on_sleep = act_late
-
-    run_id = execution.next_try()
-
-    time.sleep(30)
-    assert [run_id] == acted == [run["id"] for run in emulator.runs()]
+    the_late_run_is_taken(execution, emulator, time, after=40)
 
 
 def test_a_first_request_that_is_carried_out_while_a_second_is_sent(
