@@ -15,6 +15,11 @@ def shown(value: object) -> str:
     return text if len(text) <= VALUE_CHARACTERS else text[: VALUE_CHARACTERS - 1] + "…"
 
 
+def sentence(error: Exception) -> str:
+    """Return what an exception says with a full stop, for another sentence to follow."""
+    return f"{str(error).removesuffix('.')}."
+
+
 def on_one_line(text: str) -> str:
     """Return a text without line breaks and control characters."""
     visible = "".join(sign if sign.isprintable() else " " for sign in text[: 4 * TEXT_CHARACTERS])

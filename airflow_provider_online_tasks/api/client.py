@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import requests
 import urllib3.exceptions
 
-from airflow_provider_online_tasks._text import on_one_line
+from airflow_provider_online_tasks._text import on_one_line, sentence
 from airflow_provider_online_tasks.api._bounds import AnswerTooSlow, UnreadableBody
 from airflow_provider_online_tasks.api._session import Session
 from airflow_provider_online_tasks.api.answers import (
@@ -132,7 +132,7 @@ class Client:
                 delay = policy.delay(error, attempt, waited=waited)
                 if delay is None:
                     raise
-                log.warning("%s. Sent again in %.0f s (attempt %d).", error, delay, attempt + 1)
+                log.warning("%s Sent again in %.0f s (attempt %d).", sentence(error), delay, attempt + 1)
                 self._sleep(delay)
                 self._before_again()
                 waited += delay

@@ -79,6 +79,19 @@ class OnlineTasksHook(BaseHook):
 
         return Client(self.settings)
 
+    def renew(self) -> bool:
+        """Read the connection again, for a key that was rotated.
+
+        :return: whether it has changed. The next call then opens a session with what it says now.
+        :raises InvalidConnection: a field is missing or cannot be read.
+        """
+        settings = read_settings(self.get_connection(self.conn_id))
+        if settings == self.settings:
+            return False
+        self.close()
+        self.settings = settings
+        return True
+
     def sibling(self) -> OnlineTasksHook:
         """Return a hook with a session of its own on the same connection, which is not read again."""
         sibling = type(self)(self.conn_id)

@@ -19,6 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from airflow_provider_online_tasks import _clock
+from airflow_provider_online_tasks._text import sentence
 from airflow_provider_online_tasks.exceptions import CallError, RateLimited, Unavailable
 from airflow_provider_online_tasks.once.record import Records, RecordT
 
@@ -180,7 +181,7 @@ class Once(ABC, Generic[RecordT, Thing]):
         # A server that answered is done with the request: one look is enough.
         seconds = self._look_up_seconds if isinstance(error, Unavailable) else 0.0
         time = f", for up to {seconds:.0f} s" if seconds else ""
-        self._log.warning("%s. Searching for the %s%s.", str(error).removesuffix("."), self.noun, time)
+        self._log.warning("%s Searching for the %s%s.", sentence(error), self.noun, time)
         try:
             return self._look_up(record, seconds=seconds)
         except CallError as trouble:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks import _clock
+from airflow_provider_online_tasks._text import on_one_line, sentence
 from airflow_provider_online_tasks.exceptions import (
     CallError,
     InputRefused,
@@ -35,6 +36,7 @@ class WorkerWait:
     :param deadline: seconds since 1970 until which to wait; None for no limit.
     :param log: the task's log.
     :param check: called after each look; raises to end the wait.
+    :param renew: called when the key is refused; returns whether there is another one.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class WorkerWait:
         deadline: float | None,
         log: Any,
         check: Callable[[], None],
+        renew: Callable[[], bool],
     ) -> None:
         self._hook = hook
         self._run_id = run_id
@@ -53,6 +56,7 @@ class WorkerWait:
         self._deadline = deadline
         self._log = log
         self._check = check
+        self._renew = renew
         self._progress = ProgressLog()
         self._refused_since: float | None = None
         self.run: TaskRun | None = None
@@ -77,9 +81,11 @@ class WorkerWait:
         try:
             self.run = self._hook.get_task_run(self._run_id)
         except (RateLimited, Unavailable) as error:
-            self._log.warning("%s. The task goes on waiting for the run.", error)
+            self._log.warning("%s The task goes on waiting for the run.", sentence(error))
             return max(self._poll_interval, min(error.retry_after or 0.0, LONGEST_RETRY_AFTER))
         except REFUSALS as error:
+            if isinstance(error, KeyRefused) and self._has_new_key():
+                return 0.0
             self._refused(error)
         else:
             self._refused_since = None
@@ -87,15 +93,27 @@ class WorkerWait:
                 self._log.info("%s", line)
         return self._poll_interval
 
+    def _has_new_key(self) -> bool:
+        try:
+            has_new_key = self._renew()
+        except Exception as error:  # noqa: BLE001  whatever Airflow raises, the wait outlives it
+            self._log.warning("The connection cannot be read again: %s", on_one_line(str(error)))
+            return False
+        if has_new_key:
+            self._log.info("The connection has changed. The task goes on with what it says now.")
+        return has_new_key
+
     def _refused(self, error: CallError) -> None:
         now = _clock.monotonic()
         if self._refused_since is None:
             self._refused_since = now
         if now - self._refused_since >= REFUSED_SECONDS:
             raise OnlineTaskRunUnreachable(
-                f"Arize has refused to show run {self._run_id} for {REFUSED_SECONDS:.0f} s: {error} The run "
-                f"may go on: a retry takes it up again."
+                f"Arize refused to show run {self._run_id} for {REFUSED_SECONDS:.0f} s. {sentence(error)} "
+                f"The run may go on: a retry takes it up again."
             ) from error
         self._log.warning(
-            "%s. The task goes on waiting for the run, unless this lasts for %.0f s.", error, REFUSED_SECONDS
+            "%s The task goes on waiting for the run, unless this lasts for %.0f s.",
+            sentence(error),
+            REFUSED_SECONDS,
         )

@@ -422,10 +422,18 @@ class RunOnlineTaskOperator(LineageOperator):
             deadline=deadline,
             log=self.log,
             check=lambda: self._stop_if_killed(this.hook),
+            renew=lambda: self._renew(this.hook),
         )
         ended = wait.until_over() or self._time_out(this, obtained.id, wait.run)
         self._stop_if_killed(this.hook)
         return ended
+
+    def _renew(self, hook: OnlineTasksHook) -> bool:
+        """Take up a key that was rotated, for ``on_kill`` too; return whether there is another one."""
+        if not hook.renew():
+            return False
+        self._kill_hook = hook.sibling()
+        return True
 
     def _deadline(self) -> float | None:
         limit = self._limit()

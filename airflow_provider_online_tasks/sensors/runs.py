@@ -14,6 +14,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_online_tasks._airflow import AirflowSensorTimeout
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID, DEFAULT_POLL_INTERVAL
+from airflow_provider_online_tasks._text import sentence
 from airflow_provider_online_tasks.asset_events import tell_of_run
 from airflow_provider_online_tasks.exceptions import (
     CallError,
@@ -149,7 +150,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
         if error.retry_after is not None:
             seconds = pause_for(error.retry_after)
         self._paused_until = time.monotonic() + seconds
-        self.log.warning("%s. The task goes on waiting for the run.", error)
+        self.log.warning("%s The task goes on waiting for the run.", sentence(error))
 
     def _refused(self, error: CallError, context: Context) -> None:
         """Go on waiting, unless Arize has refused for long.
@@ -162,7 +163,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
             raise OnlineTaskRunUnreachable(
                 f"Arize does not show run {self.run_id}, which may go on. A retry waits for it again. {error}"
             ) from error
-        self.log.warning("%s The task goes on waiting for the run.", error)
+        self.log.warning("%s The task goes on waiting for the run.", sentence(error))
 
     def _refused_for(self, context: Context) -> float:
         """Return for how many seconds Arize has refused, as far as that is known."""

@@ -116,6 +116,11 @@ PROMISES: dict[str, Promises] = {
             f"{POLLER}test_a_run_that_may_not_be_read_ends_its_own_wait_alone",
             f"{POLLER}test_a_refused_key_ends_all_its_waits_once_it_is_certain",
         ),
+        "While it waits, the key is rotated": (
+            f"{REFUSALS}test_a_rotated_key_is_picked_up_within_the_try",
+            f"{SENSOR}test_a_rotated_key_is_picked_up",
+            f"{CROWD}test_a_rotated_key_is_picked_up_while_waits_go_on",
+        ),
         "A person marks the waiting task failed": (
             f"{LIVE}test_a_waiting_task_that_a_person_marks_failed",
             f"{ENDED}test_a_task_that_somebody_ended_cancels_its_run",

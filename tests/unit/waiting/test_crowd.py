@@ -10,11 +10,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import quick_time
+from rotated_key import NEW_KEY, rotate
 from waits import CONN_ID, create_task, event_of, eventually, trigger
 
 from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.emulator import RunFate
-from airflow_provider_online_tasks.emulator.rest.operations import RestAnswers
 from airflow_provider_online_tasks.triggers._events import ERROR, OVER
 from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
 from airflow_provider_online_tasks.waiting._endpoint_state import pause_for
@@ -149,19 +149,15 @@ def test_a_rotated_key_is_picked_up_while_waits_go_on(
     task, other = create_task(arize), create_task(arize, "another")
     runs = [(run, task) for run in arize.create_runs(task, 3, (300.0, 400.0))]
     [late] = arize.create_runs(other, 1, (300.0, 400.0))
-    really = RestAnswers.key
-
-    def rotated(self: Any, request: Any) -> str:
-        return arize.api_key if really(self, request) == "ak-rotated" else "revoked"
 
     async def wait() -> list[Any]:
         waits = [asyncio.create_task(event_of(trigger(run, of, poll_interval=10.0))) for run, of in runs]
         await asyncio.sleep(60)
-        monkeypatch.setattr(RestAnswers, "key", rotated)
+        rotate(arize, monkeypatch)
         await asyncio.sleep(60)
         assert not any(each.done() for each in waits)
         # The key in Airflow is changed a minute later than the one at Arize.
-        fields = {"conn_type": "arize_online_tasks", "host": arize.url, "password": "ak-rotated"}
+        fields = {"conn_type": "arize_online_tasks", "host": arize.url, "password": NEW_KEY}
         monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", json.dumps(fields))
         waits.append(asyncio.create_task(event_of(trigger(late, other, poll_interval=10.0))))
         return await asyncio.gather(*waits)

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from rotated_key import NEW_KEY, rotate
 from waits import CONN_ID, create_task
 
 from airflow_provider_online_tasks._airflow import AirflowFailException, AirflowSensorTimeout, TaskDeferred
@@ -189,6 +190,18 @@ def test_without_a_store_a_refusal_fails_the_mode_reschedule_for_a_retry(
 
     with pytest.raises(OnlineTaskRunUnreachable):
         sensor(run, mode="reschedule").poke(context())
+
+
+def test_a_rotated_key_is_picked_up(arize: Emulator, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = sensor(a_run(arize, seconds=120.0))
+    assert not looked.poke(context()).is_done
+    rotate(arize, monkeypatch)
+    assert not looked.poke(context()).is_done
+    fields = {**json.loads(arize.connection_json), "password": NEW_KEY}
+    monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", json.dumps(fields))
+    clock.sleep(200)
+
+    assert looked.poke(context()).is_done
 
 
 def test_the_answer_about_another_run_is_not_taken(arize: Emulator, clock: Clock) -> None:

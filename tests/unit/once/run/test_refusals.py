@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
+from rotated_key import NEW_KEY, rotate
 from tries import WAIT, Execution, Time
 
 from airflow_provider_online_tasks._airflow import AirflowFailException
 from airflow_provider_online_tasks.emulator import Fault, RunFate
-from airflow_provider_online_tasks.exceptions import OnlineTaskRunTimeout, OnlineTaskRunUnreachable
+from airflow_provider_online_tasks.exceptions import (
+    OnlineTaskRunTimeout,
+    OnlineTaskRunUnreachable,
+    OnlineTasksError,
+)
 from airflow_provider_online_tasks.waiting._endpoint_state import REFUSED_SECONDS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_online_tasks.emulator import Emulator
 
 GET = "rest.get_task_run"
@@ -78,3 +86,60 @@ def test_the_timeout_is_kept_and_cancels_though_the_run_is_not_shown(
 
     assert [run["status"] for run in emulator.runs()] == ["CANCELLED"]
     assert time.passed == pytest.approx(60, abs=1)
+
+
+@pytest.mark.parametrize("kill", [False, True])
+def test_a_rotated_key_is_picked_up_within_the_try(
+    execution: Execution,
+    emulator: Emulator,
+    time: Time,
+    connect: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    kill: bool,
+) -> None:
+    emulator.next_run(HANG)
+
+    rotated: list[float] = []
+
+    def act() -> None:
+        if time.passed >= 30 and not rotated:
+            rotated.append(time.passed)
+            rotate(emulator, monkeypatch)
+        if time.passed >= 90:  # the key in Airflow is changed a minute later
+            connect(password=NEW_KEY)
+        if time.passed >= 120 and kill:
+            execution.kill()
+        elif time.passed >= 120:
+            for run in emulator.runs():
+                emulator.set_run(run["id"], status="COMPLETED", num_successes=3)
+
+    time.on_sleep = act
+
+    if kill:
+        with pytest.raises(OnlineTasksError, match="was ended while it waited"):
+            execution.next_try(**WAIT)
+        assert [run["status"] for run in emulator.runs()] == ["CANCELLED"]
+    else:
+        assert [execution.next_try(**WAIT)] == [run["id"] for run in emulator.runs()]
+    assert {one["status"] for one in emulator.requests(GET)} == {200, 401}
+    assert time.passed < 150
+
+
+def test_a_connection_that_cannot_be_read_again_leaves_the_wait_as_it_is(
+    execution: Execution,
+    emulator: Emulator,
+    time: Time,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    emulator.next_run(HANG)
+    emulator.add_fault(Fault(GET, "unauthorized", times=3))
+
+    def act() -> None:
+        monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", json.dumps({"conn_type": "http"}))
+        finish_after(emulator, 4)
+
+    time.on_sleep = act
+
+    assert [execution.next_try(**WAIT)] == [run["id"] for run in emulator.runs()]
+    assert "The connection cannot be read again" in caplog.text
