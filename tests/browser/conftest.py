@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from browsers import find_chromium, open_page
 from deployment import DagRun, Deployment, ServerError, until
 
 from airflow_provider_online_tasks.api import calls
@@ -27,28 +28,13 @@ PROJECT = Path(__file__).parents[2]
 EXAMPLES = ("quality_gate", "backfill_eval")
 # Long enough for the trigger to tell of progress, and for the first tests to look at something else.
 RUN_SECONDS = 30.0
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--no-sandbox",  # which root has not; nothing but loopback is visited
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 VIEWPORT: ViewportSize = {"width": 1280, "height": 800}
-PATIENCE = 60_000  # milliseconds: longer than a page takes on a busy machine
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of a browser. The tests that need one are skipped where there is none."""
-    pytest.importorskip("playwright.sync_api", reason="Playwright is not installed.")
-    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if found is None:
-        pytest.skip(f"None of {', '.join(CHROMIUM)} is installed.")
-    return found
+    return find_chromium()
 
 
 @pytest.fixture(scope="session")
@@ -146,23 +132,11 @@ def browser_page(
     chromium: str, airflow: Deployment, at_work: AtWork, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Page]:
     """A page of a headless browser."""
-    from playwright.sync_api import expect, sync_playwright
-
-    expect.set_options(timeout=PATIENCE)
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            tmp_path_factory.mktemp("chromium"),
-            executable_path=chromium,
-            args=FLAGS,
-            base_url=airflow.url,
-            viewport=VIEWPORT,
-            locale="en-GB",
-            timezone_id="UTC",
-            color_scheme="light",
-        )
-        context.set_default_timeout(PATIENCE)
-        yield context.pages[0]
-        context.close()
+    profile = tmp_path_factory.mktemp("chromium")
+    with open_page(
+        chromium, profile, base_url=airflow.url, viewport=VIEWPORT, color_scheme="light"
+    ) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

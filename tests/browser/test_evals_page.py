@@ -17,6 +17,7 @@ import evals_history as history
 import psutil
 import pytest
 import requests
+from browsers import open_page
 from deployment import free_port, until
 
 if TYPE_CHECKING:
@@ -25,10 +26,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.browser, pytest.mark.since_airflow("3.1", "a place for pages")]
 
 PREFIX = "/airflow"
-# Root has no sandbox, and nothing but loopback is visited.
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 START_SECONDS = 300
-PATIENCE = 90_000
 DAGS: dict[str, dict[str, Any]] = {
     "support_answers": {"windows": 30, "evaluators": 1},
     "gated_release": {"windows": 365, "evaluators": 5},
@@ -85,23 +83,19 @@ def answers(url: str, server: subprocess.Popen[bytes]) -> bool:
 
 
 @pytest.fixture(scope="module")
-def visited(chromium: str, airflow_url: str) -> Iterator[Page]:
+def visited(chromium: str, airflow_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """A page of a headless browser that is logged in. What goes wrong in it is in its list ``troubles``."""
-    from playwright.sync_api import expect, sync_playwright
-
-    expect.set_options(timeout=PATIENCE)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        page = browser.new_page(
-            viewport={"width": 1400, "height": 900}, timezone_id="America/New_York", locale="en-GB"
-        )
-        page.set_default_timeout(PATIENCE)
+    with open_page(
+        chromium,
+        tmp_path_factory.mktemp("chromium"),
+        viewport={"width": 1400, "height": 900},
+        timezone_id="America/New_York",
+    ) as page:
         page.add_init_script("if (!localStorage.theme) localStorage.setItem('theme', 'light')")
         page.goto(f"{airflow_url}{PREFIX}/")
         # Airflow logs everybody in, and leads to its start page.
         page.get_by_role("link", name="Dags").first.wait_for()
         yield page
-        browser.close()
 
 
 @pytest.fixture

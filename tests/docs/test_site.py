@@ -8,8 +8,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from browsers import find_chromium, open_page
 from pages import PAGES, PROJECT
 from public_api import CLASSES, arguments
 
@@ -75,6 +77,16 @@ def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
             assert not any(re.match(r"(https?:)?//", url) for url in found), page
     for sheet in site.rglob("*.css"):
         assert not re.search(r"url\([\"']?(https?:)?//", sheet.read_text(encoding="utf-8")), sheet
+
+
+@pytest.mark.slow
+def test_the_search_works_from_the_disk(site: Path, tmp_path: Path) -> None:
+    with open_page(find_chromium(), tmp_path) as page:
+        page.goto((site / "index.html").as_uri())
+        page.get_by_placeholder("Search").fill("requests_per_minute")
+        found = page.locator(".md-search-result__item").filter(has_text="requests_per_minute").first
+        found.get_by_role("link").first.click()
+        page.wait_for_url(lambda url: urlsplit(url).path == f"{site}/connection.html")
 
 
 @pytest.mark.slow
