@@ -133,7 +133,7 @@ class Deployment:
         psutil.wait_procs(family, timeout=STOP_SECONDS)
         for component in list(self._processes):
             self.kill(component)
-        _kill(family)
+        kill_all(family)
         self._session.close()
 
     def start_component(self, component: str) -> None:
@@ -170,12 +170,12 @@ class Deployment:
     def kill(self, component: str) -> None:
         """End a component and all it started with SIGKILL, as losing its machine does."""
         family, process = self.family(component), self._processes.pop(component)
-        _kill(family)
+        kill_all(family)
         process.wait(STOP_SECONDS)
 
     def family(self, component: str) -> list[psutil.Process]:
         """Return the process of a component and all that it started: the workers are the scheduler's."""
-        return _family(self._processes[component].pid)
+        return family_of(self._processes[component].pid)
 
     def _is_healthy(self) -> bool:
         for component, process in self._processes.items():
@@ -313,7 +313,7 @@ class DagRun:
         worker = task.parent()
         # Never another process than one of this deployment.
         assert any(worker in self.deployment.family(name) for name in self.deployment.workers), worker
-        _kill([worker, task])
+        kill_all([worker, task])
 
     def logged(self, text: str) -> bool:
         """Whether a log of the task, or of its trigger, holds a text."""
@@ -347,7 +347,7 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def _family(pid: int) -> list[psutil.Process]:
+def family_of(pid: int) -> list[psutil.Process]:
     try:
         process = psutil.Process(pid)
         return [process, *process.children(recursive=True)]
@@ -355,7 +355,7 @@ def _family(pid: int) -> list[psutil.Process]:
         return []
 
 
-def _kill(processes: Iterable[psutil.Process]) -> None:
+def kill_all(processes: Iterable[psutil.Process]) -> None:
     """End processes for certain; psutil knows by its start time if a pid is another process by now."""
     processes = list(processes)
     for process in processes:
