@@ -38,6 +38,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         with demo.emulator(run_seconds=2.0) as arize:
+            arize.configure(queries_per_minute=None)  # a week in a minute is more than Arize's limit allows
             demo.say(f"1. The emulator answers at {arize.url}: a local Arize with a week of sample spans.")
             environment = ui_environment(demo.airflow_environment(arize))
             demo.say("2. Airflow makes its database in .demo/airflow.")
