@@ -60,8 +60,8 @@ ui: $(STAMP) .tmp ## Airflow's UI with a week of evals, and the emulator beside 
 test: $(STAMP) .tmp ## every test, with branch coverage
 	@rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest -m 'not live' --cov --cov-report= --durations=20 --durations-min=10 $(IN_PROCESSES)
-	@# One after the other: each test has a whole Airflow of its own, and the browser's event loop its process.
-	$(BIN)/python -m pytest -m live
+	@# Apart from the others: each file has a whole Airflow of its own, and the browser's event loop its process.
+	$(BIN)/python -m pytest -m live --durations=20 --durations-min=30 $(IN_PROCESSES)
 	@$(MAKE) --no-print-directory coverage
 
 coverage: $(STAMP) ## the coverage of the last `make test`
