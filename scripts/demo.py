@@ -79,10 +79,11 @@ def say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def emulator(*, run_seconds: float = RUN_SECONDS) -> Iterator[EmulatorControl]:
+def emulator(*, run_seconds: float = RUN_SECONDS, spans: Path | None = None) -> Iterator[EmulatorControl]:
     """Start an emulator on a free port, and stop it however this ends.
 
     :param run_seconds: how long a run takes.
+    :param spans: a file of spans, in place of the shipped sample.
     :raises DemoError: it does not answer in time.
     """
     with socket.socket() as free:
@@ -90,6 +91,8 @@ def emulator(*, run_seconds: float = RUN_SECONDS) -> Iterator[EmulatorControl]:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "airflow_provider_online_tasks.emulator"]
     options = [f"--port={port}", f"--run-seconds={run_seconds}", f"--api-key={DEFAULT_API_KEY}"]
+    if spans is not None:
+        options.append(f"--spans={spans}")
     with EMULATOR_LOG.open("wb") as log:
         process = subprocess.Popen(
             [*command, *options], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT

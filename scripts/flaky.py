@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -25,6 +26,7 @@ def main() -> int:
     parser.add_argument("--tests", nargs="+", default=list(TESTS))
     options = parser.parse_args()
     failed: Counter[str] = Counter()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # or the busy processes would outlive it
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(LOAD)]
     try:
         for number in range(1, options.times + 1):

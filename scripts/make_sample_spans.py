@@ -210,10 +210,10 @@ def main() -> None:
     path.write_text(render(), encoding="utf-8")
 
 
-def render() -> str:
-    """Return the whole sample as JSON lines, oldest span first."""
+def render(days: int = DAYS) -> str:
+    """Return the whole sample as JSON lines, oldest span first; with more days it has older spans too."""
     spans: list[dict[str, Any]] = []
-    for index in range(DAYS * TRACES_PER_DAY):
+    for index in range(days * TRACES_PER_DAY):
         spans.extend(Trace(index).spans())
     for index in range(SECOND_TRACES):
         spans.extend({**span, "project": SECOND_PROJECT} for span in Trace(index, "search ").spans())

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import demo
+import make_sample_spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,8 +37,11 @@ def main() -> int:
     shutil.rmtree(demo.DEMO, ignore_errors=True)
     (demo.AIRFLOW_HOME / "logs").mkdir(parents=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # A day more than the shipped sample, whose first day is not whole.
+    spans = demo.DEMO / "spans.jsonl"
+    spans.write_text(make_sample_spans.render(DAYS + 1), encoding="utf-8")
     try:
-        with demo.emulator(run_seconds=2.0) as arize:
+        with demo.emulator(run_seconds=2.0, spans=spans) as arize:
             arize.configure(queries_per_minute=None)  # a week in a minute is more than Arize's limit allows
             demo.say(f"1. The emulator answers at {arize.url}: a local Arize with a week of sample spans.")
             environment = ui_environment(demo.airflow_environment(arize))

@@ -28,6 +28,8 @@ LATE_SECONDS = 10.0
 ON_KILL_SECONDS = 24.0
 # How long the last look at the run may take, once the deadline has passed.
 LAST_LOOK_SECONDS = 30.0
+# Airflow fails a task whose event comes before its scheduler has noted that the worker is done with it.
+EARLIEST_EVENT_SECONDS = 5.0
 # What Airflow cancels a trigger with whose task a person ended, before it calls on_kill.
 ENDED_BY_A_PERSON = "__airflow_user_action__"
 
@@ -103,8 +105,11 @@ class OnlineTaskRunTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event when the run is over, the deadline has passed, or the run cannot be followed."""
+        loop = asyncio.get_running_loop()
+        earliest = loop.time() + (0.0 if self.in_process else EARLIEST_EVENT_SECONDS)
         try:
             event = await self._wait()
+            await asyncio.sleep(max(0.0, earliest - loop.time()))
         except asyncio.CancelledError as cancelled:
             # Of many triggers that it cancels at once, Airflow calls on_kill of some only: it cancels them
             # again each second, and a second cancellation that comes early takes the call's place.

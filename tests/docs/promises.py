@@ -248,6 +248,7 @@ PROMISES: dict[str, Promises] = {
         ),
         "At the deadline the run is read once more": (
             f"{TRIGGER}test_at_the_deadline_the_run_is_looked_at_once_more",
+            f"{TRIGGER}test_no_event_comes_before_the_scheduler_has_noted_the_deferral",
             f"{DEFERRED}test_a_deadline_that_passed_cancels_the_run",
             f"{SENSOR}test_the_end_of_its_time_is_a_sensor_timeout",
             f"{WAITING}test_events.py::test_an_event_that_cannot_be_relied_on_is_an_error",

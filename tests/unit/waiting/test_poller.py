@@ -185,7 +185,7 @@ def test_the_first_look_does_not_wait_for_the_others(arize: Emulator) -> None:
         watching_first = asyncio.create_task(event_of(trigger(first, task, poll_interval=60)))
         await eventually(lambda: asked(arize).total() == 1)
         async with asyncio.timeout(2):
-            event = await event_of(trigger(second, task, poll_interval=60))
+            event = await event_of(trigger(second, task, poll_interval=60, in_process=True))
         watching_first.cancel()
         return event
 
@@ -285,7 +285,7 @@ def test_a_budget_outlives_the_waits_that_spent_it(arize: Emulator, connect: Cal
         for _ in range(3):
             [run] = await asyncio.to_thread(arize.create_runs, task, 1, (0.0, 0.0))
             began = asyncio.get_running_loop().time()
-            await event_of(trigger(run, task))
+            await event_of(trigger(run, task, in_process=True))
             times.append(asyncio.get_running_loop().time() - began)
         return times
 
@@ -566,7 +566,7 @@ def test_a_server_that_answers_slowly_is_asked_side_by_side(
     tasks = [create_task(arize, f"task {number}") for number in range(8)]
     runs = [(arize.create_runs(task, 1, (0.5, 0.5))[0], task) for task in tasks]
 
-    events = wait_for(*(trigger(run, task) for run, task in runs), within=3.0)
+    events = wait_for(*(trigger(run, task, in_process=True) for run, task in runs), within=3.0)
 
     assert outcomes(events) == {OVER: 8}
 
@@ -579,7 +579,7 @@ def test_an_answer_that_never_comes_to_its_end_is_given_up(
     task = create_task(arize)
     [run] = arize.create_runs(task, 1, (0.0, 0.0))
 
-    assert outcomes(wait_for(trigger(run, task), within=4.0)) == {OVER: 1}
+    assert outcomes(wait_for(trigger(run, task, in_process=True), within=4.0)) == {OVER: 1}
     assert len(arize.requests("rest.*")) == 2
 
 

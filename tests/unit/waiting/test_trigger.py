@@ -73,6 +73,24 @@ def test_a_run_that_is_over_ends_the_wait_however_it_ended(
     assert event.payload == {"max_error_rate": 0.1}
 
 
+@pytest.mark.parametrize("in_process", [False, True])
+def test_no_event_comes_before_the_scheduler_has_noted_the_deferral(
+    arize: Emulator, in_process: bool
+) -> None:
+    run, task = a_run(arize)
+    arize.set_run(run, seconds=0.0)
+
+    async def wait() -> float:
+        began = asyncio.get_running_loop().time()
+        event = await event_of(trigger(run, task, in_process=in_process))
+        assert event.outcome == OVER
+        return asyncio.get_running_loop().time() - began
+
+    seconds = quick_time.run(wait())
+
+    assert seconds < 2 if in_process else seconds >= trigger_module.EARLIEST_EVENT_SECONDS
+
+
 def test_an_unknown_status_is_taken_for_still_running(
     arize: Emulator, task_log: pytest.LogCaptureFixture
 ) -> None:
@@ -128,7 +146,7 @@ def test_the_deadline_holds_while_nothing_can_be_read(
     arize.add_fault(Fault("rest.*", "status_before", times=None))
     run, task = a_run(arize)
 
-    [event] = wait_for(trigger(run, task, deadline=time.time() + 0.5), within=5)
+    [event] = wait_for(trigger(run, task, deadline=time.time() + 0.5, in_process=True), within=5)
 
     assert (event.outcome, event.run) == (TIMEOUT, None)
 
