@@ -6,7 +6,7 @@ import copy
 import pickle
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_online_tasks._text import on_one_line, shown
-from airflow_provider_online_tasks.inputs import DataWindow, TemplateEvaluator, wire_name
+from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+from airflow_provider_online_tasks.inputs import DataWindow, EvalTaskInput, TemplateEvaluator, wire_name
 from airflow_provider_online_tasks.inputs._templating import is_templated
 from airflow_provider_online_tasks.inputs._unset import UNSET, Unset
 from airflow_provider_online_tasks.ui.links import (
@@ -26,6 +27,9 @@ from airflow_provider_online_tasks.ui.links import (
     evaluator_url,
     spans_url,
 )
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.emulator import Emulator
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -65,6 +69,28 @@ def test_a_link_shows_the_whole_window_to_the_millisecond(
         "modelType": "generative_llm",
         "queryFilterA": "",
     }
+
+
+FILTER = "status_code = 'OK' AND attributes.llm.model_name = 'a & b=c'"
+
+
+@pytest.mark.parametrize(("query_filter", "selected"), [(FILTER, FILTER), (None, "")])
+def test_a_link_shows_the_spans_that_the_task_selects(
+    arize: Emulator, query_filter: str | None, selected: str
+) -> None:
+    task = EvalTaskInput(
+        name="answers",
+        model_id=arize.project_id,
+        query_filter=query_filter,
+        evaluators={"evaluator_id": arize.evaluator_ids["output_present"]},
+    )
+    with OnlineTasksHook() as hook:
+        links = hook.links(
+            hook.create_eval_task(task), DataWindow(start=EPOCH, end=EPOCH + timedelta(days=1))
+        )
+
+    assert links.spans is not None
+    assert parse_qs(urlsplit(links.spans).query, keep_blank_values=True)["queryFilterA"] == [selected]
 
 
 def test_the_link_of_the_seed_pages_window() -> None:
