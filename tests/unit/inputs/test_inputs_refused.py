@@ -51,7 +51,6 @@ VALID: dict[type[WireInput], dict[str, Any]] = {
     EvaluatorLlmConfig: {"integration_id": "I", "model_name": "gpt-4o"},
     EvaluatorInput: {"name": "n", "code": "class N: ...", "variables": ["output"]},
 }
-# Of a day, and not of this moment: it is part of a test's name.
 
 
 def refused(kind: type[WireInput], **changes: Any) -> str:
