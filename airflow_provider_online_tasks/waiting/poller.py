@@ -179,11 +179,22 @@ class Poller:
     def _begin(self, wait: Wait, task_id: str | None) -> None:
         run = wait.run
         run.waits.append(wait)
-        task_id = _usable(task_id)
-        if run.task_id is None and task_id is not None:
+        if run.task_id is None and task_id is not None and self._is_usable(task_id):
             run.by_id, run.ticket = run.asking, 0
             self._assign(run, task_id)
         self._hasten(run)
+
+    def _is_usable(self, task_id: str) -> bool:
+        """Whether it can be the ID of a task: else its list cannot be asked for."""
+        from airflow_provider_online_tasks.api import calls
+
+        if task_id in self._tasks:
+            return True
+        try:
+            calls.list_task_runs(task_id)
+        except ValueError:
+            return False
+        return True
 
     def _hasten(self, run: Run) -> None:
         run.due = now = self._loop.time()
@@ -405,8 +416,8 @@ class Poller:
             self._run_not_read(run, problem)
 
     def _run_read(self, run: Run, found: TaskRun) -> None:
-        task_id = found.task_id if found.task_id == run.task_id else _usable(found.task_id)
-        if task_id is not None:
+        task_id = found.task_id
+        if task_id is not None and self._is_usable(task_id):
             self._assign(run, task_id)
             task = self._task(task_id)
             if task.unseen is not None:
@@ -601,19 +612,6 @@ class Poller:
             self._queue_up(task, now + delay)
         else:
             self._end_round(task)
-
-
-def _usable(task_id: str | None) -> str | None:
-    """Return the ID of a task, or None for what cannot be one: then its list cannot be asked for."""
-    from airflow_provider_online_tasks.api import calls
-
-    if task_id is None:
-        return None
-    try:
-        calls.list_task_runs(task_id)
-    except ValueError:
-        return None
-    return task_id
 
 
 def _doubling(run: Run) -> float:

@@ -191,7 +191,9 @@ def test_a_run_of_a_task_that_cannot_be_harms_no_neighbour(
 
     hostile.about_bad = answer
 
-    assert wait_beside(hostile).outcome in (OVER, ERROR, TIMEOUT)
+    # What is text that can be shown is no reason to give the run up: it is read by its own ID.
+    is_text = task_id in ("...", "none", "a b", "a/../b", 1, None)
+    assert wait_beside(hostile).outcome in ((OVER,) if is_text else (OVER, ERROR, TIMEOUT))
     assert "unexpected error" not in caplog.text
 
 
