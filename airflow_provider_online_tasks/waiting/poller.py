@@ -367,9 +367,8 @@ class Poller:
     def _give_up(self, item: Run | Task, error: BaseException) -> None:
         """End the waits for a run; have the runs of a task read by their IDs."""
         item.asking = False
-        log.warning(
-            "An unexpected error ended one wait; the others go on: %s: %s", type(error).__name__, error
-        )
+        outcome = "ended one wait" if isinstance(item, Run) else "has runs read one by one"
+        log.warning("An unexpected error %s; the others go on: %s: %s", outcome, type(error).__name__, error)
         if isinstance(item, Run):
             if self._runs.get(item.run_id) is item:
                 self._fail(item, _unreadable(item, error))

@@ -199,7 +199,11 @@ def test_a_run_of_a_task_that_cannot_be_harms_no_neighbour(
 
 @pytest.mark.parametrize("task_id", ["...", "none", "a b"])
 def test_runs_of_a_task_that_has_no_address_are_read_by_their_own_ids(
-    hostile: Arize, connection: None, monkeypatch: pytest.MonkeyPatch, task_id: str
+    hostile: Arize,
+    connection: None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    task_id: str,
 ) -> None:
     monkeypatch.setattr(hostile, "task_of_good", task_id)
     hostile.reads.clear()
@@ -208,6 +212,7 @@ def test_runs_of_a_task_that_has_no_address_are_read_by_their_own_ids(
         return await asyncio.gather(*(payload(trigger(run)) for run in ("good-1", "good-2")))
 
     assert {read_event(sent(event)).outcome for event in quick_time.run(together())} == {OVER}
+    assert "unexpected error" not in caplog.text
 
 
 @pytest.mark.parametrize("value", list(HOSTILE.values())[:9], ids=list(HOSTILE)[:9])
