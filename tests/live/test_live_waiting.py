@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.live
 
 MAPPED = 20
+KILL_HOOK = "word for a trigger that its task was ended"
 
 # How long a task waits, and so the state that it waits in.
 MODES = [("blocking", "running"), ("deferred", "deferred")]
@@ -78,7 +79,11 @@ def test_a_triggerer_that_dies_while_tasks_are_deferred(
     assert {dag_run.task["try_number"] for dag_run in dag_runs} == {1}
 
 
-@both_modes
+@pytest.mark.parametrize(
+    ("dag_id", "waits"),
+    [MODES[0], pytest.param(*MODES[1], marks=pytest.mark.since_airflow("3.3", KILL_HOOK))],
+    ids=["blocking", "deferred"],
+)
 def test_a_waiting_task_that_a_person_marks_failed(
     airflow: Deployment, online_task: OnlineTask, dag_id: str, waits: str
 ) -> None:
@@ -105,6 +110,7 @@ def test_a_task_marked_failed_while_its_run_is_being_created(
     assert dag_run.until_over() == "failed"
 
 
+@pytest.mark.since_airflow("3.3", KILL_HOOK)
 def test_a_task_marked_failed_that_is_not_to_cancel(airflow: Deployment, online_task: OnlineTask) -> None:
     dag_run = airflow.trigger("deferred_not_cancelled", online_task_id=online_task.id)
     dag_run.until_waiting("deferred")
