@@ -106,12 +106,6 @@ def run_blocks(page: Any) -> dict[str, Any]:
     return names
 
 
-@pytest.fixture
-def arize(online_tasks_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
-    monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", online_tasks_emulator.connection_json)
-    return online_tasks_emulator
-
-
 def test_the_hooks_example_creates_and_runs(arize: Emulator) -> None:
     end = utcnow()
     judge = run_blocks(RAW)["judge"]
