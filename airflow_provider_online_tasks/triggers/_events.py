@@ -17,6 +17,8 @@ OVER = "over"
 TIMEOUT = "timeout"
 ERROR = "error"
 OUTCOMES = frozenset({OVER, TIMEOUT, ERROR})
+# Airflow fails a task whose event comes before its scheduler has noted that the worker is done with it.
+EARLIEST_EVENT_SECONDS = 5.0
 
 _SHOWN_CHARACTERS = 300
 

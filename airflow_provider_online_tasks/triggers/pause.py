@@ -11,6 +11,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.exceptions import OnlineTasksError
+from airflow_provider_online_tasks.triggers._events import EARLIEST_EVENT_SECONDS
 
 # A wall clock that is set forward is noticed after this long at the latest.
 _NAP_SECONDS = 60.0
@@ -37,8 +38,10 @@ class PauseTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield one event when the time has come."""
-        while (left := self.until - time.time()) > 0:  # noqa: ASYNC110  only time is waited for
+        """Yield one event when the time has come, and Airflow's scheduler has noted the deferral."""
+        loop = asyncio.get_running_loop()
+        earliest = loop.time() + EARLIEST_EVENT_SECONDS
+        while (left := max(self.until - time.time(), earliest - loop.time())) > 0:  # noqa: ASYNC110
             await asyncio.sleep(min(left, _NAP_SECONDS))
         yield TriggerEvent({"until": self.until, "payload": self.payload})  # type: ignore[no-untyped-call]
 

@@ -15,7 +15,13 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_online_tasks._defaults import DEFAULT_POLL_INTERVAL
 from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks.api.answers.runs import RunStatus
-from airflow_provider_online_tasks.triggers._events import ERROR, OVER, TIMEOUT, RunEvent
+from airflow_provider_online_tasks.triggers._events import (
+    EARLIEST_EVENT_SECONDS,
+    ERROR,
+    OVER,
+    TIMEOUT,
+    RunEvent,
+)
 from airflow_provider_online_tasks.waiting.progress import QUIET_SECONDS, ProgressLog
 
 if TYPE_CHECKING:
@@ -28,8 +34,6 @@ LATE_SECONDS = 10.0
 ON_KILL_SECONDS = 24.0
 # How long the last look at the run may take, once the deadline has passed.
 LAST_LOOK_SECONDS = 30.0
-# Airflow fails a task whose event comes before its scheduler has noted that the worker is done with it.
-EARLIEST_EVENT_SECONDS = 5.0
 # What Airflow cancels a trigger with whose task a person ended, before it calls on_kill.
 ENDED_BY_A_PERSON = "__airflow_user_action__"
 

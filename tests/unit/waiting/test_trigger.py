@@ -19,7 +19,7 @@ from waits import answer_slowly, create_task, event_of, eventually, trigger, wai
 from airflow_provider_online_tasks.api.answers.runs import RunStatus
 from airflow_provider_online_tasks.emulator import Fault, RunFate
 from airflow_provider_online_tasks.triggers import runs as trigger_module
-from airflow_provider_online_tasks.triggers._events import ERROR, OVER, TIMEOUT
+from airflow_provider_online_tasks.triggers._events import EARLIEST_EVENT_SECONDS, ERROR, OVER, TIMEOUT
 from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
 from airflow_provider_online_tasks.waiting import _endpoint_state
 from airflow_provider_online_tasks.waiting import watch as watching
@@ -88,7 +88,7 @@ def test_no_event_comes_before_the_scheduler_has_noted_the_deferral(
 
     seconds = quick_time.run(wait())
 
-    assert seconds < 2 if in_process else seconds >= trigger_module.EARLIEST_EVENT_SECONDS
+    assert seconds < 2 if in_process else seconds >= EARLIEST_EVENT_SECONDS
 
 
 def test_an_unknown_status_is_taken_for_still_running(
