@@ -136,7 +136,8 @@ def airflow_environment(arize: EmulatorControl) -> dict[str, str]:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         # A failing step is tried again at once instead of after five minutes.
         "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{AIRFLOW_HOME / 'airflow.db'}",
+        # SQLite waits five seconds for another process to write, which on a busy machine is too short.
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{AIRFLOW_HOME / 'airflow.db'}?timeout=60",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(AIRFLOW_HOME / "logs"),
         "AIRFLOW__LOGGING__LOG_FORMAT": "   %(asctime)s %(levelname)s %(message)s",
         "AIRFLOW__LOGGING__LOG_TIMESTAMP_FORMAT": "%H:%M:%S",
