@@ -33,11 +33,14 @@ _PATIENCE = 60.0
 def connection_fields(url: str, api_key: str) -> dict[str, Any]:
     """Return the fields of the Airflow connection: a host with a scheme serves both APIs.
 
-    The emulator has indexed its spans, so no run waits for that.
+    The port is a field of its own, since Airflow's *Test* button needs one. The emulator has indexed its
+    spans, so no run waits for that.
     """
+    host, _, port = url.rpartition(":")
     return {
         "conn_type": CONNECTION_TYPE,
-        "host": url,
+        "host": host,
+        "port": int(port),
         "password": api_key,
         "extra": {"model_id": ids.PROJECT_ID, "index_delay_minutes": 0},
     }
@@ -101,7 +104,8 @@ class _Handle(EmulatorControl):
         """The Airflow connection as a URI."""
         scheme = CONNECTION_TYPE.replace("_", "-")
         extra = urlencode({"model_id": self.project_id, "index_delay_minutes": 0})
-        return f"{scheme}://:{quote(self.api_key, safe='')}@{quote(self.url, safe='')}/?{extra}"
+        host, _, port = self.url.rpartition(":")
+        return f"{scheme}://:{quote(self.api_key, safe='')}@{quote(host, safe='')}:{port}/?{extra}"
 
 
 class Emulator(_Handle):

@@ -114,6 +114,20 @@ def test_the_test_button(page: Page, arize: EmulatorProcess, shoot: Shoot) -> No
     shoot("connection-test", height=480)
 
 
+def test_the_connection_that_the_emulator_prints_passes_the_test_button(
+    page: Page, airflow: Deployment, arize: EmulatorProcess
+) -> None:
+    from playwright.sync_api import expect
+
+    printed = json.loads(arize.connection_json)
+    extra = json.dumps(printed.pop("extra"))
+    airflow.ask("POST", "connections", {"connection_id": "printed", **printed, "extra": extra})
+    page.goto("/connections")
+    page.get_by_role("row", name="printed").get_by_role("button", name="Test Connection").click()
+
+    expect(page.get_by_text("Test Connection Successful")).to_be_visible()
+
+
 def test_a_task_s_log_tells_how_its_run_gets_on(page: Page, at_work: AtWork, shoot: Shoot) -> None:
     from playwright.sync_api import expect
 

@@ -46,7 +46,10 @@ def hook_on(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, pauses: list[fl
     opened: list[OnlineTasksHook] = []
 
     def hook_on(**fields: Any) -> OnlineTasksHook:
-        connection = {**json.loads(emulator.connection_json), **fields}
+        printed = json.loads(emulator.connection_json)
+        if "host" in fields:
+            del printed["port"]
+        connection = {**printed, **fields}
         conn_id = f"arize_{len(opened)}"
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
         opened.append(OnlineTasksHook(conn_id))

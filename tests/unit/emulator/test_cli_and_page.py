@@ -44,8 +44,8 @@ def test_the_banner_has_all_that_is_needed_next(
     connection = json.loads(pasted)
     assert connection["conn_type"] == "arize_online_tasks"
     assert connection["password"] == "ak-mine"
-    assert connection["host"] in told
-    assert connection["host"].startswith("http://127.0.0.1:")
+    assert connection["host"] == "http://127.0.0.1"
+    assert f"http://127.0.0.1:{connection['port']}\n" in told
     assert "offline and deterministic" in told
     assert "no language model" in told
     spans = len(SAMPLE_PATH.read_text(encoding="utf-8").splitlines())
@@ -155,18 +155,21 @@ def test_the_page_shows_the_progress_of_a_live_run(api: Api, emulator: Emulator)
 def test_a_connection_for_airflow(emulator: Emulator) -> None:
     from airflow.sdk.definitions.connection import Connection
 
+    host, _, port = emulator.url.rpartition(":")
     assert json.loads(emulator.connection_json) == {
         "conn_type": "arize_online_tasks",
-        "host": emulator.url,
+        "host": host,
+        "port": int(port),
         "password": emulator.api_key,
         "extra": {"model_id": emulator.project_id, "index_delay_minutes": 0},
     }
     for text in (emulator.connection_uri, emulator.connection_json):
         read = Connection.from_json if text.startswith("{") else Connection.from_uri
         connection = read(text, conn_id="x")
-        assert (connection.conn_type, connection.host, connection.password) == (
+        assert (connection.conn_type, connection.host, connection.port, connection.password) == (
             "arize_online_tasks",
-            emulator.url,
+            host,
+            int(port),
             emulator.api_key,
         )
         # An URI holds texts only.

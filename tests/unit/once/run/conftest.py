@@ -32,8 +32,11 @@ def connect(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Callable[...
             "space_id": emulator.space_id,
             "index_delay_minutes": 0,
         }
+        printed = json.loads(emulator.connection_json)
+        if "host" in fields:
+            del printed["port"]
         connection = {
-            **json.loads(emulator.connection_json),
+            **printed,
             **fields,
             "extra": {**links, **fields.get("extra", {})},
         }
