@@ -84,6 +84,7 @@ class EmulatorState:
 
     def reset(self) -> None:
         """Forget everything but the spans and the settings."""
+        self.clock.reset()  # first, since the evaluators are made anew by it
         self.store.clear()
         self.hub.clear()
         self.tasks.clear()
@@ -93,7 +94,6 @@ class EmulatorState:
         self.faults.clear_fates()
         self.limiter.clear()
         self.requests.clear()
-        self.clock.reset()
 
 
 def _judge(settings: EmulatorSettings) -> Judge:

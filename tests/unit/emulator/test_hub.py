@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_online_tasks._times import parse_time
 from airflow_provider_online_tasks.emulator.judges.models import INTEGRATIONS
 
 from .api import AGENTS, Api
@@ -222,3 +224,11 @@ def test_the_hub_survives_a_reset_as_it_was(api: Api, emulator: Emulator) -> Non
     create(api)
     emulator.reset()
     assert emulator.evaluator_ids == before
+
+
+def test_a_reset_makes_the_hub_anew_by_the_true_time(api: Api, emulator: Emulator) -> None:
+    emulator.set_clock_offset(3600)
+    emulator.reset()
+    found = api.rest("GET", "evaluators").json()["evaluators"]
+    assert found
+    assert all(parse_time(each["created_at"], "") <= datetime.now(UTC) for each in found)
