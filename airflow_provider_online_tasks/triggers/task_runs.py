@@ -31,6 +31,8 @@ MOST_BYTES = 60_000
 LONGEST_TEXT = 1_000
 # How far back a restarted triggerer has to look at most when nothing was reported.
 REMEMBER_AGAIN = timedelta(hours=1)
+# Longer than Airflow takes to read or write what is kept: an answer of it that is lost must not end a watch.
+STORE_SECONDS = 30.0
 
 
 class FinishedRunsTrigger(BaseEventTrigger):
@@ -174,21 +176,29 @@ class FinishedRunsTrigger(BaseEventTrigger):
 
         while True:
             try:
-                kept = [Memory.from_json(await store.aget(self._key)) for store in self._accessors()]
+                async with asyncio.timeout(STORE_SECONDS):
+                    kept = [Memory.from_json(await store.aget(self._key)) for store in self._accessors()]
             except Exception as error:  # noqa: BLE001  to begin anew would lose what finished meanwhile
-                self.log.warning("What was reported cannot be recalled yet: %s", error)
+                self.log.warning("What was reported cannot be recalled yet: %s", _said(error))
                 await asyncio.sleep(min(self.poll_interval, SETTLE_SECONDS))
                 continue
             return max((one for one in kept if one is not None), key=lambda one: one.since, default=None)
 
     async def _remember(self, memory: Memory) -> None:
         try:
-            for store in self._accessors():
-                await store.aset(self._key, memory.to_json())
+            async with asyncio.timeout(STORE_SECONDS):
+                for store in self._accessors():
+                    await store.aset(self._key, memory.to_json())
         except Exception as error:  # noqa: BLE001  the next time may go well, and the watch must go on
-            self.log.warning("What was reported could not be stored, and may be reported again: %s", error)
+            self.log.warning(
+                "What was reported could not be stored, and may be reported again: %s", _said(error)
+            )
         else:
             self._kept_since = memory.since
+
+
+def _said(error: Exception) -> str:
+    return f"no answer of Airflow in {STORE_SECONDS:g} s" if isinstance(error, TimeoutError) else str(error)
 
 
 def _parts(runs: Sequence[TaskRun]) -> Iterator[list[dict[str, Any]]]:

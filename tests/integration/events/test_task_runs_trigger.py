@@ -352,6 +352,28 @@ class TestTheStore:
 
         quick_time.run(watch())
 
+    def test_an_answer_of_it_that_is_lost_ends_no_watch(
+        self,
+        arize: Emulator,
+        online_task_id: str,
+        finish: Callable[..., list[str]],
+    ) -> None:
+        store = AssetStore()
+
+        async def watch() -> None:
+            async with Watch(trigger(online_task_id, store)):
+                await is_watching(arize, store)
+            [missed] = finish()
+            store.lost_answers = 1
+            async with Watch(trigger(online_task_id, store)) as watched:
+                assert await watched.until(1) == [missed]
+                store.lost_answers = 1
+                [next_one] = finish()
+                assert await watched.until(2) == [missed, next_one]
+                await until(lambda: not store.lost_answers)
+
+        quick_time.run(watch())
+
     def test_while_it_cannot_be_written_the_watch_goes_on(
         self, arize: Emulator, online_task_id: str, finish: Callable[..., list[str]]
     ) -> None:
