@@ -102,10 +102,10 @@ class _Handle(EmulatorControl):
     @property
     def connection_uri(self) -> str:
         """The Airflow connection as a URI."""
-        scheme = CONNECTION_TYPE.replace("_", "-")
-        extra = urlencode({"model_id": self.project_id, "index_delay_minutes": 0})
-        host, _, port = self.url.rpartition(":")
-        return f"{scheme}://:{quote(self.api_key, safe='')}@{quote(host, safe='')}:{port}/?{extra}"
+        fields = connection_fields(self.url, self.api_key)
+        scheme = fields["conn_type"].replace("_", "-")
+        key, host = (quote(fields[name], safe="") for name in ("password", "host"))
+        return f"{scheme}://:{key}@{host}:{fields['port']}/?{urlencode(fields['extra'])}"
 
 
 class Emulator(_Handle):

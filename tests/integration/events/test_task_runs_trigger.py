@@ -337,26 +337,14 @@ def test_many_long_runs_beyond_the_first_page_are_not_asked_for_one_by_one(
 
 
 class TestTheStore:
+    @pytest.mark.parametrize(("trouble", "times"), [("failures", 3), ("lost_answers", 1)])
     def test_while_it_cannot_be_read_nothing_begins_anew(
-        self, arize: Emulator, online_task_id: str, finish: Callable[..., list[str]]
-    ) -> None:
-        store = AssetStore()
-
-        async def watch() -> None:
-            async with Watch(trigger(online_task_id, store)):
-                await is_watching(arize, store)
-            [missed] = finish()
-            store.failures = 3
-            async with Watch(trigger(online_task_id, store)) as watched:
-                assert await watched.until(1) == [missed]
-
-        quick_time.run(watch())
-
-    def test_an_answer_of_it_that_is_lost_ends_no_watch(
         self,
         arize: Emulator,
         online_task_id: str,
         finish: Callable[..., list[str]],
+        trouble: str,
+        times: int,
     ) -> None:
         store = AssetStore()
 
@@ -364,28 +352,25 @@ class TestTheStore:
             async with Watch(trigger(online_task_id, store)):
                 await is_watching(arize, store)
             [missed] = finish()
-            store.lost_answers = 1
+            setattr(store, trouble, times)
             async with Watch(trigger(online_task_id, store)) as watched:
                 assert await watched.until(1) == [missed]
-                store.lost_answers = 1
-                [next_one] = finish()
-                assert await watched.until(2) == [missed, next_one]
-                await until(lambda: not store.lost_answers)
 
         quick_time.run(watch())
 
+    @pytest.mark.parametrize("trouble", ["failures", "lost_answers"])
     def test_while_it_cannot_be_written_the_watch_goes_on(
-        self, arize: Emulator, online_task_id: str, finish: Callable[..., list[str]]
+        self, arize: Emulator, online_task_id: str, finish: Callable[..., list[str]], trouble: str
     ) -> None:
         store = AssetStore()
 
         async def watch() -> None:
             async with Watch(trigger(online_task_id, store)) as watched:
                 await is_watching(arize, store)
-                store.failures = 1
+                setattr(store, trouble, 1)
                 first = finish()
                 await watched.until(1)
-                await until(lambda: not store.failures)
+                await until(lambda: not getattr(store, trouble))
                 second = finish()
                 assert await watched.until(2) == [*first, *second]
                 await until(lambda: second[0] in str(store.values))
