@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from connections import changed
 from examples import eval_task
 
 from airflow_provider_online_tasks.api.client import Client
@@ -46,10 +47,7 @@ def hook_on(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, pauses: list[fl
     opened: list[OnlineTasksHook] = []
 
     def hook_on(**fields: Any) -> OnlineTasksHook:
-        printed = json.loads(emulator.connection_json)
-        if "host" in fields:
-            del printed["port"]
-        connection = {**printed, **fields}
+        connection = changed(emulator, **fields)
         conn_id = f"arize_{len(opened)}"
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
         opened.append(OnlineTasksHook(conn_id))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from connections import changed
 from tries import Execution, Time
 
 from airflow_provider_online_tasks.hooks.online_tasks import DEFAULT_CONN_ID, OnlineTasksHook
@@ -32,14 +33,8 @@ def connect(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Callable[...
             "space_id": emulator.space_id,
             "index_delay_minutes": 0,
         }
-        printed = json.loads(emulator.connection_json)
-        if "host" in fields:
-            del printed["port"]
-        connection = {
-            **printed,
-            **fields,
-            "extra": {**links, **fields.get("extra", {})},
-        }
+        extra = {**links, **fields.get("extra", {})}
+        connection = changed(emulator, **{**fields, "extra": extra})
         monkeypatch.setenv(f"AIRFLOW_CONN_{DEFAULT_CONN_ID.upper()}", json.dumps(connection))
 
     return connect

@@ -1,0 +1,17 @@
+"""The connection to an emulator, with changes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.emulator import Emulator
+
+
+def changed(emulator: Emulator, **fields: Any) -> dict[str, Any]:
+    """Return the fields of the connection with these in place of its own; another host has no port."""
+    printed = json.loads(emulator.connection_json)
+    if "host" in fields:
+        del printed["port"]
+    return {**printed, **fields}
