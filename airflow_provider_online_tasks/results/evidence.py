@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks._numbers import finite
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.results.statistics import Mean
+from airflow_provider_online_tasks.results.counts import Mean
 
-Judge = frozenset[tuple[str, str]]
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.results.judges import Judge
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from airflow_provider_online_tasks.results._intervals import (
     share_difference,
     share_interval,
 )
-from airflow_provider_online_tasks.results.statistics import SCORES_KEPT
+from airflow_provider_online_tasks.results.counts import SCORES_KEPT
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.results.evidence import Evidence

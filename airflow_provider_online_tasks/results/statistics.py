@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
 import math
-import random
-import re
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks._defaults import MAX_SEGMENTS
@@ -18,18 +13,15 @@ from airflow_provider_online_tasks._times import parse_time
 from airflow_provider_online_tasks.api.calls.spans import EVAL_PREFIXES
 from airflow_provider_online_tasks.inputs import MAXIMIZE
 from airflow_provider_online_tasks.results._intervals import MeanOf, mean_interval, share_interval
+from airflow_provider_online_tasks.results.counts import Counts, Quantiles, Worst
+from airflow_provider_online_tasks.results.judges import judge_of, judges_text
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.answers.spans import Evaluation, Span
 
-MAX_WORST = 20
-MAX_LABELS = 200
 MAX_JUDGES = 20
 SEGMENTS_KEPT = 5_000
-SCORES_KEPT = 10_000
 SHOWN_CONFIDENCE = 0.95
-QUANTILES = (5, 25, 50, 75, 95)
-NO_LABEL = "(no label)"
 NO_SEGMENT = "(none)"
 OTHER_SEGMENTS = "(other)"
 SPAN, TRACE, SESSION = EVAL_PREFIXES
@@ -38,174 +30,6 @@ SESSION_ID = "session.id"
 # begin at the same instant, as the order of time says nothing of them.
 _RECENT = 1_000
 _MOST_OF_ONE_INSTANT = 100_000
-_SHOWN_EXPLANATION = 300
-_JUDGE_KEY = re.compile(
-    r"(evaluator|judge|template|prompt|model|version)(_?(id|name|hash|version))*", re.IGNORECASE
-)
-
-
-@dataclass
-class Mean:
-    """Mean and variance of a stream of numbers, by Welford's method."""
-
-    count: int = 0
-    mean: float = 0.0
-    squares: float = 0.0
-    ends: int = 0
-
-    def add(self, number: float) -> None:
-        """Count a number."""
-        self.count += 1
-        away = number - self.mean
-        self.mean += away / self.count
-        self.squares += away * (number - self.mean)
-        if number in (0, 1):
-            self.ends += 1
-
-    def merge(self, other: Mean) -> None:
-        """Count the numbers that another has counted."""
-        if not other.count:
-            return
-        total = self.count + other.count
-        away = other.mean - self.mean
-        self.mean += away * other.count / total
-        self.squares += other.squares + away * away * self.count * other.count / total
-        self.ends += other.ends
-        self.count = total
-
-    def summary(self) -> dict[str, Any]:
-        """Return the figures as plain JSON values."""
-        known = self.count > 0 and math.isfinite(self.mean) and math.isfinite(self.squares)
-        return {
-            "scored": self.count,
-            "score_mean": self.mean if known else None,
-            "score_variance": max(0.0, self.squares) / (self.count - 1) if known and self.count > 1 else None,
-            "score_is_binary": self.count > 0 and self.ends == self.count,
-        }
-
-
-@dataclass
-class _Quantiles:
-    """Quantiles of a stream of scores: exact up to 10,000 of them, from a fair sample beyond."""
-
-    count: int = 0
-    kept: list[float] = field(default_factory=list)
-    chance: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311  same result each time
-
-    def add(self, score: float) -> None:
-        self.count += 1
-        if len(self.kept) < SCORES_KEPT:
-            self.kept.append(score)
-        elif (place := int(self.chance.random() * self.count)) < SCORES_KEPT:
-            self.kept[place] = score
-
-    def summary(self) -> dict[str, Any]:
-        if not self.kept:
-            return {"score_quantiles": None, "score_percentiles": None}
-        ordered = sorted(self.kept)
-        percentiles = [ordered[round(percent / 100 * (len(ordered) - 1))] for percent in range(101)]
-        return {
-            "score_quantiles": {f"p{percent:02d}": percentiles[percent] for percent in QUANTILES},
-            "score_percentiles": percentiles,
-        }
-
-
-@dataclass
-class _Worst:
-    """The examples with the worst scores; among spans without scores, those with the rarest label."""
-
-    direction: str
-    scored: list[tuple[float, int, dict[str, Any]]] = field(default_factory=list)
-    labelled: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    seen: int = 0
-
-    def add(self, span: Span, evaluation: Evaluation) -> None:
-        self.seen += 1
-        if evaluation.score is None:
-            label = evaluation.label or NO_LABEL
-            if label in self.labelled or len(self.labelled) < MAX_LABELS:
-                examples = self.labelled.setdefault(label, [])
-                if len(examples) < MAX_WORST:
-                    examples.append(_example(span, evaluation))
-            return
-        badness = -evaluation.score if self.direction == MAXIMIZE else evaluation.score
-        if len(self.scored) == MAX_WORST and badness <= self.scored[0][0]:
-            return
-        # The place in the stream breaks ties: earlier examples stay.
-        heapq.heappush(self.scored, (badness, -self.seen, _example(span, evaluation)))
-        if len(self.scored) > MAX_WORST:
-            heapq.heappop(self.scored)
-
-    def summary(self, labels: Mapping[str, int]) -> list[dict[str, Any]]:
-        if self.scored:
-            return [example for _, _, example in sorted(self.scored, key=lambda one: one[:2], reverse=True)]
-        if len(labels) < 2:
-            return []
-        rarest = min(labels, key=lambda label: (labels[label], label))
-        return self.labelled.get(rarest, [])
-
-
-def _example(span: Span, evaluation: Evaluation) -> dict[str, Any]:
-    explanation = evaluation.explanation
-    return {
-        "span_id": span.span_id,
-        "trace_id": span.trace_id,
-        "start_time": span.start_time,
-        "label": evaluation.label,
-        "score": evaluation.score,
-        "explanation": on_one_line(str(explanation)[:_SHOWN_EXPLANATION]) if explanation else None,
-    }
-
-
-class Counts:
-    """How many evaluations there are, with which labels, and the figures of their scores."""
-
-    def __init__(self) -> None:
-        self.evaluated = 0
-        self.labelled = 0
-        self.other_labels = 0
-        self.not_numbers = 0
-        self.labels: dict[str, int] = {}
-        self.scores = Mean()
-
-    def add(self, evaluation: Evaluation) -> None:
-        """Count one evaluation."""
-        self.evaluated += 1
-        if evaluation.label is not None:
-            self._label(evaluation.label, 1)
-        if evaluation.score is not None:
-            self.scores.add(evaluation.score)
-        elif evaluation.not_number:
-            self.not_numbers += 1
-
-    def _label(self, label: str, count: int) -> None:
-        self.labelled += count
-        if label in self.labels or len(self.labels) < MAX_LABELS:
-            self.labels[label] = self.labels.get(label, 0) + count
-        else:
-            self.other_labels += count
-
-    def merge(self, other: Counts) -> None:
-        """Count the evaluations that another has counted."""
-        self.evaluated += other.evaluated
-        self.not_numbers += other.not_numbers
-        for label, count in other.labels.items():
-            self._label(label, count)
-        self.labelled += other.other_labels
-        self.other_labels += other.other_labels
-        self.scores.merge(other.scores)
-
-    def summary(self) -> dict[str, Any]:
-        """Return the figures as plain JSON values."""
-        ordered = sorted(self.labels.items(), key=lambda one: -one[1])
-        return {
-            "evaluated": self.evaluated,
-            "labelled": self.labelled,
-            "labels": {label: {"count": count, "share": count / self.labelled} for label, count in ordered},
-            "other_labels": self.other_labels,
-            **self.scores.summary(),
-            "not_numbers": self.not_numbers,
-        }
 
 
 class EvaluatorResults:
@@ -219,8 +43,8 @@ class EvaluatorResults:
         self.counts = Counts()
         self.empty = 0
         self._max_segments = max_segments
-        self._quantiles = _Quantiles()
-        self._worst = _Worst(direction)
+        self._quantiles = Quantiles()
+        self._worst = Worst(direction)
         self._segments: dict[str, Counts] = {}
         self._judges: Counter[tuple[tuple[str, str], ...]] = Counter()
 
@@ -282,33 +106,6 @@ class EvaluatorResults:
                 rest.merge(counts)
         shown = {name: named[name].summary() for name in largest}
         return shown | ({OTHER_SEGMENTS: rest.summary()} if rest.evaluated else {})
-
-
-def judge_of(metadata: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """Return what an evaluation's metadata says of the judge: its evaluator, version, template, model.
-
-    The keys are not documented, so every text or number whose key is made of such words counts.
-    """
-    if not any(map(_is_judge_key, metadata)):
-        return ()
-    return tuple(
-        sorted(
-            (key, on_one_line(str(value)))
-            for key, value in metadata.items()
-            if _is_judge_key(key) and isinstance(value, str | int)
-        )
-    )
-
-
-def judges_text(judges: Iterable[Iterable[tuple[str, str]]]) -> str | None:
-    """Return who judged on one line; None if the evaluations do not say."""
-    named = sorted(", ".join(f"{key}: {value}" for key, value in judge) for judge in judges)
-    return on_one_line(" or ".join(filter(None, named))) or None
-
-
-@lru_cache(maxsize=1_000)
-def _is_judge_key(key: str) -> bool:
-    return _JUDGE_KEY.fullmatch(key) is not None
 
 
 class Results:

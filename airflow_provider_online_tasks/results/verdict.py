@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_online_tasks._numbers import finite
 from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.results.evidence import Evidence, Judge
+from airflow_provider_online_tasks.results.evidence import Evidence
+from airflow_provider_online_tasks.results.judges import judge_change, newer_version
 from airflow_provider_online_tasks.results.rules import (
     COMPARE,
     MIN_COVERAGE,
@@ -26,7 +27,7 @@ from airflow_provider_online_tasks.results.samples import (
     sample_of,
     unknown_labels,
 )
-from airflow_provider_online_tasks.results.statistics import NO_SEGMENT, OTHER_SEGMENTS, judges_text
+from airflow_provider_online_tasks.results.statistics import NO_SEGMENT, OTHER_SEGMENTS
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.results._intervals import Interval
@@ -126,7 +127,7 @@ def judge(
             findings += judging.drops(
                 now,
                 Evidence.merged(before) if before else None,
-                new_version=_new_version(summary, one.evaluator) if baseline is None else None,
+                new_version=newer_version(summary, one.evaluator) if baseline is None else None,
                 across_judges=across_judges,
             )
         findings += judging.segments(now)
@@ -386,7 +387,7 @@ class _Judging:
             return replace(finding, outcome=UNDECIDED, note=f"of the baseline, {reason}")
         if threshold.is_label and (reason := self._other_labels(threshold, before)) is not None:
             return replace(finding, outcome=UNDECIDED, note=reason)
-        change = _judge_change(before.judges, now.judges) or new_version
+        change = judge_change(before.judges, now.judges) or new_version
         if change and not across_judges:
             return replace(finding, note=f"not compared: {change}; across_judges=True allows it")
         drop = earlier.measured - current.measured
@@ -434,36 +435,6 @@ def decide(comparison: str, interval: Interval, bound: float) -> str:
         case _:
             raise ValueError(f"{comparison} is decided by the sample alone")
     return HELD if held else BROKEN if broken else UNDECIDED
-
-
-def _new_version(summary: Mapping[str, Any], evaluator: str) -> str | None:
-    """Return how the judge has changed since the baseline began, by its versions in the Eval Hub.
-
-    A version of an evaluator whose name is no column of the results may be that of any of them.
-    """
-    listed = (summary.get("baseline") or {}).get("new_versions") or ()
-    columns = set(summary["evaluators"]) - {evaluator}
-    ours = [one for one in listed if one["evaluator"] not in columns]
-    if not ours:
-        return None
-    last = ours[-1]
-    return on_one_line(
-        f"the judge changed: version {last['version_id']} of {last['evaluator'] or 'its evaluator'} is of "
-        f"{last['created_at']}"
-    )
-
-
-def _judge_change(before: frozenset[Judge], now: frozenset[Judge]) -> str | None:
-    """Return how the judge differs, as far as the evaluations name theirs."""
-    nobody: frozenset[Judge] = frozenset({frozenset()})
-    if before == now or before <= nobody or now <= nobody:
-        return None
-    names = [
-        (judges_text(map(sorted, judges)) or "")
-        + (" or one that is not named" if frozenset() in judges else "")
-        for judges in (before, now)
-    ]
-    return f"the judge changed from {names[0]} to {names[1]}"
 
 
 def _end(interval: Interval | None, place: int) -> float | None:

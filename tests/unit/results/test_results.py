@@ -21,8 +21,9 @@ from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs import EvalTaskInput, RunInput
 from airflow_provider_online_tasks.operators.results import EvalResultsOperator
+from airflow_provider_online_tasks.results.counts import MAX_WORST
 from airflow_provider_online_tasks.results.reading import whole
-from airflow_provider_online_tasks.results.statistics import MAX_WORST, Results
+from airflow_provider_online_tasks.results.statistics import Results
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
