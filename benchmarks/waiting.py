@@ -28,7 +28,7 @@ def wait(bench: Bench, kind: str, count: int, *, limited: bool, most_seconds: fl
     sizes = bench.sizes
     with emulator(queries_per_minute=DOCUMENTED_PER_MINUTE if limited else None) as arize:
         task_id = create_task(arize)
-        before = (*arize.create_runs(task_id, 1, (0.0, 0.0)), task_id)
+        before = [(run_id, task_id) for run_id in arize.create_runs(task_id, 2, (0.0, 0.0))]
         runs = create_runs(arize, count, sizes)
         arize.clear_requests()
         found = probe(

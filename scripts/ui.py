@@ -37,6 +37,8 @@ def main() -> int:
     shutil.rmtree(demo.DEMO, ignore_errors=True)
     (demo.AIRFLOW_HOME / "logs").mkdir(parents=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # A shell that starts it in the background has it ignore Ctrl-C otherwise.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # A day more than the shipped sample, whose first day is not whole.
     spans = demo.DEMO / "spans.jsonl"
     spans.write_text(make_sample_spans.render(DAYS + 1), encoding="utf-8")

@@ -28,8 +28,10 @@ class Shown:
     """The command, and what it prints."""
 
     def __init__(self) -> None:
+        # As a shell starts it in the background: with Ctrl-C ignored.
+        command = ["sh", "-c", "trap '' INT; exec \"$0\" \"$@\"", sys.executable, "scripts/ui.py"]
         self.process = subprocess.Popen(
-            [sys.executable, "scripts/ui.py"],
+            command,
             cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, start_new_session=True,
         )  # fmt: skip
