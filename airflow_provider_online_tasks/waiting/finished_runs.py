@@ -269,7 +269,7 @@ def _pause(error: Exception, failures: int, poll_interval: float) -> float:
 
 async def _session(conn_id: str) -> AsyncGenerator[Ask, None]:
     """Yield what sends calls with a connection as it is now, within the budget of all who use it."""
-    from airflow_provider_online_tasks.waiting.poller import open_client
+    from airflow_provider_online_tasks.waiting._sending import open_client
     from airflow_provider_online_tasks.waiting.watch import look_up
 
     settings, share = await look_up(conn_id)

@@ -11,8 +11,8 @@ from airflow_provider_online_tasks.exceptions import (
     RateLimited,
     Unavailable,
 )
+from airflow_provider_online_tasks.waiting._sending import open_client
 from airflow_provider_online_tasks.waiting.budget import Allowance
-from airflow_provider_online_tasks.waiting.poller import open_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -32,7 +32,6 @@ from typing import TYPE_CHECKING, TypeVar
 from airflow_provider_online_tasks.exceptions import (
     CallError,
     InputRefused,
-    InvalidConnection,
     KeyRefused,
     NotFound,
     OnlineTaskRunUnreachable,
@@ -49,6 +48,8 @@ from airflow_provider_online_tasks.waiting._endpoint_state import (
     REFUSED_SECONDS,
     EndpointState,
 )
+from airflow_provider_online_tasks.waiting._registry import Registry
+from airflow_provider_online_tasks.waiting._sending import InFlight, open_client
 from airflow_provider_online_tasks.waiting._tracked import Queue, Run, Task, Wait
 
 if TYPE_CHECKING:
@@ -70,10 +71,6 @@ EARLIEST = 0.9
 AHEAD = 0.25
 SHORTEST_INTERVAL = 0.05
 SHORTEST_PREDICTED_INTERVAL = 2.0
-# A request that takes long gives its place to another, up to a number: slow answers must not hold up all.
-MOST_IN_FLIGHT = 8
-SLOW_SECONDS = 3.0
-MOST_WITH_SLOW_ONES = 64
 # While cancellations wait for their answers, nothing else is asked.
 HELD_SECONDS = 0.2
 # Those who wait for the runs of a page wake up in groups, between which the event loop serves others.
@@ -113,13 +110,10 @@ class Poller:
         self._open = True
         self._loop = asyncio.get_running_loop()
         self._endpoint = EndpointState(settings.endpoint.rest_url)
-        self._runs: dict[str, Run] = {}
-        self._tasks: dict[str, Task] = {}
-        self._taskless = 0
+        self._registry = Registry()
         self._explored: set[str] = set()
         self._queue = Queue()
-        # The oldest first.
-        self._in_flight: dict[asyncio.Task[None], Run | Task] = {}
+        self._in_flight = InFlight()
         self._wake = asyncio.Event()
         self._work = self._loop.create_task(
             self._serve(), name="online-tasks-poller", context=contextvars.Context()
@@ -134,7 +128,7 @@ class Poller:
 
     def count_waits(self) -> int:
         """Return how many waits there are."""
-        return sum(len(run.waits) for run in self._runs.values())
+        return sum(len(run.waits) for run in self._registry.runs.values())
 
     def late(self, run: Run) -> float:
         """Return how many seconds late a run was read, or is, because the budget is too small."""
@@ -153,7 +147,7 @@ class Poller:
         max_spans: int | None = None,
     ) -> Wait:
         """Begin a wait. The run is read at once."""
-        run = self._run(run_id)
+        run = self._registry.run(run_id)
         # In this order, it takes NaN for the shortest interval too.
         interval = max(SHORTEST_INTERVAL, poll_interval)
         wait = Wait(self, run, conn_id=conn_id, poll_interval=interval, max_spans=max_spans)
@@ -162,66 +156,47 @@ class Poller:
 
     def move(self, conn_id: str, other: Poller) -> None:
         """Have the waits that were begun with a connection served by another poller from now on."""
-        moved = [wait for run in self._runs.values() for wait in run.waits if wait.conn_id == conn_id]
+        moved = [
+            wait for run in self._registry.runs.values() for wait in run.waits if wait.conn_id == conn_id
+        ]
         for wait in moved:
             task_id = wait.run.task_id
             self.discard(wait)
-            wait.poller, wait.run = other, other._run(wait.run_id)
+            wait.poller, wait.run = other, other._registry.run(wait.run_id)
             other._begin(wait, task_id)
-
-    def _run(self, run_id: str) -> Run:
-        run = self._runs.get(run_id)
-        if run is None:
-            run = self._runs[run_id] = Run(run_id=run_id, by_id=True)
-            self._taskless += 1
-        return run
 
     def _begin(self, wait: Wait, task_id: str | None) -> None:
         run = wait.run
         run.waits.append(wait)
-        if run.task_id is None and task_id is not None and self._is_usable(task_id):
+        if run.task_id is None and task_id is not None and self._registry.can_list(task_id):
             run.by_id, run.ticket = run.asking, 0
-            self._assign(run, task_id)
+            self._registry.assign(run, task_id)
         self._hasten(run)
-
-    def _is_usable(self, task_id: str) -> bool:
-        """Whether it can be the ID of a task: else its list cannot be asked for."""
-        from airflow_provider_online_tasks.api import calls
-
-        if task_id in self._tasks:
-            return True
-        try:
-            calls.list_task_runs(task_id)
-        except ValueError:
-            return False
-        return True
 
     def _hasten(self, run: Run) -> None:
         run.due = now = self._loop.time()
         if run.by_id or run.task_id is None:
             self._queue_up(run, now)
         else:
-            self._queue_up(self._tasks[run.task_id], now + GATHERING_SECONDS)
+            self._queue_up(self._registry.tasks[run.task_id], now + GATHERING_SECONDS)
 
     def hasten(self, wait: Wait) -> None:
         """Read a wait's run at once."""
-        run = self._runs.get(wait.run_id)
+        run = self._registry.runs.get(wait.run_id)
         if run is not None:
             self._hasten(run)
 
     def discard(self, wait: Wait) -> None:
         """End a wait, and nothing else."""
-        run = self._runs.get(wait.run_id)
+        run = self._registry.runs.get(wait.run_id)
         if run is not None and wait in run.waits:
             run.waits.remove(wait)
             if not run.waits:
                 self._remove(run)
 
     def _remove(self, run: Run) -> None:
-        del self._runs[run.run_id]
-        run.ticket = 0
-        self._leave_task(run)
-        if not self._runs:
+        self._registry.remove(run)
+        if not self._registry.runs:
             self._close()
 
     def _close(self) -> None:
@@ -231,38 +206,6 @@ class Poller:
             self._closed()
             self._wake.set()
 
-    def _assign(self, run: Run, task_id: str) -> None:
-        if run.task_id == task_id:
-            return
-        if run.task_id is not None:
-            self._leave_task(run)
-            self._taskless += 1
-        self._taskless -= 1
-        run.task_id = task_id
-        self._task(task_id).runs[run.run_id] = run
-
-    def _task(self, task_id: str) -> Task:
-        task = self._tasks.get(task_id)
-        if task is None:
-            task = self._tasks[task_id] = Task(task_id=task_id)
-        return task
-
-    def _leave_task(self, run: Run) -> None:
-        if run.task_id is None:
-            self._taskless -= 1
-            return
-        task = self._tasks[run.task_id]
-        del task.runs[run.run_id]
-        if task.unseen is not None:
-            task.unseen.discard(run.run_id)
-        self._drop_if_idle(task)
-
-    def _drop_if_idle(self, task: Task) -> None:
-        known = self._tasks.get(task.task_id) is task
-        if known and not task.runs and not task.asking and not task.exploring:
-            task.ticket = 0
-            del self._tasks[task.task_id]
-
     def _fail(self, run: Run, error: Exception) -> None:
         waits, run.waits = run.waits, []
         self._remove(run)
@@ -270,7 +213,7 @@ class Poller:
             wait.fail(error)
 
     def _fail_all(self, error: Exception) -> None:
-        for run in list(self._runs.values()):
+        for run in list(self._registry.runs.values()):
             self._fail(run, error)
 
     # The queue ---------------------------------------------------------------------------------------------
@@ -296,12 +239,10 @@ class Poller:
         try:
             self._client = await asyncio.to_thread(open_client, self.settings)
             try:
-                while self._runs:
+                while self._registry.runs:
                     await self._ask_next()
             finally:
-                for request in self._in_flight:
-                    request.cancel()
-                await asyncio.gather(*self._in_flight, return_exceptions=True)
+                await self._in_flight.cancel()
                 await self._client.close()
         except Exception as error:  # noqa: BLE001  a poller that ends otherwise would leave its waits hanging
             self._fail_all(error)
@@ -313,7 +254,10 @@ class Poller:
         self._wake.clear()
         item, wait, now = self._queue.first(), None, self._loop.time()
         if item is not None:
-            free_since = max(self._endpoint.paused_until, self._place_free_at(now))
+            free_since = max(
+                self._endpoint.paused_until,
+                self._in_flight.place_free_at(now, in_doubt=self._endpoint.is_in_doubt),
+            )
             budget_at = self.budget.ready_at()
             if self.budget.held:
                 budget_at = max(budget_at, now + HELD_SECONDS)
@@ -327,18 +271,6 @@ class Poller:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(None if wait == float("inf") else wait):
                 await self._wake.wait()
-
-    def _place_free_at(self, now: float) -> float:
-        """Return from when on there may be one more request under way."""
-        if len(self._in_flight) >= MOST_WITH_SLOW_ONES:
-            return float("inf")
-        # One request is enough to find out whether the endpoint answers again.
-        most = 1 if self._endpoint.is_in_doubt else MOST_IN_FLIGHT
-        if len(self._in_flight) < most:
-            return float("-inf")
-        slow_at = [item.sent_at + SLOW_SECONDS for item in self._in_flight.values()]
-        quick = sorted(at for at in slow_at if at > now)
-        return quick[len(quick) - most] if len(quick) >= most else float("-inf")
 
     def _ask(self, item: Run | Task) -> None:
         """Ask about an item that is due. An error in here ends what it is about, and nothing else."""
@@ -355,7 +287,7 @@ class Poller:
         item.asking, item.sent_at = True, self._loop.time()
         self.budget.take(item.sent_at)
         request = self._loop.create_task(read)
-        self._in_flight[request] = item
+        self._in_flight.add(request, item)
         request.add_done_callback(self._asked)
 
     def _asked(self, request: asyncio.Task[None]) -> None:
@@ -370,7 +302,7 @@ class Poller:
         outcome = "ended one wait" if isinstance(item, Run) else "has runs read one by one"
         log.warning("An unexpected error %s; the others go on: %s: %s", outcome, type(error).__name__, error)
         if isinstance(item, Run):
-            if self._runs.get(item.run_id) is item:
+            if self._registry.has(item):
                 self._fail(item, _unreadable(item, error))
             return
         try:
@@ -407,7 +339,7 @@ class Poller:
         run.asking = False
         if found is not None:
             self._endpoint.answered()
-        if self._runs.get(run.run_id) is not run:
+        if not self._registry.has(run):
             return
         if found is not None:
             self._run_read(run, found)
@@ -416,17 +348,17 @@ class Poller:
 
     def _run_read(self, run: Run, found: TaskRun) -> None:
         task_id = found.task_id
-        if task_id is not None and self._is_usable(task_id):
-            self._assign(run, task_id)
-            task = self._task(task_id)
+        if task_id is not None and self._registry.can_list(task_id):
+            self._registry.assign(run, task_id)
+            task = self._registry.task(task_id)
             if task.unseen is not None:
                 task.unseen.discard(run.run_id)
-            if self._taskless and task_id not in self._explored:
+            if self._registry.taskless and task_id not in self._explored:
                 # The list of a task that was not known may show more of the runs whose task is not known.
                 self._explored.add(task_id)
                 task.exploring = True
                 self._queue_up(task, float("-inf"))
-        if not self._taskless:
+        if not self._registry.taskless:
             self._explored.clear()
         self._deliver(run, found, random.uniform(EARLIEST, 1.0), asked=run)  # noqa: S311
 
@@ -441,7 +373,7 @@ class Poller:
             self._run_in_trouble(run, error, now + min(LONGEST_RUN_BACK_OFF, _doubling(run)))
         else:
             self._unanswered(error, run.sent_at)
-            if self._runs.get(run.run_id) is run:
+            if self._registry.has(run):
                 is_no_answer = not isinstance(error, KeyRefused | RateLimited)
                 delay = FIRST_PAUSE * 2.0 ** (min(run.failures, 10) - 1) if is_no_answer else 0.0
                 self._queue_up_run(run, now + min(LONGEST_PAUSE, delay))
@@ -454,7 +386,7 @@ class Poller:
         certain = (
             not isinstance(error, UnexpectedAnswer)
             or self._endpoint.answered_at > run.failing_since
-            or len(self._runs) == 1
+            or len(self._registry.runs) == 1
         )
         if certain and run.failures >= LEAST_ANSWERS and lasted >= REFUSED_SECONDS:
             self._fail(run, _unreadable(run, error, lasted))
@@ -467,7 +399,7 @@ class Poller:
             since_long = self._endpoint.refused(error, sent_at)
             self._report_refused_key()
             if since_long:
-                for run in list(self._runs.values()):
+                for run in list(self._registry.runs.values()):
                     self._fail(run, _unreadable(run, error, REFUSED_SECONDS))
             return
         if isinstance(error, RateLimited):
@@ -490,7 +422,7 @@ class Poller:
                 run.ticket, run.by_id = 0, run.task_id is None
             if run.by_id:
                 self._queue_up(run, run.due)
-            elif run.task_id is not None and (task := self._tasks[run.task_id]).unseen is None:
+            elif run.task_id is not None and (task := self._registry.tasks[run.task_id]).unseen is None:
                 self._queue_up(task, run.due)
         for wait in waits:
             wait.tell(found)
@@ -529,7 +461,7 @@ class Poller:
         from airflow_provider_online_tasks.api.async_client import skim_task_runs
 
         try:
-            page = await self._send(skim_task_runs(task.task_id, self._runs, cursor=task.cursor))
+            page = await self._send(skim_task_runs(task.task_id, self._registry.runs, cursor=task.cursor))
         except CallError as error:
             task.asking = False
             self._page_not_read(task, error)
@@ -543,12 +475,12 @@ class Poller:
         for number, found in enumerate(page.items, 1):
             if number % DELIVERED_AT_ONCE == 0:
                 await asyncio.sleep(0)
-            run = self._runs.get(found.id)
+            run = self._registry.runs.get(found.id)
             if run is not None:
                 explored += run.task_id is None
                 unseen.discard(found.id)
                 try:
-                    self._assign(run, task.task_id)
+                    self._registry.assign(run, task.task_id)
                     self._deliver(run, found, task.jitter, asked=task)
                 except Exception as error:  # noqa: BLE001  it must not hide its neighbours
                     self._give_up(run, error)
@@ -559,7 +491,7 @@ class Poller:
         task.wasted = 0 if len(unseen) < before or explored else task.wasted + 1
         task.cursor = page.next_cursor
         # A page costs as much as one run read by its ID, and fruitless pages no more than all such runs.
-        worth_it = len(unseen) > 1 + task.wasted or (explored > 1 and self._taskless > 0)
+        worth_it = len(unseen) > 1 + task.wasted or (explored > 1 and self._registry.taskless > 0)
         if task.cursor is not None and task.cursor not in task.cursors and worth_it:
             task.cursors.add(task.cursor)
             self._queue_up(task, task.at)
@@ -584,7 +516,7 @@ class Poller:
             if not run.by_id:
                 self._queue_up_run(run, min(run.due, now))
         self._queue_up_task(task)
-        self._drop_if_idle(task)
+        self._registry.drop_if_idle(task)
 
     def _page_not_read(self, task: Task, error: CallError) -> None:
         now = self._loop.time()
@@ -624,19 +556,3 @@ def _unreadable(run: Run, error: BaseException, lasted: float | None = None) -> 
     return OnlineTaskRunUnreachable(
         f"Run {run.run_id} could not be read{since}, and may go on. A retry waits for it again. {said}"
     )
-
-
-def open_client(settings: Settings) -> AsyncClient:
-    """Return a client. Takes a while, for certificates and imports: not on an event loop.
-
-    :raises InvalidConnection: the CA bundle or the proxy cannot be used.
-    """
-    from airflow_provider_online_tasks.api.async_client import AsyncClient
-
-    try:
-        return AsyncClient(settings)
-    except (OSError, ValueError) as error:
-        raise InvalidConnection(
-            f"No session to {settings.endpoint.rest_url} can be opened with the connection's CA bundle and "
-            f"proxy: {type(error).__name__}: {error}"
-        ) from None

@@ -29,7 +29,7 @@ class Shown:
 
     def __init__(self) -> None:
         # As a shell starts it in the background: with Ctrl-C ignored.
-        command = ["sh", "-c", "trap '' INT; exec \"$0\" \"$@\"", sys.executable, "scripts/ui.py"]
+        command = ["sh", "-c", 'trap \'\' INT; exec "$0" "$@"', sys.executable, "scripts/ui.py"]
         self.process = subprocess.Popen(
             command,
             cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

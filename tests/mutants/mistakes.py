@@ -69,7 +69,7 @@ PLANTED: tuple[Planted, ...] = (
     Planted(
         "an unreadable page of the whole host ends each wait",
         "waiting/poller.py",
-        "or self._endpoint.answered_at > run.failing_since\n            or len(self._runs) == 1",
+        "or self._endpoint.answered_at > run.failing_since\n            or len(self._registry.runs) == 1",
         "or True",
         ("tests/unit/waiting/test_poller.py",),
     ),
@@ -223,8 +223,8 @@ PLANTED: tuple[Planted, ...] = (
     Planted(
         "the newest run is adopted instead of the oldest",
         "once/run.py",
-        "yield from sorted(found, key=lambda run: run.created_at or LATEST)",
-        "yield from sorted(found, key=lambda run: run.created_at or LATEST, reverse=True)",
+        "(run.is_over and not self._is_good(run), run.created_at or LATEST)",
+        "(run.is_over and not self._is_good(run), -(run.created_at or LATEST).timestamp())",
         ("tests/unit/once/run/test_tries.py", "tests/unit/once/run/test_faults.py"),
     ),
     Planted(
@@ -418,7 +418,7 @@ PLANTED: tuple[Planted, ...] = (
     ),
     Planted(
         "slow answers take all places",
-        "waiting/poller.py",
+        "waiting/_sending.py",
         "SLOW_SECONDS = 3.0",
         "SLOW_SECONDS = 3000.0",
         ("tests/unit/waiting/test_hostile.py",),

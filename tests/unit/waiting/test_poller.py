@@ -481,8 +481,8 @@ def test_whatever_happens_every_wait_ends_right(
         async with asyncio.timeout(3600):
             ended = await asyncio.gather(*waits, return_exceptions=True)
         await eventually(poller._work.done)
-        assert (poller._runs, poller._taskless) == ({}, 0)
-        assert not any(task.runs for task in poller._tasks.values())
+        assert (poller._registry.runs, poller._registry.taskless) == ({}, 0)
+        assert not any(task.runs for task in poller._registry.tasks.values())
         assert {type(each) for each in ended} == {RunEvent, asyncio.CancelledError}
         return [event for event in ended if isinstance(event, RunEvent)]
 
