@@ -47,7 +47,8 @@ class ProgressLog:
         self._shown, self._shown_at = run, now
         parts = [self._status(run, shown), self._spans(run)]
         if shown is not None and passed > 0 and run.counts.done > shown.counts.done:
-            parts.append(f"{(run.counts.done - shown.counts.done) / passed:.1f} spans a second")
+            pace = (run.counts.done - shown.counts.done) / passed
+            parts.append(f"{pace:.1f} spans a second" if pace >= 1 else f"{60 * pace:.1f} spans a minute")
         if run.counts.errors:
             parts.append(f"{run.counts.error_rate:.1%} errors")
         return ", ".join(parts) + "."

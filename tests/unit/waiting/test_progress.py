@@ -27,6 +27,14 @@ def test_a_line_says_status_counts_rate_and_errors() -> None:
     )
 
 
+def test_a_slow_run_has_its_pace_by_the_minute() -> None:
+    progress = ProgressLog()
+    progress.line(run(), 0.0)
+
+    assert "), 59.0 spans a minute." in str(progress.line(run(successes=59), 60.0))
+    assert "), 1.0 spans a second." in str(progress.line(run(successes=119), 120.0))
+
+
 def test_the_first_look_and_each_new_status_are_told_at_once() -> None:
     progress = ProgressLog()
 
