@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import ssl
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
@@ -143,7 +143,7 @@ def skim_task_runs(
     """
 
     def read(item: object) -> TaskRun | None:
-        if not isinstance(item, Mapping) or item.get("id") not in wanted:
+        if not isinstance(item, dict) or item.get("id") not in wanted:
             return None
         try:
             return TaskRun.from_wire(item)

@@ -18,6 +18,7 @@ DEEPEST = 8
 LARGEST_INTEGER = 2**63 - 1
 # Texts of an event that is too large are cut to ever fewer characters.
 SHORTER = (300, 60)
+_encode = json.JSONEncoder(allow_nan=False).encode
 
 
 def plain(value: Any, *, longest_text: int = LONGEST_TEXT) -> Any:
@@ -40,7 +41,7 @@ def fitting(value: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def size(value: Any) -> int:
     """Return the bytes that a plain value takes at most, as MessagePack or as JSON."""
-    return len(json.dumps(value, allow_nan=False))
+    return len(_encode(value))
 
 
 def _plain(value: Any, longest: int, depth: int) -> Any:
@@ -54,7 +55,7 @@ def _plain(value: Any, longest: int, depth: int) -> Any:
         return float(value) if math.isfinite(value) else None
     if depth == 0:
         return None
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | Mapping):
         items = list(value.items())[:MOST_ITEMS]
         return {_text(str(key), longest): _plain(one, longest, depth - 1) for key, one in items}
     if isinstance(value, list | tuple):

@@ -74,7 +74,7 @@ SHORTEST_PREDICTED_INTERVAL = 2.0
 # While cancellations wait for their answers, nothing else is asked.
 HELD_SECONDS = 0.2
 # Those who wait for the runs of a page wake up in groups, between which the event loop serves others.
-DELIVERED_AT_ONCE = 10
+DELIVERED_AT_ONCE = 25
 
 LONGEST_RUN_BACK_OFF = 60.0
 LONGEST_BY_ID = 16

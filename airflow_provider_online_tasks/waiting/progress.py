@@ -11,14 +11,12 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.answers.runs import TaskRun
 
 QUIET_SECONDS = 60.0
-BUSY_SECONDS = 30.0
 
 
 class ProgressLog:
     """Turns what is read of one run into log lines, few enough to be read.
 
-    A line when the status changed; when the counts changed, one in half a minute at most; when nothing
-    changed, one a minute.
+    A line when the status changed; else, one a minute.
 
     :param max_spans: the run's cap of spans, where it is known.
     """
@@ -33,7 +31,7 @@ class ProgressLog:
         shown = self._shown
         if shown is None or shown.status_text.upper() != run.status_text.upper():
             return True
-        return now - self._shown_at >= (QUIET_SECONDS if shown.counts == run.counts else BUSY_SECONDS)
+        return now - self._shown_at >= QUIET_SECONDS
 
     def line(self, run: TaskRun, now: float) -> str | None:
         """Return the line to log for a run as it is now, or None if there is nothing new to say.

@@ -6,7 +6,7 @@ The dataclasses cost nothing when a DAG is parsed: pydantic prepares a reader wh
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from airflow_provider_online_tasks._text import shown
 
@@ -27,11 +27,9 @@ class Model:
         :raises KeyError: a required field is missing.
         :raises ValueError: a field holds something else than documented.
         """
-        from pydantic import ValidationError
-
         try:
             found: Self = _reader(cls).validate_python(value)  # type: ignore[arg-type]  # a class can be hashed
-        except ValidationError as error:
+        except ValueError as error:
             problem = _problem(error, where)
         else:
             return found
@@ -49,8 +47,8 @@ def _reader(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def _problem(error: ValidationError, where: str) -> Exception:
-    first = error.errors(include_url=False)[0]
+def _problem(error: ValueError, where: str) -> Exception:
+    first = cast("ValidationError", error).errors(include_url=False)[0]
     place = _place(where, first["loc"])
     found: Any = first["input"]
     match first["type"]:
