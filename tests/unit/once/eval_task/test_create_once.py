@@ -307,6 +307,13 @@ def test_the_same_where_arize_refuses_the_request_as_a_whole(arize: Emulator) ->
     assert [task["id"] for task in arize.tasks()] == [obtained.id]
 
 
+@pytest.mark.usefixtures("overtaken")
+def test_the_one_that_is_to_fail_says_what_arize_says(arize: Emulator) -> None:
+    arize.add_fault(Fault(CREATE, "graphql_error", skip=1, message="no", code="BAD_USER_INPUT"))
+    with pytest.raises(InputRefused, match="no"):
+        obtain(arize, TaskInstance(), if_exists="fail")
+
+
 def test_what_arize_refuses_fails_at_once(arize: Emulator, create: Create) -> None:
     instance = TaskInstance()
 

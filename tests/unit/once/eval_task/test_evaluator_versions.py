@@ -185,6 +185,17 @@ def test_what_someone_changed_in_arize_is_as_the_dag_says_it_again(arize: Emulat
     assert by_hand["commit_message"] == "by hand"
 
 
+def test_the_newest_version_counts_however_they_are_listed(arize: Emulator, make: Make) -> None:
+    execute(make(template="{output}, friendly?"))
+    made = execute(make())
+    listed = versions(arize, made["evaluator_id"])
+    oldest_first = json.dumps({"evaluator_versions": listed[::-1], "pagination": {"has_more": False}})
+    arize.add_fault(Fault("rest.list_evaluator_versions", "garbage", body=oldest_first))
+
+    assert execute(make()) == made
+    assert versions(arize, made["evaluator_id"]) == listed
+
+
 def test_an_evaluator_with_code(arize: Emulator, make: Make) -> None:
     arguments = {**dict.fromkeys(JUDGE, ...), "llm_config": ..., **CODE}
     made = execute(make(**arguments, imports="import json"))

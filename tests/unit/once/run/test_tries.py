@@ -680,6 +680,15 @@ def test_older_a_retry_takes_the_live_run_up(older: Execution, emulator: Emulato
     assert live(emulator) == [run_id]
 
 
+def test_older_fewer_retries_are_no_clear(older: Execution, emulator: Emulator) -> None:
+    """The DAG's author takes the retries away between two tries; Airflow's bound stays."""
+    run_id = older.next_try(**WAIT)
+    older.retries = 0
+
+    assert older.next_try(**WAIT) == run_id
+    assert len(emulator.runs()) == 1
+
+
 def test_older_a_retry_after_a_failed_run_starts_anew(older: Execution, emulator: Emulator) -> None:
     emulator.next_run(RunFate("fail"))
     with pytest.raises(OnlineTaskRunFailed):
