@@ -290,6 +290,12 @@ INSTEAD_OF = {
 }
 
 
+@pytest.mark.parametrize("name", ["data_start_time", "data_end_time"])
+def test_one_end_of_a_window_may_be_a_template(name: str) -> None:
+    window = {"data_start_time": "2024-10-08", "data_end_time": "2024-10-09", name: LATER}
+    assert getattr(make(RunOnlineTaskOperator, **window), name) == LATER
+
+
 @KINDS
 def test_every_template_field_takes_a_template(kind: type[BaseOperator]) -> None:
     for name in make(kind).template_fields:

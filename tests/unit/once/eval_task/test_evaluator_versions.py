@@ -127,6 +127,12 @@ def test_it_is_created_with_all_that_the_dag_says(arize: Emulator, make: Make, l
     }
 
 
+def test_what_the_dag_does_not_say_is_off(arize: Emulator, make: Make) -> None:
+    made = execute(make(include_explanations=..., use_function_calling=...))
+    config = versions(arize, made["evaluator_id"])[0]["template_config"]
+    assert (config["include_explanations"], config["use_function_calling"]) == (False, False)
+
+
 def test_the_same_content_makes_no_second_version_on_any_day(arize: Emulator, make: Make) -> None:
     first = execute(make())
     assert execute(make()) == first
