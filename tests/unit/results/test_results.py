@@ -21,7 +21,7 @@ from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs import EvalTaskInput, RunInput
 from airflow_provider_online_tasks.operators.results import EvalResultsOperator
-from airflow_provider_online_tasks.results.counts import MAX_WORST
+from airflow_provider_online_tasks.results.counts import MAX_WORST, Mean
 from airflow_provider_online_tasks.results.reading import whole
 from airflow_provider_online_tasks.results.statistics import Results
 
@@ -449,6 +449,33 @@ def test_mean_and_variance_are_those_of_the_whole_stream():
     for span in spans(40_000, score=lambda place: place / 40_000):
         rising.add(span)
     assert rising.summary()["evaluators"]["e"]["score_quantiles"]["p50"] == pytest.approx(0.5, abs=0.03)
+
+
+def test_scores_of_nothing_but_0_and_1_are_a_share():
+    for scores, is_share in (([0.0, 1.0], True), ([0.0, 1.0, 2.0], False), ([0.0, 0.5, 1.0], False)):
+        mean = Mean()
+        for score in scores:
+            mean.add(score)
+        assert mean.summary()["score_is_binary"] is is_share
+
+
+def test_two_means_make_that_of_all_their_numbers():
+    numbers = [place * 7919 % 1000 / 1000 for place in range(50)]
+    one, other = Mean(), Mean()
+    for place, number in enumerate(numbers):
+        (one if place < 20 else other).add(number)
+    one.merge(other)
+    found = one.summary()
+    assert found["score_mean"] == pytest.approx(statistics.fmean(numbers), rel=1e-12)
+    assert found["score_variance"] == pytest.approx(statistics.variance(numbers), rel=1e-12)
+
+
+def test_of_examples_that_are_as_bad_as_each_other_the_first_are_shown():
+    results = Results(run_id="r", online_task_id="t")
+    for span in spans(2 * MAX_WORST, score=lambda place: 0.5 if place else 0.1):
+        results.add(span)
+    worst = results.summary()["evaluators"]["e"]["worst"]
+    assert [one["span_id"] for one in worst] == [str(place) for place in range(MAX_WORST)]
 
 
 def test_the_share_of_a_label_is_among_those_that_have_one():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -519,6 +520,9 @@ def test_every_argument_takes_a_template(make: Make, name: str) -> None:
 
 def test_every_field_of_the_input_is_an_argument() -> None:
     assert set(EvaluatorInput.model_fields) - {"jinja"} <= set(EvaluatorOperator.template_fields)
+    arguments = inspect.signature(EvaluatorOperator).parameters
+    for name, field in EvaluatorInput.model_fields.items():
+        assert field.is_required() or arguments[name].default == field.default
 
 
 def test_a_long_message_keeps_its_mark() -> None:
