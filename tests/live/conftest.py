@@ -56,7 +56,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report = yield
     deployment = getattr(item, "funcargs", {}).get("airflow")
     if report.failed and isinstance(deployment, Deployment):
-        for component in ("scheduler", "triggerer"):
+        for component in ("scheduler", "triggerer", "dag-processor"):
             report.sections.append((f"{component} log", deployment.log(component)))
         for name, text in deployment.task_logs(since=call.start - 120).items():
             report.sections.append((name, text[-LOG_TAIL:]))

@@ -121,6 +121,7 @@ def test_a_task_marked_failed_that_is_not_to_cancel(airflow: Deployment, online_
     assert online_task.statuses == ["RUNNING"]
 
 
+@pytest.mark.since_airflow("3.1", "a scheduler that runs a cleared task again (apache/airflow#55045)")
 def test_a_task_that_is_cleared_while_it_waits(airflow: Deployment, online_task: OnlineTask) -> None:
     dag_run = airflow.trigger("blocking", online_task_id=online_task.id)
     dag_run.until_waiting("running")
