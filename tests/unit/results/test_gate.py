@@ -69,11 +69,14 @@ def test_too_few_evaluations_do_not_pass():
     assert not share.held
 
 
-@pytest.mark.parametrize("found", [summary(), summary(other=results(evaluated=0))])
-def test_an_evaluator_without_results_does_not_pass(found):
+@pytest.mark.parametrize(
+    ("found", "others"),
+    [(summary(), "none"), (summary(b=results(evaluated=0), a=results(evaluated=0)), "'a', 'b'")],
+)
+def test_an_evaluator_without_results_does_not_pass(found, others):
     [finding] = findings_of({"correctness": {"correct": ">= 0"}}, found)
     assert not finding.held
-    assert "no evaluation of this evaluator" in finding.note
+    assert finding.note == f"no evaluation of this evaluator; evaluators with results: {others}"
 
 
 def test_nothing_evaluated_does_not_pass_even_a_rule_that_asks_for_nothing():
@@ -90,6 +93,7 @@ def test_a_misspelled_label_with_a_lower_bound_breaks_and_says_so():
     findings = findings_of({"correctness": {"corect": ">= 0.5"}}, GOOD)
     assert not findings[1].held
     assert "spelled" in findings[1].note
+    assert findings_of({"correctness": {"corect": ">= 0"}}, GOOD)[1].note == ""
 
 
 def test_a_label_the_evaluator_does_not_have_is_refused_when_its_labels_are_known():

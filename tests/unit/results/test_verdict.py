@@ -8,9 +8,10 @@ import pytest
 from summaries import results, summary
 
 from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.results._intervals import Interval, quantile_ranks
 from airflow_provider_online_tasks.results.rules import read_rules
 from airflow_provider_online_tasks.results.table import html_table, markdown_table, text_table
-from airflow_provider_online_tasks.results.verdict import judge, verdict
+from airflow_provider_online_tasks.results.verdict import decide, judge, verdict
 
 
 def find(rules, found, **kwargs):
@@ -113,6 +114,28 @@ def test_a_quantile_is_held_or_broken_by_the_order_of_the_scores():
     few = summary(e=results(mean=0.5, scored=20, percentiles=percentiles))
     finding = find({"score_p05": ">= 0"}, few, confidence=0.95)["score_p05"]
     assert (finding.outcome, finding.low) == ("undecided", None)
+
+
+def test_the_interval_of_a_quantile_is_that_of_its_ranks():
+    """Of 101 scores each is a percentile, so the interval ends at the scores of the ranks themselves."""
+    found = summary(e=results(mean=50.0, scored=101, percentiles=[float(place) for place in range(101)]))
+    finding = find({"score_p50": ">= 0"}, found, confidence=0.95)["score_p50"]
+    low, high = quantile_ranks(0.5, 101, 0.95)
+    assert (finding.low, finding.high) == (low - 1, high - 1)
+
+
+@pytest.mark.parametrize(
+    ("comparison", "at_low", "at_high"),
+    [
+        (">=", "held", "undecided"),
+        (">", "undecided", "broken"),
+        ("<=", "undecided", "held"),
+        ("<", "broken", "undecided"),
+    ],
+)
+def test_an_interval_that_ends_at_the_bound(comparison, at_low, at_high):
+    assert decide(comparison, Interval(0.5, 0.9), 0.5) == at_low
+    assert decide(comparison, Interval(0.1, 0.5), 0.5) == at_high
 
 
 # -- nothing passes that was not judged
@@ -307,7 +330,7 @@ def test_a_segment_with_too_few_evaluations_does_not_pass():
 
 def test_results_without_segments_break_rules_for_segments():
     found = find({"each_segment": {"correct": ">= 0.9"}}, summary(e=labels(400, 0)))
-    assert found["segments"].outcome == "broken"
+    assert (found["segments"].outcome, found["segments"].margin) == ("broken", -1)
     assert "group_by" in found["segments"].note
 
 
