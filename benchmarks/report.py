@@ -245,7 +245,9 @@ def waiting(measured: dict[str, Any]) -> str:
         f"{sizes['limit']} requests a minute, then none.",
         image("waiting", "Requests, CPU and delay of waiting for many runs"),
         table(head, *shown),
-        "Read the rows with no limit for the cost, and those with it for what happens on Arize. A wait "
+        "Read the rows with no limit for the cost, and those with it for what happens on Arize. This "
+        "provider writes what changes into each task's log, the plain trigger writes nothing; what the "
+        "measurement itself takes is measured alone, and taken off both. A wait "
         f"that is not noticed was still going after {number(sizes['most_seconds'])} s. With the limit, "
         "this provider keeps to its default of 60 requests a minute, which is a little less than ten "
         "tasks take at this interval: all intervals stretch alike. Without it, its connection permits "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import collections
 
 # A little more than a minute, for requests that take unequally long to arrive.
@@ -98,16 +99,17 @@ class Share:
         self._budget = budget
         self._part = part
         self._free_at = float("-inf")
+        # First come, first served: among those that sleep until the same moment, one may win every time.
+        self._turn = asyncio.Lock()
 
-    def ready_at(self) -> float:
-        """Return when the next request may be reserved."""
-        return self._free_at
-
-    def reserve(self, now: float) -> float:
+    async def wait(self) -> None:
         """Count a request, and return when it may be sent."""
-        at = self._budget.reserve(now)
-        self._free_at = at + self._budget.gap / self._part
-        return at
+        loop = asyncio.get_running_loop()
+        async with self._turn:
+            await asyncio.sleep(max(0.0, self._free_at - loop.time()))
+            at = self._budget.reserve(loop.time())
+            self._free_at = at + self._budget.gap / self._part
+        await asyncio.sleep(max(0.0, at - loop.time()))
 
     def refused(self, now: float, *, sent_at: float) -> None:
         """Send less: the server refused a request because there were too many."""

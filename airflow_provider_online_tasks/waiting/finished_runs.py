@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mappi
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.api import calls
@@ -26,9 +26,6 @@ from airflow_provider_online_tasks.exceptions import (
     RateLimited,
     Unavailable,
 )
-
-if TYPE_CHECKING:
-    from airflow_provider_online_tasks.waiting.budget import Share
 
 T = TypeVar("T")
 Ask = Callable[[calls.RestCall[Any]], Awaitable[tuple[Any, Answer]]]
@@ -276,7 +273,7 @@ async def _session(conn_id: str) -> AsyncGenerator[Ask, None]:
     client = await asyncio.to_thread(open_client, settings)
 
     async def ask(call: calls.RestCall[T]) -> tuple[T, Answer]:
-        await _wait_for(share)
+        await share.wait()
         sent_at = asyncio.get_running_loop().time()
         try:
             # No answer takes longer, however slowly its parts come.
@@ -293,10 +290,3 @@ async def _session(conn_id: str) -> AsyncGenerator[Ask, None]:
         yield ask
     finally:
         await client.close()
-
-
-async def _wait_for(share: Share) -> None:
-    loop = asyncio.get_running_loop()
-    while (pause := share.ready_at() - loop.time()) > 0:  # noqa: ASYNC110  others may come first meanwhile
-        await asyncio.sleep(pause)
-    await asyncio.sleep(max(0.0, share.reserve(loop.time()) - loop.time()))

@@ -310,6 +310,7 @@ PROMISES: dict[str, Promises] = {
             f"{WATCH}test_a_list_without_end_ends_the_look",
             f"{WATCH}test_an_answer_that_does_not_come_is_given_up_and_said",
             f"{WATCH}test_watchers_leave_waits_two_thirds_of_the_budget",
+            f"{WAITING}test_budget.py::test_those_who_want_more_than_the_share_take_turns",
         ),
     },
     "On a deployment": {

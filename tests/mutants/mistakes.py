@@ -132,7 +132,7 @@ PLANTED: tuple[Planted, ...] = (
     Planted(
         "watchers ask without a budget",
         "waiting/finished_runs.py",
-        "await _wait_for(share)",
+        "await share.wait()",
         "await asyncio.sleep(0)",
         ("tests/integration/events/test_watch_is_bounded.py",),
     ),

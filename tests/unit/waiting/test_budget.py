@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from itertools import pairwise
 
 import pytest
+import quick_time
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -133,19 +136,52 @@ def test_no_minute_has_more_requests_than_the_limit_whatever_is_refused(
 
 
 def test_a_share_leaves_the_rest_to_others() -> None:
-    budget = Budget(60)
-    share, now, reserved, free = Share(budget, 1 / 3), 0.0, [], []
-    while now < 300.0:
-        now += 0.1
-        if share.ready_at() <= now:
-            reserved.append(share.reserve(now))
-        if budget.ready_at() <= now:
-            budget.take(now)
-            free.append(now)
+    budget, reserved, free = Budget(60), [], []
+    share = Share(budget, 1 / 3)
+
+    async def watch() -> None:
+        while True:
+            await share.wait()
+            reserved.append(asyncio.get_running_loop().time())
+
+    async def ask() -> None:
+        watching, loop = asyncio.create_task(watch()), asyncio.get_running_loop()
+        while loop.time() < 300.0:
+            await asyncio.sleep(0.1)
+            if budget.ready_at() <= loop.time():
+                budget.take(loop.time())
+                free.append(loop.time())
+        watching.cancel()
+
+    quick_time.run(ask())
 
     assert len(reserved) <= len(free) / 2 + 5
     assert len(reserved) > 60
     assert len(reserved) + len(free) > 250
+
+
+def test_those_who_want_more_than_the_share_take_turns() -> None:
+    """In real time: sleepers that wake at the same moment do so in an order that need not change."""
+    share, turns = Share(Budget(6_000), 1 / 3), Counter({1: 0, 2: 0, 3: 0})
+    enough = asyncio.Event()
+
+    async def watch(number: int) -> None:
+        while True:
+            await share.wait()
+            turns[number] += 1
+            if turns.total() == 60:
+                enough.set()
+            await asyncio.sleep(0.02)
+
+    async def all_watch() -> None:
+        watching = [asyncio.create_task(watch(number)) for number in turns]
+        await enough.wait()
+        for one in watching:
+            one.cancel()
+
+    asyncio.run(all_watch())
+
+    assert min(turns.values()) >= max(turns.values()) - 2
 
 
 def test_an_allowance_is_spent_at_once_and_comes_back_after_a_minute() -> None:
