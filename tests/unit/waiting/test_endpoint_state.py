@@ -7,7 +7,7 @@ import asyncio
 import pytest
 import quick_time
 
-from airflow_provider_online_tasks.exceptions import CallError, RateLimited, Unavailable
+from airflow_provider_online_tasks.exceptions import CallError, KeyRefused, RateLimited, Unavailable
 from airflow_provider_online_tasks.waiting._endpoint_state import EndpointState
 
 UNANSWERED = Unavailable("no answer")
@@ -49,3 +49,18 @@ def test_a_rate_limit_that_goes_on_is_asked_once_a_minute() -> None:
 
 def test_an_answer_ends_a_streak_of_failures() -> None:
     assert pauses(UNANSWERED, UNANSWERED, UNANSWERED, None, UNANSWERED) == [1, 2, 4, 1]
+
+
+def test_a_key_is_refused_for_good_after_five_minutes_of_it_and_not_before() -> None:
+    async def ask() -> list[bool]:
+        state, loop, found = EndpointState("https://arize.example"), asyncio.get_running_loop(), []
+        # It was in order for long.
+        await asyncio.sleep(1000)
+        began = loop.time()
+        while loop.time() - began < 400:
+            found.append(state.refused(KeyRefused("no"), loop.time()))
+            await asyncio.sleep(state.paused_until - loop.time())
+        return found
+
+    # At 0, 2, 6, 14, 30 and then each 30 seconds.
+    assert quick_time.run(ask()) == [False] * 13 + [True] * 4

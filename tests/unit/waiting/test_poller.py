@@ -14,6 +14,7 @@ import pytest
 import quick_time
 from waits import CONN_ID, answer_slowly, create_task, event_of, eventually, trigger, wait_for
 
+from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.emulator import (
     Emulator,
     EmulatorProcess,
@@ -24,6 +25,7 @@ from airflow_provider_online_tasks.emulator import (
 from airflow_provider_online_tasks.triggers._events import ERROR, OVER, RunEvent
 from airflow_provider_online_tasks.waiting import _endpoint_state
 from airflow_provider_online_tasks.waiting import watch as watching
+from airflow_provider_online_tasks.waiting.budget import Budget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,6 +43,14 @@ def asked(arize: Any) -> Counter[str]:
 def pollers() -> list[Poller]:
     """The pollers of this event loop."""
     return list(watching._this_loop().pollers.values())
+
+
+def poller_of(arize: Emulator) -> Poller:
+    """A poller of its own."""
+    from airflow_provider_online_tasks.waiting.poller import Poller
+
+    settings = Settings.of_connection(host=arize.url, api_key=arize.api_key, extra={}, conn_id="test")
+    return Poller(settings, Budget(6_000), closed=lambda: None)
 
 
 def outcomes(events: list[RunEvent]) -> Counter[str]:
@@ -68,6 +78,21 @@ def test_runs_of_one_task_are_read_together(arize: Emulator) -> None:
     # Every fifth of a second a page, for a second.
     assert asked(arize)["rest.list_task_runs"] <= 10
     assert asked(arize).total() <= 15
+
+
+def test_waits_that_begin_shortly_after_each_other_are_read_together(arize: Emulator) -> None:
+    task = create_task(arize)
+    runs = arize.create_runs(task, 4, (0.0, 0.0))
+
+    async def wait() -> list[bool]:
+        poller, waits = poller_of(arize), []
+        for run in runs:
+            waits.append(poller.add(run, task, poll_interval=10.0))
+            await asyncio.sleep(0.01)
+        return [(await each.next()).is_over for each in waits]
+
+    assert quick_time.run(wait()) == [True] * 4
+    assert asked(arize) == {"rest.list_task_runs": 1}
 
 
 def test_a_run_alone_is_read_by_its_id(arize: Emulator) -> None:
@@ -191,6 +216,47 @@ def test_the_first_look_does_not_wait_for_the_others(arize: Emulator) -> None:
 
     arize.set_run(second, seconds=0.0)
     assert quick_time.run(wait()).outcome == OVER
+
+
+def test_a_run_that_is_read_by_its_id_is_read_at_once_when_that_is_asked_for(arize: Emulator) -> None:
+    arize.add_fault(Fault("rest.list_task_runs", "not_found", times=None))
+    task = create_task(arize)
+    runs = arize.create_runs(task, 2, fate=HANG)
+
+    async def wait() -> list[int]:
+        poller, reads = poller_of(arize), []
+        waits = [poller.add(run, task, poll_interval=1000.0) for run in runs]
+        for each in waits:
+            await each.next()
+        for _ in range(2):
+            await asyncio.sleep(5)
+            reads.append(asked(arize)["rest.get_task_run"])
+            waits[0].hasten()
+        await waits[0].next()
+        for each in waits:
+            each.close()
+        return reads
+
+    assert quick_time.run(wait()) == [2, 3]
+
+
+def test_a_run_that_is_being_read_is_not_late(arize: Emulator) -> None:
+    """However long the answer takes, it is not the budget that makes it late."""
+    [run] = arize.create_runs(create_task(arize), 1, fate=HANG)
+
+    async def wait() -> list[float]:
+        poller, late = poller_of(arize), []
+        each = poller.add(run, None, poll_interval=1000.0)
+        await each.next()
+        await asyncio.sleep(200.0)
+        each.run.due = asyncio.get_running_loop().time() - 100.0
+        for asking in (False, True):
+            each.run.asking = asking
+            late.append(round(each.late))
+        each.close()
+        return late
+
+    assert quick_time.run(wait()) == [100, 0]
 
 
 def test_a_predictable_end_is_looked_for_early(arize: Emulator) -> None:
