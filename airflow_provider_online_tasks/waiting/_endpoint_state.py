@@ -62,9 +62,9 @@ class EndpointState:
         if asked_for is not None:
             seconds = pause_for(asked_for)
         elif isinstance(error, RateLimited):
-            seconds = _doubled(FIRST_RATE_LIMIT_PAUSE, self._pauses, LONGEST_RATE_LIMIT_PAUSE)
+            seconds = doubled(FIRST_RATE_LIMIT_PAUSE, self._pauses, LONGEST_RATE_LIMIT_PAUSE)
         else:
-            seconds = _doubled(FIRST_PAUSE, self._pauses, LONGEST_PAUSE)
+            seconds = doubled(FIRST_PAUSE, self._pauses, LONGEST_PAUSE)
         self._pause(seconds, error, now)
 
     def refused(self, error: KeyRefused, sent_at: float) -> bool:
@@ -78,7 +78,7 @@ class EndpointState:
             self._paused_at = now
         if self._refusals <= 1:
             self._refusals, self._refused_since = 1, now
-        self._pause(_doubled(FIRST_REFUSED_PAUSE, self._refusals, LONGEST_PAUSE), error, now)
+        self._pause(doubled(FIRST_REFUSED_PAUSE, self._refusals, LONGEST_PAUSE), error, now)
         return self._refusals >= LEAST_REFUSALS and now - self._refused_since >= REFUSED_SECONDS
 
     def _pause(self, seconds: float, error: CallError, now: float) -> None:
@@ -93,5 +93,6 @@ def pause_for(retry_after: float) -> float:
     return min(max(retry_after, FIRST_PAUSE), LONGEST_RETRY_AFTER)
 
 
-def _doubled(first: float, times: int, most: float) -> float:
+def doubled(first: float, times: int, most: float) -> float:
+    """Return a pause that doubles each time, up to the longest one."""
     return float(min(first * 2.0 ** (min(max(times, 1), 20) - 1), most))

@@ -47,6 +47,7 @@ from airflow_provider_online_tasks.waiting._endpoint_state import (
     LONGEST_PAUSE,
     REFUSED_SECONDS,
     EndpointState,
+    doubled,
 )
 from airflow_provider_online_tasks.waiting._registry import Registry
 from airflow_provider_online_tasks.waiting._sending import InFlight, open_client
@@ -367,16 +368,15 @@ class Poller:
         run.count_failure(error, now)
         if isinstance(error, NotFound | PermissionDenied | InputRefused):
             self._endpoint.answered()
-            delay = min(LONGEST_PAUSE, FIRST_REFUSED_PAUSE * 2.0 ** (min(run.failures, 10) - 1))
-            self._run_in_trouble(run, error, now + delay)
+            self._run_in_trouble(run, error, now + doubled(FIRST_REFUSED_PAUSE, run.failures, LONGEST_PAUSE))
         elif isinstance(error, UnexpectedAnswer):
-            self._run_in_trouble(run, error, now + min(LONGEST_RUN_BACK_OFF, _doubling(run)))
+            self._run_in_trouble(run, error, now + doubled(run.interval, run.failures, LONGEST_RUN_BACK_OFF))
         else:
             self._unanswered(error, run.sent_at)
             if self._registry.has(run):
                 is_no_answer = not isinstance(error, KeyRefused | RateLimited)
-                delay = FIRST_PAUSE * 2.0 ** (min(run.failures, 10) - 1) if is_no_answer else 0.0
-                self._queue_up_run(run, now + min(LONGEST_PAUSE, delay))
+                delay = doubled(FIRST_PAUSE, run.failures, LONGEST_PAUSE) if is_no_answer else 0.0
+                self._queue_up_run(run, now + delay)
 
     def _run_in_trouble(self, run: Run, error: CallError, again_at: float) -> None:
         """Read a run again later; when it has been in the same trouble for long, end its waits."""
@@ -528,7 +528,7 @@ class Poller:
         self._unanswered(error, task.sent_at)
         if not isinstance(error, KeyRefused | RateLimited):
             task.list_failures += 1
-            delay = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (min(task.list_failures, 10) - 1))
+            delay = doubled(FIRST_PAUSE, task.list_failures, LONGEST_PAUSE)
             if task.list_failures == 1:
                 task.list_failing_since = now
             elif self._endpoint.answered_at > task.list_failing_since:
@@ -543,10 +543,6 @@ class Poller:
             self._queue_up(task, now + delay)
         else:
             self._end_round(task)
-
-
-def _doubling(run: Run) -> float:
-    return float(run.interval * 2.0 ** (min(run.failures, 10) - 1))
 
 
 def _unreadable(run: Run, error: BaseException, lasted: float | None = None) -> OnlineTasksError:

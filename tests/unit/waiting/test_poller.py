@@ -487,6 +487,22 @@ def test_a_malformed_run_ends_its_own_wait_alone(arize: Emulator) -> None:
     assert "num_successes" in str(bad.error_message)
 
 
+def test_a_malformed_run_ends_its_own_wait_while_the_others_go_on(arize: Emulator) -> None:
+    task = create_task(arize)
+    *runs, malformed = arize.create_runs(task, 3, (600.0, 600.0))
+    arize.set_run(malformed, status="RUNNING", num_successes=-1)
+
+    async def wait() -> tuple[RunEvent, list[RunEvent]]:
+        waits = [asyncio.create_task(event_of(trigger(run, task, poll_interval=20.0))) for run in runs]
+        bad = await event_of(trigger(malformed, task, poll_interval=20.0))
+        assert not any(each.done() for each in waits)
+        return bad, await asyncio.gather(*waits)
+
+    bad, events = quick_time.run(wait())
+
+    assert (bad.outcome, outcomes(events)) == (ERROR, {OVER: 2})
+
+
 def test_nonsense_from_the_whole_host_is_no_fault_of_a_run(arize: Emulator) -> None:
     tasks = [create_task(arize, f"task {number}") for number in range(2)]
     runs = [(arize.create_runs(task, 1, (1.0, 1.0))[0], task) for task in tasks]
