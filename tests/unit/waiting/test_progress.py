@@ -35,6 +35,15 @@ def test_a_slow_run_has_its_pace_by_the_minute() -> None:
     assert "), 1.0 spans a second." in str(progress.line(run(successes=119), 120.0))
 
 
+def test_counts_that_fall_have_no_pace() -> None:
+    progress = ProgressLog()
+    progress.line(run(successes=10), 0.0)
+
+    assert progress.line(run(successes=4), 60.0) == (
+        "Run run-1 is RUNNING, 4 spans done (4 evaluated, 0 errors, 0 skipped)."
+    )
+
+
 def test_the_first_look_and_each_new_status_are_told_at_once() -> None:
     progress = ProgressLog()
 
