@@ -17,10 +17,10 @@ class Registry:
         self.taskless = 0
 
     def run(self, run_id: str) -> Run:
-        """Return a run; one that is new is read by its ID until its task is known."""
+        """Return a run. Until its task is known, it is read by its ID."""
         run = self.runs.get(run_id)
         if run is None:
-            run = self.runs[run_id] = Run(run_id=run_id, by_id=True)
+            run = self.runs[run_id] = Run(run_id=run_id)
             self.taskless += 1
         return run
 

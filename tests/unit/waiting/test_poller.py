@@ -25,6 +25,7 @@ from airflow_provider_online_tasks.emulator import (
 from airflow_provider_online_tasks.triggers._events import ERROR, OVER, RunEvent
 from airflow_provider_online_tasks.waiting import _endpoint_state
 from airflow_provider_online_tasks.waiting import watch as watching
+from airflow_provider_online_tasks.waiting._tracked import Scheduled
 from airflow_provider_online_tasks.waiting.budget import Budget
 
 if TYPE_CHECKING:
@@ -257,6 +258,11 @@ def test_a_run_that_is_being_read_is_not_late(arize: Emulator) -> None:
         return late
 
     assert quick_time.run(wait()) == [100, 0]
+
+
+def test_what_is_read_before_it_is_due_is_not_late() -> None:
+    read = Scheduled(sent_at=100.0, free_since=0.0)
+    assert (read.late(90.0), read.late(100.5)) == (10.0, 0.0)
 
 
 def test_a_predictable_end_is_looked_for_early(arize: Emulator) -> None:
