@@ -96,6 +96,24 @@ def test_waits_that_begin_shortly_after_each_other_are_read_together(arize: Emul
     assert asked(arize) == {"rest.list_task_runs": 1}
 
 
+def test_those_who_wait_for_the_runs_of_a_page_wake_up_in_groups(arize: Emulator) -> None:
+    from airflow_provider_online_tasks.waiting.poller import DELIVERED_AT_ONCE
+
+    task = create_task(arize)
+    runs = arize.create_runs(task, 100, (0.0, 0.0))
+    seen: list[int] = []
+
+    async def wait() -> None:
+        poller = poller_of(arize)
+        waits = [asyncio.create_task(poller.add(run, task, poll_interval=10.0).next()) for run in runs]
+        while not seen or seen[-1] < len(runs):
+            await asyncio.sleep(0)
+            seen.append(sum(each.done() for each in waits))
+
+    quick_time.run(wait())
+    assert max(later - earlier for earlier, later in pairwise([0, *seen])) <= DELIVERED_AT_ONCE
+
+
 def test_a_run_alone_is_read_by_its_id(arize: Emulator) -> None:
     task = create_task(arize)
     [run] = arize.create_runs(task, 1, (0.5, 0.5))
@@ -534,6 +552,24 @@ def test_a_list_that_cannot_be_read_is_done_without(arize: Emulator, kind: str) 
     runs = arize.create_runs(task, 3, (1.0, 2.0))
 
     assert outcomes(wait_for(*(trigger(run, task) for run in runs))) == {OVER: 3}
+
+
+def test_a_list_that_could_be_read_before_is_read_again(arize: Emulator) -> None:
+    task = create_task(arize)
+    runs = arize.create_runs(task, 20, fate=HANG)
+
+    async def wait() -> None:
+        poller = poller_of(arize)
+        waits = [poller.add(run, task, poll_interval=10.0) for run in runs]
+        for each in waits:
+            await each.next()
+        arize.add_fault(Fault("rest.list_task_runs", "garbage"))
+        for each in waits:
+            await each.next()
+            each.close()
+
+    quick_time.run(wait())
+    assert asked(arize) == {"rest.list_task_runs": 3}
 
 
 # Bad times
