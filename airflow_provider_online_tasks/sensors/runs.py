@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_online_tasks.api.answers.runs import TaskRun
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+    from airflow_provider_online_tasks.ui.links import Links
     from airflow_provider_online_tasks.waiting.progress import ProgressLog
 
 
@@ -190,13 +191,15 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
         pause = min(self._paused_until - time.monotonic(), self.timeout - run_duration())
         return max(interval, pause)
 
-    def _settle(self, context: Context, hook: OnlineTasksHook, run: TaskRun) -> dict[str, Any]:
+    def _settle(
+        self, context: Context, hook: OnlineTasksHook, run: TaskRun, links: Links | None = None
+    ) -> dict[str, Any]:
         from airflow_provider_online_tasks.inputs import DataWindow
 
         url = task = None
         if run.task_id and run.data_start_time and run.data_end_time:
             window = DataWindow(start=run.data_start_time, end=run.data_end_time)
-            self.links = hook.links(run.task_id, window)
+            self.links = links or hook.links(run.task_id, window)
             url, task = self.links.spans, self.links.task
         self._rules().settle(run, log=self.log, url=url, task=task, final=True)
         tell_of_run(context, self.outlets, run.summary())
@@ -240,4 +243,4 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
         if seen.outcome != OVER or seen.run is None:
             raise wait_error(seen.error_type, f"Waiting for run {self.run_id} ended: {seen.error_message}")
         with self.hook as hook:
-            return self._settle(context, hook, seen.run)
+            return self._settle(context, hook, seen.run, seen.links)

@@ -26,6 +26,7 @@ from airflow_provider_online_tasks.waiting.progress import QUIET_SECONDS, Progre
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.answers.runs import TaskRun
+    from airflow_provider_online_tasks.ui.links import Links
     from airflow_provider_online_tasks.waiting._tracked import Wait
 
 # From when on a task's log says that its reads are late for want of budget.
@@ -158,7 +159,8 @@ class OnlineTaskRunTrigger(BaseTrigger):
                                 if line := progress.line(run, now):
                                     log.info(line)
                                 if run.is_over or now >= ends:
-                                    return self._event(OVER if run.is_over else TIMEOUT, run)
+                                    outcome = OVER if run.is_over else TIMEOUT
+                                    return self._event(outcome, run, links=updates.links(run))
                                 self._say_late(updates, now)
                     except TimeoutError:
                         now, quiet_since = loop.time(), max(quiet_since, updates.run.read_at)
@@ -284,7 +286,13 @@ class OnlineTaskRunTrigger(BaseTrigger):
                     "Run %s was over before it could be cancelled: %s.", self.run_id, run.status.value
                 )
 
-    def _event(self, outcome: str, run: TaskRun | None, error: BaseException | None = None) -> RunEvent:
+    def _event(
+        self,
+        outcome: str,
+        run: TaskRun | None,
+        error: BaseException | None = None,
+        links: Links | None = None,
+    ) -> RunEvent:
         return RunEvent(
             outcome=outcome,
             run_id=self.run_id,
@@ -292,6 +300,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
             error_type=type(error).__name__ if error else None,
             error_message=str(error) if error else None,
             payload=self.payload,
+            links=links,
         )
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_online_tasks.api.answers.runs import TaskRun
     from airflow_provider_online_tasks.exceptions import CallError
+    from airflow_provider_online_tasks.ui.links import Links
     from airflow_provider_online_tasks.waiting.poller import Poller
 
 
@@ -80,6 +81,10 @@ class Wait:
     def shortage(self) -> Shortage:
         """How short the budget is."""
         return Shortage(self.late, self.poller.budget.rate, self.poller.count_waits())
+
+    def links(self, run: TaskRun) -> Links | None:
+        """Return where the Arize UI shows the run, if that is known."""
+        return self.poller.links.of(run)
 
     async def next(self) -> TaskRun:
         """Return the run as soon as it is read and news, once for each time; the last time when it is over.

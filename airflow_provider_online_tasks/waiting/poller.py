@@ -51,6 +51,7 @@ from airflow_provider_online_tasks.waiting._endpoint_state import (
 )
 from airflow_provider_online_tasks.waiting._registry import Registry
 from airflow_provider_online_tasks.waiting._sending import InFlight, open_client
+from airflow_provider_online_tasks.waiting._task_links import TaskLinks
 from airflow_provider_online_tasks.waiting._tracked import Queue, Run, Task, Wait
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class Poller:
         self._explored: set[str] = set()
         self._queue = Queue()
         self._in_flight = InFlight()
+        self.links = TaskLinks(settings, self._has_room, self._send_aside)
         self._wake = asyncio.Event()
         self._work = self._loop.create_task(
             self._serve(), name="online-tasks-poller", context=contextvars.Context()
@@ -171,7 +173,7 @@ class Poller:
         run.waits.append(wait)
         if run.task_id is None and task_id is not None and self._registry.can_list(task_id):
             run.by_id, run.ticket = run.asking, 0
-            self._registry.assign(run, task_id)
+            self._assign(run, task_id)
         self._hasten(run)
 
     def _hasten(self, run: Run) -> None:
@@ -207,6 +209,10 @@ class Poller:
             self._closed()
             self._wake.set()
 
+    def _assign(self, run: Run, task_id: str) -> None:
+        self._registry.assign(run, task_id)
+        self.links.want(task_id)
+
     def _fail(self, run: Run, error: Exception) -> None:
         waits, run.waits = run.waits, []
         self._remove(run)
@@ -239,10 +245,12 @@ class Poller:
     async def _serve(self) -> None:
         try:
             self._client = await asyncio.to_thread(open_client, self.settings)
+            self.links.begin()
             try:
                 while self._registry.runs:
                     await self._ask_next()
             finally:
+                await self.links.close()
                 await self._in_flight.cancel()
                 await self._client.close()
         except Exception as error:  # noqa: BLE001  a poller that ends otherwise would leave its waits hanging
@@ -326,6 +334,20 @@ class Poller:
             host = self.settings.endpoint.rest_url
             raise UnexpectedAnswer(f"{call.name} at {host}: {type(error).__name__}: {error}") from None
 
+    def _has_room(self) -> bool:
+        """Whether a request may be sent that nobody waits for."""
+        is_idle = not self.budget.held and self.budget.is_idle(self._loop.time())
+        return is_idle and self._endpoint.is_well
+
+    async def _send_aside(self, call: RestCall[T]) -> T:
+        sent_at = self._loop.time()
+        self.budget.take(sent_at)
+        try:
+            return await self._send(call)
+        except RateLimited as error:
+            self._unanswered(error, sent_at)
+            raise
+
     # A run by its ID ---------------------------------------------------------------------------------------
 
     async def _read_run(self, run: Run) -> None:
@@ -350,7 +372,7 @@ class Poller:
     def _run_read(self, run: Run, found: TaskRun) -> None:
         task_id = found.task_id
         if task_id is not None and self._registry.can_list(task_id):
-            self._registry.assign(run, task_id)
+            self._assign(run, task_id)
             task = self._registry.task(task_id)
             if task.unseen is not None:
                 task.unseen.discard(run.run_id)
@@ -480,7 +502,7 @@ class Poller:
                 explored += run.task_id is None
                 unseen.discard(found.id)
                 try:
-                    self._registry.assign(run, task.task_id)
+                    self._assign(run, task.task_id)
                     self._deliver(run, found, task.jitter, asked=task)
                 except Exception as error:  # noqa: BLE001  it must not hide its neighbours
                     self._give_up(run, error)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time as real_time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -454,14 +454,13 @@ def test_a_known_run_that_the_list_still_shows_is_not_gone(execution: Execution,
 def test_of_the_runs_that_the_list_shows_it_is_the_known_one(
     execution: Execution, emulator: Emulator
 ) -> None:
-    emulator.configure(mutations_per_minute=None)
     emulator.next_run(RunFate("hang"))
     run_id = execution.next_try()
-    newer = [
-        start_run(execution.online_task_id, start=START - timedelta(days=1), end=START) for _ in range(12)
-    ]
-    assert min(newer) < run_id < max(newer)
+    shown = {"status": "RUNNING", "task_id": execution.online_task_id}
+    listed = [{**shown, "id": one} for one in ("0", run_id, "z")]
+    body = json.dumps({"task_runs": listed, "pagination": {"has_more": False}})
     emulator.add_fault(Fault("rest.get_task_run", "not_found", times=None))
+    emulator.add_fault(Fault(LIST, "garbage", body=body))
 
     assert execution.next_try() == run_id
 

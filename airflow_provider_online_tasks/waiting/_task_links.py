@@ -1,0 +1,125 @@
+"""Looks up where the Arize UI shows what is waited for: once for all waits of a task.
+
+Links are worth little: they are looked up while the budget is idle, nothing waits for them, and what goes
+wrong leaves the tasks to look for themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextvars
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.api.answers.runs import TaskRun
+    from airflow_provider_online_tasks.api.answers.tasks import Task
+    from airflow_provider_online_tasks.api.calls import RestCall
+    from airflow_provider_online_tasks.api.settings import Settings
+    from airflow_provider_online_tasks.ui.links import Links
+
+log = logging.getLogger(__name__)
+
+IDLE_SECONDS = 1.0
+MOST_TASKS = 1_000
+
+
+class TaskLinks:
+    """The links of the tasks whose runs a poller reads.
+
+    :param settings: of the connection.
+    :param has_room: whether a request may be sent that nobody waits for.
+    :param send: sends a call.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        has_room: Callable[[], bool],
+        send: Callable[[RestCall[Any]], Awaitable[Any]],
+    ) -> None:
+        self._settings = settings
+        self._has_room = has_room
+        self._send = send
+        self._wanted: collections.deque[str] = collections.deque()
+        self._asked: set[str] = set()
+        self._tasks: dict[str, Task] = {}
+        # The space of each project, and the organisation of each space.
+        self._within: dict[str, str] = {}
+        self._has_begun = False
+        self._work: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Look up what is wanted, from now on."""
+        self._has_begun = True
+        self._go_on()
+
+    def want(self, task_id: str) -> None:
+        """Have a task looked up, unless it was."""
+        if task_id in self._asked or len(self._asked) >= MOST_TASKS:
+            return
+        self._asked.add(task_id)
+        self._wanted.append(task_id)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._has_begun and self._wanted and (self._work is None or self._work.done()):
+            # In a context of its own, since the triggerer attributes what is logged by context.
+            self._work = asyncio.create_task(self._look_up(), context=contextvars.Context())
+
+    def of(self, run: TaskRun) -> Links | None:
+        """Return the links of a run, if all they need is known."""
+        from airflow_provider_online_tasks.inputs import DataWindow
+        from airflow_provider_online_tasks.ui.links import Links
+
+        task = self._tasks.get(run.task_id or "")
+        start, end = run.data_start_time, run.data_end_time
+        if task is None or task.project_id is None or start is None or end is None:
+            return None
+        space_id = self._settings.space_id or self._within[task.project_id]
+        links = Links.within(
+            self._settings.endpoint.ui_url,
+            organization_id=self._settings.organization_id or self._within[space_id],
+            space_id=space_id,
+            project_id=task.project_id,
+            evaluator_id=next(filter(None, task.evaluator_ids), None),
+            window=DataWindow(start=start, end=end),
+            query_filter=task.query_filter,
+        )
+        return replace(links, task=task.name)
+
+    async def close(self) -> None:
+        """Look up no more."""
+        if self._work is not None:
+            self._work.cancel()
+            await asyncio.gather(self._work, return_exceptions=True)
+
+    async def _look_up(self) -> None:
+        from airflow_provider_online_tasks.api import calls
+
+        while self._wanted:
+            task_id = self._wanted.popleft()
+            try:
+                task = await self._ask(calls.get_task(task_id))
+                if task.project_id is not None:
+                    space_id = self._settings.space_id or await self._outer(
+                        task.project_id, calls.get_project_space
+                    )
+                    if not self._settings.organization_id:
+                        await self._outer(space_id, calls.get_space_organization)
+                self._tasks[task_id] = task
+            except Exception as error:  # noqa: BLE001  a link is not worth a failure
+                log.debug("No links for task %s: %s", task_id, error)
+
+    async def _outer(self, inner: str, call: Callable[[str], RestCall[str]]) -> str:
+        if inner not in self._within:
+            self._within[inner] = await self._ask(call(inner))
+        return self._within[inner]
+
+    async def _ask(self, call: RestCall[Any]) -> Any:
+        while not self._has_room():  # noqa: ASYNC110  whatever else is sent goes first
+            await asyncio.sleep(IDLE_SECONDS)
+        return await self._send(call)
