@@ -20,6 +20,7 @@ from airflow_provider_online_tasks.exceptions import (
 )
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.triggers._events import ERROR, OVER, TIMEOUT, RunEvent
+from airflow_provider_online_tasks.ui.links import Links
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.answers.runs import TaskRun
@@ -80,6 +81,17 @@ def test_a_run_that_is_over_well(execution: Execution, emulator: Emulator, defer
     assert execution.store is not None
     assert execution.store.record is not None
     assert execution.store.record["succeeded_at"] == execution.max_tries
+
+
+def test_links_that_the_triggerer_knows_are_not_asked_for(emulator: Emulator, deferred: Deferred) -> None:
+    emulator.set_run(deferred.trigger.run_id, status="COMPLETED", num_successes=3)
+    seen = {"run": deferred.run, "links": Links(spans="https://arize.example/spans", task="its task")}
+    emulator.clear_requests()
+
+    deferred.resume(OVER, **seen)
+
+    # This test's own look at the run.
+    assert [request["operation"] for request in emulator.requests()] == ["rest.get_task_run"]
 
 
 FIRST_AIRFLOW_THAT_RESUMES_RETRIES = "3.0"  # to 3.0.6; 3.1 forgets the next method when a try fails
