@@ -23,6 +23,7 @@ from airflow_provider_online_tasks.inputs import EvalTaskInput, RunInput
 from airflow_provider_online_tasks.operators.results import EvalResultsOperator
 from airflow_provider_online_tasks.results.counts import MAX_WORST, Mean
 from airflow_provider_online_tasks.results.reading import whole
+from airflow_provider_online_tasks.results.rows import PARQUET_BATCH
 from airflow_provider_online_tasks.results.statistics import Results
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -205,6 +206,7 @@ def test_rows_go_to_a_parquet_file(arize, tmp_path):
     summary = read(run_id=run_id, rows_path=f"file://{path}", rows_format="parquet")
     table = parquet.read_table(path)
     assert table.num_rows == summary["rows_written"] == len(arize.evaluations(run_id=run_id))
+    assert parquet.ParquetFile(path).num_row_groups == -(-table.num_rows // PARQUET_BATCH)
 
 
 def test_a_run_that_is_not_over_has_no_results_yet(arize):
@@ -457,6 +459,10 @@ def test_scores_of_nothing_but_0_and_1_are_a_share():
         for score in scores:
             mean.add(score)
         assert mean.summary()["score_is_binary"] is is_share
+
+
+def test_a_rounding_error_is_no_variance():
+    assert Mean(count=2, mean=0.5, squares=-1e-18).summary()["score_variance"] == 0.0
 
 
 def test_two_means_make_that_of_all_their_numbers():

@@ -65,7 +65,10 @@ def test_spans_beyond_the_runs_cap_are_shown_and_can_be_demanded(many):
     )
     with pytest.raises(OnlineTasksError, match=r"min_coverage is 0.08333, not >= 0.9"):
         gate(found, {"correctness": {"correct": ">= 0", "min_coverage": 0.9}})
-    assert gate(found, {"correctness": {"correct": ">= 0", "min_coverage": 0.08}})["passed"]
+    passed = gate(found, {"correctness": {"correct": ">= 0", "min_coverage": 0.08}})
+    assert passed["passed"]
+    [coverage] = [rule for rule in passed["rules"] if rule["measure"] == "min_coverage"]
+    assert coverage["margin"] == pytest.approx(50 / 600 - 0.08)
 
 
 @pytest.mark.parametrize("coverage", [0, -0.1, 1.1, True, "0.9", math.nan, math.inf])

@@ -1,4 +1,4 @@
-"""The triggerer looks up where Arize shows the runs of a task: once for all its waits, which ask for nothing."""
+"""The triggerer looks up where Arize shows the runs of a task, once for all waits, which ask for nothing."""
 
 from __future__ import annotations
 
