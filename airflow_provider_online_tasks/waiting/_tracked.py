@@ -84,7 +84,10 @@ class Wait:
 
     def links(self, run: TaskRun) -> Links | None:
         """Return where the Arize UI shows the run, if that is known."""
-        return self.poller.links.of(run)
+        try:
+            return self.poller.links.of(run)
+        except Exception:  # noqa: BLE001  a link is not worth a failure
+            return None
 
     async def next(self) -> TaskRun:
         """Return the run as soon as it is read and news, once for each time; the last time when it is over.

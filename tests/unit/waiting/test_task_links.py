@@ -79,6 +79,19 @@ def test_a_look_up_that_fails_is_not_repeated_and_harms_no_wait(arize: Emulator,
     assert looked_up(arize)[operation] == 1
 
 
+def test_links_that_cannot_be_made_harm_no_wait(arize: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    def within(*_: Any, **__: Any) -> Links:
+        raise UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")
+
+    task = create_task(arize)
+    [run] = arize.create_runs(task, 1, SECONDS)
+    monkeypatch.setattr(Links, "within", within)
+
+    [event] = wait_for(trigger(run, task))
+
+    assert (event.outcome, event.links) == (OVER, None)
+
+
 def test_nothing_is_looked_up_before_arize_has_answered(arize: Emulator) -> None:
     task = create_task(arize)
     [run] = arize.create_runs(task, 1, SECONDS)
