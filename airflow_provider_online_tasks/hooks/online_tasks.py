@@ -330,18 +330,18 @@ class OnlineTasksHook(BaseHook):
             organization_id = settings.organization_id or send(
                 calls.get_space_organization(space_id), retry=NO_RETRY
             )
-        except OnlineTasksError as error:
+            return Links.within(
+                settings.endpoint.ui_url,
+                organization_id=organization_id,
+                space_id=space_id,
+                project_id=project_id,
+                evaluator_id=next(filter(None, evaluator_ids), None),
+                window=window,
+                query_filter=query_filter,
+            )
+        except (OnlineTasksError, UnicodeError) as error:  # a filter may hold what no address can
             self.log.debug("No link into Arize: %s", error)
             return Links(project_id=project_id)
-        return Links.within(
-            settings.endpoint.ui_url,
-            organization_id=organization_id,
-            space_id=space_id,
-            project_id=project_id,
-            evaluator_id=next(filter(None, evaluator_ids), None),
-            window=window,
-            query_filter=query_filter,
-        )
 
     def test_connection(self) -> tuple[bool, str]:
         """Say in a sentence what works and what does not. Nothing is changed."""

@@ -93,6 +93,17 @@ def test_a_link_shows_the_spans_that_the_task_selects(
     assert parse_qs(urlsplit(links.spans).query, keep_blank_values=True)["queryFilterA"] == [selected]
 
 
+def test_a_filter_that_no_address_can_hold_makes_no_link(arize: Emulator) -> None:
+    with OnlineTasksHook() as hook:
+        links = hook.links_of(
+            project_id=arize.project_id,
+            window=DataWindow(start=EPOCH, end=EPOCH + timedelta(days=1)),
+            query_filter="name = '\ud800'",
+        )
+
+    assert links == Links(project_id=arize.project_id)
+
+
 def test_the_link_of_the_seed_pages_window() -> None:
     url = spans_url(
         "https://app.arize.com",
