@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.calls.spans import SPANS_PAGE, list_spans
 from airflow_provider_online_tasks.inputs import RunInput
+from benchmarks.environments import OUTPUT
 from benchmarks.measuring import API_KEY, CONN_ID, Bench, client, create_task, emulator, probe
 from benchmarks.replay import replay
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def measure(bench: Bench) -> dict[str, Any]:
     """Read spans from the emulator, and more of them from a replay of its first page."""
+    with tempfile.TemporaryDirectory(prefix="spans-", dir=OUTPUT) as folder:
+        return {"rows": rows_of(bench, Path(folder))}
+
+
+def rows_of(bench: Bench, folder: Path) -> list[dict[str, Any]]:
+    """Return what each read has taken.
+
+    :param folder: for the spans, and the answers that are replayed.
+    """
     count = bench.sizes.emulated_spans
     now = datetime.now(UTC)
     window = {"data_start_time": now - timedelta(days=1), "data_end_time": now - timedelta(minutes=1)}
     rows = []
     with (
-        emulator(spans=spans_file(bench.output / "spans.jsonl", count), run_seconds=0) as arize,
+        emulator(spans=spans_file(folder / "spans.jsonl", count), run_seconds=0) as arize,
         client(arize) as asking,
     ):
         task_id = create_task(arize)
@@ -52,9 +61,9 @@ def measure(bench: Bench) -> dict[str, Any]:
             )
             for number in range(spans // SPANS_PAGE)
         }
-        with replay(bench.output, answers | pages) as url:
+        with replay(folder, answers | pages) as url:
             rows += read(bench, "replay", spans, url, told)
-    return {"rows": rows}
+    return rows
 
 
 def moved(span: dict[str, Any], days: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Whatever cannot be read is an error: an event that is not understood must never 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_online_tasks.api.answers.runs import TaskRun
@@ -72,7 +72,7 @@ class RunEvent:
                 "payload": {},
             }
         )
-        links = asdict(self.links) if self.links else None
+        links = dict(vars(self.links)) if self.links else None
         # An address that is cut leads nowhere: better none.
         if links is not None and plain(links) == links and size(made) + size(links) < MOST_BYTES:
             made["links"] = links

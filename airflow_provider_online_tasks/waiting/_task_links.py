@@ -12,6 +12,7 @@ import contextvars
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ class TaskLinks:
         self._send = send
         self._wanted: collections.deque[str] = collections.deque()
         self._asked: set[str] = set()
-        self._tasks: dict[str, Task] = {}
+        # The links of each task, but for the spans, which each run has its own of.
+        self._known: dict[str, tuple[Links, Callable[..., str]]] = {}
         # The space of each project, and the organisation of each space.
         self._within: dict[str, str] = {}
         self._has_begun = False
@@ -73,23 +75,12 @@ class TaskLinks:
     def of(self, run: TaskRun) -> Links | None:
         """Return the links of a run, if all they need is known."""
         from airflow_provider_online_tasks.inputs import DataWindow
-        from airflow_provider_online_tasks.ui.links import Links
 
-        task = self._tasks.get(run.task_id or "")
-        start, end = run.data_start_time, run.data_end_time
-        if task is None or task.project_id is None or start is None or end is None:
+        known, start, end = self._known.get(run.task_id or ""), run.data_start_time, run.data_end_time
+        if known is None or start is None or end is None:
             return None
-        space_id = self._settings.space_id or self._within[task.project_id]
-        links = Links.within(
-            self._settings.endpoint.ui_url,
-            organization_id=self._settings.organization_id or self._within[space_id],
-            space_id=space_id,
-            project_id=task.project_id,
-            evaluator_id=next(filter(None, task.evaluator_ids), None),
-            window=DataWindow(start=start, end=end),
-            query_filter=task.query_filter,
-        )
-        return replace(links, task=task.name)
+        links, spans = known
+        return replace(links, spans=spans(window=DataWindow(start=start, end=end)))
 
     async def close(self) -> None:
         """Look up no more."""
@@ -103,16 +94,28 @@ class TaskLinks:
         while self._wanted:
             task_id = self._wanted.popleft()
             try:
-                task = await self._ask(calls.get_task(task_id))
-                if task.project_id is not None:
-                    space_id = self._settings.space_id or await self._outer(
-                        task.project_id, calls.get_project_space
-                    )
-                    if not self._settings.organization_id:
-                        await self._outer(space_id, calls.get_space_organization)
-                self._tasks[task_id] = task
+                await self._learn(await self._ask(calls.get_task(task_id)))
             except Exception as error:  # noqa: BLE001  a link is not worth a failure
                 log.debug("No links for task %s: %s", task_id, error)
+
+    async def _learn(self, task: Task) -> None:
+        from airflow_provider_online_tasks.api import calls
+        from airflow_provider_online_tasks.ui.links import Links, spans_url
+
+        if task.project_id is None:
+            return
+        settings, outer = self._settings, self._outer
+        space_id = settings.space_id or await outer(task.project_id, calls.get_project_space)
+        place = {
+            "organization_id": settings.organization_id
+            or await outer(space_id, calls.get_space_organization),
+            "space_id": space_id,
+            "project_id": task.project_id,
+        }
+        ui_url, evaluator_id = settings.endpoint.ui_url, next(filter(None, task.evaluator_ids), None)
+        links = Links.within(ui_url, **place, evaluator_id=evaluator_id)
+        spans = partial(spans_url, ui_url, **place, query_filter=task.query_filter)
+        self._known[task.id] = replace(links, task=task.name), spans
 
     async def _outer(self, inner: str, call: Callable[[str], RestCall[str]]) -> str:
         if inner not in self._within:
