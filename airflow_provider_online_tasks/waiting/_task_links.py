@@ -104,17 +104,25 @@ class TaskLinks:
 
         if task.project_id is None:
             return
-        settings, outer = self._settings, self._outer
-        space_id = settings.space_id or await outer(task.project_id, calls.get_project_space)
-        place = {
-            "organization_id": settings.organization_id
-            or await outer(space_id, calls.get_space_organization),
-            "space_id": space_id,
-            "project_id": task.project_id,
-        }
-        ui_url, evaluator_id = settings.endpoint.ui_url, next(filter(None, task.evaluator_ids), None)
-        links = Links.within(ui_url, **place, evaluator_id=evaluator_id)
-        spans = partial(spans_url, ui_url, **place, query_filter=task.query_filter)
+        settings, outer, project_id = self._settings, self._outer, task.project_id
+        ui_url = settings.endpoint.ui_url
+        space_id = settings.space_id or await outer(project_id, calls.get_project_space)
+        organization_id = settings.organization_id or await outer(space_id, calls.get_space_organization)
+        links = Links.within(
+            ui_url,
+            organization_id=organization_id,
+            space_id=space_id,
+            project_id=project_id,
+            evaluator_id=next(filter(None, task.evaluator_ids), None),
+        )
+        spans = partial(
+            spans_url,
+            ui_url,
+            organization_id=organization_id,
+            space_id=space_id,
+            project_id=project_id,
+            query_filter=task.query_filter,
+        )
         self._known[task.id] = replace(links, task=task.name), spans
 
     async def _outer(self, inner: str, call: Callable[[str], RestCall[str]]) -> str:
