@@ -353,12 +353,30 @@ def test_a_refused_request_does_not_make_an_earlier_run_unknown(
     assert mine in live(emulator)
 
 
-@pytest.mark.parametrize("stored", [True, False], ids=["ID stored", "ID not stored"])
-def test_another_task(execution: Execution, emulator: Emulator, stored: bool) -> None:
+@pytest.fixture
+def other(emulator: Emulator) -> str:
+    """Another online task."""
     with OnlineTasksHook() as hook:
         evaluator = {"evaluator_id": emulator.evaluator_ids["output_present"]}
         task = {"name": "other", "model_id": emulator.project_id, "evaluators": evaluator}
-        other = hook.create_eval_task(EvalTaskInput.read(task))
+        return hook.create_eval_task(EvalTaskInput.read(task))
+
+
+def test_another_task_when_the_one_of_a_lost_request_is_gone(
+    execution: Execution, emulator: Emulator, other: str
+) -> None:
+    killed(execution, "set:before", skip=1)
+    with OnlineTasksHook() as hook:
+        hook.delete_task(execution.online_task_id)
+
+    second = execution.next_try(online_task_id=other)
+
+    assert emulator.runs()[-1]["id"] == second
+    assert emulator.runs()[-1]["task_id"] == other
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["ID stored", "ID not stored"])
+def test_another_task(execution: Execution, emulator: Emulator, other: str, stored: bool) -> None:
     emulator.next_run(HANG)
     killed(execution, "push:before" if stored else "set:before", skip=0 if stored else 1)
     (first,) = live(emulator)
@@ -689,14 +707,17 @@ def test_older_fewer_retries_are_no_clear(older: Execution, emulator: Emulator) 
     assert len(emulator.runs()) == 1
 
 
-def test_older_a_retry_after_a_failed_run_starts_anew(older: Execution, emulator: Emulator) -> None:
-    emulator.next_run(RunFate("fail"))
+def test_older_a_retry_after_a_failed_run_starts_anew(
+    older: Execution, emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    emulator.next_run(RunFate("fail", failure_reason="The judge is out of credits."))
     with pytest.raises(OnlineTaskRunFailed):
         older.next_try(**WAIT)
 
     run_id = older.next_try(**WAIT)
 
     assert statuses(emulator)[1:] == [(run_id, "COMPLETED")]
+    assert "ended FAILED (The judge is out of credits.): a new run is started." in caplog.text
 
 
 def test_older_a_live_run_goes_before_one_that_is_over(older: Execution, emulator: Emulator) -> None:
