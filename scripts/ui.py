@@ -49,9 +49,9 @@ def main() -> int:
             environment = ui_environment(demo.airflow_environment(arize))
             demo.say("2. Airflow makes its database in .demo/airflow.")
             demo.airflow("db migrate", environment, timeout=demo.MIGRATE_TIMEOUT, show=False)
+            plan(environment)
             with airflow_at_work(environment) as url:
                 demo.say(f"3. Airflow answers at {url}, no login needed. It judges the last {DAYS} days now.")
-                fill(environment)
                 demo.say(f"\n   Evals, filling up during the next minute: {url}/plugin/arize-evals")
                 demo.say(f"   The DAG:                                  {url}/dags/{DAG_ID}")
                 demo.say(f"   The emulator's own page:                  {arize.url}/")
@@ -135,24 +135,18 @@ def answers(url: str) -> bool:
         return False
 
 
-def fill(environment: dict[str, str]) -> None:
-    """Have Airflow run the DAG for each of the last days, once it has read it.
+def plan(environment: dict[str, str]) -> None:
+    """Have Airflow run the DAG for each of the last days, once it is started.
 
-    :raises DemoError: it does not read the DAG in time.
+    Not while it runs: of two that write to SQLite at once, one may find it locked, which ends the scheduler.
+
+    :raises DemoError: Airflow cannot plan it.
     """
     today = datetime.now(tz=UTC).date()
-    first, last = today - timedelta(days=DAYS - 1), today
-    command = f"backfill create --dag-id {DAG_ID} --from-date {first} --to-date {last} --max-active-runs 2"
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            demo.airflow(command, environment, timeout=demo.MIGRATE_TIMEOUT, show=False)
-        except demo.DemoError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(3)
-        else:
-            return
+    first = today - timedelta(days=DAYS - 1)
+    days = f"--from-date {first} --to-date {today}"
+    for command in ("dags reserialize", f"backfill create --dag-id {DAG_ID} {days} --max-active-runs 2"):
+        demo.airflow(command, environment, timeout=demo.MIGRATE_TIMEOUT, show=False)
 
 
 if __name__ == "__main__":
