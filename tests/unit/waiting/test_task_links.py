@@ -14,6 +14,7 @@ from airflow_provider_online_tasks.emulator import Emulator, Fault
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.sensors.runs import OnlineTaskRunSensor
 from airflow_provider_online_tasks.triggers._events import OVER, RunEvent, read_event
+from airflow_provider_online_tasks.ui import links
 from airflow_provider_online_tasks.ui.links import Links
 
 if TYPE_CHECKING:
@@ -80,12 +81,13 @@ def test_a_look_up_that_fails_is_not_repeated_and_harms_no_wait(arize: Emulator,
 
 
 def test_links_that_cannot_be_made_harm_no_wait(arize: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    def within(*_: Any, **__: Any) -> Links:
+    def bounds(_: Any) -> dict[str, int]:
         raise UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")
 
     task = create_task(arize)
     [run] = arize.create_runs(task, 1, SECONDS)
-    monkeypatch.setattr(Links, "within", within)
+    # Of the addresses that a run needs, the one that is made when it ends.
+    monkeypatch.setattr(links, "_bounds", bounds)
 
     [event] = wait_for(trigger(run, task))
 
@@ -119,9 +121,9 @@ def test_a_sensor_whose_event_has_the_links_asks_for_nothing(arize: Emulator) ->
     assert sensor.links.spans
 
 
-def ended(links: Any) -> dict[str, Any]:
+def ended(given: Any) -> dict[str, Any]:
     run = TaskRun(id="r", status=RunStatus.COMPLETED, status_text="COMPLETED", num_successes=1)
-    return RunEvent(outcome=OVER, run_id="r", run=run, payload={}, links=links).to_json()
+    return RunEvent(outcome=OVER, run_id="r", run=run, payload={}, links=given).to_json()
 
 
 def test_an_address_is_whole_or_not_there() -> None:
@@ -132,6 +134,6 @@ def test_an_address_is_whole_or_not_there() -> None:
     assert read_event(ended(short)).links == short
 
 
-@pytest.mark.parametrize("links", [None, "text", {"spans": 5}, {"strange": "text"}, ["spans"]])
-def test_links_that_are_none_are_left_out(links: Any) -> None:
-    assert read_event({**ended(None), "links": links}).links is None
+@pytest.mark.parametrize("given", [None, "text", {"spans": 5}, {"strange": "text"}, ["spans"]])
+def test_links_that_are_none_are_left_out(given: Any) -> None:
+    assert read_event({**ended(None), "links": given}).links is None
