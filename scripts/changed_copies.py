@@ -1,8 +1,9 @@
-"""Copies of the project in which a change is tried against tests, each by a process that is warm already."""
+"""Copies of the project in which a change is tried against tests, each with a process that starts them."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import queue
@@ -40,12 +41,15 @@ class Copy:
     """A copy of the project's files, and a process that runs tests in it.
 
     :param name: tells it from other copies.
+    :param warm: have imported what takes seconds to import. Airflow reads its settings then, so tests that
+        need its database cannot run.
 
     Use it in a ``with`` statement.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, warm: bool) -> None:
         self.folder = COPIES / name
+        self._warm = warm
 
     def __enter__(self) -> Self:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -62,7 +66,7 @@ class Copy:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, target)
         self._process = subprocess.Popen(
-            [sys.executable, __file__],
+            [sys.executable, __file__, *(["warm"] if self._warm else [])],
             cwd=self.folder,
             env=os.environ
             | {
@@ -111,7 +115,7 @@ class Copy:
             path.write_text(before, encoding="utf-8")
 
 
-def in_copies(count: int, tasks: list[T], work: Callable[[Copy, T], None]) -> None:
+def in_copies(count: int, tasks: list[T], work: Callable[[Copy, T], None], *, warm: bool) -> None:
     """Do all tasks, some at a time, each in a copy of the project."""
     left: queue.SimpleQueue[T] = queue.SimpleQueue()
     for task in tasks:
@@ -120,7 +124,7 @@ def in_copies(count: int, tasks: list[T], work: Callable[[Copy, T], None]) -> No
 
     def go_on(number: int) -> None:
         try:
-            with Copy(str(number)) as copy, contextlib.suppress(queue.Empty):
+            with Copy(str(number), warm=warm) as copy, contextlib.suppress(queue.Empty):
                 while not problems:
                     work(copy, left.get_nowait())
         except BaseException as problem:  # noqa: BLE001 -- raised again by the thread that waits
@@ -135,17 +139,16 @@ def in_copies(count: int, tasks: list[T], work: Callable[[Copy, T], None]) -> No
         raise problems[0]
 
 
-def serve() -> None:
+def serve(*, warm: bool) -> None:
     """Run pytest as often as asked, each time in a fork of this process."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    import importlib
-
-    for name in (*WARM, "pytest", "_pytest.assertion.rewrite"):
-        importlib.import_module(name)
-    # Airflow has read the provider's description; what is tested is imported anew by each fork.
-    for name in [name for name in sys.modules if name.startswith("airflow_provider_online_tasks")]:
-        del sys.modules[name]
+    if warm:
+        for name in (*WARM, "pytest", "_pytest.assertion.rewrite"):
+            importlib.import_module(name)
+        # Airflow has read the provider's description; what is tested is imported anew by each fork.
+        for name in [name for name in sys.modules if name.startswith("airflow_provider_online_tasks")]:
+            del sys.modules[name]
     output = Path(".tmp") / "output"
     output.parent.mkdir(exist_ok=True)
     for line in sys.stdin:
@@ -194,4 +197,4 @@ def _wait(child: int, seconds: float) -> int:
 
 
 if __name__ == "__main__":
-    serve()
+    serve(warm="warm" in sys.argv[1:])

@@ -108,7 +108,7 @@ def main() -> int:
             done = sum(map(len, outcomes.values()))
             say(f"{done:>4} {outcome:<10} {time.monotonic() - began:4.0f} s  {mutant.name}:{mutant.line}")
 
-    in_copies(options.processes, mutants, work)
+    in_copies(options.processes, mutants, work, warm=True)
     return report(outcomes)
 
 
@@ -151,7 +151,7 @@ def baseline(folders: list[str]) -> dict[str, dict[int, list[str]]]:
     """
     tests = [test for folder in folders for test in CORE[folder]]
     say(f"Running the tests without a change: {' '.join(tests)}")
-    with Copy("unchanged") as copy:
+    with Copy("unchanged", warm=True) as copy:
         measured = ("--cov", "--cov-context=test", "--cov-report=")
         code, shown = copy.run([*OPTIONS, *SELECTED, *measured, *tests], seconds=BASELINE_SECONDS)
         if code:
