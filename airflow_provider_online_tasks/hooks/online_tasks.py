@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -320,25 +320,20 @@ class OnlineTasksHook(BaseHook):
 
         :param query_filter: of the spans in the window, shows those that it selects.
         """
-        from airflow_provider_online_tasks.ui.links import Links
+        from airflow_provider_online_tasks.ui.links import Links, Place
 
         if project_id is None:
             return Links()
-        settings, send = self.settings, self.client.send
+        settings, ask = self.settings, partial(self.client.send, retry=NO_RETRY)
         try:
-            space_id = settings.space_id or send(calls.get_project_space(project_id), retry=NO_RETRY)
-            organization_id = settings.organization_id or send(
-                calls.get_space_organization(space_id), retry=NO_RETRY
-            )
-            return Links.within(
-                settings.endpoint.ui_url,
-                organization_id=organization_id,
+            space_id = settings.space_id or ask(calls.get_project_space(project_id))
+            place = Place(
+                ui_url=settings.endpoint.ui_url,
+                organization_id=settings.organization_id or ask(calls.get_space_organization(space_id)),
                 space_id=space_id,
                 project_id=project_id,
-                evaluator_id=next(filter(None, evaluator_ids), None),
-                window=window,
-                query_filter=query_filter,
             )
+            return Links.within(place, evaluator_ids=evaluator_ids, window=window, query_filter=query_filter)
         except (OnlineTasksError, UnicodeError) as error:  # a filter may hold what no address can
             self.log.debug("No link into Arize: %s", error)
             return Links(project_id=project_id)

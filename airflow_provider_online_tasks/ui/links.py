@@ -13,6 +13,8 @@ from urllib.parse import quote, urlencode
 from airflow.sdk import BaseOperatorLink
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from airflow.sdk import BaseOperator, Context
     from airflow.sdk.types import TaskInstanceKey
 
@@ -24,35 +26,42 @@ EVALUATOR_URL_KEY = "evaluator_url"
 _EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 
 
-def spans_url(
-    ui_url: str,
-    *,
-    organization_id: str,
-    space_id: str,
-    project_id: str,
-    window: DataWindow | None = None,
-    query_filter: str | None = None,
-) -> str:
-    """Return the address of a project's spans in a window; without one, the UI shows the last seven days.
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where the Arize UI has a project.
 
-    :param query_filter: shows only the spans that it selects.
+    :param ui_url: base of the addresses of the Arize UI.
     """
-    bounds = {} if window is None else _bounds(window)
-    query = urlencode(
-        {
-            "selectedTab": "llmTracing",
-            **bounds,
-            "envA": "tracing",
-            "modelType": "generative_llm",
-            "queryFilterA": query_filter or "",
-        }
-    )
-    return f"{_space_url(ui_url, organization_id, space_id)}/projects/{_part(project_id)}?{query}"
 
+    ui_url: str
+    organization_id: str
+    space_id: str
+    project_id: str
 
-def evaluator_url(ui_url: str, *, organization_id: str, space_id: str, evaluator_id: str) -> str:
-    """Return the address of an Eval Hub evaluator."""
-    return f"{_space_url(ui_url, organization_id, space_id)}/evaluators/{_part(evaluator_id)}"
+    def spans_url(self, window: DataWindow | None = None, query_filter: str | None = None) -> str:
+        """Return the address of the spans of a window; without one, the UI shows the last seven days.
+
+        :param query_filter: shows only the spans that it selects.
+        """
+        bounds = {} if window is None else _bounds(window)
+        query = urlencode(
+            {
+                "selectedTab": "llmTracing",
+                **bounds,
+                "envA": "tracing",
+                "modelType": "generative_llm",
+                "queryFilterA": query_filter or "",
+            }
+        )
+        return f"{self._space_url}/projects/{_part(self.project_id)}?{query}"
+
+    def evaluator_url(self, evaluator_id: str) -> str:
+        """Return the address of an Eval Hub evaluator of the project's space."""
+        return f"{self._space_url}/evaluators/{_part(evaluator_id)}"
+
+    @property
+    def _space_url(self) -> str:
+        return f"{self.ui_url}/organizations/{_part(self.organization_id)}/spaces/{_part(self.space_id)}"
 
 
 def _bounds(window: DataWindow) -> dict[str, int]:
@@ -60,10 +69,6 @@ def _bounds(window: DataWindow) -> dict[str, int]:
         "startA": (window.start - _EPOCH) // _MILLISECOND,
         "endA": -((_EPOCH - window.end) // _MILLISECOND),  # rounded up, so that the last span shows
     }
-
-
-def _space_url(ui_url: str, organization_id: str, space_id: str) -> str:
-    return f"{ui_url}/organizations/{_part(organization_id)}/spaces/{_part(space_id)}"
 
 
 def _part(value: str) -> str:
@@ -90,12 +95,9 @@ class Links:
     @classmethod
     def within(
         cls,
-        ui_url: str,
+        place: Place,
         *,
-        organization_id: str,
-        space_id: str,
-        project_id: str,
-        evaluator_id: str | None = None,
+        evaluator_ids: Iterable[str | None] = (),
         window: DataWindow | None = None,
         query_filter: str | None = None,
     ) -> Links:
@@ -103,26 +105,12 @@ class Links:
 
         :param query_filter: of the spans in the window, shows those that it selects.
         """
-
-        def spans(window: DataWindow | None, query_filter: str | None = None) -> str:
-            return spans_url(
-                ui_url,
-                organization_id=organization_id,
-                space_id=space_id,
-                project_id=project_id,
-                window=window,
-                query_filter=query_filter,
-            )
-
+        evaluator_id = next(filter(None, evaluator_ids), None)
         return cls(
-            spans=spans(window, query_filter) if window else None,
-            project=spans(None),
-            evaluator=evaluator_url(
-                ui_url, organization_id=organization_id, space_id=space_id, evaluator_id=evaluator_id
-            )
-            if evaluator_id
-            else None,
-            project_id=project_id,
+            spans=place.spans_url(window, query_filter) if window else None,
+            project=place.spans_url(),
+            evaluator=place.evaluator_url(evaluator_id) if evaluator_id else None,
+            project_id=place.project_id,
         )
 
     def span(self, span_id: str, trace_id: str | None) -> str | None:

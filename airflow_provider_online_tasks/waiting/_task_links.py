@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.answers.tasks import Task
     from airflow_provider_online_tasks.api.calls import RestCall
     from airflow_provider_online_tasks.api.settings import Settings
+    from airflow_provider_online_tasks.inputs import DataWindow
     from airflow_provider_online_tasks.ui.links import Links
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class TaskLinks:
         self._wanted: collections.deque[str] = collections.deque()
         self._asked: set[str] = set()
         # The links of each task, but for the spans, which each run has its own of.
-        self._known: dict[str, tuple[Links, Callable[..., str]]] = {}
+        self._known: dict[str, tuple[Links, Callable[[DataWindow], str]]] = {}
         # The space of each project, and the organisation of each space.
         self._within: dict[str, str] = {}
         self._has_begun = False
@@ -80,7 +81,7 @@ class TaskLinks:
         if known is None or start is None or end is None:
             return None
         links, spans = known
-        return replace(links, spans=spans(window=DataWindow(start=start, end=end)))
+        return replace(links, spans=spans(DataWindow(start=start, end=end)))
 
     async def close(self) -> None:
         """Look up no more."""
@@ -100,29 +101,20 @@ class TaskLinks:
 
     async def _learn(self, task: Task) -> None:
         from airflow_provider_online_tasks.api import calls
-        from airflow_provider_online_tasks.ui.links import Links, spans_url
+        from airflow_provider_online_tasks.ui.links import Links, Place
 
         if task.project_id is None:
             return
         settings, outer, project_id = self._settings, self._outer, task.project_id
-        ui_url = settings.endpoint.ui_url
         space_id = settings.space_id or await outer(project_id, calls.get_project_space)
-        organization_id = settings.organization_id or await outer(space_id, calls.get_space_organization)
-        links = Links.within(
-            ui_url,
-            organization_id=organization_id,
+        place = Place(
+            ui_url=settings.endpoint.ui_url,
+            organization_id=settings.organization_id or await outer(space_id, calls.get_space_organization),
             space_id=space_id,
             project_id=project_id,
-            evaluator_id=next(filter(None, task.evaluator_ids), None),
         )
-        spans = partial(
-            spans_url,
-            ui_url,
-            organization_id=organization_id,
-            space_id=space_id,
-            project_id=project_id,
-            query_filter=task.query_filter,
-        )
+        links = Links.within(place, evaluator_ids=task.evaluator_ids)
+        spans = partial(place.spans_url, query_filter=task.query_filter)
         self._known[task.id] = replace(links, task=task.name), spans
 
     async def _outer(self, inner: str, call: Callable[[str], RestCall[str]]) -> str:

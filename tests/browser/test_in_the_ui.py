@@ -15,7 +15,7 @@ import pytest
 from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.get_provider_info import get_provider_info
 from airflow_provider_online_tasks.inputs import DataWindow
-from airflow_provider_online_tasks.ui.links import evaluator_url, spans_url
+from airflow_provider_online_tasks.ui.links import Place
 
 if TYPE_CHECKING:
     from conftest import AtWork
@@ -184,15 +184,16 @@ def test_links_lead_to_the_spans_the_project_and_the_evaluator(
 ) -> None:
     from playwright.sync_api import expect
 
-    space = {"organization_id": arize.organization_id, "space_id": arize.space_id}
+    place = Place(
+        ui_url=arize.url,
+        organization_id=arize.organization_id,
+        space_id=arize.space_id,
+        project_id=arize.project_id,
+    )
     window = DataWindow(start=at_work.start, end=at_work.start + timedelta(days=2))
-    evaluator = evaluator_url(arize.url, **space, evaluator_id=arize.evaluator_ids["output_present"])
-    project = {**space, "project_id": arize.project_id}
+    evaluator = place.evaluator_url(arize.evaluator_ids["output_present"])
 
-    known = {
-        "Spans in Arize": spans_url(arize.url, **project, window=window),
-        "Project in Arize": spans_url(arize.url, **project),
-    }
+    known = {"Spans in Arize": place.spans_url(window), "Project in Arize": place.spans_url()}
 
     assert at_work.backfill.until_over() == "success"
     # A task that only starts a run links to what the connection names; the sensor asks for the evaluator.

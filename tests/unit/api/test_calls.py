@@ -17,7 +17,7 @@ from airflow_provider_online_tasks.api.answers.runs import RunStatus
 from airflow_provider_online_tasks.emulator import Emulator, RunFate
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs import DataWindow, EvalTaskPatch
-from airflow_provider_online_tasks.ui.links import spans_url
+from airflow_provider_online_tasks.ui.links import Place
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
@@ -129,13 +129,13 @@ def test_delete_task(hook: OnlineTasksHook, emulator: Emulator, task_id: str) ->
 def test_link_to_the_spans(hook: OnlineTasksHook, emulator: Emulator, task_id: str) -> None:
     window = DataWindow(start=START, end=END)
 
-    assert hook.links(task_id, window).spans == spans_url(
-        emulator.url,
+    place = Place(
+        ui_url=emulator.url,
         organization_id=emulator.organization_id,
         space_id=emulator.space_id,
         project_id=emulator.project_id,
-        window=window,
     )
+    assert hook.links(task_id, window).spans == place.spans_url(window)
     assert [request["operation"] for request in emulator.requests()] == [
         "rest.get_task",
         "rest.get_project",

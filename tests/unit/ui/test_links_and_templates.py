@@ -23,15 +23,20 @@ from airflow_provider_online_tasks.ui.links import (
     EvaluatorLink,
     Links,
     OnlineTaskRunLink,
+    Place,
     ProjectLink,
-    evaluator_url,
-    spans_url,
 )
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import Emulator
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+PLACE = Place(
+    ui_url="https://app.arize.com",
+    organization_id="T3JnOjE=",
+    space_id="U3BhY2U6MzEwMjI6NERxbA==",
+    project_id="TW9kZWw6MTIzOmFCY0Q=",
+)
 
 
 @given(
@@ -44,13 +49,10 @@ def test_a_link_shows_the_whole_window_to_the_millisecond(
 ) -> None:
     window = DataWindow(start=start, end=start + length)
     organization, space, project = ids
-    url = spans_url(
-        "https://app.arize.com",
-        organization_id=organization,
-        space_id=space,
-        project_id=project,
-        window=window,
+    place = Place(
+        ui_url="https://app.arize.com", organization_id=organization, space_id=space, project_id=project
     )
+    url = place.spans_url(window)
     parts = urlsplit(url)
     assert (parts.scheme, parts.netloc) == ("https", "app.arize.com")
     assert [part for at, part in enumerate(parts.path.split("/")) if at % 2] == [
@@ -105,13 +107,7 @@ def test_a_filter_that_no_address_can_hold_makes_no_link(arize: Emulator) -> Non
 
 
 def test_the_link_of_the_seed_pages_window() -> None:
-    url = spans_url(
-        "https://app.arize.com",
-        organization_id="T3JnOjE=",
-        space_id="U3BhY2U6MzEwMjI6NERxbA==",
-        project_id="TW9kZWw6MTIzOmFCY0Q=",
-        window=DataWindow.read("2024-10-08T00:01:41.644Z", "2024-12-07T01:01:41.644Z"),
-    )
+    url = PLACE.spans_url(DataWindow.read("2024-10-08T00:01:41.644Z", "2024-12-07T01:01:41.644Z"))
     assert url.startswith(
         "https://app.arize.com/organizations/T3JnOjE%3D/spaces/U3BhY2U6MzEwMjI6NERxbA%3D%3D"
         "/projects/TW9kZWw6MTIzOmFCY0Q%3D?selectedTab=llmTracing&startA=1728345701644&endA=1733533301644"
@@ -119,21 +115,14 @@ def test_the_link_of_the_seed_pages_window() -> None:
 
 
 def test_the_link_of_a_project_leaves_the_window_to_arize() -> None:
-    url = spans_url("https://app.arize.com", organization_id="o", space_id="s", project_id="p")
-    assert url == (
-        "https://app.arize.com/organizations/o/spaces/s/projects/p"
-        "?selectedTab=llmTracing&envA=tracing&modelType=generative_llm&queryFilterA="
+    assert PLACE.spans_url() == (
+        "https://app.arize.com/organizations/T3JnOjE%3D/spaces/U3BhY2U6MzEwMjI6NERxbA%3D%3D"
+        "/projects/TW9kZWw6MTIzOmFCY0Q%3D?selectedTab=llmTracing&envA=tracing&modelType=generative_llm&queryFilterA="
     )
 
 
 def test_the_link_of_an_evaluator() -> None:
-    url = evaluator_url(
-        "https://app.arize.com",
-        organization_id="T3JnOjE=",
-        space_id="U3BhY2U6MzEwMjI6NERxbA==",
-        evaluator_id="RXZhbHVhdG9yOjEyOmFCY0Q=",
-    )
-    assert url == (
+    assert PLACE.evaluator_url("RXZhbHVhdG9yOjEyOmFCY0Q=") == (
         "https://app.arize.com/organizations/T3JnOjE%3D/spaces/U3BhY2U6MzEwMjI6NERxbA%3D%3D"
         "/evaluators/RXZhbHVhdG9yOjEyOmFCY0Q%3D"
     )
@@ -150,11 +139,10 @@ def test_the_links_are_named_for_what_they_show() -> None:
 def test_only_the_links_that_are_known_are_pushed() -> None:
     pushed: dict[str, str] = {}
     ti = SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value}))
-    space = {"organization_id": "o", "space_id": "s", "project_id": "p"}
 
-    Links.within("https://app.arize.com", **space).push({"ti": ti})
+    Links.within(PLACE).push({"ti": ti})
 
-    assert pushed == {"project_url": spans_url("https://app.arize.com", **space)}
+    assert pushed == {"project_url": PLACE.spans_url()}
 
 
 @pytest.mark.parametrize(
