@@ -9,31 +9,17 @@ reached.
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from airflow_provider_online_tasks import __version__
 from airflow_provider_online_tasks._airflow import AirflowNotFoundException
-from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
-from airflow_provider_online_tasks.cli import ALL_HELP, CONN_ID_HELP
 from airflow_provider_online_tasks.doctor.reach import ask_graphql, ask_rest
 from airflow_provider_online_tasks.doctor.schema import Check, check_schema
 from airflow_provider_online_tasks.exceptions import OnlineTasksError
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
 AGREES, DIFFERS, UNREACHABLE = 0, 1, 2
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the checks, print them, and return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m airflow_provider_online_tasks.doctor", description=__doc__
-    )
-    parser.add_argument("--conn-id", default=DEFAULT_CONN_ID, help=CONN_ID_HELP)
-    parser.add_argument("--all", action="store_true", help=ALL_HELP)
-    options = parser.parse_args(arguments)
-    return diagnose(options.conn_id, everything=options.all)
 
 
 def diagnose(conn_id: str, *, everything: bool = False) -> int:

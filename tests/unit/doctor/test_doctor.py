@@ -9,6 +9,7 @@ import pytest
 from graphql import build_schema, graphql_sync
 
 from airflow_provider_online_tasks import doctor
+from airflow_provider_online_tasks.doctor.__main__ import main
 from airflow_provider_online_tasks.doctor.schema import Check, check_schema
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 from airflow_provider_online_tasks.emulator.graphql import schema as graphql_schema
@@ -36,7 +37,7 @@ def examine(monkeypatch, tmp_path, capsys):
                 "password": password or arize.api_key,
             }
             monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", json.dumps(connection))
-            code = doctor.main(list(arguments))
+            code = main(list(arguments))
             requests = arize.requests()
         assert not any(
             one["operation"].startswith("graphql.") and one["operation"] != "graphql.query"
@@ -118,7 +119,7 @@ def test_a_refused_key_is_said_in_one_line(examine):
 
 
 def test_a_connection_that_does_not_exist_is_said_in_one_line(capsys):
-    assert doctor.main(["--conn-id", "no_such_connection"]) == doctor.UNREACHABLE
+    assert main(["--conn-id", "no_such_connection"]) == doctor.UNREACHABLE
     assert "no_such_connection" in capsys.readouterr().out
 
 
