@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
     from airflow.models.dagrun import DagRun
     from airflow.sdk import DAG
+    from online_task import OnlineTask
 
-    from airflow_provider_online_tasks.emulator import Emulator
+    from airflow_provider_online_tasks.emulator import Emulator, EmulatorProcess
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -150,6 +151,30 @@ def arize(session_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulat
     session_emulator.configure(**{name: value for name, value in settings.items() if name not in START_ONLY})
     monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", session_emulator.connection_json)
     return session_emulator
+
+
+@pytest.fixture
+def new_online_task(arize: EmulatorProcess) -> Callable[[], OnlineTask]:
+    """Make an online task, where ``arize`` is an emulator in a process of its own."""
+    from online_task import OnlineTask
+
+    return lambda: OnlineTask.create(arize)
+
+
+@pytest.fixture
+def online_task(new_online_task: Callable[[], OnlineTask]) -> OnlineTask:
+    """An online task of this test alone."""
+    return new_online_task()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """Add to a failure what the test's Airflow logged meanwhile, if it has a whole one."""
+    report = yield
+    deployment = getattr(item, "funcargs", {}).get("airflow")
+    if report.failed and hasattr(deployment, "add_logs"):
+        deployment.add_logs(report.sections, since=call.start)
+    return report
 
 
 @pytest.fixture(scope="session")

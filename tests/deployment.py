@@ -29,6 +29,7 @@ MIGRATE_SECONDS, START_SECONDS, STOP_SECONDS = 180, 180, 5
 # Longer than anything takes on a busy machine: what is waited for is a state, and this bounds a failure.
 PATIENCE = 300.0
 LOG_TAIL = 6_000
+SHOWN_TASK_LOGS = 6
 
 # Airflow's own times are for production. These make it notice within seconds what it would in minutes.
 QUICK = {
@@ -213,6 +214,12 @@ class Deployment:
             for file in files
             if part in str(file) and file.stat().st_mtime >= since
         }
+
+    def add_logs(self, sections: list[tuple[str, str]], *, since: float) -> None:
+        """Add to the report of a test what was logged since a time."""
+        sections += [(f"{component} log", self.log(component)) for component in self.components]
+        logs = list(self.task_logs(since=since).items())
+        sections += [(name, text[-LOG_TAIL:]) for name, text in logs[:SHOWN_TASK_LOGS]]
 
     # Its API -----------------------------------------------------------------------------------------------
 

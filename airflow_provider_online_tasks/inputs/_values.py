@@ -7,7 +7,7 @@ field it is.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -52,6 +52,20 @@ def read_name(value: Any, where: str) -> str:
         return read_text(value)
     except Refusal as refusal:
         raise InvalidInput(f"{where} {refusal}") from None
+
+
+def read_names(value: Any, where: str, *, such_as: str) -> tuple[str, ...]:
+    """Read a list of names; it may be empty.
+
+    :param where: what the list is called, for messages.
+    :param such_as: a list as it is to be written.
+    :raises InvalidInput: it is no list, or holds something else.
+    """
+    if isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping):
+        names = tuple(value)
+        if all(isinstance(one, str) and one.strip() for one in names):
+            return names
+    raise InvalidInput(f"{where} must be a list of names, such as {such_as}, not {shown(value)}.")
 
 
 def _sendable(text: str) -> str:

@@ -97,7 +97,7 @@ class EvaluatorInput(WireInput, frozen=True):
         if self.template is not None and self.llm_config is None:
             raise Refusal("needs llm_config: the LLM that judges.")
         template: object = self.template  # which may only be known when the task runs
-        if isinstance(template, str) and "{" in template and self.classification_choices is None:
+        if isinstance(template, str) and "{" in template and not self.classification_choices:
             raise Refusal("needs classification_choices: the labels, each with its score.")
         return self
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.sdk import BaseOperator
 
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
+from airflow_provider_online_tasks.inputs._arguments import check_name
 from airflow_provider_online_tasks.ui.links import Links
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class OnlineTasksOperator(UsesArize, BaseOperator):
     def __init__(self, *, conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.conn_id = conn_id
+        check_name(conn_id, "conn_id")
 
 
 class LineageOperator(OnlineTasksOperator):

@@ -9,6 +9,7 @@ from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs import DataWindow
 from airflow_provider_online_tasks.inputs._templating import is_templated
+from airflow_provider_online_tasks.inputs._values import read_time
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -62,6 +63,18 @@ def check_window_arguments(start: Any, end: Any, lookback: Any, partition_length
     for name in ("lookback", "partition_length"):
         if ways[name] is not None and not is_templated(ways[name]):
             read_duration(ways[name], name)
+
+
+def check_window_literals(start: Any, end: Any) -> None:
+    """Check what is known of a window when the DAG is parsed. It may still have to end.
+
+    :raises InvalidInput: no time, reversed, or empty.
+    """
+    for value, name in ((start, "data_start_time"), (end, "data_end_time")):
+        if not is_templated(value):
+            read_time(value, name)
+    if not is_templated((start, end)):
+        DataWindow.of(start, end)
 
 
 def resolve_window(

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.exceptions import InvalidInput, NotFound
 from airflow_provider_online_tasks.inputs import (
     UNSET,
@@ -23,6 +22,7 @@ from airflow_provider_online_tasks.inputs import (
     describe_sampling_rate,
     read_id,
 )
+from airflow_provider_online_tasks.inputs._arguments import choice, switch
 from airflow_provider_online_tasks.inputs._base import LATER, plain
 from airflow_provider_online_tasks.inputs._templating import is_templated
 from airflow_provider_online_tasks.inputs._values import read_name
@@ -114,11 +114,7 @@ class CreateEvalTaskOperator(LineageOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if if_exists not in get_args(IfExists):
-            raise InvalidInput(
-                f"if_exists must be one of {', '.join(get_args(IfExists))}, not {shown(if_exists)}."
-            )
-        self.if_exists = if_exists
+        self.if_exists = choice(if_exists, "if_exists", get_args(IfExists))
         self.name = name
         self.model_id = model_id
         self.project = project
@@ -267,7 +263,7 @@ class DeleteOnlineTaskOperator(OnlineTasksOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.online_task_id = online_task_id
-        self.ignore_if_missing = ignore_if_missing
+        self.ignore_if_missing = switch(ignore_if_missing, "ignore_if_missing")
         if not is_templated(online_task_id):
             read_id(online_task_id, "online_task_id")
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.inputs._arguments import switch
 from airflow_provider_online_tasks.inputs._base import plain
 from airflow_provider_online_tasks.inputs._templating import is_templated
 from airflow_provider_online_tasks.inputs._values import read_name
@@ -129,7 +130,7 @@ class EvaluatorOperator(OnlineTasksOperator):
         self.description = description
         self.commit_message = commit_message
         self.space_id = space_id
-        self.jinja = jinja
+        self.jinja = switch(jinja, "jinja")
         EvaluatorInput.check_literals(self._arguments())
         if commit_message is not None and not is_templated(commit_message):
             read_name(commit_message, "commit_message")

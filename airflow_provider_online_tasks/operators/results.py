@@ -22,10 +22,18 @@ from airflow_provider_online_tasks.exceptions import (
     InvalidInput,
 )
 from airflow_provider_online_tasks.inputs import MAXIMIZE, MINIMIZE, DataWindow, read_id
+from airflow_provider_online_tasks.inputs._arguments import (
+    check_name,
+    choice,
+    positive_seconds,
+    switch,
+    whole_number,
+)
 from airflow_provider_online_tasks.inputs._templating import is_templated
+from airflow_provider_online_tasks.inputs._values import read_name, read_names
 from airflow_provider_online_tasks.operators._approval import ask, check_can_ask, read_answer
-from airflow_provider_online_tasks.operators._arguments import positive_seconds
 from airflow_provider_online_tasks.operators._base import LineageOperator
+from airflow_provider_online_tasks.operators._window import check_window_literals
 from airflow_provider_online_tasks.results.rows import FORMATS, RowWriter, open_rows
 from airflow_provider_online_tasks.ui.evals.records import (
     RESULTS_KEY,
@@ -91,7 +99,7 @@ class EvalResultsOperator(LineageOperator):
     :param rows_path: where the rows are written, a path or URL of Airflow's object storage. Default: nowhere.
         (templated)
     :param rows_format: ``jsonl`` (default) or ``parquet``, which needs pyarrow.
-    :param rows_conn_id: Airflow connection of the object storage.
+    :param rows_conn_id: Airflow connection of the object storage. (templated)
     :param conn_id: Airflow connection of type ``arize_online_tasks``. (templated)
     :raises InvalidInput: an argument is wrong, the run is not over, or its evaluators are not known.
     :raises EvalResultsIncomplete: evaluations are missing when the time is over.
@@ -107,6 +115,7 @@ class EvalResultsOperator(LineageOperator):
         "evaluators",
         "group_by",
         "rows_path",
+        "rows_conn_id",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"evaluators": "json"}
     operator_extra_links = (OnlineTaskRunLink(), ProjectLink(), EvaluatorLink())
@@ -138,10 +147,10 @@ class EvalResultsOperator(LineageOperator):
         self.data_start_time = data_start_time
         self.data_end_time = data_end_time
         self.evaluators = evaluators
-        self.direction = direction
-        self.granularity = granularity
+        self.direction = choice(direction, "direction", (MAXIMIZE, MINIMIZE))
+        self.granularity = choice(granularity, "granularity", GRANULARITIES)
         self.group_by = group_by
-        self.max_segments = max_segments
+        self.max_segments = whole_number(max_segments, "max_segments")
         self.baseline = None if baseline is None else positive_seconds(baseline, "baseline")
         self.complete_within = (
             0.0
@@ -149,9 +158,9 @@ class EvalResultsOperator(LineageOperator):
             else positive_seconds(complete_within, "complete_within")
         )
         self.poll_interval = positive_seconds(poll_interval, "poll_interval")
-        self.on_incomplete = on_incomplete
+        self.on_incomplete = choice(on_incomplete, "on_incomplete", ON_INCOMPLETE)
         self.rows_path = rows_path
-        self.rows_format = rows_format
+        self.rows_format = choice(rows_format, "rows_format", FORMATS)
         self.rows_conn_id = rows_conn_id
         if (run_id is None) == (online_task_id is None):
             raise InvalidInput(
@@ -161,20 +170,17 @@ class EvalResultsOperator(LineageOperator):
             data_end_time is None
         ):
             raise InvalidInput("online_task_id, data_start_time and data_end_time go together.")
-        for name, value, choices in (
-            ("direction", direction, (MAXIMIZE, MINIMIZE)),
-            ("granularity", granularity, GRANULARITIES),
-            ("on_incomplete", on_incomplete, ON_INCOMPLETE),
-            ("rows_format", rows_format, FORMATS),
-        ):
-            if value not in choices:
-                raise InvalidInput(f"{name} must be one of {', '.join(choices)}, not {value!r}.")
-        count: Any = max_segments
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise InvalidInput(f"max_segments must be a whole number from 1 on, not {count!r}.")
         for name, given in (("run_id", run_id), ("online_task_id", online_task_id)):
             if given is not None and not is_templated(given):
                 read_id(given, name)
+        if online_task_id is not None:
+            check_window_literals(data_start_time, data_end_time)
+        if not is_templated(evaluators):
+            self._evaluator_names()
+        for name, text in (("group_by", group_by), ("rows_conn_id", rows_conn_id)):
+            if text is not None:
+                check_name(text, name)
+        self._check_rows_path()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read, count, and write the rows if asked to; wait until everything is readable."""
@@ -251,7 +257,7 @@ class EvalResultsOperator(LineageOperator):
                 "repeated_spans": results.repeated,
                 **results.summary(),
                 "baseline": self._read_baseline(reader, task_id, run, window, tuple(results.found)),
-                "rows_path": str(self.rows_path) if self.rows_path else None,
+                "rows_path": None if self.rows_path is None else str(self.rows_path),
                 "rows_written": written,
             }
             reader.describe(window, summary, links)
@@ -408,17 +414,23 @@ class EvalResultsOperator(LineageOperator):
         return run, run.task_id, DataWindow(start=run.data_start_time, end=run.data_end_time)
 
     def _evaluator_names(self) -> tuple[str, ...]:
-        given: Any = () if self.evaluators is None else self.evaluators
-        names = (given,) if isinstance(given, str) else tuple(given)
-        if (self.evaluators is not None and not names) or not all(
-            isinstance(name, str) and name.strip() for name in names
-        ):
-            raise InvalidInput(f"evaluators must be a list of column names, not {self.evaluators!r}.")
+        if self.evaluators is None:
+            return ()
+        given = [self.evaluators] if isinstance(self.evaluators, str) else self.evaluators
+        names = read_names(given, "evaluators", such_as="['correctness']")
+        if not names:
+            raise InvalidInput("evaluators is empty: leave it out for all evaluators of the task.")
         return names
+
+    def _check_rows_path(self) -> None:
+        path: Any = self.rows_path
+        if path is not None and not hasattr(path, "open") and not is_templated(path):
+            read_name(path, "rows_path")
 
     @contextmanager
     def _rows(self) -> Iterator[RowWriter | None]:
-        if not self.rows_path:
+        self._check_rows_path()
+        if self.rows_path is None:
             yield None
             return
         with open_rows(self.rows_path, self.rows_format, conn_id=self.rows_conn_id) as rows:
@@ -457,12 +469,14 @@ class EvalGateOperator(LineageOperator):
     :param on_breach: whether a broken rule fails the task (``fail``, default), skips it and what is
         downstream (``skip``), or has a person decide on Airflow's page of required actions (``ask``, Airflow
         3.1 or later).
-    :param ask_within: how long to wait for that person. Default: for ever. When it is over, the task fails.
+    :param ask_within: how long to wait for that person, a timedelta or seconds. Default: for ever. When it is
+        over, the task fails.
     :param across_judges: whether results may be compared with those of another judge. Default False.
     :param accept_unverified: whether results may pass if it is not known whether they are complete, such as
         those of a task and a window. Default False.
-    :raises InvalidInput: a rule cannot be parsed or names an unknown label; when the DAG is parsed if it
-        is a literal.
+    :param conn_id: Airflow connection; the gate itself sends nothing. (templated)
+    :raises InvalidInput: an argument is wrong, a rule cannot be parsed, or names an unknown label; when the
+        DAG is parsed if it is a literal.
     :raises EvalGateBreached: a rule is broken.
     :raises EvalGateUndecided: no rule is broken, and one is undecided.
     """
@@ -483,7 +497,7 @@ class EvalGateOperator(LineageOperator):
         confidence: float | None = None,
         on_undecided: str = "fail",
         on_breach: str = "fail",
-        ask_within: timedelta | None = None,
+        ask_within: timedelta | float | None = None,
         across_judges: bool = False,
         accept_unverified: bool = False,
         **kwargs: Any,
@@ -496,18 +510,14 @@ class EvalGateOperator(LineageOperator):
         self.min_evaluated = min_evaluated
         self.max_error_rate = max_error_rate
         self.confidence = confidence
-        self.on_undecided = on_undecided
-        self.on_breach = on_breach
-        self.ask_within = ask_within
-        self.across_judges = across_judges
-        self.accept_unverified = accept_unverified
+        self.on_undecided = choice(on_undecided, "on_undecided", ON_UNDECIDED)
+        self.on_breach = choice(on_breach, "on_breach", ON_BREACH)
+        self.ask_within = (
+            None if ask_within is None else timedelta(seconds=positive_seconds(ask_within, "ask_within"))
+        )
+        self.across_judges = switch(across_judges, "across_judges")
+        self.accept_unverified = switch(accept_unverified, "accept_unverified")
         self._findings: list[Finding] = []
-        for name, value, choices in (
-            ("on_breach", on_breach, ON_BREACH),
-            ("on_undecided", on_undecided, ON_UNDECIDED),
-        ):
-            if value not in choices:
-                raise InvalidInput(f"{name} must be one of {', '.join(choices)}, not {value!r}.")
         rate: Any = max_error_rate
         if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
             raise InvalidInput(f"max_error_rate must be from 0 to 1, not {rate!r}.")
@@ -518,12 +528,24 @@ class EvalGateOperator(LineageOperator):
             raise InvalidInput(f"confidence must be from 0.5 to below 1, such as 0.95, not {sure!r}.")
         if "ask" in (on_breach, on_undecided):
             check_can_ask()
+        for name, value in (("summary", summary), ("baseline", baseline)):
+            if not is_templated(value):
+                self._check_results(value, name)
         if not is_templated(rules):
-            from airflow_provider_online_tasks.results.rules import check_labels, read_rules
+            from airflow_provider_online_tasks.results.rules import check_labels, read_labels, read_rules
 
             read = read_rules(rules, min_evaluated=min_evaluated)
             if not is_templated(labels):
-                check_labels(read, labels or {})
+                check_labels(read, read_labels(labels))
+
+    @staticmethod
+    def _check_results(value: Any, name: str) -> None:
+        from airflow_provider_online_tasks.results.verdict import read_evaluators
+
+        is_list = name == "baseline" and isinstance(value, list | tuple)
+        for one in value if is_list else [value]:
+            if one is not None or name != "baseline":
+                read_evaluators(one, name)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check the rules, and log the outcome as one table."""
@@ -569,7 +591,7 @@ class EvalGateOperator(LineageOperator):
         return verdict
 
     def _judge(self) -> dict[str, Any]:
-        from airflow_provider_online_tasks.results.rules import read_rules
+        from airflow_provider_online_tasks.results.rules import read_labels, read_rules
         from airflow_provider_online_tasks.results.table import worst_examples
         from airflow_provider_online_tasks.results.verdict import judge, verdict
 
@@ -578,7 +600,7 @@ class EvalGateOperator(LineageOperator):
             rules,
             self.summary,
             baseline=self.baseline,
-            labels=self.labels,
+            labels=read_labels(self.labels),
             max_error_rate=self.max_error_rate,
             confidence=self.confidence,
             across_judges=self.across_judges,

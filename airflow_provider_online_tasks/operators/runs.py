@@ -27,11 +27,11 @@ from airflow_provider_online_tasks.exceptions import (
     WindowRefused,
 )
 from airflow_provider_online_tasks.inputs import DataWindow, RunInput, read_id
+from airflow_provider_online_tasks.inputs._arguments import positive_seconds, read_deferrable, switch
 from airflow_provider_online_tasks.inputs._base import LATER
 from airflow_provider_online_tasks.inputs._templating import is_templated
 from airflow_provider_online_tasks.inputs._values import read_name
 from airflow_provider_online_tasks.once.look_up import How
-from airflow_provider_online_tasks.operators._arguments import default_deferrable, positive_seconds
 from airflow_provider_online_tasks.operators._base import LineageOperator, OnlineTasksOperator
 from airflow_provider_online_tasks.operators._kill import Kill, why_killed
 from airflow_provider_online_tasks.operators._settle import Settling, read_settle
@@ -176,11 +176,11 @@ class RunOnlineTaskOperator(LineageOperator):
         self.settle = settle
         self.max_spans = max_spans
         self.override_evaluations = override_evaluations
-        self.wait_for_completion = wait_for_completion
-        self.deferrable = default_deferrable() if deferrable is None else deferrable
+        self.wait_for_completion = switch(wait_for_completion, "wait_for_completion")
+        self.deferrable = read_deferrable(deferrable)
         self.poll_interval = positive_seconds(poll_interval, "poll_interval")
         self.timeout = None if timeout is None else positive_seconds(timeout, "timeout")
-        self.cancel_on_kill = cancel_on_kill
+        self.cancel_on_kill = switch(cancel_on_kill, "cancel_on_kill")
         self.on_nothing_evaluated = on_nothing_evaluated
         self.max_error_rate = max_error_rate
         self._shown_window: DataWindow | None = None

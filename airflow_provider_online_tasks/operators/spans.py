@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_online_tasks._times import parse_time
 from airflow_provider_online_tasks.exceptions import CallError, InvalidInput
 from airflow_provider_online_tasks.inputs import DataWindow, read_id
+from airflow_provider_online_tasks.inputs._arguments import check_name, whole_number
 from airflow_provider_online_tasks.inputs._templating import is_templated
+from airflow_provider_online_tasks.inputs._values import read_names
 from airflow_provider_online_tasks.operators._base import OnlineTasksOperator
 from airflow_provider_online_tasks.ui.links import ProjectLink
 
@@ -106,23 +108,23 @@ class SendSpansOperator(OnlineTasksOperator):
         self.labels = labels
         self.annotation_queue_id = annotation_queue_id
         self.dataset_id = dataset_id
-        self.max_spans = max_spans
+        self.max_spans = whole_number(max_spans, "max_spans")
         if (annotation_queue_id is None) == (dataset_id is None):
             raise InvalidInput("Give either annotation_queue_id or dataset_id.")
-        most: Any = max_spans
-        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-            raise InvalidInput(f"max_spans must be a whole number from 1 on, not {most!r}.")
         for name in ("run_id", "annotation_queue_id", "dataset_id"):
             value = getattr(self, name)
             if value is not None and not is_templated(value):
                 read_id(value, name)
+        check_name(evaluator, "evaluator")
         if not is_templated(labels):
             self._wanted()
 
     def _wanted(self) -> frozenset[str]:
-        labels: Any = self.labels
-        if isinstance(labels, str) or not labels or not all(isinstance(one, str) and one for one in labels):
-            raise InvalidInput(f"labels must be a list of labels such as ['incorrect'], not {labels!r}.")
+        labels = read_names(self.labels, "labels", such_as="['incorrect']")
+        if not labels:
+            raise InvalidInput(
+                "labels is empty: name those whose spans are to be sent, such as ['incorrect']."
+            )
         return frozenset(labels)
 
     def execute(self, context: Context) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.inputs._values import read_names
 
 MIN_EVALUATED, MAX_DROP, MAX_MISSING = "min_evaluated", "max_drop", "max_missing"
 MIN_COVERAGE = "min_coverage"
@@ -196,6 +198,23 @@ def _segment_names(evaluator: str, given: Any) -> tuple[str, ...]:
 
 def _is_number(value: Any) -> bool:
     return not isinstance(value, bool) and isinstance(value, int | float) and 0 <= value < math.inf
+
+
+def read_labels(labels: Any) -> dict[str, tuple[str, ...]]:
+    """Read what labels evaluators have.
+
+    :param labels: evaluator name to the list of its labels; None if no labels are known.
+    :raises InvalidInput: it is something else.
+    """
+    such_as = "['correct', 'incorrect']"
+    if not isinstance(found := {} if labels is None else labels, Mapping):
+        raise InvalidInput(
+            f"labels must be a dict of evaluators and their labels, such as {{'correctness': {such_as}}}, "
+            f"not {shown(labels)}."
+        )
+    return {
+        str(name): read_names(given, f"labels[{name!r}]", such_as=such_as) for name, given in found.items()
+    }
 
 
 def check_labels(rules: Sequence[EvaluatorRules], labels: Mapping[str, Sequence[str]]) -> None:

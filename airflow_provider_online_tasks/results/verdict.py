@@ -103,7 +103,7 @@ def judge(
     :param accept_unverified: whether results may pass of which nobody knows whether they are whole.
     :raises InvalidInput: ``summary`` is no summary of results, or a label may be misspelled.
     """
-    evaluators = _evaluators(summary, "summary")
+    evaluators = read_evaluators(summary, "summary")
     check_labels(rules, labels or {})
     findings = [_completeness(summary, accept_unverified=accept_unverified)]
     findings += _errors(summary, max_error_rate)
@@ -134,7 +134,12 @@ def judge(
     return findings
 
 
-def _evaluators(summary: Any, name: str) -> Mapping[str, Any]:
+def read_evaluators(summary: Any, name: str) -> Mapping[str, Any]:
+    """Return the figures of each evaluator in a summary of results.
+
+    :param name: the argument, for messages.
+    :raises InvalidInput: it is no summary.
+    """
     evaluators = summary.get("evaluators") if isinstance(summary, Mapping) else None
     if not isinstance(evaluators, Mapping):
         raise InvalidInput(
@@ -150,7 +155,7 @@ def _baseline(summary: Mapping[str, Any], given: Any) -> list[Mapping[str, Any]]
     if found is None:
         return []
     parts = [one for one in (found if isinstance(found, list | tuple) else [found]) if one is not None]
-    return [_evaluators(one, "baseline") for one in parts if not _is_the_same(summary, one)]
+    return [read_evaluators(one, "baseline") for one in parts if not _is_the_same(summary, one)]
 
 
 def _is_the_same(summary: Mapping[str, Any], other: Any) -> bool:

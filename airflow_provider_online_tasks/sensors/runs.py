@@ -27,8 +27,8 @@ from airflow_provider_online_tasks.exceptions import (
     Unavailable,
 )
 from airflow_provider_online_tasks.inputs import read_id
+from airflow_provider_online_tasks.inputs._arguments import check_name, positive_seconds, read_deferrable
 from airflow_provider_online_tasks.inputs._templating import is_templated
-from airflow_provider_online_tasks.operators._arguments import default_deferrable, positive_seconds
 from airflow_provider_online_tasks.operators._base import UsesArize
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
 from airflow_provider_online_tasks.waiting.endings import EndingRules, wait_error
@@ -97,9 +97,10 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
         super().__init__(poke_interval=positive_seconds(poke_interval, "poke_interval"), **kwargs)
         self.run_id = run_id
         self.conn_id = conn_id
-        self.deferrable = default_deferrable() if deferrable is None else deferrable
+        self.deferrable = read_deferrable(deferrable)
         self.on_nothing_evaluated = on_nothing_evaluated
         self.max_error_rate = max_error_rate
+        check_name(conn_id, "conn_id")
         self._rules()
         if not is_templated(run_id):
             read_id(run_id, "run_id")

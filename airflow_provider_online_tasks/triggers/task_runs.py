@@ -15,6 +15,8 @@ from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks.api.answers.runs import RunStatus
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs import read_id
+from airflow_provider_online_tasks.inputs._arguments import check_literal, positive_seconds
+from airflow_provider_online_tasks.inputs._values import read_name, read_names
 from airflow_provider_online_tasks.triggers._plain import plain, size
 
 if TYPE_CHECKING:
@@ -75,10 +77,12 @@ class FinishedRunsTrigger(BaseEventTrigger):
         poll_interval: float = DEFAULT_POLL_INTERVAL,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        for name, value in (("online_task_id", online_task_id), ("conn_id", conn_id)):
+            check_literal(value, name)
         self.online_task_id = read_id(online_task_id, "online_task_id")
-        self.conn_id = conn_id
+        self.conn_id = read_name(conn_id, "conn_id")
         self.statuses = _read_statuses(statuses)
-        self.poll_interval = _read_interval(poll_interval)
+        self.poll_interval = positive_seconds(poll_interval, "poll_interval")
         self._remembered: Memory | None = None
         self._kept_since: datetime | None = None
 
@@ -235,14 +239,8 @@ def _but_not_reported(found: Look, remembered: Memory) -> Look:
 def _read_statuses(statuses: Sequence[str] | None) -> list[str]:
     if statuses is None:
         return list(ENDED)
-    given = [statuses] if isinstance(statuses, str) else list(statuses)
-    read = [str(word).upper() for word in given]
+    given = [statuses] if isinstance(statuses, str) else statuses
+    read = [word.upper() for word in read_names(given, "statuses", such_as=str(list(ENDED)))]
     if not read or not set(read) <= set(ENDED):
         raise InvalidInput(f"statuses must be some of {', '.join(ENDED)}, not {statuses!r}.")
     return [word for word in ENDED if word in read]
-
-
-def _read_interval(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise InvalidInput(f"poll_interval must be seconds above 0, not {value!r}.")
-    return float(value)

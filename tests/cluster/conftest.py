@@ -9,16 +9,15 @@ import time
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from deployment import LOG_TAIL, Deployment
-from online_task import ENDLESS, OnlineTask
+from online_task import ENDLESS
 
 from airflow_provider_online_tasks.emulator import EmulatorProcess, EmulatorSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from cluster import Cluster
 
@@ -97,29 +96,3 @@ def conn_id(request: pytest.FixtureRequest, airflow: Cluster, arize: EmulatorPro
     airflow.set_connection(name, arize)
     yield name
     airflow.tidy()
-
-
-@pytest.fixture
-def new_online_task(arize: EmulatorProcess) -> Callable[[], OnlineTask]:
-    """Make an online task."""
-    return lambda: OnlineTask.create(arize)
-
-
-@pytest.fixture
-def online_task(new_online_task: Callable[[], OnlineTask]) -> OnlineTask:
-    """An online task of this test alone."""
-    return new_online_task()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
-    """Add to a failure what Airflow logged meanwhile."""
-    report = yield
-    deployment = getattr(item, "funcargs", {}).get("airflow")
-    if report.failed and isinstance(deployment, Deployment):
-        for component in deployment.components:
-            report.sections.append((f"{component} log", deployment.log(component)))
-        logs = deployment.task_logs(since=call.start)
-        for name in list(logs)[:6]:
-            report.sections.append((name, logs[name][-LOG_TAIL:]))
-    return report

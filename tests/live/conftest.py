@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from deployment import LOG_TAIL, Deployment
-from online_task import ENDLESS, OnlineTask
+from deployment import Deployment
+from online_task import ENDLESS
 
 from airflow_provider_online_tasks.emulator import EmulatorProcess, EmulatorSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 HERE = Path(__file__).parent
 
@@ -36,28 +36,3 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, arize: EmulatorProcess) ->
     home = tmp_path_factory.mktemp("airflow")
     with Deployment(home, dags=HERE / "dags", environment=environment) as deployment:
         yield deployment
-
-
-@pytest.fixture
-def new_online_task(arize: EmulatorProcess) -> Callable[[], OnlineTask]:
-    """Make an online task."""
-    return lambda: OnlineTask.create(arize)
-
-
-@pytest.fixture
-def online_task(new_online_task: Callable[[], OnlineTask]) -> OnlineTask:
-    """An online task of this test alone."""
-    return new_online_task()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
-    """Add to a failure what Airflow logged meanwhile."""
-    report = yield
-    deployment = getattr(item, "funcargs", {}).get("airflow")
-    if report.failed and isinstance(deployment, Deployment):
-        for component in ("scheduler", "triggerer", "dag-processor"):
-            report.sections.append((f"{component} log", deployment.log(component)))
-        for name, text in deployment.task_logs(since=call.start - 120).items():
-            report.sections.append((name, text[-LOG_TAIL:]))
-    return report

@@ -524,6 +524,10 @@ class TestTheTriggerItself:
             ({"poll_interval": 0}, "poll_interval must be seconds above 0"),
             ({"poll_interval": True}, "poll_interval must be seconds above 0"),
             ({"poll_interval": float("nan")}, "poll_interval must be seconds above 0"),
+            ({"statuses": 3}, "statuses must be a list of names"),
+            ({"conn_id": ""}, "conn_id is empty"),
+            ({"conn_id": "{{ params.conn }}"}, "conn_id must be known when the DAG is parsed"),
+            ({"online_task_id": "{{params.task}}"}, "online_task_id must be known when the DAG is parsed"),
         ],
     )
     def test_bad_input_is_refused_when_the_dag_is_parsed(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG, BaseOperator
 
+import airflow_provider_online_tasks
 from airflow_provider_online_tasks._airflow import BaseHook
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs import (
@@ -29,7 +30,10 @@ from airflow_provider_online_tasks.operators.eval_tasks import (
     DeleteOnlineTaskOperator,
     PatchEvalTaskOperator,
 )
+from airflow_provider_online_tasks.operators.evaluators import EvaluatorOperator
+from airflow_provider_online_tasks.operators.results import EvalGateOperator, EvalResultsOperator
 from airflow_provider_online_tasks.operators.runs import CancelOnlineTaskRunOperator, RunOnlineTaskOperator
+from airflow_provider_online_tasks.operators.spans import SendSpansOperator
 from airflow_provider_online_tasks.sensors.runs import OnlineTaskRunSensor
 
 JUDGE: dict[str, Any] = {"name": "j", "template": "{output}", "rails": ["good", "bad"]}
@@ -42,6 +46,15 @@ VALID: dict[type[BaseOperator], dict[str, Any]] = {
     RunOnlineTaskOperator: {"online_task_id": "T"},
     CancelOnlineTaskRunOperator: {"run_id": "R"},
     OnlineTaskRunSensor: {"run_id": "R"},
+    EvaluatorOperator: {
+        "name": "n",
+        "template": "{output}",
+        "classification_choices": {"good": 1, "bad": 0},
+        "llm_config": {"integration_id": "I", "model_name": "m"},
+    },
+    EvalResultsOperator: {"run_id": "R"},
+    EvalGateOperator: {"summary": {"evaluators": {}}, "rules": {"j": {"good": ">= 0.9"}}},
+    SendSpansOperator: {"run_id": "R", "evaluator": "j", "labels": ["bad"], "annotation_queue_id": "Q"},
 }
 KINDS = pytest.mark.parametrize("kind", VALID, ids=lambda kind: kind.__name__)
 
@@ -66,7 +79,7 @@ def _nothing_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_all_arguments_are_named(kind: type[BaseOperator]) -> None:
     with pytest.raises(TypeError):
         kind("a_task")
-    with pytest.raises((TypeError, InvalidInput), match=r"missing|one of the two"):
+    with pytest.raises((TypeError, InvalidInput), match=r"missing|one of the two|Give either"):
         kind(task_id="a_task")
     own = [
         parameter for name, parameter in inspect.signature(kind.__init__).parameters.items() if name != "self"
@@ -197,11 +210,87 @@ REFUSED: list[tuple[type[BaseOperator], dict[str, Any], str]] = [
     (RunOnlineTaskOperator, {"timeout": -1}, "timeout must be seconds above 0"),
     (RunOnlineTaskOperator, {"on_nothing_evaluated": "ignore"}, "must be one of fail, skip, succeed"),
     (RunOnlineTaskOperator, {"max_error_rate": 5}, "max_error_rate must be a share from 0 to 1"),
+    (RunOnlineTaskOperator, {"conn_id": ""}, "conn_id is empty"),
+    (RunOnlineTaskOperator, {"cancel_on_kill": "false"}, "cancel_on_kill must be True or False, not 'false'"),
+    (RunOnlineTaskOperator, {"wait_for_completion": 1}, "wait_for_completion must be True or False"),
+    (DeleteOnlineTaskOperator, {"ignore_if_missing": None}, "ignore_if_missing must be True or False"),
+    (EvaluatorOperator, {"classification_choices": {}}, "needs classification_choices"),
+    (EvalResultsOperator, {"evaluators": []}, "evaluators is empty: leave it out for all"),
+    (EvalResultsOperator, {"evaluators": ["j", 3]}, "evaluators must be a list of names, such as"),
+    (EvalResultsOperator, {"group_by": " "}, "group_by is empty"),
+    (EvalResultsOperator, {"rows_path": ""}, "rows_path is empty"),
+    (EvalResultsOperator, {"max_segments": 0}, "max_segments must be a whole number from 1 on"),
+    (EvalResultsOperator, {"direction": "up"}, "direction must be one of maximize, minimize, not 'up'"),
+    (
+        EvalResultsOperator,
+        {
+            "run_id": ...,
+            "online_task_id": "T",
+            "data_start_time": "2024-10-09",
+            "data_end_time": "2024-10-08",
+        },
+        "The window is reversed",
+    ),
+    (
+        EvalResultsOperator,
+        {"run_id": ..., "online_task_id": "T", "data_start_time": "today", "data_end_time": "{{ ts }}"},
+        "is not a time: 'today'",
+    ),
+    (EvalGateOperator, {"summary": "results"}, "summary must be what EvalResultsOperator returned"),
+    (EvalGateOperator, {"baseline": [None, 3]}, "baseline must be what EvalResultsOperator returned"),
+    (EvalGateOperator, {"labels": ["good", "bad"]}, "labels must be a dict of evaluators and their labels"),
+    (EvalGateOperator, {"labels": {"j": "good"}}, "labels['j'] must be a list of names"),
+    (EvalGateOperator, {"accept_unverified": "false"}, "accept_unverified must be True or False"),
+    (EvalGateOperator, {"across_judges": "no"}, "across_judges must be True or False"),
+    (EvalGateOperator, {"ask_within": "PT1H"}, "ask_within must be seconds above 0, not 'PT1H'"),
+    (EvalGateOperator, {"on_breach": "warn"}, "on_breach must be one of fail, skip, ask"),
+    (SendSpansOperator, {"labels": []}, "labels is empty"),
+    (SendSpansOperator, {"labels": "bad"}, "labels must be a list of names"),
+    (SendSpansOperator, {"evaluator": ""}, "evaluator is empty"),
+    (SendSpansOperator, {"max_spans": True}, "max_spans must be a whole number from 1 on"),
+    (OnlineTaskRunSensor, {"deferrable": "yes"}, "deferrable must be True or False, not 'yes'"),
+    (OnlineTaskRunSensor, {"conn_id": None}, "conn_id must be text"),
     (OnlineTaskRunSensor, {"run_id": "None"}, "the XCom or variable it comes from holds nothing"),
     (OnlineTaskRunSensor, {"poke_interval": 0}, "poke_interval must be seconds above 0"),
     (OnlineTaskRunSensor, {"on_nothing_evaluated": "ignore"}, "must be one of fail, skip, succeed"),
     (OnlineTaskRunSensor, {"max_error_rate": float("nan")}, "max_error_rate must be a share from 0 to 1"),
 ]
+
+
+def own_arguments(kind: type[BaseOperator]) -> list[str]:
+    given = {
+        name
+        for base in kind.__mro__
+        if base.__module__.startswith("airflow_provider")
+        for name in (inspect.signature(base.__init__).parameters if "__init__" in vars(base) else ())
+    }
+    return sorted(given - {"self", "kwargs"})
+
+
+EACH_ARGUMENT = pytest.mark.parametrize(
+    ("kind", "name"),
+    [(kind, name) for kind in VALID for name in own_arguments(kind)],
+    ids=lambda part: part if isinstance(part, str) else part.__name__,
+)
+
+
+def test_every_operator_is_among_them() -> None:
+    names = [name for name in airflow_provider_online_tasks.__all__ if name.endswith(("Operator", "Sensor"))]
+    assert {getattr(airflow_provider_online_tasks, name) for name in names} == set(VALID)
+
+
+@EACH_ARGUMENT
+def test_no_argument_takes_just_anything(kind: type[BaseOperator], name: str) -> None:
+    with pytest.raises(InvalidInput, match=name):
+        make(kind, **instead(kind, name, object()))
+
+
+@EACH_ARGUMENT
+def test_a_template_is_refused_where_airflow_renders_none(kind: type[BaseOperator], name: str) -> None:
+    if name in kind.template_fields:
+        return
+    with pytest.raises(InvalidInput, match=name):
+        make(kind, **{name: LATER})
 
 
 @pytest.mark.parametrize(("kind", "changes", "said"), REFUSED)
@@ -287,7 +376,23 @@ INSTEAD_OF = {
     "project": ["model_id"],
     "online_task": ["online_task_id"],
     "partition_length": ["data_start_time", "data_end_time", "lookback"],
+    "dataset_id": ["annotation_queue_id"],
 }
+WINDOW = ("data_start_time", "data_end_time")
+BY_CODE = ("code", "imports", "variables", "query_filter")
+
+
+def instead(kind: type[BaseOperator], name: str, value: Any) -> dict[str, Any]:
+    """Return the changes that give an argument this value, and bring what goes with it."""
+    changes = {name: value}
+    if kind is EvalResultsOperator and name in ("online_task_id", *WINDOW):
+        changes = {"run_id": ..., "online_task_id": "T", **dict.fromkeys(WINDOW, LATER), name: value}
+    elif kind is EvaluatorOperator and name in BY_CODE:
+        by_template = dict.fromkeys(("template", "classification_choices", "llm_config"), ...)
+        changes = {**by_template, "code": "class E: ...", "variables": ["output"], name: value}
+    elif name in WINDOW:
+        changes = dict.fromkeys(WINDOW, value)
+    return changes | dict.fromkeys(INSTEAD_OF.get(name, ()), ...)
 
 
 @pytest.mark.parametrize("name", ["data_start_time", "data_end_time"])
@@ -299,11 +404,7 @@ def test_one_end_of_a_window_may_be_a_template(name: str) -> None:
 @KINDS
 def test_every_template_field_takes_a_template(kind: type[BaseOperator]) -> None:
     for name in make(kind).template_fields:
-        changes = {name: LATER}
-        if name in ("data_start_time", "data_end_time"):
-            changes = {"data_start_time": LATER, "data_end_time": LATER}
-        changes |= dict.fromkeys(INSTEAD_OF.get(name, ()), ...)
-        assert getattr(make(kind, **changes), name) == LATER
+        assert getattr(make(kind, **instead(kind, name, LATER)), name) == LATER
 
 
 @KINDS
@@ -311,10 +412,7 @@ def test_every_template_field_takes_an_xcom(kind: type[BaseOperator]) -> None:
     with DAG("a_dag"):
         upstream = BaseOperator(task_id="upstream")
         for number, name in enumerate(make_fields(kind)):
-            changes: dict[str, Any] = {name: upstream.output}
-            if name in ("data_start_time", "data_end_time"):
-                changes = {"data_start_time": upstream.output, "data_end_time": upstream.output}
-            changes |= dict.fromkeys(INSTEAD_OF.get(name, ()), ...)
+            changes = instead(kind, name, upstream.output)
             arguments = {key: value for key, value in (VALID[kind] | changes).items() if value is not ...}
             operator = kind(task_id=f"a_task_{number}", **arguments)
             assert "upstream" in operator.upstream_task_ids
