@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._times import wire_time
+from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.operators._window import read_duration
 
 if TYPE_CHECKING:
@@ -32,12 +33,14 @@ class Settling:
 
     :param window: the window.
     :param delay: how long after the window's end.
+    :param at: when that is.
     :param is_explicit: whether the DAG's author gave it.
     :param is_manual: whether a person started the DAG run.
     """
 
     window: DataWindow
     delay: timedelta
+    at: datetime
     is_explicit: bool
     is_manual: bool
 
@@ -49,19 +52,22 @@ class Settling:
 
         :param settle: what the DAG's author gave, if anything.
         :param index_delay_minutes: what the connection says.
+        :raises InvalidInput: either is longer than the calendar.
         """
         run_type = getattr(context["dag_run"], "run_type", None)
+        try:
+            delay = timedelta(minutes=index_delay_minutes) if settle is None else settle
+            at = window.end + delay
+        except OverflowError:
+            name, value = ("settle", settle) if settle else ("index_delay_minutes", index_delay_minutes)
+            raise InvalidInput(f"{name} is longer than time itself: {value}.") from None
         return cls(
             window=window,
-            delay=timedelta(minutes=index_delay_minutes) if settle is None else settle,
+            delay=delay,
+            at=at,
             is_explicit=settle is not None,
             is_manual=str(getattr(run_type, "value", run_type)) == MANUAL,
         )
-
-    @property
-    def at(self) -> datetime:
-        """When the spans are taken to be indexed."""
-        return self.window.end + self.delay
 
     def wait_until(self, log: Any) -> datetime | None:
         """Return until when the task waits, or None if it starts at once; the log says why.

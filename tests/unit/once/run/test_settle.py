@@ -76,6 +76,29 @@ def test_the_window_stays_what_it_was_before_the_wait(
     assert seconds(emulator.runs()[0]) == (START.timestamp(), END.timestamp())
 
 
+@pytest.mark.parametrize(
+    ("minutes", "arguments", "said"),
+    [
+        (1e300, {}, r"index_delay_minutes is longer than time itself: 1e\+300"),
+        (120, {"settle": "P3650000D"}, "settle is longer than time itself: 3650000 days"),
+    ],
+)
+def test_a_delay_that_no_calendar_holds_is_refused(
+    execution: Execution,
+    emulator: Emulator,
+    connect: Connect,
+    minutes: float,
+    arguments: dict[str, Any],
+    said: str,
+) -> None:
+    connect(extra={"index_delay_minutes": minutes})
+
+    with pytest.raises(InvalidInput, match=said):
+        execution.next_try(**arguments)
+
+    assert emulator.requests() == []
+
+
 def test_windows_of_one_schedule_still_touch(
     execution: Execution, emulator: Emulator, connect: Connect, time: Time
 ) -> None:
