@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
 
-from airflow_provider_online_tasks._text import on_one_line
+from airflow_provider_online_tasks._text import on_one_line, shown
+from airflow_provider_online_tasks.exceptions import InvalidInput
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -26,10 +27,15 @@ class EvalGateNotifier(BaseNotifier):
 
     :param channel: the notifier that sends, such as
         ``SmtpNotifier(to="…", subject="{{ eval_gate.title }}", html_content="{{ eval_gate.html }}")``.
+    :raises InvalidInput: it is no notifier.
     """
 
     def __init__(self, channel: BaseNotifier) -> None:
         super().__init__()
+        if isinstance(channel, type) or not callable(channel):
+            raise InvalidInput(
+                f"channel must be a notifier, such as SmtpNotifier(to='…'), not {shown(channel)}."
+            )
         self.channel = channel
 
     def notify(self, context: Context) -> None:

@@ -1,4 +1,4 @@
-"""What people are told of a gate, by a notifier of Airflow's own kind."""
+"""A gate's verdict, as a notifier of Airflow's own kind sends it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from airflow.sdk import BaseNotifier
 from summaries import results, summary
 
-from airflow_provider_online_tasks.exceptions import EvalGateBreached
+from airflow_provider_online_tasks.exceptions import EvalGateBreached, InvalidInput
 from airflow_provider_online_tasks.notifications.eval_gate import EvalGateNotifier
 from airflow_provider_online_tasks.operators.results import EvalGateOperator
 
@@ -42,7 +42,7 @@ def verdict_of(**figures):
     return breach.value, pushed["return_value"]
 
 
-def told(format_, *, exception=None, xcom=None):
+def sent_by(format_, *, exception=None, xcom=None):
     channel = Channel("{{ eval_gate.title }}", f"{{{{ eval_gate.{format_} }}}}")
     pulled = []
 
@@ -56,9 +56,9 @@ def told(format_, *, exception=None, xcom=None):
     return subject, body, pulled
 
 
-def test_the_verdict_of_the_failure_is_told():
+def test_the_verdict_of_the_failure_is_sent():
     error, _ = verdict_of()
-    subject, body, pulled = told("text", exception=error)
+    subject, body, pulled = sent_by("text", exception=error)
     assert subject == "release.gate: broken, 2 of 3 rules hold"
     assert "Spans from 2026-01-01T00:00:00Z" in body
     assert "BROKEN" in body
@@ -67,7 +67,7 @@ def test_the_verdict_of_the_failure_is_told():
 
 def test_the_verdict_of_a_success_or_a_skip_comes_from_xcom():
     _, verdict = verdict_of()
-    subject, _, pulled = told("text", xcom=verdict)
+    subject, _, pulled = sent_by("text", xcom=verdict)
     assert subject == "release.gate: broken, 2 of 3 rules hold"
     assert pulled == [{"task_ids": "gate", "map_indexes": -1}]
 
@@ -76,13 +76,19 @@ def test_the_verdict_of_a_success_or_a_skip_comes_from_xcom():
 def test_what_spans_and_judges_say_is_escaped(format_, is_escaped):
     worst = {"span_id": "s", "trace_id": "t", "label": "bad", "score": None, "input": NASTY, "url": None}
     error, _ = verdict_of(worst=[worst])
-    _, body, _ = told(format_, exception=error)
+    _, body, _ = sent_by(format_, exception=error)
     assert "<script>" not in body
     assert is_escaped in body
     assert "next line" in body
 
 
-def test_a_gate_that_did_not_judge_is_told_too():
-    subject, body, _ = told("html", exception=ValueError("no <summary>"))
+def test_a_gate_that_did_not_judge_is_sent_too():
+    subject, body, _ = sent_by("html", exception=ValueError("no <summary>"))
     assert subject == "release.gate gave no verdict: no <summary>"
     assert "&lt;summary&gt;" in body
+
+
+@pytest.mark.parametrize("channel", [Channel, "mail", None])
+def test_a_channel_that_is_no_notifier_is_refused(channel):
+    with pytest.raises(InvalidInput, match="channel must be a notifier"):
+        EvalGateNotifier(channel)
