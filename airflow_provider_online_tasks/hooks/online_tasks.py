@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
 from types import TracebackType
@@ -108,15 +108,19 @@ class OnlineTasksHook(BaseHook):
         if client is not None:
             client.close()
 
-    def create_eval_task(self, task: EvalTaskInput) -> str:
+    def create_eval_task(self, task: EvalTaskInput | Mapping[str, Any]) -> str:
         """Create a task and return its ID.
 
         A lost answer is not repeated, since that could make a second task. A task that needs what GraphQL
         does not document, such as column mappings, is created over REST.
 
-        :raises InvalidInput: its evaluators do not go together.
+        :param task: the task, or a dict with its fields.
+        :raises InvalidInput: a field is wrong, or its evaluators do not go together.
         :raises CallError: the subclass that fits what happened.
         """
+        from airflow_provider_online_tasks.inputs import EvalTaskInput
+
+        task = EvalTaskInput.read(task)
         if not task.needs_rest:
             return self.client.send(calls.create_eval_task(task, self.settings.sampling_rate_unit)).id
         from airflow_provider_online_tasks.api.calls import hub_tasks
@@ -145,7 +149,9 @@ class OnlineTasksHook(BaseHook):
         :raises CallError: the subclass that fits what happened.
         """
         from airflow_provider_online_tasks.api.calls.spaces import list_projects
+        from airflow_provider_online_tasks.inputs._values import read_name
 
+        name = read_name(name, "The project's name")
         space_id = self.settings.space_id
         found = [
             project
@@ -169,13 +175,18 @@ class OnlineTasksHook(BaseHook):
             )
         return same[0].id
 
-    def patch_eval_task(self, patch: EvalTaskPatch) -> str:
+    def patch_eval_task(self, patch: EvalTaskPatch | Mapping[str, Any]) -> str:
         """Change the given fields of a task and return its ID.
 
         A patch with what GraphQL does not document, such as evaluators of the Eval Hub, is sent over REST.
 
+        :param patch: the changes, or a dict with them.
+        :raises InvalidInput: a field is wrong, or there is nothing to change.
         :raises CallError: the subclass that fits what happened.
         """
+        from airflow_provider_online_tasks.inputs import EvalTaskPatch
+
+        patch = EvalTaskPatch.read(patch)
         if not patch.needs_rest:
             return self.client.send(calls.patch_eval_task(patch, self.settings.sampling_rate_unit)).id
         from airflow_provider_online_tasks.api.calls import hub_tasks
@@ -185,16 +196,20 @@ class OnlineTasksHook(BaseHook):
         found = self.get_task(task_id)
         return self.client.send(hub_tasks.update_hub_task(task_id, patch, changed, found)).id
 
-    def run_online_task(self, run: RunInput) -> str:
+    def run_online_task(self, run: RunInput | Mapping[str, Any]) -> str:
         """Start a run and return its ID.
 
         A lost answer is not repeated, since that could start a second run;
         :class:`~airflow_provider_online_tasks.operators.runs.RunOnlineTaskOperator` looks for the run.
 
+        :param run: the run, or a dict with its fields.
+        :raises InvalidInput: a field is wrong.
         :raises TaskErrorReturned: the server did not start it, and says why.
         :raises CallError: the subclass that fits what happened.
         """
-        return self.client.send(calls.run_online_task(run))
+        from airflow_provider_online_tasks.inputs import RunInput
+
+        return self.client.send(calls.run_online_task(RunInput.read(run)))
 
     def get_task_run(self, run_id: str) -> TaskRun:
         """Return a run as it is now.
@@ -204,14 +219,19 @@ class OnlineTasksHook(BaseHook):
         """
         return self.client.send(calls.get_task_run(run_id))
 
-    def list_task_runs(self, online_task_id: str, *, status: RunStatus | None = None) -> Iterator[TaskRun]:
+    def list_task_runs(
+        self, online_task_id: str, *, status: RunStatus | str | None = None
+    ) -> Iterator[TaskRun]:
         """Yield a task's runs, page by page, in the API's own (undocumented) order.
 
+        :param status: only runs in this state, such as ``COMPLETED``.
+        :raises InvalidInput: there is no such state.
         :raises CallError: the subclass that fits what happened.
         """
+        wanted = None if status is None else _read_status(status)
         for page in calls.pages(
             self.client.send,
-            lambda cursor: calls.list_task_runs(online_task_id, status=status, cursor=cursor),
+            lambda cursor: calls.list_task_runs(online_task_id, status=wanted, cursor=cursor),
         ):
             yield from page.items
 
@@ -251,6 +271,9 @@ class OnlineTasksHook(BaseHook):
         :raises InvalidInput: several have this name.
         :raises CallError: the subclass that fits what happened.
         """
+        from airflow_provider_online_tasks.inputs._values import read_name
+
+        name = read_name(name, "The task's name")
         found = list(self.list_tasks(name=name))
         same = [task for task in found if task.name == name]
         if len(same) > 1:
@@ -389,3 +412,13 @@ def settings_of(connection: Connection, extra: dict[str, Any]) -> Settings:
     if settings.proxy and (password := urlsplit(settings.proxy).password):
         mask_secret(password)
     return settings
+
+
+def _read_status(word: RunStatus | str) -> RunStatus:
+    from airflow_provider_online_tasks.api.answers.runs import RunStatus
+
+    status = word if isinstance(word, RunStatus) else RunStatus.read(word)
+    if status is RunStatus.UNKNOWN:
+        known = ", ".join(one.value for one in RunStatus if one is not RunStatus.UNKNOWN)
+        raise InvalidInput(f"status must be one of {known}, not {shown(word)}.")
+    return status

@@ -65,6 +65,41 @@ def test_run(hook: OnlineTasksHook, emulator: Emulator, task_id: str) -> None:
     assert (run["data_start"], run["data_end"]) == (START.timestamp(), END.timestamp())
 
 
+def test_dicts_in_either_spelling_do_as_well(hook: OnlineTasksHook, emulator: Emulator) -> None:
+    task_id = hook.create_eval_task(
+        {
+            "name": "by dict",
+            "modelId": emulator.project_id,
+            "evaluators": {"evaluator_id": emulator.evaluator_ids["output_present"]},
+        }
+    )
+    hook.patch_eval_task({"onlineTaskId": task_id, "name": "changed"})
+    run_id = hook.run_online_task(
+        {"online_task_id": task_id, "data_start_time": START, "dataEndTime": END, "max_spans": 7}
+    )
+
+    assert [(task["id"], task["name"]) for task in emulator.tasks()] == [(task_id, "changed")]
+    assert [(run["id"], run["max_spans"]) for run in emulator.runs()] == [(run_id, 7)]
+
+
+@pytest.mark.parametrize("wrong", [None, "", "a name", 3, [], {}, {"name": "n", "nmae": 1}])
+def test_what_is_no_input_is_refused_before_it_is_sent(
+    hook: OnlineTasksHook, emulator: Emulator, wrong: Any
+) -> None:
+    calls: list[Callable[[Any], Any]] = [
+        hook.create_eval_task,
+        hook.patch_eval_task,
+        hook.run_online_task,
+        *([] if wrong == "a name" else [hook.find_task, hook.find_project]),
+        lambda status: list(hook.list_task_runs("T", status="" if status is None else status)),
+    ]
+    for call in calls:
+        with pytest.raises(InvalidInput):
+            call(wrong)
+
+    assert emulator.requests() == []
+
+
 def test_get_run(hook: OnlineTasksHook, emulator: Emulator, task_id: str) -> None:
     run_id = hook.run_online_task(run_of(task_id))
     emulator.clear_requests()
@@ -94,6 +129,7 @@ def test_list_runs_of_a_status(hook: OnlineTasksHook, emulator: Emulator, task_i
     live = emulator.create_runs(task_id, 2, (3600, 3600), fate=RunFate(pending_seconds=0))
 
     assert {run.id for run in hook.list_task_runs(task_id, status=RunStatus.RUNNING)} == set(live)
+    assert {run.id for run in hook.list_task_runs(task_id, status="running")} == set(live)
 
 
 def test_cancel_run(hook: OnlineTasksHook, emulator: Emulator, task_id: str) -> None:
