@@ -133,7 +133,7 @@ def _quantile(percent: int, found: Evidence, confidence: float | None) -> Sample
     if found.percentiles is None:
         return Sample(measured=None, total=total)
     measured = found.percentiles[percent]
-    if confidence is None or total < 2:
+    if confidence is None:
         return Sample(measured=measured, total=total)
     kept = min(total, SCORES_KEPT)
     low_rank, high_rank = quantile_ranks(percent / 100, kept, confidence)

@@ -21,6 +21,7 @@ from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs import EvalTaskInput, RunInput
 from airflow_provider_online_tasks.operators.results import EvalResultsOperator
+from airflow_provider_online_tasks.results._intervals import MeanOf, mean_interval, share_interval
 from airflow_provider_online_tasks.results.counts import MAX_WORST, Mean
 from airflow_provider_online_tasks.results.reading import whole
 from airflow_provider_online_tasks.results.rows import PARQUET_BATCH
@@ -310,6 +311,28 @@ def test_quantiles_and_the_worst_by_direction():
         assert found["score_quantiles"] == {"p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
         assert found["worst"][0]["span_id"] == worst
         assert len(found["worst"]) == MAX_WORST
+
+
+def test_an_example_shows_300_characters_of_its_explanation():
+    results = Results(run_id="r", online_task_id="t")
+    (span,) = spans(1)
+    said = dataclasses.replace(span.evaluations[0], explanation="x" * 301)
+    results.add(dataclasses.replace(span, evaluations=(said,)))
+    (example,) = results.summary()["evaluators"]["e"]["worst"]
+    assert example["explanation"] == "x" * 300
+
+
+@pytest.mark.parametrize("is_binary", [False, True])
+def test_the_score_interval_is_that_of_95_percent(is_binary):
+    results = Results(run_id="r", online_task_id="t")
+    scores = [0, 1, 1, 1, 1, 1] if is_binary else [0.1, 0.4, 0.5, 0.9]
+    for span in spans(len(scores), score=lambda place: scores[place]):
+        results.add(span)
+    if is_binary:
+        expected = share_interval(5, 6, 0.95)
+    else:
+        expected = mean_interval(MeanOf(statistics.mean(scores), statistics.variance(scores), 4), 0.95)
+    assert results.summary()["evaluators"]["e"]["score_interval"] == pytest.approx(list(expected))
 
 
 def test_without_scores_the_rarest_label_gives_the_examples():

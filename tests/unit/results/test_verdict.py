@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import replace
 
 import pytest
 from summaries import results, summary
@@ -61,6 +63,18 @@ def test_an_undecided_rule_passes_only_if_that_is_said():
     told = text_table(found)
     assert "0.8843 to 1" in told
     assert "evaluations would decide" in told
+
+
+def test_the_table_shows_an_interval_a_half_and_none():
+    found = find({"correct": ">= 0.95"}, summary(e=labels(30, 0)), confidence=0.95)["correct"]
+    ends = [(0.25, None), (None, 0.75), (None, None)]
+    shown = text_table([found, *(replace(found, low=low, high=high) for low, high in ends)])
+    assert [re.split(r"\s{2,}", line)[4] for line in shown.splitlines()[2:]] == [
+        "0.8843 to 1",
+        "0.25 to ?",
+        "? to 0.75",
+        "-",
+    ]
 
 
 def test_a_broken_rule_outweighs_an_undecided_one():
