@@ -208,7 +208,7 @@ def evaluations_to_decide_mean(of: MeanOf, bound: float, confidence: float) -> i
         return None
     total, away = 2, of.mean - bound
     for _ in range(_CHECKS):
-        wanted = max(2, math.ceil(of.variance * (t_quantile(confidence, total - 1) / away) ** 2) + 1)
+        wanted = math.ceil(of.variance * (t_quantile(confidence, total - 1) / away) ** 2) + 1
         if wanted in (total, total - 1):
             break
         total = wanted

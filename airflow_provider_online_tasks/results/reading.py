@@ -227,7 +227,7 @@ class Reader:
 
     def read(self, window: DataWindow, results: Results, rows: RowWriter | None = None) -> Look:
         """Count the evaluations of a window's spans, and write them as rows."""
-        told_at = time.monotonic()
+        said_at = time.monotonic()
         settled = pages = gap_pages = 0
         gaps: list[tuple[str, str]] = []
         was_gap = False
@@ -248,8 +248,8 @@ class Reader:
             else:
                 settled += results.items_of_run - before
             was_gap = is_gap
-            if time.monotonic() - told_at >= PROGRESS_SECONDS:
-                told_at = time.monotonic()
+            if time.monotonic() - said_at >= PROGRESS_SECONDS:
+                said_at = time.monotonic()
                 self._log.info("%d spans read.", results.spans)
         return Look(settled=settled, gaps=tuple(gaps), gap_pages=gap_pages, pages=pages)
 

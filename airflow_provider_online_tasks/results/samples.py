@@ -109,8 +109,8 @@ def _mean(threshold: Threshold, found: Evidence, confidence: float | None) -> Sa
             decided_by=evaluations_to_decide_share(found.mean, bound, confidence),
         )
     mean = _mean_of(found)
-    if (reason := _no_spread(found)) or mean is None:
-        return replace(plain, note=reason or "")
+    if isinstance(mean, str):
+        return replace(plain, note=mean)
     needed = evaluations_to_decide_mean(mean, bound, confidence)
     return replace(
         plain,
@@ -119,13 +119,13 @@ def _mean(threshold: Threshold, found: Evidence, confidence: float | None) -> Sa
     )
 
 
-def _no_spread(found: Evidence) -> str | None:
-    """Return why the spread of the scores, and so the uncertainty of their mean, is not known."""
+def _mean_of(found: Evidence) -> MeanOf | str:
+    """Return the mean with its uncertainty, or why that is not known."""
     if found.scores.count < FEWEST_FOR_T:
         return f"an interval for a mean needs {FEWEST_FOR_T} scores"
-    if not found.variance:
+    if found.mean is None or not found.variance:
         return "all scores are the same, which says nothing of how they vary"
-    return None
+    return MeanOf(found.mean, found.variance, found.scores.count)
 
 
 def _quantile(percent: int, found: Evidence, confidence: float | None) -> Sample:
@@ -155,21 +155,15 @@ def difference(
     earlier, current = (sample_of(threshold, found, known, None) for found in (before, now))
     if earlier.count is not None and current.count is not None:
         return share_difference((earlier.count, earlier.total), (current.count, current.total), confidence)
-    means = [_mean_of(found) for found in (before, now)]
     if before.is_binary and now.is_binary:
         counts = [
             (round(found.scores.mean * found.scores.count), found.scores.count) for found in (before, now)
         ]
         return share_difference(counts[0], counts[1], confidence)
-    if _no_spread(before) or _no_spread(now) or means[0] is None or means[1] is None:
+    was, is_now = _mean_of(before), _mean_of(now)
+    if isinstance(was, str) or isinstance(is_now, str):
         return None
-    return mean_difference(means[0], means[1], confidence)
-
-
-def _mean_of(found: Evidence) -> MeanOf | None:
-    if found.mean is None or found.variance is None:
-        return None
-    return MeanOf(found.mean, found.variance, found.scores.count)
+    return mean_difference(was, is_now, confidence)
 
 
 def evaluations_for_drop(total: int, measured: float, interval: Interval, bound: float) -> int | None:

@@ -33,6 +33,12 @@ def test_the_intervals_of_a_share_are_scipys(count, total, confidence):
     assert high == pytest.approx(max(wilson[1], exact.high), abs=1e-9)
 
 
+@pytest.mark.parametrize("total", range(1, 60))
+def test_rounding_takes_no_share_beyond_0_and_1(total):
+    assert ours.wilson(total, total, 0.95).high <= 1
+    assert ours.wilson(0, total, 0.95).low >= 0
+
+
 @pytest.mark.parametrize("confidence", CONFIDENCES)
 @pytest.mark.parametrize("degrees", [1, 2, 5.5, 19, 99, 1_234.5, 99_999])
 def test_the_quantile_of_t_is_scipys(degrees, confidence):

@@ -102,3 +102,14 @@ def test_a_version_is_of_the_evaluator_it_names_and_of_any_if_the_column_has_ano
     }
     rules = read_rules({"e": {"correct": ">= 0.5", "max_drop": 0.02}})
     assert judge(rules, found)[-1].outcome == outcome
+
+
+def test_the_newest_of_several_versions_is_named() -> None:
+    figures = results(labels={"correct": 95, "incorrect": 5})
+    versions = [
+        {"evaluator": "e", "version_id": f"v{number}", "created_at": f"2026-01-0{number}T00:00:00Z"}
+        for number in (1, 2, 3)
+    ]
+    found = summary(e=figures) | {"baseline": {"new_versions": versions, "evaluators": {"e": figures}}}
+    note = judge(read_rules({"e": {"correct": ">= 0.5", "max_drop": 0.02}}), found)[-1].note
+    assert "version v3 of e is of 2026-01-03T00:00:00Z" in note

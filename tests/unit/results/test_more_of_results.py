@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections import Counter
 from datetime import timedelta
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -12,6 +15,7 @@ from test_results import NOW, arize_with, evaluator, read, run_task, spans_file
 from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.exceptions import EvalGateBreached
 from airflow_provider_online_tasks.operators.results import EvalGateOperator
+from airflow_provider_online_tasks.results import reading
 
 
 def tone(**more):
@@ -43,6 +47,14 @@ def test_segments_are_those_of_the_attribute(many):
     assert total == {label: one["count"] for label, one in figures["labels"].items()}
     means = [part["score_mean"] for part in figures["segments"].values()]
     assert sum(means) / 2 == pytest.approx(figures["score_mean"])
+
+
+def test_a_read_that_takes_long_logs_how_far_it_is(many, monkeypatch, capsys):
+    _, run_id = run_task(many, evaluators=[tone()])
+    clock = itertools.count(0, 6)  # each look at it is 6 seconds later
+    monkeypatch.setattr(reading, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    read(run_id=run_id, evaluators=["tone"])
+    assert re.findall(r"\d+ spans read", "".join(capsys.readouterr())) == ["1200 spans read"]
 
 
 def test_the_largest_segments_stand_alone_and_the_rest_is_other(many):

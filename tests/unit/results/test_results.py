@@ -368,6 +368,19 @@ def test_another_runs_evaluations_never_count_while_those_of_this_run_are_not_th
     assert (state.complete, state.read) == (False, 0)
 
 
+@pytest.mark.parametrize(("expected", "is_complete"), [(10, None), (9, None), (11, False)])
+def test_filters_of_evaluators_explain_what_is_missing_only_of_items_the_run_has_judged(
+    expected, is_complete
+):
+    results = Results(run_id="r", online_task_id="t")
+    for place, span in enumerate(spans(10)):
+        (said,) = span.evaluations
+        more = (dataclasses.replace(said, name="filtered"),) if place < 5 else ()
+        results.add(dataclasses.replace(span, evaluations=(said, *more)))
+    assert whole(results, expected=expected, evaluators=2, have_filters=True).complete is is_complete
+    assert whole(results, expected=expected, evaluators=2, have_filters=False).complete is False
+
+
 def test_an_evaluation_without_label_and_score_is_none():
     results = Results(run_id="r", online_task_id="t")
     for span in spans(10, score=lambda place: None, label=lambda place: "ok" if place else None):
@@ -385,6 +398,16 @@ def test_the_judge_of_most_evaluations_comes_first():
         results.add(dataclasses.replace(span, evaluations=(dataclasses.replace(said, metadata=judge),)))
     found = results.summary()["evaluators"]["e"]
     assert [judge["evaluator_version_id"] for judge in found["judges"]] == ["v2", "v1"]
+
+
+def test_judges_beyond_the_twentieth_are_not_listed_and_those_that_are_still_count():
+    results = Results(run_id="r", online_task_id="t")
+    for place, span in enumerate(spans(28)):
+        [said] = span.evaluations
+        judge = {"run_id": "r", "task_id": "t", "evaluator_version_id": f"v{place if place < 25 else 19}"}
+        results.add(dataclasses.replace(span, evaluations=(dataclasses.replace(said, metadata=judge),)))
+    listed = [judge["evaluator_version_id"] for judge in results.summary()["evaluators"]["e"]["judges"]]
+    assert listed == ["v19", *(f"v{place}" for place in range(19))]
 
 
 def test_a_span_that_is_listed_twice_counts_once():

@@ -10,8 +10,10 @@ import pytest
 from summaries import results, summary
 
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.results._intervals import Interval, quantile_ranks
-from airflow_provider_online_tasks.results.rules import read_rules
+from airflow_provider_online_tasks.results._intervals import Interval, quantile_ranks, share_difference
+from airflow_provider_online_tasks.results.evidence import Evidence
+from airflow_provider_online_tasks.results.rules import Threshold, read_rules
+from airflow_provider_online_tasks.results.samples import difference
 from airflow_provider_online_tasks.results.table import html_table, markdown_table, text_table
 from airflow_provider_online_tasks.results.verdict import decide, judge, verdict
 
@@ -222,6 +224,8 @@ def test_a_label_in_another_spelling_counts_against_an_upper_bound():
         {"labels": {"correct": {"count": 0.5}}},
         {"labels": {"correct": {"count": 401}}},
         {"scored": 401, "score_mean": 0.9, "score_variance": 0.1},
+        {"scored": 400, "score_mean": -0.1, "score_variance": 0.1, "score_is_binary": True},
+        {"scored": 400, "score_mean": 1.1, "score_variance": 0.1, "score_is_binary": True},
         {"segments": [1]},
         {"score_percentiles": [1.0]},
         {"score_mean": 0.5, "scored": 10, "score_variance": -1},
@@ -266,6 +270,23 @@ def test_a_drop_of_the_mean_is_welchs():
     few = {"evaluators": {"e": results(mean=0.9, scored=10)}}
     found = find(rules, summary(e=results(mean=0.7, scored=400)), baseline=few)["drop of score_mean"]
     assert found.outcome == "undecided"
+
+
+def test_only_two_windows_of_scores_0_and_1_are_compared_as_shares():
+    def interval(was, is_now):
+        return difference(
+            Threshold.read("e", "score_mean", ">= 0.1"),
+            before=Evidence.read("e", was),
+            now=Evidence.read("e", is_now),
+            known=None,
+            confidence=0.95,
+        )
+
+    binary = [results(mean=mean, scored=400, binary=True, variance=mean * (1 - mean)) for mean in (0.9, 0.7)]
+    other = [each | {"score_is_binary": False} for each in binary]
+    welch = interval(*other)
+    assert interval(*binary) == share_difference((360, 400), (280, 400), 0.95) != welch
+    assert interval(binary[0], other[1]) == interval(other[0], binary[1]) == welch
 
 
 def test_several_earlier_summaries_are_one_baseline():

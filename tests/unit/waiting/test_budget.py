@@ -56,9 +56,11 @@ def test_it_is_idle_until_half_of_the_burst_is_spent() -> None:
     budget = Budget(60)
     assert budget.is_idle(0.0)
 
-    for _ in range(3):
-        budget.take(0.0)
+    budget.take(0.0)
+    budget.take(0.0)
+    assert budget.is_idle(0.0)
 
+    budget.take(0.0)
     assert not budget.is_idle(0.0)
     assert budget.is_idle(3.0)
 
