@@ -171,6 +171,15 @@ def test_a_span_that_is_listed_again_much_later_at_the_same_instant_counts_once(
     assert whole(results_, expected=3_500, evaluators=1, have_filters=False).complete is False
 
 
+def test_a_start_time_that_is_none_is_no_order():
+    first, second = spans(2)
+    results_ = Results(run_id="r", online_task_id="t")
+    results_.add(first)
+    results_.add(dataclasses.replace(second, start_time="when it was"))
+    state = whole(results_, expected=2, evaluators=1, have_filters=False)
+    assert (state.complete, "did not come in order" in state.reason) == (None, True)
+
+
 def twice(span, **more):
     return dataclasses.replace(
         span, evaluations=(span.evaluations[0], dataclasses.replace(span.evaluations[0], **more))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import logging
 import time
@@ -12,13 +13,15 @@ from types import SimpleNamespace
 
 import pytest
 import quick_time
-from test_results import NOW, run_task, spans_file
+from test_results import NOW, run_task, spans, spans_file
 
 from airflow_provider_online_tasks._airflow import TaskDeferred
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 from airflow_provider_online_tasks.exceptions import EvalResultsIncomplete, OnlineTasksError
+from airflow_provider_online_tasks.inputs import DataWindow
 from airflow_provider_online_tasks.operators.results import EvalGateOperator, EvalResultsOperator
-from airflow_provider_online_tasks.results.reading import Look
+from airflow_provider_online_tasks.results.reading import Look, Reader
+from airflow_provider_online_tasks.results.statistics import Results
 from airflow_provider_online_tasks.triggers import pause as pause_module
 from airflow_provider_online_tasks.triggers._events import EARLIEST_EVENT_SECONDS
 from airflow_provider_online_tasks.triggers.pause import PauseTrigger
@@ -130,8 +133,8 @@ def test_a_task_and_a_window_have_no_count_to_hold_against(arize):
 
 def test_a_second_read_costs_only_the_pages_that_lacked_something(monkeypatch, tmp_path):
     """Evaluations are made over 100 seconds, and the index lags 25: about a quarter is missing at the end."""
-    spans = spans_file(tmp_path, 3_000)
-    with lagging(monkeypatch, spans, index_delay=25, run_seconds=0) as arize:
+    file = spans_file(tmp_path, 3_000)
+    with lagging(monkeypatch, file, index_delay=25, run_seconds=0) as arize:
         arize.configure(run_seconds=100)
         _, run_id = run_task(arize, while_running=lambda: arize.advance(5))
         arize.clear_requests()
@@ -153,6 +156,24 @@ def test_a_second_read_costs_only_the_pages_that_lacked_something(monkeypatch, t
         assert (summary["complete"], summary["read"]) == (True, 3_000)
         # The stretch that lacked, then everything, then the worst examples.
         assert len(arize.requests("rest.list_spans")) == look.gap_pages + 6 + 1
+
+
+def test_pages_with_gaps_that_follow_one_another_are_one_stretch(monkeypatch):
+    listed = list(spans(12))
+    lacking = {2, 6, 7, 9}
+    shown = [
+        dataclasses.replace(span, evaluations=()) if place in lacking else span
+        for place, span in enumerate(listed)
+    ]
+    pages = [tuple(shown[place : place + 2]) for place in range(0, 12, 2)]
+    monkeypatch.setattr(Reader, "_counted", lambda self, window: iter(pages))
+    window = DataWindow(start=NOW - timedelta(days=1), end=NOW)
+
+    look = Reader(None, None, log=None).read(window, Results(run_id="r", online_task_id="t"))
+
+    at = [span.start_time for span in listed]
+    assert look.gaps == ((at[3], at[2]), (at[9], at[6]))
+    assert (look.gap_pages, look.pages, look.settled) == (3, 6, 6)
 
 
 @pytest.mark.parametrize(
