@@ -14,6 +14,7 @@ import pytest
 import quick_time
 from waits import CONN_ID, answer_slowly, create_task, event_of, eventually, trigger, wait_for
 
+from airflow_provider_online_tasks.api.answers.runs import RunStatus, TaskRun
 from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.emulator import (
     Emulator,
@@ -295,6 +296,25 @@ def test_a_predictable_end_is_looked_for_early(arize: Emulator) -> None:
     assert looked_at - event.run.run_finished_at.timestamp() < 2.6
 
 
+@pytest.mark.parametrize(("done", "seconds"), [(90, 8.0), (94, 6.0), (99, 2.0)])
+def test_a_predicted_end_is_looked_for_after_two_seconds_at_the_earliest(
+    arize: Emulator, done: int, seconds: float
+) -> None:
+    async def wait() -> None:
+        poller = poller_of(arize)
+        run = poller.add("run", None, poll_interval=8.0, max_spans=100).run
+        # A span a second.
+        run.latest, run.read_at = running(done - 1), 1.0
+        assert poller._interval(run, running(done), 2.0) == seconds
+        poller._fail_all(Exception("over"))
+        await poller._work
+
+    def running(number: int) -> TaskRun:
+        return TaskRun(id="run", status=RunStatus.RUNNING, status_text="RUNNING", num_successes=number)
+
+    quick_time.run(wait())
+
+
 def test_a_short_budget_stretches_all_intervals_alike(arize: Emulator, connect: Callable[..., str]) -> None:
     connect(arize, requests_per_minute=300)
     tasks = [create_task(arize, f"task {number}") for number in range(10)]
@@ -407,6 +427,24 @@ def test_waits_that_begin_together_look_the_connection_up_once(
     # The next time, its key may be another.
     wait_for(trigger(runs[0], task))
     assert looked_up == [CONN_ID, CONN_ID]
+
+
+def test_the_session_is_closed_though_a_request_is_under_way(
+    arize: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = create_task(arize)
+    [run] = arize.create_runs(task, 1, fate=HANG)
+    answer_slowly(monkeypatch, 20.0)
+
+    async def wait() -> None:
+        waiting = asyncio.create_task(event_of(trigger(run, task)))
+        await eventually(lambda: bool(pollers()) and bool(pollers()[0]._in_flight._items))
+        [poller] = pollers()
+        waiting.cancel()
+        await eventually(poller._work.done)
+        assert poller._client._http.is_closed
+
+    quick_time.run(wait())
 
 
 def test_cancelling_one_wait_leaves_the_others_alone_and_the_last_one_closes_up(arize: Emulator) -> None:

@@ -351,6 +351,21 @@ def test_the_log_says_what_happened_what_it_means_and_what_to_do_line_by_line(
     assert (URL in caplog.text) is bool(url)
 
 
+@pytest.mark.parametrize(
+    ("task", "task_id", "is_said"), [("quality", "T", True), (None, "T", False), ("quality", None, False)]
+)
+def test_the_log_names_the_runs_task_where_it_is_known(
+    caplog: pytest.LogCaptureFixture, task: str | None, task_id: str | None, is_said: bool
+) -> None:
+    caplog.set_level(logging.INFO)
+    ended = TaskRun(
+        id="R", task_id=task_id, status=RunStatus.COMPLETED, status_text="COMPLETED", num_successes=5
+    )
+    EndingRules().settle(ended, log=log, url=URL, task=task)
+    assert (f"Run {ended.id} is of the task 'quality' (T)." in caplog.messages) is is_said
+    assert len(caplog.messages) == 1 + is_said
+
+
 def test_long_reasons_are_wrapped_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(OnlineTaskRunFailed):
         settle(run("FAILED", (2, 0, 0), "it is broken " * 30))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from waits import CONN_ID, create_task, trigger, wait_for
+import quick_time
+from waits import CONN_ID, create_task, event_of, eventually, trigger, wait_for
 
 from airflow_provider_online_tasks.api.answers.runs import RunStatus, TaskRun
 from airflow_provider_online_tasks.emulator import Emulator, Fault
@@ -55,6 +57,21 @@ def test_thirty_waits_of_two_tasks_are_two_look_ups_within_one_project(arize: Em
     found = [read_event(event.to_json()).links for event in events]
     assert found == [links_by_hook(event) for event in events]
     assert {one.task for one in found if one} == {"first", "second"}
+
+
+def test_a_task_that_is_waited_for_later_is_looked_up_too(arize: Emulator) -> None:
+    (first, _), (later, _) = tasks = [(create_task(arize, name), name) for name in ("first", "later")]
+    [run] = arize.create_runs(first, 1, SECONDS)
+    [next_run] = arize.create_runs(later, 1, (90.0, 120.0))
+
+    async def wait() -> list[RunEvent]:
+        waiting = asyncio.create_task(event_of(trigger(run, first)))
+        await eventually(lambda: looked_up(arize).get("rest.get_space") == 1)
+        return list(await asyncio.gather(waiting, event_of(trigger(next_run, later))))
+
+    events = quick_time.run(wait())
+
+    assert [event.links and event.links.task for event in events] == [name for _, name in tasks]
 
 
 def test_what_the_connection_names_is_not_asked_for(arize: Emulator, connect: Callable[..., str]) -> None:
