@@ -41,8 +41,6 @@ def _same_rate(found: Task, wanted: EvalTaskInput) -> bool:
 
 
 def _same_filter(found: Task, wanted: EvalTaskInput) -> bool:
-    if found.has_named_filters and wanted.query_filters is None:
-        return False
     return (found.query_filter or "").strip() == (wanted.query_filter or "").strip()
 
 
@@ -50,10 +48,21 @@ def _same_evaluators(found: Task, wanted: EvalTaskInput) -> bool:
     return wanted.evaluators is None or hub_tasks.same_attachments(wanted.evaluators, found)
 
 
+def _same_named_filters(found: Task, wanted: EvalTaskInput) -> bool:
+    if wanted.query_filters is None:
+        return not found.query_filters
+    said = wanted.query_filters.to_rest()
+    # A single filter needs no expression: it is the expression.
+    single = {"expression": said["filters"][0]["id"]}
+    kept = {name: value for name, value in (found.query_filters or {}).items() if value is not None}
+    return single | kept == single | said
+
+
 _FOUND_BY = frozenset({"name", "model_id"})
 _COMPARED: Mapping[str, Callable[[Task, EvalTaskInput], bool]] = {
     "sampling_rate": _same_rate,
     "query_filter": _same_filter,
+    "query_filters": _same_named_filters,
     "run_continuously": lambda found, wanted: found.run_continuously == wanted.run_continuously,
     "evaluators": _same_evaluators,
 }
@@ -94,7 +103,8 @@ def bring_up_to_date(*, hook: OnlineTasksHook, task_id: str, wanted: EvalTaskInp
     if not changes.fields:
         log.info("Task %s is as the DAG says it already: nothing was sent.", task_id)
         return
-    over_rest = set(changes.fields) if wanted.needs_rest else {"evaluators"} & set(changes.fields)
+    changed = set(changes.fields)
+    over_rest = changed if wanted.needs_rest else changed & {"evaluators", "query_filters"}
     patch = {name: value for name, value in changes.fields.items() if name not in over_rest}
     if patch:
         hook.patch_eval_task(EvalTaskPatch(online_task_id=task_id, **patch))

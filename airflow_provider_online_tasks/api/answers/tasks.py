@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import Field, PlainValidator
+from pydantic import Field
 
 from airflow_provider_online_tasks.api.answers._fields import (
     Blank,
@@ -55,7 +55,7 @@ class Task(Model):
     :param query_filter: spans it is for.
     :param run_continuously: whether it evaluates new spans as they arrive.
     :param evaluators: its evaluators.
-    :param has_named_filters: whether it has several query filters in place of one.
+    :param query_filters: the filters with an ID each that it has in place of one.
     :param created_at: when it was created.
     """
 
@@ -66,7 +66,7 @@ class Task(Model):
     query_filter: Exact | None = None
     run_continuously: Annotated[Flag | None, Field(validation_alias="is_continuous")] = None
     evaluators: Annotated[tuple[AttachedEvaluator, ...], Listed] = ()
-    has_named_filters: Annotated[bool, Field(validation_alias="query_filters"), PlainValidator(bool)] = False
+    query_filters: Object | None = None
     created_at: Time | None = None
 
     @property

@@ -275,7 +275,8 @@ def test_what_arize_does_not_return_is_sent() -> None:
     changes = find_changes(bare, wanted)
 
     assert set(changes.fields) == {
-        *("sampling_rate", "query_filter", "run_continuously", "template_evaluators", "llm_config")
+        *("sampling_rate", "query_filter", "query_filters", "run_continuously"),
+        *("template_evaluators", "llm_config"),
     }
     assert changes.unseen == ("template_evaluators", "llm_config")
 

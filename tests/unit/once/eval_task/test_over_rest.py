@@ -297,6 +297,53 @@ def test_a_patch_makes_a_task_one_about_sessions(arize: Emulator, create_hub: Cr
     assert task["evaluators"][0]["query_mappings"] == [mapping]
 
 
+CONVERSATION = {"variable_name": "conversation", "query_ids": ["A"], "attribute_path": "conversation"}
+AGENTS = {"filters": [{"id": "A", "filter": "attributes.openinference.span.kind = 'AGENT'"}]}
+
+
+def test_an_update_turns_a_task_about_sessions_into_one_about_spans_and_back(
+    arize: Emulator, create: Create, create_hub: Create, asked: Asked
+) -> None:
+    calm = {
+        "evaluator_id": arize.evaluator_ids["user_frustration"],
+        "query_mappings": [{**CONVERSATION, "query_ids": []}],
+    }
+    of_sessions = {"query_filter": None, "query_filters": AGENTS, "evaluators": calm, **INLINE}
+    of_spans = {"task": {"if_exists": "update", "query_filter": None}}
+    execute(create(**of_sessions))
+
+    execute(create_hub(**of_spans))
+    [task] = arize.tasks()
+    assert (task["query_filter"], task["query_filters"]) == (None, None)
+    assert [one["column_mappings"] for one in task["evaluators"]] == [MAPPINGS]
+
+    execute(create(**of_sessions, if_exists="update"))
+    [task] = arize.tasks()
+    assert task["query_filters"] == {**AGENTS, "expression": "A"}
+    assert [one["query_mappings"] for one in task["evaluators"]] == [calm["query_mappings"]]
+
+    sent = asked(UPDATE)
+    execute(create(**of_sessions, if_exists="update"))
+    assert asked(UPDATE) == sent == 2
+
+
+def test_a_patch_makes_a_task_about_sessions_one_about_spans(arize: Emulator, create: Create) -> None:
+    calm = {
+        "evaluator_id": arize.evaluator_ids["user_frustration"],
+        "query_mappings": [{**CONVERSATION, "query_ids": []}],
+    }
+    task_id = execute(create(query_filter=None, query_filters=AGENTS, evaluators=calm, **INLINE))
+
+    patched(
+        task_id,
+        evaluators={"evaluator_id": arize.evaluator_ids["correctness"], "column_mappings": MAPPINGS},
+        query_filters=None,
+    )
+
+    [task] = arize.tasks()
+    assert (task["query_filters"], task["evaluators"][0]["column_mappings"]) == (None, MAPPINGS)
+
+
 WRONG_PATCHES: list[tuple[dict[str, Any], str]] = [
     (
         {"evaluators": {"evaluator_id": "E"}, "llm_config": {"model_name": "GPT_4o"}},
