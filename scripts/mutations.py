@@ -50,6 +50,7 @@ def main() -> int:
 def places(file: Path) -> Iterator[tuple[Path, int, list[Way]]]:
     """Yield each place where a kind of operator changes something: its file, line and the ways to do it."""
     text = file.read_text(encoding="utf-8")
+    lines = text.splitlines()
     nodes = list(ast_nodes(get_ast(text)))
     hints = hints_in(text)
     found: dict[tuple[Place, str], list[Way]] = {}
@@ -59,7 +60,8 @@ def places(file: Path) -> Iterator[tuple[Path, int, list[Way]]]:
         operator = get_operator(name)()
         starts = [start for node in nodes for start, _ in operator.mutation_positions(node)]
         for occurrence, start in enumerate(starts):
-            if not any(first <= start < last for first, last in hints):
+            is_mark = lines[start[0] - 1].startswith("*,", start[1])  # what follows is given by name
+            if not is_mark and not any(first <= start < last for first, last in hints):
                 kind = "_".join(name.split("_")[:2])
                 found.setdefault((start, kind), []).append((name, occurrence))
     for ((line, _), _), ways in sorted(found.items()):

@@ -214,7 +214,7 @@ class Once(ABC, Generic[RecordT, Thing]):
                 if trouble is not None:
                     raise trouble
                 return None
-            _clock.sleep(min(pause, max(left, 0.05)))
+            _clock.sleep(min(pause, left))
             pause = min(pause * 2, LONGEST_PAUSE)
 
     def _time_left(self, record: RecordT) -> float:

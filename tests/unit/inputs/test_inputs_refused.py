@@ -158,6 +158,15 @@ def test_a_window_that_is_not_given() -> None:
     assert message == "RunInput needs data_start_time, data_end_time: not given, or None."
 
 
+def test_the_largest_whole_numbers() -> None:
+    most = 2**31 - 1
+    assert RunInput.read(RUN | {"max_spans": most}).max_spans == most
+    largest = {"seed": 2**63 - 1}
+    assert LlmConfig(model_name="m", invocation_parameters=largest).invocation_parameters == largest
+    for beyond in (2**63, 2**64 - 1):
+        assert "cannot be written as JSON" in refused(LlmConfig, invocation_parameters={"seed": beyond})
+
+
 @pytest.mark.parametrize("spans", [0, -1, 1.5, "many", math.nan, 2**31, True, []])
 def test_a_cap_that_lets_no_span_through(spans: Any) -> None:
     message = refused(RunInput, max_spans=spans)
