@@ -105,6 +105,9 @@ pieces = split_window("2024-10-08", datetime(2024, 12, 7, tzinfo=UTC), days=7)
 def start_a_run() -> str:
     """Use the hook."""
     with OnlineTasksHook() as hook:
+        hook.run_online_task(
+            {"online_task_id": "T", "data_start_time": "2024-10-08", "data_end_time": "2024-10-09"}
+        )
         return hook.run_online_task(run)
 
 

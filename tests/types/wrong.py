@@ -5,12 +5,14 @@ from __future__ import annotations
 import airflow_provider_online_tasks
 from airflow_provider_online_tasks import (
     CreateEvalTaskOperator,
+    EvalGateOperator,
     EvalTaskInput,
     EvalTaskPatch,
     HubEvaluator,
     LlmConfig,
     PatchEvalTaskOperator,
     RunInput,
+    RunOnlineTaskOperator,
     TemplateEvaluator,
 )
 
@@ -36,3 +38,5 @@ HubEvaluator(evaluator_id="E", column_mappings=["input"])  # wrong: a list in pl
 HubEvaluator(evaluator_id="E", query_mappings=[{"variable_name": "x"}])  # wrong: a dict in a class
 CreateEvalTaskOperator(task_id="t", name="n", model_id="M", evaluators=["E"])  # wrong: a list of IDs
 PatchEvalTaskOperator(task_id="t", online_task_id="T", name=None)  # wrong: a name cannot be cleared
+RunOnlineTaskOperator(task_id="t", online_task_id="T", cancel_on_kill="no")  # wrong: a text
+EvalGateOperator(task_id="t", summary={}, rules={}, accept_unverified="false")  # wrong: a text
