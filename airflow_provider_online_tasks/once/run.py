@@ -102,8 +102,8 @@ class Submission(Once[RunRecord, TaskRun]):
         run: RunInput,
         context: Context,
         log: Any,
-        rerun_if_nothing_evaluated: bool = False,
-        max_error_rate: float | None = None,
+        rerun_if_nothing_evaluated: bool,
+        max_error_rate: float | None,
         look_up_seconds: float = LOOK_UP_SECONDS,
     ) -> None:
         super().__init__(

@@ -385,9 +385,12 @@ class _Judging:
         finding = replace(finding, evaluations=current.total)
         if (reason := self._lack(threshold, now, current)) or current.measured is None:
             return replace(finding, note=reason or "nothing to measure")
-        earlier = sample_of(threshold, before, self.known, None) if before else None
-        if before is None or earlier is None or earlier.measured is None:
-            return replace(finding, outcome=UNDECIDED, note="no earlier result to compare with")
+        nothing = replace(finding, outcome=UNDECIDED, note="no earlier result to compare with")
+        if before is None:
+            return nothing
+        earlier = sample_of(threshold, before, self.known, None)
+        if earlier.measured is None:
+            return nothing
         if (reason := self._lack(threshold, before, earlier)) is not None:
             return replace(finding, outcome=UNDECIDED, note=f"of the baseline, {reason}")
         if threshold.is_label and (reason := self._other_labels(threshold, before)) is not None:

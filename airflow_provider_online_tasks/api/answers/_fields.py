@@ -179,6 +179,10 @@ Object = Annotated[Mapping[str, Any], PlainValidator(_object)]
 """An object of any content. The bounds of the whole answer bound it."""
 ObjectOrNothing = Annotated[Mapping[str, Any], PlainValidator(_object_or_nothing)]
 """The same, where null is an empty object."""
+ObjectToCompare = Annotated[
+    Mapping[str, Any] | None, PlainValidator(lambda value: value if isinstance(value, Mapping) else None)
+]
+"""The same; None in place of anything else, which is as little the same."""
 Blank = BeforeValidator(lambda value: None if value == "" else value)
 """Before a field that may be None: an empty text stands for None."""
 Listed = BeforeValidator(_list)

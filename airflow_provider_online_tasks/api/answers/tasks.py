@@ -19,6 +19,7 @@ from airflow_provider_online_tasks.api.answers._fields import (
     Name,
     Number,
     Object,
+    ObjectToCompare,
     Time,
 )
 from airflow_provider_online_tasks.api.answers._model import Model
@@ -66,7 +67,7 @@ class Task(Model):
     query_filter: Exact | None = None
     run_continuously: Annotated[Flag | None, Field(validation_alias="is_continuous")] = None
     evaluators: Annotated[tuple[AttachedEvaluator, ...], Listed] = ()
-    query_filters: Object | None = None
+    query_filters: ObjectToCompare = None
     created_at: Time | None = None
 
     @property

@@ -86,6 +86,7 @@ OPEN = {
     (spans.Evaluation, "metadata"),
     (spans.Span, "attributes"),
     (tasks.AttachedEvaluator, "query_mappings"),
+    (tasks.Task, "query_filters"),
 }
 HOSTILE: dict[str, Any] = {
     "null": None,

@@ -27,6 +27,7 @@ from airflow_provider_online_tasks.inputs import (
     TemplateEvaluator,
     WireInput,
     read_id,
+    read_sampling_rate,
 )
 from airflow_provider_online_tasks.inputs.hub import EvaluatorInput
 
@@ -156,6 +157,18 @@ def test_windows_that_are_none(start: Any, end: Any, said: str) -> None:
 def test_a_window_that_is_not_given() -> None:
     message = refused(RunInput, data_start_time=..., data_end_time=None)
     assert message == "RunInput needs data_start_time, data_end_time: not given, or None."
+
+
+def test_a_message_is_cut() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        HubEvaluator.read({}, "a" * 900)
+    assert str(caught.value) == "a" * 500 + "…"
+
+
+@pytest.mark.parametrize("rate", [0, -1, 101, "abc", None, True])
+def test_a_sampling_rate_alone_is_refused_too(rate: Any) -> None:
+    with pytest.raises(InvalidInput, match="sampling_rate must be above 0 and at most 100"):
+        read_sampling_rate(rate)
 
 
 def test_the_largest_whole_numbers() -> None:

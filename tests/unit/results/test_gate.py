@@ -126,6 +126,7 @@ def test_an_upper_bound_on_a_label_needs_the_labels_as_a_misspelled_one_would_al
         ({"correctness": {"correct": "=> 0.95"}}, "cannot be read"),
         ({"correctness": {"correct": ">= x"}}, "cannot be read"),
         ({"correctness": {"correct": ">= 95"}}, "between 0 and 1"),
+        ({"correctness": {"correct": "<= 1.5"}}, "between 0 and 1"),
         ({"correctness": {"min_evaluated": 0}}, "min_evaluated"),
         ({"correctness": {"min_evaluated": "many"}}, "min_evaluated"),
         ({"correctness": {"incorrect": "<= 0.1", "max_drop": 0.1}}, "lower bound"),

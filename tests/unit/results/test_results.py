@@ -322,6 +322,14 @@ def test_an_example_shows_300_characters_of_its_explanation():
     assert example["explanation"] == "x" * 300
 
 
+def test_a_single_score_has_a_mean_and_no_variance():
+    results = Results(run_id="r", online_task_id="t")
+    for span in spans(1, score=lambda _: 0.5):
+        results.add(span)
+    found = results.summary()["evaluators"]["e"]
+    assert (found["scored"], found["score_mean"], found["score_variance"]) == (1, 0.5, None)
+
+
 @pytest.mark.parametrize("is_binary", [False, True])
 def test_the_score_interval_is_that_of_95_percent(is_binary):
     results = Results(run_id="r", online_task_id="t")

@@ -112,6 +112,18 @@ def test_a_mean_whose_spread_is_not_known_is_undecided(scores, why):
     assert why in finding.note
 
 
+def test_twenty_scores_are_enough_for_an_interval_of_the_mean():
+    few, enough = (
+        find({"score_mean": ">= 0.1"}, summary(e=results(mean=0.9, scored=number)), confidence=0.95)
+        for number in (19, 20)
+    )
+    assert (few["score_mean"].low, few["score_mean"].outcome) == (None, "undecided")
+    assert (enough["score_mean"].low, enough["score_mean"].outcome) == (
+        pytest.approx(0.8064, abs=1e-4),
+        "held",
+    )
+
+
 def test_scores_of_0_and_1_are_a_share_so_that_all_ones_are_no_certainty():
     scores = results(mean=1.0, variance=0.0, scored=30, binary=True)
     finding = find({"score_mean": ">= 0.95"}, summary(e=scores), confidence=0.95)["score_mean"]

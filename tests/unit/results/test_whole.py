@@ -159,21 +159,21 @@ def test_a_second_read_costs_only_the_pages_that_lacked_something(monkeypatch, t
 
 
 def test_pages_with_gaps_that_follow_one_another_are_one_stretch(monkeypatch):
-    listed = list(spans(12))
-    lacking = {2, 6, 7, 9}
+    listed = list(spans(16))
+    lacking = {2, 6, 7, 9, 12, 13}
     shown = [
         dataclasses.replace(span, evaluations=()) if place in lacking else span
         for place, span in enumerate(listed)
     ]
-    pages = [tuple(shown[place : place + 2]) for place in range(0, 12, 2)]
+    pages = [tuple(shown[place : place + 2]) for place in range(0, 16, 2)]
     monkeypatch.setattr(Reader, "_counted", lambda self, window: iter(pages))
     window = DataWindow(start=NOW - timedelta(days=1), end=NOW)
 
     look = Reader(None, None, log=None).read(window, Results(run_id="r", online_task_id="t"))
 
     at = [span.start_time for span in listed]
-    assert look.gaps == ((at[3], at[2]), (at[9], at[6]))
-    assert (look.gap_pages, look.pages, look.settled) == (3, 6, 6)
+    assert look.gaps == ((at[3], at[2]), (at[9], at[6]), (at[13], at[12]))
+    assert (look.gap_pages, look.pages, look.settled) == (4, 8, 8)
 
 
 @pytest.mark.parametrize(

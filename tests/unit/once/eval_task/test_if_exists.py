@@ -305,7 +305,7 @@ def test_every_field_of_a_new_task_can_be_changed_or_is_what_it_is_found_by() ->
 
 def test_several_tasks_of_the_name_the_oldest_is_used(arize: Emulator, create: Create) -> None:
     """The emulator refuses a second one; an API that does not is played by renaming what it tells."""
-    older, newer = execute(create()), execute(create(name="other"))
+    newer, older = execute(create()), execute(create(name="other"))
     page = [{"id": newer, "name": TASK["name"], "created_at": "2026-02-02T00:00:00Z"}]
     page.append({"id": older, "name": TASK["name"], "created_at": "2026-01-01T00:00:00Z"})
     arize.add_fault(

@@ -9,10 +9,13 @@ import pytest
 import requests
 from task_instance import TaskInstance
 
+from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.calls.hub_tasks import task_type
 from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.exceptions import InputRefused, InvalidInput, NotFound, UnexpectedAnswer
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+from airflow_provider_online_tasks.inputs import EvalTaskInput
+from airflow_provider_online_tasks.once._task_changes import find_changes
 from airflow_provider_online_tasks.operators.eval_tasks import PatchEvalTaskOperator
 
 if TYPE_CHECKING:
@@ -325,6 +328,31 @@ def test_an_update_turns_a_task_about_sessions_into_one_about_spans_and_back(
     sent = asked(UPDATE)
     execute(create(**of_sessions, if_exists="update"))
     assert asked(UPDATE) == sent == 2
+
+
+@pytest.mark.parametrize(
+    ("kept", "is_same"),
+    [
+        ({**AGENTS, "expression": "A"}, True),
+        ({**AGENTS, "expression": None}, True),
+        (AGENTS, True),
+        ({**AGENTS, "expression": "NOT A"}, False),
+        ({"filters": [{"id": "A", "filter": "name = 'x'"}]}, False),
+        ({}, False),
+        (None, False),
+        (["A"], False),
+        ("A", False),
+    ],
+)
+def test_filters_with_ids_are_sent_unless_the_task_has_them(kept: Any, is_same: bool) -> None:
+    calm = {"evaluator_id": "E", "query_mappings": [CONVERSATION]}
+    wanted = EvalTaskInput.read({"name": "n", "model_id": "M", "query_filters": AGENTS, "evaluators": calm})
+    found = calls.Task.from_wire({"id": "T", "name": "n", "query_filters": kept})
+
+    changes = find_changes(found, wanted)
+
+    assert ("query_filters" not in changes.fields) is is_same
+    assert "query_filters" not in changes.unseen
 
 
 def test_a_patch_makes_a_task_about_sessions_one_about_spans(arize: Emulator, create: Create) -> None:

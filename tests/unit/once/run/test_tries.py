@@ -419,11 +419,13 @@ def test_another_window_and_the_old_run_cannot_be_cancelled(
     assert live(emulator) == [second]
 
 
-@pytest.mark.parametrize("gone", ["over", "deleted"])
+@pytest.mark.parametrize("gone", ["over", "deleted", "deleted with its task"])
 def test_another_window_and_nothing_to_cancel(execution: Execution, emulator: Emulator, gone: str) -> None:
     killed(execution, "push:before")
-    if gone == "deleted":
+    if gone != "over":
         emulator.add_fault(Fault("rest.get_task_run", "not_found"))
+    if gone == "deleted with its task":
+        emulator.add_fault(Fault("rest.list_task_runs", "not_found"))
 
     execution.next_try(data_end_time=END - timedelta(hours=1))
 
