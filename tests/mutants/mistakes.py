@@ -190,7 +190,7 @@ PLANTED: tuple[Planted, ...] = (
         "api/client.py",
         "self._session.close()",
         "pass",
-        ("tests/unit/api/test_connections.py",),
+        ("tests/unit/api/test_calls.py",),
     ),
     Planted(
         "a read time-out counts as a request that was not sent",
@@ -274,14 +274,14 @@ PLANTED: tuple[Planted, ...] = (
         "operators/runs.py",
         "return min(limits, key=",
         "return max(limits, key=",
-        ("tests/unit/once/run/test_endings.py", "tests/unit/operators"),
+        ("tests/unit/once/run/test_deferred.py",),
     ),
     Planted(
         "an event about another run is accepted",
         "operators/runs.py",
         "if seen.run_id != run_id:\n            raise wait_error(None, f\"The trigger's",
         "if seen.run_id is None:\n            raise wait_error(None, f\"The trigger's",
-        ("tests/unit/once/run/test_endings.py", "tests/unit/operators"),
+        ("tests/unit/once/run/test_deferred.py",),
     ),
     Planted(
         "killing a task that does not wait cancels its run",

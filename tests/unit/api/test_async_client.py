@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -197,6 +198,15 @@ def test_the_key_is_shown_nowhere(hook_on: HookOn, caplog: pytest.LogCaptureFixt
     assert any(record.name.startswith("httpx") for record in caplog.records)
     for text in [*told, caplog.text, *(repr(record.__dict__) for record in caplog.records)]:
         assert key not in text
+
+
+def test_only_what_was_sent_may_have_been_carried_out(hook_on: HookOn) -> None:
+    cancel = dataclasses.replace(calls.cancel_task_run(RUN), repeatable=False)
+    with closed_port() as closed, silent_port() as silent, full_port() as full:
+        for host, was_sent in ((closed, False), (full, False), (silent, True)):
+            with pytest.raises(Unavailable) as caught:
+                send(hook_on(host=host, extra=SHORT), cancel)
+            assert caught.value.may_have_executed is was_sent, host
 
 
 def test_it_closes_what_it_opened(hook_on: HookOn) -> None:

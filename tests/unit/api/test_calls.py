@@ -22,6 +22,8 @@ from airflow_provider_online_tasks.ui.links import Place
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
+HookOn = Callable[..., "OnlineTasksHook"]
+
 
 def only_request(emulator: Emulator) -> tuple[Any, ...]:
     (request,) = emulator.requests()
@@ -98,6 +100,17 @@ def test_what_is_no_input_is_refused_before_it_is_sent(
             call(wrong)
 
     assert emulator.requests() == []
+
+
+def test_the_hook_closes_what_it_opened(hook_on: HookOn) -> None:
+    with RecordingServer(lambda _: Reply.of({"id": RUN, "status": "RUNNING"})) as arize:
+        hook = hook_on(host=arize.url)
+        client = hook.client  # kept, so that nothing but close() ends its session
+        client.send(calls.get_task_run(RUN))
+        pools = client._session.get_adapter(arize.url).poolmanager.pools  # type: ignore[attr-defined]
+        assert (arize.open_connections, len(pools)) == (1, 1)
+        hook.close()
+        assert len(pools) == 0
 
 
 def test_get_run(hook: OnlineTasksHook, emulator: Emulator, task_id: str) -> None:
