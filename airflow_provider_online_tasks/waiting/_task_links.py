@@ -52,13 +52,7 @@ class TaskLinks:
         self._known: dict[str, tuple[Links, Callable[[DataWindow], str]]] = {}
         # The space of each project, and the organisation of each space.
         self._within: dict[str, str] = {}
-        self._has_begun = False
         self._work: asyncio.Task[None] | None = None
-
-    def begin(self) -> None:
-        """Look up what is wanted, from now on."""
-        self._has_begun = True
-        self._go_on()
 
     def want(self, task_id: str) -> None:
         """Have a task looked up, unless it was."""
@@ -66,10 +60,7 @@ class TaskLinks:
             return
         self._asked.add(task_id)
         self._wanted.append(task_id)
-        self._go_on()
-
-    def _go_on(self) -> None:
-        if self._has_begun and self._wanted and (self._work is None or self._work.done()):
+        if self._work is None or self._work.done():
             # In a context of its own, since the triggerer attributes what is logged by context.
             self._work = asyncio.create_task(self._look_up(), context=contextvars.Context())
 

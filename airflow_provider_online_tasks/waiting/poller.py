@@ -245,7 +245,6 @@ class Poller:
     async def _serve(self) -> None:
         try:
             self._client = await asyncio.to_thread(open_client, self.settings)
-            self.links.begin()
             try:
                 while self._registry.runs:
                     await self._ask_next()
