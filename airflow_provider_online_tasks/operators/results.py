@@ -528,24 +528,21 @@ class EvalGateOperator(LineageOperator):
             raise InvalidInput(f"confidence must be from 0.5 to below 1, such as 0.95, not {sure!r}.")
         if "ask" in (on_breach, on_undecided):
             check_can_ask()
-        for name, value in (("summary", summary), ("baseline", baseline)):
-            if not is_templated(value):
-                self._check_results(value, name)
+        if not is_templated(summary):
+            from airflow_provider_online_tasks.results.verdict import read_evaluators
+
+            read_evaluators(summary, "summary")
+        if baseline is not None and not is_templated(baseline):
+            from airflow_provider_online_tasks.results.verdict import read_evaluators, several
+
+            for one in several(baseline):
+                read_evaluators(one, "baseline")
         if not is_templated(rules):
             from airflow_provider_online_tasks.results.rules import check_labels, read_labels, read_rules
 
             read = read_rules(rules, min_evaluated=min_evaluated)
             if not is_templated(labels):
                 check_labels(read, read_labels(labels))
-
-    @staticmethod
-    def _check_results(value: Any, name: str) -> None:
-        from airflow_provider_online_tasks.results.verdict import read_evaluators
-
-        is_list = name == "baseline" and isinstance(value, list | tuple)
-        for one in value if is_list else [value]:
-            if one is not None or name != "baseline":
-                read_evaluators(one, name)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check the rules, and log the outcome as one table."""

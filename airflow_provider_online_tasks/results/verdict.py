@@ -152,10 +152,13 @@ def read_evaluators(summary: Any, name: str) -> Mapping[str, Any]:
 def _baseline(summary: Mapping[str, Any], given: Any) -> list[Mapping[str, Any]]:
     """Return the evaluators of the earlier windows; the run itself, or its window, is no earlier one."""
     found = summary.get("baseline") if given is None else given
-    if found is None:
-        return []
-    parts = [one for one in (found if isinstance(found, list | tuple) else [found]) if one is not None]
-    return [read_evaluators(one, "baseline") for one in parts if not _is_the_same(summary, one)]
+    return [read_evaluators(one, "baseline") for one in several(found) if not _is_the_same(summary, one)]
+
+
+def several(baseline: Any) -> list[Any]:
+    """Return the summaries that a baseline holds: it is one, or a list with gaps, or none."""
+    given = baseline if isinstance(baseline, list | tuple) else [baseline]
+    return [one for one in given if one is not None]
 
 
 def _is_the_same(summary: Mapping[str, Any], other: Any) -> bool:
