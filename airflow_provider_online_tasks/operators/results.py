@@ -507,7 +507,7 @@ class EvalGateOperator(LineageOperator):
         self.rules = rules
         self.labels = labels
         self.baseline = baseline
-        self.min_evaluated = min_evaluated
+        self.min_evaluated = whole_number(min_evaluated, "min_evaluated")
         self.max_error_rate = max_error_rate
         self.confidence = confidence
         self.on_undecided = choice(on_undecided, "on_undecided", ON_UNDECIDED)

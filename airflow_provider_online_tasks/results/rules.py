@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs._values import read_names
+from airflow_provider_online_tasks.inputs._values import read_names, rendered_number
 
 MIN_EVALUATED, MAX_DROP, MAX_MISSING = "min_evaluated", "max_drop", "max_missing"
 MIN_COVERAGE = "min_coverage"
@@ -151,17 +151,24 @@ def _evaluator_rules(
         raise InvalidInput(f"The gate's rules for {name!r} must be a dict such as {{'correct': '>= 0.95'}}.")
     if misplaced := sorted((_SETTINGS - settings) & set(given)):
         raise InvalidInput(f"{name}.{EACH_SEGMENT} cannot hold {misplaced[0]!r}.")
-    least, drop = given.get(MIN_EVALUATED, default_min), given.get(MAX_DROP)
-    missing, segments = given.get(MAX_MISSING, 0), given.get(EACH_SEGMENT)
-    coverage = given.get(MIN_COVERAGE)
-    if isinstance(least, bool) or not isinstance(least, int) or least < 1:
-        raise InvalidInput(f"{name}.{MIN_EVALUATED} must be a whole number from 1 on, not {least!r}.")
-    if drop is not None and not _is_number(drop):
-        raise InvalidInput(f"{name}.{MAX_DROP} must be a number of 0 or more, not {drop!r}.")
-    if not _is_number(missing) or missing >= 1:
-        raise InvalidInput(f"{name}.{MAX_MISSING} must be a share from 0 to below 1, not {missing!r}.")
-    if coverage is not None and (not _is_number(coverage) or not 0 < coverage <= 1):
-        raise InvalidInput(f"{name}.{MIN_COVERAGE} must be a share above 0, up to 1, not {coverage!r}.")
+
+    def number(key: str, default: Any, wanted: str, is_one: Callable[[float], bool]) -> float:
+        value = given.get(key, default)
+        found = rendered_number(value)
+        if found is None or not is_one(found):
+            raise InvalidInput(f"{name}.{key} must be {wanted}, not {shown(value)}.")
+        return found
+
+    least = number(
+        MIN_EVALUATED, default_min, "a whole number from 1 on", lambda one: one >= 1 and one.is_integer()
+    )
+    missing = number(MAX_MISSING, 0, "a share from 0 to below 1", lambda one: 0 <= one < 1)
+    drop = coverage = None
+    if given.get(MAX_DROP) is not None:
+        drop = number(MAX_DROP, None, "a number of 0 or more", lambda one: one >= 0)
+    if given.get(MIN_COVERAGE) is not None:
+        coverage = number(MIN_COVERAGE, None, "a share above 0, up to 1", lambda one: 0 < one <= 1)
+    segments = given.get(EACH_SEGMENT)
     thresholds = tuple(
         Threshold.read(name, str(measure), rule) for measure, rule in given.items() if measure not in settings
     )
@@ -177,10 +184,10 @@ def _evaluator_rules(
     return EvaluatorRules(
         evaluator=name,
         thresholds=thresholds,
-        min_evaluated=least,
+        min_evaluated=int(least),
         max_drop=drop,
-        max_missing=float(missing),
-        min_coverage=None if coverage is None else float(coverage),
+        max_missing=missing,
+        min_coverage=coverage,
         each_segment=in_segments,
         segments=_segment_names(name, given.get(SEGMENTS, ())) if SEGMENTS in settings else (),
     )
@@ -194,10 +201,6 @@ def _segment_names(evaluator: str, given: Any) -> tuple[str, ...]:
             f"not {given!r}."
         )
     return tuple(dict.fromkeys(names))
-
-
-def _is_number(value: Any) -> bool:
-    return not isinstance(value, bool) and isinstance(value, int | float) and 0 <= value < math.inf
 
 
 def read_labels(labels: Any) -> dict[str, tuple[str, ...]]:

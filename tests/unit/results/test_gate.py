@@ -129,6 +129,11 @@ def test_an_upper_bound_on_a_label_needs_the_labels_as_a_misspelled_one_would_al
         ({"correctness": {"correct": "<= 1.5"}}, "between 0 and 1"),
         ({"correctness": {"min_evaluated": 0}}, "min_evaluated"),
         ({"correctness": {"min_evaluated": "many"}}, "min_evaluated"),
+        ({"correctness": {"min_evaluated": 1.5}}, "min_evaluated must be a whole number from 1 on, not 1.5"),
+        ({"correctness": {"min_evaluated": True}}, "min_evaluated"),
+        ({"correctness": {"correct": ">= 0.9", "max_missing": -0.1}}, "max_missing"),
+        ({"correctness": {"correct": ">= 0.9", "min_coverage": 0}}, "min_coverage"),
+        ({"correctness": {"correct": ">= 0.9", "min_coverage": 1.1}}, "min_coverage"),
         ({"correctness": {"incorrect": "<= 0.1", "max_drop": 0.1}}, "lower bound"),
         ({"correctness": {"correct": ">= 0.9", "max_drop": -1}}, "max_drop"),
         ({"correctness": {"correct": ">= 0.9", "max_drop": math.nan}}, "max_drop"),
@@ -144,6 +149,13 @@ def test_an_upper_bound_on_a_label_needs_the_labels_as_a_misspelled_one_would_al
 def test_a_rule_that_cannot_be_parsed_is_an_error(rules, what):
     with pytest.raises(InvalidInput, match=what):
         read_rules(rules)
+
+
+def test_numbers_may_be_rendered_templates():
+    written = {"min_evaluated": "200", "max_drop": "0.02", "max_missing": "0", "min_coverage": "1"}
+    (read,) = read_rules({"correctness": {"correct": ">= 0.9", **written}})
+    assert (read.min_evaluated, read.max_drop, read.max_missing, read.min_coverage) == (200, 0.02, 0, 1)
+    assert [one.measure for one in read.thresholds] == ["correct"]
 
 
 @pytest.mark.parametrize("found", [None, "", "None", {}, {"evaluators": None}, [1]])
