@@ -23,11 +23,11 @@ MIDDLE = NOW - timedelta(hours=12)
 NAME = "json_parseable"
 
 
-def judged(arize: Emulator) -> str:
+def judged(arize: Emulator, *names: str) -> str:
     """Judge the two days before the middle, and what came after it; return the second run."""
     with OnlineTasksHook() as hook:
         task = {"name": "t", "model_id": arize.project_id}
-        evaluators = [{"evaluator_id": arize.evaluator_ids[NAME]}]
+        evaluators = [{"evaluator_id": arize.evaluator_ids[name]} for name in names or (NAME,)]
         task_id = hook.create_eval_task(EvalTaskInput.read({**task, "evaluators": evaluators}))
         run_id = ""
         for start, end in ((NOW - timedelta(days=2), MIDDLE), (MIDDLE, NOW)):
@@ -81,6 +81,14 @@ def test_a_version_that_is_newer_than_the_run_has_judged_nothing(arize: Emulator
     arize.advance(60)
     add_version(arize)
     assert read(run_id=run_id, baseline=timedelta(days=2))["baseline"]["new_versions"] == []
+
+
+def test_a_list_of_versions_that_cannot_be_read_hides_no_other(arize: Emulator) -> None:
+    version_id = add_version(arize)
+    run_id = judged(arize, "output_present", NAME)
+    arize.add_fault(Fault("rest.list_evaluator_versions", "forbidden"))
+    found = read(run_id=run_id, baseline=timedelta(days=2))["baseline"]["new_versions"]
+    assert [one["version_id"] for one in found] == [version_id]
 
 
 def test_versions_that_cannot_be_listed_are_a_warning(arize: Emulator) -> None:

@@ -322,6 +322,33 @@ def test_an_example_shows_300_characters_of_its_explanation():
     assert example["explanation"] == "x" * 300
 
 
+def test_of_a_trace_that_is_counted_another_evaluation_still_counts():
+    results = Results(run_id="r", online_task_id="t", granularity="trace")
+    for place, span in enumerate(spans(2)):
+        (said,) = span.evaluations
+        more = (dataclasses.replace(said, name="f"),) if place else ()
+        results.add(dataclasses.replace(span, trace_id="one", evaluations=(said, *more)))
+    found = results.summary()["evaluators"]
+    assert {name: figures["evaluated"] for name, figures in found.items()} == {"e": 1, "f": 1}
+
+
+def test_two_scores_have_an_interval_and_one_has_none():
+    for number in (1, 2):
+        results = Results(run_id="r", online_task_id="t")
+        for span in spans(number):
+            results.add(span)
+        interval = results.summary()["evaluators"]["e"]["score_interval"]
+        assert (interval is not None) is (number == 2)
+
+
+def test_quantiles_are_exact_up_to_ten_thousand_scores():
+    results = Results(run_id="r", online_task_id="t")
+    for span in spans(10_000, score=float):
+        results.add(span)
+    found = results.summary()["evaluators"]["e"]
+    assert found["score_percentiles"] == [float(round(each / 100 * 9_999)) for each in range(101)]
+
+
 def test_a_single_score_has_a_mean_and_no_variance():
     results = Results(run_id="r", online_task_id="t")
     for span in spans(1, score=lambda _: 0.5):

@@ -209,7 +209,8 @@ def test_evaluations_that_lack_what_the_rule_measures_break_it(rule, figures):
     [measure] = rule
     finding = find(rule, summary(e=figures))[measure]
     assert finding.outcome == "broken"
-    assert "399 of 400" in finding.note
+    what = "score" if measure.startswith("score") else "label"
+    assert f"399 of 400 evaluations carry no {what};" in finding.note
     assert find({**rule, "max_missing": 0.9975}, summary(e=figures))[measure].outcome == "held"
     strict = {**rule, "max_missing": 0.9975, "min_evaluated": 2}
     assert find(strict, summary(e=figures))[measure].outcome == "broken"
@@ -223,6 +224,23 @@ def test_a_label_in_another_spelling_counts_against_an_upper_bound():
     assert "not known" in finding.note
     crowd = summary(e=results(labels={"correct": 90}, evaluated=100, other_labels=10, labelled=100))
     assert find({"incorrect": "<= 0.05"}, crowd, labels=known)["incorrect"].outcome == "broken"
+
+
+def test_an_evaluator_without_results_hides_no_other():
+    rules = read_rules({"missing": {"correct": ">= 0.9"}, "e": {"correct": ">= 0.9"}})
+    found = judge(rules, summary(e=labels(50, 50)))
+    assert [(one.evaluator, one.measure, one.outcome) for one in found if not one.held] == [
+        ("missing", "min_evaluated", "broken"),
+        ("e", "correct", "broken"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("read", "expected", "margin"), [(7, 10, -3), (10, 10, 0), (None, 10, None), (7, None, None)]
+)
+def test_what_is_missing_is_the_margin_of_completeness(read, expected, margin):
+    found = summary(e=labels(10, 0)) | {"read": read, "expected": expected}
+    assert judge(read_rules({"e": {"correct": ">= 0.9"}}), found)[0].margin == margin
 
 
 @pytest.mark.parametrize(
