@@ -71,7 +71,7 @@ def test_spans_beyond_the_runs_cap_are_shown_and_can_be_demanded(many):
     assert coverage["margin"] == pytest.approx(50 / 600 - 0.08)
 
 
-@pytest.mark.parametrize("coverage", [0, -0.1, 1.1, True, "0.9", math.nan, math.inf])
+@pytest.mark.parametrize("coverage", [0, -0.1, 1.1, True, "most", math.nan, math.inf])
 def test_a_coverage_that_demands_nothing_or_cannot_be_reached_is_refused(coverage):
     with pytest.raises(InvalidInput, match="min_coverage"):
         read_rules({"e": {"correct": ">= 0.9", "min_coverage": coverage}})
