@@ -229,10 +229,12 @@ def test_a_label_in_another_spelling_counts_against_an_upper_bound():
 def test_an_evaluator_without_results_hides_no_other():
     rules = read_rules({"missing": {"correct": ">= 0.9"}, "e": {"correct": ">= 0.9"}})
     found = judge(rules, summary(e=labels(50, 50)))
-    assert [(one.evaluator, one.measure, one.outcome) for one in found if not one.held] == [
+    broken = [one for one in found if not one.held]
+    assert [(one.evaluator, one.measure, one.outcome) for one in broken] == [
         ("missing", "min_evaluated", "broken"),
         ("e", "correct", "broken"),
     ]
+    assert broken[0].margin == -1
 
 
 @pytest.mark.parametrize(
