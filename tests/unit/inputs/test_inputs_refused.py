@@ -390,6 +390,8 @@ def test_all_that_is_wrong_is_said_at_once_and_a_long_list_is_cut() -> None:
     assert "EvalTaskInput.sampling_rate must be above 0" in message
     judge = {**JUDGE, "position": -1, "direction": "up", "rails": [], "include_explanations": 5, "name": 1}
     assert refused(TemplateEvaluator, **judge).endswith("There are 2 more problems.")
+    worse = judge | {"template": 7, "use_function_calling_if_available": 5}
+    assert refused(TemplateEvaluator, **worse).endswith("There are 4 more problems.")
 
 
 def test_a_class_refuses_as_a_dict_is_refused() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time as real_time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from tries import END, START, WAIT, Execution, Killed, Store, Time, start_run
 
 from airflow_provider_online_tasks._airflow import AirflowSkipException
+from airflow_provider_online_tasks.api.answers.runs import RunStatus, TaskRun
 from airflow_provider_online_tasks.emulator import Emulator, Fault, RunFate
 from airflow_provider_online_tasks.exceptions import (
     CallError,
@@ -21,7 +22,8 @@ from airflow_provider_online_tasks.exceptions import (
     Unavailable,
 )
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-from airflow_provider_online_tasks.inputs import EvalTaskInput
+from airflow_provider_online_tasks.inputs import DataWindow, EvalTaskInput
+from airflow_provider_online_tasks.once.run import _is_same_window
 
 RUN = "graphql.runOnlineTask"
 CANCEL = "rest.cancel_task_run"
@@ -950,3 +952,17 @@ def test_the_record_survives_the_process(execution: Execution, emulator: Emulato
     execution.store = Store(tmp_path / "state.json")
 
     assert execution.next_try() == run_id
+
+
+@pytest.mark.parametrize(("start", "end"), [(START, None), (None, END), (None, None)])
+def test_a_run_whose_window_is_not_whole_is_over_no_window(
+    start: datetime | None, end: datetime | None
+) -> None:
+    run = TaskRun(
+        id="R",
+        status=RunStatus.RUNNING,
+        status_text="RUNNING",
+        data_start_time=start,
+        data_end_time=end,
+    )
+    assert not _is_same_window(run, DataWindow(start=START, end=END))
