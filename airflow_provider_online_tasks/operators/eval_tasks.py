@@ -22,7 +22,7 @@ from airflow_provider_online_tasks.inputs import (
     describe_sampling_rate,
     read_id,
 )
-from airflow_provider_online_tasks.inputs._arguments import choice, switch
+from airflow_provider_online_tasks.inputs._arguments import check_name, choice, switch
 from airflow_provider_online_tasks.inputs._base import LATER, plain
 from airflow_provider_online_tasks.inputs._templating import is_templated
 from airflow_provider_online_tasks.inputs._values import read_name
@@ -128,8 +128,8 @@ class CreateEvalTaskOperator(LineageOperator):
         self.query_filters = plain(query_filters)
         if (model_id is None) == (project is None):
             raise InvalidInput("Give either model_id, the global ID of the project, or project, its name.")
-        if project is not None and not is_templated(project):
-            read_name(project, "project")
+        if project is not None:
+            check_name(project, "project")
         arguments = self._arguments()
         EvalTaskInput.check_literals(arguments if project is None else {**arguments, "model_id": LATER})
 

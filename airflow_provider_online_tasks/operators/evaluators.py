@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs._arguments import switch
+from airflow_provider_online_tasks.inputs._arguments import check_name, switch
 from airflow_provider_online_tasks.inputs._base import plain
-from airflow_provider_online_tasks.inputs._templating import is_templated
 from airflow_provider_online_tasks.inputs._values import read_name
 from airflow_provider_online_tasks.inputs.hub import EvaluatorInput
 from airflow_provider_online_tasks.operators._base import OnlineTasksOperator
@@ -132,8 +131,8 @@ class EvaluatorOperator(OnlineTasksOperator):
         self.space_id = space_id
         self.jinja = switch(jinja, "jinja")
         EvaluatorInput.check_literals(self._arguments())
-        if commit_message is not None and not is_templated(commit_message):
-            read_name(commit_message, "commit_message")
+        if commit_message is not None:
+            check_name(commit_message, "commit_message")
 
     def _arguments(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in EvaluatorInput.model_fields}

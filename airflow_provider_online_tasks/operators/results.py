@@ -30,7 +30,7 @@ from airflow_provider_online_tasks.inputs._arguments import (
     whole_number,
 )
 from airflow_provider_online_tasks.inputs._templating import is_templated
-from airflow_provider_online_tasks.inputs._values import read_name, read_names
+from airflow_provider_online_tasks.inputs._values import read_names
 from airflow_provider_online_tasks.operators._approval import ask, check_can_ask, read_answer
 from airflow_provider_online_tasks.operators._base import LineageOperator
 from airflow_provider_online_tasks.operators._window import check_window_literals
@@ -424,8 +424,8 @@ class EvalResultsOperator(LineageOperator):
 
     def _check_rows_path(self) -> None:
         path: Any = self.rows_path
-        if path is not None and not hasattr(path, "open") and not is_templated(path):
-            read_name(path, "rows_path")
+        if path is not None and not hasattr(path, "open"):
+            check_name(path, "rows_path")
 
     @contextmanager
     def _rows(self) -> Iterator[RowWriter | None]:

@@ -27,7 +27,12 @@ from airflow_provider_online_tasks.exceptions import (
     WindowRefused,
 )
 from airflow_provider_online_tasks.inputs import DataWindow, RunInput, read_id
-from airflow_provider_online_tasks.inputs._arguments import positive_seconds, read_deferrable, switch
+from airflow_provider_online_tasks.inputs._arguments import (
+    check_name,
+    positive_seconds,
+    read_deferrable,
+    switch,
+)
 from airflow_provider_online_tasks.inputs._base import LATER
 from airflow_provider_online_tasks.inputs._templating import is_templated
 from airflow_provider_online_tasks.inputs._values import read_name
@@ -196,8 +201,8 @@ class RunOnlineTaskOperator(LineageOperator):
             raise InvalidInput(
                 "Give online_task_id, the task's global ID, or online_task, its name: one of the two."
             )
-        if online_task is not None and not is_templated(online_task):
-            read_name(online_task, "online_task")
+        if online_task is not None:
+            check_name(online_task, "online_task")
         arguments = self._arguments()
         RunInput.check_literals(
             arguments if online_task is None else {**arguments, "online_task_id": LATER},
