@@ -105,6 +105,8 @@ class Deployment:
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            # SQLite waits five seconds for another process to write, which on a busy machine is too short.
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}?timeout=120",
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.home / "logs"),
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "NO_PROXY": "127.0.0.1",
@@ -242,9 +244,9 @@ class Deployment:
             raise problem(f"{method} {path}: {answer.status_code} {answer.text[:1000]}")
         return answer.json()
 
-    def trigger(self, dag_id: str, **conf: Any) -> DagRun:
-        """Start a run of a DAG."""
-        body = {"logical_date": None, "conf": conf}
+    def trigger(self, dag_id: str, run_id: str | None = None, /, **conf: Any) -> DagRun:
+        """Start a run of a DAG, under an ID of Airflow's or a given one."""
+        body = {"logical_date": None, "conf": conf} | ({"dag_run_id": run_id} if run_id else {})
         started = self.ask("POST", f"dags/{dag_id}/dagRuns", body)
         return DagRun(deployment=self, dag_id=dag_id, run_id=started["dag_run_id"])
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from browsers import find_chromium, open_page
-from deployment import DagRun, Deployment, ServerError, until
+from deployment import DagRun, Deployment
 
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.client import Client
@@ -84,9 +84,8 @@ def at_work(airflow: Deployment, arize: EmulatorProcess) -> AtWork:
     """The example DAGs at work."""
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     start = today - timedelta(days=6)
-    gate = _trigger(airflow, "quality_gate", "release_42", least_correct=0.3)
-    backfill = _trigger(
-        airflow,
+    gate = airflow.trigger("quality_gate", "release_42", least_correct=0.3)
+    backfill = airflow.trigger(
         "backfill_eval",
         "last_days",
         online_task_id=_hub_task(arize),
@@ -94,23 +93,8 @@ def at_work(airflow: Deployment, arize: EmulatorProcess) -> AtWork:
         end=today.isoformat(),
         days=2,
     )
-    asks = _trigger(airflow, "asks", "release_43")
+    asks = airflow.trigger("asks", "release_43")
     return AtWork(gate=gate, backfill=backfill, asks=asks, start=start)
-
-
-def _trigger(airflow: Deployment, dag_id: str, run_id: str, **conf: Any) -> DagRun:
-    body = {"logical_date": None, "dag_run_id": run_id, "conf": conf}
-
-    def is_started() -> bool:
-        # SQLite may be locked on a busy machine: a run that was not created is asked for again.
-        try:
-            airflow.ask("POST", f"dags/{dag_id}/dagRuns", body)
-        except ServerError:
-            return False
-        return True
-
-    until(f"a run of {dag_id} is created", is_started)
-    return DagRun(deployment=airflow, dag_id=dag_id, run_id=run_id)
 
 
 def _hub_task(arize: EmulatorProcess) -> str:
