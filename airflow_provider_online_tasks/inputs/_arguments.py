@@ -10,7 +10,7 @@ from airflow_provider_online_tasks._airflow import conf
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs._templating import is_leaf_template, is_templated
-from airflow_provider_online_tasks.inputs._values import read_name
+from airflow_provider_online_tasks.inputs._values import read_id, read_name
 
 
 def read_deferrable(value: Any) -> bool:
@@ -85,6 +85,15 @@ def check_name(value: Any, name: str) -> None:
     """
     if not is_templated(value):
         read_name(value, name)
+
+
+def check_id(value: Any, name: str) -> None:
+    """Check that a literal can be an ID of Arize.
+
+    :raises InvalidInput: it cannot.
+    """
+    if not is_templated(value):
+        read_id(value, name)
 
 
 def _no_template(value: Any) -> str:

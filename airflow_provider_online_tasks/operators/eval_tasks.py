@@ -22,9 +22,8 @@ from airflow_provider_online_tasks.inputs import (
     describe_sampling_rate,
     read_id,
 )
-from airflow_provider_online_tasks.inputs._arguments import check_name, choice, switch
+from airflow_provider_online_tasks.inputs._arguments import check_id, check_name, choice, switch
 from airflow_provider_online_tasks.inputs._base import LATER, plain
-from airflow_provider_online_tasks.inputs._templating import is_templated
 from airflow_provider_online_tasks.inputs._values import read_name
 from airflow_provider_online_tasks.once._state import State
 from airflow_provider_online_tasks.operators._base import LineageOperator, OnlineTasksOperator
@@ -264,8 +263,7 @@ class DeleteOnlineTaskOperator(OnlineTasksOperator):
         super().__init__(**kwargs)
         self.online_task_id = online_task_id
         self.ignore_if_missing = switch(ignore_if_missing, "ignore_if_missing")
-        if not is_templated(online_task_id):
-            read_id(online_task_id, "online_task_id")
+        check_id(online_task_id, "online_task_id")
 
     def execute(self, context: Context) -> None:
         """Delete the task."""

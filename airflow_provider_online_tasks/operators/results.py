@@ -23,6 +23,7 @@ from airflow_provider_online_tasks.exceptions import (
 )
 from airflow_provider_online_tasks.inputs import MAXIMIZE, MINIMIZE, DataWindow, read_id
 from airflow_provider_online_tasks.inputs._arguments import (
+    check_id,
     check_name,
     choice,
     positive_seconds,
@@ -171,8 +172,8 @@ class EvalResultsOperator(LineageOperator):
         ):
             raise InvalidInput("online_task_id, data_start_time and data_end_time go together.")
         for name, given in (("run_id", run_id), ("online_task_id", online_task_id)):
-            if given is not None and not is_templated(given):
-                read_id(given, name)
+            if given is not None:
+                check_id(given, name)
         if online_task_id is not None:
             check_window_literals(data_start_time, data_end_time)
         if not is_templated(evaluators):

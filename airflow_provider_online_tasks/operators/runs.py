@@ -28,6 +28,7 @@ from airflow_provider_online_tasks.exceptions import (
 )
 from airflow_provider_online_tasks.inputs import DataWindow, RunInput, read_id
 from airflow_provider_online_tasks.inputs._arguments import (
+    check_id,
     check_name,
     positive_seconds,
     read_deferrable,
@@ -601,8 +602,7 @@ class CancelOnlineTaskRunOperator(OnlineTasksOperator):
     def __init__(self, *, run_id: str | XComArg, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.run_id = run_id
-        if not is_templated(run_id):
-            read_id(run_id, "run_id")
+        check_id(run_id, "run_id")
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Cancel the run."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_online_tasks._times import parse_time
 from airflow_provider_online_tasks.exceptions import CallError, InvalidInput
 from airflow_provider_online_tasks.inputs import DataWindow, read_id
-from airflow_provider_online_tasks.inputs._arguments import check_name, whole_number
+from airflow_provider_online_tasks.inputs._arguments import check_id, check_name, whole_number
 from airflow_provider_online_tasks.inputs._templating import is_templated
 from airflow_provider_online_tasks.inputs._values import read_names
 from airflow_provider_online_tasks.operators._base import OnlineTasksOperator
@@ -112,9 +112,8 @@ class SendSpansOperator(OnlineTasksOperator):
         if (annotation_queue_id is None) == (dataset_id is None):
             raise InvalidInput("Give either annotation_queue_id or dataset_id.")
         for name in ("run_id", "annotation_queue_id", "dataset_id"):
-            value = getattr(self, name)
-            if value is not None and not is_templated(value):
-                read_id(value, name)
+            if (value := getattr(self, name)) is not None:
+                check_id(value, name)
         check_name(evaluator, "evaluator")
         if not is_templated(labels):
             self._wanted()

@@ -176,6 +176,9 @@ def _evaluator_rules(
         raise InvalidInput(
             f"{name}.{MAX_DROP} needs a label or score_mean with a lower bound, such as 'correct': '>= 0.95'."
         )
+    # Elsewhere it is a label like any other.
+    expected = given.get(SEGMENTS, ()) if SEGMENTS in settings else ()
+    expected = read_names(expected, f"{name}.{EACH_SEGMENT}.{SEGMENTS}", such_as="['free', 'paid']")
     in_segments = None
     if segments is not None:
         in_segments = _evaluator_rules(name, segments, 1, settings=_IN_SEGMENTS)
@@ -189,18 +192,8 @@ def _evaluator_rules(
         max_missing=missing,
         min_coverage=coverage,
         each_segment=in_segments,
-        segments=_segment_names(name, given.get(SEGMENTS, ())) if SEGMENTS in settings else (),
+        segments=tuple(dict.fromkeys(expected)),
     )
-
-
-def _segment_names(evaluator: str, given: Any) -> tuple[str, ...]:
-    names = given if isinstance(given, list | tuple) else (None,)
-    if not all(isinstance(name, str) and name for name in names):
-        raise InvalidInput(
-            f"{evaluator}.{EACH_SEGMENT}.{SEGMENTS} must be a list of the segments that have to be there, "
-            f"not {given!r}."
-        )
-    return tuple(dict.fromkeys(names))
 
 
 def read_labels(labels: Any) -> dict[str, tuple[str, ...]]:

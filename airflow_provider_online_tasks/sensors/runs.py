@@ -27,8 +27,12 @@ from airflow_provider_online_tasks.exceptions import (
     Unavailable,
 )
 from airflow_provider_online_tasks.inputs import read_id
-from airflow_provider_online_tasks.inputs._arguments import check_name, positive_seconds, read_deferrable
-from airflow_provider_online_tasks.inputs._templating import is_templated
+from airflow_provider_online_tasks.inputs._arguments import (
+    check_id,
+    check_name,
+    positive_seconds,
+    read_deferrable,
+)
 from airflow_provider_online_tasks.operators._base import UsesArize
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
 from airflow_provider_online_tasks.waiting.endings import EndingRules, wait_error
@@ -102,8 +106,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
         self.max_error_rate = max_error_rate
         check_name(conn_id, "conn_id")
         self._rules()
-        if not is_templated(run_id):
-            read_id(run_id, "run_id")
+        check_id(run_id, "run_id")
 
     def _rules(self) -> EndingRules:
         return EndingRules(on_nothing_evaluated=self.on_nothing_evaluated, max_error_rate=self.max_error_rate)
