@@ -16,6 +16,7 @@ from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.retry import NO_RETRY
 from airflow_provider_online_tasks.exceptions import (
+    InputRefused,
     InvalidConnection,
     InvalidInput,
     NotFound,
@@ -242,6 +243,20 @@ class OnlineTasksHook(BaseHook):
         :raises CallError: the subclass that fits what happened.
         """
         return self.client.send(calls.cancel_task_run(run_id))
+
+    def end_task_run(self, run_id: str) -> tuple[TaskRun, bool]:
+        """Cancel a run unless it is over; return it, and whether it was over.
+
+        :raises CallError: the subclass that fits what happened.
+        """
+        try:
+            return self.cancel_task_run(run_id), False
+        except InputRefused:
+            # It has ended by itself, or by a request whose answer was lost.
+            run = self.get_task_run(run_id)
+            if not run.is_over:
+                raise
+            return run, True
 
     def get_task(self, online_task_id: str) -> Task:
         """Return a task.

@@ -6,6 +6,7 @@ having been there before. A run of an earlier try will do as long as it goes on 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,6 @@ from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.answers.runs import TaskRun
 from airflow_provider_online_tasks.exceptions import (
-    InputRefused,
     KeyRefused,
     NotFound,
     OnlineTaskRunUnreachable,
@@ -279,14 +279,8 @@ class Submission(Once[RunRecord, TaskRun]):
             return record.earlier
         if not found.is_over:
             self._log.warning("Run %s of an earlier try goes on: it is cancelled first.", found.id)
-            try:
-                self._hook.cancel_task_run(found.id)
-            except NotFound:
-                pass
-            except InputRefused:
-                # It may have ended meanwhile, or by a request whose answer was lost.
-                if not self._hook.get_task_run(found.id).is_over:
-                    raise
+            with contextlib.suppress(NotFound):
+                self._hook.end_task_run(found.id)
         return (*record.earlier, found.id)
 
     def _retired(self, record: RunRecord) -> TaskRun | None:

@@ -536,18 +536,14 @@ class RunOnlineTaskOperator(LineageOperator):
     def _cancel(self, hook: OnlineTasksHook, run_id: str) -> TaskRun | None:
         """Cancel a run, and return it if it was over already; what goes wrong is logged and hides nothing."""
         try:
-            try:
-                run = hook.cancel_task_run(run_id)
-            except InputRefused:
-                run = hook.get_task_run(run_id)
-                if not run.is_over:
-                    raise
-                self.log.info("Run %s was over before it could be cancelled: %s.", run_id, run.status.value)
-                return run
+            run, was_over = hook.end_task_run(run_id)
         except CallError as error:
             self.log.error("Run %s could not be cancelled. It may go on, and cost money: %s", run_id, error)  # noqa: TRY400
-        else:
-            self.log.info("Cancelled run %s: %s.", run_id, run.counts)
+            return None
+        if was_over:
+            self.log.info("Run %s was over before it could be cancelled: %s.", run_id, run.status.value)
+            return run
+        self.log.info("Cancelled run %s: %s.", run_id, run.counts)
         return None
 
     def on_kill(self) -> None:
@@ -609,18 +605,13 @@ class CancelOnlineTaskRunOperator(OnlineTasksOperator):
         run_id = read_id(self.run_id, "run_id")
         with self.hook as hook:
             run = hook.get_task_run(run_id)
-            if not run.is_over:
-                try:
-                    run = hook.cancel_task_run(run_id)
-                except InputRefused:
-                    # It may have ended meanwhile, or by a request whose answer was lost.
-                    run = hook.get_task_run(run_id)
-                    if not run.is_over:
-                        raise
-                else:
-                    self.log.info("Cancelled run %s: %s.", run_id, run.counts)
-                    return run.summary()
-        self.log.info("Run %s is over already, %s: %s.", run_id, run.status.value, run.counts)
+            was_over = run.is_over
+            if not was_over:
+                run, was_over = hook.end_task_run(run_id)
+        if was_over:
+            self.log.info("Run %s is over already, %s: %s.", run_id, run.status.value, run.counts)
+        else:
+            self.log.info("Cancelled run %s: %s.", run_id, run.counts)
         return run.summary()
 
 
