@@ -9,8 +9,10 @@ import os
 import shlex
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_online_tasks.emulator.checked import read_text
 from airflow_provider_online_tasks.emulator.clock import write_time
 from airflow_provider_online_tasks.emulator.handles import (
     API_KEY_VARIABLE,
@@ -103,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         elif field.name in CHOICES:
             options["choices"] = CHOICES[field.name]
         else:
-            options["type"] = _READERS.get(str(field.type).removesuffix(" | None"), str)
+            options["type"] = partial(read_text, EmulatorSettings, field.name)
         parser.add_argument(f"--{field.name.replace('_', '-')}", **options)
     parser.add_argument("--for-seconds", type=float, default=None, help="stop after that many seconds")
     return parser
@@ -116,12 +118,6 @@ def _descriptions() -> dict[str, str]:
         descriptions[name] = " ".join(text.split()).rstrip(".").replace("``", "").replace("%", "%%")
     return descriptions
 
-
-def _number_or_none(text: str) -> int | None:
-    return None if text.lower() == "none" else int(text)
-
-
-_READERS: dict[str, Any] = {"int": _number_or_none, "float": float}
 
 if __name__ == "__main__":
     sys.exit(main())

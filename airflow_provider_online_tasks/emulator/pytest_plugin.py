@@ -43,27 +43,15 @@ def online_tasks_emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
     ``--online-tasks-emulator`` and the marker ``online_tasks_emulator``, each over the one before.
     """
     from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
+    from airflow_provider_online_tasks.emulator.checked import read_text
 
     values: dict[str, Any] = {"run_seconds": 0.0, "queries_per_minute": None, "mutations_per_minute": None}
     for line in [*request.config.getini(NAME), *request.config.getoption("--online-tasks-emulator")]:
         name, separator, text = line.partition("=")
         if not separator:
             raise pytest.UsageError(f"{NAME}: {line!r} is no setting; write name=value")
-        values[name.strip()] = _value(text.strip())
+        values[name.strip()] = read_text(EmulatorSettings, name.strip(), text.strip())
     for marker in reversed(list(request.node.iter_markers(NAME))):
         values.update(marker.kwargs)
     with Emulator(EmulatorSettings(**values)) as emulator:
         yield emulator
-
-
-def _value(text: str) -> Any:
-    """Read a setting: a number, true, false, none, or a text."""
-    words = {"true": True, "false": False, "none": None}
-    if text.lower() in words:
-        return words[text.lower()]
-    for read in (int, float):
-        try:
-            return read(text)
-        except ValueError:
-            continue
-    return text

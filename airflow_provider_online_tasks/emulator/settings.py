@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from pydantic import Field
+
+from airflow_provider_online_tasks.emulator.checked import OneOrMore, Seconds, check_types
 
 DEFAULT_API_KEY = "ak-emulator-0000"
 
@@ -15,6 +17,8 @@ StatusCase = Literal["upper", "lower"]
 SamplingRateUnit = Literal["fraction", "percent"]
 NoData = Literal["completed", "task_error"]
 RunsOrder = Literal["newest", "oldest", "shuffled"]
+RateLimitStatus = Literal[200, 429]
+Port = Annotated[int, Field(ge=0, le=65_535)]
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "status_case": get_args(StatusCase),
@@ -63,22 +67,22 @@ class EmulatorSettings:
     """
 
     host: str = "127.0.0.1"
-    port: int = 0
+    port: Port = 0
     host_names: str = ""
     api_key: str = dataclasses.field(default=DEFAULT_API_KEY, repr=False)
     database: str | Path | None = None
     spans: str | Path | None = None
     lenient: bool = False
-    run_seconds: float = 6.0
-    index_delay: float = 0.0
+    run_seconds: Seconds = 6.0
+    index_delay: Seconds = 0.0
     status_case: StatusCase = "upper"
     sampling_rate_unit: SamplingRateUnit = "fraction"
-    queries_per_minute: int | None = 100
-    mutations_per_minute: int | None = 300
+    queries_per_minute: OneOrMore | None = 100
+    mutations_per_minute: OneOrMore | None = 300
     retry_after: bool = False
-    graphql_rate_limit_status: int = 200
+    graphql_rate_limit_status: RateLimitStatus = 200
     mutations_permitted: bool = True
-    graphql_max_window_days: int | None = None
+    graphql_max_window_days: OneOrMore | None = None
     patch_input_type: str = "PatchEvalTaskMutationInput"
     no_data: NoData = "completed"
     runs_order: RunsOrder = "newest"
@@ -87,26 +91,11 @@ class EmulatorSettings:
     judge_model: str | None = None
 
     def __post_init__(self) -> None:
-        for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)!r}; it has to be one of {', '.join(allowed)}."
-                )
-        if self.graphql_rate_limit_status not in (200, 429):
-            raise ValueError(
-                f"graphql_rate_limit_status is {self.graphql_rate_limit_status!r}; it has to be 200 or 429."
-            )
-        for name in ("run_seconds", "index_delay"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; it has to be 0 or more.")
+        check_types(self)
         if not self.api_key:
             raise ValueError("api_key is empty; give the key that clients shall present.")
         if self.judge_url is not None and not self.judge_model:
             raise ValueError("judge_url is given without judge_model; name the model that shall judge.")
-        for name in ("queries_per_minute", "mutations_per_minute"):
-            limit = getattr(self, name)
-            if limit is not None and limit < 1:
-                raise ValueError(f"{name} is {limit!r}; give a number of 1 or more, or None for no limit.")
 
     def changed(self, changes: dict[str, Any]) -> EmulatorSettings:
         """Return these settings with some changed while the server runs."""

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from airflow_provider_online_tasks.emulator.checked import Count, OneOrMore, Seconds, Share, check_types
 
 BEFORE = frozenset(
     {
@@ -33,7 +37,8 @@ AFTER = frozenset(
         "partial",
     }
 )
-OUTCOMES = ("complete", "hang", "fail", "cancel", "nothing")
+RunOutcome = Literal["complete", "hang", "fail", "cancel", "nothing"]
+HttpStatus = Annotated[int, Field(ge=100, le=599)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,10 +65,10 @@ class Fault:
 
     operation: str
     kind: str
-    times: int | None = 1
-    skip: int = 0
-    seconds: float = 0.0
-    status: int | None = None
+    times: OneOrMore | None = 1
+    skip: Count = 0
+    seconds: Seconds = 0.0
+    status: HttpStatus | None = None
     retry_after: float | str | None = None
     message: str | None = None
     code: str | None = None
@@ -75,8 +80,7 @@ class Fault:
             raise ValueError(
                 f"There is no fault {self.kind!r}; the kinds are {', '.join(sorted(BEFORE | AFTER))}."
             )
-        if self.times is not None and self.times < 1:
-            raise ValueError(f"times is {self.times!r}; give 1 or more, or None for every request.")
+        check_types(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,20 +99,17 @@ class RunFate:
     :param times: how many runs it befalls; None for all.
     """
 
-    outcome: str = "complete"
-    seconds: float | None = None
-    pending_seconds: float | None = None
-    error_rate: float = 0.0
-    skipped: int | None = None
+    outcome: RunOutcome = "complete"
+    seconds: Seconds | None = None
+    pending_seconds: Seconds | None = None
+    error_rate: Share = 0.0
+    skipped: Count | None = None
     failure_reason: str | None = None
-    share: float | None = None
-    times: int | None = 1
+    share: Share | None = None
+    times: OneOrMore | None = 1
 
     def __post_init__(self) -> None:
-        if self.outcome not in OUTCOMES:
-            raise ValueError(f"There is no outcome {self.outcome!r}; the outcomes are {', '.join(OUTCOMES)}.")
-        if not 0 <= self.error_rate <= 1:
-            raise ValueError(f"error_rate is {self.error_rate!r}; it has to be between 0 and 1.")
+        check_types(self)
 
     @property
     def evaluated_share(self) -> float:

@@ -7,7 +7,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.emulator import ids
-from airflow_provider_online_tasks.emulator.control.faults import RunFate
+from airflow_provider_online_tasks.emulator.control.faults import RunFate, RunOutcome
 from airflow_provider_online_tasks.emulator.errors import RefusedInputError, UnknownObjectError
 from airflow_provider_online_tasks.emulator.judges.evaluator import Evaluator, Trouble
 from airflow_provider_online_tasks.emulator.judges.kinds import KINDS
@@ -60,7 +60,7 @@ _STATUS_OF_OUTCOME = {
 }
 
 
-_OUTCOME_OF_STATUS = {FAILED: "fail", CANCELLED: "cancel"}
+_OUTCOME_OF_STATUS: dict[str, RunOutcome] = {FAILED: "fail", CANCELLED: "cancel"}
 
 
 class RunEngine:

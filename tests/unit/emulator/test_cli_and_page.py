@@ -20,6 +20,7 @@ from airflow_provider_online_tasks.emulator import (
     Emulator,
     EmulatorControl,
     EmulatorSettings,
+    Fault,
     RunFate,
 )
 from airflow_provider_online_tasks.emulator.__main__ import main
@@ -70,7 +71,7 @@ def test_a_host_that_others_can_reach_is_pointed_out(
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["--run-seconds=-1"], 2, "run_seconds is -1.0"),
+        (["--run-seconds=-1"], 2, "run_seconds is -1:"),
         (["--judge-url=http://127.0.0.1/v1"], 2, "without judge_model"),
         (["--spans=/nowhere.jsonl"], 1, "/nowhere.jsonl"),
     ],
@@ -194,13 +195,58 @@ def test_handles_and_settings_show_no_key() -> None:
     [
         ({"api_key": ""}, "api_key is empty"),
         ({"queries_per_minute": 0}, "queries_per_minute is 0"),
-        ({"graphql_rate_limit_status": 500}, "has to be 200 or 429"),
-        ({"runs_order": "none"}, "newest, oldest, shuffled"),
+        ({"graphql_rate_limit_status": 500}, "graphql_rate_limit_status is 500: .* 200 or 429"),
+        ({"runs_order": "none"}, "'newest', 'oldest' or 'shuffled'"),
+        ({"lenient": "false"}, "lenient is 'false': .* boolean"),
+        ({"run_seconds": "6"}, "run_seconds is '6': .* number"),
+        ({"run_seconds": -1}, "run_seconds is -1"),
+        ({"index_delay": float("nan")}, "index_delay is nan"),
+        ({"queries_per_minute": True}, "queries_per_minute is True: .* integer"),
+        ({"port": 65_536}, "port is 65536"),
+        ({"spans": 7}, "spans is 7"),
     ],
 )
 def test_settings_that_do_not_fit(settings: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         EmulatorSettings(**settings)  # type: ignore[arg-type]
+
+
+def test_a_key_of_another_type_is_not_shown() -> None:
+    with pytest.raises(ValueError, match=r"api_key does not fit: .* string\.$"):
+        EmulatorSettings(api_key=b"ak-secret")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("fate", "words"),
+    [
+        ({"outcome": "wins"}, "outcome is 'wins': .* 'hang'"),
+        ({"error_rate": "all"}, "error_rate is 'all': .* number"),
+        ({"error_rate": 1.5}, "error_rate is 1.5"),
+        ({"share": -0.1}, "share is -0.1"),
+        ({"seconds": -1}, "seconds is -1"),
+        ({"skipped": 1.5}, "skipped is 1.5: .* integer"),
+        ({"times": 0}, "times is 0"),
+    ],
+)
+def test_fates_that_do_not_fit(fate: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        RunFate(**fate)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ({"kind": "explode"}, "no fault 'explode'"),
+        ({"times": 0}, "times is 0"),
+        ({"skip": -1}, "skip is -1"),
+        ({"seconds": "2"}, "seconds is '2': .* number"),
+        ({"status": "503"}, "status is '503': .* integer"),
+        ({"status": 99}, "status is 99"),
+    ],
+)
+def test_faults_that_do_not_fit(fault: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Fault(**{"operation": "*", "kind": "delay", **fault})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("host", "loopback"), [("localhost", True), ("::1", True), ("example.org", False)])

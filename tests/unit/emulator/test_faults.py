@@ -287,7 +287,7 @@ def test_the_control_plane_wants_the_key_and_sense(emulator: Emulator) -> None:
         emulator.configure(colour="red")
     with pytest.raises(EmulatorControlError, match="cannot be changed while"):
         emulator.configure(port=5)
-    with pytest.raises(EmulatorControlError, match="one of upper, lower"):
+    with pytest.raises(EmulatorControlError, match="'upper' or 'lower'"):
         emulator.configure(status_case="Title")
 
 

@@ -44,6 +44,8 @@ def test_ini(online_tasks_emulator):
     assert (settings.status_case, settings.queries_per_minute, settings.retry_after) == ("lower", 7, True)
     assert settings.mutations_per_minute is None
     assert settings.run_seconds == 3.5
+    assert settings.api_key == "1234"
+    assert settings.lenient is True
 """
 
 
@@ -69,12 +71,19 @@ def test_the_fixture_serves_a_project_that_only_installs_it(tmp_path: Path) -> N
 def test_settings_come_from_the_ini_file_and_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text(INI)
     (tmp_path / "test_dag.py").write_text(TEST_INI)
-    result = pytest_in(tmp_path, "--online-tasks-emulator=run_seconds=3.5")
+    arguments = ("run_seconds=3.5", "api_key=1234", "lenient=true")
+    result = pytest_in(tmp_path, *(f"--online-tasks-emulator={each}" for each in arguments))
     assert "1 passed" in result.stdout, result.stdout + result.stderr
 
 
 @pytest.mark.parametrize(
-    ("line", "words"), [("nonsense", "write name=value"), ("status_case=title", "one of upper, lower")]
+    ("line", "words"),
+    [
+        ("nonsense", "write name=value"),
+        ("status_case=title", "'upper' or 'lower'"),
+        ("run_seconds=soon", "run_seconds is 'soon'"),
+        ("colour=red", "colour"),
+    ],
 )
 def test_a_setting_that_is_none_is_said_so(tmp_path: Path, line: str, words: str) -> None:
     (tmp_path / "pytest.ini").write_text(INI)
