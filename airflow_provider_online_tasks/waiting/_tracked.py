@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.ui.links import Links
     from airflow_provider_online_tasks.waiting.poller import Poller
 
+# For how many poll intervals the runs of a task are read by their IDs, at the most, before its list is tried.
+LONGEST_BY_ID = 16
+
 
 class Shortage(NamedTuple):
     """Why a run is read late: the budget does not suffice for all waits.
@@ -203,7 +206,7 @@ class Task(Scheduled):
     runs: dict[str, Run] = field(default_factory=dict)
     unseen: set[str] | None = None
     cursor: str | None = None
-    cursors: set[str] = field(default_factory=set)
+    cursors: set[str | None] = field(default_factory=set)
     pages: int = 0
     wasted: int = 0
     seen: int = 0
@@ -219,6 +222,43 @@ class Task(Scheduled):
         self.unseen, self.jitter = unseen, jitter
         self.cursor, self.pages, self.wasted, self.seen = None, 0, 0, 0
         self.cursors.clear()
+
+    def count_page(self, size: int, *, shows_any: bool, next_cursor: str | None) -> None:
+        """Count a page of the round.
+
+        :param size: how many runs it holds.
+        :param shows_any: whether a run that is waited for is among them.
+        """
+        self.pages += 1
+        self.seen += size
+        self.wasted = 0 if shows_any else self.wasted + 1
+        self.cursor = next_cursor
+
+    def wants_next_page(self, *, finds_others: bool) -> bool:
+        """Return whether the page that the cursor leads to is worth a request.
+
+        :param finds_others: whether it may show more of the runs whose task is not known.
+        """
+        # A page costs as much as one run read by its ID, and fruitless pages no more than all such runs.
+        is_worth_it = len(self.unseen or ()) > 1 + self.wasted or finds_others
+        return is_worth_it and self.cursor is not None and self.cursor not in self.cursors
+
+    def end_round(self, now: float, *, by_id_intervals: int = 0) -> set[str]:
+        """End the round, and return the runs that it has not seen.
+
+        :param by_id_intervals: for how many poll intervals the runs are read by their IDs at the least.
+        """
+        unseen = self.unseen or set()
+        self.unseen, self.exploring = None, False
+        if unseen and self.seen <= self.pages:
+            by_id_intervals = max(by_id_intervals, self.by_id_next)
+        if by_id_intervals and self.runs:
+            shortest = min(run.interval for run in self.runs.values())
+            self.by_id_until = now + by_id_intervals * shortest
+            self.by_id_next = min(LONGEST_BY_ID, 2 * self.by_id_next)
+        else:
+            self.by_id_next = 1
+        return unseen
 
 
 class Queue:

@@ -106,10 +106,10 @@ class Share:
         """Count a request, and return when it may be sent."""
         loop = asyncio.get_running_loop()
         async with self._turn:
-            await asyncio.sleep(max(0.0, self._free_at - loop.time()))
+            await asyncio.sleep(self._free_at - loop.time())
             at = self._budget.reserve(loop.time())
             self._free_at = at + self._budget.gap / self._part
-        await asyncio.sleep(max(0.0, at - loop.time()))
+        await asyncio.sleep(at - loop.time())
 
     def refused(self, now: float, *, sent_at: float) -> None:
         """Send less: the server refused a request because there were too many."""

@@ -52,7 +52,7 @@ from airflow_provider_online_tasks.waiting._endpoint_state import (
 from airflow_provider_online_tasks.waiting._registry import Registry
 from airflow_provider_online_tasks.waiting._sending import InFlight, open_client
 from airflow_provider_online_tasks.waiting._task_links import TaskLinks
-from airflow_provider_online_tasks.waiting._tracked import Queue, Run, Task, Wait
+from airflow_provider_online_tasks.waiting._tracked import LONGEST_BY_ID, Queue, Run, Task, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +79,6 @@ HELD_SECONDS = 0.2
 DELIVERED_AT_ONCE = 25
 
 LONGEST_RUN_BACK_OFF = 60.0
-LONGEST_BY_ID = 16
 # How many answers of the same kind in a row, over REFUSED_SECONDS, end a run's waits.
 LEAST_ANSWERS = 3
 
@@ -507,13 +506,9 @@ class Poller:
                     self._give_up(run, error)
         task.asking = False
         task.list_failures = 0
-        task.pages += 1
-        task.seen += len(page.items)
-        task.wasted = 0 if len(unseen) < before or explored else task.wasted + 1
-        task.cursor = page.next_cursor
-        # A page costs as much as one run read by its ID, and fruitless pages no more than all such runs.
-        worth_it = len(unseen) > 1 + task.wasted or (explored > 1 and self._registry.taskless > 0)
-        if task.cursor is not None and task.cursor not in task.cursors and worth_it:
+        shows_any = len(unseen) < before or explored > 0
+        task.count_page(len(page.items), shows_any=shows_any, next_cursor=page.next_cursor)
+        if task.wants_next_page(finds_others=explored > 1 and self._registry.taskless > 0):
             task.cursors.add(task.cursor)
             self._queue_up(task, task.at)
         else:
@@ -521,18 +516,8 @@ class Poller:
 
     def _end_round(self, task: Task, *, by_id_intervals: int = 0) -> None:
         """Have the runs that the pages did not show read by their IDs, and wait for the next round."""
-        unseen = task.unseen or set()
-        task.unseen, task.exploring = None, False
         now = self._loop.time()
-        if unseen and task.seen <= task.pages:
-            by_id_intervals = max(by_id_intervals, task.by_id_next)
-        if by_id_intervals and task.runs:
-            shortest = min(run.interval for run in task.runs.values())
-            task.by_id_until = now + by_id_intervals * shortest
-            task.by_id_next = min(LONGEST_BY_ID, 2 * task.by_id_next)
-        else:
-            task.by_id_next = 1
-        for run_id in unseen:
+        for run_id in task.end_round(now, by_id_intervals=by_id_intervals):
             run = task.runs[run_id]
             if not run.by_id:
                 self._queue_up_run(run, min(run.due, now))

@@ -1,0 +1,118 @@
+"""When the list of a task is read on, and when its runs are read by their IDs instead."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from airflow_provider_online_tasks.waiting._tracked import LONGEST_BY_ID, Run, Task, Wait
+
+
+def task(*run_ids: str, interval: float = 10.0) -> Task:
+    """A task with runs that are waited for, and a round in which none of them was seen."""
+    found = Task(task_id="task")
+    for run_id in run_ids:
+        run = found.runs[run_id] = Run(run_id=run_id)
+        run.waits.append(
+            Wait(cast("Any", None), run, conn_id="arize", poll_interval=interval, max_spans=None)
+        )
+    found.begin_round(set(run_ids), 1.0)
+    return found
+
+
+def read(found: Task, size: int, *seen: str, next_cursor: str | None = "more") -> None:
+    """Have a page of some runs read, some of which are waited for."""
+    assert found.unseen is not None
+    found.unseen -= set(seen)
+    found.count_page(size, shows_any=bool(seen), next_cursor=next_cursor)
+
+
+def test_a_page_is_read_while_it_may_save_a_request() -> None:
+    found = task("a", "b", "c")
+    read(found, 100)
+    assert found.wants_next_page(finds_others=False)  # three runs, and one page without any
+    read(found, 100)
+    assert not found.wants_next_page(finds_others=False)
+
+
+def test_a_page_that_shows_a_run_makes_up_for_those_that_did_not() -> None:
+    found = task("a", "b", "c", "d")
+    read(found, 100)
+    read(found, 100)
+    read(found, 100, "a", "b")
+    assert found.wants_next_page(finds_others=False)
+    read(found, 100)
+    assert not found.wants_next_page(finds_others=False)
+
+
+def test_one_run_that_is_left_is_read_by_its_id() -> None:
+    found = task("a", "b")
+    read(found, 100, "a")
+    assert not found.wants_next_page(finds_others=False)
+    assert found.end_round(0.0) == {"b"}
+
+
+def test_pages_that_may_show_other_runs_are_read_on() -> None:
+    found = task("a")
+    read(found, 100)
+    assert found.wants_next_page(finds_others=True)
+    read(found, 100, next_cursor=None)
+    assert not found.wants_next_page(finds_others=True)
+
+
+def test_a_cursor_that_leads_back_ends_a_round() -> None:
+    found = task("a", "b", "c")
+    read(found, 100, next_cursor="back")
+    found.cursors.add("back")
+    assert not found.wants_next_page(finds_others=False)
+    found.begin_round({"a", "b", "c"}, 1.0)
+    read(found, 100, next_cursor="back")
+    assert found.wants_next_page(finds_others=False)
+
+
+@pytest.mark.parametrize(("size", "by_id_until"), [(0, 110.0), (1, 110.0), (2, float("-inf"))])
+def test_pages_of_one_run_each_are_no_better_than_ids(size: int, by_id_until: float) -> None:
+    found = task("a", "b")
+    read(found, size, next_cursor=None)
+    assert found.end_round(100.0) == {"a", "b"}
+    assert found.by_id_until == by_id_until
+
+
+def test_small_pages_that_show_every_run_will_do() -> None:
+    found = task("a", "b")
+    read(found, 1, "a")
+    read(found, 1, "b", next_cursor=None)
+    assert found.end_round(100.0) == set()
+    assert found.by_id_until == float("-inf")
+
+
+def test_it_is_by_ids_for_longer_each_time_until_a_page_shows_something() -> None:
+    found, lasted = task("a", "b", interval=1.0), []
+    for _ in range(6):
+        found.begin_round({"a", "b"}, 1.0)
+        read(found, 1, next_cursor=None)
+        found.end_round(100.0)
+        lasted.append(found.by_id_until - 100.0)
+    assert lasted == [1.0, 2.0, 4.0, 8.0, LONGEST_BY_ID, LONGEST_BY_ID]
+
+    found.begin_round({"a", "b"}, 1.0)
+    read(found, 2, "a", "b", next_cursor=None)
+    found.end_round(200.0)
+    found.begin_round({"a", "b"}, 1.0)
+    read(found, 1, next_cursor=None)
+    found.end_round(300.0)
+    assert found.by_id_until == 301.0
+
+
+def test_a_list_that_cannot_be_read_is_left_alone_for_as_long_as_is_said() -> None:
+    found = task("a", "b", interval=2.0)
+    assert found.end_round(100.0, by_id_intervals=LONGEST_BY_ID) == {"a", "b"}
+    assert found.by_id_until == 100.0 + LONGEST_BY_ID * 2.0
+
+
+def test_a_task_whose_runs_are_all_over_has_nothing_to_read() -> None:
+    found = task()
+    assert found.end_round(100.0, by_id_intervals=LONGEST_BY_ID) == set()
+    assert found.by_id_until == float("-inf")
+    assert found.unseen is None
