@@ -196,7 +196,8 @@ class Task(Scheduled):
     :param unseen: runs that the round has yet to see; None between rounds.
     :param cursors: where the pages of the round began.
     :param wasted: how many pages in a row showed none of these runs.
-    :param seen: runs that the round has seen.
+    :param seen: how many runs its pages held.
+    :param explored: how many runs the last page showed that were not known to be of this task.
     :param exploring: whether the pages are read for runs whose task is not known.
     :param by_id_until: until when its runs are read by their IDs.
     :param by_id_next: for how many poll intervals they will be the next time.
@@ -210,6 +211,7 @@ class Task(Scheduled):
     pages: int = 0
     wasted: int = 0
     seen: int = 0
+    explored: int = 0
     jitter: float = 1.0
     exploring: bool = False
     by_id_until: float = float("-inf")
@@ -223,24 +225,25 @@ class Task(Scheduled):
         self.cursor, self.pages, self.wasted, self.seen = None, 0, 0, 0
         self.cursors.clear()
 
-    def count_page(self, size: int, *, shows_any: bool, next_cursor: str | None) -> None:
+    def count_page(self, size: int, *, awaited: int, explored: int, next_cursor: str | None) -> None:
         """Count a page of the round.
 
         :param size: how many runs it holds.
-        :param shows_any: whether a run that is waited for is among them.
+        :param awaited: how many of them the round had yet to see.
+        :param explored: how many of them are waited for, and were not known to be of this task.
         """
         self.pages += 1
         self.seen += size
-        self.wasted = 0 if shows_any else self.wasted + 1
-        self.cursor = next_cursor
+        self.wasted = 0 if awaited or explored else self.wasted + 1
+        self.explored, self.cursor = explored, next_cursor
 
-    def wants_next_page(self, *, finds_others: bool) -> bool:
+    def wants_next_page(self, *, taskless: int) -> bool:
         """Return whether the page that the cursor leads to is worth a request.
 
-        :param finds_others: whether it may show more of the runs whose task is not known.
+        :param taskless: how many runs are waited for whose task is not known.
         """
         # A page costs as much as one run read by its ID, and fruitless pages no more than all such runs.
-        is_worth_it = len(self.unseen or ()) > 1 + self.wasted or finds_others
+        is_worth_it = len(self.unseen or ()) > 1 + self.wasted or (self.explored > 1 and taskless > 0)
         return is_worth_it and self.cursor is not None and self.cursor not in self.cursors
 
     def end_round(self, now: float, *, by_id_intervals: int = 0) -> set[str]:

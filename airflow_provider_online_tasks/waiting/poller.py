@@ -506,9 +506,9 @@ class Poller:
                     self._give_up(run, error)
         task.asking = False
         task.list_failures = 0
-        shows_any = len(unseen) < before or explored > 0
-        task.count_page(len(page.items), shows_any=shows_any, next_cursor=page.next_cursor)
-        if task.wants_next_page(finds_others=explored > 1 and self._registry.taskless > 0):
+        awaited = before - len(unseen)
+        task.count_page(len(page.items), awaited=awaited, explored=explored, next_cursor=page.next_cursor)
+        if task.wants_next_page(taskless=self._registry.taskless):
             task.cursors.add(task.cursor)
             self._queue_up(task, task.at)
         else:

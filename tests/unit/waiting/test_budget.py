@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_online_tasks.waiting.budget import Allowance, Budget, Share
+from airflow_provider_online_tasks.waiting.watch import WATCHERS_SHARE
 
 
 def sent(budget: Budget, wanted: list[float]) -> list[float]:
@@ -139,7 +140,7 @@ def test_no_minute_has_more_requests_than_the_limit_whatever_is_refused(
 
 def test_a_share_leaves_the_rest_to_others() -> None:
     budget, reserved, free = Budget(60), [], []
-    share = Share(budget, 1 / 3)
+    share = Share(budget, WATCHERS_SHARE)
 
     async def watch() -> None:
         while True:
@@ -158,7 +159,7 @@ def test_a_share_leaves_the_rest_to_others() -> None:
     quick_time.run(ask())
 
     assert len(reserved) <= len(free) / 2 + 5
-    assert len(reserved) > 60
+    assert len(reserved) > 80
     assert len(reserved) + len(free) > 250
 
 

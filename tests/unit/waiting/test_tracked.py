@@ -21,19 +21,19 @@ def task(*run_ids: str, interval: float = 10.0) -> Task:
     return found
 
 
-def read(found: Task, size: int, *seen: str, next_cursor: str | None = "more") -> None:
+def read(found: Task, size: int, *seen: str, explored: int = 0, next_cursor: str | None = "more") -> None:
     """Have a page of some runs read, some of which are waited for."""
     assert found.unseen is not None
     found.unseen -= set(seen)
-    found.count_page(size, shows_any=bool(seen), next_cursor=next_cursor)
+    found.count_page(size, awaited=len(seen), explored=explored, next_cursor=next_cursor)
 
 
 def test_a_page_is_read_while_it_may_save_a_request() -> None:
     found = task("a", "b", "c")
     read(found, 100)
-    assert found.wants_next_page(finds_others=False)  # three runs, and one page without any
+    assert found.wants_next_page(taskless=0)  # three runs, and one page without any
     read(found, 100)
-    assert not found.wants_next_page(finds_others=False)
+    assert not found.wants_next_page(taskless=0)
 
 
 def test_a_page_that_shows_a_run_makes_up_for_those_that_did_not() -> None:
@@ -41,34 +41,46 @@ def test_a_page_that_shows_a_run_makes_up_for_those_that_did_not() -> None:
     read(found, 100)
     read(found, 100)
     read(found, 100, "a", "b")
-    assert found.wants_next_page(finds_others=False)
+    assert found.wants_next_page(taskless=0)
     read(found, 100)
-    assert not found.wants_next_page(finds_others=False)
+    assert not found.wants_next_page(taskless=0)
 
 
 def test_one_run_that_is_left_is_read_by_its_id() -> None:
     found = task("a", "b")
     read(found, 100, "a")
-    assert not found.wants_next_page(finds_others=False)
+    assert not found.wants_next_page(taskless=0)
     assert found.end_round(0.0) == {"b"}
 
 
-def test_pages_that_may_show_other_runs_are_read_on() -> None:
+@pytest.mark.parametrize(
+    ("explored", "taskless", "wanted"), [(2, 1, True), (1, 5, False), (0, 5, False), (2, 0, False)]
+)
+def test_a_page_that_showed_several_others_is_followed_by_the_next(
+    explored: int, taskless: int, wanted: bool
+) -> None:
     found = task("a")
+    read(found, 100, explored=explored)
+    assert found.wants_next_page(taskless=taskless) is wanted
+    read(found, 100, explored=explored, next_cursor=None)
+    assert not found.wants_next_page(taskless=taskless)
+
+
+def test_a_page_that_shows_others_is_not_wasted() -> None:
+    found = task("a", "b", "c")
     read(found, 100)
-    assert found.wants_next_page(finds_others=True)
-    read(found, 100, next_cursor=None)
-    assert not found.wants_next_page(finds_others=True)
+    read(found, 100, explored=1)
+    assert found.wants_next_page(taskless=0)
 
 
 def test_a_cursor_that_leads_back_ends_a_round() -> None:
     found = task("a", "b", "c")
     read(found, 100, next_cursor="back")
     found.cursors.add("back")
-    assert not found.wants_next_page(finds_others=False)
+    assert not found.wants_next_page(taskless=0)
     found.begin_round({"a", "b", "c"}, 1.0)
     read(found, 100, next_cursor="back")
-    assert found.wants_next_page(finds_others=False)
+    assert found.wants_next_page(taskless=0)
 
 
 @pytest.mark.parametrize(("size", "by_id_until"), [(0, 110.0), (1, 110.0), (2, float("-inf"))])
