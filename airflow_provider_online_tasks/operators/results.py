@@ -35,7 +35,7 @@ from airflow_provider_online_tasks.inputs._values import read_names
 from airflow_provider_online_tasks.operators._approval import ask, check_can_ask, read_answer
 from airflow_provider_online_tasks.operators._base import LineageOperator
 from airflow_provider_online_tasks.operators._window import check_window_literals
-from airflow_provider_online_tasks.results.rows import FORMATS, RowWriter, open_rows
+from airflow_provider_online_tasks.results.rows import FORMATS, RowWriter, check_installed, open_rows
 from airflow_provider_online_tasks.ui.evals.records import (
     RESULTS_KEY,
     VERDICT_KEY,
@@ -202,6 +202,7 @@ class EvalResultsOperator(LineageOperator):
         from airflow_provider_online_tasks.api.answers.runs import RunStatus, TaskRun
         from airflow_provider_online_tasks.results.reading import Look, Reader, whole
 
+        self._check_rows()
         run: TaskRun | None
         with self.hook as hook:
             if earlier:
@@ -233,16 +234,18 @@ class EvalResultsOperator(LineageOperator):
             with self._rows() as rows:
                 look = reader.read(window, results, rows)
                 written = rows.count if rows is not None else 0
-            state = whole(
-                results,
-                expected=expected,
-                evaluators=len(set(names) or task.evaluators),
-                have_filters=any(one.query_filter for one in task.evaluators),
-                ended=run.status if run else RunStatus.COMPLETED,
-                errors=run.counts.errors if run else 0,
-            )
-            if state.complete is False and time.time() < deadline:
-                self._pause(context, run=run, read=state.read, deadline=deadline, earlier=earlier, look=look)
+                state = whole(
+                    results,
+                    expected=expected,
+                    evaluators=len(set(names) or task.evaluators),
+                    have_filters=any(one.query_filter for one in task.evaluators),
+                    ended=run.status if run else RunStatus.COMPLETED,
+                    errors=run.counts.errors if run else 0,
+                )
+                if state.complete is False and time.time() < deadline:
+                    self._pause(
+                        context, run=run, read=state.read, deadline=deadline, earlier=earlier, look=look
+                    )
             links = self.links = hook.links_of(
                 project_id=task.project_id, evaluator_ids=task.evaluator_ids, window=window
             )
@@ -428,9 +431,13 @@ class EvalResultsOperator(LineageOperator):
         if path is not None and not hasattr(path, "open"):
             check_name(path, "rows_path")
 
+    def _check_rows(self) -> None:
+        self._check_rows_path()
+        if self.rows_path is not None:
+            check_installed(self.rows_format)
+
     @contextmanager
     def _rows(self) -> Iterator[RowWriter | None]:
-        self._check_rows_path()
         if self.rows_path is None:
             yield None
             return

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_online_tasks.exceptions import InvalidInput
@@ -51,17 +54,15 @@ class _JsonLines:
             self._file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
             self.count += 1
 
-    def finish(self) -> None:
+    def close(self) -> None:
         """Nothing is held back."""
 
 
 class _Parquet:
     def __init__(self, file: Any) -> None:
-        try:
-            import pyarrow as pa  # type: ignore[import-not-found,import-untyped,unused-ignore]
-            import pyarrow.parquet as pq  # type: ignore[import-not-found,import-untyped,unused-ignore]
-        except ImportError as error:
-            raise InvalidInput("rows_format 'parquet' needs pyarrow. Install it, or use 'jsonl'.") from error
+        import pyarrow as pa  # type: ignore[import-not-found,import-untyped,unused-ignore]
+        import pyarrow.parquet as pq  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
         self.count = 0
         self._pa = pa
         texts = [(name, pa.float64() if name == "score" else pa.string()) for name in COLUMNS]
@@ -79,25 +80,38 @@ class _Parquet:
         self._writer.write_table(self._pa.Table.from_pylist(self._held, schema=self._schema))
         self._held = []
 
-    def finish(self) -> None:
-        self._flush()
-        self._writer.close()
+    def close(self) -> None:
+        with self._writer:
+            self._flush()
+
+
+def check_installed(rows_format: str) -> None:
+    """Check that rows can be written in a format.
+
+    :raises InvalidInput: it is Parquet, and pyarrow is not installed.
+    """
+    if rows_format == "parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise InvalidInput("rows_format 'parquet' needs pyarrow. Install it, or use 'jsonl'.")
 
 
 @contextmanager
 def open_rows(path: Any, rows_format: str, *, conn_id: str | None = None) -> Iterator[RowWriter]:
-    """Open a file for rows; it is complete when the block ends without an error.
+    """Collect rows, and write them to a file when the block ends without an error.
+
+    Whoever finds the file finds all rows in it; until then, one that was there before stays as it is.
 
     :param path: a path or URL of Airflow's object storage.
     :param rows_format: ``jsonl`` or ``parquet``.
     :param conn_id: Airflow connection of the storage.
-    :raises InvalidInput: Parquet is asked for and pyarrow is not installed.
     """
     from airflow.sdk import ObjectStoragePath
 
     target = ObjectStoragePath(path, conn_id=conn_id) if isinstance(path, str) else path
     target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("wb") as file:
-        writer: Any = (_Parquet if rows_format == "parquet" else _JsonLines)(file)
-        yield writer
-        writer.finish()
+    with tempfile.TemporaryFile() as collected:
+        writer: Any = (_Parquet if rows_format == "parquet" else _JsonLines)(collected)
+        with closing(writer):
+            yield writer
+        collected.seek(0)
+        with target.open("wb") as file:
+            shutil.copyfileobj(collected, file)

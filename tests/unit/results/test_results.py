@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import statistics
+import sys
 from collections import Counter
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -208,6 +209,17 @@ def test_rows_go_to_a_parquet_file(arize, tmp_path):
     table = parquet.read_table(path)
     assert table.num_rows == summary["rows_written"] == len(arize.evaluations(run_id=run_id))
     assert parquet.ParquetFile(path).num_row_groups == -(-table.num_rows // PARQUET_BATCH)
+
+
+def test_parquet_without_pyarrow_is_refused_before_anything_is_asked(arize, tmp_path, monkeypatch):
+    _, run_id = run_task(arize)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    arize.clear_requests()
+    with pytest.raises(InvalidInput, match="needs pyarrow"):
+        read(run_id=run_id, rows_path=f"file://{tmp_path}/rows.parquet", rows_format="parquet")
+    assert arize.requests() == []
+    assert list(tmp_path.glob("*.parquet")) == []
+    assert read(run_id=run_id, rows_format="parquet")["rows_written"] == 0  # no file, nothing needed
 
 
 def test_a_run_that_is_not_over_has_no_results_yet(arize):

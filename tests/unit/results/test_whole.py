@@ -16,8 +16,8 @@ import quick_time
 from test_results import NOW, run_task, spans, spans_file
 
 from airflow_provider_online_tasks._airflow import TaskDeferred
-from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
-from airflow_provider_online_tasks.exceptions import EvalResultsIncomplete, OnlineTasksError
+from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings, Fault
+from airflow_provider_online_tasks.exceptions import EvalResultsIncomplete, OnlineTasksError, PermissionDenied
 from airflow_provider_online_tasks.inputs import DataWindow
 from airflow_provider_online_tasks.operators.results import EvalGateOperator, EvalResultsOperator
 from airflow_provider_online_tasks.results.reading import Look, Reader
@@ -77,6 +77,34 @@ def test_it_waits_until_the_index_has_caught_up(arize):
     summary = operator(run_id).execute_complete(context(), event_of(later))
     assert (summary["complete"], summary["expected"], summary["read"]) == (True, 400, 400)
     assert summary["evaluators"]["correctness"]["evaluated"] == len(arize.evaluations(run_id=run_id)) == 400
+
+
+def test_there_are_no_rows_before_they_are_all_there(arize, tmp_path):
+    _, run_id = run_task(arize)
+    path = tmp_path / "rows.jsonl"
+    rows = {"rows_path": f"file://{path}"}
+    trigger = pause_of(lambda: operator(run_id, **rows).execute(context()))
+    assert not path.exists()
+    arize.advance(LAG + 1)
+    operator(run_id, **rows).execute_complete(context(), event_of(trigger))
+    assert len(path.read_text().splitlines()) == 400
+
+
+@pytest.mark.parametrize("rows_format", ["jsonl", "parquet"])
+def test_a_read_that_fails_leaves_an_older_file_as_it_is(monkeypatch, tmp_path, rows_format):
+    if rows_format == "parquet":
+        pytest.importorskip("pyarrow")
+    path = tmp_path / "rows"
+    path.write_text("yesterday's")
+    rows = {"rows_path": f"file://{path}", "rows_format": rows_format}
+    with lagging(monkeypatch, spans_file(tmp_path, 600), index_delay=0) as arize:
+        _, run_id = run_task(arize)
+        arize.add_fault(Fault("rest.list_spans", "forbidden", skip=1))  # the second page
+        with pytest.raises(PermissionDenied):
+            operator(run_id, **rows).execute(context())
+        assert path.read_text() == "yesterday's"
+        assert operator(run_id, **rows).execute(context())["rows_written"] == 600
+    assert b"yesterday" not in path.read_bytes()
 
 
 def test_the_deadline_is_the_runs_end_and_what_is_missing_then_fails(arize, caplog):
