@@ -12,6 +12,7 @@ import functools
 import os
 import random
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -50,6 +51,8 @@ for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "_AIRFL
     del os.environ[name]
 os.environ |= {
     "AIRFLOW_HOME": str(AIRFLOW_HOME),
+    # The one that Airflow makes for itself is short, which the library that signs with it warns of.
+    "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(64),
     "AIRFLOW__CORE__DAGS_FOLDER": str(AIRFLOW_HOME / "dags"),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     # A try that fails is followed by the next at once instead of after five minutes.

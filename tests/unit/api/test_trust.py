@@ -203,6 +203,7 @@ def test_nobody_trusts_it_unless_it_is_named(
     assert server.seen == []
 
 
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
 @all_clients
 def test_certificates_that_are_not_verified(
     hook_on: HookOn,
