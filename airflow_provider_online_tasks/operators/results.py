@@ -545,12 +545,9 @@ class EvalGateOperator(LineageOperator):
 
             for one in several(baseline):
                 read_evaluators(one, "baseline")
-        if not is_templated(rules):
-            from airflow_provider_online_tasks.results.rules import check_labels, read_labels, read_rules
+        from airflow_provider_online_tasks.results.rules import check_rules
 
-            read = read_rules(rules, min_evaluated=min_evaluated)
-            if not is_templated(labels):
-                check_labels(read, read_labels(labels))
+        check_rules(rules, labels=labels, min_evaluated=min_evaluated)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check the rules, and log the outcome as one table."""

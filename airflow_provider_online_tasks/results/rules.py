@@ -15,6 +15,7 @@ from typing import Any
 
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.inputs._templating import is_leaf_template, is_templated
 from airflow_provider_online_tasks.inputs._values import read_names, rendered_number
 
 MIN_EVALUATED, MAX_DROP, MAX_MISSING = "min_evaluated", "max_drop", "max_missing"
@@ -22,6 +23,16 @@ MIN_COVERAGE = "min_coverage"
 EACH_SEGMENT, SEGMENTS, SCORE_MEAN = "each_segment", "segments", "score_mean"
 _SETTINGS = frozenset({MIN_EVALUATED, MIN_COVERAGE, MAX_DROP, MAX_MISSING, EACH_SEGMENT})
 _IN_SEGMENTS = frozenset({MIN_EVALUATED, MAX_MISSING, SEGMENTS})
+# What a template may stand for, when it is not known yet.
+ANY_RULE = ">= 0"
+_STAND_INS: Mapping[str, Any] = {
+    MIN_EVALUATED: 1,
+    MAX_DROP: 0,
+    MAX_MISSING: 0,
+    MIN_COVERAGE: 1,
+    EACH_SEGMENT: {SCORE_MEAN: ANY_RULE},
+    SEGMENTS: (),
+}
 _QUANTILE = re.compile(r"score_p(\d\d)")
 _THRESHOLD = re.compile(r"\s*(>=|<=|==|>|<)\s*(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(%?)\s*")
 COMPARE: dict[str, Callable[[float, float], bool]] = {
@@ -142,6 +153,50 @@ def read_rules(rules: Any, *, min_evaluated: int = 1) -> tuple[EvaluatorRules, .
             "everything pass."
         )
     return tuple(_evaluator_rules(str(name), given, min_evaluated) for name, given in rules.items())
+
+
+def check_rules(rules: Any, *, labels: Any, min_evaluated: int) -> None:
+    """Check the rules of a gate as far as they are known when the DAG is parsed.
+
+    :param labels: what labels the evaluators have, as for :func:`read_labels`.
+    :raises InvalidInput: a rule cannot be parsed, names an unknown label, or there is none.
+    """
+    if is_leaf_template(rules):
+        return
+    known = rules
+    if isinstance(rules, Mapping) and rules:
+        _check_keys(rules, "rules")
+        known = {
+            name: _filled_in(given, f"rules[{name!r}]") if isinstance(given, Mapping) else given
+            for name, given in rules.items()
+            if not is_leaf_template(given)
+        }
+        if not known:
+            return
+    read = read_rules(known, min_evaluated=min_evaluated)
+    if not is_templated(labels):
+        check_labels(read, read_labels(labels))
+
+
+def _filled_in(given: Mapping[Any, Any], where: str) -> dict[Any, Any]:
+    """Return the rules for an evaluator with something that will do in place of each template."""
+    _check_keys(given, where)
+    found = {}
+    for key, value in given.items():
+        if isinstance(value, Mapping):
+            found[key] = _filled_in(value, f"{where}[{key!r}]")
+        else:
+            found[key] = _STAND_INS.get(key, ANY_RULE) if is_templated(value) else value
+    return found
+
+
+def _check_keys(given: Mapping[Any, Any], where: str) -> None:
+    for key in given:
+        if is_leaf_template(key):
+            raise InvalidInput(
+                f"{where} has the key {shown(key)}. Airflow renders the values of a dict, not its keys: "
+                f"have a task make the dict, and give its output."
+            )
 
 
 def _evaluator_rules(

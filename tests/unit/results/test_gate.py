@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from summaries import results, summary
 
 from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.operators.results import EvalGateOperator
 from airflow_provider_online_tasks.results.rules import check_labels, read_rules
 from airflow_provider_online_tasks.results.table import text_table
 from airflow_provider_online_tasks.results.verdict import judge, verdict
@@ -156,6 +157,49 @@ def test_numbers_may_be_rendered_templates():
     (read,) = read_rules({"correctness": {"correct": ">= 0.9", **written}})
     assert (read.min_evaluated, read.max_drop, read.max_missing, read.min_coverage) == (200, 0.02, 0, 1)
     assert [one.measure for one in read.thresholds] == ["correct"]
+
+
+def gate(rules, **arguments):
+    return EvalGateOperator(task_id="gate", summary="{{ ti.xcom_pull('results') }}", rules=rules, **arguments)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "{{ params.rules }}",
+        {"correctness": "{{ params.rules }}"},
+        {"correctness": {"correct": "{{ params.rule }}", "max_drop": "{{ params.drop }}"}},
+        {"correctness": {"correct": ">= {{ params.least }}", "min_evaluated": "{{ params.n }}"}},
+        {"correctness": {"max_missing": "{{ params.n }}", "min_coverage": "{{ params.n }}"}},
+        {"correctness": {"each_segment": "{{ params.rules }}"}},
+        {"correctness": {"each_segment": {"correct": "{{ params.rule }}", "segments": "{{ params.list }}"}}},
+        {"correctness": {"each_segment": {"correct": ">= 0.9", "segments": ["{{ params.one }}", "paid"]}}},
+    ],
+)
+def test_templates_in_rules_wait_for_the_task(rules):
+    assert gate(rules, labels={"correctness": ["correct", "incorrect"]}).rules == rules
+
+
+@pytest.mark.parametrize(
+    ("rules", "what"),
+    [
+        ({"tone": "{{ params.rules }}", "correctness": {"correct": ">= 95"}}, "between 0 and 1"),
+        ({"tone": {"rude": "{{ params.rule }}"}, "correctness": {}}, "must be a dict"),
+        ({"correctness": {"correct": "{{ params.rule }}", "min_evaluated": 0}}, "min_evaluated"),
+        ({"correctness": {"corect": "{{ params.rule }}"}}, "'corect'.*does not have"),
+        ({"correctness": {"correct": ">= 0.9", "max_drop": "{{ params.drop }}", "tne": ">= 0"}}, "'tne'"),
+        ({"correctness": {"each_segment": {"max_drop": "{{ params.drop }}"}}}, "cannot hold 'max_drop'"),
+        ({"correctness": {"score_p05": "{{ params.rule }}", "max_drop": 0.1}}, "label or score_mean"),
+        (
+            {"{{ params.evaluator }}": {"correct": ">= 0.9"}},
+            "rules has the key '{{ params",
+        ),
+        ({"correctness": {"{{ params.label }}": ">= 0.9"}}, r"rules\['correctness'\] has the key"),
+    ],
+)
+def test_what_stands_beside_a_template_is_checked_when_the_dag_is_parsed(rules, what):
+    with pytest.raises(InvalidInput, match=what):
+        gate(rules, labels={"correctness": ["correct", "incorrect"]})
 
 
 @pytest.mark.parametrize("found", [None, "", "None", {}, {"evaluators": None}, [1]])
