@@ -37,7 +37,7 @@ from pydantic import (
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs._templating import is_leaf_template, is_templated
+from airflow_provider_online_tasks.inputs._templating import is_leaf_template, is_templated, key_problem
 from airflow_provider_online_tasks.inputs._unset import UNSET, Unset
 from airflow_provider_online_tasks.inputs._values import Refusal
 
@@ -196,6 +196,8 @@ class WireInput(BaseModel, frozen=True):
     @field_validator("*", mode="wrap")
     @classmethod
     def _read_later(cls, value: Any, read: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        if info.context is not None and isinstance(value, Mapping) and (problem := key_problem(value)):
+            raise Refusal(problem)
         if info.context is not None and (value is LATER or is_templated(value)):
             name = info.field_name
             if value is LATER or is_leaf_template(value) or name is None or nested(cls, name) is None:

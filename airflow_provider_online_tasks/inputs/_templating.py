@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from airflow_provider_online_tasks._text import shown
+
 _MARKS = ("{{", "{%", "{#")
 
 
@@ -27,6 +29,17 @@ def is_leaf_template(value: Any) -> bool:
     if isinstance(value, str):
         return any(mark in value for mark in _MARKS)
     return hasattr(value, "iter_references")  # XComArg and its kin
+
+
+def key_problem(given: Mapping[Any, Any]) -> str | None:
+    """Return what is wrong with a dict that has a template for a key; None if it has none."""
+    for key in given:
+        if is_leaf_template(key):
+            return (
+                f"has the key {shown(key)}. Airflow renders the values of a dict, not its keys: have a task "
+                f"make the dict, and give its output."
+            )
+    return None
 
 
 # What a template may begin with that can mean nothing but a value of Airflow's.

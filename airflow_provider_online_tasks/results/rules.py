@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs._templating import is_leaf_template, is_templated
+from airflow_provider_online_tasks.inputs._templating import is_leaf_template, is_templated, key_problem
 from airflow_provider_online_tasks.inputs._values import read_names, rendered_number
 
 MIN_EVALUATED, MAX_DROP, MAX_MISSING = "min_evaluated", "max_drop", "max_missing"
@@ -191,12 +191,8 @@ def _filled_in(given: Mapping[Any, Any], where: str) -> dict[Any, Any]:
 
 
 def _check_keys(given: Mapping[Any, Any], where: str) -> None:
-    for key in given:
-        if is_leaf_template(key):
-            raise InvalidInput(
-                f"{where} has the key {shown(key)}. Airflow renders the values of a dict, not its keys: "
-                f"have a task make the dict, and give its output."
-            )
+    if problem := key_problem(given):
+        raise InvalidInput(f"{where} {problem}")
 
 
 def _evaluator_rules(

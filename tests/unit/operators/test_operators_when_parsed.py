@@ -344,6 +344,13 @@ def test_a_wrong_literal_is_refused_beside_a_template(
             },
             "query_ids names 'F'; the IDs of query filters are A to E.",
         ),
+        (
+            {
+                "template_evaluators": ...,
+                "evaluators": {**HUB, "column_mappings": {"{{ params.v }}": "attributes.input.value"}},
+            },
+            "column_mappings has the key '{{ params.v }}'. Airflow renders the values of a dict, not its keys",
+        ),
     ],
 )
 def test_a_literal_is_checked_however_deep_it_is(changes: dict[str, Any], said: str) -> None:
