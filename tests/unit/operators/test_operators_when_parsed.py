@@ -349,7 +349,7 @@ def test_a_wrong_literal_is_refused_beside_a_template(
                 "template_evaluators": ...,
                 "evaluators": {**HUB, "column_mappings": {"{{ params.v }}": "attributes.input.value"}},
             },
-            "column_mappings has the key '{{ params.v }}'. Airflow renders the values of a dict, not its keys",
+            "column_mappings has the key '{{ params.v }}'. Airflow renders the values of a dict, not",
         ),
     ],
 )
