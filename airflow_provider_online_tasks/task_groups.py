@@ -25,12 +25,15 @@ if TYPE_CHECKING:
     from airflow.sdk import XComArg
 
     from airflow_provider_online_tasks.inputs import LlmConfig
+    from airflow_provider_online_tasks.inputs.evaluators import Granularity
     from airflow_provider_online_tasks.operators.eval_tasks import (
         CodeEvaluators,
         HubEvaluators,
         IfExists,
         TemplateEvaluators,
     )
+    from airflow_provider_online_tasks.operators.results import OnBreach, OnUndecided
+    from airflow_provider_online_tasks.waiting.endings import OnNothingEvaluated
 
 
 def online_eval(
@@ -43,30 +46,30 @@ def online_eval(
     template_evaluators: TemplateEvaluators | None = None,
     evaluators: HubEvaluators | None = None,
     code_evaluators: CodeEvaluators | None = None,
-    llm_config: LlmConfig | Mapping[str, Any] | None = None,
-    sampling_rate: float | str = 1,
-    query_filter: str | None = None,
+    llm_config: LlmConfig | Mapping[str, Any] | XComArg | None = None,
+    sampling_rate: float | str | XComArg = 1,
+    query_filter: str | XComArg | None = None,
     if_exists: IfExists = "update",
     data_start_time: datetime | str | XComArg | None = None,
     data_end_time: datetime | str | XComArg | None = None,
     lookback: timedelta | float | str | XComArg | None = None,
-    settle: timedelta | float | str | None = None,
-    max_spans: int | str | None = None,
+    settle: timedelta | float | str | XComArg | None = None,
+    max_spans: int | str | XComArg | None = None,
     timeout: float | None = None,
     max_error_rate: float | None = None,
-    on_nothing_evaluated: str = "skip",
+    on_nothing_evaluated: OnNothingEvaluated = "skip",
     deferrable: bool = True,
-    granularity: str = "span",
+    granularity: Granularity = "span",
     baseline: timedelta | None = None,
-    group_by: str | None = None,
+    group_by: str | XComArg | None = None,
     complete_within: timedelta | float = COMPLETE_WITHIN,
-    rules: Mapping[str, Mapping[str, Any]] | None = None,
-    labels: Mapping[str, Sequence[str]] | None = None,
+    rules: Mapping[str, Mapping[str, Any] | XComArg] | XComArg | None = None,
+    labels: Mapping[str, Sequence[str]] | XComArg | None = None,
     confidence: float | None = None,
-    on_undecided: str = "fail",
-    on_breach: str = "fail",
+    on_undecided: OnUndecided = "fail",
+    on_breach: OnBreach = "fail",
     outlets: Sequence[Any] = (),
-    conn_id: str | None = None,
+    conn_id: str | XComArg | None = None,
     default_args: dict[str, Any] | None = None,
 ) -> TaskGroup:
     """Judge a window of spans in one call: a task group to chain, map and schedule like any other.

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow_provider_online_tasks._airflow import conf
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs._templating import is_leaf_template, is_templated
 from airflow_provider_online_tasks.inputs._values import read_id, read_name
+
+Word = TypeVar("Word", bound=str)
 
 
 def read_deferrable(value: Any) -> bool:
@@ -33,16 +35,17 @@ def switch(value: Any, name: str) -> bool:
     return value
 
 
-def choice(value: Any, name: str, choices: Sequence[str]) -> str:
+def choice(value: Any, name: str, choices: Sequence[Word]) -> Word:
     """Return one of some words, of an argument that is not templated.
 
     :raises InvalidInput: it is none of them.
     """
-    if value not in choices:
-        raise InvalidInput(
-            f"{name} must be one of {', '.join(choices)}, not {shown(value)}.{_no_template(value)}"
-        )
-    return str(value)
+    for word in choices:
+        if value == word:
+            return word
+    raise InvalidInput(
+        f"{name} must be one of {', '.join(choices)}, not {shown(value)}.{_no_template(value)}"
+    )
 
 
 def whole_number(value: Any, name: str) -> int:

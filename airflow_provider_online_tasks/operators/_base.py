@@ -14,7 +14,7 @@ from airflow_provider_online_tasks.inputs._arguments import check_name
 from airflow_provider_online_tasks.ui.links import Links
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
     from airflow.triggers.base import BaseTrigger
 
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
@@ -34,7 +34,7 @@ def _try_number(ti: Any) -> int | None:
 class UsesArize(_Operator):
     """What the operators and the sensor have in common: a hook, and links into Arize."""
 
-    conn_id: str
+    conn_id: Any
     links: Links = Links()
 
     @property
@@ -77,7 +77,7 @@ class OnlineTasksOperator(UsesArize, BaseOperator):
 
     ui_color = "#ffe0f0"
 
-    def __init__(self, *, conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
+    def __init__(self, *, conn_id: str | XComArg = DEFAULT_CONN_ID, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.conn_id = conn_id
         check_name(conn_id, "conn_id")

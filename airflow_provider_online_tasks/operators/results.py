@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, get_args
 
 from airflow_provider_online_tasks._airflow import AirflowSkipException
 from airflow_provider_online_tasks._defaults import MAX_SEGMENTS
@@ -31,11 +31,13 @@ from airflow_provider_online_tasks.inputs._arguments import (
     whole_number,
 )
 from airflow_provider_online_tasks.inputs._templating import is_templated
-from airflow_provider_online_tasks.inputs._values import read_names
+from airflow_provider_online_tasks.inputs._values import read_name, read_names
+from airflow_provider_online_tasks.inputs.evaluators import Granularity
 from airflow_provider_online_tasks.operators._approval import ask, check_can_ask, read_answer
 from airflow_provider_online_tasks.operators._base import LineageOperator
+from airflow_provider_online_tasks.operators._judged import judged_by, project_of
 from airflow_provider_online_tasks.operators._window import check_window_literals
-from airflow_provider_online_tasks.results.rows import FORMATS, RowWriter, check_installed, open_rows
+from airflow_provider_online_tasks.results.rows import RowsFormat, RowWriter, check_installed, open_rows
 from airflow_provider_online_tasks.ui.evals.records import (
     RESULTS_KEY,
     VERDICT_KEY,
@@ -53,11 +55,10 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.results.statistics import Results
     from airflow_provider_online_tasks.results.verdict import Finding
 
-ON_BREACH = ("fail", "skip", "ask")
-ON_UNDECIDED = ("fail", "skip", "pass", "ask")
-ON_INCOMPLETE = ("fail", "warn")
+OnBreach = Literal["fail", "skip", "ask"]
+OnUndecided = Literal["fail", "skip", "pass", "ask"]
+OnIncomplete = Literal["fail", "warn"]
 MAX_ERROR_RATE = 0.05
-GRANULARITIES = ("span", "trace", "session")
 # Arize's index of evaluations lags by one to two hours.
 COMPLETE_WITHIN = timedelta(hours=2)
 FIRST_PAUSE, LONGEST_PAUSE = 15.0, 600.0
@@ -126,20 +127,20 @@ class EvalResultsOperator(LineageOperator):
         *,
         run_id: str | XComArg | None = None,
         online_task_id: str | XComArg | None = None,
-        data_start_time: datetime | str | None = None,
-        data_end_time: datetime | str | None = None,
-        evaluators: Sequence[str] | None = None,
-        direction: str = MAXIMIZE,
-        granularity: str = GRANULARITIES[0],
-        group_by: str | None = None,
+        data_start_time: datetime | str | XComArg | None = None,
+        data_end_time: datetime | str | XComArg | None = None,
+        evaluators: Sequence[str] | XComArg | None = None,
+        direction: Literal["maximize", "minimize"] = MAXIMIZE,
+        granularity: Granularity = "span",
+        group_by: str | XComArg | None = None,
         max_segments: int = MAX_SEGMENTS,
         baseline: timedelta | float | None = None,
         complete_within: timedelta | float = COMPLETE_WITHIN,
         poll_interval: float = FIRST_PAUSE,
-        on_incomplete: str = ON_INCOMPLETE[0],
-        rows_path: str | ObjectStoragePath | None = None,
-        rows_format: str = FORMATS[0],
-        rows_conn_id: str | None = None,
+        on_incomplete: OnIncomplete = "fail",
+        rows_path: str | ObjectStoragePath | XComArg | None = None,
+        rows_format: RowsFormat = "jsonl",
+        rows_conn_id: str | XComArg | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -149,7 +150,7 @@ class EvalResultsOperator(LineageOperator):
         self.data_end_time = data_end_time
         self.evaluators = evaluators
         self.direction = choice(direction, "direction", (MAXIMIZE, MINIMIZE))
-        self.granularity = choice(granularity, "granularity", GRANULARITIES)
+        self.granularity = choice(granularity, "granularity", get_args(Granularity))
         self.group_by = group_by
         self.max_segments = whole_number(max_segments, "max_segments")
         self.baseline = None if baseline is None else positive_seconds(baseline, "baseline")
@@ -159,9 +160,9 @@ class EvalResultsOperator(LineageOperator):
             else positive_seconds(complete_within, "complete_within")
         )
         self.poll_interval = positive_seconds(poll_interval, "poll_interval")
-        self.on_incomplete = choice(on_incomplete, "on_incomplete", ON_INCOMPLETE)
+        self.on_incomplete = choice(on_incomplete, "on_incomplete", get_args(OnIncomplete))
         self.rows_path = rows_path
-        self.rows_format = choice(rows_format, "rows_format", FORMATS)
+        self.rows_format = choice(rows_format, "rows_format", get_args(RowsFormat))
         self.rows_conn_id = rows_conn_id
         if (run_id is None) == (online_task_id is None):
             raise InvalidInput(
@@ -206,21 +207,19 @@ class EvalResultsOperator(LineageOperator):
         run: TaskRun | None
         with self.hook as hook:
             if earlier:
-                run, task_id, window = self._of_run(TaskRun.from_summary(earlier["run"]))
+                run = TaskRun.from_summary(earlier["run"])
+                task_id, window = judged_by(run)
             else:
                 run, task_id, window = self._subject(hook)
             task = hook.get_task(task_id)
-            if task.project_id is None:
-                raise InvalidInput(
-                    f"Task {task_id} does not evaluate the spans of a project, so it has no results to read."
-                )
+            project_id = project_of(task)
             names = self._evaluator_names()
             reader = Reader(
                 hook.client,
                 task,
                 evaluators=names,
                 granularity=self.granularity,
-                group_by=self.group_by,
+                group_by=self._group_by(),
                 log=self.log,
             )
             results = self._results(run, task_id, names)
@@ -247,12 +246,12 @@ class EvalResultsOperator(LineageOperator):
                         context, run=run, read=state.read, deadline=deadline, earlier=earlier, look=look
                     )
             links = self.links = hook.links_of(
-                project_id=task.project_id, evaluator_ids=task.evaluator_ids, window=window
+                project_id=project_id, evaluator_ids=task.evaluator_ids, window=window
             )
             summary: dict[str, Any] = {
                 "run_id": run.id if run else None,
                 "online_task_id": task_id,
-                "project_id": task.project_id,
+                "project_id": project_id,
                 "arize_url": hook.settings.endpoint.ui_url,
                 **_window_summary(window),
                 **state.summary(),
@@ -288,7 +287,7 @@ class EvalResultsOperator(LineageOperator):
             evaluators=names,
             direction=self.direction,
             granularity=self.granularity,
-            group_by=self.group_by,
+            group_by=self._group_by(),
             max_segments=self.max_segments,
         )
 
@@ -324,7 +323,7 @@ class EvalResultsOperator(LineageOperator):
             wire_time(datetime.fromtimestamp(int(deadline), UTC)),
             self.complete_within,
         )
-        is_cheaper = self.granularity == GRANULARITIES[0] and look.saves_pages
+        is_cheaper = self.granularity == "span" and look.saves_pages
         self.defer_in_try(
             context.get("ti"),
             trigger=PauseTrigger(
@@ -405,17 +404,8 @@ class EvalResultsOperator(LineageOperator):
         if self.run_id is None:
             task_id = read_id(self.online_task_id, "online_task_id")
             return None, task_id, DataWindow.read(self.data_start_time, self.data_end_time)
-        return self._of_run(hook.get_task_run(read_id(self.run_id, "run_id")))
-
-    def _of_run(self, run: TaskRun) -> tuple[TaskRun, str, DataWindow]:
-        if not run.is_over:
-            raise InvalidInput(
-                f"Run {run.id} is {run.status_text}: its results are not complete. Wait for it with "
-                f"OnlineTaskRunSensor or wait_for_completion=True."
-            )
-        if run.task_id is None or run.data_start_time is None or run.data_end_time is None:
-            raise InvalidInput(f"Run {run.id} has no window: it did not evaluate the spans of a project.")
-        return run, run.task_id, DataWindow(start=run.data_start_time, end=run.data_end_time)
+        run = hook.get_task_run(read_id(self.run_id, "run_id"))
+        return run, *judged_by(run)
 
     def _evaluator_names(self) -> tuple[str, ...]:
         if self.evaluators is None:
@@ -425,6 +415,9 @@ class EvalResultsOperator(LineageOperator):
         if not names:
             raise InvalidInput("evaluators is empty: leave it out for all evaluators of the task.")
         return names
+
+    def _group_by(self) -> str | None:
+        return None if self.group_by is None else read_name(self.group_by, "group_by")
 
     def _check_rows_path(self) -> None:
         path: Any = self.rows_path
@@ -441,7 +434,8 @@ class EvalResultsOperator(LineageOperator):
         if self.rows_path is None:
             yield None
             return
-        with open_rows(self.rows_path, self.rows_format, conn_id=self.rows_conn_id) as rows:
+        conn_id = None if self.rows_conn_id is None else read_name(self.rows_conn_id, "rows_conn_id")
+        with open_rows(self.rows_path, self.rows_format, conn_id=conn_id) as rows:
             yield rows
 
 
@@ -497,14 +491,14 @@ class EvalGateOperator(LineageOperator):
         self,
         *,
         summary: Any,
-        rules: Mapping[str, Mapping[str, Any]],
-        labels: Mapping[str, Sequence[str]] | None = None,
+        rules: Mapping[str, Mapping[str, Any] | XComArg] | XComArg,
+        labels: Mapping[str, Sequence[str]] | XComArg | None = None,
         baseline: Any = None,
         min_evaluated: int = 1,
         max_error_rate: float = MAX_ERROR_RATE,
         confidence: float | None = None,
-        on_undecided: str = "fail",
-        on_breach: str = "fail",
+        on_undecided: OnUndecided = "fail",
+        on_breach: OnBreach = "fail",
         ask_within: timedelta | float | None = None,
         across_judges: bool = False,
         accept_unverified: bool = False,
@@ -518,8 +512,8 @@ class EvalGateOperator(LineageOperator):
         self.min_evaluated = whole_number(min_evaluated, "min_evaluated")
         self.max_error_rate = max_error_rate
         self.confidence = confidence
-        self.on_undecided = choice(on_undecided, "on_undecided", ON_UNDECIDED)
-        self.on_breach = choice(on_breach, "on_breach", ON_BREACH)
+        self.on_undecided = choice(on_undecided, "on_undecided", get_args(OnUndecided))
+        self.on_breach = choice(on_breach, "on_breach", get_args(OnBreach))
         self.ask_within = (
             None if ask_within is None else timedelta(seconds=positive_seconds(ask_within, "ask_within"))
         )

@@ -46,6 +46,7 @@ from airflow_provider_online_tasks.ui.links import EvaluatorLink, Links, OnlineT
 from airflow_provider_online_tasks.waiting.endings import (
     Ending,
     EndingRules,
+    OnNothingEvaluated,
     no_run_started,
     read_ending,
     says_no_data,
@@ -161,14 +162,14 @@ class RunOnlineTaskOperator(LineageOperator):
         lookback: timedelta | float | str | XComArg | None = None,
         partition_length: timedelta | float | str | XComArg | None = None,
         settle: timedelta | float | str | XComArg | None = None,
-        max_spans: int | str | None = None,
-        override_evaluations: bool | str | None = None,
+        max_spans: int | str | XComArg | None = None,
+        override_evaluations: bool | str | XComArg | None = None,
         wait_for_completion: bool = False,
         deferrable: bool | None = None,
         poll_interval: float = DEFAULT_POLL_INTERVAL,
         timeout: float | None = None,
         cancel_on_kill: bool = True,
-        on_nothing_evaluated: str = "skip",
+        on_nothing_evaluated: OnNothingEvaluated = "skip",
         max_error_rate: float | None = None,
         **kwargs: Any,
     ) -> None:
@@ -218,7 +219,7 @@ class RunOnlineTaskOperator(LineageOperator):
             on_nothing_evaluated=self.on_nothing_evaluated,
             max_error_rate=self.max_error_rate,
             # The same reading as what was sent: a rendered value is text.
-            max_spans=None if self.max_spans is None else int(float(self.max_spans)),
+            max_spans=None if self.max_spans is None else int(float(str(self.max_spans))),
         )
 
     def _window(self, context: Context) -> DataWindow:

@@ -8,14 +8,14 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from airflow_provider_online_tasks.exceptions import InvalidInput
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.answers.spans import Evaluation, Span
 
-FORMATS = ("jsonl", "parquet")
+RowsFormat = Literal["jsonl", "parquet"]
 COLUMNS = ("span_id", "trace_id", "span_name", "start_time", "evaluator", "label", "score", "explanation")
 PARQUET_BATCH = 5_000
 
@@ -85,7 +85,7 @@ class _Parquet:
             self._flush()
 
 
-def check_installed(rows_format: str) -> None:
+def check_installed(rows_format: RowsFormat) -> None:
     """Check that rows can be written in a format.
 
     :raises InvalidInput: it is Parquet, and pyarrow is not installed.
@@ -95,7 +95,7 @@ def check_installed(rows_format: str) -> None:
 
 
 @contextmanager
-def open_rows(path: Any, rows_format: str, *, conn_id: str | None = None) -> Iterator[RowWriter]:
+def open_rows(path: Any, rows_format: RowsFormat, *, conn_id: str | None = None) -> Iterator[RowWriter]:
     """Collect rows, and write them to a file when the block ends without an error.
 
     Whoever finds the file finds all rows in it; until then, one that was there before stays as it is.

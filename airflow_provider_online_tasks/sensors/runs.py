@@ -35,7 +35,7 @@ from airflow_provider_online_tasks.inputs._arguments import (
 )
 from airflow_provider_online_tasks.operators._base import UsesArize
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
-from airflow_provider_online_tasks.waiting.endings import EndingRules, wait_error
+from airflow_provider_online_tasks.waiting.endings import EndingRules, OnNothingEvaluated, wait_error
 
 # Where refusals are kept between the looks of the mode ``reschedule``, and how far apart they may be.
 REFUSALS_KEY = "refusals"
@@ -91,16 +91,16 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
         self,
         *,
         run_id: str | XComArg,
-        conn_id: str = DEFAULT_CONN_ID,
+        conn_id: str | XComArg = DEFAULT_CONN_ID,
         deferrable: bool | None = None,
-        on_nothing_evaluated: str = "skip",
+        on_nothing_evaluated: OnNothingEvaluated = "skip",
         max_error_rate: float | None = None,
         poke_interval: float = DEFAULT_POLL_INTERVAL,
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=positive_seconds(poke_interval, "poke_interval"), **kwargs)
         self.run_id = run_id
-        self.conn_id = conn_id
+        self.conn_id: Any = conn_id
         self.deferrable = read_deferrable(deferrable)
         self.on_nothing_evaluated = on_nothing_evaluated
         self.max_error_rate = max_error_rate

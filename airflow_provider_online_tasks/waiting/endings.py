@@ -232,7 +232,7 @@ class EndingRules:
     def __init__(
         self,
         *,
-        on_nothing_evaluated: str = "skip",
+        on_nothing_evaluated: OnNothingEvaluated = "skip",
         max_error_rate: Any = None,
         max_spans: int | None = None,
     ) -> None:

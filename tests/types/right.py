@@ -6,9 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import assert_type
 
 from airflow_provider_online_tasks import (
+    CancelOnlineTaskRunOperator,
     CodeEvaluator,
     CreateEvalTaskOperator,
     EvalGateBreached,
+    EvalGateOperator,
+    EvalResultsOperator,
     EvalTaskInput,
     EvalTaskPatch,
     EvaluatorLlmConfig,
@@ -20,6 +23,7 @@ from airflow_provider_online_tasks import (
     QueryMapping,
     RunInput,
     RunOnlineTaskOperator,
+    SendSpansOperator,
     TemplateEvaluator,
     online_eval,
     split_window,
@@ -98,6 +102,43 @@ eval_group = online_eval(
 run_it >> eval_group >> wait
 mapped_eval = online_eval(
     online_task_id=create.output, data_start_time=run_it.output, data_end_time="{{ ts }}"
+)
+read = EvalResultsOperator(
+    task_id="read",
+    run_id=run_it.output,
+    evaluators=["correctness"],
+    direction="minimize",
+    granularity="trace",
+    group_by="attributes.llm.model_name",
+    baseline=timedelta(days=7),
+    on_incomplete="warn",
+    rows_path="s3://bucket/evals/{{ ds }}.parquet",
+    rows_format="parquet",
+)
+bounds = {"correctness": {"correct": ">= 0.9"}}
+gate = EvalGateOperator(
+    task_id="gate",
+    summary=read.output,
+    rules=bounds,
+    labels={"correctness": ["correct", "incorrect"]},
+    on_breach="ask",
+    on_undecided="pass",
+)
+gate_of_a_task = EvalGateOperator(task_id="gate_2", summary=read.output, rules=create.output)
+send = SendSpansOperator(
+    task_id="send",
+    run_id=run_it.output,
+    evaluator="correctness",
+    labels=["incorrect"],
+    annotation_queue_id="{{ var.value.queue }}",
+)
+cancel = CancelOnlineTaskRunOperator(task_id="cancel", run_id=run_it.output)
+capped = RunOnlineTaskOperator(
+    task_id="capped",
+    online_task_id=create.output,
+    lookback="P1D",
+    max_spans=create.output,
+    on_nothing_evaluated="succeed",
 )
 pieces = split_window("2024-10-08", datetime(2024, 12, 7, tzinfo=UTC), days=7)
 

@@ -6,13 +6,16 @@ import airflow_provider_online_tasks
 from airflow_provider_online_tasks import (
     CreateEvalTaskOperator,
     EvalGateOperator,
+    EvalResultsOperator,
     EvalTaskInput,
     EvalTaskPatch,
     HubEvaluator,
     LlmConfig,
+    OnlineTaskRunSensor,
     PatchEvalTaskOperator,
     RunInput,
     RunOnlineTaskOperator,
+    SendSpansOperator,
     TemplateEvaluator,
 )
 
@@ -40,3 +43,11 @@ CreateEvalTaskOperator(task_id="t", name="n", model_id="M", evaluators=["E"])  #
 PatchEvalTaskOperator(task_id="t", online_task_id="T", name=None)  # wrong: a name cannot be cleared
 RunOnlineTaskOperator(task_id="t", online_task_id="T", cancel_on_kill="no")  # wrong: a text
 EvalGateOperator(task_id="t", summary={}, rules={}, accept_unverified="false")  # wrong: a text
+EvalGateOperator(task_id="t", summary={}, rules={}, on_breach="ignore")  # wrong: no such word
+EvalGateOperator(task_id="t", summary={}, rules={}, on_undecided="warn")  # wrong: no such word
+EvalResultsOperator(task_id="t", run_id="R", granularity="spans")  # wrong: no such word
+EvalResultsOperator(task_id="t", run_id="R", direction="none")  # wrong: no such word
+EvalResultsOperator(task_id="t", run_id="R", on_incomplete="skip")  # wrong: no such word
+EvalResultsOperator(task_id="t", run_id="R", rows_format="csv")  # wrong: no such word
+OnlineTaskRunSensor(task_id="t", run_id="R", on_nothing_evaluated="pass")  # wrong: no such word
+SendSpansOperator(task_id="t", run_id="R", evaluator="e", labels=[1], dataset_id="D")  # wrong: a number

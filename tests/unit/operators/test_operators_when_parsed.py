@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import re
 import socket
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -98,6 +101,29 @@ def test_what_can_be_a_template_is_an_attribute_and_conn_id_is_one(kind: type[Ba
         assert hasattr(operator, name), name
         assert f":param {name}:" in (kind.__doc__ or ""), name
     assert set(operator.template_fields_renderers) <= set(operator.template_fields)
+
+
+def type_of(kind: type[BaseOperator], name: str) -> str:
+    """What the source says of an argument's type, with the words that its module makes for types."""
+    [declared] = [
+        one for one in kind.__mro__ if name in inspect.signature(vars(one).get("__init__", len)).parameters
+    ][:1]
+    written = str(inspect.signature(vars(declared)["__init__"]).parameters[name].annotation)
+    module = ast.parse(Path(inspect.getfile(declared)).read_text(encoding="utf-8"))
+    made = {
+        target.id: ast.unparse(one.value)
+        for one in ast.walk(module)
+        if isinstance(one, ast.Assign)
+        for target in one.targets
+        if isinstance(target, ast.Name)
+    }
+    return " ".join([written, *(made[word] for word in re.findall(r"\w+", written) if word in made)])
+
+
+@KINDS
+def test_what_is_templated_takes_the_output_of_a_task_for_type_checkers_too(kind: type[BaseOperator]) -> None:
+    types = {name: type_of(kind, name) for name in kind.template_fields}
+    assert {name: text for name, text in types.items() if text != "Any" and "XComArg" not in text} == {}
 
 
 @KINDS

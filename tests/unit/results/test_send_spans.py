@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
@@ -12,8 +13,14 @@ from test_more_of_results import context, tone
 from test_results import NOW, arize_with, run_task, spans_file
 
 from airflow_provider_online_tasks.emulator import Fault
-from airflow_provider_online_tasks.exceptions import InputRefused, InvalidInput, Unavailable
-from airflow_provider_online_tasks.operators.spans import SendSpansOperator, _Chosen
+from airflow_provider_online_tasks.exceptions import (
+    InputRefused,
+    InvalidInput,
+    Unavailable,
+    UnexpectedAnswer,
+)
+from airflow_provider_online_tasks.once.spans import ChosenSpan, Dataset, Queue
+from airflow_provider_online_tasks.operators.spans import SendSpansOperator
 
 
 class Places:
@@ -135,20 +142,14 @@ def test_what_is_sent_is_what_arizes_sdk_reads_back():
 
     def chosen(**known):
         fields = ("span_id", "trace_id", "label", "score", "explanation", "input", "output")
-        return _Chosen(start_time=start, **{name: known.get(name) for name in fields})
+        return ChosenSpan(start_time=start, **{name: known.get(name) for name in fields})
 
-    operator = SendSpansOperator(
-        task_id="send", run_id="R", evaluator="tone", labels=["toxic"], annotation_queue_id="Q"
-    )
-    [call] = operator._calls("P", [chosen(span_id="a"), chosen(span_id="b")])
+    [call] = Queue("Q").add("P", [chosen(span_id="a"), chosen(span_id="b")])
     assert (call.method, call.path) == ("POST", "/v2/annotation-queues/Q/records")
     assert call.body == queue_body(
         "P", start="2026-11-01T00:00:00Z", end="2026-11-01T00:00:00.001Z", span_ids=["a", "b"]
     )
-    operator = SendSpansOperator(
-        task_id="send", run_id="R", evaluator="tone", labels=["toxic"], dataset_id="D"
-    )
-    [call] = operator._calls("P", [chosen(**example) for example in EXAMPLES])
+    [call] = Dataset("D", "tone").add("P", [chosen(**example) for example in EXAMPLES])
     assert (call.method, call.path) == ("POST", "/v2/datasets/D/examples")
     assert call.body == dataset_body(EXAMPLES)
 
@@ -179,6 +180,40 @@ def test_an_answer_that_is_lost_again_and_again_is_an_error(many):
     with pytest.raises(Unavailable):
         send(run_id, dataset_id=dataset_id)
     assert len(many.requests("rest.insert_dataset_examples")) == 3
+
+
+@pytest.mark.parametrize(
+    ("place", "operation", "field"),
+    [
+        ("annotation_queue_id", "rest.list_annotation_queue_records", "records"),
+        ("dataset_id", "rest.list_dataset_examples", "examples"),
+    ],
+)
+def test_a_list_that_never_ends_is_an_error_and_nothing_is_sent(many, place, operation, field):
+    run_id, _ = judged(many)
+    places = Places(many)
+    place_id = places.queue() if place == "annotation_queue_id" else places.dataset()
+    page = {field: [], "pagination": {"has_more": True, "next_cursor": "again"}}
+    many.add_fault(Fault(operation, "garbage", times=None, body=json.dumps(page)))
+    with pytest.raises(UnexpectedAnswer, match="came before"):
+        send(run_id, **{place: place_id})
+    assert len(many.requests(operation)) == 2
+    assert many.requests("rest.add_annotation_queue_records") == []
+    assert many.requests("rest.insert_dataset_examples") == []
+
+
+@pytest.mark.parametrize("name", ["run_id", "evaluator", "labels", "annotation_queue_id"])
+@pytest.mark.parametrize("rendered", ["", None])
+def test_what_renders_to_nothing_is_refused_before_anything_is_asked(many, name, rendered):
+    operator = SendSpansOperator(
+        task_id="send", run_id="R", evaluator="tone", labels=["toxic"], annotation_queue_id="{{ params.q }}"
+    )
+    operator.annotation_queue_id = "Q"
+    setattr(operator, name, rendered)
+    many.clear_requests()
+    with pytest.raises(InvalidInput):
+        operator.execute(context())
+    assert many.requests() == []
 
 
 def test_what_is_refused_is_not_repeated(many):
