@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import requests
+from judged_runs import NOW, read
 from summaries import results, summary
-from test_results import NOW, read
 
 from airflow_provider_online_tasks.emulator import Emulator, Fault
 from airflow_provider_online_tasks.exceptions import OnlineTasksError

@@ -10,22 +10,12 @@ from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from test_results import NOW, arize_with, evaluator, read, run_task, spans_file
+from judged_runs import NOW, arize_with, context, evaluator, read, run_task, spans_file, tone
 
 from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.exceptions import EvalGateBreached
 from airflow_provider_online_tasks.operators.results import EvalGateOperator
 from airflow_provider_online_tasks.results import reading
-
-
-def tone(**more):
-    return evaluator(
-        "tone",
-        template="Is it toxic? {attributes.output.value}",
-        rails=["polite", "toxic"],
-        classification_choices={"polite": 1, "toxic": 0},
-        **more,
-    )
 
 
 @pytest.fixture
@@ -95,12 +85,6 @@ def run_again(emulator, task_id, start):
         )
         assert hook.get_task_run(run_id).is_over
     return task_id, run_id
-
-
-def context():
-    from types import SimpleNamespace
-
-    return {"ti": SimpleNamespace(xcom_push=lambda **_: None)}
 
 
 def test_the_worst_examples_show_input_output_explanation_and_a_link(many):

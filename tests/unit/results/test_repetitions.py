@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
-from test_results import NOW, evaluator, read
+from judged_runs import NOW, evaluator, read
 
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.api.answers.spans import Evaluation, Span

@@ -8,8 +8,8 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
+from judged_runs import NOW, arize_with, evaluator, read, run_task, spans, spans_file
 from summaries import results, summary
-from test_results import NOW, arize_with, evaluator, read, run_task, spans, spans_file
 
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.api.answers.spans import Evaluation

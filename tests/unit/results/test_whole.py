@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 import quick_time
-from test_results import NOW, run_task, spans, spans_file
+from judged_runs import NOW, run_task, spans, spans_file
 
 from airflow_provider_online_tasks._airflow import TaskDeferred
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings, Fault

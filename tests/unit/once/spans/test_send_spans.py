@@ -8,9 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import requests
+from judged_runs import NOW, arize_with, context, run_task, spans_file, tone
 from sent_spans import EXAMPLES, dataset_body, queue_body
-from test_more_of_results import context, tone
-from test_results import NOW, arize_with, run_task, spans_file
 
 from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.exceptions import (
