@@ -15,6 +15,7 @@ from airflow_provider_online_tasks.ui.links import Links
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
+    from airflow.sdk.definitions.xcom_arg import PlainXComArg
     from airflow.triggers.base import BaseTrigger
 
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
@@ -36,6 +37,12 @@ class UsesArize(_Operator):
 
     conn_id: Any
     links: Links = Links()
+
+    if TYPE_CHECKING:
+
+        @property
+        def output(self) -> PlainXComArg:
+            """What the task returns; ``output["run_id"]`` is another value that it pushes."""
 
     @property
     def hook(self) -> OnlineTasksHook:

@@ -15,6 +15,7 @@ from airflow_provider_online_tasks import (
     EvalTaskInput,
     EvalTaskPatch,
     EvaluatorLlmConfig,
+    EvaluatorOperator,
     HubEvaluator,
     LlmConfig,
     OnlineTaskRunSensor,
@@ -82,6 +83,16 @@ create = CreateEvalTaskOperator(
     llm_config={"model_name": "GPT_4o"},
     sampling_rate="{{ params.rate }}",
     if_exists="update",
+)
+published = EvaluatorOperator(task_id="publish", name="judge", template="hallucination", project="support")
+of_its_version = CreateEvalTaskOperator(
+    task_id="of_its_version",
+    name="n",
+    project="support",
+    evaluators={
+        "evaluator_id": published.output["evaluator_id"],
+        "evaluator_version_id": published.output["evaluator_version_id"],
+    },
 )
 of_the_hub = CreateEvalTaskOperator(task_id="hub", name="n", model_id="M", evaluators=hub)
 by_name = CreateEvalTaskOperator(task_id="by_name", name="n", project="support", evaluators=[pinned])
