@@ -1,7 +1,7 @@
 """Check what users write with both type checkers: mypy --strict and pyright.
 
-``example_dags`` and ``tests/types/right.py`` have to be clean. In ``tests/types/wrong.py`` each line that
-says ``# wrong`` has to be refused, and no other.
+``example_dags``, ``tests/types/right.py`` and the Python in README and the documentation have to be clean. In
+``tests/types/wrong.py`` each line that says ``# wrong`` has to be refused, and no other.
 
 Usage: ``python scripts/user_types.py COMMAND…``, where the command starts pyright.
 """
@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,16 +23,33 @@ EXAMPLES = PROJECT / "example_dags"
 # `create >> run` is how DAGs are written.
 STRICT = {"typeCheckingMode": "strict", "reportUnusedExpression": False}
 IN_DAGS = {"typeCheckingMode": "standard", "reportUnusedExpression": False}
+# What a page shows is a part of a file, and its tests have no types.
+IN_PAGES = {
+    **IN_DAGS,
+    "reportUndefinedVariable": False,
+    "reportMissingImports": False,
+    "reportOptionalSubscript": False,  # Airflow fills in what a task's function has as None
+}
+MYPY_IN_PAGES = (
+    "--allow-untyped-defs",
+    "--allow-incomplete-defs",
+    "--allow-untyped-calls",
+    "--disable-error-code=name-defined",
+    "--disable-error-code=import-not-found",
+)
+BLOCK = re.compile(r"^( *)```python[^\n]*\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
+INCLUDED = "--8<--"  # from example_dags
 # Airflow converts the params of a DAG in a way that pyright does not follow.
-OF_AIRFLOW = re.compile('"dict\\[str, Param\\]" .* "ParamsDict"')
+OF_AIRFLOW = re.compile('"dict\\[str, (Param|str)\\]" .* "ParamsDict"')
 
 Errors = dict[tuple[Path, int], str]
 
 
-def mypy(*paths: Path) -> Errors:
+def mypy(*paths: Path, options: tuple[str, ...] = ()) -> Errors:
     """Return what mypy says about each line."""
+    always = ("--strict", "--no-error-summary", "--hide-error-context")
     said = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--hide-error-context", *paths],
+        [sys.executable, "-m", "mypy", *always, *options, *paths],
         cwd=PROJECT,
         capture_output=True,
         text=True,
@@ -68,6 +86,21 @@ def pyright(command: list[str], settings: Mapping[str, object], *paths: Path) ->
     }
 
 
+def pages(folder: Path) -> list[Path]:
+    """Write the Python of each page to a file for each block, at the lines where the page has it."""
+    written = []
+    for page in [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]:
+        text = page.read_text(encoding="utf-8")
+        for block in BLOCK.finditer(text):
+            if INCLUDED in block[2]:
+                continue
+            line = text[: block.start()].count("\n") + 1
+            file = folder / f"{page.stem.replace('-', '_')}_md_{line}.py"
+            file.write_text("\n" * line + textwrap.dedent(block[2]), encoding="utf-8")
+            written.append(file)
+    return written
+
+
 def wrong_lines() -> set[int]:
     """Return the lines that have to be refused."""
     lines = WRONG.read_text(encoding="utf-8").splitlines()
@@ -85,6 +118,17 @@ def main(command: list[str]) -> int:
             pyright(command, STRICT, WRONG),
         ),
     }
+    with tempfile.TemporaryDirectory() as folder:
+        shown = pages(Path(folder).resolve())
+        about_pages = {
+            "mypy": mypy(*shown, options=MYPY_IN_PAGES),
+            "pyright": pyright(command, IN_PAGES, *shown),
+        }
+    for checker, found in about_pages.items():
+        problems += [
+            f"{path.stem}, line {line}: {checker} refuses what a page shows: {message}"
+            for (path, line), message in found.items()
+        ]
     for checker, (about_right, about_wrong) in checkers.items():
         for (path, line), message in about_right.items():
             problems.append(f"{path.relative_to(PROJECT)}:{line}: {checker} refuses right code: {message}")
@@ -94,7 +138,11 @@ def main(command: list[str]) -> int:
             f"{WRONG.name}:{line}: {checker} refuses a line that is not marked as wrong"
             for line in sorted(refused - wrong)
         ]
-    print("\n".join(problems) or f"User code: mypy and pyright agree, and refuse {len(wrong)} wrong lines.")
+    fine = (
+        f"User code: mypy and pyright agree, accept the Python of the pages ({len(shown)} blocks), and "
+        f"refuse {len(wrong)} wrong lines."
+    )
+    print("\n".join(problems) or fine)
     return 1 if problems else 0
 
 
