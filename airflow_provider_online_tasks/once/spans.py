@@ -8,6 +8,7 @@ API: https://arize.com/docs/api-reference/annotation-queues and https://arize.co
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -115,7 +116,7 @@ def send(
     """
     missing = _missing(client, place, chosen)
     to_send = list(missing)
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in itertools.count(1):
         try:
             for call in place.add(project_id, [chosen[span_id] for span_id in missing]):
                 client.send(call)

@@ -702,6 +702,15 @@ def test_older_a_retry_takes_the_live_run_up(older: Execution, emulator: Emulato
     assert live(emulator) == [run_id]
 
 
+def test_older_a_first_try_has_no_run_to_take_up(older: Execution, emulator: Emulator) -> None:
+    emulator.next_run(HANG)
+    others = start_run(older.online_task_id)
+
+    mine = older.next_try()
+
+    assert [run["id"] for run in emulator.runs()] == [others, mine]
+
+
 def test_older_fewer_retries_are_no_clear(older: Execution, emulator: Emulator) -> None:
     """The DAG's author takes the retries away between two tries; Airflow's bound stays."""
     run_id = older.next_try(**WAIT)
@@ -966,3 +975,20 @@ def test_a_run_whose_window_is_not_whole_is_over_no_window(
         data_end_time=end,
     )
     assert not _is_same_window(run, DataWindow(start=START, end=END))
+
+
+@pytest.mark.parametrize(
+    ("start_off", "end_off", "is_same"),
+    [(0.0, 0.0, True), (0.999, -0.999, True), (1.0, 0.0, False), (0.0, -1.0, False)],
+)
+def test_a_window_that_the_server_rounds_is_the_same_one(
+    start_off: float, end_off: float, is_same: bool
+) -> None:
+    run = TaskRun(
+        id="R",
+        status=RunStatus.RUNNING,
+        status_text="RUNNING",
+        data_start_time=START + timedelta(seconds=start_off),
+        data_end_time=END + timedelta(seconds=end_off),
+    )
+    assert _is_same_window(run, DataWindow(start=START, end=END)) is is_same
