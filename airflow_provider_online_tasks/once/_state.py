@@ -30,7 +30,7 @@ class State:
     @property
     def try_number(self) -> int:
         """The number of this try, from 1."""
-        return int(self._ti.try_number or 1)
+        return int(self._ti.try_number)
 
     @property
     def max_tries(self) -> int:

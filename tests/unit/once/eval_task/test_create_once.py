@@ -185,6 +185,16 @@ def test_a_task_cleared_after_success_starts_afresh(arize: Emulator, create: Cre
     assert create(if_exists="skip").execute(instance.next_try()) == task_id
 
 
+def test_a_task_cleared_after_a_retry_succeeded_starts_afresh(arize: Emulator, create: Create) -> None:
+    instance = TaskInstance()
+    task_id = obtain(arize, instance).id  # and its process ends before it says so
+    assert create().execute(instance.next_try()) == task_id
+    instance.clear()
+
+    with pytest.raises(TaskExists, match=task_id):
+        create().execute(instance.next_try())
+
+
 def test_a_task_that_was_deleted_between_two_tries_is_created_again(arize: Emulator, asked: Asked) -> None:
     instance = TaskInstance()
     first = obtain(arize, instance)

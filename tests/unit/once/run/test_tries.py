@@ -14,6 +14,7 @@ from airflow_provider_online_tasks.api.answers.runs import RunStatus, TaskRun
 from airflow_provider_online_tasks.emulator import Emulator, Fault, RunFate
 from airflow_provider_online_tasks.exceptions import (
     CallError,
+    InputRefused,
     KeyRefused,
     OnlineTaskRunCancelled,
     OnlineTaskRunFailed,
@@ -450,6 +451,23 @@ def test_a_failed_run_that_was_found_is_not_found_again(execution: Execution, em
 
     assert run_id != failed
     assert emulator.runs()[-1]["id"] == run_id
+
+
+def test_after_a_refusal_the_next_try_starts_a_run_without_searching(
+    execution: Execution, emulator: Emulator, time: Time, caplog: pytest.LogCaptureFixture
+) -> None:
+    others = start_run(execution.online_task_id)
+    emulator.add_fault(Fault(RUN, "status_before", status=422))
+    with pytest.raises(InputRefused):
+        execution.next_try()
+    emulator.clear_requests()
+
+    mine = execution.next_try()
+
+    assert [run["id"] for run in emulator.runs()] == [others, mine]
+    assert len(emulator.requests("rest.list_task_runs")) == 1
+    assert time.slept == []
+    assert "Searching" not in caplog.text
 
 
 # -- Clocks. --
