@@ -165,6 +165,14 @@ def test_a_message_is_cut() -> None:
     assert str(caught.value) == "a" * 500 + "…"
 
 
+@pytest.mark.parametrize("length", [499, 500])
+def test_a_message_that_fits_is_whole(length: int) -> None:
+    said = refused(HubEvaluator, evaluator_id=...).removeprefix("HubEvaluator")
+    with pytest.raises(InvalidInput) as caught:
+        HubEvaluator.read({}, "a" * (length - len(said)))
+    assert str(caught.value) == "a" * (length - len(said)) + said
+
+
 @pytest.mark.parametrize("rate", [0, -1, 101, "abc", None, True])
 def test_a_sampling_rate_alone_is_refused_too(rate: Any) -> None:
     with pytest.raises(InvalidInput, match="sampling_rate must be above 0 and at most 100"):

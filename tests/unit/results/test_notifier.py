@@ -82,6 +82,19 @@ def test_what_spans_and_judges_say_is_escaped(format_, is_escaped):
     assert "next line" in body
 
 
+@pytest.mark.parametrize("url", ["https://app.arize.com/spans?id=s", None])
+@pytest.mark.parametrize(
+    ("format_", "link"), [("html", '<a href="{}">in Arize</a>'), ("markdown", "([in Arize]({}))")]
+)
+def test_an_example_links_to_its_span_where_its_address_is_known(format_, link, url):
+    worst = {"span_id": "s", "trace_id": "t", "label": "bad", "score": None, "input": "hello", "url": url}
+    error, _ = verdict_of(worst=[worst])
+    _, body, _ = sent_by(format_, exception=error)
+    assert "hello" in body
+    assert (link.format(url) in body) is (url is not None)
+    assert ("in Arize" in body) is (url is not None)
+
+
 def test_a_gate_that_did_not_judge_is_sent_too():
     subject, body, _ = sent_by("html", exception=ValueError("no <summary>"))
     assert subject == "release.gate gave no verdict: no <summary>"

@@ -13,7 +13,7 @@ from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.results._intervals import Interval, quantile_ranks, share_difference
 from airflow_provider_online_tasks.results.evidence import Evidence
 from airflow_provider_online_tasks.results.rules import Threshold, read_rules
-from airflow_provider_online_tasks.results.samples import difference
+from airflow_provider_online_tasks.results.samples import difference, evaluations_for_drop
 from airflow_provider_online_tasks.results.table import html_table, markdown_table, text_table
 from airflow_provider_online_tasks.results.verdict import decide, judge, verdict
 
@@ -420,3 +420,15 @@ def test_what_others_wrote_is_escaped_in_markdown_and_html():
     assert "<b>" not in html_table(found)
     assert "&lt;b&gt;" in html_table(found)
     assert r"\<b\>e\</b\>\|\[x\]\(y\)" in markdown_table(found)
+
+
+@pytest.mark.parametrize(
+    ("bound", "needed"),
+    [
+        (0.84, 278),  # the lower end is 0.1 away, the bound 0.06: (0.1 / 0.06)² times as many
+        (0.96, 70),  # the upper end is 0.05 away
+        (0.9, None),  # no number decides what is measured at its bound
+    ],
+)
+def test_how_many_evaluations_decide_a_drop(bound, needed):
+    assert evaluations_for_drop(100, 0.9, Interval(0.8, 0.95), bound) == needed
