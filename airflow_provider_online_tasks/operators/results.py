@@ -204,6 +204,7 @@ class EvalResultsOperator(LineageOperator):
         from airflow_provider_online_tasks.results.reading import Look, Reader, whole
 
         self._check_rows()
+        names, group_by = self._evaluator_names(), self._group_by()
         run: TaskRun | None
         with self.hook as hook:
             if earlier:
@@ -213,13 +214,12 @@ class EvalResultsOperator(LineageOperator):
                 run, task_id, window = self._subject(hook)
             task = hook.get_task(task_id)
             project_id = project_of(task)
-            names = self._evaluator_names()
             reader = Reader(
                 hook.client,
                 task,
                 evaluators=names,
                 granularity=self.granularity,
-                group_by=self._group_by(),
+                group_by=group_by,
                 log=self.log,
             )
             results = self._results(run, task_id, names)

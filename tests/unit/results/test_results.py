@@ -9,6 +9,7 @@ import statistics
 import sys
 from collections import Counter
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from judged_runs import NOW, arize_with, evaluator, read, run_task, spans, spans_file
@@ -129,6 +130,22 @@ def test_parquet_without_pyarrow_is_refused_before_anything_is_asked(arize, tmp_
     assert arize.requests() == []
     assert list(tmp_path.glob("*.parquet")) == []
     assert read(run_id=run_id, rows_format="parquet")["rows_written"] == 0  # no file, nothing needed
+
+
+@pytest.mark.parametrize("name", ["run_id", "evaluators", "group_by", "rows_path"])
+def test_what_renders_to_nothing_is_refused_before_anything_is_asked(arize, name):
+    operator = EvalResultsOperator(
+        task_id="results",
+        run_id="R",
+        evaluators=["correctness"],
+        group_by="attributes.metadata.tier",
+        rows_path="file:///rows.jsonl",
+    )
+    setattr(operator, name, "")
+    arize.clear_requests()
+    with pytest.raises(InvalidInput, match=name):
+        operator.execute({"ti": SimpleNamespace(xcom_push=lambda **_: None)})
+    assert arize.requests() == []
 
 
 def test_a_run_that_is_not_over_has_no_results_yet(arize):
