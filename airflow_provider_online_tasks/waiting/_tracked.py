@@ -225,6 +225,14 @@ class Task(Scheduled):
         self.cursor, self.pages, self.wasted, self.seen = None, 0, 0, 0
         self.cursors.clear()
 
+    def count_list_failure(self, now: float) -> bool:
+        """Count a page that was not read; return whether the one before it was not read either."""
+        self.list_failures += 1
+        if self.list_failures > 1:
+            return True
+        self.list_failing_since = now
+        return False
+
     def count_page(self, size: int, *, awaited: int, explored: int, next_cursor: str | None) -> None:
         """Count a page of the round.
 
@@ -232,6 +240,7 @@ class Task(Scheduled):
         :param awaited: how many of them the round had yet to see.
         :param explored: how many of them are waited for, and were not known to be of this task.
         """
+        self.list_failures = 0
         self.pages += 1
         self.seen += size
         self.wasted = 0 if awaited or explored else self.wasted + 1

@@ -244,7 +244,7 @@ async def looks(
                         log.info("Finished runs of task %s can be looked up again.", online_task_id)
                     memory, failures = found.memory, 0
                     yield found
-                    await asyncio.sleep(max(0.0, began + poll_interval - loop.time()))
+                    await asyncio.sleep(began + poll_interval - loop.time())
             except Exception as error:  # noqa: BLE001  a watch that ends would end unnoticed
                 failures += 1
                 pause = _pause(error, failures, poll_interval)

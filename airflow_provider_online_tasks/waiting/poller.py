@@ -505,7 +505,6 @@ class Poller:
                 except Exception as error:  # noqa: BLE001  it must not hide its neighbours
                     self._give_up(run, error)
         task.asking = False
-        task.list_failures = 0
         awaited = before - len(unseen)
         task.count_page(len(page.items), awaited=awaited, explored=explored, next_cursor=page.next_cursor)
         if task.wants_next_page(taskless=self._registry.taskless):
@@ -533,18 +532,15 @@ class Poller:
             return
         self._unanswered(error, task.sent_at)
         if not isinstance(error, KeyRefused | RateLimited):
-            task.list_failures += 1
+            fails_again = task.count_list_failure(now)
             delay = doubled(FIRST_PAUSE, task.list_failures, LONGEST_PAUSE)
-            if task.list_failures == 1:
-                task.list_failing_since = now
-            elif self._endpoint.answered_at > task.list_failing_since:
+            if fails_again and self._endpoint.answered_at > task.list_failing_since:
                 self._end_round(task, by_id_intervals=task.by_id_next)
                 return
-            else:
-                # If one run can be read by its ID, it is the list that is at fault.
-                probe = next((run for run in task.runs.values() if not run.by_id), None)
-                if probe is not None:
-                    self._queue_up_run(probe, now)
+            # If one run can be read by its ID, it is the list that is at fault.
+            probe = next((run for run in task.runs.values() if not run.by_id), None)
+            if fails_again and probe is not None:
+                self._queue_up_run(probe, now)
         if task.runs:
             self._queue_up(task, now + delay)
         else:

@@ -1,12 +1,16 @@
-"""How far the list of a task's runs is read."""
+"""How far the list of a task's runs is read, and what is logged when it cannot be."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from airflow_provider_online_tasks.api.answers.runs import RunStatus, TaskRun
+from airflow_provider_online_tasks.exceptions import Unavailable
+from airflow_provider_online_tasks.waiting import finished_runs
 from airflow_provider_online_tasks.waiting.finished_runs import _reaches
 
 SINCE = datetime(2026, 1, 10, tzinfo=UTC)
@@ -36,3 +40,28 @@ def run(day: float | None) -> TaskRun:
 )
 def test_newest_first_is_read_back_to_a_time(days: list[float | None], is_reached: bool) -> None:
     assert _reaches([run(day) for day in days], SINCE) is is_reached
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(Unavailable("Arize gave no answer."), "Arize gave no answer."), (KeyError("lost"), "KeyError: 'lost'")],
+)
+def test_why_a_look_failed_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception, said: str
+) -> None:
+    async def fails(conn_id: str) -> AsyncGenerator[finished_runs.Ask, None]:
+        raise error
+        yield
+
+    async def watch() -> None:
+        async with asyncio.timeout(0.05):
+            async for _ in finished_runs.looks("arize", "task", poll_interval=60.0):
+                pytest.fail("there is nothing to see")
+
+    monkeypatch.setattr(finished_runs, "_session", fails)
+    with pytest.raises(TimeoutError):
+        asyncio.run(watch())
+
+    [logged] = [one.getMessage() for one in caplog.records]
+    assert logged.startswith("Finished runs of task task could not be looked up. The next attempt is in ")
+    assert logged.endswith(f" s: {said}")

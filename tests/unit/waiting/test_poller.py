@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -282,6 +283,16 @@ def test_a_run_that_is_being_read_is_not_late(arize: Emulator) -> None:
 def test_what_is_read_before_it_is_due_is_not_late() -> None:
     read = Scheduled(sent_at=100.0, free_since=0.0)
     assert (read.late(90.0), read.late(100.5)) == (10.0, 0.0)
+
+
+@pytest.mark.parametrize("poll_interval", [0.0, -1.0, 0.001, math.nan])
+def test_no_run_is_read_without_a_pause(arize: Emulator, poll_interval: float) -> None:
+    async def wait() -> float:
+        wait = poller_of(arize).add("VGFza1J1bjoxOnFSd1g=", None, poll_interval=poll_interval)
+        wait.close()
+        return wait.poll_interval
+
+    assert asyncio.run(wait()) == 0.05
 
 
 def test_a_predictable_end_is_looked_for_early(arize: Emulator) -> None:

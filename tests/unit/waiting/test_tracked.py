@@ -128,3 +128,14 @@ def test_a_task_whose_runs_are_all_over_has_nothing_to_read() -> None:
     assert found.end_round(100.0, by_id_intervals=LONGEST_BY_ID) == set()
     assert found.by_id_until == float("-inf")
     assert found.unseen is None
+
+
+def test_pages_that_are_not_read_are_counted_until_one_is() -> None:
+    found = task("a", "b")
+    for _ in range(2):
+        assert not found.count_list_failure(100.0)
+        assert (found.list_failures, found.list_failing_since) == (1, 100.0)
+        assert found.count_list_failure(130.0)
+        assert (found.list_failures, found.list_failing_since) == (2, 100.0)
+        read(found, 1)
+        assert found.list_failures == 0
