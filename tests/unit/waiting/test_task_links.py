@@ -97,6 +97,17 @@ def test_a_look_up_that_fails_is_not_repeated_and_harms_no_wait(arize: Emulator,
     assert looked_up(arize)[operation] == 1
 
 
+def test_a_look_up_that_fails_does_not_keep_those_behind_it_waiting(arize: Emulator) -> None:
+    tasks = [create_task(arize, name) for name in ("first", "second")]
+    runs = [(run, task) for task in tasks for run in arize.create_runs(task, 2, SECONDS)]
+    arize.add_fault(Fault("rest.get_task", "forbidden"))
+
+    events = wait_for(*(trigger(run, task) for run, task in runs))
+
+    assert looked_up(arize)["rest.get_task"] == 2
+    assert sorted(event.links is not None for event in events) == [False, False, True, True]
+
+
 def test_links_that_cannot_be_made_harm_no_wait(arize: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     def bounds(_: Any) -> dict[str, int]:
         raise UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")

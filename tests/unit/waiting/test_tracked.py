@@ -6,7 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from airflow_provider_online_tasks.waiting._tracked import LONGEST_BY_ID, Run, Task, Wait
+from airflow_provider_online_tasks.waiting._registry import Registry
+from airflow_provider_online_tasks.waiting._tracked import LONGEST_BY_ID, Queue, Run, Task, Wait
 
 
 def task(*run_ids: str, interval: float = 10.0) -> Task:
@@ -139,3 +140,12 @@ def test_pages_that_are_not_read_are_counted_until_one_is() -> None:
         assert (found.list_failures, found.list_failing_since) == (2, 100.0)
         read(found, 1)
         assert found.list_failures == 0
+
+
+def test_a_task_that_is_forgotten_is_not_asked_about_any_more() -> None:
+    registry, queue = Registry(), Queue()
+    forgotten = registry.task("task")
+    assert queue.put(forgotten, 5.0)
+    registry.drop_if_idle(forgotten)
+    assert registry.tasks == {}
+    assert queue.first() is None
