@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import quick_time
 
 from airflow_provider_online_tasks.api.answers.runs import RunStatus, TaskRun
 from airflow_provider_online_tasks.exceptions import Unavailable
@@ -65,3 +67,23 @@ def test_why_a_look_failed_is_logged(
     [logged] = [one.getMessage() for one in caplog.records]
     assert logged.startswith("Finished runs of task task could not be looked up. The next attempt is in ")
     assert logged.endswith(f" s: {said}")
+
+
+def test_what_goes_on_failing_is_tried_less_and_less_often(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fails(conn_id: str) -> AsyncGenerator[finished_runs.Ask, None]:
+        raise KeyError("lost")
+        yield
+
+    async def watch() -> None:
+        async with asyncio.timeout(3_000.0):
+            async for _ in finished_runs.looks("arize", "task", poll_interval=60.0):
+                pytest.fail("there is nothing to see")
+
+    monkeypatch.setattr(finished_runs, "_session", fails)
+    with pytest.raises(TimeoutError):
+        quick_time.run(watch())
+
+    pauses = [re.search(r" in (\d+) s: ", one.getMessage()) for one in caplog.records]
+    assert [int(pause[1]) for pause in pauses if pause] == [120, 240, 480, 900, 900, 900]

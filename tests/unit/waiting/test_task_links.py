@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,8 @@ from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.sensors.runs import OnlineTaskRunSensor
 from airflow_provider_online_tasks.triggers._events import OVER, RunEvent, read_event
 from airflow_provider_online_tasks.ui import links
-from airflow_provider_online_tasks.ui.links import Links
+from airflow_provider_online_tasks.ui.links import Links, Place
+from airflow_provider_online_tasks.waiting._task_links import TaskLinks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,6 +109,25 @@ def test_a_look_up_that_fails_does_not_keep_those_behind_it_waiting(arize: Emula
 
     assert looked_up(arize)["rest.get_task"] == 2
     assert sorted(event.links is not None for event in events) == [False, False, True, True]
+
+
+@pytest.mark.parametrize("left_out", ["data_start_time", "data_end_time"])
+def test_a_run_without_a_whole_window_has_no_links(left_out: str) -> None:
+    nothing: Any = None
+    known = TaskLinks(nothing, nothing, nothing)
+    place = Place(ui_url="https://app.arize.com", organization_id="O", space_id="S", project_id="P")
+    known._known["T"] = Links.within(place, evaluator_ids=()), place.spans_url
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    run = TaskRun(
+        id="R",
+        status=RunStatus.COMPLETED,
+        status_text="COMPLETED",
+        task_id="T",
+        data_start_time=start,
+        data_end_time=start + timedelta(days=1),
+    )
+    assert known.of(run) is not None
+    assert known.of(replace(run, **{left_out: None})) is None
 
 
 def test_links_that_cannot_be_made_harm_no_wait(arize: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
