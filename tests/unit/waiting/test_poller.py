@@ -295,6 +295,26 @@ def test_no_run_is_read_without_a_pause(arize: Emulator, poll_interval: float) -
     assert asyncio.run(wait()) == 0.05
 
 
+@pytest.mark.parametrize(
+    ("answered", "held", "spent", "has_room"),
+    [(True, 0, 0, True), (False, 0, 0, False), (True, 1, 0, False), (True, 0, 1_000, False)],
+    ids=["idle", "no answer yet", "cancellations", "busy"],
+)
+def test_what_nobody_waits_for_is_asked_only_when_there_is_nothing_else(
+    arize: Emulator, answered: bool, held: int, spent: int, has_room: bool
+) -> None:
+    async def ask() -> bool:
+        poller, loop = poller_of(arize), asyncio.get_running_loop()
+        if answered:
+            poller._endpoint.answered()
+        poller.budget.held = held
+        for _ in range(spent):
+            poller.budget.take(loop.time())
+        return poller._has_room()
+
+    assert asyncio.run(ask()) is has_room
+
+
 def test_a_predictable_end_is_looked_for_early(arize: Emulator) -> None:
     task = create_task(arize)
     [run] = arize.create_runs(task, 1, (10.0, 10.0), total=100)
