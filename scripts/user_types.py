@@ -13,11 +13,13 @@ import re
 import subprocess
 import sys
 import tempfile
-import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+from pages import PROJECT, blocks
+
 RIGHT, WRONG = PROJECT / "tests/types/right.py", PROJECT / "tests/types/wrong.py"
 EXAMPLES = PROJECT / "example_dags"
 # `create >> run` is how DAGs are written.
@@ -37,8 +39,6 @@ MYPY_IN_PAGES = (
     "--disable-error-code=name-defined",
     "--disable-error-code=import-not-found",
 )
-BLOCK = re.compile(r"^( *)```python[^\n]*\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
-INCLUDED = "--8<--"  # from example_dags
 # Airflow converts the params of a DAG in a way that pyright does not follow.
 OF_AIRFLOW = re.compile('"dict\\[str, (Param|str)\\]" .* "ParamsDict"')
 
@@ -86,18 +86,13 @@ def pyright(command: list[str], settings: Mapping[str, object], *paths: Path) ->
     }
 
 
-def pages(folder: Path) -> list[Path]:
-    """Write the Python of each page to a file for each block, at the lines where the page has it."""
+def write_blocks(folder: Path) -> list[Path]:
+    """Write the Python of the pages to a file for each block, at the lines where its page has it."""
     written = []
-    for page in [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]:
-        text = page.read_text(encoding="utf-8")
-        for block in BLOCK.finditer(text):
-            if INCLUDED in block[2]:
-                continue
-            line = text[: block.start()].count("\n") + 1
-            file = folder / f"{page.stem.replace('-', '_')}_md_{line}.py"
-            file.write_text("\n" * line + textwrap.dedent(block[2]), encoding="utf-8")
-            written.append(file)
+    for block in blocks("python"):
+        file = folder / f"{block.page.stem.replace('-', '_')}_md_{block.line}.py"
+        file.write_text("\n" * (block.line - 1) + block.code, encoding="utf-8")
+        written.append(file)
     return written
 
 
@@ -119,7 +114,7 @@ def main(command: list[str]) -> int:
         ),
     }
     with tempfile.TemporaryDirectory() as folder:
-        shown = pages(Path(folder).resolve())
+        shown = write_blocks(Path(folder).resolve())
         about_pages = {
             "mypy": mypy(*shown, options=MYPY_IN_PAGES),
             "pyright": pyright(command, IN_PAGES, *shown),

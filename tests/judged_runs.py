@@ -74,9 +74,7 @@ def context():
 
 
 def read(**arguments):
-    return EvalResultsOperator(task_id="results", **arguments).execute(
-        {"ti": SimpleNamespace(xcom_push=lambda **_: None)}
-    )
+    return EvalResultsOperator(task_id="results", **arguments).execute(context())
 
 
 def spans_file(folder, count, *, begin=-86_000, seconds=80_000):

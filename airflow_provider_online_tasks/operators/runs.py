@@ -214,12 +214,11 @@ class RunOnlineTaskOperator(LineageOperator):
     def _arguments(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in RUN_ARGUMENTS}
 
-    def _rules(self) -> EndingRules:
+    def _rules(self, run: RunInput) -> EndingRules:
         return EndingRules(
             on_nothing_evaluated=self.on_nothing_evaluated,
             max_error_rate=self.max_error_rate,
-            # The same reading as what was sent: a rendered value is text.
-            max_spans=None if self.max_spans is None else int(float(str(self.max_spans))),
+            max_spans=run.max_spans,
         )
 
     def _window(self, context: Context) -> DataWindow:
@@ -367,7 +366,7 @@ class RunOnlineTaskOperator(LineageOperator):
         except TaskErrorReturned as error:
             if says_no_data(error.code, error.reason):
                 found = no_run_started(error.reason, this.run.window)
-                self._rules().settle_bad(found, log=self.log, run=None)
+                self._rules(this.run).settle_bad(found, log=self.log, run=None)
                 return None
             _raise_if_long(error, this.run.window)
             raise
@@ -468,7 +467,7 @@ class RunOnlineTaskOperator(LineageOperator):
                 poll_interval=self.poll_interval,
                 deadline=deadline,
                 cancel_on_kill=self.cancel_on_kill,
-                max_spans=run.max_spans if isinstance(run.max_spans, int) else None,
+                max_spans=run.max_spans,
                 payload={
                     "run_id": obtained.id,
                     "how": obtained.how.name,
@@ -524,7 +523,7 @@ class RunOnlineTaskOperator(LineageOperator):
         links = self.links = links or this.all_links()
         self._keep_lineage(this, ended.summary())
         try:
-            self._rules().settle(ended, log=self.log, url=links.spans, task=links.task)
+            self._rules(this.run).settle(ended, log=self.log, url=links.spans, task=links.task)
         except AirflowSkipException:
             this.submission.finish()
             raise

@@ -105,9 +105,9 @@ def test_what_can_be_a_template_is_an_attribute_and_conn_id_is_one(kind: type[Ba
 
 def type_of(kind: type[BaseOperator], name: str) -> str:
     """What the source says of an argument's type, with the words that its module makes for types."""
-    [declared] = [
+    declared = next(
         one for one in kind.__mro__ if name in inspect.signature(vars(one).get("__init__", len)).parameters
-    ][:1]
+    )
     written = str(inspect.signature(vars(declared)["__init__"]).parameters[name].annotation)
     module = ast.parse(Path(inspect.getfile(declared)).read_text(encoding="utf-8"))
     made = {

@@ -9,10 +9,9 @@ import statistics
 import sys
 from collections import Counter
 from datetime import timedelta
-from types import SimpleNamespace
 
 import pytest
-from judged_runs import NOW, arize_with, evaluator, read, run_task, spans, spans_file
+from judged_runs import NOW, arize_with, context, evaluator, read, run_task, spans, spans_file
 
 from airflow_provider_online_tasks.api.answers.runs import RunStatus
 from airflow_provider_online_tasks.emulator import Fault
@@ -144,7 +143,7 @@ def test_what_renders_to_nothing_is_refused_before_anything_is_asked(arize, name
     setattr(operator, name, "")
     arize.clear_requests()
     with pytest.raises(InvalidInput, match=name):
-        operator.execute({"ti": SimpleNamespace(xcom_push=lambda **_: None)})
+        operator.execute(context())
     assert arize.requests() == []
 
 

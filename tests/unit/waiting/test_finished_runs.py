@@ -44,6 +44,26 @@ def test_newest_first_is_read_back_to_a_time(days: list[float | None], is_reache
     assert _reaches([run(day) for day in days], SINCE) is is_reached
 
 
+def messages_of_looks_that_fail(
+    error: Exception, seconds: float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> list[str]:
+    """What is logged within some seconds of a watch whose every look fails."""
+
+    async def fails(conn_id: str) -> AsyncGenerator[finished_runs.Ask, None]:
+        raise error
+        yield
+
+    async def watch() -> None:
+        async with asyncio.timeout(seconds):
+            async for _ in finished_runs.looks("arize", "task", poll_interval=60.0):
+                pytest.fail("there is nothing to see")
+
+    monkeypatch.setattr(finished_runs, "_session", fails)
+    with pytest.raises(TimeoutError):
+        quick_time.run(watch())
+    return [one.getMessage() for one in caplog.records]
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [(Unavailable("Arize gave no answer."), "Arize gave no answer."), (KeyError("lost"), "KeyError: 'lost'")],
@@ -51,20 +71,7 @@ def test_newest_first_is_read_back_to_a_time(days: list[float | None], is_reache
 def test_why_a_look_failed_is_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception, said: str
 ) -> None:
-    async def fails(conn_id: str) -> AsyncGenerator[finished_runs.Ask, None]:
-        raise error
-        yield
-
-    async def watch() -> None:
-        async with asyncio.timeout(0.05):
-            async for _ in finished_runs.looks("arize", "task", poll_interval=60.0):
-                pytest.fail("there is nothing to see")
-
-    monkeypatch.setattr(finished_runs, "_session", fails)
-    with pytest.raises(TimeoutError):
-        asyncio.run(watch())
-
-    [logged] = [one.getMessage() for one in caplog.records]
+    [logged] = messages_of_looks_that_fail(error, 1.0, monkeypatch, caplog)
     assert logged.startswith("Finished runs of task task could not be looked up. The next attempt is in ")
     assert logged.endswith(f" s: {said}")
 
@@ -72,18 +79,6 @@ def test_why_a_look_failed_is_logged(
 def test_what_goes_on_failing_is_tried_less_and_less_often(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def fails(conn_id: str) -> AsyncGenerator[finished_runs.Ask, None]:
-        raise KeyError("lost")
-        yield
-
-    async def watch() -> None:
-        async with asyncio.timeout(3_000.0):
-            async for _ in finished_runs.looks("arize", "task", poll_interval=60.0):
-                pytest.fail("there is nothing to see")
-
-    monkeypatch.setattr(finished_runs, "_session", fails)
-    with pytest.raises(TimeoutError):
-        quick_time.run(watch())
-
-    pauses = [re.search(r" in (\d+) s: ", one.getMessage()) for one in caplog.records]
+    logged = messages_of_looks_that_fail(KeyError("lost"), 3_000.0, monkeypatch, caplog)
+    pauses = [re.search(r" in (\d+) s: ", one) for one in logged]
     assert [int(pause[1]) for pause in pauses if pause] == [120, 240, 480, 900, 900, 900]
