@@ -16,7 +16,7 @@ COVERAGE_MINIMUM ?= 90
 PROCESSES ?= logical
 IN_PROCESSES := --numprocesses=$(PROCESSES) --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
 # They run in environments of their own (uv tool run), with the versions of constraints.txt.
-TOOLS := cosmic-ray mkdocs mkdocs-material 'mkdocstrings[python]' pip-audit twine basedpyright
+TOOLS := mkdocs mkdocs-material 'mkdocstrings[python]' pip-audit twine basedpyright
 
 TOOL := $(UV) tool run --quiet --python $(BIN)/python --constraint constraints.txt
 
@@ -35,7 +35,7 @@ CLUSTER_STAMP := $(CLUSTER_VENV)/.installed
 CONFORMANCE_UV := $(CONFORMANCE_VENV)/bin/uv
 CONFORMANCE_INTO := --quiet --python $(CONFORMANCE_VENV)/bin/python
 
-.PHONY: help venv demo ui test coverage lint format types conformance cluster matrix constraints build package audit docs screenshots bench mutants planted flaky clean
+.PHONY: help venv demo ui test coverage lint format types conformance cluster matrix constraints build package audit docs screenshots bench flaky clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -68,7 +68,7 @@ coverage: $(STAMP) ## the coverage of the last `make test`
 	@if compgen -G '.coverage.*' >/dev/null; then $(BIN)/coverage combine --quiet; fi
 	@$(BIN)/coverage report --fail-under=$(COVERAGE_MINIMUM)
 
-# ONLY="once waiting/budget.py" changes these files, SAMPLE=50 tries so many changes, SEED=7 the same ones again.
+# ONLY="once runs/polling/budget.py" changes these files, SAMPLE=50 tries so many changes, SEED=7 the same ones again.
 mutants: $(STAMP) .tmp ## change the core in small ways and count what the tests notice
 	@$(BIN)/python scripts/mutants.py $(ONLY) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) \
 		--mutations '$(TOOL) --from cosmic-ray python'

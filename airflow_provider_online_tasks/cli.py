@@ -37,6 +37,6 @@ def get_commands() -> list[CLICommand]:
 
 def run_doctor(options: argparse.Namespace) -> None:
     """Run the doctor, and exit with its code."""
-    from airflow_provider_online_tasks.doctor import diagnose
+    from airflow_provider_online_tasks.diagnostics import diagnose
 
     sys.exit(diagnose(options.conn_id, everything=options.all))

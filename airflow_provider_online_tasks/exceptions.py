@@ -8,17 +8,17 @@ other class as the task's ``retries`` say::
     ├── InvalidInput *                              a value is wrong; nothing was sent
     │   └── InvalidConnection *                     the Airflow connection is incomplete or wrong
     ├── CallError                                   an API call did not succeed
-    │   ├── KeyRefused *                            401
+    │   ├── AuthenticationFailed *                            401
     │   ├── PermissionDenied *                      403, or the plan
     │   ├── NotFound *                              404
-    │   ├── InputRefused *                          400, 409, 422, a GraphQL error
-    │   │   └── WindowRefused *                     a window of more than 30 days
+    │   ├── BadRequest *                          400, 409, 422, a GraphQL error
+    │   │   └── WindowTooLong *                     a window of more than 30 days
     │   ├── TaskErrorReturned                       Arize did not start the run
     │   ├── RateLimited                             429
     │   └── Unavailable                             no usable answer
-    │       └── UnexpectedAnswer                    an answer that cannot be read
+    │       └── UnexpectedResponse                    an answer that cannot be read
     ├── TaskExists *                                a task of that name exists, with if_exists="fail"
-    ├── OnlineTaskRunEndedBadly                     a run is over, and not well
+    ├── OnlineTaskRunUnsuccessful                     a run is over, and not well
     │   ├── OnlineTaskRunFailed
     │   │   └── FinalOnlineTaskRunFailed *          the same, from the sensor
     │   ├── OnlineTaskRunCancelled
@@ -30,8 +30,8 @@ other class as the task's ``retries`` say::
     ├── OnlineTaskRunTimeout                        a run was not over in time
     ├── OnlineTaskRunUnreachable                    a run could not be read for minutes; a retry goes on
     ├── EvalResultsIncomplete                       not all evaluations of a run could be read in time
-    └── EvalGateBreached *                          the evaluations break a rule of a gate
-        └── EvalGateUndecided *                     they are too few to decide a rule
+    └── EvalGateFailed *                          the evaluations break a rule of a gate
+        └── EvalGateInconclusive *                     they are too few to decide a rule
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class CallError(OnlineTasksError):
         self.may_have_executed = may_have_executed
 
 
-class KeyRefused(CallError, AirflowFailException):
+class AuthenticationFailed(CallError, AirflowFailException):
     """The API key is not valid on this host (HTTP 401)."""
 
 
@@ -77,7 +77,7 @@ class NotFound(CallError, AirflowFailException):
     """The task, run, project or space does not exist, or the key cannot read it (HTTP 404)."""
 
 
-class InputRefused(CallError, AirflowFailException):
+class BadRequest(CallError, AirflowFailException):
     """The server understood the call and refused what it asks (HTTP 400, 409, 422, a GraphQL error)."""
 
 
@@ -108,7 +108,7 @@ class TaskErrorReturned(CallError):
         self.reason = reason
 
 
-class WindowRefused(InputRefused):
+class WindowTooLong(BadRequest):
     """The server refused a window longer than the documented 30 days; ``split_window()`` cuts it."""
 
 
@@ -136,11 +136,11 @@ class Unavailable(CallError):
         self.retry_after = retry_after
 
 
-class UnexpectedAnswer(Unavailable):
+class UnexpectedResponse(Unavailable):
     """An answer came that cannot be read: not JSON, cut off, or without a documented field."""
 
 
-class OnlineTaskRunEndedBadly(OnlineTasksError):
+class OnlineTaskRunUnsuccessful(OnlineTasksError):
     """A run is over, and its result is not good enough to go on with.
 
     :param message: what happened, what it means and what to do.
@@ -152,19 +152,19 @@ class OnlineTaskRunEndedBadly(OnlineTasksError):
         self.run = run or {}
 
 
-class OnlineTaskRunFailed(OnlineTaskRunEndedBadly):
+class OnlineTaskRunFailed(OnlineTaskRunUnsuccessful):
     """The run ended FAILED, or COMPLETED with errors and not one success."""
 
 
-class OnlineTaskRunCancelled(OnlineTaskRunEndedBadly):
+class OnlineTaskRunCancelled(OnlineTaskRunUnsuccessful):
     """The run ended CANCELLED: by a person, by refused LLM credentials, or by a broken evaluator."""
 
 
-class OnlineTaskRunErrorRateExceeded(OnlineTaskRunEndedBadly):
+class OnlineTaskRunErrorRateExceeded(OnlineTaskRunUnsuccessful):
     """The run completed with a larger share of errors than ``max_error_rate`` permits."""
 
 
-class OnlineTaskRunNothingEvaluated(OnlineTaskRunEndedBadly):
+class OnlineTaskRunNothingEvaluated(OnlineTaskRunUnsuccessful):
     """The run is over and evaluated nothing, and ``on_nothing_evaluated`` is ``fail``."""
 
 
@@ -192,7 +192,7 @@ class FinalOnlineTaskRunNothingEvaluated(OnlineTaskRunNothingEvaluated, AirflowF
     """The same, where a retry cannot change the run: the sensor raises it."""
 
 
-FINAL: dict[type[OnlineTaskRunEndedBadly], type[OnlineTaskRunEndedBadly]] = {
+FINAL: dict[type[OnlineTaskRunUnsuccessful], type[OnlineTaskRunUnsuccessful]] = {
     OnlineTaskRunFailed: FinalOnlineTaskRunFailed,
     OnlineTaskRunCancelled: FinalOnlineTaskRunCancelled,
     OnlineTaskRunErrorRateExceeded: FinalOnlineTaskRunErrorRateExceeded,
@@ -212,7 +212,7 @@ class EvalResultsIncomplete(OnlineTasksError):
         self.summary = summary or {}
 
 
-class EvalGateBreached(OnlineTasksError, AirflowFailException):
+class EvalGateFailed(OnlineTasksError, AirflowFailException):
     """The evaluations do not keep a gate's rules. A retry would read the same evaluations.
 
     :param message: which rules, and by how much.
@@ -224,5 +224,5 @@ class EvalGateBreached(OnlineTasksError, AirflowFailException):
         self.verdict = verdict or {}
 
 
-class EvalGateUndecided(EvalGateBreached):
+class EvalGateInconclusive(EvalGateFailed):
     """No rule is broken, and there are too few evaluations to decide all of them."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         TemplateEvaluators,
     )
     from airflow_provider_online_tasks.operators.results import OnBreach, OnUndecided
-    from airflow_provider_online_tasks.waiting.endings import OnNothingEvaluated
+    from airflow_provider_online_tasks.runs.end_states import OnNothingEvaluated
 
 
 def online_eval(
@@ -66,8 +66,8 @@ def online_eval(
     rules: Mapping[str, Mapping[str, Any] | XComArg] | XComArg | None = None,
     labels: Mapping[str, Sequence[str]] | XComArg | None = None,
     confidence: float | None = None,
-    on_undecided: OnUndecided = "fail",
-    on_breach: OnBreach = "fail",
+    on_inconclusive: OnUndecided = "fail",
+    on_failure: OnBreach = "fail",
     outlets: Sequence[Any] = (),
     conn_id: str | XComArg | None = None,
     default_args: dict[str, Any] | None = None,
@@ -107,8 +107,8 @@ def online_eval(
     :param rules: the rules of the gate by evaluator. Default: no gate. (templated)
     :param labels: all labels of each evaluator. Default: those of the template evaluators. (templated)
     :param confidence: how sure the gate must be, such as 0.95. Default: it takes the measured values.
-    :param on_undecided: what rules that are undecided do: ``fail`` (default), ``skip``, ``pass`` or ``ask``.
-    :param on_breach: what a broken rule does: ``fail`` (default), ``skip`` or ``ask``.
+    :param on_inconclusive: what inconclusive rules do: ``fail`` (default), ``skip``, ``pass`` or ``ask``.
+    :param on_failure: what a failed rule does: ``fail`` (default), ``skip`` or ``ask``.
     :param outlets: assets that the last task updates.
     :param conn_id: Airflow connection of type ``arize_online_tasks``. Default: that of ``default_args``, here
         or of the DAG, else ``arize_online_tasks_default``. (templated)
@@ -169,8 +169,8 @@ def online_eval(
                 rules=rules,
                 labels=_labels(template_evaluators) if labels is None else labels,
                 confidence=confidence,
-                on_undecided=on_undecided,
-                on_breach=on_breach,
+                on_inconclusive=on_inconclusive,
+                on_failure=on_failure,
                 outlets=list(outlets),
             )
     return group

@@ -38,12 +38,10 @@ QUICK_OTHER_PYTHON = (
 QUICK_OLDER_AIRFLOW = (
     "unit/inputs",
     "unit/operators",
-    "unit/once",
+    "unit/runs",
     "unit/ui",
     "unit/test_provider_info.py",
-    "unit/waiting/test_trigger.py",
-    "unit/waiting/test_events.py",
-    "unit/waiting/test_supervisor_line.py",
+    "unit/triggers",
     "integration",
 )
 QUICK_KEYWORDS = "not next_to_nothing"  # a measurement, which takes as long as many tests

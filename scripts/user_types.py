@@ -16,9 +16,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pages import PROJECT, blocks
+from tests.support.pages import PROJECT, blocks
 
 RIGHT, WRONG = PROJECT / "tests/types/right.py", PROJECT / "tests/types/wrong.py"
 EXAMPLES = PROJECT / "example_dags"

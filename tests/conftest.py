@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
     from airflow.models.dagrun import DagRun
     from airflow.sdk import DAG
-    from online_task import OnlineTask
 
     from airflow_provider_online_tasks.emulator import Emulator, EmulatorProcess
+    from tests.support.online_task import OnlineTask
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -159,7 +159,7 @@ def arize(session_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulat
 @pytest.fixture
 def new_online_task(arize: EmulatorProcess) -> Callable[[], OnlineTask]:
     """Make an online task, where ``arize`` is an emulator in a process of its own."""
-    from online_task import OnlineTask
+    from tests.support.online_task import OnlineTask
 
     return lambda: OnlineTask.create(arize)
 

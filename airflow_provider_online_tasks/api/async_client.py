@@ -12,10 +12,10 @@ import httpx
 
 from airflow_provider_online_tasks.api._bounds import ACCEPTED, CHUNK, AnswerTooSlow, Body, UnreadableBody
 from airflow_provider_online_tasks.api._user_agent import user_agent
-from airflow_provider_online_tasks.api.answers import Answer, rest_value
-from airflow_provider_online_tasks.api.answers.runs import TaskRun
 from airflow_provider_online_tasks.api.calls import Page, list_task_runs, read_page
 from airflow_provider_online_tasks.api.client import lost, read_value
+from airflow_provider_online_tasks.api.responses import Answer, rest_value
+from airflow_provider_online_tasks.api.responses.runs import TaskRun
 from airflow_provider_online_tasks.api.retry import NO_RETRY, RetryPolicy
 from airflow_provider_online_tasks.api.tls import proxy_for, tls_context
 from airflow_provider_online_tasks.exceptions import CallError

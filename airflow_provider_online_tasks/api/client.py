@@ -19,13 +19,6 @@ import urllib3.exceptions
 from airflow_provider_online_tasks._text import on_one_line, sentence
 from airflow_provider_online_tasks.api._bounds import AnswerTooSlow, UnreadableBody
 from airflow_provider_online_tasks.api._session import Session
-from airflow_provider_online_tasks.api.answers import (
-    Answer,
-    GraphQLResult,
-    graphql_error,
-    graphql_result,
-    rest_value,
-)
 from airflow_provider_online_tasks.api.calls import (
     ARGUMENT_TYPES,
     GraphQLCall,
@@ -33,12 +26,19 @@ from airflow_provider_online_tasks.api.calls import (
     argument_type,
     same_id,
 )
+from airflow_provider_online_tasks.api.responses import (
+    Answer,
+    GraphQLResult,
+    graphql_error,
+    graphql_result,
+    rest_value,
+)
 from airflow_provider_online_tasks.api.retry import RetryPolicy
 from airflow_provider_online_tasks.exceptions import (
     CallError,
     TaskErrorReturned,
     Unavailable,
-    UnexpectedAnswer,
+    UnexpectedResponse,
 )
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ def lost(error: BaseException, *, name: str, host: str, may_have_executed: bool)
             break
         root = deeper
     said = _cause(root) + _advice(root)
-    kind = UnexpectedAnswer if isinstance(root, UnreadableBody) else Unavailable
+    kind = UnexpectedResponse if isinstance(root, UnreadableBody) else Unavailable
     return kind(
         f"{name} at {host}: no answer: {type(root).__name__}"
         + (f": {said}" if said else "")
@@ -302,7 +302,7 @@ def read_value(call: RestCall[T] | GraphQLCall[T], value: dict[str, Any], answer
     """Read what an answer says, as its call knows how.
 
     :raises TaskErrorReturned: it says that the run was not started.
-    :raises UnexpectedAnswer: a field is missing or holds something else than documented.
+    :raises UnexpectedResponse: a field is missing or holds something else than documented.
     """
     problem: str
     try:

@@ -16,7 +16,7 @@ from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.retry import NO_RETRY
 from airflow_provider_online_tasks.exceptions import (
-    InputRefused,
+    BadRequest,
     InvalidConnection,
     InvalidInput,
     NotFound,
@@ -26,10 +26,10 @@ from airflow_provider_online_tasks.exceptions import (
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-    from airflow_provider_online_tasks.api.answers.runs import RunStatus, TaskRun
-    from airflow_provider_online_tasks.api.answers.tasks import Task
     from airflow_provider_online_tasks.api.calls.hub_tasks import TaskType
     from airflow_provider_online_tasks.api.client import Client
+    from airflow_provider_online_tasks.api.responses.runs import RunStatus, TaskRun
+    from airflow_provider_online_tasks.api.responses.tasks import Task
     from airflow_provider_online_tasks.api.settings import Settings
     from airflow_provider_online_tasks.inputs import DataWindow, EvalTaskInput, EvalTaskPatch, RunInput
     from airflow_provider_online_tasks.ui.links import Links
@@ -150,7 +150,7 @@ class OnlineTasksHook(BaseHook):
         :raises CallError: the subclass that fits what happened.
         """
         from airflow_provider_online_tasks.api.calls.spaces import list_projects
-        from airflow_provider_online_tasks.inputs._values import read_name
+        from airflow_provider_online_tasks.inputs.values import read_name
 
         name = read_name(name, "The project's name")
         space_id = self.settings.space_id
@@ -239,7 +239,7 @@ class OnlineTasksHook(BaseHook):
     def cancel_task_run(self, run_id: str) -> TaskRun:
         """Cancel a run that is pending or running, and return it.
 
-        :raises InputRefused: it is over already.
+        :raises BadRequest: it is over already.
         :raises CallError: the subclass that fits what happened.
         """
         return self.client.send(calls.cancel_task_run(run_id))
@@ -251,7 +251,7 @@ class OnlineTasksHook(BaseHook):
         """
         try:
             return self.cancel_task_run(run_id), False
-        except InputRefused:
+        except BadRequest:
             # It has ended by itself, or by a request whose answer was lost.
             run = self.get_task_run(run_id)
             if not run.is_over:
@@ -286,7 +286,7 @@ class OnlineTasksHook(BaseHook):
         :raises InvalidInput: several have this name.
         :raises CallError: the subclass that fits what happened.
         """
-        from airflow_provider_online_tasks.inputs._values import read_name
+        from airflow_provider_online_tasks.inputs.values import read_name
 
         name = read_name(name, "The task's name")
         found = list(self.list_tasks(name=name))
@@ -378,7 +378,7 @@ class OnlineTasksHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Say in a sentence what works and what does not. Nothing is changed."""
-        from airflow_provider_online_tasks.doctor.reach import examine
+        from airflow_provider_online_tasks.api.reachability import examine
 
         try:
             with self:
@@ -430,7 +430,7 @@ def settings_of(connection: Connection, extra: dict[str, Any]) -> Settings:
 
 
 def _read_status(word: RunStatus | str) -> RunStatus:
-    from airflow_provider_online_tasks.api.answers.runs import RunStatus
+    from airflow_provider_online_tasks.api.responses.runs import RunStatus
 
     status = word if isinstance(word, RunStatus) else RunStatus.read(word)
     if status is RunStatus.UNKNOWN:

@@ -6,9 +6,7 @@ not sent; in a patch ``None`` is sent as null and clears the field.
 
 from __future__ import annotations
 
-from airflow_provider_online_tasks.inputs._base import WireInput, wire_name
-from airflow_provider_online_tasks.inputs._unset import UNSET, Unset
-from airflow_provider_online_tasks.inputs._values import read_id, read_sampling_rate
+from airflow_provider_online_tasks.inputs.base import WireInput, wire_name
 from airflow_provider_online_tasks.inputs.eval_tasks import (
     EvalTaskInput,
     EvalTaskPatch,
@@ -27,6 +25,8 @@ from airflow_provider_online_tasks.inputs.evaluators import (
     TemplateEvaluator,
 )
 from airflow_provider_online_tasks.inputs.runs import DataWindow, RunInput, split_window
+from airflow_provider_online_tasks.inputs.unset import UNSET, Unset
+from airflow_provider_online_tasks.inputs.values import read_id, read_sampling_rate
 
 __all__ = [
     "MAXIMIZE",

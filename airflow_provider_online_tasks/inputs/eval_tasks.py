@@ -12,9 +12,7 @@ from pydantic import ValidationInfo, field_validator
 
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs._base import OneOrMore, Patch, WireInput, across_fields
-from airflow_provider_online_tasks.inputs._unset import UNSET
-from airflow_provider_online_tasks.inputs._values import Filter, Flag, Id, Refusal, SamplingRate, Text
+from airflow_provider_online_tasks.inputs.base import OneOrMore, Patch, WireInput, across_fields
 from airflow_provider_online_tasks.inputs.evaluators import (
     CodeEvaluator,
     HubEvaluator,
@@ -24,6 +22,8 @@ from airflow_provider_online_tasks.inputs.evaluators import (
     QueryMapping,
     TemplateEvaluator,
 )
+from airflow_provider_online_tasks.inputs.unset import UNSET
+from airflow_provider_online_tasks.inputs.values import Filter, Flag, Id, Refusal, SamplingRate, Text
 
 FRACTION: Final = "fraction"
 PERCENT: Final = "percent"

@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Final, Literal, Self
 from pydantic import Field
 
 from airflow_provider_online_tasks._text import shown
-from airflow_provider_online_tasks.inputs._base import OneOrMore, WireInput, across_fields
-from airflow_provider_online_tasks.inputs._templating import is_airflow_value, is_changed_by_jinja
-from airflow_provider_online_tasks.inputs._values import (
+from airflow_provider_online_tasks.inputs.base import OneOrMore, WireInput, across_fields
+from airflow_provider_online_tasks.inputs.templating import is_airflow_value, is_changed_by_jinja
+from airflow_provider_online_tasks.inputs.values import (
     Filter,
     Flag,
     Id,

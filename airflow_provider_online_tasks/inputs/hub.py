@@ -10,8 +10,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, assert_never
 
 from airflow_provider_online_tasks._text import shown
-from airflow_provider_online_tasks.inputs._base import WireInput, across_fields
-from airflow_provider_online_tasks.inputs._values import (
+from airflow_provider_online_tasks.inputs.base import WireInput, across_fields
+from airflow_provider_online_tasks.inputs.evaluators import (
+    Direction,
+    EvaluatorLlmConfig,
+    Granularity,
+    refuse_jinja,
+)
+from airflow_provider_online_tasks.inputs.values import (
     Filter,
     Flag,
     Id,
@@ -20,15 +26,9 @@ from airflow_provider_online_tasks.inputs._values import (
     Text,
     Texts,
 )
-from airflow_provider_online_tasks.inputs.evaluators import (
-    Direction,
-    EvaluatorLlmConfig,
-    Granularity,
-    refuse_jinja,
-)
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.answers.evaluators import ArizeTemplate
+    from airflow_provider_online_tasks.api.responses.evaluators import ArizeTemplate
 
 LONGEST_NAME = 255
 _COLUMN = re.compile(r"[a-zA-Z0-9_\s\-&()]+")

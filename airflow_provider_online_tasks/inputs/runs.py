@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs._base import WireInput, across_fields
-from airflow_provider_online_tasks.inputs._values import Count, Flag, Id, Time, read_time, rendered_number
+from airflow_provider_online_tasks.inputs.base import WireInput, across_fields
+from airflow_provider_online_tasks.inputs.values import Count, Flag, Id, Time, read_time, rendered_number
 
 if TYPE_CHECKING:
     from pydantic import ValidationInfo

@@ -55,7 +55,7 @@ def _verdict_of(context: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def render(verdict: Mapping[str, Any] | None, context: Mapping[str, Any]) -> dict[str, Any]:
     """Return a verdict in the words of each kind of channel."""
-    from airflow_provider_online_tasks.results import table
+    from airflow_provider_online_tasks.gate import report as table
 
     task = context.get("ti")
     name = f"{task.dag_id}.{task.task_id}" if task is not None else "The gate"
@@ -100,7 +100,7 @@ def render(verdict: Mapping[str, Any] | None, context: Mapping[str, Any]) -> dic
 
 
 def _finding(rule: Mapping[str, Any]) -> Any:
-    from airflow_provider_online_tasks.results.verdict import Finding
+    from airflow_provider_online_tasks.gate.verdict import Finding
 
     known = {one.name for one in fields(Finding)}
     return Finding(**{name: value for name, value in rule.items() if name in known})

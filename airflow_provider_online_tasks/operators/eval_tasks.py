@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from airflow_provider_online_tasks.exceptions import InvalidInput, NotFound
+from airflow_provider_online_tasks.idempotency.execution_state import State
 from airflow_provider_online_tasks.inputs import (
     UNSET,
     CodeEvaluator,
@@ -22,11 +23,10 @@ from airflow_provider_online_tasks.inputs import (
     describe_sampling_rate,
     read_id,
 )
-from airflow_provider_online_tasks.inputs._arguments import check_id, check_name, choice, switch
-from airflow_provider_online_tasks.inputs._base import LATER, plain
-from airflow_provider_online_tasks.inputs._values import read_name
-from airflow_provider_online_tasks.once._state import State
-from airflow_provider_online_tasks.operators._base import LineageOperator, OnlineTasksOperator
+from airflow_provider_online_tasks.inputs.arguments import check_id, check_name, choice, switch
+from airflow_provider_online_tasks.inputs.base import LATER, plain
+from airflow_provider_online_tasks.inputs.values import read_name
+from airflow_provider_online_tasks.operators.base import LineageOperator, OnlineTasksOperator
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, ProjectLink
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class CreateEvalTaskOperator(LineageOperator):
 
     def execute(self, context: Context) -> str:
         """Create the task, or take the one that is there."""
-        from airflow_provider_online_tasks.once.eval_task import TaskCreation
+        from airflow_provider_online_tasks.eval_tasks.creation import TaskCreation
 
         with self.hook as hook:
             arguments = self._arguments()

@@ -9,17 +9,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs._arguments import check_name, switch
-from airflow_provider_online_tasks.inputs._base import plain
-from airflow_provider_online_tasks.inputs._values import read_name
+from airflow_provider_online_tasks.inputs.arguments import check_name, switch
+from airflow_provider_online_tasks.inputs.base import plain
 from airflow_provider_online_tasks.inputs.hub import EvaluatorInput
-from airflow_provider_online_tasks.operators._base import OnlineTasksOperator
+from airflow_provider_online_tasks.inputs.values import read_name
+from airflow_provider_online_tasks.operators.base import OnlineTasksOperator
 from airflow_provider_online_tasks.ui.links import EvaluatorLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
-    from airflow_provider_online_tasks.api.answers.evaluators import ArizeTemplate
+    from airflow_provider_online_tasks.api.responses.evaluators import ArizeTemplate
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
     from airflow_provider_online_tasks.inputs.evaluators import (
         Direction,
@@ -139,7 +139,7 @@ class EvaluatorOperator(OnlineTasksOperator):
 
     def execute(self, context: Context) -> dict[str, str]:
         """Find or create the evaluator and its version."""
-        from airflow_provider_online_tasks.once.evaluator import EvaluatorPublication
+        from airflow_provider_online_tasks.evaluators.versions import EvaluatorPublication
 
         evaluator = EvaluatorInput.read(self._arguments())
         message = self.commit_message or f"By DAG {self.dag_id}, task {self.task_id}"

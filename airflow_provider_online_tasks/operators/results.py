@@ -16,13 +16,14 @@ from airflow_provider_online_tasks._defaults import MAX_SEGMENTS
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.asset_events import tell_of_run
 from airflow_provider_online_tasks.exceptions import (
-    EvalGateBreached,
-    EvalGateUndecided,
+    EvalGateFailed,
+    EvalGateInconclusive,
     EvalResultsIncomplete,
     InvalidInput,
 )
+from airflow_provider_online_tasks.gate.approval import ask, check_can_ask, read_answer
 from airflow_provider_online_tasks.inputs import MAXIMIZE, MINIMIZE, DataWindow, read_id
-from airflow_provider_online_tasks.inputs._arguments import (
+from airflow_provider_online_tasks.inputs.arguments import (
     check_id,
     check_name,
     choice,
@@ -30,30 +31,29 @@ from airflow_provider_online_tasks.inputs._arguments import (
     switch,
     whole_number,
 )
-from airflow_provider_online_tasks.inputs._templating import is_templated
-from airflow_provider_online_tasks.inputs._values import read_name, read_names
 from airflow_provider_online_tasks.inputs.evaluators import Granularity
-from airflow_provider_online_tasks.operators._approval import ask, check_can_ask, read_answer
-from airflow_provider_online_tasks.operators._base import LineageOperator
-from airflow_provider_online_tasks.operators._judged import judged_by, project_of
-from airflow_provider_online_tasks.operators._window import check_window_literals
-from airflow_provider_online_tasks.results.rows import RowsFormat, RowWriter, check_installed, open_rows
-from airflow_provider_online_tasks.ui.evals.records import (
+from airflow_provider_online_tasks.inputs.templating import is_templated
+from airflow_provider_online_tasks.inputs.values import read_name, read_names
+from airflow_provider_online_tasks.operators.base import LineageOperator
+from airflow_provider_online_tasks.results.evaluated_run import judged_by, project_of
+from airflow_provider_online_tasks.results.history import (
     RESULTS_KEY,
     VERDICT_KEY,
     results_record,
     verdict_record,
 )
+from airflow_provider_online_tasks.results.rows import RowsFormat, RowWriter, check_installed, open_rows
+from airflow_provider_online_tasks.runs.window import check_window_literals
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath, XComArg
 
-    from airflow_provider_online_tasks.api.answers.runs import TaskRun
+    from airflow_provider_online_tasks.api.responses.runs import TaskRun
+    from airflow_provider_online_tasks.gate.verdict import Finding
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
     from airflow_provider_online_tasks.results.reading import Look, Reader
     from airflow_provider_online_tasks.results.statistics import Results
-    from airflow_provider_online_tasks.results.verdict import Finding
 
 OnBreach = Literal["fail", "skip", "ask"]
 OnUndecided = Literal["fail", "skip", "pass", "ask"]
@@ -200,7 +200,7 @@ class EvalResultsOperator(LineageOperator):
         :param earlier: what the read before this one left: the run, the deadline, the number of pauses, and
             where something was missing.
         """
-        from airflow_provider_online_tasks.api.answers.runs import RunStatus, TaskRun
+        from airflow_provider_online_tasks.api.responses.runs import RunStatus, TaskRun
         from airflow_provider_online_tasks.results.reading import Look, Reader, whole
 
         self._check_rows()
@@ -467,8 +467,8 @@ class EvalGateOperator(LineageOperator):
         were not judged. Default 0.05.
     :param confidence: of the intervals by which a rule is held, broken or undecided, such as 0.95. Default:
         none, the measured figures are compared as they are.
-    :param on_undecided: what an undecided rule does: ``fail`` (default), ``skip``, ``pass`` or ``ask``.
-    :param on_breach: whether a broken rule fails the task (``fail``, default), skips it and what is
+    :param on_inconclusive: what an undecided rule does: ``fail`` (default), ``skip``, ``pass`` or ``ask``.
+    :param on_failure: whether a broken rule fails the task (``fail``, default), skips it and what is
         downstream (``skip``), or has a person decide on Airflow's page of required actions (``ask``, Airflow
         3.1 or later).
     :param ask_within: how long to wait for that person, a timedelta or seconds. Default: for ever. When it is
@@ -479,8 +479,8 @@ class EvalGateOperator(LineageOperator):
     :param conn_id: Airflow connection; the gate itself sends nothing. (templated)
     :raises InvalidInput: an argument is wrong, a rule cannot be parsed, or names an unknown label; when the
         DAG is parsed if it is a literal.
-    :raises EvalGateBreached: a rule is broken.
-    :raises EvalGateUndecided: no rule is broken, and one is undecided.
+    :raises EvalGateFailed: a rule is broken.
+    :raises EvalGateInconclusive: no rule is broken, and one is undecided.
     """
 
     template_fields: Sequence[str] = ("conn_id", "summary", "rules", "labels", "baseline")
@@ -497,8 +497,8 @@ class EvalGateOperator(LineageOperator):
         min_evaluated: int = 1,
         max_error_rate: float = MAX_ERROR_RATE,
         confidence: float | None = None,
-        on_undecided: OnUndecided = "fail",
-        on_breach: OnBreach = "fail",
+        on_inconclusive: OnUndecided = "fail",
+        on_failure: OnBreach = "fail",
         ask_within: timedelta | float | None = None,
         across_judges: bool = False,
         accept_unverified: bool = False,
@@ -512,8 +512,8 @@ class EvalGateOperator(LineageOperator):
         self.min_evaluated = whole_number(min_evaluated, "min_evaluated")
         self.max_error_rate = max_error_rate
         self.confidence = confidence
-        self.on_undecided = choice(on_undecided, "on_undecided", get_args(OnUndecided))
-        self.on_breach = choice(on_breach, "on_breach", get_args(OnBreach))
+        self.on_inconclusive = choice(on_inconclusive, "on_inconclusive", get_args(OnUndecided))
+        self.on_failure = choice(on_failure, "on_failure", get_args(OnBreach))
         self.ask_within = (
             None if ask_within is None else timedelta(seconds=positive_seconds(ask_within, "ask_within"))
         )
@@ -528,24 +528,24 @@ class EvalGateOperator(LineageOperator):
             isinstance(sure, bool) or not isinstance(sure, int | float) or not 0.5 <= sure < 1
         ):
             raise InvalidInput(f"confidence must be from 0.5 to below 1, such as 0.95, not {sure!r}.")
-        if "ask" in (on_breach, on_undecided):
+        if "ask" in (on_failure, on_inconclusive):
             check_can_ask()
         if not is_templated(summary):
-            from airflow_provider_online_tasks.results.verdict import read_evaluators
+            from airflow_provider_online_tasks.gate.verdict import read_evaluators
 
             read_evaluators(summary, "summary")
         if baseline is not None and not is_templated(baseline):
-            from airflow_provider_online_tasks.results.verdict import read_evaluators, several
+            from airflow_provider_online_tasks.gate.verdict import read_evaluators, several
 
             for one in several(baseline):
                 read_evaluators(one, "baseline")
-        from airflow_provider_online_tasks.results.rules import check_rules
+        from airflow_provider_online_tasks.gate.rules import check_rules
 
         check_rules(rules, labels=labels, min_evaluated=min_evaluated)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check the rules, and log the outcome as one table."""
-        from airflow_provider_online_tasks.results import table
+        from airflow_provider_online_tasks.gate import report as table
 
         verdict = self._judge()
         self.log.info("The gate's rules:\n%s", table.text_table(self._findings))
@@ -555,7 +555,7 @@ class EvalGateOperator(LineageOperator):
         if verdict["passed"]:
             return verdict
         state, message = verdict["outcome"], self._message()
-        reaction = self.on_undecided if state == "undecided" else self.on_breach
+        reaction = self.on_inconclusive if state == "undecided" else self.on_failure
         context["ti"].xcom_push(key="return_value", value=verdict)
         if reaction == "skip":
             raise AirflowSkipException(message)
@@ -571,7 +571,7 @@ class EvalGateOperator(LineageOperator):
                 body="\n\n".join(body),
                 within=self.ask_within,
             )
-        error = EvalGateUndecided if state == "undecided" else EvalGateBreached
+        error = EvalGateInconclusive if state == "undecided" else EvalGateFailed
         raise error(message, verdict=verdict)
 
     def execute_complete(self, context: Context, event: Any) -> dict[str, Any]:
@@ -582,14 +582,14 @@ class EvalGateOperator(LineageOperator):
         self._report(context, verdict)
         if not is_approved:
             context["ti"].xcom_push(key="return_value", value=verdict)
-            raise EvalGateBreached(f"{self._message()} Not approved: {who}.", verdict=verdict)
+            raise EvalGateFailed(f"{self._message()} Not approved: {who}.", verdict=verdict)
         self.log.info("%s Approved by %s.", self._message(), who)
         return verdict
 
     def _judge(self) -> dict[str, Any]:
-        from airflow_provider_online_tasks.results.rules import read_labels, read_rules
-        from airflow_provider_online_tasks.results.table import worst_examples
-        from airflow_provider_online_tasks.results.verdict import judge, verdict
+        from airflow_provider_online_tasks.gate.report import worst_examples
+        from airflow_provider_online_tasks.gate.rules import read_labels, read_rules
+        from airflow_provider_online_tasks.gate.verdict import judge, verdict
 
         rules = read_rules(self.rules, min_evaluated=self.min_evaluated)
         self._findings = judge(
@@ -607,7 +607,7 @@ class EvalGateOperator(LineageOperator):
             for name in ("run_id", "online_task_id", "project_id", "data_start_time", "data_end_time")
         }
         return {
-            **verdict(self._findings, on_undecided=self.on_undecided),
+            **verdict(self._findings, on_inconclusive=self.on_inconclusive),
             "confidence": self.confidence,
             **about,
             "worst": worst_examples(self.summary, [one.evaluator for one in rules]),

@@ -15,35 +15,31 @@ from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._airflow import AirflowSkipException
 from airflow_provider_online_tasks._defaults import DEFAULT_POLL_INTERVAL
 from airflow_provider_online_tasks._times import parse_time, wire_time
-from airflow_provider_online_tasks.api.answers.runs import DEFAULT_MAX_SPANS, RunStatus, TaskRun
+from airflow_provider_online_tasks.api.responses.runs import DEFAULT_MAX_SPANS, RunStatus, TaskRun
 from airflow_provider_online_tasks.asset_events import tell_of_run
 from airflow_provider_online_tasks.exceptions import (
+    BadRequest,
     CallError,
-    InputRefused,
     InvalidInput,
     OnlineTaskRunTimeout,
     OnlineTasksError,
     TaskErrorReturned,
-    WindowRefused,
+    WindowTooLong,
 )
+from airflow_provider_online_tasks.idempotency.create_once import How
 from airflow_provider_online_tasks.inputs import DataWindow, RunInput, read_id
-from airflow_provider_online_tasks.inputs._arguments import (
+from airflow_provider_online_tasks.inputs.arguments import (
     check_id,
     check_name,
     positive_seconds,
     read_deferrable,
     switch,
 )
-from airflow_provider_online_tasks.inputs._base import LATER
-from airflow_provider_online_tasks.inputs._templating import is_templated
-from airflow_provider_online_tasks.inputs._values import read_name
-from airflow_provider_online_tasks.once.look_up import How
-from airflow_provider_online_tasks.operators._base import LineageOperator, OnlineTasksOperator
-from airflow_provider_online_tasks.operators._kill import Kill, why_killed
-from airflow_provider_online_tasks.operators._settle import Settling, read_settle
-from airflow_provider_online_tasks.operators._window import check_window_arguments, resolve_window
-from airflow_provider_online_tasks.ui.links import EvaluatorLink, Links, OnlineTaskRunLink, ProjectLink
-from airflow_provider_online_tasks.waiting.endings import (
+from airflow_provider_online_tasks.inputs.base import LATER
+from airflow_provider_online_tasks.inputs.templating import is_templated
+from airflow_provider_online_tasks.inputs.values import read_name
+from airflow_provider_online_tasks.operators.base import LineageOperator, OnlineTasksOperator
+from airflow_provider_online_tasks.runs.end_states import (
     Ending,
     EndingRules,
     OnNothingEvaluated,
@@ -52,14 +48,18 @@ from airflow_provider_online_tasks.waiting.endings import (
     says_no_data,
     wait_error,
 )
+from airflow_provider_online_tasks.runs.index_delay import Settling, read_settle
+from airflow_provider_online_tasks.runs.kill_reason import Kill, why_killed
+from airflow_provider_online_tasks.runs.window import check_window_arguments, resolve_window
+from airflow_provider_online_tasks.ui.links import EvaluatorLink, Links, OnlineTaskRunLink, ProjectLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-    from airflow_provider_online_tasks.once.look_up import Obtained
-    from airflow_provider_online_tasks.once.run import Submission
-    from airflow_provider_online_tasks.triggers._events import RunEvent
+    from airflow_provider_online_tasks.idempotency.create_once import Obtained
+    from airflow_provider_online_tasks.runs.submission import Submission
+    from airflow_provider_online_tasks.triggers.events import RunEvent
 
 RUN_ID_KEY = "run_id"
 RUN_KEY = "run"
@@ -141,7 +141,7 @@ class RunOnlineTaskOperator(LineageOperator):
     :param conn_id: Airflow connection of type ``arize_online_tasks``. (templated)
     :raises InvalidInput: an argument is wrong; when the DAG is parsed if it is a literal.
     :raises TaskErrorReturned: Arize did not start the run, and says why.
-    :raises OnlineTaskRunEndedBadly: the run it waited for failed, was cancelled, or had too many errors.
+    :raises OnlineTaskRunUnsuccessful: the run it waited for failed, was cancelled, or had too many errors.
     :raises OnlineTaskRunTimeout: the run was not over in time, and was cancelled.
     :raises OnlineTaskRunUnreachable: Arize refused to show the run for minutes; a retry takes it up.
     :raises CallError: Arize refused or could not be reached.
@@ -290,7 +290,7 @@ class RunOnlineTaskOperator(LineageOperator):
 
     def execute_complete(self, context: Context, event: Any) -> str:
         """Go on once the trigger has seen the run's end, or its deadline."""
-        from airflow_provider_online_tasks.triggers._events import read_event
+        from airflow_provider_online_tasks.triggers.events import read_event
 
         seen = read_event(event)
         self._run_id = read_id(seen.payload.get("run_id"), "The event's run_id")
@@ -321,7 +321,7 @@ class RunOnlineTaskOperator(LineageOperator):
     @contextmanager
     def _open(self, context: Context, run: RunInput) -> Iterator[_Execution]:
         """Open the one hook of this execution, and have another session ready for ``on_kill``."""
-        from airflow_provider_online_tasks.once.run import Submission
+        from airflow_provider_online_tasks.runs.submission import Submission
 
         with self.hook as hook:
             self._ti, self._kill_hook = context["ti"], hook.sibling()
@@ -370,7 +370,7 @@ class RunOnlineTaskOperator(LineageOperator):
                 return None
             _raise_if_long(error, this.run.window)
             raise
-        except InputRefused as error:
+        except BadRequest as error:
             _raise_if_long(error, this.run.window)
             raise
 
@@ -419,7 +419,7 @@ class RunOnlineTaskOperator(LineageOperator):
         deadline = self._deadline()
         if self.deferrable:
             self._defer_until_over(this, obtained, taken_up_at, deadline)
-        from airflow_provider_online_tasks.operators._wait import WorkerWait
+        from airflow_provider_online_tasks.runs.blocking_wait import WorkerWait
 
         wait = WorkerWait(
             hook=this.hook,
@@ -483,7 +483,7 @@ class RunOnlineTaskOperator(LineageOperator):
 
         :raises OnlineTasksError: it did not see that.
         """
-        from airflow_provider_online_tasks.triggers._events import OVER, TIMEOUT
+        from airflow_provider_online_tasks.triggers.events import OVER, TIMEOUT
 
         run_id = str(self._run_id)
         if seen.run_id != run_id:
@@ -617,7 +617,7 @@ class CancelOnlineTaskRunOperator(OnlineTasksOperator):
 
 def _raise_if_long(error: CallError, window: DataWindow) -> None:
     if window.is_long:
-        raise WindowRefused(
+        raise WindowTooLong(
             f"{error} The window {window} is longer than the documented 30 days: cut it with "
             f"split_window() and map the operator over the pieces."
         ) from error

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_online_tasks._times import parse_time
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs import read_id
-from airflow_provider_online_tasks.inputs._arguments import check_id, check_name, whole_number
-from airflow_provider_online_tasks.inputs._templating import is_templated
-from airflow_provider_online_tasks.inputs._values import read_name, read_names
-from airflow_provider_online_tasks.operators._base import OnlineTasksOperator
-from airflow_provider_online_tasks.operators._judged import judged_by, project_of
+from airflow_provider_online_tasks.inputs.arguments import check_id, check_name, whole_number
+from airflow_provider_online_tasks.inputs.templating import is_templated
+from airflow_provider_online_tasks.inputs.values import read_name, read_names
+from airflow_provider_online_tasks.operators.base import OnlineTasksOperator
+from airflow_provider_online_tasks.results.evaluated_run import judged_by, project_of
 from airflow_provider_online_tasks.ui.links import ProjectLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
-    from airflow_provider_online_tasks.api.answers.spans import Evaluation, Span
-    from airflow_provider_online_tasks.once.spans import ChosenSpan, Place
+    from airflow_provider_online_tasks.api.responses.spans import Evaluation, Span
+    from airflow_provider_online_tasks.results.sending import ChosenSpan, Place
 
 MAX_SPANS = 500
 
@@ -97,7 +97,7 @@ class SendSpansOperator(OnlineTasksOperator):
         return frozenset(labels)
 
     def _place(self, evaluator: str) -> Place:
-        from airflow_provider_online_tasks.once.spans import Dataset, Queue
+        from airflow_provider_online_tasks.results.sending import Dataset, Queue
 
         if self.annotation_queue_id is not None:
             return Queue(read_id(self.annotation_queue_id, "annotation_queue_id"))
@@ -105,8 +105,8 @@ class SendSpansOperator(OnlineTasksOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Select the spans, and send those that are not there yet."""
-        from airflow_provider_online_tasks.once.spans import send
         from airflow_provider_online_tasks.results.reading import INPUT, OUTPUT, Reader
+        from airflow_provider_online_tasks.results.sending import send
 
         wanted, evaluator = self._wanted(), read_name(self.evaluator, "evaluator")
         place = self._place(evaluator)
@@ -155,8 +155,8 @@ def _given(
 
 
 def _chosen(span: Span, evaluation: Evaluation) -> ChosenSpan:
-    from airflow_provider_online_tasks.once.spans import ChosenSpan
     from airflow_provider_online_tasks.results.reading import INPUT, OUTPUT
+    from airflow_provider_online_tasks.results.sending import ChosenSpan
 
     return ChosenSpan(
         span_id=span.span_id,

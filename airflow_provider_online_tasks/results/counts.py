@@ -13,7 +13,7 @@ from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks.inputs import MAXIMIZE
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.answers.spans import Evaluation, Span
+    from airflow_provider_online_tasks.api.responses.spans import Evaluation, Span
 
 MAX_WORST = 20
 MAX_LABELS = 200

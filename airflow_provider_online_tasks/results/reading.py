@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks._times import parse_time, wire_time
-from airflow_provider_online_tasks.api.answers.runs import RunStatus
 from airflow_provider_online_tasks.api.calls import pages
 from airflow_provider_online_tasks.api.calls.evaluators import list_evaluator_versions
 from airflow_provider_online_tasks.api.calls.spans import list_spans
+from airflow_provider_online_tasks.api.responses.runs import RunStatus
 from airflow_provider_online_tasks.exceptions import CallError
 from airflow_provider_online_tasks.inputs import DataWindow
 from airflow_provider_online_tasks.results.statistics import SESSION, SESSION_ID, SPAN, Results
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.answers.evaluators import EvaluatorVersion
-    from airflow_provider_online_tasks.api.answers.spans import Span
-    from airflow_provider_online_tasks.api.answers.tasks import Task
     from airflow_provider_online_tasks.api.calls import Page, RestCall
     from airflow_provider_online_tasks.api.client import Client
+    from airflow_provider_online_tasks.api.responses.evaluators import EvaluatorVersion
+    from airflow_provider_online_tasks.api.responses.spans import Span
+    from airflow_provider_online_tasks.api.responses.tasks import Task
     from airflow_provider_online_tasks.results.rows import RowWriter
     from airflow_provider_online_tasks.ui.links import Links
 

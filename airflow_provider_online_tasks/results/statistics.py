@@ -11,13 +11,13 @@ from airflow_provider_online_tasks._defaults import MAX_SEGMENTS
 from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks._times import parse_time
 from airflow_provider_online_tasks.api.calls.spans import EVAL_PREFIXES
+from airflow_provider_online_tasks.gate.evaluator_changes import judge_of, judges_text
+from airflow_provider_online_tasks.gate.intervals import MeanOf, mean_interval, share_interval
 from airflow_provider_online_tasks.inputs import MAXIMIZE
-from airflow_provider_online_tasks.results._intervals import MeanOf, mean_interval, share_interval
 from airflow_provider_online_tasks.results.counts import Counts, Quantiles, Worst
-from airflow_provider_online_tasks.results.judges import judge_of, judges_text
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.answers.spans import Evaluation, Span
+    from airflow_provider_online_tasks.api.responses.spans import Evaluation, Span
 
 MAX_JUDGES = 20
 SEGMENTS_KEPT = 5_000

@@ -17,9 +17,9 @@ from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID, DEFAULT_POL
 from airflow_provider_online_tasks._text import sentence
 from airflow_provider_online_tasks.asset_events import tell_of_run
 from airflow_provider_online_tasks.exceptions import (
+    AuthenticationFailed,
+    BadRequest,
     CallError,
-    InputRefused,
-    KeyRefused,
     NotFound,
     OnlineTaskRunUnreachable,
     PermissionDenied,
@@ -27,15 +27,15 @@ from airflow_provider_online_tasks.exceptions import (
     Unavailable,
 )
 from airflow_provider_online_tasks.inputs import read_id
-from airflow_provider_online_tasks.inputs._arguments import (
+from airflow_provider_online_tasks.inputs.arguments import (
     check_id,
     check_name,
     positive_seconds,
     read_deferrable,
 )
-from airflow_provider_online_tasks.operators._base import UsesArize
+from airflow_provider_online_tasks.operators.base import UsesArize
+from airflow_provider_online_tasks.runs.end_states import EndingRules, OnNothingEvaluated, wait_error
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
-from airflow_provider_online_tasks.waiting.endings import EndingRules, OnNothingEvaluated, wait_error
 
 # Where refusals are kept between the looks of the mode ``reschedule``, and how far apart they may be.
 REFUSALS_KEY = "refusals"
@@ -44,10 +44,10 @@ REFUSALS_APART = 3.0
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
-    from airflow_provider_online_tasks.api.answers.runs import TaskRun
+    from airflow_provider_online_tasks.api.responses.runs import TaskRun
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+    from airflow_provider_online_tasks.runs.progress import ProgressLog
     from airflow_provider_online_tasks.ui.links import Links
-    from airflow_provider_online_tasks.waiting.progress import ProgressLog
 
 
 class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
@@ -74,7 +74,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
     :param poke_interval: seconds between two looks at the run, in every mode. Default 10.
     :param conn_id: Airflow connection of type ``arize_online_tasks``. (templated)
     :raises InvalidInput: an argument is wrong; when the DAG is parsed if it is a literal.
-    :raises OnlineTaskRunEndedBadly: the run failed, was cancelled, or had too many errors.
+    :raises OnlineTaskRunUnsuccessful: the run failed, was cancelled, or had too many errors.
     :raises OnlineTaskRunUnreachable: Arize refused for 5 minutes to show the run.
     """
 
@@ -113,7 +113,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at the run once."""
-        from airflow_provider_online_tasks.waiting.progress import ProgressLog
+        from airflow_provider_online_tasks.runs.progress import ProgressLog
 
         with self.hook as hook:
             run, self._seen = self._seen, None
@@ -141,7 +141,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
         except (RateLimited, Unavailable) as error:
             self._refused_since = None
             self._pause(error)
-        except (KeyRefused, PermissionDenied, NotFound, InputRefused) as error:
+        except (AuthenticationFailed, PermissionDenied, NotFound, BadRequest) as error:
             self._refused(error, context)
         else:
             self._refused_since = None
@@ -149,7 +149,10 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
         return None
 
     def _pause(self, error: RateLimited | Unavailable) -> None:
-        from airflow_provider_online_tasks.waiting._endpoint_state import FIRST_RATE_LIMIT_PAUSE, pause_for
+        from airflow_provider_online_tasks.runs.polling.endpoint_state import (
+            FIRST_RATE_LIMIT_PAUSE,
+            pause_for,
+        )
 
         seconds = FIRST_RATE_LIMIT_PAUSE if isinstance(error, RateLimited) else 0.0
         if error.retry_after is not None:
@@ -162,7 +165,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
 
         :raises OnlineTaskRunUnreachable: it has.
         """
-        from airflow_provider_online_tasks.waiting._endpoint_state import REFUSED_SECONDS
+        from airflow_provider_online_tasks.runs.polling.endpoint_state import REFUSED_SECONDS
 
         if not self.deferrable and self._refused_for(context) >= REFUSED_SECONDS:
             raise OnlineTaskRunUnreachable(
@@ -237,7 +240,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: Any) -> dict[str, Any]:
         """Act on what the trigger saw."""
-        from airflow_provider_online_tasks.triggers._events import OVER, TIMEOUT, read_event
+        from airflow_provider_online_tasks.triggers.events import OVER, TIMEOUT, read_event
 
         seen = read_event(event)
         if seen.run_id != read_id(self.run_id, "run_id"):

@@ -14,20 +14,20 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_online_tasks._defaults import DEFAULT_POLL_INTERVAL
 from airflow_provider_online_tasks._text import on_one_line
-from airflow_provider_online_tasks.api.answers.runs import RunStatus
-from airflow_provider_online_tasks.triggers._events import (
+from airflow_provider_online_tasks.api.responses.runs import RunStatus
+from airflow_provider_online_tasks.runs.progress import QUIET_SECONDS, ProgressLog
+from airflow_provider_online_tasks.triggers.events import (
     EARLIEST_EVENT_SECONDS,
     ERROR,
     OVER,
     TIMEOUT,
     RunEvent,
 )
-from airflow_provider_online_tasks.waiting.progress import QUIET_SECONDS, ProgressLog
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.answers.runs import TaskRun
+    from airflow_provider_online_tasks.api.responses.runs import TaskRun
+    from airflow_provider_online_tasks.runs.polling.schedule import Wait
     from airflow_provider_online_tasks.ui.links import Links
-    from airflow_provider_online_tasks.waiting._tracked import Wait
 
 # From when on a task's log says that its reads are late for want of budget.
 LATE_SECONDS = 10.0
@@ -43,7 +43,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
     """Waits until a run is over, and then sends the one event it ever sends.
 
     All triggers of a process that use the same Arize and key share one poller, and so its request budget: see
-    :mod:`airflow_provider_online_tasks.waiting.poller`.
+    :mod:`airflow_provider_online_tasks.runs.polling.poller`.
 
     :param run_id: the run.
     :param online_task_id: the run's task, so that runs of one task are read together; where it is None, the
@@ -89,7 +89,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what a triggerer needs to make this trigger again."""
-        from airflow_provider_online_tasks.triggers._task_fate import runs_in_process
+        from airflow_provider_online_tasks.runs.task_fate import runs_in_process
 
         # Left out where it does not matter, so that an older version can read what is stored.
         in_process = {"in_process": True} if self.in_process or runs_in_process() else {}
@@ -124,7 +124,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
         yield TriggerEvent(event.to_json())  # type: ignore[no-untyped-call]
 
     async def _wait(self) -> RunEvent:
-        from airflow_provider_online_tasks.waiting.watch import watch
+        from airflow_provider_online_tasks.runs.polling.connections import watch
 
         loop = asyncio.get_running_loop()
         # Counted from here by a clock that nobody sets: a wall clock set back must not make the wait endless.
@@ -232,7 +232,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
 
     async def _why_cancel(self, until: float) -> str | None:
         """Return why the run is to be cancelled; None if its task goes on, whatever Airflow calls that."""
-        from airflow_provider_online_tasks.triggers._task_fate import ASK_AGAIN_SECONDS, Fate, ask_fate
+        from airflow_provider_online_tasks.runs.task_fate import ASK_AGAIN_SECONDS, Fate, ask_fate
 
         if self.in_process:
             self.log.info(
@@ -266,8 +266,8 @@ class OnlineTaskRunTrigger(BaseTrigger):
         return f"its task was ended (it is {state} now)"
 
     async def _cancel(self, why: str, until: float) -> None:
-        from airflow_provider_online_tasks.waiting.kills import NotInTime
-        from airflow_provider_online_tasks.waiting.watch import cancel_run
+        from airflow_provider_online_tasks.runs.cancellation import NotInTime
+        from airflow_provider_online_tasks.runs.polling.connections import cancel_run
 
         try:
             run = await cancel_run(self.conn_id, self.run_id, until=until)

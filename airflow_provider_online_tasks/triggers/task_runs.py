@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
-from airflow_provider_online_tasks.api.answers.runs import RunStatus
+from airflow_provider_online_tasks.api.responses.runs import RunStatus
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs import read_id
-from airflow_provider_online_tasks.inputs._arguments import check_literal, positive_seconds
-from airflow_provider_online_tasks.inputs._values import read_name, read_names
-from airflow_provider_online_tasks.triggers._plain import plain, size
+from airflow_provider_online_tasks.inputs.arguments import check_literal, positive_seconds
+from airflow_provider_online_tasks.inputs.values import read_name, read_names
+from airflow_provider_online_tasks.triggers.plain import plain, size
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.answers.runs import TaskRun
-    from airflow_provider_online_tasks.waiting.finished_runs import Look, Memory
+    from airflow_provider_online_tasks.api.responses.runs import TaskRun
+    from airflow_provider_online_tasks.runs.finished_runs import Look, Memory
 
 ENDED = tuple(status.value for status in RunStatus if status.is_over)
 DEFAULT_POLL_INTERVAL = 60.0
@@ -100,7 +100,7 @@ class FinishedRunsTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield an event whenever runs have finished, for ever."""
-        from airflow_provider_online_tasks.waiting.finished_runs import looks
+        from airflow_provider_online_tasks.runs.finished_runs import looks
 
         memory = await self._recall()
         polled = looks(self.conn_id, self.online_task_id, poll_interval=self.poll_interval, memory=memory)
@@ -118,7 +118,7 @@ class FinishedRunsTrigger(BaseEventTrigger):
     @classmethod
     async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[Look]:
         """Poll, for all watchers of a task."""
-        from airflow_provider_online_tasks.waiting.finished_runs import looks
+        from airflow_provider_online_tasks.runs.finished_runs import looks
 
         polled = looks(kwargs["conn_id"], kwargs["online_task_id"], poll_interval=kwargs["poll_interval"])
         async with aclosing(polled):
@@ -142,7 +142,7 @@ class FinishedRunsTrigger(BaseEventTrigger):
                 yield event
 
     async def _catch_up(self, memory: Memory | None) -> Look:
-        from airflow_provider_online_tasks.waiting.finished_runs import looks
+        from airflow_provider_online_tasks.runs.finished_runs import looks
 
         polled = looks(self.conn_id, self.online_task_id, poll_interval=self.poll_interval, memory=memory)
         async with aclosing(polled):
@@ -176,7 +176,7 @@ class FinishedRunsTrigger(BaseEventTrigger):
         return named or [store]
 
     async def _recall(self) -> Memory | None:
-        from airflow_provider_online_tasks.waiting.finished_runs import Memory
+        from airflow_provider_online_tasks.runs.finished_runs import Memory
 
         while True:
             try:
@@ -222,13 +222,13 @@ def _parts(runs: Sequence[TaskRun]) -> Iterator[list[dict[str, Any]]]:
 
 
 def _but_not_finished(found: Look) -> Look:
-    from airflow_provider_online_tasks.waiting.finished_runs import Look
+    from airflow_provider_online_tasks.runs.finished_runs import Look
 
     return Look(finished=(), memory=found.memory)
 
 
 def _but_not_reported(found: Look, remembered: Memory) -> Look:
-    from airflow_provider_online_tasks.waiting.finished_runs import Look
+    from airflow_provider_online_tasks.runs.finished_runs import Look
 
     return Look(
         finished=tuple(run for run in found.finished if run.id not in remembered.reported),

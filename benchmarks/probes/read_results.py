@@ -28,9 +28,9 @@ def read() -> tuple[int, Any]:
 
 def statistics(summary: Any) -> float:
     """Return the CPU seconds of what the intervals need: means and variances, and a gate's rules."""
+    from airflow_provider_online_tasks.gate.rules import read_rules
+    from airflow_provider_online_tasks.gate.verdict import judge
     from airflow_provider_online_tasks.results.counts import Mean
-    from airflow_provider_online_tasks.results.rules import read_rules
-    from airflow_provider_online_tasks.results.verdict import judge
 
     evaluators = summary["evaluators"]
     rules = read_rules(

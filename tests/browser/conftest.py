@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from browsers import find_chromium, open_page
-from deployment import DagRun, Deployment
 
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.client import Client
 from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.emulator import EmulatorProcess, EmulatorSettings
 from airflow_provider_online_tasks.inputs import EvalTaskInput
+from tests.support.browsers import find_chromium, open_page
+from tests.support.deployment import DagRun, Deployment
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page, ViewportSize

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import AtWork
-    from deployment import DagRun, Deployment
     from playwright.sync_api import Page
+
+    from tests.conftest import AtWork
+    from tests.support.deployment import DagRun, Deployment
 
 pytestmark = [
     pytest.mark.live,
@@ -36,8 +37,9 @@ def test_a_person_sees_table_and_examples_and_decides(
     gate: str,
     downstream: str,
 ) -> None:
-    from deployment import until
     from playwright.sync_api import expect
+
+    from tests.support.deployment import until
 
     run, task_id = at_work.asks, f"gate_{answer}"
     question = f"The gate {task_id} is broken: may it be passed?"

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_online_tasks.ui.evals.records import RESULTS_KEY
+from airflow_provider_online_tasks.results.history import RESULTS_KEY
 
 if TYPE_CHECKING:
-    from conftest import AtWork
-    from deployment import DagRun, Deployment
     from playwright.sync_api import FrameLocator, Page
+
+    from tests.conftest import AtWork
+    from tests.support.deployment import DagRun, Deployment
 
 pytestmark = [
     pytest.mark.live,

@@ -13,12 +13,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-import evals_history as history
 import psutil
 import pytest
 import requests
-from browsers import open_page
-from deployment import free_port, until
+
+from tests.support import evals_history as history
+from tests.support.browsers import open_page
+from tests.support.deployment import free_port, until
 
 if TYPE_CHECKING:
     from playwright.sync_api import FrameLocator, Locator, Page

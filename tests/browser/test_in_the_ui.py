@@ -18,11 +18,11 @@ from airflow_provider_online_tasks.inputs import DataWindow
 from airflow_provider_online_tasks.ui.links import Place
 
 if TYPE_CHECKING:
-    from conftest import AtWork
-    from deployment import DagRun, Deployment
     from playwright.sync_api import Page
 
     from airflow_provider_online_tasks.emulator import EmulatorProcess
+    from tests.conftest import AtWork
+    from tests.support.deployment import DagRun, Deployment
 
 pytestmark = [
     pytest.mark.live,

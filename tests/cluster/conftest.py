@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from online_task import ENDLESS
 
 from airflow_provider_online_tasks.emulator import EmulatorProcess, EmulatorSettings
+from tests.support.online_task import ENDLESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cluster import Cluster
+    from tests.support.cluster import Cluster
 
 HERE = Path(__file__).parent
 # What requirements.txt installs.
@@ -51,8 +51,8 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     missing = [name for name in NEEDED if not _has(name)]
     if missing:
         pytest.skip(f"{', '.join(missing)} cannot be imported: run `make cluster`.")
-    from cluster import Cluster
-    from services import NotInstalledError, Postgres, Redis
+    from tests.support.cluster import Cluster
+    from tests.support.services import NotInstalledError, Postgres, Redis
 
     # A runner that ends the tests with SIGTERM would leave the whole Airflow behind.
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", returncode=143))

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
-from cluster import TRIGGERERS
-from deployment import until
-from servers import RecordingServer, Reply, Seen
+
+from tests.support.cluster import TRIGGERERS
+from tests.support.deployment import until
+from tests.support.servers import RecordingServer, Reply, Seen
 
 if TYPE_CHECKING:
-    from cluster import Cluster
-    from online_task import OnlineTask
-
     from airflow_provider_online_tasks.emulator import EmulatorProcess
+    from tests.support.cluster import Cluster
+    from tests.support.online_task import OnlineTask
 
 pytestmark = pytest.mark.cluster
 

@@ -7,13 +7,13 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from deployment import until
+
+from tests.support.deployment import until
 
 if TYPE_CHECKING:
-    from cluster import Cluster
-    from online_task import OnlineTask
-
     from airflow_provider_online_tasks.emulator import EmulatorProcess
+    from tests.support.cluster import Cluster
+    from tests.support.online_task import OnlineTask
 
 pytestmark = [pytest.mark.cluster, pytest.mark.limited]
 

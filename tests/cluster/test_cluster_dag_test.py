@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from cluster import Cluster
-    from online_task import OnlineTask
-
     from airflow_provider_online_tasks.emulator import EmulatorProcess
+    from tests.support.cluster import Cluster
+    from tests.support.online_task import OnlineTask
 
 pytestmark = pytest.mark.cluster
 

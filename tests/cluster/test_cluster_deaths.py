@@ -7,15 +7,14 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from deployment import until
 
 from airflow_provider_online_tasks.emulator import Fault
+from tests.support.deployment import until
 
 if TYPE_CHECKING:
-    from cluster import Cluster, MappedRun
-    from online_task import OnlineTask
-
     from airflow_provider_online_tasks.emulator import EmulatorProcess
+    from tests.support.cluster import Cluster, MappedRun
+    from tests.support.online_task import OnlineTask
 
 pytestmark = pytest.mark.cluster
 

@@ -7,14 +7,14 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from deployment import until
-from online_task import ENDLESS
+
+from tests.support.deployment import until
+from tests.support.online_task import ENDLESS
 
 if TYPE_CHECKING:
-    from cluster import Cluster
-    from online_task import OnlineTask
-
     from airflow_provider_online_tasks.emulator import EmulatorProcess
+    from tests.support.cluster import Cluster
+    from tests.support.online_task import OnlineTask
 
 pytestmark = pytest.mark.cluster
 

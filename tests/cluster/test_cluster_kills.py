@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from deployment import until
 
 from airflow_provider_online_tasks.emulator import Fault
+from tests.support.deployment import until
 
 if TYPE_CHECKING:
-    from cluster import Cluster
-    from online_task import OnlineTask
-
     from airflow_provider_online_tasks.emulator import EmulatorProcess
+    from tests.support.cluster import Cluster
+    from tests.support.online_task import OnlineTask
 
 pytestmark = pytest.mark.cluster
 

@@ -21,9 +21,9 @@ from arize.tasks.types import (
 )
 from arize.utils.resolve import NotFoundError
 from arize.version import __version__ as sdk_version
-from sent_spans import EXAMPLES, dataset_body, queue_body
 
 from airflow_provider_online_tasks.emulator import Fault, RunFate
+from tests.support.sent_spans import EXAMPLES, dataset_body, queue_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable

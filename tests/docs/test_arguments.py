@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-from pages import DOCS
-from public_api import CLASSES, PACKAGE, arguments, public_path
 
 from airflow_provider_online_tasks import exceptions
+from tests.support.pages import DOCS
+from tests.support.public_api import CLASSES, PACKAGE, arguments, public_path
 
 REFERENCE = DOCS / "reference"
 # Where an argument of each class is explained, beside the reference; the triggers' page shows one of them.

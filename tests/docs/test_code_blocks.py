@@ -21,10 +21,10 @@ import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 from packaging.requirements import Requirement
-from pages import PAGES, PROJECT, Block, blocks, blocks_of
 
 from airflow_provider_online_tasks._airflow import conf
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+from tests.support.pages import PAGES, PROJECT, Block, blocks, blocks_of
 
 PACKAGE = "airflow-provider-online-tasks"
 BUILTINS = {"cd", "source", "export"}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from pages import DOCS, PROJECT
+
+from tests.support.pages import DOCS, PROJECT
 
 PAGES = [PROJECT / "README.md", *sorted(DOCS.glob("*.md")), *sorted((PROJECT / "example_dags").glob("*.py"))]
 READ_BY_EXAMPLES = {page.name for page in PAGES if page.suffix == ".py"} & {

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from public_api import CLASSES, PACKAGE
 
 import airflow_provider_online_tasks as front_door
 from airflow_provider_online_tasks import exceptions
+from tests.support.public_api import CLASSES, PACKAGE
 
 SOURCE = Path(front_door.__file__).read_text(encoding="utf-8")
 

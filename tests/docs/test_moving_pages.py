@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.sdk.timezone import utcnow
 from graphql import build_schema, parse, validate
-from pages import DOCS, blocks, blocks_of
-from public_api import CLASSES, arguments
 
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs import (
@@ -21,6 +19,8 @@ from airflow_provider_online_tasks.inputs import (
     RunInput,
     wire_name,
 )
+from tests.support.pages import DOCS, blocks, blocks_of
+from tests.support.public_api import CLASSES, arguments
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import Emulator

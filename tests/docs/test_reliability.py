@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from functools import cache
 
 import pytest
-from pages import DOCS
-from promises import INTRODUCTIONS, NO_PROMISES, PROMISES
+
+from tests.support.pages import DOCS
+from tests.support.promises import INTRODUCTIONS, NO_PROMISES, PROMISES
 
 TESTS = DOCS.parent / "tests"
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from browsers import find_chromium, open_page
-from pages import PAGES, PROJECT
-from public_api import CLASSES, arguments
+
+from tests.support.browsers import find_chromium, open_page
+from tests.support.pages import PAGES, PROJECT
+from tests.support.public_api import CLASSES, arguments
 
 BUILD_SECONDS = 240
 VENV = Path(sys.executable).parents[1]

@@ -6,7 +6,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from pages import DOCS, blocks_of
+
+from tests.support.pages import DOCS, blocks_of
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import Emulator

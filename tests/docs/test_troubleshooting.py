@@ -5,9 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 
-from pages import DOCS
-
 from airflow_provider_online_tasks import exceptions
+from tests.support.pages import DOCS
 
 PAGE = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
 

@@ -10,16 +10,16 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import evals_history as history
 import pytest
 from airflow.sdk import DAG, task
 
-from airflow_provider_online_tasks.ui.evals.records import (
+from airflow_provider_online_tasks.results.history import (
     RESULTS_KEY,
     VERDICT_KEY,
     results_record,
     verdict_record,
 )
+from tests.support import evals_history as history
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -168,7 +168,7 @@ def test_a_person_decides_on_a_broken_gate(
     dag_id = f"asks_{option.lower()}"
     person = Person(dag_id, option)
 
-    result = run_dag(pipeline(dag_id, emulator, on_breach="ask"))
+    result = run_dag(pipeline(dag_id, emulator, on_failure="ask"))
 
     person.done()
     [asked] = person.asked

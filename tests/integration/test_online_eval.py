@@ -12,10 +12,10 @@ from airflow.sdk import DAG, Asset, task, task_group
 
 from airflow_provider_online_tasks import online_eval
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
-from airflow_provider_online_tasks.ui.evals.records import RESULTS_KEY, VERDICT_KEY
+from airflow_provider_online_tasks.results.history import RESULTS_KEY, VERDICT_KEY
 
 if TYPE_CHECKING:
-    from conftest import DagResult
+    from tests.conftest import DagResult
 
 pytestmark = pytest.mark.dag
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from deployment import Deployment
-from online_task import ENDLESS
 
 from airflow_provider_online_tasks.emulator import EmulatorProcess, EmulatorSettings
+from tests.support.deployment import Deployment
+from tests.support.online_task import ENDLESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from deployment import Deployment, ServerError, until
 
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.client import Client
 from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.emulator import RunFate
 from airflow_provider_online_tasks.inputs import EvalTaskInput
+from tests.support.deployment import Deployment, ServerError, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 import requests
-from deployment import family_of, kill_all, until
+
+from tests.support.deployment import family_of, kill_all, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

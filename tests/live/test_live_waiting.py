@@ -9,17 +9,16 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from deployment import until
 
 from airflow_provider_online_tasks.emulator import Fault
+from tests.support.deployment import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from deployment import Deployment
-    from online_task import OnlineTask
-
     from airflow_provider_online_tasks.emulator import EmulatorProcess
+    from tests.support.deployment import Deployment
+    from tests.support.online_task import OnlineTask
 
 pytestmark = pytest.mark.live
 

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pages import PROJECT
-from uv_runner import CONSTRAINTS, Built, uv
+
+from tests.support.pages import PROJECT
+from tests.support.uv_runner import CONSTRAINTS, Built, uv
 
 BUILD_SECONDS, INSTALL_SECONDS = 600, 900
 

@@ -21,7 +21,7 @@ USERS = {
 DAG_FILE = """
 from datetime import datetime
 from airflow.sdk import DAG, task
-from airflow_provider_online_tasks.ui.evals.records import RESULTS_KEY, results_record
+from airflow_provider_online_tasks.results.history import RESULTS_KEY, results_record
 
 for dag_id in {dags!r}:
     with DAG(dag_id, schedule=None, start_date=datetime(2026, 1, 1)) as dag:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pages import PROJECT
+from tests.support.pages import PROJECT
 
 SCRIPT = PROJECT / "scripts" / "audit.py"
 

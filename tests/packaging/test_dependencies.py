@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from pages import PROJECT
+
+from tests.support.pages import PROJECT
 
 PACKAGE = PROJECT / "airflow_provider_online_tasks"
 DECLARED = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

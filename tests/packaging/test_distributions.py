@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from packaging.specifiers import SpecifierSet
-from pages import PROJECT
-from uv_runner import CONSTRAINTS, Built, uv
+
+from tests.support.pages import PROJECT
+from tests.support.uv_runner import CONSTRAINTS, Built, uv
 
 if TYPE_CHECKING:
     from email.message import Message

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from uv_runner import uv
+
+from tests.support.uv_runner import uv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from uv_runner import Built
+    from tests.support.uv_runner import Built
 
 pytestmark = [pytest.mark.slow, pytest.mark.since_airflow("3.3", "the FAB provider that this test installs")]
 

@@ -6,9 +6,9 @@ import importlib
 import inspect
 
 import yaml
-from pages import PROJECT
 
 from airflow_provider_online_tasks.get_provider_info import get_provider_info
+from tests.support.pages import PROJECT
 
 REGISTRY = yaml.safe_load((PROJECT / ".astro-registry.yaml").read_text(encoding="utf-8"))
 INFO = get_provider_info()

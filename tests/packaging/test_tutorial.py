@@ -15,8 +15,9 @@ from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING
 
 import pytest
-from pages import DOCS, Block, blocks_of
-from terminal import Terminal
+
+from tests.support.pages import DOCS, Block, blocks_of
+from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:
     from pathlib import Path

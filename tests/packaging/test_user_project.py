@@ -6,7 +6,8 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from pages import DOCS, write_files
+
+from tests.support.pages import DOCS, write_files
 
 if TYPE_CHECKING:
     from pathlib import Path

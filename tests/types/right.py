@@ -9,7 +9,7 @@ from airflow_provider_online_tasks import (
     CancelOnlineTaskRunOperator,
     CodeEvaluator,
     CreateEvalTaskOperator,
-    EvalGateBreached,
+    EvalGateFailed,
     EvalGateOperator,
     EvalResultsOperator,
     EvalTaskInput,
@@ -132,8 +132,8 @@ gate = EvalGateOperator(
     summary=read.output,
     rules=bounds,
     labels={"correctness": ["correct", "incorrect"]},
-    on_breach="ask",
-    on_undecided="pass",
+    on_failure="ask",
+    on_inconclusive="pass",
 )
 gate_of_a_task = EvalGateOperator(task_id="gate_2", summary=read.output, rules=create.output)
 send = SendSpansOperator(
@@ -165,4 +165,4 @@ def start_a_run() -> str:
 
 def is_bad(error: Exception) -> bool:
     """Catch an error of the provider."""
-    return isinstance(error, EvalGateBreached)
+    return isinstance(error, EvalGateFailed)

@@ -43,8 +43,8 @@ CreateEvalTaskOperator(task_id="t", name="n", model_id="M", evaluators=["E"])  #
 PatchEvalTaskOperator(task_id="t", online_task_id="T", name=None)  # wrong: a name cannot be cleared
 RunOnlineTaskOperator(task_id="t", online_task_id="T", cancel_on_kill="no")  # wrong: a text
 EvalGateOperator(task_id="t", summary={}, rules={}, accept_unverified="false")  # wrong: a text
-EvalGateOperator(task_id="t", summary={}, rules={}, on_breach="ignore")  # wrong: no such word
-EvalGateOperator(task_id="t", summary={}, rules={}, on_undecided="warn")  # wrong: no such word
+EvalGateOperator(task_id="t", summary={}, rules={}, on_failure="ignore")  # wrong: no such word
+EvalGateOperator(task_id="t", summary={}, rules={}, on_inconclusive="warn")  # wrong: no such word
 EvalResultsOperator(task_id="t", run_id="R", granularity="spans")  # wrong: no such word
 EvalResultsOperator(task_id="t", run_id="R", direction="none")  # wrong: no such word
 EvalResultsOperator(task_id="t", run_id="R", on_incomplete="skip")  # wrong: no such word

@@ -111,11 +111,11 @@ def test_what_people_set_reaches_the_operator_that_knows_it(dag: DAG) -> None:
             **NEW_TASK,
             rules=RULES,
             confidence=0.9,
-            on_undecided="pass",
+            on_inconclusive="pass",
             granularity="trace",
             complete_within=DAY,
         )
 
-    assert dag.get_task("online_eval.gate").on_undecided == "pass"
+    assert dag.get_task("online_eval.gate").on_inconclusive == "pass"
     results = dag.get_task("online_eval.read_results")
     assert (results.granularity, results.complete_within) == ("trace", DAY.total_seconds())

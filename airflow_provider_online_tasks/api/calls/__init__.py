@@ -8,8 +8,6 @@ here.
 
 from __future__ import annotations
 
-from airflow_provider_online_tasks.api.answers.eval_tasks import EvalTask
-from airflow_provider_online_tasks.api.answers.tasks import Task
 from airflow_provider_online_tasks.api.calls._graphql import (
     ARGUMENT_TYPES,
     MUTATION_INPUT_TYPES,
@@ -32,6 +30,8 @@ from airflow_provider_online_tasks.api.calls.spaces import (
     list_spaces,
 )
 from airflow_provider_online_tasks.api.calls.tasks import delete_task, get_task, list_tasks
+from airflow_provider_online_tasks.api.responses.eval_tasks import EvalTask
+from airflow_provider_online_tasks.api.responses.tasks import Task
 
 __all__ = [
     "ARGUMENT_TYPES",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from airflow_provider_online_tasks._text import shown
-from airflow_provider_online_tasks.exceptions import UnexpectedAnswer
+from airflow_provider_online_tasks.exceptions import UnexpectedResponse
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.calls._rest import RestCall
@@ -59,20 +59,20 @@ class Cursors:
     def after(self, page: Page[Any]) -> str | None:
         """Return where the page after this one begins, or None after the last one.
 
-        :raises UnexpectedAnswer: the cursor came before, or the list does not end.
+        :raises UnexpectedResponse: the cursor came before, or the list does not end.
         """
         cursor = page.next_cursor
         if cursor is None:
             return None
         mark = hash(cursor)  # in place of the text, which may be long
         if mark in self._followed:
-            raise UnexpectedAnswer(
+            raise UnexpectedResponse(
                 f"{self.what}: page {len(self._followed) + 1} names a cursor that came before, "
                 f"{shown(cursor)}, so the list would never end"
             )
         self._followed.add(mark)
         if len(self._followed) >= self.most:
-            raise UnexpectedAnswer(f"{self.what}: the list has more than {self.most} pages")
+            raise UnexpectedResponse(f"{self.what}: the list has more than {self.most} pages")
         return cursor
 
 
@@ -88,7 +88,7 @@ def pages(
     :param call_at: returns the call for the page at a cursor, such as
         ``lambda cursor: list_tasks(cursor=cursor)``.
     :param most: pages after which the list counts as endless.
-    :raises UnexpectedAnswer: a cursor came twice, or the list does not end.
+    :raises UnexpectedResponse: a cursor came twice, or the list does not end.
     """
     call = call_at(None)
     cursors = Cursors(call.name, most=most)

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks._text import shown
-from airflow_provider_online_tasks.api.answers.eval_tasks import EvalTask, RunNotStarted, RunStarted
 from airflow_provider_online_tasks.api.calls._graphql import MUTATION_INPUT_TYPES, GraphQLCall
 from airflow_provider_online_tasks.api.calls._rest import same_id
+from airflow_provider_online_tasks.api.responses.eval_tasks import EvalTask, RunNotStarted, RunStarted
 from airflow_provider_online_tasks.exceptions import TaskErrorReturned
 
 if TYPE_CHECKING:

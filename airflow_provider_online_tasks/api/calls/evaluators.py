@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_online_tasks.api.answers.evaluators import (
+from airflow_provider_online_tasks.api.calls._pages import Page, read_page
+from airflow_provider_online_tasks.api.calls._rest import PAGE, RestCall, paged, part
+from airflow_provider_online_tasks.api.responses.evaluators import (
     LONGEST_MESSAGE,
     ArizeTemplate,
     Evaluator,
     EvaluatorType,
     EvaluatorVersion,
 )
-from airflow_provider_online_tasks.api.calls._pages import Page, read_page
-from airflow_provider_online_tasks.api.calls._rest import PAGE, RestCall, paged, part
 
 __all__ = ["LONGEST_MESSAGE", "ArizeTemplate", "Evaluator", "EvaluatorType", "EvaluatorVersion"]
 

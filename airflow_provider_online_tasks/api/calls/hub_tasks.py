@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
-from airflow_provider_online_tasks.api.answers.tasks import AttachedEvaluator, Task
 from airflow_provider_online_tasks.api.calls._rest import RestCall, part
+from airflow_provider_online_tasks.api.responses.tasks import AttachedEvaluator, Task
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs._unset import UNSET
+from airflow_provider_online_tasks.inputs.unset import UNSET
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.answers.evaluators import EvaluatorType
+    from airflow_provider_online_tasks.api.responses.evaluators import EvaluatorType
     from airflow_provider_online_tasks.inputs import EvalTaskInput, EvalTaskPatch, HubEvaluator
 
 TaskType = Literal["TEMPLATE_EVALUATION", "CODE_EVALUATION"]

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks._times import wire_time
-from airflow_provider_online_tasks.api.answers._fields import identifier
 from airflow_provider_online_tasks.api.calls._pages import Page, read_page
 from airflow_provider_online_tasks.api.calls._rest import RestCall, paged, part
+from airflow_provider_online_tasks.api.responses.fields import identifier
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.inputs import DataWindow

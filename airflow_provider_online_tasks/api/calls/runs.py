@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from airflow_provider_online_tasks.api.answers.runs import RunStatus, TaskRun
 from airflow_provider_online_tasks.api.calls._pages import Page, read_page
 from airflow_provider_online_tasks.api.calls._rest import PAGE, RestCall, paged, part
+from airflow_provider_online_tasks.api.responses.runs import RunStatus, TaskRun
 
 
 def get_task_run(run_id: str) -> RestCall[TaskRun]:

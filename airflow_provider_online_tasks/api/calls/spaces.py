@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_online_tasks.api.answers.spaces import InOrganization, InSpace, Project, Space
 from airflow_provider_online_tasks.api.calls._pages import Page, read_page
 from airflow_provider_online_tasks.api.calls._rest import PAGE, RestCall, paged, part
+from airflow_provider_online_tasks.api.responses.spaces import InOrganization, InSpace, Project, Space
 
 SPACES_PAGE = 50
 VIEWER_SPACES = (

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from airflow_provider_online_tasks.api.answers.tasks import Task
 from airflow_provider_online_tasks.api.calls._pages import Page, read_page
 from airflow_provider_online_tasks.api.calls._rest import PAGE, RestCall, paged, part
+from airflow_provider_online_tasks.api.responses.tasks import Task
 
 
 def get_task(task_id: str) -> RestCall[Task]:

@@ -16,7 +16,7 @@ from airflow.models.team import Team
 from airflow.models.xcom import XComModel
 from sqlalchemy import func, select
 
-from airflow_provider_online_tasks.ui.evals.records import RESULTS_KEY, VERDICT_KEY
+from airflow_provider_online_tasks.results.history import RESULTS_KEY, VERDICT_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

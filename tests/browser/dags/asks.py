@@ -42,7 +42,7 @@ with DAG(dag_id="asks", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UT
             task_id=f"gate_{answer}",
             summary=results.output,
             rules={"asked_correctness": {"correct": "== 1"}},
-            on_breach="ask",
+            on_failure="ask",
         )
 
         @task(task_id=f"deploy_{answer}")

@@ -11,10 +11,10 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 # Before Airflow, which reads its environment once.
-from conftest import _run_dag
+from tests.conftest import _run_dag
 
 TRANSPORT = {"type": "file", "log_file_path": os.environ["EVENTS"], "append": True}
 os.environ |= {

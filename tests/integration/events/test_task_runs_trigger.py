@@ -8,17 +8,17 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import quick_time
-from quick_time import Clocks
-from watches import AssetStore, SharedAssetStore, Watch, pass_time, trigger, until
 
 from airflow_provider_online_tasks.api.async_client import AsyncClient
 from airflow_provider_online_tasks.emulator import Fault, RunFate
 from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.runs import finished_runs
+from airflow_provider_online_tasks.runs.finished_runs import Memory
 from airflow_provider_online_tasks.triggers import task_runs
 from airflow_provider_online_tasks.triggers.task_runs import FinishedRunsTrigger
-from airflow_provider_online_tasks.waiting import finished_runs
-from airflow_provider_online_tasks.waiting.finished_runs import Memory
+from tests.support import quick_time
+from tests.support.quick_time import Clocks
+from tests.support.watches import AssetStore, SharedAssetStore, Watch, pass_time, trigger, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

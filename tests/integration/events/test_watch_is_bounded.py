@@ -8,15 +8,15 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import quick_time
-from quick_time import Clocks
-from watches import AssetStore, Watch, trigger, until
 
 from airflow_provider_online_tasks.api.async_client import AsyncClient
 from airflow_provider_online_tasks.emulator import Fault
+from airflow_provider_online_tasks.runs import finished_runs
+from airflow_provider_online_tasks.runs.polling import connections as watching
 from airflow_provider_online_tasks.triggers import task_runs
-from airflow_provider_online_tasks.waiting import finished_runs
-from airflow_provider_online_tasks.waiting import watch as watching
+from tests.support import quick_time
+from tests.support.quick_time import Clocks
+from tests.support.watches import AssetStore, Watch, trigger, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from connections import changed
-from examples import eval_task
 
 from airflow_provider_online_tasks.api.client import Client
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+from tests.support.connections import changed
+from tests.support.examples import eval_task
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import Emulator

@@ -16,10 +16,10 @@ import pytest
 from pydantic import AliasPath
 from pydantic.fields import FieldInfo
 
-from airflow_provider_online_tasks.api import answers
-from airflow_provider_online_tasks.api.answers import eval_tasks, evaluators, runs, spaces, spans, tasks
-from airflow_provider_online_tasks.api.answers._fields import LONGEST_TEXT, MOST
-from airflow_provider_online_tasks.api.answers._model import Model
+from airflow_provider_online_tasks.api import responses
+from airflow_provider_online_tasks.api.responses import eval_tasks, evaluators, runs, spaces, spans, tasks
+from airflow_provider_online_tasks.api.responses.fields import LONGEST_TEXT, MOST
+from airflow_provider_online_tasks.api.responses.model import Model
 
 TIME = "2026-01-02T03:04:05Z"
 RIGHT: dict[type[Model], dict[str, Any]] = {
@@ -120,8 +120,8 @@ def fields_of(kind: type[Model]) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 def subclasses() -> set[type[Model]]:
     modules = [
-        importlib.import_module(f"{answers.__name__}.{module.name}")
-        for module in pkgutil.iter_modules(answers.__path__)
+        importlib.import_module(f"{responses.__name__}.{module.name}")
+        for module in pkgutil.iter_modules(responses.__path__)
     ]
     found = {value for module in modules for value in vars(module).values() if isinstance(value, type)}
     return {kind for kind in found if issubclass(kind, Model) and kind is not Model}

@@ -6,30 +6,30 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from examples import RUN, eval_task, run_of
-from servers import RecordingServer, Reply
 
 from airflow_provider_online_tasks._airflow import AirflowFailException
 from airflow_provider_online_tasks.api.retry import NO_RETRY
 from airflow_provider_online_tasks.emulator import Emulator, Fault
 from airflow_provider_online_tasks.exceptions import (
+    AuthenticationFailed,
+    BadRequest,
     CallError,
-    InputRefused,
-    KeyRefused,
     NotFound,
     PermissionDenied,
     RateLimited,
     TaskErrorReturned,
     Unavailable,
-    UnexpectedAnswer,
+    UnexpectedResponse,
 )
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs import EvalTaskPatch
+from tests.support.examples import RUN, eval_task, run_of
+from tests.support.servers import RecordingServer, Reply
 
 HookOn = Callable[..., OnlineTasksHook]
 
 # Whether Airflow retries after each: it does unless the exception is an AirflowFailException.
-ENDS_THE_TASK = {KeyRefused, PermissionDenied, NotFound, InputRefused}
+ENDS_THE_TASK = {AuthenticationFailed, PermissionDenied, NotFound, BadRequest}
 
 
 def check_kind(error: CallError, kind: type[CallError]) -> None:
@@ -40,32 +40,32 @@ def check_kind(error: CallError, kind: type[CallError]) -> None:
 @pytest.mark.parametrize(
     ("fault", "kind", "words"),
     [
-        ({"kind": "unauthorized"}, KeyRefused, "HTTP 401"),
+        ({"kind": "unauthorized"}, AuthenticationFailed, "HTTP 401"),
         ({"kind": "forbidden"}, PermissionDenied, "HTTP 403"),
         ({"kind": "not_found"}, NotFound, "HTTP 404"),
         ({"kind": "rate_limited"}, RateLimited, "HTTP 429"),
         ({"kind": "status_before", "status": 500}, Unavailable, "HTTP 500"),
         ({"kind": "status_after", "status": 503}, Unavailable, "HTTP 503"),
-        ({"kind": "status_before", "status": 400}, InputRefused, "HTTP 400"),
-        ({"kind": "status_before", "status": 409}, InputRefused, "HTTP 409"),
-        ({"kind": "status_before", "status": 422}, InputRefused, "HTTP 422"),
+        ({"kind": "status_before", "status": 400}, BadRequest, "HTTP 400"),
+        ({"kind": "status_before", "status": 409}, BadRequest, "HTTP 409"),
+        ({"kind": "status_before", "status": 422}, BadRequest, "HTTP 422"),
         ({"kind": "drop_before"}, Unavailable, "no answer"),
         ({"kind": "drop_after"}, Unavailable, "no answer"),
         ({"kind": "truncated"}, Unavailable, "no answer"),
         (
             {"kind": "garbage"},
-            UnexpectedAnswer,
+            UnexpectedResponse,
             "is a web page: this is not Arize. Check the host in the connection: <!doctype html><p>not JSON",
         ),
-        ({"kind": "garbage", "body": ""}, UnexpectedAnswer, "is not JSON: it is empty"),
-        ({"kind": "not_object"}, UnexpectedAnswer, "is not a JSON object"),
-        ({"kind": "missing_field", "field": "id"}, UnexpectedAnswer, "lacks the field 'id'"),
+        ({"kind": "garbage", "body": ""}, UnexpectedResponse, "is not JSON: it is empty"),
+        ({"kind": "not_object"}, UnexpectedResponse, "is not a JSON object"),
+        ({"kind": "missing_field", "field": "id"}, UnexpectedResponse, "lacks the field 'id'"),
         (
             {"kind": "null_field", "field": "status"},
-            UnexpectedAnswer,
+            UnexpectedResponse,
             "is malformed (status is ",
         ),
-        ({"kind": "null_field", "field": "id"}, UnexpectedAnswer, "is malformed (id is None, not an ID)"),
+        ({"kind": "null_field", "field": "id"}, UnexpectedResponse, "is malformed (id is None, not an ID)"),
     ],
 )
 def test_rest(
@@ -91,7 +91,7 @@ def test_rest(
 @pytest.mark.parametrize(
     ("fault", "kind", "may_have_executed", "words"),
     [
-        ({"kind": "unauthorized"}, KeyRefused, False, "HTTP 401"),
+        ({"kind": "unauthorized"}, AuthenticationFailed, False, "HTTP 401"),
         ({"kind": "forbidden"}, PermissionDenied, False, "permission"),
         ({"kind": "not_found"}, NotFound, False, "not found"),
         ({"kind": "rate_limited"}, RateLimited, False, "HTTP 429"),
@@ -101,36 +101,36 @@ def test_rest(
         ({"kind": "drop_before"}, Unavailable, True, "no answer"),
         ({"kind": "drop_after"}, Unavailable, True, "no answer"),
         ({"kind": "truncated"}, Unavailable, True, "no answer"),
-        ({"kind": "garbage"}, UnexpectedAnswer, True, "is a web page: this is not Arize"),
-        ({"kind": "not_object"}, UnexpectedAnswer, True, "is not a JSON object"),
-        ({"kind": "missing_field"}, UnexpectedAnswer, True, "lacks the field"),
-        ({"kind": "null_field"}, UnexpectedAnswer, True, "is malformed"),
-        ({"kind": "missing_field", "field": "data"}, UnexpectedAnswer, True, "neither data nor errors"),
+        ({"kind": "garbage"}, UnexpectedResponse, True, "is a web page: this is not Arize"),
+        ({"kind": "not_object"}, UnexpectedResponse, True, "is not a JSON object"),
+        ({"kind": "missing_field"}, UnexpectedResponse, True, "lacks the field"),
+        ({"kind": "null_field"}, UnexpectedResponse, True, "is malformed"),
+        ({"kind": "missing_field", "field": "data"}, UnexpectedResponse, True, "neither data nor errors"),
         (
             {"kind": "null_field", "field": "data.runOnlineTask"},
-            UnexpectedAnswer,
+            UnexpectedResponse,
             True,
             "has no runOnlineTask",
         ),
         (
             {"kind": "missing_field", "field": "data.runOnlineTask.result"},
-            UnexpectedAnswer,
+            UnexpectedResponse,
             True,
             "lacks the field 'result'",
         ),
         ({"kind": "graphql_error"}, Unavailable, True, "Internal server error"),
-        ({"kind": "graphql_error", "code": "BAD_USER_INPUT"}, InputRefused, False, "Internal server error"),
+        ({"kind": "graphql_error", "code": "BAD_USER_INPUT"}, BadRequest, False, "Internal server error"),
         (
             {"kind": "graphql_error", "code": "BAD_USER_INPUT", "status": 400},
-            InputRefused,
+            BadRequest,
             False,
             "Internal server error",
         ),
         ({"kind": "graphql_error", "code": "FORBIDDEN"}, PermissionDenied, False, "Internal server error"),
-        ({"kind": "graphql_error", "code": "UNAUTHENTICATED"}, KeyRefused, False, "API key"),
+        ({"kind": "graphql_error", "code": "UNAUTHENTICATED"}, AuthenticationFailed, False, "API key"),
         ({"kind": "graphql_error", "code": "NOT_FOUND"}, NotFound, False, "Check the ID"),
-        ({"kind": "unknown_type"}, InputRefused, False, "Unknown type"),
-        ({"kind": "partial"}, InputRefused, True, "Something went wrong on the way"),
+        ({"kind": "unknown_type"}, BadRequest, False, "Unknown type"),
+        ({"kind": "partial"}, BadRequest, True, "Something went wrong on the way"),
         (
             {"kind": "task_error", "message": "paused", "code": "X1"},
             TaskErrorReturned,
@@ -216,7 +216,7 @@ def test_the_real_rate_limit(hook: OnlineTasksHook, emulator: Emulator, status: 
 def test_a_cancelled_run_cannot_be_cancelled(hook: OnlineTasksHook, task_id: str) -> None:
     run_id = hook.run_online_task(run_of(task_id))
 
-    with pytest.raises(InputRefused, match="cannot cancel a run with status 'completed'"):
+    with pytest.raises(BadRequest, match="cannot cancel a run with status 'completed'"):
         hook.cancel_task_run(run_id)
 
 
@@ -257,19 +257,19 @@ def test_a_problem_of_any_shape(hook_on: HookOn, said: Any) -> None:
 @pytest.mark.parametrize(
     ("answer", "status", "kind"),
     [
-        ({"errors": "not a list"}, 200, UnexpectedAnswer),
-        ({"errors": ["only a string"]}, 200, InputRefused),
-        ({"errors": [{"message": "x", "extensions": None}]}, 200, InputRefused),
-        ({"errors": [{"message": "x", "extensions": "odd"}]}, 200, InputRefused),
-        ({"errors": [{"message": None}], "data": None}, 200, InputRefused),
-        ({"data": []}, 200, UnexpectedAnswer),
-        ({"data": {"runOnlineTask": []}}, 200, UnexpectedAnswer),
-        ({"data": {"runOnlineTask": {"result": None}}}, 200, UnexpectedAnswer),
-        ({"data": {"runOnlineTask": {"result": "r"}}}, 200, UnexpectedAnswer),
-        ({"data": {"runOnlineTask": {"result": {"runId": ""}}}}, 200, UnexpectedAnswer),
-        ({"data": {"runOnlineTask": {"result": {"__typename": "Other"}}}}, 200, UnexpectedAnswer),
-        ({"data": {"runOnlineTask": {"result": {"runId": "r"}}}}, 400, InputRefused),
-        ({"errors": []}, 200, UnexpectedAnswer),
+        ({"errors": "not a list"}, 200, UnexpectedResponse),
+        ({"errors": ["only a string"]}, 200, BadRequest),
+        ({"errors": [{"message": "x", "extensions": None}]}, 200, BadRequest),
+        ({"errors": [{"message": "x", "extensions": "odd"}]}, 200, BadRequest),
+        ({"errors": [{"message": None}], "data": None}, 200, BadRequest),
+        ({"data": []}, 200, UnexpectedResponse),
+        ({"data": {"runOnlineTask": []}}, 200, UnexpectedResponse),
+        ({"data": {"runOnlineTask": {"result": None}}}, 200, UnexpectedResponse),
+        ({"data": {"runOnlineTask": {"result": "r"}}}, 200, UnexpectedResponse),
+        ({"data": {"runOnlineTask": {"result": {"runId": ""}}}}, 200, UnexpectedResponse),
+        ({"data": {"runOnlineTask": {"result": {"__typename": "Other"}}}}, 200, UnexpectedResponse),
+        ({"data": {"runOnlineTask": {"result": {"runId": "r"}}}}, 400, BadRequest),
+        ({"errors": []}, 200, UnexpectedResponse),
         ({}, 404, NotFound),
     ],
 )

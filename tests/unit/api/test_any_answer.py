@@ -15,24 +15,24 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.api.answers import (
+from airflow_provider_online_tasks.api.client import read_value
+from airflow_provider_online_tasks.api.responses import (
     Answer,
     graphql_error,
     graphql_result,
     http_date,
     rest_value,
 )
-from airflow_provider_online_tasks.api.client import read_value
 from airflow_provider_online_tasks.exceptions import (
+    AuthenticationFailed,
+    BadRequest,
     CallError,
-    InputRefused,
     InvalidInput,
-    KeyRefused,
     PermissionDenied,
     RateLimited,
     TaskErrorReturned,
     Unavailable,
-    UnexpectedAnswer,
+    UnexpectedResponse,
 )
 from airflow_provider_online_tasks.inputs import EvalTaskInput, EvalTaskPatch, RunInput
 
@@ -313,7 +313,7 @@ def test_a_task_error_carries_code_and_message(code: Any, message: str | None, s
 )
 def test_a_lost_answer_of_a_mutation_leaves_open_whether_it_was_carried_out(body: str, said: str) -> None:
     came = answer(body, call="runOnlineTask", repeatable=False)
-    with pytest.raises(UnexpectedAnswer) as caught:
+    with pytest.raises(UnexpectedResponse) as caught:
         read_graphql(MUTATIONS[0], came)
     assert said in str(caught.value)
     assert caught.value.may_have_executed
@@ -322,19 +322,19 @@ def test_a_lost_answer_of_a_mutation_leaves_open_whether_it_was_carried_out(body
 @pytest.mark.parametrize(
     ("status", "errors", "kind", "executed"),
     [
-        (200, [{"message": "Unknown type"}], InputRefused, False),
-        (400, [{"message": "Unknown type"}], InputRefused, False),
-        (200, [{"message": "late", "path": ["runOnlineTask"]}], InputRefused, True),
+        (200, [{"message": "Unknown type"}], BadRequest, False),
+        (400, [{"message": "Unknown type"}], BadRequest, False),
+        (200, [{"message": "late", "path": ["runOnlineTask"]}], BadRequest, True),
         (200, [{"message": "TOO_MANY_REQUESTS"}], RateLimited, False),
         (200, [{"message": "slow down", "extensions": {"code": "too_many_requests"}}], RateLimited, False),
         (429, [{"message": "slow down"}], RateLimited, False),
-        (200, [{"message": "who", "extensions": {"code": "UNAUTHENTICATED"}}], KeyRefused, False),
-        (401, [{"message": "who"}], KeyRefused, False),
+        (200, [{"message": "who", "extensions": {"code": "UNAUTHENTICATED"}}], AuthenticationFailed, False),
+        (401, [{"message": "who"}], AuthenticationFailed, False),
         (200, [{"message": "no", "extensions": {"code": "FORBIDDEN"}}], PermissionDenied, False),
         (403, [{"message": "no"}], PermissionDenied, False),
         (200, [{"message": "crash", "extensions": {"code": "INTERNAL_SERVER_ERROR"}}], Unavailable, True),
         (500, [{"message": "crash"}], Unavailable, True),
-        (200, ["just a text"], InputRefused, False),
+        (200, ["just a text"], BadRequest, False),
     ],
 )
 def test_graphql_errors_at_the_top_level(
@@ -360,7 +360,7 @@ def test_partial_data_with_errors_is_an_error() -> None:
         "data": {"runOnlineTask": {"result": {"runId": "R"}}},
         "errors": [{"message": "half", "path": ["x"]}],
     }
-    with pytest.raises(InputRefused, match="half") as caught:
+    with pytest.raises(BadRequest, match="half") as caught:
         read_graphql(MUTATIONS[0], answer(body, call="runOnlineTask", repeatable=False))
     assert caught.value.may_have_executed
 
@@ -374,7 +374,7 @@ def test_a_page_that_says_more_without_a_cursor_is_not_taken_for_the_last() -> N
     assert read_rest(list_runs, answer({"task_runs": []})).next_cursor is None
     for cursor in (None, "", 5):
         broken = {"task_runs": [], "pagination": {"has_more": True, "next_cursor": cursor}}
-        with pytest.raises(UnexpectedAnswer, match="has_more is said, and next_cursor is"):
+        with pytest.raises(UnexpectedResponse, match="has_more is said, and next_cursor is"):
             read_rest(list_runs, answer(broken))
 
 
@@ -397,7 +397,7 @@ def test_a_page_that_says_more_without_a_cursor_is_not_taken_for_the_last() -> N
     ],
 )
 def test_a_run_with_a_malformed_field(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(UnexpectedAnswer) as caught:
+    with pytest.raises(UnexpectedResponse) as caught:
         read_rest(calls.get_task_run("R"), answer({"id": "R", "status": "RUNNING"} | changes))
     assert f"is malformed ({said}" in str(caught.value)
 
@@ -414,13 +414,13 @@ def test_a_run_with_a_malformed_field(changes: dict[str, Any], said: str) -> Non
     ],
 )
 def test_a_task_with_a_malformed_field(changes: dict[str, Any]) -> None:
-    with pytest.raises(UnexpectedAnswer, match=f"is malformed \\({next(iter(changes))}(\\[0\\])? is "):
+    with pytest.raises(UnexpectedResponse, match=f"is malformed \\({next(iter(changes))}(\\[0\\])? is "):
         read_rest(calls.get_task(TASK_ID), answer({"id": TASK_ID, "name": "n"} | changes))
 
 
 def test_what_the_server_says_of_a_problem_is_told_on_one_line() -> None:
     problem = {"title": "Bad\nrequest", "detail": "data_start_time\tis\x1b[31m wrong"}
-    with pytest.raises(InputRefused) as caught:
+    with pytest.raises(BadRequest) as caught:
         rest_value(answer(problem, 422))
     assert (
         str(caught.value) == f"get task run at {HOST}: HTTP 422: Bad request: data_start_time is [31m wrong"
@@ -457,7 +457,7 @@ def test_the_servers_clock() -> None:
 
 @pytest.mark.parametrize("spelling", [KEY, json.dumps(KEY)[1:-1], json.dumps(KEY)[1:-1].replace("/", "\\/")])
 def test_a_key_that_the_server_repeats_is_not_told(spelling: str) -> None:
-    with pytest.raises(KeyRefused) as caught:
+    with pytest.raises(AuthenticationFailed) as caught:
         rest_value(answer(" " * 400 + f'{{"detail": "bad key {spelling}', 401))
     assert "bad key ***" in str(caught.value)
 

@@ -10,8 +10,24 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from examples import RUN, run_of
-from servers import (
+
+from airflow_provider_online_tasks.api import async_client, calls
+from airflow_provider_online_tasks.api.async_client import AsyncClient
+from airflow_provider_online_tasks.api.retry import RetryPolicy
+from airflow_provider_online_tasks.emulator import Emulator, Fault
+from airflow_provider_online_tasks.exceptions import (
+    AuthenticationFailed,
+    BadRequest,
+    CallError,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    Unavailable,
+    UnexpectedResponse,
+)
+from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+from tests.support.examples import RUN, run_of
+from tests.support.servers import (
     RecordingServer,
     Reply,
     closed_port,
@@ -20,22 +36,6 @@ from servers import (
     self_signed,
     silent_port,
 )
-
-from airflow_provider_online_tasks.api import async_client, calls
-from airflow_provider_online_tasks.api.async_client import AsyncClient
-from airflow_provider_online_tasks.api.retry import RetryPolicy
-from airflow_provider_online_tasks.emulator import Emulator, Fault
-from airflow_provider_online_tasks.exceptions import (
-    CallError,
-    InputRefused,
-    KeyRefused,
-    NotFound,
-    PermissionDenied,
-    RateLimited,
-    Unavailable,
-    UnexpectedAnswer,
-)
-from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
 T = TypeVar("T")
 HookOn = Callable[..., OnlineTasksHook]
@@ -74,19 +74,19 @@ def test_it_reads_what_the_blocking_client_reads(
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
-        ({"kind": "unauthorized"}, KeyRefused),
+        ({"kind": "unauthorized"}, AuthenticationFailed),
         ({"kind": "forbidden"}, PermissionDenied),
         ({"kind": "not_found"}, NotFound),
         ({"kind": "rate_limited", "retry_after": 7}, RateLimited),
         ({"kind": "status_before", "status": 503}, Unavailable),
-        ({"kind": "status_before", "status": 400}, InputRefused),
+        ({"kind": "status_before", "status": 400}, BadRequest),
         ({"kind": "drop_before"}, Unavailable),
         ({"kind": "drop_after"}, Unavailable),
         ({"kind": "truncated"}, Unavailable),
-        ({"kind": "garbage"}, UnexpectedAnswer),
-        ({"kind": "not_object"}, UnexpectedAnswer),
-        ({"kind": "missing_field", "field": "status"}, UnexpectedAnswer),
-        ({"kind": "null_field", "field": "id"}, UnexpectedAnswer),
+        ({"kind": "garbage"}, UnexpectedResponse),
+        ({"kind": "not_object"}, UnexpectedResponse),
+        ({"kind": "missing_field", "field": "status"}, UnexpectedResponse),
+        ({"kind": "null_field", "field": "id"}, UnexpectedResponse),
     ],
 )
 def test_what_each_answer_becomes(
@@ -148,7 +148,7 @@ def test_repeats(
 def test_redirects_are_not_followed(hook_on: HookOn, status: int) -> None:
     with RecordingServer(lambda _: Reply.of({"id": RUN, "status": "RUNNING"})) as other:
         moved = Reply(status, b"moved", (("Location", other.url),))
-        with RecordingServer(lambda _: moved) as arize, pytest.raises(InputRefused, match="not followed"):
+        with RecordingServer(lambda _: moved) as arize, pytest.raises(BadRequest, match="not followed"):
             send(hook_on(host=arize.url), calls.get_task_run(RUN))
     assert other.seen == []
 

@@ -15,16 +15,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
-from examples import RUN, run_of
-from servers import RecordingServer, Reply
 
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api._bounds import MOST_BODY, Body, UnreadableBody, read_json
-from airflow_provider_online_tasks.api.answers import Answer
 from airflow_provider_online_tasks.api.async_client import AsyncClient
+from airflow_provider_online_tasks.api.responses import Answer
 from airflow_provider_online_tasks.api.retry import NO_RETRY
-from airflow_provider_online_tasks.exceptions import CallError, Unavailable, UnexpectedAnswer
+from airflow_provider_online_tasks.exceptions import CallError, Unavailable, UnexpectedResponse
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+from tests.support.examples import RUN, run_of
+from tests.support.servers import RecordingServer, Reply
 
 HookOn = Callable[..., OnlineTasksHook]
 Ask = Callable[[OnlineTasksHook], object]
@@ -146,7 +146,7 @@ def test_a_bomb_neither_blocks_nor_fills(hook_on: HookOn, ask: Ask, status: int)
         peak, error = peak_of(ask, hook)
     assert isinstance(error, Unavailable)
     if status == 200:
-        assert isinstance(error, UnexpectedAnswer)
+        assert isinstance(error, UnexpectedResponse)
         assert "is too large: more than 3 MiB" in str(error)
     assert peak < MOST_MEMORY
 
@@ -162,7 +162,7 @@ def test_an_answer_that_is_too_large(hook_on: HookOn, ask: Ask, says_so: bool) -
     reply = plain if says_so else Reply(200, chunked(), (JSON, ("Transfer-Encoding", "chunked")))
     with RecordingServer(lambda _: reply) as arize:
         peak, error = peak_of(ask, hook_on(host=arize.url))
-    assert isinstance(error, UnexpectedAnswer)
+    assert isinstance(error, UnexpectedResponse)
     assert "is too large" in str(error)
     assert peak < MOST_MEMORY + (len(reply.body) if not says_so else 0)
 
@@ -231,7 +231,7 @@ def test_what_cannot_be_decompressed(
     hook_on: HookOn, ask: Ask, encoding: str, body: bytes, said: str
 ) -> None:
     reply = Reply(200, body, (JSON, ("Content-Encoding", encoding)))
-    with RecordingServer(lambda _: reply) as arize, pytest.raises(UnexpectedAnswer, match=said):
+    with RecordingServer(lambda _: reply) as arize, pytest.raises(UnexpectedResponse, match=said):
         ask(hook_on(host=arize.url))
 
 

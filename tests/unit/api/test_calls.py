@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
-from examples import END, EVALUATOR, PROJECT, RUN, START, TASK, eval_task, run_of
-from servers import RecordingServer, Reply, Seen
 
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.api.answers.runs import RunStatus
+from airflow_provider_online_tasks.api.responses.runs import RunStatus
 from airflow_provider_online_tasks.emulator import Emulator, RunFate
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs import DataWindow, EvalTaskPatch
 from airflow_provider_online_tasks.ui.links import Place
+from tests.support.examples import END, EVALUATOR, PROJECT, RUN, START, TASK, eval_task, run_of
+from tests.support.servers import RecordingServer, Reply, Seen
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook

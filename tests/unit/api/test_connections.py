@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.models.connection import Connection
-from examples import eval_task
-from servers import RecordingServer, Reply, Seen, closed_port
 
 from airflow_provider_online_tasks.exceptions import InvalidConnection
 from airflow_provider_online_tasks.get_provider_info import get_provider_info
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+from tests.support.examples import eval_task
+from tests.support.servers import RecordingServer, Reply, Seen, closed_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from examples import RUN, TASK, eval_task, run_of
-from servers import RecordingServer, Reply, Seen, graphql_server
 
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings, Fault
-from airflow_provider_online_tasks.exceptions import InputRefused, OnlineTasksError, Unavailable
+from airflow_provider_online_tasks.exceptions import BadRequest, OnlineTasksError, Unavailable
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs import EvalTaskPatch
+from tests.support.examples import RUN, TASK, eval_task, run_of
+from tests.support.servers import RecordingServer, Reply, Seen, graphql_server
 
 HookOn = Callable[..., OnlineTasksHook]
 PATCH = EvalTaskPatch.read({"online_task_id": TASK, "name": "new"})
@@ -68,7 +68,7 @@ def test_a_refusal_for_another_reason_stays_what_it_is(hook_on: HookOn) -> None:
             return Reply.of({"data": {"__type": {"fields": []}}})
         return Reply.of({"errors": [{"message": "Field 'x' is not defined"}]}, 400)
 
-    with RecordingServer(answer) as arize, pytest.raises(InputRefused, match="Field 'x' is not defined"):
+    with RecordingServer(answer) as arize, pytest.raises(BadRequest, match="Field 'x' is not defined"):
         hook_on(host=arize.url).run_online_task(run_of())
     assert len(arize.seen) == 2
 
@@ -92,7 +92,7 @@ def test_a_schema_that_tells_nothing(hook_on: HookOn, schema: Reply) -> None:
     def answer(seen: Seen) -> Reply:
         return schema if "__type(" in seen.json["query"] else refused
 
-    with RecordingServer(answer) as arize, pytest.raises(InputRefused, match="Unknown type"):
+    with RecordingServer(answer) as arize, pytest.raises(BadRequest, match="Unknown type"):
         hook_on(host=arize.url).run_online_task(run_of())
     assert len(arize.seen) == 2
 
@@ -118,7 +118,7 @@ def test_an_error_during_execution_asks_for_no_schema(
 ) -> None:
     emulator.add_fault(Fault("graphql.runOnlineTask", "partial"))
 
-    with pytest.raises(InputRefused):
+    with pytest.raises(BadRequest):
         hook.run_online_task(run_of(task_id))
 
     assert [request["operation"] for request in emulator.requests()] == ["graphql.runOnlineTask"]

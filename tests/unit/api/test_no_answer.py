@@ -10,14 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from examples import RUN, eval_task, run_of
-from servers import RecordingServer, Reply, closed_port, full_port, self_signed, silent_port
 
 from airflow_provider_online_tasks.api.retry import NO_RETRY
 from airflow_provider_online_tasks.emulator import Emulator, Fault
 from airflow_provider_online_tasks.exceptions import Unavailable
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs import EvalTaskPatch
+from tests.support.examples import RUN, eval_task, run_of
+from tests.support.servers import RecordingServer, Reply, closed_port, full_port, self_signed, silent_port
 
 HookOn = Callable[..., OnlineTasksHook]
 SHORT = {"timeout": 0.3}

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from examples import TASK
-from servers import RecordingServer, Reply, Seen
 
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.async_client import AsyncClient
-from airflow_provider_online_tasks.exceptions import UnexpectedAnswer
+from airflow_provider_online_tasks.exceptions import UnexpectedResponse
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+from tests.support.examples import TASK
+from tests.support.servers import RecordingServer, Reply, Seen
 
 HookOn = Callable[..., OnlineTasksHook]
 
@@ -67,7 +67,7 @@ def test_a_cursor_that_comes_again_ends_the_list_with_an_error(
 ) -> None:
     with (
         RecordingServer(cursors_of(*cursors)) as arize,
-        pytest.raises(UnexpectedAnswer, match=r"list task runs: .*a cursor that came before, 'a'"),
+        pytest.raises(UnexpectedResponse, match=r"list task runs: .*a cursor that came before, 'a'"),
     ):
         read(hook_on(host=arize.url))
     assert len(arize.seen) == requests
@@ -81,7 +81,7 @@ def test_a_list_without_end_is_given_up(hook_on: HookOn, read: Callable[..., int
 
     with (
         RecordingServer(ever_more) as arize,
-        pytest.raises(UnexpectedAnswer, match="more than 7 pages"),
+        pytest.raises(UnexpectedResponse, match="more than 7 pages"),
     ):
         read(hook_on(host=arize.url), most=7)
     assert len(arize.seen) == 7
@@ -92,7 +92,7 @@ def test_the_hooks_lists_end(hook_on: HookOn, listing: str) -> None:
     with RecordingServer(cursors_of("a")) as arize:
         hook = hook_on(host=arize.url)
         found = hook.list_tasks() if listing == "list_tasks" else hook.list_task_runs(TASK)
-        with pytest.raises(UnexpectedAnswer, match="came before"):
+        with pytest.raises(UnexpectedResponse, match="came before"):
             list(found)
     assert [seen.target.partition("cursor=")[2] for seen in arize.seen] == ["", "a"]
 
@@ -100,7 +100,7 @@ def test_the_hooks_lists_end(hook_on: HookOn, listing: str) -> None:
 def test_a_cursor_of_any_length_is_not_followed(hook_on: HookOn) -> None:
     with (
         RecordingServer(cursors_of("a" * 10_000)) as arize,
-        pytest.raises(UnexpectedAnswer, match="next_cursor is 'aaa") as caught,
+        pytest.raises(UnexpectedResponse, match="next_cursor is 'aaa") as caught,
     ):
         blocking(hook_on(host=arize.url))
     assert len(str(caught.value)) < 1_000

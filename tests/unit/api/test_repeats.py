@@ -7,20 +7,20 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from examples import RUN, eval_task, run_of
-from servers import RecordingServer, Reply, closed_port, silent_port
 
 from airflow_provider_online_tasks.api.client import Client
 from airflow_provider_online_tasks.api.retry import NO_RETRY, RetryPolicy
 from airflow_provider_online_tasks.emulator import Emulator, Fault
 from airflow_provider_online_tasks.exceptions import (
+    AuthenticationFailed,
+    BadRequest,
     CallError,
-    InputRefused,
-    KeyRefused,
     RateLimited,
     Unavailable,
 )
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+from tests.support.examples import RUN, eval_task, run_of
+from tests.support.servers import RecordingServer, Reply, closed_port, silent_port
 
 HookOn = Callable[..., OnlineTasksHook]
 
@@ -188,14 +188,14 @@ def test_a_repeated_cancel_finds_the_run_cancelled(
     (run_id,) = emulator.create_runs(task_id, 1, (3600, 3600))
     emulator.add_fault(Fault("rest.cancel_task_run", "drop_after"))
 
-    with pytest.raises(InputRefused, match="cannot cancel a run with status 'cancelled'"):
+    with pytest.raises(BadRequest, match="cannot cancel a run with status 'cancelled'"):
         hook.cancel_task_run(run_id)
 
     assert [run["status"] for run in emulator.runs()] == ["CANCELLED"]
 
 
 def test_a_wrong_key_is_asked_once(hook_on: HookOn, emulator: Emulator, pauses: list[float]) -> None:
-    with pytest.raises(KeyRefused):
+    with pytest.raises(AuthenticationFailed):
         hook_on(password="ak-wrong").get_task_run(RUN)
     (request,) = emulator.requests()
     assert not request["key_ok"]

@@ -8,22 +8,22 @@ from hypothesis import strategies as st
 
 from airflow_provider_online_tasks.api.retry import NO_RETRY, RetryPolicy
 from airflow_provider_online_tasks.exceptions import (
+    AuthenticationFailed,
+    BadRequest,
     CallError,
-    InputRefused,
-    KeyRefused,
     NotFound,
     PermissionDenied,
     RateLimited,
     TaskErrorReturned,
     Unavailable,
-    UnexpectedAnswer,
+    UnexpectedResponse,
 )
 
 FINAL = [
-    KeyRefused("k"),
+    AuthenticationFailed("k"),
     PermissionDenied("p"),
     NotFound("n"),
-    InputRefused("i"),
+    BadRequest("i"),
     TaskErrorReturned("t", code=None, reason="t"),
 ]
 
@@ -33,7 +33,7 @@ def test_a_refusal_is_final(error: CallError) -> None:
     assert RetryPolicy().delay(error, 1) is None
 
 
-@pytest.mark.parametrize("kind", [Unavailable, UnexpectedAnswer])
+@pytest.mark.parametrize("kind", [Unavailable, UnexpectedResponse])
 def test_a_call_that_may_have_been_carried_out_is_not_repeated(kind: type[Unavailable]) -> None:
     assert RetryPolicy().delay(kind("lost", may_have_executed=True), 1) is None
     assert RetryPolicy().delay(kind("lost"), 1) is not None

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from examples import RUN, eval_task, run_of
-from servers import RecordingServer, Reply, Seen, closed_port, forward, self_signed, silent_port
 
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings, Fault
 from airflow_provider_online_tasks.exceptions import (
-    InputRefused,
+    BadRequest,
     InvalidConnection,
     OnlineTasksError,
     Unavailable,
 )
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+from tests.support.examples import RUN, eval_task, run_of
+from tests.support.servers import RecordingServer, Reply, Seen, closed_port, forward, self_signed, silent_port
 
 HookOn = Callable[..., OnlineTasksHook]
 KEY = "ak-0123456789abcdef-NeverShown"
@@ -39,7 +39,7 @@ def test_redirects_are_not_followed(hook_on: HookOn, status: int, ask: str) -> N
         moved = Reply(status, b"moved", (("Location", f"{other.url}/elsewhere"),))
         with RecordingServer(lambda _: moved) as arize:
             hook = hook_on(host=arize.url, password=KEY)
-            with pytest.raises(InputRefused, match=r"redirects to .*not followed") as caught:
+            with pytest.raises(BadRequest, match=r"redirects to .*not followed") as caught:
                 hook.get_task_run(RUN) if ask == "REST" else hook.run_online_task(run_of())
 
     assert other.seen == []
@@ -221,7 +221,7 @@ def test_a_server_that_repeats_it(hook_on: HookOn, says: str) -> None:
 
     with RecordingServer(echo) as arize:
         hook = hook_on(host=arize.url, password=KEY)
-        with pytest.raises(InputRefused, match="bad header") as caught:
+        with pytest.raises(BadRequest, match="bad header") as caught:
             hook.get_task_run(RUN) if says == "REST" else hook.run_online_task(run_of())
 
     assert KEY not in shown(caught.value)

@@ -15,8 +15,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from examples import RUN, run_of
-from servers import RecordingServer, Reply, Seen, forward, self_signed
 
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.async_client import AsyncClient
@@ -24,6 +22,8 @@ from airflow_provider_online_tasks.api.retry import NO_RETRY
 from airflow_provider_online_tasks.api.tls import CA_VARIABLES
 from airflow_provider_online_tasks.exceptions import InvalidConnection, Unavailable
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+from tests.support.examples import RUN, run_of
+from tests.support.servers import RecordingServer, Reply, Seen, forward, self_signed
 
 HookOn = Callable[..., OnlineTasksHook]
 

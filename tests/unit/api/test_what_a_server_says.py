@@ -12,13 +12,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from examples import PROJECT, RUN, TASK, run_of
 from hypothesis import given
 from hypothesis import strategies as st
-from servers import RecordingServer, Reply
 
 from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.api.answers._fields import (
+from airflow_provider_online_tasks.api.async_client import AsyncClient
+from airflow_provider_online_tasks.api.responses.fields import (
     LONGEST_NAME,
     LONGEST_REASON,
     count,
@@ -26,12 +25,13 @@ from airflow_provider_online_tasks.api.answers._fields import (
     line,
     text,
 )
-from airflow_provider_online_tasks.api.answers.runs import TaskRun
-from airflow_provider_online_tasks.api.async_client import AsyncClient
+from airflow_provider_online_tasks.api.responses.runs import TaskRun
 from airflow_provider_online_tasks.api.retry import NO_RETRY
-from airflow_provider_online_tasks.exceptions import CallError, OnlineTasksError, UnexpectedAnswer
+from airflow_provider_online_tasks.exceptions import CallError, OnlineTasksError, UnexpectedResponse
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs import EvalTaskPatch
+from tests.support.examples import PROJECT, RUN, TASK, run_of
+from tests.support.servers import RecordingServer, Reply
 
 HookOn = Callable[..., OnlineTasksHook]
 KEY = 'ak-0123/456+789"abcdef-NeverShown'
@@ -75,7 +75,7 @@ def test_another_ones_answer_is_not_taken(hook_on: HookOn, send: Any, call: Any)
     value |= {"space_id": "S", "organization_id": "O"}
     with (
         RecordingServer(lambda _: Reply.of(value)) as server,
-        pytest.raises(UnexpectedAnswer, match="it is about 'SOMEONE-ELSES', not about"),
+        pytest.raises(UnexpectedResponse, match="it is about 'SOMEONE-ELSES', not about"),
     ):
         send(hook_on(host=server.url), call)
 
@@ -85,7 +85,7 @@ def test_another_tasks_answer_to_a_patch_is_not_taken(hook_on: HookOn) -> None:
     call = calls.patch_eval_task(EvalTaskPatch(online_task_id=TASK, name="n"), "fraction")
     with (
         RecordingServer(lambda _: Reply.of(found)) as server,
-        pytest.raises(UnexpectedAnswer, match="it is about 'SOMEONE-ELSES'"),
+        pytest.raises(UnexpectedResponse, match="it is about 'SOMEONE-ELSES'"),
     ):
         blocking(hook_on(host=server.url), call)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .api import Api
+from tests.support.emulator_api import Api
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import Emulator

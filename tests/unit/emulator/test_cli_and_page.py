@@ -25,8 +25,7 @@ from airflow_provider_online_tasks.emulator import (
 )
 from airflow_provider_online_tasks.emulator.__main__ import main
 from airflow_provider_online_tasks.emulator.spans.sample import SAMPLE_PATH
-
-from .api import Api, template_evaluator
+from tests.support.emulator_api import Api, template_evaluator
 
 MODULE = "airflow_provider_online_tasks.emulator"
 

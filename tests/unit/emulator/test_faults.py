@@ -12,8 +12,7 @@ import requests
 
 from airflow_provider_online_tasks.emulator import Emulator, Fault
 from airflow_provider_online_tasks.emulator.control.client import EmulatorControlError
-
-from .api import CREATE, LLM, RUN, Api, days_ago, eventually, template_evaluator
+from tests.support.emulator_api import CREATE, LLM, RUN, Api, days_ago, eventually, template_evaluator
 
 WINDOW = {"dataStartTime": days_ago(2), "dataEndTime": days_ago(1)}
 

@@ -15,7 +15,7 @@ from airflow_provider_online_tasks.emulator.rest.tasks import _READERS
 from airflow_provider_online_tasks.emulator.runs.tasks import Task, settable
 
 if TYPE_CHECKING:
-    from .api import Api
+    from tests.support.emulator_api import Api
 
 # Which task it is, and what evaluates: read by hand.
 _OTHERS = {"modelId", "onlineTaskId", "evaluators", *(kind.graphql_field for kind in KINDS.values())}

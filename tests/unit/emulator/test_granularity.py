@@ -10,8 +10,7 @@ import pytest
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 from airflow_provider_online_tasks.emulator.judges.models import INTEGRATIONS
 from airflow_provider_online_tasks.emulator.spans.subjects import LONGEST_VALUE, Subject
-
-from .api import AGENTS, Api, template_evaluator
+from tests.support.emulator_api import AGENTS, Api, template_evaluator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from .api import (
+from tests.support.emulator_api import (
     AGENTS,
     CREATE,
     LLM,

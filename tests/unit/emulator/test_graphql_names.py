@@ -8,8 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import Emulator
-
-    from .api import Api
+    from tests.support.emulator_api import Api
 
 ORGANIZATIONS = """query ($cursor: String) { account { organizations(first: 10, after: $cursor) {
   pageInfo { hasNextPage endCursor } edges { node { id name createdAt description } } } } }"""

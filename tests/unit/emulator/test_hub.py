@@ -9,8 +9,8 @@ import pytest
 
 from airflow_provider_online_tasks._times import parse_time
 from airflow_provider_online_tasks.emulator.judges.models import INTEGRATIONS
+from tests.support.emulator_api import AGENTS, Api
 
-from .api import AGENTS, Api
 from .test_rest import evaluation_task, problem
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ import pytest
 
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 from airflow_provider_online_tasks.emulator.__main__ import _parser
-
-from .api import AGENTS, Api, iso, template_evaluator
+from tests.support.emulator_api import AGENTS, Api, iso, template_evaluator
 
 HOUR = 3600.0
 LAGGING = pytest.mark.online_tasks_emulator(index_delay=2 * 24 * HOUR)

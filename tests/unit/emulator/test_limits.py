@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_provider_online_tasks.emulator.limits import RateLimiter
-
-from .api import CREATE, RUN, Api
+from tests.support.emulator_api import CREATE, RUN, Api
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import Emulator

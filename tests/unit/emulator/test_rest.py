@@ -10,8 +10,7 @@ import pytest
 import requests
 
 from airflow_provider_online_tasks.emulator import ids
-
-from .api import AGENTS, Api, days_ago, iso, template_evaluator
+from tests.support.emulator_api import AGENTS, Api, days_ago, iso, template_evaluator
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import Emulator

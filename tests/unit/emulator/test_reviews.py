@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .api import AGENTS, Api, days_ago
+from tests.support.emulator_api import AGENTS, Api, days_ago
+
 from .test_rest import problem
 
 if TYPE_CHECKING:

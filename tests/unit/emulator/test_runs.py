@@ -12,8 +12,7 @@ import pytest
 
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings, RunFate
 from airflow_provider_online_tasks.emulator.control.client import EmulatorControlError
-
-from .api import AGENTS, Api, days_ago, eventually, template_evaluator
+from tests.support.emulator_api import AGENTS, Api, days_ago, eventually, template_evaluator
 
 
 def agents(api: Api, *, since: float = 7, until: float = 0) -> int:

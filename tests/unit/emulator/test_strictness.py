@@ -12,8 +12,7 @@ import requests
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 from airflow_provider_online_tasks.emulator.__main__ import _parser
 from airflow_provider_online_tasks.emulator.judges.models import INTEGRATIONS, trouble_with_model
-
-from .api import AGENTS, CREATE, LLM, Api, template_evaluator
+from tests.support.emulator_api import AGENTS, CREATE, LLM, Api, template_evaluator
 
 LENIENT = pytest.mark.online_tasks_emulator(lenient=True)
 
@@ -479,6 +478,6 @@ def test_a_continuous_task_evaluates_new_spans_every_two_minutes(tmp_path: Any) 
 
 
 def look_until(emulator: Emulator, seen: Any) -> None:
-    from .api import eventually
+    from tests.support.emulator_api import eventually
 
     eventually(seen)

@@ -11,8 +11,7 @@ import pytest
 import requests
 
 from airflow_provider_online_tasks.emulator import EmulatorProcess, EmulatorSettings, RunFate
-
-from .api import Api, eventually
+from tests.support.emulator_api import Api, eventually
 
 UNLIMITED = {"queries_per_minute": None, "mutations_per_minute": None}
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from airflow_provider_online_tasks.emulator import RunFate
+from tests.support.emulator_api import Api, eventually
 
-from .api import Api, eventually
 from .test_rest import problem
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from forgotten import forgotten
+from tests.support.forgotten import forgotten
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,8 +16,8 @@ def test_a_type_of_evaluator_that_is_forgotten_is_a_type_error(tmp_path: Path) -
 
     found = forgotten(
         tmp_path,
-        [("api/answers/evaluators.py", named, ', "ORACLE"'), ("inputs/hub.py", said, ', "ORACLE"')],
-        ["api/calls/hub_tasks.py", "inputs/hub.py", "once/evaluator.py", "operators/evaluators.py"],
+        [("api/responses/evaluators.py", named, ', "ORACLE"'), ("inputs/hub.py", said, ', "ORACLE"')],
+        ["api/calls/hub_tasks.py", "inputs/hub.py", "evaluators/versions.py", "operators/evaluators.py"],
     )
 
     assert len(found) == 2, found

@@ -10,16 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from wire_forms import (
-    RUN_FIELDS,
-    TASK_FIELDS,
-    Pair,
-    eval_task_patches,
-    eval_tasks,
-    ids,
-    in_camel_case,
-    sampling_rates,
-)
 
 from airflow_provider_online_tasks.inputs import (
     CodeEvaluator,
@@ -35,7 +25,17 @@ from airflow_provider_online_tasks.inputs import (
     read_sampling_rate,
     wire_name,
 )
-from airflow_provider_online_tasks.inputs._base import plain
+from airflow_provider_online_tasks.inputs.base import plain
+from tests.support.wire_forms import (
+    RUN_FIELDS,
+    TASK_FIELDS,
+    Pair,
+    eval_task_patches,
+    eval_tasks,
+    ids,
+    in_camel_case,
+    sampling_rates,
+)
 
 few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs import DataWindow, split_window
-from airflow_provider_online_tasks.operators._window import check_window_arguments, resolve_window
+from airflow_provider_online_tasks.runs.window import check_window_arguments, resolve_window
 
 zones = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 past = st.datetimes(datetime(2000, 1, 1), datetime(2024, 12, 31), timezones=zones)

@@ -269,7 +269,7 @@ REFUSED: list[tuple[type[BaseOperator], dict[str, Any], str]] = [
     (EvalGateOperator, {"accept_unverified": "false"}, "accept_unverified must be True or False"),
     (EvalGateOperator, {"across_judges": "no"}, "across_judges must be True or False"),
     (EvalGateOperator, {"ask_within": "PT1H"}, "ask_within must be seconds above 0, not 'PT1H'"),
-    (EvalGateOperator, {"on_breach": "warn"}, "on_breach must be one of fail, skip, ask"),
+    (EvalGateOperator, {"on_failure": "warn"}, "on_failure must be one of fail, skip, ask"),
     (SendSpansOperator, {"labels": []}, "labels is empty"),
     (SendSpansOperator, {"labels": "bad"}, "labels must be a list of names"),
     (SendSpansOperator, {"evaluator": ""}, "evaluator is empty"),

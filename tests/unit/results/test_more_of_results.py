@@ -10,12 +10,12 @@ from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from judged_runs import NOW, arize_with, context, evaluator, read, run_task, spans_file, tone
 
 from airflow_provider_online_tasks.emulator import Fault
-from airflow_provider_online_tasks.exceptions import EvalGateBreached
+from airflow_provider_online_tasks.exceptions import EvalGateFailed
 from airflow_provider_online_tasks.operators.results import EvalGateOperator
 from airflow_provider_online_tasks.results import reading
+from tests.support.evaluated_runs import NOW, arize_with, context, evaluator, read, run_task, spans_file, tone
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_examples_that_cannot_be_described_are_no_failure(many):
 def test_the_gate_names_the_worst_examples(many, capsys):
     _, run_id = run_task(many, evaluators=[tone()])
     gate = EvalGateOperator(task_id="gate", summary=read(run_id=run_id), rules={"tone": {"polite": "== 1"}})
-    with pytest.raises(EvalGateBreached) as broken:
+    with pytest.raises(EvalGateFailed) as broken:
         gate.execute(context())
     assert len(broken.value.verdict["worst"]) == 5
     told = capsys.readouterr().out

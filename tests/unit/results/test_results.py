@@ -11,19 +11,28 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
-from judged_runs import NOW, arize_with, context, evaluator, read, run_task, spans, spans_file
 
-from airflow_provider_online_tasks.api.answers.runs import RunStatus
+from airflow_provider_online_tasks.api.responses.runs import RunStatus
 from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.gate.intervals import MeanOf, mean_interval, share_interval
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs import EvalTaskInput, RunInput
 from airflow_provider_online_tasks.operators.results import EvalResultsOperator
-from airflow_provider_online_tasks.results._intervals import MeanOf, mean_interval, share_interval
 from airflow_provider_online_tasks.results.counts import MAX_WORST, Mean
 from airflow_provider_online_tasks.results.reading import whole
 from airflow_provider_online_tasks.results.rows import PARQUET_BATCH
 from airflow_provider_online_tasks.results.statistics import Results
+from tests.support.evaluated_runs import (
+    NOW,
+    arize_with,
+    context,
+    evaluator,
+    read,
+    run_task,
+    spans,
+    spans_file,
+)
 
 
 def test_the_summary_is_what_the_emulator_has_on_record(arize):

@@ -8,19 +8,19 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from judged_runs import NOW, arize_with, evaluator, read, run_task, spans, spans_file
-from summaries import results, summary
 
 from airflow_provider_online_tasks._times import wire_time
-from airflow_provider_online_tasks.api.answers.spans import Evaluation
-from airflow_provider_online_tasks.exceptions import InvalidInput, OnlineTasksError, UnexpectedAnswer
+from airflow_provider_online_tasks.api.responses.spans import Evaluation
+from airflow_provider_online_tasks.exceptions import InvalidInput, OnlineTasksError, UnexpectedResponse
+from airflow_provider_online_tasks.gate.rules import read_rules
+from airflow_provider_online_tasks.gate.verdict import judge, verdict
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs import RunInput
 from airflow_provider_online_tasks.operators.results import EvalGateOperator, EvalResultsOperator
 from airflow_provider_online_tasks.results.reading import whole
-from airflow_provider_online_tasks.results.rules import read_rules
 from airflow_provider_online_tasks.results.statistics import Results
-from airflow_provider_online_tasks.results.verdict import judge, verdict
+from tests.support.evaluated_runs import NOW, arize_with, evaluator, read, run_task, spans, spans_file
+from tests.support.summaries import results, summary
 
 LENIENT = {"correctness": {"correct": ">= 0"}}
 
@@ -223,7 +223,7 @@ def test_a_list_that_leads_back_to_an_earlier_page_is_an_error(many):
     original = Client.send
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Client, "send", lambda self, call: send(call, _send=lambda one: original(self, one)))
-        with pytest.raises(UnexpectedAnswer, match="cursor that came before"):
+        with pytest.raises(UnexpectedResponse, match="cursor that came before"):
             operator.execute(context())
 
 
@@ -382,10 +382,10 @@ def test_one_score_that_is_no_number_keeps_rules_on_scores_from_passing(score):
         assert "1 scores are no finite numbers" in findings[measure].note
 
 
-@pytest.mark.parametrize("on_undecided", ["pass", "skip"])
-def test_incomplete_results_are_not_undecided(on_undecided):
+@pytest.mark.parametrize("on_inconclusive", ["pass", "skip"])
+def test_incomplete_results_are_not_undecided(on_inconclusive):
     found = summary(e=labels(correct=1_000)) | {"complete": False, "read": 14, "expected": 400}
     with pytest.raises(OnlineTasksError, match="complete is 14, not >= 400"):
-        gate(found, {"e": {"correct": ">= 0.9"}}, on_undecided=on_undecided, confidence=0.95)
+        gate(found, {"e": {"correct": ">= 0.9"}}, on_inconclusive=on_inconclusive, confidence=0.95)
     with pytest.raises(OnlineTasksError, match="complete"):
         gate(found, {"e": {"correct": ">= 0.9"}}, accept_unverified=True)

@@ -12,8 +12,6 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-import quick_time
-from judged_runs import NOW, run_task, spans, spans_file
 
 from airflow_provider_online_tasks._airflow import TaskDeferred
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings, Fault
@@ -23,8 +21,10 @@ from airflow_provider_online_tasks.operators.results import EvalGateOperator, Ev
 from airflow_provider_online_tasks.results.reading import Look, Reader
 from airflow_provider_online_tasks.results.statistics import Results
 from airflow_provider_online_tasks.triggers import pause as pause_module
-from airflow_provider_online_tasks.triggers._events import EARLIEST_EVENT_SECONDS
+from airflow_provider_online_tasks.triggers.events import EARLIEST_EVENT_SECONDS
 from airflow_provider_online_tasks.triggers.pause import PauseTrigger
+from tests.support import quick_time
+from tests.support.evaluated_runs import NOW, run_task, spans, spans_file
 
 LAG = 3600.0
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_online_tasks.ui.evals.records import (
+from airflow_provider_online_tasks.results.history import (
     MOST_EVALUATORS,
     MOST_LABELS,
     MOST_RULES,

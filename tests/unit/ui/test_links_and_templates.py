@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from airflow_provider_online_tasks._text import on_one_line, shown
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs import DataWindow, EvalTaskInput, TemplateEvaluator, wire_name
-from airflow_provider_online_tasks.inputs._templating import is_templated
-from airflow_provider_online_tasks.inputs._unset import UNSET, Unset
+from airflow_provider_online_tasks.inputs.templating import is_templated
+from airflow_provider_online_tasks.inputs.unset import UNSET, Unset
 from airflow_provider_online_tasks.ui.links import (
     EvaluatorLink,
     Links,

@@ -1,0 +1,1 @@
+"""Create or update an eval task once."""

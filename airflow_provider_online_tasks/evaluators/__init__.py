@@ -1,0 +1,1 @@
+"""Publish an evaluator version only for new content."""

@@ -1,0 +1,1 @@
+"""Check results against rules: statistics, verdict and report."""

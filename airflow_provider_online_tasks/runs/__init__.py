@@ -1,0 +1,1 @@
+"""Start a run once, wait for it, and act on how it ended."""

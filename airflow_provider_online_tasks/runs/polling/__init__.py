@@ -1,0 +1,1 @@
+"""Poll many runs with few requests."""

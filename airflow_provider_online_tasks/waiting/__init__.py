@@ -1,1 +1,0 @@
-"""Many waits, few requests, and how a run can end."""

@@ -1,0 +1,154 @@
+"""An Airflow as it is deployed: PostgreSQL, Redis, Celery, and two of whatever there can be two of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+from tests.support.deployment import PATIENCE, DagRun, Deployment, until
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.emulator import EmulatorProcess
+    from tests.support.services import Postgres, Redis
+
+# How many tasks a worker runs at once.
+CONCURRENCY = 8
+WORKERS = ("worker-1", "worker-2")
+TRIGGERERS = ("triggerer-1", "triggerer-2")
+SCHEDULERS = ("scheduler-1", "scheduler-2")
+
+# How soon Airflow notices that a worker is gone, in place of minutes. Little else is tuned.
+DETECTION = {
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "40",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+    # A task that a dead worker had taken from the queue is queued anew.
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "40",
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "5",
+    # On a busy machine the API server takes longer for its first answer than a worker waits.
+    "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
+}
+
+
+def _worker(name: str) -> tuple[str, ...]:
+    options = ("--celery-hostname", f"{name}@localhost", "--concurrency", str(CONCURRENCY))
+    return ("celery", "worker", *options, "--pid", f"{name}.pid", "--skip-serve-logs")
+
+
+class Cluster(Deployment):
+    """An Airflow with two schedulers, two triggerers and two Celery workers.
+
+    :param home: an empty folder for its logs.
+    :param dags: the folder of its DAGs.
+    :param postgres: its database.
+    :param redis: its queue.
+    """
+
+    components: Mapping[str, tuple[str, ...]] = {
+        "api-server": ("api-server",),
+        **dict.fromkeys(SCHEDULERS, ("scheduler", "--skip-serve-logs")),
+        "dag-processor": ("dag-processor",),
+        **dict.fromkeys(TRIGGERERS, ("triggerer", "--skip-serve-logs")),
+        **{name: _worker(name) for name in WORKERS},
+    }
+    workers = WORKERS
+
+    def __init__(self, home: Path, *, dags: Path, postgres: Postgres, redis: Redis) -> None:
+        self.postgres = postgres
+        self.redis = redis
+        self._started: list[MappedRun] = []
+        super().__init__(home, dags=dags, environment={})
+
+    def _settings(self) -> dict[str, str]:
+        return {
+            "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self.postgres.url,
+            "AIRFLOW__CELERY__BROKER_URL": self.redis.url,
+            "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{self.postgres.url}",
+            # Celery does not start as root otherwise.
+            "C_FORCE_ROOT": "true",
+        } | DETECTION
+
+    def revive(self) -> list[str]:
+        """Start what has ended, as the supervisor of a deployment does, and return its names."""
+        ended = [name for name, process in self._processes.items() if process.poll() is not None]
+        for name in ended:
+            self.kill(name)  # what it left behind
+        missing = [name for name in self.components if name not in self._processes]
+        for name in missing:
+            self.start_component(name)
+        return missing
+
+    def until_healthy(self) -> None:
+        """Return when everything runs, started anew where it ended."""
+
+        def healthy() -> bool:
+            self.revive()
+            try:
+                return self._is_healthy()
+            except (requests.RequestException, RuntimeError):
+                return False
+
+        until("all components are healthy", healthy, show=lambda: self.log("api-server"))
+
+    def pids(self, component: str) -> list[int]:
+        """Return the processes of a component, itself first."""
+        return [process.pid for process in self.family(component)]
+
+    # What a test gives it ----------------------------------------------------------------------------------
+
+    def set_connection(self, conn_id: str, arize: EmulatorProcess, *, url: str | None = None) -> None:
+        """Create a connection to an emulator, or change it to the emulator's present key."""
+        body = {
+            "connection_id": conn_id,
+            "conn_type": "arize_online_tasks",
+            "host": url or arize.url,
+            "password": arize.api_key,
+            "extra": f'{{"organization_id": "{arize.organization_id}", "space_id": "{arize.space_id}"}}',
+        }
+        action = {"action": "create", "entities": [body], "action_on_existence": "overwrite"}
+        self.ask("PATCH", "connections", {"actions": [action]})
+
+    def start_dag(self, dag_id: str, **conf: Any) -> MappedRun:
+        """Start a run of a DAG."""
+        run_id = self.trigger(dag_id, **conf).run_id
+        self._started.append(MappedRun(deployment=self, dag_id=dag_id, run_id=run_id))
+        return self._started[-1]
+
+    def tidy(self) -> None:
+        """Have everything run, and end the DAG runs that a failed test left."""
+        self.until_healthy()
+        while self._started:
+            dag_run = self._started.pop()
+            if dag_run.state in {"queued", "running"}:
+                dag_run.mark_all("failed")
+
+
+class MappedRun(DagRun):
+    """A run of a DAG of which each task instance is an execution of its own."""
+
+    def states(self) -> Counter[str | None]:
+        """Return how many task instances are in each state."""
+        return Counter(each["state"] for each in self.instances())
+
+    def until_all(self, state: str, count: int, *, seconds: float = PATIENCE) -> None:
+        """Return when so many task instances are in a state."""
+        what = f"{count} task instances of {self.dag_id} are {state}"
+        until(what, lambda: self.states()[state] == count, seconds=seconds, show=self.states)
+
+    def tries(self) -> Counter[int]:
+        """Return how many task instances took how many tries."""
+        return Counter(each["try_number"] for each in self.instances())
+
+    def mark_all(self, state: str) -> None:
+        """Set the state of all task instances with one request, as a person does in the UI."""
+        entities = [
+            {"task_id": each["task_id"], "map_index": each["map_index"], "new_state": state}
+            for each in self.instances()
+        ]
+        body = {"actions": [{"action": "update", "entities": entities}]}
+        answer = self.deployment.ask("PATCH", f"{self._path}/taskInstances", body)
+        assert not answer["update"]["errors"], answer

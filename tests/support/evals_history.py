@@ -1,0 +1,249 @@
+"""Fill Airflow's database with a history of evals, as the operators leave it, without running anything.
+
+A test that needs a year of windows cannot run a year of DAG runs. ``make`` makes a whole database for a
+server of its own, ``fill`` adds to the one of this process.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+DAY = timedelta(days=1)
+HOSTILE = "<img src=x onerror=\"document.title='hacked'\"> & 'quoted'"
+RESULTS_TASK, GATE_TASK, OTHER_TASK = "read_results", "gate", "other_work"
+# Name, labels (the first is the good one), share of the good label, judged in each window.
+EVALUATORS: Sequence[tuple[str, Sequence[str], float, int]] = (
+    ("correctness", ("correct", "incorrect"), 0.94, 420),
+    ("helpfulness", ("helpful", "partly helpful", "not helpful"), 0.85, 420),
+    ("toxicity", ("safe", "toxic"), 0.995, 1_200),
+    ("retrieval_relevance", ("relevant", "irrelevant"), 0.78, 150),
+    ("groundedness", ("grounded", "hallucinated"), 0.9, 300),
+)
+BOUND = 0.9
+SPANS_URL = "https://app.arize.com/organizations/o/spaces/s/projects/p?startA=1&endA=2"
+SECONDS = 600
+DAG_FILE = """
+from datetime import datetime
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, chain
+
+for dag_id in {dags!r}:
+    with DAG(dag_id, schedule=None, start_date=datetime(2026, 1, 1)) as dag:
+        chain(*[EmptyOperator(task_id=name) for name in {tasks!r}])
+    globals()[dag_id] = dag
+"""
+
+
+def write_dags(folder: Path, dag_ids: Sequence[str]) -> None:
+    """Write a file with DAGs of a results task, a gate, and a task that is not ours."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = DAG_FILE.format(dags=list(dag_ids), tasks=[OTHER_TASK, RESULTS_TASK, GATE_TASK])
+    (folder / "history_of_evals.py").write_text(text)
+
+
+def summaries(
+    end: datetime, *, windows: int, evaluators: int, hostile: bool = False
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return what ``EvalResultsOperator`` and ``EvalGateOperator`` return for each of some days.
+
+    Two thirds through, the judge of each changes; a week before the end the first evaluator drops for two
+    days; and each 40th day the results are not whole.
+    """
+    from airflow_provider_online_tasks.gate.intervals import share_interval
+
+    chance = random.Random(windows * 100 + evaluators)
+    found = []
+    for place in range(windows):
+        until = end - (windows - 1 - place) * DAY
+        figures: dict[str, Any] = {}
+        rules: list[dict[str, Any]] = []
+        for number, (name, labels, share, judged) in enumerate(EVALUATORS[:evaluators]):
+            drop = 0.09 if number == 0 and windows - 9 <= place < windows - 7 else 0.0
+            total = max(8, int(judged * (0.8 + 0.4 * chance.random())))
+            wave = 0.015 * math.sin(place / 9 + number)
+            good = min(1.0, max(0.0, share + wave - drop + chance.gauss(0, 0.012)))
+            counts = {labels[0]: round(total * good)}
+            rest = total - counts[labels[0]]
+            for label in labels[1:-1]:
+                counts[label] = round(rest * 0.7)
+                rest -= counts[label]
+            counts[HOSTILE if hostile and number == 0 else labels[-1]] = rest
+            score = counts[labels[0]] / total
+            figures[name] = {
+                "evaluated": total,
+                "without": int(total * 0.02),
+                "labelled": total,
+                "labels": {
+                    label: {"count": count, "share": count / total} for label, count in counts.items()
+                },
+                "score_mean": score,
+                "score_interval": list(share_interval(counts[labels[0]], total, 0.95)),
+                "judge": f"model: gpt-4o, version: {1 if place < windows * 2 // 3 else 2}",
+            }
+            low, high = share_interval(counts[labels[0]], total, 0.95)
+            outcome = "held" if low >= BOUND else "broken" if high < BOUND else "undecided"
+            if number == 0:
+                rules.append(
+                    {
+                        "evaluator": name,
+                        "measure": labels[0],
+                        "rule": f">= {BOUND}",
+                        "measured": score,
+                        "low": low,
+                        "high": high,
+                        "evaluations": total,
+                        "outcome": outcome,
+                        "note": "",
+                        "decided_by": 900 if outcome == "undecided" else None,
+                    }
+                )
+        complete = place % 40 != 39
+        run_id = f"run {place}"
+        summary = {
+            "run_id": run_id,
+            "data_start_time": (until - DAY).isoformat().replace("+00:00", "Z"),
+            "data_end_time": until.isoformat().replace("+00:00", "Z"),
+            "complete": complete,
+            "expected": max(one["evaluated"] for one in figures.values()),
+            "skipped": place % 7,
+            "errors": place % 3,
+            "evaluators": figures,
+        }
+        whole = {
+            "evaluator": "*",
+            "measure": "complete",
+            "rule": "all evaluations",
+            "measured": None,
+            "outcome": "held" if complete else "broken",
+            "note": "" if complete else "not all evaluations could be read",
+        }
+        outcomes = {rule["outcome"] for rule in [whole, *rules]}
+        outcome = next(one for one in ("broken", "undecided", "held") if one in outcomes)
+        verdict = {
+            **{name: summary[name] for name in ("run_id", "data_start_time", "data_end_time")},
+            "passed": outcome == "held",
+            "outcome": outcome,
+            "confidence": 0.95,
+            "rules": [whole, *rules],
+        }
+        found.append((summary, verdict))
+    return found
+
+
+def fill(
+    session: Session,
+    dag_id: str,
+    found: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]],
+    *,
+    spans_url: str | None = None,
+) -> None:
+    """Write a DAG run for each window: its task instances, and their XComs as the operators push them."""
+    from airflow.models.dagrun import DagRun
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.models.xcom import XComModel
+    from sqlalchemy import func, insert, select
+
+    from airflow_provider_online_tasks.results.history import (
+        RESULTS_KEY,
+        VERDICT_KEY,
+        results_record,
+        verdict_record,
+    )
+
+    first = (session.scalar(select(func.max(DagRun.id))) or 0) + 1
+    runs, instances, xcoms = [], [], []
+    for place, (summary, verdict) in enumerate(found):
+        until = datetime.fromisoformat(summary["data_end_time"])
+        run_id = f"scheduled__{until.isoformat()}"
+        common = {"dag_id": dag_id, "run_id": run_id}
+        state = "success" if verdict["passed"] else "failed"
+        runs.append(
+            {
+                **common,
+                "id": first + place,
+                "run_type": "scheduled",
+                "state": state,
+                "logical_date": until,
+                "run_after": until,
+                "start_date": until,
+                "end_date": until + timedelta(minutes=9),
+            }
+        )
+        for task_id, ended in ((OTHER_TASK, "success"), (RESULTS_TASK, "success"), (GATE_TASK, state)):
+            instances.append(
+                {
+                    **common,
+                    "task_id": task_id,
+                    "map_index": -1,
+                    "state": ended,
+                    "try_number": 1,
+                    "max_tries": 0,
+                    "pool": "default_pool",
+                    "pool_slots": 1,
+                    "start_date": until,
+                    "end_date": until + timedelta(minutes=3),
+                    "operator": "EmptyOperator",
+                }
+            )
+        for task_id, key, value in (
+            (RESULTS_TASK, RESULTS_KEY, results_record(summary, spans_url=spans_url)),
+            (GATE_TASK, VERDICT_KEY, verdict_record(verdict)),
+        ):
+            xcoms.append(
+                {
+                    **common,
+                    "dag_run_id": first + place,
+                    "task_id": task_id,
+                    "map_index": -1,
+                    "key": key,
+                    "value": json.dumps(value),
+                    "timestamp": until + timedelta(minutes=3),
+                }
+            )
+    for model, rows in ((DagRun, runs), (TaskInstance, instances), (XComModel, xcoms)):
+        session.connection().execute(insert(model.__table__), rows)
+
+
+def make(home: Path, plan: Mapping[str, Mapping[str, Any]], environment: Mapping[str, str]) -> None:
+    """Make an Airflow's DAGs, database and history, by ``{"dag_id": {"windows": 365, "evaluators": 5}}``."""
+    write_dags(home / "dags", list(plan))
+    for command in (
+        ["-m", "airflow", "db", "migrate"],
+        ["-m", "airflow", "dags", "reserialize"],
+        [__file__, json.dumps(plan)],
+    ):
+        subprocess.run(
+            [sys.executable, *command],
+            env=dict(environment),
+            check=True,
+            timeout=SECONDS,
+            stdout=subprocess.DEVNULL,
+        )
+
+
+def main(plan: Mapping[str, Mapping[str, Any]]) -> None:
+    """Fill the database of this process's Airflow."""
+    from airflow.models.dag import DagModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import update
+
+    end = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    with create_session() as session:
+        session.execute(update(DagModel).values(is_paused=False))
+        for dag_id, what in plan.items():
+            fill(session, dag_id, summaries(end, **what), spans_url=SPANS_URL)
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,104 @@
+"""What the tests of waiting share."""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+import itertools
+import json
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_online_tasks.api import calls
+from airflow_provider_online_tasks.api.async_client import AsyncClient
+from airflow_provider_online_tasks.api.client import Client
+from airflow_provider_online_tasks.api.settings import Settings
+from airflow_provider_online_tasks.inputs import EvalTaskInput
+from airflow_provider_online_tasks.triggers.events import RunEvent, read_event
+from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
+from tests.support.quick_time import run
+
+if TYPE_CHECKING:
+    import pytest
+
+CONN_ID = "arize_waiting"
+EVALUATOR = {
+    "name": "tone",
+    "rails": ["polite", "rude"],
+    "template": "Is {attributes.output.value} polite or rude?",
+}
+LLM = {"model_name": "GPT_4o", "provider": "openAI"}
+
+
+def create_task(emulator: Any, name: str = "waited for") -> str:
+    """Create an online task and return its ID."""
+    settings = Settings.of_connection(
+        host=emulator.url, api_key=emulator.api_key, extra={}, conn_id="emulator"
+    )
+    task = EvalTaskInput.read(
+        {
+            "model_id": emulator.project_id,
+            "name": name,
+            "sampling_rate": 1,
+            "run_continuously": False,
+            "template_evaluators": [EVALUATOR],
+            "llm_config": LLM,
+        }
+    )
+    with Client(settings) as client:
+        return client.send(calls.create_eval_task(task, settings.sampling_rate_unit)).id
+
+
+def trigger(run_id: str, task_id: str | None = None, **arguments: Any) -> OnlineTaskRunTrigger:
+    """A trigger that looks often, so that a test is short."""
+    given = {"conn_id": CONN_ID, "poll_interval": 0.2, **arguments}
+    return OnlineTaskRunTrigger(run_id=run_id, online_task_id=task_id, **given)
+
+
+async def event_of(waiting: OnlineTaskRunTrigger) -> RunEvent:
+    """Run a trigger to its end and return its event, having checked that it is the only one."""
+    events = [event.payload async for event in waiting.run()]
+    assert len(events) == 1
+    # As the database stores it.
+    return read_event(json.loads(json.dumps(events[0])))
+
+
+def wait_for(*waiting: OnlineTaskRunTrigger, within: float = 900.0, still: bool = True) -> list[RunEvent]:
+    """Run triggers together on an event loop of their own, and return their events. It takes no waiting."""
+
+    async def together() -> list[RunEvent]:
+        async with asyncio.timeout(within):
+            return await asyncio.gather(*map(event_of, waiting))
+
+    return run(together(), still=still)
+
+
+def answer_slowly(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, *, to: str = "*", times: int | None = None
+) -> None:
+    """Have answers take their time, by the event loop's clock.
+
+    :param to: a pattern for the names of the calls, such as ``get task run``.
+    :param times: how many answers; None for all.
+    """
+    really, slow = AsyncClient._ask, itertools.count() if times is None else iter(range(times))
+
+    async def ask(client: AsyncClient, call: Any, host: str) -> Any:
+        is_slow = fnmatch.fnmatchcase(call.name, to) and next(slow, None) is not None
+        answer = await really(client, call, host)
+        await asyncio.sleep(seconds if is_slow else 0)
+        return answer
+
+    monkeypatch.setattr(AsyncClient, "_ask", ask)
+
+
+async def eventually(what: Callable[[], Awaitable[bool] | bool], within: float = 10.0) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(within):
+        while True:
+            so = what()
+            if not isinstance(so, bool):
+                so = await so
+            if so:
+                return
+            await asyncio.sleep(0.02)

@@ -1,0 +1,196 @@
+"""The request budget: never more than the limit in any minute, whatever is asked of it, and evenly spread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from airflow_provider_online_tasks.runs.polling.budget import Allowance, Budget, Share
+from airflow_provider_online_tasks.runs.polling.connections import WATCHERS_SHARE
+from tests.support import quick_time
+
+
+def sent(budget: Budget, wanted: list[float]) -> list[float]:
+    """Send each request when it is wanted, or as soon after as the budget permits."""
+    now, times = 1000.0, []
+    for pause in wanted:
+        now = max(now + pause, budget.ready_at())
+        budget.take(now)
+        times.append(now)
+    return times
+
+
+@given(
+    per_minute=st.integers(1, 300),
+    wanted=st.lists(st.one_of(st.just(0.0), st.floats(0.0, 90.0)), max_size=400),
+)
+@example(per_minute=60, wanted=[0.0] * 61)
+def test_no_minute_has_more_requests_than_the_limit(per_minute: int, wanted: list[float]) -> None:
+    times = sent(Budget(per_minute), wanted)
+
+    for first, last in zip(times, times[per_minute:], strict=False):
+        assert last - first >= 60.0
+
+
+@pytest.mark.parametrize(("per_minute", "at_once"), [(1, 1), (60, 5), (600, 50)])
+def test_a_twelfth_may_be_sent_at_once(per_minute: int, at_once: int) -> None:
+    times = sent(Budget(per_minute), [0.0] * (at_once + 1))
+
+    assert times[at_once - 1] == pytest.approx(times[0])
+    assert times[at_once] > times[0] + 0.09
+
+
+def test_the_rest_is_spread_evenly_and_uses_nine_tenths_of_the_limit() -> None:
+    times = sent(Budget(60), [0.0] * 600)
+
+    gaps = {round(later - earlier, 6) for earlier, later in pairwise(times[10:])}
+    assert len(gaps) == 1
+    assert 60 / gaps.pop() > 54
+
+
+def test_it_is_idle_until_half_of_the_burst_is_spent() -> None:
+    budget = Budget(60)
+    assert budget.is_idle(0.0)
+
+    budget.take(0.0)
+    budget.take(0.0)
+    assert budget.is_idle(0.0)
+
+    budget.take(0.0)
+    assert not budget.is_idle(0.0)
+    assert budget.is_idle(3.0)
+
+
+# Several processes that share a limit
+
+
+def test_a_refusal_lowers_the_rate_to_less_than_what_was_sent() -> None:
+    budget = Budget(60)
+    times = sent(budget, [0.0] * 60)
+
+    budget.refused(times[-1], sent_at=times[-1])
+
+    assert budget.rate == pytest.approx(0.6 * len([at for at in times if at > times[-1] - 61]), abs=1)
+
+
+def test_refusals_of_what_was_under_way_count_once() -> None:
+    budget = Budget(60)
+    now = sent(budget, [0.0] * 60)[-1]
+
+    for _ in range(8):
+        budget.refused(now, sent_at=now - 1)
+        now += 0.1
+    lowered = budget.rate
+    assert lowered > 25
+
+    budget.refused(now, sent_at=now)
+    assert budget.rate < lowered
+
+
+def test_the_rate_is_raised_slowly_and_not_above_the_limit() -> None:
+    budget = Budget(60)
+    now = sent(budget, [0.0] * 60)[-1]
+    budget.refused(now, sent_at=now)
+    lowered = budget.rate
+
+    budget.take(now + 60)
+    assert budget.rate == pytest.approx(lowered + 2, abs=0.1)
+    budget.take(now + 3600)
+    assert budget.rate == 60
+
+
+def test_a_budget_is_never_lowered_to_nothing() -> None:
+    budget = Budget(60)
+    for now in range(100):
+        budget.refused(float(now), sent_at=float(now))
+
+    assert budget.rate == 6
+    assert Budget(1).rate == 1
+
+    small = Budget(5)
+    for now in range(100):
+        small.refused(float(now), sent_at=float(now))
+    assert small.rate == 1
+
+
+@given(
+    per_minute=st.integers(1, 300),
+    wanted=st.lists(st.one_of(st.just(0.0), st.floats(0.0, 90.0)), max_size=400),
+    refused=st.sets(st.integers(0, 400)),
+)
+def test_no_minute_has_more_requests_than_the_limit_whatever_is_refused(
+    per_minute: int, wanted: list[float], refused: set[int]
+) -> None:
+    budget, now, times = Budget(per_minute), 1000.0, []
+    for number, pause in enumerate(wanted):
+        now = max(now + pause, budget.ready_at())
+        budget.take(now)
+        times.append(now)
+        if number in refused:
+            budget.refused(now, sent_at=now)
+
+    for first, last in zip(times, times[per_minute:], strict=False):
+        assert last - first >= 60.0
+
+
+def test_a_share_leaves_the_rest_to_others() -> None:
+    budget, reserved, free = Budget(60), [], []
+    share = Share(budget, WATCHERS_SHARE)
+
+    async def watch() -> None:
+        while True:
+            await share.wait()
+            reserved.append(asyncio.get_running_loop().time())
+
+    async def ask() -> None:
+        watching, loop = asyncio.create_task(watch()), asyncio.get_running_loop()
+        while loop.time() < 300.0:
+            await asyncio.sleep(0.1)
+            if budget.ready_at() <= loop.time():
+                budget.take(loop.time())
+                free.append(loop.time())
+        watching.cancel()
+
+    quick_time.run(ask())
+
+    assert len(reserved) <= len(free) / 2 + 5
+    assert len(reserved) > 80
+    assert len(reserved) + len(free) > 250
+
+
+def test_those_who_want_more_than_the_share_take_turns() -> None:
+    """In real time: sleepers that wake at the same moment do so in an order that need not change."""
+    share, turns = Share(Budget(6_000), 1 / 3), Counter({1: 0, 2: 0, 3: 0})
+    enough = asyncio.Event()
+
+    async def watch(number: int) -> None:
+        while True:
+            await share.wait()
+            turns[number] += 1
+            if turns.total() == 60:
+                enough.set()
+            await asyncio.sleep(0.02)
+
+    async def all_watch() -> None:
+        watching = [asyncio.create_task(watch(number)) for number in turns]
+        await enough.wait()
+        for one in watching:
+            one.cancel()
+
+    asyncio.run(all_watch())
+
+    assert min(turns.values()) >= max(turns.values()) - 2
+
+
+def test_an_allowance_is_spent_at_once_and_comes_back_after_a_minute() -> None:
+    allowance = Allowance(3)
+    for _ in range(3):
+        assert allowance.ready_at() <= 100.0
+        allowance.take(100.0)
+
+    assert allowance.ready_at() == 161.0

@@ -1,0 +1,448 @@
+"""A person who ends waiting tasks cancels their runs, be it one or a thousand; nothing else does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_online_tasks.api.async_client import AsyncClient
+from airflow_provider_online_tasks.emulator import Fault
+from airflow_provider_online_tasks.exceptions import InvalidConnection
+from airflow_provider_online_tasks.runs.cancellation import AT_ONCE, _close_late
+from airflow_provider_online_tasks.triggers import runs as trigger_module
+from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
+from tests.support import quick_time
+from tests.support.waits import CONN_ID, answer_slowly, create_task, eventually, trigger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_online_tasks.api.calls import RestCall
+    from airflow_provider_online_tasks.emulator import Emulator
+
+CANCEL = "rest.cancel_task_run"
+job_runner = pytest.importorskip("airflow.jobs.triggerer_job_runner")
+pytestmark = pytest.mark.since_airflow("3.3", "kill hook for triggers")
+
+
+@pytest.fixture
+def task_log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What triggers write into the logs of their tasks."""
+    monkeypatch.setattr(OnlineTaskRunTrigger, "log", logging.getLogger("task"))
+    caplog.set_level(logging.INFO, logger="task")
+    return caplog
+
+
+class Airflow:
+    """What Airflow says of the tasks: their states, by task and map index."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, Any] = {}
+        self.default: Any = "failed"
+        self.asked: list[dict[str, Any]] = []
+        self.failures = 0
+
+    def get_task_states(self, *, dag_id: str, task_ids: list[str], run_ids: list[str]) -> Any:
+        self.asked.append({"dag_id": dag_id, "task_ids": task_ids, "run_ids": run_ids})
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("the API server is away")
+        of_task = {f"{task}_{index}": self.default for task in task_ids for index in range(1000)}
+        return {run: {task_ids[0]: self.default, **of_task, **self.states} for run in run_ids}
+
+
+@pytest.fixture
+def airflow(monkeypatch: pytest.MonkeyPatch) -> Airflow:
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    airflow = Airflow()
+    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(airflow.get_task_states))
+    return airflow
+
+
+def of_task(waiting: OnlineTaskRunTrigger, map_index: int = -1) -> OnlineTaskRunTrigger:
+    """A trigger as the triggerer has it: it knows whose it is."""
+    from airflow.sdk.api.datamodels._generated import TaskInstance
+
+    waiting.task_instance = TaskInstance(
+        id=uuid.uuid4(),
+        dag_id="judge",
+        task_id="wait",
+        run_id="today",
+        map_index=map_index,
+        try_number=1,
+        dag_version_id=uuid.uuid4(),
+    )
+    return waiting
+
+
+def a_run(arize: Emulator, seconds: float = 3600.0) -> tuple[str, str]:
+    task = create_task(arize)
+    [run] = arize.create_runs(task, 1, (seconds, seconds))
+    return run, task
+
+
+def statuses(arize: Emulator) -> set[str]:
+    return {run["status"] for run in arize.runs()}
+
+
+def kill(waiting: OnlineTaskRunTrigger) -> None:
+    quick_time.run(waiting.on_kill())
+
+
+# Whether a person did it
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("failed", "failed"),
+        ("success", "success"),
+        ("skipped", "skipped"),
+        (None, "cleared"),
+        ("scheduled", "scheduled"),
+        ("running", "running"),
+    ],
+)
+def test_a_task_that_was_ended_or_cleared_cancels_its_run(
+    arize: Emulator, airflow: Airflow, task_log: pytest.LogCaptureFixture, state: str | None, said: str
+) -> None:
+    airflow.default = state
+    run, task = a_run(arize)
+
+    kill(of_task(trigger(run, task)))
+
+    assert statuses(arize) == {"CANCELLED"}
+    assert f"Run {run} was cancelled, since its task was ended (it is {said} now)" in task_log.text
+
+
+def test_a_deleted_dag_run_cancels_its_run(
+    arize: Emulator, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(airflow, "get_task_states", lambda **_: {})
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(lambda **_: {}))
+    run, task = a_run(arize)
+
+    kill(of_task(trigger(run, task)))
+
+    assert statuses(arize) == {"CANCELLED"}
+
+
+def test_a_task_that_another_triggerer_has_taken_over_keeps_its_run(
+    arize: Emulator, airflow: Airflow, task_log: pytest.LogCaptureFixture
+) -> None:
+    airflow.default = "deferred"
+    run, task = a_run(arize)
+
+    kill(of_task(trigger(run, task)))
+
+    assert "CANCELLED" not in statuses(arize)
+    assert arize.requests(CANCEL) == []
+    assert f"Run {run} goes on: its task still waits for it" in task_log.text
+
+
+def test_the_state_is_that_of_the_mapped_instance(arize: Emulator, airflow: Airflow) -> None:
+    airflow.states = {"wait": "failed", "wait_1": "deferred", "wait_2": "failed"}
+    task = create_task(arize)
+    runs = arize.create_runs(task, 2, (3600.0, 3600.0))
+
+    async def kill_both() -> None:
+        await asyncio.gather(
+            *(of_task(trigger(run, task), map_index=index).on_kill() for index, run in enumerate(runs, 1))
+        )
+
+    quick_time.run(kill_both())
+
+    assert {run["id"] for run in arize.runs() if run["status"] == "CANCELLED"} == {runs[1]}
+    assert len(airflow.asked) == 1
+
+
+def test_a_dag_that_is_tested_beside_a_triggerer_keeps_its_run(
+    arize: Emulator, airflow: Airflow, task_log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.sdk.execution_time import supervisor, task_runner
+
+    airflow.default = "queued"
+    run, task = a_run(arize)
+    assert "in_process" not in trigger(run, task).serialize()[1]
+    comms = supervisor.InProcessSupervisorComms(supervisor=None)
+    with monkeypatch.context() as in_the_task:
+        in_the_task.setattr(task_runner, "SUPERVISOR_COMMS", comms, raising=False)
+        _, kwargs = trigger(run, task).serialize()
+    in_the_triggerer = OnlineTaskRunTrigger(**kwargs)
+    assert in_the_triggerer.serialize()[1] == kwargs
+
+    kill(of_task(in_the_triggerer))
+
+    assert "CANCELLED" not in statuses(arize)
+    assert f"Run {run} goes on: its task runs in a process of its own" in task_log.text
+
+
+def test_while_airflow_does_not_say_the_run_goes_on_and_the_log_says_so(
+    arize: Emulator, airflow: Airflow, task_log: pytest.LogCaptureFixture
+) -> None:
+    airflow.failures = 1000
+    run, task = a_run(arize)
+
+    kill(of_task(trigger(run, task)))
+
+    assert arize.requests(CANCEL) == []
+    assert f"Run {run} goes on: Airflow does not say whether its task was ended" in task_log.text
+    assert len(airflow.asked) > 5
+
+
+def test_airflow_is_asked_again(arize: Emulator, airflow: Airflow) -> None:
+    airflow.failures = 2
+    run, task = a_run(arize)
+
+    kill(of_task(trigger(run, task)))
+
+    assert statuses(arize) == {"CANCELLED"}
+
+
+# That it is done
+
+
+# What is ready runs so often before the clock jumps to the next second: as in a second that takes a second.
+STEPS = 50
+
+
+def killed(arize: Emulator, count: int, **arguments: Any) -> None:
+    """Have a triggerer wait for runs, and end all their tasks at once, as its supervisor does."""
+    task = create_task(arize)
+    runs = arize.create_runs(task, count, (3600.0, 3600.0))
+
+    async def triggerer() -> None:
+        runner = job_runner.TriggerRunner()
+        running = []
+        for number, run in enumerate(runs):
+            runner.triggers[number] = {"task": None, "is_watcher": False, "name": run, "events": 0}
+            waiting = of_task(trigger(run, task, poll_interval=10.0, **arguments), map_index=number)
+            running.append(asyncio.create_task(runner.run_trigger(number, waiting)))
+        await eventually(lambda: len(arize.requests("rest.list_task_runs" if count > 1 else "rest.*")) > 0)
+        while not all(task.done() for task in running):
+            for each in running:
+                each.cancel(job_runner._USER_ACTION_CANCEL_MSG)
+            for _ in range(STEPS):
+                await asyncio.sleep(0)
+            await asyncio.sleep(1)
+        # On Python 3.11, Airflow waits no longer once it has cancelled twice; the work goes on.
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.wait([each for each in others if "_kill" in repr(each.get_coro())] or running)
+
+    quick_time.run(triggerer())
+
+
+@pytest.mark.parametrize("count", [1, 30, 60])
+def test_however_many_are_ended_at_once_all_their_runs_are_cancelled(
+    arize: Emulator, airflow: Airflow, connect: Callable[..., str], count: int
+) -> None:
+    arize.configure(mutations_per_minute=300, queries_per_minute=100)
+    connect(arize, requests_per_minute=60)
+
+    killed(arize, count)
+
+    assert statuses(arize) == {"CANCELLED"}
+    assert len(arize.requests(CANCEL)) == count
+    assert len(airflow.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(CANCEL, "status_before", status=503, times=3),
+        Fault(CANCEL, "rate_limited", retry_after=5, times=3),
+        Fault(CANCEL, "drop_after", times=3),
+        Fault(CANCEL, "delay_after", seconds=0.3, times=None),
+    ],
+    ids=lambda fault: fault.kind,
+)
+def test_neither_faults_nor_slowness_leave_a_run_alive(
+    arize: Emulator, airflow: Airflow, task_log: pytest.LogCaptureFixture, fault: Fault
+) -> None:
+    arize.add_fault(fault)
+
+    killed(arize, 20)
+
+    assert statuses(arize) == {"CANCELLED"}
+    assert task_log.text.count("was cancelled, since its task was ended") == 20
+
+
+def test_of_a_thousand_at_once_as_many_are_cancelled_as_may_be_and_others_said_to_go_on(
+    arize: Emulator, airflow: Airflow, connect: Callable[..., str], task_log: pytest.LogCaptureFixture
+) -> None:
+    arize.configure(mutations_per_minute=300, queries_per_minute=100)
+    connect(arize, requests_per_minute=60)
+
+    killed(arize, 1000)
+
+    cancelled = sum(run["status"] == "CANCELLED" for run in arize.runs())
+    said = sum(
+        task_log.text.count(words)
+        for words in ("was not cancelled and goes on", "could not be cancelled and may go on")
+    )
+    assert cancelled >= 250
+    assert cancelled + said == 1000
+    # Making the task was a mutation too.
+    assert sum(request["status"] == 429 for request in arize.requests(CANCEL)) <= 10
+    assert len(airflow.asked) <= 10
+
+
+def test_kills_share_a_session_and_go_before_polls(
+    arize: Emulator, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_online_tasks.runs import cancellation as kills
+    from airflow_provider_online_tasks.runs.polling import connections as watching
+
+    opened = []
+    really = kills.open_client
+    monkeypatch.setattr(kills, "open_client", lambda settings: opened.append(settings) or really(settings))
+    task, other = create_task(arize), create_task(arize, "another")
+    runs = arize.create_runs(task, 10, (3600.0, 3600.0))
+    [waited_for] = arize.create_runs(other, 1, (3600.0, 3600.0))
+    arize.add_fault(Fault(CANCEL, "rate_limited", retry_after=10, times=1))
+
+    async def triggerer() -> None:
+        wait = asyncio.create_task(anext(trigger(waited_for, other, poll_interval=1.0).run()))
+        await eventually(lambda: len(arize.requests("rest.get_task_run")) > 2)
+        arize.clear_requests()
+        await asyncio.gather(
+            *(of_task(trigger(run, task), number).on_kill() for number, run in enumerate(runs))
+        )
+        [kill] = watching._this_loop().kills.values()
+        assert kill._opened is None
+        wait.cancel()
+
+    quick_time.run(triggerer())
+
+    assert len(opened) == 1
+    asked = [request["operation"] for request in arize.requests("rest.*")]
+    last = len(asked) - asked[::-1].index(CANCEL)
+    # One poll may have been under way when the first run was to be cancelled.
+    assert sum(name != CANCEL for name in asked[:last]) <= 1
+    assert statuses(arize) == {"CANCELLED", "RUNNING"} or statuses(arize) == {"CANCELLED", "PENDING"}
+
+
+def test_a_refusal_holds_back_all_cancellations(
+    arize: Emulator, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arize.add_fault(Fault(CANCEL, "rate_limited", retry_after=10, times=AT_ONCE))
+    sent: list[float] = []
+    ask = AsyncClient._ask
+
+    async def noted(self: AsyncClient, call: RestCall[Any], host: str) -> Any:
+        if call.name == "cancel task run":
+            sent.append(asyncio.get_running_loop().time())
+        return await ask(self, call, host)
+
+    monkeypatch.setattr(AsyncClient, "_ask", noted)
+
+    killed(arize, 24)
+
+    # No more than those under way at the first refusal, which are all refused, before the pause is over.
+    assert sum(at < sent[0] + 9 for at in sent) == AT_ONCE
+    assert statuses(arize) == {"CANCELLED"}
+    assert len(sent) == 24 + AT_ONCE
+
+
+def test_a_session_that_opens_after_all_is_closed_and_one_that_does_not_harms_nothing() -> None:
+    class Session:
+        closed = False
+
+        async def close(self) -> None:
+            self.closed = True
+
+    async def opened(session: Session | Exception) -> Any:
+        if isinstance(session, Exception):
+            raise session
+        return session
+
+    async def close(session: Session | Exception, *, cancelled: bool = False) -> None:
+        opening = asyncio.ensure_future(opened(session))
+        if cancelled:
+            opening.cancel()
+        await asyncio.wait([opening])
+        _close_late(opening)
+        await asyncio.sleep(0)
+
+    late = Session()
+    asyncio.run(close(late))
+    assert late.closed
+    asyncio.run(close(InvalidConnection("no certificate")))
+    asyncio.run(close(Session(), cancelled=True))
+
+
+def test_what_arize_refuses_for_too_long_is_said(
+    arize: Emulator, airflow: Airflow, task_log: pytest.LogCaptureFixture
+) -> None:
+    arize.add_fault(Fault(CANCEL, "rate_limited", retry_after=60, times=None))
+    run, task = a_run(arize)
+
+    kill(of_task(trigger(run, task)))
+
+    assert f"Run {run} could not be cancelled and may go on: RateLimited" in task_log.text
+
+
+def test_a_kill_that_airflow_does_not_get_to_call_is_done(arize: Emulator, airflow: Airflow) -> None:
+    run, task = a_run(arize)
+
+    async def triggerer() -> None:
+        waiting = of_task(trigger(run, task))
+        running = asyncio.create_task(anext(waiting.run()))
+        await eventually(lambda: len(arize.requests("rest.get_task_run")) > 0)
+        running.cancel(job_runner._USER_ACTION_CANCEL_MSG)
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+        await eventually(lambda: statuses(arize) == {"CANCELLED"})
+
+    quick_time.run(triggerer())
+
+
+def test_a_triggerer_that_shuts_down_cancels_nothing(arize: Emulator, airflow: Airflow) -> None:
+    run, task = a_run(arize)
+
+    async def triggerer() -> None:
+        running = asyncio.create_task(anext(of_task(trigger(run, task)).run()))
+        await eventually(lambda: len(arize.requests("rest.get_task_run")) > 0)
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+        await asyncio.sleep(60)
+
+    quick_time.run(triggerer())
+
+    assert arize.requests(CANCEL) == []
+    assert airflow.asked == []
+
+
+def test_the_shipped_bound_is_within_airflows() -> None:
+    assert trigger_module.ON_KILL_SECONDS < job_runner._ON_CANCEL_TIMEOUT - 5
+
+
+def test_a_hanging_cancellation_is_given_up_in_time(
+    arize: Emulator,
+    airflow: Airflow,
+    task_log: pytest.LogCaptureFixture,
+    connect: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connect(arize, timeout=300)
+    answer_slowly(monkeypatch, 40.0, to="cancel task run")
+    run, task = a_run(arize)
+
+    async def look() -> float:
+        began = asyncio.get_running_loop().time()
+        await of_task(trigger(run, task)).on_kill()
+        return asyncio.get_running_loop().time() - began
+
+    assert 24 <= quick_time.run(look()) < 25
+    assert len(arize.requests(CANCEL)) == 1
+    assert f"Run {run} was not cancelled and goes on" in task_log.text
+    assert CONN_ID not in task_log.text

@@ -1,0 +1,225 @@
+"""Several processes share what Arize allows, without talking to each other; a key is rotated beneath them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import Counter
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_online_tasks.api.settings import Settings
+from airflow_provider_online_tasks.emulator import RunFate
+from airflow_provider_online_tasks.runs.polling.budget import Budget
+from airflow_provider_online_tasks.runs.polling.endpoint_state import pause_for
+from airflow_provider_online_tasks.runs.polling.poller import Poller
+from airflow_provider_online_tasks.triggers.events import ERROR, OVER
+from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
+from tests.support import quick_time
+from tests.support.rotated_key import NEW_KEY, rotate
+from tests.support.waits import CONN_ID, create_task, event_of, eventually, trigger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pytest
+
+    from airflow_provider_online_tasks.emulator import Emulator
+
+HANG = RunFate("hang")
+MINUTES = 10
+
+
+def test_two_triggerers_and_ten_sensors_meet_no_more_than_a_refusal_a_minute(
+    arize: Emulator, clocks: quick_time.Clocks
+) -> None:
+    """Sixty waits, each for a run of another task, so that none can be read together."""
+    from airflow_provider_online_tasks.api import calls
+    from airflow_provider_online_tasks.api.async_client import AsyncClient
+    from airflow_provider_online_tasks.exceptions import RateLimited
+
+    runs = [
+        (arize.create_runs(task, 1, (MINUTES * 60.0 + 30, MINUTES * 60.0 + 60))[0], task)
+        for task in (create_task(arize, f"task {number}") for number in range(60))
+    ]
+    [sensed] = arize.create_runs(create_task(arize, "sensed"), 1, fate=HANG)
+    arize.configure(queries_per_minute=100)
+    settings = Settings.of_connection(host=arize.url, api_key=arize.api_key, extra={}, conn_id="test")
+
+    async def sense(number: int) -> None:
+        """Look each ten seconds, as a sensor in poke mode, and pause as it does."""
+        client = AsyncClient(settings)
+        try:
+            await asyncio.sleep(number)
+            while True:
+                pause = 10.0
+                try:
+                    await client.send(calls.get_task_run(sensed))
+                except RateLimited as error:
+                    pause = max(pause, pause_for(error.retry_after or 15.0))
+                await asyncio.sleep(pause)
+        finally:
+            await client.close()
+
+    async def together() -> tuple[list[Any], float]:
+        began = asyncio.get_running_loop().time()
+        triggerers = [Poller(settings, Budget(60), closed=lambda: None) for _ in range(2)]
+        sensors = [asyncio.create_task(sense(number)) for number in range(10)]
+
+        async def ended(number: int, run: str, task: str) -> Any:
+            wait = triggerers[number % 2].add(run, task, poll_interval=10.0)
+            while not (found := await wait.next()).is_over:
+                pass
+            return found
+
+        found = await asyncio.gather(*(ended(number, *run) for number, run in enumerate(runs)))
+        for each in sensors:
+            each.cancel()
+        await asyncio.wait(sensors)
+        return found, began
+
+    found, _ = quick_time.run(together())
+
+    assert len(found) == 60
+    requests = arize.requests("rest.*")
+    first = requests[0]["time"]
+    refused = Counter(int((one["time"] - first) // 60) for one in requests if one["status"] == 429)
+    assert refused.total() - refused[0] <= MINUTES
+    assert max(refused[minute] for minute in range(2, MINUTES)) <= 3
+    # What Arize allows is used, too.
+    assert sum(one["status"] == 200 for one in requests) >= 0.75 * 100 * MINUTES
+
+
+# A budget that does not suffice
+
+
+def test_the_log_says_that_the_budget_makes_reads_late(
+    arize: Emulator,
+    connect: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(OnlineTaskRunTrigger, "log", logging.getLogger("task"))
+    caplog.set_level(logging.INFO, logger="task")
+    connect(arize, requests_per_minute=12)
+    tasks = [create_task(arize, f"task {number}") for number in range(8)]
+    runs = [(arize.create_runs(task, 1, (300.0, 300.0))[0], task) for task in tasks]
+
+    async def wait() -> None:
+        await asyncio.gather(*(event_of(trigger(run, task, poll_interval=5.0)) for run, task in runs))
+
+    quick_time.run(wait())
+
+    said = [record.message for record in caplog.records if "late" in record.message]
+    assert said
+    assert all("s late: 12 requests a minute are shared by" in line for line in said)
+    assert any(f"Reads of run {runs[0][0]} are " in line and "by 8 waits" in line for line in said)
+    assert max(Counter(line.split()[3] for line in said).values()) <= 6  # once a minute
+
+
+def test_the_log_blames_no_budget_that_suffices(
+    arize: Emulator,
+    connect: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from airflow_provider_online_tasks.emulator import Fault
+
+    monkeypatch.setattr(OnlineTaskRunTrigger, "log", logging.getLogger("task"))
+    caplog.set_level(logging.INFO, logger="task")
+    connect(arize, requests_per_minute=60)
+    task = create_task(arize)
+    [run] = arize.create_runs(task, 1, (300.0, 300.0))
+    arize.add_fault(Fault("rest.*", "rate_limited", retry_after=100, skip=2))
+
+    quick_time.run(event_of(trigger(run, task, poll_interval=5.0)))
+
+    assert "late" not in caplog.text
+    assert f"Run {run} cannot be read at the moment" in caplog.text
+
+
+# A key that is rotated
+
+
+def test_a_rotated_key_is_picked_up_while_waits_go_on(
+    arize: Emulator, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, other = create_task(arize), create_task(arize, "another")
+    runs = [(run, task) for run in arize.create_runs(task, 3, (300.0, 400.0))]
+    [late] = arize.create_runs(other, 1, (300.0, 400.0))
+
+    async def wait() -> list[Any]:
+        waits = [asyncio.create_task(event_of(trigger(run, of, poll_interval=10.0))) for run, of in runs]
+        await asyncio.sleep(60)
+        rotate(arize, monkeypatch)
+        await asyncio.sleep(60)
+        assert not any(each.done() for each in waits)
+        # The key in Airflow is changed a minute later than the one at Arize.
+        fields = {"conn_type": "arize_online_tasks", "host": arize.url, "password": NEW_KEY}
+        monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", json.dumps(fields))
+        waits.append(asyncio.create_task(event_of(trigger(late, other, poll_interval=10.0))))
+        return await asyncio.gather(*waits)
+
+    events = quick_time.run(wait())
+
+    assert Counter(event.outcome for event in events) == {OVER: 4}
+    assert {one["status"] for one in arize.requests("rest.*task_run*")} == {200, 401}
+
+
+def test_while_a_key_stays_refused_its_connection_is_looked_up_now_and_then(
+    arize: Emulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from airflow_provider_online_tasks import _airflow
+    from airflow_provider_online_tasks.emulator import Fault
+
+    looked_up: list[float] = []
+    really = _airflow.read_connection
+
+    async def counted(conn_id: str) -> Any:
+        looked_up.append(asyncio.get_running_loop().time())
+        return await really(conn_id)
+
+    monkeypatch.setattr(_airflow, "read_connection", counted)
+    caplog.set_level(logging.INFO)
+    arize.add_fault(Fault("rest.*", "unauthorized", times=None))
+    task = create_task(arize)
+    runs = arize.create_runs(task, 20, fate=HANG)
+
+    async def wait() -> list[Any]:
+        return await asyncio.gather(*(event_of(trigger(run, task)) for run in runs))
+
+    events = quick_time.run(wait())
+
+    assert {(event.outcome, event.error_type) for event in events} == {(ERROR, "OnlineTaskRunUnreachable")}
+    assert 5 <= len(looked_up) <= 32
+    assert "was changed" not in caplog.text
+    assert min(later - earlier for earlier, later in pairwise(looked_up[1:])) >= 10
+
+
+def test_only_the_waits_of_the_changed_connection_move(arize: Emulator, connect: Callable[..., str]) -> None:
+    task = create_task(arize)
+    runs = arize.create_runs(task, 4, fate=HANG)
+
+    async def wait() -> list[int]:
+        settings = Settings.of_connection(host=arize.url, api_key="one", extra={}, conn_id="one")
+        closed: list[str] = []
+        old = Poller(settings, Budget(600), closed=lambda: closed.append("old"))
+        new = Poller(
+            Settings.of_connection(host=arize.url, api_key=arize.api_key, extra={}, conn_id="two"),
+            Budget(600),
+            closed=lambda: closed.append("new"),
+        )
+        keep = old.add(runs[0], task, conn_id="one", poll_interval=5.0)
+        moved = [old.add(run, task, conn_id="two", poll_interval=5.0) for run in runs]
+        old.move("two", new)
+        counts = [old.count_waits(), new.count_waits()]
+        assert not (await moved[0].next()).is_over
+        for each in moved:
+            each.close()
+        await eventually(lambda: closed == ["new"])
+        keep.close()
+        assert closed == ["new", "old"]
+        return counts
+
+    assert quick_time.run(wait()) == [1, 4]

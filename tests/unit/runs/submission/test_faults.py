@@ -1,0 +1,481 @@
+"""Each fault alone, at each point of a submission: how many runs the emulator counts, and what comes next."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time as real_time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_online_tasks._airflow import AirflowFailException
+from airflow_provider_online_tasks.emulator import Emulator, Fault, RunFate
+from airflow_provider_online_tasks.exceptions import (
+    AuthenticationFailed,
+    BadRequest,
+    CallError,
+    NotFound,
+    OnlineTaskRunUnreachable,
+    PermissionDenied,
+    RateLimited,
+    TaskErrorReturned,
+    Unavailable,
+)
+from tests.support.servers import RecordingServer, Reply, closed_port, self_signed
+from tests.support.tries import END, START, STATE_KEY, WAIT, Execution, Store, Time, start_run
+
+RUN = "graphql.runOnlineTask"
+LIST = "rest.list_task_runs"
+
+
+def run_ids(emulator: Emulator) -> list[str]:
+    return [run["id"] for run in emulator.runs()]
+
+
+def stored(execution: Execution) -> dict[str, Any] | None:
+    assert execution.store is not None
+    return execution.store.record
+
+
+def test_no_fault(execution: Execution, emulator: Emulator) -> None:
+    run_id = execution.next_try()
+
+    assert run_ids(emulator) == [run_id]
+    assert execution.pushed["return_value"] == execution.pushed["run_id"] == run_id
+    (run,) = emulator.runs()
+    assert (run["data_start"], run["data_end"]) == (START.timestamp(), END.timestamp())
+    # One look at what is there already, and the mutation: a crowd of submissions has to fit into the limit.
+    assert [request["operation"] for request in emulator.requests()] == [LIST, RUN]
+    record = stored(execution)
+    assert record
+    assert (record["id"], record["succeeded_at"]) == (run_id, execution.max_tries)
+
+
+# -- The request certainly was not carried out: nothing is left behind, and the next try just asks. --
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ({"kind": "unauthorized"}, AuthenticationFailed),
+        ({"kind": "forbidden"}, PermissionDenied),
+        ({"kind": "not_found"}, NotFound),
+        ({"kind": "rate_limited"}, RateLimited),
+        ({"kind": "rate_limited", "status": 200}, RateLimited),
+        ({"kind": "rate_limited", "retry_after": 30}, RateLimited),
+        ({"kind": "rate_limited", "retry_after": 3600}, RateLimited),
+        ({"kind": "task_error", "message": "the task is paused", "code": "PAUSED"}, TaskErrorReturned),
+        ({"kind": "graphql_error", "code": "BAD_USER_INPUT", "status": 400}, BadRequest),
+        ({"kind": "graphql_error", "code": "GRAPHQL_VALIDATION_FAILED"}, BadRequest),
+        ({"kind": "unknown_type"}, BadRequest),
+        ({"kind": "status_before", "status": 400}, BadRequest),
+        ({"kind": "status_before", "status": 422}, BadRequest),
+    ],
+)
+def test_not_carried_out(
+    execution: Execution, emulator: Emulator, time: Time, fault: dict[str, Any], kind: type[CallError]
+) -> None:
+    emulator.add_fault(Fault(RUN, times=None, **fault))
+
+    with pytest.raises(kind) as caught:
+        execution.next_try()
+
+    assert run_ids(emulator) == []
+    assert stored(execution) is None
+    assert not caught.value.may_have_executed
+    assert isinstance(caught.value, AirflowFailException) is (
+        kind in (AuthenticationFailed, PermissionDenied, NotFound, BadRequest)
+    )
+    emulator.clear_faults()
+    assert [execution.next_try()] == run_ids(emulator)
+
+
+@pytest.mark.parametrize("where", ["refused", "unknown host", "bad certificate"])
+@pytest.mark.parametrize("which", ["GraphQL", "REST"])
+def test_not_reached(
+    execution: Execution,
+    emulator: Emulator,
+    connect: Callable[..., None],
+    tmp_path: Path,
+    where: str,
+    which: str,
+) -> None:
+    with unreachable(where, tmp_path) as url:
+        hosts = (url, emulator.url) if which == "GraphQL" else (emulator.url, url)
+        connect(host=hosts[0], extra={"rest_host": hosts[1]})
+        with pytest.raises(Unavailable, match=f"at {url}: no answer") as caught:
+            execution.next_try()
+
+    assert not caught.value.may_have_executed
+    assert run_ids(emulator) == []
+    assert stored(execution) is None
+    connect()
+    assert [execution.next_try()] == run_ids(emulator)
+
+
+@contextlib.contextmanager
+def unreachable(where: str, folder: Path) -> Iterator[str]:
+    """The URL of a host that cannot be talked to."""
+    if where == "refused":
+        with closed_port() as url:
+            yield url
+    elif where == "unknown host":
+        yield "https://arize.invalid"
+    else:
+        tls, _ = self_signed(folder)
+        with RecordingServer(lambda _: Reply(), tls=tls) as server:
+            yield server.url
+
+
+@pytest.mark.parametrize("retry_after", [None, 30, 0])
+def test_over_the_limit_for_a_while(
+    execution: Execution, emulator: Emulator, time: Time, retry_after: int | None
+) -> None:
+    emulator.add_fault(Fault(RUN, "rate_limited", times=2, retry_after=retry_after))
+
+    run_id = execution.next_try()
+
+    assert run_ids(emulator) == [run_id]
+    assert len(time.slept) == 2
+    assert all(slept >= (retry_after or 0) for slept in time.slept)
+    assert sum(time.slept) <= 80
+
+
+# -- The request may have been carried out: it is looked for before it is repeated. --
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "drop_after"},
+        {"kind": "status_after"},
+        {"kind": "status_after", "status": 504},
+        {"kind": "truncated"},
+        {"kind": "garbage"},
+        {"kind": "garbage", "body": ""},
+        {"kind": "not_object"},
+        {"kind": "missing_field"},
+        {"kind": "null_field"},
+        {"kind": "missing_field", "field": "data"},
+        {"kind": "partial"},
+    ],
+    ids=str,
+)
+def test_carried_out_and_the_answer_lost(
+    execution: Execution, emulator: Emulator, fault: dict[str, Any]
+) -> None:
+    emulator.add_fault(Fault(RUN, **fault))
+
+    run_id = execution.next_try()
+
+    assert run_ids(emulator) == [run_id]
+    assert len(emulator.requests(RUN)) == 1
+    record = stored(execution)
+    assert record
+    assert record["id"] == run_id
+    # A retry whose predecessor's success was not heard of takes the same run.
+    assert execution.next_try() == run_id
+    assert run_ids(emulator) == [run_id]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"kind": "drop_before"}, {"kind": "status_before"}, {"kind": "graphql_error"}],
+    ids=str,
+)
+def test_not_carried_out_but_nobody_says_so(
+    execution: Execution, emulator: Emulator, time: Time, fault: dict[str, Any]
+) -> None:
+    emulator.add_fault(Fault(RUN, **fault))
+
+    run_id = execution.next_try()
+
+    assert run_ids(emulator) == [run_id]
+    assert len(emulator.requests(RUN)) == 2
+    # It was looked for all the time that it may take to appear, at ever longer intervals.
+    assert sum(time.slept) == pytest.approx(60, abs=1)
+    assert time.slept[:6] == [1, 2, 4, 8, 10, 10]  # ever longer pauses, up to ten seconds
+
+
+def test_a_time_out_after_the_server_acted(
+    execution: Execution, emulator: Emulator, connect: Callable[..., None]
+) -> None:
+    connect(extra={"timeout": 2})
+    emulator.add_fault(Fault(RUN, "delay_after", seconds=60))
+
+    run_id = execution.next_try()
+
+    assert run_ids(emulator) == [run_id]
+    assert len(emulator.requests(RUN)) == 1
+
+
+def test_a_time_out_before_the_server_acted(
+    execution: Execution, emulator: Emulator, time: Time, connect: Callable[..., None]
+) -> None:
+    connect(extra={"timeout": 2})
+    emulator.add_fault(Fault(RUN, "delay", seconds=4))
+
+    def until_it_acts() -> None:
+        until = real_time.monotonic() + 60
+        while not emulator.runs() and real_time.monotonic() < until:
+            real_time.sleep(0.02)
+
+    time.on_sleep = until_it_acts
+
+    run_id = execution.next_try()
+
+    assert run_ids(emulator) == [run_id]
+    assert len(emulator.requests(RUN)) == 1
+    assert time.slept  # the first look was too early
+
+
+def test_a_time_out_and_the_server_never_acts(
+    execution: Execution, emulator: Emulator, connect: Callable[..., None]
+) -> None:
+    connect(extra={"timeout": 2})
+    emulator.add_fault(Fault(RUN, "drop_before", seconds=4))
+
+    assert [execution.next_try()] == run_ids(emulator)
+    assert len(emulator.requests(RUN)) == 2
+
+
+def test_a_lost_run_that_is_over_is_found_too(execution: Execution, emulator: Emulator) -> None:
+    emulator.next_run(RunFate("fail", seconds=0, failure_reason="the evaluator is broken"))
+    emulator.add_fault(Fault(RUN, "drop_after"))
+
+    # It is the run that was asked for; what its end means is for whoever waits for it.
+    assert [execution.next_try()] == run_ids(emulator)
+
+
+def test_given_up_after_three_requests(execution: Execution, emulator: Emulator) -> None:
+    emulator.add_fault(Fault(RUN, "drop_before", times=None))
+
+    with pytest.raises(Unavailable, match="did not answer 3 requests to start a run") as caught:
+        execution.next_try()
+    assert caught.value.may_have_executed
+
+    assert run_ids(emulator) == []
+    assert len(emulator.requests(RUN)) == 3
+    record = stored(execution)
+    assert record  # the next try looks again before it asks
+    assert record["id"] is None
+    emulator.clear_faults()
+    assert [execution.next_try()] == run_ids(emulator)
+
+
+def test_a_server_that_answered_is_done_with_the_request(
+    execution: Execution, emulator: Emulator, time: Time, caplog: pytest.LogCaptureFixture
+) -> None:
+    emulator.add_fault(Fault(RUN, "partial"))
+
+    assert [execution.next_try()] == run_ids(emulator)
+
+    assert len(emulator.requests(LIST)) == 2  # one look before, and one after
+    assert time.slept == []
+    assert [record for record in caplog.messages if record.endswith(". Searching for the run.")]
+
+
+# -- The list that a lost run is looked for in fails too. --
+
+
+@pytest.mark.parametrize("kind", ["drop_before", "status_before", "rate_limited", "garbage", "truncated"])
+def test_the_list_fails_before_anything_is_asked(execution: Execution, emulator: Emulator, kind: str) -> None:
+    emulator.add_fault(Fault(LIST, kind, times=None))
+
+    with pytest.raises((Unavailable, RateLimited)):
+        execution.next_try()
+
+    assert emulator.requests(RUN) == []
+    assert stored(execution) is None
+    emulator.clear_faults()
+    assert [execution.next_try()] == run_ids(emulator)
+
+
+@pytest.mark.parametrize(
+    ("kind", "times"),
+    [("drop_before", 6), ("status_before", 6), ("garbage", 6), ("truncated", 6), ("rate_limited", 2)],
+)
+def test_the_list_fails_for_a_while(execution: Execution, emulator: Emulator, kind: str, times: int) -> None:
+    emulator.add_fault(Fault(RUN, "drop_after"))
+    emulator.add_fault(Fault(LIST, kind, skip=1, times=times))
+
+    assert [execution.next_try()] == run_ids(emulator)
+    assert len(emulator.requests(RUN)) == 1
+
+
+@pytest.mark.parametrize("lost", ["drop_after", "drop_before"])
+@pytest.mark.parametrize(
+    "kind", ["drop_before", "rate_limited", "garbage", "unauthorized", "forbidden", "not_found"]
+)
+def test_whether_it_was_carried_out_cannot_be_found_out(
+    execution: Execution, emulator: Emulator, lost: str, kind: str
+) -> None:
+    emulator.add_fault(Fault(RUN, lost))
+    emulator.add_fault(Fault(LIST, kind, skip=1, times=None))
+
+    with pytest.raises(Unavailable, match="the run that Arize may have made failed too") as caught:
+        execution.next_try()
+
+    # Airflow tries again, and the next try looks before it asks: a run that is there is not lost.
+    assert not isinstance(caught.value, AirflowFailException)
+    assert caught.value.may_have_executed
+    record = stored(execution)
+    assert record
+    assert record["id"] is None
+    emulator.clear_faults()
+    assert [execution.next_try()] == run_ids(emulator)
+
+
+def test_the_list_is_long_and_in_no_order(execution: Execution, emulator: Emulator) -> None:
+    emulator.create_runs(execution.online_task_id, 2150, (3600, 3600))
+    emulator.configure(runs_order="oldest")
+    emulator.add_fault(Fault(RUN, "drop_after"))
+
+    run_id = execution.next_try()
+
+    assert len(emulator.runs()) == 2151
+    assert emulator.runs()[-1]["id"] == run_id
+
+
+# -- A second request of the same try. --
+
+
+def test_a_run_that_appears_late_is_found_by_the_next_try(
+    execution: Execution, emulator: Emulator, time: Time, connect: Callable[..., None]
+) -> None:
+    # The first request is carried out long after its connection was lost; the second is refused.
+    emulator.add_fault(Fault(RUN, "drop_before"))
+    emulator.add_fault(Fault(RUN, "unauthorized"))
+    with pytest.raises(CallError):
+        execution.next_try()
+    late = start_run(execution.online_task_id)
+
+    assert execution.next_try() == late
+    assert run_ids(emulator) == [late]
+
+
+# -- What Airflow keeps for the task fails. --
+
+
+def test_the_store_fails_before_anything_is_asked(execution: Execution, emulator: Emulator) -> None:
+    execution.reached = failing("set:before")
+
+    with pytest.raises(ConnectionError):
+        execution.next_try()
+
+    assert emulator.requests(RUN) == []
+    execution.reached = lambda step: None
+    assert [execution.next_try()] == run_ids(emulator)
+
+
+def test_the_store_fails_once_the_run_is_there(
+    execution: Execution, emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    execution.reached = failing("set:before", skip=1)
+
+    with pytest.raises(ConnectionError):
+        execution.next_try()
+
+    (run_id,) = run_ids(emulator)
+    execution.reached = lambda step: None
+    assert execution.next_try() == run_id
+    assert run_ids(emulator) == [run_id]
+
+
+def test_a_record_of_another_kind_is_passed_over(execution: Execution, emulator: Emulator) -> None:
+    assert execution.store is not None
+    for odd in ("text", 7, [], {}, {"of": "another version"}, {"known": None}):
+        execution.store = Store()
+        execution.store.set("online_task_run", odd)
+        execution.next_try()
+    assert len(emulator.runs()) == 6
+
+
+def failing(step: str, *, skip: int = 0) -> Callable[[str], None]:
+    """Fail at a step of the store, after some that passed."""
+    left = [skip]
+
+    def reached(now: str) -> None:
+        if now == step:
+            left[0] -= 1
+            if left[0] < 0:
+                raise ConnectionError("the API server is away")
+
+    return reached
+
+
+# -- After the run is known. --
+
+
+@pytest.mark.parametrize("kind", ["drop_before", "status_before", "unauthorized", "garbage", "not_object"])
+def test_a_link_is_worth_no_failure(execution: Execution, emulator: Emulator, time: Time, kind: str) -> None:
+    emulator.add_fault(Fault("rest.get_task", kind, times=None))
+
+    assert [execution.next_try(**WAIT)] == run_ids(emulator)
+    assert "run_url" not in execution.pushed
+
+
+@pytest.mark.parametrize("kind", ["drop_before", "rate_limited", "garbage", "unauthorized"])
+def test_a_known_run_cannot_be_read(execution: Execution, emulator: Emulator, kind: str) -> None:
+    emulator.next_run(RunFate("hang"))
+    run_id = execution.next_try()
+    emulator.add_fault(Fault("rest.get_task_run", kind, times=None))
+
+    with pytest.raises((CallError, OnlineTaskRunUnreachable)) as caught:
+        execution.next_try()
+    assert not isinstance(caught.value, AirflowFailException)  # the next try takes it up
+
+    emulator.clear_faults()
+    assert execution.next_try() == run_id
+    assert run_ids(emulator) == [run_id]
+
+
+def test_a_known_run_is_gone(execution: Execution, emulator: Emulator) -> None:
+    first = execution.next_try()
+    assert execution.store is not None
+    execution.store.set(STATE_KEY, {**(stored(execution) or {}), "id": "VGFza1J1bjo5OTk5OnFSd1g="})
+
+    run_id = execution.next_try()
+
+    assert run_ids(emulator) == [first, run_id]
+
+
+def test_a_known_run_that_the_list_still_shows_is_not_gone(execution: Execution, emulator: Emulator) -> None:
+    emulator.next_run(RunFate("hang"))
+    run_id = execution.next_try()
+    emulator.add_fault(Fault("rest.get_task_run", "not_found", times=None))
+
+    assert execution.next_try() == run_id
+    assert run_ids(emulator) == [run_id]
+
+
+def test_of_the_runs_that_the_list_shows_it_is_the_known_one(
+    execution: Execution, emulator: Emulator
+) -> None:
+    emulator.next_run(RunFate("hang"))
+    run_id = execution.next_try()
+    shown = {"status": "RUNNING", "task_id": execution.online_task_id}
+    listed = [{**shown, "id": one} for one in ("0", run_id, "z")]
+    body = json.dumps({"task_runs": listed, "pagination": {"has_more": False}})
+    emulator.add_fault(Fault("rest.get_task_run", "not_found", times=None))
+    emulator.add_fault(Fault(LIST, "garbage", body=body))
+
+    assert execution.next_try() == run_id
+
+
+def test_a_known_run_and_its_task_that_are_refused_may_go_on(
+    execution: Execution, emulator: Emulator
+) -> None:
+    emulator.next_run(RunFate("hang"))
+    run_id = execution.next_try()
+    for operation in ("rest.get_task_run", LIST):
+        emulator.add_fault(Fault(operation, "not_found", times=None))
+
+    with pytest.raises(OnlineTaskRunUnreachable, match=f"refuses to show run {run_id}") as caught:
+        execution.next_try()
+
+    assert not isinstance(caught.value, AirflowFailException)
+    assert run_ids(emulator) == [run_id]

@@ -1,0 +1,145 @@
+"""A wait in the worker outlives a hiccup, and what does not end by itself is left to a retry."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from airflow_provider_online_tasks._airflow import AirflowFailException
+from airflow_provider_online_tasks.emulator import Fault, RunFate
+from airflow_provider_online_tasks.exceptions import (
+    OnlineTaskRunTimeout,
+    OnlineTaskRunUnreachable,
+    OnlineTasksError,
+)
+from airflow_provider_online_tasks.runs.polling.endpoint_state import REFUSED_SECONDS
+from tests.support.rotated_key import NEW_KEY, rotate
+from tests.support.tries import WAIT, Execution, Time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_online_tasks.emulator import Emulator
+
+GET = "rest.get_task_run"
+REFUSALS = ["unauthorized", "forbidden", "not_found"]
+HANG = RunFate("hang", times=None, pending_seconds=0)
+
+
+def finish_after(emulator: Emulator, looks: int) -> None:
+    if len(emulator.requests(GET)) > looks:
+        for run in emulator.runs():
+            if not run["over"]:
+                emulator.set_run(run["id"], status="COMPLETED", num_successes=3)
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_a_hiccup_does_not_end_a_wait(
+    execution: Execution, emulator: Emulator, time: Time, kind: str
+) -> None:
+    emulator.next_run(HANG)
+    emulator.add_fault(Fault(GET, kind, times=25))
+    time.on_sleep = lambda: finish_after(emulator, 25)
+
+    assert [execution.next_try(**WAIT)] == [run["id"] for run in emulator.runs()]
+    assert 240 <= time.passed < REFUSED_SECONDS
+
+
+def test_hiccups_do_not_add_up(execution: Execution, emulator: Emulator, time: Time) -> None:
+    emulator.next_run(HANG)
+    for skip in (0, 21, 42):
+        emulator.add_fault(Fault(GET, "forbidden", skip=skip, times=20))
+    time.on_sleep = lambda: finish_after(emulator, 70)
+
+    assert [execution.next_try(**WAIT)] == [run["id"] for run in emulator.runs()]
+    assert time.passed > REFUSED_SECONDS
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_a_steady_refusal_fails_the_try_and_the_next_takes_the_run_up(
+    execution: Execution, emulator: Emulator, time: Time, kind: str
+) -> None:
+    emulator.next_run(HANG)
+    emulator.add_fault(Fault(GET, kind, times=None))
+
+    with pytest.raises(OnlineTaskRunUnreachable, match="a retry takes it up again") as caught:
+        execution.next_try(**WAIT)
+
+    assert not isinstance(caught.value, AirflowFailException)  # or Airflow would not try again
+    assert REFUSED_SECONDS <= time.passed <= REFUSED_SECONDS + 20
+    emulator.clear_faults()
+    time.on_sleep = lambda: finish_after(emulator, 0)
+    assert [execution.next_try(**WAIT)] == [run["id"] for run in emulator.runs()]
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_the_timeout_is_kept_and_cancels_though_the_run_is_not_shown(
+    execution: Execution, emulator: Emulator, time: Time, kind: str
+) -> None:
+    emulator.next_run(HANG)
+    emulator.add_fault(Fault(GET, kind, times=None))
+
+    with pytest.raises(OnlineTaskRunTimeout):
+        execution.next_try(**WAIT, timeout=60)
+
+    assert [run["status"] for run in emulator.runs()] == ["CANCELLED"]
+    assert time.passed == pytest.approx(60, abs=1)
+
+
+@pytest.mark.parametrize("kill", [False, True])
+def test_a_rotated_key_is_picked_up_within_the_try(
+    execution: Execution,
+    emulator: Emulator,
+    time: Time,
+    connect: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    kill: bool,
+) -> None:
+    emulator.next_run(HANG)
+
+    rotated: list[float] = []
+
+    def act() -> None:
+        if time.passed >= 30 and not rotated:
+            rotated.append(time.passed)
+            rotate(emulator, monkeypatch)
+        if time.passed >= 90:  # the key in Airflow is changed a minute later
+            connect(password=NEW_KEY)
+        if time.passed >= 120 and kill:
+            execution.kill()
+        elif time.passed >= 120:
+            for run in emulator.runs():
+                emulator.set_run(run["id"], status="COMPLETED", num_successes=3)
+
+    time.on_sleep = act
+
+    if kill:
+        with pytest.raises(OnlineTasksError, match="was ended while it waited"):
+            execution.next_try(**WAIT)
+        assert [run["status"] for run in emulator.runs()] == ["CANCELLED"]
+    else:
+        assert [execution.next_try(**WAIT)] == [run["id"] for run in emulator.runs()]
+    assert {one["status"] for one in emulator.requests(GET)} == {200, 401}
+    assert time.passed < 150
+
+
+def test_a_connection_that_cannot_be_read_again_leaves_the_wait_as_it_is(
+    execution: Execution,
+    emulator: Emulator,
+    time: Time,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    emulator.next_run(HANG)
+    emulator.add_fault(Fault(GET, "unauthorized", times=3))
+
+    def act() -> None:
+        monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", json.dumps({"conn_type": "http"}))
+        finish_after(emulator, 4)
+
+    time.on_sleep = act
+
+    assert [execution.next_try(**WAIT)] == [run["id"] for run in emulator.runs()]
+    assert "The connection cannot be read again" in caplog.text

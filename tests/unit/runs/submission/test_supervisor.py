@@ -1,0 +1,166 @@
+"""Airflow's own supervisor ends a worker's task: for a person, and since its API server is away."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time as real_time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_online_tasks.emulator import RunFate
+from tests.support.pages import PROJECT
+from tests.support.servers import RecordingServer, Reply, Seen
+from tests.support.tries import END, START
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.emulator import Emulator
+
+DAG_FILE = """
+from airflow.sdk import DAG
+from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
+
+with DAG("waits", schedule=None):
+    RunOnlineTaskOperator(
+        task_id="run", online_task_id={task!r}, data_start_time={start!r}, data_end_time={end!r},
+        wait_for_completion=True, deferrable=False, poll_interval=0.5,
+    )
+"""
+RUN_CONTEXT = {
+    "dag_run": {
+        **dict.fromkeys(("logical_date", "data_interval_start", "data_interval_end", "end_date"), None),
+        "dag_id": "waits",
+        "run_id": "scheduled",
+        "run_type": "scheduled",
+        "state": "running",
+        "run_after": END.isoformat(),
+        "start_date": END.isoformat(),
+        "consumed_asset_events": [],
+        "partition_key": None,
+    },
+    "max_tries": 2,
+    "should_retry": True,
+}
+
+
+class ExecutionApi:
+    """As much of Airflow's execution API as a worker asks for one task.
+
+    :ivar state: what becomes of the task: ``running``, what a person made of it, or ``away``, an outage.
+    """
+
+    def __init__(self) -> None:
+        self.state = "running"
+        self.ends: list[Any] = []
+
+    def answer(self, seen: Seen) -> Reply:
+        path = seen.target.partition("?")[0]
+        if self.state == "away":
+            return Reply.of({"detail": "away"}, 503)
+        if path.endswith("/run"):
+            return Reply.of(RUN_CONTEXT)
+        if path.endswith("/heartbeat") and self.state != "running":
+            return Reply.of({"detail": {"reason": "not_running", "current_state": self.state}}, 409)
+        if path.endswith("/task-instances/states"):
+            return Reply.of({"task_states": {"scheduled": {"run": self.state}}})
+        if path.endswith("/state"):
+            self.ends.append(seen.json)
+        if seen.method == "GET":
+            return Reply.of({"detail": {"reason": "not_found", "message": "none"}}, 404)
+        return Reply.of({}, 200)
+
+
+@pytest.fixture
+def api() -> ExecutionApi:
+    return ExecutionApi()
+
+
+@pytest.fixture
+def worker(
+    task_id: str, emulator: Emulator, api: ExecutionApi, airflow_db: None, tmp_path: Path
+) -> Iterator[subprocess.Popen[str]]:
+    """A worker that waits for a run that does not end."""
+    emulator.next_run(RunFate("hang", times=None, pending_seconds=0))
+    (tmp_path / "waits.py").write_text(
+        DAG_FILE.format(task=task_id, start=START.isoformat(), end=END.isoformat())
+    )
+    settings = {
+        "AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path),
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "1",
+    }
+    with (
+        RecordingServer(api.answer) as server,
+        (tmp_path / "worker.log").open("w") as output,
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "tests.support.supervised",
+                server.url,
+                str(tmp_path / "task.log"),
+            ],
+            env={**os.environ, **settings},
+            cwd=PROJECT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process,
+    ):
+        try:
+            until(lambda: len(emulator.requests("rest.get_task_run")) > 1, tmp_path)
+            yield process
+        finally:
+            process.kill()
+
+
+def until(holds: Any, folder: Path, seconds: float = 300) -> None:
+    end = real_time.monotonic() + seconds
+    while not holds():
+        assert real_time.monotonic() < end, (folder / "worker.log").read_text()[-4000:]
+        real_time.sleep(0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.dag
+@pytest.mark.since_airflow("3.3", "supervise_task")
+def test_a_person_ends_the_task(
+    emulator: Emulator, api: ExecutionApi, worker: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    api.state = "failed"
+    worker.wait(300)
+    assert [run["status"] for run in emulator.runs()] == ["CANCELLED"], (tmp_path / "task.log").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.dag
+@pytest.mark.since_airflow("3.3", "supervise_task")
+def test_an_outage_of_the_api_server_ends_the_process(
+    emulator: Emulator, api: ExecutionApi, worker: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    api.state = "away"
+    worker.wait(300)
+
+    assert [run["status"] for run in emulator.runs()] == ["RUNNING"]
+    assert emulator.requests("rest.cancel_task_run") == []
+    said = (tmp_path / "task.log").read_text()
+    assert "does not answer whether the task goes on" in said
+    assert "The next try waits for it" in said
+
+
+@pytest.mark.slow
+@pytest.mark.dag
+@pytest.mark.since_airflow("3.3", "supervise_task")
+def test_a_worker_that_shuts_down_leaves_the_run_to_the_next_try(
+    emulator: Emulator, api: ExecutionApi, worker: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    worker.terminate()  # as a host that shuts down; the supervisor passes it on
+    worker.wait(300)
+
+    assert [run["status"] for run in emulator.runs()] == ["RUNNING"]
+    assert [end["state"] for end in api.ends] == ["up_for_retry"]
+    assert "is not cancelled" in (tmp_path / "task.log").read_text()

@@ -1,0 +1,1012 @@
+"""What a later try does with what an earlier one left: takes it up, starts anew, or cleans up first."""
+
+from __future__ import annotations
+
+import time as real_time
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_online_tasks._airflow import AirflowSkipException
+from airflow_provider_online_tasks.api.responses.runs import RunStatus, TaskRun
+from airflow_provider_online_tasks.emulator import Emulator, Fault, RunFate
+from airflow_provider_online_tasks.exceptions import (
+    AuthenticationFailed,
+    BadRequest,
+    CallError,
+    OnlineTaskRunCancelled,
+    OnlineTaskRunFailed,
+    OnlineTaskRunNothingEvaluated,
+    OnlineTaskRunTimeout,
+    Unavailable,
+)
+from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+from airflow_provider_online_tasks.inputs import DataWindow, EvalTaskInput
+from airflow_provider_online_tasks.runs.submission import _is_same_window
+from tests.support.tries import END, START, WAIT, Execution, Killed, Store, Time, start_run
+
+RUN = "graphql.runOnlineTask"
+CANCEL = "rest.cancel_task_run"
+# Labels that are there are made anew.
+AGAIN = {**WAIT, "override_evaluations": True}
+HANG = RunFate("hang", times=None, pending_seconds=0)
+
+
+def statuses(emulator: Emulator) -> list[tuple[str, str]]:
+    return [(run["id"], run["status"]) for run in emulator.runs()]
+
+
+def live(emulator: Emulator) -> list[str]:
+    return [run["id"] for run in emulator.runs() if not run["over"]]
+
+
+def kill_at(step: str, *, skip: int = 0) -> Any:
+    """Kill the process at a step."""
+    left = [skip]
+
+    def reached(now: str) -> None:
+        if now == step:
+            left[0] -= 1
+            if left[0] < 0:
+                raise Killed
+
+    return reached
+
+
+def killed(execution: Execution, step: str, *, skip: int = 0, **changes: Any) -> None:
+    """Let a try be killed at a step."""
+    execution.reached = kill_at(step, skip=skip)
+    with pytest.raises(Killed):
+        execution.next_try(**changes)
+    execution.reached = lambda now: None
+
+
+# -- A retry. --
+
+
+def test_a_retry_takes_the_live_run_up(execution: Execution, emulator: Emulator) -> None:
+    emulator.next_run(HANG)
+    killed(execution, "push:before")
+    (run_id,) = live(emulator)
+
+    assert execution.next_try() == run_id
+    assert live(emulator) == [run_id]
+    assert execution.pushed["return_value"] == run_id
+
+
+def test_a_retry_returns_the_run_that_succeeded_meanwhile(
+    execution: Execution, emulator: Emulator, time: Time
+) -> None:
+    killed(execution, "push:before", **WAIT)
+
+    run_id = execution.next_try(**WAIT)
+
+    assert statuses(emulator) == [(run_id, "COMPLETED")]
+    assert time.slept == []
+    assert execution.pushed["run"]["status"] == "COMPLETED"
+
+
+@pytest.mark.parametrize(
+    ("fate", "kind"),
+    [
+        (RunFate("fail"), OnlineTaskRunFailed),
+        (RunFate("cancel"), OnlineTaskRunCancelled),
+        (RunFate(error_rate=1.0), OnlineTaskRunFailed),
+    ],
+)
+def test_a_retry_starts_anew_after_a_run_that_ended_badly(
+    execution: Execution, emulator: Emulator, fate: RunFate, kind: type[Exception]
+) -> None:
+    emulator.next_run(fate)
+    with pytest.raises(kind):
+        execution.next_try(**WAIT)
+
+    run_id = execution.next_try(**WAIT)
+
+    assert [each for each, _ in statuses(emulator)][1:] == [run_id]
+    assert statuses(emulator)[1] == (run_id, "COMPLETED")
+
+
+def test_a_retry_after_too_many_errors_starts_anew(execution: Execution, emulator: Emulator) -> None:
+    emulator.next_run(RunFate(error_rate=0.5))
+    with pytest.raises(Exception, match="max_error_rate"):
+        execution.next_try(**WAIT, max_error_rate=0.1)
+
+    execution.next_try(**WAIT, max_error_rate=0.1, override_evaluations=True)
+
+    assert len(emulator.runs()) == 2
+
+
+@pytest.mark.parametrize(("nothing", "runs"), [("fail", 2), ("skip", 1), ("succeed", 1)])
+def test_a_retry_after_a_run_that_evaluated_nothing(
+    execution: Execution, emulator: Emulator, nothing: str, runs: int
+) -> None:
+    arguments = {**WAIT, "on_nothing_evaluated": nothing}
+    emulator.next_run(RunFate("nothing", times=2))
+    killed(execution, "push:before", **arguments)
+
+    if nothing == "succeed":
+        execution.next_try(**arguments)
+    else:
+        kind = AirflowSkipException if nothing == "skip" else OnlineTaskRunNothingEvaluated
+        with pytest.raises(kind):
+            execution.next_try(**arguments)
+
+    assert len(emulator.runs()) == runs
+
+
+def test_a_retry_after_a_lost_success_report_takes_the_same_run(
+    execution: Execution, emulator: Emulator
+) -> None:
+    # Airflow did not hear of the success: it tries again, and max_tries is what it was.
+    emulator.next_run(HANG)
+    run_id = execution.next_try()
+
+    assert execution.next_try() == run_id
+    assert live(emulator) == [run_id]
+
+
+@pytest.mark.parametrize("when", ["waiting", "over"])
+def test_a_retry_after_a_lost_success_report_of_a_wait(
+    execution: Execution, emulator: Emulator, when: str
+) -> None:
+    run_id = execution.next_try(**WAIT)
+
+    assert execution.next_try(**WAIT) == run_id
+    assert len(emulator.runs()) == 1
+
+
+# -- A clear. --
+
+
+def test_clearing_after_success_starts_anew(execution: Execution, emulator: Emulator) -> None:
+    first = execution.next_try()
+    execution.clear()
+
+    second = execution.next_try()
+
+    assert [run["id"] for run in emulator.runs()] == [first, second]
+    # The fresh start is an execution like any other.
+    assert execution.next_try() == second
+
+
+def test_clearing_after_success_while_the_run_goes_on(execution: Execution, emulator: Emulator) -> None:
+    # The task did not wait, so its run may be live still: never two of them.
+    emulator.next_run(HANG)
+    first = execution.next_try()
+    execution.clear()
+
+    second = execution.next_try()
+
+    assert statuses(emulator) == [(first, "CANCELLED"), (second, "RUNNING")]
+
+
+@pytest.mark.parametrize("step", ["set:before", "set:after"])
+@pytest.mark.parametrize("skip", [0, 1])
+def test_killed_after_a_clear(execution: Execution, emulator: Emulator, step: str, skip: int) -> None:
+    emulator.next_run(HANG)
+    first = execution.next_try()
+    execution.clear()
+    killed(execution, step, skip=skip)
+
+    last = execution.next_try()
+
+    assert live(emulator) == [last]
+    assert last != first
+
+
+def test_clearing_after_a_failure_starts_anew(execution: Execution, emulator: Emulator) -> None:
+    emulator.next_run(RunFate("fail"))
+    with pytest.raises(OnlineTaskRunFailed):
+        execution.next_try(**WAIT)
+    execution.clear()
+
+    run_id = execution.next_try(**WAIT)
+
+    assert statuses(emulator)[1:] == [(run_id, "COMPLETED")]
+
+
+def test_clearing_after_a_skip_starts_anew(execution: Execution, emulator: Emulator) -> None:
+    emulator.next_run(RunFate("nothing"))
+    with pytest.raises(AirflowSkipException):
+        execution.next_try(**WAIT)
+    execution.clear()
+
+    execution.next_try(**WAIT)
+
+    assert len(emulator.runs()) == 2
+
+
+def test_clearing_while_the_task_waits(execution: Execution, emulator: Emulator, time: Time) -> None:
+    # The worker is told to end: on_kill cancels, then the process goes.
+    emulator.next_run(HANG)
+
+    def end() -> None:
+        execution.operator.on_kill()
+        raise Killed
+
+    time.on_sleep = end
+    with pytest.raises(Killed):
+        execution.next_try(**WAIT)
+    time.on_sleep = lambda: None
+    execution.clear()
+    emulator.clear_fates()
+    emulator.next_run(RunFate())
+
+    run_id = execution.next_try(**WAIT)
+
+    assert statuses(emulator)[0][1] == "CANCELLED"
+    assert statuses(emulator)[1:] == [(run_id, "COMPLETED")]
+
+
+def test_a_cancellation_that_comes_after_the_next_try_began(
+    execution: Execution, emulator: Emulator, time: Time
+) -> None:
+    # Nothing orders a clear's cancellation and the next try.
+    emulator.next_run(RunFate("hang"))
+    killed(execution, "push:before", **WAIT)
+    (first,) = live(emulator)
+    execution.clear()
+
+    def cancel() -> None:
+        if live(emulator) == [first]:
+            with OnlineTasksHook() as hook:
+                hook.cancel_task_run(first)
+
+    time.on_sleep = cancel
+    run_id = execution.next_try(**WAIT)
+
+    assert statuses(emulator) == [(first, "CANCELLED"), (run_id, "COMPLETED")]
+    assert execution.pushed["return_value"] == run_id
+
+
+def test_a_cancellation_much_later_is_a_persons_will(
+    execution: Execution, emulator: Emulator, time: Time
+) -> None:
+    emulator.next_run(RunFate("hang"))
+    killed(execution, "push:before", **WAIT)
+    (first,) = live(emulator)
+
+    def cancel() -> None:
+        if time.passed > 300 and live(emulator) == [first]:
+            with OnlineTasksHook() as hook:
+                hook.cancel_task_run(first)
+
+    time.on_sleep = cancel
+    with pytest.raises(OnlineTaskRunCancelled):
+        execution.next_try(**WAIT)
+
+    assert statuses(emulator) == [(first, "CANCELLED")]
+
+
+def test_a_run_that_finds_all_labelled_is_no_late_cancellation(
+    execution: Execution, emulator: Emulator, time: Time
+) -> None:
+    execution.next_try(**WAIT)  # labels everything
+    execution.clear()
+    emulator.configure(run_seconds=0.3)
+    killed(execution, "push:before", **WAIT)
+    second = emulator.runs()[1]["id"]
+    time.on_sleep = lambda: real_time.sleep(0.4)
+
+    with pytest.raises(AirflowSkipException, match=f"Run {second} evaluated nothing"):
+        execution.next_try(**WAIT)
+
+    assert len(emulator.runs()) == 2
+
+
+# -- The DAG changed between two tries. --
+
+
+def test_another_window(execution: Execution, emulator: Emulator) -> None:
+    emulator.next_run(HANG)
+    killed(execution, "push:before")
+    (first,) = live(emulator)
+
+    second = execution.next_try(data_end_time=END - timedelta(hours=1))
+
+    assert statuses(emulator) == [(first, "CANCELLED"), (second, "RUNNING")]
+
+
+def test_another_window_and_the_id_was_not_stored(execution: Execution, emulator: Emulator) -> None:
+    emulator.next_run(HANG)
+    killed(execution, "set:before", skip=1)
+    (first,) = live(emulator)
+
+    second = execution.next_try(data_end_time=END - timedelta(hours=1))
+
+    assert statuses(emulator) == [(first, "CANCELLED"), (second, "RUNNING")]
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["ID stored", "ID not stored"])
+def test_another_window_and_back(execution: Execution, emulator: Emulator, stored: bool) -> None:
+    """With more runs than a page shows, the first run is not seen before the third is started."""
+    emulator.next_run(HANG)
+    emulator.create_runs(execution.online_task_id, 120, (9e6, 9e6))
+    emulator.configure(runs_order="oldest")
+    killed(execution, "push:before" if stored else "set:before", skip=0 if stored else 1)
+    second = execution.next_try(data_end_time=END - timedelta(hours=1))
+    emulator.add_fault(Fault(RUN, "drop_after"))
+
+    third = execution.next_try()
+
+    (first, *_, newest) = [run["id"] for run in emulator.runs()][120:]
+    assert third == newest
+    assert {first, second}.isdisjoint(live(emulator))
+
+
+def test_a_refused_request_does_not_make_an_earlier_run_unknown(
+    execution: Execution, emulator: Emulator
+) -> None:
+    emulator.next_run(HANG)
+    emulator.create_runs(execution.online_task_id, 120, (9e6, 9e6))
+    emulator.configure(runs_order="oldest")
+    execution.next_try()
+    emulator.set_run(emulator.runs()[-1]["id"], status="COMPLETED", num_successes=3)
+    execution.clear()
+    emulator.add_fault(Fault(RUN, "unauthorized"))
+    with pytest.raises(AuthenticationFailed):
+        execution.next_try()
+    emulator.add_fault(Fault(RUN, "drop_after"))
+
+    mine = execution.next_try()
+
+    assert mine == emulator.runs()[-1]["id"]
+    assert mine in live(emulator)
+
+
+@pytest.fixture
+def other(emulator: Emulator) -> str:
+    """Another online task."""
+    with OnlineTasksHook() as hook:
+        evaluator = {"evaluator_id": emulator.evaluator_ids["output_present"]}
+        task = {"name": "other", "model_id": emulator.project_id, "evaluators": evaluator}
+        return hook.create_eval_task(EvalTaskInput.read(task))
+
+
+def test_another_task_when_the_one_of_a_lost_request_is_gone(
+    execution: Execution, emulator: Emulator, other: str
+) -> None:
+    killed(execution, "set:before", skip=1)
+    with OnlineTasksHook() as hook:
+        hook.delete_task(execution.online_task_id)
+
+    second = execution.next_try(online_task_id=other)
+
+    assert emulator.runs()[-1]["id"] == second
+    assert emulator.runs()[-1]["task_id"] == other
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["ID stored", "ID not stored"])
+def test_another_task(execution: Execution, emulator: Emulator, other: str, stored: bool) -> None:
+    emulator.next_run(HANG)
+    killed(execution, "push:before" if stored else "set:before", skip=0 if stored else 1)
+    (first,) = live(emulator)
+
+    second = execution.next_try(online_task_id=other)
+
+    assert statuses(emulator) == [(first, "CANCELLED"), (second, "RUNNING")]
+    assert emulator.runs()[1]["task_id"] == other
+
+
+@pytest.mark.parametrize("kind", ["drop_after", "status_after", "truncated", "garbage"])
+def test_another_window_and_the_cancellations_answer_is_lost(
+    execution: Execution, emulator: Emulator, kind: str
+) -> None:
+    emulator.next_run(HANG)
+    killed(execution, "push:before")
+    emulator.add_fault(Fault(CANCEL, kind))
+
+    second = execution.next_try(data_end_time=END - timedelta(hours=1))
+
+    assert [status for _, status in statuses(emulator)] == ["CANCELLED", "RUNNING"]
+    assert live(emulator) == [second]
+
+
+@pytest.mark.parametrize("kind", ["drop_before", "status_before", "forbidden", "rate_limited"])
+def test_another_window_and_the_old_run_cannot_be_cancelled(
+    execution: Execution, emulator: Emulator, kind: str
+) -> None:
+    emulator.next_run(HANG)
+    killed(execution, "push:before")
+    (first,) = live(emulator)
+    emulator.add_fault(Fault(CANCEL, kind, times=None))
+
+    with pytest.raises(CallError):
+        execution.next_try(data_end_time=END - timedelta(hours=1))
+
+    assert live(emulator) == [first]  # rather none than two
+    emulator.clear_faults()
+    second = execution.next_try(data_end_time=END - timedelta(hours=1))
+    assert live(emulator) == [second]
+
+
+@pytest.mark.parametrize("gone", ["over", "deleted", "deleted with its task"])
+def test_another_window_and_nothing_to_cancel(execution: Execution, emulator: Emulator, gone: str) -> None:
+    killed(execution, "push:before")
+    if gone != "over":
+        emulator.add_fault(Fault("rest.get_task_run", "not_found"))
+    if gone == "deleted with its task":
+        emulator.add_fault(Fault("rest.list_task_runs", "not_found"))
+
+    execution.next_try(data_end_time=END - timedelta(hours=1))
+
+    assert emulator.requests(CANCEL) == []
+    assert len(emulator.runs()) == 2
+
+
+# -- A lost run that failed must not be taken for the one that is asked for now. --
+
+
+def test_a_failed_run_that_was_found_is_not_found_again(execution: Execution, emulator: Emulator) -> None:
+    emulator.create_runs(execution.online_task_id, 100, (3600, 3600))  # more than a page shows
+    emulator.configure(runs_order="oldest")
+    emulator.next_run(RunFate("fail", seconds=0))
+    killed(execution, "set:before", skip=1)
+    failed = emulator.runs()[-1]["id"]
+    emulator.add_fault(Fault(RUN, "drop_before"))
+
+    run_id = execution.next_try()
+
+    assert run_id != failed
+    assert emulator.runs()[-1]["id"] == run_id
+
+
+def test_after_a_refusal_the_next_try_starts_a_run_without_searching(
+    execution: Execution, emulator: Emulator, time: Time, caplog: pytest.LogCaptureFixture
+) -> None:
+    others = start_run(execution.online_task_id)
+    emulator.add_fault(Fault(RUN, "status_before", status=422))
+    with pytest.raises(BadRequest):
+        execution.next_try()
+    emulator.clear_requests()
+
+    mine = execution.next_try()
+
+    assert [run["id"] for run in emulator.runs()] == [others, mine]
+    assert len(emulator.requests("rest.list_task_runs")) == 1
+    assert time.slept == []
+    assert "Searching" not in caplog.text
+
+
+# -- Clocks. --
+
+
+@pytest.mark.parametrize("seconds", [-86_400, -3600, -61, 61, 3600, 86_400])
+def test_a_server_whose_clock_is_wrong(
+    execution: Execution, emulator: Emulator, time: Time, seconds: float
+) -> None:
+    time.server_offset = seconds
+    time.show()
+    emulator.add_fault(Fault(RUN, "drop_after"))
+
+    assert [execution.next_try()] == [run["id"] for run in emulator.runs()]
+
+
+@pytest.mark.parametrize("seconds", [-86_400, -3600, 3600, 86_400])
+def test_a_worker_whose_clock_is_wrong(
+    execution: Execution, emulator: Emulator, time: Time, seconds: float
+) -> None:
+    killed(execution, "set:before", skip=1)
+    time.worker_offset = seconds
+
+    assert [execution.next_try()] == [run["id"] for run in emulator.runs()]
+
+
+@pytest.mark.parametrize("seconds", [-86_400, -3600, 3600, 86_400])
+def test_a_server_whose_clock_is_set(
+    execution: Execution, emulator: Emulator, time: Time, seconds: float
+) -> None:
+    # Set between the look at what is there and the creation of the run.
+    def reached(step: str) -> None:
+        if step == "set:after":
+            time.server_offset = seconds
+            time.show()
+
+    execution.reached = reached
+    emulator.add_fault(Fault(RUN, "drop_after"))
+
+    assert [execution.next_try()] == [run["id"] for run in emulator.runs()]
+
+
+def the_late_run_is_taken(execution: Execution, emulator: Emulator, time: Time, *, after: float) -> None:
+    """Try again; the server acts on the request of the try before so many seconds from now."""
+    due, acted = time.passed + after, list[str]()
+
+    def act_late() -> None:
+        if time.passed > due and not acted:
+            acted.append(start_run(execution.online_task_id))
+
+    time.on_sleep = act_late
+
+    run_id = execution.next_try()
+
+    time.sleep(30)
+    assert [run_id] == acted == [run["id"] for run in emulator.runs()]
+
+
+@pytest.mark.parametrize("whose", ["server", "worker"])
+def test_a_clock_set_forward_does_not_cut_the_look_short(
+    execution: Execution, emulator: Emulator, time: Time, whose: str
+) -> None:
+    # Killed with the request on its way; the server acts 20 s later, and a clock was set meanwhile.
+    killed(execution, "set:after")
+    setattr(time, f"{whose}_offset", 7200)
+    time.show()
+
+    the_late_run_is_taken(execution, emulator, time, after=20)
+
+
+def test_the_time_to_appear_counts_from_the_last_request(
+    execution: Execution, emulator: Emulator, time: Time
+) -> None:
+    # Two requests were lost, which took two minutes; the third is on its way when the process is killed.
+    emulator.add_fault(Fault(RUN, "drop_before", times=2))
+    killed(execution, "set:after", skip=2)
+
+    the_late_run_is_taken(execution, emulator, time, after=20)
+
+
+def test_the_time_to_appear_counts_from_a_request_that_the_rate_limit_delayed(
+    execution: Execution, emulator: Emulator, time: Time
+) -> None:
+    # It is refused for minutes, as in a crowd, and is on its way at last when the process is killed.
+    emulator.add_fault(Fault(RUN, "rate_limited", times=5))
+    killed(execution, "set:after", skip=5)
+    assert time.passed > 120
+
+    the_late_run_is_taken(execution, emulator, time, after=40)
+
+
+def test_a_first_request_that_is_carried_out_while_a_second_is_sent(
+    execution: Execution, emulator: Emulator, time: Time
+) -> None:
+    emulator.add_fault(Fault(RUN, "drop_before", times=2))
+    acted: list[str] = []
+
+    def reached(step: str) -> None:
+        if step == "set:before" and len(emulator.requests(RUN)) == 1 and not acted:
+            acted.append("")  # what this starts is seen by no look for the first request
+            emulator.clear_faults()
+            acted[0] = start_run(execution.online_task_id)
+            emulator.add_fault(Fault(RUN, "drop_before"))
+
+    execution.reached = reached
+
+    assert [execution.next_try()] == acted == [run["id"] for run in emulator.runs()]
+
+
+def test_no_waiting_for_what_would_long_be_there(
+    execution: Execution, emulator: Emulator, time: Time
+) -> None:
+    killed(execution, "set:after")
+    time.advance(300)  # Airflow's retry delay
+
+    execution.next_try()
+
+    assert time.slept == []
+    assert len(emulator.runs()) == 1
+
+
+# -- Two executions over the same window. --
+
+
+def test_two_executions_are_told_apart(execution: Execution, emulator: Emulator) -> None:
+    emulator.next_run(HANG)
+    other = Execution(execution.online_task_id)
+    killed(execution, "push:before")
+    killed(other, "push:before")
+    mine, others = live(emulator)
+
+    assert (execution.next_try(), other.next_try()) == (mine, others)
+    assert live(emulator) == [mine, others]
+
+
+def test_a_run_that_was_there_before_is_not_taken(execution: Execution, emulator: Emulator) -> None:
+    emulator.next_run(HANG)
+    others = start_run(execution.online_task_id)
+    emulator.add_fault(Fault(RUN, "drop_after"))
+
+    mine = execution.next_try()
+
+    assert live(emulator) == [others, mine]
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        {"start": START + timedelta(seconds=2)},
+        {"start": START - timedelta(seconds=2)},
+        {"end": END - timedelta(seconds=2)},
+        {"end": END + timedelta(seconds=2)},
+    ],
+    ids=["later start", "earlier start", "earlier end", "later end"],
+)
+def test_a_run_over_another_window_is_not_taken(
+    execution: Execution, emulator: Emulator, window: dict[str, Any]
+) -> None:
+    emulator.next_run(HANG)
+    killed(execution, "set:after")
+    others = start_run(execution.online_task_id, **window)
+
+    mine = execution.next_try()
+
+    assert live(emulator) == [others, mine]
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_with_more_runs_than_a_page_an_old_run_over_the_same_window_is_not_taken(
+    execution: Execution, emulator: Emulator, time: Time, order: str
+) -> None:
+    emulator.next_run(RunFate("hang", times=1, pending_seconds=0))
+    old = start_run(execution.online_task_id)
+    emulator.create_runs(execution.online_task_id, 150, (3600, 3600))  # the old run is on the second page
+    emulator.set_run(old, status="COMPLETED", num_successes=3)
+    emulator.configure(runs_order=order)
+    time.advance(3600)
+    emulator.add_fault(Fault(RUN, "drop_before"))
+
+    mine = execution.next_try()
+
+    assert mine != old
+    assert emulator.runs()[-1]["id"] == mine
+    assert len(emulator.requests(RUN)) == 3  # that of the old run, the lost one, and its repetition
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_of_two_runs_that_may_be_the_lost_one_the_older_is_taken(
+    execution: Execution, emulator: Emulator, time: Time, order: str
+) -> None:
+    # The first request was carried out; the later run over the same window is somebody else's.
+    emulator.next_run(HANG)
+    emulator.configure(runs_order=order)
+    killed(execution, "set:before", skip=1)
+    (mine,) = live(emulator)
+    time.advance(5)
+    start_run(execution.online_task_id)
+
+    assert execution.next_try() == mine
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_of_two_runs_that_may_be_the_lost_one_that_which_goes_on_is_taken(
+    execution: Execution, emulator: Emulator, order: str
+) -> None:
+    # Nothing tells which of them the first request started. A run that goes on must not be lost.
+    emulator.next_run(HANG)
+    emulator.configure(runs_order=order)
+    killed(execution, "set:before", skip=1)
+    (ended,) = live(emulator)
+    emulator.set_run(ended, status="CANCELLED")
+    goes_on = start_run(execution.online_task_id)
+
+    assert execution.next_try() == goes_on
+    assert live(emulator) == [goes_on]
+
+
+def test_times_between_two_milliseconds_still_match(execution: Execution, emulator: Emulator) -> None:
+    # The server may keep less of a time than was sent.
+    window = {"data_end_time": END.replace(microsecond=123_456)}
+    emulator.add_fault(Fault(RUN, "drop_after"))
+
+    assert [execution.next_try(**window)] == [run["id"] for run in emulator.runs()]
+
+
+# -- Before Airflow 3.3: no state store. --
+
+
+@pytest.fixture
+def older(task_id: str) -> Execution:
+    """An execution on an Airflow that keeps nothing between tries."""
+    return Execution(task_id, store=None)
+
+
+@pytest.mark.parametrize("kind", ["drop_after", "drop_before", "garbage", "status_after"])
+def test_older_within_a_try(older: Execution, emulator: Emulator, kind: str) -> None:
+    emulator.add_fault(Fault(RUN, kind))
+
+    assert [older.next_try()] == [run["id"] for run in emulator.runs()]
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest", "shuffled"])
+def test_older_a_retry_takes_the_live_run_up(older: Execution, emulator: Emulator, order: str) -> None:
+    emulator.configure(runs_order=order)
+    emulator.next_run(HANG)
+    killed(older, "push:before")
+    (run_id,) = live(emulator)
+
+    assert older.next_try() == run_id
+    assert live(emulator) == [run_id]
+
+
+def test_older_a_first_try_has_no_run_to_take_up(older: Execution, emulator: Emulator) -> None:
+    emulator.next_run(HANG)
+    others = start_run(older.online_task_id)
+
+    mine = older.next_try()
+
+    assert [run["id"] for run in emulator.runs()] == [others, mine]
+
+
+def test_older_fewer_retries_are_no_clear(older: Execution, emulator: Emulator) -> None:
+    """The DAG's author takes the retries away between two tries; Airflow's bound stays."""
+    run_id = older.next_try(**WAIT)
+    older.retries = 0
+
+    assert older.next_try(**WAIT) == run_id
+    assert len(emulator.runs()) == 1
+
+
+def test_older_a_retry_after_a_failed_run_starts_anew(
+    older: Execution, emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    emulator.next_run(RunFate("fail", failure_reason="The judge is out of credits."))
+    with pytest.raises(OnlineTaskRunFailed):
+        older.next_try(**WAIT)
+
+    run_id = older.next_try(**WAIT)
+
+    assert statuses(emulator)[1:] == [(run_id, "COMPLETED")]
+    assert "ended FAILED (The judge is out of credits.): a new run is started." in caplog.text
+
+
+def test_older_a_live_run_goes_before_one_that_is_over(older: Execution, emulator: Emulator) -> None:
+    older.next_try()
+    emulator.next_run(HANG)
+    going = start_run(older.online_task_id)
+
+    assert older.next_try() == going
+
+
+def test_older_a_run_from_before_the_dag_run_is_not_taken(
+    older: Execution, emulator: Emulator, time: Time
+) -> None:
+    others = start_run(older.online_task_id)
+    time.advance(600)
+    older.dag_run_start += timedelta(seconds=600)
+    with pytest.raises(Unavailable):
+        emulator.add_fault(Fault("rest.list_task_runs", "drop_before", times=4))
+        older.next_try()
+
+    mine = older.next_try()
+
+    assert [run["id"] for run in emulator.runs()] == [others, mine]
+
+
+@pytest.mark.parametrize("seconds", [-7200, 7200])
+@pytest.mark.parametrize("whose", ["server", "worker"])
+def test_older_with_a_clock_that_is_wrong(
+    older: Execution, emulator: Emulator, time: Time, whose: str, seconds: float
+) -> None:
+    setattr(time, f"{whose}_offset", seconds)
+    time.show()
+    if whose == "worker":
+        older.dag_run_start += timedelta(seconds=seconds)
+    killed(older, "push:before")
+
+    assert [older.next_try()] == [run["id"] for run in emulator.runs()]
+
+
+def restart_dag_run(older: Execution, time: Time, seconds: float) -> None:
+    """Clear the task of a DAG run that is over, which then starts again."""
+    older.clear()
+    time.advance(seconds)
+    older.dag_run_start += timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("retries", [0, None])
+def test_older_a_cleared_task_without_retries_starts_a_new_run(
+    older: Execution, emulator: Emulator, time: Time, retries: int | None
+) -> None:
+    older.retries = older.max_tries = 0
+    first = older.next_try(**AGAIN)
+    restart_dag_run(older, time, 5)
+
+    operator = older.begin_try(**AGAIN)
+    operator.retries = retries  # type: ignore[assignment]  # as an operator of Airflow's own may have it
+    second = operator.execute(older.context)
+
+    assert [first, second] == [run["id"] for run in emulator.runs()]
+
+
+@pytest.mark.parametrize("seconds", [5, 600], ids=["at once", "later"])
+@pytest.mark.parametrize("restarts", [True, False], ids=["DAG run over", "DAG run going on"])
+def test_older_a_cleared_task_starts_a_new_run(
+    older: Execution, emulator: Emulator, time: Time, seconds: float, restarts: bool
+) -> None:
+    first = older.next_try(**AGAIN)
+    if restarts:
+        restart_dag_run(older, time, seconds)
+    else:
+        older.clear()
+        time.advance(seconds)
+
+    assert older.next_try(**AGAIN) != first
+    assert len(emulator.runs()) == 2
+
+
+@pytest.mark.parametrize("seconds", [5, 600], ids=["at once", "later"])
+def test_older_a_cleared_task_takes_a_run_that_goes_on(
+    older: Execution, emulator: Emulator, time: Time, seconds: float
+) -> None:
+    older.dag_run_due = older.dag_run_start
+    emulator.next_run(HANG)
+    killed(older, "push:before")
+    (run_id,) = live(emulator)
+    restart_dag_run(older, time, seconds)
+
+    assert older.next_try() == run_id
+    assert live(emulator) == [run_id]
+
+
+def test_older_a_retry_after_a_clear_looks_at_the_newest_run(
+    older: Execution, emulator: Emulator, time: Time
+) -> None:
+    first = older.next_try(**AGAIN)
+    older.clear()
+    time.advance(5)
+    emulator.next_run(RunFate("fail"))
+    with pytest.raises(OnlineTaskRunFailed):
+        older.next_try(**AGAIN)
+    time.advance(5)
+
+    assert older.next_try(**AGAIN) != first
+    assert [status for _, status in statuses(emulator)] == ["COMPLETED", "FAILED", "COMPLETED"]
+
+
+def test_older_what_the_log_says_of_a_run_that_is_taken_up(
+    older: Execution, emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    emulator.next_run(HANG)
+    killed(older, "push:before")
+    caplog.clear()
+    older.next_try()
+    assert "started by an earlier try, still going" in caplog.text
+    assert "answer was lost" not in caplog.text
+
+
+def test_older_a_dag_run_without_a_start(older: Execution, emulator: Emulator) -> None:
+    older.dag_run_start = None  # type: ignore[assignment]
+    older.next_try()
+    older.next_try()
+    assert len(emulator.runs()) == 2
+
+
+# -- What ends a wait. --
+
+
+def test_a_timeout_cancels_and_a_retry_starts_anew(
+    execution: Execution, emulator: Emulator, time: Time
+) -> None:
+    emulator.next_run(RunFate("hang"))
+    with pytest.raises(OnlineTaskRunTimeout):
+        execution.next_try(**WAIT, timeout=120)
+    assert [status for _, status in statuses(emulator)] == ["CANCELLED"]
+
+    run_id = execution.next_try(**WAIT, timeout=120)
+
+    assert statuses(emulator)[1:] == [(run_id, "COMPLETED")]
+
+
+@pytest.mark.parametrize("kind", ["drop_before", "forbidden"])
+def test_a_timeout_that_cannot_cancel_leaves_the_run_to_the_retry(
+    execution: Execution, emulator: Emulator, time: Time, kind: str
+) -> None:
+    emulator.next_run(RunFate("hang"))
+    emulator.add_fault(Fault(CANCEL, kind, times=None))
+    with pytest.raises(OnlineTaskRunTimeout):
+        execution.next_try(**WAIT, timeout=120)
+    (run_id,) = live(emulator)
+    emulator.clear_faults()
+    emulator.set_run(run_id, status="COMPLETED", num_successes=3)
+
+    assert execution.next_try(**WAIT, timeout=120) == run_id
+    assert len(emulator.runs()) == 1
+
+
+@pytest.mark.parametrize("kind", ["drop_after", "status_after", "garbage"])
+@pytest.mark.parametrize("taken_up", [False, True], ids=["started", "taken up"])
+def test_a_timeout_whose_cancellation_is_not_answered(
+    execution: Execution, emulator: Emulator, time: Time, kind: str, taken_up: bool
+) -> None:
+    emulator.next_run(RunFate("hang"))
+    if taken_up:
+        killed(execution, "push:before", **WAIT)
+    emulator.add_fault(Fault(CANCEL, kind))
+
+    # The repeated cancellation finds the run cancelled, which was no one else's doing.
+    with pytest.raises(OnlineTaskRunTimeout):
+        execution.next_try(**WAIT, timeout=60)
+
+    assert [status for _, status in statuses(emulator)] == ["CANCELLED"]
+
+
+@pytest.mark.parametrize("kind", ["drop_before", "rate_limited", "garbage", "status_before", "truncated"])
+def test_a_wait_outlasts_an_outage(execution: Execution, emulator: Emulator, time: Time, kind: str) -> None:
+    emulator.next_run(RunFate("hang"))
+    emulator.add_fault(Fault("rest.get_task_run", kind, times=20))
+
+    def end() -> None:
+        if len(emulator.requests("rest.get_task_run")) > 20:
+            for run_id in live(emulator):
+                emulator.set_run(run_id, status="COMPLETED", num_successes=3)
+
+    time.on_sleep = end
+
+    assert [execution.next_try(**WAIT)] == [run["id"] for run in emulator.runs()]
+
+
+def test_on_kill_cancels_the_run_it_waits_for(execution: Execution, emulator: Emulator, time: Time) -> None:
+    emulator.next_run(HANG)
+    killed_while_waiting(execution, time, **WAIT)
+    assert [status for _, status in statuses(emulator)] == ["CANCELLED"]
+
+
+def test_on_kill_can_be_told_to_leave_the_run(execution: Execution, emulator: Emulator, time: Time) -> None:
+    emulator.next_run(HANG)
+    killed_while_waiting(execution, time, **WAIT, cancel_on_kill=False)
+    (run_id,) = live(emulator)
+    time.on_sleep = lambda: emulator.set_run(run_id, status="COMPLETED", num_successes=3)
+
+    assert execution.next_try(**WAIT) == run_id
+
+
+def test_on_kill_before_there_is_a_run(execution: Execution, emulator: Emulator) -> None:
+    killed(execution, "set:after", **WAIT)
+    assert execution.operator is not None
+    execution.operator.on_kill()
+    assert emulator.requests(CANCEL) == []
+
+
+def killed_while_waiting(execution: Execution, time: Time, **arguments: Any) -> None:
+    def end() -> None:
+        assert execution.operator is not None
+        execution.operator.on_kill()
+        raise Killed
+
+    time.on_sleep = end
+    with pytest.raises(Killed):
+        execution.next_try(**arguments)
+    time.on_sleep = lambda: None
+
+
+def test_the_record_survives_the_process(execution: Execution, emulator: Emulator, tmp_path: Any) -> None:
+    emulator.next_run(HANG)
+    execution.store = Store(tmp_path / "state.json")
+    killed(execution, "push:before")
+    (run_id,) = live(emulator)
+    execution.store = Store(tmp_path / "state.json")
+
+    assert execution.next_try() == run_id
+
+
+@pytest.mark.parametrize(("start", "end"), [(START, None), (None, END), (None, None)])
+def test_a_run_whose_window_is_not_whole_is_over_no_window(
+    start: datetime | None, end: datetime | None
+) -> None:
+    run = TaskRun(
+        id="R",
+        status=RunStatus.RUNNING,
+        status_text="RUNNING",
+        data_start_time=start,
+        data_end_time=end,
+    )
+    assert not _is_same_window(run, DataWindow(start=START, end=END))
+
+
+@pytest.mark.parametrize(
+    ("start_off", "end_off", "is_same"),
+    [(0.0, 0.0, True), (0.999, -0.999, True), (1.0, 0.0, False), (0.0, -1.0, False)],
+)
+def test_a_window_that_the_server_rounds_is_the_same_one(
+    start_off: float, end_off: float, is_same: bool
+) -> None:
+    run = TaskRun(
+        id="R",
+        status=RunStatus.RUNNING,
+        status_text="RUNNING",
+        data_start_time=START + timedelta(seconds=start_off),
+        data_end_time=END + timedelta(seconds=end_off),
+    )
+    assert _is_same_window(run, DataWindow(start=START, end=END)) is is_same

@@ -1,0 +1,428 @@
+"""A trigger waits for one run, whatever becomes of it, and sends its task exactly one event."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import importlib
+import json
+import logging
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_online_tasks.api.responses.runs import RunStatus
+from airflow_provider_online_tasks.emulator import Fault, RunFate
+from airflow_provider_online_tasks.runs.polling import connections as watching
+from airflow_provider_online_tasks.runs.polling import endpoint_state as _endpoint_state
+from airflow_provider_online_tasks.triggers import runs as trigger_module
+from airflow_provider_online_tasks.triggers.events import EARLIEST_EVENT_SECONDS, ERROR, OVER, TIMEOUT
+from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
+from tests.support import quick_time
+from tests.support.waits import answer_slowly, create_task, event_of, eventually, trigger, wait_for
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.emulator import Emulator
+
+KEY = "ak-emulator-0000"
+
+
+@pytest.fixture
+def task_log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What triggers write into the logs of their tasks."""
+    monkeypatch.setattr(OnlineTaskRunTrigger, "log", logging.getLogger("task"))
+    caplog.set_level(logging.INFO, logger="task")
+    caplog.set_level(logging.INFO, logger=_endpoint_state.__name__)
+    return caplog
+
+
+def a_run(arize: Emulator, seconds: float = 0.5, **fate: Any) -> tuple[str, str]:
+    """Start a run, and return its ID and its task's."""
+    task = create_task(arize)
+    [run] = arize.create_runs(task, 1, (seconds, seconds), fate=RunFate(**fate))
+    return run, task
+
+
+# How a wait ends
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [
+        ("complete", RunStatus.COMPLETED),
+        ("nothing", RunStatus.COMPLETED),
+        ("fail", RunStatus.FAILED),
+        ("cancel", RunStatus.CANCELLED),
+    ],
+)
+@pytest.mark.parametrize("spelling", ["upper", "lower"])
+def test_a_run_that_is_over_ends_the_wait_however_it_ended(
+    arize: Emulator, outcome: str, status: RunStatus, spelling: str
+) -> None:
+    arize.configure(status_case=spelling)
+    run, task = a_run(arize, outcome=outcome)
+
+    [event] = wait_for(trigger(run, task, payload={"max_error_rate": 0.1}))
+
+    assert event.outcome == OVER
+    assert event.run is not None
+    assert (event.run.id, event.run.status) == (run, status)
+    assert event.payload == {"max_error_rate": 0.1}
+
+
+@pytest.mark.parametrize("in_process", [False, True])
+def test_no_event_comes_before_the_scheduler_has_noted_the_deferral(
+    arize: Emulator, in_process: bool
+) -> None:
+    run, task = a_run(arize)
+    arize.set_run(run, seconds=0.0)
+
+    async def wait() -> float:
+        began = asyncio.get_running_loop().time()
+        event = await event_of(trigger(run, task, in_process=in_process))
+        assert event.outcome == OVER
+        return asyncio.get_running_loop().time() - began
+
+    seconds = quick_time.run(wait())
+
+    assert seconds < 2 if in_process else seconds >= EARLIEST_EVENT_SECONDS
+
+
+def test_an_unknown_status_is_taken_for_still_running(
+    arize: Emulator, task_log: pytest.LogCaptureFixture
+) -> None:
+    run, task = a_run(arize)
+    arize.set_run(run, status="PAUSED")
+
+    async def wait() -> Any:
+        event = asyncio.create_task(event_of(trigger(run, task)))
+        await eventually(lambda: "'PAUSED'" in task_log.text)
+        arize.set_run(run, status="COMPLETED")
+        return await event
+
+    event = quick_time.run(wait())
+
+    assert event.run.status is RunStatus.COMPLETED
+    assert task_log.text.count("a status this version does not know") == 1
+
+
+def test_a_run_that_never_ends_meets_the_deadline(arize: Emulator) -> None:
+    run, task = a_run(arize, outcome="hang")
+
+    [event] = wait_for(trigger(run, task, deadline=time.time() + 30.0))
+
+    assert event.outcome == TIMEOUT
+    assert event.run is not None
+    assert event.run.status is RunStatus.RUNNING
+
+
+def test_at_the_deadline_the_run_is_looked_at_once_more(arize: Emulator) -> None:
+    run, task = a_run(arize, seconds=1.0)
+
+    [event] = wait_for(trigger(run, task, poll_interval=60.0, deadline=time.time() + 30.0))
+
+    assert event.outcome == OVER
+
+
+@pytest.mark.parametrize(("outcome", "expected"), [("complete", OVER), ("hang", TIMEOUT)])
+def test_a_deadline_that_passed_while_no_triggerer_ran_leaves_one_look(
+    arize: Emulator, outcome: str, expected: str
+) -> None:
+    run, task = a_run(arize, seconds=0.0, outcome=outcome)
+
+    [event] = wait_for(trigger(run, task, deadline=time.time() - 3600))
+
+    assert event.outcome == expected
+    assert len(arize.requests("rest.*")) == 1
+
+
+def test_the_deadline_holds_while_nothing_can_be_read(
+    arize: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trigger_module, "LAST_LOOK_SECONDS", 1.0)
+    arize.add_fault(Fault("rest.*", "status_before", times=None))
+    run, task = a_run(arize)
+
+    [event] = wait_for(trigger(run, task, deadline=time.time() + 0.5, in_process=True), within=5)
+
+    assert (event.outcome, event.run) == (TIMEOUT, None)
+
+
+def test_a_wall_clock_set_back_makes_no_wait_longer(arize: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, task = a_run(arize, outcome="hang")
+    right = time.time
+
+    async def wait() -> Any:
+        event = asyncio.create_task(event_of(trigger(run, task, deadline=time.time() + 1.0)))
+        await asyncio.sleep(0.3)
+        monkeypatch.setattr(time, "time", lambda: right() - 3600)
+        async with asyncio.timeout(5):
+            return await event
+
+    assert quick_time.run(wait()).outcome == TIMEOUT
+
+
+def test_a_server_whose_clock_is_wrong_is_waited_for_all_the_same(arize: Emulator) -> None:
+    arize.set_clock_offset(-86_400)
+    run, task = a_run(arize)
+
+    [event] = wait_for(trigger(run, task, deadline=time.time() + 60))
+
+    assert event.outcome == OVER
+
+
+# What cannot be waited for
+
+
+def test_a_connection_that_does_not_exist_is_an_error(
+    online_tasks_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "LOOK_UP_DELAYS", (0.1,))
+
+    [event] = wait_for(trigger("run-1", conn_id="nowhere", payload={"url": "here"}))
+
+    assert event.outcome == ERROR
+    assert "nowhere" in str(event.error_message)
+    assert event.payload == {"url": "here"}
+
+
+def test_a_connection_that_is_out_of_reach_for_a_moment_is_looked_up_again(
+    arize: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_online_tasks import _airflow
+
+    really, looked_up = _airflow.read_connection, []
+
+    async def late(conn_id: str) -> Any:
+        looked_up.append(asyncio.get_running_loop().time())
+        if len(looked_up) < 3:
+            raise ConnectionError("the secrets backend restarts")
+        return await really(conn_id)
+
+    monkeypatch.setattr(_airflow, "read_connection", late)
+    run, task = a_run(arize)
+
+    assert wait_for(trigger(run, task))[0].outcome == OVER
+    first, second, third = looked_up
+    assert (round(second - first), round(third - second)) == watching.LOOK_UP_DELAYS
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"host": "https://app.arize.com"}, "no API key"),
+        ({"password": KEY, "extra": {"ca_bundle": __file__}}, "No session to https://api.arize.com"),
+    ],
+)
+def test_a_connection_that_cannot_be_used_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], problem: str
+) -> None:
+    connection = {"conn_type": "arize_online_tasks", **fields}
+    monkeypatch.setenv("AIRFLOW_CONN_ARIZE_WAITING", json.dumps(connection))
+
+    [event] = wait_for(trigger("run-1"))
+
+    assert (event.outcome, event.error_type) == (ERROR, "InvalidConnection")
+    assert problem in str(event.error_message)
+    assert KEY not in str(event)
+
+
+# What the triggerer stores
+
+
+def test_a_trigger_survives_being_stored(arize: Emulator) -> None:
+    from airflow.serialization.serialized_objects import BaseSerialization
+
+    run, task = a_run(arize)
+    stored = trigger(
+        run,
+        task,
+        deadline=time.time() + 60,
+        cancel_on_kill=False,
+        max_spans=100,
+        payload={"max_error_rate": 0.1, "labels": ["a"], "nothing": None},
+    )
+    path, kwargs = stored.serialize()
+    assert kwargs == {
+        "run_id": run,
+        "online_task_id": task,
+        "conn_id": stored.conn_id,
+        "poll_interval": 0.2,
+        "deadline": stored.deadline,
+        "cancel_on_kill": False,
+        "max_spans": 100,
+        "payload": {"max_error_rate": 0.1, "labels": ["a"], "nothing": None},
+    }
+
+    text = json.dumps({name: BaseSerialization.serialize(value) for name, value in kwargs.items()})
+    read = {name: BaseSerialization.deserialize(value) for name, value in json.loads(text).items()}
+    module, _, name = path.rpartition(".")
+    restored = getattr(importlib.import_module(module), name)(**read)
+
+    assert restored.serialize() == (path, kwargs)
+    assert wait_for(restored)[0].outcome == OVER
+
+
+def test_neither_the_trigger_nor_its_event_nor_its_log_holds_the_key(
+    arize: Emulator, task_log: pytest.LogCaptureFixture
+) -> None:
+    arize.add_fault(Fault("rest.*", "unauthorized", times=1))
+    run, task = a_run(arize, seconds=0.2)
+    waiting = trigger(run, task, payload={"run_id": run})
+
+    [event] = wait_for(waiting)
+
+    assert event.outcome == OVER
+    assert KEY not in f"{waiting!r} {waiting.serialize()} {event} {task_log.text}"
+    assert arize.requests("rest.*")[-1]["key_ok"]
+
+
+# What a person reads
+
+
+def test_each_trigger_logs_its_own_progress_and_the_poller_logs_for_none(
+    arize: Emulator, task_log: pytest.LogCaptureFixture
+) -> None:
+    """The triggerer sorts log lines by the context they are written in."""
+    whose = contextvars.ContextVar("whose", default="nobody's")
+    lines: list[tuple[str, str, str]] = []
+
+    def sort(record: logging.LogRecord) -> bool:
+        lines.append((whose.get(), record.name, record.getMessage()))
+        return True
+
+    arize.add_fault(Fault("rest.*", "status_before"))
+    task = create_task(arize)
+    runs = arize.create_runs(task, 3, (0.5, 1.0))
+
+    async def named(run: str) -> None:
+        whose.set(run)
+        await event_of(trigger(run, task))
+
+    async def wait() -> None:
+        await asyncio.gather(*map(named, runs))
+
+    task_log.handler.addFilter(sort)
+    quick_time.run(wait())
+
+    for run in runs:
+        # Airflow and the HTTP client log in that context as well.
+        own = [line for owner, name, line in lines if owner == run and name == "task"]
+        assert any("is COMPLETED" in line for line in own)
+        assert all(run in line for line in own)
+    of_poller = [(owner, line) for owner, name, line in lines if name == _endpoint_state.__name__]
+    assert [owner for owner, _ in of_poller] == ["nobody's"] * 2
+    assert "Waits pause" in of_poller[0][1]
+    assert "answers again" in of_poller[1][1]
+
+
+def test_an_outage_is_told_in_the_log_of_the_task(
+    arize: Emulator, monkeypatch: pytest.MonkeyPatch, task_log: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(trigger_module, "QUIET_SECONDS", 0.5)
+    arize.add_fault(Fault("rest.*", "status_before", times=2))
+    run, task = a_run(arize)
+
+    [event] = wait_for(trigger(run, task))
+
+    assert event.outcome == OVER
+    assert f"Run {run} cannot be read at the moment: get task run at {arize.url}: HTTP 502" in task_log.text
+
+
+# When a person ends the task
+
+
+def test_the_run_is_cancelled_when_its_task_is_killed(
+    arize: Emulator, task_log: pytest.LogCaptureFixture
+) -> None:
+    run, task = a_run(arize, outcome="hang")
+
+    quick_time.run(trigger(run, task).on_kill())
+
+    assert arize.runs()[0]["status"] == "CANCELLED"
+    assert f"Run {run} was cancelled" in task_log.text
+
+
+def test_a_lost_answer_to_the_cancellation_is_no_reason_to_give_up(arize: Emulator) -> None:
+    arize.add_fault(Fault("rest.cancel_task_run", "drop_before"))
+    run, task = a_run(arize, outcome="hang")
+
+    quick_time.run(trigger(run, task).on_kill())
+
+    assert arize.runs()[0]["status"] == "CANCELLED"
+
+
+def test_a_run_that_is_over_is_not_cancelled(arize: Emulator, task_log: pytest.LogCaptureFixture) -> None:
+    run, task = a_run(arize, seconds=0.0)
+
+    quick_time.run(trigger(run, task).on_kill())
+
+    assert arize.runs()[0]["status"] == "COMPLETED"
+    assert f"Run {run} was over before it could be cancelled: COMPLETED" in task_log.text
+
+
+def test_the_run_goes_on_where_that_is_wanted(arize: Emulator, task_log: pytest.LogCaptureFixture) -> None:
+    run, task = a_run(arize, outcome="hang")
+
+    quick_time.run(trigger(run, task, cancel_on_kill=False).on_kill())
+
+    assert arize.requests("rest.*") == []
+    assert "cancel_on_kill is off" in task_log.text
+
+
+def test_a_cancellation_that_cannot_be_sent_holds_nothing_up(
+    arize: Emulator, monkeypatch: pytest.MonkeyPatch, task_log: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(trigger_module, "ON_KILL_SECONDS", 1.0)
+    answer_slowly(monkeypatch, 5.0, to="cancel task run")
+    run, task = a_run(arize, outcome="hang")
+
+    async def kill() -> None:
+        async with asyncio.timeout(1.1):
+            await trigger(run, task).on_kill()
+
+    quick_time.run(kill())
+
+    assert f"Run {run} was not cancelled and goes on: No answer came in time" in task_log.text
+
+
+def test_the_triggerer_cancels_the_run_on_a_users_action_alone(arize: Emulator) -> None:
+    job_runner = pytest.importorskip("airflow.jobs.triggerer_job_runner")
+    if not hasattr(job_runner, "_USER_ACTION_CANCEL_MSG"):
+        pytest.skip("Triggers have on_kill from Airflow 3.3 on.")
+    task = create_task(arize)
+    killed, left = arize.create_runs(task, 2, (60.0, 60.0))
+
+    async def triggerer() -> None:
+        runner = job_runner.TriggerRunner()
+        running = []
+        for number, run in enumerate((killed, left)):
+            runner.triggers[number] = {"task": None, "is_watcher": False, "name": run, "events": 0}
+            running.append(asyncio.create_task(runner.run_trigger(number, trigger(run, task))))
+        await eventually(lambda: len(arize.requests("rest.*")) > 0)
+        running[0].cancel(job_runner._USER_ACTION_CANCEL_MSG)
+        running[1].cancel()
+        for ended in await asyncio.gather(*running, return_exceptions=True):
+            assert isinstance(ended, asyncio.CancelledError)
+
+    quick_time.run(triggerer())
+
+    cancelled = [run["id"] for run in arize.runs() if run["status"] == "CANCELLED"]
+    assert cancelled == [killed]
+
+
+@pytest.mark.slow
+def test_a_trigger_costs_a_dag_parse_next_to_nothing() -> None:
+    script = (
+        "import sys, airflow.triggers.base; before = set(sys.modules);"
+        "import airflow_provider_online_tasks.triggers.runs;"
+        "print(sorted(name for name in set(sys.modules) - before if '.' not in name))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    loaded = done.stdout.strip().splitlines()[-1]
+    assert "httpx" not in loaded
+    assert "requests" not in loaded
