@@ -69,6 +69,7 @@ def runner(airflow: Cluster, triggerer: str) -> list[int]:
     return pids if len(pids := airflow.pids(triggerer)) > 1 else []
 
 
+@pytest.mark.promise("cluster-responses")
 @pytest.mark.parametrize(
     ("dag_id", "fields"),
     [

@@ -31,6 +31,7 @@ def refused(arize: EmulatorProcess) -> list[float]:
     return [each["time"] for each in requests if each["key_ok"] and not each["executed"]]
 
 
+@pytest.mark.promise("cluster-submissions")
 @pytest.mark.parametrize("count", [12, pytest.param(60, marks=pytest.mark.slow)])
 def test_submissions_at_once(
     airflow: Cluster, arize: EmulatorProcess, conn_id: str, online_task: OnlineTask, count: int
@@ -47,6 +48,7 @@ def test_submissions_at_once(
     assert len(refused(arize)) <= 1
 
 
+@pytest.mark.promise("several-triggerers", "cluster-crowd")
 @pytest.mark.slow
 def test_waits_of_two_triggerers_and_sensors_in_workers(
     airflow: Cluster, arize: EmulatorProcess, conn_id: str, online_task: OnlineTask

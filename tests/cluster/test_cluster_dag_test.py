@@ -20,6 +20,7 @@ pytestmark = pytest.mark.cluster
 WAITS_SECONDS = 15.0
 
 
+@pytest.mark.promise("kill-state-one-process", "cluster-dag-test")
 def test_it_does_not_cancel_its_own_run(
     airflow: Cluster, arize: EmulatorProcess, conn_id: str, online_task: OnlineTask
 ) -> None:

@@ -47,6 +47,7 @@ def ends_well(dag_runs: list[MappedRun], online_tasks: list[OnlineTask]) -> None
     assert {dag_run.until_over() for dag_run in dag_runs} == {"success"}
 
 
+@pytest.mark.promise("tried-cluster", "cluster-deaths")
 def test_everything_dies_in_turn_while_runs_are_submitted_and_waited_for(
     airflow: Cluster, arize: EmulatorProcess, conn_id: str, online_task: OnlineTask
 ) -> None:
@@ -80,6 +81,7 @@ def test_everything_dies_in_turn_while_runs_are_submitted_and_waited_for(
     started_once(blocked, 4)
 
 
+@pytest.mark.promise("cluster-outage")
 @pytest.mark.slow
 def test_arize_is_away_while_tasks_wait(
     airflow: Cluster, arize: EmulatorProcess, conn_id: str, online_task: OnlineTask
@@ -103,6 +105,7 @@ def test_arize_is_away_while_tasks_wait(
     assert blocking.tries() == {1: 4}
 
 
+@pytest.mark.promise("api-server-away", "cluster-api-server-away")
 def test_airflows_own_api_is_away_while_a_task_waits_in_a_worker(
     airflow: Cluster, conn_id: str, online_task: OnlineTask
 ) -> None:

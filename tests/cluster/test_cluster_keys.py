@@ -23,6 +23,7 @@ READ = "rest.*task_run*"
 OVERLAP_SECONDS = 45.0
 
 
+@pytest.mark.promise("poll-401", "cluster-key-rotated")
 def test_waits_go_on_with_a_new_key(
     airflow: Cluster, arize: EmulatorProcess, conn_id: str, online_task: OnlineTask
 ) -> None:

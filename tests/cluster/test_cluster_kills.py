@@ -19,6 +19,7 @@ pytestmark = pytest.mark.cluster
 CANCEL = "rest.cancel_task_run"
 
 
+@pytest.mark.promise("kill-deferred", "cluster-kills")
 @pytest.mark.parametrize("count", [1, 30, pytest.param(60, marks=pytest.mark.slow)])
 def test_deferred_tasks_that_are_marked_failed_at_once(
     airflow: Cluster, conn_id: str, online_task: OnlineTask, count: int
@@ -38,6 +39,7 @@ def test_deferred_tasks_that_are_marked_failed_at_once(
     assert len(online_task.runs) == count
 
 
+@pytest.mark.promise("cluster-kill-503")
 def test_a_cancellation_that_meets_an_error_is_repeated(
     airflow: Cluster, arize: EmulatorProcess, conn_id: str, online_task: OnlineTask
 ) -> None:

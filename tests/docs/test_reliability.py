@@ -1,65 +1,47 @@
-"""docs/reliability.md promises nothing that no test shows."""
+"""Each statement of docs/reliability.md has a test.
+
+The page marks a statement by an ID, `<!-- promise: lost-response -->`; a test that shows it is marked with
+`@pytest.mark.promise("lost-response")`.
+"""
 
 from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
-from functools import cache
-
-import pytest
 
 from tests.support.pages import DOCS
-from tests.support.promises import INTRODUCTIONS, NO_PROMISES, PROMISES
 
 TESTS = DOCS.parent / "tests"
+PROMISE = re.compile(r"<!-- promise: ([a-z0-9-]+) -->")
 
 
-def statements() -> Iterator[tuple[str, str]]:
-    """Yield what the page says, as pairs of a section and a row, a list's item or a paragraph."""
-    section, tables = "", 0
-    for block in (DOCS / "reliability.md").read_text(encoding="utf-8").split("\n\n"):
-        if found := re.match(r"#+ (.*)", block):
-            section = found[1]
-        elif block.startswith("|"):
-            # The first two lines are the head.
-            tables += 1
-            yield from ((section, line.split(" | ")[0].strip("| ")) for line in block.splitlines()[2:])
-        else:
-            for part in re.split(r"^- ", block, flags=re.MULTILINE):
-                if part.strip():
-                    yield section, " ".join(part.split())
-    assert tables >= 5
+def promises() -> Counter[str]:
+    """Return how often each ID occurs on the page."""
+    return Counter(PROMISE.findall((DOCS / "reliability.md").read_text(encoding="utf-8")))
 
 
-def test_each_statement_has_a_test_and_each_test_a_statement() -> None:
-    used = set()
-    for section, text in statements():
-        if section in NO_PROMISES or text.startswith(INTRODUCTIONS):
-            continue
-        starts = [start for start in PROMISES.get(section, {}) if text.startswith(start)]
-        # Of two that fit, the longer is meant.
-        assert starts, f"Which tests show this sentence of {section!r}? Name them in promises.py: {text}"
-        used.add((section, max(starts, key=len)))
-
-    assert {(section, start) for section, promises in PROMISES.items() for start in promises} == used
-
-
-@cache
-def functions(module: str) -> frozenset[str]:
-    """Return the test functions of a module."""
-    tree = ast.parse((TESTS / module).read_text(encoding="utf-8"))
-    return frozenset(
-        node.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
-    )
+def marked_tests() -> Iterator[tuple[str, str]]:
+    """Yield the ID and the name of each test that has the marker."""
+    for module in TESTS.rglob("test_*.py"):
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            for decorator in node.decorator_list:
+                if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.promise":
+                    assert decorator.args, f"{module}::{node.name}"
+                    for argument in decorator.args:
+                        yield ast.literal_eval(argument), f"{module.relative_to(TESTS)}::{node.name}"
 
 
-@pytest.mark.parametrize("section", PROMISES)
-def test_the_tests_exist(section: str) -> None:
-    for start, tests in PROMISES[section].items():
-        assert tests, start
-        for test in tests:
-            module, _, name = test.partition("::")
-            assert name in functions(module), f"{start}: {test}"
+def test_promise_ids_are_unique() -> None:
+    assert [promise for promise, times in promises().items() if times > 1] == []
+
+
+def test_promise_has_a_test() -> None:
+    assert promises().keys() - {promise for promise, _ in marked_tests()} == set()
+
+
+def test_marker_names_a_promise() -> None:
+    assert {(promise, test) for promise, test in marked_tests() if promise not in promises()} == set()

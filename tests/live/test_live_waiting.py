@@ -30,6 +30,7 @@ MODES = [("blocking", "running"), ("deferred", "deferred")]
 both_modes = pytest.mark.parametrize(("dag_id", "waits"), MODES, ids=["blocking", "deferred"])
 
 
+@pytest.mark.promise("tried-deployment", "killed-while-waiting")
 def test_a_worker_that_dies_while_its_task_waits(airflow: Deployment, online_task: OnlineTask) -> None:
     dag_run = airflow.trigger("blocking", online_task_id=online_task.id)
     dag_run.until_waiting("running")
@@ -42,6 +43,7 @@ def test_a_worker_that_dies_while_its_task_waits(airflow: Deployment, online_tas
     assert online_task.statuses == ["COMPLETED"]
 
 
+@pytest.mark.promise("killed-before-id-stored")
 @both_modes
 def test_a_worker_that_dies_before_it_hears_that_the_run_was_created(
     airflow: Deployment, arize: EmulatorProcess, online_task: OnlineTask, dag_id: str, waits: str
@@ -58,6 +60,7 @@ def test_a_worker_that_dies_before_it_hears_that_the_run_was_created(
     assert online_task.statuses == ["COMPLETED"]
 
 
+@pytest.mark.promise("tried-deployment", "killed-while-waiting")
 def test_a_triggerer_that_dies_while_tasks_are_deferred(
     airflow: Deployment, new_online_task: Callable[[], OnlineTask]
 ) -> None:
@@ -78,6 +81,7 @@ def test_a_triggerer_that_dies_while_tasks_are_deferred(
     assert {dag_run.task["try_number"] for dag_run in dag_runs} == {1}
 
 
+@pytest.mark.promise("tried-deployment", "ended-by-user")
 @pytest.mark.parametrize(
     ("dag_id", "waits"),
     [MODES[0], pytest.param(*MODES[1], marks=pytest.mark.since_airflow("3.3", KILL_HOOK))],
@@ -109,6 +113,7 @@ def test_a_task_marked_failed_while_its_run_is_being_created(
     assert dag_run.until_over() == "failed"
 
 
+@pytest.mark.promise("kill-off")
 @pytest.mark.since_airflow("3.3", KILL_HOOK)
 def test_a_task_marked_failed_that_is_not_to_cancel(airflow: Deployment, online_task: OnlineTask) -> None:
     dag_run = airflow.trigger("deferred_not_cancelled", online_task_id=online_task.id)
@@ -120,6 +125,7 @@ def test_a_task_marked_failed_that_is_not_to_cancel(airflow: Deployment, online_
     assert online_task.statuses == ["RUNNING"]
 
 
+@pytest.mark.promise("cleared-while-waiting")
 @pytest.mark.since_airflow("3.1", "a scheduler that runs a cleared task again (apache/airflow#55045)")
 def test_a_task_that_is_cleared_while_it_waits(airflow: Deployment, online_task: OnlineTask) -> None:
     dag_run = airflow.trigger("blocking", online_task_id=online_task.id)
@@ -135,6 +141,7 @@ def test_a_task_that_is_cleared_while_it_waits(airflow: Deployment, online_task:
     never_two_at_once(online_task)
 
 
+@pytest.mark.promise("cleared-while-waiting")
 def test_a_task_that_is_cleared_while_it_is_deferred(airflow: Deployment, online_task: OnlineTask) -> None:
     dag_run = airflow.trigger("deferred", online_task_id=online_task.id)
     dag_run.until_waiting("deferred")
@@ -154,6 +161,7 @@ def never_two_at_once(online_task: OnlineTask) -> None:
         assert earlier["finished_at"] <= later["created_at"]
 
 
+@pytest.mark.promise("tried-deployment", "cleared-after-success")
 @both_modes
 def test_a_task_that_is_cleared_after_it_succeeded(
     airflow: Deployment, online_task: OnlineTask, dag_id: str, waits: str

@@ -205,6 +205,7 @@ def test_only_the_endings_that_were_asked_for(
     quick_time.run(watch())
 
 
+@pytest.mark.promise("watch")
 @pytest.mark.parametrize(
     "fault",
     [

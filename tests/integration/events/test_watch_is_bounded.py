@@ -60,6 +60,7 @@ async def watched_once_more(arize: Emulator, online_task_id: str, fault: Fault) 
         return finished
 
 
+@pytest.mark.promise("watch")
 def test_a_cursor_that_repeats_is_followed_once(
     arize: Emulator,
     online_task_id: str,
@@ -78,6 +79,7 @@ def test_a_cursor_that_repeats_is_followed_once(
     assert len(arize.requests(LIST)) <= 6
 
 
+@pytest.mark.promise("watch")
 def test_a_list_without_end_ends_the_look(
     arize: Emulator,
     online_task_id: str,
@@ -108,6 +110,7 @@ def test_a_list_without_end_ends_the_look(
     assert len(arize.requests(LIST)) <= 8
 
 
+@pytest.mark.promise("watch")
 def test_an_answer_that_does_not_come_is_given_up_and_said(
     arize: Emulator,
     online_task_id: str,
@@ -152,6 +155,7 @@ def test_a_run_whose_id_cannot_be_written_down_hides_no_other(
     quick_time.run(watch())
 
 
+@pytest.mark.promise("watch")
 def test_watchers_leave_waits_two_thirds_of_the_budget(
     arize: Emulator, online_task_id: str, connect: Callable[..., None]
 ) -> None:

@@ -47,6 +47,7 @@ def lost(hook: OnlineTasksHook, *, sent: bool) -> str:
     return message
 
 
+@pytest.mark.promise("request-handed-over")
 def test_connection_refused(hook_on: HookOn) -> None:
     with closed_port() as url:
         assert "refused" in lost(hook_on(host=url), sent=False).lower()
@@ -58,11 +59,13 @@ def test_unknown_host(hook_on: HookOn) -> None:
     assert "gaierror" in message
 
 
+@pytest.mark.promise("request-handed-over")
 def test_connecting_takes_too_long(hook_on: HookOn) -> None:
     with full_port() as url:
         assert "timed out" in lost(hook_on(host=url, extra=SHORT), sent=False)
 
 
+@pytest.mark.promise("request-handed-over")
 def test_the_answer_takes_too_long(hook_on: HookOn) -> None:
     with silent_port() as url:
         assert "timed out" in lost(hook_on(host=url, extra=SHORT), sent=True)

@@ -134,6 +134,7 @@ def test_what_the_dag_does_not_say_is_off(arize: Emulator, make: Make) -> None:
     assert (config["include_explanations"], config["use_function_calling"]) == (False, False)
 
 
+@pytest.mark.promise("evaluator-versions")
 def test_the_same_content_makes_no_second_version_on_any_day(arize: Emulator, make: Make) -> None:
     first = execute(make())
     assert execute(make()) == first
@@ -403,6 +404,7 @@ def test_where_the_record_is_kept_a_retry_after_a_refusal_does_not_search_long(
     assert _clock.monotonic() - began < 30
 
 
+@pytest.mark.promise("evaluator-versions")
 @pytest.mark.usefixtures("_time_flies")
 def test_a_try_that_was_killed_while_it_asked(
     arize: Emulator, make: Make, monkeypatch: pytest.MonkeyPatch

@@ -437,6 +437,7 @@ def test_every_error_can_be_caught_as_the_providers_and_as_airflows(kind: type[E
     assert kind.__doc__
 
 
+@pytest.mark.promise("permanent-error")
 @pytest.mark.parametrize(
     ("name", "retried"),
     [
@@ -460,6 +461,7 @@ def test_what_a_retry_cannot_mend_is_not_retried(name: str, retried: bool) -> No
     assert issubclass(getattr(exceptions, name), AirflowFailException) is not retried
 
 
+@pytest.mark.promise("sensor")
 def test_every_bad_end_has_a_final_form() -> None:
     bad = {kind for kind in KINDS if issubclass(kind, OnlineTaskRunUnsuccessful)} - {
         OnlineTaskRunUnsuccessful

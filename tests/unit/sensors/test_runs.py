@@ -98,6 +98,7 @@ def times(arize: Emulator) -> list[float]:
 # Waiting in a worker
 
 
+@pytest.mark.promise("sensor")
 @pytest.mark.parametrize(
     ("fault", "pause"),
     [
@@ -148,6 +149,7 @@ def test_a_hiccup_is_sat_out(arize: Emulator, clock: Clock, kind: str) -> None:
     assert sensor(run).execute(context())["run_id"] == run
 
 
+@pytest.mark.promise("sensor")
 @pytest.mark.parametrize("kind", ["unauthorized", "forbidden", "not_found"])
 def test_steady_refusal_ends_it_after_five_minutes_so_that_a_retry_can_go_on(
     arize: Emulator, clock: Clock, kind: str
@@ -162,6 +164,7 @@ def test_steady_refusal_ends_it_after_five_minutes_so_that_a_retry_can_go_on(
     assert 300 <= clock.passed < 320
 
 
+@pytest.mark.promise("sensor")
 def test_refusals_are_remembered_between_the_processes_of_the_mode_reschedule(
     arize: Emulator, clock: Clock
 ) -> None:
@@ -182,6 +185,7 @@ def test_refusals_are_remembered_between_the_processes_of_the_mode_reschedule(
     assert not look()
 
 
+@pytest.mark.promise("sensor")
 def test_without_a_store_a_refusal_fails_the_mode_reschedule_for_a_retry(
     arize: Emulator, clock: Clock
 ) -> None:
@@ -192,6 +196,7 @@ def test_without_a_store_a_refusal_fails_the_mode_reschedule_for_a_retry(
         sensor(run, mode="reschedule").poke(context())
 
 
+@pytest.mark.promise("wait-key-rotated")
 def test_a_rotated_key_is_picked_up(arize: Emulator, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     looked = sensor(a_run(arize, seconds=120.0))
     assert not looked.poke(context()).is_done
@@ -214,6 +219,7 @@ def test_the_answer_about_another_run_is_not_taken(arize: Emulator, clock: Clock
 # Waiting in the triggerer
 
 
+@pytest.mark.promise("sensor")
 def test_a_run_that_is_over_needs_no_triggerer(arize: Emulator) -> None:
     run = a_run(arize, seconds=0.0)
 
@@ -249,6 +255,7 @@ def event(run_id: str, outcome: str, **fields: Any) -> dict[str, Any]:
     return RunEvent(outcome=outcome, run_id=run_id, payload={}, **fields).to_json()
 
 
+@pytest.mark.promise("deadline")
 def test_the_end_of_its_time_is_a_sensor_timeout(arize: Emulator) -> None:
     run = a_run(arize)
 
@@ -256,6 +263,7 @@ def test_the_end_of_its_time_is_a_sensor_timeout(arize: Emulator) -> None:
         sensor(run, timeout=60).execute_complete(context(), event(run, TIMEOUT))
 
 
+@pytest.mark.promise("poll-ends-retryable")
 def test_a_wait_that_failed_can_be_retried(arize: Emulator) -> None:
     run = a_run(arize)
     failed = event(run, ERROR, error_type="OnlineTaskRunUnreachable", error_message="no such run")
@@ -273,6 +281,7 @@ def test_an_event_about_another_run_is_not_believed(arize: Emulator) -> None:
         sensor(a_run(arize)).execute_complete(context(), event("another", OVER, run=over))
 
 
+@pytest.mark.promise("sensor")
 @pytest.mark.parametrize("deferrable", [True, False])
 def test_it_never_cancels(arize: Emulator, clock: Clock, deferrable: bool) -> None:
     run = a_run(arize, outcome="hang")

@@ -73,6 +73,7 @@ def test_a_run_that_is_over_ends_the_wait_however_it_ended(
     assert event.payload == {"max_error_rate": 0.1}
 
 
+@pytest.mark.promise("deadline")
 @pytest.mark.parametrize("in_process", [False, True])
 def test_no_event_comes_before_the_scheduler_has_noted_the_deferral(
     arize: Emulator, in_process: bool
@@ -109,6 +110,7 @@ def test_an_unknown_status_is_taken_for_still_running(
     assert task_log.text.count("a status this version does not know") == 1
 
 
+@pytest.mark.promise("older-no-kill-hook")
 def test_a_run_that_never_ends_meets_the_deadline(arize: Emulator) -> None:
     run, task = a_run(arize, outcome="hang")
 
@@ -119,6 +121,7 @@ def test_a_run_that_never_ends_meets_the_deadline(arize: Emulator) -> None:
     assert event.run.status is RunStatus.RUNNING
 
 
+@pytest.mark.promise("deadline")
 def test_at_the_deadline_the_run_is_looked_at_once_more(arize: Emulator) -> None:
     run, task = a_run(arize, seconds=1.0)
 
@@ -139,6 +142,7 @@ def test_a_deadline_that_passed_while_no_triggerer_ran_leaves_one_look(
     assert len(arize.requests("rest.*")) == 1
 
 
+@pytest.mark.promise("poll-outage")
 def test_the_deadline_holds_while_nothing_can_be_read(
     arize: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -364,6 +368,7 @@ def test_a_run_that_is_over_is_not_cancelled(arize: Emulator, task_log: pytest.L
     assert f"Run {run} was over before it could be cancelled: COMPLETED" in task_log.text
 
 
+@pytest.mark.promise("kill-off")
 def test_the_run_goes_on_where_that_is_wanted(arize: Emulator, task_log: pytest.LogCaptureFixture) -> None:
     run, task = a_run(arize, outcome="hang")
 

@@ -69,6 +69,7 @@ def test_it_is_idle_until_half_of_the_burst_is_spent() -> None:
 # Several processes that share a limit
 
 
+@pytest.mark.promise("poll-rate-limited", "several-triggerers")
 def test_a_refusal_lowers_the_rate_to_less_than_what_was_sent() -> None:
     budget = Budget(60)
     times = sent(budget, [0.0] * 60)
@@ -92,6 +93,7 @@ def test_refusals_of_what_was_under_way_count_once() -> None:
     assert budget.rate < lowered
 
 
+@pytest.mark.promise("several-triggerers")
 def test_the_rate_is_raised_slowly_and_not_above_the_limit() -> None:
     budget = Budget(60)
     now = sent(budget, [0.0] * 60)[-1]
@@ -163,6 +165,7 @@ def test_a_share_leaves_the_rest_to_others() -> None:
     assert len(reserved) + len(free) > 250
 
 
+@pytest.mark.promise("watch")
 def test_those_who_want_more_than_the_share_take_turns() -> None:
     """In real time: sleepers that wake at the same moment do so in an order that need not change."""
     share, turns = Share(Budget(6_000), 1 / 3), Counter({1: 0, 2: 0, 3: 0})

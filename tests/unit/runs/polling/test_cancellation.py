@@ -98,6 +98,7 @@ def kill(waiting: OnlineTaskRunTrigger) -> None:
 # Whether a person did it
 
 
+@pytest.mark.promise("ended-by-user", "kill-deferred", "kill-state-ended")
 @pytest.mark.parametrize(
     ("state", "said"),
     [
@@ -121,6 +122,7 @@ def test_a_task_that_was_ended_or_cleared_cancels_its_run(
     assert f"Run {run} was cancelled, since its task was ended (it is {said} now)" in task_log.text
 
 
+@pytest.mark.promise("kill-state-ended")
 def test_a_deleted_dag_run_cancels_its_run(
     arize: Emulator, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +137,7 @@ def test_a_deleted_dag_run_cancels_its_run(
     assert statuses(arize) == {"CANCELLED"}
 
 
+@pytest.mark.promise("kill-state-taken-over")
 def test_a_task_that_another_triggerer_has_taken_over_keeps_its_run(
     arize: Emulator, airflow: Airflow, task_log: pytest.LogCaptureFixture
 ) -> None:
@@ -164,6 +167,7 @@ def test_the_state_is_that_of_the_mapped_instance(arize: Emulator, airflow: Airf
     assert len(airflow.asked) == 1
 
 
+@pytest.mark.promise("kill-state-one-process")
 def test_a_dag_that_is_tested_beside_a_triggerer_keeps_its_run(
     arize: Emulator, airflow: Airflow, task_log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +189,7 @@ def test_a_dag_that_is_tested_beside_a_triggerer_keeps_its_run(
     assert f"Run {run} goes on: its task runs in a process of its own" in task_log.text
 
 
+@pytest.mark.promise("kill-state-unknown")
 def test_while_airflow_does_not_say_the_run_goes_on_and_the_log_says_so(
     arize: Emulator, airflow: Airflow, task_log: pytest.LogCaptureFixture
 ) -> None:
@@ -240,6 +245,7 @@ def killed(arize: Emulator, count: int, **arguments: Any) -> None:
     quick_time.run(triggerer())
 
 
+@pytest.mark.promise("kill-many")
 @pytest.mark.parametrize("count", [1, 30, 60])
 def test_however_many_are_ended_at_once_all_their_runs_are_cancelled(
     arize: Emulator, airflow: Airflow, connect: Callable[..., str], count: int
@@ -254,6 +260,7 @@ def test_however_many_are_ended_at_once_all_their_runs_are_cancelled(
     assert len(airflow.asked) == 1
 
 
+@pytest.mark.promise("kill-many")
 @pytest.mark.parametrize(
     "fault",
     [
@@ -275,6 +282,7 @@ def test_neither_faults_nor_slowness_leave_a_run_alive(
     assert task_log.text.count("was cancelled, since its task was ended") == 20
 
 
+@pytest.mark.promise("kill-many")
 def test_of_a_thousand_at_once_as_many_are_cancelled_as_may_be_and_others_said_to_go_on(
     arize: Emulator, airflow: Airflow, connect: Callable[..., str], task_log: pytest.LogCaptureFixture
 ) -> None:
@@ -295,6 +303,7 @@ def test_of_a_thousand_at_once_as_many_are_cancelled_as_may_be_and_others_said_t
     assert len(airflow.asked) <= 10
 
 
+@pytest.mark.promise("kill-many")
 def test_kills_share_a_session_and_go_before_polls(
     arize: Emulator, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -426,6 +435,7 @@ def test_the_shipped_bound_is_within_airflows() -> None:
     assert trigger_module.ON_KILL_SECONDS < job_runner._ON_CANCEL_TIMEOUT - 5
 
 
+@pytest.mark.promise("kill-many")
 def test_a_hanging_cancellation_is_given_up_in_time(
     arize: Emulator,
     airflow: Airflow,

@@ -9,6 +9,8 @@ from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.emulator import RunFate
 from airflow_provider_online_tasks.runs.polling.budget import Budget
@@ -23,14 +25,13 @@ from tests.support.waits import CONN_ID, create_task, event_of, eventually, trig
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import pytest
-
     from airflow_provider_online_tasks.emulator import Emulator
 
 HANG = RunFate("hang")
 MINUTES = 10
 
 
+@pytest.mark.promise("several-triggerers")
 def test_two_triggerers_and_ten_sensors_meet_no_more_than_a_refusal_a_minute(
     arize: Emulator, clocks: quick_time.Clocks
 ) -> None:
@@ -94,6 +95,7 @@ def test_two_triggerers_and_ten_sensors_meet_no_more_than_a_refusal_a_minute(
 # A budget that does not suffice
 
 
+@pytest.mark.promise("shared-poller")
 def test_the_log_says_that_the_budget_makes_reads_late(
     arize: Emulator,
     connect: Callable[..., str],
@@ -142,6 +144,7 @@ def test_the_log_blames_no_budget_that_suffices(
 # A key that is rotated
 
 
+@pytest.mark.promise("wait-key-rotated", "poll-401")
 def test_a_rotated_key_is_picked_up_while_waits_go_on(
     arize: Emulator, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +170,7 @@ def test_a_rotated_key_is_picked_up_while_waits_go_on(
     assert {one["status"] for one in arize.requests("rest.*task_run*")} == {200, 401}
 
 
+@pytest.mark.promise("poll-401")
 def test_while_a_key_stays_refused_its_connection_is_looked_up_now_and_then(
     arize: Emulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -31,6 +31,7 @@ def pauses(*errors: CallError | None) -> list[float]:
     return quick_time.run(ask())
 
 
+@pytest.mark.promise("poll-rate-limited")
 @pytest.mark.parametrize("kind", [RateLimited, Unavailable])
 @pytest.mark.parametrize(("asked_for", "paused"), [(3.0, 3.0), (45.0, 45.0), (0.0, 1.0), (86_400.0, 300.0)])
 def test_it_is_asked_again_when_it_says_so_within_five_minutes(
@@ -39,10 +40,12 @@ def test_it_is_asked_again_when_it_says_so_within_five_minutes(
     assert pauses(kind("later", retry_after=asked_for)) == [paused]
 
 
+@pytest.mark.promise("poll-outage")
 def test_an_outage_is_asked_less_and_less_often_but_twice_a_minute() -> None:
     assert pauses(*[UNANSWERED] * 9) == [1, 2, 4, 8, 16, 30, 30, 30, 30]
 
 
+@pytest.mark.promise("poll-rate-limited")
 def test_a_rate_limit_that_goes_on_is_asked_once_a_minute() -> None:
     assert pauses(*[RateLimited("too many")] * 4) == [15, 30, 60, 60]
 

@@ -47,6 +47,7 @@ def over(**changes: Any) -> dict[str, Any]:
     return {**RunEvent(outcome=OVER, run_id="run-1", run=COMPLETED, payload={}).to_json(), **changes}
 
 
+@pytest.mark.promise("deadline")
 @pytest.mark.parametrize(
     ("event", "problem"),
     [

@@ -46,6 +46,7 @@ HOSTILE = {
 # Events
 
 
+@pytest.mark.promise("poll-ends-retryable")
 @pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize("where", ["payload", "error", "reason", "status", "count", "deep in the payload"])
 def test_every_event_can_be_sent_and_stored(value: Any, where: str) -> None:
@@ -269,6 +270,7 @@ REPLIES = st.builds(
 )
 
 
+@pytest.mark.promise("poll-run-unreadable", "poll-ends-retryable")
 @settings(
     max_examples=40,
     suppress_health_check=[
@@ -318,6 +320,7 @@ def test_an_error_in_the_poller_about_a_list_leaves_the_runs_to_be_read_by_their
 # Slow answers
 
 
+@pytest.mark.promise("poll-slow-response")
 def test_slow_answers_do_not_take_all_places(
     arize: Emulator, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -340,6 +343,7 @@ def test_slow_answers_do_not_take_all_places(
     assert quick_time.run(wait()) < 10
 
 
+@pytest.mark.promise("poll-slow-response")
 def test_an_answer_that_trickles_in_is_given_up_after_the_time_of_a_whole_one(
     connect: Callable[..., str], arize: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

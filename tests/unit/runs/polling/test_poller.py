@@ -71,6 +71,7 @@ def other_arize(connect: Callable[..., str]) -> Iterator[Emulator]:
 # What is asked
 
 
+@pytest.mark.promise("shared-poller")
 def test_runs_of_one_task_are_read_together(arize: Emulator) -> None:
     task = create_task(arize)
     runs = arize.create_runs(task, 100, (0.5, 1.0))
@@ -210,6 +211,7 @@ def test_a_wrong_task_id_does_no_harm(arize: Emulator) -> None:
 # When it is asked
 
 
+@pytest.mark.promise("shared-poller")
 def test_the_first_look_is_at_once_and_the_next_after_the_interval(arize: Emulator) -> None:
     task = create_task(arize)
     [run] = arize.create_runs(task, 1, (2.5, 2.5))
@@ -346,6 +348,7 @@ def test_a_predicted_end_is_looked_for_after_two_seconds_at_the_earliest(
     quick_time.run(wait())
 
 
+@pytest.mark.promise("shared-poller")
 def test_a_short_budget_stretches_all_intervals_alike(arize: Emulator, connect: Callable[..., str]) -> None:
     connect(arize, requests_per_minute=300)
     tasks = [create_task(arize, f"task {number}") for number in range(10)]
@@ -368,6 +371,7 @@ def test_a_short_budget_stretches_all_intervals_alike(arize: Emulator, connect: 
 # Who shares what
 
 
+@pytest.mark.promise("shared-poller")
 def test_two_arizes_share_neither_budget_nor_session(
     arize: Emulator, other_arize: Emulator, connect: Callable[..., str]
 ) -> None:
@@ -392,6 +396,7 @@ def test_two_arizes_share_neither_budget_nor_session(
     assert {request["key_ok"] for request in other_arize.requests("rest.*")} == {True}
 
 
+@pytest.mark.promise("shared-poller")
 def test_two_keys_of_one_host_do_not_share_either(
     arize: Emulator, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -527,6 +532,7 @@ def test_a_new_event_loop_gets_a_new_poller(arize: Emulator) -> None:
 # Bad runs
 
 
+@pytest.mark.promise("poll-run-refused")
 def test_a_run_that_does_not_exist_ends_its_own_wait_alone(arize: Emulator) -> None:
     task = create_task(arize)
     runs = arize.create_runs(task, 2, (3.0, 3.0))
@@ -550,6 +556,7 @@ def test_a_run_that_appears_late_is_no_missing_one(arize: Emulator) -> None:
     assert outcomes(wait_for(trigger(run, task))) == {OVER: 1}
 
 
+@pytest.mark.promise("wait-refused", "poll-run-refused")
 def test_a_run_that_may_not_be_read_ends_its_own_wait_alone(arize: Emulator) -> None:
     arize.add_fault(Fault("rest.get_task_run", "forbidden", times=None))
     task, forbidden = create_task(arize), create_task(arize, "forbidden")
@@ -568,6 +575,7 @@ def test_a_run_that_may_not_be_read_ends_its_own_wait_alone(arize: Emulator) -> 
     assert outcomes(events) == {OVER: 2}
 
 
+@pytest.mark.promise("poll-run-unreadable")
 def test_a_malformed_run_ends_its_own_wait_alone(arize: Emulator) -> None:
     task = create_task(arize)
     *runs, malformed = arize.create_runs(task, 3, (3.0, 3.0))
@@ -702,6 +710,7 @@ def in_three_seconds() -> str:
     return format_datetime(datetime.now(UTC) + timedelta(seconds=3.9), usegmt=True)
 
 
+@pytest.mark.promise("poll-rate-limited")
 @pytest.mark.parametrize("retry_after", [lambda: 3, in_three_seconds])
 def test_a_rate_limit_pauses_everything_for_as_long_as_it_asks(
     arize: Emulator, retry_after: Callable[[], Any]
@@ -733,6 +742,7 @@ def test_a_rate_limit_that_does_not_say_how_long_pauses_longer_each_time(
     assert [pause >= least for pause, least in zip(pauses, [0.5, 1.0, 2.0], strict=True)] == [True] * 3
 
 
+@pytest.mark.promise("wait-refused", "poll-401")
 def test_a_refused_key_ends_all_its_waits_once_it_is_certain(arize: Emulator, other_arize: Emulator) -> None:
     arize.add_fault(Fault("rest.*", "unauthorized", times=None))
     tasks = [create_task(arize, f"task {number}") for number in range(5)]
@@ -776,6 +786,7 @@ def test_an_answer_that_never_comes_to_its_end_is_given_up(
     assert len(arize.requests("rest.*")) == 2
 
 
+@pytest.mark.promise("poll-outage")
 def test_a_long_outage_is_sat_out(connect: Callable[..., str], tmp_path: Any) -> None:
     settings = EmulatorSettings(database=tmp_path / "arize.db", queries_per_minute=None)
     with EmulatorProcess(settings) as arize:

@@ -102,6 +102,7 @@ def request_times(emulator: EmulatorProcess) -> list[float]:
     return sorted(request["time"] for request in requests if request["operation"].startswith("rest."))
 
 
+@pytest.mark.promise("scale")
 @pytest.mark.parametrize(
     ("count", "seconds", "requests"),
     [

@@ -97,6 +97,7 @@ def test_links_that_the_triggerer_knows_are_not_asked_for(emulator: Emulator, de
 FIRST_AIRFLOW_THAT_RESUMES_RETRIES = "3.0"  # to 3.0.6; 3.1 forgets the next method when a try fails
 
 
+@pytest.mark.promise("older-deferred-retry")
 @pytest.mark.parametrize(
     "kept", [True, False], ids=["Airflow 3.3", f"Airflow {FIRST_AIRFLOW_THAT_RESUMES_RETRIES}"]
 )
@@ -141,6 +142,7 @@ def test_a_run_that_evaluated_nothing(emulator: Emulator, deferred: Deferred) ->
         deferred.resume(OVER)
 
 
+@pytest.mark.promise("older-no-kill-hook", "deadline")
 def test_a_deadline_that_passed_cancels_the_run(emulator: Emulator, deferred: Deferred) -> None:
     with pytest.raises(OnlineTaskRunTimeout):
         deferred.resume(TIMEOUT)
@@ -153,6 +155,7 @@ def test_a_run_that_ended_just_before_the_deadline_counts(emulator: Emulator, de
     assert deferred.resume(TIMEOUT, run=late) == deferred.trigger.run_id
 
 
+@pytest.mark.promise("poll-ends-retryable")
 @pytest.mark.parametrize(
     ("name", "kind"),
     [("OnlineTaskRunUnreachable", OnlineTaskRunUnreachable), ("ValueError", OnlineTasksError)],
@@ -188,6 +191,7 @@ def test_the_shorter_limit_is_the_triggers_deadline(
     assert deferred.trigger.deadline == pytest.approx(_clock.epoch() + seconds, abs=5)
 
 
+@pytest.mark.promise("cleared-while-waiting")
 def test_a_clear_whose_cancellation_comes_late_starts_a_new_run(
     execution: Execution, emulator: Emulator, time: Time
 ) -> None:

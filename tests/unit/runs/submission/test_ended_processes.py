@@ -41,6 +41,7 @@ def waiting(execution: Execution, emulator: Emulator, time: Time) -> Callable[..
     return wait
 
 
+@pytest.mark.promise("ended-by-user")
 @pytest.mark.parametrize("state", ["failed", "success", "skipped", "restarting", "removed", None])
 def test_a_task_that_somebody_ended_cancels_its_run(
     execution: Execution, waiting: Callable[..., str], state: str | None
@@ -49,6 +50,7 @@ def test_a_task_that_somebody_ended_cancels_its_run(
     assert waiting(execution.kill) == "CANCELLED"
 
 
+@pytest.mark.promise("api-server-away")
 @pytest.mark.parametrize("state", sorted(_kill.GOES_ON))
 def test_a_task_that_goes_on_elsewhere_leaves_its_run_to_the_next_try(
     execution: Execution,
@@ -74,6 +76,7 @@ def test_every_state_of_airflow_is_thought_of() -> None:
     assert {state.value for state in TaskInstanceState} <= ended | _kill.GOES_ON
 
 
+@pytest.mark.promise("api-server-away")
 def test_an_airflow_that_cannot_be_asked_cancels_nothing(
     execution: Execution,
     emulator: Emulator,

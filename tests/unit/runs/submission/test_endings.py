@@ -245,6 +245,7 @@ def test_a_task_error_that_says_there_is_no_data(
     assert "There is nothing to evaluate in" in message
 
 
+@pytest.mark.promise("task-error")
 def test_any_other_task_error(execution: Execution, emulator: Emulator) -> None:
     fault = Fault("graphql.runOnlineTask", "task_error", message="the task is paused", code="PAUSED")
     emulator.add_fault(fault)

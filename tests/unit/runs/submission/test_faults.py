@@ -40,6 +40,7 @@ def stored(execution: Execution) -> dict[str, Any] | None:
     return execution.store.record
 
 
+@pytest.mark.promise("recognise-lost-run")
 def test_no_fault(execution: Execution, emulator: Emulator) -> None:
     run_id = execution.next_try()
 
@@ -57,6 +58,7 @@ def test_no_fault(execution: Execution, emulator: Emulator) -> None:
 # -- The request certainly was not carried out: nothing is left behind, and the next try just asks. --
 
 
+@pytest.mark.promise("tried-faults", "not-carried-out", "permanent-error", "task-error")
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
@@ -93,6 +95,7 @@ def test_not_carried_out(
     assert [execution.next_try()] == run_ids(emulator)
 
 
+@pytest.mark.promise("tried-faults", "not-carried-out")
 @pytest.mark.parametrize("where", ["refused", "unknown host", "bad certificate"])
 @pytest.mark.parametrize("which", ["GraphQL", "REST"])
 def test_not_reached(
@@ -130,6 +133,7 @@ def unreachable(where: str, folder: Path) -> Iterator[str]:
             yield server.url
 
 
+@pytest.mark.promise("not-carried-out")
 @pytest.mark.parametrize("retry_after", [None, 30, 0])
 def test_over_the_limit_for_a_while(
     execution: Execution, emulator: Emulator, time: Time, retry_after: int | None
@@ -147,6 +151,7 @@ def test_over_the_limit_for_a_while(
 # -- The request may have been carried out: it is looked for before it is repeated. --
 
 
+@pytest.mark.promise("tried-faults", "lost-response")
 @pytest.mark.parametrize(
     "fault",
     [
@@ -181,6 +186,7 @@ def test_carried_out_and_the_answer_lost(
     assert run_ids(emulator) == [run_id]
 
 
+@pytest.mark.promise("tried-faults", "lost-response")
 @pytest.mark.parametrize(
     "fault",
     [{"kind": "drop_before"}, {"kind": "status_before"}, {"kind": "graphql_error"}],
@@ -200,6 +206,7 @@ def test_not_carried_out_but_nobody_says_so(
     assert time.slept[:6] == [1, 2, 4, 8, 10, 10]  # ever longer pauses, up to ten seconds
 
 
+@pytest.mark.promise("tried-faults")
 def test_a_time_out_after_the_server_acted(
     execution: Execution, emulator: Emulator, connect: Callable[..., None]
 ) -> None:
@@ -212,6 +219,7 @@ def test_a_time_out_after_the_server_acted(
     assert len(emulator.requests(RUN)) == 1
 
 
+@pytest.mark.promise("tried-faults", "lost-response")
 def test_a_time_out_before_the_server_acted(
     execution: Execution, emulator: Emulator, time: Time, connect: Callable[..., None]
 ) -> None:
@@ -250,6 +258,7 @@ def test_a_lost_run_that_is_over_is_found_too(execution: Execution, emulator: Em
     assert [execution.next_try()] == run_ids(emulator)
 
 
+@pytest.mark.promise("lost-response")
 def test_given_up_after_three_requests(execution: Execution, emulator: Emulator) -> None:
     emulator.add_fault(Fault(RUN, "drop_before", times=None))
 
@@ -306,6 +315,7 @@ def test_the_list_fails_for_a_while(execution: Execution, emulator: Emulator, ki
     assert len(emulator.requests(RUN)) == 1
 
 
+@pytest.mark.promise("lost-response-unknown")
 @pytest.mark.parametrize("lost", ["drop_after", "drop_before"])
 @pytest.mark.parametrize(
     "kind", ["drop_before", "rate_limited", "garbage", "unauthorized", "forbidden", "not_found"]
@@ -418,6 +428,7 @@ def test_a_link_is_worth_no_failure(execution: Execution, emulator: Emulator, ti
     assert "run_url" not in execution.pushed
 
 
+@pytest.mark.promise("stored-run-unreadable")
 @pytest.mark.parametrize("kind", ["drop_before", "rate_limited", "garbage", "unauthorized"])
 def test_a_known_run_cannot_be_read(execution: Execution, emulator: Emulator, kind: str) -> None:
     emulator.next_run(RunFate("hang"))
@@ -433,6 +444,7 @@ def test_a_known_run_cannot_be_read(execution: Execution, emulator: Emulator, ki
     assert run_ids(emulator) == [run_id]
 
 
+@pytest.mark.promise("stored-run-ended-badly")
 def test_a_known_run_is_gone(execution: Execution, emulator: Emulator) -> None:
     first = execution.next_try()
     assert execution.store is not None
@@ -443,6 +455,7 @@ def test_a_known_run_is_gone(execution: Execution, emulator: Emulator) -> None:
     assert run_ids(emulator) == [first, run_id]
 
 
+@pytest.mark.promise("stored-run-ended-badly")
 def test_a_known_run_that_the_list_still_shows_is_not_gone(execution: Execution, emulator: Emulator) -> None:
     emulator.next_run(RunFate("hang"))
     run_id = execution.next_try()
@@ -466,6 +479,7 @@ def test_of_the_runs_that_the_list_shows_it_is_the_known_one(
     assert execution.next_try() == run_id
 
 
+@pytest.mark.promise("stored-run-unreadable")
 def test_a_known_run_and_its_task_that_are_refused_may_go_on(
     execution: Execution, emulator: Emulator
 ) -> None:

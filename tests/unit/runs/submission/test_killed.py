@@ -158,6 +158,7 @@ def test_before_the_intent_was_written(tries: Tries) -> None:
     assert [tries.next_try()] == tries.live
 
 
+@pytest.mark.promise("tried-kills")
 def test_before_sending(tries: Tries, time: Time) -> None:
     with tries.first("set:after"):
         pass
@@ -167,6 +168,7 @@ def test_before_sending(tries: Tries, time: Time) -> None:
     assert len(tries.arize.requests(RUN)) == 1
 
 
+@pytest.mark.promise("tried-kills", "killed-before-id-stored")
 def test_after_sending(tries: Tries) -> None:
     tries.arize.add_fault(Fault(RUN, "delay_after", seconds=120))
     with tries.first():
@@ -189,6 +191,7 @@ def test_after_sending_to_a_server_that_acts_later(tries: Tries, time: Time) -> 
     assert len(tries.arize.requests(RUN)) == 1
 
 
+@pytest.mark.promise("tried-kills", "killed-before-id-stored")
 def test_after_the_answer_and_before_the_id_was_stored(tries: Tries) -> None:
     with tries.first("set:before", skip=1):
         pass
@@ -198,6 +201,7 @@ def test_after_the_answer_and_before_the_id_was_stored(tries: Tries) -> None:
     assert tries.live == [run_id]
 
 
+@pytest.mark.promise("tried-kills")
 def test_after_storing(tries: Tries) -> None:
     with tries.first("set:after", skip=1):
         pass
@@ -207,6 +211,7 @@ def test_after_storing(tries: Tries) -> None:
     assert tries.live == [run_id]
 
 
+@pytest.mark.promise("tried-kills", "killed-while-waiting")
 def test_while_waiting(tries: Tries, time: Time) -> None:
     with tries.first(waits=True):
         until(lambda: len(tries.arize.requests("rest.get_task_run")) > 2)
@@ -217,6 +222,7 @@ def test_while_waiting(tries: Tries, time: Time) -> None:
     assert [run["id"] for run in tries.arize.runs()] == [run_id]
 
 
+@pytest.mark.promise("success-report-lost")
 def test_with_the_success_marked_and_not_reported(tries: Tries) -> None:
     with tries.first("set:after", skip=2):
         pass

@@ -35,6 +35,7 @@ def finish_after(emulator: Emulator, looks: int) -> None:
                 emulator.set_run(run["id"], status="COMPLETED", num_successes=3)
 
 
+@pytest.mark.promise("wait-refused")
 @pytest.mark.parametrize("kind", REFUSALS)
 def test_a_hiccup_does_not_end_a_wait(
     execution: Execution, emulator: Emulator, time: Time, kind: str
@@ -57,6 +58,7 @@ def test_hiccups_do_not_add_up(execution: Execution, emulator: Emulator, time: T
     assert time.passed > REFUSED_SECONDS
 
 
+@pytest.mark.promise("wait-refused")
 @pytest.mark.parametrize("kind", REFUSALS)
 def test_a_steady_refusal_fails_the_try_and_the_next_takes_the_run_up(
     execution: Execution, emulator: Emulator, time: Time, kind: str
@@ -74,6 +76,7 @@ def test_a_steady_refusal_fails_the_try_and_the_next_takes_the_run_up(
     assert [execution.next_try(**WAIT)] == [run["id"] for run in emulator.runs()]
 
 
+@pytest.mark.promise("wait-refused")
 @pytest.mark.parametrize("kind", REFUSALS)
 def test_the_timeout_is_kept_and_cancels_though_the_run_is_not_shown(
     execution: Execution, emulator: Emulator, time: Time, kind: str
@@ -88,6 +91,7 @@ def test_the_timeout_is_kept_and_cancels_though_the_run_is_not_shown(
     assert time.passed == pytest.approx(60, abs=1)
 
 
+@pytest.mark.promise("wait-key-rotated")
 @pytest.mark.parametrize("kill", [False, True])
 def test_a_rotated_key_is_picked_up_within_the_try(
     execution: Execution,

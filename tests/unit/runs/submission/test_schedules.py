@@ -55,6 +55,7 @@ KILLED_AFTER_THE_RATE_LIMIT = Schedule(
 )
 
 
+@pytest.mark.promise("tried-random-schedules", "one-run-per-execution")
 @pytest.mark.slow
 @pytest.mark.no_cover
 @settings(

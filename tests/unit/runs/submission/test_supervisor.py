@@ -125,6 +125,7 @@ def until(holds: Any, folder: Path, seconds: float = 300) -> None:
         real_time.sleep(0.1)
 
 
+@pytest.mark.promise("ended-by-user")
 @pytest.mark.slow
 @pytest.mark.dag
 @pytest.mark.since_airflow("3.3", "supervise_task")
@@ -136,6 +137,7 @@ def test_a_person_ends_the_task(
     assert [run["status"] for run in emulator.runs()] == ["CANCELLED"], (tmp_path / "task.log").read_text()
 
 
+@pytest.mark.promise("api-server-away")
 @pytest.mark.slow
 @pytest.mark.dag
 @pytest.mark.since_airflow("3.3", "supervise_task")

@@ -87,6 +87,7 @@ def test_a_retry_returns_the_run_that_succeeded_meanwhile(
     assert execution.pushed["run"]["status"] == "COMPLETED"
 
 
+@pytest.mark.promise("stored-run-ended-badly")
 @pytest.mark.parametrize(
     ("fate", "kind"),
     [
@@ -136,6 +137,7 @@ def test_a_retry_after_a_run_that_evaluated_nothing(
     assert len(emulator.runs()) == runs
 
 
+@pytest.mark.promise("success-report-lost", "clear-or-retry")
 def test_a_retry_after_a_lost_success_report_takes_the_same_run(
     execution: Execution, emulator: Emulator
 ) -> None:
@@ -147,6 +149,7 @@ def test_a_retry_after_a_lost_success_report_takes_the_same_run(
     assert live(emulator) == [run_id]
 
 
+@pytest.mark.promise("success-report-lost")
 @pytest.mark.parametrize("when", ["waiting", "over"])
 def test_a_retry_after_a_lost_success_report_of_a_wait(
     execution: Execution, emulator: Emulator, when: str
@@ -160,6 +163,7 @@ def test_a_retry_after_a_lost_success_report_of_a_wait(
 # -- A clear. --
 
 
+@pytest.mark.promise("cleared-after-success", "clear-or-retry")
 def test_clearing_after_success_starts_anew(execution: Execution, emulator: Emulator) -> None:
     first = execution.next_try()
     execution.clear()
@@ -171,6 +175,7 @@ def test_clearing_after_success_starts_anew(execution: Execution, emulator: Emul
     assert execution.next_try() == second
 
 
+@pytest.mark.promise("cleared-after-success")
 def test_clearing_after_success_while_the_run_goes_on(execution: Execution, emulator: Emulator) -> None:
     # The task did not wait, so its run may be live still: never two of them.
     emulator.next_run(HANG)
@@ -218,6 +223,7 @@ def test_clearing_after_a_skip_starts_anew(execution: Execution, emulator: Emula
     assert len(emulator.runs()) == 2
 
 
+@pytest.mark.promise("cleared-while-waiting")
 def test_clearing_while_the_task_waits(execution: Execution, emulator: Emulator, time: Time) -> None:
     # The worker is told to end: on_kill cancels, then the process goes.
     emulator.next_run(HANG)
@@ -240,6 +246,7 @@ def test_clearing_while_the_task_waits(execution: Execution, emulator: Emulator,
     assert statuses(emulator)[1:] == [(run_id, "COMPLETED")]
 
 
+@pytest.mark.promise("cleared-while-waiting")
 def test_a_cancellation_that_comes_after_the_next_try_began(
     execution: Execution, emulator: Emulator, time: Time
 ) -> None:
@@ -299,6 +306,7 @@ def test_a_run_that_finds_all_labelled_is_no_late_cancellation(
 # -- The DAG changed between two tries. --
 
 
+@pytest.mark.promise("dag-changed")
 def test_another_window(execution: Execution, emulator: Emulator) -> None:
     emulator.next_run(HANG)
     killed(execution, "push:before")
@@ -319,6 +327,7 @@ def test_another_window_and_the_id_was_not_stored(execution: Execution, emulator
     assert statuses(emulator) == [(first, "CANCELLED"), (second, "RUNNING")]
 
 
+@pytest.mark.promise("lost-run-search-time")
 @pytest.mark.parametrize("stored", [True, False], ids=["ID stored", "ID not stored"])
 def test_another_window_and_back(execution: Execution, emulator: Emulator, stored: bool) -> None:
     """With more runs than a page shows, the first run is not seen before the third is started."""
@@ -336,6 +345,7 @@ def test_another_window_and_back(execution: Execution, emulator: Emulator, store
     assert {first, second}.isdisjoint(live(emulator))
 
 
+@pytest.mark.promise("lost-run-search-time")
 def test_a_refused_request_does_not_make_an_earlier_run_unknown(
     execution: Execution, emulator: Emulator
 ) -> None:
@@ -378,6 +388,7 @@ def test_another_task_when_the_one_of_a_lost_request_is_gone(
     assert emulator.runs()[-1]["task_id"] == other
 
 
+@pytest.mark.promise("dag-changed")
 @pytest.mark.parametrize("stored", [True, False], ids=["ID stored", "ID not stored"])
 def test_another_task(execution: Execution, emulator: Emulator, other: str, stored: bool) -> None:
     emulator.next_run(HANG)
@@ -473,6 +484,7 @@ def test_after_a_refusal_the_next_try_starts_a_run_without_searching(
 # -- Clocks. --
 
 
+@pytest.mark.promise("recognise-lost-run")
 @pytest.mark.parametrize("seconds", [-86_400, -3600, -61, 61, 3600, 86_400])
 def test_a_server_whose_clock_is_wrong(
     execution: Execution, emulator: Emulator, time: Time, seconds: float
@@ -526,6 +538,7 @@ def the_late_run_is_taken(execution: Execution, emulator: Emulator, time: Time, 
     assert [run_id] == acted == [run["id"] for run in emulator.runs()]
 
 
+@pytest.mark.promise("recognise-lost-run")
 @pytest.mark.parametrize("whose", ["server", "worker"])
 def test_a_clock_set_forward_does_not_cut_the_look_short(
     execution: Execution, emulator: Emulator, time: Time, whose: str
@@ -538,6 +551,7 @@ def test_a_clock_set_forward_does_not_cut_the_look_short(
     the_late_run_is_taken(execution, emulator, time, after=20)
 
 
+@pytest.mark.promise("lost-run-search-time")
 def test_the_time_to_appear_counts_from_the_last_request(
     execution: Execution, emulator: Emulator, time: Time
 ) -> None:
@@ -548,6 +562,7 @@ def test_the_time_to_appear_counts_from_the_last_request(
     the_late_run_is_taken(execution, emulator, time, after=20)
 
 
+@pytest.mark.promise("lost-run-search-time")
 def test_the_time_to_appear_counts_from_a_request_that_the_rate_limit_delayed(
     execution: Execution, emulator: Emulator, time: Time
 ) -> None:
@@ -592,6 +607,7 @@ def test_no_waiting_for_what_would_long_be_there(
 # -- Two executions over the same window. --
 
 
+@pytest.mark.promise("one-run-per-execution")
 def test_two_executions_are_told_apart(execution: Execution, emulator: Emulator) -> None:
     emulator.next_run(HANG)
     other = Execution(execution.online_task_id)
@@ -603,6 +619,7 @@ def test_two_executions_are_told_apart(execution: Execution, emulator: Emulator)
     assert live(emulator) == [mine, others]
 
 
+@pytest.mark.promise("recognise-lost-run")
 def test_a_run_that_was_there_before_is_not_taken(execution: Execution, emulator: Emulator) -> None:
     emulator.next_run(HANG)
     others = start_run(execution.online_task_id)
@@ -635,6 +652,7 @@ def test_a_run_over_another_window_is_not_taken(
     assert live(emulator) == [others, mine]
 
 
+@pytest.mark.promise("recognise-lost-run")
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 def test_with_more_runs_than_a_page_an_old_run_over_the_same_window_is_not_taken(
     execution: Execution, emulator: Emulator, time: Time, order: str
@@ -669,6 +687,7 @@ def test_of_two_runs_that_may_be_the_lost_one_the_older_is_taken(
     assert execution.next_try() == mine
 
 
+@pytest.mark.promise("lost-run-search-time")
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 def test_of_two_runs_that_may_be_the_lost_one_that_which_goes_on_is_taken(
     execution: Execution, emulator: Emulator, order: str
@@ -709,6 +728,7 @@ def test_older_within_a_try(older: Execution, emulator: Emulator, kind: str) -> 
     assert [older.next_try()] == [run["id"] for run in emulator.runs()]
 
 
+@pytest.mark.promise("older-no-state-store", "older-retry")
 @pytest.mark.parametrize("order", ["newest", "oldest", "shuffled"])
 def test_older_a_retry_takes_the_live_run_up(older: Execution, emulator: Emulator, order: str) -> None:
     emulator.configure(runs_order=order)
@@ -738,6 +758,7 @@ def test_older_fewer_retries_are_no_clear(older: Execution, emulator: Emulator) 
     assert len(emulator.runs()) == 1
 
 
+@pytest.mark.promise("older-retry")
 def test_older_a_retry_after_a_failed_run_starts_anew(
     older: Execution, emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -751,6 +772,7 @@ def test_older_a_retry_after_a_failed_run_starts_anew(
     assert "ended FAILED (The judge is out of credits.): a new run is started." in caplog.text
 
 
+@pytest.mark.promise("older-same-task-and-window")
 def test_older_a_live_run_goes_before_one_that_is_over(older: Execution, emulator: Emulator) -> None:
     older.next_try()
     emulator.next_run(HANG)
@@ -759,6 +781,7 @@ def test_older_a_live_run_goes_before_one_that_is_over(older: Execution, emulato
     assert older.next_try() == going
 
 
+@pytest.mark.promise("older-retry")
 def test_older_a_run_from_before_the_dag_run_is_not_taken(
     older: Execution, emulator: Emulator, time: Time
 ) -> None:
@@ -810,6 +833,7 @@ def test_older_a_cleared_task_without_retries_starts_a_new_run(
     assert [first, second] == [run["id"] for run in emulator.runs()]
 
 
+@pytest.mark.promise("older-clear")
 @pytest.mark.parametrize("seconds", [5, 600], ids=["at once", "later"])
 @pytest.mark.parametrize("restarts", [True, False], ids=["DAG run over", "DAG run going on"])
 def test_older_a_cleared_task_starts_a_new_run(
@@ -826,6 +850,7 @@ def test_older_a_cleared_task_starts_a_new_run(
     assert len(emulator.runs()) == 2
 
 
+@pytest.mark.promise("older-clear")
 @pytest.mark.parametrize("seconds", [5, 600], ids=["at once", "later"])
 def test_older_a_cleared_task_takes_a_run_that_goes_on(
     older: Execution, emulator: Emulator, time: Time, seconds: float
@@ -840,6 +865,7 @@ def test_older_a_cleared_task_takes_a_run_that_goes_on(
     assert live(emulator) == [run_id]
 
 
+@pytest.mark.promise("older-same-task-and-window")
 def test_older_a_retry_after_a_clear_looks_at_the_newest_run(
     older: Execution, emulator: Emulator, time: Time
 ) -> None:
@@ -943,6 +969,7 @@ def test_on_kill_cancels_the_run_it_waits_for(execution: Execution, emulator: Em
     assert [status for _, status in statuses(emulator)] == ["CANCELLED"]
 
 
+@pytest.mark.promise("kill-off")
 def test_on_kill_can_be_told_to_leave_the_run(execution: Execution, emulator: Emulator, time: Time) -> None:
     emulator.next_run(HANG)
     killed_while_waiting(execution, time, **WAIT, cancel_on_kill=False)
