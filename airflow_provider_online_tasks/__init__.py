@@ -59,7 +59,8 @@ _MODULES = {
     "notifications.eval_gate": ("EvalGateNotifier",),
     "operators.eval_tasks": ("CreateEvalTaskOperator", "DeleteOnlineTaskOperator", "PatchEvalTaskOperator"),
     "operators.evaluators": ("EvaluatorOperator",),
-    "operators.results": ("EvalGateOperator", "EvalResultsOperator"),
+    "operators.gate": ("EvalGateOperator",),
+    "operators.results": ("EvalResultsOperator",),
     "operators.runs": ("CancelOnlineTaskRunOperator", "RunOnlineTaskOperator"),
     "operators.spans": ("SendSpansOperator",),
     "sensors.runs": ("OnlineTaskRunSensor",),
@@ -126,10 +127,8 @@ if TYPE_CHECKING:
         PatchEvalTaskOperator as PatchEvalTaskOperator,
     )
     from airflow_provider_online_tasks.operators.evaluators import EvaluatorOperator as EvaluatorOperator
-    from airflow_provider_online_tasks.operators.results import (
-        EvalGateOperator as EvalGateOperator,
-        EvalResultsOperator as EvalResultsOperator,
-    )
+    from airflow_provider_online_tasks.operators.gate import EvalGateOperator as EvalGateOperator
+    from airflow_provider_online_tasks.operators.results import EvalResultsOperator as EvalResultsOperator
     from airflow_provider_online_tasks.operators.runs import (
         CancelOnlineTaskRunOperator as CancelOnlineTaskRunOperator,
         RunOnlineTaskOperator as RunOnlineTaskOperator,

@@ -29,6 +29,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [
                     "airflow_provider_online_tasks.operators.eval_tasks",
                     "airflow_provider_online_tasks.operators.evaluators",
+                    "airflow_provider_online_tasks.operators.gate",
                     "airflow_provider_online_tasks.operators.results",
                     "airflow_provider_online_tasks.operators.runs",
                     "airflow_provider_online_tasks.operators.spans",

@@ -14,11 +14,8 @@ from airflow.sdk import TaskGroup
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs import TemplateEvaluator
 from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
-from airflow_provider_online_tasks.operators.results import (
-    COMPLETE_WITHIN,
-    EvalGateOperator,
-    EvalResultsOperator,
-)
+from airflow_provider_online_tasks.operators.gate import EvalGateOperator
+from airflow_provider_online_tasks.operators.results import COMPLETE_WITHIN, EvalResultsOperator
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
 
 if TYPE_CHECKING:
@@ -32,7 +29,7 @@ if TYPE_CHECKING:
         IfExists,
         TemplateEvaluators,
     )
-    from airflow_provider_online_tasks.operators.results import OnBreach, OnUndecided
+    from airflow_provider_online_tasks.operators.gate import OnFailure, OnInconclusive
     from airflow_provider_online_tasks.runs.end_states import OnNothingEvaluated
 
 
@@ -66,8 +63,8 @@ def online_eval(
     rules: Mapping[str, Mapping[str, Any] | XComArg] | XComArg | None = None,
     labels: Mapping[str, Sequence[str]] | XComArg | None = None,
     confidence: float | None = None,
-    on_inconclusive: OnUndecided = "fail",
-    on_failure: OnBreach = "fail",
+    on_inconclusive: OnInconclusive = "fail",
+    on_failure: OnFailure = "fail",
     outlets: Sequence[Any] = (),
     conn_id: str | XComArg | None = None,
     default_args: dict[str, Any] | None = None,

@@ -8,7 +8,13 @@ from benchmarks.measuring import Bench, probe
 
 OURS = [
     f"airflow_provider_online_tasks.{name}"
-    for name in ("operators.eval_tasks", "operators.runs", "operators.results", "sensors.runs")
+    for name in (
+        "operators.eval_tasks",
+        "operators.runs",
+        "operators.results",
+        "operators.gate",
+        "sensors.runs",
+    )
 ]
 PEER = ["airflow.providers.arize_ax.operators.tasks", "airflow.providers.arize_ax.sensors.arize_ax"]
 HEAVY = (

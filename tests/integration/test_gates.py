@@ -14,7 +14,8 @@ from airflow.sdk import DAG, Asset
 
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
-from airflow_provider_online_tasks.operators.results import EvalGateOperator, EvalResultsOperator
+from airflow_provider_online_tasks.operators.gate import EvalGateOperator
+from airflow_provider_online_tasks.operators.results import EvalResultsOperator
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
 
 if TYPE_CHECKING:

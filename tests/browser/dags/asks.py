@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import DAG, task
 
 from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
-from airflow_provider_online_tasks.operators.results import EvalGateOperator, EvalResultsOperator
+from airflow_provider_online_tasks.operators.gate import EvalGateOperator
+from airflow_provider_online_tasks.operators.results import EvalResultsOperator
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
 
 with DAG(dag_id="asks", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:

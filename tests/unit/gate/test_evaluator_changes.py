@@ -15,7 +15,7 @@ from airflow_provider_online_tasks.gate.rules import read_rules
 from airflow_provider_online_tasks.gate.verdict import judge
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs import EvalTaskInput, RunInput
-from airflow_provider_online_tasks.operators.results import EvalGateOperator
+from airflow_provider_online_tasks.operators.gate import EvalGateOperator
 from tests.support.evaluated_runs import NOW, read
 from tests.support.summaries import results, summary
 

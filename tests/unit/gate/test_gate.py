@@ -12,7 +12,7 @@ from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.gate.report import text_table
 from airflow_provider_online_tasks.gate.rules import check_labels, read_rules
 from airflow_provider_online_tasks.gate.verdict import judge, verdict
-from airflow_provider_online_tasks.operators.results import EvalGateOperator
+from airflow_provider_online_tasks.operators.gate import EvalGateOperator
 from tests.support.summaries import results, summary
 
 

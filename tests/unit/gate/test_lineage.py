@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_provider_online_tasks.exceptions import EvalGateFailed
-from airflow_provider_online_tasks.operators.results import EvalGateOperator
+from airflow_provider_online_tasks.operators.gate import EvalGateOperator
 from tests.support.summaries import results, summary
 
 pytest.importorskip("airflow.providers.openlineage")

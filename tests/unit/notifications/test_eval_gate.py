@@ -9,7 +9,7 @@ from airflow.sdk import BaseNotifier
 
 from airflow_provider_online_tasks.exceptions import EvalGateFailed, InvalidInput
 from airflow_provider_online_tasks.notifications.eval_gate import EvalGateNotifier
-from airflow_provider_online_tasks.operators.results import EvalGateOperator
+from airflow_provider_online_tasks.operators.gate import EvalGateOperator
 from tests.support.summaries import results, summary
 
 

@@ -34,7 +34,8 @@ from airflow_provider_online_tasks.operators.eval_tasks import (
     PatchEvalTaskOperator,
 )
 from airflow_provider_online_tasks.operators.evaluators import EvaluatorOperator
-from airflow_provider_online_tasks.operators.results import EvalGateOperator, EvalResultsOperator
+from airflow_provider_online_tasks.operators.gate import EvalGateOperator
+from airflow_provider_online_tasks.operators.results import EvalResultsOperator
 from airflow_provider_online_tasks.operators.runs import CancelOnlineTaskRunOperator, RunOnlineTaskOperator
 from airflow_provider_online_tasks.operators.spans import SendSpansOperator
 from airflow_provider_online_tasks.sensors.runs import OnlineTaskRunSensor
@@ -581,7 +582,13 @@ def loaded_by(code: str) -> set[str]:
 
 
 def test_a_dag_that_imports_them_loads_nothing_that_airflow_does_not() -> None:
-    modules = ("operators.eval_tasks", "operators.runs", "operators.results", "sensors.runs")
+    modules = (
+        "operators.eval_tasks",
+        "operators.runs",
+        "operators.results",
+        "operators.gate",
+        "sensors.runs",
+    )
     ours = "; ".join(f"import airflow_provider_online_tasks.{module}" for module in modules)
     loaded = loaded_by(ours)
     assert loaded <= loaded_by("import airflow.sdk")

@@ -13,7 +13,7 @@ import pytest
 
 from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.exceptions import EvalGateFailed
-from airflow_provider_online_tasks.operators.results import EvalGateOperator
+from airflow_provider_online_tasks.operators.gate import EvalGateOperator
 from airflow_provider_online_tasks.results import reading
 from tests.support.evaluated_runs import NOW, arize_with, context, evaluator, read, run_task, spans_file, tone
 

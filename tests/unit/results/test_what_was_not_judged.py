@@ -16,7 +16,8 @@ from airflow_provider_online_tasks.gate.rules import read_rules
 from airflow_provider_online_tasks.gate.verdict import judge, verdict
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs import RunInput
-from airflow_provider_online_tasks.operators.results import EvalGateOperator, EvalResultsOperator
+from airflow_provider_online_tasks.operators.gate import EvalGateOperator
+from airflow_provider_online_tasks.operators.results import EvalResultsOperator
 from airflow_provider_online_tasks.results.reading import whole
 from airflow_provider_online_tasks.results.statistics import Results
 from tests.support.evaluated_runs import NOW, arize_with, evaluator, read, run_task, spans, spans_file

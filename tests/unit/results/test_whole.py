@@ -17,7 +17,8 @@ from airflow_provider_online_tasks._airflow import TaskDeferred
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings, Fault
 from airflow_provider_online_tasks.exceptions import EvalResultsIncomplete, OnlineTasksError, PermissionDenied
 from airflow_provider_online_tasks.inputs import DataWindow
-from airflow_provider_online_tasks.operators.results import EvalGateOperator, EvalResultsOperator
+from airflow_provider_online_tasks.operators.gate import EvalGateOperator
+from airflow_provider_online_tasks.operators.results import EvalResultsOperator
 from airflow_provider_online_tasks.results.reading import Look, Reader
 from airflow_provider_online_tasks.results.statistics import Results
 from airflow_provider_online_tasks.triggers import pause as pause_module
