@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.calls import GraphQLCall
 
 Query = Callable[[str], Mapping[str, Any]]
-# What Arize documents: the emulator serves the same file.
-DOCUMENTED = Path(__file__).parents[1] / "emulator" / "graphql" / "schema.graphql"
+# The schema that Arize documents. The emulator serves the same file.
+DOCUMENTED = Path(__file__).parents[1] / "api" / "schema.graphql"
 _ID = "T25saW5lVGFzazoxOmFiY2Q="
 
 

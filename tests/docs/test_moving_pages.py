@@ -28,11 +28,7 @@ if TYPE_CHECKING:
 MOVING, RAW = DOCS / "moving.md", DOCS / "raw-api.md"
 CODE = re.compile(r"`([^`]+)`")
 # Documented by Arize, and what the emulator's tests compare it with.
-SCHEMA = (
-    files("airflow_provider_online_tasks.emulator.graphql")
-    .joinpath("schema.graphql")
-    .read_text(encoding="utf-8")
-)
+SCHEMA = files("airflow_provider_online_tasks.api").joinpath("schema.graphql").read_text(encoding="utf-8")
 
 
 def tables(page: Any) -> dict[tuple[str, str], list[tuple[str, str]]]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 PACKAGE = PROJECT / "airflow_provider_online_tasks"
-EMULATOR_DATA = {"graphql/schema.graphql", "spans/sample_spans.jsonl"}
+DATA = {"api/schema.graphql", "emulator/spans/sample_spans.jsonl"}
 TEST_SECONDS = 900
 
 
@@ -57,7 +57,7 @@ def test_the_wheel_is_the_package_and_its_metadata(in_wheel: set[str]) -> None:
     kinds = {Path(name).suffix for name in ours}
     page = {".html", ".js", ".css", ".svg", ".LICENSE"}  # of the Evals page
     assert kinds == {".py", ".typed", ".graphql", ".jsonl", ".md"} | page
-    assert {f"{PACKAGE.name}/emulator/{name}" for name in EMULATOR_DATA} < ours
+    assert {f"{PACKAGE.name}/{name}" for name in DATA} < ours
     about = {name for name in in_wheel if ".dist-info/" in name}
     assert in_wheel - about == ours
     assert {name.partition(".dist-info/")[2] for name in about} == {

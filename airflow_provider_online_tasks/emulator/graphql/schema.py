@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 PATCH_INPUT_TYPE = "PatchEvalTaskMutationInput"
 COST_LIMIT = 1000
 
-_SCHEMA_PATH = Path(__file__).with_name("schema.graphql")
+SCHEMA_PATH = Path(__file__).parents[2] / "api" / "schema.graphql"
 _COMPARISON = re.compile(r"([A-Za-z_][\w.]*)\s*(<>|!=|<=|>=|=|<|>)")
 _TEXT_LITERAL = re.compile(r"'(?:[^']|'')*'")
 _OPERATORS = {
@@ -71,7 +71,7 @@ def executable_schema(patch_input_type: str) -> GraphQLSchema:
 
     :param patch_input_type: what it calls the input type of patchEvalTask.
     """
-    sdl = load_schema_from_path(str(_SCHEMA_PATH)).replace(PATCH_INPUT_TYPE, patch_input_type)
+    sdl = load_schema_from_path(str(SCHEMA_PATH)).replace(PATCH_INPUT_TYPE, patch_input_type)
     shown = cast("GraphQLObjectType", build_schema(sdl).type_map["OnlineTask"]).fields
     query = QueryType()
     named = names.bindables(query)

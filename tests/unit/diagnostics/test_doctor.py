@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from graphql import build_schema, graphql_sync
 
 from airflow_provider_online_tasks import diagnostics as doctor
 from airflow_provider_online_tasks.diagnostics.__main__ import main
-from airflow_provider_online_tasks.diagnostics.schema import Check, check_schema
+from airflow_provider_online_tasks.diagnostics.schema import DOCUMENTED, Check, check_schema
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 from airflow_provider_online_tasks.emulator.graphql import schema as graphql_schema
 
-SDL = Path(graphql_schema.__file__).with_name("schema.graphql").read_text()
+SDL = DOCUMENTED.read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -28,7 +27,7 @@ def examine(monkeypatch, tmp_path, capsys):
             sdl = sdl.replace(old, new)
         path = tmp_path / "schema.graphql"
         path.write_text(sdl)
-        monkeypatch.setattr(graphql_schema, "_SCHEMA_PATH", path)
+        monkeypatch.setattr(graphql_schema, "SCHEMA_PATH", path)
         graphql_schema.executable_schema.cache_clear()
         with Emulator(EmulatorSettings()) as arize:
             connection = {
