@@ -50,7 +50,7 @@ def online_eval(
     data_start_time: datetime | str | XComArg | None = None,
     data_end_time: datetime | str | XComArg | None = None,
     lookback: timedelta | float | str | XComArg | None = None,
-    settle: timedelta | float | str | XComArg | None = None,
+    index_delay: timedelta | float | str | XComArg | None = None,
     max_spans: int | str | XComArg | None = None,
     timeout: float | None = None,
     max_error_rate: float | None = None,
@@ -89,7 +89,7 @@ def online_eval(
     :param data_start_time: start of the window. Default: that of the DAG run's data interval. (templated)
     :param data_end_time: end of the window. (templated)
     :param lookback: length of a window that ends with the DAG run's data interval. (templated)
-    :param settle: how long after the end of the window the run starts at the earliest. Default: the
+    :param index_delay: minimum time between the window's end and the start of the run. Default: the
         connection's ``index_delay_minutes``. (templated)
     :param max_spans: most spans to judge. Default: the API's, 10,000. (templated)
     :param timeout: seconds after which the run is cancelled. Default: none.
@@ -142,7 +142,7 @@ def online_eval(
             data_start_time=data_start_time,
             data_end_time=data_end_time,
             lookback=lookback,
-            settle=settle,
+            index_delay=index_delay,
             max_spans=max_spans,
             wait_for_completion=True,
             deferrable=deferrable,

@@ -48,7 +48,7 @@ from airflow_provider_online_tasks.runs.end_states import (
     says_no_data,
     wait_error,
 )
-from airflow_provider_online_tasks.runs.index_delay import Settling, read_settle
+from airflow_provider_online_tasks.runs.index_delay import IndexDelay, read_index_delay
 from airflow_provider_online_tasks.runs.kill_reason import Kill, why_killed
 from airflow_provider_online_tasks.runs.window import check_window_arguments, resolve_window
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, Links, OnlineTaskRunLink, ProjectLink
@@ -104,8 +104,8 @@ class RunOnlineTaskOperator(LineageOperator):
     The window is ``data_start_time`` and ``data_end_time``, else ``lookback``, else the DAG run's data
     interval. Every try of a DAG run computes the same window.
 
-    Arize indexes spans late, so the run starts ``settle`` after the window's end. Until then the task waits
-    in the triggerer, without a worker slot.
+    Arize indexes spans late, so the run starts ``index_delay`` after the window's end. Until then the task
+    waits in the triggerer, without a worker slot.
 
     XCom: the run's ID as ``return_value`` (and ``run_id``), pushed before the task waits for its end;
     ``run_url``, its spans in the Arize UI, ``project_url`` and ``evaluator_url``, as far as they are known;
@@ -121,9 +121,9 @@ class RunOnlineTaskOperator(LineageOperator):
         timedelta, seconds, or an ISO 8601 duration such as ``P1D``. (templated)
     :param partition_length: length of a window that begins with the DAG run's partition (Airflow 3.3,
         ``dag_run.partition_date``), as ``lookback`` is given. (templated)
-    :param settle: how long after the window's end the run starts at the earliest: a timedelta, seconds, or an
-        ISO 8601 duration such as ``PT2H``; 0 for at once. Default: the connection's ``index_delay_minutes``
-        (120), except in a DAG run that a person started, which starts at once with a warning. (templated)
+    :param index_delay: minimum time between the window's end and the start of the run: a timedelta, seconds,
+        or an ISO 8601 duration such as ``PT2H``; 0 starts the run at once. Default: the connection's
+        ``index_delay_minutes`` (120); manual DAG runs start at once with a warning. (templated)
     :param max_spans: most spans to evaluate. Default: the API's, 10,000. (templated)
     :param override_evaluations: whether spans that are labelled already are judged again. Default False.
         (templated)
@@ -147,7 +147,13 @@ class RunOnlineTaskOperator(LineageOperator):
     :raises CallError: Arize refused or could not be reached.
     """
 
-    template_fields: Sequence[str] = ("conn_id", "online_task", *RUN_ARGUMENTS, *WINDOW_ARGUMENTS, "settle")
+    template_fields: Sequence[str] = (
+        "conn_id",
+        "online_task",
+        *RUN_ARGUMENTS,
+        *WINDOW_ARGUMENTS,
+        "index_delay",
+    )
     # Rendered Templates then show the window and the task that were found.
     overwrite_rtif_after_execution = True
     operator_extra_links = (OnlineTaskRunLink(), ProjectLink(), EvaluatorLink())
@@ -161,7 +167,7 @@ class RunOnlineTaskOperator(LineageOperator):
         data_end_time: datetime | str | XComArg | None = None,
         lookback: timedelta | float | str | XComArg | None = None,
         partition_length: timedelta | float | str | XComArg | None = None,
-        settle: timedelta | float | str | XComArg | None = None,
+        index_delay: timedelta | float | str | XComArg | None = None,
         max_spans: int | str | XComArg | None = None,
         override_evaluations: bool | str | XComArg | None = None,
         wait_for_completion: bool = False,
@@ -180,7 +186,7 @@ class RunOnlineTaskOperator(LineageOperator):
         self.data_end_time = data_end_time
         self.lookback = lookback
         self.partition_length = partition_length
-        self.settle = settle
+        self.index_delay = index_delay
         self.max_spans = max_spans
         self.override_evaluations = override_evaluations
         self.wait_for_completion = switch(wait_for_completion, "wait_for_completion")
@@ -197,8 +203,8 @@ class RunOnlineTaskOperator(LineageOperator):
         self._kill: Kill | None = None
         EndingRules(on_nothing_evaluated=on_nothing_evaluated, max_error_rate=max_error_rate)
         check_window_arguments(data_start_time, data_end_time, lookback, partition_length)
-        if not is_templated(settle):
-            read_settle(settle)
+        if not is_templated(index_delay):
+            read_index_delay(index_delay)
         if (online_task_id is None) == (online_task is None):
             raise InvalidInput(
                 "Give online_task_id, the task's global ID, or online_task, its name: one of the two."
@@ -277,7 +283,7 @@ class RunOnlineTaskOperator(LineageOperator):
             self._wait_for_index(this)
             return self._obtain_and_follow(this)
 
-    def execute_settled(
+    def execute_after_index_delay(
         self, context: Context, event: Any = None, run: Mapping[str, Any] | None = None
     ) -> str | None:
         """Go on once the spans of the window are indexed.
@@ -339,13 +345,13 @@ class RunOnlineTaskOperator(LineageOperator):
 
     def _wait_for_index(self, this: _Execution) -> None:
         """Defer until the spans of the window are indexed; return if they are."""
-        settling = Settling.of(
+        indexing = IndexDelay.of(
             this.context,
             this.run.window,
-            settle=read_settle(self.settle),
+            index_delay=read_index_delay(self.index_delay),
             index_delay_minutes=this.hook.settings.index_delay_minutes,
         )
-        moment = settling.wait_until(self.log)
+        moment = indexing.wait_until(self.log)
         if moment is None:
             return
         from airflow.providers.standard.triggers.temporal import DateTimeTrigger
@@ -353,7 +359,7 @@ class RunOnlineTaskOperator(LineageOperator):
         self.defer_in_try(  # a delay of hours is no hang
             this.context["ti"],
             trigger=DateTimeTrigger(moment=moment),
-            method_name="execute_settled",
+            method_name="execute_after_index_delay",
             kwargs={"run": this.run.to_rest()},
         )
 

@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 MANUAL = "manual"
 
 
-def read_settle(value: Any) -> timedelta | None:
-    """Read the ``settle`` argument; None stands for the connection's index delay.
+def read_index_delay(value: Any) -> timedelta | None:
+    """Read the ``index_delay`` argument; None stands for the connection's index delay.
 
     :raises InvalidInput: it is no duration of 0 or more.
     """
-    return None if value is None else read_duration(value, "settle", least=timedelta(0))
+    return None if value is None else read_duration(value, "index_delay", least=timedelta(0))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settling:
+class IndexDelay:
     """When the spans of a window are taken to be indexed, and what that means for a DAG run.
 
     :param window: the window.
@@ -46,26 +46,33 @@ class Settling:
 
     @classmethod
     def of(
-        cls, context: Context, window: DataWindow, *, settle: timedelta | None, index_delay_minutes: float
-    ) -> Settling:
+        cls,
+        context: Context,
+        window: DataWindow,
+        *,
+        index_delay: timedelta | None,
+        index_delay_minutes: float,
+    ) -> IndexDelay:
         """Return it for a DAG run.
 
-        :param settle: what the DAG's author gave, if anything.
+        :param index_delay: what the DAG's author gave, if anything.
         :param index_delay_minutes: what the connection says.
         :raises InvalidInput: either is longer than the calendar.
         """
         run_type = getattr(context["dag_run"], "run_type", None)
         try:
-            delay = timedelta(minutes=index_delay_minutes) if settle is None else settle
+            delay = timedelta(minutes=index_delay_minutes) if index_delay is None else index_delay
             at = window.end + delay
         except OverflowError:
-            name, value = ("settle", settle) if settle else ("index_delay_minutes", index_delay_minutes)
+            name, value = (
+                ("index_delay", index_delay) if index_delay else ("index_delay_minutes", index_delay_minutes)
+            )
             raise InvalidInput(f"{name} is longer than time itself: {value}.") from None
         return cls(
             window=window,
             delay=delay,
             at=at,
-            is_explicit=settle is not None,
+            is_explicit=index_delay is not None,
             is_manual=str(getattr(run_type, "value", run_type)) == MANUAL,
         )
 
@@ -84,7 +91,7 @@ class Settling:
                 self.window,
                 self.delay,
             )
-            log.warning("To wait for them, pass settle to the operator.")
+            log.warning("To wait for them, pass index_delay to the operator.")
             return None
         log.info("The run starts at %s, %s after its window ends.", wire_time(self.at), self.delay)
         log.info(
@@ -93,8 +100,8 @@ class Settling:
         )
         log.info(
             "To start at once, %s.",
-            "pass a shorter settle to the operator"
+            "pass a shorter index_delay to the operator"
             if self.is_explicit
-            else "trigger the DAG by hand, pass settle=0, or lower index_delay_minutes in the connection",
+            else "trigger the DAG manually, set index_delay=0, or lower the connection's index_delay_minutes",
         )
         return self.at

@@ -48,7 +48,7 @@ def test_the_window_is_that_of_the_dag_run_s_partition(
         )
     with DAG("by_partition", schedule=None) as dag:
         RunOnlineTaskOperator(
-            task_id="run", online_task_id=task_id, partition_length="P1D", settle=timedelta(0)
+            task_id="run", online_task_id=task_id, partition_length="P1D", index_delay=timedelta(0)
         )
 
     assert run_dag(dag, logical_date=datetime.now(UTC)).states == {"run": "success"}

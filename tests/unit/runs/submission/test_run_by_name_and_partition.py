@@ -81,7 +81,7 @@ def test_a_name_in_place_of_an_id_is_told_from_it() -> None:
 
 def test_a_task_is_found_by_its_name_and_the_window_is_shown(emulator: Emulator, task_id: str) -> None:
     (task,) = emulator.tasks()
-    operator = RunOnlineTaskOperator(task_id="run", lookback="P1D", settle=0, online_task=task["name"])
+    operator = RunOnlineTaskOperator(task_id="run", lookback="P1D", index_delay=0, online_task=task["name"])
 
     operator.execute(context())  # type: ignore[arg-type]
 
@@ -98,7 +98,9 @@ def test_a_task_is_found_by_its_name_and_the_window_is_shown(emulator: Emulator,
 
 def test_a_name_that_no_task_has(emulator: Emulator, task_id: str) -> None:
     (task,) = emulator.tasks()
-    operator = RunOnlineTaskOperator(task_id="run", lookback="P1D", settle=0, online_task=task["name"][:-1])
+    operator = RunOnlineTaskOperator(
+        task_id="run", lookback="P1D", index_delay=0, online_task=task["name"][:-1]
+    )
     with pytest.raises(NotFound, match="Tasks with a name like it"):
         operator.execute(context())  # type: ignore[arg-type]
     assert emulator.requests(RUN_MUTATION) == []

@@ -52,7 +52,7 @@ def test_a_scheduled_run_waits_in_the_triggerer_for_the_index(
     said = " ".join(caplog.messages)
     assert f"The run starts at {(END + timedelta(hours=2)).isoformat()[:19]}Z" in said  # until when
     assert "Arize indexes spans late" in said  # why
-    assert "To start at once, trigger the DAG by hand, pass settle=0, or lower index_delay_minutes" in said
+    assert "To start at once, trigger the DAG manually, set index_delay=0, or lower the connection's" in said
 
     time.advance(7200)
     run_id = resume(execution, deferred, event=deferred.trigger.moment)
@@ -80,7 +80,7 @@ def test_the_window_stays_what_it_was_before_the_wait(
     ("minutes", "arguments", "said"),
     [
         (1e300, {}, r"index_delay_minutes is longer than time itself: 1e\+300"),
-        (120, {"settle": "P3650000D"}, "settle is longer than time itself: 3650000 days"),
+        (120, {"index_delay": "P3650000D"}, "index_delay is longer than time itself: 3650000 days"),
     ],
 )
 def test_a_delay_that_no_calendar_holds_is_refused(
@@ -133,7 +133,7 @@ def test_a_run_that_a_person_started_is_not_delayed_and_says_what_may_be_missing
 
     assert len(emulator.runs()) == 1
     assert "those of the last 2:00:00 may be missing" in caplog.text
-    assert "pass settle to the operator" in caplog.text
+    assert "pass index_delay to the operator" in caplog.text
 
 
 def test_a_person_is_not_warned_of_spans_that_are_indexed(
@@ -156,7 +156,7 @@ def test_an_explicit_settle_counts_for_a_schedule_and_a_person(
     connect(extra=DELAY)
     execution.run_type = run_type
 
-    assert settle(execution, settle=given).trigger.moment == END + timedelta(hours=1)
+    assert settle(execution, index_delay=given).trigger.moment == END + timedelta(hours=1)
 
 
 @pytest.mark.parametrize("given", [0, "0", timedelta(0), "PT0S"])
@@ -164,7 +164,7 @@ def test_a_settle_of_nothing_starts_at_once(
     execution: Execution, emulator: Emulator, connect: Connect, given: Any
 ) -> None:
     connect(extra=DELAY)
-    execution.next_try(settle=given)
+    execution.next_try(index_delay=given)
     assert len(emulator.runs()) == 1
 
 
@@ -184,14 +184,14 @@ def test_an_index_delay_that_is_none(execution: Execution, connect: Connect, val
 
 @pytest.mark.parametrize("value", [-1, timedelta(seconds=-1), "soon", True, float("nan"), float("inf")])
 def test_a_settle_that_is_none_is_refused_when_the_dag_is_parsed(value: Any) -> None:
-    with pytest.raises(InvalidInput, match="settle must be"):
-        RunOnlineTaskOperator(task_id="run", online_task_id="T", settle=value)
+    with pytest.raises(InvalidInput, match="index_delay must be"):
+        RunOnlineTaskOperator(task_id="run", online_task_id="T", index_delay=value)
 
 
 def test_a_settle_that_is_a_template_is_read_when_it_is_rendered(execution: Execution) -> None:
-    assert "settle" in RunOnlineTaskOperator.template_fields
-    with pytest.raises(InvalidInput, match="settle must be a timedelta"):
-        execution.next_try(settle="{{ params.settle }}")  # nobody renders it here
+    assert "index_delay" in RunOnlineTaskOperator.template_fields
+    with pytest.raises(InvalidInput, match="index_delay must be a timedelta"):
+        execution.next_try(index_delay="{{ params.index_delay }}")  # nobody renders it here
 
 
 @pytest.mark.dag
@@ -199,9 +199,12 @@ def test_a_settle_that_is_a_template_is_read_when_it_is_rendered(execution: Exec
 def test_dag_test_waits_too(task_id: str, emulator: Emulator, run_dag: Callable[..., Any]) -> None:
     from airflow.sdk import DAG
 
-    with DAG("settles", schedule=None) as dag:
+    with DAG("index_delay", schedule=None) as dag:
         RunOnlineTaskOperator(
-            task_id="run", online_task_id=task_id, lookback=timedelta(hours=1), settle=timedelta(seconds=6)
+            task_id="run",
+            online_task_id=task_id,
+            lookback=timedelta(hours=1),
+            index_delay=timedelta(seconds=6),
         )
 
     result = run_dag(dag, logical_date=datetime.now(UTC))
