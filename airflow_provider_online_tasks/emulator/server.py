@@ -24,12 +24,11 @@ from airflow_provider_online_tasks.emulator.state import EmulatorState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from airflow_provider_online_tasks.emulator.settings import EmulatorSettings
-
-_GRACE_SECONDS = 1
 
 
 def create_app(state: EmulatorState) -> ASGIApp:
@@ -95,7 +94,7 @@ class EmulatorServer:
             raise
         self.port: int = self._socket.getsockname()[1]
         self._settings = settings
-        self._server: uvicorn.Server | None = None
+        self._server: _Server | None = None
 
     def serve(self, on_ready: Callable[[EmulatorState], None]) -> None:
         """Serve until stopped, in the calling thread.
@@ -113,35 +112,58 @@ class EmulatorServer:
                     access_log=False,
                     date_header=False,
                     server_header=False,
-                    timeout_graceful_shutdown=_GRACE_SECONDS,
                 )
-                self._server = uvicorn.Server(config)
-                asyncio.run(self._serve(self._server, state, on_ready))
+                self._server = _Server(config, lambda: on_ready(state))
+                asyncio.run(self._serve(self._server, state))
 
-    async def _serve(
-        self, server: uvicorn.Server, state: EmulatorState, on_ready: Callable[[EmulatorState], None]
-    ) -> None:
+    async def _serve(self, server: _Server, state: EmulatorState) -> None:
         ticker = asyncio.create_task(state.runs.tick_forever(state.tick))
-        ready = asyncio.create_task(_when_started(server, lambda: on_ready(state)))
         try:
             await server.serve(sockets=[self._socket])
         finally:
-            for task in (ticker, ready):
-                task.cancel()
-            await asyncio.gather(ticker, ready, return_exceptions=True)
+            ticker.cancel()
+            await asyncio.gather(ticker, return_exceptions=True)
             await state.runs.close()
 
     def stop(self) -> None:
-        """Stop the server; from any thread."""
+        """Stop the server at once; from any thread."""
         if self._server is not None:
-            self._server.should_exit = True
+            self._server.stop()
 
 
-async def _when_started(server: uvicorn.Server, then: Callable[[], None]) -> None:
-    # uvicorn says it by a flag alone.
-    while not server.started:  # noqa: ASYNC110
-        await asyncio.sleep(0.002)
-    then()
+class _Server(uvicorn.Server):
+    """uvicorn without its polling: it starts and stops at once, and waits for no request in flight."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+        self._stopped = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._loop = asyncio.get_running_loop()
+        self._on_ready()
+
+    async def main_loop(self) -> None:
+        await self._stopped.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for task in self.server_state.tasks:
+            task.cancel()
+        for connection in list(self.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self.stop()
+
+    def stop(self) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stopped.set)
 
 
 def silence_uvicorn() -> None:

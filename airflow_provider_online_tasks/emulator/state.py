@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.clock import Clock
 from airflow_provider_online_tasks.emulator.control.faults import FaultBox
-from airflow_provider_online_tasks.emulator.control.webhooks import Webhooks
 from airflow_provider_online_tasks.emulator.judges.hub import Hub
 from airflow_provider_online_tasks.emulator.judges.judge import OfflineJudge, OpenAIJudge
 from airflow_provider_online_tasks.emulator.limits import RateLimiter
@@ -67,9 +66,6 @@ class EmulatorState:
             settings=lambda: self.settings,
         )
 
-        self.webhooks = Webhooks(self.store, self.clock)
-        self.runs.on_end = lambda run: self.webhooks.run_ended(run, self.tasks.find(run.task_id))
-
     def configure(self, changes: dict[str, Any]) -> None:
         """Change settings while running."""
         self.settings = self.settings.changed(changes)
@@ -89,7 +85,6 @@ class EmulatorState:
         self.hub.clear()
         self.tasks.clear()
         self.runs.clear()
-        self.webhooks.clear()
         self.faults.clear()
         self.faults.clear_fates()
         self.limiter.clear()

@@ -36,7 +36,7 @@ _runs = sa.Table(
     # What to evaluate is written once; what changes as the run proceeds stays small.
     sa.Column("plan", sa.Text, nullable=False),
 )
-# What is kept as it is: evaluators of the Eval Hub, annotations, queues, datasets, webhooks.
+# What is kept as it is: evaluators of the Eval Hub, annotations, queues, datasets.
 _records = sa.Table(
     "records",
     _metadata,

@@ -17,7 +17,6 @@ from airflow_provider_online_tasks.emulator.rest import (
     runs,
     spans,
     tasks,
-    webhooks,
 )
 from airflow_provider_online_tasks.emulator.rest.problems import MEDIA_TYPE, ProblemError
 
@@ -50,9 +49,6 @@ def _operation(method: str, path: str, budget: str, handler: Handler, main_field
 
 _EVALUATOR = "/v2/evaluators/{evaluator_id}"
 _QUEUE = "/v2/annotation-queues/{annotation_queue_id}"
-_WEBHOOK = "/v2/webhooks/{webhook_id}"
-_SUBSCRIPTIONS = "/v2/webhook-subscriptions"
-_SUBSCRIPTION = f"{_SUBSCRIPTIONS}/{{subscription_id}}"
 _DATASET = "/v2/datasets/{dataset_id}"
 
 OPERATIONS = (
@@ -96,17 +92,6 @@ OPERATIONS = (
     _operation("GET", f"{_DATASET}/examples", READ, reviews.list_dataset_examples, "examples"),
     _operation("POST", f"{_DATASET}/examples/search", READ, reviews.search_dataset_examples, "examples"),
     _operation("POST", f"{_DATASET}/examples", WRITE, reviews.insert_dataset_examples, "example_ids"),
-    _operation("GET", "/v2/webhooks", READ, webhooks.list_webhooks, "webhooks"),
-    _operation("POST", "/v2/webhooks", WRITE, webhooks.create_webhook, "id"),
-    _operation("GET", _WEBHOOK, READ, webhooks.get_webhook, "id"),
-    _operation("DELETE", _WEBHOOK, WRITE, webhooks.delete_webhook, "id"),
-    _operation(
-        "GET", f"{_WEBHOOK}/delivery-attempts", READ, webhooks.list_webhook_delivery_attempts, "pagination"
-    ),
-    _operation("GET", _SUBSCRIPTIONS, READ, webhooks.list_webhook_subscriptions, "subscriptions"),
-    _operation("POST", _SUBSCRIPTIONS, WRITE, webhooks.create_webhook_subscription, "id"),
-    _operation("GET", _SUBSCRIPTION, READ, webhooks.get_webhook_subscription, "id"),
-    _operation("DELETE", _SUBSCRIPTION, WRITE, webhooks.delete_webhook_subscription, "id"),
     _operation("GET", "/v2/projects", READ, names.list_projects, "projects"),
     _operation("GET", "/v2/projects/{project_id}", READ, names.get_project, "name"),
     _operation("GET", "/v2/spaces", READ, names.list_spaces, "spaces"),

@@ -82,7 +82,6 @@ class RunEngine:
         self._judge = judge
         self._judge_is_remote = judge_is_remote
         self._settings = settings
-        self.on_end: Callable[[Run], None] = _ignore
         self._runs: dict[str, Run] = {}
         self._of_task: dict[str, list[Run]] = {}
         self._plans: dict[str, Plan] = {}
@@ -428,8 +427,6 @@ class RunEngine:
         run.failure_reason = reason
         run.finished_at = self._clock.stamp(when)
         self._plans.pop(run.id, None)
-        if run.parent_id is None:
-            self.on_end(run)
         # A synthetic run that ends by the clock would end the same way after a restart.
         if not run.synthetic or when != run.ends:
             self._store.save_run(run.number, dataclasses.asdict(run))
@@ -496,7 +493,3 @@ def _origin(evaluator: Evaluator, plan: Plan, run: Run) -> dict[str, Any]:
         "child_run_id": run.id if run.parent_id is not None else None,
     }
     return {name: value for name, value in origin.items() if value is not None}
-
-
-def _ignore(_: Run) -> None:
-    """Nobody is interested in the end of runs."""
