@@ -12,8 +12,9 @@ import pytest
 
 from airflow_provider_online_tasks.api.async_client import AsyncClient
 from airflow_provider_online_tasks.emulator import Fault
-from airflow_provider_online_tasks.exceptions import InvalidConnection
-from airflow_provider_online_tasks.runs.cancellation import AT_ONCE, _close_late
+from airflow_provider_online_tasks.exceptions import InvalidConnection, OnlineTasksError
+from airflow_provider_online_tasks.runs.cancellation import AT_ONCE, NotInTime, _close_late
+from airflow_provider_online_tasks.runs.polling import connections as shared
 from airflow_provider_online_tasks.triggers import runs as trigger_module
 from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
 from tests.support import quick_time
@@ -386,6 +387,68 @@ def test_a_session_that_opens_after_all_is_closed_and_one_that_does_not_harms_no
     assert late.closed
     asyncio.run(close(InvalidConnection("no certificate")))
     asyncio.run(close(Session(), cancelled=True))
+
+
+@pytest.mark.parametrize(
+    "kind", ["forbidden", "not_found", "garbage", "rate_limited", "timeout", "task cancelled"]
+)
+def test_polls_cancellation_failed_resume(
+    arize: Emulator, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    connect(arize, requests_per_minute=60)
+    task, other = create_task(arize), create_task(arize, "another")
+    [run] = arize.create_runs(task, 1, (3600.0, 3600.0))
+    [waited_for] = arize.create_runs(other, 1, (3600.0, 3600.0))
+    if kind in ("timeout", "task cancelled"):
+        answer_slowly(monkeypatch, 3600.0, to="cancel task run")
+    else:
+        arize.add_fault(Fault(CANCEL, kind, times=None))
+
+    async def poll_during_failure() -> None:
+        loop = asyncio.get_running_loop()
+        async with shared.watch(CONN_ID, run_id=waited_for, online_task_id=other, poll_interval=5.0) as wait:
+            await wait.next()
+            cancelling = asyncio.create_task(shared.cancel_run(CONN_ID, run, until=loop.time() + 10))
+            await asyncio.sleep(5)
+            if kind == "task cancelled":
+                cancelling.cancel()
+            await asyncio.wait([cancelling])
+            assert cancelling.cancelled() or isinstance(cancelling.exception(), OnlineTasksError)
+            async with asyncio.timeout(16):
+                for _ in range(3):
+                    await wait.next()
+
+    quick_time.run(poll_during_failure())
+
+
+def test_cancel_run_first_caller_times_out_second_succeeds(arize: Emulator) -> None:
+    task = create_task(arize)
+    first, second = arize.create_runs(task, 2, (3600.0, 3600.0))
+
+    async def cancel_both() -> Any:
+        loop = asyncio.get_running_loop()
+        # The first caller gives up while the session that both share is being opened.
+        return await asyncio.gather(
+            shared.cancel_run(CONN_ID, first, until=loop.time()),
+            shared.cancel_run(CONN_ID, second, until=loop.time() + 20),
+            return_exceptions=True,
+        )
+
+    given_up, cancelled = quick_time.run(cancel_both())
+
+    assert isinstance(given_up, NotInTime)
+    assert (cancelled.id, cancelled.status_text) == (second, "CANCELLED")
+
+
+def test_cancel_run_session_closed_before_opens_another(arize: Emulator) -> None:
+    task = create_task(arize)
+    runs = arize.create_runs(task, 3, (3600.0, 3600.0))
+
+    async def cancel_one_by_one() -> list[str]:
+        until = asyncio.get_running_loop().time() + 20
+        return [(await shared.cancel_run(CONN_ID, run, until=until)).status_text for run in runs]
+
+    assert quick_time.run(cancel_one_by_one()) == ["CANCELLED"] * 3
 
 
 def test_what_arize_refuses_for_too_long_is_said(

@@ -6,14 +6,24 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_provider_online_tasks.api.responses.runs import RunStatus, TaskRun
+from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.exceptions import Unavailable
 from airflow_provider_online_tasks.runs import finished_runs
 from airflow_provider_online_tasks.runs.finished_runs import _reaches
+from airflow_provider_online_tasks.runs.polling import connections as shared
 from tests.support import quick_time
+from tests.support.waits import CONN_ID, create_task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_online_tasks.emulator import Emulator
+    from airflow_provider_online_tasks.runs.polling.schedule import Wait
 
 SINCE = datetime(2026, 1, 10, tzinfo=UTC)
 
@@ -82,3 +92,39 @@ def test_what_goes_on_failing_is_tried_less_and_less_often(
     logged = messages_of_looks_that_fail(KeyError("lost"), 3_000.0, monkeypatch, caplog)
     pauses = [re.search(r" in (\d+) s: ", one) for one in logged]
     assert [int(pause[1]) for pause in pauses if pause] == [120, 240, 480, 900, 900, 900]
+
+
+def test_watcher_rate_limited_lowers_budget_of_waits(arize: Emulator, connect: Callable[..., str]) -> None:
+    connect(arize, requests_per_minute=60)
+    task, other = create_task(arize), create_task(arize, "another")
+    [waited_for] = arize.create_runs(other, 1, (3600.0, 3600.0))
+    sent_per_minute: list[int] = []
+
+    async def wait_next_to_watcher() -> None:
+        async def count_reads(wait: Wait) -> int:
+            arize.clear_requests()
+            until = loop.time() + 60
+            while loop.time() < until:
+                await wait.next()
+            return len(arize.requests("rest.get_task_run"))
+
+        loop = asyncio.get_running_loop()
+        watcher = asyncio.create_task(consume(finished_runs.looks(CONN_ID, task, poll_interval=600.0)))
+        async with shared.watch(CONN_ID, run_id=waited_for, online_task_id=other, poll_interval=0.2) as wait:
+            await asyncio.sleep(300)
+            sent_per_minute.append(await count_reads(wait))
+            arize.add_fault(Fault("rest.list_task_runs", "rate_limited", retry_after=1))
+            await asyncio.sleep(400)
+            assert arize.requests("rest.list_task_runs")[-1]["status"] == 429
+            sent_per_minute.append(await count_reads(wait))
+        watcher.cancel()
+
+    quick_time.run(wait_next_to_watcher())
+    before, after = sent_per_minute
+    assert after < 0.9 * before
+
+
+async def consume(items: AsyncGenerator[Any, None]) -> None:
+    """Read all items."""
+    async for _ in items:
+        pass
