@@ -88,7 +88,7 @@ def _assertion(rule: Mapping[str, Any]) -> dict[str, Any]:
     segment = f" [{rule['segment']}]" if rule.get("segment") is not None else ""
     return {
         "assertion": f"{rule['measure']}{segment} {rule['rule']}",
-        "success": rule["outcome"] == "held",
+        "success": rule["outcome"] == "passed",
         "column": rule["evaluator"],
         "severity": "error",
         "description": rule["outcome"] + (f": {rule['note']}" if rule["note"] else ""),

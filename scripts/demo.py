@@ -246,9 +246,9 @@ def report_gate() -> None:
     say("\nThe gate\n")
     say(f"   {'evaluator':<22}{'measure':<16}{'rule':<10}{'measured':>10}   verdict")
     for rule in verdict["rules"]:
-        held = rule["outcome"] if rule["outcome"] == "held" else rule["outcome"].upper()
+        outcome = rule["outcome"] if rule["outcome"] == "passed" else rule["outcome"].upper()
         name, measure = rule["evaluator"], rule["measure"]
-        say(f"   {name:<22}{measure:<16}{rule['rule']:<10}{rule['measured']:>10.4g}   {held}")
+        say(f"   {name:<22}{measure:<16}{rule['rule']:<10}{rule['measured']:>10.4g}   {outcome}")
     say(f"\n   The release is {'let out' if verdict['passed'] else 'stopped'}.")
     say("\nSee it in Airflow's UI, with a week of evals: make ui")
     say("\nThe labels are those of the emulator's offline judge, which follows simple rules and is no LLM.")

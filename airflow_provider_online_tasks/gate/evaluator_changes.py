@@ -48,15 +48,15 @@ def newer_version(summary: Mapping[str, Any], evaluator: str) -> str | None:
 
     A version of an evaluator whose name is no column of the results may be that of any of them.
     """
-    listed = (summary.get("baseline") or {}).get("new_versions") or ()
+    listed = (summary.get("baseline") or {}).get("new_evaluator_versions") or ()
     columns = set(summary["evaluators"]) - {evaluator}
     ours = [one for one in listed if one["evaluator"] not in columns]
     if not ours:
         return None
     last = ours[-1]
     return on_one_line(
-        f"the judge changed: version {last['version_id']} of {last['evaluator'] or 'its evaluator'} is of "
-        f"{last['created_at']}"
+        f"the evaluator version changed: version {last['version_id']} of "
+        f"{last['evaluator'] or 'the evaluator'} was created at {last['created_at']}"
     )
 
 
@@ -70,4 +70,4 @@ def judge_change(before: frozenset[Judge], now: frozenset[Judge]) -> str | None:
         + (" or one that is not named" if frozenset() in judges else "")
         for judges in (before, now)
     ]
-    return f"the judge changed from {names[0]} to {names[1]}"
+    return f"the evaluator version changed from {names[0]} to {names[1]}"

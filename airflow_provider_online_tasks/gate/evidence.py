@@ -23,7 +23,7 @@ class Evidence:
     :param labels: how many have each label.
     :param other_labels: how many have a label that is not counted by itself.
     :param scores: count, mean and variance of the scores.
-    :param not_numbers: scores that are no finite numbers.
+    :param invalid_scores: scores that are no finite numbers.
     :param percentiles: the 0th to the 100th percentile of the scores.
     :param judges: who judged, as far as the evaluations say.
     :param segments: the same figures by segment; None if there are no segments.
@@ -34,7 +34,7 @@ class Evidence:
     labels: Mapping[str, int]
     other_labels: int
     scores: Mean
-    not_numbers: int
+    invalid_scores: int
     percentiles: tuple[float, ...] | None
     judges: frozenset[Judge]
     segments: Mapping[str, Evidence] | None
@@ -86,15 +86,15 @@ class Evidence:
             labels=labels,
             other_labels=count("other_labels"),
             scores=_scores(name, figures, count("scored")),
-            not_numbers=count("not_numbers"),
+            invalid_scores=count("invalid_scores"),
             percentiles=_percentiles(name, figures.get("score_percentiles")),
-            judges=_judges(figures.get("judges")),
+            judges=_judges(figures.get("evaluator_versions")),
             segments=None
             if segments is None
             else {str(one): cls.read(f"{name}, segment {one}", given) for one, given in segments.items()},
-            without=None if figures.get("without") is None else count("without"),
+            without=None if figures.get("not_evaluated") is None else count("not_evaluated"),
         )
-        if read.labelled > read.evaluated or read.scores.count + read.not_numbers > read.evaluated:
+        if read.labelled > read.evaluated or read.scores.count + read.invalid_scores > read.evaluated:
             raise _unreadable(name, "it has more labels or scores than evaluations", figures)
         return read
 
@@ -113,7 +113,7 @@ class Evidence:
             labels=labels,
             other_labels=sum(one.other_labels for one in found),
             scores=scores,
-            not_numbers=sum(one.not_numbers for one in found),
+            invalid_scores=sum(one.invalid_scores for one in found),
             percentiles=None,
             judges=frozenset().union(*(one.judges for one in found)),
             segments=None,

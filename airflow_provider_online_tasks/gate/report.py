@@ -7,10 +7,10 @@ from html import escape
 from typing import Any
 
 from airflow_provider_online_tasks._text import on_one_line
-from airflow_provider_online_tasks.gate.verdict import BROKEN, HELD, UNDECIDED, Finding
+from airflow_provider_online_tasks.gate.verdict import FAILED, INCONCLUSIVE, PASSED, Finding
 
-HEAD = ("evaluator", "measure", "rule", "measured", "interval", "margin", "verdict")
-WORDS = {HELD: "held", BROKEN: "BROKEN", UNDECIDED: "undecided"}
+HEAD = ("evaluator", "measure", "rule", "measured", "interval", "margin", "outcome")
+WORDS = {PASSED: "passed", FAILED: "FAILED", INCONCLUSIVE: "inconclusive"}
 _SHOWN_EXAMPLES = 5
 # Signs that Markdown would take for more than text.
 _MARKDOWN = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]()<>#+-!|~"})
@@ -41,8 +41,8 @@ def _interval(finding: Finding) -> str:
 
 def _remark(finding: Finding) -> str:
     parts = [finding.note] if finding.note else []
-    if finding.decided_by is not None:
-        parts.append(f"about {finding.decided_by:,} evaluations would decide")
+    if finding.evaluations_needed is not None:
+        parts.append(f"about {finding.evaluations_needed:,} evaluations needed")
     return f" ({'; '.join(parts)})" if parts else ""
 
 
@@ -99,7 +99,10 @@ def worst_examples(summary: Mapping[str, Any], evaluators: Iterable[str]) -> lis
     found = []
     for name in evaluators:
         figures = summary["evaluators"].get(name) or {}
-        found += [{"evaluator": name, **one} for one in (figures.get("worst") or [])[:_SHOWN_EXAMPLES]]
+        found += [
+            {"evaluator": name, **one}
+            for one in (figures.get("lowest_scoring_examples") or [])[:_SHOWN_EXAMPLES]
+        ]
     return found
 
 

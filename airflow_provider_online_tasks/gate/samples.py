@@ -37,7 +37,7 @@ class Sample:
     :param total: how many evaluations it rests on.
     :param count: how many of them have the label, where it is a share.
     :param interval: of the figure, where a confidence is given and there is one.
-    :param decided_by: how many evaluations would decide the rule.
+    :param evaluations_needed: how many evaluations would decide the rule.
     :param note: what a person should know.
     """
 
@@ -45,7 +45,7 @@ class Sample:
     total: int
     count: float | None = None
     interval: Interval | None = None
-    decided_by: int | None = None
+    evaluations_needed: int | None = None
     note: str = ""
 
 
@@ -85,7 +85,7 @@ def _share(
         total=total,
         count=count,
         interval=share_interval(count, total, confidence),
-        decided_by=evaluations_to_decide_share(share, threshold.bound, confidence),
+        evaluations_needed=evaluations_to_decide_share(share, threshold.bound, confidence),
         note=note,
     )
 
@@ -106,7 +106,7 @@ def _mean(threshold: Threshold, found: Evidence, confidence: float | None) -> Sa
         return replace(
             plain,
             interval=share_interval(count, plain.total, confidence),
-            decided_by=evaluations_to_decide_share(found.mean, bound, confidence),
+            evaluations_needed=evaluations_to_decide_share(found.mean, bound, confidence),
         )
     mean = _mean_of(found)
     if isinstance(mean, str):
@@ -115,7 +115,7 @@ def _mean(threshold: Threshold, found: Evidence, confidence: float | None) -> Sa
     return replace(
         plain,
         interval=mean_interval(mean, confidence),
-        decided_by=None if needed is None else max(FEWEST_FOR_T, needed),
+        evaluations_needed=None if needed is None else max(FEWEST_FOR_T, needed),
     )
 
 

@@ -32,7 +32,7 @@ from airflow_provider_online_tasks.results.statistics import NO_SEGMENT, OTHER_S
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.gate.intervals import Interval
 
-HELD, BROKEN, UNDECIDED = "held", "broken", "undecided"
+PASSED, FAILED, INCONCLUSIVE = "passed", "failed", "inconclusive"
 COMPLETE = "complete"
 # A drop is tested even where the gate's bounds are compared without an interval.
 DROP_CONFIDENCE = 0.95
@@ -48,13 +48,13 @@ class Finding:
     :param rule: what is demanded.
     :param measured: what was found; None if there was nothing to measure.
     :param margin: by how much the rule is kept (0 or more) or broken (negative), as measured.
-    :param outcome: ``held``, ``broken`` or ``undecided``.
+    :param outcome: ``passed``, ``failed`` or ``inconclusive``.
     :param note: what a person should know besides.
     :param segment: the segment it is about; None for all.
     :param low: lower end of the confidence interval.
     :param high: upper end of the confidence interval.
     :param evaluations: how many evaluations it rests on.
-    :param decided_by: about how many evaluations would decide an undecided rule, if the measure stays.
+    :param evaluations_needed: about how many evaluations an inconclusive rule needs.
     """
 
     evaluator: str
@@ -68,12 +68,12 @@ class Finding:
     low: float | None = None
     high: float | None = None
     evaluations: int | None = None
-    decided_by: int | None = None
+    evaluations_needed: int | None = None
 
     @property
-    def held(self) -> bool:
-        """Whether the rule is kept for certain."""
-        return self.outcome == HELD
+    def passed(self) -> bool:
+        """Whether the rule passed."""
+        return self.outcome == PASSED
 
     @property
     def measured_text(self) -> str:
@@ -89,7 +89,7 @@ def judge(
     labels: Mapping[str, Sequence[str]] | None = None,
     max_error_rate: float = 1.0,
     confidence: float | None = None,
-    across_judges: bool = False,
+    across_evaluator_versions: bool = False,
     accept_unverified: bool = False,
 ) -> list[Finding]:
     """Check results against the rules.
@@ -99,7 +99,7 @@ def judge(
     :param labels: evaluator name to all its labels, as far as they are known.
     :param max_error_rate: largest share of the run's attempted items that were not judged, since that failed.
     :param confidence: of the intervals, above 0.5 and below 1; None compares the measured figures.
-    :param across_judges: whether results of two different judges may be compared.
+    :param across_evaluator_versions: whether results of two different judges may be compared.
     :param accept_unverified: whether results may pass of which nobody knows whether they are whole.
     :raises InvalidInput: ``summary`` is no summary of results, or a label may be misspelled.
     """
@@ -128,7 +128,7 @@ def judge(
                 now,
                 Evidence.merged(before) if before else None,
                 new_version=newer_version(summary, one.evaluator) if baseline is None else None,
-                across_judges=across_judges,
+                across_evaluator_versions=across_evaluator_versions,
             )
         findings += judging.segments(now)
     return findings
@@ -175,12 +175,12 @@ def _is_the_same(summary: Mapping[str, Any], other: Any) -> bool:
 def _completeness(summary: Mapping[str, Any], *, accept_unverified: bool) -> Finding:
     complete, expected, read = (summary.get(name) for name in (COMPLETE, "expected", "read"))
     if complete is True:
-        outcome, note = HELD, ""
+        outcome, note = PASSED, ""
     elif complete is False:
-        outcome, note = BROKEN, str(summary.get("incomplete_reason") or "not all evaluations could be read")
+        outcome, note = FAILED, str(summary.get("incomplete_reason") or "not all evaluations could be read")
     else:
         reason = str(summary.get("incomplete_reason") or "nothing says how many evaluations there are")
-        outcome = HELD if accept_unverified else BROKEN
+        outcome = PASSED if accept_unverified else FAILED
         note = reason + ("" if accept_unverified else "; accept_unverified=True lets such results pass")
     measured, wanted = finite(read), finite(expected)
     return Finding(
@@ -206,7 +206,7 @@ def _errors(summary: Mapping[str, Any], bound: float) -> Iterator[Finding]:
         rule=f"<= {bound:g}",
         measured=rate,
         margin=bound - rate,
-        outcome=HELD if rate <= bound else BROKEN,
+        outcome=PASSED if rate <= bound else FAILED,
         note=f"{errors:g} items were not judged, since their evaluation failed",
     )
 
@@ -219,7 +219,7 @@ def _no_results(rules: EvaluatorRules, evaluators: Mapping[str, Any]) -> Finding
         rule=f">= {rules.min_evaluated}",
         measured=0,
         margin=-float(rules.min_evaluated),
-        outcome=BROKEN,
+        outcome=FAILED,
         note=f"no evaluation of this evaluator; evaluators with results: {known}",
     )
 
@@ -245,7 +245,7 @@ class _Judging:
             rule=f">= {least}",
             measured=found.evaluated,
             margin=float(found.evaluated - least),
-            outcome=HELD if enough else BROKEN,
+            outcome=PASSED if enough else FAILED,
             note=note,
         )
         if self.rules.min_coverage is not None:
@@ -296,32 +296,32 @@ class _Judging:
             rule=f">= {least:g}",
             measured=share,
             margin=None if share is None else share - least,
-            outcome=HELD if is_kept else BROKEN,
+            outcome=PASSED if is_kept else FAILED,
             note=note,
         )
 
     def _threshold(self, threshold: Threshold, found: Evidence) -> Finding:
         sample = sample_of(threshold, found, self.known, self.confidence)
         if reason := self._lack(threshold, found, sample):
-            return self._finding(threshold, sample, BROKEN, reason)
+            return self._finding(threshold, sample, FAILED, reason)
         measured = sample.measured
         if measured is None:
-            return self._finding(threshold, sample, BROKEN, "nothing to measure")
+            return self._finding(threshold, sample, FAILED, "nothing to measure")
         note = sample.note
         if threshold.is_label and measured == 0 and threshold.is_lower_bound and threshold.bound > 0:
             note = note or "no span carries this label; is it spelled as the evaluator's?"
         if self.confidence is None or threshold.comparison == "==":
             holds = COMPARE[threshold.comparison](measured, threshold.bound)
-            return self._finding(threshold, sample, HELD if holds else BROKEN, note)
+            return self._finding(threshold, sample, PASSED if holds else FAILED, note)
         if sample.interval is None:
-            return self._finding(threshold, sample, UNDECIDED, note)
+            return self._finding(threshold, sample, INCONCLUSIVE, note)
         outcome = decide(threshold.comparison, sample.interval, threshold.bound)
         return self._finding(threshold, sample, outcome, note)
 
     def _lack(self, threshold: Threshold, found: Evidence, sample: Sample) -> str | None:
         """Return why the evaluations do not carry what the rule needs."""
-        if not threshold.is_label and found.not_numbers:
-            return f"{found.not_numbers} scores are no finite numbers"
+        if not threshold.is_label and found.invalid_scores:
+            return f"{found.invalid_scores} scores are no finite numbers"
         missing = found.evaluated - sample.total
         if missing > self.rules.max_missing * found.evaluated:
             what = "label" if threshold.is_label else "score"
@@ -350,13 +350,18 @@ class _Judging:
             outcome=outcome,
             note=note,
             evaluations=sample.total,
-            decided_by=sample.decided_by if outcome == UNDECIDED else None,
+            evaluations_needed=sample.evaluations_needed if outcome == INCONCLUSIVE else None,
             low=_end(sample.interval, 0),
             high=_end(sample.interval, 1),
         )
 
     def drops(
-        self, now: Evidence, before: Evidence | None, *, new_version: str | None, across_judges: bool
+        self,
+        now: Evidence,
+        before: Evidence | None,
+        *,
+        new_version: str | None,
+        across_evaluator_versions: bool,
     ) -> Iterator[Finding]:
         """Test whether the measures have dropped by more than chance and ``max_drop`` explain.
 
@@ -364,7 +369,13 @@ class _Judging:
         """
         for threshold in self.rules.thresholds:
             if threshold.is_lower_bound and threshold.quantile is None:
-                yield self._drop(threshold, now, before, new_version=new_version, across_judges=across_judges)
+                yield self._drop(
+                    threshold,
+                    now,
+                    before,
+                    new_version=new_version,
+                    across_evaluator_versions=across_evaluator_versions,
+                )
 
     def _drop(
         self,
@@ -373,7 +384,7 @@ class _Judging:
         before: Evidence | None,
         *,
         new_version: str | None,
-        across_judges: bool,
+        across_evaluator_versions: bool,
     ) -> Finding:
         bound = self.rules.max_drop or 0.0
         finding = Finding(
@@ -382,34 +393,34 @@ class _Judging:
             rule=f"<= {bound:g}",
             measured=None,
             margin=None,
-            outcome=BROKEN,
+            outcome=FAILED,
         )
         current = sample_of(threshold, now, self.known, None)
         finding = replace(finding, evaluations=current.total)
         if (reason := self._lack(threshold, now, current)) or current.measured is None:
             return replace(finding, note=reason or "nothing to measure")
-        nothing = replace(finding, outcome=UNDECIDED, note="no earlier result to compare with")
+        nothing = replace(finding, outcome=INCONCLUSIVE, note="no earlier result to compare with")
         if before is None:
             return nothing
         earlier = sample_of(threshold, before, self.known, None)
         if earlier.measured is None:
             return nothing
         if (reason := self._lack(threshold, before, earlier)) is not None:
-            return replace(finding, outcome=UNDECIDED, note=f"of the baseline, {reason}")
+            return replace(finding, outcome=INCONCLUSIVE, note=f"of the baseline, {reason}")
         if threshold.is_label and (reason := self._other_labels(threshold, before)) is not None:
-            return replace(finding, outcome=UNDECIDED, note=reason)
+            return replace(finding, outcome=INCONCLUSIVE, note=reason)
         change = judge_change(before.judges, now.judges) or new_version
-        if change and not across_judges:
-            return replace(finding, note=f"not compared: {change}; across_judges=True allows it")
+        if change and not across_evaluator_versions:
+            return replace(finding, note=f"not compared: {change}; across_evaluator_versions=True allows it")
         drop = earlier.measured - current.measured
         confidence = self.confidence or DROP_CONFIDENCE
         interval = difference(threshold, before=before, now=now, known=self.known, confidence=confidence)
-        outcome = UNDECIDED if interval is None else decide("<=", interval, bound)
+        outcome = INCONCLUSIVE if interval is None else decide("<=", interval, bound)
         needed = None
-        if outcome == UNDECIDED and interval is not None:
+        if outcome == INCONCLUSIVE and interval is not None:
             needed = evaluations_for_drop(current.total, drop, interval, bound)
             if self.confidence is None:
-                outcome = HELD
+                outcome = PASSED
         was = f"was {earlier.measured:.4g} of {earlier.total}"
         return replace(
             finding,
@@ -417,7 +428,7 @@ class _Judging:
             margin=bound - drop,
             outcome=outcome,
             note=f"{was}; {change}" if change else was,
-            decided_by=needed if outcome == UNDECIDED else None,
+            evaluations_needed=needed if outcome == INCONCLUSIVE else None,
             low=_end(interval, 0),
             high=_end(interval, 1),
         )
@@ -445,7 +456,7 @@ def decide(comparison: str, interval: Interval, bound: float) -> str:
             held, broken = high < bound, low >= bound
         case _:
             raise ValueError(f"{comparison} is decided by the sample alone")
-    return HELD if held else BROKEN if broken else UNDECIDED
+    return PASSED if held else FAILED if broken else INCONCLUSIVE
 
 
 def _end(interval: Interval | None, place: int) -> float | None:
@@ -458,9 +469,9 @@ def verdict(findings: Sequence[Finding], *, on_inconclusive: str = "fail") -> di
     :param on_inconclusive: with ``pass``, rules that are undecided do not keep the gate from passing.
     """
     states = {one.outcome for one in findings}
-    state = BROKEN if BROKEN in states else UNDECIDED if UNDECIDED in states else HELD
+    state = FAILED if FAILED in states else INCONCLUSIVE if INCONCLUSIVE in states else PASSED
     return {
-        "passed": state == HELD or (state == UNDECIDED and on_inconclusive == "pass"),
+        "passed": state == PASSED or (state == INCONCLUSIVE and on_inconclusive == "pass"),
         "outcome": state,
-        "rules": [{**asdict(one), "held": one.held} for one in findings],
+        "rules": [{**asdict(one), "passed": one.passed} for one in findings],
     }

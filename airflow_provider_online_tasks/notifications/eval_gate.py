@@ -69,12 +69,12 @@ def render(verdict: Mapping[str, Any] | None, context: Mapping[str, Any]) -> dic
             "verdict": None,
         }
     findings = [_finding(rule) for rule in verdict["rules"]]
-    examples = verdict.get("worst") or []
-    open_rules = [one for one in findings if not one.held]
+    examples = verdict.get("lowest_scoring_examples") or []
+    open_rules = [one for one in findings if not one.passed]
     state = str(verdict.get("outcome"))
     if verdict.get("approved") is True:
-        state += f", approved by {verdict.get('decided_by')}"
-    title = on_one_line(f"{name}: {state}, {len(findings) - len(open_rules)} of {len(findings)} rules hold")
+        state += f", approved by {verdict.get('responded_by')}"
+    title = on_one_line(f"{name}: {state}, {len(findings) - len(open_rules)} of {len(findings)} rules passed")
     window = on_one_line(f"Spans from {verdict.get('data_start_time')} to {verdict.get('data_end_time')}")
     return {
         "title": title,

@@ -53,9 +53,10 @@ class EvalGateOperator(LineageOperator):
     :param on_failure: whether a broken rule fails the task (``fail``, default), skips it and what is
         downstream (``skip``), or has a person decide on Airflow's page of required actions (``ask``, Airflow
         3.1 or later).
-    :param ask_within: how long to wait for that person, a timedelta or seconds. Default: for ever. When it is
-        over, the task fails.
-    :param across_judges: whether results may be compared with those of another judge. Default False.
+    :param response_timeout: how long to wait for that person, a timedelta or seconds; then the task fails.
+        Default: no limit.
+    :param across_evaluator_versions: whether ``max_drop`` compares results of different evaluator versions.
+        Default False.
     :param accept_unverified: whether results may pass if it is not known whether they are complete, such as
         those of a task and a window. Default False.
     :param conn_id: Airflow connection; the gate itself sends nothing. (templated)
@@ -81,8 +82,8 @@ class EvalGateOperator(LineageOperator):
         confidence: float | None = None,
         on_inconclusive: OnInconclusive = "fail",
         on_failure: OnFailure = "fail",
-        ask_within: timedelta | float | None = None,
-        across_judges: bool = False,
+        response_timeout: timedelta | float | None = None,
+        across_evaluator_versions: bool = False,
         accept_unverified: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -96,10 +97,12 @@ class EvalGateOperator(LineageOperator):
         self.confidence = confidence
         self.on_inconclusive = choice(on_inconclusive, "on_inconclusive", get_args(OnInconclusive))
         self.on_failure = choice(on_failure, "on_failure", get_args(OnFailure))
-        self.ask_within = (
-            None if ask_within is None else timedelta(seconds=positive_seconds(ask_within, "ask_within"))
+        self.response_timeout = (
+            None
+            if response_timeout is None
+            else timedelta(seconds=positive_seconds(response_timeout, "response_timeout"))
         )
-        self.across_judges = switch(across_judges, "across_judges")
+        self.across_evaluator_versions = switch(across_evaluator_versions, "across_evaluator_versions")
         self.accept_unverified = switch(accept_unverified, "accept_unverified")
         self._findings: list[Finding] = []
         rate: Any = max_error_rate
@@ -131,36 +134,41 @@ class EvalGateOperator(LineageOperator):
 
         verdict = self._judge()
         self.log.info("The gate's rules:\n%s", table.text_table(self._findings))
-        if verdict["worst"]:
-            self.log.info("The worst examples:\n%s", table.examples_text(verdict["worst"]))
+        if verdict["lowest_scoring_examples"]:
+            self.log.info(
+                "Lowest-scoring examples:\n%s", table.examples_text(verdict["lowest_scoring_examples"])
+            )
         self._report(context, verdict)
         if verdict["passed"]:
             return verdict
         state, message = verdict["outcome"], self._message()
-        reaction = self.on_inconclusive if state == "undecided" else self.on_failure
+        reaction = self.on_inconclusive if state == "inconclusive" else self.on_failure
         context["ti"].xcom_push(key="return_value", value=verdict)
         if reaction == "skip":
             raise AirflowSkipException(message)
         if reaction == "ask":
             self.log.info("%s A person decides, on the page of required actions.", message)
             body = [table.markdown_table(self._findings)]
-            if verdict["worst"]:
-                body += ["**The worst examples**", table.examples_markdown(verdict["worst"])]
+            if verdict["lowest_scoring_examples"]:
+                body += [
+                    "**Lowest-scoring examples**",
+                    table.examples_markdown(verdict["lowest_scoring_examples"]),
+                ]
             ask(
                 context,
                 task_id=self.task_id,
-                subject=f"The gate {self.task_id} is {state}: may it be passed?",
+                subject=f"Gate {self.task_id}: {state}. Continue anyway?",
                 body="\n\n".join(body),
-                within=self.ask_within,
+                within=self.response_timeout,
             )
-        error = EvalGateInconclusive if state == "undecided" else EvalGateFailed
+        error = EvalGateInconclusive if state == "inconclusive" else EvalGateFailed
         raise error(message, verdict=verdict)
 
     def execute_complete(self, context: Context, event: Any) -> dict[str, Any]:
         """Act on a person's answer."""
         verdict = self._judge()
         is_approved, who = read_answer(event)
-        verdict |= {"approved": is_approved, "decided_by": who}
+        verdict |= {"approved": is_approved, "responded_by": who}
         self._report(context, verdict)
         if not is_approved:
             context["ti"].xcom_push(key="return_value", value=verdict)
@@ -181,7 +189,7 @@ class EvalGateOperator(LineageOperator):
             labels=read_labels(self.labels),
             max_error_rate=self.max_error_rate,
             confidence=self.confidence,
-            across_judges=self.across_judges,
+            across_evaluator_versions=self.across_evaluator_versions,
             accept_unverified=self.accept_unverified,
         )
         about = {
@@ -192,23 +200,23 @@ class EvalGateOperator(LineageOperator):
             **verdict(self._findings, on_inconclusive=self.on_inconclusive),
             "confidence": self.confidence,
             **about,
-            "worst": worst_examples(self.summary, [one.evaluator for one in rules]),
+            "lowest_scoring_examples": worst_examples(self.summary, [one.evaluator for one in rules]),
         }
 
     def _message(self) -> str:
         """Say which rules do not hold."""
-        open_rules = [one for one in self._findings if not one.held]
+        open_rules = [one for one in self._findings if not one.passed]
         said = "; ".join(
-            f"{one.evaluator}.{one.measure} is {one.measured_text}, which leaves {one.rule} undecided"
-            if one.outcome == "undecided"
+            f"{one.evaluator}.{one.measure} is {one.measured_text}, inconclusive for {one.rule}"
+            if one.outcome == "inconclusive"
             else f"{one.evaluator}.{one.measure} is {one.measured_text}, not {one.rule}"
             for one in open_rules
         )
-        return f"{len(open_rules)} of {len(self._findings)} rules of the gate do not hold: {said}."
+        return f"{len(open_rules)} of {len(self._findings)} rules of the gate did not pass: {said}."
 
     def _report(self, context: Context, verdict: dict[str, Any]) -> None:
         """Put the verdict into the task's asset events, and keep it for OpenLineage."""
-        extra = {name: value for name, value in verdict.items() if name != "worst"}
+        extra = {name: value for name, value in verdict.items() if name != "lowest_scoring_examples"}
         context["ti"].xcom_push(key=VERDICT_KEY, value=verdict_record(verdict))
         tell_of_run(context, self.outlets, extra)
         self.keep_lineage(

@@ -57,9 +57,10 @@ class EvalResultsOperator(LineageOperator):
     """Read the evaluations of a finished run, and return a summary.
 
     Give the run's ID, or the task and a window. The summary (XCom) holds per evaluator: ``evaluated``,
-    ``without`` (spans that carry no evaluation of it), ``labels`` (count and share of each), ``score_mean``,
-    ``score_variance``, ``score_quantiles`` (p05 to p95), ``not_numbers`` (scores such as NaN), ``judges``,
-    ``segments``, and ``worst``, at most 20 examples with input, output, explanation and link.
+    ``not_evaluated`` (spans that carry no evaluation of it), ``labels`` (count and share of each),
+    ``score_mean``, ``score_variance``, ``score_quantiles`` (p05 to p95), ``invalid_scores`` (scores such as
+    NaN), ``evaluator_versions``, ``segments``, and ``lowest_scoring_examples``, at most 20 examples with
+    input, output, explanation and link.
 
     ``complete`` says whether all evaluations of the run could be read: ``read`` is compared with
     ``expected``, the run's own count. Arize's index lags, so until they agree the task waits in the
@@ -246,7 +247,7 @@ class EvalResultsOperator(LineageOperator):
                 **state.summary(),
                 "skipped": run.counts.skipped if run is not None else None,
                 "errors": run.counts.errors if run is not None else None,
-                "repeated_spans": results.repeated,
+                "duplicate_spans": results.repeated,
                 **results.summary(),
                 "baseline": self._read_baseline(reader, task_id, run, window, tuple(results.found)),
                 "rows_path": None if self.rows_path is None else str(self.rows_path),
@@ -345,11 +346,11 @@ class EvalResultsOperator(LineageOperator):
         reader.read(earlier, results)
         found = results.summary()
         for figures in found["evaluators"].values():
-            del figures["worst"]
+            del figures["lowest_scoring_examples"]
         judged_until = (run.run_finished_at if run else None) or datetime.now(UTC)
         return {
             **_window_summary(earlier),
-            "new_versions": reader.new_versions(earlier.start, judged_until),
+            "new_evaluator_versions": reader.new_versions(earlier.start, judged_until),
             **found,
         }
 
@@ -363,12 +364,12 @@ class EvalResultsOperator(LineageOperator):
             shares = ", ".join(
                 f"{label} {one['share']:.1%} ({one['count']})" for label, one in found["labels"].items()
             )
-            mean, strange = found["score_mean"], found["not_numbers"]
+            mean, strange = found["score_mean"], found["invalid_scores"]
             self.log.info(
                 "%s: %d evaluated, %d %ss without. %s%s%s",
                 name,
                 found["evaluated"],
-                found["without"],
+                found["not_evaluated"],
                 self.granularity,
                 shares or "No labels",
                 "" if mean is None else f"; mean score {mean:.4g}",

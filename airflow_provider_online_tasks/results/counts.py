@@ -150,7 +150,7 @@ class Counts:
         self.evaluated = 0
         self.labelled = 0
         self.other_labels = 0
-        self.not_numbers = 0
+        self.invalid_scores = 0
         self.labels: dict[str, int] = {}
         self.scores = Mean()
 
@@ -162,7 +162,7 @@ class Counts:
         if evaluation.score is not None:
             self.scores.add(evaluation.score)
         elif evaluation.not_number:
-            self.not_numbers += 1
+            self.invalid_scores += 1
 
     def _label(self, label: str, count: int) -> None:
         self.labelled += count
@@ -174,7 +174,7 @@ class Counts:
     def merge(self, other: Counts) -> None:
         """Count the evaluations that another has counted."""
         self.evaluated += other.evaluated
-        self.not_numbers += other.not_numbers
+        self.invalid_scores += other.invalid_scores
         for label, count in other.labels.items():
             self._label(label, count)
         self.labelled += other.other_labels
@@ -190,5 +190,5 @@ class Counts:
             "labels": {label: {"count": count, "share": count / self.labelled} for label, count in ordered},
             "other_labels": self.other_labels,
             **self.scores.summary(),
-            "not_numbers": self.not_numbers,
+            "invalid_scores": self.invalid_scores,
         }

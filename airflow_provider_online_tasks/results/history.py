@@ -43,10 +43,10 @@ def results_record(summary: Mapping[str, Any], *, spans_url: str | None = None) 
         "evaluators": {
             name: {
                 "evaluated": found.get("evaluated", 0),
-                "without": found.get("without"),
+                "not_evaluated": found.get("not_evaluated"),
                 "labels": _label_record(found),
                 "score": _score(found),
-                "judge": found.get("judge"),
+                "evaluator_version": found.get("evaluator_version"),
             }
             for name, found in summary.get("evaluators", {}).items()
         },
@@ -75,7 +75,7 @@ def _score(found: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 RULE_TEXTS = ("evaluator", "measure", "rule", "segment", "outcome", "note")
-RULE_NUMBERS = ("measured", "low", "high", "evaluations", "decided_by")
+RULE_NUMBERS = ("measured", "low", "high", "evaluations", "evaluations_needed")
 
 
 def verdict_record(verdict: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def verdict_record(verdict: Mapping[str, Any]) -> dict[str, Any]:
         "outcome": verdict.get("outcome"),
         "confidence": verdict.get("confidence"),
         "approved": verdict.get("approved"),
-        "decided_by": verdict.get("decided_by"),
+        "responded_by": verdict.get("responded_by"),
         "rules": [
             {name: rule.get(name) for name in RULE_TEXTS + RULE_NUMBERS}
             for rule in list(verdict.get("rules", ()))[:MOST_RULES]
@@ -130,12 +130,12 @@ def _evaluator(one: Mapping[str, Any]) -> dict[str, Any]:
     mean = finite(score.get("mean")) if isinstance(score, Mapping) else None
     return {
         "evaluated": _count(one.get("evaluated")) or 0,
-        "without": _count(one.get("without")),
+        "not_evaluated": _count(one.get("not_evaluated")),
         "shares": _shares(one.get("labels")),
         "score": None
         if mean is None or not isinstance(score, Mapping)
         else {"mean": mean, "low": finite(score.get("low")), "high": finite(score.get("high"))},
-        "judge": _text(one.get("judge")),
+        "evaluator_version": _text(one.get("evaluator_version")),
     }
 
 
@@ -168,7 +168,7 @@ def read_verdict(value: Any) -> dict[str, Any] | None:
     if found is None or isinstance(rules, str) or not isinstance(rules, Sequence):
         return None
     return {
-        **{name: _text(found.get(name)) for name in ("run_id", "start", "end", "outcome", "decided_by")},
+        **{name: _text(found.get(name)) for name in ("run_id", "start", "end", "outcome", "responded_by")},
         "passed": _flag(found.get("passed")),
         "approved": _flag(found.get("approved")),
         "confidence": finite(found.get("confidence")),

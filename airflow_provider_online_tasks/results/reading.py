@@ -282,7 +282,7 @@ class Reader:
                 versions = [version for page in pages(self._client.send, call_at) for version in page.items]
             except CallError as error:
                 name = one.evaluator_name or one.evaluator_id
-                self._log.warning("Whether the judge %s changed is not known: %s", name, error)
+                self._log.warning("Could not list the versions of evaluator %s: %s", name, error)
                 continue
             times = sorted((at, version.id) for version in versions if (at := version.created_at) is not None)
             # The first version replaced none.
@@ -297,7 +297,7 @@ class Reader:
         """Add input, output, explanation and link to the worst examples of a summary."""
         examples: dict[str, list[tuple[str, dict[str, Any]]]] = {}
         for name, figures in summary["evaluators"].items():
-            for one in figures["worst"]:
+            for one in figures["lowest_scoring_examples"]:
                 one["url"] = links.span(one["span_id"], one["trace_id"]) if links else None
                 if _SPAN_ID.fullmatch(one["span_id"]):
                     examples.setdefault(one["span_id"], []).append((name, one))
@@ -317,7 +317,7 @@ class Reader:
         try:
             page = self._client.send(call)
         except CallError as error:
-            self._log.warning("The worst examples have no input and output: %s", error)
+            self._log.warning("Could not read input and output of the lowest-scoring examples: %s", error)
             return
         for span in page.items:
             said = {one.name: one.explanation for one in span.evaluations}

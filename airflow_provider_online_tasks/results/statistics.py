@@ -75,15 +75,15 @@ class EvaluatorResults:
         evaluated = figures.pop("evaluated")
         return {
             "evaluated": evaluated,
-            "without": items - evaluated,
+            "not_evaluated": items - evaluated,
             "empty": self.empty,
             **figures,
             **self._quantiles.summary(),
             "score_interval": self._score_interval(),
-            "judges": [dict(judge) for judge, _ in self._judges.most_common()],
-            "judge": judges_text(judge for judge, _ in self._judges.most_common()),
+            "evaluator_versions": [dict(judge) for judge, _ in self._judges.most_common()],
+            "evaluator_version": judges_text(judge for judge, _ in self._judges.most_common()),
             "segments": self._segment_summaries() if with_segments else None,
-            "worst": self._worst.summary(self.counts.labels),
+            "lowest_scoring_examples": self._worst.summary(self.counts.labels),
         }
 
     def _score_interval(self) -> list[float] | None:

@@ -50,8 +50,8 @@ def test_a_person_sees_table_and_examples_and_decides(
 
     shown = page.locator("main, body").last
     expect(shown.get_by_role("cell", name="asked_correctness").first).to_be_visible()
-    expect(shown.get_by_text("BROKEN").first).to_be_visible()
-    expect(shown.get_by_text("The worst examples")).to_be_visible()
+    expect(shown.get_by_text("FAILED").first).to_be_visible()
+    expect(shown.get_by_text("Lowest-scoring examples")).to_be_visible()
     expect(shown.get_by_role("link", name="in Arize").first).to_be_visible()
     if button == "Approve":
         shoot("gate-asks", height=960)

@@ -42,7 +42,7 @@ def test_what_the_operators_left_is_in_the_overview_and_in_the_history(page: Pag
     page.goto("/plugin/arize-evals")
     row = frame(page).get_by_role("row", name=gate.dag_id)
     expect(row).to_contain_text("release_correctness")
-    expect(row).to_contain_text("held")
+    expect(row).to_contain_text("passed")
 
     row.get_by_role("button", name=gate.dag_id).click()
 
@@ -57,7 +57,7 @@ def test_a_gate_s_task_instance_has_its_verdict(page: Page, gate: DagRun) -> Non
     page.goto(f"/dags/{gate.dag_id}/runs/{gate.run_id}/tasks/gate/plugin/arize-evals-task-instance")
 
     expect(frame(page).get_by_role("heading", name="The gate passed")).to_be_visible()
-    expect(frame(page).get_by_role("row", name="score_mean")).to_contain_text("held")
+    expect(frame(page).get_by_role("row", name="score_mean")).to_contain_text("passed")
 
 
 def test_the_records_are_what_airflow_s_own_api_shows(airflow: Deployment, gate: DagRun) -> None:

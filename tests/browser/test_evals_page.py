@@ -152,7 +152,7 @@ def test_the_overview_has_the_newest_window_of_each_evaluator(go: Callable[[str]
     expect(rows).to_have_count(1 + sum(dag["evaluators"] for dag in DAGS.values()))
     row = frame.get_by_role("row", name="support_answers")
     expect(row).to_contain_text("correctness")
-    expect(row).to_contain_text("held")
+    expect(row).to_contain_text("passed")
 
     row.get_by_role("button", name="support_answers").click()
     expect(evaluator(frame, "correctness")).to_be_visible()
@@ -265,7 +265,7 @@ def test_the_keyboard_reaches_the_same_numbers_in_a_table(
     page.keyboard.press("Enter")
     table = section.get_by_role("region", name="Windows of correctness")
     expect(table.get_by_role("row")).to_have_count(31)
-    assert table.get_by_text("broken").count()
+    assert table.get_by_text("failed").count()
     assert table.get_by_text("(new)").count() == 1
     page.keyboard.press("Tab")  # the table itself, to scroll it
     expect(table).to_be_focused()
@@ -294,7 +294,7 @@ def test_a_gate_s_task_instance_has_its_verdict_rule_by_rule(
     expect(frame.get_by_role("heading", name="The gate did not pass")).to_be_visible()
     row = frame.get_by_role("row", name="correctness")
     expect(row).to_contain_text(">= 0.9")
-    expect(row).to_contain_text("broken")
+    expect(row).to_contain_text("failed")
     shoot("evals-gate", height=620)
 
     frame.get_by_role("link", name="results").click()

@@ -88,7 +88,7 @@ def pipeline(dag_id: str, emulator: Emulator, **gate: Any) -> DAG:
 
 
 @pytest.mark.parametrize(
-    ("count", "outcome", "state"), [(30, "undecided", "failed"), (300, "held", "success")]
+    ("count", "outcome", "state"), [(30, "inconclusive", "failed"), (300, "passed", "success")]
 )
 def test_the_results_become_whole_and_the_gate_says_what_they_can_tell(
     emulate: Callable[..., Emulator],
@@ -173,12 +173,12 @@ def test_a_person_decides_on_a_broken_gate(
 
     person.done()
     [asked] = person.asked
-    assert asked["subject"] == "The gate gate is broken: may it be passed?"
-    assert "BROKEN" in asked["body"]
+    assert asked["subject"] == "Gate gate: failed. Continue anyway?"
+    assert "FAILED" in asked["body"]
     assert "stupid idiot" in asked["body"]
     assert result.states["gate"] == state
     verdict = result.returned("gate")
-    assert (verdict["passed"], verdict["approved"], verdict["decided_by"]) == (
+    assert (verdict["passed"], verdict["approved"], verdict["responded_by"]) == (
         False,
         option == "Approve",
         "reviewer",
@@ -198,6 +198,6 @@ def test_the_gates_asset_event_carries_the_verdict(
     with create_session() as session:
         event = session.scalar(select(AssetEvent).where(AssetEvent.source_dag_id == "verdict_event"))
         extra = event.extra
-    assert (extra["passed"], extra["outcome"]) == (True, "held")
+    assert (extra["passed"], extra["outcome"]) == (True, "passed")
     assert {rule["measure"] for rule in extra["rules"]} == {"complete", "min_evaluated", "polite"}
     assert extra["run_id"] == result.returned("run_task")

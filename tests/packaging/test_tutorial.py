@@ -117,7 +117,7 @@ def test_a_newcomer_gets_a_gated_and_event_driven_eval(
         assert re.search(r"^correctness +correct +>= 0.5 .* held", shown, re.MULTILINE)
         exit_code, shown = first.run(page.commands("0.99"), seconds=DAG_SECONDS)
         assert exit_code != 0
-        assert re.search(r"^correctness +correct +>= 0.99 .* BROKEN", shown, re.MULTILINE)
+        assert re.search(r"^correctness +correct +>= 0.99 .* FAILED", shown, re.MULTILINE)
 
         # 4. What comes before, and what comes after
         page.file(evals, "dags/load_answers.py")

@@ -82,17 +82,17 @@ def summaries(
             score = counts[labels[0]] / total
             figures[name] = {
                 "evaluated": total,
-                "without": int(total * 0.02),
+                "not_evaluated": int(total * 0.02),
                 "labelled": total,
                 "labels": {
                     label: {"count": count, "share": count / total} for label, count in counts.items()
                 },
                 "score_mean": score,
                 "score_interval": list(share_interval(counts[labels[0]], total, 0.95)),
-                "judge": f"model: gpt-4o, version: {1 if place < windows * 2 // 3 else 2}",
+                "evaluator_version": f"model: gpt-4o, version: {1 if place < windows * 2 // 3 else 2}",
             }
             low, high = share_interval(counts[labels[0]], total, 0.95)
-            outcome = "held" if low >= BOUND else "broken" if high < BOUND else "undecided"
+            outcome = "passed" if low >= BOUND else "failed" if high < BOUND else "inconclusive"
             if number == 0:
                 rules.append(
                     {
@@ -105,7 +105,7 @@ def summaries(
                         "evaluations": total,
                         "outcome": outcome,
                         "note": "",
-                        "decided_by": 900 if outcome == "undecided" else None,
+                        "evaluations_needed": 900 if outcome == "inconclusive" else None,
                     }
                 )
         complete = place % 40 != 39
@@ -125,14 +125,14 @@ def summaries(
             "measure": "complete",
             "rule": "all evaluations",
             "measured": None,
-            "outcome": "held" if complete else "broken",
+            "outcome": "passed" if complete else "failed",
             "note": "" if complete else "not all evaluations could be read",
         }
         outcomes = {rule["outcome"] for rule in [whole, *rules]}
-        outcome = next(one for one in ("broken", "undecided", "held") if one in outcomes)
+        outcome = next(one for one in ("failed", "inconclusive", "passed") if one in outcomes)
         verdict = {
             **{name: summary[name] for name in ("run_id", "data_start_time", "data_end_time")},
-            "passed": outcome == "held",
+            "passed": outcome == "passed",
             "outcome": outcome,
             "confidence": 0.95,
             "rules": [whole, *rules],

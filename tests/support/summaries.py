@@ -31,7 +31,7 @@ def results(
         evaluated = total or scored or 100
     return {
         "evaluated": evaluated,
-        "without": 0,
+        "not_evaluated": 0,
         "empty": 0,
         "labelled": total,
         "labels": {name: {"count": n, "share": n / total} for name, n in (labels or {}).items()},
@@ -42,9 +42,9 @@ def results(
         "score_is_binary": binary,
         "score_quantiles": None,
         "score_percentiles": percentiles,
-        "not_numbers": 0,
-        "judges": [],
+        "invalid_scores": 0,
+        "evaluator_versions": [],
         "segments": None,
-        "worst": [],
+        "lowest_scoring_examples": [],
         **more,
     }

@@ -81,7 +81,7 @@ def power(total: int, before: float, now: float) -> float:
 @pytest.mark.parametrize("total", [100, 300, 600])
 def test_a_planted_regression_of_five_points_is_found_as_often_as_theory_says(total: int) -> None:
     theory = power(total, 0.95, 0.90)
-    found = outcomes(total, 0.95, 0.90, seed=total)["broken"]
+    found = outcomes(total, 0.95, 0.90, seed=total)["failed"]
     low, high = found_by_chance(theory)
     # The intervals of the gate find a little fewer than the approximation.
     assert low - 5 <= found <= high, (found, theory)
@@ -92,7 +92,7 @@ def test_a_planted_regression_of_five_points_is_found_as_often_as_theory_says(to
 def test_an_unchanged_judge_raises_no_more_alarms_than_the_confidence_allows(
     total: int, share: float
 ) -> None:
-    alarms = outcomes(total, share, share, seed=round(1_000 * share) + total)["broken"]
+    alarms = outcomes(total, share, share, seed=round(1_000 * share) + total)["failed"]
     assert alarms <= found_by_chance(1 - CONFIDENCE)[1]
 
 
@@ -171,5 +171,5 @@ def test_the_operators_find_it_in_what_a_judge_said_of_spans(
         )
     assert len(unchanged) == len(regressed) == REPETITIONS
     low, high = found_by_chance(power(SPANS, 0.95, 0.90))
-    assert low - 5 <= regressed.count("broken") <= high
-    assert unchanged.count("broken") <= found_by_chance(1 - CONFIDENCE)[1]
+    assert low - 5 <= regressed.count("failed") <= high
+    assert unchanged.count("failed") <= found_by_chance(1 - CONFIDENCE)[1]

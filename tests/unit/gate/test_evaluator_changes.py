@@ -62,17 +62,17 @@ def test_a_version_that_is_new_since_the_baseline_is_named_and_not_compared(ariz
     version_id = add_version(arize)
     run_id = judged(arize)
     found = read(run_id=run_id, baseline=timedelta(days=2))
-    assert [one["version_id"] for one in found["baseline"]["new_versions"]] == [version_id]
+    assert [one["version_id"] for one in found["baseline"]["new_evaluator_versions"]] == [version_id]
     with pytest.raises(OnlineTasksError, match=r"drop of score_mean is unknown"):
         gate(found)
-    allowed = gate(found, across_judges=True)["rules"][-1]
+    allowed = gate(found, across_evaluator_versions=True)["rules"][-1]
     assert allowed["measure"] == "drop of score_mean"
     assert version_id in allowed["note"]
 
 
 def test_without_a_new_version_the_windows_are_compared(arize: Emulator) -> None:
     found = read(run_id=judged(arize), baseline=timedelta(days=2))
-    assert found["baseline"]["new_versions"] == []
+    assert found["baseline"]["new_evaluator_versions"] == []
     assert gate(found)["passed"] is True
 
 
@@ -80,25 +80,25 @@ def test_a_version_that_is_newer_than_the_run_has_judged_nothing(arize: Emulator
     run_id = judged(arize)
     arize.advance(60)
     add_version(arize)
-    assert read(run_id=run_id, baseline=timedelta(days=2))["baseline"]["new_versions"] == []
+    assert read(run_id=run_id, baseline=timedelta(days=2))["baseline"]["new_evaluator_versions"] == []
 
 
 def test_a_list_of_versions_that_cannot_be_read_hides_no_other(arize: Emulator) -> None:
     version_id = add_version(arize)
     run_id = judged(arize, "output_present", NAME)
     arize.add_fault(Fault("rest.list_evaluator_versions", "forbidden"))
-    found = read(run_id=run_id, baseline=timedelta(days=2))["baseline"]["new_versions"]
+    found = read(run_id=run_id, baseline=timedelta(days=2))["baseline"]["new_evaluator_versions"]
     assert [one["version_id"] for one in found] == [version_id]
 
 
 def test_versions_that_cannot_be_listed_are_a_warning(arize: Emulator) -> None:
     run_id = judged(arize)
     arize.add_fault(Fault("rest.list_evaluator_versions", "forbidden"))
-    assert read(run_id=run_id, baseline=timedelta(days=2))["baseline"]["new_versions"] == []
+    assert read(run_id=run_id, baseline=timedelta(days=2))["baseline"]["new_evaluator_versions"] == []
 
 
 @pytest.mark.parametrize(
-    ("named", "outcome"), [("e", "broken"), ("in the hub", "broken"), (None, "broken"), ("other", "held")]
+    ("named", "outcome"), [("e", "failed"), ("in the hub", "failed"), (None, "failed"), ("other", "passed")]
 )
 def test_a_version_is_of_the_evaluator_it_names_and_of_any_if_the_column_has_another_name(
     named: str | None, outcome: str
@@ -106,7 +106,7 @@ def test_a_version_is_of_the_evaluator_it_names_and_of_any_if_the_column_has_ano
     figures = results(labels={"correct": 95, "incorrect": 5})
     change = {"evaluator": named, "version_id": "v2", "created_at": "2026-01-01T00:00:00Z"}
     found = summary(e=figures, other=figures) | {
-        "baseline": {"new_versions": [change], "evaluators": {"e": figures}}
+        "baseline": {"new_evaluator_versions": [change], "evaluators": {"e": figures}}
     }
     rules = read_rules({"e": {"correct": ">= 0.5", "max_drop": 0.02}})
     assert judge(rules, found)[-1].outcome == outcome
@@ -118,6 +118,8 @@ def test_the_newest_of_several_versions_is_named() -> None:
         {"evaluator": "e", "version_id": f"v{number}", "created_at": f"2026-01-0{number}T00:00:00Z"}
         for number in (1, 2, 3)
     ]
-    found = summary(e=figures) | {"baseline": {"new_versions": versions, "evaluators": {"e": figures}}}
+    found = summary(e=figures) | {
+        "baseline": {"new_evaluator_versions": versions, "evaluators": {"e": figures}}
+    }
     note = judge(read_rules({"e": {"correct": ">= 0.5", "max_drop": 0.02}}), found)[-1].note
     assert "version v3 of e is of 2026-01-03T00:00:00Z" in note

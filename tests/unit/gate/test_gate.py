@@ -19,7 +19,7 @@ from tests.support.summaries import results, summary
 def findings_of(rules, found, **kwargs):
     """What is found, without the first finding, which is about completeness."""
     [complete, *others] = judge(read_rules(rules), found, **kwargs)
-    assert (complete.measure, complete.outcome) == ("complete", "held")
+    assert (complete.measure, complete.outcome) == ("complete", "passed")
     return others
 
 
@@ -64,10 +64,10 @@ def test_too_few_evaluations_do_not_pass():
     few = summary(correctness=results(evaluated=3, labels={"correct": 3}))
     rules = {"correctness": {"correct": ">= 0.95", "min_evaluated": 200}}
     [least, share] = findings_of(rules, few)
-    assert not least.held
+    assert not least.passed
     assert least.margin == -197
     assert "too few" in least.note
-    assert not share.held
+    assert not share.passed
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_too_few_evaluations_do_not_pass():
 )
 def test_an_evaluator_without_results_does_not_pass(found, others):
     [finding] = findings_of({"correctness": {"correct": ">= 0"}}, found)
-    assert not finding.held
+    assert not finding.passed
     assert finding.note == f"no evaluation of this evaluator; evaluators with results: {others}"
 
 
@@ -92,7 +92,7 @@ def test_a_score_that_is_not_there_does_not_pass():
 
 def test_a_misspelled_label_with_a_lower_bound_breaks_and_says_so():
     findings = findings_of({"correctness": {"corect": ">= 0.5"}}, GOOD)
-    assert not findings[1].held
+    assert not findings[1].passed
     assert "spelled" in findings[1].note
     assert findings_of({"correctness": {"corect": ">= 0"}}, GOOD)[1].note == ""
 
@@ -212,8 +212,8 @@ def test_the_table_holds_every_rule_and_the_margin():
     told = text_table(findings_of({"correctness": {"correct": ">= 0.99"}}, GOOD))
     assert "correctness" in told
     assert "-0.02" in told
-    assert "BROKEN" in told
-    assert "held" in told
+    assert "FAILED" in told
+    assert "passed" in told
     assert "interval" not in told
 
 
@@ -236,6 +236,6 @@ def test_a_finding_agrees_with_arithmetic_and_its_margin_with_the_verdict(share,
         "<": share < bound,
         "==": share == bound,
     }
-    assert finding.held is wanted[comparison]
+    assert finding.passed is wanted[comparison]
     if share != bound:
-        assert (finding.margin >= 0) is finding.held
+        assert (finding.margin >= 0) is finding.passed

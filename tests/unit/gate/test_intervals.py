@@ -8,7 +8,7 @@ import math
 import pytest
 
 from airflow_provider_online_tasks.gate import intervals as ours
-from airflow_provider_online_tasks.gate.verdict import BROKEN, HELD, UNDECIDED, decide
+from airflow_provider_online_tasks.gate.verdict import FAILED, INCONCLUSIVE, PASSED, decide
 
 stats = pytest.importorskip("scipy.stats")
 proportion = pytest.importorskip("statsmodels.stats.proportion")
@@ -88,7 +88,7 @@ def test_a_quantile_lies_between_its_ranks_as_often_as_asked(share, total):
 def chances(total, share, bound, comparison, confidence):
     """How often a rule is held, broken and undecided: summed over all counts, by scipy's binomial."""
     edges = {}
-    for verdict in (HELD, BROKEN):
+    for verdict in (PASSED, FAILED):
         # The verdict changes once as the count grows, so the count at which it does is found by halving.
         low, high = 0, total + 1
         while low < high:
@@ -96,13 +96,13 @@ def chances(total, share, bound, comparison, confidence):
             found = count <= total and decide(
                 comparison, ours.share_interval(count, total, confidence), bound
             )
-            if (found == BROKEN) if verdict == BROKEN else (found != HELD and count <= total):
+            if (found == FAILED) if verdict == FAILED else (found != PASSED and count <= total):
                 low = count + 1
             else:
                 high = count
         edges[verdict] = low
     drawn = stats.binom(total, share)
-    return {BROKEN: drawn.cdf(edges[BROKEN] - 1), HELD: drawn.sf(edges[HELD] - 1)}
+    return {FAILED: drawn.cdf(edges[FAILED] - 1), PASSED: drawn.sf(edges[PASSED] - 1)}
 
 
 @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99, 0.9975, 0.999])
@@ -110,9 +110,9 @@ def test_false_alarms_and_false_passes_stay_at_what_is_asked_for(confidence):
     """At the bound itself a rule is kept and about to be broken: the worst case for both mistakes."""
     worst = 0.0
     for total, share in itertools.product(SIZES, SHARES):
-        wrongly_broken = chances(total, share, share, ">=", confidence)[BROKEN]
+        wrongly_broken = chances(total, share, share, ">=", confidence)[FAILED]
         # Just below the bound the rule is broken; to hold there is as frequent as at the bound.
-        wrongly_held = chances(total, share, share + 1e-12, ">=", confidence)[HELD]
+        wrongly_held = chances(total, share, share + 1e-12, ">=", confidence)[PASSED]
         worst = max(worst, wrongly_broken, wrongly_held)
         assert wrongly_broken <= 1 - confidence, (total, share)
         assert wrongly_held <= 1 - confidence, (total, share)
@@ -212,6 +212,6 @@ def test_means_raise_no_more_alarms_than_asked(kind, size):
         decide(">=", ours.mean_interval(ours.MeanOf(float(m), float(v), size), 0.95), 0.8)
         for m, v in zip(means, variances, strict=True)
     ]
-    for mistake in (HELD, BROKEN):
+    for mistake in (PASSED, FAILED):
         assert verdicts.count(mistake) / len(verdicts) <= 0.05
-    assert verdicts.count(UNDECIDED) / len(verdicts) >= 0.93
+    assert verdicts.count(INCONCLUSIVE) / len(verdicts) >= 0.93

@@ -59,23 +59,23 @@ def sent_by(format_, *, exception=None, xcom=None):
 def test_the_verdict_of_the_failure_is_sent():
     error, _ = verdict_of()
     subject, body, pulled = sent_by("text", exception=error)
-    assert subject == "release.gate: broken, 2 of 3 rules hold"
+    assert subject == "release.gate: failed, 2 of 3 rules passed"
     assert "Spans from 2026-01-01T00:00:00Z" in body
-    assert "BROKEN" in body
+    assert "FAILED" in body
     assert pulled == []
 
 
 def test_the_verdict_of_a_success_or_a_skip_comes_from_xcom():
     _, verdict = verdict_of()
     subject, _, pulled = sent_by("text", xcom=verdict)
-    assert subject == "release.gate: broken, 2 of 3 rules hold"
+    assert subject == "release.gate: failed, 2 of 3 rules passed"
     assert pulled == [{"task_ids": "gate", "map_indexes": -1}]
 
 
 @pytest.mark.parametrize(("format_", "is_escaped"), [("html", "&lt;script&gt;"), ("markdown", r"\<script\>")])
 def test_what_spans_and_judges_say_is_escaped(format_, is_escaped):
     worst = {"span_id": "s", "trace_id": "t", "label": "bad", "score": None, "input": NASTY, "url": None}
-    error, _ = verdict_of(worst=[worst])
+    error, _ = verdict_of(lowest_scoring_examples=[worst])
     _, body, _ = sent_by(format_, exception=error)
     assert "<script>" not in body
     assert is_escaped in body
@@ -88,7 +88,7 @@ def test_what_spans_and_judges_say_is_escaped(format_, is_escaped):
 )
 def test_an_example_links_to_its_span_where_its_address_is_known(format_, link, url):
     worst = {"span_id": "s", "trace_id": "t", "label": "bad", "score": None, "input": "hello", "url": url}
-    error, _ = verdict_of(worst=[worst])
+    error, _ = verdict_of(lowest_scoring_examples=[worst])
     _, body, _ = sent_by(format_, exception=error)
     assert "hello" in body
     assert (link.format(url) in body) is (url is not None)

@@ -66,7 +66,7 @@ def test_the_baseline_is_the_time_before_the_window(many):
     before = found["baseline"]["evaluators"]["tone"]
     assert before["evaluated"] == len(many.evaluations(run_id=earlier)) > 300
     assert found["evaluators"]["tone"]["evaluated"] == len(many.evaluations(run_id=run_id)) > 300
-    assert "worst" not in before
+    assert "lowest_scoring_examples" not in before
     gate = EvalGateOperator(
         task_id="gate", summary=found, rules={"tone": {"polite": ">= 0.5", "max_drop": 0.1}}
     )
@@ -89,7 +89,7 @@ def run_again(emulator, task_id, start):
 
 def test_the_worst_examples_show_input_output_explanation_and_a_link(many):
     _, run_id = run_task(many, evaluators=[tone()])
-    worst = read(run_id=run_id)["evaluators"]["tone"]["worst"]
+    worst = read(run_id=run_id)["evaluators"]["tone"]["lowest_scoring_examples"]
     records = {one["span_id"]: one for one in many.evaluations(run_id=run_id)}
     assert len(worst) == 20
     for one in worst:
@@ -108,7 +108,7 @@ def test_examples_that_cannot_be_described_are_no_failure(many):
     many.add_fault(Fault("rest.list_spans", "forbidden", skip=3))
     found = read(run_id=run_id)
     assert found["complete"] is True
-    assert "input" not in found["evaluators"]["tone"]["worst"][0]
+    assert "input" not in found["evaluators"]["tone"]["lowest_scoring_examples"][0]
 
 
 def test_the_gate_names_the_worst_examples(many, capsys):
@@ -116,10 +116,10 @@ def test_the_gate_names_the_worst_examples(many, capsys):
     gate = EvalGateOperator(task_id="gate", summary=read(run_id=run_id), rules={"tone": {"polite": "== 1"}})
     with pytest.raises(EvalGateFailed) as broken:
         gate.execute(context())
-    assert len(broken.value.verdict["worst"]) == 5
+    assert len(broken.value.verdict["lowest_scoring_examples"]) == 5
     told = capsys.readouterr().out
     assert "tone: toxic\n    input: Question" in told
-    assert broken.value.verdict["worst"][0]["url"] in told
+    assert broken.value.verdict["lowest_scoring_examples"][0]["url"] in told
 
 
 @pytest.mark.parametrize("granularity", ["trace", "session"])

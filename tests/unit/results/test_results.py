@@ -46,10 +46,10 @@ def test_the_summary_is_what_the_emulator_has_on_record(arize):
         assert found["evaluated"] == len(records) > 20
         assert {label: one["count"] for label, one in found["labels"].items()} == labels
         assert found["score_mean"] == pytest.approx(labels["correct"] / labels.total())
-        assert found["without"] == summary["spans"] - len(records)
+        assert found["not_evaluated"] == summary["spans"] - len(records)
         wrong = {one["span_id"] for one in records if one["label"] == "incorrect"}
-        assert len(found["worst"]) == MAX_WORST
-        assert {one["span_id"] for one in found["worst"][: len(wrong)]} <= wrong
+        assert len(found["lowest_scoring_examples"]) == MAX_WORST
+        assert {one["span_id"] for one in found["lowest_scoring_examples"][: len(wrong)]} <= wrong
 
 
 def test_only_this_run_s_evaluations_count(arize):
@@ -78,7 +78,7 @@ def test_the_task_s_filter_says_which_spans_are_read(arize):
     _, run_id = run_task(arize, query_filter="attributes.openinference.span.kind = 'LLM'")
     summary = read(run_id=run_id)
     assert summary["spans"] == summary["evaluators"]["correctness"]["evaluated"]
-    assert summary["evaluators"]["correctness"]["without"] == 0
+    assert summary["evaluators"]["correctness"]["not_evaluated"] == 0
 
 
 def test_more_spans_than_two_pages_hold_are_all_read(monkeypatch, tmp_path):
@@ -221,7 +221,7 @@ def test_what_is_no_number_never_counts_as_one(arize):
     ]
     arize.add_fault(Fault("rest.list_spans", "garbage", body=f'{{"spans": [{", ".join(listed)}]}}'))
     found = read(run_id=run_id, complete_within=0, on_incomplete="warn")["evaluators"]["correctness"]
-    assert (found["evaluated"], found["scored"], found["not_numbers"]) == (9, 2, 6)
+    assert (found["evaluated"], found["scored"], found["invalid_scores"]) == (9, 2, 6)
     assert found["score_mean"] == 0.25
     assert found["score_quantiles"] == {"p05": 0.0, "p25": 0.0, "p50": 0.0, "p75": 0.5, "p95": 0.5}
     assert json.loads(json.dumps(found, allow_nan=False)) == found
@@ -242,8 +242,8 @@ def test_quantiles_and_the_worst_by_direction():
             results.add(span)
         found = results.summary()["evaluators"]["e"]
         assert found["score_quantiles"] == {"p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
-        assert found["worst"][0]["span_id"] == worst
-        assert len(found["worst"]) == MAX_WORST
+        assert found["lowest_scoring_examples"][0]["span_id"] == worst
+        assert len(found["lowest_scoring_examples"]) == MAX_WORST
 
 
 def test_an_example_shows_300_characters_of_its_explanation():
@@ -251,7 +251,7 @@ def test_an_example_shows_300_characters_of_its_explanation():
     (span,) = spans(1)
     said = dataclasses.replace(span.evaluations[0], explanation="x" * 301)
     results.add(dataclasses.replace(span, evaluations=(said,)))
-    (example,) = results.summary()["evaluators"]["e"]["worst"]
+    (example,) = results.summary()["evaluators"]["e"]["lowest_scoring_examples"]
     assert example["explanation"] == "x" * 300
 
 
@@ -307,7 +307,7 @@ def test_without_scores_the_rarest_label_gives_the_examples():
     results = Results(run_id="r", online_task_id="t")
     for span in spans(100, score=lambda place: None, label=lambda place: "odd" if place % 25 == 0 else "ok"):
         results.add(span)
-    assert [one["span_id"] for one in results.summary()["evaluators"]["e"]["worst"]] == [
+    assert [one["span_id"] for one in results.summary()["evaluators"]["e"]["lowest_scoring_examples"]] == [
         "0",
         "25",
         "50",
@@ -365,7 +365,7 @@ def test_the_judge_of_most_evaluations_comes_first():
         judge = {"run_id": "r", "task_id": "t", "evaluator_version_id": "v1" if place < 2 else "v2"}
         results.add(dataclasses.replace(span, evaluations=(dataclasses.replace(said, metadata=judge),)))
     found = results.summary()["evaluators"]["e"]
-    assert [judge["evaluator_version_id"] for judge in found["judges"]] == ["v2", "v1"]
+    assert [judge["evaluator_version_id"] for judge in found["evaluator_versions"]] == ["v2", "v1"]
 
 
 def test_judges_beyond_the_twentieth_are_not_listed_and_those_that_are_still_count():
@@ -374,7 +374,9 @@ def test_judges_beyond_the_twentieth_are_not_listed_and_those_that_are_still_cou
         [said] = span.evaluations
         judge = {"run_id": "r", "task_id": "t", "evaluator_version_id": f"v{place if place < 25 else 19}"}
         results.add(dataclasses.replace(span, evaluations=(dataclasses.replace(said, metadata=judge),)))
-    listed = [judge["evaluator_version_id"] for judge in results.summary()["evaluators"]["e"]["judges"]]
+    listed = [
+        judge["evaluator_version_id"] for judge in results.summary()["evaluators"]["e"]["evaluator_versions"]
+    ]
     assert listed == ["v19", *(f"v{place}" for place in range(19))]
 
 
@@ -444,7 +446,7 @@ def test_one_evaluation_of_a_trace_or_session_counts_once(granularity):
         attributes = {"session": {"id": f"session {number}"}}
         results.add(dataclasses.replace(span, trace_id=f"trace {number}", attributes=attributes))
     found = results.summary()["evaluators"]["e"]
-    assert (found["evaluated"], found["without"]) == (4, 0)
+    assert (found["evaluated"], found["not_evaluated"]) == (4, 0)
     assert (results.items, results.items_of_run) == (4, 4)
     assert whole(results, expected=4, evaluators=1, have_filters=False).complete is True
     assert whole(results, expected=5, evaluators=1, have_filters=False).complete is False
@@ -494,7 +496,7 @@ def test_of_examples_that_are_as_bad_as_each_other_the_first_are_shown():
     results = Results(run_id="r", online_task_id="t")
     for span in spans(2 * MAX_WORST, score=lambda place: 0.5 if place else 0.1):
         results.add(span)
-    worst = results.summary()["evaluators"]["e"]["worst"]
+    worst = results.summary()["evaluators"]["e"]["lowest_scoring_examples"]
     assert [one["span_id"] for one in worst] == [str(place) for place in range(MAX_WORST)]
 
 

@@ -80,18 +80,18 @@ def test_a_coverage_that_demands_nothing_or_cannot_be_reached_is_refused(coverag
 
 def test_a_coverage_that_nobody_knows_is_not_kept():
     figures = labels(correct=100)
-    del figures["without"]
+    del figures["not_evaluated"]
     passed, found = judged({"correct": ">= 0.9", "min_coverage": 0.1}, summary(e=figures))
-    assert (passed, found["min_coverage"].outcome) == (False, "broken")
+    assert (passed, found["min_coverage"].outcome) == (False, "failed")
     assert found["min_coverage"].note == "nothing says how many items there are"
 
 
 @pytest.mark.parametrize(
     ("without", "outcome", "note"),
-    [(10, "held", ""), (30, "broken", "30 were not judged: sampling, the run's cap, or skipped")],
+    [(10, "passed", ""), (30, "failed", "30 were not judged: sampling, the run's cap, or skipped")],
 )
 def test_a_coverage_that_is_known_says_what_lacks(without, outcome, note):
-    figures = labels(correct=90) | {"without": without}
+    figures = labels(correct=90) | {"not_evaluated": without}
     _, found = judged({"correct": ">= 0.5", "min_coverage": 0.8}, summary(e=figures))
     assert (found["min_coverage"].outcome, found["min_coverage"].note) == (outcome, note)
 
@@ -249,12 +249,12 @@ def test_a_label_that_was_renamed_since_the_baseline_hides_no_drop():
     rules = {"correct": ">= 0.5", "max_drop": 0.02}
     now = summary(e=labels(correct=700, incorrect=300))
     passed, found = judged(rules, now, baseline=before)
-    assert (passed, found["drop of correct"].outcome) == (False, "undecided")
+    assert (passed, found["drop of correct"].outcome) == (False, "inconclusive")
     assert "renamed" in found["drop of correct"].note
     # Some of the baseline carries the new name: only who knows all labels can tell.
     mixed = {"evaluators": {"e": labels(right=900, correct=50, wrong=50)}}
     passed, found = judged(rules, now, baseline=mixed, labels=["correct", "incorrect"])
-    assert (passed, found["drop of correct"].outcome) == (False, "undecided")
+    assert (passed, found["drop of correct"].outcome) == (False, "inconclusive")
     assert "950 evaluations of the baseline" in found["drop of correct"].note
 
 
@@ -278,8 +278,8 @@ def test_a_window_that_is_judged_again_is_no_earlier_one():
 
 def test_a_judge_that_some_evaluations_do_not_name_is_another_one():
     judge_1 = {"evaluator_version_id": "v1"}
-    before = {"evaluators": {"e": labels(correct=95, incorrect=5) | {"judges": [judge_1]}}}
-    now = summary(e=labels(correct=95, incorrect=5) | {"judges": [judge_1, {}]})
+    before = {"evaluators": {"e": labels(correct=95, incorrect=5) | {"evaluator_versions": [judge_1]}}}
+    now = summary(e=labels(correct=95, incorrect=5) | {"evaluator_versions": [judge_1, {}]})
     passed, found = judged({"correct": ">= 0.5", "max_drop": 0.02}, now, baseline=before)
     assert passed is False
     assert "not named" in found["drop of correct"].note
@@ -289,13 +289,13 @@ def test_a_judge_that_some_evaluations_do_not_name_is_another_one():
     ("before", "now"), [([{"evaluator_version_id": "v1"}], [{}]), ([{}], [{"evaluator_version_id": "v1"}])]
 )
 def test_judges_of_which_one_is_not_named_at_all_are_not_known_to_differ(before, now):
-    earlier = {"evaluators": {"e": labels(correct=950, incorrect=50) | {"judges": before}}}
+    earlier = {"evaluators": {"e": labels(correct=950, incorrect=50) | {"evaluator_versions": before}}}
     passed, found = judged(
         {"correct": ">= 0.5", "max_drop": 0.02},
-        summary(e=labels(correct=950, incorrect=50) | {"judges": now}),
+        summary(e=labels(correct=950, incorrect=50) | {"evaluator_versions": now}),
         baseline=earlier,
     )
-    assert (passed, "judge" in found["drop of correct"].note) == (True, False)
+    assert (passed, "evaluator version" in found["drop of correct"].note) == (True, False)
 
 
 # -- segments
@@ -311,7 +311,7 @@ def test_a_segment_that_has_vanished_is_missed():
     passed, _ = judged(rules, summary(e=segmented(free=100, paid=100)))
     assert passed is True
     passed, found = judged(rules, summary(e=segmented(free=100)))
-    assert (passed, found["min_evaluated", "paid"].outcome) == (False, "broken")
+    assert (passed, found["min_evaluated", "paid"].outcome) == (False, "failed")
     assert "has to be there" in found["min_evaluated", "paid"].note
     passed, found = judged(rules, summary(e=segmented(free=100, **{"(other)": 50})))
     assert passed is False

@@ -31,10 +31,10 @@ SUMMARY: dict[str, Any] = {
     "evaluators": {
         "correctness": {
             "evaluated": 100,
-            "without": 0,
+            "not_evaluated": 0,
             "labels": {"correct": {"count": 90, "share": 0.9}, "incorrect": {"count": 10, "share": 0.1}},
             "score_mean": 0.9,
-            "worst": [{"span_id": "1", "input": "a customer's question"}],
+            "lowest_scoring_examples": [{"span_id": "1", "input": "a customer's question"}],
         }
     },
 }
@@ -60,7 +60,7 @@ def test_a_verdict_keeps_each_rule_s_outcome() -> None:
         "measure": "correct",
         "rule": ">= 0.95",
         "measured": 0.9,
-        "outcome": "broken",
+        "outcome": "failed",
     }
 
     verdict = {
@@ -74,7 +74,7 @@ def test_a_verdict_keeps_each_rule_s_outcome() -> None:
     assert read is not None
     assert read["passed"] is False
     assert (read["run_id"], read["start"]) == ("VGFza1J1bjox", "2026-01-01T00:00:00Z")
-    assert [one["outcome"] for one in read["rules"]] == ["broken"]
+    assert [one["outcome"] for one in read["rules"]] == ["failed"]
 
 
 @pytest.mark.parametrize(
@@ -108,10 +108,10 @@ def test_what_is_no_number_is_no_score(number: Any) -> None:
     assert read is not None
     assert read["evaluators"]["one"] == {
         "evaluated": 0,
-        "without": None,
+        "not_evaluated": None,
         "shares": {},
         "score": None,
-        "judge": None,
+        "evaluator_version": None,
     }
 
 

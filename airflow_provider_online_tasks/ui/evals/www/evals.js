@@ -1,7 +1,7 @@
 // The Evals page: its filters, its views and its tables. Every text of a record reaches the page as text.
 import { asked, follow, link, taskInstance, time, timeZone } from "./airflow.js";
 import { clear, corners, draw } from "./plots.js";
-import { BROKEN, HELD, UNDECIDED, between, figure, histories, percent, worst } from "./windows.js";
+import { FAILED, INCONCLUSIVE, PASSED, between, figure, histories, outcomeOf, percent } from "./windows.js";
 
 const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
@@ -168,7 +168,7 @@ function history(one) {
   const fact = (name, text) => facts.append(make("div", null, {}, make("dt", name), make("dd", text)));
   for (const [label, it] of Object.entries(evaluator.shares).slice(0, 3)) fact(label, percent(it.share) + between(it, percent));
   if (evaluator.score) fact("Mean score", figure(evaluator.score.mean) + between(evaluator.score, figure));
-  fact("Judged", figure(evaluator.evaluated) + (value.complete === false ? ", not all yet" : ""));
+  fact("Evaluated", figure(evaluator.evaluated) + (value.complete === false ? ", incomplete" : ""));
   fact("Skipped", figure(value.skipped));
   fact("Errors", figure(value.errors));
   const chosen = make("p", "Click a window in a plot for its links.", { class: "chosen", role: "status" });
@@ -186,14 +186,14 @@ function windowsTable(one) {
   const details = make("details", null, {}, make("summary", "The same numbers as a table"));
   const fill = () => details.append(table(
     `Windows of ${one.name}`,
-    ["From", "To", "Gate", "Labels (interval)", "Mean score (interval)", "Judged", "Skipped", "Errors", "Judge", "Links"],
+    ["From", "To", "Gate", "Labels (interval)", "Mean score (interval)", "Evaluated", "Skipped", "Errors", "Evaluator version", "Links"],
     [...one.windows].reverse().map((window) => {
       const { evaluator, value } = window;
       return [
         time(value.start || window.at), time(value.end || window.at), badge(window.outcome), labels(window, Infinity, true),
         evaluator.score ? figure(evaluator.score.mean) + between(evaluator.score, figure) : "–",
-        number(`${figure(evaluator.evaluated)}${value.complete === false ? " (not all)" : ""}`), number(figure(value.skipped)), number(figure(value.errors)),
-        `${evaluator.judge || "–"}${window.newJudge ? " (new)" : ""}`, links(window),
+        number(`${figure(evaluator.evaluated)}${value.complete === false ? " (incomplete)" : ""}`), number(figure(value.skipped)), number(figure(value.errors)),
+        `${evaluator.evaluator_version || "–"}${window.newVersion ? " (changed)" : ""}`, links(window),
       ];
     }),
   ));
@@ -234,10 +234,10 @@ function legend() {
   return make("ul", null, { class: "legend", "aria-label": "Legend" },
     entry(sign(drawn("rect", { class: "band", x: 0, y: 1, width: 24, height: 12 }), drawn("line", { class: "line", x1: 0, x2: 24, y1: 7, y2: 7 })), "measured, with its interval"),
     entry(sign(drawn("line", { class: "bound", x1: 0, x2: 24, y1: 7, y2: 7 })), "the gate's bound"),
-    entry(mark(HELD), "held"), entry(mark(UNDECIDED), "undecided"), entry(mark(BROKEN), "broken"),
-    entry(sign(drawn("line", { class: "judge", x1: 12, x2: 12, y1: 0, y2: 14 })), "new judge"),
-    entry(sign(drawn("circle", { class: "part", cx: 12, cy: 7, r: 4 })), "not all evaluations were there"),
-    entry(sign(...[["counted", 0], ["skipped", 8], ["failed", 16]].map(([name, x]) => drawn("rect", { class: name, x, y: 1, width: 7, height: 12 }))), "judged, skipped, errors"));
+    entry(mark(PASSED), "passed"), entry(mark(INCONCLUSIVE), "inconclusive"), entry(mark(FAILED), "failed"),
+    entry(sign(drawn("line", { class: "version", x1: 12, x2: 12, y1: 0, y2: 14 })), "evaluator version changed"),
+    entry(sign(drawn("circle", { class: "part", cx: 12, cy: 7, r: 4 })), "incomplete results"),
+    entry(sign(...[["counted", 0], ["skipped", 8], ["errors", 16]].map(([name, x]) => drawn("rect", { class: name, x, y: 1, width: 7, height: 12 }))), "evaluated, skipped, errors"));
 }
 
 // One task instance: the verdict of a gate, or the numbers of a window. ------------------------------------------
@@ -252,10 +252,10 @@ function instance(main) {
 }
 
 function verdict(one) {
-  const { value } = one, outcome = value.outcome in TITLES ? value.outcome : worst(value.rules);
+  const { value } = one, outcome = value.outcome in TITLES ? value.outcome : outcomeOf(value.rules);
   const title = value.passed ? "The gate passed" : value.passed === false && value.approved !== true ? "The gate did not pass" : "The gate's verdict";
   const section = make("section", null, { "aria-label": title }, make("div", null, { class: "heading" }, make("h2", title), badge(outcome)));
-  if (value.approved !== null) section.append(make("p", `${value.approved ? "Approved" : "Not approved"} by ${value.decided_by || "a person"}.`));
+  if (value.approved !== null) section.append(make("p", `${value.approved ? "Approved" : "Not approved"} by ${value.responded_by || "a person"}.`));
   if (value.start) section.append(make("p", `Spans from ${time(value.start)} to ${time(value.end)}.${value.confidence ? ` Rules are decided by intervals of ${figure(100 * value.confidence)} % confidence.` : " Rules are compared with what was measured."}`, { class: "muted" }));
   section.append(table(
     "The rules of the gate",
@@ -263,27 +263,27 @@ function verdict(one) {
     value.rules.map((rule) => [
       rule.evaluator === "*" ? "all" : rule.evaluator, rule.segment ? `${rule.measure}, ${rule.segment}` : rule.measure, rule.rule,
       figure(rule.measured) + between(rule, figure), number(figure(rule.evaluations)), badge(rule.outcome in TITLES ? rule.outcome : null),
-      [rule.note, rule.decided_by ? `about ${figure(rule.decided_by)} evaluations would decide` : ""].filter(Boolean).join("; ") || "–",
+      [rule.note, rule.evaluations_needed ? `about ${figure(rule.evaluations_needed)} evaluations needed` : ""].filter(Boolean).join("; ") || "–",
     ]),
   ));
-  const judged = shown.records.find((other) => other.kind === "results" && other.value.run_id === value.run_id && other.value.start === value.start);
-  if (judged) section.append(make("p", null, {}, links({ ...judged, gates: [] })));
+  const checked = shown.records.find((other) => other.kind === "results" && other.value.run_id === value.run_id && other.value.start === value.start);
+  if (checked) section.append(make("p", null, {}, links({ ...checked, gates: [] })));
   return section;
 }
-const TITLES = { [HELD]: 1, [UNDECIDED]: 1, [BROKEN]: 1 };
+const TITLES = { [PASSED]: 1, [INCONCLUSIVE]: 1, [FAILED]: 1 };
 
 function results(one) {
   const { value } = one;
   const section = make("section", null, { "aria-label": "Results" }, make("div", null, { class: "heading" }, make("h2", `Spans from ${time(value.start)} to ${time(value.end)}`)));
   section.append(make("p", [
-    value.expected === null ? "" : `The run judged ${figure(value.expected)}`, value.skipped === null ? "" : `skipped ${figure(value.skipped)}`,
+    value.expected === null ? "" : `The run evaluated ${figure(value.expected)}`, value.skipped === null ? "" : `skipped ${figure(value.skipped)}`,
     value.errors === null ? "" : `failed on ${figure(value.errors)}`,
   ].filter(Boolean).join(", ") + (value.complete === false ? ". Not all evaluations could be read." : value.complete ? ". All evaluations were read." : "."), { class: "muted" }));
   section.append(table(
-    "Evaluators", ["Evaluator", "Labels (interval)", "Mean score (interval)", "Judged", "Without", "Judge"],
+    "Evaluators", ["Evaluator", "Labels (interval)", "Mean score (interval)", "Evaluated", "Not evaluated", "Evaluator version"],
     Object.entries(value.evaluators).map(([name, found]) => [
       name, labels({ evaluator: found }, Infinity, true), found.score ? figure(found.score.mean) + between(found.score, figure) : "–",
-      number(figure(found.evaluated)), number(figure(found.without)), found.judge || "–",
+      number(figure(found.evaluated)), number(figure(found.not_evaluated)), found.evaluator_version || "–",
     ]),
   ));
   if (value.spans_url) section.append(make("p", null, {}, link("Spans in Arize", value.spans_url, { beside: true })));

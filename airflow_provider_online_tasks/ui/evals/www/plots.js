@@ -1,6 +1,6 @@
 // Small plots of a history: one for each label, one for the mean score, one for the counts.
 import { colour, tick, time, timeZone } from "./airflow.js";
-import { BROKEN, HELD, UNDECIDED, between, bounds, figure, labelsOf, percent, share } from "./windows.js";
+import { FAILED, INCONCLUSIVE, PASSED, between, bounds, figure, labelsOf, percent, share } from "./windows.js";
 
 const MOST_LABELS = 8;
 const HEIGHT = 150, NARROWEST = 240;
@@ -53,7 +53,7 @@ function line({ title, write, isShare, points, bound, ...common }) {
   const { one } = common;
   const limits = one.windows.map((window) => bound(window));
   const pick = (name) => points.map((point) => (point && point[name] !== undefined ? point[name] : null));
-  const main = colour("--accent"), limit = colour("--broken");
+  const main = colour("--accent"), limit = colour("--failed");
   const few = one.windows.length <= 60;
   const hidden = { stroke: "transparent", points: { show: false } };
   small({
@@ -74,17 +74,17 @@ function line({ title, write, isShare, points, bound, ...common }) {
 
 function counts(common) {
   const { one } = common;
-  const judged = one.windows.map((window) => window.evaluator.evaluated);
+  const evaluated = one.windows.map((window) => window.evaluator.evaluated);
   const skipped = one.windows.map((window) => window.value.skipped || 0), errors = one.windows.map((window) => window.value.errors || 0);
-  const upTo = (...parts) => judged.map((_, place) => parts.reduce((sum, part) => sum + part[place], 0));
+  const upTo = (...parts) => evaluated.map((_, place) => parts.reduce((sum, part) => sum + part[place], 0));
   const bars = (name) => ({ stroke: "transparent", width: 0, fill: colour(name), paths: uPlot.paths.bars({ size: [0.7, 24, 1] }), points: { show: false } });
   small({
     ...common, title: "Judged, skipped and errors", write: figure,
     // The tallest first: each bar hides the lower part of the one before.
-    data: [upTo(judged, skipped, errors), upTo(judged, skipped), judged],
-    series: [bars("--broken"), bars("--faint"), bars("--counted")],
+    data: [upTo(evaluated, skipped, errors), upTo(evaluated, skipped), evaluated],
+    series: [bars("--failed"), bars("--faint"), bars("--counted")],
     range: (_, high) => [0, (high || 1) * 1.05],
-    tip: (place) => [`${figure(judged[place])} judged, ${skipped[place]} skipped, ${errors[place]} errors`],
+    tip: (place) => [`${figure(evaluated[place])} evaluated, ${skipped[place]} skipped, ${errors[place]} errors`],
     value: () => null,
   });
 }
@@ -139,9 +139,9 @@ function small({ grid, one, group, choose, title, write, isShare, data, series, 
 // Shapes that tell without a colour, too: also those of the legend. ---------------------------------------------------
 
 const SHAPES = {
-  [HELD]: (size) => [...Array(12).keys()].map((each) => [0.62 * size * Math.cos((each * Math.PI) / 6), 0.62 * size * Math.sin((each * Math.PI) / 6)]),
-  [UNDECIDED]: (size) => [[0, -size], [size, 0], [0, size], [-size, 0]],
-  [BROKEN]: (size) => [[-size, -size * 0.9], [size, -size * 0.9], [0, size]],
+  [PASSED]: (size) => [...Array(12).keys()].map((each) => [0.62 * size * Math.cos((each * Math.PI) / 6), 0.62 * size * Math.sin((each * Math.PI) / 6)]),
+  [INCONCLUSIVE]: (size) => [[0, -size], [size, 0], [0, size], [-size, 0]],
+  [FAILED]: (size) => [[-size, -size * 0.9], [size, -size * 0.9], [0, size]],
 };
 export const corners = (outcome, x, y, size) => SHAPES[outcome](size).map(([right, down]) => [x + right, y + down]);
 
@@ -154,14 +154,14 @@ function marks(self, windows, value, hasText) {
   ctx.fillStyle = colour("--muted");
   ctx.lineWidth = ratio;
   ctx.font = `${10 * ratio}px ${colour("--font")}`;
-  for (const place of places.filter((each) => windows[each].newJudge)) {
+  for (const place of places.filter((each) => windows[each].newVersion)) {
     const at = Math.round(x(place));
     ctx.setLineDash([3 * ratio, 3 * ratio]);
     ctx.beginPath(); ctx.moveTo(at, bbox.top); ctx.lineTo(at, bbox.top + bbox.height); ctx.stroke();
     const right = at + 60 * ratio < bbox.left + bbox.width;
     if (!hasText) continue;
     ctx.textAlign = right ? "left" : "right";
-    ctx.fillText("new judge", at + (right ? 4 : -4) * ratio, bbox.top + bbox.height - 5 * ratio);
+    ctx.fillText("version changed", at + (right ? 4 : -4) * ratio, bbox.top + bbox.height - 5 * ratio);
   }
   ctx.setLineDash([]);
   for (const place of places.filter((each) => windows[each].value.complete === false)) {
@@ -171,8 +171,8 @@ function marks(self, windows, value, hasText) {
     ctx.lineWidth = 1.5 * ratio;
     ctx.beginPath(); ctx.arc(x(place), self.valToPos(measured, "y", true), 4 * ratio, 0, 2 * Math.PI); ctx.fill(); ctx.stroke();
   }
-  // The bad ones last, so that nothing hides them.
-  for (const outcome of [HELD, UNDECIDED, BROKEN]) {
+  // Failed ones last, so that nothing hides them.
+  for (const outcome of [PASSED, INCONCLUSIVE, FAILED]) {
     ctx.fillStyle = colour(`--${outcome}`);
     for (const place of places.filter((each) => windows[each].outcome === outcome)) {
       ctx.beginPath();
@@ -191,10 +191,10 @@ function hover(self, bubble, windows, tip) {
   bubble.textContent = [
     `${time(window.value.start)} to ${time(window.value.end || window.at)}`,
     ...tip(place),
-    ...window.rules.filter((rule) => rule.outcome !== HELD).map((rule) => `${rule.measure} ${figure(rule.measured)}, rule ${rule.rule}: ${rule.outcome}`),
+    ...window.rules.filter((rule) => rule.outcome !== PASSED).map((rule) => `${rule.measure} ${figure(rule.measured)}, rule ${rule.rule}: ${rule.outcome}`),
     window.outcome ? `gate: ${window.outcome}` : "",
-    window.newJudge ? `new judge: ${window.evaluator.judge || "not named"}` : "",
-    window.value.complete === false ? "not all evaluations were there" : "",
+    window.newVersion ? `evaluator version changed: ${window.evaluator.evaluator_version || "unknown"}` : "",
+    window.value.complete === false ? "incomplete results" : "",
   ].filter(Boolean).join("\n");
   const isRight = self.cursor.left > self.over.clientWidth / 2;
   bubble.style.left = isRight ? "" : `${self.cursor.left + 12}px`;

@@ -1,12 +1,12 @@
-// What the server's records say, evaluator by evaluator and window by window.
+// Turn the server's records into one history per evaluator, window by window.
 
-export const BROKEN = "broken", UNDECIDED = "undecided", HELD = "held";
-const WORST_FIRST = [BROKEN, UNDECIDED, HELD];
-const OF_ALL = "*"; // a rule on the whole run, such as that its results are whole
+export const FAILED = "failed", INCONCLUSIVE = "inconclusive", PASSED = "passed";
+const FAILED_FIRST = [FAILED, INCONCLUSIVE, PASSED];
+const OF_ALL = "*"; // a rule on the whole run, such as that its results are complete
 
-export const worst = (rules) => WORST_FIRST.find((outcome) => rules.some((rule) => rule.outcome === outcome)) || null;
+export const outcomeOf = (rules) => FAILED_FIRST.find((outcome) => rules.some((rule) => rule.outcome === outcome)) || null;
 
-// Which results a gate judged: those of the same run and window.
+// The results that a gate checks: those of the same run and window.
 const subject = (one) => [one.dag_id, one.value.run_id ?? one.run_id, one.value.start, one.value.end].join("\n");
 
 // Return one history for each evaluator of each task, its windows in order of time.
@@ -21,12 +21,12 @@ export function histories(records) {
     for (const [name, evaluator] of Object.entries(one.value.evaluators)) {
       const key = JSON.stringify([one.dag_id, name, one.task_id]);
       if (!found.has(key)) found.set(key, { key, dag_id: one.dag_id, task_id: one.task_id, name, windows: [] });
-      const judged = (gates.get(subject(one)) || [])
+      const checks = (gates.get(subject(one)) || [])
         .filter((gate) => gate.value.rules.some((rule) => rule.evaluator === name));
-      const rules = judged.flatMap((gate) => gate.value.rules)
+      const rules = checks.flatMap((gate) => gate.value.rules)
         .filter((rule) => rule.evaluator === name || rule.evaluator === OF_ALL);
       found.get(key).windows.push({
-        ...one, evaluator, gates: judged, rules, outcome: worst(rules), seconds: Date.parse(one.value.end || one.at) / 1000,
+        ...one, evaluator, gates: checks, rules, outcome: outcomeOf(rules), seconds: Date.parse(one.value.end || one.at) / 1000,
       });
     }
   }
@@ -35,7 +35,7 @@ export function histories(records) {
       .sort((a, b) => a.seconds - b.seconds || (a.at < b.at ? -1 : 1));
     one.windows.forEach((window, place) => {
       const before = one.windows[place - 1];
-      window.newJudge = Boolean(before) && before.evaluator.judge !== window.evaluator.judge;
+      window.newVersion = Boolean(before) && before.evaluator.evaluator_version !== window.evaluator.evaluator_version;
     });
   }
   return [...found.values()].filter((one) => one.windows.length).sort((a, b) => (a.key < b.key ? -1 : 1));
@@ -57,7 +57,7 @@ export function labelsOf(one) {
   return [...totals.keys()].sort((a, b) => totals.get(b) - totals.get(a));
 }
 
-// Return the bounds that a window's gates held a measure against, such as 0.9 of ">= 0.9".
+// Return the bounds that a window's gates compare a measure with, such as 0.9 of ">= 0.9".
 export function bounds(window, measure) {
   return window.rules.filter((rule) => rule.measure === measure && !rule.segment)
     .map((rule) => Number((/^[<>=]=? ?(-?[\d.]+(?:e-?\d+)?)$/.exec(rule.rule || "") || [])[1]))
