@@ -84,7 +84,7 @@ class Client:
         self.settings = settings
         self.retry = retry or RetryPolicy()
         self._sleep = sleep
-        self._before_again: Callable[[], object] = lambda: None
+        self._before_send: Callable[[], object] = lambda: None
         self._session = Session(settings)
         self._input_types: dict[str, str] = {}
 
@@ -101,13 +101,13 @@ class Client:
         self._session.close()
 
     @contextlib.contextmanager
-    def before_again(self, act: Callable[[], object]) -> Iterator[None]:
-        """Act each time before a call is sent again, for as long as the context lasts."""
-        self._before_again = act
+    def before_send(self, check: Callable[[], object]) -> Iterator[None]:
+        """Call `check` just before each attempt to send a call, as long as the context lasts."""
+        self._before_send = check
         try:
             yield
         finally:
-            self._before_again = lambda: None
+            self._before_send = lambda: None
 
     def send(self, call: RestCall[T] | GraphQLCall[T], *, retry: RetryPolicy | None = None) -> T:
         """Send a call and return what its answer says.
@@ -126,6 +126,7 @@ class Client:
         """
         policy, attempt, waited = retry or self.retry, 1, 0.0
         while True:
+            self._before_send()
             try:
                 return self._rest(call) if isinstance(call, RestCall) else self._graphql(call)
             except CallError as error:
@@ -134,7 +135,6 @@ class Client:
                     raise
                 log.warning("%s Sent again in %.0f s (attempt %d).", sentence(error), delay, attempt + 1)
                 self._sleep(delay)
-                self._before_again()
                 waited += delay
                 attempt += 1
 

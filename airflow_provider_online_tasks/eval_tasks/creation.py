@@ -18,13 +18,13 @@ from airflow_provider_online_tasks.api.responses.tasks import Task
 from airflow_provider_online_tasks.eval_tasks.changes import bring_up_to_date
 from airflow_provider_online_tasks.exceptions import BadRequest, NotFound, TaskExists
 from airflow_provider_online_tasks.idempotency.create_once import (
-    LOOK_UP_SECONDS,
+    SEARCH_SECONDS,
     SERVER_TIME_MARGIN,
-    How,
-    Obtained,
-    Once,
+    CreateOnce,
+    Outcome,
+    Result,
 )
-from airflow_provider_online_tasks.idempotency.records import Record, Records
+from airflow_provider_online_tasks.idempotency.intents import Intent, IntentStore
 from airflow_provider_online_tasks.inputs import describe_sampling_rate
 
 if TYPE_CHECKING:
@@ -38,13 +38,15 @@ LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskRecord(Record):
+class TaskRecord(Intent):
     """What is written down about a task that is created.
 
+    :param server_time: Arize's clock just before the first request.
     :param model_id: the model the task is for.
     :param name: the task's name.
     """
 
+    server_time: str
     model_id: str
     name: str
 
@@ -54,7 +56,7 @@ class TaskRecord(Record):
         return parse_time(self.server_time, "server_time") - SERVER_TIME_MARGIN
 
 
-class TaskCreation(Once[TaskRecord, Task]):
+class TaskCreation(CreateOnce[TaskRecord, Task]):
     """Finds or creates the task of one operator execution.
 
     :param hook: how Arize is called.
@@ -63,7 +65,7 @@ class TaskCreation(Once[TaskRecord, Task]):
         create: ``fail``, ``skip`` (return it as it is) or ``update`` (change what differs).
     :param context: the Airflow context.
     :param log: the task's log.
-    :param look_up_seconds: how long to search for a task whose answer was lost.
+    :param search_seconds: how long to search for a task whose answer was lost.
     """
 
     noun: ClassVar[str] = "task"
@@ -77,19 +79,19 @@ class TaskCreation(Once[TaskRecord, Task]):
         if_exists: str,
         context: Context,
         log: Any,
-        look_up_seconds: float = LOOK_UP_SECONDS,
+        search_seconds: float = SEARCH_SECONDS,
     ) -> None:
         super().__init__(
             hook=hook,
-            records=Records(context, STATE_KEY, TaskRecord),
+            intents=IntentStore(context, STATE_KEY, TaskRecord),
             log=log,
-            look_up_seconds=look_up_seconds,
+            search_seconds=search_seconds,
         )
         self._task = task
         self._if_exists = if_exists
         self._is_recorded = False
 
-    def obtain(self) -> Obtained[Task]:
+    def obtain(self) -> Result[Task]:
         """Return the task of this execution: found again if there is one, else created.
 
         :raises TaskExists: another task has that name, and ``if_exists`` is ``fail``.
@@ -98,7 +100,7 @@ class TaskCreation(Once[TaskRecord, Task]):
         """
         own = self._of_an_earlier_try()
         if own is not None:
-            return self._use(own, How.ADOPTED)
+            return self._use(own, Outcome.ADOPTED)
         existing = self._same_name()
         if existing:
             return self._use_existing(existing)
@@ -107,16 +109,16 @@ class TaskCreation(Once[TaskRecord, Task]):
     def finish(self) -> None:
         """Mark the execution as a success, so that a retry after a lost success report finds its task."""
         if self._is_recorded:
-            self._records.finish()
+            self._intents.finish()
 
     # -- A new task. --
 
-    def _create(self) -> Obtained[Task]:
+    def _create(self) -> Result[Task]:
         record = TaskRecord(
             model_id=self._task.model_id, name=self._task.name, server_time=wire_time(self._server_now)
         )
         try:
-            obtained = self._ask(record)
+            obtained = self._create_once(record)
         except BadRequest as error:
             # Another may have created it since the search; the words of that refusal are not documented.
             existing = [] if error.may_have_executed or self._if_exists == "fail" else self._same_name()
@@ -124,12 +126,12 @@ class TaskCreation(Once[TaskRecord, Task]):
                 raise
             return self._use_existing(existing)
         self._is_recorded = True
-        return obtained if obtained.thing is None else self._use(obtained.thing, obtained.how)
+        return obtained if obtained.resource is None else self._use(obtained.resource, obtained.outcome)
 
-    def _request(self) -> str:
+    def _send_request(self) -> str:
         return self._hook.create_eval_task(self._task)
 
-    def _made(self, record: TaskRecord, made_id: str) -> str:
+    def _describe_created(self, record: TaskRecord, made_id: str) -> str:
         continuously = ", continuously" if self._task.run_continuously else ""
         sampling = describe_sampling_rate(self._task.sampling_rate)
         return f"Task {made_id} ({record.name!r}): {sampling}{continuously}."
@@ -137,7 +139,7 @@ class TaskCreation(Once[TaskRecord, Task]):
     # -- The task of an earlier try. --
 
     def _of_an_earlier_try(self) -> Task | None:
-        record = self._records.read()
+        record = self._intents.read()
         if record is None:
             return self._without_record()
         if (record.model_id, record.name) != (self._task.model_id, self._task.name):
@@ -147,19 +149,19 @@ class TaskCreation(Once[TaskRecord, Task]):
                 record.model_id,
             )
             return None
-        if record.succeeded_at not in (None, self._state.max_tries):
+        if record.succeeded_at not in (None, self._try.max_tries):
             return None  # the task was cleared after it had succeeded
         record = replace(record, succeeded_at=None)
         found = self._recorded(record)
         if found is not None:
-            self._records.write(replace(record, id=found.id))
+            self._intents.write(replace(record, id=found.id))
             self._is_recorded = True
         return found
 
     def _recorded(self, record: TaskRecord) -> Task | None:
         if record.id is None:
             self._log.info("An earlier try may have created the task before it ended. Searching for it.")
-            return self._look_up(record)
+            return self._search(record)
         try:
             return self._hook.get_task(record.id)
         except NotFound:
@@ -168,8 +170,8 @@ class TaskCreation(Once[TaskRecord, Task]):
 
     def _without_record(self) -> Task | None:
         """Take a task created since the DAG run's start for ours: all that is known before Airflow 3.3."""
-        since = self._state.dag_run_start
-        if self._state.is_kept or self._state.try_number == 1 or since is None:
+        since = self._try.dag_run_start
+        if self._intents.is_available or self._try.number == 1 or since is None:
             return None
         found = self._same_name()
         since += self._server_now - _clock.now() - SERVER_TIME_MARGIN
@@ -177,7 +179,7 @@ class TaskCreation(Once[TaskRecord, Task]):
 
     # -- Recognising a task. --
 
-    def _matching(self, record: TaskRecord) -> Iterator[Task]:
+    def _find_matching(self, record: TaskRecord) -> Iterator[Task]:
         for task in self._same_name():
             is_new = task.created_at is None or task.created_at >= record.since
             if is_new or self._if_exists != "fail":
@@ -187,7 +189,7 @@ class TaskCreation(Once[TaskRecord, Task]):
         """Return the tasks of exactly this name on the model, oldest first."""
         found: list[Task] = []
         for page in calls.pages(
-            self._page,
+            self._read_page,
             lambda cursor: calls.list_tasks(
                 project_id=self._task.model_id, name=self._task.name, cursor=cursor
             ),
@@ -202,7 +204,7 @@ class TaskCreation(Once[TaskRecord, Task]):
 
     # -- What to do with it. --
 
-    def _use_existing(self, existing: list[Task]) -> Obtained[Task]:
+    def _use_existing(self, existing: list[Task]) -> Result[Task]:
         task = existing[0]
         if self._if_exists == "fail":
             raise TaskExists(
@@ -217,10 +219,10 @@ class TaskCreation(Once[TaskRecord, Task]):
                 self._task.model_id,
                 ", ".join(one.id for one in existing),
             )
-        return self._use(task, How.EXISTED)
+        return self._use(task, Outcome.EXISTED)
 
-    def _use(self, task: Task, how: How) -> Obtained[Task]:
-        self._log.info("Task %s (%r): %s.", task.id, task.name, how.value)
+    def _use(self, task: Task, outcome: Outcome) -> Result[Task]:
+        self._log.info("Task %s (%r): %s.", task.id, task.name, outcome.value)
         if self._if_exists == "update":
             bring_up_to_date(hook=self._hook, task_id=task.id, wanted=self._task, log=self._log)
-        return Obtained(id=task.id, how=how, thing=task)
+        return Result(id=task.id, outcome=outcome, resource=task)

@@ -17,12 +17,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_online_tasks._text import shown
-from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.api.calls import evaluators, pages
 from airflow_provider_online_tasks.api.responses.evaluators import EvaluatorVersion
 from airflow_provider_online_tasks.exceptions import BadRequest, InvalidInput
-from airflow_provider_online_tasks.idempotency.create_once import LOOK_UP_SECONDS, How, Obtained, Once
-from airflow_provider_online_tasks.idempotency.records import Record, Records
+from airflow_provider_online_tasks.idempotency.create_once import SEARCH_SECONDS, CreateOnce, Outcome, Result
+from airflow_provider_online_tasks.idempotency.intents import Intent, IntentStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +57,7 @@ def hash_in(message: str) -> str | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VersionRecord(Record):
+class VersionRecord(Intent):
     """What is written down about a version that is created.
 
     :param space_id: the space of the evaluator.
@@ -71,7 +70,7 @@ class VersionRecord(Record):
     content: str
 
 
-class EvaluatorPublication(Once[VersionRecord, EvaluatorVersion]):
+class EvaluatorPublication(CreateOnce[VersionRecord, EvaluatorVersion]):
     """Finds or creates the evaluator and the version of one operator execution.
 
     :param hook: how Arize is called.
@@ -81,7 +80,7 @@ class EvaluatorPublication(Once[VersionRecord, EvaluatorVersion]):
     :param commit_message: what the version's author says about it.
     :param context: the Airflow context.
     :param log: the task's log.
-    :param look_up_seconds: how long to search for a version whose answer was lost.
+    :param search_seconds: how long to search for a version whose answer was lost.
     """
 
     noun: ClassVar[str] = "evaluator version"
@@ -97,13 +96,13 @@ class EvaluatorPublication(Once[VersionRecord, EvaluatorVersion]):
         commit_message: str,
         context: Context,
         log: Any,
-        look_up_seconds: float = LOOK_UP_SECONDS,
+        search_seconds: float = SEARCH_SECONDS,
     ) -> None:
         super().__init__(
             hook=hook,
-            records=Records(context, STATE_KEY, VersionRecord),
+            intents=IntentStore(context, STATE_KEY, VersionRecord),
             log=log,
-            look_up_seconds=look_up_seconds,
+            search_seconds=search_seconds,
         )
         self._wanted = evaluator
         self._content = content
@@ -120,7 +119,6 @@ class EvaluatorPublication(Once[VersionRecord, EvaluatorVersion]):
         :raises CallError: the subclass that fits what happened.
         """
         record = VersionRecord(
-            server_time=wire_time(self._server_now),
             space_id=self._space_id,
             name=self._wanted.name,
             content=self._hash,
@@ -135,26 +133,26 @@ class EvaluatorPublication(Once[VersionRecord, EvaluatorVersion]):
             )
         else:
             version = self._create(record)
-        self._records.delete()
+        self._intents.delete()
         return version
 
     def _of_an_earlier_try(self, wanted: VersionRecord) -> EvaluatorVersion | None:
         """Return the version that an earlier try asked for. It may take a while to appear."""
-        record = self._records.read()
+        record = self._intents.read()
         if record is not None:
             same = (record.space_id, record.name, record.content)
             if same != (wanted.space_id, wanted.name, wanted.content):
                 return None
             self._log.info("An earlier try may have created the version before it ended. Searching for it.")
-            return self._look_up(record)
-        if self._state.is_kept or self._state.try_number == 1:
+            return self._search(record)
+        if self._intents.is_available or self._try.number == 1:
             return None
         # Before Airflow 3.3 nothing is kept between tries: an earlier one may have asked a moment ago.
-        return self._look_up(wanted, seconds=self._look_up_seconds)
+        return self._search(wanted, seconds=self._search_seconds)
 
     def _create(self, record: VersionRecord) -> EvaluatorVersion:
         try:
-            obtained = self._ask(record)
+            obtained = self._create_once(record)
         except BadRequest:
             # Another may have created the evaluator, or this version, since the search.
             version = self._current()
@@ -163,16 +161,16 @@ class EvaluatorPublication(Once[VersionRecord, EvaluatorVersion]):
             return version
         return self._version_of(obtained)
 
-    def _version_of(self, obtained: Obtained[EvaluatorVersion]) -> EvaluatorVersion:
-        if obtained.thing is not None:
-            return obtained.thing
+    def _version_of(self, obtained: Result[EvaluatorVersion]) -> EvaluatorVersion:
+        if obtained.resource is not None:
+            return obtained.resource
         if self._evaluator_id is None:
-            raise RuntimeError(f"A version was {How.MADE.value} without an evaluator.")
+            raise RuntimeError(f"A version was {Outcome.CREATED.value} without an evaluator.")
         return EvaluatorVersion(
             id=obtained.id, evaluator_id=self._evaluator_id, commit_message=self._message, created_at=None
         )
 
-    def _request(self) -> str:
+    def _send_request(self) -> str:
         client = self._hook.client
         # As the search just before found it.
         if self._evaluator_id is None:
@@ -195,10 +193,10 @@ class EvaluatorPublication(Once[VersionRecord, EvaluatorVersion]):
         self._evaluator_id = version.evaluator_id
         return version.id
 
-    def _made(self, record: VersionRecord, made_id: str) -> str:
+    def _describe_created(self, record: VersionRecord, made_id: str) -> str:
         return f"Evaluator {self._evaluator_id} ({record.name!r}): new version {made_id}."
 
-    def _matching(self, record: VersionRecord) -> Iterator[EvaluatorVersion]:
+    def _find_matching(self, record: VersionRecord) -> Iterator[EvaluatorVersion]:
         version = self._current()
         if version is not None:
             yield version
@@ -230,4 +228,4 @@ class EvaluatorPublication(Once[VersionRecord, EvaluatorVersion]):
         return found
 
     def _all(self, call_at: Callable[[str | None], RestCall[Page[Any]]]) -> list[Any]:
-        return [item for page in pages(self._page, call_at) for item in page.items]
+        return [item for page in pages(self._read_page, call_at) for item in page.items]

@@ -1,6 +1,12 @@
-"""Create something once, although Arize's requests have no idempotency key.
+"""Create something exactly once, although Arize's API has no idempotency keys.
 
-:mod:`~airflow_provider_online_tasks.idempotency.records` stores what an execution is about to request, and
-:mod:`~airflow_provider_online_tasks.idempotency.create_once` sends the request and recovers a lost response.
-Runs, eval tasks, evaluator versions and sent spans use it.
+Runs, eval tasks, evaluator versions and sent spans share one mechanism:
+
+1. Write the intent: what is about to be requested, and when (:mod:`.intents`).
+2. Check that this try is current: Airflow rejects the write if it is not.
+3. Send the request (:mod:`.create_once`).
+4. Store the ID of what was created.
+5. If the response is lost, search before repeating the request; the next try searches first, too.
+
+``docs/reliability.md`` lists the guarantees.
 """

@@ -1,11 +1,9 @@
-"""Asking Arize to make something, and what happens when the answer is lost.
+"""Send a request that creates something, and recover it if the response is lost.
 
-A request that got no answer may have been carried out. So it is not repeated before Arize was searched for
-what it may have made: for up to a minute, since a server may act late. If the search finds it, that is the
-answer. If it finds nothing, the request is sent again, three times at most. If the search itself gets no
-answer, nothing is repeated: the try fails, and the next try searches first.
-
-``docs/reliability.md`` says what that guarantees, and what it cannot.
+A request without a response may have been executed. Before it is repeated, Arize is searched for its result
+for up to :data:`SEARCH_SECONDS`, because a server may act late. If the search finds the result, it is
+adopted. If it finds nothing, the request is sent again, at most :data:`MAX_REQUESTS` times. If the search
+itself fails, nothing is repeated: the try fails, and the next try searches first.
 """
 
 from __future__ import annotations
@@ -14,210 +12,245 @@ import enum
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from functools import partial
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._text import sentence
 from airflow_provider_online_tasks.exceptions import CallError, RateLimited, Unavailable
-from airflow_provider_online_tasks.idempotency.records import Records, RecordT
+from airflow_provider_online_tasks.idempotency.intents import IntentStore, IntentT, TryNoLongerCurrent
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from airflow_provider_online_tasks.api.calls import Page, RestCall
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
-LOOK_UP_SECONDS = 60.0
-LONGEST_PAUSE = 10.0
+SEARCH_SECONDS = 60.0
+MAX_PAUSE = 10.0
 MAX_REQUESTS = 3
-# A thing may be older by this than Arize's clock said just before it was asked for.
+# A process can be suspended after it wrote its intent: an older intent is written again before sending.
+MAX_INTENT_AGE = timedelta(seconds=2)
+# What was created may be older by this than Arize's clock said just before the request.
 SERVER_TIME_MARGIN = timedelta(seconds=60)
 
 
-class Identified(Protocol):
-    """What Arize makes: whatever has an ID."""
+class HasId(Protocol):
+    """Anything that Arize creates: it has an ID."""
 
     @property
     def id(self) -> str:
         """The global ID."""
 
 
-Thing = TypeVar("Thing", bound=Identified)
+Resource = TypeVar("Resource", bound=HasId)
 Item = TypeVar("Item")
 
 
-class How(enum.Enum):
-    """How an operator execution got what it needs."""
+class Outcome(enum.Enum):
+    """How an execution got the object that it needs."""
 
-    MADE = "new"
-    ADOPTED = "found after its answer was lost"
-    REATTACHED = "started by an earlier try, still going"
-    FINISHED = "started by an earlier try, already over"
-    EXISTED = "it exists already"
+    CREATED = "created"
+    ADOPTED = "adopted after a lost response"
+    RESUMED = "started by an earlier try and still running"
+    FINISHED = "started by an earlier try and finished"
+    EXISTED = "exists already"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Obtained(Generic[Thing]):
-    """What an operator execution got.
+class Result(Generic[Resource]):
+    """The object that an execution needs.
 
     :param id: its ID.
-    :param how: how the execution got it.
-    :param thing: it, as it was found; None if it was just made.
+    :param outcome: how the execution got it.
+    :param resource: the object as Arize returned it; None if it was just created.
     """
 
     id: str
-    how: How
-    thing: Thing | None = None
+    outcome: Outcome
+    resource: Resource | None = None
 
 
-class Once(ABC, Generic[RecordT, Thing]):
-    """Makes one thing for an operator execution, however often Arize has to be asked.
+class CreateOnce(ABC, Generic[IntentT, Resource]):
+    """Creates one object per execution, however often the request has to be sent.
 
-    A subclass says what is asked for, and how it is recognised.
+    A subclass says what to request and how to recognize the result.
 
-    :param hook: how Arize is called.
-    :param records: where the execution keeps its record.
+    :param hook: the connection to Arize.
+    :param intents: where the execution keeps its intent.
     :param log: the task's log.
-    :param look_up_seconds: how long to search for a thing whose answer was lost.
+    :param search_seconds: how long to search for an object whose response was lost.
     """
 
     noun: ClassVar[str]
-    verb: ClassVar[str]
+    verb: ClassVar[str] = "create"
 
     def __init__(
-        self, *, hook: OnlineTasksHook, records: Records[RecordT], log: Any, look_up_seconds: float
+        self, *, hook: OnlineTasksHook, intents: IntentStore[IntentT], log: Any, search_seconds: float
     ) -> None:
         self._hook = hook
-        self._records = records
-        self._state = records.state
+        self._intents = intents
+        self._try = intents.current_try
         self._log = log
-        self._look_up_seconds = look_up_seconds
+        self._search_seconds = search_seconds
         self._note_server_time(_clock.now())
 
     @abstractmethod
-    def _request(self) -> str:
-        """Ask Arize to make it, once, and return its ID.
+    def _send_request(self) -> str:
+        """Send the request once, and return the ID of what was created.
 
         :raises CallError: the subclass that fits what happened.
         """
 
     @abstractmethod
-    def _matching(self, record: RecordT) -> Iterable[Thing]:
-        """Search Arize for what a record may be about; the likeliest first.
+    def _find_matching(self, intent: IntentT) -> Iterable[Resource]:
+        """Search Arize for the result of an intent; the most likely match first.
 
-        :raises CallError: the search got no answer.
+        :raises CallError: the search failed.
         """
 
     @abstractmethod
-    def _made(self, record: RecordT, made_id: str) -> str:
-        """Return the line of the log that names what was made."""
+    def _describe_created(self, intent: IntentT, created_id: str) -> str:
+        """Return the log line that names what was created."""
 
-    def _withdraw(self, record: RecordT) -> None:
-        """Note that nothing was asked for after all."""
-        self._records.delete()
+    def _withdraw_intent(self, intent: IntentT) -> None:
+        """Forget an intent whose request was not executed."""
+        self._intents.delete()
 
-    def _page(self, call: RestCall[Page[Item]]) -> Page[Item]:
-        """Return a page of a list, and note Arize's clock."""
-        page, answer = self._hook.client.exchange(call)
-        self._note_server_time(answer.date or _clock.now())
-        return page
+    def _discard(self, created_id: str) -> None:
+        """Undo a request of a try that was replaced meanwhile."""
 
-    def _note_server_time(self, seen: datetime) -> None:
-        self._server_time, self._server_time_seen_at = seen, _clock.monotonic()
+    def _create_once(self, intent: IntentT) -> Result[Resource]:
+        """Send the request and return its result: created, or adopted after a lost response.
 
-    @property
-    def _server_now(self) -> datetime:
-        """Arize's clock, as far as it was seen."""
-        return self._server_time + timedelta(seconds=_clock.monotonic() - self._server_time_seen_at)
-
-    def _ask(self, record: RecordT) -> Obtained[Thing]:
-        """Have it made, and return it: made, or found after its answer was lost.
-
-        :raises Unavailable: whether it was made is not known. The next try searches for it first.
-        :raises CallError: the subclass that fits what happened; it was not made.
+        :raises Unavailable: it is not known whether the request was executed. The next try searches first.
+        :raises CallError: the subclass that fits what happened; the request was not executed.
         """
         for _ in range(MAX_REQUESTS):
-            # An earlier request that got no answer may be carried out yet: its record is kept.
-            is_first = record.asked_at is None
-            record = self._note_request(record)
+            # The server may still execute an earlier request without a response: keep its intent.
+            is_first = intent.sent_at is None
+            intent = self._write_intent(intent)
             try:
-                # A request that was refused, as by the rate limit, is sent again minutes later.
-                with self._hook.client.before_again(partial(self._note_request, record)):
-                    made_id = self._request()
+                created_id = self._send_if_current(intent)
             except CallError as error:
-                found = self._find_lost(record, error) if error.may_have_executed else None
+                found = self._recover(intent, error) if error.may_have_executed else None
                 if found is not None:
-                    self._keep(record, found.id)
-                    return Obtained(id=found.id, how=How.ADOPTED, thing=found)
+                    self._store_id(intent, found.id)
+                    return Result(id=found.id, outcome=Outcome.ADOPTED, resource=found)
                 if error.may_have_executed and isinstance(error, Unavailable):
-                    self._log.warning(
-                        "Arize did not %s a %s. The request is sent again.", self.verb, self.noun
-                    )
+                    self._log.warning("Arize did not %s a %s. Sending again.", self.verb, self.noun)
                     continue
                 if is_first:
-                    self._withdraw(record)
+                    self._withdraw_intent(intent)
                 raise
-            self._keep(record, made_id)
-            return Obtained(id=made_id, how=How.MADE)
+            self._keep_created(intent, created_id)
+            return Result(id=created_id, outcome=Outcome.CREATED)
         raise Unavailable(
-            f"Arize did not answer {MAX_REQUESTS} requests to {self.verb} a {self.noun}, and did not carry "
-            f"them out. It seems to be unavailable. The next try searches for the {self.noun} before it asks "
-            f"again.",
+            f"Arize did not respond to {MAX_REQUESTS} requests to {self.verb} a {self.noun} and did not "
+            f"execute them. It seems to be unavailable. The next try searches for the {self.noun} before it "
+            f"sends another request.",
             may_have_executed=True,
         )
 
-    def _note_request(self, record: RecordT) -> RecordT:
-        """Write down when a request is sent: from then on it may be carried out for a while."""
-        return self._records.write(record.asked(server_now=self._server_now, here_now=_clock.now()))
+    def _write_intent(self, intent: IntentT) -> IntentT:
+        """Write the intent with the current time: from now on the server may execute the request.
 
-    def _keep(self, record: RecordT, made_id: str) -> RecordT:
-        # Logged before it is stored: if the store fails, a person can still find it.
-        self._log.info("%s", self._made(record, made_id))
-        return self._records.write(replace(record, id=made_id))
+        :raises TryNoLongerCurrent: another try has replaced this one.
+        """
+        return self._intents.write(intent.sent(server_now=self._server_now, worker_now=_clock.now()))
 
-    def _find_lost(self, record: RecordT, error: CallError) -> Thing | None:
-        # A server that answered is done with the request: one look is enough.
-        seconds = self._look_up_seconds if isinstance(error, Unavailable) else 0.0
-        time = f", for up to {seconds:.0f} s" if seconds else ""
-        self._log.warning("%s Searching for the %s%s.", sentence(error), self.noun, time)
+    def _send_if_current(self, intent: IntentT) -> str:
+        """Send the request. Write the intent again if it is no longer fresh when the request leaves.
+
+        The rate limiter can delay a request by minutes, and the process can be suspended. The monotonic clock
+        stops in a suspended machine, so the wall clock counts.
+        """
+        written_at = _clock.now()
+
+        def confirm() -> None:
+            nonlocal written_at
+            if abs(_clock.now() - written_at) > MAX_INTENT_AGE:
+                self._write_intent(intent)
+                written_at = _clock.now()
+
+        with self._hook.client.before_send(confirm):
+            return self._send_request()
+
+    def _keep_created(self, intent: IntentT, created_id: str) -> None:
         try:
-            return self._look_up(record, seconds=seconds)
-        except CallError as trouble:
+            self._store_id(intent, created_id)
+        except TryNoLongerCurrent:
+            self._discard(created_id)
+            raise
+
+    def _store_id(self, intent: IntentT, resource_id: str) -> IntentT:
+        # Log first: if the state store fails, the ID is still in the task log.
+        self._log.info("%s", self._describe_created(intent, resource_id))
+        return self._intents.write(replace(intent, id=resource_id))
+
+    def _recover(self, intent: IntentT, error: CallError) -> Resource | None:
+        """Search for the result of a request whose response was lost.
+
+        :raises Unavailable: the search failed.
+        """
+        # A server that responded has finished with the request: one search is enough.
+        seconds = self._search_seconds if isinstance(error, Unavailable) else 0.0
+        duration = f" for up to {seconds:.0f} s" if seconds else ""
+        self._log.warning("%s Searching for the %s%s.", sentence(error), self.noun, duration)
+        try:
+            return self._search(intent, seconds=seconds)
+        except CallError as search_error:
             raise Unavailable(
-                f"{error} The search for the {self.noun} that Arize may have made failed too ({trouble}). "
-                f"The next try searches before it asks again. Without a retry, look for it in Arize.",
+                f"{error} The search for the {self.noun} failed, too ({search_error}). The next try searches "
+                f"before it sends another request. If there is no next try, check in Arize whether the "
+                f"{self.noun} exists.",
                 may_have_executed=True,
             ) from error
 
-    def _look_up(self, record: RecordT, *, seconds: float | None = None) -> Thing | None:
-        """Search for the thing of a record until it appears or the time is over.
+    def _search(self, intent: IntentT, *, seconds: float | None = None) -> Resource | None:
+        """Search for the result of an intent until it appears or the deadline passes.
 
-        :param seconds: how long; None for as long as a request of an earlier try may take to be carried out.
-        :raises CallError: the last search got no answer, so that nothing is known.
+        :param seconds: how long to search. Default: as long as the server may still execute a request of an
+            earlier try.
+        :raises CallError: the last search failed, so the result is unknown.
         """
-        until = None if seconds is None else _clock.monotonic() + seconds
-        pause = 1.0
-        while True:
-            trouble: CallError | None = None
-            try:
-                found = next(iter(self._matching(record)), None)
-            except (RateLimited, Unavailable) as error:
-                found, trouble = None, error
-            if found is not None:
-                return found
-            if until is None:  # only now is Arize's clock known
-                until = _clock.monotonic() + self._time_left(record)
-            left = until - _clock.monotonic()
-            if left <= 0:
-                if trouble is not None:
-                    raise trouble
-                return None
-            _clock.sleep(min(pause, left))
-            pause = min(pause * 2, LONGEST_PAUSE)
+        from tenacity import RetryCallState, Retrying, retry_if_exception_type, retry_if_result
+        from tenacity.wait import wait_exponential
 
-    def _time_left(self, record: RecordT) -> float:
-        """Return for how many seconds a request of an earlier try may still be carried out."""
-        age = record.age(server_now=self._server_now, here_now=_clock.now())
-        return min(self._look_up_seconds - age, self._look_up_seconds)
+        backoff = wait_exponential(max=MAX_PAUSE)
+        deadline = None if seconds is None else _clock.monotonic() + seconds
+
+        def remaining() -> float:
+            nonlocal deadline
+            if deadline is None:  # the first search has shown Arize's clock
+                age = intent.age(server_now=self._server_now, worker_now=_clock.now())
+                deadline = _clock.monotonic() + self._search_seconds - age
+            return deadline - _clock.monotonic()
+
+        def find() -> Resource | None:
+            return next(iter(self._find_matching(intent)), None)
+
+        def last_result(state: RetryCallState) -> Resource | None:
+            found: Resource | None = state.outcome.result() if state.outcome else None
+            return found
+
+        return Retrying(
+            retry=retry_if_result(lambda found: found is None)
+            | retry_if_exception_type((RateLimited, Unavailable)),
+            wait=lambda state: min(backoff(state), remaining()),
+            stop=lambda _: remaining() <= 0,
+            sleep=_clock.sleep,
+            retry_error_callback=last_result,
+        )(find)
+
+    def _read_page(self, call: RestCall[Page[Item]]) -> Page[Item]:
+        """Return a page of a list, and note Arize's clock."""
+        page, response = self._hook.client.exchange(call)
+        self._note_server_time(response.date or _clock.now())
+        return page
+
+    def _note_server_time(self, server_time: datetime) -> None:
+        self._server_time, self._server_time_noted_at = server_time, _clock.monotonic()
+
+    @property
+    def _server_now(self) -> datetime:
+        """The time by Arize's clock, as far as it is known."""
+        return self._server_time + timedelta(seconds=_clock.monotonic() - self._server_time_noted_at)

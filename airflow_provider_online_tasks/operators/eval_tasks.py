@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from airflow_provider_online_tasks.exceptions import InvalidInput, NotFound
-from airflow_provider_online_tasks.idempotency.execution_state import State
+from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs import (
     UNSET,
     CodeEvaluator,
@@ -267,22 +266,13 @@ class DeleteOnlineTaskOperator(OnlineTasksOperator):
 
     def execute(self, context: Context) -> None:
         """Delete the task."""
-        task_id = read_id(self.online_task_id, "online_task_id")
-        intent = State(context, "deleted_online_task")
-        was_there = intent.read() == {"online_task_id": task_id}
+        from airflow_provider_online_tasks.eval_tasks.deletion import delete_task
+
         with self.hook as hook:
-            if not self.ignore_if_missing and not was_there:
-                hook.get_task(task_id)
-                intent.write({"online_task_id": task_id})
-                was_there = True
-            try:
-                hook.delete_task(task_id)
-            except NotFound as error:
-                # Of a task that was there, an answer was lost: it is gone, as was asked for.
-                if was_there:
-                    self.log.info("Task %s is deleted: an earlier request did it.", task_id)
-                else:
-                    self.log.info("There is no task %s to delete. %s", task_id, error)
-            else:
-                self.log.info("Deleted task %s.", task_id)
-        intent.delete()
+            delete_task(
+                hook,
+                read_id(self.online_task_id, "online_task_id"),
+                must_exist=not self.ignore_if_missing,
+                context=context,
+                log=self.log,
+            )

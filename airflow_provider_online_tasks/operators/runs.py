@@ -26,7 +26,7 @@ from airflow_provider_online_tasks.exceptions import (
     TaskErrorReturned,
     WindowTooLong,
 )
-from airflow_provider_online_tasks.idempotency.create_once import How
+from airflow_provider_online_tasks.idempotency.create_once import Outcome
 from airflow_provider_online_tasks.inputs import DataWindow, RunInput, read_id
 from airflow_provider_online_tasks.inputs.arguments import (
     check_id,
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-    from airflow_provider_online_tasks.idempotency.create_once import Obtained
+    from airflow_provider_online_tasks.idempotency.create_once import Result
     from airflow_provider_online_tasks.runs.submission import Submission
     from airflow_provider_online_tasks.triggers.events import RunEvent
 
@@ -300,7 +300,7 @@ class RunOnlineTaskOperator(LineageOperator):
 
         seen = read_event(event)
         self._run_id = read_id(seen.payload.get("run_id"), "The event's run_id")
-        was_taken_up = seen.payload.get("how") == How.REATTACHED.name
+        was_taken_up = seen.payload.get("how") == Outcome.RESUMED.name
         taken_up_at = parse_time(seen.payload.get("taken_up_at"), "taken_up_at")
         with self._open(context, self._resumed(context, seen.payload.get("run"))) as this:
             ended = self._seen_end(this, seen)
@@ -312,7 +312,7 @@ class RunOnlineTaskOperator(LineageOperator):
         obtained = self._obtain(this)
         return self._follow(this, obtained) if obtained else None
 
-    def _follow(self, this: _Execution, obtained: Obtained[TaskRun]) -> str:
+    def _follow(self, this: _Execution, obtained: Result[TaskRun]) -> str:
         while True:
             self._announce(this, obtained)
             if not self.wait_for_completion:
@@ -320,7 +320,7 @@ class RunOnlineTaskOperator(LineageOperator):
                 return obtained.id
             taken_up_at = _clock.now()
             ended = self._wait(this, obtained, taken_up_at)
-            if not (obtained.how is How.REATTACHED and _was_cancelled_late(ended, taken_up_at)):
+            if not (obtained.outcome is Outcome.RESUMED and _was_cancelled_late(ended, taken_up_at)):
                 return self._conclude(this, ended)
             obtained = self._start_anew(this, ended)
 
@@ -365,7 +365,7 @@ class RunOnlineTaskOperator(LineageOperator):
 
     # -- Obtain. --
 
-    def _obtain(self, this: _Execution) -> Obtained[TaskRun] | None:
+    def _obtain(self, this: _Execution) -> Result[TaskRun] | None:
         """Return the run, or None if there is nothing to evaluate and that is a success."""
         try:
             return this.submission.obtain()
@@ -380,7 +380,7 @@ class RunOnlineTaskOperator(LineageOperator):
             _raise_if_long(error, this.run.window)
             raise
 
-    def _start_anew(self, this: _Execution, ended: TaskRun) -> Obtained[TaskRun]:
+    def _start_anew(self, this: _Execution, ended: TaskRun) -> Result[TaskRun]:
         self.log.warning(
             "Run %s was cancelled just after this try took it up again, as clearing a task does. A new run "
             "is started.",
@@ -390,7 +390,7 @@ class RunOnlineTaskOperator(LineageOperator):
 
     # -- Announce. --
 
-    def _announce(self, this: _Execution, obtained: Obtained[TaskRun]) -> None:
+    def _announce(self, this: _Execution, obtained: Result[TaskRun]) -> None:
         """Push the run's ID and the links that are known; log what is going on."""
         self._run_id = obtained.id
         self._stop_if_killed(this.hook)
@@ -402,7 +402,7 @@ class RunOnlineTaskOperator(LineageOperator):
         self.log.info(
             "Run %s (%s) evaluates up to %s spans.%s",
             obtained.id,
-            obtained.how.value,
+            obtained.outcome.value,
             this.run.max_spans or DEFAULT_MAX_SPANS,
             f" Arize shows them at {links.spans}" if links.spans else "",
         )
@@ -414,14 +414,14 @@ class RunOnlineTaskOperator(LineageOperator):
 
     # -- Wait. --
 
-    def _wait(self, this: _Execution, obtained: Obtained[TaskRun], taken_up_at: datetime) -> TaskRun:
+    def _wait(self, this: _Execution, obtained: Result[TaskRun], taken_up_at: datetime) -> TaskRun:
         """Return the run once it is over; or defer, and have ``execute_complete`` go on.
 
         :raises OnlineTaskRunTimeout: it is not over in time, and is cancelled.
         :raises OnlineTaskRunUnreachable: Arize refused to show it for minutes.
         """
-        if obtained.thing is not None and obtained.thing.is_over:
-            return obtained.thing
+        if obtained.resource is not None and obtained.resource.is_over:
+            return obtained.resource
         deadline = self._deadline()
         if self.deferrable:
             self._defer_until_over(this, obtained, taken_up_at, deadline)
@@ -459,7 +459,7 @@ class RunOnlineTaskOperator(LineageOperator):
         return min(limits, key=lambda limit: limit[1], default=None)
 
     def _defer_until_over(
-        self, this: _Execution, obtained: Obtained[TaskRun], taken_up_at: datetime, deadline: float | None
+        self, this: _Execution, obtained: Result[TaskRun], taken_up_at: datetime, deadline: float | None
     ) -> NoReturn:
         from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
 
@@ -476,7 +476,7 @@ class RunOnlineTaskOperator(LineageOperator):
                 max_spans=run.max_spans,
                 payload={
                     "run_id": obtained.id,
-                    "how": obtained.how.name,
+                    "how": obtained.outcome.name,
                     "taken_up_at": wire_time(taken_up_at),
                     "run": run.to_rest(),
                 },

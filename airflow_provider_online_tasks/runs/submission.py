@@ -23,13 +23,13 @@ from airflow_provider_online_tasks.exceptions import (
     PermissionDenied,
 )
 from airflow_provider_online_tasks.idempotency.create_once import (
-    LOOK_UP_SECONDS,
+    SEARCH_SECONDS,
     SERVER_TIME_MARGIN,
-    How,
-    Obtained,
-    Once,
+    CreateOnce,
+    Outcome,
+    Result,
 )
-from airflow_provider_online_tasks.idempotency.records import Record, Records
+from airflow_provider_online_tasks.idempotency.intents import Intent, IntentStore
 from airflow_provider_online_tasks.inputs import DataWindow
 from airflow_provider_online_tasks.runs.end_states import Ending, read_ending
 
@@ -46,10 +46,11 @@ LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunRecord(Record):
+class RunRecord(Intent):
     """What is written down about a run.
 
     :param online_task_id: the task that is run.
+    :param server_time: Arize's clock just before the first request.
     :param data_start_time: begin of the window.
     :param data_end_time: end of the window.
     :param known: IDs of runs that were there before: over the same window, or started by earlier tries.
@@ -57,6 +58,7 @@ class RunRecord(Record):
     """
 
     online_task_id: str
+    server_time: str
     data_start_time: str
     data_end_time: str
     known: tuple[str, ...] = ()
@@ -80,7 +82,7 @@ class RunRecord(Record):
         return (*self.known, self.id) if self.id else self.known
 
 
-class Submission(Once[RunRecord, TaskRun]):
+class Submission(CreateOnce[RunRecord, TaskRun]):
     """Obtains the one run of an operator execution.
 
     :param hook: how Arize is called.
@@ -89,7 +91,7 @@ class Submission(Once[RunRecord, TaskRun]):
     :param log: the task's log.
     :param rerun_if_nothing_evaluated: whether a finished run that evaluated nothing counts as a failure.
     :param max_error_rate: see :func:`~airflow_provider_online_tasks.runs.end_states.read_ending`.
-    :param look_up_seconds: how long to search for a run whose answer was lost.
+    :param search_seconds: how long to search for a run whose answer was lost.
     """
 
     noun: ClassVar[str] = "run"
@@ -104,19 +106,19 @@ class Submission(Once[RunRecord, TaskRun]):
         log: Any,
         rerun_if_nothing_evaluated: bool,
         max_error_rate: float | None,
-        look_up_seconds: float = LOOK_UP_SECONDS,
+        search_seconds: float = SEARCH_SECONDS,
     ) -> None:
         super().__init__(
             hook=hook,
-            records=Records(context, STATE_KEY, RunRecord),
+            intents=IntentStore(context, STATE_KEY, RunRecord),
             log=log,
-            look_up_seconds=look_up_seconds,
+            search_seconds=search_seconds,
         )
         self._run = run
         self._rerun_if_nothing_evaluated = rerun_if_nothing_evaluated
         self._max_error_rate = max_error_rate
 
-    def obtain(self) -> Obtained[TaskRun]:
+    def obtain(self) -> Result[TaskRun]:
         """Return the run of this execution: that of an earlier try if there is one, else a new one.
 
         :raises TaskErrorReturned: Arize did not start it.
@@ -125,12 +127,12 @@ class Submission(Once[RunRecord, TaskRun]):
         :raises Unavailable: whether it was started is not known. The next try looks again.
         :raises CallError: the subclass that fits what happened.
         """
-        record = self._records.read()
+        record = self._intents.read()
         if record is None:
             return self._without_record() or self._start()
-        if record.id is None and record.asked_at is None:
+        if record.id is None and record.sent_at is None:
             return self._start(known=record.known)
-        if record.succeeded_at not in (None, self._state.max_tries):
+        if record.succeeded_at not in (None, self._try.max_tries):
             self._log.info("The task was cleared after it had succeeded: a new run is started.")
             return self._start(known=self._retire(record))
         if not record.is_for(self._run):
@@ -143,19 +145,19 @@ class Submission(Once[RunRecord, TaskRun]):
             return self._start(known=self._retire(record))
         return self._resume(replace(record, succeeded_at=None))
 
-    def start_instead_of(self, run_id: str) -> Obtained[TaskRun]:
+    def start_instead_of(self, run_id: str) -> Result[TaskRun]:
         """Start a new run in place of one that was cancelled while this execution took it up again."""
-        record = self._records.read()
+        record = self._intents.read()
         return self._start(known=(*(record.earlier if record else ()), run_id))
 
     def finish(self) -> None:
         """Mark the execution as a success, so that a task cleared after it starts a new run."""
-        self._records.finish()
+        self._intents.finish()
 
     # -- A new run. --
 
-    def _start(self, *, known: tuple[str, ...] = ()) -> Obtained[TaskRun]:
-        return self._ask(self._intent(known))
+    def _start(self, *, known: tuple[str, ...] = ()) -> Result[TaskRun]:
+        return self._create_once(self._intent(known))
 
     def _intent(self, known: tuple[str, ...]) -> RunRecord:
         """Return a record of what is about to be asked for: Arize's clock, and what is there already."""
@@ -177,50 +179,54 @@ class Submission(Once[RunRecord, TaskRun]):
             server_time=wire_time(since),
         )
 
-    def _request(self) -> str:
+    def _send_request(self) -> str:
         return self._hook.run_online_task(self._run)
 
-    def _withdraw(self, record: RunRecord) -> None:
+    def _withdraw_intent(self, record: RunRecord) -> None:
         if record.known:
             # One of them may not be on the page of runs that the next try reads.
-            self._records.write(replace(record, asked_at=None, asked_at_here=None))
+            self._intents.write(replace(record, sent_at=None, sent_at_worker=None))
         else:
-            super()._withdraw(record)
+            super()._withdraw_intent(record)
 
-    def _made(self, record: RunRecord, made_id: str) -> str:
+    def _describe_created(self, record: RunRecord, made_id: str) -> str:
         return f"Run {made_id}: task {record.online_task_id} over {record.window}."
+
+    def _discard(self, created_id: str) -> None:
+        self._log.warning("Cancelling run %s: another try has replaced this one.", created_id)
+        self._hook.end_task_run(created_id)
 
     # -- The run of an earlier try. --
 
-    def _resume(self, record: RunRecord) -> Obtained[TaskRun]:
+    def _resume(self, record: RunRecord) -> Result[TaskRun]:
         if record.id is None:
             self._log.info("An earlier try may have started a run before it ended. Searching for it.")
-            found, how = self._look_up(record), How.ADOPTED
+            found, outcome = self._search(record), Outcome.ADOPTED
             if found is None:
                 self._log.info(
                     "No run over %s was created since: the earlier try did not start one.", record.window
                 )
-                return self._ask(record)
-            record = self._keep(record, found.id)
+                return self._create_once(record)
+            record = self._store_id(record, found.id)
         else:
-            found, how = self._known(record, record.id), How.REATTACHED
+            found, outcome = self._known(record, record.id), Outcome.RESUMED
             if found is None:
                 self._log.warning("Run %s of an earlier try is gone.", record.id)
                 return self._start(known=record.earlier)
-            self._records.write(record)
-        return self._take(found, how) or self._start(known=record.earlier)
+            self._intents.write(record)
+        return self._take(found, outcome) or self._start(known=record.earlier)
 
-    def _without_record(self) -> Obtained[TaskRun] | None:
+    def _without_record(self) -> Result[TaskRun] | None:
         """Take the newest run over the window for ours: before Airflow 3.3 nothing is kept between tries.
 
         A retry takes one since the DAG run's start. A task that was cleared takes only one that still goes
         on, since the DAG run was due.
         """
-        was_cleared = self._state.was_just_cleared
-        since = self._state.due if was_cleared else self._state.dag_run_start
-        if self._state.is_kept or self._state.try_number == 1 or since is None:
+        was_cleared = self._try.follows_clear
+        since = self._try.dag_run_due if was_cleared else self._try.dag_run_start
+        if self._intents.is_available or self._try.number == 1 or since is None:
             return None
-        self._log.info("Try %d: searching for a run that an earlier try started.", self._state.try_number)
+        self._log.info("Try %d: searching for a run that an earlier try started.", self._try.number)
         self._runs_page(self._run.online_task_id)
         skew = self._server_now - _clock.now()
         found = sorted(
@@ -230,7 +236,7 @@ class Submission(Once[RunRecord, TaskRun]):
         if was_cleared and not (found and not found[-1].is_over):
             self._log.info("The task was cleared: a new run is started.")
             return None
-        return self._take(found[-1], How.REATTACHED) if found else None
+        return self._take(found[-1], Outcome.RESUMED) if found else None
 
     def _known(self, record: RunRecord, run_id: str) -> TaskRun | None:
         """Return a run of an earlier try, or None if it is gone.
@@ -248,12 +254,12 @@ class Submission(Once[RunRecord, TaskRun]):
                 f"try looks at it again."
             ) from error
 
-    def _take(self, run: TaskRun, how: How) -> Obtained[TaskRun] | None:
+    def _take(self, run: TaskRun, outcome: Outcome) -> Result[TaskRun] | None:
         """Return a run that was found, unless it ended so that a new one is due."""
         if not run.is_over:
-            return Obtained(id=run.id, how=how, thing=run)
+            return Result(id=run.id, outcome=outcome, resource=run)
         if self._is_good(run):
-            return Obtained(id=run.id, how=How.FINISHED, thing=run)
+            return Result(id=run.id, outcome=Outcome.FINISHED, resource=run)
         self._log.warning(
             "Run %s of an earlier try ended %s (%s): a new run is started.",
             run.id,
@@ -285,7 +291,7 @@ class Submission(Once[RunRecord, TaskRun]):
 
     def _retired(self, record: RunRecord) -> TaskRun | None:
         try:
-            return self._known(record, record.id) if record.id else self._look_up(record)
+            return self._known(record, record.id) if record.id else self._search(record)
         except NotFound:
             return None  # its task is gone
         except OnlineTaskRunUnreachable as error:
@@ -295,7 +301,7 @@ class Submission(Once[RunRecord, TaskRun]):
 
     # -- Recognising a run. --
 
-    def _matching(self, record: RunRecord) -> Iterator[TaskRun]:
+    def _find_matching(self, record: RunRecord) -> Iterator[TaskRun]:
         found = self._same_window_since(record)
         # One that ended badly is of no use, whosever it is: a run that goes on must not be lost over it.
         yield from sorted(
@@ -312,12 +318,12 @@ class Submission(Once[RunRecord, TaskRun]):
     def _listed(self, record: RunRecord) -> Iterator[TaskRun]:
         """Yield all runs of a record's task, page by page."""
         for page in calls.pages(
-            self._page, lambda cursor: calls.list_task_runs(record.online_task_id, cursor=cursor)
+            self._read_page, lambda cursor: calls.list_task_runs(record.online_task_id, cursor=cursor)
         ):
             yield from page.items
 
     def _runs_page(self, task_id: str) -> calls.Page[TaskRun]:
-        return self._page(calls.list_task_runs(task_id))
+        return self._read_page(calls.list_task_runs(task_id))
 
 
 def _is_same_window(run: TaskRun, window: DataWindow) -> bool:

@@ -319,29 +319,19 @@ def test_a_try_that_could_not_find_out_leaves_it_to_the_next(arize: Emulator, ma
     assert len(arize.requests(CREATE)) == 1
 
 
-@pytest.mark.usefixtures("_time_flies")
-def test_the_log_says_for_how_long_a_lost_answer_is_searched(
-    arize: Emulator, make: Make, caplog: pytest.LogCaptureFixture
-) -> None:
-    arize.add_fault(Fault(CREATE, "drop_after"))
-    execute(make())
-    (said,) = [record.message for record in caplog.records if "Searching for" in record.message]
-    assert said.endswith("all the same. Searching for the evaluator version, for up to 60 s.")
-
-
 def test_an_evaluator_that_another_dag_creates_at_the_same_time(
     arize: Emulator, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from airflow_provider_online_tasks.evaluators.versions import EvaluatorPublication
 
-    request, made = EvaluatorPublication._request, []
+    request, made = EvaluatorPublication._send_request, []
 
     def overtaken(self: EvaluatorPublication) -> str:
-        monkeypatch.setattr(EvaluatorPublication, "_request", request)
+        monkeypatch.setattr(EvaluatorPublication, "_send_request", request)
         made.append(execute(make()))
         return request(self)
 
-    monkeypatch.setattr(EvaluatorPublication, "_request", overtaken)
+    monkeypatch.setattr(EvaluatorPublication, "_send_request", overtaken)
     assert [execute(make())] == made
     assert len(named(arize, "tone")) == 1
 

