@@ -474,6 +474,7 @@ def test_every_bad_end_has_a_final_form() -> None:
     [
         ("NotFound", NotFound),
         ("OnlineTaskRunUnreachable", exceptions.OnlineTaskRunUnreachable),
+        ("InvalidConnection", exceptions.InvalidConnection),
         ("AuthenticationFailed", exceptions.AuthenticationFailed),
         ("Unavailable", exceptions.Unavailable),
         ("CallError", OnlineTasksError),

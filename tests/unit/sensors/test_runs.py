@@ -71,11 +71,11 @@ def clock(arize: Emulator, monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def context(**more: Any) -> Any:
+def context(*, try_number: int = 1, **more: Any) -> Any:
     """What a task gets to know."""
     ti = SimpleNamespace(
         xcom_push=lambda **_: None,
-        try_number=1,
+        try_number=try_number,
         get_first_reschedule_date=lambda _: datetime.now(UTC),
     )
     return {"ti": ti, **more}
@@ -183,6 +183,29 @@ def test_refusals_are_remembered_between_the_processes_of_the_mode_reschedule(
 
     clock.sleep(600)  # answers came in between
     assert not look()
+
+
+@pytest.mark.promise("sensor")
+def test_reschedule_new_try_starts_refusal_period_again(arize: Emulator, clock: Clock) -> None:
+    run, store = a_run(arize), Store()
+    arize.add_fault(Fault(GET, "not_found", times=None))
+
+    def look(try_number: int) -> bool:
+        again = sensor(run, mode="reschedule", poke_interval=60)
+        return again.poke(context(try_number=try_number, task_state_store=store)).is_done
+
+    for _ in range(5):
+        look(1)
+        clock.sleep(60)
+    with pytest.raises(OnlineTaskRunUnreachable):
+        look(1)
+
+    clock.sleep(60)
+    for _ in range(5):
+        assert not look(2)
+        clock.sleep(60)
+    with pytest.raises(OnlineTaskRunUnreachable):
+        look(2)
 
 
 @pytest.mark.promise("sensor")

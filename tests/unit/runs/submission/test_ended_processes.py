@@ -12,6 +12,7 @@ from airflow_provider_online_tasks._airflow import AirflowFailException, Airflow
 from airflow_provider_online_tasks.emulator import RunFate
 from airflow_provider_online_tasks.exceptions import OnlineTasksError
 from airflow_provider_online_tasks.runs import kill_reason as _kill
+from tests.support.rotated_key import NEW_KEY, rotate
 from tests.support.tries import Execution, Killed, Time
 
 if TYPE_CHECKING:
@@ -162,3 +163,29 @@ def test_a_run_that_is_not_waited_for_is_not_cancelled(execution: Execution, emu
     execution.kill()
 
     assert [run["status"] for run in emulator.runs()] == ["RUNNING"]
+
+
+def test_kill_after_key_rotation_cancels_with_new_key(
+    execution: Execution,
+    emulator: Emulator,
+    time: Time,
+    connect: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    emulator.next_run(HANG)
+    polls: list[float] = []
+
+    def act() -> None:
+        polls.append(time.passed)
+        if len(polls) == 1:
+            rotate(emulator, monkeypatch)
+            connect(password=NEW_KEY)
+        elif emulator.requests("rest.get_task_run")[-1]["status"] == 200:  # the wait uses the new key
+            execution.kill()
+            raise Killed
+
+    time.on_sleep = act
+    with pytest.raises(Killed):
+        execution.next_try(**WAIT)
+
+    assert [run["status"] for run in emulator.runs()] == ["CANCELLED"]
