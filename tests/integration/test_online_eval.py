@@ -15,7 +15,7 @@ from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 from airflow_provider_online_tasks.results.history import RESULTS_KEY, VERDICT_KEY
 
 if TYPE_CHECKING:
-    from tests.conftest import DagResult
+    from tests.support.dag_runs import DagResult
 
 pytestmark = pytest.mark.dag
 

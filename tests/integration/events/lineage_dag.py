@@ -1,6 +1,6 @@
-"""Runs a DAG in an Airflow of its own that tells OpenLineage what it does.
+"""Run a DAG in a separate Airflow that sends OpenLineage events to a file.
 
-Given in the environment: CONNECTION to the emulator, MODEL_ID, and EVENTS, the file to write events to.
+Environment variables: ``CONNECTION`` (the connection to the emulator), ``MODEL_ID``, ``EVENTS`` (the file).
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
+from tests.support.airflow_home import create_database, database_of, use_temporary_airflow_home
+
 # Before Airflow, which reads its environment once.
-from tests.conftest import _run_dag
+HOME = use_temporary_airflow_home()
 
 TRANSPORT = {"type": "file", "log_file_path": os.environ["EVENTS"], "append": True}
 os.environ |= {
@@ -24,10 +26,10 @@ os.environ |= {
 }
 
 from airflow.sdk import DAG  # noqa: E402
-from airflow.utils.db import upgradedb  # noqa: E402
 
 from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator  # noqa: E402
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator  # noqa: E402
+from tests.support.dag_runs import run_dag, share_in_process_api_server  # noqa: E402
 
 with DAG("tells_openlineage", schedule=None) as dag:
     create = CreateEvalTaskOperator(
@@ -65,5 +67,6 @@ with DAG("tells_openlineage", schedule=None) as dag:
     )
 
 if __name__ == "__main__":
-    upgradedb()
-    print(json.dumps(_run_dag(dag).states))
+    create_database(database_of(HOME))
+    share_in_process_api_server()
+    print(json.dumps(run_dag(dag).states))

@@ -35,6 +35,7 @@ from airflow_provider_online_tasks.exceptions import (
     UnexpectedResponse,
 )
 from airflow_provider_online_tasks.inputs import EvalTaskInput, EvalTaskPatch, RunInput
+from tests.support.random_examples import examples
 
 KEY = 'ak-4a/b5+c6"d7'
 HOST = "https://api.example.com"
@@ -200,7 +201,7 @@ statuses = st.sampled_from(
     [100, 200, 200, 200, 201, 202, 204, 301, 308, 400, 401, 403, 404, 408, 409, 422, 429, 500, 503, 599]
 )
 headers = st.dictionaries(st.sampled_from(["retry-after", "date", "location"]), texts)
-many = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+many = settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @many

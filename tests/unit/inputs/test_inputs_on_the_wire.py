@@ -26,6 +26,7 @@ from airflow_provider_online_tasks.inputs import (
     wire_name,
 )
 from airflow_provider_online_tasks.inputs.base import plain
+from tests.support.random_examples import examples
 from tests.support.wire_forms import (
     RUN_FIELDS,
     TASK_FIELDS,
@@ -37,7 +38,7 @@ from tests.support.wire_forms import (
     sampling_rates,
 )
 
-few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+few = settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def typed(written: dict[str, Any]) -> dict[str, Any]:

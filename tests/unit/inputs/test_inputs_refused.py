@@ -30,6 +30,7 @@ from airflow_provider_online_tasks.inputs import (
     read_sampling_rate,
 )
 from airflow_provider_online_tasks.inputs.hub import EvaluatorInput
+from tests.support.random_examples import examples
 
 LONGEST_MESSAGE = 700
 JUDGE: dict[str, Any] = {"name": "j", "template": "{output}", "rails": ["good", "bad"]}
@@ -473,7 +474,7 @@ def read_or_refuse(kind: type[WireInput], name: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", VALID, ids=lambda kind: kind.__name__)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_field_takes_a_value_that_can_be_sent_or_refuses_it(
     kind: type[WireInput], data: st.DataObject
@@ -521,7 +522,7 @@ def test_evaluators_that_are_only_known_later_stand_beside_literal_ones(field: s
 
 
 @pytest.mark.parametrize("kind", VALID, ids=lambda kind: kind.__name__)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(value=garbage)
 @example(value="{{")
 def test_a_value_in_place_of_the_whole_input_is_read_or_refused(kind: type[WireInput], value: Any) -> None:

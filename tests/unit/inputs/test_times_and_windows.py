@@ -16,6 +16,7 @@ from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs import DataWindow, split_window
 from airflow_provider_online_tasks.runs.window import check_window_arguments, resolve_window
+from tests.support.random_examples import examples
 
 zones = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 past = st.datetimes(datetime(2000, 1, 1), datetime(2024, 12, 31), timezones=zones)
@@ -69,7 +70,7 @@ def test_what_is_no_time_is_not_repeated_at_length() -> None:
 # Splitting -----------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     start=past,
     length=st.timedeltas(timedelta(microseconds=1), timedelta(days=300)),

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from airflow_provider_online_tasks.triggers.events import ERROR, OVER, TIMEOUT, RunEvent, read_event
 from tests.support import quick_time
 from tests.support.encoding import sent
+from tests.support.random_examples import examples
 from tests.support.waits import CONN_ID, trigger
 
 pytest.importorskip("airflow.sdk.execution_time.comms", reason="Airflow 3.0")
@@ -278,7 +279,7 @@ RUNNING = message([], b'{"id": "bad", "status": "RUNNING"}')
 
 
 @settings(
-    max_examples=30,
+    max_examples=examples(30, locally=8),
     # An example takes a second or more, so that to look for a smaller one would take many minutes.
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
     suppress_health_check=[

@@ -18,6 +18,7 @@ from airflow_provider_online_tasks.triggers import task_runs
 from airflow_provider_online_tasks.triggers.events import ERROR, OVER, TIMEOUT, RunEvent, read_event
 from tests.support import quick_time
 from tests.support.encoding import sent
+from tests.support.random_examples import examples
 from tests.support.servers import RecordingServer, Reply, Seen
 from tests.support.waits import CONN_ID, answer_slowly, create_task, eventually, trigger
 
@@ -272,7 +273,7 @@ REPLIES = st.builds(
 
 @pytest.mark.promise("poll-run-unreadable", "poll-ends-retryable")
 @settings(
-    max_examples=40,
+    max_examples=examples(40, locally=10),
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,
         HealthCheck.too_slow,

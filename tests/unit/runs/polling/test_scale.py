@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_online_tasks.triggers.events import RunEvent
 
-pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
+pytestmark = pytest.mark.no_cover
 
 PER_MINUTE = 60
 POLL_INTERVAL = 10.0
@@ -108,7 +108,7 @@ def request_times(emulator: EmulatorProcess) -> list[float]:
     [
         pytest.param(10, (60.0, 90.0), 110, id="a_thousand_on_ten_tasks"),
         # A round of a hundred pages takes 109 seconds at 55 requests a minute.
-        pytest.param(100, (60.0, 150.0), 300, id="ten_thousand_on_a_hundred_tasks"),
+        pytest.param(100, (60.0, 150.0), 300, id="ten_thousand_on_a_hundred_tasks", marks=pytest.mark.slow),
     ],
 )
 def test_a_hundred_waits_on_each_task(

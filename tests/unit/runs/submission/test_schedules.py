@@ -1,4 +1,4 @@
-"""At least 500 random schedules of tries, faults, kills, clears and clocks: one run, none lost."""
+"""Random schedules of tries, faults, kills, clears and clocks: one run, none lost."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from requests.adapters import HTTPAdapter
 
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs import EvalTaskInput
+from tests.support.random_examples import examples
 from tests.support.schedules import Schedule, Try, World, schedules
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import Emulator
     from tests.support.tries import Time
 
-SCHEDULES = 500
 # Each of these has once been played to a second live run. Step 6 is the request: the server acts on it later.
 CLEARED_WHILE_ITS_RUN_WENT_ON = Schedule((Try(clears=True), Try(waits=True)))
 CLOCK_SET_FORWARD = Schedule((Try(killed_at=6, late=25), Try(server_clock=90_000)))
@@ -56,10 +56,9 @@ KILLED_AFTER_THE_RATE_LIMIT = Schedule(
 
 
 @pytest.mark.promise("tried-random-schedules", "one-run-per-execution")
-@pytest.mark.slow
 @pytest.mark.no_cover
 @settings(
-    max_examples=SCHEDULES,
+    max_examples=examples(500, locally=40),
     deadline=None,
     database=None,
     print_blob=True,
