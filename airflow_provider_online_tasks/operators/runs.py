@@ -306,7 +306,7 @@ class RunOnlineTaskOperator(LineageOperator):
             ended = self._seen_end(this, seen)
             if was_taken_up and _was_cancelled_late(ended, taken_up_at):
                 return self._follow(this, self._start_anew(this, ended))
-            return self._conclude(this, ended, seen.links)
+            return self._conclude(this, ended)
 
     def _obtain_and_follow(self, this: _Execution) -> str | None:
         obtained = self._obtain(this)
@@ -520,13 +520,10 @@ class RunOnlineTaskOperator(LineageOperator):
 
     # -- Conclude. --
 
-    def _conclude(self, this: _Execution, ended: TaskRun, links: Links | None = None) -> str:
-        """Act on how the run ended.
-
-        :param links: what the triggerer knows of them.
-        """
+    def _conclude(self, this: _Execution, ended: TaskRun) -> str:
+        """Act on how the run ended."""
         this.context["ti"].xcom_push(key=RUN_KEY, value=ended.summary())
-        links = self.links = links or this.all_links()
+        links = self.links = this.all_links()
         self._keep_lineage(this, ended.summary())
         try:
             self._rules(this.run).settle(ended, log=self.log, url=links.spans, task=links.task)

@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses.runs import TaskRun
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
     from airflow_provider_online_tasks.runs.progress import ProgressLog
-    from airflow_provider_online_tasks.ui.links import Links
 
 
 class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
@@ -198,15 +197,13 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
         pause = min(self._paused_until - time.monotonic(), self.timeout - run_duration())
         return max(interval, pause)
 
-    def _settle(
-        self, context: Context, hook: OnlineTasksHook, run: TaskRun, links: Links | None = None
-    ) -> dict[str, Any]:
+    def _settle(self, context: Context, hook: OnlineTasksHook, run: TaskRun) -> dict[str, Any]:
         from airflow_provider_online_tasks.inputs import DataWindow
 
         url = task = None
         if run.task_id and run.data_start_time and run.data_end_time:
             window = DataWindow(start=run.data_start_time, end=run.data_end_time)
-            self.links = links or hook.links(run.task_id, window)
+            self.links = hook.links(run.task_id, window)
             url, task = self.links.spans, self.links.task
         self._rules().settle(run, log=self.log, url=url, task=task, final=True)
         tell_of_run(context, self.outlets, run.summary())
@@ -228,7 +225,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
             context.get("ti"),
             trigger=OnlineTaskRunTrigger(
                 run_id=read_id(self.run_id, "run_id"),
-                online_task_id=None,
+                online_task_id=self._seen.task_id if self._seen else None,
                 conn_id=self.conn_id,
                 poll_interval=self.poke_interval,
                 deadline=time.time() + self.timeout,
@@ -250,4 +247,4 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
         if seen.outcome != OVER or seen.run is None:
             raise wait_error(seen.error_type, f"Waiting for run {self.run_id} ended: {seen.error_message}")
         with self.hook as hook:
-            return self._settle(context, hook, seen.run, seen.links)
+            return self._settle(context, hook, seen.run)

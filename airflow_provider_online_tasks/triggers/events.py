@@ -11,8 +11,7 @@ from typing import Any
 
 from airflow_provider_online_tasks.api.responses.runs import TaskRun
 from airflow_provider_online_tasks.exceptions import OnlineTasksError
-from airflow_provider_online_tasks.triggers.plain import MOST_BYTES, fitting, plain, size
-from airflow_provider_online_tasks.ui.links import Links
+from airflow_provider_online_tasks.triggers.plain import fitting, plain
 
 OVER = "over"
 TIMEOUT = "timeout"
@@ -39,7 +38,6 @@ class RunEvent:
     :param error_type: with :data:`ERROR`, the class name of what went wrong.
     :param error_message: with :data:`ERROR`, what went wrong.
     :param payload: what the task gave its trigger to carry.
-    :param links: where the Arize UI shows the run, if the triggerer knows.
     """
 
     outcome: str
@@ -48,7 +46,6 @@ class RunEvent:
     error_type: str | None = None
     error_message: str | None = None
     payload: Mapping[str, Any]
-    links: Links | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the event as JSON values that Airflow can send and store, of at most 64 kB.
@@ -63,7 +60,7 @@ class RunEvent:
             "error": error,
             "payload": dict(self.payload),
         }
-        made: dict[str, Any] = fitting(event) or plain(
+        return fitting(event) or plain(
             {
                 **event,
                 "outcome": ERROR,
@@ -72,11 +69,6 @@ class RunEvent:
                 "payload": {},
             }
         )
-        links = dict(vars(self.links)) if self.links else None
-        # An address that is cut leads nowhere: better none.
-        if links is not None and plain(links) == links and size(made) + size(links) < MOST_BYTES:
-            made["links"] = links
-        return made
 
 
 def read_event(event: object) -> RunEvent:
@@ -107,18 +99,7 @@ OnlineTaskRunTrigger`, whole and consistent.
         error_type=error_type,
         error_message=error_message,
         payload=payload,
-        links=_read_links(event.get("links")),
     )
-
-
-def _read_links(given: object) -> Links | None:
-    """Return the links, if they are some: an older triggerer sends none."""
-    if not isinstance(given, Mapping) or not all(isinstance(one, str | None) for one in given.values()):
-        return None
-    try:
-        return Links(**given)
-    except TypeError:
-        return None
 
 
 def _read_run(event: Mapping[str, Any]) -> TaskRun | None:

@@ -27,7 +27,6 @@ from airflow_provider_online_tasks.triggers.events import (
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses.runs import TaskRun
     from airflow_provider_online_tasks.runs.polling.schedule import Wait
-    from airflow_provider_online_tasks.ui.links import Links
 
 # From when on a task's log says that its reads are late for want of budget.
 LATE_SECONDS = 10.0
@@ -141,7 +140,6 @@ class OnlineTaskRunTrigger(BaseTrigger):
                     run_id=self.run_id,
                     online_task_id=self.online_task_id,
                     poll_interval=self.poll_interval,
-                    max_spans=self.max_spans,
                 ) as updates,
             ):
                 updates.is_news = partial(self._is_news, updates, progress, ends)
@@ -160,7 +158,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
                                     log.info(line)
                                 if run.is_over or now >= ends:
                                     outcome = OVER if run.is_over else TIMEOUT
-                                    return self._event(outcome, run, links=updates.links(run))
+                                    return self._event(outcome, run)
                                 self._say_late(updates, now)
                     except TimeoutError:
                         now, quiet_since = loop.time(), max(quiet_since, updates.run.read_at)
@@ -291,7 +289,6 @@ class OnlineTaskRunTrigger(BaseTrigger):
         outcome: str,
         run: TaskRun | None,
         error: BaseException | None = None,
-        links: Links | None = None,
     ) -> RunEvent:
         return RunEvent(
             outcome=outcome,
@@ -300,7 +297,6 @@ class OnlineTaskRunTrigger(BaseTrigger):
             error_type=type(error).__name__ if error else None,
             error_message=str(error) if error else None,
             payload=self.payload,
-            links=links,
         )
 
 

@@ -62,10 +62,6 @@ class Budget:
         self.take(now)
         return at
 
-    def is_idle(self, now: float) -> bool:
-        """Return whether at least half of the burst is left."""
-        return self._full_at <= now + self.gap * (self.burst - 1) / 2
-
     def refused(self, now: float, *, sent_at: float) -> None:
         """Send less: the server refused a request because there were too many.
 

@@ -161,7 +161,6 @@ async def watch(
     run_id: str,
     online_task_id: str | None,
     poll_interval: float,
-    max_spans: int | None = None,
 ) -> AsyncIterator[Wait]:
     """Have a run polled for as long as the context lasts.
 
@@ -169,9 +168,7 @@ async def watch(
     """
     loop = _this_loop()
     poller = loop.poller(await loop.look_up(conn_id))
-    wait = poller.add(
-        run_id, online_task_id, conn_id=conn_id, poll_interval=poll_interval, max_spans=max_spans
-    )
+    wait = poller.add(run_id, online_task_id, conn_id=conn_id, poll_interval=poll_interval)
     try:
         yield wait
     finally:

@@ -40,11 +40,6 @@ class EndpointState:
         """Whether the last answers said nothing of what was asked."""
         return bool(self._pauses or self._refusals)
 
-    @property
-    def is_well(self) -> bool:
-        """Whether it has answered, and nothing went wrong since."""
-        return self.answered_at > float("-inf") and self.trouble is None
-
     def answered(self) -> None:
         """Note that the endpoint answers."""
         if self.is_in_doubt:

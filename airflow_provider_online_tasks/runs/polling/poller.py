@@ -10,9 +10,7 @@ What is asked
 When
     A run is read at once, and then again before ``poll_interval`` has passed, jitter making it up to a tenth
     earlier. So the end of a run is noticed within ``poll_interval`` while the budget suffices. When it does
-    not, whoever has been due longest goes first, so every interval gets longer by the same time. Where a
-    run's cap of spans is known and its pace predicts an earlier end, it is read earlier, if the budget is
-    idle.
+    not, whoever has been due longest goes first, so every interval gets longer by the same time.
 
 What goes wrong
     An answer that says nothing of a single run (rate limit, no answer, a refused key) pauses everything. Any
@@ -52,7 +50,6 @@ from airflow_provider_online_tasks.runs.polling.endpoint_state import (
 from airflow_provider_online_tasks.runs.polling.in_flight import InFlight, open_client
 from airflow_provider_online_tasks.runs.polling.registry import Registry
 from airflow_provider_online_tasks.runs.polling.schedule import LONGEST_BY_ID, Queue, Run, Task, Wait
-from airflow_provider_online_tasks.runs.polling.task_links import TaskLinks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +69,6 @@ EARLIEST = 0.9
 # A round reads along what would soon be due: it makes the runs of a task come due together.
 AHEAD = 0.25
 SHORTEST_INTERVAL = 0.05
-SHORTEST_PREDICTED_INTERVAL = 2.0
 # While cancellations wait for their answers, nothing else is asked.
 HELD_SECONDS = 0.2
 # Those who wait for the runs of a page wake up in groups, between which the event loop serves others.
@@ -115,7 +111,6 @@ class Poller:
         self._explored: set[str] = set()
         self._queue = Queue()
         self._in_flight = InFlight()
-        self.links = TaskLinks(settings, self._has_room, self._send_aside)
         self._wake = asyncio.Event()
         self._work = self._loop.create_task(
             self._serve(), name="online-tasks-poller", context=contextvars.Context()
@@ -146,13 +141,12 @@ class Poller:
         *,
         conn_id: str = "",
         poll_interval: float,
-        max_spans: int | None = None,
     ) -> Wait:
         """Begin a wait. The run is read at once."""
         run = self._registry.run(run_id)
         # In this order, it takes NaN for the shortest interval too.
         interval = max(SHORTEST_INTERVAL, poll_interval)
-        wait = Wait(self, run, conn_id=conn_id, poll_interval=interval, max_spans=max_spans)
+        wait = Wait(self, run, conn_id=conn_id, poll_interval=interval)
         self._begin(wait, task_id)
         return wait
 
@@ -172,7 +166,7 @@ class Poller:
         run.waits.append(wait)
         if run.task_id is None and task_id is not None and self._registry.can_list(task_id):
             run.by_id, run.ticket = run.asking, 0
-            self._assign(run, task_id)
+            self._registry.assign(run, task_id)
         self._hasten(run)
 
     def _hasten(self, run: Run) -> None:
@@ -207,10 +201,6 @@ class Poller:
             self._open = False
             self._closed()
             self._wake.set()
-
-    def _assign(self, run: Run, task_id: str) -> None:
-        self._registry.assign(run, task_id)
-        self.links.want(task_id)
 
     def _fail(self, run: Run, error: Exception) -> None:
         waits, run.waits = run.waits, []
@@ -248,7 +238,6 @@ class Poller:
                 while self._registry.runs:
                     await self._ask_next()
             finally:
-                await self.links.close()
                 await self._in_flight.cancel()
                 await self._client.close()
         except Exception as error:  # noqa: BLE001  a poller that ends otherwise would leave its waits hanging
@@ -332,20 +321,6 @@ class Poller:
             host = self.settings.endpoint.rest_url
             raise UnexpectedResponse(f"{call.name} at {host}: {type(error).__name__}: {error}") from None
 
-    def _has_room(self) -> bool:
-        """Whether a request may be sent that nobody waits for."""
-        is_idle = not self.budget.held and self.budget.is_idle(self._loop.time())
-        return is_idle and self._endpoint.is_well
-
-    async def _send_aside(self, call: RestCall[T]) -> T:
-        sent_at = self._loop.time()
-        self.budget.take(sent_at)
-        try:
-            return await self._send(call)
-        except RateLimited as error:
-            self._unanswered(error, sent_at)
-            raise
-
     # A run by its ID ---------------------------------------------------------------------------------------
 
     async def _read_run(self, run: Run) -> None:
@@ -370,7 +345,7 @@ class Poller:
     def _run_read(self, run: Run, found: TaskRun) -> None:
         task_id = found.task_id
         if task_id is not None and self._registry.can_list(task_id):
-            self._assign(run, task_id)
+            self._registry.assign(run, task_id)
             task = self._registry.task(task_id)
             if task.unseen is not None:
                 task.unseen.discard(run.run_id)
@@ -435,7 +410,7 @@ class Poller:
             now = self._loop.time()
             waits = run.waits
             run.was_late = 0.0 if asked.free_since is None else asked.late(run.due)
-            run.due = now + self._interval(run, found, now) * jitter
+            run.due = now + run.interval * jitter
             run.latest, run.read_at = found, now
             run.failure, run.failures, run.trouble = None, 0, None
             if not run.asking:
@@ -446,18 +421,6 @@ class Poller:
                 self._queue_up(task, run.due)
         for wait in waits:
             wait.tell(found)
-
-    def _interval(self, run: Run, found: TaskRun, now: float) -> float:
-        """Return the seconds until a run is to be read again, before jitter."""
-        interval = run.interval
-        caps = [wait.max_spans for wait in run.waits if wait.max_spans]
-        if not caps or run.latest is None or not self.budget.is_idle(now):
-            return interval
-        progress = found.counts.done - run.latest.counts.done
-        if progress <= 0:
-            return interval
-        left = (min(caps) - found.counts.done) * (now - run.read_at) / progress
-        return min(interval, max(SHORTEST_PREDICTED_INTERVAL, left))
 
     # The runs of a task ------------------------------------------------------------------------------------
 
@@ -500,7 +463,7 @@ class Poller:
                 explored += run.task_id is None
                 unseen.discard(found.id)
                 try:
-                    self._assign(run, task.task_id)
+                    self._registry.assign(run, task.task_id)
                     self._deliver(run, found, task.jitter, asked=task)
                 except Exception as error:  # noqa: BLE001  it must not hide its neighbours
                     self._give_up(run, error)

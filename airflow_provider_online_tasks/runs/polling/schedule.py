@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses.runs import TaskRun
     from airflow_provider_online_tasks.exceptions import CallError
     from airflow_provider_online_tasks.runs.polling.poller import Poller
-    from airflow_provider_online_tasks.ui.links import Links
 
 # For how many poll intervals the runs of a task are read by their IDs, at the most, before its list is tried.
 LONGEST_BY_ID = 16
@@ -45,20 +44,16 @@ class Wait:
         "_waiter",
         "conn_id",
         "is_news",
-        "max_spans",
         "poll_interval",
         "poller",
         "run",
     )
 
-    def __init__(
-        self, poller: Poller, run: Run, *, conn_id: str, poll_interval: float, max_spans: int | None
-    ) -> None:
+    def __init__(self, poller: Poller, run: Run, *, conn_id: str, poll_interval: float) -> None:
         self.poller = poller
         self.run = run
         self.conn_id = conn_id
         self.poll_interval = poll_interval
-        self.max_spans = max_spans
         # Whether a run as it was just read is worth waking up for; None if any is. Its end always is.
         self.is_news: Callable[[TaskRun], bool] | None = None
         self._fresh: TaskRun | None = None
@@ -84,13 +79,6 @@ class Wait:
     def shortage(self) -> Shortage:
         """How short the budget is."""
         return Shortage(self.late, self.poller.budget.rate, self.poller.count_waits())
-
-    def links(self, run: TaskRun) -> Links | None:
-        """Return where the Arize UI shows the run, if that is known."""
-        try:
-            return self.poller.links.of(run)
-        except Exception:  # noqa: BLE001  a link is not worth a failure
-            return None
 
     async def next(self) -> TaskRun:
         """Return the run as soon as it is read and news, once for each time; the last time when it is over.

@@ -17,6 +17,7 @@ from airflow_provider_online_tasks.exceptions import (
     OnlineTaskRunUnreachable,
     OnlineTasksError,
 )
+from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.sensors import runs as sensors
 from airflow_provider_online_tasks.sensors.runs import OnlineTaskRunSensor
 from airflow_provider_online_tasks.triggers.events import ERROR, OVER, TIMEOUT, RunEvent
@@ -270,6 +271,8 @@ def test_a_run_that_goes_on_is_waited_for_in_the_triggerer(
         "cancel_on_kill": False,
         "payload": {},
     }
+    # The sensor's own read names the task, so the triggerer reads the run together with others of its task.
+    assert (kwargs["online_task_id"] is None) is (fault is not None)
     assert caught.value.timeout is None
     assert len(times(arize)) == 1
 
@@ -279,6 +282,18 @@ def event(run_id: str, outcome: str, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.promise("deadline")
+def test_links_run_ended_in_triggerer_are_looked_up_by_sensor(arize: Emulator) -> None:
+    [run] = arize.create_runs(create_task(arize), 1, (0.0, 0.0))
+    with OnlineTasksHook(CONN_ID) as hook:
+        seen = hook.get_task_run(run)
+    waiting = sensor(run, deferrable=True)
+
+    waiting.execute_complete(context(), event(run, OVER, run=seen))
+
+    assert waiting.links.spans
+    assert waiting.links.project
+
+
 def test_the_end_of_its_time_is_a_sensor_timeout(arize: Emulator) -> None:
     run = a_run(arize)
 

@@ -53,19 +53,6 @@ def test_the_rest_is_spread_evenly_and_uses_nine_tenths_of_the_limit() -> None:
     assert 60 / gaps.pop() > 54
 
 
-def test_it_is_idle_until_half_of_the_burst_is_spent() -> None:
-    budget = Budget(60)
-    assert budget.is_idle(0.0)
-
-    budget.take(0.0)
-    budget.take(0.0)
-    assert budget.is_idle(0.0)
-
-    budget.take(0.0)
-    assert not budget.is_idle(0.0)
-    assert budget.is_idle(3.0)
-
-
 # Several processes that share a limit
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from airflow_provider_online_tasks.api.async_client import AsyncClient
 from airflow_provider_online_tasks.api.responses.runs import RunStatus, TaskRun
 from airflow_provider_online_tasks.runs.polling import poller as polling
+from airflow_provider_online_tasks.runs.polling.schedule import Wait
 from airflow_provider_online_tasks.triggers import task_runs
 from airflow_provider_online_tasks.triggers.events import ERROR, OVER, TIMEOUT, RunEvent, read_event
 from tests.support import quick_time
@@ -290,14 +291,14 @@ def test_any_answer_harms_at_most_its_own_wait(hostile: Arize, connection: None,
 def test_an_error_in_the_poller_about_one_run_ends_its_waits_alone(
     hostile: Arize, connection: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    really = polling.Poller._interval
+    really = Wait.tell
 
-    def breaks(self: Any, run: Any, found: Any, now: float) -> float:
-        if run.run_id == "bad":
+    def breaks(self: Wait, run: TaskRun) -> None:
+        if run.id == "bad":
             raise ZeroDivisionError("planted")
-        return really(self, run, found, now)
+        really(self, run)
 
-    monkeypatch.setattr(polling.Poller, "_interval", breaks)
+    monkeypatch.setattr(Wait, "tell", breaks)
     hostile.about_bad = lambda: Reply.of({"id": "bad", "status": "RUNNING", "task_id": "task"})
 
     event = wait_beside(hostile)

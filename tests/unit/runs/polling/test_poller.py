@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_online_tasks.api.responses.runs import RunStatus, TaskRun
 from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.emulator import (
     Emulator,
@@ -297,58 +296,6 @@ def test_no_run_is_read_without_a_pause(arize: Emulator, poll_interval: float) -
     assert asyncio.run(wait()) == 0.05
 
 
-@pytest.mark.parametrize(
-    ("answered", "held", "spent", "has_room"),
-    [(True, 0, 0, True), (False, 0, 0, False), (True, 1, 0, False), (True, 0, 1_000, False)],
-    ids=["idle", "no answer yet", "cancellations", "busy"],
-)
-def test_what_nobody_waits_for_is_asked_only_when_there_is_nothing_else(
-    arize: Emulator, answered: bool, held: int, spent: int, has_room: bool
-) -> None:
-    async def ask() -> bool:
-        poller, loop = poller_of(arize), asyncio.get_running_loop()
-        if answered:
-            poller._endpoint.answered()
-        poller.budget.held = held
-        for _ in range(spent):
-            poller.budget.take(loop.time())
-        return poller._has_room()
-
-    assert asyncio.run(ask()) is has_room
-
-
-def test_a_predictable_end_is_looked_for_early(arize: Emulator) -> None:
-    task = create_task(arize)
-    [run] = arize.create_runs(task, 1, (10.0, 10.0), total=100)
-    # It is read after 0 and 6.4 to 8 seconds; without a prediction, not again before 12.8.
-    [event] = wait_for(trigger(run, task, poll_interval=8.0, max_spans=100))
-
-    assert event.run is not None
-    assert event.run.run_finished_at is not None
-    looked_at = arize.requests("rest.get_task_run")[-1]["time"]
-    assert looked_at - event.run.run_finished_at.timestamp() < 2.6
-
-
-@pytest.mark.parametrize(("done", "seconds"), [(90, 8.0), (94, 6.0), (99, 2.0)])
-def test_a_predicted_end_is_looked_for_after_two_seconds_at_the_earliest(
-    arize: Emulator, done: int, seconds: float
-) -> None:
-    async def wait() -> None:
-        poller = poller_of(arize)
-        run = poller.add("run", None, poll_interval=8.0, max_spans=100).run
-        # A span a second.
-        run.latest, run.read_at = running(done - 1), 1.0
-        assert poller._interval(run, running(done), 2.0) == seconds
-        poller._fail_all(Exception("over"))
-        await poller._work
-
-    def running(number: int) -> TaskRun:
-        return TaskRun(id="run", status=RunStatus.RUNNING, status_text="RUNNING", num_successes=number)
-
-    quick_time.run(wait())
-
-
-@pytest.mark.promise("shared-poller")
 def test_a_short_budget_stretches_all_intervals_alike(arize: Emulator, connect: Callable[..., str]) -> None:
     connect(arize, requests_per_minute=300)
     tasks = [create_task(arize, f"task {number}") for number in range(10)]

@@ -15,9 +15,7 @@ def task(*run_ids: str, interval: float = 10.0) -> Task:
     found = Task(task_id="task")
     for run_id in run_ids:
         run = found.runs[run_id] = Run(run_id=run_id)
-        run.waits.append(
-            Wait(cast("Any", None), run, conn_id="arize", poll_interval=interval, max_spans=None)
-        )
+        run.waits.append(Wait(cast("Any", None), run, conn_id="arize", poll_interval=interval))
     found.begin_round(set(run_ids), 1.0)
     return found
 

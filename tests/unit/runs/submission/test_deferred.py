@@ -19,7 +19,6 @@ from airflow_provider_online_tasks.exceptions import (
 )
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.triggers.events import ERROR, OVER, TIMEOUT, RunEvent
-from airflow_provider_online_tasks.ui.links import Links
 from tests.support.tries import Execution, Killed, Time
 
 if TYPE_CHECKING:
@@ -83,15 +82,16 @@ def test_a_run_that_is_over_well(execution: Execution, emulator: Emulator, defer
     assert execution.store.record["succeeded_at"] == execution.max_tries
 
 
-def test_links_that_the_triggerer_knows_are_not_asked_for(emulator: Emulator, deferred: Deferred) -> None:
+def test_links_run_ended_in_triggerer_are_looked_up_by_worker(
+    execution: Execution, emulator: Emulator, deferred: Deferred
+) -> None:
     emulator.set_run(deferred.trigger.run_id, status="COMPLETED", num_successes=3)
-    seen = {"run": deferred.run, "links": Links(spans="https://arize.example/spans", task="its task")}
-    emulator.clear_requests()
 
-    deferred.resume(OVER, **seen)
+    deferred.resume(OVER)
 
-    # This test's own look at the run.
-    assert [request["operation"] for request in emulator.requests()] == ["rest.get_task_run"]
+    assert execution.operator is not None
+    assert execution.operator.links.spans
+    assert execution.operator.links.project
 
 
 FIRST_AIRFLOW_THAT_RESUMES_RETRIES = "3.0"  # to 3.0.6; 3.1 forgets the next method when a try fails
