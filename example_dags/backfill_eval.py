@@ -9,9 +9,7 @@ from datetime import UTC, datetime
 
 from airflow.sdk import DAG, Param, task
 
-from airflow_provider_online_tasks.inputs import split_window
-from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
-from airflow_provider_online_tasks.sensors.runs import OnlineTaskRunSensor
+from airflow_provider_online_tasks import OnlineTaskRunSensor, RunOnlineTaskOperator, split_window
 
 # The UI names each mapped task by the window of its piece.
 PIECE = """

@@ -9,9 +9,11 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, Asset, task
 
-from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
-from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
-from airflow_provider_online_tasks.sensors.runs import OnlineTaskRunSensor
+from airflow_provider_online_tasks import (
+    CreateEvalTaskOperator,
+    OnlineTaskRunSensor,
+    RunOnlineTaskOperator,
+)
 
 MODEL_ID = "{{ conn.arize_online_tasks_default.extra_dejson.model_id }}"
 

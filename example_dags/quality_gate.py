@@ -10,10 +10,12 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, Param, task
 
-from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
-from airflow_provider_online_tasks.operators.gate import EvalGateOperator
-from airflow_provider_online_tasks.operators.results import EvalResultsOperator
-from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
+from airflow_provider_online_tasks import (
+    CreateEvalTaskOperator,
+    EvalGateOperator,
+    EvalResultsOperator,
+    RunOnlineTaskOperator,
+)
 
 with DAG(
     dag_id="quality_gate",

@@ -49,15 +49,21 @@ def test_every_block_is_in_a_language_that_is_checked():
     assert len(blocks("bash", "console")) >= 10
 
 
-@each("python", but=is_test_file)
-def test_a_python_block_runs(block):
-    # The blocks of a page may build on one another; a block's own line numbers make its errors readable.
-    page = [one for one in blocks_of(block.page) if one.language == "python" and not is_test_file(one)]
+PAGES_WITH_PYTHON = [
+    page for page in PAGES if any(b.language == "python" and not is_test_file(b) for b in blocks_of(page))
+]
+
+
+@pytest.mark.parametrize("page", PAGES_WITH_PYTHON, ids=lambda page: page.name)
+def test_python_blocks_run(page):
+    # The blocks of a page build on one another, so they share names and a DAG.
     names = {"__name__": "documented"}
-    for one in page[: page.index(block) + 1]:
-        with DAG(dag_id="documented", schedule=None):
-            names["your_pipeline"] = EmptyOperator(task_id="your_pipeline")
-            exec(compile("\n" * one.line + one.code, str(one.page), "exec"), names)
+    with DAG(dag_id="documented", schedule=None):
+        names["your_pipeline"] = EmptyOperator(task_id="your_pipeline")
+        for block in blocks_of(page):
+            if block.language == "python" and not is_test_file(block):
+                # The offset makes the line numbers of an error those of the page.
+                exec(compile("\n" * block.line + block.code, str(page), "exec"), names)
 
 
 @each("python")
