@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 
-from airflow_provider_online_tasks import exceptions
+from airflow_provider_online_tasks import exceptions, online_eval
 from tests.support.pages import DOCS
 from tests.support.public_api import CLASSES, PACKAGE, arguments, public_path
 
@@ -23,6 +24,7 @@ GUIDES = {
     "OnlineTaskRunSensor": "runs.md",
     "EvalResultsOperator": "results.md",
     "EvalGateOperator": "results.md",
+    "SendSpansOperator": "results.md",
     "FinishedRunsTrigger": "events.md",
 }
 EVERYWHERE = {"conn_id": "connection.md"}
@@ -85,3 +87,14 @@ def names(page: Path, argument: str) -> bool:
 def test_its_guide_has_an_example(name: str) -> None:
     text = (DOCS / GUIDES[name]).read_text(encoding="utf-8")
     assert re.search(rf"\b{name}(\.partial)?\(", text)
+
+
+def test_table_of_online_eval_has_every_argument() -> None:
+    text = (DOCS / "whole-eval.md").read_text(encoding="utf-8")
+    table = text.split("## Arguments")[1].split("\n## ")[0]
+    named = {
+        name
+        for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", row)
+    }
+    assert named == set(inspect.signature(online_eval).parameters)

@@ -11,6 +11,7 @@ import pytest
 
 import airflow_provider_online_tasks as front_door
 from airflow_provider_online_tasks import exceptions
+from tests.support.pages import PROJECT, blocks
 from tests.support.public_api import CLASSES, PACKAGE
 
 SOURCE = Path(front_door.__file__).read_text(encoding="utf-8")
@@ -58,3 +59,15 @@ def test_nothing_is_loaded_before_it_is_used() -> None:
     code = f"import {PACKAGE} as p, sys; print(*[m for m in sys.modules if m.startswith(p.__name__ + '.')])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout.split() == []
+
+
+EXAMPLES = {block.name: block.code for block in blocks("python")} | {
+    file.name: file.read_text(encoding="utf-8") for file in (PROJECT / "example_dags").glob("*.py")
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_example_imports_public_names_from_the_package(name: str) -> None:
+    for node in ast.walk(ast.parse(EXAMPLES[name])):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith(f"{PACKAGE}."):
+            assert {alias.name for alias in node.names} & set(front_door.__all__) == set()

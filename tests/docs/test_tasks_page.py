@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def documented_dag(*changes: tuple[str, str]) -> Any:
     """Return the DAG, with changes to its text as a commit would make them."""
-    (block,) = [one for one in blocks_of(DOCS / "tasks.md") if "judged_by_git" in one.code]
+    (block,) = [one for one in blocks_of(DOCS / "tasks.md") if "eval_from_git" in one.code]
     code = block.code
     for old, new in changes:
         assert old in code
@@ -33,7 +33,7 @@ def test_a_judge_goes_from_git_to_a_pinned_run(arize: Emulator, run_dag: Any) ->
     changed = run_dag(documented_dag(("Is the answer correct?", "Is the answer correct and complete?")))
 
     assert {first.state, again.state, changed.state} == {"success"}
-    judges = [result.returned("publish_judge") for result in (first, again, changed)]
+    judges = [result.returned("publish_evaluator") for result in (first, again, changed)]
     assert judges[0] == judges[1]
     assert judges[2]["evaluator_id"] == judges[0]["evaluator_id"]
     assert judges[2]["evaluator_version_id"] != judges[0]["evaluator_version_id"]
@@ -54,13 +54,13 @@ def test_arize_would_run_the_evaluator_of_code(arize: Emulator, run_dag: Any) ->
     (block,) = [one for one in blocks_of(DOCS / "tasks.md") if "short answer" in one.code]
     with DAG("judged_by_code", schedule=None) as dag:
         names: dict[str, Any] = {}
-        exec(block.code.replace("EvaluatorOperator(\n", "judge = EvaluatorOperator(\n"), names)
+        exec(block.code.replace("EvaluatorOperator(\n", "evaluator = EvaluatorOperator(\n"), names)
         create = CreateEvalTaskOperator(
             task_id="create_task",
             name="short answers",
             project="support-assistant",
             evaluators={
-                "evaluator_id": names["judge"].output["evaluator_id"],
+                "evaluator_id": names["evaluator"].output["evaluator_id"],
                 "column_mappings": {"answer": "attributes.output.value"},
             },
         )
