@@ -23,11 +23,12 @@ MIDDLE = NOW - timedelta(hours=12)
 NAME = "json_parseable"
 
 
-def judged(arize: Emulator, *names: str) -> str:
-    """Judge the two days before the middle, and what came after it; return the second run."""
+def judged(arize: Emulator, *names: str, pinned: str | None = None) -> str:
+    """Evaluate the two days before the middle, and what came after it; return the second run."""
     with OnlineTasksHook() as hook:
         task = {"name": "t", "model_id": arize.project_id}
-        evaluators = [{"evaluator_id": arize.evaluator_ids[name]} for name in names or (NAME,)]
+        pin = {} if pinned is None else {"evaluator_version_id": pinned}
+        evaluators = [{"evaluator_id": arize.evaluator_ids[name], **pin} for name in names or (NAME,)]
         task_id = hook.create_eval_task(EvalTaskInput.read({**task, "evaluators": evaluators}))
         run_id = ""
         for start, end in ((NOW - timedelta(days=2), MIDDLE), (MIDDLE, NOW)):
@@ -122,4 +123,13 @@ def test_the_newest_of_several_versions_is_named() -> None:
         "baseline": {"new_evaluator_versions": versions, "evaluators": {"e": figures}}
     }
     note = judge(read_rules({"e": {"correct": ">= 0.5", "max_drop": 0.02}}), found)[-1].note
-    assert "version v3 of e is of 2026-01-03T00:00:00Z" in note
+    assert "v3" in note
+    assert "2026-01-03T00:00:00Z" in note
+
+
+def test_pinned_evaluator_version_with_newer_version_is_compared(arize: Emulator) -> None:
+    pinned = add_version(arize)
+    add_version(arize)
+    found = read(run_id=judged(arize, pinned=pinned), baseline=timedelta(days=2))
+    assert found["baseline"]["new_evaluator_versions"] == []
+    assert gate(found)["passed"] is True
