@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow.sdk import XComArg
 
     from airflow_provider_online_tasks.inputs import LlmConfig
-    from airflow_provider_online_tasks.inputs.evaluators import Granularity
+    from airflow_provider_online_tasks.inputs.values import Granularity
     from airflow_provider_online_tasks.operators.eval_tasks import (
         CodeEvaluators,
         HubEvaluators,

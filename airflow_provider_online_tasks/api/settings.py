@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from airflow_provider_online_tasks.api.endpoint import US_REGION, Endpoint
 from airflow_provider_online_tasks.exceptions import InvalidConnection
-from airflow_provider_online_tasks.inputs.eval_tasks import FRACTION, PERCENT
 
+FRACTION: Final = "fraction"
+PERCENT: Final = "percent"
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_REQUESTS_PER_MINUTE = 60
 DEFAULT_INDEX_DELAY_MINUTES = 120.0

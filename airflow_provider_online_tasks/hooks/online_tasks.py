@@ -193,9 +193,8 @@ class OnlineTasksHook(BaseHook):
         from airflow_provider_online_tasks.api.calls import hub_tasks
 
         task_id = patch.online_task_id
-        changed = [name for name in patch.given() if name != "online_task_id"]
         found = self.get_task(task_id)
-        return self.client.send(hub_tasks.update_hub_task(task_id, patch, changed, found)).id
+        return self.client.send(hub_tasks.update_hub_task(task_id, patch, patch.changes, found)).id
 
     def run_online_task(self, run: RunInput | Mapping[str, Any]) -> str:
         """Start a run and return its ID.

@@ -1,282 +1,147 @@
-"""What the inputs have in common: two spellings of each key, absent fields, templates, and the wire form."""
+"""The base of the request models: spellings of keys, templates, error messages and the JSON form."""
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from functools import cache, wraps
-from operator import methodcaller
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    Any,
-    ClassVar,
-    Concatenate,
-    ParamSpec,
-    Self,
-    TypeVar,
-    Union,
-    get_args,
-)
+import re
+from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    GetCoreSchemaHandler,
-    ModelWrapValidatorHandler,
-    ValidationError,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, model_validator
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 from airflow_provider_online_tasks._text import shown
-from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs.templating import is_leaf_template, is_templated, key_problem
-from airflow_provider_online_tasks.inputs.unset import UNSET, Unset
-from airflow_provider_online_tasks.inputs.values import Refusal
+from airflow_provider_online_tasks.inputs.templating import is_leaf_template, is_templated
+from airflow_provider_online_tasks.inputs.unset import UNSET
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 MAX_PROBLEMS = 3
 MAX_MESSAGE = 500
-
-
-class _Later(enum.Enum):
-    """Stands for a value that is only known when the task runs."""
-
-    LATER = "later"
-
-
-LATER = _Later.LATER
-
-
-@dataclass(frozen=True)
-class _Literals:
-    """The validation context when only what is known before templates are rendered is checked.
-
-    :param partial: the input whose required fields are still to come where they are not given.
-    """
-
-    partial: type[WireInput] | None
-
-
-def wire_name(name: str) -> str:
-    """Return the API's camelCase spelling of a field."""
-    head, *tail = name.split("_")
-    return head + "".join(part.capitalize() for part in tail)
+# The validation context of a DAG that is parsed: templates are not rendered yet.
+PARSING = {"parsing": True}
+UNKNOWN_KEY, TEMPLATE_PROBLEM = "unknown_key", "template_problem"
+# Rendering templates cannot solve these.
+_CERTAIN = frozenset({"missing", "extra_forbidden", UNKNOWN_KEY, TEMPLATE_PROBLEM})
 
 
 class WireInput(BaseModel, frozen=True):
-    """An object that the API takes: frozen, checked when it is made, and written exactly as documented.
+    """An object that the API takes.
 
-    Make it with keyword arguments, or :meth:`read` a dict with snake_case or the API's camelCase keys.
+    Create it with keyword arguments, or :meth:`read` a dict with snake_case or camelCase keys.
     """
 
-    model_config = ConfigDict(extra="forbid", defer_build=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        validate_by_name=True,
+        loc_by_alias=False,
+        extra="forbid",
+        allow_inf_nan=False,
+        defer_build=True,
+    )
 
-    patch: ClassVar[bool] = False
-    rest_only: ClassVar[frozenset[str]] = frozenset()
-    """Fields that only REST documents."""
-    not_sent: ClassVar[frozenset[str]] = frozenset()
-    """Fields that are about the provider and not for Arize."""
+    keeps_none: ClassVar[bool] = False
+    """Whether None is a value of its own (clear the field), and not the same as a field left out."""
 
-    if not TYPE_CHECKING:  # each class has the __init__ that its fields stand for
+    if not TYPE_CHECKING:  # type checkers use the signature that pydantic describes
 
-        def __init__(self, /, **given: Any) -> None:
+        def __init__(self, /, **values: Any) -> None:
             try:
-                super().__init__(**given)
+                super().__init__(**values)
             except ValidationError as error:
-                raise _refused(type(self).__name__, error) from None
+                raise _invalid_input(error.errors(include_url=False), type(self).__name__) from None
 
-        # Without this mark pydantic makes nested inputs through __init__, which drops the context.
+        # Without this mark, pydantic would create nested models with __init__ and lose the context.
         __init__.__pydantic_base_init__ = True
 
     @classmethod
-    def read(cls, value: Any, where: str = "") -> Self:
-        """Read a dict, or pass an instance through.
+    def read(cls, value: Any) -> Self:
+        """Validate a dict, or return an instance as it is.
 
-        :param where: what the value is part of, for messages.
-        :raises InvalidInput: an unknown key, a missing field, or a value that the API would refuse.
+        :raises InvalidInput: an unknown key, a missing field, or a value that the API would reject.
         """
-        return cls._validate(value, where, None)
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            raise _invalid_input(error.errors(include_url=False), cls.__name__) from None
 
     @classmethod
-    def check_literals(cls, value: Any, where: str = "", *, partial: bool = False) -> None:
-        """Check what is known before templates are rendered: each literal value, however deep it is.
+    def check_literals(cls, value: Any, *, later: Collection[str] = ()) -> None:
+        """Validate what is known when the DAG is parsed.
 
-        :param partial: whether required fields that are not given are still to come.
+        Each literal is checked. Rules across fields are checked if all of the fields are literal.
+
+        :param later: required fields that are found when the task runs.
         :raises InvalidInput: as :meth:`read`.
         """
-        cls._validate(value, where, _Literals(partial=cls if partial else None))
-
-    @classmethod
-    def _validate(cls, value: Any, where: str, context: _Literals | None) -> Self:
         try:
-            return cls.model_validate(value, context=context)
+            cls.model_validate(value, context=PARSING)
         except ValidationError as error:
-            raise _refused(where or cls.__name__, error) from None
+            problems = [
+                problem
+                for problem in error.errors(include_url=False)
+                if (problem["type"] in _CERTAIN or not is_templated(problem["input"]))
+                and not (problem["type"] == "missing" and problem["loc"] in {(name,) for name in later})
+            ]
+            if problems:
+                raise _invalid_input(problems, cls.__name__) from None
 
     def to_wire(self) -> dict[str, Any]:
         """Return the JSON object that the GraphQL API documents."""
-        left_out = self.rest_only | self.not_sent
-        return {
-            wire_name(name): to_json(value, methodcaller("to_wire"))
-            for name, value in self.given().items()
-            if name not in left_out
-        }
+        return self._dump(by_alias=True)
 
     def to_rest(self) -> dict[str, Any]:
         """Return the JSON object that the REST API documents."""
-        return {
-            name: to_json(value, methodcaller("to_rest"))
-            for name, value in self.given().items()
-            if name not in self.not_sent
-        }
+        return self._dump(by_alias=False)
 
-    def given(self) -> dict[str, Any]:
-        """Return the fields that are sent: those that were given, and those with a default of their own."""
-        fields = ((name, getattr(self, name)) for name in type(self).model_fields)
-        return {
-            name: value
-            for name, value in fields
-            if value is not UNSET and value is not LATER and (value is not None or self.patch)
-        }
+    def _dump(self, *, by_alias: bool) -> dict[str, Any]:
+        return self.model_dump(mode="json", by_alias=by_alias, exclude_none=True)
 
-    @model_validator(mode="wrap")
+    @model_validator(mode="before")
     @classmethod
-    def _read_keys(cls, value: Any, read: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
-        if isinstance(value, cls):
-            return value
-        context = info.context
-        if context is not None and is_leaf_template(value):
-            return LATER  # type: ignore[return-value]  # of no use to anyone but a check of literals
+    def _read_keys(cls, value: Any) -> Any:
+        """Name an unknown key with the nearest known one, and drop what counts as left out."""
         if not isinstance(value, Mapping):
-            raise Refusal(f"must be a dict or {cls.__name__}, not {shown(value)}.")
-        given = cls._known_keys(value)
-        missing = [name for name in _required(cls) if name not in given]
-        if missing and context is not None and context.partial is cls:
-            given |= dict.fromkeys(missing, LATER)
-        elif missing:
-            raise Refusal(f"needs {', '.join(missing)}: not given, or None.")
-        if context is not None:
-            cls._check_templates(given)
-        return read(given)
-
-    @classmethod
-    def _check_templates(cls, given: Mapping[str, Any]) -> None:
-        """Check what is given before templates are rendered."""
-
-    @classmethod
-    def _known_keys(cls, value: Mapping[Any, Any]) -> dict[str, Any]:
-        """Return what is given by the names of the fields. What is left out is not in it."""
-        names = _names(cls)
-        found: dict[str, Any] = {}
-        for key, part in value.items():
-            name = names.get(key) if isinstance(key, str) else None
-            if name is None:
-                raise Refusal(f"has no field {shown(key)}.{_nearest(str(key)[:80], names)}")
-            if name in found:
-                raise Refusal(f"has {name} twice, as {key!r} too.")
-            found[name] = part
-        for name in [name for name, part in found.items() if part is UNSET or part is None]:
-            if found[name] is None and cls.patch and name not in _required(cls):
-                if type(None) in get_args(cls.model_fields[name].annotation):
-                    continue
-                raise Refusal(
-                    "cannot be cleared: leave it out to keep it as it is, or give the new value.",
-                    at=f".{name}",
+            return value
+        known = [spelling for name in cls.model_fields for spelling in (name, to_camel(name))]
+        for key in value:
+            if key not in known:
+                near = get_close_matches(str(key)[:80], known, n=1, cutoff=0.5)
+                hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(cls.model_fields)}."
+                raise PydanticCustomError(
+                    UNKNOWN_KEY, "{problem}", {"problem": f"has no field {shown(key)}. {hint}"}
                 )
-            del found[name]
-        return found
-
-    @field_validator("*", mode="wrap")
-    @classmethod
-    def _read_later(cls, value: Any, read: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
-        if info.context is not None and isinstance(value, Mapping) and (problem := key_problem(value)):
-            raise Refusal(problem)
-        if info.context is not None and (value is LATER or is_templated(value)):
-            name = info.field_name
-            if value is LATER or is_leaf_template(value) or name is None or nested(cls, name) is None:
-                return LATER
-        return read(value)
+        return {
+            key: part
+            for key, part in value.items()
+            if part is not UNSET and (part is not None or cls.keeps_none)
+        }
 
 
-Input = TypeVar("Input", bound=WireInput)
-Value = TypeVar("Value")
-Info = ParamSpec("Info")
-
-
-def across_fields(check: Callable[Concatenate[Input, Info], Input]) -> Any:
-    """Mark a check of several fields together. An input that is itself only known later is not checked."""
-
-    @wraps(check)
-    def checked(self: Input, *args: Info.args, **kwargs: Info.kwargs) -> Input:
-        read: object = self
-        return self if read is LATER else check(self, *args, **kwargs)
-
-    return model_validator(mode="after")(checked)
-
-
-class _OneOrMore:
-    """Reads a list, or a single object in place of a list of one, as the API does."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
-        (item,) = get_args(source)
-        return handler.generate_schema(Annotated[tuple[item, ...], BeforeValidator(_listed)])  # type: ignore[valid-type]
-
-
-def _listed(value: Any) -> Any:
-    if isinstance(value, Mapping | WireInput):
-        return (value,)
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise Refusal(f"must be a list, not {shown(value)}.")
-    if not value:
-        raise Refusal("is empty: give at least one, or leave it out.")
-    return tuple(value)
-
-
-class _Patch:
-    """Reads the value of a patch's field. One that is left out is dropped before."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
-        return handler.generate_schema(Union[*(kind for kind in get_args(source) if kind is not Unset)])
-
-
-OneOrMore = Annotated[Sequence[Input], _OneOrMore()]
-Patch = Annotated[Value | Unset, _Patch()]
-
-
-@cache
-def _names(cls: type[WireInput]) -> dict[str, str]:
-    """Return the field that each spelling names."""
-    return {spelling: name for name in cls.model_fields for spelling in (wire_name(name), name)}
-
-
-@cache
-def _required(cls: type[WireInput]) -> tuple[str, ...]:
-    return tuple(name for name, field in cls.model_fields.items() if field.is_required())
-
-
-@cache
-def nested(cls: type[WireInput], name: str) -> type[WireInput] | None:
-    """Return the input that a field holds, or holds a list of."""
-    return _find_input(cls.model_fields[name].annotation)
-
-
-def _find_input(annotation: Any) -> type[WireInput] | None:
-    if isinstance(annotation, type) and issubclass(annotation, WireInput):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := _find_input(part))), None)
+def check_template_keys(value: Any, info: ValidationInfo) -> Any:
+    """Reject a dict that has a template as a key when the DAG is parsed: Airflow renders values only."""
+    if info.context is PARSING and isinstance(value, Mapping):
+        for key in value:
+            if is_leaf_template(key):
+                raise PydanticCustomError(
+                    TEMPLATE_PROBLEM,
+                    "{problem}",
+                    {
+                        "problem": f"has the key {shown(key)}. Airflow renders the values of a dict, not its "
+                        f"keys: create the dict in a task and pass its output."
+                    },
+                )
+    return value
 
 
 def plain(value: Any) -> Any:
-    """Return typed inputs as the dicts and lists that Airflow can render and show."""
+    """Return request models as the dicts and lists that Airflow can render and show."""
     if isinstance(value, WireInput):
-        return {name: plain(part) for name, part in value.given().items()}
+        given = [name for name in type(value).model_fields if name in value.model_fields_set]
+        return {name: plain(getattr(value, name)) for name in given}
     if isinstance(value, Mapping):
         return {key: plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
@@ -284,46 +149,35 @@ def plain(value: Any) -> Any:
     return value
 
 
-def to_json(value: Any, write: Callable[[Any], dict[str, Any]]) -> Any:
-    """Return a field's value as JSON.
-
-    :param write: how an input within it is written.
-    """
-    if isinstance(value, WireInput):
-        return write(value)
-    if isinstance(value, datetime):
-        return wire_time(value)
-    if isinstance(value, Mapping):
-        return {key: to_json(part, write) for key, part in value.items()}
-    if isinstance(value, tuple):
-        return [to_json(part, write) for part in value]
-    return value
-
-
-def _nearest(key: str, names: Mapping[str, str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
-    return f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(sorted(set(names.values())))}."
-
-
-def _refused(where: str, error: ValidationError) -> InvalidInput:
-    """Say what is wrong in the provider's words. A value is in the message at bounded length only."""
-    problems = [_sentence(where, one) for one in error.errors(include_url=False)]
-    message = " ".join(problems[:MAX_PROBLEMS])
+def _invalid_input(problems: list[ErrorDetails], subject: str) -> InvalidInput:
+    message = " ".join(_sentence(problem, subject) for problem in problems[:MAX_PROBLEMS])
     if len(problems) > MAX_PROBLEMS:
-        message += f" There are {len(problems) - MAX_PROBLEMS} more problems."
+        message += f" Further problems: {len(problems) - MAX_PROBLEMS}."
     return InvalidInput(message if len(message) <= MAX_MESSAGE else message[:MAX_MESSAGE] + "…")
 
 
-def _sentence(where: str, error: Mapping[str, Any]) -> str:
-    place = where + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"])
-    context = error.get("ctx", {})
-    match error["type"]:
-        case "value_error":
-            cause = context["error"]
-            return f"{place}{cause.at} {cause}" if isinstance(cause, Refusal) else str(cause)
-        case "literal_error":
-            return f"{place} must be one of {context['expected']}, not {shown(error['input'])}."
+def _sentence(problem: ErrorDetails, subject: str) -> str:
+    """Say what is wrong with a field. A value is shown at bounded length only."""
+    place, value, context = _place(problem["loc"]) or subject, problem["input"], problem.get("ctx", {})
+    match problem["type"]:
+        case "missing":
+            return f"{place} is required."
+        case "extra_forbidden":
+            return f"{place} is set twice, in both spellings."
+        case "value_error" | "unknown_key" | "template_problem":
+            text = str(context.get("error") or context.get("problem"))
+            if text[0].islower():
+                return f"{place} {text}"
+            return f"{place}: {text}" if problem["loc"] else text
+        case _ if value is None:
+            return f"{place} must not be None."
+        case "sequence_str":
+            return f"{place} must be a list (got {shown(value)})."
         case _:
-            return f"{place} is {shown(error['input'])}: {error['msg']}."
+            rule = re.sub(r"^\w+ should", "must", problem["msg"])
+            return f"{place} {rule} (got {shown(value)})."
+
+
+def _place(parts: Iterable[int | str]) -> str:
+    names = (f".{part}" if str(part).isidentifier() else f"[{shown(part)}]" for part in parts)
+    return "".join(names).removeprefix(".")

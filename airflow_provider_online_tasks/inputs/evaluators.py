@@ -1,65 +1,74 @@
-"""Evaluators: written in the task, as a template or as code, or of the Eval Hub by ID.
+"""Evaluators: defined in the task (by a template or code), or in the Eval Hub (by ID).
 
 Fields: https://arize.com/docs/ax/graphql-reference/mutations/evaluators-and-tasks
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Final, Literal, Self
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, model_validator
+from pydantic_core import PydanticCustomError
 
 from airflow_provider_online_tasks._text import shown
-from airflow_provider_online_tasks.inputs.base import OneOrMore, WireInput, across_fields
-from airflow_provider_online_tasks.inputs.templating import is_airflow_value, is_changed_by_jinja
-from airflow_provider_online_tasks.inputs.values import (
+from airflow_provider_online_tasks.inputs.base import PARSING, TEMPLATE_PROBLEM, WireInput
+from airflow_provider_online_tasks.inputs.fields import (
     Filter,
     Flag,
     Id,
     JsonObject,
     Labels,
+    OneOrMore,
     Place,
     QueryId,
     QueryIds,
-    Refusal,
     Scores,
     Temperature,
     Text,
     TextByName,
     Texts,
 )
-
-MAXIMIZE: Final = "maximize"
-MINIMIZE: Final = "minimize"
-Direction = Literal["maximize", "minimize", "none"]
-Granularity = Literal["span", "trace", "session"]
+from airflow_provider_online_tasks.inputs.templating import is_airflow_value, is_changed_by_jinja
+from airflow_provider_online_tasks.inputs.values import Direction, Granularity
 
 
-def refuse_jinja(template: Any, *, jinja: Any, name: str = "template") -> None:
-    """Refuse an evaluator's template that Airflow would change before Arize sees it.
+class Templated(WireInput, frozen=True):
+    """Base of the inputs with text for an LLM, which Airflow must not render by mistake.
 
-    :param template: the template as it is in the DAG.
-    :param jinja: whether its author wants that.
-    :param name: the field that it is.
+    :param jinja: whether Airflow renders Jinja in the text. Default False.
     """
-    if not isinstance(template, str) or is_airflow_value(template) or str(jinja).strip().lower() == "true":
-        return
-    if is_changed_by_jinja(template):
-        raise Refusal(
-            "holds Jinja, which Airflow would render before Arize sees it. Write variables in single braces, "
-            "such as {attributes.input.value}, or put what is for Arize between {% raw %} and {% endraw %}. "
-            f"If Airflow is to render it, say jinja=True beside the {name}.",
-            at=f".{name}",
-        )
+
+    jinja: Flag = Field(default=False, exclude=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_not_rendered_by_mistake(cls, value: Any, info: ValidationInfo) -> Any:
+        if info.context is not PARSING or not isinstance(value, dict):
+            return value
+        if str(value.get("jinja")).strip().lower() == "true":
+            return value
+        for name in ("template", "code"):
+            text = value.get(name)
+            if isinstance(text, str) and not is_airflow_value(text) and is_changed_by_jinja(text):
+                raise PydanticCustomError(
+                    TEMPLATE_PROBLEM,
+                    "{problem}",
+                    {
+                        "problem": f"has Jinja in {name}, which Airflow would render before Arize receives "
+                        f"it. Write variables in single braces, such as {{attributes.input.value}}, or put "
+                        f"the text between {{% raw %}} and {{% endraw %}}. To let Airflow render it, set "
+                        f"jinja=True."
+                    },
+                )
+        return value
 
 
 class LlmConfig(WireInput, frozen=True):
     """The LLM of a task's template evaluators.
 
-    :param model_name: the model, passed through as it is, such as ``GPT_4o``.
-    :param provider: the provider, passed through as it is, such as ``openAI``.
-    :param temperature: temperature of the generation, 0 or more.
+    :param model_name: name of the model, sent unchanged, such as ``GPT_4o``.
+    :param provider: name of the provider, sent unchanged, such as ``openAI``.
+    :param temperature: temperature of the generation, at least 0.
     :param integration_id: global ID of the LLM integration in Arize.
     :param invocation_parameters: parameters of the invocation, such as ``{"max_tokens": 100}``.
     :param provider_parameters: parameters of the provider.
@@ -72,10 +81,10 @@ class LlmConfig(WireInput, frozen=True):
     invocation_parameters: JsonObject | None = None
     provider_parameters: JsonObject | None = None
 
-    @across_fields
+    @model_validator(mode="after")
     def _names_a_model(self) -> Self:
         if self.model_name is None and self.integration_id is None:
-            raise Refusal("needs model_name or integration_id.")
+            raise ValueError("needs model_name or integration_id.")
         return self
 
 
@@ -83,7 +92,7 @@ class EvaluatorLlmConfig(WireInput, frozen=True):
     """The LLM of one template evaluator, in the newer generation of the API.
 
     :param integration_id: global ID of the LLM integration in Arize.
-    :param model_name: the model, passed through as it is, such as ``gpt-4o``.
+    :param model_name: name of the model, sent unchanged, such as ``gpt-4o``.
     :param invocation_parameters: parameters of the invocation, such as ``{"temperature": 0}``. Default: none.
     :param provider_parameters: parameters of the provider. Default: none.
     """
@@ -94,28 +103,27 @@ class EvaluatorLlmConfig(WireInput, frozen=True):
     provider_parameters: JsonObject = Field(default_factory=dict)
 
 
-class TemplateEvaluator(WireInput, frozen=True):
-    """An LLM that judges a span by a template and answers with one of the allowed labels.
+class TemplateEvaluator(Templated, frozen=True):
+    """An LLM that evaluates a span with a prompt and returns one of the allowed labels.
 
     :param name: column name of the evaluation.
     :param template: the prompt, with variables such as ``{attributes.input.value}``.
     :param rails: the allowed labels, at least two.
-    :param position: place of the evaluator in the task, 0 or more. Default: its place in the list,
+    :param position: position of the evaluator in the task, at least 0. Default: its place in the list,
         counted from 1.
     :param include_explanations: whether the LLM explains its label. Default False.
-    :param use_function_calling_if_available: whether Arize asks for the label by function calling.
+    :param use_function_calling_if_available: whether Arize uses function calling to get the label.
         Default False.
-    :param query_filter: spans this evaluator is for, in addition to the task's filter.
-    :param classification_choices: label to score, such as ``{"correct": 1, "incorrect": 0}``.
+    :param query_filter: spans to evaluate, in addition to the task's filter.
+    :param classification_choices: score of each label, such as ``{"correct": 1, "incorrect": 0}``.
     :param direction: whether a high score is good: ``maximize``, ``minimize`` or ``none``.
-    :param data_granularity_type: what is judged: ``span``, ``trace`` or ``session``.
+    :param data_granularity_type: what to evaluate: ``span``, ``trace`` or ``session``.
     :param llm_config: the LLM of this evaluator, as :class:`EvaluatorLlmConfig` or a dict, in the newer
         generation of the API.
-    :param jinja: whether Airflow renders Jinja in ``template``. Without it a literal template that Jinja
-        would change is an error, unless it is nothing but one value of Airflow's. Default False.
+    :param jinja: whether Airflow renders Jinja in ``template``. If False, a literal template that Jinja
+        would change is an error, unless it is only a value of Airflow such as ``{{ var.value.prompt }}``.
+        Default False.
     """
-
-    not_sent: ClassVar[frozenset[str]] = frozenset({"jinja"})
 
     name: Text
     template: Text
@@ -128,38 +136,30 @@ class TemplateEvaluator(WireInput, frozen=True):
     direction: Direction | None = None
     data_granularity_type: Granularity | None = None
     llm_config: EvaluatorLlmConfig | None = None
-    jinja: Flag = False
 
-    @classmethod
-    def _check_templates(cls, given: Mapping[str, Any]) -> None:
-        refuse_jinja(given.get("template"), jinja=given.get("jinja", False))
-
-    @across_fields
+    @model_validator(mode="after")
     def _scores_its_labels(self) -> Self:
-        rails, scores = self.rails, self.classification_choices
-        if isinstance(rails, tuple) and isinstance(scores, dict):  # neither is only known later
-            strange = sorted(set(scores) - set(rails))
-            if strange:
-                raise Refusal(
-                    f"scores {shown(strange)}, which rails {shown(list(rails))} does not have.",
-                    at=".classification_choices",
-                )
+        if unknown := sorted(set(self.classification_choices or ()) - set(self.rails)):
+            raise ValueError(
+                f"classification_choices has a score for {shown(unknown[0])}, which is not in rails "
+                f"{shown(list(self.rails))}."
+            )
         return self
 
 
 class CodeEvaluator(WireInput, frozen=True):
-    """A check by code, written in the task.
+    """A check by code that is defined in the task.
 
     :param name: column name of the evaluation.
-    :param position: place of the evaluator in the task, 0 or more. Default: its place in the list, counted
-        from 1, after the template evaluators.
+    :param position: position of the evaluator in the task, at least 0. Default: its place in the list,
+        counted from 1, after the template evaluators.
     :param eval_class_code_block: the code of the evaluator's class.
     :param evaluation_class: name of the class.
-    :param evaluation_input_params: what the class is made with.
+    :param evaluation_input_params: arguments of the class.
     :param package_imports: the imports that the code needs.
-    :param query_filter: spans this evaluator is for, in addition to the task's filter.
-    :param span_attributes: names of the span attributes that the code is given.
-    :param data_granularity_type: what is judged: ``span``, ``trace`` or ``session``.
+    :param query_filter: spans to evaluate, in addition to the task's filter.
+    :param span_attributes: names of the span attributes that the code receives.
+    :param data_granularity_type: what to evaluate: ``span``, ``trace`` or ``session``.
     """
 
     name: Text
@@ -174,10 +174,10 @@ class CodeEvaluator(WireInput, frozen=True):
 
 
 class QueryMapping(WireInput, frozen=True):
-    """What a variable of a template is, for an evaluator of traces or sessions.
+    """The value of a template's variable, for an evaluator of traces or sessions.
 
-    :param variable_name: the variable.
-    :param query_ids: IDs of the task's ``query_filters`` that give the spans, ``A`` to ``E``; an empty list
+    :param variable_name: name of the variable.
+    :param query_ids: IDs of the task's ``query_filters`` that select the spans, ``A`` to ``E``; an empty list
         for any of them.
     :param attribute_path: attribute of those spans, such as ``attributes.input.value``.
     """
@@ -188,10 +188,10 @@ class QueryMapping(WireInput, frozen=True):
 
 
 class NamedFilter(WireInput, frozen=True):
-    """One of a task's several query filters.
+    """One of a task's named query filters.
 
     :param id: a letter from ``A`` to ``E``.
-    :param filter: which spans, such as ``attributes.openinference.span.kind = 'AGENT'``.
+    :param filter: the spans, such as ``attributes.openinference.span.kind = 'AGENT'``.
     """
 
     id: QueryId
@@ -199,24 +199,22 @@ class NamedFilter(WireInput, frozen=True):
 
 
 class QueryFilters(WireInput, frozen=True):
-    """The query filters of a task whose evaluators judge traces or sessions.
+    """The query filters of a task whose evaluators evaluate traces or sessions.
 
-    :param filters: the filters, one to five, each with an ID of its own.
-    :param expression: which of them have to match, such as ``A AND B``. Required for two or more.
+    :param filters: one to five filters with different IDs.
+    :param expression: which of them must match, such as ``A AND B``. Required for two or more filters.
     """
 
     filters: OneOrMore[NamedFilter]
     expression: Text | None = None
 
-    @across_fields
-    def _says_how_several_combine(self) -> Self:
-        if not isinstance(self.filters, tuple):  # only known when the task runs
-            return self
-        ids = [one.id for one in self.filters if isinstance(one, NamedFilter)]
+    @model_validator(mode="after")
+    def _combines_its_filters(self) -> Self:
+        ids = [each.id for each in self.filters]
         if twice := sorted({name for name in ids if ids.count(name) > 1}):
-            raise Refusal(f"names {shown(twice[0])} twice; each ID once.", at=".filters")
-        if len(self.filters) > 1 and self.expression is None:
-            raise Refusal("needs an expression, such as 'A AND B', for two or more filters.")
+            raise ValueError(f"has two filters with the id {twice[0]!r}. Use different IDs.")
+        if len(ids) > 1 and self.expression is None:
+            raise ValueError("needs an expression for two or more filters, such as 'A AND B'.")
         return self
 
 
@@ -224,19 +222,15 @@ class HubEvaluator(WireInput, frozen=True):
     """An evaluator of the Eval Hub, by its ID.
 
     :param evaluator_id: global ID of the evaluator.
-    :param position: place of the evaluator in the task, 0 or more. Default: its place in the list,
+    :param position: position of the evaluator in the task, at least 0. Default: its place in the list,
         counted from 0.
-    :param column_mappings: which attribute of a span each variable of the template is, such as
+    :param column_mappings: attribute of a span for each variable of the template, such as
         ``{"input": "attributes.input.value"}``.
-    :param evaluator_version_id: global ID of the version to judge by. Default: always the newest.
-    :param query_filter: spans this evaluator is for, in addition to the task's filter.
-    :param query_mappings: what each variable of the template is, for an evaluator of traces or sessions. It
+    :param evaluator_version_id: global ID of the version to use. Default: always the newest.
+    :param query_filter: spans to evaluate, in addition to the task's filter.
+    :param query_mappings: value of each variable of the template, for an evaluator of traces or sessions. It
         excludes ``column_mappings`` and ``query_filter``.
     """
-
-    rest_only: ClassVar[frozenset[str]] = frozenset(
-        {"column_mappings", "evaluator_version_id", "query_filter", "query_mappings"}
-    )
 
     evaluator_id: Id
     position: Place | None = None
@@ -247,15 +241,20 @@ class HubEvaluator(WireInput, frozen=True):
 
     @property
     def needs_rest(self) -> bool:
-        """Whether it has what GraphQL does not document."""
-        return any(name in self.rest_only for name in self.given())
+        """Whether it has a field that only REST documents."""
+        only_rest = (self.column_mappings, self.evaluator_version_id, self.query_filter, self.query_mappings)
+        return any(field is not None for field in only_rest)
 
-    @across_fields
-    def _is_of_spans_or_of_more(self) -> Self:
-        of_spans = [name for name in ("column_mappings", "query_filter") if getattr(self, name) is not None]
-        if self.query_mappings is not None and of_spans:
-            raise Refusal(
-                f"has query_mappings, for traces and sessions, and {' and '.join(of_spans)}, for spans: "
-                f"give one or the other."
+    @property
+    def is_for_spans(self) -> bool:
+        """Whether it has a field that is only for evaluators of spans."""
+        return self.column_mappings is not None or self.query_filter is not None
+
+    @model_validator(mode="after")
+    def _is_for_spans_or_for_more(self) -> Self:
+        if self.query_mappings is not None and self.is_for_spans:
+            raise ValueError(
+                "has query_mappings, which are for traces and sessions, and column_mappings or query_filter, "
+                "which are for spans. Set only one kind."
             )
         return self

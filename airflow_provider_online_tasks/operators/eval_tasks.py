@@ -23,7 +23,7 @@ from airflow_provider_online_tasks.inputs import (
     read_id,
 )
 from airflow_provider_online_tasks.inputs.arguments import check_id, check_name, choice, switch
-from airflow_provider_online_tasks.inputs.base import LATER, plain
+from airflow_provider_online_tasks.inputs.base import plain
 from airflow_provider_online_tasks.inputs.values import read_name
 from airflow_provider_online_tasks.operators.base import LineageOperator, OnlineTasksOperator
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, ProjectLink
@@ -128,8 +128,8 @@ class CreateEvalTaskOperator(LineageOperator):
             raise InvalidInput("Give either model_id, the global ID of the project, or project, its name.")
         if project is not None:
             check_name(project, "project")
-        arguments = self._arguments()
-        EvalTaskInput.check_literals(arguments if project is None else {**arguments, "model_id": LATER})
+        found_later = {} if project is None else {"model_id": "project"}
+        EvalTaskInput.check_literals(self._arguments() | found_later)
 
     def _arguments(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in EvalTaskInput.model_fields}
@@ -231,14 +231,12 @@ class PatchEvalTaskOperator(OnlineTasksOperator):
     def execute(self, context: Context) -> str:
         """Change the task."""
         patch = EvalTaskPatch.read(self._arguments())
-        changed = [name for name in patch.given() if name != "online_task_id"]
         with self.hook as hook:
             task_id = hook.patch_eval_task(patch)
             self.links = hook.links(task_id)
-        sampling = (
-            f"; {describe_sampling_rate(patch.sampling_rate)}" if patch.sampling_rate is not UNSET else ""
-        )
-        self.log.info("Changed %s of task %s%s.", ", ".join(changed), task_id, sampling)
+        is_sampled = "sampling_rate" in patch.changes
+        sampling = f"; {describe_sampling_rate(patch.sampling_rate)}" if is_sampled else ""
+        self.log.info("Changed %s of task %s%s.", ", ".join(patch.changes), task_id, sampling)
         return task_id
 
 

@@ -21,11 +21,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_online_tasks.api.responses.evaluators import ArizeTemplate
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-    from airflow_provider_online_tasks.inputs.evaluators import (
-        Direction,
-        EvaluatorLlmConfig,
-        Granularity,
-    )
+    from airflow_provider_online_tasks.inputs.evaluators import EvaluatorLlmConfig
+    from airflow_provider_online_tasks.inputs.values import Direction, Granularity
 
     Later = str | XComArg | None
 

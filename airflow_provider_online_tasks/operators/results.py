@@ -26,9 +26,8 @@ from airflow_provider_online_tasks.inputs.arguments import (
     positive_seconds,
     whole_number,
 )
-from airflow_provider_online_tasks.inputs.evaluators import Granularity
 from airflow_provider_online_tasks.inputs.templating import is_templated
-from airflow_provider_online_tasks.inputs.values import read_name, read_names
+from airflow_provider_online_tasks.inputs.values import Granularity, read_name, read_names
 from airflow_provider_online_tasks.operators.base import LineageOperator
 from airflow_provider_online_tasks.results.evaluated_run import judged_by, project_of
 from airflow_provider_online_tasks.results.history import (

@@ -35,7 +35,6 @@ from airflow_provider_online_tasks.inputs.arguments import (
     read_deferrable,
     switch,
 )
-from airflow_provider_online_tasks.inputs.base import LATER
 from airflow_provider_online_tasks.inputs.templating import is_templated
 from airflow_provider_online_tasks.inputs.values import read_name
 from airflow_provider_online_tasks.operators.base import LineageOperator, OnlineTasksOperator
@@ -50,7 +49,11 @@ from airflow_provider_online_tasks.runs.end_states import (
 )
 from airflow_provider_online_tasks.runs.index_delay import IndexDelay, read_index_delay
 from airflow_provider_online_tasks.runs.kill_reason import Kill, why_killed
-from airflow_provider_online_tasks.runs.window import check_window_arguments, resolve_window
+from airflow_provider_online_tasks.runs.window import (
+    check_window_arguments,
+    check_window_literals,
+    resolve_window,
+)
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, Links, OnlineTaskRunLink, ProjectLink
 
 if TYPE_CHECKING:
@@ -213,9 +216,11 @@ class RunOnlineTaskOperator(LineageOperator):
             check_name(online_task, "online_task")
         arguments = self._arguments()
         RunInput.check_literals(
-            arguments if online_task is None else {**arguments, "online_task_id": LATER},
-            partial=data_start_time is None,
+            arguments if online_task is None else {**arguments, "online_task_id": "online_task"},
+            later=("data_start_time", "data_end_time") if data_start_time is None else (),
         )
+        if data_start_time is not None:
+            check_window_literals(data_start_time, data_end_time)
 
     def _arguments(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in RUN_ARGUMENTS}

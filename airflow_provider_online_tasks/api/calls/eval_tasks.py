@@ -12,6 +12,7 @@ from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.api.calls._graphql import MUTATION_INPUT_TYPES, GraphQLCall
 from airflow_provider_online_tasks.api.calls._rest import same_id
 from airflow_provider_online_tasks.api.responses.eval_tasks import EvalTask, RunNotStarted, RunStarted
+from airflow_provider_online_tasks.api.settings import PERCENT
 from airflow_provider_online_tasks.exceptions import TaskErrorReturned
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def create_eval_task(task: EvalTaskInput, sampling_rate_unit: str) -> GraphQLCal
         name="createEvalTask",
         input_type=MUTATION_INPUT_TYPES["createEvalTask"],
         selection="evalTask { id name }",
-        input=task.to_wire(sampling_rate_unit),
+        input=_in_unit(task.to_wire(), sampling_rate_unit),
         read=_read_eval_task,
     )
 
@@ -41,10 +42,17 @@ def patch_eval_task(patch: EvalTaskPatch, sampling_rate_unit: str) -> GraphQLCal
         name="patchEvalTask",
         input_type=MUTATION_INPUT_TYPES["patchEvalTask"],
         selection="evalTask { id name }",
-        input=patch.to_wire(sampling_rate_unit),
+        input=_in_unit(patch.to_wire(), sampling_rate_unit),
         read=read,
         repeatable=True,
     )
+
+
+def _in_unit(wire: dict[str, Any], sampling_rate_unit: str) -> dict[str, Any]:
+    """Convert the sampling rate to the unit that the server expects; it is a fraction before."""
+    if sampling_rate_unit == PERCENT and "samplingRate" in wire:
+        wire["samplingRate"] = float(f"{wire['samplingRate'] * 100:.12g}")
+    return wire
 
 
 def _read_eval_task(payload: dict[str, Any]) -> EvalTask:

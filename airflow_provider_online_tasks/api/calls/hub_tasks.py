@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal, assert_never
 from airflow_provider_online_tasks.api.calls._rest import RestCall, part
 from airflow_provider_online_tasks.api.responses.tasks import AttachedEvaluator, Task
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs.unset import UNSET
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses.evaluators import EvaluatorType
@@ -51,7 +50,7 @@ def create_hub_task(task: EvalTaskInput, kind: TaskType) -> RestCall[Task]:
         name="create task",
         method="POST",
         path="/v2/tasks",
-        body={"type": kind, **_fields(task, task.given())},
+        body={"type": kind, **_fields(task, task.to_rest())},
         read=Task.from_wire,
         repeatable=False,
     )
@@ -74,7 +73,7 @@ def update_hub_task(
 
 
 def _evaluators(task: EvalTaskInput | EvalTaskPatch) -> Sequence[HubEvaluator]:
-    return () if task.evaluators is UNSET or task.evaluators is None else task.evaluators
+    return task.evaluators or ()
 
 
 def _fields(task: EvalTaskInput | EvalTaskPatch, names: Iterable[str]) -> dict[str, Any]:

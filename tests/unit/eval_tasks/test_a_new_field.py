@@ -22,13 +22,13 @@ ADDITIONS = (
     ),
     (
         "inputs/eval_tasks.py",
-        "    llm_config: Patch[LlmConfig] = UNSET\n",
-        "    retention_days: Patch[Count | None] = UNSET\n",
+        "    llm_config: LlmConfig = _UNCHANGED\n",
+        "    retention_days: Count | None = _UNCHANGED\n",
     ),
     (
         "inputs/eval_tasks.py",
-        "from airflow_provider_online_tasks.inputs.unset import UNSET\n",
-        "from airflow_provider_online_tasks.inputs.values import Count\n",
+        "from airflow_provider_online_tasks.inputs.base import WireInput\n",
+        "from airflow_provider_online_tasks.inputs.fields import Count\n",
     ),
     (
         "operators/eval_tasks.py",

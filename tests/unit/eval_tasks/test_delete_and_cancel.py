@@ -173,6 +173,6 @@ def test_an_outage(arize: Emulator, run_id: str) -> None:
 )
 @pytest.mark.parametrize("value", ["", "None"])
 def test_an_id_that_is_none_is_refused(operator: Callable[[str], Any], value: str) -> None:
-    with pytest.raises(InvalidInput, match="holds nothing"):
+    with pytest.raises(InvalidInput):
         operator(value)
     operator("{{ ti.xcom_pull('upstream') }}")

@@ -220,16 +220,16 @@ OF_SESSIONS = {
 OF_SPANS = {"evaluator_id": "S", "column_mappings": {"input": "attributes.input.value"}}
 FILTERS = {"filters": [{"id": "A", "filter": "name = 'x'"}]}
 MIXED: list[tuple[dict[str, Any], str]] = [
-    ({"evaluators": [OF_SESSIONS, OF_SPANS], "query_filters": FILTERS}, "give each kind a task of its own"),
-    ({"evaluators": OF_SESSIONS, "query_filter": "name = 'x'"}, "has query_filter, which is for spans"),
+    ({"evaluators": [OF_SESSIONS, OF_SPANS], "query_filters": FILTERS}, "evaluators"),
+    ({"evaluators": OF_SESSIONS, "query_filter": "name = 'x'"}, "query_filter"),
     (
         {"evaluators": OF_SPANS, "query_filters": FILTERS},
-        "which are for traces and sessions: give query_filter",
+        "query_filters",
     ),
-    ({"evaluators": OF_SESSIONS}, "the query A, which query_filters does not declare"),
+    ({"evaluators": OF_SESSIONS}, "query_filters"),
     (
         {"evaluators": OF_SESSIONS, "query_filters": {"filters": [{"id": "B", "filter": "name = 'x'"}]}},
-        "the query A, which query_filters does not declare",
+        "query_filters",
     ),
 ]
 
@@ -375,14 +375,14 @@ def test_a_patch_makes_a_task_about_sessions_one_about_spans(arize: Emulator, cr
 WRONG_PATCHES: list[tuple[dict[str, Any], str]] = [
     (
         {"evaluators": {"evaluator_id": "E"}, "llm_config": {"model_name": "GPT_4o"}},
-        "has llm_config, of evaluators written in the task, and evaluators, of the Eval Hub",
+        "llm_config",
     ),
     (
         {"query_filter": "x = 1", "query_filters": {"filters": [{"id": "A", "filter": "x = 1"}]}},
-        "has query_filter and query_filters",
+        "query_filters",
     ),
-    ({"evaluators": [{"evaluator_id": "E"}] * 2}, "names 'E' twice; each evaluator once"),
-    ({"evaluators": None}, "evaluators cannot be cleared"),
+    ({"evaluators": [{"evaluator_id": "E"}] * 2}, "'E' twice"),
+    ({"evaluators": None}, "evaluators"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""The three examples of the API's own page, word for word in their values, given to the operators."""
+"""The three examples of the API's documentation, passed to the operators."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ UNITS = [("fraction", 1.0), ("percent", 100.0)]
 
 @pytest.mark.parametrize(("unit", "rate"), UNITS)
 @pytest.mark.parametrize("typed", [False, True])
-def test_create(unit: str, rate: float, typed: bool) -> None:
+def test_documented_create_is_sent(unit: str, rate: float, typed: bool) -> None:
     evaluator: Any = CREATE["templateEvaluators"]
     llm_config: Any = CREATE["llmConfig"]
     if typed:
@@ -76,7 +76,7 @@ def test_create(unit: str, rate: float, typed: bool) -> None:
 
 
 @pytest.mark.parametrize(("unit", "rate"), UNITS)
-def test_patch(unit: str, rate: float) -> None:
+def test_documented_patch_is_sent(unit: str, rate: float) -> None:
     operator = PatchEvalTaskOperator(
         task_id="patch",
         online_task_id="TASK_ID",
@@ -89,7 +89,7 @@ def test_patch(unit: str, rate: float) -> None:
     assert call.input == {**PATCH, "samplingRate": rate}
 
 
-def test_run() -> None:
+def test_documented_run_is_sent() -> None:
     operator = RunOnlineTaskOperator(
         task_id="run",
         online_task_id="TASK_ID",
@@ -104,11 +104,11 @@ def test_run() -> None:
     assert run.window.is_long  # 60 days: sent as it is
 
 
-def test_the_examples_are_read_as_the_api_spells_them() -> None:
-    assert EvalTaskInput.read(CREATE).to_wire("percent") == {
+def test_documented_spelling_is_read() -> None:
+    assert calls.create_eval_task(EvalTaskInput.read(CREATE), "percent").input == {
         **CREATE,
         "samplingRate": 100.0,
         "templateEvaluators": [CREATE["templateEvaluators"]],
     }
-    assert EvalTaskPatch.read(PATCH).to_wire("percent") == PATCH
+    assert calls.patch_eval_task(EvalTaskPatch.read(PATCH), "percent").input == PATCH
     assert RunInput.read(RUN).to_wire() == RUN

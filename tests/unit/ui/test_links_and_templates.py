@@ -14,9 +14,8 @@ from airflow.sdk import DAG, BaseOperator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_online_tasks._text import on_one_line, shown
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-from airflow_provider_online_tasks.inputs import DataWindow, EvalTaskInput, TemplateEvaluator, wire_name
+from airflow_provider_online_tasks.inputs import DataWindow, EvalTaskInput, TemplateEvaluator
 from airflow_provider_online_tasks.inputs.templating import is_templated
 from airflow_provider_online_tasks.inputs.unset import UNSET, Unset
 from airflow_provider_online_tasks.ui.links import (
@@ -184,29 +183,3 @@ def test_the_mark_of_what_was_left_out_stays_itself() -> None:
     assert not UNSET
     assert (repr(UNSET), str(UNSET)) == ("UNSET", "UNSET")
     assert list(Unset) == [UNSET]
-
-
-@pytest.mark.parametrize(
-    ("name", "wire"),
-    [
-        ("name", "name"),
-        ("model_id", "modelId"),
-        ("use_function_calling_if_available", "useFunctionCallingIfAvailable"),
-    ],
-)
-def test_names_on_the_wire(name: str, wire: str) -> None:
-    assert wire_name(name) == wire
-
-
-@given(st.text() | st.lists(st.text()))
-def test_values_in_messages_are_short(value: Any) -> None:
-    assert len(shown(value)) <= 80
-    assert shown("abc") == "'abc'"
-
-
-@given(st.text())
-def test_texts_in_messages_are_one_short_line(text: str) -> None:
-    line = on_one_line(text)
-    assert len(line) <= 301
-    assert line.isprintable()
-    assert on_one_line(" a\n\tb\x00") == "a b"

@@ -1,4 +1,4 @@
-"""Whatever an input accepts is sent in exactly the documented form, however it was written."""
+"""An accepted input is sent in the documented form, however it was written."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.inputs import (
     CodeEvaluator,
     EvalTaskInput,
@@ -22,8 +23,6 @@ from airflow_provider_online_tasks.inputs import (
     TemplateEvaluator,
     WireInput,
     describe_sampling_rate,
-    read_sampling_rate,
-    wire_name,
 )
 from airflow_provider_online_tasks.inputs.base import plain
 from tests.support.random_examples import examples
@@ -65,7 +64,7 @@ def _with_typed_llm(
 
 @few
 @given(eval_tasks())
-def test_a_task_is_sent_as_documented(pair: Pair) -> None:
+def test_task_is_sent_as_documented(pair: Pair) -> None:
     written, wire = pair
     for spelling in (written, in_camel_case(written, TASK_FIELDS), typed(written), plain(typed(written))):
         assert EvalTaskInput.read(spelling).to_wire() == wire
@@ -74,7 +73,7 @@ def test_a_task_is_sent_as_documented(pair: Pair) -> None:
 
 @few
 @given(eval_task_patches())
-def test_a_patch_is_sent_as_documented(pair: Pair) -> None:
+def test_patch_is_sent_as_documented(pair: Pair) -> None:
     written, wire = pair
     for spelling in (written, in_camel_case(written, TASK_FIELDS), typed(written), plain(typed(written))):
         assert EvalTaskPatch.read(spelling).to_wire() == wire
@@ -109,7 +108,7 @@ def written_times(draw: st.DrawFn, at: datetime) -> tuple[datetime | str, str]:
 
 @few
 @given(runs())
-def test_a_run_is_sent_as_documented(pair: Pair) -> None:
+def test_run_is_sent_as_documented(pair: Pair) -> None:
     written, wire = pair
     assert RunInput.read(written).to_wire() == wire
     assert RunInput.read(in_camel_case(written, RUN_FIELDS)).to_wire() == wire
@@ -117,14 +116,17 @@ def test_a_run_is_sent_as_documented(pair: Pair) -> None:
 
 
 @given(sampling_rates())
-def test_a_sampling_rate_is_a_fraction_or_a_percentage_as_the_connection_says(
-    drawn: tuple[Any, float],
-) -> None:
+def test_sampling_rate_is_sent_in_the_unit_of_the_connection(drawn: tuple[Any, float]) -> None:
     written, fraction = drawn
-    task = EvalTaskPatch(online_task_id="T", sampling_rate=written)
-    assert task.to_wire()["samplingRate"] == fraction
-    assert task.to_wire("percent")["samplingRate"] == pytest.approx(fraction * 100, rel=1e-11)
-    assert 0 < task.sampling_rate <= 1
+    patch = EvalTaskPatch(online_task_id="T", sampling_rate=written)
+    assert sent(patch, "fraction") == fraction
+    assert sent(patch, "percent") == pytest.approx(fraction * 100, rel=1e-11)
+    assert 0 < patch.sampling_rate <= 1
+
+
+def sent(patch: EvalTaskPatch, unit: str) -> float:
+    rate: float = calls.patch_eval_task(patch, unit).input["samplingRate"]
+    return rate
 
 
 @pytest.mark.parametrize(
@@ -140,15 +142,15 @@ def test_a_sampling_rate_is_a_fraction_or_a_percentage_as_the_connection_says(
         (0.001, 0.001, 0.1, "sampling 0.1 % of matching spans"),
     ],
 )
-def test_a_sampling_rate_means_what_the_log_says(
+def test_sampling_rate_is_described_as_it_is_sent(
     written: float | str, fraction: float, percent: float, said: str
 ) -> None:
     patch = EvalTaskPatch(online_task_id="T", sampling_rate=written)
-    assert (patch.to_wire()["samplingRate"], patch.to_wire("percent")["samplingRate"]) == (fraction, percent)
-    assert describe_sampling_rate(read_sampling_rate(written)) == said
+    assert (sent(patch, "fraction"), sent(patch, "percent")) == (fraction, percent)
+    assert describe_sampling_rate(patch.sampling_rate) == said
 
 
-def test_evaluators_are_numbered_by_their_place_unless_they_say_theirs() -> None:
+def test_evaluators_without_position_get_their_place() -> None:
     judge = {"template": "{output}", "rails": ["good", "bad"]}
     inline = EvalTaskInput(
         name="n",
@@ -162,20 +164,20 @@ def test_evaluators_are_numbered_by_their_place_unless_they_say_theirs() -> None
     assert [one["position"] for one in hub.to_wire()["evaluators"]] == [0, 1]
 
 
-def test_one_evaluator_may_stand_in_place_of_a_list_as_in_the_api() -> None:
+def test_single_evaluator_is_sent_as_a_list() -> None:
     alone = {"evaluator_id": "x"}
     listed = EvalTaskInput(name="n", model_id="m", evaluators=[alone]).to_wire()
     assert EvalTaskInput(name="n", model_id="m", evaluators=alone).to_wire() == listed
     assert EvalTaskInput(name="n", model_id="m", evaluators=HubEvaluator(**alone)).to_wire() == listed
 
 
-def test_names_of_models_and_providers_are_passed_through() -> None:
+def test_model_and_provider_names_are_sent_unchanged() -> None:
     config = LlmConfig(model_name="a model of next year", provider="someone new", temperature=0)
     wire = {"modelName": "a model of next year", "provider": "someone new", "temperature": 0.0}
     assert config.to_wire() == wire
 
 
-def test_a_patch_sends_only_what_was_given_and_none_clears() -> None:
+def test_patch_sends_only_the_fields_that_are_set() -> None:
     assert EvalTaskPatch(online_task_id="T", run_continuously=False).to_wire() == {
         "onlineTaskId": "T",
         "runContinuously": False,
@@ -186,13 +188,13 @@ def test_a_patch_sends_only_what_was_given_and_none_clears() -> None:
     }
 
 
-def test_none_in_a_new_task_is_as_if_left_out() -> None:
+def test_create_none_is_not_sent() -> None:
     hub = {"name": "n", "model_id": "m", "evaluators": [{"evaluator_id": "x"}]}
     with_none = {**hub, "query_filter": None, "template_evaluators": None, "llm_config": None}
     assert EvalTaskInput(**with_none).to_wire() == EvalTaskInput(**hub).to_wire()
 
 
-def test_an_input_does_not_change_with_the_dict_it_was_made_of() -> None:
+def test_input_is_a_copy_of_its_dict() -> None:
     parameters = {"stop": ["END"]}
     config = LlmConfig(model_name="m", invocation_parameters=parameters)
     parameters["stop"].append("MORE")
@@ -209,14 +211,13 @@ def test_an_input_does_not_change_with_the_dict_it_was_made_of() -> None:
         RunInput(online_task_id="T", data_start_time="2024-01-01", data_end_time="2024-01-02"),
     ],
 )
-def test_what_is_on_the_wire_reads_back_as_the_same(value: WireInput) -> None:
+def test_wire_form_reads_back_as_the_same_input(value: WireInput) -> None:
     assert type(value).read(value.to_wire()) == value
     assert type(value).read(value) is value
 
 
-def test_numbers_on_the_wire_are_finite() -> None:
-    wire = EvalTaskPatch(online_task_id="T", sampling_rate=5e-324).to_wire("percent")
-    assert math.isfinite(wire["samplingRate"])
+def test_smallest_sampling_rate_is_sent_as_a_number() -> None:
+    assert math.isfinite(sent(EvalTaskPatch(online_task_id="T", sampling_rate=5e-324), "percent"))
 
 
 FLAGS: list[tuple[type[WireInput], dict[str, Any], str]] = [
@@ -240,20 +241,14 @@ FLAGS: list[tuple[type[WireInput], dict[str, Any], str]] = [
     [("false", False), ("False", False), (" FALSE ", False), ("true", True), ("True", True), (False, False)],
 )
 @pytest.mark.parametrize(("kind", "others", "name"), FLAGS)
-def test_a_rendered_false_is_false(
+def test_rendered_flag_is_sent_as_a_boolean(
     kind: type[WireInput], others: dict[str, Any], name: str, written: Any, meant: bool
 ) -> None:
     """A template renders to text, and the text "false" is true for Python."""
-    assert kind.read({**others, name: written}).to_wire()[wire_name(name)] is meant
+    assert kind.read({**others, name: written}).to_rest()[name] is meant
 
 
-def test_it_is_frozen() -> None:
-    evaluator = HubEvaluator(evaluator_id="x")
-    with pytest.raises(ValueError, match="frozen"):
-        evaluator.position = 3  # type: ignore[misc]
-
-
-def test_a_position_is_given_to_a_copy() -> None:
+def test_position_is_set_on_a_copy() -> None:
     evaluator = HubEvaluator(evaluator_id="x")
     EvalTaskInput(name="n", model_id="m", evaluators=[evaluator])
     assert evaluator.position is None

@@ -1,4 +1,4 @@
-"""Times go to and fro unchanged, windows are checked, and a long one is cut without gap or overlap."""
+"""Times are read and written without change; windows are validated and split without gap or overlap."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ past = st.datetimes(datetime(2000, 1, 1), datetime(2024, 12, 31), timezones=zone
 
 
 @given(past)
-def test_a_time_comes_back_from_the_wire_as_the_same_instant(at: datetime) -> None:
+def test_time_round_trip_is_the_same_instant(at: datetime) -> None:
     wire = wire_time(at)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3}|\.\d{6})?Z", wire)
     assert parse_time(wire, "t") == at
@@ -44,12 +44,12 @@ def test_a_time_comes_back_from_the_wire_as_the_same_instant(at: datetime) -> No
         (datetime(2024, 10, 8), "2024-10-08T00:00:00Z"),
     ],
 )
-def test_a_time_without_a_zone_is_utc(written: str | datetime, wire: str) -> None:
+def test_time_without_zone_is_utc(written: str | datetime, wire: str) -> None:
     assert wire_time(parse_time(written, "t")) == wire
 
 
 @given(st.text() | st.integers() | st.none() | st.floats() | st.dates())
-def test_what_is_no_time_is_refused(value: Any) -> None:
+def test_parse_time_wrong_value_is_rejected(value: Any) -> None:
     try:
         found = parse_time(value, "created_at")
     except ValueError as error:
@@ -61,13 +61,13 @@ def test_what_is_no_time_is_refused(value: Any) -> None:
     assert len(said) < 250
 
 
-def test_what_is_no_time_is_not_repeated_at_length() -> None:
-    with pytest.raises(ValueError, match="created_at is not a time: ") as caught:
+def test_parse_time_long_text_is_cut() -> None:
+    with pytest.raises(ValueError, match="created_at") as caught:
         parse_time("x" * 100_000, "created_at")
     assert len(str(caught.value)) < 250
 
 
-# Splitting -----------------------------------------------------------------------------------------------
+# Splitting
 
 
 @settings(max_examples=examples(60), deadline=None)
@@ -76,9 +76,7 @@ def test_what_is_no_time_is_not_repeated_at_length() -> None:
     length=st.timedeltas(timedelta(microseconds=1), timedelta(days=300)),
     days=st.floats(1, 30) | st.integers(1, 30) | st.sampled_from(["7", 0.5]),
 )
-def test_pieces_cover_the_window_without_gap_or_overlap(
-    start: datetime, length: timedelta, days: float | str
-) -> None:
+def test_split_window_has_no_gap_or_overlap(start: datetime, length: timedelta, days: float | str) -> None:
     pieces = split_window(start, start + length, days=days)
     bounds = [
         (parse_time(piece["data_start_time"], "s"), parse_time(piece["data_end_time"], "e"))
@@ -91,7 +89,7 @@ def test_pieces_cover_the_window_without_gap_or_overlap(
     assert all(piece.keys() == {"data_start_time", "data_end_time"} for piece in pieces)
 
 
-def test_the_seed_pages_60_days_are_three_pieces() -> None:
+def test_split_window_of_60_days_has_three_parts() -> None:
     pieces = split_window("2024-10-08T00:01:41.644Z", "2024-12-07T01:01:41.644Z")
     assert [piece["data_end_time"] for piece in pieces] == [
         "2024-11-07T00:01:41.644Z",
@@ -101,36 +99,34 @@ def test_the_seed_pages_60_days_are_three_pieces() -> None:
 
 
 @pytest.mark.parametrize("days", [0, -1, 31, float("nan"), "many", 1e-9, True, None])
-def test_pieces_that_are_none_or_too_long(days: Any) -> None:
-    with pytest.raises(InvalidInput, match="days must be a"):
+def test_split_window_wrong_days_is_rejected(days: Any) -> None:
+    with pytest.raises(InvalidInput, match=r"^days "):
         split_window("2024-10-08", "2024-12-07", days=days)
 
 
-def test_only_a_window_can_be_cut() -> None:
-    with pytest.raises(InvalidInput, match="The window is reversed"):
+def test_split_window_reversed_window_is_rejected() -> None:
+    with pytest.raises(InvalidInput, match="data_start_time"):
         split_window("2024-12-07", "2024-10-08")
 
 
-# One window ----------------------------------------------------------------------------------------------
+# Windows
 
 
-def test_a_window_may_end_now_and_a_little_later_by_another_clock() -> None:
+def test_window_end_within_clock_tolerance_is_accepted() -> None:
     now = datetime(2024, 10, 9, tzinfo=UTC)
     assert DataWindow.read("2024-10-08", now + timedelta(seconds=59), now=now).end > now
-    with pytest.raises(
-        InvalidInput, match=r"ends in the future, at 2024-10-09T00:01:01Z \(now is 2024-10-09T"
-    ):
+    with pytest.raises(InvalidInput, match="2024-10-09T00:01:01Z"):
         DataWindow.read("2024-10-08", now + timedelta(seconds=61), now=now)
 
 
-def test_a_window_of_30_days_is_not_long() -> None:
+def test_window_over_30_days_is_long() -> None:
     start = datetime(2024, 1, 1, tzinfo=UTC)
     assert not DataWindow.read(start, start + timedelta(days=30)).is_long
     assert DataWindow.read(start, start + timedelta(days=30, seconds=1)).is_long
     assert str(DataWindow.read("2024-01-01", "2024-01-02")) == "2024-01-01T00:00:00Z to 2024-01-02T00:00:00Z"
 
 
-# The window of a run -------------------------------------------------------------------------------------
+# The window of a run
 
 MONDAY, TUESDAY = datetime(2024, 10, 7, tzinfo=UTC), datetime(2024, 10, 8, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -150,69 +146,56 @@ def window_of(dag_run: DagRun, **arguments: Any) -> DataWindow:
     return resolve_window({"dag_run": dag_run}, **given_arguments)
 
 
-def test_the_window_is_the_data_interval() -> None:
+def test_run_window_defaults_to_the_data_interval() -> None:
     assert window_of(DagRun(MONDAY, TUESDAY)) == DataWindow(start=MONDAY, end=TUESDAY)
 
 
-def test_a_window_that_is_given_comes_before_the_data_interval() -> None:
+def test_run_window_explicit_times_win() -> None:
     given_window = window_of(DagRun(MONDAY, TUESDAY), start="2024-01-01", end="2024-01-02T12:00:00+02:00")
     assert str(given_window) == "2024-01-01T00:00:00Z to 2024-01-02T10:00:00Z"
 
 
-def test_a_lookback_ends_with_the_data_interval() -> None:
+def test_run_window_lookback_ends_with_the_data_interval() -> None:
     run = DagRun(MONDAY, MONDAY, run_after=TUESDAY)
     assert window_of(run, lookback=DAY) == DataWindow(start=MONDAY - DAY, end=MONDAY)
 
 
-def test_a_lookback_without_a_data_interval_ends_when_the_run_is_due() -> None:
+def test_run_window_lookback_without_data_interval_ends_at_run_after() -> None:
     assert window_of(DagRun(), lookback=7 * DAY) == DataWindow(start=TUESDAY - 7 * DAY, end=TUESDAY)
 
 
 @given(interval=st.timedeltas(timedelta(minutes=1), timedelta(days=90)), start=past)
-def test_every_try_computes_the_same_window(interval: timedelta, start: datetime) -> None:
+def test_run_window_is_the_same_in_every_try(interval: timedelta, start: datetime) -> None:
     run = DagRun(start, start + interval)
     assert window_of(run) == window_of(run) == DataWindow(start=start, end=start + interval)
 
 
-THREE_WAYS = ("data_start_time and data_end_time", "lookback=timedelta(days=1)", "CronDataIntervalTimetable(")
-
-
 @pytest.mark.parametrize(
-    ("run", "arguments", "said"),
+    ("run", "arguments"),
     [
-        (DagRun(), {}, "The DAG run has no data interval."),
-        (
-            DagRun(MONDAY, MONDAY),
-            {},
-            "The DAG run's data interval has no length: on Airflow 3 a cron schedule",
-        ),
-        (DagRun(run_after=None), {"lookback": DAY}, "neither a data interval nor a run-after time."),
-        (DagRun(MONDAY, TUESDAY), {"start": MONDAY}, "data_start_time is given without data_end_time."),
-        (DagRun(MONDAY, TUESDAY), {"end": MONDAY}, "data_end_time is given without data_start_time."),
-        (
-            DagRun(),
-            {"start": MONDAY, "end": TUESDAY, "lookback": DAY},
-            "lookback and data_start_time are given both.",
-        ),
+        (DagRun(), {}),
+        (DagRun(MONDAY, MONDAY), {}),
+        (DagRun(run_after=None), {"lookback": DAY}),
+        (DagRun(MONDAY, TUESDAY), {"start": MONDAY}),
+        (DagRun(MONDAY, TUESDAY), {"end": MONDAY}),
+        (DagRun(), {"start": MONDAY, "end": TUESDAY, "lookback": DAY}),
     ],
 )
-def test_a_run_whose_window_nobody_can_tell_names_the_three_ways_to_say_it(
-    run: DagRun, arguments: dict[str, Any], said: str
-) -> None:
+def test_run_window_unknown_names_the_ways_to_set_it(run: DagRun, arguments: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput) as caught:
         window_of(run, **arguments)
-    assert said in str(caught.value)
-    assert all(way in str(caught.value) for way in THREE_WAYS)
+    for way in ("data_start_time", "data_end_time", "lookback"):
+        assert way in str(caught.value)
 
 
 @pytest.mark.parametrize("lookback", [timedelta(0), -DAY, 0, "0", "1 fortnight", "", True, float("nan"), [1]])
-def test_a_lookback_that_is_no_length_of_time(lookback: Any) -> None:
-    with pytest.raises(InvalidInput, match="lookback must be "):
+def test_lookback_wrong_value_is_rejected(lookback: Any) -> None:
+    with pytest.raises(InvalidInput, match=r"^lookback "):
         check_window_arguments(None, None, lookback)
 
 
 @pytest.mark.parametrize("lookback", [DAY, 86400, 86400.0, "86400", "P1D", "PT24H", "1 day, 0:00:00"])
-def test_a_lookback_is_a_timedelta_seconds_or_iso_8601(lookback: Any) -> None:
+def test_lookback_is_a_timedelta_seconds_or_iso_8601(lookback: Any) -> None:
     check_window_arguments(None, None, lookback)
     # It ends where the data interval ends, however long that is.
     assert window_of(DagRun(MONDAY, TUESDAY), lookback=lookback) == DataWindow(start=MONDAY, end=TUESDAY)
@@ -221,16 +204,16 @@ def test_a_lookback_is_a_timedelta_seconds_or_iso_8601(lookback: Any) -> None:
     )
 
 
-def test_a_lookback_that_is_a_template_is_read_when_it_is_rendered() -> None:
+def test_lookback_template_is_not_checked() -> None:
     check_window_arguments(None, None, "{{ params.lookback }}")
 
 
-def test_a_lookback_longer_than_time() -> None:
-    with pytest.raises(InvalidInput, match="lookback is longer than time itself"):
+def test_lookback_out_of_range_is_rejected() -> None:
+    with pytest.raises(InvalidInput, match="lookback"):
         window_of(DagRun(), lookback=timedelta.max)
 
 
-def test_an_interval_that_is_not_over_yet() -> None:
+def test_run_window_in_the_future_is_rejected() -> None:
     tomorrow = datetime.now(UTC) + DAY
-    with pytest.raises(InvalidInput, match="ends in the future"):
+    with pytest.raises(InvalidInput):
         window_of(DagRun(tomorrow - 2 * DAY, tomorrow))
