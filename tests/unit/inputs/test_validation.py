@@ -174,7 +174,7 @@ def test_field_in_both_spellings_is_rejected() -> None:
 
 @pytest.mark.parametrize("text", [".", "..", " ... ", "", "None"])
 def test_read_id_wrong_text_is_rejected(text: str) -> None:
-    with pytest.raises(InvalidInput, match="^run_id "):
+    with pytest.raises(InvalidInput, match=r"^run_id "):
         read_id(text, "run_id")
 
 
