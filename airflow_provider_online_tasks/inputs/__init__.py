@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.inputs.evaluators import (
         TemplateEvaluator as TemplateEvaluator,
     )
-    from airflow_provider_online_tasks.inputs.hub import EvaluatorInput as EvaluatorInput
     from airflow_provider_online_tasks.inputs.runs import RunInput as RunInput
     from airflow_provider_online_tasks.inputs.unset import UNSET as UNSET
     from airflow_provider_online_tasks.inputs.unset import Unset as Unset
@@ -78,7 +77,6 @@ _MODULES = {
         "QueryMapping",
         "TemplateEvaluator",
     ),
-    "hub": ("EvaluatorInput",),
     "runs": ("RunInput",),
     "unset": ("UNSET", "Unset"),
     "values": ("MAXIMIZE", "MINIMIZE", "describe_sampling_rate", "read_id"),

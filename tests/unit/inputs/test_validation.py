@@ -19,7 +19,6 @@ from airflow_provider_online_tasks.inputs import (
     CodeEvaluator,
     EvalTaskInput,
     EvalTaskPatch,
-    EvaluatorInput,
     EvaluatorLlmConfig,
     HubEvaluator,
     LlmConfig,
@@ -29,6 +28,7 @@ from airflow_provider_online_tasks.inputs import (
     WireInput,
     read_id,
 )
+from airflow_provider_online_tasks.inputs.hub import EvaluatorInput
 
 LONGEST_MESSAGE = 700
 TEMPLATE: dict[str, Any] = {"name": "j", "template": "{output}", "rails": ["good", "bad"]}
