@@ -16,7 +16,7 @@ COVERAGE_MINIMUM ?= 90
 PROCESSES ?= logical
 IN_PROCESSES := --numprocesses=$(PROCESSES) --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
 # They run in environments of their own (uv tool run), with the versions of constraints.txt.
-TOOLS := mkdocs mkdocs-material 'mkdocstrings[python]' pip-audit twine basedpyright
+TOOLS := proselint mkdocs mkdocs-material 'mkdocstrings[python]' pip-audit twine basedpyright
 
 TOOL := $(UV) tool run --quiet --python $(BIN)/python --constraint constraints.txt
 
@@ -35,7 +35,7 @@ CLUSTER_STAMP := $(CLUSTER_VENV)/.installed
 CONFORMANCE_UV := $(CONFORMANCE_VENV)/bin/uv
 CONFORMANCE_INTO := --quiet --python $(CONFORMANCE_VENV)/bin/python
 
-.PHONY: help venv demo ui test coverage lint format types conformance cluster matrix constraints build package audit docs screenshots bench flaky clean
+.PHONY: help venv demo ui test coverage lint prose format types conformance cluster matrix constraints build package audit docs screenshots bench flaky clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -83,6 +83,9 @@ flaky: $(STAMP) .tmp ## the unit tests again and again, on a busy machine
 lint: $(STAMP) ## style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+prose: $(STAMP) .tmp ## the words of the pages and of the code's texts
+	$(TOOL) --from proselint python scripts/prose.py
 
 format: $(STAMP) ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
