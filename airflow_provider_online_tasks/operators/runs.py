@@ -45,10 +45,10 @@ from airflow_provider_online_tasks.runs.end_states import (
     no_run_started,
     read_ending,
     says_no_data,
-    wait_error,
 )
 from airflow_provider_online_tasks.runs.index_delay import IndexDelay, read_index_delay
 from airflow_provider_online_tasks.runs.kill_reason import Kill, why_killed
+from airflow_provider_online_tasks.runs.wait_policy import wait_error
 from airflow_provider_online_tasks.runs.window import (
     check_window_arguments,
     check_window_literals,
@@ -202,7 +202,7 @@ class RunOnlineTaskOperator(LineageOperator):
         self._shown_window: DataWindow | None = None
         self._run_id: str | None = None
         self._ti: Any = None
-        self._kill_hook: OnlineTasksHook | None = None
+        self._hook: OnlineTasksHook | None = None
         self._kill: Kill | None = None
         EndingRules(on_nothing_evaluated=on_nothing_evaluated, max_error_rate=max_error_rate)
         check_window_arguments(data_start_time, data_end_time, lookback, partition_length)
@@ -331,11 +331,11 @@ class RunOnlineTaskOperator(LineageOperator):
 
     @contextmanager
     def _open(self, context: Context, run: RunInput) -> Iterator[_Execution]:
-        """Open the one hook of this execution, and have another session ready for ``on_kill``."""
+        """Open the one hook of this execution."""
         from airflow_provider_online_tasks.runs.submission import Submission
 
         with self.hook as hook:
-            self._ti, self._kill_hook = context["ti"], hook.sibling()
+            self._ti, self._hook = context["ti"], hook
             submission = Submission(
                 hook=hook,
                 run=run,
@@ -427,30 +427,16 @@ class RunOnlineTaskOperator(LineageOperator):
         """
         if obtained.resource is not None and obtained.resource.is_over:
             return obtained.resource
-        deadline = self._deadline()
         if self.deferrable:
-            self._defer_until_over(this, obtained, taken_up_at, deadline)
-        from airflow_provider_online_tasks.runs.blocking_wait import WorkerWait
+            self._defer_until_over(this, obtained, taken_up_at, self._deadline())
+        from airflow_provider_online_tasks.runs.blocking_wait import BlockingWait
 
-        wait = WorkerWait(
-            hook=this.hook,
-            run_id=obtained.id,
-            poll_interval=self.poll_interval,
-            deadline=deadline,
-            log=self.log,
-            check=lambda: self._stop_if_killed(this.hook),
-            renew=lambda: self._renew(this.hook),
+        wait = BlockingWait(run_id=obtained.id, poll_interval=self.poll_interval, log=self.log)
+        limit = self._limit()
+        ended = wait.until_finished(
+            this.hook, timeout=limit and limit[1], check=lambda: self._stop_if_killed(this.hook)
         )
-        ended = wait.until_over() or self._time_out(this, obtained.id, wait.run)
-        self._stop_if_killed(this.hook)
-        return ended
-
-    def _renew(self, hook: OnlineTasksHook) -> bool:
-        """Take up a key that was rotated, for ``on_kill`` too; return whether there is another one."""
-        if not hook.renew():
-            return False
-        self._kill_hook = hook.sibling()
-        return True
+        return ended or self._time_out(this, obtained.id, wait.run)
 
     def _deadline(self) -> float | None:
         limit = self._limit()
@@ -559,11 +545,11 @@ class RunOnlineTaskOperator(LineageOperator):
         if not (self.cancel_on_kill and self.wait_for_completion):
             return
         self._kill = why_killed(self._ti)
-        if self._run_id is None or self._kill_hook is None:
+        if self._run_id is None or self._hook is None:
             return
-        # The signal may have come amid a request, or amid a question to Airflow: so this uses neither the
-        # session of the other hook nor anything that would ask for the connection again.
-        with self._kill_hook as hook:
+        # The signal may interrupt a request or a call to Airflow: use another session, and don't read the
+        # connection again.
+        with self._hook.sibling() as hook:
             self._end_run(hook, self._run_id, self._kill)
 
     def _stop_if_killed(self, hook: OnlineTasksHook) -> None:

@@ -1,4 +1,4 @@
-"""Waiting for a run in the worker."""
+"""Wait for a run in a worker: used by the operator, and poll by poll by the sensor."""
 
 from __future__ import annotations
 
@@ -6,114 +6,113 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks import _clock
-from airflow_provider_online_tasks._text import on_one_line, sentence
-from airflow_provider_online_tasks.exceptions import (
-    AuthenticationFailed,
-    BadRequest,
-    CallError,
-    NotFound,
-    OnlineTaskRunUnreachable,
-    PermissionDenied,
-    RateLimited,
-    Unavailable,
-)
-from airflow_provider_online_tasks.runs.polling.endpoint_state import LONGEST_RETRY_AFTER, REFUSED_SECONDS
+from airflow_provider_online_tasks._text import on_one_line
+from airflow_provider_online_tasks.api import calls
+from airflow_provider_online_tasks.api.retry import NO_RETRY
+from airflow_provider_online_tasks.exceptions import AuthenticationFailed, CallError
 from airflow_provider_online_tasks.runs.progress import ProgressLog
+from airflow_provider_online_tasks.runs.wait_policy import (
+    REJECTIONS,
+    Rejections,
+    pause_after,
+    run_unreachable,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses.runs import TaskRun
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
-REFUSALS = (BadRequest, AuthenticationFailed, NotFound, PermissionDenied)
 
+class BlockingWait:
+    """Polls a run until it finishes.
 
-class WorkerWait:
-    """A wait for a run that outlives hiccups of Arize and of what is in between.
-
-    :param hook: how Arize is called.
     :param run_id: the run.
-    :param poll_interval: seconds between two looks.
-    :param deadline: seconds since 1970 until which to wait; None for no limit.
+    :param poll_interval: seconds between two polls.
     :param log: the task's log.
-    :param check: called after each look; raises to end the wait.
-    :param renew: called when the key is refused; returns whether there is another one.
+    :param rejections: the rejected polls before this wait. Default: none.
+    :param clock: the clock of ``rejections``. Default: monotonic.
+    :ivar run: the run as it was last read; None before that.
+    :ivar pause: seconds until the next poll.
     """
 
     def __init__(
         self,
         *,
-        hook: OnlineTasksHook,
         run_id: str,
         poll_interval: float,
-        deadline: float | None,
         log: Any,
-        check: Callable[[], None],
-        renew: Callable[[], bool],
+        rejections: Rejections | None = None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
-        self._hook = hook
         self._run_id = run_id
         self._poll_interval = poll_interval
-        self._deadline = deadline
         self._log = log
-        self._check = check
-        self._renew = renew
-        self._progress = ProgressLog()
-        self._refused_since: float | None = None
+        self._clock = clock or _clock.monotonic
+        self._progress = ProgressLog(run_id)
+        self.rejections = rejections or Rejections()
         self.run: TaskRun | None = None
+        self.pause = poll_interval
 
-    def until_over(self) -> TaskRun | None:
-        """Return the run when it is over, or None when the deadline has passed.
+    def until_finished(
+        self, hook: OnlineTasksHook, *, timeout: float | None, check: Callable[[], None]
+    ) -> TaskRun | None:
+        """Return the run when it is finished, or None after the timeout.
 
-        :raises OnlineTaskRunUnreachable: Arize refused to show it for five minutes without a break.
+        :param timeout: seconds; None waits without a limit.
+        :param check: called after each poll; raises to end the wait.
+        :raises OnlineTaskRunUnreachable: Arize rejected the polls for minutes.
         """
+        ends = float("inf") if timeout is None else _clock.monotonic() + timeout
         while True:
-            pause = self._look()
-            if self.run is not None and self.run.is_over:
-                return self.run
-            self._check()
-            left = float("inf") if self._deadline is None else self._deadline - _clock.epoch()
+            run = self.poll(hook)
+            check()
+            if run is not None and run.is_over:
+                return run
+            left = ends - _clock.monotonic()
             if left <= 0:
                 return None
-            _clock.sleep(min(pause, left))
+            _clock.sleep(min(self.pause, left))
 
-    def _look(self) -> float:
-        """Look at the run, and return the seconds until the next look."""
-        try:
-            self.run = self._hook.get_task_run(self._run_id)
-        except (RateLimited, Unavailable) as error:
-            self._log.warning("%s The task goes on waiting for the run.", sentence(error))
-            return max(self._poll_interval, min(error.retry_after or 0.0, LONGEST_RETRY_AFTER))
-        except REFUSALS as error:
-            if isinstance(error, AuthenticationFailed) and self._has_new_key():
-                return 0.0
-            self._refused(error)
-        else:
-            self._refused_since = None
-            if (line := self._progress.line(self.run, _clock.epoch())) is not None:
-                self._log.info("%s", line)
-        return self._poll_interval
+    def poll(self, hook: OnlineTasksHook) -> TaskRun | None:
+        """Return the run as it is now, or None if it can't be read at the moment.
 
-    def _has_new_key(self) -> bool:
+        :raises OnlineTaskRunUnreachable: Arize rejected the polls for minutes.
+        """
         try:
-            has_new_key = self._renew()
-        except Exception as error:  # noqa: BLE001  whatever Airflow raises, the wait outlives it
-            self._log.warning("The connection cannot be read again: %s", on_one_line(str(error)))
+            # The wait is the retry: a client that retries would delay deadlines and kills.
+            self.run = hook.client.send(calls.get_task_run(self._run_id), retry=NO_RETRY)
+        except CallError as error:
+            self._handle(error, hook)
+            return None
+        self.rejections.clear()
+        self.pause = self._poll_interval
+        if line := self._progress.line(self.run, _clock.monotonic()):
+            self._log.info("%s", line)
+        return self.run
+
+    def _handle(self, error: CallError, hook: OnlineTasksHook) -> None:
+        self.pause = max(self._poll_interval, pause_after(error))
+        if line := self._progress.problem_line(error, _clock.monotonic()):
+            self._log.warning("%s", line)
+        if not isinstance(error, REJECTIONS):
+            self.rejections.clear()
+            return
+        if isinstance(error, AuthenticationFailed) and self._renew_key(hook):
+            self.rejections.clear()
+            self.pause = 0.0
+            return
+        now = self._clock()
+        self.rejections.add(now)
+        if self.rejections.end_wait(now):
+            raise run_unreachable(self._run_id, error, now - self.rejections.since) from error
+
+    def _renew_key(self, hook: OnlineTasksHook) -> bool:
+        """Read the connection again; return whether it has changed."""
+        try:
+            has_changed = hook.renew()
+        except Exception as error:  # noqa: BLE001  the wait goes on, whatever Airflow raises
+            self._log.warning("The connection can't be read again: %s", on_one_line(str(error)))
             return False
-        if has_new_key:
-            self._log.info("The connection has changed. The task goes on with what it says now.")
-        return has_new_key
-
-    def _refused(self, error: CallError) -> None:
-        now = _clock.monotonic()
-        if self._refused_since is None:
-            self._refused_since = now
-        if now - self._refused_since >= REFUSED_SECONDS:
-            raise OnlineTaskRunUnreachable(
-                f"Arize refused to show run {self._run_id} for {REFUSED_SECONDS:.0f} s. {sentence(error)} "
-                f"The run may go on: a retry takes it up again."
-            ) from error
-        self._log.warning(
-            "%s The task goes on waiting for the run, unless this lasts for %.0f s.",
-            sentence(error),
-            REFUSED_SECONDS,
-        )
+        if has_changed:
+            self._log.info("The connection has changed. The wait uses its new values.")
+        return has_changed

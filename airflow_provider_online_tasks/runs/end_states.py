@@ -17,22 +17,12 @@ from airflow_provider_online_tasks._airflow import AirflowSkipException
 from airflow_provider_online_tasks.api.responses.runs import DEFAULT_MAX_SPANS, RunStatus, TaskRun
 from airflow_provider_online_tasks.exceptions import (
     FINAL,
-    AuthenticationFailed,
-    BadRequest,
-    InvalidConnection,
     InvalidInput,
-    NotFound,
     OnlineTaskRunCancelled,
     OnlineTaskRunErrorRateExceeded,
     OnlineTaskRunFailed,
     OnlineTaskRunNothingEvaluated,
-    OnlineTaskRunUnreachable,
     OnlineTaskRunUnsuccessful,
-    OnlineTasksError,
-    PermissionDenied,
-    RateLimited,
-    Unavailable,
-    UnexpectedResponse,
 )
 
 LOG_COLUMNS = 100
@@ -322,23 +312,3 @@ class EndingRules:
 
 def _see(url: str | None) -> str:
     return f" See {url}" if url else ""
-
-
-# What the poller ends a wait with.
-WAIT_ERRORS: tuple[type[OnlineTasksError], ...] = (
-    BadRequest,
-    InvalidConnection,
-    AuthenticationFailed,
-    NotFound,
-    OnlineTaskRunUnreachable,
-    PermissionDenied,
-    RateLimited,
-    Unavailable,
-    UnexpectedResponse,
-)
-
-
-def wait_error(error_type: str | None, message: str) -> OnlineTasksError:
-    """Return the exception for a wait that ended before the run did, as the trigger reported it."""
-    kinds = {kind.__name__: kind for kind in WAIT_ERRORS}
-    return kinds.get(error_type or "", OnlineTasksError)(message)

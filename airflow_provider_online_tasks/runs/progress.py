@@ -1,4 +1,4 @@
-"""What a person who waits for a run reads in the task log."""
+"""Log lines about a run that a task waits for."""
 
 from __future__ import annotations
 
@@ -14,51 +14,62 @@ QUIET_SECONDS = 60.0
 
 
 class ProgressLog:
-    """Turns what is read of one run into log lines, few enough to be read.
+    """Decides which polls of one run are logged: a change at once, everything else once per minute.
 
-    A line when the status changed; else, one a minute.
+    Times are seconds of a monotonic clock.
 
-    :param max_spans: the run's cap of spans, where it is known.
+    :param run_id: the run.
     """
 
-    def __init__(self, *, max_spans: int | None = None) -> None:
-        self._max_spans = max_spans
-        self._shown: TaskRun | None = None
-        self._shown_at = 0.0
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
+        self._logged: TaskRun | None = None
+        self._logged_at = 0.0
+        self._problem: str | None = None
+        self._problem_at = 0.0
 
-    def is_news(self, run: TaskRun, now: float) -> bool:
-        """Return whether there is anything new to say of a run as it is now."""
-        shown = self._shown
-        if shown is None or shown.status_text.upper() != run.status_text.upper():
+    def has_news(self, run: TaskRun, now: float) -> bool:
+        """Return whether :meth:`line` would return a line."""
+        logged = self._logged
+        if self._problem is not None or logged is None:
             return True
-        return now - self._shown_at >= QUIET_SECONDS
+        return logged.status_text.upper() != run.status_text.upper() or now - self._logged_at >= QUIET_SECONDS
 
     def line(self, run: TaskRun, now: float) -> str | None:
-        """Return the line to log for a run as it is now, or None if there is nothing new to say.
+        """Return the line to log for a run that was just read, or None.
 
-        :param run: the run as it was just read.
-        :param now: seconds of any clock that does not jump.
+        :param run: the run.
+        :param now: the time.
         """
-        if not self.is_news(run, now):
+        if not self.has_news(run, now):
             return None
-        shown, passed = self._shown, now - self._shown_at
-        self._shown, self._shown_at = run, now
-        parts = [self._status(run, shown), self._spans(run)]
-        if shown is not None and passed > 0 and run.counts.done > shown.counts.done:
-            pace = (run.counts.done - shown.counts.done) / passed
-            parts.append(f"{pace:.1f} spans a second" if pace >= 1 else f"{60 * pace:.1f} spans a minute")
+        before, elapsed = self._logged, now - self._logged_at
+        self._logged, self._logged_at, self._problem = run, now, None
+        parts = [_status(run, before), f"{run.counts.done} spans done ({run.counts})"]
+        if before is not None and elapsed > 0 and run.counts.done > before.counts.done:
+            rate = (run.counts.done - before.counts.done) / elapsed
+            parts.append(f"{rate:.1f} spans per second" if rate >= 1 else f"{60 * rate:.1f} spans per minute")
         if run.counts.errors:
             parts.append(f"{run.counts.error_rate:.1%} errors")
         return ", ".join(parts) + "."
 
-    def _status(self, run: TaskRun, shown: TaskRun | None) -> str:
-        status = on_one_line(run.status_text.upper())
-        if run.status is not RunStatus.UNKNOWN:
-            return f"Run {run.id} is {status}"
-        if shown is not None and shown.status_text.upper() == run.status_text.upper():
-            return f"Run {run.id} is {status!r}"
-        return f"Run {run.id} is {status!r}, a status this version does not know and takes for still running"
+    def problem_line(self, problem: Exception | str, now: float) -> str | None:
+        """Return the line to log when the run can't be read, or None.
 
-    def _spans(self, run: TaskRun) -> str:
-        cap = f" of at most {self._max_spans}" if self._max_spans else ""
-        return f"{run.counts.done}{cap} spans done ({run.counts})"
+        :param problem: why it can't be read.
+        :param now: the time.
+        """
+        text = on_one_line(str(problem))
+        if text == self._problem and now - self._problem_at < QUIET_SECONDS:
+            return None
+        self._problem, self._problem_at = text, now
+        return f"Run {self._run_id} can't be read at the moment, the wait goes on: {text}"
+
+
+def _status(run: TaskRun, before: TaskRun | None) -> str:
+    status = on_one_line(run.status_text.upper())
+    if run.status is not RunStatus.UNKNOWN:
+        return f"Run {run.id} is {status}"
+    if before is not None and before.status_text.upper() == run.status_text.upper():
+        return f"Run {run.id} is {status!r}"
+    return f"Run {run.id} is {status!r}, an unknown status that is treated as running"

@@ -130,7 +130,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
         left = math.inf if self.deadline is None else self.deadline - time.time()
         ends = loop.time() + left
         bound = asyncio.timeout(None if self.deadline is None else max(left, 0.0) + LAST_LOOK_SECONDS)
-        log, progress = _ready(self.log), ProgressLog(max_spans=self.max_spans)
+        log, progress = _ready(self.log), ProgressLog(self.run_id)
         run: TaskRun | None = None
         try:
             async with (
@@ -142,7 +142,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
                     poll_interval=self.poll_interval,
                 ) as updates,
             ):
-                updates.is_news = partial(self._is_news, updates, progress, ends)
+                updates.has_news = partial(self._is_news, updates, progress, ends)
                 quiet_since = loop.time()
                 while True:
                     until_end = ends - loop.time()
@@ -175,7 +175,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
     def _is_news(self, updates: Wait, progress: ProgressLog, ends: float, run: TaskRun) -> bool:
         """Return whether a run as it was just read is worth waking up for: most readings of many are not."""
         now = asyncio.get_running_loop().time()
-        return now >= ends or updates.run.was_late > LATE_SECONDS or progress.is_news(run, now)
+        return now >= ends or updates.run.was_late > LATE_SECONDS or progress.has_news(run, now)
 
     def _say_no_news(self, updates: Wait, now: float) -> None:
         if updates.trouble:
@@ -187,7 +187,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
 
     def _say_late(self, updates: Wait, now: float) -> None:
         """Say, once a minute at most, that the budget is what makes the reads late, if it is."""
-        if now - self._said_late_at < QUIET_SECONDS or updates.late <= LATE_SECONDS:
+        if now - self._said_late_at < QUIET_SECONDS or updates.shortage.late <= LATE_SECONDS:
             return
         self._said_late_at = now
         short = updates.shortage

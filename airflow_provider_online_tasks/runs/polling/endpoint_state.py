@@ -6,16 +6,18 @@ import asyncio
 import logging
 
 from airflow_provider_online_tasks.exceptions import AuthenticationFailed, CallError, RateLimited, Unavailable
+from airflow_provider_online_tasks.runs.wait_policy import (
+    FIRST_RATE_LIMIT_PAUSE,
+    LEAST_REJECTIONS,
+    LONGEST_RETRY_AFTER,
+    REJECTED_SECONDS,
+)
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
-FIRST_RATE_LIMIT_PAUSE, LONGEST_RATE_LIMIT_PAUSE = 15.0, 60.0
-LONGEST_RETRY_AFTER = 300.0
+LONGEST_RATE_LIMIT_PAUSE = 60.0
 FIRST_REFUSED_PAUSE = 2.0
-# Refusals that go on for so long are no hiccup of a deployment, a proxy or a cache of permissions.
-REFUSED_SECONDS = 300.0
-LEAST_REFUSALS = 3
 
 
 class EndpointState:
@@ -79,7 +81,7 @@ class EndpointState:
         if self._refusals <= 1:
             self._refusals, self._refused_since = 1, now
         self._pause(doubled(FIRST_REFUSED_PAUSE, self._refusals, LONGEST_PAUSE), error, now)
-        return self._refusals >= LEAST_REFUSALS and now - self._refused_since >= REFUSED_SECONDS
+        return self._refusals >= LEAST_REJECTIONS and now - self._refused_since >= REJECTED_SECONDS
 
     def _pause(self, seconds: float, error: CallError, now: float) -> None:
         self.paused_until = max(self.paused_until, now + seconds)

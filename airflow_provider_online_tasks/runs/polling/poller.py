@@ -32,8 +32,6 @@ from airflow_provider_online_tasks.exceptions import (
     BadRequest,
     CallError,
     NotFound,
-    OnlineTaskRunUnreachable,
-    OnlineTasksError,
     PermissionDenied,
     RateLimited,
     Unavailable,
@@ -43,13 +41,20 @@ from airflow_provider_online_tasks.runs.polling.endpoint_state import (
     FIRST_PAUSE,
     FIRST_REFUSED_PAUSE,
     LONGEST_PAUSE,
-    REFUSED_SECONDS,
     EndpointState,
     doubled,
 )
 from airflow_provider_online_tasks.runs.polling.in_flight import InFlight, open_client
 from airflow_provider_online_tasks.runs.polling.registry import Registry
-from airflow_provider_online_tasks.runs.polling.schedule import LONGEST_BY_ID, Queue, Run, Task, Wait
+from airflow_provider_online_tasks.runs.polling.schedule import (
+    LONGEST_BY_ID,
+    Queue,
+    Run,
+    Shortage,
+    Task,
+    Wait,
+)
+from airflow_provider_online_tasks.runs.wait_policy import REJECTED_SECONDS, run_unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,8 +80,6 @@ HELD_SECONDS = 0.2
 DELIVERED_AT_ONCE = 25
 
 LONGEST_RUN_BACK_OFF = 60.0
-# How many answers of the same kind in a row, over REFUSED_SECONDS, end a run's waits.
-LEAST_ANSWERS = 3
 
 
 class Poller:
@@ -127,12 +130,12 @@ class Poller:
         """Return how many waits there are."""
         return sum(len(run.waits) for run in self._registry.runs.values())
 
-    def late(self, run: Run) -> float:
-        """Return how many seconds late a run was read, or is, because the budget is too small."""
+    def shortage(self, run: Run) -> Shortage:
+        """Return how late a run is read because of the request budget."""
         overdue = 0.0
         if not run.asking and self._endpoint.trouble is None:
             overdue = self._loop.time() - max(run.due, self._endpoint.paused_until)
-        return max(run.was_late, overdue)
+        return Shortage(max(run.was_late, overdue), self.budget.rate, self.count_waits())
 
     def add(
         self,
@@ -158,7 +161,7 @@ class Poller:
         for wait in moved:
             task_id = wait.run.task_id
             self.discard(wait)
-            wait.poller, wait.run = other, other._registry.run(wait.run_id)
+            wait.server, wait.run = other, other._registry.run(wait.run_id)
             other._begin(wait, task_id)
 
     def _begin(self, wait: Wait, task_id: str | None) -> None:
@@ -299,13 +302,13 @@ class Poller:
         log.warning("An unexpected error %s; the others go on: %s: %s", outcome, type(error).__name__, error)
         if isinstance(item, Run):
             if self._registry.has(item):
-                self._fail(item, _unreadable(item, error))
+                self._fail(item, run_unreachable(item.run_id, error))
             return
         try:
             self._end_round(item, by_id_intervals=LONGEST_BY_ID)
         except Exception as again:  # noqa: BLE001
             for run in list(item.runs.values()):
-                self._fail(run, _unreadable(run, again))
+                self._fail(run, run_unreachable(run.run_id, again))
 
     async def _send(self, call: RestCall[T]) -> T:
         try:
@@ -376,15 +379,15 @@ class Poller:
     def _run_in_trouble(self, run: Run, error: CallError, again_at: float) -> None:
         """Read a run again later; when it has been in the same trouble for long, end its waits."""
         run.trouble = str(error)
-        lasted = self._loop.time() - run.failing_since
+        now = self._loop.time()
         # When nothing else can be read either, an unreadable answer is no fault of this run.
         certain = (
             not isinstance(error, UnexpectedResponse)
-            or self._endpoint.answered_at > run.failing_since
+            or self._endpoint.answered_at > run.rejections.since
             or len(self._registry.runs) == 1
         )
-        if certain and run.failures >= LEAST_ANSWERS and lasted >= REFUSED_SECONDS:
-            self._fail(run, _unreadable(run, error, lasted))
+        if certain and run.rejections.end_wait(now):
+            self._fail(run, run_unreachable(run.run_id, error, now - run.rejections.since))
         else:
             self._queue_up_run(run, again_at)
 
@@ -395,7 +398,7 @@ class Poller:
             self._report_refused_key()
             if since_long:
                 for run in list(self._registry.runs.values()):
-                    self._fail(run, _unreadable(run, error, REFUSED_SECONDS))
+                    self._fail(run, run_unreachable(run.run_id, error, REJECTED_SECONDS))
             return
         if isinstance(error, RateLimited):
             self.budget.refused(self._loop.time(), sent_at=sent_at)
@@ -412,7 +415,7 @@ class Poller:
             run.was_late = 0.0 if asked.free_since is None else asked.late(run.due)
             run.due = now + run.interval * jitter
             run.latest, run.read_at = found, now
-            run.failure, run.failures, run.trouble = None, 0, None
+            run.clear_failures()
             if not run.asking:
                 run.ticket, run.by_id = 0, run.task_id is None
             if run.by_id:
@@ -420,7 +423,7 @@ class Poller:
             elif run.task_id is not None and (task := self._registry.tasks[run.task_id]).unseen is None:
                 self._queue_up(task, run.due)
         for wait in waits:
-            wait.tell(found)
+            wait.deliver(found)
 
     # The runs of a task ------------------------------------------------------------------------------------
 
@@ -508,12 +511,3 @@ class Poller:
             self._queue_up(task, now + delay)
         else:
             self._end_round(task)
-
-
-def _unreadable(run: Run, error: BaseException, lasted: float | None = None) -> OnlineTasksError:
-    """Return the exception that ends the waits for a run. A retry of the task takes the run up again."""
-    since = "" if lasted is None else f" for {lasted / 60:.0f} minutes"
-    said = str(error) if isinstance(error, CallError) else f"{type(error).__name__}: {error}"
-    return OnlineTaskRunUnreachable(
-        f"Run {run.run_id} could not be read{since}, and may go on. A retry waits for it again. {said}"
-    )

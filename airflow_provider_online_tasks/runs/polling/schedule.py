@@ -1,4 +1,4 @@
-"""What a poller knows of the runs that are waited for, and of their tasks."""
+"""The runs that a poller waits for, their tasks, and the queue of the next requests."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ import asyncio
 import heapq
 import itertools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from airflow_provider_online_tasks.runs.wait_policy import REJECTIONS, Rejections
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_online_tasks.api.responses.runs import TaskRun
     from airflow_provider_online_tasks.exceptions import CallError
-    from airflow_provider_online_tasks.runs.polling.poller import Poller
 
-# For how many poll intervals the runs of a task are read by their IDs, at the most, before its list is tried.
+# The maximum number of poll intervals for which the runs of a task are read by ID before its list is tried.
 LONGEST_BY_ID = 16
 
 
 class Shortage(NamedTuple):
-    """Why a run is read late: the budget does not suffice for all waits.
+    """A request budget that is too small for all waits.
 
-    :param late: seconds after it was due that the run was read.
-    :param rate: requests a minute that may be sent.
-    :param waits: how many waits share them.
+    :param late: seconds by which the run was read late.
+    :param rate: requests per minute that may be sent.
+    :param waits: number of waits that share them.
     """
 
     late: float
@@ -32,60 +33,66 @@ class Shortage(NamedTuple):
     waits: int
 
 
+class WaitServer(Protocol):
+    """The part of a poller that a wait uses."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why no run is read at the moment; None if runs are read."""
+
+    def shortage(self, run: Run) -> Shortage:
+        """Return how late a run is read because of the request budget."""
+
+    def hasten(self, wait: Wait) -> None:
+        """Read the run of a wait at once."""
+
+    def discard(self, wait: Wait) -> None:
+        """End a wait."""
+
+
 class Wait:
     """One wait for a run.
 
-    :param conn_id: the Airflow connection it was begun with.
+    :param server: polls the run.
+    :param run: the run.
+    :param conn_id: the Airflow connection of the wait.
+    :param poll_interval: seconds between two polls.
     """
 
-    __slots__ = (
-        "_error",
-        "_fresh",
-        "_waiter",
-        "conn_id",
-        "is_news",
-        "poll_interval",
-        "poller",
-        "run",
-    )
+    __slots__ = ("_error", "_unread", "_waiter", "conn_id", "has_news", "poll_interval", "run", "server")
 
-    def __init__(self, poller: Poller, run: Run, *, conn_id: str, poll_interval: float) -> None:
-        self.poller = poller
+    def __init__(self, server: WaitServer, run: Run, *, conn_id: str, poll_interval: float) -> None:
+        self.server = server
         self.run = run
         self.conn_id = conn_id
         self.poll_interval = poll_interval
-        # Whether a run as it was just read is worth waking up for; None if any is. Its end always is.
-        self.is_news: Callable[[TaskRun], bool] | None = None
-        self._fresh: TaskRun | None = None
+        # Tells whether a poll is worth waking up for. Default: every poll. The end of the run always is.
+        self.has_news: Callable[[TaskRun], bool] | None = None
+        self._unread: TaskRun | None = None
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     @property
     def run_id(self) -> str:
-        """The run that is waited for."""
+        """The ID of the run."""
         return self.run.run_id
 
     @property
     def trouble(self) -> str | None:
-        """Why the run is not being read at the moment, if so."""
-        return self.run.trouble or self.poller.trouble
-
-    @property
-    def late(self) -> float:
-        """How many seconds late the run was read, or is, because the budget is too small."""
-        return self.poller.late(self.run)
+        """Why the run can't be read at the moment; None if it can."""
+        return self.run.trouble or self.server.trouble
 
     @property
     def shortage(self) -> Shortage:
-        """How short the budget is."""
-        return Shortage(self.late, self.poller.budget.rate, self.poller.count_waits())
+        """How late the run is read because of the request budget."""
+        return self.server.shortage(self.run)
 
     async def next(self) -> TaskRun:
-        """Return the run as soon as it is read and news, once for each time; the last time when it is over.
+        """Return the run after the next poll with news; for the last time when it is finished.
 
-        :raises Exception: the run cannot be followed.
+        :raises Exception: the error that ended the wait.
         """
-        while self._fresh is None:
+        while self._unread is None:
             if self._error is not None:
                 raise self._error.with_traceback(None)
             self._waiter = asyncio.get_running_loop().create_future()
@@ -93,25 +100,25 @@ class Wait:
                 await self._waiter
             finally:
                 self._waiter = None
-        run, self._fresh = self._fresh, None
+        run, self._unread = self._unread, None
         return run
 
     def hasten(self) -> None:
-        """Have the run read at once."""
-        self.poller.hasten(self)
+        """Read the run at once."""
+        self.server.hasten(self)
 
     def close(self) -> None:
-        """End the wait, and nothing else."""
-        self.poller.discard(self)
+        """End the wait. The run and other waits are not affected."""
+        self.server.discard(self)
 
-    def tell(self, run: TaskRun) -> None:
+    def deliver(self, run: TaskRun) -> None:
         """Hand over the run as it was just read."""
-        if self.is_news is None or run.is_over or self.is_news(run):
-            self._fresh = run
+        if self.has_news is None or run.is_over or self.has_news(run):
+            self._unread = run
             self._notify()
 
     def fail(self, error: Exception) -> None:
-        """End the wait: its run cannot be followed."""
+        """End the wait with an error."""
         self._error = error
         self._notify()
 
@@ -122,13 +129,14 @@ class Wait:
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Scheduled:
-    """Something to ask about.
+    """Something that a request is sent about. Times are those of the event loop.
 
-    :param at: when, if it is in the queue.
+    :param at: time of the next request, if it is in the queue.
     :param ticket: its entry in the queue; 0 if it has none.
-    :param asking: whether a request about it is under way.
-    :param sent_at: when it was last asked about.
-    :param free_since: since when that could have been, had the budget sufficed; None if it did suffice.
+    :param asking: whether a request about it is in flight.
+    :param sent_at: time of the last request.
+    :param free_since: time from which the last request could have been sent with a larger budget; None if
+        the budget did not delay it.
     """
 
     at: float = 0.0
@@ -138,17 +146,19 @@ class Scheduled:
     free_since: float | None = None
 
     def late(self, due: float) -> float:
-        """Return how many seconds late the last request was sent, because the budget was too small."""
+        """Return by how many seconds the budget delayed the last request."""
         return 0.0 if self.free_since is None else max(0.0, self.sent_at - max(due, self.free_since))
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Run(Scheduled):
-    """A run that is waited for.
+    """A run with at least one wait.
 
-    :param due: when it is to be read again.
-    :param by_id: whether it is to be read by its ID, instead of with its task.
-    :param was_late: how late its last reading was, for want of budget.
+    :param due: time of its next poll.
+    :param by_id: whether the next poll reads it by ID instead of with the list of its task.
+    :param was_late: seconds by which the budget delayed its last poll.
+    :param failures: number of failed polls in a row.
+    :param trouble: why it can't be read at the moment.
     """
 
     run_id: str
@@ -159,9 +169,8 @@ class Run(Scheduled):
     latest: TaskRun | None = None
     read_at: float = 0.0
     was_late: float = 0.0
-    failure: type[CallError] | None = None
     failures: int = 0
-    failing_since: float = 0.0
+    rejections: Rejections = field(default_factory=Rejections)
     trouble: str | None = None
 
     @property
@@ -170,25 +179,31 @@ class Run(Scheduled):
         return min(wait.poll_interval for wait in self.waits)
 
     def count_failure(self, error: CallError, now: float) -> None:
-        """Count an answer of the same kind as the one before, or begin to."""
-        if type(error) is self.failure:
-            self.failures += 1
+        """Count a poll of the run that failed."""
+        self.failures += 1
+        if isinstance(error, REJECTIONS):
+            self.rejections.add(now)
         else:
-            self.failure, self.failures, self.failing_since = type(error), 1, now
+            self.rejections.clear()
+
+    def clear_failures(self) -> None:
+        """Start again: the run was read."""
+        self.failures, self.trouble = 0, None
+        self.rejections.clear()
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Task(Scheduled):
-    """A task some of whose runs are waited for, and the round of pages being read of it.
+    """A task with awaited runs, and the round in which the pages of its list are read.
 
-    :param unseen: runs that the round has yet to see; None between rounds.
-    :param cursors: where the pages of the round began.
-    :param wasted: how many pages in a row showed none of these runs.
-    :param seen: how many runs its pages held.
-    :param explored: how many runs the last page showed that were not known to be of this task.
-    :param exploring: whether the pages are read for runs whose task is not known.
-    :param by_id_until: until when its runs are read by their IDs.
-    :param by_id_next: for how many poll intervals they will be the next time.
+    :param unseen: the due runs that the round has not seen yet; None between rounds.
+    :param cursors: the cursors of the round's pages.
+    :param wasted: number of pages in a row without a due run.
+    :param seen: number of runs on the round's pages.
+    :param explored: number of runs on the last page whose task was unknown.
+    :param exploring: whether the pages are read to find runs whose task is unknown.
+    :param by_id_until: time until which its runs are read by ID.
+    :param by_id_next: number of poll intervals for which they are read by ID the next time.
     """
 
     task_id: str
@@ -208,13 +223,13 @@ class Task(Scheduled):
     list_failing_since: float = 0.0
 
     def begin_round(self, unseen: set[str], jitter: float) -> None:
-        """Begin to read the pages of its list."""
+        """Start a round: read the list from its first page."""
         self.unseen, self.jitter = unseen, jitter
         self.cursor, self.pages, self.wasted, self.seen = None, 0, 0, 0
         self.cursors.clear()
 
     def count_list_failure(self, now: float) -> bool:
-        """Count a page that was not read; return whether the one before it was not read either."""
+        """Count a page that could not be read; return whether the page before it failed too."""
         self.list_failures += 1
         if self.list_failures > 1:
             return True
@@ -224,9 +239,9 @@ class Task(Scheduled):
     def count_page(self, size: int, *, awaited: int, explored: int, next_cursor: str | None) -> None:
         """Count a page of the round.
 
-        :param size: how many runs it holds.
-        :param awaited: how many of them the round had yet to see.
-        :param explored: how many of them are waited for, and were not known to be of this task.
+        :param size: number of runs on it.
+        :param awaited: number of due runs on it that the round had not seen.
+        :param explored: number of awaited runs on it whose task was unknown.
         """
         self.list_failures = 0
         self.pages += 1
@@ -235,18 +250,18 @@ class Task(Scheduled):
         self.explored, self.cursor = explored, next_cursor
 
     def wants_next_page(self, *, taskless: int) -> bool:
-        """Return whether the page that the cursor leads to is worth a request.
+        """Return whether the next page is worth a request.
 
-        :param taskless: how many runs are waited for whose task is not known.
+        :param taskless: number of awaited runs whose task is unknown.
         """
-        # A page costs as much as one run read by its ID, and fruitless pages no more than all such runs.
+        # A page costs as much as reading one run by ID. Pages without a due run must not cost more than that.
         is_worth_it = len(self.unseen or ()) > 1 + self.wasted or (self.explored > 1 and taskless > 0)
         return is_worth_it and self.cursor is not None and self.cursor not in self.cursors
 
     def end_round(self, now: float, *, by_id_intervals: int = 0) -> set[str]:
-        """End the round, and return the runs that it has not seen.
+        """End the round, and return the due runs that it has not seen.
 
-        :param by_id_intervals: for how many poll intervals the runs are read by their IDs at the least.
+        :param by_id_intervals: minimum number of poll intervals for which the runs are read by ID.
         """
         unseen = self.unseen or set()
         self.unseen, self.exploring = None, False
@@ -262,16 +277,16 @@ class Task(Scheduled):
 
 
 class Queue:
-    """What is to be asked about: that which has been due longest comes first."""
+    """The runs and tasks of the next requests, the longest overdue first."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Run | Task]] = []
         self._tickets = itertools.count(1)
 
     def put(self, item: Run | Task, at: float) -> bool:
-        """Put an item in, unless it is there for an earlier time or is being asked about.
+        """Add an item, unless it is queued for an earlier time or has a request in flight.
 
-        :return: whether it has become the first one.
+        :return: whether it is the first one now.
         """
         if item.asking or (item.ticket and item.at <= at):
             return False
@@ -280,7 +295,7 @@ class Queue:
         return self._heap[0][1] == item.ticket
 
     def first(self) -> Run | Task | None:
-        """Return the item that has been due longest, or will be due first."""
+        """Return the longest overdue item, else the one that is due next."""
         while self._heap:
             _, ticket, item = self._heap[0]
             if item.ticket == ticket:
@@ -289,6 +304,6 @@ class Queue:
         return None
 
     def pop(self) -> None:
-        """Take the first item out."""
+        """Remove the first item."""
         _, _, item = heapq.heappop(self._heap)
         item.ticket = 0

@@ -21,7 +21,6 @@ from airflow_provider_online_tasks.api.responses.runs import RunCounts, RunStatu
 from airflow_provider_online_tasks.exceptions import (
     FINAL,
     InvalidInput,
-    NotFound,
     OnlineTaskRunCancelled,
     OnlineTaskRunErrorRateExceeded,
     OnlineTaskRunFailed,
@@ -37,7 +36,6 @@ from airflow_provider_online_tasks.runs.end_states import (
     read_ending,
     says_already_labelled,
     says_no_data,
-    wait_error,
 )
 from tests.support.forgotten import forgotten
 
@@ -467,25 +465,3 @@ def test_every_bad_end_has_a_final_form() -> None:
         OnlineTaskRunUnsuccessful
     }
     assert set(FINAL) | set(FINAL.values()) == bad
-
-
-@pytest.mark.parametrize(
-    ("told", "kind"),
-    [
-        ("NotFound", NotFound),
-        ("OnlineTaskRunUnreachable", exceptions.OnlineTaskRunUnreachable),
-        ("InvalidConnection", exceptions.InvalidConnection),
-        ("AuthenticationFailed", exceptions.AuthenticationFailed),
-        ("Unavailable", exceptions.Unavailable),
-        ("CallError", OnlineTasksError),
-        ("TaskErrorReturned", OnlineTasksError),
-        ("ValueError", OnlineTasksError),
-        ("Any", OnlineTasksError),
-        ("FINAL", OnlineTasksError),
-        (None, OnlineTasksError),
-    ],
-)
-def test_what_ended_a_wait_is_raised_again_in_the_task(told: str | None, kind: type[Exception]) -> None:
-    error = wait_error(told, "why")
-    assert type(error) is kind
-    assert str(error) == "why"

@@ -1,0 +1,102 @@
+"""When a wait for a run goes on, pauses or ends: one policy for the worker, the sensor and the triggerer.
+
+=============================================  ==============================================================
+response to a poll                             the wait
+=============================================  ==============================================================
+429                                            goes on after ``Retry-After``, at most 300 s; without it after
+                                               15 s
+no response, 5xx                               goes on after ``Retry-After``, or at the next poll
+401, 403, 404, 400, or an unreadable response  goes on, and ends with :class:`OnlineTaskRunUnreachable` when
+                                               there was nothing else for 300 s in at least 3 polls
+=============================================  ==============================================================
+
+A deadline ends a wait at any time. Any other error is a bug or a missing connection, and ends it at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from airflow_provider_online_tasks.exceptions import (
+    AuthenticationFailed,
+    BadRequest,
+    CallError,
+    InvalidConnection,
+    NotFound,
+    OnlineTaskRunUnreachable,
+    OnlineTasksError,
+    PermissionDenied,
+    RateLimited,
+    Unavailable,
+    UnexpectedResponse,
+)
+
+LONGEST_RETRY_AFTER = 300.0
+FIRST_RATE_LIMIT_PAUSE = 15.0
+# Rejections for this long aren't a hiccup of a deployment, a proxy or a permission cache.
+REJECTED_SECONDS = 300.0
+LEAST_REJECTIONS = 3
+
+REJECTIONS = (AuthenticationFailed, BadRequest, NotFound, PermissionDenied, UnexpectedResponse)
+# The errors that a trigger may report in place of a finished run.
+WAIT_ERRORS = (InvalidConnection, OnlineTaskRunUnreachable)
+
+
+@dataclass(slots=True, kw_only=True)
+class Rejections:
+    """The rejected polls of one run since the last other response.
+
+    :param count: number of rejected polls in a row.
+    :param since: time of the first one, on a clock of the caller's choice.
+    """
+
+    count: int = 0
+    since: float = 0.0
+
+    def add(self, now: float) -> None:
+        """Count a rejected poll."""
+        if self.count == 0 or now < self.since:  # a wall clock may be set back
+            self.since = now
+        self.count += 1
+
+    def clear(self) -> None:
+        """Start again: Arize sent another response."""
+        self.count = 0
+
+    def end_wait(self, now: float) -> bool:
+        """Return whether Arize has rejected the polls for so long that the wait ends."""
+        return self.count >= LEAST_REJECTIONS and now - self.since >= REJECTED_SECONDS
+
+
+def pause_after(error: CallError) -> float:
+    """Return the minimum seconds until the next poll after a poll that failed."""
+    if not isinstance(error, RateLimited | Unavailable):
+        return 0.0
+    if error.retry_after is not None:
+        return min(max(error.retry_after, 0.0), LONGEST_RETRY_AFTER)
+    return FIRST_RATE_LIMIT_PAUSE if isinstance(error, RateLimited) else 0.0
+
+
+def run_unreachable(
+    run_id: str, error: BaseException, seconds: float | None = None
+) -> OnlineTaskRunUnreachable:
+    """Return the exception of a wait whose run can't be read.
+
+    :param error: the last error.
+    :param seconds: for how long the run could not be read; None if that is not what ended the wait.
+    """
+    duration = "" if seconds is None else f" for {seconds:.0f} s"
+    reason = str(error) if isinstance(error, CallError) else f"{type(error).__name__}: {error}"
+    return OnlineTaskRunUnreachable(
+        f"Run {run_id} could not be read{duration} and may still be running. A retry resumes it. "
+        f"{reason.removesuffix('.')}."
+    )
+
+
+def wait_error(error_type: str | None, message: str) -> OnlineTasksError:
+    """Return the exception for an error that a trigger reports.
+
+    :param error_type: the name of the exception's class.
+    """
+    kinds = {kind.__name__: kind for kind in WAIT_ERRORS}
+    return kinds.get(error_type or "", OnlineTasksError)(message)
