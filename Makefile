@@ -35,7 +35,7 @@ CLUSTER_STAMP := $(CLUSTER_VENV)/.installed
 CONFORMANCE_UV := $(CONFORMANCE_VENV)/bin/uv
 CONFORMANCE_INTO := --quiet --python $(CONFORMANCE_VENV)/bin/python
 
-.PHONY: help venv demo ui test coverage lint prose format types conformance cluster matrix constraints build package audit docs screenshots bench flaky clean
+.PHONY: help venv demo ui test coverage lint prose format types conformance cluster matrix constraints build package release audit docs screenshots bench flaky clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -144,6 +144,15 @@ build: $(STAMP) .tmp ## the sdist and the wheel, in dist/
 
 package: build ## the sdist and the wheel, checked as a package index would
 	$(TOOL) twine check --strict dist/*
+
+VERSION = $(shell sed -nE 's/^__version__ = "(.*)"/\1/p' airflow_provider_online_tasks/__init__.py)
+
+release: ## check that this commit can be released, and build dist/ (docs/releasing.md)
+	@[ -z "$$(git status --porcelain)" ] || { echo "Commit or stash the changes first."; exit 1; }
+	@grep -q '^## \[$(VERSION)\]' CHANGELOG.md || { echo "CHANGELOG.md has no section [$(VERSION)]."; exit 1; }
+	@! git rev-parse -q --verify 'refs/tags/v$(VERSION)' >/dev/null || { echo "The tag v$(VERSION) exists already."; exit 1; }
+	@$(MAKE) --no-print-directory package
+	@echo "Next: git tag v$(VERSION) && git push origin v$(VERSION), then upload dist/."
 
 SITE ?= site
 
