@@ -92,9 +92,8 @@ def _read_fields(cls: Any) -> None:
 def _kinds(cls: Any) -> dict[str, str]:
     """Return what the names for kinds of values stand for."""
     found = {}
-    for module in ("inputs._values", "inputs.evaluators"):
-        file = cls.module.modules_collection[f"{PACKAGE}.{module}"].filepath
-        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+    for module in cls.module.modules_collection[f"{PACKAGE}.inputs"].modules.values():
+        for node in ast.parse(module.filepath.read_text(encoding="utf-8")).body:
             if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Subscript):
                 continue
             (name,), kind = node.targets, node.value
