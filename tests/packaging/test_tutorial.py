@@ -114,7 +114,7 @@ def test_a_newcomer_gets_a_gated_and_event_driven_eval(
         # 3. The eval, and its gate
         page.file(evals, "dags/answer_eval.py")
         shown = succeeds(page.commands("dags test"), seconds=DAG_SECONDS)
-        assert re.search(r"^correctness +correct +>= 0.5 .* held", shown, re.MULTILINE)
+        assert re.search(r"^correctness +correct +>= 0.5 .* passed", shown, re.MULTILINE)
         exit_code, shown = first.run(page.commands("0.99"), seconds=DAG_SECONDS)
         assert exit_code != 0
         assert re.search(r"^correctness +correct +>= 0.99 .* FAILED", shown, re.MULTILINE)
