@@ -1,4 +1,4 @@
-# The project's commands. `make demo` and `make test` need nothing but Python 3.11+ and a fresh clone.
+# The project's commands. `make demo` and `make test` work in a fresh clone; they only need Python 3.11 or later.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -12,20 +12,20 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 AIRFLOW_VERSION ?= 3.3.2
 COVERAGE_MINIMUM ?= 90
-# How many processes the tests run in; those of a file run in one, the longest first.
-PROCESSES ?= logical
-IN_PROCESSES := --numprocesses=$(PROCESSES) --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
-# They run in environments of their own (uv tool run), with the versions of constraints.txt.
-TOOLS := proselint mkdocs mkdocs-material 'mkdocstrings[python]' pip-audit twine basedpyright
+# Tests wait for servers and subprocesses: two processes per core. The tests of a file run in one process.
+PROCESSES ?= $(shell expr 2 \* $$(getconf _NPROCESSORS_ONLN))
+PYTEST := $(BIN)/python -m pytest --numprocesses=$(PROCESSES) --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
+# Tools that run in separate environments (uv tool run), with the versions in constraints.txt.
+TOOLS := proselint mkdocs mkdocs-material 'mkdocstrings[python]' pip-audit twine basedpyright cosmic-ray
 
 TOOL := $(UV) tool run --quiet --python $(BIN)/python --constraint constraints.txt
 
-# Everything that runs here writes inside the checkout: temporary files too, and no ~/airflow.
+# Everything writes inside the checkout, including temporary files; nothing uses ~/airflow.
 export TMPDIR := $(CURDIR)/.tmp
 export AIRFLOW_HOME := $(CURDIR)/.tmp/airflow
-# The environment's own interpreter is used, never one that uv would fetch.
+# Use the environment's interpreter; don't let uv download one.
 export UV_PYTHON_DOWNLOADS := never
-# Once, at installation: where Python may write no bytecode, each process would compile all of Airflow anew.
+# Compile at installation. If Python may not write bytecode, each process would compile Airflow again.
 export UV_COMPILE_BYTECODE := 1
 export PYTHON
 
@@ -35,81 +35,83 @@ CLUSTER_STAMP := $(CLUSTER_VENV)/.installed
 CONFORMANCE_UV := $(CONFORMANCE_VENV)/bin/uv
 CONFORMANCE_INTO := --quiet --python $(CONFORMANCE_VENV)/bin/python
 
-.PHONY: help venv demo ui test coverage lint prose format types conformance cluster matrix constraints build package release audit docs screenshots bench flaky clean
+.PHONY: help venv demo ui test test-all coverage mutants flaky lint prose format types conformance cluster matrix constraints build package release audit docs screenshots bench clean
 
-help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
-venv: $(STAMP) ## the virtual environment, with the package and its extras installed
+venv: $(STAMP) ## create the virtual environment and install the package into it
 
 $(STAMP): pyproject.toml constraints.txt | .tmp
 	@scripts/venv.sh $(VENV)
-	@echo "Installing the package and what it needs into $(VENV)"
+	@echo "Installing the package and its dependencies into $(VENV)"
 	@$(UV) pip install --quiet --python $(BIN)/python -c constraints.txt --build-constraints constraints.txt -e '.[emulator,dev]'
 	@touch $@
 
 .tmp:
 	@mkdir -p $@
 
-demo: $(STAMP) .tmp ## run the recurring eval on real Airflow against the emulator
+demo: $(STAMP) .tmp ## run an eval on a real Airflow against the emulator
 	@$(BIN)/python scripts/demo.py
 
-ui: $(STAMP) .tmp ## Airflow's UI with a week of evals, and the emulator beside it, until Ctrl-C
+ui: $(STAMP) .tmp ## start Airflow's UI with a week of evals, next to the emulator; Ctrl-C stops it
 	@$(BIN)/python scripts/ui.py
 
-test: $(STAMP) .tmp ## every test, with branch coverage
-	@rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest -m 'not live' --cov --cov-report= --durations=20 --durations-min=10 $(IN_PROCESSES)
-	@# Apart from the others: each file has a whole Airflow of its own, and the browser's event loop its process.
-	$(BIN)/python -m pytest -m live --durations=20 --durations-min=30 $(IN_PROCESSES)
-	@$(MAKE) --no-print-directory coverage
+# Options for pytest: make test OPTIONS="-k window -x"
+test: $(STAMP) .tmp ## run the unit, integration and docs tests (about 5 minutes)
+	$(PYTEST) -m 'not slow and not live and not browser' tests/unit tests/integration tests/docs $(OPTIONS)
 
-coverage: $(STAMP) ## the coverage of the last `make test`
+test-all: $(STAMP) .tmp ## run all tests, including slow, packaging, browser and deployment tests
+	$(PYTEST) -m 'not live' --durations=20 --durations-min=10 $(COV) $(OPTIONS)
+	@# Separately, because each file starts an Airflow deployment.
+	$(PYTEST) -m live --durations=20 --durations-min=30 $(OPTIONS)
+
+coverage: $(STAMP) .tmp ## run all tests and report the branch coverage
+	@rm -f .coverage .coverage.*
+	@$(MAKE) --no-print-directory test-all COV='--cov --cov-report='
 	@if compgen -G '.coverage.*' >/dev/null; then $(BIN)/coverage combine --quiet; fi
 	@$(BIN)/coverage report --fail-under=$(COVERAGE_MINIMUM)
 
-# ONLY="once runs/polling/budget.py" changes these files, SAMPLE=50 tries so many changes, SEED=7 the same ones again.
-mutants: $(STAMP) .tmp ## change the core in small ways and count what the tests notice
-	@$(BIN)/python scripts/mutants.py $(ONLY) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) \
-		--mutations '$(TOOL) --from cosmic-ray python'
+# make mutants ONLY=runs/polling/budget.py SAMPLE=50 TESTS=tests/unit/runs/polling/test_budget.py
+mutants: $(STAMP) .tmp ## change the code in small ways and report the changes that no test notices
+	@$(TOOL) --from cosmic-ray python scripts/mutants.py $(BIN)/python $(ONLY) \
+		$(if $(SAMPLE),--sample $(SAMPLE)) $(if $(TESTS),--tests $(TESTS))
 
-planted: $(STAMP) .tmp ## plant known mistakes, and see that a test notices each
-	@$(BIN)/python scripts/planted.py $(ONLY)
+# make flaky TIMES=20 ONLY=tests/unit/triggers
+flaky: $(STAMP) .tmp ## repeat the unit tests on a busy machine to find unreliable ones
+	$(BIN)/python -m pytest --numprocesses=8 -m 'not slow and not dag' -p no:cacheprovider \
+		--count=$(or $(TIMES),10) $(or $(ONLY),tests/unit)
 
-# TIMES=20 runs them so often.
-flaky: $(STAMP) .tmp ## the unit tests again and again, on a busy machine
-	@$(BIN)/python scripts/flaky.py $(TIMES)
-
-lint: $(STAMP) ## style
+lint: $(STAMP) ## check the style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-prose: $(STAMP) .tmp ## the words of the pages and of the code's texts
+prose: $(STAMP) .tmp ## check the wording of the docs, docstrings and messages
 	$(TOOL) --from proselint python scripts/prose.py
 
-format: $(STAMP) ## rewrite the code in the project's style
+format: $(STAMP) ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: $(STAMP) .tmp ## static types: of the package, of the scripts, and of what users write
+types: $(STAMP) .tmp ## check the types of the package, of the scripts and of user code
 	$(BIN)/mypy
 	$(BIN)/mypy scripts
-	@# basedpyright is pyright with a Node.js of its own, so that nothing is fetched from elsewhere.
+	@# basedpyright is pyright with Node.js included, so that it downloads nothing.
 	$(BIN)/python scripts/user_types.py $(TOOL) basedpyright
 
 $(CONFORMANCE_STAMP): pyproject.toml constraints.txt tests/conformance/requirements.txt | .tmp
 	@scripts/venv.sh $(CONFORMANCE_VENV)
 	@echo "Installing Arize's SDK and the emulator into $(CONFORMANCE_VENV)"
 	@$(CONFORMANCE_UV) pip install $(CONFORMANCE_INTO) -r tests/conformance/requirements.txt
-	@# Without what the package depends on: the emulator needs no Airflow, and Arize's SDK pins its own.
+	@# Without dependencies: the emulator needs no Airflow, and Arize's SDK pins its versions.
 	@$(CONFORMANCE_UV) pip install $(CONFORMANCE_INTO) --build-constraints constraints.txt --no-deps -e .
-	@# The oldest SDK that is supported, beside the newest; and the TypeScript client, where there is npm.
+	@# The oldest supported SDK next to the newest, and the TypeScript client if npm is installed.
 	@$(CONFORMANCE_UV) pip install $(CONFORMANCE_INTO) --no-deps --target $(CONFORMANCE_VENV)/arize-8.50 arize==8.50.0
 	@if command -v npm >/dev/null; then \
 		npm install --silent --no-audit --no-fund --prefix $(CONFORMANCE_VENV)/node @arizeai/ax-client@1.28.0; fi
 	@touch $@
 
-conformance: $(CONFORMANCE_STAMP) .tmp ## Arize's own clients against the emulator
+conformance: $(CONFORMANCE_STAMP) .tmp ## test the emulator with Arize's clients
 	$(CONFORMANCE_VENV)/bin/python -m pytest tests/conformance
 
 $(CLUSTER_STAMP): pyproject.toml constraints.txt tests/cluster/requirements.txt | .tmp
@@ -119,17 +121,16 @@ $(CLUSTER_STAMP): pyproject.toml constraints.txt tests/cluster/requirements.txt 
 		--build-constraints constraints.txt -e '.[emulator,dev]' -r tests/cluster/requirements.txt
 	@touch $@
 
-# QUICK=1 runs the smaller sizes; ONLY="kills or crowd" only tests whose names match; MINUTES=8 begins none later.
-cluster: $(CLUSTER_STAMP) .tmp ## a deployment with PostgreSQL, Redis and Celery, and what befalls it
+# QUICK=1 skips the slow tests, ONLY="kills or crowd" selects tests, MINUTES=8 starts no test after 8 minutes.
+cluster: $(CLUSTER_STAMP) .tmp ## test failures of a deployment with PostgreSQL, Redis and Celery
 	$(if $(MINUTES),CLUSTER_MINUTES=$(MINUTES)) $(CLUSTER_VENV)/bin/python -m pytest tests/cluster --durations=0 -m 'cluster $(if $(QUICK),and not slow)' $(if $(ONLY),-k '$(ONLY)')
 
-# QUICK=1 runs what CI has the time for; CELLS="3.0 3.12" only these versions of Airflow and Python.
-matrix: $(STAMP) .tmp ## the tests on every supported Airflow and Python
+# QUICK=1 runs the tests that CI has time for, CELLS="3.0 3.12" only these versions of Airflow and Python.
+matrix: $(STAMP) .tmp ## test all supported versions of Airflow and Python
 	$(BIN)/python scripts/matrix.py $(if $(QUICK),--quick) $(CELLS)
 
-# hatchling and editables build the package, uv installs it, the tools look at it: pinned here too, in the one
-# place for versions.
-constraints: $(STAMP) .tmp ## write constraints.txt anew from pyproject.toml
+# constraints.txt also pins the build backend, uv and the tools.
+constraints: $(STAMP) .tmp ## update constraints.txt from pyproject.toml
 	@printf '%s\n' 'apache-airflow==$(AIRFLOW_VERSION)' hatchling editables uv $(TOOLS) > .tmp/pins.in
 	@$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links \
@@ -137,12 +138,12 @@ constraints: $(STAMP) .tmp ## write constraints.txt anew from pyproject.toml
 		-o constraints.txt
 	@echo "constraints.txt: $$(wc -l < constraints.txt) packages, Airflow $(AIRFLOW_VERSION)"
 
-build: $(STAMP) .tmp ## the sdist and the wheel, in dist/
+build: $(STAMP) .tmp ## build the sdist and the wheel into dist/
 	@rm -rf dist
 	$(UV) build --quiet --python $(BIN)/python --build-constraints constraints.txt
 	@ls dist
 
-package: build ## the sdist and the wheel, checked as a package index would
+package: build ## build the distributions and check their metadata
 	$(TOOL) twine check --strict dist/*
 
 VERSION = $(shell sed -nE 's/^__version__ = "(.*)"/\1/p' airflow_provider_online_tasks/__init__.py)
@@ -156,32 +157,32 @@ release: ## check that this commit can be released, and build dist/ (docs/releas
 
 SITE ?= site
 
-docs: $(STAMP) .tmp ## the documentation, in site/
+docs: $(STAMP) .tmp ## build the documentation into site/
 	@NO_MKDOCS_2_WARNING=1 $(TOOL) --from mkdocs --with mkdocs-material --with 'mkdocstrings[python]' --with ruff \
 		mkdocs build --strict --quiet --site-dir $(abspath $(SITE))
 	@echo "$(SITE)/index.html"
 
-screenshots: $(STAMP) .tmp ## the documentation's screenshots, taken anew
+screenshots: $(STAMP) .tmp ## update the screenshots of the documentation
 	SCREENSHOTS=1 $(BIN)/python -m pytest tests/browser -m live
 	SCREENSHOTS=1 $(BIN)/python -m pytest tests/browser -m 'not live'
 
-# What the package and its extras add to an Airflow, at the versions of constraints.txt.
+# Resolve dependencies with the versions in constraints.txt.
 RESOLVE := $(UV) pip compile --quiet --no-header --no-annotate --python $(BIN)/python -c constraints.txt
 
-audit: $(STAMP) .tmp ## known vulnerabilities in what the package adds to an Airflow
+audit: $(STAMP) .tmp ## report known vulnerabilities in the dependencies that the package adds to Airflow
 	@rm -f .tmp/audit.json
 	@$(RESOLVE) --extra emulator --extra openlineage pyproject.toml | sort > .tmp/with-package.txt
 	@echo apache-airflow | $(RESOLVE) - | sort > .tmp/airflow.txt
 	@comm -23 .tmp/with-package.txt .tmp/airflow.txt > .tmp/additions.txt
-	@# Its exit code tells too little: the report is judged, and without one the next step fails.
+	@# scripts/audit.py reads the report, because the exit code is 0 even if nothing was audited.
 	@$(TOOL) pip-audit --disable-pip --no-deps --progress-spinner off -f json -o .tmp/audit.json \
 		-r .tmp/additions.txt 2>.tmp/audit.log || cat .tmp/audit.log
 	@$(BIN)/python scripts/audit.py .tmp/audit.json
 
-# ONLY="parse waiting" takes these figures anew and leaves the others as they were taken last.
-bench: $(STAMP) .tmp ## measure against the peer, and write docs/performance.md
+# ONLY="parse waiting" repeats these measurements and keeps the other figures.
+bench: $(STAMP) .tmp ## measure the provider and a comparable one, and update the table of figures
 	$(BIN)/python -m benchmarks $(ONLY)
 
-clean: ## remove everything that make made
+clean: ## delete everything that make created
 	rm -rf $(VENV) $(CONFORMANCE_VENV) $(CLUSTER_VENV) .venv-matrix .venv-bench .tmp .demo dist build site .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,272 +1,154 @@
-"""Run the tests on every supported Airflow and Python, one after the other, and print a table.
+"""Run the tests on every supported Airflow and Python, and print a table.
 
-``make matrix`` calls it. Each pair has a virtual environment of its own in ``.venv-matrix/``, kept for the
-next time; a Python that this machine does not have is named and left out. What a test run printed is in
-``.tmp/matrix/``. The newest Airflow on Python 3.11 is not here: that is what ``make test`` runs on.
+``make matrix`` calls it. Each combination has a virtual environment in ``.venv-matrix/``, which is kept, and
+a log in ``.tmp/matrix/``. Combinations whose Python isn't installed are skipped. The newest Airflow on the
+project's own Python isn't part of the matrix, because ``make test`` covers it.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree as ET
+from typing import NamedTuple
 
 PROJECT = Path(__file__).resolve().parents[1]
-ENVIRONMENTS = PROJECT / ".venv-matrix"
 OUTPUT = PROJECT / ".tmp" / "matrix"
 CONSTRAINTS = PROJECT / "constraints.txt"
-TEST_PACKAGES = ("pytest", "pytest-xdist", "hypothesis", "playwright")
-# As in the Makefile: the tests of a file run in one process, the longest first.
-IN_PROCESSES = ("--numprocesses=logical", "--maxprocesses=8", "--dist=loadfile", "--no-loadscope-reorder")
-
-SUITES = ("unit", "integration", "browser")
-NOT_HERE = "not slow and not live"
-# What a version of Airflow or Python is likeliest to break, and what .ci/run has the time for.
-QUICK_OTHER_PYTHON = (
-    "unit/inputs",
-    "unit/operators",
-    "unit/test_provider_info.py",
-    "integration/test_example_dags.py",
+UV = Path(sys.executable).with_name("uv")
+OPTIONS = (
+    "-m",
+    "not slow and not live",
+    *("-p", "no:cacheprovider"),
+    *("--numprocesses=logical", "--maxprocesses=8", "--dist=loadfile", "--no-loadscope-reorder"),
 )
-QUICK_OLDER_AIRFLOW = (
-    "unit/inputs",
-    "unit/operators",
-    "unit/runs",
-    "unit/ui",
-    "unit/test_provider_info.py",
-    "unit/triggers",
-    "integration",
-)
-QUICK_KEYWORDS = "not next_to_nothing"  # a measurement, which takes as long as many tests
-
-INSTALL_SECONDS, TEST_SECONDS = 900, 1800
+EVERYTHING = ("tests/unit", "tests/integration", "tests/browser")
+# What a version is most likely to break, for CI.
+OTHER_PYTHON = ("inputs", "operators", "test_provider_info.py")
+OLDER_AIRFLOW = (*OTHER_PYTHON, "runs", "triggers", "ui")
 SHOWN_LINES = 150
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """An Airflow on a Python.
 
-    :param airflow: the last release of a minor version.
-    :param python: the Python's minor version.
-    :param until: what was published by then is installed with it, as on the day of its release. None: the
-        versions of constraints.txt.
+    :param airflow: a release.
+    :param python: a minor version.
+    :param until: install the versions of other packages that were published until this date, which is between
+        the Airflow release and the next minor one. None: the versions of constraints.txt.
     """
 
     airflow: str
     python: str
     until: str | None = None
 
-    @property
-    def name(self) -> str:
-        """What its environment and its log are called."""
-        return f"airflow-{self.airflow}-python-{self.python}"
-
-    def is_of(self, version: str) -> bool:
-        """Whether it is of an Airflow or Python version."""
-        return version in {self.python, self.airflow} or self.airflow.startswith(f"{version}.")
-
-    @property
-    def quick_suites(self) -> tuple[str, ...]:
-        """What is tested where time is short."""
-        return QUICK_OTHER_PYTHON if self.until is None else QUICK_OLDER_AIRFLOW
-
-    @property
     def requirements(self) -> list[str]:
-        """What is installed beside the package, as arguments of uv."""
+        """Return the arguments for uv that determine the versions."""
         if self.until is None:
             return ["--constraints", str(CONSTRAINTS), "--build-constraints", str(CONSTRAINTS)]
         return [f"apache-airflow=={self.airflow}", "--exclude-newer", self.until]
 
+    def tests(self, *, quick: bool) -> list[str]:
+        """Return the tests to run."""
+        if not quick:
+            return [name for name in EVERYTHING if self.until or name != "tests/browser"]
+        if self.until is None:
+            chosen = [*OTHER_PYTHON, "../integration/test_example_dags.py"]
+        else:
+            chosen = [*OLDER_AIRFLOW, "../integration"]
+        return [str(Path("tests/unit", name)) for name in chosen]
 
-def pinned_airflow() -> str:
-    """Return the Airflow of constraints.txt."""
-    pin = re.search(r"^apache-airflow==(\S+)", CONSTRAINTS.read_text(), re.MULTILINE)
-    if pin is None:
-        raise SystemExit(f"{CONSTRAINTS.name} pins no apache-airflow.")
-    return pin[1]
 
-
-# The dates are a week or two after each release, before that of the minor version which followed.
+NEWEST = re.findall(r"^apache-airflow==(\S+)", CONSTRAINTS.read_text(), re.MULTILINE)[0]
 CELLS = (
     Cell("3.0.6", "3.11", until="2025-09-10"),
     Cell("3.1.8", "3.11", until="2026-03-20"),
     Cell("3.2.2", "3.11", until="2026-06-10"),
-    *(Cell(pinned_airflow(), python) for python in ("3.12", "3.13")),
+    Cell(NEWEST, "3.12"),
+    Cell(NEWEST, "3.13"),
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How a cell went.
+def run(cell: Cell, *, quick: bool) -> tuple[bool | None, str]:
+    """Install a combination and run its tests; return whether they passed, and the last line of the output.
 
-    :param verdict: a word for the table.
-    :param is_failure: whether the whole matrix fails for it.
+    None instead of a bool: the Python is not installed.
     """
-
-    cell: Cell
-    verdict: str
-    is_failure: bool = False
-    passed: int = 0
-    failed: int = 0
-    skipped: int = 0
-    seconds: float = 0.0
-
-
-def main() -> int:
-    """Run the cells and return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="only what a version is likeliest to break")
-    parser.add_argument("only", nargs="*", metavar="VERSION", help="an Airflow, as 3.0, or a Python, as 3.12")
-    options = parser.parse_args()
-    chosen = [cell for cell in CELLS if not options.only or any(map(cell.is_of, options.only))]
-    if not chosen:
-        parser.error(f"No such cell. There are: {', '.join(cell.name for cell in CELLS)}.")
-    OUTPUT.mkdir(parents=True, exist_ok=True)
-    outcomes = [run(cell, quick=options.quick) for cell in chosen]
-    show(outcomes)
-    return int(
-        any(outcome.is_failure for outcome in outcomes) or not any(outcome.passed for outcome in outcomes)
-    )
-
-
-def run(cell: Cell, *, quick: bool) -> Outcome:
-    """Install a cell and run its tests."""
-    started = time.monotonic()
+    environment = PROJECT / ".venv-matrix" / f"airflow-{cell.airflow}-python-{cell.python}"
+    log = OUTPUT / f"{environment.name}.log"
     interpreter = find_python(cell.python)
     if interpreter is None:
-        say(f"{cell.name}: no Python {cell.python} here, left out.")
-        return Outcome(cell=cell, verdict="no interpreter")
-    say(f"{cell.name}: installing")
-    try:
-        python = install(cell, interpreter)
-    except subprocess.SubprocessError as error:
-        say(f"{cell.name}: {error}\n{(getattr(error, 'stderr', None) or '')[-4000:]}")
-        return Outcome(
-            cell=cell, verdict="not installed", is_failure=True, seconds=time.monotonic() - started
-        )
-    say(f"{cell.name}: testing")
-    return test(cell, python, quick=quick, started=started)
+        return None, f"Python {cell.python} is not installed"
+    python = environment / "bin" / "python"
+    tools = ("pytest", "pytest-xdist", "hypothesis", "playwright")
+    install: list[str | Path] = [
+        UV,
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        python,
+        "--editable",
+        f"{PROJECT}[emulator]",
+    ]
+    commands: list[list[str | Path]] = [
+        [UV, "venv", "--quiet", "--allow-existing", "--python", interpreter, environment],
+        [*install, *tools, *cell.requirements()],
+        [python, "-m", "pytest", *OPTIONS, *cell.tests(quick=quick)],
+    ]
+    with log.open("wb") as output:
+        for command in commands:
+            code = subprocess.run(
+                command, cwd=PROJECT, stdout=output, stderr=subprocess.STDOUT, check=False
+            ).returncode
+            if code:
+                break
+    lines = log.read_text(errors="replace").splitlines() or ["no output"]
+    if code:
+        print("\n".join(lines[-SHOWN_LINES:]), f"Full log: {log.relative_to(PROJECT)}", sep="\n", flush=True)
+    return code == 0, lines[-1].strip("= ")
 
 
 def find_python(version: str) -> str | None:
-    """Return an interpreter of a minor version: on the PATH, or among those that pyenv keeps beside it."""
-    kept = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
-    candidates = [shutil.which(f"python{version}"), *map(str, kept.glob(f"{version}.*/bin/python"))]
-    for candidate in filter(None, candidates):
-        asked = subprocess.run(
-            [candidate, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        # What pyenv puts on the PATH may stand for a version that is not chosen.
-        if asked.returncode == 0 and asked.stdout.strip() == version:
+    """Return an interpreter from the PATH or from pyenv, or None."""
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    for candidate in (f"python{version}", *map(str, pyenv.glob(f"versions/{version}.*/bin/python"))):
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):
+            # pyenv's own python3.12 fails unless that version is selected.
+            subprocess.run([candidate, "--version"], check=True, capture_output=True)
             return candidate
     return None
 
 
-def install(cell: Cell, interpreter: str) -> Path:
-    """Make the cell's environment, or bring it up to date, and return its Python.
+def main() -> int:
+    """Run the combinations and return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="only tests that a version is likely to break")
+    parser.add_argument("only", nargs="*", metavar="VERSION", help="an Airflow, such as 3.0, or a Python")
+    options = parser.parse_args()
 
-    :raises subprocess.SubprocessError: uv fails, or takes too long.
-    """
-    environment = ENVIRONMENTS / cell.name
-    python = environment / "bin" / "python"
-    if not python.exists():
-        uv("venv", "--python", interpreter, str(environment))
-    package = ["--editable", f"{PROJECT}[emulator]"]
-    uv("pip", "install", "--python", str(python), *package, *TEST_PACKAGES, *cell.requirements)
-    return python
+    def is_chosen(cell: Cell) -> bool:
+        names = (cell.python, cell.airflow, cell.airflow.rpartition(".")[0])
+        return any(name in options.only for name in names)
 
-
-def uv(*arguments: str) -> None:
-    """Run the uv that is installed beside this Python, else the one on the PATH."""
-    beside = Path(sys.executable).parent / "uv"
-    subprocess.run(
-        [beside if beside.exists() else "uv", *arguments, "--quiet"],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        timeout=INSTALL_SECONDS,
-        check=True,
-    )
-
-
-def test(cell: Cell, python: Path, *, quick: bool, started: float) -> Outcome:
-    """Run the cell's tests; what fails is shown."""
-    log, report = OUTPUT / f"{cell.name}.log", OUTPUT / f"{cell.name}.xml"
-    report.unlink(missing_ok=True)
-    # What a browser shows of the newest Airflow, `make test` looks at.
-    suites = [
-        f"tests/{suite}"
-        for suite in (cell.quick_suites if quick else SUITES)
-        if cell.until is not None or not suite.startswith("browser")
-    ]
-    options = [
-        "-m",
-        NOT_HERE,
-        "-k",
-        QUICK_KEYWORDS if quick else "",
-        f"--junitxml={report}",
-        *IN_PROCESSES,
-        "-p",
-        "no:cacheprovider",
-    ]
-    with log.open("wb") as output:
-        try:
-            code = subprocess.run(
-                [python, "-m", "pytest", *options, *suites],
-                cwd=PROJECT,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                timeout=TEST_SECONDS,
-                check=False,
-            ).returncode
-        except subprocess.TimeoutExpired:
-            code = -1
-            output.write(f"\nNot over after {TEST_SECONDS} s.\n".encode())
-    seconds = time.monotonic() - started
-    counts = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
-    if report.exists():
-        suite = ET.parse(report).getroot().find("testsuite")
-        counts |= {name: int(suite.get(name, 0)) for name in counts} if suite is not None else {}
-    failed = counts["failures"] + counts["errors"]
-    if code:
-        say("".join(log.read_text(errors="replace").splitlines(keepends=True)[-SHOWN_LINES:]))
-        say(f"{cell.name}: pytest ended with exit code {code}. All it printed: {log.relative_to(PROJECT)}")
-    return Outcome(
-        cell=cell,
-        verdict="failed" if code else "passed",
-        is_failure=code != 0,
-        passed=counts["tests"] - failed - counts["skipped"],
-        failed=failed,
-        skipped=counts["skipped"],
-        seconds=seconds,
-    )
-
-
-def show(outcomes: list[Outcome]) -> None:
-    """Print the table."""
-    say(f"\n{'Airflow':<9} {'Python':<8} {'passed':>7} {'failed':>7} {'skipped':>8} {'seconds':>8}")
-    for outcome in outcomes:
-        cell = outcome.cell
-        numbers = f"{outcome.passed:>7} {outcome.failed:>7} {outcome.skipped:>8} {outcome.seconds:>8.0f}"
-        say(f"{cell.airflow:<9} {cell.python:<8} {numbers}   {outcome.verdict}")
-
-
-def say(line: str) -> None:
-    """Print at once."""
-    print(line, flush=True)
+    chosen = [cell for cell in CELLS if not options.only or is_chosen(cell)]
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    passed, rows = [], []
+    for cell in chosen:
+        print(f"Airflow {cell.airflow}, Python {cell.python}", flush=True)
+        began = time.monotonic()
+        has_passed, summary = run(cell, quick=options.quick)
+        passed.append(has_passed)
+        verdict = {True: "passed", False: "failed", None: "skipped"}[has_passed]
+        seconds = time.monotonic() - began
+        rows.append(f"{cell.airflow:<8} {cell.python:<7} {verdict:<8} {seconds:>6.0f} s  {summary}")
+    print("Airflow  Python  result     time  tests", *rows, sep="\n")
+    return int(False in passed or True not in passed)
 
 
 if __name__ == "__main__":
