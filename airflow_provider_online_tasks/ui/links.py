@@ -1,16 +1,19 @@
-"""Links from Airflow's UI into Arize's.
+"""Links from Airflow's UI to Arize's.
 
-Patterns: published in Arize's arize-link skill. A run has no page of its own; its spans do.
+The address patterns are those of Arize's arize-link skill. A run has no page; its spans have one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from airflow.sdk import BaseOperatorLink
+
+from airflow_provider_online_tasks.exceptions import OnlineTasksError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,8 +21,10 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
     from airflow.sdk.types import TaskInstanceKey
 
+    from airflow_provider_online_tasks.api.client import Client
     from airflow_provider_online_tasks.inputs import DataWindow
 
+log = logging.getLogger(__name__)
 RUN_URL_KEY = "run_url"
 PROJECT_URL_KEY = "project_url"
 EVALUATOR_URL_KEY = "evaluator_url"
@@ -27,10 +32,13 @@ _EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where the Arize UI has a project.
+class ProjectPage:
+    """The address of a project in the Arize UI.
 
     :param ui_url: base of the addresses of the Arize UI.
+    :param organization_id: global ID of the organization.
+    :param space_id: global ID of the space.
+    :param project_id: global ID of the project.
     """
 
     ui_url: str
@@ -39,9 +47,9 @@ class Place:
     project_id: str
 
     def spans_url(self, window: DataWindow | None = None, query_filter: str | None = None) -> str:
-        """Return the address of the spans of a window; without one, the UI shows the last seven days.
+        """Return the address of the spans of a window. Without one, the UI shows the last seven days.
 
-        :param query_filter: shows only the spans that it selects.
+        :param query_filter: which spans of the window to show. Default: all.
         """
         bounds = {} if window is None else _bounds(window)
         query = urlencode(
@@ -56,7 +64,7 @@ class Place:
         return f"{self._space_url}/projects/{_part(self.project_id)}?{query}"
 
     def evaluator_url(self, evaluator_id: str) -> str:
-        """Return the address of an Eval Hub evaluator of the project's space."""
+        """Return the address of an Eval Hub evaluator in the project's space."""
         return f"{self._space_url}/evaluators/{_part(evaluator_id)}"
 
     @property
@@ -67,7 +75,7 @@ class Place:
 def _bounds(window: DataWindow) -> dict[str, int]:
     return {
         "startA": (window.start - _EPOCH) // _MILLISECOND,
-        "endA": -((_EPOCH - window.end) // _MILLISECOND),  # rounded up, so that the last span shows
+        "endA": -((_EPOCH - window.end) // _MILLISECOND),  # rounded up, to show the last span
     }
 
 
@@ -77,13 +85,13 @@ def _part(value: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Links:
-    """Where the Arize UI shows what an operator is about; None if that is not known.
+    """Addresses in the Arize UI; None for what is not known.
 
     :param spans: the spans of the operator's window.
     :param project: the project's spans of the last seven days.
     :param evaluator: the first Eval Hub evaluator.
-    :param project_id: the project, which was learned on the way.
-    :param task: the name of the online task, which was learned on the way.
+    :param project_id: global ID of the project.
+    :param task: name of the online task.
     """
 
     spans: str | None = None
@@ -92,36 +100,15 @@ class Links:
     project_id: str | None = None
     task: str | None = None
 
-    @classmethod
-    def within(
-        cls,
-        place: Place,
-        *,
-        evaluator_ids: Iterable[str | None] = (),
-        window: DataWindow | None = None,
-        query_filter: str | None = None,
-    ) -> Links:
-        """Return the links to a project, and to an evaluator and the spans of a window if given.
-
-        :param query_filter: of the spans in the window, shows those that it selects.
-        """
-        evaluator_id = next(filter(None, evaluator_ids), None)
-        return cls(
-            spans=place.spans_url(window, query_filter) if window else None,
-            project=place.spans_url(),
-            evaluator=place.evaluator_url(evaluator_id) if evaluator_id else None,
-            project_id=place.project_id,
-        )
-
     def span(self, span_id: str, trace_id: str | None) -> str | None:
-        """Return where one span of the window is shown."""
+        """Return the address of a span of the window."""
         if self.spans is None or trace_id is None:
             return None
         return f"{self.spans}&{urlencode({'selectedTraceId': trace_id, 'selectedSpanId': span_id})}"
 
     @property
     def addresses(self) -> dict[str, str | None]:
-        """The addresses by their keys in XCom, where the web server finds them."""
+        """The addresses by their XCom keys, where the web server reads them."""
         return {
             RUN_URL_KEY: self.spans,
             PROJECT_URL_KEY: self.project,
@@ -129,37 +116,103 @@ class Links:
         }
 
     def push(self, context: Context) -> None:
-        """Push the addresses that are known now already: Airflow does so when the task's process ends."""
+        """Push the known addresses now; Airflow itself pushes them when the task's process ends."""
         for key, address in self.addresses.items():
             if address:
                 context["ti"].xcom_push(key=key, value=address)
 
 
+def links_of_task(client: Client, online_task_id: str, window: DataWindow | None = None) -> Links:
+    """Return links to a task's project, to its evaluator, and to its spans in a window.
+
+    Sends up to three requests. If one fails, links are missing: they are not worth a failed task.
+    """
+    from airflow_provider_online_tasks.api.calls import get_task
+    from airflow_provider_online_tasks.api.retry import NO_RETRY
+
+    try:
+        task = client.send(get_task(online_task_id), retry=NO_RETRY)
+    except OnlineTasksError as error:
+        log.debug("No link to Arize: %s", error)
+        return Links()
+    links = links_of_project(
+        client,
+        task.project_id,
+        evaluator_ids=task.evaluator_ids,
+        window=window,
+        query_filter=task.query_filter,
+    )
+    return replace(links, task=task.name)
+
+
+def links_of_project(
+    client: Client,
+    project_id: str | None,
+    *,
+    evaluator_ids: Iterable[str | None] = (),
+    window: DataWindow | None = None,
+    query_filter: str | None = None,
+) -> Links:
+    """Return links to a project, to the first of its evaluators, and to its spans in a window.
+
+    Sends one request each for the space and the organization, unless the connection has them.
+
+    :param query_filter: which spans of the window to show. Default: all.
+    """
+    from airflow_provider_online_tasks.api.calls import get_project_space, get_space_organization
+    from airflow_provider_online_tasks.api.retry import NO_RETRY
+
+    if project_id is None:
+        return Links()
+    settings = client.settings
+    evaluator_id = next(filter(None, evaluator_ids), None)
+    try:
+        space_id = settings.space_id or client.send(get_project_space(project_id), retry=NO_RETRY)
+        organization_id = settings.organization_id or client.send(
+            get_space_organization(space_id), retry=NO_RETRY
+        )
+        page = ProjectPage(
+            ui_url=settings.endpoint.ui_url,
+            organization_id=organization_id,
+            space_id=space_id,
+            project_id=project_id,
+        )
+        return Links(
+            spans=page.spans_url(window, query_filter) if window else None,
+            project=page.spans_url(),
+            evaluator=page.evaluator_url(evaluator_id) if evaluator_id else None,
+            project_id=project_id,
+        )
+    except (OnlineTasksError, UnicodeError) as error:  # an address cannot hold every filter
+        log.debug("No link to Arize: %s", error)
+        return Links(project_id=project_id)
+
+
 class _TaskLink(BaseOperatorLink):
-    """A link that Airflow asks for when a task's process ends; what it returns is pushed to XCom."""
+    """A link that Airflow reads when a task's process ends, and pushes to XCom."""
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the address that the task knows, or nothing."""
+        """Return the address, or an empty text if it is not known."""
         links: Links = getattr(operator, "links", Links())
         return links.addresses[self.xcom_key] or ""
 
 
 class OnlineTaskRunLink(_TaskLink):
-    """The spans of a run, in the Arize UI."""
+    """Link to the spans of a run."""
 
     name = "Spans in Arize"
     xcom_key = RUN_URL_KEY
 
 
 class ProjectLink(_TaskLink):
-    """The project that is judged, in the Arize UI."""
+    """Link to the evaluated project."""
 
     name = "Project in Arize"
     xcom_key = PROJECT_URL_KEY
 
 
 class EvaluatorLink(_TaskLink):
-    """The first Eval Hub evaluator of the task, in the Arize UI."""
+    """Link to the first Eval Hub evaluator of the task."""
 
     name = "Evaluator in Arize"
     xcom_key = EVALUATOR_URL_KEY

@@ -15,7 +15,7 @@ import pytest
 from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.get_provider_info import get_provider_info
 from airflow_provider_online_tasks.inputs import DataWindow
-from airflow_provider_online_tasks.ui.links import Place
+from airflow_provider_online_tasks.ui.links import ProjectPage
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -184,7 +184,7 @@ def test_links_lead_to_the_spans_the_project_and_the_evaluator(
 ) -> None:
     from playwright.sync_api import expect
 
-    place = Place(
+    place = ProjectPage(
         ui_url=arize.url,
         organization_id=arize.organization_id,
         space_id=arize.space_id,

@@ -137,14 +137,14 @@ def _this_loop() -> _Loop:
 
 async def _look_up(conn_id: str) -> Settings:
     from airflow_provider_online_tasks import _airflow
-    from airflow_provider_online_tasks.hooks.online_tasks import settings_of
+    from airflow_provider_online_tasks.hooks.connection import read_settings
 
     for delay in (*LOOK_UP_DELAYS, None):
         try:
             connection, extra = await _airflow.read_connection(conn_id)
             # Masking the key sends it to the supervisor and waits for an answer. Before Airflow 3.3 the
             # triggerer's connection to it belongs to this event loop: only a thread of asgiref's can use it.
-            return await sync_to_async(settings_of)(connection, extra)
+            return await sync_to_async(read_settings)(connection, extra)
         except InvalidConnection:
             raise
         except Exception:

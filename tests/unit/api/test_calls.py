@@ -15,7 +15,7 @@ from airflow_provider_online_tasks.api.responses.runs import RunStatus
 from airflow_provider_online_tasks.emulator import Emulator, RunFate
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs import DataWindow, EvalTaskPatch
-from airflow_provider_online_tasks.ui.links import Place
+from airflow_provider_online_tasks.ui.links import ProjectPage
 from tests.support.examples import END, EVALUATOR, PROJECT, RUN, START, TASK, eval_task, run_of
 from tests.support.servers import RecordingServer, Reply, Seen
 
@@ -178,13 +178,13 @@ def test_delete_task(hook: OnlineTasksHook, emulator: Emulator, task_id: str) ->
 def test_link_to_the_spans(hook: OnlineTasksHook, emulator: Emulator, task_id: str) -> None:
     window = DataWindow(start=START, end=END)
 
-    place = Place(
+    page = ProjectPage(
         ui_url=emulator.url,
         organization_id=emulator.organization_id,
         space_id=emulator.space_id,
         project_id=emulator.project_id,
     )
-    assert hook.links(task_id, window).spans == place.spans_url(window)
+    assert hook.links(task_id, window).spans == page.spans_url(window)
     assert [request["operation"] for request in emulator.requests()] == [
         "rest.get_task",
         "rest.get_project",
