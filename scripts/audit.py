@@ -1,7 +1,7 @@
-"""Say what pip-audit found, out of its JSON report. A finding fails; that nothing was audited is said.
+"""Summarize a JSON report of pip-audit, and fail if it lists a vulnerability.
 
-``make audit`` calls it. pip-audit itself says "No known vulnerabilities found" also where its advisory
-service knows none of the packages, so that its exit code alone tells too little.
+``make audit`` calls it. pip-audit also prints "No known vulnerabilities found" if its advisory service knows
+none of the packages; this script says so.
 
 usage: scripts/audit.py REPORT
 """
@@ -15,9 +15,9 @@ from typing import Any
 
 
 def verdict(report: dict[str, Any]) -> tuple[int, str]:
-    """Return the exit code and what to say.
+    """Return the exit code and the summary.
 
-    :param report: what ``pip-audit --format json`` wrote.
+    :param report: the output of ``pip-audit --format json``.
     """
     packages = report["dependencies"]
     skipped = [package for package in packages if "skip_reason" in package]
@@ -30,18 +30,18 @@ def verdict(report: dict[str, Any]) -> tuple[int, str]:
     ]
     if skipped:
         lines.append(f"Not audited: {', '.join(package['name'] for package in skipped)}.")
-        lines.append(f"Why, of the first: {skipped[0]['skip_reason']}")
+        lines.append(f"Reason for the first: {skipped[0]['skip_reason']}")
     if findings:
         lines.append(f"Known vulnerabilities: {len(findings)}.")
     elif audited:
-        lines.append(f"No known vulnerability in the {len(audited)} of {len(packages)} packages audited.")
+        lines.append(f"No known vulnerabilities. Audited {len(audited)} of {len(packages)} packages.")
     else:
-        lines.append(f"NOTHING WAS AUDITED: none of the {len(packages)} packages is known there.")
+        lines.append(f"NOTHING WAS AUDITED: the advisory service knows none of the {len(packages)} packages.")
     return int(bool(findings)), "\n".join(lines)
 
 
 def main(report: str) -> int:
-    """Print the verdict on a report file, and return the exit code."""
+    """Print the summary of a report file, and return the exit code."""
     code, text = verdict(json.loads(Path(report).read_text(encoding="utf-8")))
     print(text)
     return code

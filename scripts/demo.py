@@ -1,7 +1,7 @@
-"""Run the recurring eval on real Airflow against the emulator, and show what came out.
+"""Run an eval and a gate on a real Airflow against the emulator, and print the results.
 
-``make demo`` calls it. Everything is made in ``.demo/`` of the checkout, anew each time, and what is started
-here is stopped here.
+``make demo`` calls it. It writes to ``.demo/`` in the checkout, which it empties first, and stops all
+processes at the end.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ AIRFLOW_LOG = DEMO / "airflow.log"
 EMULATOR_LOG = DEMO / "emulator.log"
 DAG_ID = "recurring_eval"
 GATE_DAG_ID = "quality_gate"
-# What the offline judge makes of the sample lies above it.
+# The share of correct answers that the gate requires; the sample passes.
 LEAST_CORRECT = 0.3
 RUN_SECONDS = 12.0
 START_TIMEOUT = 60
@@ -44,7 +44,7 @@ LINE_LENGTH = 150
 
 
 class DemoError(Exception):
-    """A step of the demo went wrong; the message says which and where to look."""
+    """A step of the demo failed."""
 
 
 def main() -> int:
@@ -54,14 +54,14 @@ def main() -> int:
     today = datetime.now(tz=UTC).date()
     try:
         with emulator() as arize:
-            say(f"1. The emulator answers at {arize.url}: a local Arize with a week of sample spans.")
+            say(f"1. The emulator listens on {arize.url}: a local Arize with a week of sample spans.")
             environment = airflow_environment(arize)
-            say("2. Airflow makes its database in .demo/airflow.")
+            say("2. Airflow creates its database in .demo/airflow.")
             airflow("db migrate", environment, timeout=MIGRATE_TIMEOUT, show=False)
-            say(f"3. Airflow runs the DAG {DAG_ID}, due {today}. Its log, whole in .demo/airflow.log:\n")
+            say(f"3. Airflow runs the DAG {DAG_ID} for {today}. The full log is in .demo/airflow.log:\n")
             airflow(f"dags test {DAG_ID} {today}", environment, timeout=DAG_TIMEOUT, show=True)
             report(arize)
-            say(f"\n4. Airflow runs the DAG {GATE_DAG_ID}: a release that a bad eval would stop. Its log:\n")
+            say(f"\n4. Airflow runs the DAG {GATE_DAG_ID}, which stops a release if the eval fails:\n")
             conf = json.dumps({"least_correct": LEAST_CORRECT}, separators=(",", ":"))
             airflow(f"dags test {GATE_DAG_ID} --conf {conf}", environment, timeout=DAG_TIMEOUT, show=True)
             report_gate()
@@ -74,17 +74,17 @@ def main() -> int:
 
 
 def say(text: str) -> None:
-    """Print at once, so that the order is right beside other processes' output."""
+    """Print without buffering, so that the lines are in order with the output of other processes."""
     print(text, flush=True)
 
 
 @contextlib.contextmanager
 def emulator(*, run_seconds: float = RUN_SECONDS, spans: Path | None = None) -> Iterator[EmulatorControl]:
-    """Start an emulator on a free port, and stop it however this ends.
+    """Start an emulator on a free port, and stop it at the end.
 
-    :param run_seconds: how long a run takes.
-    :param spans: a file of spans, in place of the shipped sample.
-    :raises DemoError: it does not answer in time.
+    :param run_seconds: the duration of a run in seconds.
+    :param spans: a file of spans to use instead of the sample.
+    :raises DemoError: if it does not start in time.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -111,9 +111,9 @@ def emulator(*, run_seconds: float = RUN_SECONDS, spans: Path | None = None) -> 
 
 
 def wait_until_ready(control: EmulatorControl, process: subprocess.Popen[bytes]) -> None:
-    """Return when the emulator answers.
+    """Wait until the emulator responds.
 
-    :raises DemoError: it ended, or does not answer in time.
+    :raises DemoError: if it stops, or does not respond in time.
     """
     deadline = time.monotonic() + START_TIMEOUT
     while process.poll() is None and time.monotonic() < deadline:
@@ -125,8 +125,8 @@ def wait_until_ready(control: EmulatorControl, process: subprocess.Popen[bytes])
 
 
 def airflow_environment(arize: EmulatorControl) -> dict[str, str]:
-    """Return an environment in which Airflow lives in ``.demo/`` and knows the emulator as Arize."""
-    # Settings of the user's own Airflow are not the demo's.
+    """Return the environment variables of an Airflow in ``.demo/`` that is connected to the emulator."""
+    # Without the settings of the user's own Airflow.
     own = {name: os.environ[name] for name in os.environ if not name.startswith(("AIRFLOW_", "_AIRFLOW_"))}
     connection = connection_fields(arize.url, DEFAULT_API_KEY)
     return own | {
@@ -134,9 +134,9 @@ def airflow_environment(arize: EmulatorControl) -> dict[str, str]:
         "AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT": json.dumps(connection),
         "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "example_dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        # A failing step is tried again at once instead of after five minutes.
+        # Retry after one second instead of five minutes.
         "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
-        # SQLite waits five seconds for another process to write, which on a busy machine is too short.
+        # On a busy machine, five seconds (the default) are too short to wait for another writer.
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{AIRFLOW_HOME / 'airflow.db'}?timeout=60",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(AIRFLOW_HOME / "logs"),
         "AIRFLOW__LOGGING__LOG_FORMAT": "   %(asctime)s %(levelname)s %(message)s",
@@ -144,16 +144,16 @@ def airflow_environment(arize: EmulatorControl) -> dict[str, str]:
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
         "AIRFLOW__LOGGING__NAMESPACE_LEVELS": "airflow.task=INFO airflow_provider_online_tasks=INFO",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-        # Airflow's command line warns when the library that draws DAGs is missing, and its test client of a
-        # coming change in a library. Neither is about this run.
+        # Warnings of Airflow's command line that do not concern this run.
         "PYTHONWARNINGS": "ignore:Could not import graphviz,ignore:Using `httpx` with",
     }
 
 
 def airflow(arguments: str, environment: dict[str, str], *, timeout: float, show: bool) -> None:
-    """Run an Airflow command, keep its output in a file, and show it as it comes if asked to.
+    """Run an Airflow command and append its output to a file.
 
-    :raises DemoError: it failed or took too long.
+    :param show: whether to print the output as well.
+    :raises DemoError: if it fails or exceeds the timeout.
     """
     command = f"airflow {arguments}"
     process = subprocess.Popen(
@@ -184,30 +184,30 @@ def airflow(arguments: str, environment: dict[str, str], *, timeout: float, show
         process.kill()
         process.wait()
     if timed_out:
-        raise DemoError(f"`{command}` was not done after {timeout} seconds and was stopped.")
+        raise DemoError(f"`{command}` did not finish within {timeout} seconds and was stopped.")
     if code:
         raise DemoError(f"`{command}` ended with exit code {code}.")
 
 
 def shortened(line: str) -> str:
-    """Return a line of a log as it fits on a screen; the file has it whole."""
+    """Return a line of a log, shortened to fit on a screen."""
     return line if len(line) <= LINE_LENGTH else f"{line[: LINE_LENGTH - 1]}…"
 
 
 def report(arize: EmulatorControl) -> None:
-    """Print what the emulator and Airflow have on record.
+    """Print the records of the emulator and of Airflow.
 
-    :raises DemoError: the records are not those of one run that was judged.
+    :raises DemoError: if the records are not those of one evaluated run.
     """
     tasks, runs = arize.tasks(), arize.runs()
     if len(tasks) != 1 or len(runs) != 1:
-        raise DemoError(f"One task and one run were expected; the emulator has {len(tasks)} and {len(runs)}.")
+        raise DemoError(f"Expected one task and one run in the emulator, found {len(tasks)} and {len(runs)}.")
     [task], [run] = tasks, runs
     evaluations = arize.evaluations(run_id=run["id"])
     if run["status"] != "COMPLETED" or not evaluations:
         raise DemoError(f"The run is {run['status']} with {len(evaluations)} evaluations.")
 
-    say("\nOn record in the emulator\n")
+    say("\nIn the emulator\n")
     say(f"   Eval task   {task['name']}   {task['id']}")
     say(f"   Run         {run['id']}")
     say(f"   Spans from  {shown(run['data_start'])} to {shown(run['data_end'])}\n")
@@ -225,15 +225,15 @@ def report(arize: EmulatorControl) -> None:
         for label, count in labels.most_common():
             share = count / labels.total()
             say(f"     {label:<18}{count:>6}{share:>8.0%}   {'#' * round(share * 40)}")
-    say("\nOn record in Airflow\n")
+    say("\nIn Airflow\n")
     for name, state, seconds in task_instances():
         say(f"   {name:<16}{state:<10}{seconds:6.1f} s")
 
 
 def report_gate() -> None:
-    """Print what the gate found, out of Airflow's database.
+    """Print the gate's verdict from Airflow's database.
 
-    :raises DemoError: there is no verdict.
+    :raises DemoError: if there is no verdict.
     """
     query = "SELECT value FROM xcom WHERE dag_id = ? AND task_id = 'gate' AND key = 'return_value'"
     with contextlib.closing(sqlite3.connect(AIRFLOW_HOME / "airflow.db")) as database:
@@ -242,20 +242,20 @@ def report_gate() -> None:
     if isinstance(verdict, str):
         verdict = json.loads(verdict)
     if not verdict or not verdict["rules"]:
-        raise DemoError("The gate left no verdict.")
+        raise DemoError("The gate has no verdict.")
     say("\nThe gate\n")
     say(f"   {'evaluator':<22}{'measure':<16}{'rule':<10}{'measured':>10}   verdict")
     for rule in verdict["rules"]:
         outcome = rule["outcome"] if rule["outcome"] == "passed" else rule["outcome"].upper()
         name, measure = rule["evaluator"], rule["measure"]
         say(f"   {name:<22}{measure:<16}{rule['rule']:<10}{rule['measured']:>10.4g}   {outcome}")
-    say(f"\n   The release is {'let out' if verdict['passed'] else 'stopped'}.")
-    say("\nSee it in Airflow's UI, with a week of evals: make ui")
-    say("\nThe labels are those of the emulator's offline judge, which follows simple rules and is no LLM.")
+    say(f"\n   The release is {'published' if verdict['passed'] else 'stopped'}.")
+    say("\nTo see a week of evals in Airflow's UI: make ui")
+    say("\nThe labels come from the emulator's offline evaluator: simple rules instead of an LLM.")
 
 
 def task_instances() -> list[tuple[str, str, float]]:
-    """Return name, state and seconds of each task of the DAG run, out of Airflow's database."""
+    """Return name, state and duration in seconds of each task of the DAG run, from Airflow's database."""
     query = (
         "SELECT task_id, state, start_date, end_date FROM task_instance WHERE dag_id = ? ORDER BY start_date"
     )
@@ -266,14 +266,14 @@ def task_instances() -> list[tuple[str, str, float]]:
 
 
 def shown(seconds: float, form: str = "%Y-%m-%d %H:%M") -> str:
-    """Return a time of the emulator's records as a person reads it."""
+    """Return a time of the emulator's records in a readable form."""
     return f"{datetime.fromtimestamp(seconds, tz=UTC):{form}} UTC"
 
 
 def show_tail(log: Path, lines: int = 30) -> None:
-    """Print the end of a log, if there is one."""
+    """Print the end of a log, if it exists."""
     if log.exists():
-        say(f"\nThe end of {log.relative_to(PROJECT)}:\n")
+        say(f"\nEnd of {log.relative_to(PROJECT)}:\n")
         for line in log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]:
             say(f"   {line}")
 

@@ -1,12 +1,13 @@
-"""Start Airflow with a week of eval history, and the emulator beside it, until Ctrl-C.
+"""Start Airflow with a week of eval history, next to the emulator, until Ctrl-C.
 
-``make ui`` calls it. Everything is made in ``.demo/`` of the checkout, anew each time, and what is started
-here is stopped here.
+``make ui`` calls it. It writes to ``.demo/`` in the checkout, which it empties first, and stops all processes
+at the end.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -21,13 +22,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import demo
-import make_sample_spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 DAG_ID = "gated_eval"
 DAYS = 7
+DAY_SECONDS = 86_400
+SAMPLE = demo.PROJECT / "airflow_provider_online_tasks/emulator/spans/sample_spans.jsonl"
 START_SECONDS = 240
 STOP_SECONDS = 20
 
@@ -37,24 +39,23 @@ def main() -> int:
     shutil.rmtree(demo.DEMO, ignore_errors=True)
     (demo.AIRFLOW_HOME / "logs").mkdir(parents=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    # A shell that starts it in the background has it ignore Ctrl-C otherwise.
+    # A shell that starts this script in the background makes it ignore Ctrl-C otherwise.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # A day more than the shipped sample, whose first day is not whole.
     spans = demo.DEMO / "spans.jsonl"
-    spans.write_text(make_sample_spans.render(DAYS + 1), encoding="utf-8")
+    write_spans(spans)
     try:
         with demo.emulator(run_seconds=2.0, spans=spans) as arize:
-            arize.configure(queries_per_minute=None)  # a week in a minute is more than Arize's limit allows
-            demo.say(f"1. The emulator answers at {arize.url}: a local Arize with a week of sample spans.")
+            arize.configure(queries_per_minute=None)  # a week of evals in a minute exceeds Arize's limit
+            demo.say(f"1. The emulator listens on {arize.url}: a local Arize with a week of sample spans.")
             environment = ui_environment(demo.airflow_environment(arize))
-            demo.say("2. Airflow makes its database in .demo/airflow.")
+            demo.say("2. Airflow creates its database in .demo/airflow.")
             demo.airflow("db migrate", environment, timeout=demo.MIGRATE_TIMEOUT, show=False)
             plan(environment)
             with airflow_at_work(environment) as url:
-                demo.say(f"3. Airflow answers at {url}, no login needed. It judges the last {DAYS} days now.")
-                demo.say(f"\n   Evals, filling up during the next minute: {url}/plugin/arize-evals")
+                demo.say(f"3. Airflow listens on {url}, without a login, and evaluates {DAYS} days.")
+                demo.say(f"\n   Evals (complete in about a minute):       {url}/plugin/arize-evals")
                 demo.say(f"   The DAG:                                  {url}/dags/{DAG_ID}")
-                demo.say(f"   The emulator's own page:                  {arize.url}/")
+                demo.say(f"   The emulator's page:                      {arize.url}/")
                 demo.say("\n   Ctrl-C stops everything.")
                 while True:
                     time.sleep(1)
@@ -68,15 +69,29 @@ def main() -> int:
     return 0
 
 
+def write_spans(file: Path) -> None:
+    """Write the sample of seven days, and a copy of its last day as an eighth day before it."""
+    lines = SAMPLE.read_text(encoding="utf-8").splitlines()
+    for line in list(lines):
+        span = json.loads(line)
+        if span["start_time"] > -DAY_SECONDS:
+            for name in ("span_id", "trace_id", "parent_id"):
+                span[name] = span[name] and span[name][::-1]
+            for name in ("start_time", "end_time"):
+                span[name] -= DAYS * DAY_SECONDS
+            lines.append(json.dumps(span))
+    file.write_text("\n".join(lines), encoding="utf-8")
+
+
 def ui_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the demo's environment, for an Airflow with a UI on a free port of this machine."""
+    """Return the environment variables of an Airflow with a UI on a free port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     return {
         **environment,
-        # ``airflow standalone`` starts its parts by the command's name.
+        # ``airflow standalone`` starts its components with the command ``airflow``.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}",
         "AIRFLOW__API__BASE_URL": url,
         "AIRFLOW__API__HOST": "127.0.0.1",
@@ -94,9 +109,9 @@ def ui_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def airflow_at_work(environment: Mapping[str, str]) -> Iterator[str]:
-    """Start ``airflow standalone``, and stop it and all it started however this ends.
+    """Start ``airflow standalone``, and stop it and its child processes at the end.
 
-    :raises DemoError: it does not answer in time.
+    :raises DemoError: if it does not start in time.
     """
     url = environment["AIRFLOW__API__BASE_URL"]
     with demo.AIRFLOW_LOG.open("ab") as log:
@@ -106,7 +121,7 @@ def airflow_at_work(environment: Mapping[str, str]) -> Iterator[str]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches this script alone, which stops the others in order
+            start_new_session=True,  # so that Ctrl-C only reaches this script
         )
     try:
         deadline = time.monotonic() + START_SECONDS
@@ -126,7 +141,7 @@ def airflow_at_work(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def answers(url: str) -> bool:
-    """Return whether a server answers."""
+    """Return whether a server responds with status 200."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=10) as answer:
@@ -136,11 +151,11 @@ def answers(url: str) -> bool:
 
 
 def plan(environment: dict[str, str]) -> None:
-    """Have Airflow run the DAG for each of the last days, once it is started.
+    """Create a backfill of the last days, which Airflow runs when it starts.
 
-    Not while it runs: of two that write to SQLite at once, one may find it locked, which ends the scheduler.
+    Not while Airflow runs: two simultaneous writers can lock SQLite, which stops the scheduler.
 
-    :raises DemoError: Airflow cannot plan it.
+    :raises DemoError: if a command fails.
     """
     today = datetime.now(tz=UTC).date()
     first = today - timedelta(days=DAYS - 1)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,19 +13,12 @@ import pytest
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.spans.sample import SAMPLE_PATH, SpanFileError, load_spans
 
-SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "make_sample_spans.py"
 NOW = datetime(2026, 5, 4, 10, 30, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
 def sample() -> list[dict[str, Any]]:
     return list(load_spans(None, now=NOW))
-
-
-def test_script_reproduces_the_shipped_file_byte_for_byte(tmp_path: Path) -> None:
-    made = tmp_path / "made.jsonl"
-    subprocess.run([sys.executable, str(SCRIPT), str(made)], check=True, timeout=300)
-    assert made.read_bytes() == SAMPLE_PATH.read_bytes()
 
 
 def test_sample_is_large_enough_to_evaluate_and_small_enough_to_ship(sample: list[dict[str, Any]]) -> None:
