@@ -1,34 +1,38 @@
-"""Never a span twice where people look at it.
+"""Send spans to an annotation queue or a dataset, each span once.
 
-A span is recognised by its ID, so what an annotation queue or a dataset holds is listed before anything is
-added.
+A span is recognized by its ID, so the spans in the queue or dataset are listed before any are added.
 
 API: https://arize.com/docs/api-reference/annotation-queues and https://arize.com/docs/api-reference/datasets
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from airflow_provider_online_tasks._times import parse_time
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.calls import reviews
-from airflow_provider_online_tasks.exceptions import CallError
+from airflow_provider_online_tasks.idempotency.create_once import SEARCH_SECONDS, CreateOnce
+from airflow_provider_online_tasks.idempotency.intents import Intent, IntentStore
 from airflow_provider_online_tasks.inputs import DataWindow
+from airflow_provider_online_tasks.results.reading import INPUT, OUTPUT
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.client import Client
+    from airflow.sdk import Context
 
-ATTEMPTS = 3
+    from airflow_provider_online_tasks.api.responses.spans import Evaluation, Span
+    from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+
+STATE_KEY = "sent_spans"
 _MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChosenSpan:
-    """A span that is sent on, and what was said of it."""
+class SelectedSpan:
+    """A span to send, with the evaluation that selected it."""
 
     span_id: str
     trace_id: str | None
@@ -39,8 +43,22 @@ class ChosenSpan:
     input: Any
     output: Any
 
+    @classmethod
+    def of(cls, span: Span, evaluation: Evaluation) -> SelectedSpan:
+        """Return what is sent of a span."""
+        return cls(
+            span_id=span.span_id,
+            trace_id=span.trace_id,
+            start_time=parse_time(span.start_time, "start_time"),
+            label=evaluation.label,
+            score=evaluation.score,
+            explanation=evaluation.explanation,
+            input=span.attribute(INPUT),
+            output=span.attribute(OUTPUT),
+        )
+
     def example(self, evaluator: str) -> dict[str, Any]:
-        """Return it as an example of a dataset; what is not there is left out."""
+        """Return the span as an example of a dataset, without the fields that have no value."""
         fields = {
             "span_id": self.span_id,
             "trace_id": self.trace_id,
@@ -54,95 +72,195 @@ class ChosenSpan:
         return {name: value for name, value in fields.items() if value is not None}
 
 
-class Place(Protocol):
-    """Where spans are sent: an annotation queue or a dataset."""
+def select_spans(
+    pages: Iterable[Sequence[Span]], *, run_id: str, evaluator: str, labels: Collection[str], max_spans: int
+) -> tuple[list[SelectedSpan], int]:
+    """Return the spans that an evaluator gave one of some labels in a run, and how many more there are.
 
-    def held(self, cursor: str | None) -> calls.RestCall[calls.Page[str | None]]:
-        """Return the call that lists the spans it holds."""
-
-    def add(self, project_id: str, chosen: Sequence[ChosenSpan]) -> Iterator[calls.RestCall[None]]:
-        """Yield the calls that add spans, each no larger than Arize takes."""
-
-
-class Queue:
-    """An annotation queue."""
-
-    def __init__(self, queue_id: str) -> None:
-        self._id = queue_id
-
-    def held(self, cursor: str | None) -> calls.RestCall[calls.Page[str | None]]:
-        """Return the call that lists its records."""
-        return reviews.list_queue_spans(self._id, cursor=cursor)
-
-    def add(self, project_id: str, chosen: Sequence[ChosenSpan]) -> Iterator[calls.RestCall[None]]:
-        """Yield the calls that add spans, a week of them at the most in each."""
-        for part in _stretches(chosen, timedelta(days=reviews.QUEUE_DAYS)):
-            for first in range(0, len(part), reviews.QUEUE_RECORDS):
-                group = part[first : first + reviews.QUEUE_RECORDS]
-                times = [one.start_time for one in group]
-                yield reviews.add_queue_spans(
-                    self._id,
-                    project_id=project_id,
-                    window=DataWindow(start=min(times), end=max(times) + _MILLISECOND),
-                    span_ids=[one.span_id for one in group],
-                )
-
-
-class Dataset:
-    """A dataset, whose examples say by which evaluator they were chosen."""
-
-    def __init__(self, dataset_id: str, evaluator: str) -> None:
-        self._id = dataset_id
-        self._evaluator = evaluator
-
-    def held(self, cursor: str | None) -> calls.RestCall[calls.Page[str | None]]:
-        """Return the call that lists its examples."""
-        return reviews.list_dataset_spans(self._id, cursor=cursor)
-
-    def add(self, _: str, chosen: Sequence[ChosenSpan]) -> Iterator[calls.RestCall[None]]:
-        """Yield the calls that add spans as examples."""
-        for first in range(0, len(chosen), reviews.DATASET_EXAMPLES):
-            group = chosen[first : first + reviews.DATASET_EXAMPLES]
-            yield reviews.add_dataset_examples(self._id, [one.example(self._evaluator) for one in group])
-
-
-def send(
-    client: Client, place: Place, project_id: str, chosen: Mapping[str, ChosenSpan], *, log: Any
-) -> list[str]:
-    """Send the spans that a place does not hold, and return their IDs; a lost answer is looked up.
-
-    :param chosen: the spans by their IDs.
-    :raises CallError: the subclass that fits what happened.
+    :param pages: the run's spans; the first ``max_spans`` matching ones are returned.
     """
-    missing = _missing(client, place, chosen)
-    to_send = list(missing)
-    for attempt in itertools.count(1):
-        try:
-            for call in place.add(project_id, [chosen[span_id] for span_id in missing]):
-                client.send(call)
-        except CallError as error:
-            if not error.may_have_executed or attempt == ATTEMPTS:
-                raise
-            log.warning("%s Whether the spans arrived is looked up.", error)
-            missing = _missing(client, place, to_send)
-        else:
-            break
-    return to_send
+    selected: dict[str, SelectedSpan] = {}
+    left_out: set[str] = set()
+    for span in (span for page in pages for span in page):
+        for evaluation in span.evaluations:
+            if evaluation.name != evaluator or evaluation.label not in labels:
+                continue
+            if not evaluation.names(run_id):  # an evaluation of another run
+                continue
+            if span.span_id in selected or len(selected) < max_spans:
+                selected[span.span_id] = SelectedSpan.of(span, evaluation)
+            else:
+                left_out.add(span.span_id)
+    return list(selected.values()), len(left_out)
 
 
-def _missing(client: Client, place: Place, span_ids: Iterable[str]) -> list[str]:
-    """Return which of these spans a place does not hold."""
-    there = {span_id for page in calls.pages(client.send, place.held) for span_id in page.items}
-    return [span_id for span_id in span_ids if span_id not in there]
+class Destination(Protocol):
+    """An annotation queue or a dataset."""
+
+    @property
+    def id(self) -> str:
+        """Its global ID."""
+
+    def list_spans(self, cursor: str | None) -> calls.RestCall[calls.Page[str | None]]:
+        """Return the call that lists the IDs of its spans."""
+
+    def batches(self, spans: Sequence[SelectedSpan]) -> Iterator[Sequence[SelectedSpan]]:
+        """Yield the spans in groups that one request may add."""
+
+    def add(self, project_id: str, spans: Sequence[SelectedSpan]) -> calls.RestCall[None]:
+        """Return the call that adds spans."""
 
 
-def _stretches(chosen: Sequence[ChosenSpan], longest: timedelta) -> Iterator[list[ChosenSpan]]:
-    """Yield the spans in groups, each of which covers no more than this time."""
-    part: list[ChosenSpan] = []
-    for one in sorted(chosen, key=lambda each: each.start_time):
-        if part and one.start_time - part[0].start_time >= longest:
-            yield part
-            part = []
-        part.append(one)
-    if part:
-        yield part
+@dataclass(frozen=True)
+class AnnotationQueue:
+    """An annotation queue, to which one request adds up to 500 spans of up to seven days."""
+
+    id: str
+
+    def list_spans(self, cursor: str | None) -> calls.RestCall[calls.Page[str | None]]:
+        """Return the call that lists the IDs of its spans."""
+        return reviews.list_queue_spans(self.id, cursor=cursor)
+
+    def batches(self, spans: Sequence[SelectedSpan]) -> Iterator[Sequence[SelectedSpan]]:
+        """Yield the spans in groups that one request may add."""
+        batch: list[SelectedSpan] = []
+        for span in sorted(spans, key=lambda span: span.start_time):
+            if batch and (
+                len(batch) == reviews.QUEUE_RECORDS
+                or span.start_time - batch[0].start_time >= timedelta(days=reviews.QUEUE_DAYS)
+            ):
+                yield batch
+                batch = []
+            batch.append(span)
+        if batch:
+            yield batch
+
+    def add(self, project_id: str, spans: Sequence[SelectedSpan]) -> calls.RestCall[None]:
+        """Return the call that adds spans."""
+        times = [span.start_time for span in spans]
+        return reviews.add_queue_spans(
+            self.id,
+            project_id=project_id,
+            window=DataWindow(start=min(times), end=max(times) + _MILLISECOND),
+            span_ids=[span.span_id for span in spans],
+        )
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset, to which one request adds up to 1,000 examples.
+
+    :param id: its global ID.
+    :param evaluator: the evaluator that selected the spans.
+    """
+
+    id: str
+    evaluator: str
+
+    def list_spans(self, cursor: str | None) -> calls.RestCall[calls.Page[str | None]]:
+        """Return the call that lists the IDs of its spans."""
+        return reviews.list_dataset_spans(self.id, cursor=cursor)
+
+    def batches(self, spans: Sequence[SelectedSpan]) -> Iterator[Sequence[SelectedSpan]]:
+        """Yield the spans in groups that one request may add."""
+        for first in range(0, len(spans), reviews.DATASET_EXAMPLES):
+            yield spans[first : first + reviews.DATASET_EXAMPLES]
+
+    def add(self, project_id: str, spans: Sequence[SelectedSpan]) -> calls.RestCall[None]:
+        """Return the call that adds spans."""
+        return reviews.add_dataset_examples(self.id, [span.example(self.evaluator) for span in spans])
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendIntent(Intent):
+    """The intent to add spans to a queue or dataset.
+
+    :param destination_id: the queue or dataset.
+    :param span_ids: the spans of one request.
+    """
+
+    destination_id: str
+    span_ids: tuple[str, ...]
+
+
+class SpanSending(CreateOnce[SendIntent, Destination]):
+    """Adds spans to a queue or dataset that does not hold them yet.
+
+    :param hook: the connection to Arize.
+    :param destination: the queue or dataset.
+    :param project_id: the project of the spans.
+    :param context: the Airflow context.
+    :param log: the task's log.
+    """
+
+    noun: ClassVar[str] = "batch of spans"
+    verb: ClassVar[str] = "add"
+
+    def __init__(
+        self, *, hook: OnlineTasksHook, destination: Destination, project_id: str, context: Context, log: Any
+    ) -> None:
+        super().__init__(
+            hook=hook,
+            intents=IntentStore(context, STATE_KEY, SendIntent),
+            log=log,
+            search_seconds=SEARCH_SECONDS,
+        )
+        self._destination = destination
+        self._project_id = project_id
+        self._held: set[str | None] = set()
+        self._batch: Sequence[SelectedSpan] = ()
+
+    def send(self, spans: Sequence[SelectedSpan]) -> list[str]:
+        """Add the spans that are missing in the queue or dataset, and return their IDs.
+
+        :raises Unavailable: it is not known whether a request was executed. The next try searches first.
+        :raises CallError: the subclass that fits what happened.
+        """
+        if not spans:
+            return []
+        self._await_earlier_try(spans)
+        self._list_held()
+        missing = self._missing(spans)
+        for batch in self._destination.batches(missing):
+            self._batch = batch
+            self._create_once(self._intent(batch))
+        self._intents.delete()
+        return [span.span_id for span in missing]
+
+    def _await_earlier_try(self, spans: Sequence[SelectedSpan]) -> None:
+        """Wait until the request of an earlier try is executed, or no longer can be."""
+        intent = self._intents.read()
+        if intent is not None and intent.destination_id == self._destination.id:
+            self._log.info("An earlier try may have sent spans. Searching for them.")
+            self._search(intent)
+        elif not self._intents.is_available and self._try.number > 1:
+            # Before Airflow 3.3 nothing is kept between tries.
+            self._search(self._intent(spans), seconds=self._search_seconds)
+
+    def _intent(self, spans: Sequence[SelectedSpan]) -> SendIntent:
+        span_ids = tuple(span.span_id for span in spans)
+        return SendIntent(destination_id=self._destination.id, span_ids=span_ids)
+
+    def _send_request(self) -> str:
+        missing = self._missing(self._batch)
+        self._hook.client.send(self._destination.add(self._project_id, missing))
+        return self._destination.id
+
+    def _find_matching(self, intent: SendIntent) -> Iterator[Destination]:
+        self._list_held()
+        if self._held.issuperset(intent.span_ids):
+            yield self._destination
+
+    def _describe_created(self, intent: SendIntent, created_id: str) -> str:
+        return f"{created_id} holds a batch of {len(intent.span_ids)} spans."
+
+    def _list_held(self) -> None:
+        """Read which spans the queue or dataset holds."""
+        self._held = {
+            span_id
+            for page in calls.pages(self._read_page, self._destination.list_spans)
+            for span_id in page.items
+        }
+
+    def _missing(self, spans: Sequence[SelectedSpan]) -> list[SelectedSpan]:
+        return [span for span in spans if span.span_id not in self._held]

@@ -1,4 +1,4 @@
-"""What ``SendSpansOperator`` sends: the unit tests hold it to that, and Arize's SDK reads it back."""
+"""Request bodies of ``SendSpansOperator``: unit tests compare them, conformance tests read them back."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXAMPLES: list[dict[str, Any]] = [
         "score": 0.0,
         "explanation": "It is rude.",
     },
-    # A span of which little is known.
+    # A span with few attributes.
     {"span_id": "aaaaaaaaaaaaaaa2", "evaluator": "tone", "label": "toxic"},
 ]
 

@@ -1,7 +1,8 @@
-"""Spans are sent on once, whatever goes wrong: real requests to the emulator, which keeps what it got."""
+"""Spans are sent to annotation queues and datasets once: real requests to the emulator."""
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import requests
 
+from airflow_provider_online_tasks.api.client import Client
+from airflow_provider_online_tasks.api.responses.spans import Evaluation, Span
 from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.exceptions import (
     BadRequest,
@@ -16,17 +19,32 @@ from airflow_provider_online_tasks.exceptions import (
     Unavailable,
     UnexpectedResponse,
 )
+from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.operators.spans import SendSpansOperator
-from airflow_provider_online_tasks.results.sending import ChosenSpan, Dataset, Queue
-from tests.support.evaluated_runs import NOW, arize_with, context, run_task, spans_file, tone
+from airflow_provider_online_tasks.results.sending import AnnotationQueue, Dataset, SelectedSpan, select_spans
+from tests.support.evaluated_runs import NOW, arize_with, evaluator, run_task, spans_file, tone
+from tests.support.late_server import LateServer
 from tests.support.sent_spans import EXAMPLES, dataset_body, queue_body
+from tests.support.task_instance import Killed, TaskInstance
+from tests.support.tries import Time
+
+# By the operator's argument: the operations of the emulator that add and list, and the call that adds.
+DESTINATIONS = {
+    "annotation_queue_id": (
+        "rest.add_annotation_queue_records",
+        "rest.list_annotation_queue_records",
+        "add annotation queue records",
+    ),
+    "dataset_id": ("rest.insert_dataset_examples", "rest.list_dataset_examples", "add dataset examples"),
+}
 
 
 class Places:
-    """Queues and datasets, made and read as a person's own client does."""
+    """Creates and reads queues and datasets with an HTTP client of its own."""
 
     def __init__(self, emulator):
         self.emulator = emulator
+        self._numbers = itertools.count(1)
         self._session = requests.Session()
         self._session.headers["Authorization"] = f"Bearer {emulator.api_key}"
         self.space_id = self._get("/v2/spaces")["spaces"][0]["id"]
@@ -44,7 +62,7 @@ class Places:
     def queue(self):
         return self._post(
             "/v2/annotation-queues",
-            name="review",
+            name=f"review {next(self._numbers)}",
             space_id=self.space_id,
             annotation_config_ids=["c"],
             annotator_emails=["a@example.com"],
@@ -72,172 +90,420 @@ class Places:
 
 
 @pytest.fixture(scope="module")
-def spans(tmp_path_factory):
+def many_spans(tmp_path_factory):
     # Over nine days, so that one request cannot hold all of them.
-    return spans_file(tmp_path_factory.mktemp("spans"), 1_800, begin=-9 * 86_400, seconds=9 * 86_400 - 600)
+    return spans_file(tmp_path_factory.mktemp("many"), 1_800, begin=-9 * 86_400, seconds=9 * 86_400 - 600)
 
 
 @pytest.fixture
-def many(monkeypatch, spans):
-    with arize_with(monkeypatch, spans) as emulator:
+def many(monkeypatch, many_spans):
+    with arize_with(monkeypatch, many_spans) as emulator:
         yield emulator
 
 
-def judged(emulator):
-    _, run_id = run_task(emulator, evaluators=[tone()], start=NOW - timedelta(days=10))
-    toxic = {one["span_id"] for one in emulator.evaluations(run_id=run_id) if one["label"] == "toxic"}
-    assert len(toxic) == 600
-    return run_id, toxic
+@pytest.fixture(scope="module")
+def few_spans(tmp_path_factory):
+    return spans_file(tmp_path_factory.mktemp("few"), 12)
 
 
-def send(run_id, **arguments):
+@pytest.fixture
+def few(monkeypatch, few_spans):
+    with arize_with(monkeypatch, few_spans) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def time(few, monkeypatch):
+    """Clocks that only sleeping moves."""
+    time = Time(few)
+    time.install(monkeypatch)
+    return time
+
+
+@pytest.fixture(params=DESTINATIONS)
+def destination(request, few):
+    """A queue or a dataset: the operator's argument and its ID."""
+    places = Places(few)
+    new = places.queue if request.param == "annotation_queue_id" else places.dataset
+    return {request.param: new()}
+
+
+def evaluated(emulator, **arguments):
+    """Run a task and return the run and the IDs of its toxic spans."""
+    given = {"evaluators": [tone()], "start": NOW - timedelta(days=10), **arguments}
+    _, run_id = run_task(emulator, **given)
+    evaluations = emulator.evaluations(run_id=run_id)
+    return run_id, {each["span_id"] for each in evaluations if each["label"] == "toxic"}
+
+
+def send(run_id, *, task=None, **arguments):
     given = {"evaluator": "tone", "labels": ["toxic"], "max_spans": 1_000, **arguments}
-    return SendSpansOperator(task_id="send", run_id=run_id, **given).execute(context())
+    operator = SendSpansOperator(task_id="send", run_id=run_id, **given)
+    return operator.execute((task or TaskInstance()).next_try())
 
 
-def test_every_span_with_the_label_reaches_the_queue_once(many):
-    run_id, toxic = judged(many)
-    places = Places(many)
-    queue_id = places.queue()
-    told = send(run_id, annotation_queue_id=queue_id)
-    assert {**told, "span_ids": set(told["span_ids"])} == {
+def held(emulator, destination):
+    """How often each span is in a queue or dataset."""
+    ((name, place_id),) = destination.items()
+    if name == "annotation_queue_id":
+        return Counter(record["data"]["context.span_id"] for record in Places(emulator).records(place_id))
+    return Counter(
+        example["span_id"] for example in Places(emulator).examples(place_id) if "span_id" in example
+    )
+
+
+def operations(destination):
+    return DESTINATIONS[next(iter(destination))]
+
+
+# What is sent
+
+
+def test_queue_receives_each_labelled_span_once(many):
+    run_id, toxic = evaluated(many)
+    assert len(toxic) == 600
+    queue = {"annotation_queue_id": Places(many).queue()}
+    sent = send(run_id, **queue)
+    assert {**sent, "span_ids": set(sent["span_ids"])} == {
         "selected": 600,
         "sent": 600,
         "already_there": 0,
         "left_out": 0,
         "span_ids": toxic,
     }
-    there = Counter(one["data"]["context.span_id"] for one in places.records(queue_id))
-    assert set(there) == toxic
-    assert set(there.values()) == {1}
-    again = send(run_id, annotation_queue_id=queue_id)
+    assert held(many, queue) == dict.fromkeys(toxic, 1)
+    for request in many.requests("rest.add_annotation_queue_records"):
+        assert request["status"] == 201
+    again = send(run_id, **queue)
     assert (again["sent"], again["already_there"]) == (0, 600)
-    assert len(places.records(queue_id)) == 600
+    assert held(many, queue) == dict.fromkeys(toxic, 1)
 
 
-def test_examples_of_a_dataset_hold_input_output_label_and_explanation(many):
-    run_id, toxic = judged(many)
-    places = Places(many)
+def test_dataset_examples_hold_input_output_label_and_explanation(few):
+    run_id, toxic = evaluated(few)
+    places = Places(few)
     dataset_id = places.dataset()
-    assert send(run_id, dataset_id=dataset_id)["sent"] == 600
+    assert send(run_id, dataset_id=dataset_id)["sent"] == len(toxic) == 4
     theirs, *ours = places.examples(dataset_id)
     assert theirs["question"] == "theirs"
-    assert {one["span_id"] for one in ours} == toxic
-    assert len(ours) == 600
-    for one in ours:
-        assert (one["output"], one["label"], one["evaluator"]) == (
+    assert {example["span_id"] for example in ours} == toxic
+    for example in ours:
+        assert (example["output"], example["label"], example["evaluator"]) == (
             "You stupid idiot, shut up.",
             "toxic",
             "tone",
         )
-        assert one["input"].startswith("Question ")
-        assert one["explanation"].startswith("Offline judge")
-    assert send(run_id, dataset_id=dataset_id)["already_there"] == 600
+        assert example["input"].startswith("Question ")
+        assert example["explanation"]
+    assert send(run_id, dataset_id=dataset_id)["already_there"] == 4
 
 
-def test_what_is_sent_is_what_arizes_sdk_reads_back():
-    """The tests of conformance send the same bodies, and read them with the SDK."""
+def test_request_bodies_match_those_that_arizes_sdk_reads():
+    """The conformance tests send the same bodies and read them with the SDK."""
     start = datetime(2026, 11, 1, tzinfo=UTC)
 
-    def chosen(**known):
+    def selected(**known):
         fields = ("span_id", "trace_id", "label", "score", "explanation", "input", "output")
-        return ChosenSpan(start_time=start, **{name: known.get(name) for name in fields})
+        return SelectedSpan(start_time=start, **{name: known.get(name) for name in fields})
 
-    [call] = Queue("Q").add("P", [chosen(span_id="a"), chosen(span_id="b")])
+    call = AnnotationQueue("Q").add("P", [selected(span_id="a"), selected(span_id="b")])
     assert (call.method, call.path) == ("POST", "/v2/annotation-queues/Q/records")
     assert call.body == queue_body(
         "P", start="2026-11-01T00:00:00Z", end="2026-11-01T00:00:00.001Z", span_ids=["a", "b"]
     )
-    [call] = Dataset("D", "tone").add("P", [chosen(**example) for example in EXAMPLES])
+    call = Dataset("D", "tone").add("P", [selected(**example) for example in EXAMPLES])
     assert (call.method, call.path) == ("POST", "/v2/datasets/D/examples")
     assert call.body == dataset_body(EXAMPLES)
 
 
+def span(span_id, *evaluations):
+    return Span(
+        span_id=span_id,
+        start_time="2026-11-01T00:00:00Z",
+        evaluations=tuple(
+            Evaluation(name=name, label=label, metadata={"run_id": run_id})
+            for name, label, run_id in evaluations
+        ),
+    )
+
+
+def test_selection_matches_evaluator_label_and_run():
+    pages = [
+        [span("1", ("tone", "polite", "r"), ("strict", "toxic", "r"))],
+        [span("2", ("tone", "toxic", "other")), span("3", ("tone", "toxic", "other"), ("tone", "rude", "r"))],
+        [span("4", ("strict", "fine", "r"), ("tone", "toxic", "r")), span("5")],
+    ]
+    chosen = {"run_id": "r", "evaluator": "tone", "labels": {"toxic", "rude"}, "max_spans": 9}
+    selected, left_out = select_spans(pages, **chosen)
+    assert [(each.span_id, each.label) for each in selected] == [("3", "rude"), ("4", "toxic")]
+    assert left_out == 0
+
+
+def test_selection_counts_span_on_two_pages_once():
+    pages = [
+        [span(span_id, ("tone", "toxic", "r")) for span_id in "112"],
+        [span("1", ("tone", "toxic", "r"))],
+    ]
+    chosen = {"run_id": "r", "evaluator": "tone", "labels": {"toxic"}}
+    selected, left_out = select_spans(pages, max_spans=9, **chosen)
+    assert ([each.span_id for each in selected], left_out) == (["1", "2"], 0)
+    selected, left_out = select_spans([*pages, *pages], max_spans=1, **chosen)
+    assert ([each.span_id for each in selected], left_out) == (["1"], 1)
+
+
+def spans_at(*hours):
+    return [
+        SelectedSpan(
+            span_id=f"{number}",
+            trace_id=None,
+            start_time=NOW + timedelta(hours=hour),
+            label=None,
+            score=None,
+            explanation=None,
+            input=None,
+            output=None,
+        )
+        for number, hour in enumerate(hours)
+    ]
+
+
+def test_queue_batches_hold_at_most_500_spans_of_at_most_seven_days():
+    batches = list(AnnotationQueue("Q").batches(spans_at(*[0] * 1_001)))
+    assert [len(batch) for batch in batches] == [500, 500, 1]
+    week = 7 * 24
+    batches = list(AnnotationQueue("Q").batches(spans_at(week, 0, week - 1, 3 * week)))
+    assert [[span.span_id for span in batch] for batch in batches] == [["1", "2"], ["0"], ["3"]]
+    assert list(AnnotationQueue("Q").batches([])) == []
+
+
+def test_dataset_batches_hold_at_most_1000_examples():
+    batches = list(Dataset("D", "tone").batches(spans_at(*range(2_001))))
+    assert [len(batch) for batch in batches] == [1_000, 1_000, 1]
+
+
+def test_spans_of_another_run_are_not_sent(few, destination):
+    half = NOW - timedelta(hours=14)
+    earlier, earlier_toxic = evaluated(few, start=NOW - timedelta(days=2), end=half)
+    later, later_toxic = evaluated(few, start=NOW - timedelta(days=2))
+    # The later run evaluated only what the earlier one left, and its window holds the labels of both.
+    assert earlier_toxic
+    assert later_toxic
+    assert not earlier_toxic & later_toxic
+
+    sent = send(later, **destination)
+
+    assert set(sent["span_ids"]) == later_toxic
+    assert sent["selected"] == len(later_toxic)
+    assert set(held(few, destination)) == later_toxic
+    assert set(send(earlier, **destination)["span_ids"]) == earlier_toxic
+
+
+def test_labels_of_another_evaluator_are_not_sent(few, destination):
+    strict = evaluator("strict", template="{attributes.output.value}", rails=["toxic", "fine"])
+    strict["classification_choices"] = {"toxic": 0, "fine": 1}
+    run_id, _ = evaluated(few, evaluators=[tone(), strict])
+    evaluations = few.evaluations(run_id=run_id)
+    names = {each["name"] for each in evaluations}
+    assert names == {"tone", "strict"}
+    toxic = {each["span_id"] for each in evaluations if (each["name"], each["label"]) == ("tone", "toxic")}
+    assert set(send(run_id, **destination)["span_ids"]) == toxic
+
+
+def test_spans_over_max_spans_are_left_out(few, destination):
+    run_id, _ = evaluated(few)
+    sent = send(run_id, max_spans=3, **destination)
+    assert (sent["selected"], sent["sent"], sent["left_out"]) == (4, 3, 1)
+    assert sum(held(few, destination).values()) == 3
+
+
+def test_no_span_with_label_sends_nothing(few, destination):
+    run_id, _ = evaluated(few)
+    assert send(run_id, labels=["harmful"], **destination)["sent"] == 0
+    assert few.requests(operations(destination)[0]) == []
+
+
+def test_two_tasks_send_to_two_queues(few):
+    run_id, toxic = evaluated(few)
+    places = Places(few)
+    first, second = ({"annotation_queue_id": places.queue()} for _ in range(2))
+    task = TaskInstance()
+    send(run_id, task=task, **first)
+    assert send(run_id, task=task, **second)["sent"] == len(toxic)
+    assert held(few, second) == held(few, first) == dict.fromkeys(toxic, 1)
+
+
+# Lost responses
+
+
 @pytest.mark.parametrize("kind", ["drop_after", "status_after", "drop_before"])
-@pytest.mark.parametrize("place", ["queue", "dataset"])
-def test_a_lost_answer_is_looked_for_and_nothing_is_sent_twice(many, place, kind):
-    run_id, toxic = judged(many)
-    places = Places(many)
-    name, operation = {
-        "queue": ("annotation_queue_id", "rest.add_annotation_queue_records"),
-        "dataset": ("dataset_id", "rest.insert_dataset_examples"),
-    }[place]
-    place_id = places.queue() if place == "queue" else places.dataset()
-    many.add_fault(Fault(operation, kind, status=502 if kind == "status_after" else None))
-    assert send(run_id, **{name: place_id})["sent"] == 600
-    if place == "queue":
-        there = [one["data"]["context.span_id"] for one in places.records(place_id)]
-    else:
-        there = [one["span_id"] for one in places.examples(place_id) if "span_id" in one]
-    assert Counter(there) == dict.fromkeys(toxic, 1)
+def test_lost_response_sends_no_span_twice(few, time, destination, kind):
+    run_id, toxic = evaluated(few)
+    few.add_fault(Fault(operations(destination)[0], kind, status=502 if kind == "status_after" else None))
+    assert send(run_id, **destination)["sent"] == len(toxic)
+    assert held(few, destination) == dict.fromkeys(toxic, 1)
+    assert len(few.requests(operations(destination)[0])) == (2 if kind == "drop_before" else 1)
 
 
-def test_an_answer_that_is_lost_again_and_again_is_an_error(many):
-    run_id, _ = judged(many)
-    dataset_id = Places(many).dataset()
-    many.add_fault(Fault("rest.insert_dataset_examples", "drop_before", times=None))
+@pytest.mark.parametrize("seconds", [5, 55])
+def test_server_slower_than_timeout_receives_no_span_twice(few, time, monkeypatch, destination, seconds):
+    run_id, toxic = evaluated(few)
+    late = LateServer(time, operations(destination)[2], seconds).install(monkeypatch)
+    assert send(run_id, **destination)["sent"] == len(toxic)
+    assert held(few, destination) == dict.fromkeys(toxic, 1)
+    assert late.received == 1
+
+
+def test_server_slower_than_timeout_for_every_batch_receives_no_span_twice(many, monkeypatch):
+    time = Time(many)
+    time.install(monkeypatch)
+    run_id, toxic = evaluated(many)
+    queue = {"annotation_queue_id": Places(many).queue()}
+    late = LateServer(time, operations(queue)[2], 20, times=99).install(monkeypatch)
+    assert send(run_id, **queue)["sent"] == 600
+    assert held(many, queue) == dict.fromkeys(toxic, 1)
+    assert late.received == 2
+
+
+def test_request_that_was_executed_in_part_is_completed(few, time, monkeypatch, destination):
+    run_id, toxic = evaluated(few)
+    late = LateServer(time, operations(destination)[2], None).install(monkeypatch)
+    task = TaskInstance()
+
+    def add_one():
+        late.times = 0
+        if not held(few, destination):
+            send(run_id, max_spans=1, **destination)
+            late.times = 1
+
+    late.time.on_sleep = add_one
+    send(run_id, task=task, **destination)
+    assert held(few, destination) == dict.fromkeys(toxic, 1)
+
+
+def test_outage_raises_after_three_requests_and_next_try_sends(few, time, destination):
+    run_id, toxic = evaluated(few)
+    task = TaskInstance()
+    few.add_fault(Fault(operations(destination)[0], "drop_before", times=None))
     with pytest.raises(Unavailable):
-        send(run_id, dataset_id=dataset_id)
-    assert len(many.requests("rest.insert_dataset_examples")) == 3
+        send(run_id, task=task, **destination)
+    assert len(few.requests(operations(destination)[0])) == 3
+    few.clear_faults()
+    assert send(run_id, task=task, **destination)["sent"] == len(toxic)
+    assert held(few, destination) == dict.fromkeys(toxic, 1)
 
 
-@pytest.mark.parametrize(
-    ("place", "operation", "field"),
-    [
-        ("annotation_queue_id", "rest.list_annotation_queue_records", "records"),
-        ("dataset_id", "rest.list_dataset_examples", "examples"),
-    ],
-)
-def test_a_list_that_never_ends_is_an_error_and_nothing_is_sent(many, place, operation, field):
-    run_id, _ = judged(many)
-    places = Places(many)
-    place_id = places.queue() if place == "annotation_queue_id" else places.dataset()
+@pytest.mark.parametrize("is_kept", [True, False], ids=["3.3", "3.0"])
+def test_next_try_of_killed_task_waits_for_late_server(few, time, monkeypatch, destination, is_kept):
+    run_id, toxic = evaluated(few)
+    task = TaskInstance(is_kept=is_kept)
+    late = LateServer(time, operations(destination)[2], 30, raises=Killed).install(monkeypatch)
+    with pytest.raises(Killed):
+        send(run_id, task=task, **destination)
+
+    send(run_id, task=task, **destination)
+
+    assert held(few, destination) == dict.fromkeys(toxic, 1)
+    assert late.received == 1
+
+
+def test_next_try_after_failed_search_searches_first(few, time, monkeypatch, destination):
+    run_id, toxic = evaluated(few)
+    task = TaskInstance()
+    late = LateServer(time, operations(destination)[2], 0).install(monkeypatch)
+    few.add_fault(Fault(operations(destination)[1], "status_before", status=403, skip=1))
+    with pytest.raises(Unavailable):
+        send(run_id, task=task, **destination)
+    send(run_id, task=task, **destination)
+    assert held(few, destination) == dict.fromkeys(toxic, 1)
+    assert late.received == 1
+
+
+def test_next_try_does_not_search_after_success(few, time, destination):
+    run_id, toxic = evaluated(few)
+    task = TaskInstance()
+    send(run_id, task=task, **destination)
+    assert task.store.values == {}
+    assert send(run_id, task=task, **destination)["already_there"] == len(toxic)
+    assert time.slept == []
+
+
+def test_next_try_with_another_queue_does_not_wait_for_first(few, time, monkeypatch):
+    run_id, toxic = evaluated(few)
+    places = Places(few)
+    first, second = ({"annotation_queue_id": places.queue()} for _ in range(2))
+    task = TaskInstance()
+    LateServer(time, operations(first)[2], None, raises=Killed).install(monkeypatch)
+    with pytest.raises(Killed):
+        send(run_id, task=task, **first)
+    assert send(run_id, task=task, **second)["sent"] == len(toxic)
+    assert time.slept == []
+
+
+def test_first_try_without_state_store_does_not_wait(few, time, destination):
+    run_id, _ = evaluated(few)
+    send(run_id, task=TaskInstance(is_kept=False), **destination)
+    assert time.slept == []
+
+
+def test_process_that_dies_between_two_batches_sends_the_rest(many, monkeypatch):
+    run_id, toxic = evaluated(many)
+    queue = {"annotation_queue_id": Places(many).queue()}
+    task = TaskInstance()
+    exchange, added = Client.exchange, []
+
+    def die(client, call, **options):
+        if call.name == operations(queue)[2]:
+            added.append(call)
+            if len(added) == 2:
+                raise Killed
+        return exchange(client, call, **options)
+
+    time = Time(many)
+    time.install(monkeypatch)
+    monkeypatch.setattr(Client, "exchange", die)
+    with pytest.raises(Killed):
+        send(run_id, task=task, **queue)
+    assert 0 < sum(held(many, queue).values()) < 600
+    send(run_id, task=task, **queue)
+    assert held(many, queue) == dict.fromkeys(toxic, 1)
+
+
+def test_rejected_request_is_not_repeated(few, destination):
+    run_id, _ = evaluated(few)
+    task = TaskInstance()
+    few.add_fault(Fault(operations(destination)[0], "status_before", status=422))
+    with pytest.raises(BadRequest):
+        send(run_id, task=task, **destination)
+    assert len(few.requests(operations(destination)[0])) == 1
+    assert task.store.values == {}
+
+
+def test_endless_list_is_rejected_and_nothing_is_sent(few, destination):
+    run_id, _ = evaluated(few)
+    add, listing, _ = operations(destination)
+    field = "records" if "annotation_queue_id" in destination else "examples"
     page = {field: [], "pagination": {"has_more": True, "next_cursor": "again"}}
-    many.add_fault(Fault(operation, "garbage", times=None, body=json.dumps(page)))
-    with pytest.raises(UnexpectedResponse, match="came before"):
-        send(run_id, **{place: place_id})
-    assert len(many.requests(operation)) == 2
-    assert many.requests("rest.add_annotation_queue_records") == []
-    assert many.requests("rest.insert_dataset_examples") == []
+    few.add_fault(Fault(listing, "garbage", times=None, body=json.dumps(page)))
+    with pytest.raises(UnexpectedResponse):
+        send(run_id, **destination)
+    assert len(few.requests(listing)) == 2
+    assert few.requests(add) == []
+
+
+# Arguments
 
 
 @pytest.mark.parametrize("name", ["run_id", "evaluator", "labels", "annotation_queue_id"])
 @pytest.mark.parametrize("rendered", ["", None])
-def test_what_renders_to_nothing_is_refused_before_anything_is_asked(many, name, rendered):
+def test_argument_that_renders_to_nothing_is_rejected_before_any_request(arize, name, rendered):
     operator = SendSpansOperator(
         task_id="send", run_id="R", evaluator="tone", labels=["toxic"], annotation_queue_id="{{ params.q }}"
     )
     operator.annotation_queue_id = "Q"
     setattr(operator, name, rendered)
-    many.clear_requests()
     with pytest.raises(InvalidInput):
-        operator.execute(context())
-    assert many.requests() == []
-
-
-def test_what_is_refused_is_not_repeated(many):
-    run_id, _ = judged(many)
-    queue_id = Places(many).queue()
-    many.add_fault(Fault("rest.add_annotation_queue_records", "status_before", status=422))
-    with pytest.raises(BadRequest):
-        send(run_id, annotation_queue_id=queue_id)
-    assert len(many.requests("rest.add_annotation_queue_records")) == 1
-
-
-def test_more_than_max_spans_are_left_out_and_reported(many):
-    run_id, _ = judged(many)
-    places = Places(many)
-    queue_id = places.queue()
-    told = send(run_id, annotation_queue_id=queue_id, max_spans=10)
-    assert (told["selected"], told["sent"], told["left_out"]) == (600, 10, 590)
-    assert len(places.records(queue_id)) == 10
-
-
-def test_no_span_with_the_label_sends_nothing(many):
-    run_id, _ = judged(many)
-    queue_id = Places(many).queue()
-    assert send(run_id, annotation_queue_id=queue_id, labels=["harmful"])["sent"] == 0
-    assert many.requests("rest.add_annotation_queue_records") == []
+        operator.execute(TaskInstance().next_try())
+    assert arize.requests() == []
 
 
 @pytest.mark.parametrize(
@@ -249,10 +515,27 @@ def test_no_span_with_the_label_sends_nothing(many):
         {"annotation_queue_id": "q", "labels": "toxic"},
         {"annotation_queue_id": "q", "max_spans": 0},
         {"annotation_queue_id": "None"},
+        {"dataset_id": "None"},
         {"dataset_id": "d", "run_id": ""},
+        {"dataset_id": "d", "evaluator": " "},
     ],
 )
-def test_arguments_that_say_nothing_or_two_things_are_refused_when_the_dag_is_parsed(arguments):
+def test_wrong_literal_argument_is_rejected_at_parse_time(arguments):
     given = {"run_id": "r", "evaluator": "tone", "labels": ["toxic"]} | arguments
     with pytest.raises(InvalidInput):
         SendSpansOperator(task_id="send", **given)
+
+
+def test_run_that_is_not_finished_is_rejected(few, destination):
+    from airflow_provider_online_tasks.emulator import RunFate
+    from airflow_provider_online_tasks.inputs import RunInput
+
+    task_id, _ = run_task(few, evaluators=[tone()])
+    few.next_run(RunFate("hang", pending_seconds=0))
+    with OnlineTasksHook() as hook:
+        run_id = hook.run_online_task(
+            RunInput(online_task_id=task_id, data_start_time=NOW - timedelta(days=3), data_end_time=NOW)
+        )
+    with pytest.raises(InvalidInput):
+        send(run_id, **destination)
+    assert held(few, destination) == {}
