@@ -1,6 +1,6 @@
-"""Judge retrieval whenever the search index was rebuilt: a data pipeline's asset triggers the eval.
+"""Evaluate retrieval whenever a data pipeline has rebuilt the search index.
 
-``rebuild_search_index`` stands for any pipeline of your own; what matters is the asset it updates.
+Replace ``rebuild_search_index`` by your pipeline. The asset that it updates triggers the eval.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RELEVANCE = {
     "template": (
         "Question: {attributes.input.value}\n"
         "Found: {attributes.output.value}\n"
-        "Does what was found help to answer the question? Reply with one word: relevant or irrelevant."
+        "Does it help to answer the question? Reply with one word: relevant or irrelevant."
     ),
     "rails": ["relevant", "irrelevant"],
     "include_explanations": True,
@@ -32,7 +32,7 @@ RELEVANCE = {
 
 with DAG(
     dag_id="rebuild_search_index",
-    description="A pipeline whose result the assistant searches in",
+    description="Rebuild the index that the assistant searches",
     schedule="@daily",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
@@ -41,13 +41,13 @@ with DAG(
 
     @task(outlets=[SEARCH_INDEX])
     def rebuild() -> None:
-        """Write the pages into the index."""
+        """Rebuild the index."""
 
     rebuild()
 
 with DAG(
     dag_id="eval_after_pipeline",
-    description="Judge retrieval after each rebuild of the search index",
+    description="Evaluate retrieval after each rebuild of the search index",
     schedule=[SEARCH_INDEX],
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
@@ -66,7 +66,7 @@ with DAG(
         if_exists="skip",
     )
 
-    # A DAG run that an asset triggered has no data interval; the window ends when the run was due.
+    # An asset-triggered DAG run has no data interval: the window ends when the DAG run was due.
     run = RunOnlineTaskOperator(
         task_id="run_task",
         online_task_id=create.output,

@@ -1,7 +1,7 @@
-"""Judge every day's answers, and stop what is downstream of a bad day: a whole eval in one call.
+"""Evaluate every day's answers in one call, and stop downstream tasks after a bad day.
 
-The connection ``arize_online_tasks_default`` says which Arize this runs against, and the ``model_id`` in its
-extra which project is judged, so that the same file runs against the emulator and against an Arize account.
+The connection ``arize_online_tasks_default`` selects Arize or the emulator, and the ``model_id`` in its extra
+selects the project.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Let a new version of the assistant out only if yesterday's answers were good enough.
+"""Deploy a new version of the assistant only if the answers of the last day were good enough.
 
-A bad eval stops the deployment: the gate fails, and what is downstream of it does not run. So do results that
-cannot be read whole, and those that are too few to decide with 95 % confidence.
+The gate fails, and the deployment does not run, if a rule fails, if results are incomplete, or if there are
+too few evaluations to decide with 95 % confidence.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from airflow_provider_online_tasks import (
 
 with DAG(
     dag_id="quality_gate",
-    description="Deploy only if yesterday's answers were good enough",
+    description="Deploy only if the answers of the last day were good enough",
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
-    params={"least_correct": Param(0.95, type="number", minimum=0, maximum=1)},
+    params={"min_correct": Param(0.95, type="number", minimum=0, maximum=1)},
     default_args={"retries": 2},
     tags=["evals"],
     doc_md=__doc__,
@@ -48,7 +48,7 @@ with DAG(
         if_exists="skip",
     )
 
-    # A release must not pass because there was nothing to look at: no evaluation is a failure here.
+    # Without any evaluation, a release must not pass.
     run = RunOnlineTaskOperator(
         task_id="run_task",
         online_task_id=create.output,
@@ -71,8 +71,8 @@ with DAG(
         confidence=0.95,
         rules={
             "release_correctness": {
-                "correct": ">= {{ params.least_correct }}",
-                "score_mean": ">= {{ params.least_correct }}",
+                "correct": ">= {{ params.min_correct }}",
+                "score_mean": ">= {{ params.min_correct }}",
                 "min_evaluated": 10,
             }
         },
@@ -80,7 +80,7 @@ with DAG(
 
     @task
     def deploy() -> None:
-        """Stand in for what lets the new version out."""
+        """Replace this task by your deployment."""
         print("The new version is out.")
 
     gate >> deploy()

@@ -1,7 +1,7 @@
-"""Judge yesterday's answers every night: create the eval task, run it over the day that ended, wait for it.
+"""Evaluate the answers of the previous day every night: create the eval task, run it, and wait for the run.
 
-The connection ``arize_online_tasks_default`` says which Arize this runs against, and the ``model_id`` in its
-extra which project is judged, so that the same file runs against the emulator and against an Arize account.
+The connection ``arize_online_tasks_default`` selects Arize or the emulator, and the ``model_id`` in its extra
+selects the project.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MODEL_ID = "{{ conn.arize_online_tasks_default.extra_dejson.model_id }}"
 CORRECTNESS = {
     "name": "correctness",
     "template": (
-        "You judge the answers of a support assistant.\n"
+        "You evaluate the answers of a support assistant.\n"
         "Question: {attributes.input.value}\n"
         "Answer: {attributes.output.value}\n"
         "Is the answer correct? Reply with one word: correct or incorrect."
@@ -33,7 +33,7 @@ CORRECTNESS = {
 
 with DAG(
     dag_id="recurring_eval",
-    description="Judge yesterday's answers every night",
+    description="Evaluate the answers of the previous day every night",
     schedule="@daily",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
@@ -53,7 +53,7 @@ with DAG(
         if_exists="skip",
     )
 
-    # The day that ended when the DAG run was due: a retry or a re-run judges the same day.
+    # The day that ended when the DAG run was due. A retry evaluates the same day.
     run = RunOnlineTaskOperator(
         task_id="run_task",
         online_task_id=create.output,

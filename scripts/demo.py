@@ -35,7 +35,7 @@ EMULATOR_LOG = DEMO / "emulator.log"
 DAG_ID = "recurring_eval"
 GATE_DAG_ID = "quality_gate"
 # The share of correct answers that the gate requires; the sample passes.
-LEAST_CORRECT = 0.3
+MIN_CORRECT = 0.3
 RUN_SECONDS = 12.0
 START_TIMEOUT = 60
 MIGRATE_TIMEOUT = 300
@@ -62,7 +62,7 @@ def main() -> int:
             airflow(f"dags test {DAG_ID} {today}", environment, timeout=DAG_TIMEOUT, show=True)
             report(arize)
             say(f"\n4. Airflow runs the DAG {GATE_DAG_ID}, which stops a release if the eval fails:\n")
-            conf = json.dumps({"least_correct": LEAST_CORRECT}, separators=(",", ":"))
+            conf = json.dumps({"min_correct": MIN_CORRECT}, separators=(",", ":"))
             airflow(f"dags test {GATE_DAG_ID} --conf {conf}", environment, timeout=DAG_TIMEOUT, show=True)
             report_gate()
     except DemoError as error:

@@ -84,7 +84,7 @@ def at_work(airflow: Deployment, arize: EmulatorProcess) -> AtWork:
     """The example DAGs at work."""
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     start = today - timedelta(days=6)
-    gate = airflow.trigger("quality_gate", "release_42", least_correct=0.3)
+    gate = airflow.trigger("quality_gate", "release_42", min_correct=0.3)
     backfill = airflow.trigger(
         "backfill_eval",
         "last_days",

@@ -1,4 +1,4 @@
-"""The documentation names every argument: what a class takes and what its pages say cannot drift apart."""
+"""Every argument of the public classes is documented, in the docstring, the reference and a guide."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.pages import DOCS
 from tests.support.public_api import CLASSES, PACKAGE, arguments, public_path
 
 REFERENCE = DOCS / "reference"
-# Where an argument of each class is explained, beside the reference; the triggers' page shows one of them.
+# The page, next to the reference, that explains the arguments of each class.
 GUIDES = {
     "CreateEvalTaskOperator": "tasks.md",
     "PatchEvalTaskOperator": "tasks.md",
@@ -34,49 +34,49 @@ each_class = pytest.mark.parametrize("cls", CLASSES.values(), ids=CLASSES)
 
 
 def described(cls: type) -> set[str]:
-    """Return the arguments that a class's docstring describes, or that of a base or of one named for it."""
+    """Return the arguments that the docstrings of a class and its bases describe."""
     named = re.findall(r"fields are those of :class:`(\w+)`", cls.__doc__ or "")
     bases = [base for base in cls.__mro__ if base.__module__.startswith(PACKAGE)]
     texts = [one.__doc__ or "" for one in (*bases, *(CLASSES[name] for name in named))]
     return {name for text in texts for name in re.findall(r"^\s*:param (\w+):", text, re.MULTILINE)}
 
 
-def test_there_are_classes_of_each_kind() -> None:
+def test_public_classes_include_each_kind() -> None:
     assert {*GUIDES, "OnlineTasksHook", "OnlineTaskRunTrigger", "TemplateEvaluator", "RunInput"} <= set(
         CLASSES
     )
 
 
 @each_class
-def test_its_docstring_describes_every_argument(cls: type) -> None:
+def test_docstring_describes_every_argument(cls: type) -> None:
     assert arguments(cls) <= described(cls)
 
 
 @each_class
-def test_its_docstring_describes_nothing_else(cls: type) -> None:
+def test_docstring_describes_only_arguments(cls: type) -> None:
     assert set(re.findall(r":param (\w+):", cls.__doc__ or "")) <= arguments(cls)
 
 
 @each_class
-def test_the_reference_has_it(cls: type) -> None:
+def test_reference_has_class(cls: type) -> None:
     pages = "".join(page.read_text(encoding="utf-8") for page in REFERENCE.glob("*.md"))
     shown = re.findall(r"^::: (\S+)", pages, re.MULTILINE)
     assert public_path(cls) in shown
 
 
-def test_the_reference_has_the_exceptions() -> None:
+def test_reference_has_exceptions() -> None:
     assert f"::: {exceptions.__name__}\n" in (REFERENCE / "exceptions.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", GUIDES)
-def test_its_guide_explains_every_argument(name: str) -> None:
+def test_guide_names_every_argument(name: str) -> None:
     for argument in arguments(CLASSES[name]):
         page = DOCS / EVERYWHERE.get(argument, GUIDES[name])
         assert names(page, argument), f"docs/{page.name} does not name {name}'s {argument}."
 
 
 def names(page: Path, argument: str) -> bool:
-    """Say whether a page names an argument as code, in its text or in an example."""
+    """Return whether a page names an argument as code, in its text or in an example."""
     text = page.read_text(encoding="utf-8")
     in_text = rf"`[^`\n]*\b{argument}\b[^`\n]*`"
     in_example = rf"\b{argument}="
@@ -84,7 +84,7 @@ def names(page: Path, argument: str) -> bool:
 
 
 @pytest.mark.parametrize("name", GUIDES)
-def test_its_guide_has_an_example(name: str) -> None:
+def test_guide_has_an_example(name: str) -> None:
     text = (DOCS / GUIDES[name]).read_text(encoding="utf-8")
     assert re.search(rf"\b{name}(\.partial)?\(", text)
 

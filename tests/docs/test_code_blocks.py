@@ -1,6 +1,6 @@
-"""What the README and the documentation tell a reader to type works: Python runs, commands exist.
+"""The code blocks of the README and the documentation work: Python runs, commands exist, links resolve.
 
-A block with a title is a whole file; tests/packaging makes projects of them and runs them as a reader would.
+A block with a title is a complete file; tests/packaging builds projects from these and runs them.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from tests.support.pages import PAGES, PROJECT, Block, blocks, blocks_of
 
 PACKAGE = "airflow-provider-online-tasks"
 BUILTINS = {"cd", "source", "export"}
-PATIENCE = 60
+TIMEOUT = 60
 
 
 def is_test_file(block: Block) -> bool:
-    """Say whether it is for pytest, which tests/packaging runs it with."""
+    """Return whether the block is a test file, which tests/packaging runs with pytest."""
     return (block.title or "").startswith("tests/")
 
 
@@ -41,7 +41,7 @@ def each(*languages, but=lambda block: False):
     return pytest.mark.parametrize("block", [pytest.param(block, id=block.name) for block in chosen])
 
 
-def test_every_block_is_in_a_language_that_is_checked():
+def test_code_blocks_have_a_checked_language():
     known = {"python", "py", "json", "graphql", "bash", "console", "text"}
     fences = sum(page.read_text(encoding="utf-8").count("```") for page in PAGES)
     assert len(blocks(*known)) == fences / 2
@@ -67,7 +67,7 @@ def test_python_blocks_run(page):
 
 
 @each("python")
-def test_what_a_python_block_imports_exists(block):
+def test_imports_of_python_block_exist(block):
     files = {Path(one.title).stem for one in blocks_of(block.page) if one.title}
     for node in ast.walk(ast.parse(block.code)):
         if isinstance(node, ast.Import):
@@ -84,29 +84,29 @@ def test_code_for_another_package_compiles(block):
 
 
 @each("json")
-def test_a_json_block_is_json(block):
+def test_json_block_is_valid(block):
     json.loads(block.code)
 
 
 @each("bash", "console")
-def test_a_shell_block_is_valid(block):
-    subprocess.run(["bash", "-n"], input=block.code, text=True, check=True, timeout=PATIENCE)
+def test_shell_block_is_valid(block):
+    subprocess.run(["bash", "-n"], input=block.code, text=True, check=True, timeout=TIMEOUT)
 
 
 @each("bash", "console")
-def test_the_commands_of_a_shell_block_exist(block, monkeypatch):
+def test_commands_of_shell_block_exist(block, monkeypatch):
     for words in commands(block.code):
         check_command(words, monkeypatch)
 
 
 def commands(code):
-    """Yield the words of each command; a quoted text may go over several lines."""
+    """Yield the words of each command; a quoted text may span several lines."""
     pending = ""
     for line in code.splitlines():
         pending += line + "\n"
         try:
             words = shlex.split(pending, comments=True)
-        except ValueError:  # a quotation that is still open
+        except ValueError:  # the quotation continues on the next line
             continue
         pending = ""
         if words:
@@ -155,7 +155,7 @@ def check_module(name, arguments):
 @cache
 def usage(module):
     command = [sys.executable, "-m", module, "--help"]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=TIMEOUT).stdout
 
 
 def check_requirements(requirements):
@@ -166,7 +166,7 @@ def check_requirements(requirements):
 
 def check_variable(name, value, monkeypatch):
     if name.startswith("AIRFLOW_CONN_"):
-        # <API key> and the like are for the reader to fill in.
+        # The reader replaces placeholders such as <API key>.
         monkeypatch.setenv(name, re.sub(r"<[^<>]+>", "placeholder", value))
         with OnlineTasksHook(name.removeprefix("AIRFLOW_CONN_").lower()) as hook:
             assert hook.settings.api_key

@@ -1,4 +1,4 @@
-"""The templates that readers copy read attributes that any instrumented application has."""
+"""Templates in the documentation use only attributes that every instrumented application has."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ READ_BY_EXAMPLES = {page.name for page in PAGES if page.suffix == ".py"} & {
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_templates_read_inputs_and_outputs_only(page) -> None:
+def test_templates_use_only_input_and_output(page) -> None:
     read = set(re.findall(r"\{(attributes\.[\w.]+)\}", page.read_text(encoding="utf-8")))
     assert read <= {"attributes.input.value", "attributes.output.value"}
     if page.name in READ_BY_EXAMPLES:

@@ -1,4 +1,4 @@
-"""Every public name can be imported from the package itself, and nothing is loaded before it is used."""
+"""Every public name can be imported from the package, and its module is loaded only when it is used."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ SOURCE = Path(front_door.__file__).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", sorted(set(front_door.__all__) - {"__version__"}))
-def test_a_name_is_the_one_of_its_module(name: str) -> None:
+def test_name_is_the_object_of_its_module(name: str) -> None:
     module = front_door._PLACES[name]
     assert getattr(front_door, name) is getattr(sys.modules[f"{PACKAGE}.{module}"], name)
 
 
-def test_every_documented_class_is_there() -> None:
+def test_package_exports_documented_classes() -> None:
     assert set(CLASSES) <= set(front_door.__all__)
 
 
-def test_every_error_that_a_dag_author_can_catch_is_there() -> None:
+def test_package_exports_exceptions() -> None:
     errors = {name for name, value in vars(exceptions).items() if isinstance(value, type)}
     own = {name for name in errors if getattr(exceptions, name).__module__ == exceptions.__name__}
-    # The sensor raises subclasses of its own, which their bases catch.
+    # The sensor raises Final… subclasses; users catch their bases.
     assert {name for name in own if not name.startswith("Final")} <= set(front_door.__all__)
 
 
-def test_type_checkers_see_the_same_names_in_the_same_modules() -> None:
+def test_type_checkers_see_the_same_names() -> None:
     (block,) = [
         node
         for node in ast.parse(SOURCE).body
@@ -49,13 +49,13 @@ def test_type_checkers_see_the_same_names_in_the_same_modules() -> None:
     assert seen == front_door._PLACES
 
 
-def test_an_unknown_name_is_an_error() -> None:
+def test_unknown_name_raises_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'RunOnlineTaskOperators'"):
         _ = front_door.RunOnlineTaskOperators  # type: ignore[attr-defined]
     assert set(front_door.__all__) <= set(dir(front_door))
 
 
-def test_nothing_is_loaded_before_it_is_used() -> None:
+def test_import_loads_no_module() -> None:
     code = f"import {PACKAGE} as p, sys; print(*[m for m in sys.modules if m.startswith(p.__name__ + '.')])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout.split() == []

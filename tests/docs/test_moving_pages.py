@@ -1,4 +1,4 @@
-"""The pages for those who come from elsewhere: what they say is here is here, and their examples run."""
+"""The pages for users who come from elsewhere: the named arguments exist, and the examples run."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ REST_ONLY = {
 }
 
 
-def test_each_operator_has_its_table() -> None:
+def test_every_operator_has_a_table() -> None:
     assert {ours for _, ours in OPERATOR_TABLES} == {
         "CreateEvalTaskOperator", "PatchEvalTaskOperator", "DeleteOnlineTaskOperator",
         "RunOnlineTaskOperator", "CancelOnlineTaskRunOperator", "OnlineTaskRunSensor",
@@ -66,7 +66,7 @@ def test_each_operator_has_its_table() -> None:
 
 
 @pytest.mark.parametrize("titles", OPERATOR_TABLES, ids=lambda titles: titles[1])
-def test_the_arguments_to_move_to_exist(titles: tuple[str, str]) -> None:
+def test_named_arguments_exist(titles: tuple[str, str]) -> None:
     taken = arguments(CLASSES[titles[1]])
     for theirs, ours in OPERATOR_TABLES[titles]:
         assert CODE.match(theirs)
@@ -76,7 +76,7 @@ def test_the_arguments_to_move_to_exist(titles: tuple[str, str]) -> None:
             assert named[1].partition("=")[0] in taken, ours
 
 
-def test_the_hook_has_what_the_pages_name() -> None:
+def test_named_hook_methods_exist() -> None:
     for (_, ours), rows in tables(MOVING).items():
         if ours == "OnlineTasksHook":
             for _, method in rows:
@@ -86,7 +86,7 @@ def test_the_hook_has_what_the_pages_name() -> None:
 
 
 @pytest.mark.parametrize("mutation", FIELD_TABLES)
-def test_each_field_of_the_api_has_its_argument(mutation: str) -> None:
+def test_every_field_of_the_api_has_an_argument(mutation: str) -> None:
     ((titles, rows),) = [(titles, rows) for titles, rows in tables(RAW).items() if titles[0] == mutation]
     told = {theirs.strip("`"): ours.strip("`") for theirs, ours in rows}
     kind = FIELD_TABLES[mutation]
@@ -95,7 +95,7 @@ def test_each_field_of_the_api_has_its_argument(mutation: str) -> None:
 
 
 @pytest.mark.parametrize("block", [pytest.param(block, id=block.name) for block in blocks("graphql")])
-def test_a_mutation_fits_the_schema(block: Any) -> None:
+def test_mutation_matches_the_schema(block: Any) -> None:
     assert not validate(build_schema(SCHEMA), parse(block.code))
 
 
@@ -107,11 +107,11 @@ def run_blocks(page: Any) -> dict[str, Any]:
     return names
 
 
-def test_the_hooks_example_creates_and_runs(arize: Emulator) -> None:
+def test_hook_example_creates_and_runs_a_task(arize: Emulator) -> None:
     end = utcnow()
-    judge = run_blocks(RAW)["judge"]
+    evaluate = run_blocks(RAW)["evaluate"]
 
-    run_id = judge(arize.project_id, (end - timedelta(days=1)).isoformat(), end.isoformat())
+    run_id = evaluate(arize.project_id, (end - timedelta(days=1)).isoformat(), end.isoformat())
 
     [task] = arize.tasks()
     assert task["name"] == "answer correctness"
@@ -119,7 +119,7 @@ def test_the_hooks_example_creates_and_runs(arize: Emulator) -> None:
 
 
 @pytest.mark.dag
-def test_the_dag_one_moves_to_runs(arize: Emulator, run_dag: Any) -> None:
+def test_dag_after_moving_runs(arize: Emulator, run_dag: Any) -> None:
     evaluator = arize.evaluator_ids["output_present"]
     with OnlineTasksHook() as hook:
         task = EvalTaskInput(

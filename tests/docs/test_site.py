@@ -1,4 +1,4 @@
-"""The site that `make docs` builds, as a browser gets it."""
+"""The site that `make docs` builds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.public_api import CLASSES, arguments
 BUILD_SECONDS = 240
 VENV = Path(sys.executable).parents[1]
 
-# What documentation looks like whose source was not understood.
+# Markup that was not rendered.
 RAW = re.compile(
     r":(?:param|raises|return|class|data|meth|mod|func)\b[^`\n]{0,40}:|``|_input\(|DEFAULT_[A-Z]|\bFORMATS\b"
 )
@@ -29,7 +29,7 @@ FETCHED = re.compile(r"<(?:script|img|iframe)[^>]+src=\"([^\"]+)\"|<link[^>]+hre
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not (VENV / "bin" / "uv").exists():
-        pytest.skip("`make venv` has not made the environment that this runs in.")
+        pytest.skip("needs the environment of `make venv`")
     folder = tmp_path_factory.mktemp("site")
     stamp = f"{VENV}/.installed"
     result = subprocess.run(
@@ -46,7 +46,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def texts(site: Path) -> dict[str, str]:
-    """Return what each page shows, without its code blocks."""
+    """Return the text of each page without its code blocks."""
     found = {}
     for page in site.rglob("*.html"):
         shown = re.sub(
@@ -57,7 +57,7 @@ def texts(site: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_every_page_is_there(site: Path) -> None:
+def test_site_has_every_page(site: Path) -> None:
     pages = {page.relative_to(PROJECT / "docs").with_suffix(".html") for page in PAGES[1:]}
     assert pages | {Path("404.html")} == {page.relative_to(site) for page in site.rglob("*.html")}
     navigation = (site / "index.html").read_text(encoding="utf-8")
@@ -65,14 +65,13 @@ def test_every_page_is_there(site: Path) -> None:
 
 
 @pytest.mark.slow
-def test_nothing_is_left_as_its_source_says_it(site: Path) -> None:
+def test_site_has_no_unrendered_markup(site: Path) -> None:
     for page, text in texts(site).items():
         assert not RAW.findall(text), page
 
 
 @pytest.mark.slow
-def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
-    """A documentation that is read behind a firewall looks the same."""
+def test_site_loads_nothing_from_other_hosts(site: Path) -> None:
     for page in site.rglob("*.html"):
         for found in FETCHED.findall(page.read_text(encoding="utf-8")):
             assert not any(re.match(r"(https?:)?//", url) for url in found), page
@@ -81,10 +80,10 @@ def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_search_works_from_the_disk(site: Path, tmp_path: Path) -> None:
+def test_search_works_from_the_disk(site: Path, tmp_path: Path) -> None:
     with open_page(find_chromium(), tmp_path) as page:
         page.goto((site / "index.html").as_uri())
-        # As a person types: what is only put there is not looked for.
+        # Typed key by key: the search ignores a value that is set at once.
         page.get_by_placeholder("Search").press_sequentially("requests_per_minute")
         found = page.locator(".md-search-result__item").filter(has_text="requests_per_minute").first
         found.get_by_role("link").first.click()
@@ -93,13 +92,13 @@ def test_the_search_works_from_the_disk(site: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CLASSES)
-def test_the_reference_shows_every_argument_with_its_type(site: Path, name: str) -> None:
+def test_reference_shows_every_argument_with_its_type(site: Path, name: str) -> None:
     sections = "".join(
         page.read_text(encoding="utf-8") for page in sorted((site / "reference").glob("*.html"))
     ).split('<h2 id="airflow_provider')
     (section,) = [one for one in sections if re.match(rf'[\w.]+\.{name}"', one)]
     listed = html.unescape(re.sub(r"<[^>]+>", "", section))
     for argument in arguments(CLASSES[name]):
-        # One that only a base or another class describes is not listed again.
+        # Arguments that a base describes are not listed again.
         if f":param {argument}:" in str(CLASSES[name].__doc__):
             assert re.search(rf"^\s*{argument}\s+\(\S", listed, re.MULTILINE), argument

@@ -1,4 +1,4 @@
-"""The troubleshooting page has every error that a DAG author can meet."""
+"""The troubleshooting page has every exception class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.pages import DOCS
 PAGE = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
 
 
-def test_each_error_class_is_there() -> None:
+def test_every_exception_is_listed() -> None:
     ours = {
         name
         for name, value in vars(exceptions).items()
@@ -22,7 +22,7 @@ def test_each_error_class_is_there() -> None:
     assert named == ours - {exceptions.OnlineTasksError.__name__, exceptions.CallError.__name__}
 
 
-def test_each_row_of_the_errors_says_what_to_do() -> None:
+def test_every_error_has_a_meaning_and_an_action() -> None:
     rows = [line for line in PAGE.splitlines() if re.match(r"\| `[A-Z]", line)]
 
     assert len(rows) > 15

@@ -193,15 +193,15 @@ def make_task(emulator: Emulator) -> str:
         return hook.create_eval_task(task)
 
 
-@pytest.mark.parametrize(("least_correct", "deployed"), [(0.3, True), (0.95, False)])
+@pytest.mark.parametrize(("min_correct", "deployed"), [(0.3, True), (0.95, False)])
 def test_a_bad_eval_stops_the_deployment(
     online_tasks_emulator: Emulator,
     example_dag: Callable[[str], DAG],
     run_dag: Callable[..., Any],
-    least_correct: float,
+    min_correct: float,
     deployed: bool,
 ) -> None:
-    result = run_dag(example_dag("quality_gate"), conf={"least_correct": least_correct})
+    result = run_dag(example_dag("quality_gate"), conf={"min_correct": min_correct})
 
     [run] = online_tasks_emulator.runs()
     labels = Counter(one["label"] for one in online_tasks_emulator.evaluations(run_id=run["id"]))

@@ -22,10 +22,10 @@ FENCE = re.compile(
 class Block:
     """A block of code.
 
-    :param page: the page it is on.
-    :param line: the line of the page it begins on.
-    :param language: what the page says it is.
-    :param title: the name of the file it is, if it is a whole file.
+    :param page: the page that contains it.
+    :param line: its first line in the page.
+    :param language: the language after the fence.
+    :param title: the file name, if the block is a complete file.
     :param code: its text.
     """
 
@@ -45,7 +45,7 @@ INCLUDED = re.compile(r"^--8<-- \"(?P<file>[^\"\n]+)\"$", re.MULTILINE)
 
 @cache
 def blocks_of(page: Path) -> tuple[Block, ...]:
-    """Return the blocks of a page, from top to bottom, with the files that they include."""
+    """Return the blocks of a page in order. Included files are inserted."""
     text = page.read_text(encoding="utf-8")
     return tuple(
         Block(
@@ -66,12 +66,12 @@ def blocks_of(page: Path) -> tuple[Block, ...]:
 
 
 def blocks(*languages: str) -> list[Block]:
-    """Return the blocks of all pages that are in one of these languages."""
+    """Return the blocks of all pages in these languages."""
     return [block for page in PAGES for block in blocks_of(page) if block.language in languages]
 
 
 def write_files(page: Path, folder: Path) -> list[Path]:
-    """Write the files that a page shows into a folder, and return them."""
+    """Write the complete files of a page into a folder, and return their paths."""
     files = []
     for block in blocks_of(page):
         if block.title:
