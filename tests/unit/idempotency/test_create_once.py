@@ -302,6 +302,7 @@ def test_replaced_try_sends_nothing(server: Server, task: TaskInstance, status: 
     assert server.received == 0
 
 
+@pytest.mark.promise("suspended-process")
 def test_suspended_process_of_replaced_try_sends_nothing(server: Server, task: TaskInstance) -> None:
     task.store = RejectingStore(404, accepts=1)
     server.suspend_before_send = 300
@@ -333,6 +334,7 @@ def test_request_that_leaves_at_once_writes_intent_once(server: Server, task: Ta
     assert run(server, task).id == "widget 1"
 
 
+@pytest.mark.promise("suspended-process")
 def test_object_created_by_replaced_try_is_discarded(server: Server, task: TaskInstance) -> None:
     task.store = RejectingStore(404, accepts=1)
     creation = WidgetCreation(server, task.next_try())

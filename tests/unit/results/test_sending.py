@@ -344,6 +344,7 @@ def test_lost_response_sends_no_span_twice(few, time, destination, kind):
     assert len(few.requests(operations(destination)[0])) == (2 if kind == "drop_before" else 1)
 
 
+@pytest.mark.promise("sent-spans")
 @pytest.mark.parametrize("seconds", [5, 55])
 def test_server_slower_than_timeout_receives_no_span_twice(few, time, monkeypatch, destination, seconds):
     run_id, toxic = evaluated(few)
@@ -392,6 +393,7 @@ def test_outage_raises_after_three_requests_and_next_try_sends(few, time, destin
     assert held(few, destination) == dict.fromkeys(toxic, 1)
 
 
+@pytest.mark.promise("sent-spans")
 @pytest.mark.parametrize("is_kept", [True, False], ids=["3.3", "3.0"])
 def test_next_try_of_killed_task_waits_for_late_server(few, time, monkeypatch, destination, is_kept):
     run_id, toxic = evaluated(few)
