@@ -123,7 +123,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
         yield TriggerEvent(event.to_json())  # type: ignore[no-untyped-call]
 
     async def _wait(self) -> RunEvent:
-        from airflow_provider_online_tasks.runs.polling.connections import watch
+        from airflow_provider_online_tasks.runs.polling.shared_pollers import poll_run
 
         loop = asyncio.get_running_loop()
         # Counted from here by a clock that nobody sets: a wall clock set back must not make the wait endless.
@@ -135,9 +135,9 @@ class OnlineTaskRunTrigger(BaseTrigger):
         try:
             async with (
                 bound,
-                watch(
+                poll_run(
                     self.conn_id,
-                    run_id=self.run_id,
+                    self.run_id,
                     online_task_id=self.online_task_id,
                     poll_interval=self.poll_interval,
                 ) as updates,
@@ -265,7 +265,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
 
     async def _cancel(self, why: str, until: float) -> None:
         from airflow_provider_online_tasks.runs.cancellation import NotInTime
-        from airflow_provider_online_tasks.runs.polling.connections import cancel_run
+        from airflow_provider_online_tasks.runs.polling.shared_pollers import cancel_run
 
         try:
             run = await cancel_run(self.conn_id, self.run_id, until=until)

@@ -14,6 +14,9 @@ from airflow_provider_online_tasks.api.async_client import AsyncClient
 from airflow_provider_online_tasks.api.client import Client
 from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.inputs import EvalTaskInput
+from airflow_provider_online_tasks.runs.polling.budget import Budget
+from airflow_provider_online_tasks.runs.polling.poller import Poller
+from airflow_provider_online_tasks.runs.polling.session import Session
 from airflow_provider_online_tasks.triggers.events import RunEvent, read_event
 from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
 from tests.support.quick_time import run
@@ -90,6 +93,39 @@ def answer_slowly(
         return answer
 
     monkeypatch.setattr(AsyncClient, "_ask", ask)
+
+
+class Sessions:
+    """Counts the sessions that are opened and closed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.opened = self.closed = 0
+        really_open, really_close = Session.open, Session.close
+
+        async def count_open(settings: Settings) -> Session:
+            self.opened += 1
+            return await really_open(settings)
+
+        async def count_close(session: Session) -> None:
+            self.closed += 1
+            await really_close(session)
+
+        monkeypatch.setattr(Session, "open", count_open)
+        monkeypatch.setattr(Session, "close", count_close)
+
+
+def poller_of(
+    arize: Any,
+    *,
+    api_key: str | None = None,
+    per_minute: int = 6_000,
+    on_closed: Callable[[], None] = lambda: None,
+) -> Poller:
+    """Start a poller that is not shared."""
+    settings = Settings.of_connection(
+        host=arize.url, api_key=api_key or arize.api_key, extra={}, conn_id="test"
+    )
+    return Poller(settings, Budget(per_minute), on_closed=on_closed, on_key_rejected=lambda: None)
 
 
 async def eventually(what: Callable[[], Awaitable[bool] | bool], within: float = 10.0) -> None:

@@ -1,57 +1,67 @@
-"""How many requests may be sent, and when."""
+"""Limit the requests per minute."""
 
 from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
+from collections.abc import Iterator
 
-# A little more than a minute, for requests that take unequally long to arrive.
+# Slightly more than a minute, because requests take unequal times to arrive.
 WINDOW_SECONDS = 61.0
-# Several processes share what Arize allows a key, and do not know of each other. Each lowers its rate to
-# this share when it is refused, and raises it by so much of its limit a minute: so the rates of all come to
-# add up to what Arize allows.
+# Several processes share Arize's limit without knowing of each other. Each one lowers its rate to this share
+# of what it sent when it gets a 429, and then raises it by a part of its limit per minute. Together the rates
+# converge on Arize's limit.
 LOWERED_TO = 0.6
-RAISED_A_MINUTE = 1 / 30
+RAISED_PER_MINUTE = 1 / 30
 LOWEST_SHARE = 1 / 10
 
 
 class Budget:
-    """At most so many requests in any minute, evenly spread after a small burst.
+    """Allow at most a number of requests in any minute, evenly spread after a small burst.
 
-    A twelfth of them may be sent at once. The rest is spread such that the burst and all that follows it
-    within a minute stay within the limit. Refusals lower the rate for a while.
+    A twelfth of the requests may be sent at once. The others are spread so that the burst and everything that
+    follows within a minute stay within the limit. A 429 lowers the rate for a while.
 
-    :param per_minute: most requests in any minute, 1 or more.
+    :param per_minute: maximum requests in any minute, a positive integer.
     """
 
     def __init__(self, per_minute: int) -> None:
         self.per_minute = per_minute
-        # How many cancellations wait for an answer: other requests wait for them.
-        self.held = 0
+        self._holds = 0
         self._rate = float(per_minute)
         self._raised_at = float("-inf")
-        self._refused_at = float("-inf")
+        self._limited_at = float("-inf")
         self._full_at = float("-inf")
         self._sent: collections.deque[float] = collections.deque(maxlen=per_minute)
         self._set_pace()
-        self._most_ahead = self._ahead
+        self._longest_burst = self._burst_seconds
 
     @property
     def rate(self) -> float:
-        """How many requests a minute may be sent at present."""
+        """The current maximum of requests per minute."""
         return self._rate
 
-    def _set_pace(self) -> None:
-        self.burst = max(1, int(self._rate // 12))
-        self.gap = WINDOW_SECONDS / (self._rate - self.burst + 1)
-        self._ahead = (self.burst - 1) * self.gap
+    @property
+    def is_held(self) -> bool:
+        """Whether more important requests are under way, for which others have to wait."""
+        return self._holds > 0
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Make other requests wait while the context lasts."""
+        self._holds += 1
+        try:
+            yield
+        finally:
+            self._holds -= 1
 
     def ready_at(self) -> float:
         """Return when the next request may be sent."""
-        return self._full_at - min(self._ahead, self._most_ahead)
+        return self._full_at - min(self._burst_seconds, self._longest_burst)
 
     def take(self, now: float) -> None:
-        """Count a request that is being sent."""
+        """Count a request that is sent now."""
         self._raise_rate(now)
         self._sent.append(now)
         self._full_at = max(now, self._full_at) + self.gap
@@ -62,32 +72,37 @@ class Budget:
         self.take(now)
         return at
 
-    def refused(self, now: float, *, sent_at: float) -> None:
-        """Send less: the server refused a request because there were too many.
+    def rate_limited(self, now: float, *, sent_at: float) -> None:
+        """Lower the rate after a 429.
 
-        :param sent_at: when the request was sent. What was under way at the last refusal says nothing new.
+        :param sent_at: when the request was sent. Requests in flight at the last 429 say nothing new.
         """
-        if sent_at < self._refused_at:
+        if sent_at < self._limited_at:
             return
         self._raise_rate(now)
         recent = sum(at > now - WINDOW_SECONDS for at in self._sent)
         lowest = max(1.0, self.per_minute * LOWEST_SHARE)
         self._rate = max(lowest, LOWERED_TO * min(self._rate, float(recent)))
-        self._refused_at = self._raised_at = now
+        self._limited_at = self._raised_at = now
         self._set_pace()
 
     def _raise_rate(self, now: float) -> None:
         if self._rate < self.per_minute:
-            passed = (now - self._raised_at) / 60.0
-            self._rate = min(self.per_minute, self._rate + passed * RAISED_A_MINUTE * self.per_minute)
+            minutes = (now - self._raised_at) / 60.0
+            self._rate = min(self.per_minute, self._rate + minutes * RAISED_PER_MINUTE * self.per_minute)
             self._raised_at = now
             self._set_pace()
 
+    def _set_pace(self) -> None:
+        burst = max(1, int(self._rate // 12))
+        self.gap = WINDOW_SECONDS / (self._rate - burst + 1)
+        self._burst_seconds = (burst - 1) * self.gap
+
 
 class Share:
-    """A part of a budget, for those that must not take all of it.
+    """A part of a budget, for users that must leave the rest to others.
 
-    :param budget: the whole.
+    :param budget: the complete budget.
     :param part: how much of it, above 0 and below 1.
     """
 
@@ -95,7 +110,8 @@ class Share:
         self._budget = budget
         self._part = part
         self._free_at = float("-inf")
-        # First come, first served: among those that sleep until the same moment, one may win every time.
+        # First come, first served. Without the lock, one of several that sleep until the same moment could
+        # win every time.
         self._turn = asyncio.Lock()
 
     async def wait(self) -> None:
@@ -107,15 +123,15 @@ class Share:
             self._free_at = at + self._budget.gap / self._part
         await asyncio.sleep(at - loop.time())
 
-    def refused(self, now: float, *, sent_at: float) -> None:
-        """Send less: the server refused a request because there were too many."""
-        self._budget.refused(now, sent_at=sent_at)
+    def rate_limited(self, now: float, *, sent_at: float) -> None:
+        """Lower the rate of the complete budget after a 429."""
+        self._budget.rate_limited(now, sent_at=sent_at)
 
 
 class Allowance:
-    """At most so many requests in any minute, as soon as they are wanted.
+    """Allow at most a number of requests in any minute, without spreading them.
 
-    :param per_minute: most requests in any minute, 1 or more.
+    :param per_minute: maximum requests in any minute, a positive integer.
     """
 
     def __init__(self, per_minute: int) -> None:
@@ -127,5 +143,5 @@ class Allowance:
         return self._sent[0] + WINDOW_SECONDS if is_full else float("-inf")
 
     def take(self, now: float) -> None:
-        """Count a request that is being sent."""
+        """Count a request that is sent now."""
         self._sent.append(now)

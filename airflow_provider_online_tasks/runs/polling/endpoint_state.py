@@ -1,4 +1,4 @@
-"""Whether an Arize answers, and when it may be asked again."""
+"""Track whether an Arize endpoint responds, and when it may be asked again."""
 
 from __future__ import annotations
 
@@ -6,95 +6,72 @@ import asyncio
 import logging
 
 from airflow_provider_online_tasks.exceptions import AuthenticationFailed, CallError, RateLimited, Unavailable
-from airflow_provider_online_tasks.runs.wait_policy import (
-    FIRST_RATE_LIMIT_PAUSE,
-    LEAST_REJECTIONS,
-    LONGEST_RETRY_AFTER,
-    REJECTED_SECONDS,
-)
+from airflow_provider_online_tasks.runs.backoff import backoff
+from airflow_provider_online_tasks.runs.wait_policy import FIRST_RATE_LIMIT_PAUSE, LONGEST_RETRY_AFTER, Rejections
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+FIRST_REJECTED_PAUSE = 2.0
 LONGEST_RATE_LIMIT_PAUSE = 60.0
-FIRST_REFUSED_PAUSE = 2.0
 
 
 class EndpointState:
-    """What the answers of all requests say about one Arize and key.
+    """What the responses to all requests say about one endpoint and key.
 
-    :param url: where it is, for messages.
+    :param url: the endpoint, for messages.
     """
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._loop = asyncio.get_running_loop()
         self.trouble: str | None = None
-        self.paused_until = 0.0
-        self.answered_at = float("-inf")
+        self.paused_until = float("-inf")
+        self.responded_at = float("-inf")
         self._paused_at = float("-inf")
-        self._pauses = 0
-        self._refusals = 0
-        self._refused_since = 0.0
+        self._failures = 0
+        self._rejections = Rejections()
 
     @property
     def is_in_doubt(self) -> bool:
-        """Whether the last answers said nothing of what was asked."""
-        return bool(self._pauses or self._refusals)
+        """Whether the last response said nothing about the run that was asked for."""
+        return self._failures > 0
 
-    def answered(self) -> None:
-        """Note that the endpoint answers."""
+    def responded(self) -> None:
+        """Record a response: the endpoint works."""
         if self.is_in_doubt:
-            log.info("%s answers again.", self._url)
-        self._pauses = self._refusals = 0
+            log.info("%s responds again.", self._url)
+        self._failures = 0
+        self._rejections.clear()
         self.trouble = None
-        self.answered_at = self._loop.time()
+        self.responded_at = self._loop.time()
 
-    def pause(self, error: CallError, sent_at: float) -> None:
-        """Ask nothing for a while.
+    def failed(self, error: CallError, *, sent_at: float) -> bool:
+        """Pause all requests after an error that concerns no run in particular.
 
-        :param sent_at: when the request was sent.
+        :param sent_at: when the request was sent. If that was before the last pause began, the error doesn't
+            make the pause longer.
+        :return: whether the key has been rejected for so long that the waits end.
         """
         now = self._loop.time()
-        asked_for = error.retry_after if isinstance(error, RateLimited | Unavailable) else None
-        self._refusals = 0
-        if sent_at >= self._paused_at:  # else it was under way when the pause began, and says nothing new
-            self._pauses += 1
+        if sent_at >= self._paused_at or not self._failures:
+            self._failures += 1
             self._paused_at = now
-        if asked_for is not None:
-            seconds = pause_for(asked_for)
-        elif isinstance(error, RateLimited):
-            seconds = doubled(FIRST_RATE_LIMIT_PAUSE, self._pauses, LONGEST_RATE_LIMIT_PAUSE)
-        else:
-            seconds = doubled(FIRST_PAUSE, self._pauses, LONGEST_PAUSE)
-        self._pause(seconds, error, now)
-
-    def refused(self, error: AuthenticationFailed, sent_at: float) -> bool:
-        """Ask nothing for a while, since the key was refused.
-
-        :return: whether it has been refused for so long that it stays refused.
-        """
-        now = self._loop.time()
-        if sent_at >= self._paused_at:
-            self._refusals += 1
-            self._paused_at = now
-        if self._refusals <= 1:
-            self._refusals, self._refused_since = 1, now
-        self._pause(doubled(FIRST_REFUSED_PAUSE, self._refusals, LONGEST_PAUSE), error, now)
-        return self._refusals >= LEAST_REJECTIONS and now - self._refused_since >= REJECTED_SECONDS
-
-    def _pause(self, seconds: float, error: CallError, now: float) -> None:
+            if isinstance(error, AuthenticationFailed):
+                self._rejections.add(now)
+            else:
+                self._rejections.clear()
+        seconds = self._pause(error)
         self.paused_until = max(self.paused_until, now + seconds)
         if self.trouble is None:
             log.warning("Waits pause for %.0f s and then go on: %s", seconds, error)
         self.trouble = str(error)
+        return self._rejections.end_wait(now)
 
-
-def pause_for(retry_after: float) -> float:
-    """Return how many seconds to pause when the server asks for a pause."""
-    return min(max(retry_after, FIRST_PAUSE), LONGEST_RETRY_AFTER)
-
-
-def doubled(first: float, times: int, most: float) -> float:
-    """Return a pause that doubles each time, up to the longest one."""
-    return float(min(first * 2.0 ** (min(max(times, 1), 20) - 1), most))
+    def _pause(self, error: CallError) -> float:
+        if isinstance(error, RateLimited | Unavailable) and error.retry_after is not None:
+            return min(max(error.retry_after, FIRST_PAUSE), LONGEST_RETRY_AFTER)
+        if isinstance(error, RateLimited):
+            return backoff(self._failures, first=FIRST_RATE_LIMIT_PAUSE, longest=LONGEST_RATE_LIMIT_PAUSE)
+        first = FIRST_REJECTED_PAUSE if isinstance(error, AuthenticationFailed) else FIRST_PAUSE
+        return backoff(self._failures, first=first, longest=LONGEST_PAUSE)

@@ -1,21 +1,18 @@
-"""Reads all the runs that a process waits for at one Arize, in as few requests as it can.
+"""Poll all runs that a process waits for at one Arize endpoint, with as few requests as possible.
 
-What is asked
-    Runs of one task are read together, a page of the task's list at a time. The order of that list is not
-    documented, so a run that a page does not show is looked for on the next page, or read by its ID,
-    whichever is expected to need fewer requests; a task whose pages save nothing is read by IDs for a while.
-    A run that is alone on its task, or whose task is not known yet, is read by its ID, which also names its
-    task; then the task's list is searched for more of the runs whose task is not known.
+What is read
+    Runs of one task are read together, by pages of the task's list (see
+    :mod:`~airflow_provider_online_tasks.runs.polling.task_pages`). A run that the pages don't show, that is
+    the only one of its task, or whose task is not known yet is read by its ID. The response names its task.
 
 When
-    A run is read at once, and then again before ``poll_interval`` has passed, jitter making it up to a tenth
-    earlier. So the end of a run is noticed within ``poll_interval`` while the budget suffices. When it does
-    not, whoever has been due longest goes first, so every interval gets longer by the same time.
+    A run is read at once, and then every ``poll_interval`` or up to a tenth earlier. If the budget doesn't
+    suffice, the run that has been due longest comes first, so all intervals grow by the same time.
 
-What goes wrong
-    An answer that says nothing of a single run (rate limit, no answer, a refused key) pauses everything. Any
-    other concerns the run it is about: it ends that run's waits if nothing else comes for minutes, and no
-    other's. An error in here that is about one run or task ends the waits of that run or task alone.
+Errors
+    An error that says nothing about a single run (rate limit, no response, rejected key) pauses all requests.
+    Any other error concerns one run: if nothing else comes for 5 minutes, it ends the waits for that run. A
+    bug that concerns one run or task ends the waits for that run or task only.
 """
 
 from __future__ import annotations
@@ -25,7 +22,8 @@ import contextlib
 import contextvars
 import logging
 import random
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.exceptions import (
     AuthenticationFailed,
@@ -34,480 +32,467 @@ from airflow_provider_online_tasks.exceptions import (
     NotFound,
     PermissionDenied,
     RateLimited,
-    Unavailable,
     UnexpectedResponse,
 )
+from airflow_provider_online_tasks.runs.backoff import backoff
 from airflow_provider_online_tasks.runs.polling.endpoint_state import (
     FIRST_PAUSE,
-    FIRST_REFUSED_PAUSE,
+    FIRST_REJECTED_PAUSE,
     LONGEST_PAUSE,
     EndpointState,
-    doubled,
 )
-from airflow_provider_online_tasks.runs.polling.in_flight import InFlight, open_client
-from airflow_provider_online_tasks.runs.polling.registry import Registry
-from airflow_provider_online_tasks.runs.polling.schedule import (
-    LONGEST_BY_ID,
-    Queue,
-    Run,
-    Shortage,
-    Task,
-    Wait,
-)
+from airflow_provider_online_tasks.runs.polling.schedule import PolledRun, Queue, Shortage, Wait
+from airflow_provider_online_tasks.runs.polling.session import Session
+from airflow_provider_online_tasks.runs.polling.task_pages import TaskPages
 from airflow_provider_online_tasks.runs.wait_policy import REJECTED_SECONDS, run_unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from airflow_provider_online_tasks.api.async_client import AsyncClient
-    from airflow_provider_online_tasks.api.calls import Page, RestCall
+    from airflow_provider_online_tasks.api.calls import Page
     from airflow_provider_online_tasks.api.responses.runs import TaskRun
     from airflow_provider_online_tasks.api.settings import Settings
     from airflow_provider_online_tasks.runs.polling.budget import Budget
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 # Waits that begin together, as after a restart of the triggerer, are read together.
 GATHERING_SECONDS = 0.05
 EARLIEST = 0.9
-# A round reads along what would soon be due: it makes the runs of a task come due together.
-AHEAD = 0.25
 SHORTEST_INTERVAL = 0.05
-# While cancellations wait for their answers, nothing else is asked.
+# How often to look whether cancellations, which go first, have ended.
 HELD_SECONDS = 0.2
-# Those who wait for the runs of a page wake up in groups, between which the event loop serves others.
+# The waits for the runs of a page wake up in groups, so that the event loop serves others in between.
 DELIVERED_AT_ONCE = 25
 
-LONGEST_RUN_BACK_OFF = 60.0
+# A request that takes long makes room for another, so that slow responses don't stop everything.
+MOST_IN_FLIGHT = 8
+SLOW_SECONDS = 3.0
+MOST_WITH_SLOW = 64
 
 
 class Poller:
-    """Serves all waits of one event loop that share an Arize and a key.
+    """Serves the waits of one event loop for one endpoint and key, and ends with the last wait.
 
-    It ends with its last wait. It works in a context of its own, since the triggerer attributes what is
-    logged by context.
+    It works in its own context, because the triggerer attributes log lines to triggers by context.
 
-    :param settings: where and how to ask.
-    :param budget: how often.
-    :param closed: called when the last wait is gone, and no new one is accepted any more.
-    :param key_refused: called when the key is refused; it may move waits to another poller.
+    :param settings: where and how to send.
+    :param budget: how many requests may be sent.
+    :param on_closed: called when the last wait has ended, and no new one is accepted.
+    :param on_key_rejected: called when the key is rejected. It may move waits to another poller.
     """
-
-    _client: AsyncClient
 
     def __init__(
         self,
         settings: Settings,
         budget: Budget,
-        closed: Callable[[], None],
-        key_refused: Callable[[], None] = lambda: None,
+        *,
+        on_closed: Callable[[], None],
+        on_key_rejected: Callable[[], None],
     ) -> None:
         self.settings = settings
-        self.budget = budget
-        self._closed = closed
-        self._report_refused_key = key_refused
-        self._open = True
-        self._loop = asyncio.get_running_loop()
+        self._budget = budget
         self._endpoint = EndpointState(settings.endpoint.rest_url)
-        self._registry = Registry()
-        self._explored: set[str] = set()
-        self._queue = Queue()
-        self._in_flight = InFlight()
+        self._on_closed = on_closed
+        self._on_key_rejected = on_key_rejected
+        self._is_open = True
+        self._loop = asyncio.get_running_loop()
+        self._runs: dict[str, PolledRun] = {}
+        self._tasks: dict[str, TaskPages] = {}
+        self._queue: Queue[PolledRun | TaskPages] = Queue()
+        self._in_flight: dict[asyncio.Task[None], PolledRun | TaskPages] = {}
         self._wake = asyncio.Event()
-        self._work = self._loop.create_task(
+        self.work = self._loop.create_task(
             self._serve(), name="online-tasks-poller", context=contextvars.Context()
         )
 
-    # Waits come and go -------------------------------------------------------------------------------------
+    # -- Waits. --
 
-    @property
-    def trouble(self) -> str | None:
-        """Why nothing is being read at the moment, if so."""
-        return self._endpoint.trouble
+    def add(self, run_id: str, task_id: str | None, *, conn_id: str, poll_interval: float) -> Wait:
+        """Start a wait. Its run is read at once.
 
-    def count_waits(self) -> int:
-        """Return how many waits there are."""
-        return sum(len(run.waits) for run in self._registry.runs.values())
-
-    def shortage(self, run: Run) -> Shortage:
-        """Return how late a run is read because of the request budget."""
-        overdue = 0.0
-        if not run.asking and self._endpoint.trouble is None:
-            overdue = self._loop.time() - max(run.due, self._endpoint.paused_until)
-        return Shortage(max(run.was_late, overdue), self.budget.rate, self.count_waits())
-
-    def add(
-        self,
-        run_id: str,
-        task_id: str | None,
-        *,
-        conn_id: str = "",
-        poll_interval: float,
-    ) -> Wait:
-        """Begin a wait. The run is read at once."""
-        run = self._registry.run(run_id)
-        # In this order, it takes NaN for the shortest interval too.
+        :param task_id: the run's task if it is known.
+        """
+        # In this order, NaN becomes the shortest interval too.
         interval = max(SHORTEST_INTERVAL, poll_interval)
-        wait = Wait(self, run, conn_id=conn_id, poll_interval=interval)
-        self._begin(wait, task_id)
+        wait = Wait(self, self._run(run_id), conn_id=conn_id, poll_interval=interval)
+        self._attach(wait, task_id)
         return wait
 
     def move(self, conn_id: str, other: Poller) -> None:
-        """Have the waits that were begun with a connection served by another poller from now on."""
-        moved = [
-            wait for run in self._registry.runs.values() for wait in run.waits if wait.conn_id == conn_id
-        ]
-        for wait in moved:
+        """Move the waits that use a connection to another poller."""
+        for wait in [wait for run in self._runs.values() for wait in run.waits if wait.conn_id == conn_id]:
             task_id = wait.run.task_id
             self.discard(wait)
-            wait.server, wait.run = other, other._registry.run(wait.run_id)
-            other._begin(wait, task_id)
+            wait.server, wait.run = other, other._run(wait.run_id)
+            other._attach(wait, task_id)
 
-    def _begin(self, wait: Wait, task_id: str | None) -> None:
+    def discard(self, wait: Wait) -> None:
+        """End a wait, but not its run."""
         run = wait.run
-        run.waits.append(wait)
-        if run.task_id is None and task_id is not None and self._registry.can_list(task_id):
-            run.by_id, run.ticket = run.asking, 0
-            self._registry.assign(run, task_id)
-        self._hasten(run)
+        if wait in run.waits:
+            run.waits.remove(wait)
+            if not run.waits:
+                self._forget(run)
 
-    def _hasten(self, run: Run) -> None:
-        run.due = now = self._loop.time()
+    @property
+    def trouble(self) -> str | None:
+        """Why no run is read at the moment; None if runs are read."""
+        return self._endpoint.trouble
+
+    def shortage(self, run: PolledRun) -> Shortage:
+        """Return how late a run is read because of the request budget."""
+        late = run.was_late
+        if not run.in_flight and self._endpoint.trouble is None:
+            late = max(late, self._loop.time() - max(run.due, self._endpoint.paused_until))
+        waits = sum(len(run.waits) for run in self._runs.values())
+        return Shortage(late, self._budget.rate, waits)
+
+    def hasten(self, wait: Wait) -> None:
+        """Read the run of a wait at once."""
+        run, now = wait.run, self._loop.time()
+        if not run.waits:
+            return
+        run.due = now
         if run.by_id or run.task_id is None:
             self._queue_up(run, now)
         else:
-            self._queue_up(self._registry.tasks[run.task_id], now + GATHERING_SECONDS)
+            self._queue_up(self._tasks[run.task_id], now + GATHERING_SECONDS)
 
-    def hasten(self, wait: Wait) -> None:
-        """Read a wait's run at once."""
-        run = self._registry.runs.get(wait.run_id)
-        if run is not None:
-            self._hasten(run)
+    def _attach(self, wait: Wait, task_id: str | None) -> None:
+        run = wait.run
+        run.waits.append(wait)
+        if run.task_id is None and task_id is not None and self._assign(run, task_id):
+            run.by_id, run.ticket = run.in_flight, 0
+        self.hasten(wait)
 
-    def discard(self, wait: Wait) -> None:
-        """End a wait, and nothing else."""
-        run = self._registry.runs.get(wait.run_id)
-        if run is not None and wait in run.waits:
-            run.waits.remove(wait)
-            if not run.waits:
-                self._remove(run)
-
-    def _remove(self, run: Run) -> None:
-        self._registry.remove(run)
-        if not self._registry.runs:
-            self._close()
-
-    def _close(self) -> None:
-        """Accept no more waits, and stop."""
-        if self._open:
-            self._open = False
-            self._closed()
-            self._wake.set()
-
-    def _fail(self, run: Run, error: Exception) -> None:
+    def _fail(self, run: PolledRun, error: Exception) -> None:
+        """End all waits for a run."""
         waits, run.waits = run.waits, []
-        self._remove(run)
+        self._forget(run)
         for wait in waits:
             wait.fail(error)
 
-    def _fail_all(self, error: Exception) -> None:
-        for run in list(self._registry.runs.values()):
-            self._fail(run, error)
+    # -- Runs and their tasks. --
 
-    # The queue ---------------------------------------------------------------------------------------------
+    def _run(self, run_id: str) -> PolledRun:
+        return self._runs.setdefault(run_id, PolledRun(run_id=run_id))
 
-    def _queue_up(self, item: Run | Task, at: float) -> None:
-        if self._queue.put(item, at):
+    def _is_polled(self, run: PolledRun) -> bool:
+        return self._runs.get(run.run_id) is run
+
+    def _assign(self, run: PolledRun, task_id: str) -> bool:
+        """Record the task of a run. Return False if the task's ID can't be part of a URL."""
+        if run.task_id == task_id:
+            return True
+        task = self._tasks.get(task_id)
+        if task is None:
+            if not _can_list(task_id):
+                return False
+            task = self._tasks[task_id] = TaskPages(task_id=task_id)
+        self._leave_task(run)
+        run.task_id = task_id
+        task.runs[run.run_id] = run
+        return True
+
+    def _leave_task(self, run: PolledRun) -> None:
+        if run.task_id is not None:
+            task = self._tasks[run.task_id]
+            task.remove(run)
+            self._forget_task_if_unused(task)
+
+    def _forget_task_if_unused(self, task: TaskPages) -> None:
+        if not task.runs and not task.in_flight and self._tasks.get(task.task_id) is task:
+            task.ticket = 0
+            del self._tasks[task.task_id]
+
+    def _forget(self, run: PolledRun) -> None:
+        """Stop reading a run, and close the poller if that was the last one."""
+        del self._runs[run.run_id]
+        run.ticket = 0
+        self._leave_task(run)
+        if not self._runs:
+            self._close()
+
+    def _close(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            self._on_closed()
             self._wake.set()
 
-    def _queue_up_task(self, task: Task) -> None:
-        """Put a task that is between two rounds into the queue for the first of its runs that is due."""
-        due = [run.due for run in task.runs.values() if not run.by_id]
-        if due:
-            self._queue_up(task, min(due))
-
-    def _queue_up_run(self, run: Run, due: float) -> None:
-        """Have a run read by its ID."""
-        run.due, run.by_id, run.ticket = due, True, 0
-        self._queue_up(run, due)
-
-    # Asking ------------------------------------------------------------------------------------------------
+    # -- The loop. --
 
     async def _serve(self) -> None:
         try:
-            self._client = await asyncio.to_thread(open_client, self.settings)
+            self._session = await Session.open(self.settings)
             try:
-                while self._registry.runs:
-                    await self._ask_next()
+                while self._runs:
+                    await self._send_next()
             finally:
-                await self._in_flight.cancel()
-                await self._client.close()
-        except Exception as error:  # noqa: BLE001  a poller that ends otherwise would leave its waits hanging
-            self._fail_all(error)
+                for request in self._in_flight:
+                    request.cancel()
+                await asyncio.gather(*self._in_flight, return_exceptions=True)
+                await self._session.close()
+        except Exception as error:  # noqa: BLE001  no wait may hang because its poller has ended
+            for run in list(self._runs.values()):
+                self._fail(run, error)
         finally:
             self._close()
 
-    async def _ask_next(self) -> None:
-        """Ask about the next item, or wait until that may be done or anything has changed."""
+    async def _send_next(self) -> None:
+        """Send the next request, or wait until it may be sent or something has changed."""
         self._wake.clear()
-        item, wait, now = self._queue.first(), None, self._loop.time()
+        item, now, pause = self._queue.first(), self._loop.time(), None
         if item is not None:
-            free_since = max(
-                self._endpoint.paused_until,
-                self._in_flight.place_free_at(now, in_doubt=self._endpoint.is_in_doubt),
-            )
-            budget_at = self.budget.ready_at()
-            if self.budget.held:
+            budget_at = self._budget.ready_at()
+            if self._budget.is_held:
                 budget_at = max(budget_at, now + HELD_SECONDS)
-            wait = max(item.at, free_since, budget_at) - now
-            if wait <= 0:
+            ready_at = max(item.at, self._endpoint.paused_until)
+            pause = max(ready_at, budget_at, self._place_free_at(now)) - now
+            if pause <= 0:
                 self._queue.pop()
-                is_short = budget_at > max(item.at, self._endpoint.paused_until)
-                item.free_since = self._endpoint.paused_until if is_short else None
-                self._ask(item)
+                item.late = now - ready_at if budget_at > ready_at else 0.0
+                self._send(item)
                 return
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(None if wait == float("inf") else wait):
+            async with asyncio.timeout(None if pause == float("inf") else pause):
                 await self._wake.wait()
 
-    def _ask(self, item: Run | Task) -> None:
-        """Ask about an item that is due. An error in here ends what it is about, and nothing else."""
+    def _place_free_at(self, now: float) -> float:
+        """Return when one more request may be in flight."""
+        if len(self._in_flight) >= MOST_WITH_SLOW:
+            return float("inf")
+        # While it is in doubt whether the endpoint responds, one request is enough to find out.
+        most = 1 if self._endpoint.is_in_doubt else MOST_IN_FLIGHT
+        slow_at = sorted(item.sent_at + SLOW_SECONDS for item in self._in_flight.values())
+        quick = [at for at in slow_at if at > now]
+        return quick[-most] if len(quick) >= most else float("-inf")
+
+    def _send(self, item: PolledRun | TaskPages) -> None:
+        """Send a request. A bug in here ends the waits for the item, and no others."""
         try:
-            if isinstance(item, Run):
+            if isinstance(item, PolledRun):
                 read = self._read_run(item)
-            elif self._begin_round(item):
+            elif item.missing is not None or self._begin_round(item):
                 read = self._read_page(item)
             else:
                 return
         except Exception as error:  # noqa: BLE001
             self._give_up(item, error)
             return
-        item.asking, item.sent_at = True, self._loop.time()
-        self.budget.take(item.sent_at)
+        item.in_flight, item.sent_at = True, self._loop.time()
+        self._budget.take(item.sent_at)
+        self._track(read, item)
+
+    def _track(self, read: Coroutine[Any, Any, None], item: PolledRun | TaskPages) -> None:
+        def done(request: asyncio.Task[None]) -> None:
+            del self._in_flight[request]
+            self._wake.set()
+            if not request.cancelled() and (error := request.exception()) is not None:
+                self._give_up(item, error)
+
         request = self._loop.create_task(read)
-        self._in_flight.add(request, item)
-        request.add_done_callback(self._asked)
+        self._in_flight[request] = item
+        request.add_done_callback(done)
 
-    def _asked(self, request: asyncio.Task[None]) -> None:
-        item = self._in_flight.pop(request)
-        self._wake.set()
-        if not request.cancelled() and (error := request.exception()) is not None:
-            self._give_up(item, error)
-
-    def _give_up(self, item: Run | Task, error: BaseException) -> None:
-        """End the waits for a run; have the runs of a task read by their IDs."""
-        item.asking = False
-        outcome = "ended one wait" if isinstance(item, Run) else "has runs read one by one"
-        log.warning("An unexpected error %s; the others go on: %s: %s", outcome, type(error).__name__, error)
-        if isinstance(item, Run):
-            if self._registry.has(item):
+    def _give_up(self, item: PolledRun | TaskPages, error: BaseException) -> None:
+        """After an unexpected error, end the waits for a run, or read the runs of a task by their IDs."""
+        item.in_flight = False
+        outcome = "ends the waits for one run" if isinstance(item, PolledRun) else "disables one task's pages"
+        log.warning("An unexpected error %s: %s: %s", outcome, type(error).__name__, error)
+        if isinstance(item, PolledRun):
+            if self._is_polled(item):
                 self._fail(item, run_unreachable(item.run_id, error))
             return
         try:
-            self._end_round(item, by_id_intervals=LONGEST_BY_ID)
+            self._end_round(item, use_ids=True)
         except Exception as again:  # noqa: BLE001
             for run in list(item.runs.values()):
                 self._fail(run, run_unreachable(run.run_id, again))
 
-    async def _send(self, call: RestCall[T]) -> T:
-        try:
-            # No answer takes longer, however slowly its parts come.
-            async with asyncio.timeout(self.settings.timeout):
-                return await self._client.send(call)
-        except TimeoutError:
-            host, bound = self.settings.endpoint.rest_url, self.settings.timeout
-            raise Unavailable(f"{call.name} at {host}: no whole answer within {bound:g} s") from None
-        except CallError:
-            raise
-        except Exception as error:  # noqa: BLE001  nothing that one call meets may end the others
-            host = self.settings.endpoint.rest_url
-            raise UnexpectedResponse(f"{call.name} at {host}: {type(error).__name__}: {error}") from None
+    def _queue_up(self, item: PolledRun | TaskPages, at: float) -> None:
+        if self._queue.put(item, at):
+            self._wake.set()
 
-    # A run by its ID ---------------------------------------------------------------------------------------
+    def _queue_by_id(self, run: PolledRun, at: float) -> None:
+        run.due, run.by_id, run.ticket = at, True, 0
+        self._queue_up(run, at)
 
-    async def _read_run(self, run: Run) -> None:
+    def _queue_task(self, task: TaskPages) -> None:
+        """Queue a task that is between two rounds for the first of its runs that is due."""
+        if listed := task.listed():
+            self._queue_up(task, min(run.due for run in listed))
+
+    # -- Reading a run by its ID. --
+
+    async def _read_run(self, run: PolledRun) -> None:
         from airflow_provider_online_tasks.api import calls
 
         found = problem = None
         try:
-            found = await self._send(calls.get_task_run(run.run_id))
+            found = await self._session.send(calls.get_task_run(run.run_id))
         except CallError as error:
-            # Its traceback would hold this call, and the answer with it.
-            found, problem = None, error.with_traceback(None)
-        run.asking = False
+            problem = error.with_traceback(None)  # which would keep the response in memory
+        run.in_flight = False
         if found is not None:
-            self._endpoint.answered()
-        if not self._registry.has(run):
+            self._endpoint.responded()
+        if not self._is_polled(run):
             return
-        if found is not None:
-            self._run_read(run, found)
-        elif problem is not None:
-            self._run_not_read(run, problem)
+        if problem is not None:
+            self._run_failed(run, problem)
+        elif found is not None:
+            if found.task_id is not None:
+                self._assign(run, found.task_id)
+            self._deliver(run, found, _jitter(), source=run)
 
-    def _run_read(self, run: Run, found: TaskRun) -> None:
-        task_id = found.task_id
-        if task_id is not None and self._registry.can_list(task_id):
-            self._registry.assign(run, task_id)
-            task = self._registry.task(task_id)
-            if task.unseen is not None:
-                task.unseen.discard(run.run_id)
-            if self._registry.taskless and task_id not in self._explored:
-                # The list of a task that was not known may show more of the runs whose task is not known.
-                self._explored.add(task_id)
-                task.exploring = True
-                self._queue_up(task, float("-inf"))
-        if not self._registry.taskless:
-            self._explored.clear()
-        self._deliver(run, found, random.uniform(EARLIEST, 1.0), asked=run)  # noqa: S311
-
-    def _run_not_read(self, run: Run, error: CallError) -> None:
+    def _run_failed(self, run: PolledRun, error: CallError) -> None:
         now = self._loop.time()
         run.count_failure(error, now)
-        if isinstance(error, NotFound | PermissionDenied | BadRequest):
-            self._endpoint.answered()
-            self._run_in_trouble(run, error, now + doubled(FIRST_REFUSED_PAUSE, run.failures, LONGEST_PAUSE))
-        elif isinstance(error, UnexpectedResponse):
-            self._run_in_trouble(run, error, now + doubled(run.interval, run.failures, LONGEST_RUN_BACK_OFF))
+        if isinstance(error, NotFound | PermissionDenied | BadRequest | UnexpectedResponse):
+            run.trouble = str(error)
+            if not isinstance(error, UnexpectedResponse):
+                self._endpoint.responded()
+            if run.rejections.end_wait(now) and self._is_fault_of(run, error):
+                self._fail(run, run_unreachable(run.run_id, error, now - run.rejections.since))
+                return
+            first = FIRST_REJECTED_PAUSE
         else:
-            self._unanswered(error, run.sent_at)
-            if self._registry.has(run):
-                is_no_answer = not isinstance(error, AuthenticationFailed | RateLimited)
-                delay = doubled(FIRST_PAUSE, run.failures, LONGEST_PAUSE) if is_no_answer else 0.0
-                self._queue_up_run(run, now + delay)
+            self._endpoint_failed(error, run.sent_at)
+            if not self._is_polled(run):
+                return
+            first = FIRST_PAUSE
+        self._queue_by_id(run, now + backoff(run.failures, first=first, longest=LONGEST_PAUSE))
 
-    def _run_in_trouble(self, run: Run, error: CallError, again_at: float) -> None:
-        """Read a run again later; when it has been in the same trouble for long, end its waits."""
-        run.trouble = str(error)
-        now = self._loop.time()
-        # When nothing else can be read either, an unreadable answer is no fault of this run.
-        certain = (
+    def _is_fault_of(self, run: PolledRun, error: CallError) -> bool:
+        """Return whether an error concerns one run. Unreadable responses may come for all of them."""
+        return (
             not isinstance(error, UnexpectedResponse)
-            or self._endpoint.answered_at > run.rejections.since
-            or len(self._registry.runs) == 1
+            or self._endpoint.responded_at > run.rejections.since
+            or len(self._runs) == 1
         )
-        if certain and run.rejections.end_wait(now):
-            self._fail(run, run_unreachable(run.run_id, error, now - run.rejections.since))
-        else:
-            self._queue_up_run(run, again_at)
 
-    def _unanswered(self, error: CallError, sent_at: float) -> None:
-        """Act on an answer that says nothing of what was asked."""
-        if isinstance(error, AuthenticationFailed):
-            since_long = self._endpoint.refused(error, sent_at)
-            self._report_refused_key()
-            if since_long:
-                for run in list(self._registry.runs.values()):
-                    self._fail(run, run_unreachable(run.run_id, error, REJECTED_SECONDS))
-            return
+    def _endpoint_failed(self, error: CallError, sent_at: float) -> None:
+        """Act on an error that says nothing about a single run."""
         if isinstance(error, RateLimited):
-            self.budget.refused(self._loop.time(), sent_at=sent_at)
-        self._endpoint.pause(error, sent_at)
+            self._budget.rate_limited(self._loop.time(), sent_at=sent_at)
+        key_stays_rejected = self._endpoint.failed(error, sent_at=sent_at)
+        if isinstance(error, AuthenticationFailed):
+            self._on_key_rejected()
+        if key_stays_rejected:
+            for run in list(self._runs.values()):
+                self._fail(run, run_unreachable(run.run_id, error, REJECTED_SECONDS))
 
-    def _deliver(self, run: Run, found: TaskRun, jitter: float, *, asked: Run | Task) -> None:
-        """Hand a run that was read to all who wait for it, and set when it is read again."""
+    def _deliver(
+        self, run: PolledRun, found: TaskRun, jitter: float, *, source: PolledRun | TaskPages
+    ) -> None:
+        """Hand a run to its waits, and schedule the next read.
+
+        :param source: what the request was for.
+        """
+        waits = run.waits
         if found.is_over:
-            waits, run.waits = run.waits, []
-            self._remove(run)
+            run.waits = []
+            self._forget(run)
         else:
             now = self._loop.time()
-            waits = run.waits
-            run.was_late = 0.0 if asked.free_since is None else asked.late(run.due)
+            # A page may show a run before it is due.
+            run.was_late = max(0.0, min(source.late, source.sent_at - run.due))
             run.due = now + run.interval * jitter
-            run.latest, run.read_at = found, now
+            run.read_at = now
             run.clear_failures()
-            if not run.asking:
+            if not run.in_flight:
                 run.ticket, run.by_id = 0, run.task_id is None
             if run.by_id:
                 self._queue_up(run, run.due)
-            elif run.task_id is not None and (task := self._registry.tasks[run.task_id]).unseen is None:
+            elif run.task_id is not None and (task := self._tasks[run.task_id]).missing is None:
                 self._queue_up(task, run.due)
         for wait in waits:
             wait.deliver(found)
 
-    # The runs of a task ------------------------------------------------------------------------------------
+    # -- Reading the pages of a task. --
 
-    def _begin_round(self, task: Task) -> bool:
-        """Decide how the runs of a task that are due are read; return whether by a page of its list."""
-        if task.unseen is not None:
-            return True
+    def _begin_round(self, task: TaskPages) -> bool:
+        """Start a round of pages; return False if the runs that are due are read by their IDs instead."""
         now = self._loop.time()
-        read_together = [run for run in task.runs.values() if not run.by_id]
-        if not task.exploring and (len(task.runs) == 1 or now < task.by_id_until):
-            for run in read_together:
-                if run.due <= now:
-                    self._queue_up_run(run, run.due)
-            self._queue_up_task(task)
-            return False
-        due = {run.run_id for run in read_together if run.due <= now + AHEAD * run.interval}
-        task.begin_round(due, random.uniform(EARLIEST, 1.0))  # noqa: S311
-        return True
+        if not task.prefers_ids(now):
+            task.begin_round(now, _jitter())
+            return True
+        for run in task.listed():
+            if run.due <= now:
+                self._queue_by_id(run, run.due)
+        self._queue_task(task)
+        return False
 
-    async def _read_page(self, task: Task) -> None:
+    async def _read_page(self, task: TaskPages) -> None:
         from airflow_provider_online_tasks.api.async_client import skim_task_runs
 
         try:
-            page = await self._send(skim_task_runs(task.task_id, self._registry.runs, cursor=task.cursor))
+            page = await self._session.send(skim_task_runs(task.task_id, self._runs, cursor=task.cursor))
         except CallError as error:
-            task.asking = False
-            self._page_not_read(task, error)
+            task.in_flight = False
+            self._page_failed(task, error)
         else:
-            self._endpoint.answered()
+            self._endpoint.responded()
             await self._page_read(task, page)
 
-    async def _page_read(self, task: Task, page: Page[TaskRun]) -> None:
-        unseen = task.unseen or set()
-        before, explored = len(unseen), 0
+    async def _page_read(self, task: TaskPages, page: Page[TaskRun]) -> None:
         for number, found in enumerate(page.items, 1):
             if number % DELIVERED_AT_ONCE == 0:
                 await asyncio.sleep(0)
-            run = self._registry.runs.get(found.id)
+            run = self._runs.get(found.id)
             if run is not None:
-                explored += run.task_id is None
-                unseen.discard(found.id)
                 try:
-                    self._registry.assign(run, task.task_id)
-                    self._deliver(run, found, task.jitter, asked=task)
-                except Exception as error:  # noqa: BLE001  it must not hide its neighbours
+                    self._assign(run, task.task_id)
+                    self._deliver(run, found, task.jitter, source=task)
+                except Exception as error:  # noqa: BLE001  the other runs of the page are still delivered
                     self._give_up(run, error)
-        task.asking = False
-        awaited = before - len(unseen)
-        task.count_page(len(page.items), awaited=awaited, explored=explored, next_cursor=page.next_cursor)
-        if task.wants_next_page(taskless=self._registry.taskless):
-            task.cursors.add(task.cursor)
+        task.in_flight = False
+        if task.add_page({found.id for found in page.items}, page.next_cursor):
             self._queue_up(task, task.at)
         else:
             self._end_round(task)
 
-    def _end_round(self, task: Task, *, by_id_intervals: int = 0) -> None:
-        """Have the runs that the pages did not show read by their IDs, and wait for the next round."""
+    def _end_round(self, task: TaskPages, *, use_ids: bool = False) -> None:
+        """Read the runs that the pages did not show by their IDs, and wait for the next round."""
         now = self._loop.time()
-        for run_id in task.end_round(now, by_id_intervals=by_id_intervals):
+        for run_id in task.end_round(now, use_ids=use_ids):
             run = task.runs[run_id]
             if not run.by_id:
-                self._queue_up_run(run, min(run.due, now))
-        self._queue_up_task(task)
-        self._registry.drop_if_idle(task)
+                self._queue_by_id(run, min(run.due, now))
+        self._queue_task(task)
+        self._forget_task_if_unused(task)
 
-    def _page_not_read(self, task: Task, error: CallError) -> None:
-        now = self._loop.time()
-        delay = 0.0
+    def _page_failed(self, task: TaskPages, error: CallError) -> None:
         if isinstance(error, NotFound | PermissionDenied | BadRequest):
-            self._endpoint.answered()
-            self._end_round(task, by_id_intervals=LONGEST_BY_ID)
+            self._endpoint.responded()
+            self._end_round(task, use_ids=True)
             return
-        self._unanswered(error, task.sent_at)
+        now, delay = self._loop.time(), 0.0
+        self._endpoint_failed(error, task.sent_at)
         if not isinstance(error, AuthenticationFailed | RateLimited):
-            fails_again = task.count_list_failure(now)
-            delay = doubled(FIRST_PAUSE, task.list_failures, LONGEST_PAUSE)
-            if fails_again and self._endpoint.answered_at > task.list_failing_since:
-                self._end_round(task, by_id_intervals=task.by_id_next)
+            task.page_failed(now)
+            if task.failures > 1 and self._endpoint.responded_at > task.failing_since:
+                # Other requests succeed, so the list is at fault.
+                self._end_round(task, use_ids=True)
                 return
-            # If one run can be read by its ID, it is the list that is at fault.
-            probe = next((run for run in task.runs.values() if not run.by_id), None)
-            if fails_again and probe is not None:
-                self._queue_up_run(probe, now)
+            if task.failures > 1 and (listed := task.listed()):
+                # Read one run, to find out whether only the list fails.
+                self._queue_by_id(listed[0], now)
+            delay = backoff(task.failures, first=FIRST_PAUSE, longest=LONGEST_PAUSE)
         if task.runs:
             self._queue_up(task, now + delay)
         else:
             self._end_round(task)
+
+
+def _can_list(task_id: str) -> bool:
+    """Return whether a task's runs can be listed: the ID may come from a response."""
+    from airflow_provider_online_tasks.api import calls
+
+    try:
+        calls.list_task_runs(task_id)
+    except ValueError:
+        return False
+    return True
+
+
+def _jitter() -> float:
+    return random.uniform(EARLIEST, 1.0)  # noqa: S311

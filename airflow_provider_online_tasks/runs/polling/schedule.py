@@ -1,4 +1,4 @@
-"""The runs that a poller waits for, their tasks, and the queue of the next requests."""
+"""The waits of a poller, the runs they are for, and the queue of the next requests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import itertools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from airflow_provider_online_tasks.runs.wait_policy import REJECTIONS, Rejections
 
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_online_tasks.api.responses.runs import TaskRun
     from airflow_provider_online_tasks.exceptions import CallError
-
-# The maximum number of poll intervals for which the runs of a task are read by ID before its list is tried.
-LONGEST_BY_ID = 16
 
 
 class Shortage(NamedTuple):
@@ -40,7 +37,7 @@ class WaitServer(Protocol):
     def trouble(self) -> str | None:
         """Why no run is read at the moment; None if runs are read."""
 
-    def shortage(self, run: Run) -> Shortage:
+    def shortage(self, run: PolledRun) -> Shortage:
         """Return how late a run is read because of the request budget."""
 
     def hasten(self, wait: Wait) -> None:
@@ -61,7 +58,7 @@ class Wait:
 
     __slots__ = ("_error", "_unread", "_waiter", "conn_id", "has_news", "poll_interval", "run", "server")
 
-    def __init__(self, server: WaitServer, run: Run, *, conn_id: str, poll_interval: float) -> None:
+    def __init__(self, server: WaitServer, run: PolledRun, *, conn_id: str, poll_interval: float) -> None:
         self.server = server
         self.run = run
         self.conn_id = conn_id
@@ -133,30 +130,26 @@ class Scheduled:
 
     :param at: time of the next request, if it is in the queue.
     :param ticket: its entry in the queue; 0 if it has none.
-    :param asking: whether a request about it is in flight.
+    :param in_flight: whether a request about it is in flight.
     :param sent_at: time of the last request.
-    :param free_since: time from which the last request could have been sent with a larger budget; None if
-        the budget did not delay it.
+    :param late: seconds by which the budget delayed the last request.
     """
 
     at: float = 0.0
     ticket: int = 0
-    asking: bool = False
+    in_flight: bool = False
     sent_at: float = 0.0
-    free_since: float | None = None
-
-    def late(self, due: float) -> float:
-        """Return by how many seconds the budget delayed the last request."""
-        return 0.0 if self.free_since is None else max(0.0, self.sent_at - max(due, self.free_since))
+    late: float = 0.0
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Run(Scheduled):
+class PolledRun(Scheduled):
     """A run with at least one wait.
 
     :param due: time of its next poll.
     :param by_id: whether the next poll reads it by ID instead of with the list of its task.
     :param was_late: seconds by which the budget delayed its last poll.
+    :param read_at: time of its last poll.
     :param failures: number of failed polls in a row.
     :param trouble: why it can't be read at the moment.
     """
@@ -166,7 +159,6 @@ class Run(Scheduled):
     waits: list[Wait] = field(default_factory=list)
     due: float = 0.0
     by_id: bool = False
-    latest: TaskRun | None = None
     read_at: float = 0.0
     was_late: float = 0.0
     failures: int = 0
@@ -192,109 +184,28 @@ class Run(Scheduled):
         self.rejections.clear()
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class Task(Scheduled):
-    """A task with awaited runs, and the round in which the pages of its list are read.
-
-    :param unseen: the due runs that the round has not seen yet; None between rounds.
-    :param cursors: the cursors of the round's pages.
-    :param wasted: number of pages in a row without a due run.
-    :param seen: number of runs on the round's pages.
-    :param explored: number of runs on the last page whose task was unknown.
-    :param exploring: whether the pages are read to find runs whose task is unknown.
-    :param by_id_until: time until which its runs are read by ID.
-    :param by_id_next: number of poll intervals for which they are read by ID the next time.
-    """
-
-    task_id: str
-    runs: dict[str, Run] = field(default_factory=dict)
-    unseen: set[str] | None = None
-    cursor: str | None = None
-    cursors: set[str | None] = field(default_factory=set)
-    pages: int = 0
-    wasted: int = 0
-    seen: int = 0
-    explored: int = 0
-    jitter: float = 1.0
-    exploring: bool = False
-    by_id_until: float = float("-inf")
-    by_id_next: int = 1
-    list_failures: int = 0
-    list_failing_since: float = 0.0
-
-    def begin_round(self, unseen: set[str], jitter: float) -> None:
-        """Start a round: read the list from its first page."""
-        self.unseen, self.jitter = unseen, jitter
-        self.cursor, self.pages, self.wasted, self.seen = None, 0, 0, 0
-        self.cursors.clear()
-
-    def count_list_failure(self, now: float) -> bool:
-        """Count a page that could not be read; return whether the page before it failed too."""
-        self.list_failures += 1
-        if self.list_failures > 1:
-            return True
-        self.list_failing_since = now
-        return False
-
-    def count_page(self, size: int, *, awaited: int, explored: int, next_cursor: str | None) -> None:
-        """Count a page of the round.
-
-        :param size: number of runs on it.
-        :param awaited: number of due runs on it that the round had not seen.
-        :param explored: number of awaited runs on it whose task was unknown.
-        """
-        self.list_failures = 0
-        self.pages += 1
-        self.seen += size
-        self.wasted = 0 if awaited or explored else self.wasted + 1
-        self.explored, self.cursor = explored, next_cursor
-
-    def wants_next_page(self, *, taskless: int) -> bool:
-        """Return whether the next page is worth a request.
-
-        :param taskless: number of awaited runs whose task is unknown.
-        """
-        # A page costs as much as reading one run by ID. Pages without a due run must not cost more than that.
-        is_worth_it = len(self.unseen or ()) > 1 + self.wasted or (self.explored > 1 and taskless > 0)
-        return is_worth_it and self.cursor is not None and self.cursor not in self.cursors
-
-    def end_round(self, now: float, *, by_id_intervals: int = 0) -> set[str]:
-        """End the round, and return the due runs that it has not seen.
-
-        :param by_id_intervals: minimum number of poll intervals for which the runs are read by ID.
-        """
-        unseen = self.unseen or set()
-        self.unseen, self.exploring = None, False
-        if unseen and self.seen <= self.pages:
-            by_id_intervals = max(by_id_intervals, self.by_id_next)
-        if by_id_intervals and self.runs:
-            shortest = min(run.interval for run in self.runs.values())
-            self.by_id_until = now + by_id_intervals * shortest
-            self.by_id_next = min(LONGEST_BY_ID, 2 * self.by_id_next)
-        else:
-            self.by_id_next = 1
-        return unseen
+T = TypeVar("T", bound=Scheduled)
 
 
-class Queue:
+class Queue(Generic[T]):
     """The runs and tasks of the next requests, the longest overdue first."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Run | Task]] = []
+        self._heap: list[tuple[float, int, T]] = []
         self._tickets = itertools.count(1)
 
-    def put(self, item: Run | Task, at: float) -> bool:
+    def put(self, item: T, at: float) -> bool:
         """Add an item, unless it is queued for an earlier time or has a request in flight.
 
         :return: whether it is the first one now.
         """
-        if item.asking or (item.ticket and item.at <= at):
+        if item.in_flight or (item.ticket and item.at <= at):
             return False
         item.at, item.ticket = at, next(self._tickets)
         heapq.heappush(self._heap, (at, item.ticket, item))
         return self._heap[0][1] == item.ticket
 
-    def first(self) -> Run | Task | None:
+    def first(self) -> T | None:
         """Return the longest overdue item, else the one that is due next."""
         while self._heap:
             _, ticket, item = self._heap[0]

@@ -31,7 +31,7 @@ LIST, GET = "rest.list_task_runs", "rest.get_task_run"
 @pytest.fixture(autouse=True)
 def _quickly(monkeypatch: pytest.MonkeyPatch, arize: Emulator) -> None:
     """Waiting takes no time, the emulator's goes along, and Airflow writes at once."""
-    monkeypatch.setattr(task_runs, "SETTLE_SECONDS", 0.05)
+    monkeypatch.setattr(task_runs, "STORED_AFTER_SECONDS", 0.05)
     clocks = Clocks()
     clocks.add(arize)
     monkeypatch.setattr(AsyncClient, "_ask", clocks.ask())
@@ -397,10 +397,10 @@ class TestTheStore:
 
     def test_what_is_remembered_survives_the_database(self) -> None:
         now = datetime(2026, 5, 1, 12, 30, 15, 250_000, tzinfo=UTC)
-        memory = Memory(since=now, reported={"run": now + timedelta(seconds=1)}, going=("other",))
+        memory = Memory(since=now, reported={"run": now + timedelta(seconds=1)}, unfinished=("other",))
         assert Memory.from_json(json.loads(json.dumps(memory.to_json()))) == memory
 
-    @pytest.mark.parametrize("value", [None, 1, "x", [], {}, {"since": "x", "reported": {}, "going": []}])
+    @pytest.mark.parametrize("value", [None, 1, "x", [], {}, {"since": "x", "reported": {}, "unfinished": []}])
     def test_what_is_not_understood_is_not_remembered(self, value: Any) -> None:
         assert Memory.from_json(value) is None
 

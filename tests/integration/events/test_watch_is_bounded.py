@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_online_tasks.api.async_client import AsyncClient
 from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.runs import finished_runs
-from airflow_provider_online_tasks.runs.polling import connections as watching
+from airflow_provider_online_tasks.runs.polling.shared_pollers import poll_run
 from airflow_provider_online_tasks.triggers import task_runs
 from tests.support import quick_time
 from tests.support.quick_time import Clocks
@@ -29,7 +29,7 @@ LIST = "rest.list_task_runs"
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch, arize: Emulator) -> Callable[..., None]:
     """``connect(requests_per_minute=…)``: the connection, on an event loop where waiting takes no time."""
-    monkeypatch.setattr(task_runs, "SETTLE_SECONDS", 0.05)
+    monkeypatch.setattr(task_runs, "STORED_AFTER_SECONDS", 0.05)
     clocks = Clocks()
     clocks.add(arize)
     monkeypatch.setattr(AsyncClient, "_ask", clocks.ask())
@@ -132,7 +132,7 @@ def test_an_answer_that_does_not_come_is_given_up_and_said(
     quick_time.run(watched_once_more(arize, online_task_id, Fault("graphql.*", "delay")))
 
     assert held
-    assert "no whole answer within 0.5 s" in caplog.text
+    assert "within 0.5 s" in caplog.text
 
 
 def test_a_run_whose_id_cannot_be_written_down_hides_no_other(
@@ -167,8 +167,8 @@ def test_watchers_leave_waits_two_thirds_of_the_budget(
         watches = [Watch(trigger(online_task_id, poll_interval=1.0 + number)) for number in range(10)]
         for each in watches:
             await each.__aenter__()
-        async with watching.watch(
-            "arize_online_tasks_default", run_id=run, online_task_id=None, poll_interval=2.0
+        async with poll_run(
+            "arize_online_tasks_default", run, online_task_id=None, poll_interval=2.0
         ) as wait:
             await wait.next()
             arize.clear_requests()

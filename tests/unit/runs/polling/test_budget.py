@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_online_tasks.runs.polling.budget import Allowance, Budget, Share
-from airflow_provider_online_tasks.runs.polling.connections import WATCHERS_SHARE
+from airflow_provider_online_tasks.runs.polling.shared_pollers import WATCHERS_SHARE
 from tests.support import quick_time
 
 
@@ -61,7 +61,7 @@ def test_a_refusal_lowers_the_rate_to_less_than_what_was_sent() -> None:
     budget = Budget(60)
     times = sent(budget, [0.0] * 60)
 
-    budget.refused(times[-1], sent_at=times[-1])
+    budget.rate_limited(times[-1], sent_at=times[-1])
 
     assert budget.rate == pytest.approx(0.6 * len([at for at in times if at > times[-1] - 61]), abs=1)
 
@@ -71,12 +71,12 @@ def test_refusals_of_what_was_under_way_count_once() -> None:
     now = sent(budget, [0.0] * 60)[-1]
 
     for _ in range(8):
-        budget.refused(now, sent_at=now - 1)
+        budget.rate_limited(now, sent_at=now - 1)
         now += 0.1
     lowered = budget.rate
     assert lowered > 25
 
-    budget.refused(now, sent_at=now)
+    budget.rate_limited(now, sent_at=now)
     assert budget.rate < lowered
 
 
@@ -84,7 +84,7 @@ def test_refusals_of_what_was_under_way_count_once() -> None:
 def test_the_rate_is_raised_slowly_and_not_above_the_limit() -> None:
     budget = Budget(60)
     now = sent(budget, [0.0] * 60)[-1]
-    budget.refused(now, sent_at=now)
+    budget.rate_limited(now, sent_at=now)
     lowered = budget.rate
 
     budget.take(now + 60)
@@ -96,14 +96,14 @@ def test_the_rate_is_raised_slowly_and_not_above_the_limit() -> None:
 def test_a_budget_is_never_lowered_to_nothing() -> None:
     budget = Budget(60)
     for now in range(100):
-        budget.refused(float(now), sent_at=float(now))
+        budget.rate_limited(float(now), sent_at=float(now))
 
     assert budget.rate == 6
     assert Budget(1).rate == 1
 
     small = Budget(5)
     for now in range(100):
-        small.refused(float(now), sent_at=float(now))
+        small.rate_limited(float(now), sent_at=float(now))
     assert small.rate == 1
 
 
@@ -121,7 +121,7 @@ def test_no_minute_has_more_requests_than_the_limit_whatever_is_refused(
         budget.take(now)
         times.append(now)
         if number in refused:
-            budget.refused(now, sent_at=now)
+            budget.rate_limited(now, sent_at=now)
 
     for first, last in zip(times, times[per_minute:], strict=False):
         assert last - first >= 60.0

@@ -13,17 +13,19 @@ import pytest
 from airflow_provider_online_tasks.api.async_client import AsyncClient
 from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.exceptions import InvalidConnection, OnlineTasksError
-from airflow_provider_online_tasks.runs.cancellation import AT_ONCE, NotInTime, _close_late
-from airflow_provider_online_tasks.runs.polling import connections as shared
+from airflow_provider_online_tasks.runs.cancellation import MOST_IN_FLIGHT, NotInTime
+from airflow_provider_online_tasks.runs.polling.session import Session
+from airflow_provider_online_tasks.runs.polling.shared_pollers import cancel_run, poll_run
 from airflow_provider_online_tasks.triggers import runs as trigger_module
 from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
 from tests.support import quick_time
-from tests.support.waits import CONN_ID, answer_slowly, create_task, eventually, trigger
+from tests.support.waits import Sessions, CONN_ID, answer_slowly, create_task, eventually, trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_online_tasks.api.calls import RestCall
+    from airflow_provider_online_tasks.api.settings import Settings
     from airflow_provider_online_tasks.emulator import Emulator
 
 CANCEL = "rest.cancel_task_run"
@@ -308,12 +310,6 @@ def test_of_a_thousand_at_once_as_many_are_cancelled_as_may_be_and_others_said_t
 def test_kills_share_a_session_and_go_before_polls(
     arize: Emulator, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_provider_online_tasks.runs import cancellation as kills
-    from airflow_provider_online_tasks.runs.polling import connections as watching
-
-    opened = []
-    really = kills.open_client
-    monkeypatch.setattr(kills, "open_client", lambda settings: opened.append(settings) or really(settings))
     task, other = create_task(arize), create_task(arize, "another")
     runs = arize.create_runs(task, 10, (3600.0, 3600.0))
     [waited_for] = arize.create_runs(other, 1, (3600.0, 3600.0))
@@ -323,16 +319,16 @@ def test_kills_share_a_session_and_go_before_polls(
         wait = asyncio.create_task(anext(trigger(waited_for, other, poll_interval=1.0).run()))
         await eventually(lambda: len(arize.requests("rest.get_task_run")) > 2)
         arize.clear_requests()
+        sessions.append(Sessions(monkeypatch))
         await asyncio.gather(
             *(of_task(trigger(run, task), number).on_kill() for number, run in enumerate(runs))
         )
-        [kill] = watching._this_loop().kills.values()
-        assert kill._opened is None
+        assert (sessions[0].opened, sessions[0].closed) == (1, 1)
         wait.cancel()
 
+    sessions: list[Sessions] = []
     quick_time.run(triggerer())
 
-    assert len(opened) == 1
     asked = [request["operation"] for request in arize.requests("rest.*")]
     last = len(asked) - asked[::-1].index(CANCEL)
     # One poll may have been under way when the first run was to be cancelled.
@@ -343,7 +339,7 @@ def test_kills_share_a_session_and_go_before_polls(
 def test_a_refusal_holds_back_all_cancellations(
     arize: Emulator, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arize.add_fault(Fault(CANCEL, "rate_limited", retry_after=10, times=AT_ONCE))
+    arize.add_fault(Fault(CANCEL, "rate_limited", retry_after=10, times=MOST_IN_FLIGHT))
     sent: list[float] = []
     ask = AsyncClient._ask
 
@@ -357,36 +353,43 @@ def test_a_refusal_holds_back_all_cancellations(
     killed(arize, 24)
 
     # No more than those under way at the first refusal, which are all refused, before the pause is over.
-    assert sum(at < sent[0] + 9 for at in sent) == AT_ONCE
+    assert sum(at < sent[0] + 9 for at in sent) == MOST_IN_FLIGHT
     assert statuses(arize) == {"CANCELLED"}
-    assert len(sent) == 24 + AT_ONCE
+    assert len(sent) == 24 + MOST_IN_FLIGHT
 
 
-def test_a_session_that_opens_after_all_is_closed_and_one_that_does_not_harms_nothing() -> None:
-    class Session:
-        closed = False
+def test_session_opened_after_last_caller_gave_up_is_closed(
+    arize: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions = Sessions(monkeypatch)
 
-        async def close(self) -> None:
-            self.closed = True
+    async def cancel_in_no_time() -> None:
+        with pytest.raises(NotInTime):
+            await cancel_run(CONN_ID, "run", until=asyncio.get_running_loop().time())
+        await eventually(lambda: sessions.closed == 1)
 
-    async def opened(session: Session | Exception) -> Any:
-        if isinstance(session, Exception):
-            raise session
-        return session
+    quick_time.run(cancel_in_no_time())
+    assert sessions.opened == 1
 
-    async def close(session: Session | Exception, *, cancelled: bool = False) -> None:
-        opening = asyncio.ensure_future(opened(session))
-        if cancelled:
-            opening.cancel()
-        await asyncio.wait([opening])
-        _close_late(opening)
-        await asyncio.sleep(0)
 
-    late = Session()
-    asyncio.run(close(late))
-    assert late.closed
-    asyncio.run(close(InvalidConnection("no certificate")))
-    asyncio.run(close(Session(), cancelled=True))
+def test_session_that_cannot_be_opened_fails_the_cancellation_only(
+    arize: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = create_task(arize)
+    [run] = arize.create_runs(task, 1, (3600.0, 3600.0))
+
+    async def cannot_open(settings: Settings) -> Session:
+        raise InvalidConnection("no certificate")
+
+    async def cancel_twice() -> Any:
+        until = asyncio.get_running_loop().time() + 20
+        with monkeypatch.context() as first:
+            first.setattr(Session, "open", cannot_open)
+            with pytest.raises(InvalidConnection):
+                await cancel_run(CONN_ID, run, until=until)
+        return await cancel_run(CONN_ID, run, until=until)
+
+    assert quick_time.run(cancel_twice()).status_text == "CANCELLED"
 
 
 @pytest.mark.parametrize(
@@ -406,9 +409,9 @@ def test_polls_cancellation_failed_resume(
 
     async def poll_during_failure() -> None:
         loop = asyncio.get_running_loop()
-        async with shared.watch(CONN_ID, run_id=waited_for, online_task_id=other, poll_interval=5.0) as wait:
+        async with poll_run(CONN_ID, waited_for, online_task_id=other, poll_interval=5.0) as wait:
             await wait.next()
-            cancelling = asyncio.create_task(shared.cancel_run(CONN_ID, run, until=loop.time() + 10))
+            cancelling = asyncio.create_task(cancel_run(CONN_ID, run, until=loop.time() + 10))
             await asyncio.sleep(5)
             if kind == "task cancelled":
                 cancelling.cancel()
@@ -429,8 +432,8 @@ def test_cancel_run_first_caller_times_out_second_succeeds(arize: Emulator) -> N
         loop = asyncio.get_running_loop()
         # The first caller gives up while the session that both share is being opened.
         return await asyncio.gather(
-            shared.cancel_run(CONN_ID, first, until=loop.time()),
-            shared.cancel_run(CONN_ID, second, until=loop.time() + 20),
+            cancel_run(CONN_ID, first, until=loop.time()),
+            cancel_run(CONN_ID, second, until=loop.time() + 20),
             return_exceptions=True,
         )
 
@@ -446,7 +449,7 @@ def test_cancel_run_session_closed_before_opens_another(arize: Emulator) -> None
 
     async def cancel_one_by_one() -> list[str]:
         until = asyncio.get_running_loop().time() + 20
-        return [(await shared.cancel_run(CONN_ID, run, until=until)).status_text for run in runs]
+        return [(await cancel_run(CONN_ID, run, until=until)).status_text for run in runs]
 
     assert quick_time.run(cancel_one_by_one()) == ["CANCELLED"] * 3
 

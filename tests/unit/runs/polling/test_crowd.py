@@ -13,14 +13,12 @@ import pytest
 
 from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.emulator import RunFate
-from airflow_provider_online_tasks.runs.polling.budget import Budget
-from airflow_provider_online_tasks.runs.polling.endpoint_state import pause_for
-from airflow_provider_online_tasks.runs.polling.poller import Poller
+from airflow_provider_online_tasks.runs.wait_policy import pause_after
 from airflow_provider_online_tasks.triggers.events import ERROR, OVER
 from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
 from tests.support import quick_time
 from tests.support.rotated_key import NEW_KEY, rotate
-from tests.support.waits import CONN_ID, create_task, event_of, eventually, trigger
+from tests.support.waits import poller_of, CONN_ID, create_task, event_of, eventually, trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,18 +56,18 @@ def test_two_triggerers_and_ten_sensors_meet_no_more_than_a_refusal_a_minute(
                 try:
                     await client.send(calls.get_task_run(sensed))
                 except RateLimited as error:
-                    pause = max(pause, pause_for(error.retry_after or 15.0))
+                    pause = max(pause, pause_after(error))
                 await asyncio.sleep(pause)
         finally:
             await client.close()
 
     async def together() -> tuple[list[Any], float]:
         began = asyncio.get_running_loop().time()
-        triggerers = [Poller(settings, Budget(60), closed=lambda: None) for _ in range(2)]
+        triggerers = [poller_of(arize, per_minute=60) for _ in range(2)]
         sensors = [asyncio.create_task(sense(number)) for number in range(10)]
 
         async def ended(number: int, run: str, task: str) -> Any:
-            wait = triggerers[number % 2].add(run, task, poll_interval=10.0)
+            wait = triggerers[number % 2].add(run, task, conn_id=CONN_ID, poll_interval=10.0)
             while not (found := await wait.next()).is_over:
                 pass
             return found
@@ -206,14 +204,9 @@ def test_only_the_waits_of_the_changed_connection_move(arize: Emulator, connect:
     runs = arize.create_runs(task, 4, fate=HANG)
 
     async def wait() -> list[int]:
-        settings = Settings.of_connection(host=arize.url, api_key="one", extra={}, conn_id="one")
         closed: list[str] = []
-        old = Poller(settings, Budget(600), closed=lambda: closed.append("old"))
-        new = Poller(
-            Settings.of_connection(host=arize.url, api_key=arize.api_key, extra={}, conn_id="two"),
-            Budget(600),
-            closed=lambda: closed.append("new"),
-        )
+        old = poller_of(arize, api_key="one", on_closed=lambda: closed.append("old"))
+        new = poller_of(arize, on_closed=lambda: closed.append("new"))
         keep = old.add(runs[0], task, conn_id="one", poll_interval=5.0)
         moved = [old.add(run, task, conn_id="two", poll_interval=5.0) for run in runs]
         old.move("two", new)

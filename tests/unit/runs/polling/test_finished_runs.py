@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,8 @@ from airflow_provider_online_tasks.api.responses.runs import RunStatus, TaskRun
 from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.exceptions import Unavailable
 from airflow_provider_online_tasks.runs import finished_runs
-from airflow_provider_online_tasks.runs.finished_runs import _reaches
-from airflow_provider_online_tasks.runs.polling import connections as shared
+from airflow_provider_online_tasks.runs.finished_runs import go_back_beyond
+from airflow_provider_online_tasks.runs.polling.shared_pollers import poll_run
 from tests.support import quick_time
 from tests.support.waits import CONN_ID, create_task
 
@@ -51,7 +52,7 @@ def run(day: float | None) -> TaskRun:
     ids=str,
 )
 def test_newest_first_is_read_back_to_a_time(days: list[float | None], is_reached: bool) -> None:
-    assert _reaches([run(day) for day in days], SINCE) is is_reached
+    assert go_back_beyond([run(day) for day in days], SINCE) is is_reached
 
 
 def messages_of_looks_that_fail(
@@ -59,16 +60,16 @@ def messages_of_looks_that_fail(
 ) -> list[str]:
     """What is logged within some seconds of a watch whose every look fails."""
 
-    async def fails(conn_id: str) -> AsyncGenerator[finished_runs.Ask, None]:
+    async def fails(conn_id: str) -> AsyncIterator[finished_runs.Exchange]:
         raise error
         yield
 
     async def watch() -> None:
         async with asyncio.timeout(seconds):
-            async for _ in finished_runs.looks("arize", "task", poll_interval=60.0):
+            async for _ in finished_runs.poll_finished_runs("arize", "task", poll_interval=60.0):
                 pytest.fail("there is nothing to see")
 
-    monkeypatch.setattr(finished_runs, "_session", fails)
+    monkeypatch.setattr(finished_runs, "_open_session", contextlib.asynccontextmanager(fails))
     with pytest.raises(TimeoutError):
         quick_time.run(watch())
     return [one.getMessage() for one in caplog.records]
@@ -109,8 +110,8 @@ def test_watcher_rate_limited_lowers_budget_of_waits(arize: Emulator, connect: C
             return len(arize.requests("rest.get_task_run"))
 
         loop = asyncio.get_running_loop()
-        watcher = asyncio.create_task(consume(finished_runs.looks(CONN_ID, task, poll_interval=600.0)))
-        async with shared.watch(CONN_ID, run_id=waited_for, online_task_id=other, poll_interval=0.2) as wait:
+        watcher = asyncio.create_task(consume(finished_runs.poll_finished_runs(CONN_ID, task, poll_interval=600.0)))
+        async with poll_run(CONN_ID, waited_for, online_task_id=other, poll_interval=0.2) as wait:
             await asyncio.sleep(300)
             sent_per_minute.append(await count_reads(wait))
             arize.add_fault(Fault("rest.list_task_runs", "rate_limited", retry_after=1))

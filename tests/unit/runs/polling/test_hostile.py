@@ -101,7 +101,7 @@ def test_the_watchers_events_hold_as_many_runs_as_fit() -> None:
         for number in range(250)
     ]
 
-    parts = [sent({"online_task_id": "task", "runs": part})["runs"] for part in task_runs._parts(runs)]
+    parts = [sent({"online_task_id": "task", "runs": part})["runs"] for part in task_runs._split(runs)]
 
     assert [run["run_id"] for part in parts for run in part] == [run.id for run in runs]
     assert 3 <= len(parts) < 10
@@ -291,14 +291,14 @@ def test_any_answer_harms_at_most_its_own_wait(hostile: Arize, connection: None,
 def test_an_error_in_the_poller_about_one_run_ends_its_waits_alone(
     hostile: Arize, connection: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    really = Wait.tell
+    really = Wait.deliver
 
     def breaks(self: Wait, run: TaskRun) -> None:
         if run.id == "bad":
             raise ZeroDivisionError("planted")
         really(self, run)
 
-    monkeypatch.setattr(Wait, "tell", breaks)
+    monkeypatch.setattr(Wait, "deliver", breaks)
     hostile.about_bad = lambda: Reply.of({"id": "bad", "status": "RUNNING", "task_id": "task"})
 
     event = wait_beside(hostile)

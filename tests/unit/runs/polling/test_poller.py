@@ -21,13 +21,12 @@ from airflow_provider_online_tasks.emulator import (
     Fault,
     RunFate,
 )
-from airflow_provider_online_tasks.runs.polling import connections as watching
-from airflow_provider_online_tasks.runs.polling import endpoint_state as _endpoint_state
+from airflow_provider_online_tasks.runs.polling import endpoint_state
 from airflow_provider_online_tasks.runs.polling.budget import Budget
-from airflow_provider_online_tasks.runs.polling.schedule import Scheduled
+from airflow_provider_online_tasks.runs.polling.shared_pollers import this_loop
 from airflow_provider_online_tasks.triggers.events import ERROR, OVER, RunEvent
 from tests.support import quick_time
-from tests.support.waits import CONN_ID, answer_slowly, create_task, event_of, eventually, trigger, wait_for
+from tests.support.waits import Sessions, poller_of, CONN_ID, answer_slowly, create_task, event_of, eventually, trigger, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,15 +43,7 @@ def asked(arize: Any) -> Counter[str]:
 
 def pollers() -> list[Poller]:
     """The pollers of this event loop."""
-    return list(watching._this_loop().pollers.values())
-
-
-def poller_of(arize: Emulator) -> Poller:
-    """A poller of its own."""
-    from airflow_provider_online_tasks.runs.polling.poller import Poller
-
-    settings = Settings.of_connection(host=arize.url, api_key=arize.api_key, extra={}, conn_id="test")
-    return Poller(settings, Budget(6_000), closed=lambda: None)
+    return list(this_loop().pollers.values())
 
 
 def outcomes(events: list[RunEvent]) -> Counter[str]:
@@ -90,7 +81,7 @@ def test_waits_that_begin_shortly_after_each_other_are_read_together(arize: Emul
     async def wait() -> list[bool]:
         poller, waits = poller_of(arize), []
         for run in runs:
-            waits.append(poller.add(run, task, poll_interval=10.0))
+            waits.append(poller.add(run, task, poll_interval=10.0, conn_id=CONN_ID))
             await asyncio.sleep(0.01)
         return [(await each.next()).is_over for each in waits]
 
@@ -107,7 +98,7 @@ def test_those_who_wait_for_the_runs_of_a_page_wake_up_in_groups(arize: Emulator
 
     async def wait() -> None:
         poller = poller_of(arize)
-        waits = [asyncio.create_task(poller.add(run, task, poll_interval=10.0).next()) for run in runs]
+        waits = [asyncio.create_task(poller.add(run, task, poll_interval=10.0, conn_id=CONN_ID).next()) for run in runs]
         while not seen or seen[-1] < len(runs):
             await asyncio.sleep(0)
             seen.append(sum(each.done() for each in waits))
@@ -247,7 +238,7 @@ def test_a_run_whose_answer_was_nonsense_is_read_at_once_when_that_is_asked_for(
 
     async def wait() -> None:
         poller = poller_of(arize)
-        each = poller.add(run, task, poll_interval=100.0)
+        each = poller.add(run, task, poll_interval=100.0, conn_id=CONN_ID)
         await each.next()
         arize.add_fault(Fault("rest.get_task_run", "garbage"))
         await asyncio.sleep(105)
@@ -268,12 +259,12 @@ def test_a_run_that_is_being_read_is_not_late(arize: Emulator) -> None:
 
     async def wait() -> list[float]:
         poller, late = poller_of(arize), []
-        each = poller.add(run, None, poll_interval=1000.0)
+        each = poller.add(run, None, poll_interval=1000.0, conn_id=CONN_ID)
         await each.next()
         await asyncio.sleep(200.0)
         each.run.due = asyncio.get_running_loop().time() - 100.0
-        for asking in (False, True):
-            each.run.asking = asking
+        for in_flight in (False, True):
+            each.run.in_flight = in_flight
             late.append(round(each.shortage.late))
         each.close()
         return late
@@ -281,15 +272,10 @@ def test_a_run_that_is_being_read_is_not_late(arize: Emulator) -> None:
     assert quick_time.run(wait()) == [100, 0]
 
 
-def test_what_is_read_before_it_is_due_is_not_late() -> None:
-    read = Scheduled(sent_at=100.0, free_since=0.0)
-    assert (read.late(90.0), read.late(100.5)) == (10.0, 0.0)
-
-
 @pytest.mark.parametrize("poll_interval", [0.0, -1.0, 0.001, math.nan])
 def test_no_run_is_read_without_a_pause(arize: Emulator, poll_interval: float) -> None:
     async def wait() -> float:
-        wait = poller_of(arize).add("VGFza1J1bjoxOnFSd1g=", None, poll_interval=poll_interval)
+        wait = poller_of(arize).add("VGFza1J1bjoxOnFSd1g=", None, poll_interval=poll_interval, conn_id=CONN_ID)
         wait.close()
         return wait.poll_interval
 
@@ -418,19 +404,23 @@ def test_the_session_is_closed_though_a_request_is_under_way(
     task = create_task(arize)
     [run] = arize.create_runs(task, 1, fate=HANG)
     answer_slowly(monkeypatch, 20.0)
+    sessions = Sessions(monkeypatch)
 
     async def wait() -> None:
         waiting = asyncio.create_task(event_of(trigger(run, task)))
-        await eventually(lambda: bool(pollers()) and bool(pollers()[0]._in_flight._items))
+        await eventually(lambda: asked(arize).total() == 1)
         [poller] = pollers()
         waiting.cancel()
-        await eventually(poller._work.done)
-        assert poller._client._http.is_closed
+        await eventually(poller.work.done)
 
     quick_time.run(wait())
+    assert (sessions.opened, sessions.closed) == (1, 1)
 
 
-def test_cancelling_one_wait_leaves_the_others_alone_and_the_last_one_closes_up(arize: Emulator) -> None:
+def test_cancelling_one_wait_leaves_the_others_alone_and_the_last_one_closes_up(
+    arize: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions = Sessions(monkeypatch)
     task = create_task(arize)
     runs = arize.create_runs(task, 3, fate=HANG)
 
@@ -449,9 +439,9 @@ def test_cancelling_one_wait_leaves_the_others_alone_and_the_last_one_closes_up(
         assert (await waits[1]).outcome == OVER
 
         waits[2].cancel()
-        await eventually(poller._work.done)
+        await eventually(poller.work.done)
         assert pollers() == []
-        assert poller._client._http.is_closed
+        assert (sessions.opened, sessions.closed) == (1, 1)
         before = asked(arize).total()
         await asyncio.sleep(0.5)
         assert asked(arize).total() == before
@@ -473,7 +463,7 @@ def test_a_new_event_loop_gets_a_new_poller(arize: Emulator) -> None:
     quick_time.run(wait())
 
     assert len(set(map(id, seen))) == 2
-    assert all(poller._work.done() for poller in seen)
+    assert all(poller.work.done() for poller in seen)
 
 
 # Bad runs
@@ -583,7 +573,7 @@ def test_a_list_that_could_be_read_before_is_read_again(arize: Emulator) -> None
 
     async def wait() -> None:
         poller = poller_of(arize)
-        waits = [poller.add(run, task, poll_interval=10.0) for run in runs]
+        waits = [poller.add(run, task, poll_interval=10.0, conn_id=CONN_ID) for run in runs]
         for each in waits:
             await each.next()
         arize.add_fault(Fault("rest.list_task_runs", "garbage"))
@@ -603,7 +593,7 @@ def test_whatever_happens_every_wait_ends_right(
     arize: Emulator, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     """Waits come, go and are cancelled at random, while answers are spoilt at random."""
-    monkeypatch.setattr(_endpoint_state, "LONGEST_PAUSE", 1.0)
+    monkeypatch.setattr(endpoint_state, "LONGEST_PAUSE", 1.0)
     chance = random.Random(seed)
     arize.configure(runs_order=chance.choice(["newest", "oldest", "shuffled"]))
     tasks = [create_task(arize, f"task {number}") for number in range(4)]
@@ -627,9 +617,8 @@ def test_whatever_happens_every_wait_ends_right(
         [poller] = pollers()
         async with asyncio.timeout(3600):
             ended = await asyncio.gather(*waits, return_exceptions=True)
-        await eventually(poller._work.done)
-        assert (poller._registry.runs, poller._registry.taskless) == ({}, 0)
-        assert not any(task.runs for task in poller._registry.tasks.values())
+        await eventually(poller.work.done)
+        assert poller.count_waits() == 0
         assert {type(each) for each in ended} == {RunEvent, asyncio.CancelledError}
         return [event for event in ended if isinstance(event, RunEvent)]
 
@@ -677,7 +666,7 @@ def test_a_rate_limit_pauses_everything_for_as_long_as_it_asks(
 def test_a_rate_limit_that_does_not_say_how_long_pauses_longer_each_time(
     arize: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_endpoint_state, "FIRST_RATE_LIMIT_PAUSE", 0.5)
+    monkeypatch.setattr(endpoint_state, "FIRST_RATE_LIMIT_PAUSE", 0.5)
     arize.add_fault(Fault("rest.*", "rate_limited", times=3))
     task = create_task(arize)
     [run] = arize.create_runs(task, 1, (0.0, 0.0))

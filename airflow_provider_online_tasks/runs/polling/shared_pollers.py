@@ -1,0 +1,189 @@
+"""Poll and cancel runs with Airflow connections. This is the entry point of the package.
+
+Everything in one event loop that uses the same Arize endpoint and key shares one poller, one request budget
+and one session for cancellations.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+import weakref
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from asgiref.sync import sync_to_async
+
+from airflow_provider_online_tasks.exceptions import InvalidConnection
+from airflow_provider_online_tasks.runs.cancellation import Cancellations
+from airflow_provider_online_tasks.runs.polling.budget import Budget, Share
+from airflow_provider_online_tasks.runs.polling.poller import Poller
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.api.responses.runs import TaskRun
+    from airflow_provider_online_tasks.api.settings import Settings
+    from airflow_provider_online_tasks.runs.polling.schedule import Wait
+
+log = logging.getLogger(__name__)
+
+# The API server or the secrets backend may be away for a moment while it restarts.
+READ_DELAYS = (1.0, 3.0)
+# A rejected key may have been rotated: its connections are read again, at most this often.
+RENEW_SECONDS = 10.0
+# Watchers get at most this share of a budget, so that waits always get the rest.
+WATCHERS_SHARE = 1 / 3
+
+
+@contextlib.asynccontextmanager
+async def poll_run(
+    conn_id: str, run_id: str, *, online_task_id: str | None, poll_interval: float
+) -> AsyncIterator[Wait]:
+    """Poll a run while the context lasts.
+
+    :param online_task_id: the run's task if it is known, so that its runs are read together.
+    :param poll_interval: maximum seconds between two reads, while the budget suffices.
+    :raises InvalidConnection: the connection can't be used.
+    """
+    shared = this_loop()
+    poller = shared.poller(await shared.settings_of(conn_id))
+    wait = poller.add(run_id, online_task_id, conn_id=conn_id, poll_interval=poll_interval)
+    try:
+        yield wait
+    finally:
+        wait.close()
+
+
+async def cancel_run(conn_id: str, run_id: str, *, until: float) -> TaskRun:
+    """Cancel a run, before any other request is sent to its endpoint.
+
+    :param until: when to give up, on the event loop's clock.
+    :return: the run afterwards: cancelled, or finished before.
+    :raises NotInTime: the time limit was reached.
+    :raises CallError: the subclass that fits what happened.
+    """
+    shared = this_loop()
+    settings = await shared.settings_of(conn_id)
+    return await shared.endpoint(settings).cancellations.cancel(run_id, until=until)
+
+
+async def settings_of_watcher(conn_id: str) -> tuple[Settings, Share]:
+    """Return the settings of a connection, and the share of the budget for all watchers that use them.
+
+    :raises InvalidConnection: the connection can't be used.
+    """
+    shared = this_loop()
+    settings = await shared.settings_of(conn_id)
+    return settings, shared.endpoint(settings).watchers_share
+
+
+class SharedEndpoint:
+    """What everything that uses an endpoint and key shares. It outlives pollers, as Arize's count does."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.budget = Budget(settings.requests_per_minute)
+        self.watchers_share = Share(self.budget, WATCHERS_SHARE)
+        self.cancellations = Cancellations(settings, self.budget)
+
+
+class SharedByLoop:
+    """What is shared in one event loop."""
+
+    def __init__(self) -> None:
+        self.pollers: dict[Settings, Poller] = {}
+        self._endpoints: dict[tuple[str, str, int], SharedEndpoint] = {}
+        # By connection ID. Settings are used again for as long as a poller uses them.
+        self._settings: dict[str, Settings] = {}
+        self._reads: dict[str, asyncio.Task[Settings]] = {}
+        self._renewals: dict[Settings, asyncio.Task[None]] = {}
+
+    def poller(self, settings: Settings) -> Poller:
+        """Return the poller of an endpoint and key, and start it if necessary."""
+        poller = self.pollers.get(settings)
+        if poller is None:
+            poller = self.pollers[settings] = Poller(
+                settings,
+                self.endpoint(settings).budget,
+                on_closed=lambda: self._forget(settings),
+                on_key_rejected=lambda: self._renew(settings),
+            )
+        return poller
+
+    def endpoint(self, settings: Settings) -> SharedEndpoint:
+        """Return what is shared by everything that uses an endpoint and key."""
+        key = settings.endpoint.rest_url, settings.api_key, settings.requests_per_minute
+        if key not in self._endpoints:
+            self._endpoints[key] = SharedEndpoint(settings)
+        return self._endpoints[key]
+
+    async def settings_of(self, conn_id: str) -> Settings:
+        """Return the settings of a connection, and read it once for all that ask at the same time."""
+        settings = self._settings.get(conn_id)
+        if settings is not None and settings in self.pollers:
+            return settings
+        if conn_id not in self._reads:
+            self._reads[conn_id] = asyncio.create_task(_read(conn_id))
+            self._reads[conn_id].add_done_callback(lambda read: self._was_read(conn_id, read))
+        # Shielded: the others still need it if one of them is cancelled.
+        return await asyncio.shield(self._reads[conn_id])
+
+    def _was_read(self, conn_id: str, read: asyncio.Task[Settings]) -> None:
+        del self._reads[conn_id]
+        if not read.cancelled() and read.exception() is None:
+            self._settings[conn_id] = read.result()
+
+    def _forget(self, settings: Settings) -> None:
+        del self.pollers[settings]
+        # The next wait reads the connection again, and so notices a changed key.
+        self._settings = {conn_id: known for conn_id, known in self._settings.items() if known != settings}
+
+    def _renew(self, settings: Settings) -> None:
+        """Read the connections of a rejected key again, and move their waits if they have changed."""
+        if settings not in self._renewals:
+            # In its own context, because the triggerer attributes log lines to triggers by context.
+            task = asyncio.create_task(self._move_waits(settings), context=contextvars.Context())
+            self._renewals[settings] = task
+
+    async def _move_waits(self, old: Settings) -> None:
+        try:
+            for conn_id in [conn_id for conn_id, settings in self._settings.items() if settings == old]:
+                try:
+                    new = await _read(conn_id)
+                except Exception as error:  # noqa: BLE001  it is read again after the next rejection
+                    log.warning("Connection %s can't be read again: %s", conn_id, error)
+                    continue
+                if new != old and old in self.pollers:
+                    log.info("Connection %s has changed. Its waits use the new settings.", conn_id)
+                    self._settings[conn_id] = new
+                    self.pollers[old].move(conn_id, self.poller(new))
+            await asyncio.sleep(RENEW_SECONDS)
+        finally:
+            del self._renewals[old]
+
+
+_loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, SharedByLoop] = weakref.WeakKeyDictionary()
+
+
+def this_loop() -> SharedByLoop:
+    """Return what is shared in the running event loop."""
+    return _loops.setdefault(asyncio.get_running_loop(), SharedByLoop())
+
+
+async def _read(conn_id: str) -> Settings:
+    from airflow_provider_online_tasks import _airflow
+    from airflow_provider_online_tasks.hooks.online_tasks import settings_of
+
+    for delay in (*READ_DELAYS, None):
+        try:
+            connection, extra = await _airflow.read_connection(conn_id)
+            # Masking the key sends it to the supervisor and waits for the reply. Before Airflow 3.3 the
+            # triggerer's line to it belongs to this event loop: only a thread of asgiref can use it.
+            return await sync_to_async(settings_of)(connection, extra)
+        except InvalidConnection:
+            raise
+        except Exception:
+            if delay is None:
+                raise
+            await asyncio.sleep(delay)
+    raise AssertionError("the last attempt returns or raises")

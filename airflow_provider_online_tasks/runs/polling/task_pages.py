@@ -1,0 +1,111 @@
+"""Decide which pages of a task's runs are worth a request.
+
+A page shows up to 100 runs, in an order that Arize doesn't document. A round reads pages until it has shown
+the runs that are due. It stops early when reading the missing runs by their IDs costs less. If the pages of a
+round show about as few waited-for runs as requests, the runs of the task are read by their IDs for a while.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from airflow_provider_online_tasks.runs.backoff import backoff
+from airflow_provider_online_tasks.runs.polling.schedule import PolledRun, Scheduled
+
+# A round includes runs that are due within this part of their interval, so that they become due together.
+AHEAD = 0.25
+# Maximum number of poll intervals for which the runs of a task are read by their IDs.
+LONGEST_BY_ID = 16
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class TaskPages(Scheduled):
+    """The waited-for runs of one task, and the round of pages that reads them.
+
+    :param missing: IDs of the runs that this round has yet to show; None between rounds.
+    :param cursor: start of the next page; None for the first one.
+    :param jitter: factor for the intervals of the runs that this round reads.
+    :param by_id_until: until when the runs are read by their IDs.
+    :param failures: pages in a row that could not be read.
+    :param failing_since: when the first of them failed.
+    """
+
+    task_id: str
+    runs: dict[str, PolledRun] = field(default_factory=dict)
+    missing: set[str] | None = None
+    cursor: str | None = None
+    jitter: float = 1.0
+    by_id_until: float = float("-inf")
+    failures: int = 0
+    failing_since: float = 0.0
+    _cursors: set[str | None] = field(default_factory=set)
+    _pages: int = 0
+    _shown: int = 0
+    _fruitless_pages: int = 0
+    _fruitless_rounds: int = 0
+
+    def listed(self) -> list[PolledRun]:
+        """Return the runs that are read by pages."""
+        return [run for run in self.runs.values() if not run.by_id]
+
+    def prefers_ids(self, now: float) -> bool:
+        """Return whether the runs are read by their IDs at present."""
+        return len(self.runs) == 1 or now < self.by_id_until
+
+    def begin_round(self, now: float, jitter: float) -> None:
+        """Start with the first page, to read all runs that are due soon."""
+        self.missing = {run.run_id for run in self.listed() if run.due <= now + AHEAD * run.interval}
+        self.jitter = jitter
+        self.cursor = None
+        self._cursors = {None}
+        self._pages = self._shown = self._fruitless_pages = 0
+
+    def add_page(self, shown: set[str], next_cursor: str | None) -> bool:
+        """Record a page of the round.
+
+        :param shown: IDs of the waited-for runs on the page.
+        :param next_cursor: start of the next page; None after the last one.
+        :return: whether the next page is worth a request.
+        """
+        missing = self.missing or set()
+        was_fruitful = bool(missing & shown)
+        missing -= shown
+        self.failures = 0
+        self._pages += 1
+        self._shown += len(shown)
+        self._fruitless_pages = 0 if was_fruitful else self._fruitless_pages + 1
+        self.cursor = next_cursor
+        is_new = next_cursor not in self._cursors
+        self._cursors.add(next_cursor)
+        # A page costs as much as one run by its ID. So at most as many fruitless pages as missing runs.
+        return is_new and len(missing) > 1 + self._fruitless_pages
+
+    def end_round(self, now: float, *, use_ids: bool = False) -> set[str]:
+        """End the round, and return the IDs of the runs that it has not shown.
+
+        :param use_ids: read the runs by their IDs for the maximum time.
+        """
+        missing, self.missing = self.missing or set(), None
+        if missing and self._shown <= self._pages:
+            self._fruitless_rounds += 1
+            intervals = backoff(self._fruitless_rounds, first=1, longest=LONGEST_BY_ID)
+        else:
+            self._fruitless_rounds = 0
+            intervals = 0.0
+        if use_ids:
+            intervals = LONGEST_BY_ID
+        if intervals and self.runs:
+            self.by_id_until = now + intervals * min(run.interval for run in self.runs.values())
+        return missing
+
+    def page_failed(self, now: float) -> None:
+        """Record a page that could not be read."""
+        self.failures += 1
+        if self.failures == 1:
+            self.failing_since = now
+
+    def remove(self, run: PolledRun) -> None:
+        """Forget a run."""
+        del self.runs[run.run_id]
+        if self.missing is not None:
+            self.missing.discard(run.run_id)
