@@ -1,8 +1,8 @@
 """Find the runs of a task that have finished since the last poll: each one once, whoever started it.
 
-Arize doesn't document the order of a task's list of runs. A poll reads pages until the list ends, or until the
-pages are newest first so far and go back beyond what was reported. Runs that were unfinished at the last poll
-and are not on these pages are read separately.
+Arize doesn't document the order of a task's list of runs. A poll reads pages until the list ends, or until
+the pages are newest first so far and go back beyond what was reported. Runs that were unfinished at the last
+poll and are not on these pages are read separately.
 """
 
 from __future__ import annotations

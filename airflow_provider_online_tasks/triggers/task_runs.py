@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Hashable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Iterator, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -105,7 +105,7 @@ class FinishedRunsTrigger(BaseEventTrigger):
                 async for event in self._report(found):
                     yield event
 
-    def _poll(self, memory: Memory | None) -> Any:
+    def _poll(self, memory: Memory | None) -> AsyncGenerator[Found, None]:
         from airflow_provider_online_tasks.runs.finished_runs import poll_finished_runs
 
         return poll_finished_runs(
@@ -121,7 +121,12 @@ class FinishedRunsTrigger(BaseEventTrigger):
     @classmethod
     async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[Found]:
         """Poll for all watchers with the same key."""
-        async with aclosing(cls(**kwargs)._poll(None)) as polls:
+        from airflow_provider_online_tasks.runs.finished_runs import poll_finished_runs
+
+        polls = poll_finished_runs(
+            kwargs["conn_id"], kwargs["online_task_id"], poll_interval=kwargs["poll_interval"]
+        )
+        async with aclosing(polls):
             async for found in polls:
                 yield found
 

@@ -7,7 +7,11 @@ import logging
 
 from airflow_provider_online_tasks.exceptions import AuthenticationFailed, CallError, RateLimited, Unavailable
 from airflow_provider_online_tasks.runs.backoff import backoff
-from airflow_provider_online_tasks.runs.wait_policy import FIRST_RATE_LIMIT_PAUSE, LONGEST_RETRY_AFTER, Rejections
+from airflow_provider_online_tasks.runs.wait_policy import (
+    FIRST_RATE_LIMIT_PAUSE,
+    LONGEST_RETRY_AFTER,
+    Rejections,
+)
 
 log = logging.getLogger(__name__)
 

@@ -138,13 +138,16 @@ class Poller:
         """Why no run is read at the moment; None if runs are read."""
         return self._endpoint.trouble
 
+    def count_waits(self) -> int:
+        """Return the number of waits."""
+        return sum(len(run.waits) for run in self._runs.values())
+
     def shortage(self, run: PolledRun) -> Shortage:
         """Return how late a run is read because of the request budget."""
         late = run.was_late
         if not run.in_flight and self._endpoint.trouble is None:
             late = max(late, self._loop.time() - max(run.due, self._endpoint.paused_until))
-        waits = sum(len(run.waits) for run in self._runs.values())
-        return Shortage(late, self._budget.rate, waits)
+        return Shortage(late, self._budget.rate, self.count_waits())
 
     def hasten(self, wait: Wait) -> None:
         """Read the run of a wait at once."""

@@ -400,7 +400,9 @@ class TestTheStore:
         memory = Memory(since=now, reported={"run": now + timedelta(seconds=1)}, unfinished=("other",))
         assert Memory.from_json(json.loads(json.dumps(memory.to_json()))) == memory
 
-    @pytest.mark.parametrize("value", [None, 1, "x", [], {}, {"since": "x", "reported": {}, "unfinished": []}])
+    @pytest.mark.parametrize(
+        "value", [None, 1, "x", [], {}, {"since": "x", "reported": {}, "unfinished": []}]
+    )
     def test_what_is_not_understood_is_not_remembered(self, value: Any) -> None:
         assert Memory.from_json(value) is None
 
@@ -519,7 +521,7 @@ class TestTheTriggerItself:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"online_task_id": ""}, "holds nothing"),
+            ({"online_task_id": ""}, "online_task_id is"),
             ({"statuses": []}, "statuses must be some of"),
             ({"statuses": ["RUNNING"]}, "statuses must be some of"),
             ({"poll_interval": 0}, "poll_interval must be seconds above 0"),

@@ -19,7 +19,7 @@ from airflow_provider_online_tasks.runs.polling.shared_pollers import cancel_run
 from airflow_provider_online_tasks.triggers import runs as trigger_module
 from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
 from tests.support import quick_time
-from tests.support.waits import Sessions, CONN_ID, answer_slowly, create_task, eventually, trigger
+from tests.support.waits import CONN_ID, Sessions, answer_slowly, create_task, eventually, trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,7 @@ from airflow_provider_online_tasks.triggers.events import ERROR, OVER
 from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
 from tests.support import quick_time
 from tests.support.rotated_key import NEW_KEY, rotate
-from tests.support.waits import poller_of, CONN_ID, create_task, event_of, eventually, trigger
+from tests.support.waits import CONN_ID, create_task, event_of, eventually, poller_of, trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
