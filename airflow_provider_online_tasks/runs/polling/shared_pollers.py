@@ -172,14 +172,14 @@ def this_loop() -> SharedByLoop:
 
 async def _read(conn_id: str) -> Settings:
     from airflow_provider_online_tasks import _airflow
-    from airflow_provider_online_tasks.hooks.online_tasks import settings_of
+    from airflow_provider_online_tasks.hooks.connection import read_settings
 
     for delay in (*READ_DELAYS, None):
         try:
             connection, extra = await _airflow.read_connection(conn_id)
             # Masking the key sends it to the supervisor and waits for the reply. Before Airflow 3.3 the
             # triggerer's line to it belongs to this event loop: only a thread of asgiref can use it.
-            return await sync_to_async(settings_of)(connection, extra)
+            return await sync_to_async(read_settings)(connection, extra)
         except InvalidConnection:
             raise
         except Exception:
