@@ -22,8 +22,8 @@ import contextlib
 import contextvars
 import logging
 import random
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from airflow_provider_online_tasks.exceptions import (
     AuthenticationFailed,
@@ -98,7 +98,7 @@ class Poller:
         self._runs: dict[str, PolledRun] = {}
         self._tasks: dict[str, TaskPages] = {}
         self._queue: Queue[PolledRun | TaskPages] = Queue()
-        self._in_flight: dict[asyncio.Task[None], PolledRun | TaskPages] = {}
+        self._requests: dict[PolledRun | TaskPages, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self.work = self._loop.create_task(
             self._serve(), name="online-tasks-poller", context=contextvars.Context()
@@ -230,9 +230,10 @@ class Poller:
                 while self._runs:
                     await self._send_next()
             finally:
-                for request in self._in_flight:
+                requests = list(self._requests.values())
+                for request in requests:
                     request.cancel()
-                await asyncio.gather(*self._in_flight, return_exceptions=True)
+                await asyncio.gather(*requests, return_exceptions=True)
                 await self._session.close()
         except Exception as error:  # noqa: BLE001  no wait may hang because its poller has ended
             for run in list(self._runs.values()):
@@ -253,7 +254,8 @@ class Poller:
             if pause <= 0:
                 self._queue.pop()
                 item.late = now - ready_at if budget_at > ready_at else 0.0
-                self._send(item)
+                if isinstance(item, PolledRun) or item.missing is not None or self._begin_round(item):
+                    self._send(item)
                 return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(None if pause == float("inf") else pause):
@@ -261,55 +263,41 @@ class Poller:
 
     def _place_free_at(self, now: float) -> float:
         """Return when one more request may be in flight."""
-        if len(self._in_flight) >= MOST_WITH_SLOW:
+        if len(self._requests) >= MOST_WITH_SLOW:
             return float("inf")
         # While it is in doubt whether the endpoint responds, one request is enough to find out.
         most = 1 if self._endpoint.is_in_doubt else MOST_IN_FLIGHT
-        slow_at = sorted(item.sent_at + SLOW_SECONDS for item in self._in_flight.values())
+        slow_at = sorted(item.sent_at + SLOW_SECONDS for item in self._requests)
         quick = [at for at in slow_at if at > now]
         return quick[-most] if len(quick) >= most else float("-inf")
 
     def _send(self, item: PolledRun | TaskPages) -> None:
-        """Send a request. A bug in here ends the waits for the item, and no others."""
-        try:
-            if isinstance(item, PolledRun):
-                read = self._read_run(item)
-            elif item.missing is not None or self._begin_round(item):
-                read = self._read_page(item)
-            else:
-                return
-        except Exception as error:  # noqa: BLE001
-            self._give_up(item, error)
-            return
         item.in_flight, item.sent_at = True, self._loop.time()
         self._budget.take(item.sent_at)
-        self._track(read, item)
+        self._requests[item] = self._loop.create_task(self._read(item))
 
-    def _track(self, read: Coroutine[Any, Any, None], item: PolledRun | TaskPages) -> None:
-        def done(request: asyncio.Task[None]) -> None:
-            del self._in_flight[request]
+    async def _read(self, item: PolledRun | TaskPages) -> None:
+        """Send a request and act on the response. A bug in here affects the item, and no others."""
+        try:
+            if isinstance(item, PolledRun):
+                await self._read_run(item)
+            else:
+                await self._read_page(item)
+        except Exception as error:  # noqa: BLE001
+            self._give_up(item, error)
+        finally:
+            del self._requests[item]
             self._wake.set()
-            if not request.cancelled() and (error := request.exception()) is not None:
-                self._give_up(item, error)
 
-        request = self._loop.create_task(read)
-        self._in_flight[request] = item
-        request.add_done_callback(done)
-
-    def _give_up(self, item: PolledRun | TaskPages, error: BaseException) -> None:
+    def _give_up(self, item: PolledRun | TaskPages, error: Exception) -> None:
         """After an unexpected error, end the waits for a run, or read the runs of a task by their IDs."""
         item.in_flight = False
         outcome = "ends the waits for one run" if isinstance(item, PolledRun) else "disables one task's pages"
         log.warning("An unexpected error %s: %s: %s", outcome, type(error).__name__, error)
-        if isinstance(item, PolledRun):
-            if self._is_polled(item):
-                self._fail(item, run_unreachable(item.run_id, error))
-            return
-        try:
+        if isinstance(item, TaskPages):
             self._end_round(item, use_ids=True)
-        except Exception as again:  # noqa: BLE001
-            for run in list(item.runs.values()):
-                self._fail(run, run_unreachable(run.run_id, again))
+        elif self._is_polled(item):
+            self._fail(item, run_unreachable(item.run_id, error))
 
     def _queue_up(self, item: PolledRun | TaskPages, at: float) -> None:
         if self._queue.put(item, at):
