@@ -1,1 +1,1 @@
-"""What the provider costs, measured side by side with its peer: ``make bench``."""
+"""Measurements of the provider next to a comparable one: ``make bench``."""

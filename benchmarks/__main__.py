@@ -1,52 +1,51 @@
-"""Run measurements, and write the page from what they found: ``python -m benchmarks [NAME …]``."""
+"""Run measurements and update the figures in docs/performance.md: ``python -m benchmarks [NAME …]``."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import os
 import shutil
-import subprocess
 import time
 
-from benchmarks import environments, report
+from benchmarks import environments, first_call, footprint, parse, results, table, waiting
 from benchmarks.measuring import Bench, save
 
-NAMES = ("footprint", "parse", "first_call", "warm_call", "results", "waiting", "growth")
+MEASUREMENTS = {
+    "footprint": footprint.measure,
+    "parse": parse.measure,
+    "first_call": first_call.measure,
+    "results": results.measure,
+    "waiting": waiting.measure,
+    "growth": waiting.measure_growth,
+}
 
 
 def main() -> None:
-    """Measure, and write the page."""
+    """Run the chosen measurements, and write the table from all that are stored."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}; default: all")
-    parser.add_argument(
-        "--tiny", action="store_true", help="only see that it works: a few of each, in this environment alone"
-    )
+    names = ", ".join(MEASUREMENTS)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {names}; default: all")
+    parser.add_argument("--tiny", action="store_true", help="test the measurements: few samples, no peer")
     options = parser.parse_args()
-    if not set(options.names) <= set(NAMES):
-        parser.error(f"the measurements are {', '.join(NAMES)}")
-    names = options.names or NAMES
+    unknown = set(options.names) - set(MEASUREMENTS)
+    if unknown:
+        parser.error(f"unknown measurement: {', '.join(unknown)}; choose from {names}")
     bench = Bench.of(tiny=options.tiny)
+    environments.OUTPUT.mkdir(parents=True, exist_ok=True)
     if options.tiny:
         shutil.rmtree(bench.output, ignore_errors=True)
-    environments.OUTPUT.mkdir(parents=True, exist_ok=True)
-    bench.output.mkdir(parents=True, exist_ok=True)
-    if options.tiny:
-        names = [name for name in names if name != "footprint"]
     else:
         environments.make_all()
-    for name in names:
+    bench.output.mkdir(parents=True, exist_ok=True)
+    for name in options.names or MEASUREMENTS:
         began = time.monotonic()
         print(f"Measuring {name} …", end=" ", flush=True)
-        found = importlib.import_module(f"benchmarks.{name}").measure(bench)
-        save(name, bench, found, began=began)
+        save(name, bench, MEASUREMENTS[name](bench))
         print(f"{time.monotonic() - began:.0f} s", flush=True)
+    figures = table.render(bench.output)
     if options.tiny:
-        report.write(bench.output, bench.output)
+        print(figures)
     else:
-        report.write(bench.output, environments.PAGE.parent)
-        draw = [str(environments.DRAWING.python), "-m", "benchmarks.plots"]
-        subprocess.run(draw, check=True, cwd=environments.PROJECT, env=os.environ | {"PYTHONPATH": ""})
+        table.update(environments.PAGE, figures)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The virtual environments that are measured: Airflow alone, with this provider, and with its peer."""
+"""The virtual environments to measure: Airflow alone, with this provider, and with the peer."""
 
 from __future__ import annotations
 
@@ -12,28 +12,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
-HERE = PROJECT / ".venv-bench"
 OUTPUT = PROJECT / ".tmp" / "bench"
-# What the page was written from. It is committed, so that each clone can write the page anew.
+# The measured figures are committed, so that each clone can write the table.
 FIGURES = PROJECT / "benchmarks" / "found"
 CONSTRAINTS = PROJECT / "constraints.txt"
 PAGE = PROJECT / "docs" / "performance.md"
 PACKAGE = PROJECT / "airflow_provider_online_tasks"
-PEER, PLOTS = (PROJECT / "benchmarks" / name for name in ("peer.txt", "plots.txt"))
-DISTRIBUTION = "airflow-provider-online-tasks"
-PEER_DISTRIBUTION = "arize-ax-airflow-provider"
+PEER = PROJECT / "benchmarks" / "peer.txt"
+DISTRIBUTION, PEER_DISTRIBUTION = "airflow-provider-online-tasks", "arize-ax-airflow-provider"
 
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment."""
+    """A virtual environment in ``.venv-bench/``."""
 
     name: str
 
     @property
     def folder(self) -> Path:
-        """Where it is."""
-        return HERE / self.name
+        """Its folder."""
+        return PROJECT / ".venv-bench" / self.name
 
     @property
     def python(self) -> Path:
@@ -42,62 +40,57 @@ class Environment:
 
     @property
     def packages(self) -> Path:
-        """Where its packages are."""
-        [found] = self.folder.glob("lib/python*/site-packages")
-        return found
+        """Its site-packages."""
+        [folder] = self.folder.glob("lib/python*/site-packages")
+        return folder
 
-    def make(self, *arguments: str, of: str) -> None:
-        """Install into it, unless that was done with the same arguments.
+    def install(self, *arguments: str, key: str) -> None:
+        """Create the environment, unless it exists with the same arguments and key.
 
-        :param arguments: what uv is told to install.
-        :param of: what else the installation depends on.
+        :param arguments: arguments for ``uv pip install``.
+        :param key: further content that the installation depends on.
         """
         stamp = self.folder / ".installed"
-        wanted = hashlib.sha256("\n".join([sys.version, of, *arguments]).encode()).hexdigest()
+        wanted = hashlib.sha256("\n".join([sys.version, key, *arguments]).encode()).hexdigest()
         if stamp.exists() and stamp.read_text() == wanted:
             return
-        print(f"Making {self.folder.relative_to(PROJECT)}", flush=True)
+        print(f"Creating {self.folder.relative_to(PROJECT)}", flush=True)
         shutil.rmtree(self.folder, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(self.folder)], check=True)
         uv("pip", "install", "--python", str(self.python), *arguments)
         stamp.write_text(wanted)
 
 
-BARE, OURS, THE_PEER, DRAWING = map(Environment, ("bare", "ours", "peer", "plots"))
+BARE, OURS, THE_PEER = Environment("bare"), Environment("ours"), Environment("peer")
 
 
 def uv(*arguments: str) -> None:
-    """Run the project's uv."""
+    """Run the project's uv. It compiles bytecode, as pip does."""
     command = [str(Path(sys.executable).with_name("uv")), *arguments[:2], "--quiet", *arguments[2:]]
-    # As pip leaves an environment: with bytecode.
     subprocess.run(command, check=True, env=os.environ | {"UV_COMPILE_BYTECODE": "1"})
 
 
 def make_all() -> None:
-    """Make what is missing or has changed."""
+    """Create the environments that are missing or outdated."""
     constraints = CONSTRAINTS.read_text()
     airflow = f"apache-airflow=={pinned('apache-airflow')}"
-    limited = ("--constraints", str(CONSTRAINTS))
-    BARE.make(*limited, airflow, of=constraints)
-    THE_PEER.make("--requirements", str(PEER), of=PEER.read_text())
-    DRAWING.make("--requirements", str(PLOTS), of=PLOTS.read_text())
+    BARE.install("--constraints", str(CONSTRAINTS), airflow, key=constraints)
+    THE_PEER.install("--requirements", str(PEER), key=PEER.read_text())
     wheels = OUTPUT / "wheel"
     shutil.rmtree(wheels, ignore_errors=True)
-    uv(
-        *("build", "--wheel", "--python", sys.executable),
-        *("--build-constraints", str(CONSTRAINTS), "--out-dir", str(wheels), str(PROJECT)),
-    )
+    build = ("build", "--wheel", "--python", sys.executable, "--build-constraints", str(CONSTRAINTS))
+    uv(*build, "--out-dir", str(wheels), str(PROJECT))
     [wheel] = wheels.glob("*.whl")
     code = hashlib.sha256()
     for file in sorted(PACKAGE.rglob("*.*")):
         if file.suffix != ".pyc":
             code.update(file.read_bytes())
-    OURS.make(*limited, airflow, str(wheel), of=constraints + code.hexdigest())
+    OURS.install("--constraints", str(CONSTRAINTS), airflow, str(wheel), key=constraints + code.hexdigest())
 
 
 def pinned(name: str, file: Path = CONSTRAINTS) -> str:
-    """Return the version of a package in a file of requirements."""
-    found = re.search(rf"^{re.escape(name)}==([^\s;]+)", file.read_text(), re.MULTILINE)
-    if found is None:
-        raise SystemExit(f"{file.name} pins no {name}.")
-    return found[1]
+    """Return the version of a package in a requirements file."""
+    pin = re.search(rf"^{re.escape(name)}==([^\s;]+)", file.read_text(), re.MULTILINE)
+    if pin is None:
+        raise SystemExit(f"{file.name} doesn't pin {name}.")
+    return pin[1]

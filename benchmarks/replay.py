@@ -1,7 +1,4 @@
-"""A server that answers each request with bytes it was given, and does nothing else.
-
-What a client costs is hidden behind what the emulator takes to answer; here it is not.
-"""
+"""A server that sends stored responses and does nothing else, to measure only the client."""
 
 from __future__ import annotations
 
@@ -19,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class _Connection(asyncio.Protocol):
-    """One connection: requests with a Content-Length or no body, one after the other."""
+    """A connection with one request after the other, each with a Content-Length or without a body."""
 
-    def __init__(self, answers: Mapping[str, bytes]) -> None:
-        self._answers = answers
+    def __init__(self, responses: Mapping[str, bytes]) -> None:
+        self._responses = responses
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -31,39 +28,35 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._received += data
         while (end := self._received.find(b"\r\n\r\n")) >= 0:
-            head = self._received[:end].decode()
-            lines = {
-                name.lower(): text for name, _, text in (line.partition(": ") for line in head.split("\r\n"))
-            }
-            whole = end + 4 + int(lines.get("content-length", 0))
-            if len(self._received) < whole:
+            request, *lines = self._received[:end].decode().split("\r\n")
+            headers = {name.lower(): text for name, _, text in (line.partition(": ") for line in lines)}
+            length = end + 4 + int(headers.get("content-length", 0))
+            if len(self._received) < length:
                 return
-            self._received = self._received[whole:]
-            request = unquote(" ".join(head.split(" ", 2)[:2]))
-            body = self._answers.get(request) or self._answers.get(request.partition("?")[0], b"")
-            status = "200 OK" if body else "404 Not Found"
-            answered = (
-                f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-            )
-            self._transport.write(answered.encode() + body)  # type: ignore[attr-defined]
+            self._received = self._received[length:]
+            key = unquote(" ".join(request.split(" ", 2)[:2]))
+            body = self._responses.get(key) or self._responses.get(key.partition("?")[0], b"")
+            head = [f"HTTP/1.1 {'200 OK' if body else '404 Not Found'}", "content-type: application/json"]
+            head += [f"content-length: {len(body)}", "", ""]
+            self._transport.write("\r\n".join(head).encode() + body)  # type: ignore[attr-defined]
 
 
-async def _serve(answers: Mapping[str, bytes]) -> None:
+async def _serve(responses: Mapping[str, bytes]) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Connection(answers), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: _Connection(responses), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 @contextlib.contextmanager
-def replay(folder: Path, answers: Mapping[str, str]) -> Iterator[str]:
-    """Serve answers from a process of its own, and yield its URL.
+def replay(folder: Path, responses: Mapping[str, str]) -> Iterator[str]:
+    """Serve responses from a separate process, and yield its URL.
 
-    :param folder: where the answers are written for it.
-    :param answers: method and path, with or without the query, to the body.
+    :param folder: a folder for the file with the responses.
+    :param responses: bodies by method and path, with or without the query.
     """
-    file = folder / "answers.json"
-    file.write_text(json.dumps(dict(answers)))
+    file = folder / "responses.json"
+    file.write_text(json.dumps(dict(responses)))
     command = [sys.executable, __file__, str(file)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as process:
         try:
@@ -74,5 +67,5 @@ def replay(folder: Path, answers: Mapping[str, str]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    given = json.loads(Path(sys.argv[1]).read_text())
-    asyncio.run(_serve({unquote(request): body.encode() for request, body in given.items()}))
+    stored = json.loads(Path(sys.argv[1]).read_text())
+    asyncio.run(_serve({unquote(key): body.encode() for key, body in stored.items()}))

@@ -1,10 +1,8 @@
-"""A plain asynchronous trigger: one request for each run and poll.
+"""A plain asynchronous trigger: one request per run and poll.
 
-So the triggers of dbt Cloud and Databricks work: they look their connection up for each trigger, read one run
-by its ID, and sleep for the poll interval. The one of dbt Cloud opens a session for each request, that of
-Databricks keeps one for each trigger, and so does this. In two ways it is kinder to itself: the TLS context,
-which takes long to make, is shared by all, and a refused or failed request is asked again after the interval,
-where theirs give up after a few.
+The triggers of the providers for dbt Cloud and Databricks work like this: each looks up its connection, reads
+one run by its ID, and sleeps for the poll interval. This trigger differs in two ways: all instances
+share a TLS context, which saves CPU, and it repeats failed requests instead of giving up.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ import httpx
 from airflow.providers.common.compat.connection import get_async_connection
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-OVER = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
+TERMINAL = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
 TIMEOUT_SECONDS = 30.0
 
 
@@ -29,11 +27,11 @@ def _tls() -> ssl.SSLContext:
 
 
 class OneRequestPerPollTrigger(BaseTrigger):
-    """Waits until a run is over.
+    """Wait until a run is finished.
 
     :param run_id: the run.
     :param conn_id: Airflow connection.
-    :param poll_interval: seconds between two reads.
+    :param poll_interval: seconds between two requests.
     """
 
     def __init__(self, *, run_id: str, conn_id: str, poll_interval: float) -> None:
@@ -43,8 +41,8 @@ class OneRequestPerPollTrigger(BaseTrigger):
         self.poll_interval = poll_interval
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        given = {"run_id": self.run_id, "conn_id": self.conn_id, "poll_interval": self.poll_interval}
-        return f"{type(self).__module__}.{type(self).__qualname__}", given
+        fields = {"run_id": self.run_id, "conn_id": self.conn_id, "poll_interval": self.poll_interval}
+        return f"{type(self).__module__}.{type(self).__qualname__}", fields
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         connection = await get_async_connection(self.conn_id)
@@ -54,14 +52,14 @@ class OneRequestPerPollTrigger(BaseTrigger):
         ) as client:
             while True:
                 run = await self._read(client)
-                if run is not None and str(run["status"]).upper() in OVER:
+                if run is not None and str(run["status"]).upper() in TERMINAL:
                     yield TriggerEvent({"run_id": self.run_id, "status": run["status"]})  # type: ignore[no-untyped-call]
                     return
                 await asyncio.sleep(self.poll_interval)
 
     async def _read(self, client: httpx.AsyncClient) -> dict[str, Any] | None:
         try:
-            answer = await client.get(f"/v2/task-runs/{self.run_id}")
+            response = await client.get(f"/v2/task-runs/{self.run_id}")
         except httpx.HTTPError:
             return None
-        return answer.json() if answer.is_success else None
+        return response.json() if response.is_success else None

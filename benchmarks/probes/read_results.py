@@ -1,4 +1,4 @@
-"""Read the evaluations of a run's spans with the operator, and page through them with bare ``requests``."""
+"""Read the evaluations of a run's spans with the operator, or fetch the same pages with bare ``requests``."""
 
 from __future__ import annotations
 
@@ -7,79 +7,46 @@ from types import SimpleNamespace
 from typing import Any
 
 import requests
-from telling import memory, tell, told
+from probe_io import memory, read_arguments, write_result
 
-given = told()
-CONTEXT: Any = {"ti": SimpleNamespace(xcom_push=lambda **_: None)}
+arguments = read_arguments()
 
-
-def read() -> tuple[int, Any]:
-    # The replay holds another number of spans than the run says: what is there is read once.
-    operator = EvalResultsOperator(
-        task_id="read",
-        run_id=given["run_id"],
-        conn_id=given["conn_id"],
-        complete_within=0,
-        on_incomplete="warn",
-    )
-    summary = operator.execute(CONTEXT)
-    return int(summary["spans"]), summary
-
-
-def statistics(summary: Any) -> float:
-    """Return the CPU seconds of what the intervals need: means and variances, and a gate's rules."""
-    from airflow_provider_online_tasks.gate.rules import read_rules
-    from airflow_provider_online_tasks.gate.verdict import judge
-    from airflow_provider_online_tasks.results.counts import Mean
-
-    evaluators = summary["evaluators"]
-    rules = read_rules(
-        {
-            name: {**dict.fromkeys(found["labels"], ">= 0.1"), "score_mean": ">= 0.1"}
-            for name, found in evaluators.items()
-        }
-    )
-    began = time.process_time()
-    for found in evaluators.values():
-        mean = Mean()
-        for _ in range(found["scored"]):
-            mean.add(found["score_mean"])
-    judge(rules, summary, confidence=0.95, accept_unverified=True)
-    return time.process_time() - began
-
-
-def page() -> tuple[int, Any]:
-    count, cursor = 0, None
-    with requests.Session() as session:
-        while True:
-            query = {"limit": 500} | ({"cursor": cursor} if cursor else {})
-            answer = session.post(
-                f"{given['url']}/v2/spans",
-                params=query,
-                json=given["body"],
-                headers={"Authorization": f"Bearer {given['key']}"},
-                timeout=60,
-            ).json()
-            count += len(answer["spans"])
-            cursor = answer["pagination"].get("next_cursor")
-            if not cursor:
-                return count, None
-
-
-if given["how"] == "operator":
+if arguments["reader"] == "operator":
     from airflow_provider_online_tasks.api.calls import spans  # noqa: F401
     from airflow_provider_online_tasks.operators.results import EvalResultsOperator
 
-reading = read if given["how"] == "operator" else page
-before, began, cpu_began = memory(), time.perf_counter(), time.process_time()
-read_spans, found = reading()
-figures = {
-    "spans": read_spans,
-    "seconds": time.perf_counter() - began,
-    "cpu_seconds": time.process_time() - cpu_began,
-    "memory_before": before,
-    "memory_peak": memory("VmHWM"),
-}
-if found is not None:
-    figures["statistics_cpu_seconds"] = statistics(found)
-tell(figures)
+
+def read_with_operator() -> int:
+    # The replay has more spans than the run evaluated, so the operator must not wait for completeness.
+    operator = EvalResultsOperator(
+        task_id="read",
+        run_id=arguments["run_id"],
+        conn_id=arguments["conn_id"],
+        complete_within=0,
+        on_incomplete="warn",
+    )
+    context: Any = {"ti": SimpleNamespace(xcom_push=lambda **_: None)}
+    return int(operator.execute(context)["spans"])
+
+
+def read_with_requests() -> int:
+    count, cursor = 0, None
+    with requests.Session() as session:
+        while True:
+            page = session.post(
+                f"{arguments['base_url']}/v2/spans",
+                params={"limit": 500} | ({"cursor": cursor} if cursor else {}),
+                json=arguments["body"],
+                headers={"Authorization": f"Bearer {arguments['key']}"},
+                timeout=60,
+            ).json()
+            count += len(page["spans"])
+            cursor = page["pagination"].get("next_cursor")
+            if not cursor:
+                return count
+
+
+read = read_with_operator if arguments["reader"] == "operator" else read_with_requests
+before, began = memory(), time.perf_counter()
+count = read()
+write_result({"spans": count, "seconds": time.perf_counter() - began, "memory": memory("VmHWM") - before})
