@@ -1,8 +1,8 @@
-"""Making an existing task what the DAG says, with ``if_exists="update"``.
+"""Update an existing task to match the DAG, with ``if_exists="update"``.
 
-REST returns a task's sampling rate, its filter, whether it runs continuously, and its evaluators of the Eval
-Hub with their mappings: those are compared, and sent if they differ. It does not return the templates,
-labels, LLM and code of evaluators that are written in the task: those are sent each time.
+REST returns a task's sampling rate, its filters, whether it runs continuously, and its Eval Hub evaluators
+with their mappings: these are compared, and sent if they differ. It does not return the templates, labels,
+LLM and code of evaluators that are written in the task: these are sent each time.
 """
 
 from __future__ import annotations
@@ -20,104 +20,94 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
     from airflow_provider_online_tasks.inputs import EvalTaskInput
 
-RATE_TOLERANCE = 1e-9
+_RATE_TOLERANCE = 1e-9
+_IDENTITY = frozenset({"name", "model_id"})
+_REST_ONLY = frozenset({"evaluators", "query_filters"})
+
+
+def _has_same_rate(task: Task, wanted: EvalTaskInput) -> bool:
+    rate = task.sampling_rate
+    return rate is not None and math.isclose(rate, wanted.sampling_rate, abs_tol=_RATE_TOLERANCE)
+
+
+def _has_same_filter(task: Task, wanted: EvalTaskInput) -> bool:
+    return (task.query_filter or "").strip() == (wanted.query_filter or "").strip()
+
+
+def _has_same_named_filters(task: Task, wanted: EvalTaskInput) -> bool:
+    if wanted.query_filters is None:
+        return not task.query_filters
+    filters = wanted.query_filters.to_rest()
+    # Arize adds the default expression of a single filter: the filter itself.
+    default = {"expression": filters["filters"][0]["id"]}
+    existing = {name: value for name, value in (task.query_filters or {}).items() if value is not None}
+    return default | existing == default | filters
+
+
+# A field that is not listed here cannot be compared, and is sent each time.
+_COMPARISONS: Mapping[str, Callable[[Task, EvalTaskInput], bool]] = {
+    "sampling_rate": _has_same_rate,
+    "query_filter": _has_same_filter,
+    "query_filters": _has_same_named_filters,
+    "run_continuously": lambda task, wanted: task.run_continuously == wanted.run_continuously,
+    "evaluators": lambda task, wanted: (
+        wanted.evaluators is None or hub_tasks.same_attachments(wanted.evaluators, task)
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskChanges:
-    """What has to be sent.
+    """What an update sends.
 
     :param fields: the fields of :class:`~airflow_provider_online_tasks.inputs.EvalTaskInput` to set.
-    :param unseen: those of them that Arize does not return, so that they may be the same already.
+    :param not_compared: the names of those that Arize does not return, so that they may not differ.
     """
 
     fields: Mapping[str, Any]
-    unseen: tuple[str, ...]
+    not_compared: tuple[str, ...]
 
 
-def _same_rate(found: Task, wanted: EvalTaskInput) -> bool:
-    rate = found.sampling_rate
-    return rate is not None and math.isclose(rate, wanted.sampling_rate, abs_tol=RATE_TOLERANCE)
+def find_changes(task: Task, wanted: EvalTaskInput) -> TaskChanges:
+    """Compare a task with the arguments of the DAG.
 
-
-def _same_filter(found: Task, wanted: EvalTaskInput) -> bool:
-    return (found.query_filter or "").strip() == (wanted.query_filter or "").strip()
-
-
-def _same_evaluators(found: Task, wanted: EvalTaskInput) -> bool:
-    return wanted.evaluators is None or hub_tasks.same_attachments(wanted.evaluators, found)
-
-
-def _same_named_filters(found: Task, wanted: EvalTaskInput) -> bool:
-    if wanted.query_filters is None:
-        return not found.query_filters
-    said = wanted.query_filters.to_rest()
-    # A single filter needs no expression: it is the expression.
-    single = {"expression": said["filters"][0]["id"]}
-    kept = {name: value for name, value in (found.query_filters or {}).items() if value is not None}
-    return single | kept == single | said
-
-
-_FOUND_BY = frozenset({"name", "model_id"})
-_COMPARED: Mapping[str, Callable[[Task, EvalTaskInput], bool]] = {
-    "sampling_rate": _same_rate,
-    "query_filter": _same_filter,
-    "query_filters": _same_named_filters,
-    "run_continuously": lambda found, wanted: found.run_continuously == wanted.run_continuously,
-    "evaluators": _same_evaluators,
-}
-
-
-def find_changes(found: Task, wanted: EvalTaskInput) -> TaskChanges:
-    """Compare a task with what is wanted of it.
-
-    :param found: the task as it is.
-    :param wanted: the task as the DAG says it.
+    :param task: the existing task.
+    :param wanted: the task as the DAG defines it.
     """
-    fields: dict[str, Any] = {}
-    unseen: list[str] = []
-    for name in type(wanted).model_fields:
-        value, is_same = getattr(wanted, name), _COMPARED.get(name)
-        if name in _FOUND_BY:
-            continue
-        if is_same is not None:
-            if not is_same(found, wanted):
-                fields[name] = value
-        elif value is not None:
-            fields[name] = value
-            unseen.append(name)
-    return TaskChanges(fields=fields, unseen=tuple(unseen))
+    names = [name for name in type(wanted).model_fields if name not in _IDENTITY]
+    different = [name for name in names if name in _COMPARISONS and not _COMPARISONS[name](task, wanted)]
+    not_compared = [name for name in names if name not in _COMPARISONS and getattr(wanted, name) is not None]
+    return TaskChanges(
+        fields={name: getattr(wanted, name) for name in names if name in {*different, *not_compared}},
+        not_compared=tuple(not_compared),
+    )
 
 
-def bring_up_to_date(*, hook: OnlineTasksHook, task_id: str, wanted: EvalTaskInput, log: Any) -> None:
-    """Make a task what the DAG says.
+def update_task(hook: OnlineTasksHook, task_id: str, wanted: EvalTaskInput, *, log: Any) -> None:
+    """Change what differs between an existing task and the arguments of the DAG.
 
-    :param hook: how Arize is called.
-    :param task_id: the task.
-    :param wanted: the task as the DAG says it.
-    :param log: where it is logged what was sent.
+    :param hook: the connection to Arize.
+    :param task_id: the existing task.
+    :param wanted: the task as the DAG defines it.
+    :param log: the task's log.
     :raises CallError: the subclass that fits what happened.
     """
-    found = hook.get_task(task_id)
-    changes = find_changes(found, wanted)
+    task = hook.get_task(task_id)
+    changes = find_changes(task, wanted)
     if not changes.fields:
-        log.info("Task %s is as the DAG says it already: nothing was sent.", task_id)
+        log.info("Task %s matches the DAG. Nothing was sent.", task_id)
         return
-    changed = set(changes.fields)
-    over_rest = changed if wanted.needs_rest else changed & {"evaluators", "query_filters"}
+    over_rest = set(changes.fields) if wanted.needs_rest else set(changes.fields) & _REST_ONLY
     patch = {name: value for name, value in changes.fields.items() if name not in over_rest}
     if patch:
         hook.patch_eval_task(EvalTaskPatch(online_task_id=task_id, **patch))
     if over_rest:
-        hook.client.send(hub_tasks.update_hub_task(task_id, wanted, over_rest, found))
+        hook.client.send(hub_tasks.update_hub_task(task_id, wanted, over_rest, task))
     rate = changes.fields.get("sampling_rate")
-    log.info(
-        "Set %s of task %s%s.",
-        ", ".join(changes.fields),
-        task_id,
-        "" if rate is None else f"; {describe_sampling_rate(rate)}",
-    )
-    if changes.unseen:
+    sampling = "" if rate is None else f"; {describe_sampling_rate(rate)}"
+    log.info("Updated %s of task %s%s.", ", ".join(changes.fields), task_id, sampling)
+    if changes.not_compared:
         log.info(
-            "Arize does not return %s to compare: sent each time, changed or not.", ", ".join(changes.unseen)
+            "Arize does not return %s, so they are sent each time.",
+            ", ".join(changes.not_compared),
         )

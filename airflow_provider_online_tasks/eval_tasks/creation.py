@@ -1,7 +1,7 @@
-"""Never two tasks for one.
+"""Create an eval task once.
 
-createEvalTask has no idempotency key, and two tasks of one name evaluate, and cost, twice. A task is
-recognised by its exact name on the same model, so it is searched for before it is created.
+Two tasks with the same name evaluate, and cost, twice. A task is recognized by its exact name in the same
+project, so the operator searches for it before it creates one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.responses.tasks import Task
-from airflow_provider_online_tasks.eval_tasks.changes import bring_up_to_date
+from airflow_provider_online_tasks.eval_tasks.changes import update_task
 from airflow_provider_online_tasks.exceptions import BadRequest, NotFound, TaskExists
 from airflow_provider_online_tasks.idempotency.create_once import (
     SEARCH_SECONDS,
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.inputs import EvalTaskInput
 
 STATE_KEY = "eval_task"
-LATEST = datetime.max.replace(tzinfo=UTC)
+_LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskRecord(Intent):
-    """What is written down about a task that is created.
+class TaskIntent(Intent):
+    """The intent to create a task.
 
     :param server_time: Arize's clock just before the first request.
-    :param model_id: the model the task is for.
+    :param model_id: the project.
     :param name: the task's name.
     """
 
@@ -50,26 +50,20 @@ class TaskRecord(Intent):
     model_id: str
     name: str
 
-    @property
-    def since(self) -> datetime:
-        """When the task can have been created at the earliest, by Arize's clock."""
-        return parse_time(self.server_time, "server_time") - SERVER_TIME_MARGIN
 
+class TaskCreation(CreateOnce[TaskIntent, Task]):
+    """Finds or creates the eval task of one execution.
 
-class TaskCreation(CreateOnce[TaskRecord, Task]):
-    """Finds or creates the task of one operator execution.
-
-    :param hook: how Arize is called.
-    :param task: what is to be created.
-    :param if_exists: what to do about a task of that name on the same model that this execution did not
-        create: ``fail``, ``skip`` (return it as it is) or ``update`` (change what differs).
+    :param hook: the connection to Arize.
+    :param task: the task to create.
+    :param if_exists: what to do if another execution created a task of this name in the project: ``fail``,
+        ``skip`` (use it as it is) or ``update`` (change what differs).
     :param context: the Airflow context.
     :param log: the task's log.
-    :param search_seconds: how long to search for a task whose answer was lost.
+    :param search_seconds: how long to search for a task whose response was lost.
     """
 
     noun: ClassVar[str] = "task"
-    verb: ClassVar[str] = "create"
 
     def __init__(
         self,
@@ -83,146 +77,138 @@ class TaskCreation(CreateOnce[TaskRecord, Task]):
     ) -> None:
         super().__init__(
             hook=hook,
-            intents=IntentStore(context, STATE_KEY, TaskRecord),
+            intents=IntentStore(context, STATE_KEY, TaskIntent),
             log=log,
             search_seconds=search_seconds,
         )
         self._task = task
         self._if_exists = if_exists
-        self._is_recorded = False
 
-    def obtain(self) -> Result[Task]:
-        """Return the task of this execution: found again if there is one, else created.
+    def run(self) -> Result[Task]:
+        """Return the task of an earlier try, an existing task, or a new one; update it if asked to.
 
-        :raises TaskExists: another task has that name, and ``if_exists`` is ``fail``.
-        :raises Unavailable: whether it was created is not known. The next try looks again.
+        :raises TaskExists: another task has this name, and ``if_exists`` is ``fail``.
+        :raises Unavailable: it is not known whether the task was created. The next try searches first.
         :raises CallError: the subclass that fits what happened.
         """
-        own = self._of_an_earlier_try()
-        if own is not None:
-            return self._use(own, Outcome.ADOPTED)
-        existing = self._same_name()
-        if existing:
-            return self._use_existing(existing)
-        return self._create()
-
-    def finish(self) -> None:
-        """Mark the execution as a success, so that a retry after a lost success report finds its task."""
-        if self._is_recorded:
+        result = self._adopt() or self._use_existing() or self._create()
+        if self._if_exists == "update" and result.outcome is not Outcome.CREATED:
+            update_task(self._hook, result.id, self._task, log=self._log)
+        if result.outcome is not Outcome.EXISTED:
             self._intents.finish()
+        return result
 
-    # -- A new task. --
+    # The task of an earlier try
+
+    def _adopt(self) -> Result[Task] | None:
+        """Return the task that an earlier try of this execution created."""
+        intent = self._intents.read()
+        task = self._find_without_intent() if intent is None else self._find_intended(intent)
+        if task is None:
+            return None
+        self._log.info("Task %s (%r) was created by an earlier try.", task.id, task.name)
+        if intent is not None:
+            self._intents.write(replace(intent, id=task.id, succeeded_at=None))
+        return Result(id=task.id, outcome=Outcome.ADOPTED, resource=task)
+
+    def _find_intended(self, intent: TaskIntent) -> Task | None:
+        if (intent.model_id, intent.name) != (self._task.model_id, self._task.name):
+            self._log.warning(
+                "An earlier try created a task named %r in project %s, which differs from the arguments of "
+                "this try. It stays as it is.",
+                intent.name,
+                intent.model_id,
+            )
+            return None
+        if intent.succeeded_at not in (None, self._try.max_tries):
+            return None  # the task was cleared after it succeeded
+        if intent.id is None:
+            self._log.info("An earlier try may have created the task. Searching for it.")
+            return self._search(intent)
+        try:
+            return self._hook.get_task(intent.id)
+        except NotFound:
+            self._log.warning("Task %s of an earlier try no longer exists.", intent.id)
+            return None
+
+    def _find_without_intent(self) -> Task | None:
+        """Return a task created since the DAG run started: before Airflow 3.3 no intent is kept."""
+        dag_run_start = self._try.dag_run_start
+        if self._intents.is_available or self._try.number == 1 or dag_run_start is None:
+            return None
+        tasks = self._find_by_name()
+        since = dag_run_start + (self._server_now - _clock.now()) - SERVER_TIME_MARGIN
+        return next((task for task in tasks if task.created_at and task.created_at >= since), None)
+
+    # A task of another execution
+
+    def _use_existing(self) -> Result[Task] | None:
+        """Return the oldest task of this name.
+
+        :raises TaskExists: there is one, and ``if_exists`` is ``fail``.
+        """
+        tasks = self._find_by_name()
+        if not tasks:
+            return None
+        oldest = tasks[0]
+        if self._if_exists == "fail":
+            raise TaskExists(
+                f"A task named {oldest.name!r} exists in project {self._task.model_id}: {oldest.id}. Use "
+                f'another name, or set if_exists="skip" to use the task as it is or if_exists="update" to '
+                f"change what differs.",
+                online_task_id=oldest.id,
+            )
+        if len(tasks) > 1:
+            self._log.warning(
+                "Several tasks in project %s are named %r: %s. Using the oldest.",
+                self._task.model_id,
+                oldest.name,
+                ", ".join(task.id for task in tasks),
+            )
+        self._log.info("Task %s (%r) exists already.", oldest.id, oldest.name)
+        return Result(id=oldest.id, outcome=Outcome.EXISTED, resource=oldest)
+
+    # A new task
 
     def _create(self) -> Result[Task]:
-        record = TaskRecord(
-            model_id=self._task.model_id, name=self._task.name, server_time=wire_time(self._server_now)
-        )
+        server_time = wire_time(self._server_now)
+        intent = TaskIntent(server_time=server_time, model_id=self._task.model_id, name=self._task.name)
         try:
-            obtained = self._create_once(record)
+            return self._create_once(intent)
         except BadRequest as error:
-            # Another may have created it since the search; the words of that refusal are not documented.
-            existing = [] if error.may_have_executed or self._if_exists == "fail" else self._same_name()
-            if not existing:
+            # Another process may have created the task since the search. The error does not say so reliably.
+            if error.may_have_executed or self._if_exists == "fail":
                 raise
-            return self._use_existing(existing)
-        self._is_recorded = True
-        return obtained if obtained.resource is None else self._use(obtained.resource, obtained.outcome)
+            existing = self._use_existing()
+            if existing is None:
+                raise
+            return existing
 
     def _send_request(self) -> str:
         return self._hook.create_eval_task(self._task)
 
-    def _describe_created(self, record: TaskRecord, made_id: str) -> str:
+    def _describe_created(self, intent: TaskIntent, created_id: str) -> str:
         continuously = ", continuously" if self._task.run_continuously else ""
         sampling = describe_sampling_rate(self._task.sampling_rate)
-        return f"Task {made_id} ({record.name!r}): {sampling}{continuously}."
+        return f"Task {created_id} ({intent.name!r}): {sampling}{continuously}."
 
-    # -- The task of an earlier try. --
-
-    def _of_an_earlier_try(self) -> Task | None:
-        record = self._intents.read()
-        if record is None:
-            return self._without_record()
-        if (record.model_id, record.name) != (self._task.model_id, self._task.name):
-            self._log.warning(
-                "An earlier try was for a task named %r on model %s. It is left as it is.",
-                record.name,
-                record.model_id,
-            )
-            return None
-        if record.succeeded_at not in (None, self._try.max_tries):
-            return None  # the task was cleared after it had succeeded
-        record = replace(record, succeeded_at=None)
-        found = self._recorded(record)
-        if found is not None:
-            self._intents.write(replace(record, id=found.id))
-            self._is_recorded = True
-        return found
-
-    def _recorded(self, record: TaskRecord) -> Task | None:
-        if record.id is None:
-            self._log.info("An earlier try may have created the task before it ended. Searching for it.")
-            return self._search(record)
-        try:
-            return self._hook.get_task(record.id)
-        except NotFound:
-            self._log.warning("Task %s of an earlier try is gone.", record.id)
-            return None
-
-    def _without_record(self) -> Task | None:
-        """Take a task created since the DAG run's start for ours: all that is known before Airflow 3.3."""
-        since = self._try.dag_run_start
-        if self._intents.is_available or self._try.number == 1 or since is None:
-            return None
-        found = self._same_name()
-        since += self._server_now - _clock.now() - SERVER_TIME_MARGIN
-        return next((task for task in found if task.created_at and task.created_at >= since), None)
-
-    # -- Recognising a task. --
-
-    def _find_matching(self, record: TaskRecord) -> Iterator[Task]:
-        for task in self._same_name():
-            is_new = task.created_at is None or task.created_at >= record.since
-            if is_new or self._if_exists != "fail":
+    def _find_matching(self, intent: TaskIntent) -> Iterator[Task]:
+        since = parse_time(intent.server_time, "server_time") - SERVER_TIME_MARGIN
+        for task in self._find_by_name():
+            if self._if_exists != "fail" or task.created_at is None or task.created_at >= since:
                 yield task
 
-    def _same_name(self) -> list[Task]:
-        """Return the tasks of exactly this name on the model, oldest first."""
-        found: list[Task] = []
-        for page in calls.pages(
-            self._read_page,
-            lambda cursor: calls.list_tasks(
-                project_id=self._task.model_id, name=self._task.name, cursor=cursor
-            ),
-        ):
-            # Arize's filter takes a part of the name for a match.
-            found += [
-                task
-                for task in page.items
-                if task.name == self._task.name and task.project_id in (None, self._task.model_id)
-            ]
-        return sorted(found, key=lambda task: (task.created_at or LATEST, task.id))
-
-    # -- What to do with it. --
-
-    def _use_existing(self, existing: list[Task]) -> Result[Task]:
-        task = existing[0]
-        if self._if_exists == "fail":
-            raise TaskExists(
-                f"A task named {task.name!r} exists on model {self._task.model_id}: {task.id}. Give another "
-                f'name, if_exists="skip" to use it as it is, or if_exists="update" to change what differs.',
-                online_task_id=task.id,
+    def _find_by_name(self) -> list[Task]:
+        """Return the tasks of exactly this name in the project, oldest first."""
+        name, project_id = self._task.name, self._task.model_id
+        tasks = [
+            task
+            for page in calls.pages(
+                self._read_page,
+                lambda cursor: calls.list_tasks(project_id=project_id, name=name, cursor=cursor),
             )
-        if len(existing) > 1:
-            self._log.warning(
-                "Several tasks are named %r on model %s: %s. The oldest is used.",
-                task.name,
-                self._task.model_id,
-                ", ".join(one.id for one in existing),
-            )
-        return self._use(task, Outcome.EXISTED)
-
-    def _use(self, task: Task, outcome: Outcome) -> Result[Task]:
-        self._log.info("Task %s (%r): %s.", task.id, task.name, outcome.value)
-        if self._if_exists == "update":
-            bring_up_to_date(hook=self._hook, task_id=task.id, wanted=self._task, log=self._log)
-        return Result(id=task.id, outcome=outcome, resource=task)
+            for task in page.items
+            # Arize's filter also matches parts of a name.
+            if task.name == name and task.project_id in (None, project_id)
+        ]
+        return sorted(tasks, key=lambda task: (task.created_at or _LATEST, task.id))

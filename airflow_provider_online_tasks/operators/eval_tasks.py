@@ -1,4 +1,4 @@
-"""Create, change and delete eval tasks.
+"""Create, update and delete eval tasks.
 
 API: https://arize.com/docs/ax/graphql-reference/mutations/evaluators-and-tasks
 """
@@ -43,44 +43,45 @@ IfExists = Literal["fail", "skip", "update"]
 class CreateEvalTaskOperator(LineageOperator):
     """Create an eval task (``createEvalTask``) and return its ID.
 
-    A retry, or an answer that was lost, never makes a second task. With ``if_exists="skip"`` or ``"update"``
-    the operator can run every day.
+    A retry or a lost response does not create a second task. With ``if_exists="skip"`` or ``"update"`` the
+    operator can run every day.
 
-    Give the evaluators either written in the task (``template_evaluators``, ``code_evaluators``) or by
-    their Eval Hub IDs (``evaluators``).
+    Define the evaluators in the task (``template_evaluators``, ``code_evaluators``) or name Eval Hub
+    evaluators by their IDs (``evaluators``).
 
     Write the variables of an evaluator's template in single braces. A literal template that Jinja would
-    change is an error, unless its evaluator says ``jinja=True``.
+    change is an error, unless its evaluator has ``jinja=True``.
 
     :param name: name of the task. (templated)
-    :param model_id: global ID of the project; give this or ``project``. (templated)
-    :param project: name of the project, looked up when the task runs, in the connection's space if it names
+    :param model_id: global ID of the project. Set this or ``project``. (templated)
+    :param project: name of the project, looked up when the task runs, in the connection's space if it has
         one. (templated)
-    :param template_evaluators: LLM evaluators with a template and the allowed labels, one or several, as
+    :param template_evaluators: one or more LLM evaluators with a template and the allowed labels, as
         :class:`~airflow_provider_online_tasks.inputs.TemplateEvaluator` or dicts. (templated)
-    :param evaluators: Eval Hub evaluators, as
+    :param evaluators: one or more Eval Hub evaluators, as
         :class:`~airflow_provider_online_tasks.inputs.HubEvaluator` or dicts with ``evaluator_id``.
         (templated)
-    :param code_evaluators: code evaluators, one or several, as
+    :param code_evaluators: one or more code evaluators, as
         :class:`~airflow_provider_online_tasks.inputs.CodeEvaluator` or dicts. (templated)
     :param llm_config: the LLM of the template evaluators, as
         :class:`~airflow_provider_online_tasks.inputs.LlmConfig` or a dict. (templated)
     :param sampling_rate: share of the matching spans: a fraction in (0, 1] or a percentage in (1, 100].
         Default: every span. (templated)
-    :param query_filter: which spans, such as ``attributes.openinference.span.kind = 'AGENT'``. Default:
-        all. (templated)
+    :param query_filter: which spans to evaluate, such as
+        ``attributes.openinference.span.kind = 'AGENT'``. Default: all. (templated)
     :param run_continuously: whether new spans are evaluated as they arrive. Default False. (templated)
-    :param query_filters: several filters with names, for Eval Hub evaluators of traces or sessions, as
-        :class:`~airflow_provider_online_tasks.inputs.QueryFilters` or a dict; in place of ``query_filter``.
+    :param query_filters: named filters for Eval Hub evaluators of traces or sessions, as
+        :class:`~airflow_provider_online_tasks.inputs.QueryFilters` or a dict, instead of ``query_filter``.
         (templated)
-    :param if_exists: what to do if a task of exactly this name is on the model already: ``fail``; ``skip``,
-        return it as it is; or ``update``, make it what the arguments say, defaults included. What Arize
-        returns is compared and sent if it differs. It does not return the templates, labels, LLM and code of
-        evaluators that are written in a task: those are sent each time. Default ``fail``.
+    :param if_exists: what to do if the project has a task of exactly this name: ``fail``; ``skip`` (return
+        its ID and leave it as it is); or ``update`` (change it to match the arguments, defaults included).
+        An update compares what Arize returns and sends what differs. Arize does not return the templates,
+        labels, LLM and code of evaluators that are written in a task, so these are sent each time.
+        Default ``fail``.
     :param conn_id: Airflow connection of type ``arize_online_tasks``. (templated)
-    :raises InvalidInput: an argument is wrong; when the DAG is parsed if it is a literal.
-    :raises TaskExists: a task of that name exists, with ``if_exists="fail"``.
-    :raises CallError: Arize refused or could not be reached.
+    :raises InvalidInput: an argument is wrong; a literal one when the DAG is parsed.
+    :raises TaskExists: a task of this name exists, and ``if_exists`` is ``fail``.
+    :raises CallError: Arize rejected a request or could not be reached.
     """
 
     template_fields: Sequence[str] = ("conn_id", "project", *EvalTaskInput.model_fields)
@@ -125,7 +126,7 @@ class CreateEvalTaskOperator(LineageOperator):
         self.run_continuously = run_continuously
         self.query_filters = plain(query_filters)
         if (model_id is None) == (project is None):
-            raise InvalidInput("Give either model_id, the global ID of the project, or project, its name.")
+            raise InvalidInput("Set exactly one of model_id (the project's ID) and project (its name).")
         if project is not None:
             check_name(project, "project")
         found_later = {} if project is None else {"model_id": "project"}
@@ -135,7 +136,7 @@ class CreateEvalTaskOperator(LineageOperator):
         return {name: getattr(self, name) for name in EvalTaskInput.model_fields}
 
     def execute(self, context: Context) -> str:
-        """Create the task, or take the one that is there."""
+        """Create the task, or use the existing one."""
         from airflow_provider_online_tasks.eval_tasks.creation import TaskCreation
 
         with self.hook as hook:
@@ -143,47 +144,44 @@ class CreateEvalTaskOperator(LineageOperator):
             if self.project is not None:
                 arguments["model_id"] = hook.find_project(read_name(self.project, "project"))
             task = EvalTaskInput.read(arguments)
-            creation = TaskCreation(
+            result = TaskCreation(
                 hook=hook, task=task, if_exists=self.if_exists, context=context, log=self.log
-            )
-            obtained = creation.obtain()
-            creation.finish()
-            evaluators = task.evaluators or ()
+            ).run()
             self.links = hook.links_of(
-                project_id=task.model_id, evaluator_ids=[one.evaluator_id for one in evaluators]
+                project_id=task.model_id,
+                evaluator_ids=[evaluator.evaluator_id for evaluator in task.evaluators or ()],
             )
         self.keep_lineage(
-            {"online_task_id": obtained.id},
+            {"online_task_id": result.id},
             namespace=hook.settings.endpoint.ui_url,
             project_id=task.model_id,
         )
-        return obtained.id
+        return result.id
 
 
 class PatchEvalTaskOperator(OnlineTasksOperator):
-    """Change the given fields of an eval task (``patchEvalTask``) and return its ID.
+    """Update the given fields of an eval task (``patchEvalTask``) and return its ID.
 
-    What is left out stays as it is. ``query_filter=None`` clears the filter. ``run_continuously`` pauses
-    (False) or resumes (True) the task. With ``evaluators`` or ``query_filters``, which GraphQL does not
-    document, everything is sent over REST, in one request.
+    Fields that you leave out stay as they are. ``query_filter=None`` clears the filter.
+    ``run_continuously`` pauses (False) or resumes (True) the task. With ``evaluators`` or ``query_filters``,
+    which GraphQL does not document, everything is sent in one REST request.
 
     :param online_task_id: global ID of the task. (templated)
     :param name: new name. (templated)
     :param sampling_rate: share of the matching spans: a fraction in (0, 1] or a percentage in (1, 100].
         (templated)
-    :param query_filter: which spans; None clears the filter. (templated)
+    :param query_filter: which spans to evaluate; None clears the filter. (templated)
     :param run_continuously: whether new spans are evaluated as they arrive. (templated)
-    :param template_evaluators: LLM evaluators in place of the present ones. (templated)
-    :param code_evaluators: code evaluators in place of the present ones. (templated)
+    :param template_evaluators: LLM evaluators that replace the present ones. (templated)
+    :param code_evaluators: code evaluators that replace the present ones. (templated)
     :param llm_config: the LLM of the template evaluators. (templated)
-    :param evaluators: Eval Hub evaluators in place of the present ones, as
-        :class:`~airflow_provider_online_tasks.inputs.HubEvaluator` or dicts. One that is given by its ID
-        alone keeps the mappings, the version and the filter that it has in the task. (templated)
-    :param query_filters: several filters with names, for evaluators of traces or sessions; None clears them.
-        (templated)
+    :param evaluators: Eval Hub evaluators that replace the present ones, as
+        :class:`~airflow_provider_online_tasks.inputs.HubEvaluator` or dicts. One with an ID only keeps the
+        mappings, the version and the filter that it has in the task. (templated)
+    :param query_filters: named filters for evaluators of traces or sessions; None clears them. (templated)
     :param conn_id: Airflow connection of type ``arize_online_tasks``. (templated)
-    :raises InvalidInput: an argument is wrong; when the DAG is parsed if it is a literal.
-    :raises CallError: Arize refused or could not be reached.
+    :raises InvalidInput: an argument is wrong; a literal one when the DAG is parsed.
+    :raises CallError: Arize rejected a request or could not be reached.
     """
 
     template_fields: Sequence[str] = ("conn_id", *EvalTaskPatch.model_fields)
@@ -229,14 +227,14 @@ class PatchEvalTaskOperator(OnlineTasksOperator):
         return {name: getattr(self, name) for name in EvalTaskPatch.model_fields}
 
     def execute(self, context: Context) -> str:
-        """Change the task."""
+        """Update the task."""
         patch = EvalTaskPatch.read(self._arguments())
         with self.hook as hook:
             task_id = hook.patch_eval_task(patch)
             self.links = hook.links(task_id)
         is_sampled = "sampling_rate" in patch.changes
         sampling = f"; {describe_sampling_rate(patch.sampling_rate)}" if is_sampled else ""
-        self.log.info("Changed %s of task %s%s.", ", ".join(patch.changes), task_id, sampling)
+        self.log.info("Updated %s of task %s%s.", ", ".join(patch.changes), task_id, sampling)
         return task_id
 
 
@@ -244,12 +242,12 @@ class DeleteOnlineTaskOperator(OnlineTasksOperator):
     """Delete a task (``DELETE /v2/tasks/{task_id}``).
 
     :param online_task_id: global ID of the task. (templated)
-    :param ignore_if_missing: whether a task that is not there, or that the key cannot read, is fine. Default
+    :param ignore_if_missing: whether to succeed if the task does not exist or the key cannot read it. Default
         True.
     :param conn_id: Airflow connection of type ``arize_online_tasks``. (templated)
-    :raises InvalidInput: an argument is wrong; when the DAG is parsed if it is a literal.
-    :raises NotFound: the task is not there, with ``ignore_if_missing=False``.
-    :raises CallError: Arize refused or could not be reached.
+    :raises InvalidInput: an argument is wrong; a literal one when the DAG is parsed.
+    :raises NotFound: the task does not exist, and ``ignore_if_missing`` is False.
+    :raises CallError: Arize rejected a request or could not be reached.
     """
 
     template_fields: Sequence[str] = ("conn_id", "online_task_id")

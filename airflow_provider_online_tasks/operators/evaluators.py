@@ -1,4 +1,4 @@
-"""Evaluators of the Eval Hub under version control.
+"""Create and update Eval Hub evaluators from a DAG.
 
 API: https://arize.com/docs/api-reference/evaluators/create-evaluator
 """
@@ -28,47 +28,47 @@ if TYPE_CHECKING:
 
 
 class EvaluatorOperator(OnlineTasksOperator):
-    """Have an evaluator of the Eval Hub as the DAG says it, and return its ID and its version's.
+    """Create or update an Eval Hub evaluator to match the DAG, and return its ID and its version's ID.
 
     The operator creates the evaluator if its space has none of this name. It creates a version only if the
-    newest one holds something else, which it sees by a hash of the content in the commit message. A retry,
-    another day or an answer that was lost makes neither a second evaluator nor a second version.
+    content differs from the newest version's, by a hash in the commit message. A retry, another day or a lost
+    response creates neither a second evaluator nor a second version.
 
-    Returns ``{"evaluator_id": …, "evaluator_version_id": …}``, each also as an XCom of its own, so that an
-    eval task can judge by this very version: ``judge.output["evaluator_version_id"]``.
+    Returns ``{"evaluator_id": …, "evaluator_version_id": …}``, each also as a separate XCom, so that an eval
+    task can pin this version: ``evaluator.output["evaluator_version_id"]``.
 
     :param name: name of the evaluator, unique in its space. (templated)
     :param template: the prompt, with variables in single braces such as ``{input}``; or, without a brace, the
-        name of one of Arize's own templates, such as ``hallucination``. (templated)
-    :param classification_choices: label to score, such as ``{"correct": 1, "incorrect": 0}``. Required with a
-        prompt; Arize's templates bring their own. (templated)
-    :param llm_config: the LLM that judges, as
+        name of one of Arize's templates, such as ``hallucination``. (templated)
+    :param classification_choices: score of each label, such as ``{"correct": 1, "incorrect": 0}``. Required
+        with a prompt; Arize's templates have their own. (templated)
+    :param llm_config: the LLM judge, as
         :class:`~airflow_provider_online_tasks.inputs.EvaluatorLlmConfig` or a dict. Required with a template.
         (templated)
     :param direction: whether a high score is good: ``maximize``, ``minimize`` or ``none``. Default:
-        ``maximize``, or that of Arize's template. (templated)
+        ``maximize``, or the direction of Arize's template. (templated)
     :param include_explanations: whether the LLM explains its label. Default False. (templated)
-    :param use_function_calling: whether Arize asks for the label by function calling. Default False.
+    :param use_function_calling: whether Arize requests the label by function calling. Default False.
         (templated)
-    :param code: Python source of a class that extends Arize's ``CodeEvaluator``, without imports, in place
-        of ``template``. (templated)
-    :param imports: the imports that the code needs, ``CodeEvaluator`` included. (templated)
+    :param code: Python source of a class that extends Arize's ``CodeEvaluator``, without imports, instead of
+        ``template``. (templated)
+    :param imports: the imports that the code needs, including ``CodeEvaluator``. (templated)
     :param variables: the parameters of ``evaluate()``, which the ``column_mappings`` of a task map to
         attributes. Required with code. (templated)
-    :param query_filter: spans the code is for. Default: all. (templated)
-    :param data_granularity: what is judged: ``span``, ``trace`` or ``session``. Default: Arize's.
+    :param query_filter: which spans the code evaluates. Default: all. (templated)
+    :param data_granularity: what is evaluated: ``span``, ``trace`` or ``session``. Default: Arize's.
         (templated)
     :param column_name: column name of the evaluation. Default: ``name``. (templated)
-    :param description: what it is for; sent when the evaluator is created. (templated)
-    :param commit_message: what a new version is about; the hash is added. Default: the DAG and the task that
-        made it. (templated)
+    :param description: description of the evaluator; sent when the evaluator is created. (templated)
+    :param commit_message: commit message of a new version; the hash is appended. Default: the DAG and task
+        that create the version. (templated)
     :param space_id: global ID of the space. Default: the connection's, or that of the connection's project.
         (templated)
     :param jinja: whether Airflow renders Jinja in ``template`` and ``code``. Without it a literal that Jinja
         would change is an error. Default False.
     :param conn_id: Airflow connection of type ``arize_online_tasks``. (templated)
-    :raises InvalidInput: an argument is wrong; when the DAG is parsed if it is a literal.
-    :raises CallError: Arize refused or could not be reached.
+    :raises InvalidInput: an argument is wrong; a literal one when the DAG is parsed.
+    :raises CallError: Arize rejected a request or could not be reached.
     """
 
     template_fields: Sequence[str] = (
@@ -139,7 +139,7 @@ class EvaluatorOperator(OnlineTasksOperator):
         from airflow_provider_online_tasks.evaluators.versions import EvaluatorPublication
 
         evaluator = EvaluatorInput.read(self._arguments())
-        message = self.commit_message or f"By DAG {self.dag_id}, task {self.task_id}"
+        message = self.commit_message or f"DAG {self.dag_id}, task {self.task_id}"
         with self.hook as hook:
             space_id = evaluator.space_id or self._space_of(hook)
             version = EvaluatorPublication(
@@ -150,7 +150,7 @@ class EvaluatorOperator(OnlineTasksOperator):
                 commit_message=read_name(message, "commit_message"),
                 context=context,
                 log=self.log,
-            ).obtain()
+            ).run()
             self.links = hook.links_of(
                 project_id=hook.settings.model_id, evaluator_ids=[version.evaluator_id]
             )
@@ -164,7 +164,7 @@ class EvaluatorOperator(OnlineTasksOperator):
         if hook.settings.model_id is not None:
             return hook.client.send(calls.get_project_space(hook.settings.model_id))
         raise InvalidInput(
-            f"The space of the evaluator is not known. Give space_id, or put space_id or model_id into the "
+            f"The evaluator needs a space. Set space_id, or set space_id or model_id in the extra of "
             f"connection {self.conn_id}."
         )
 
@@ -175,12 +175,12 @@ class EvaluatorOperator(OnlineTasksOperator):
         if evaluator.arize_template is None:
             return None
         listed = hook.client.send(list_evaluator_templates())
-        wanted = evaluator.arize_template.strip()
+        name = evaluator.arize_template.strip()
         for template in listed:
-            if template.name == wanted:
+            if template.name == name:
                 return template
-        names = ", ".join(shown(one.name) for one in listed[:30])
+        names = ", ".join(shown(template.name) for template in listed[:30])
         raise InvalidInput(
-            f"Arize has no template named {shown(wanted)}; it has {names}. A template without a variable in "
-            f"braces counts as the name of one: a prompt needs a variable, such as {{input}}."
+            f"Arize has no template named {shown(name)}. Its templates are {names}. If the text is a prompt, "
+            f"add a variable in braces, such as {{input}}."
         )

@@ -1,4 +1,4 @@
-"""What the emulator holds, and what it was asked."""
+"""The create operator and the requests that the emulator received."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def create(arize: Emulator) -> Callable[..., CreateEvalTaskOperator]:
-    """``create(if_exists="skip", sampling_rate=0.5)``: the operator, with the arguments that matter."""
+    """``create(if_exists="skip", sampling_rate=0.5)``: the operator, with some arguments changed."""
 
     def make(**arguments: Any) -> CreateEvalTaskOperator:
         return CreateEvalTaskOperator(
@@ -28,6 +28,6 @@ def create(arize: Emulator) -> Callable[..., CreateEvalTaskOperator]:
 
 
 @pytest.fixture
-def asked(arize: Emulator) -> Callable[[str], int]:
-    """``asked("graphql.createEvalTask")``: how often that was asked of the emulator."""
+def requests(arize: Emulator) -> Callable[[str], int]:
+    """``requests("graphql.createEvalTask")``: how many requests the emulator received."""
     return lambda operation: len(arize.requests(operation))

@@ -1,4 +1,4 @@
-"""What ``if_exists`` does about a task that is there already."""
+"""What ``if_exists`` does if the project has a task of the same name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.calls import hub_tasks
 from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.eval_tasks.changes import find_changes
-from airflow_provider_online_tasks.exceptions import InvalidInput, TaskExists
+from airflow_provider_online_tasks.exceptions import InvalidInput, PermissionDenied, TaskExists
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs import EvalTaskInput, EvalTaskPatch, HubEvaluator
 from tests.support.task_instance import EVALUATOR, TASK, TaskInstance
@@ -23,101 +23,92 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
 
     Create = Callable[..., CreateEvalTaskOperator]
-    Asked = Callable[[str], int]
+    Requests = Callable[[str], int]
 
-CREATE, PATCH = "graphql.createEvalTask", "graphql.patchEvalTask"
+CREATE, PATCH, UPDATE = "graphql.createEvalTask", "graphql.patchEvalTask", "rest.update_task"
 
 
 @pytest.fixture
 def hub(arize: Emulator) -> dict[str, Any]:
-    """Arguments for an evaluator of the Eval Hub, all of which Arize returns to compare."""
+    """Arguments for an Eval Hub evaluator, all of which Arize returns."""
     evaluator = {"evaluator_id": arize.evaluator_ids["correctness"]}
     return {"template_evaluators": None, "llm_config": None, "evaluators": [evaluator]}
 
 
 def execute(operator: CreateEvalTaskOperator) -> str:
-    """Run the operator as the first try of a task of its own."""
+    """Run the operator in a new execution."""
     return operator.execute(TaskInstance().next_try())
 
 
-def test_fail_is_the_default_and_names_the_task_and_the_other_ways(create: Create, asked: Asked) -> None:
+# Finding the task
+
+
+def test_fail_is_default_and_error_names_task(create: Create, requests: Requests) -> None:
     task_id = execute(create())
-
-    with pytest.raises(TaskExists, match=r'if_exists="skip".*if_exists="update"') as failure:
+    with pytest.raises(TaskExists) as caught:
         execute(create())
-
-    assert failure.value.online_task_id == task_id
-    assert asked(CREATE) == 1
-
-
-@pytest.mark.parametrize("continuously", [True, False])
-def test_the_log_names_the_new_task(
-    create: Create, caplog: pytest.LogCaptureFixture, continuously: bool
-) -> None:
-    task_id = execute(create(run_continuously=continuously))
-
-    continues = ", continuously" if continuously else ""
-    said = f"Task {task_id} ('answer correctness'): sampling 100 % of matching spans{continues}."
-    assert said in [record.message for record in caplog.records]
+    assert caught.value.online_task_id == task_id
+    assert requests(CREATE) == 1
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_of_several_tasks_the_oldest_is_used_and_the_log_names_them(
-    arize: Emulator, create: Create, caplog: pytest.LogCaptureFixture, count: int
-) -> None:
-    # The emulator takes a name once in a project; of Arize that is not documented.
-    first = execute(create())
-    listed = [
+def test_skip_returns_task_unchanged(arize: Emulator, create: Create, requests: Requests) -> None:
+    task_id = execute(create(if_exists="skip"))
+    before = arize.tasks()
+    assert execute(create(if_exists="skip", sampling_rate=0.1)) == task_id
+    assert arize.tasks() == before
+    assert (requests(CREATE), requests(PATCH), requests(UPDATE)) == (1, 0, 0)
+
+
+def listed(arize: Emulator, *tasks: dict[str, Any]) -> None:
+    """Let the list of tasks show these."""
+    body = json.dumps({"tasks": tasks, "pagination": {"has_more": False, "next_cursor": None}})
+    arize.add_fault(Fault("rest.list_tasks", "garbage", body=body, times=None))
+
+
+def test_several_tasks_of_one_name_use_oldest_in_any_order(arize: Emulator, create: Create) -> None:
+    # The emulator allows a name once per project; whether Arize does is not documented.
+    oldest = execute(create())
+    tasks = [
         {
-            "id": first,
+            "id": oldest,
             "name": TASK["name"],
             "project_id": arize.project_id,
             "created_at": "2026-01-01T00:00:00Z",
         },
         {"id": "VGFzazo5", "name": TASK["name"], "project_id": None, "created_at": "2026-01-02T00:00:00Z"},
+        {"id": "VGFzazo4", "name": TASK["name"], "project_id": arize.project_id, "created_at": None},
     ]
-    body = {"tasks": listed[:count][::-1], "pagination": {"has_more": False, "next_cursor": None}}
-    arize.add_fault(Fault("rest.list_tasks", "garbage", body=json.dumps(body), times=None))
-
-    assert execute(create(if_exists="skip")) == first
-
-    warned = f"Several tasks are named 'answer correctness' on model {arize.project_id}: {first}, VGFzazo5."
-    assert (warned in caplog.text) is (count == 2)
-    assert ("Several" in caplog.text) is (count == 2)
+    for order in (tasks, tasks[::-1]):
+        listed(arize, *order)
+        assert execute(create(if_exists="skip")) == oldest
+        arize.clear_faults()
 
 
-def test_skip_returns_the_task_as_it_is(arize: Emulator, create: Create, asked: Asked) -> None:
-    task_id = execute(create(if_exists="skip"))
-    before = arize.tasks()
-
-    assert execute(create(if_exists="skip", sampling_rate=0.1)) == task_id
-    assert arize.tasks() == before
-    assert (asked(CREATE), asked(PATCH)) == (1, 0)
-
-
-def test_only_the_exact_name_on_the_same_model_counts(arize: Emulator, create: Create) -> None:
+def test_only_exact_name_matches(arize: Emulator, create: Create) -> None:
     execute(create(name="answer correctness of yesterday"))
     execute(create(name="Answer correctness"))
-
     task_id = execute(create(if_exists="skip"))
-
     assert {task["id"]: task["name"] for task in arize.tasks()}[task_id] == "answer correctness"
     assert len(arize.tasks()) == 3
 
 
-def test_the_name_is_found_beyond_the_first_page(arize: Emulator, create: Create) -> None:
+def test_name_is_found_after_first_page(arize: Emulator, create: Create) -> None:
     task_id = execute(create())
-    for number in range(101):
-        execute(create(name=f"answer correctness {number}"))
-
+    with OnlineTasksHook() as hook:
+        for number in range(101):
+            name = f"answer correctness {number}"
+            hook.create_eval_task({"model_id": arize.project_id, **TASK, "name": name})
     assert execute(create(if_exists="skip")) == task_id
 
 
-def test_a_name_goes_as_data_whatever_it_holds(arize: Emulator, create: Create) -> None:
+def test_name_with_special_characters_is_sent_as_data(arize: Emulator, create: Create) -> None:
     name = 'a "name" & more=?/#% {x} 正確'
     task_id = execute(create(if_exists="skip", name=name))
     assert execute(create(if_exists="skip", name=name)) == task_id
     assert [task["name"] for task in arize.tasks()] == [name]
+
+
+# Updating it
 
 
 @pytest.mark.parametrize(
@@ -133,85 +124,106 @@ def test_a_name_goes_as_data_whatever_it_holds(arize: Emulator, create: Create) 
         ),
     ],
 )
-def test_update_sends_what_differs_and_nothing_else(
+def test_update_sends_only_what_differs(
     arize: Emulator,
     create: Create,
-    asked: Asked,
+    requests: Requests,
     hub: dict[str, Any],
     arguments: dict[str, Any],
     sent: dict[str, Any],
 ) -> None:
     task_id = execute(create(**hub))
     with OnlineTasksHook() as hook:
-        wanted = EvalTaskInput.read(create(**hub, **arguments)._arguments())
+        wanted = EvalTaskInput.read({"model_id": arize.project_id, **TASK, **hub, **arguments})
         changes = find_changes(hook.get_task(task_id), wanted)
+    patch = EvalTaskPatch(online_task_id=task_id, **changes.fields)
+    assert patch.to_wire() == {"onlineTaskId": task_id, **sent}
 
     assert execute(create(if_exists="update", **hub, **arguments)) == task_id
 
-    assert EvalTaskPatch(online_task_id=task_id, **changes.fields).to_wire() == {
-        "onlineTaskId": task_id,
-        **sent,
-    }
     [task] = arize.tasks()
-    wire = {
+    fields = {
         "samplingRate": "sampling_rate",
         "runContinuously": "is_continuous",
         "queryFilter": "query_filter",
     }
-    assert {name: task[wire[name]] for name in sent} == sent
-    assert asked(PATCH) == 1
+    assert {name: task[fields[name]] for name in sent} == sent
+    assert requests(PATCH) == 1
 
     execute(create(if_exists="update", **hub, **arguments))
-    assert asked(PATCH) == 1, "nothing differs any more"
+    assert requests(PATCH) == 1  # nothing differs any more
 
 
-def test_update_sends_nothing_when_nothing_differs(
-    arize: Emulator, create: Create, asked: Asked, hub: dict[str, Any]
+def test_update_of_unchanged_task_sends_nothing(
+    arize: Emulator, create: Create, requests: Requests, hub: dict[str, Any]
 ) -> None:
     task_id = execute(create(sampling_rate=33, **hub))
     before = arize.tasks()
-
     assert execute(create(if_exists="update", sampling_rate=0.33, **hub)) == task_id
-
     assert arize.tasks() == before
-    assert (asked(CREATE), asked(PATCH), asked("rest.update_task")) == (1, 0, 0)
+    assert (requests(CREATE), requests(PATCH), requests(UPDATE)) == (1, 0, 0)
 
 
-def test_update_of_a_task_that_an_earlier_try_created(arize: Emulator, create: Create, asked: Asked) -> None:
+def test_update_of_new_task_sends_no_patch(create: Create, requests: Requests) -> None:
+    execute(create(if_exists="update"))
+    assert (requests(CREATE), requests(PATCH), requests(UPDATE)) == (1, 0, 0)
+
+
+def test_update_of_task_of_earlier_try_applies_changed_dag(
+    arize: Emulator, create: Create, requests: Requests
+) -> None:
     instance = TaskInstance()
     task_id = create(if_exists="update").execute(instance.next_try())
-    # Between the two tries, the DAG was changed.
     assert create(if_exists="update", sampling_rate=0.5).execute(instance.next_try()) == task_id
     assert [task["sampling_rate"] for task in arize.tasks()] == [0.5]
-    assert asked(CREATE) == 1
+    assert requests(CREATE) == 1
 
 
-def test_an_update_whose_answer_was_lost(arize: Emulator, create: Create) -> None:
+def test_update_that_fails_is_repeated_by_next_try(arize: Emulator, create: Create) -> None:
+    execute(create())
+    instance = TaskInstance()
+    arize.add_fault(Fault("rest.get_task", "forbidden"))
+    with pytest.raises(PermissionDenied):
+        create(if_exists="update", sampling_rate=0.5).execute(instance.next_try())
+    create(if_exists="update", sampling_rate=0.5).execute(instance.next_try())
+    assert [task["sampling_rate"] for task in arize.tasks()] == [0.5]
+
+
+def test_update_whose_response_was_lost_is_applied(arize: Emulator, create: Create) -> None:
     execute(create())
     arize.add_fault(Fault(PATCH, "drop_after"))
     execute(create(if_exists="update", sampling_rate=0.5))
     assert [task["sampling_rate"] for task in arize.tasks()] == [0.5]
 
 
-def test_update_replaces_eval_hub_evaluators(arize: Emulator, create: Create, asked: Asked) -> None:
+def test_update_of_two_tasks_changes_each(arize: Emulator, create: Create, hub: dict[str, Any]) -> None:
+    for name in ("a", "b"):
+        execute(create(name=name, **hub))
+    execute(create(name="a", if_exists="update", sampling_rate=0.1, **hub))
+    execute(create(name="b", if_exists="update", sampling_rate=0.2, **hub))
+    assert {task["name"]: task["sampling_rate"] for task in arize.tasks()} == {"a": 0.1, "b": 0.2}
+
+
+def test_update_replaces_eval_hub_evaluators_in_any_order(
+    arize: Emulator, create: Create, requests: Requests
+) -> None:
     first, second = (arize.evaluator_ids[name] for name in ("correctness", "hallucination"))
     hub = {"template_evaluators": None, "llm_config": None, "if_exists": "update"}
 
     def evaluators() -> list[str]:
         [task] = arize.tasks()
-        return [one["evaluator_id"] for one in task["evaluators"]]
+        return [evaluator["evaluator_id"] for evaluator in task["evaluators"]]
 
     execute(create(evaluators=[{"evaluator_id": first}], **hub))
     execute(create(evaluators=[{"evaluator_id": first}], **hub))
-    assert asked("rest.update_task") == 0
-
+    assert requests(UPDATE) == 0
     execute(create(evaluators=[{"evaluator_id": second}, {"evaluator_id": first}], **hub))
     assert evaluators() == [second, first]
     execute(create(evaluators=[{"evaluator_id": first}, {"evaluator_id": second}], **hub))
-    assert asked("rest.update_task") == 1, "their order is not compared"
+    assert requests(UPDATE) == 1  # the order is not compared
 
 
-def test_what_stays_of_eval_hub_evaluators_keeps_its_mappings() -> None:
+def test_update_keeps_mappings_of_evaluator_given_by_id() -> None:
     attached = {
         "evaluator_id": "one",
         "column_mappings": {"input": "attributes.input.value"},
@@ -235,7 +247,7 @@ def test_what_stays_of_eval_hub_evaluators_keeps_its_mappings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "kept"),
+    ("arguments", "field"),
     [
         ({"template_evaluators": [{**EVALUATOR, "template": "{output}"}]}, "template"),
         ({"template_evaluators": [{**EVALUATOR, "rails": ["right", "wrong"]}]}, "rails"),
@@ -243,8 +255,8 @@ def test_what_stays_of_eval_hub_evaluators_keeps_its_mappings() -> None:
         ({"llm_config": {"model_name": "GPT_4o_MINI", "provider": "openAI", "temperature": 1}}, "llm_config"),
     ],
 )
-def test_a_judge_written_in_the_task_is_the_one_of_the_dag_after_an_update(
-    arize: Emulator, create: Create, arguments: dict[str, Any], kept: str
+def test_update_changes_evaluator_that_is_written_in_task(
+    arize: Emulator, create: Create, arguments: dict[str, Any], field: str
 ) -> None:
     execute(create())
     [before] = arize.tasks()
@@ -252,21 +264,21 @@ def test_a_judge_written_in_the_task_is_the_one_of_the_dag_after_an_update(
     execute(create(if_exists="update", **arguments))
 
     [task] = arize.tasks()
-    if kept == "llm_config":
+    if field == "llm_config":
         assert task["llm_config"] != before["llm_config"]
         assert "GPT_4o_MINI" in str(task["llm_config"])
     else:
-        assert task["evaluators"][0][kept] == arguments["template_evaluators"][0][kept]
+        assert task["evaluators"][0][field] == arguments["template_evaluators"][0][field]
 
 
-def test_a_judge_that_arize_does_not_return_is_sent_each_time(create: Create, asked: Asked) -> None:
+def test_evaluator_that_arize_does_not_return_is_sent_each_time(create: Create, requests: Requests) -> None:
     execute(create())
     execute(create(if_exists="update"))
     execute(create(if_exists="update"))
-    assert asked(PATCH) == 2
+    assert requests(PATCH) == 2
 
 
-def test_what_arize_does_not_return_is_sent() -> None:
+def test_fields_that_arize_does_not_return_are_changes() -> None:
     wanted = EvalTaskInput.read({"model_id": "model", **TASK})
     bare = calls.Task.from_wire(
         {"id": "task", "name": "x", "query_filters": {"filters": [], "expression": "A"}}
@@ -278,14 +290,13 @@ def test_what_arize_does_not_return_is_sent() -> None:
         *("sampling_rate", "query_filter", "query_filters", "run_continuously"),
         *("template_evaluators", "llm_config"),
     }
-    assert changes.unseen == ("template_evaluators", "llm_config")
-
+    assert changes.not_compared == ("template_evaluators", "llm_config")
     hub = EvalTaskInput.read({"model_id": "model", "name": "x", "evaluators": [{"evaluator_id": "one"}]})
     assert find_changes(bare, hub).fields["evaluators"] == hub.evaluators
 
 
-def test_a_new_field_of_a_task_is_part_of_an_update_without_another_word() -> None:
-    """A field that createEvalTask gets is never left out in silence."""
+def test_new_field_of_input_is_part_of_update() -> None:
+    """A field that createEvalTask gets is never left out silently."""
 
     class NextEvalTaskInput(EvalTaskInput, frozen=True):
         retention_days: int | None = None
@@ -297,25 +308,12 @@ def test_a_new_field_of_a_task_is_part_of_an_update_without_another_word() -> No
     assert find_changes(bare, wanted).fields["retention_days"] == 7
 
 
-def test_every_field_of_a_new_task_can_be_changed_or_is_what_it_is_found_by() -> None:
-    found_by, changed_over_rest = {"name", "model_id"}, {"evaluators", "query_filters"}
+def test_every_field_of_input_can_be_updated() -> None:
     patchable = set(EvalTaskPatch.model_fields) - {"online_task_id"}
-    assert set(EvalTaskInput.model_fields) - found_by - changed_over_rest <= patchable
+    assert set(EvalTaskInput.model_fields) - {"name", "model_id"} <= patchable
 
 
-def test_several_tasks_of_the_name_the_oldest_is_used(arize: Emulator, create: Create) -> None:
-    """The emulator refuses a second one; an API that does not is played by renaming what it tells."""
-    newer, older = execute(create()), execute(create(name="other"))
-    page = [{"id": newer, "name": TASK["name"], "created_at": "2026-02-02T00:00:00Z"}]
-    page.append({"id": older, "name": TASK["name"], "created_at": "2026-01-01T00:00:00Z"})
-    arize.add_fault(
-        Fault(
-            "rest.list_tasks", "garbage", body=json.dumps({"tasks": page, "pagination": {"has_more": False}})
-        )
-    )
-    assert execute(create(if_exists="skip")) == older
-
-
-def test_another_word_is_refused_when_the_dag_is_parsed(create: Create) -> None:
-    with pytest.raises(InvalidInput, match="if_exists must be one of fail, skip, update"):
-        create(if_exists="replace")
+@pytest.mark.parametrize("word", ["replace", "", None, True, "{{ params.word }}"])
+def test_unknown_if_exists_is_rejected_at_parse_time(create: Create, word: Any) -> None:
+    with pytest.raises(InvalidInput):
+        create(if_exists=word)

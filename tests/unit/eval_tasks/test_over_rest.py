@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
 
     Create = Callable[..., CreateEvalTaskOperator]
-    Asked = Callable[[str], int]
+    Requests = Callable[[str], int]
 
 MAPPINGS = {
     "input": "attributes.input.value",
@@ -64,7 +64,7 @@ def version_of(arize: Emulator, evaluator_id: str) -> str:
 
 
 def test_mappings_a_version_and_a_filter_reach_arize(
-    arize: Emulator, create_hub: Create, asked: Asked
+    arize: Emulator, create_hub: Create, requests: Requests
 ) -> None:
     version_id = version_of(arize, arize.evaluator_ids["correctness"])
 
@@ -84,12 +84,12 @@ def test_mappings_a_version_and_a_filter_reach_arize(
     assert evaluator["column_mappings"] == MAPPINGS
     assert evaluator["evaluator_version_id"] == version_id
     assert evaluator["query_filter"] == "status_code = 'OK'"
-    assert (asked(CREATE), asked("graphql.createEvalTask")) == (1, 0)
+    assert (requests(CREATE), requests("graphql.createEvalTask")) == (1, 0)
 
 
-def test_a_task_of_ids_alone_stays_with_graphql(arize: Emulator, create: Create, asked: Asked) -> None:
+def test_a_task_of_ids_alone_stays_with_graphql(arize: Emulator, create: Create, requests: Requests) -> None:
     execute(create(evaluators={"evaluator_id": arize.evaluator_ids["correctness"]}, **INLINE))
-    assert (asked(CREATE), asked("graphql.createEvalTask")) == (0, 1)
+    assert (requests(CREATE), requests("graphql.createEvalTask")) == (0, 1)
 
 
 def test_evaluators_of_traces_have_query_mappings(arize: Emulator, create: Create) -> None:
@@ -148,19 +148,21 @@ def test_an_evaluator_of_a_type_that_nobody_knows(arize: Emulator, create_hub: C
 
 @pytest.mark.parametrize("fault", ["drop_after", "garbage"])
 def test_an_answer_that_is_lost_leaves_one_task(
-    arize: Emulator, create_hub: Create, asked: Asked, fault: Any
+    arize: Emulator, create_hub: Create, requests: Requests, fault: Any
 ) -> None:
     arize.add_fault(Fault(CREATE, fault))
     task_id = execute(create_hub())
     assert [task["id"] for task in arize.tasks()] == [task_id]
-    assert asked(CREATE) == 1
+    assert requests(CREATE) == 1
 
 
-def test_a_retry_takes_the_task_of_the_try_before(arize: Emulator, create_hub: Create, asked: Asked) -> None:
+def test_a_retry_takes_the_task_of_the_try_before(
+    arize: Emulator, create_hub: Create, requests: Requests
+) -> None:
     instance = TaskInstance()
     first = create_hub().execute(instance.next_try())
     assert create_hub().execute(instance.next_try()) == first
-    assert asked(CREATE) == 1
+    assert requests(CREATE) == 1
 
 
 @pytest.mark.parametrize(
@@ -175,7 +177,7 @@ def test_a_retry_takes_the_task_of_the_try_before(arize: Emulator, create_hub: C
 def test_an_update_sends_what_differs_and_nothing_else(
     arize: Emulator,
     create_hub: Create,
-    asked: Asked,
+    requests: Requests,
     fields: dict[str, Any],
     task: dict[str, Any],
     sent: set[str],
@@ -185,7 +187,7 @@ def test_an_update_sends_what_differs_and_nothing_else(
 
     execute(create_hub(**fields, task={**task, "if_exists": "update"}))
 
-    assert (asked(UPDATE), asked("graphql.patchEvalTask")) == (1, 0)
+    assert (requests(UPDATE), requests("graphql.patchEvalTask")) == (1, 0)
     [after] = arize.tasks()
     changed = {name for name in after if after[name] != before[name]} - {"updated_at", "continuous_until"}
     assert changed == sent
@@ -193,7 +195,7 @@ def test_an_update_sends_what_differs_and_nothing_else(
         assert after["evaluators"][0][name] == value
 
     execute(create_hub(**fields, task={**task, "if_exists": "update"}))
-    assert asked(UPDATE) == 1, "nothing differs any more"
+    assert requests(UPDATE) == 1, "nothing differs any more"
 
 
 def test_an_update_takes_away_what_the_dag_says_no_more(arize: Emulator, create_hub: Create) -> None:
@@ -257,7 +259,7 @@ def patched(task_id: str, **changes: Any) -> None:
 
 
 def test_a_patch_pins_a_version_and_leaves_the_rest(
-    arize: Emulator, create_hub: Create, asked: Asked
+    arize: Emulator, create_hub: Create, requests: Requests
 ) -> None:
     task_id = execute(create_hub(query_filter="status_code = 'OK'"))
     evaluator_id = arize.evaluator_ids["correctness"]
@@ -266,7 +268,7 @@ def test_a_patch_pins_a_version_and_leaves_the_rest(
 
     patched(task_id, evaluators=[pinned], name="pinned", sampling_rate=10, run_continuously=True)
 
-    assert (asked(UPDATE), asked("graphql.patchEvalTask")) == (1, 0)
+    assert (requests(UPDATE), requests("graphql.patchEvalTask")) == (1, 0)
     [task] = arize.tasks()
     assert (task["name"], task["sampling_rate"], task["is_continuous"]) == ("pinned", 0.1, True)
     assert task["query_filter"] == "attributes.openinference.span.kind = 'AGENT'"
@@ -305,7 +307,7 @@ AGENTS = {"filters": [{"id": "A", "filter": "attributes.openinference.span.kind 
 
 
 def test_an_update_turns_a_task_about_sessions_into_one_about_spans_and_back(
-    arize: Emulator, create: Create, create_hub: Create, asked: Asked
+    arize: Emulator, create: Create, create_hub: Create, requests: Requests
 ) -> None:
     calm = {
         "evaluator_id": arize.evaluator_ids["user_frustration"],
@@ -325,9 +327,9 @@ def test_an_update_turns_a_task_about_sessions_into_one_about_spans_and_back(
     assert task["query_filters"] == {**AGENTS, "expression": "A"}
     assert [one["query_mappings"] for one in task["evaluators"]] == [calm["query_mappings"]]
 
-    sent = asked(UPDATE)
+    sent = requests(UPDATE)
     execute(create(**of_sessions, if_exists="update"))
-    assert asked(UPDATE) == sent == 2
+    assert requests(UPDATE) == sent == 2
 
 
 @pytest.mark.parametrize(
@@ -352,7 +354,7 @@ def test_filters_with_ids_are_sent_unless_the_task_has_them(kept: Any, is_same: 
     changes = find_changes(found, wanted)
 
     assert ("query_filters" not in changes.fields) is is_same
-    assert "query_filters" not in changes.unseen
+    assert "query_filters" not in changes.not_compared
 
 
 def test_a_patch_makes_a_task_about_sessions_one_about_spans(arize: Emulator, create: Create) -> None:
