@@ -50,7 +50,7 @@ def test_type_checkers_see_the_same_names() -> None:
 
 
 def test_unknown_name_raises_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="has no attribute 'RunOnlineTaskOperators'"):
+    with pytest.raises(AttributeError):
         _ = front_door.RunOnlineTaskOperators  # type: ignore[attr-defined]
     assert set(front_door.__all__) <= set(dir(front_door))
 
