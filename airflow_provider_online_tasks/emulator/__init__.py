@@ -1,6 +1,6 @@
-"""A local Arize for demos, tests and the CI of DAG authors: the documented API, on spans of its own.
+"""A local emulator of Arize for demos, tests and CI: the documented API, with its own spans.
 
-Needs the extra ``emulator``. ``python -m airflow_provider_online_tasks.emulator --help`` starts one by hand.
+It needs the extra ``emulator``. ``python -m airflow_provider_online_tasks.emulator`` starts it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = [
     "RunFate",
 ]
 
-# pytest loads this package in every session where the distribution is installed: nothing else is loaded yet.
+# pytest loads this package in every session, so it imports nothing else at the top.
 _MODULES = {
     "DEFAULT_API_KEY": "settings",
     "Emulator": "handles",

@@ -12,34 +12,34 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_online_tasks.emulator.checked import read_text
+from pydantic import ValidationError
+
 from airflow_provider_online_tasks.emulator.clock import write_time
+from airflow_provider_online_tasks.emulator.errors import describe
 from airflow_provider_online_tasks.emulator.handles import (
-    API_KEY_VARIABLE,
-    JUDGE_KEY_VARIABLE,
+    KEY_VARIABLES,
     READY_LINE,
+    base_url,
     connection_fields,
 )
-from airflow_provider_online_tasks.emulator.settings import CHOICES, EmulatorSettings
+from airflow_provider_online_tasks.emulator.settings import CHOICES, EmulatorSettings, read_setting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_provider_online_tasks.emulator.state import EmulatorState
 
-_ENVIRONMENT = {"api_key": API_KEY_VARIABLE, "judge_key": JUDGE_KEY_VARIABLE}
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run an emulator until it is stopped, or its time is up."""
+    """Run an emulator until it is stopped, or its time has passed."""
     options = vars(_parser().parse_args(arguments))
     for_seconds = options.pop("for_seconds")
     try:
         settings = EmulatorSettings(**options)
-    except ValueError as error:
-        sys.stderr.write(f"{error}\n")
+    except ValidationError as error:
+        sys.stderr.write(f"{describe(error)}\n")
         return 2
-    from airflow_provider_online_tasks.emulator.server import EmulatorServer, silence_uvicorn
+    from airflow_provider_online_tasks.emulator.server.server import EmulatorServer, silence_uvicorn
     from airflow_provider_online_tasks.emulator.spans.sample import SpanFileError
 
     silence_uvicorn()
@@ -64,17 +64,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def banner(state: EmulatorState, port: int) -> str:
-    """Write what somebody who starts an emulator needs next."""
-    from airflow_provider_online_tasks.emulator.page.page import judge_note
+    """Return the text that the command line shows at the start."""
+    from airflow_provider_online_tasks.emulator.server.page import judge_note
 
     settings = state.settings
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    url = f"http://{host}:{port}"
-    count, first, last = state.store.span_range()
+    url = base_url(settings.host, port)
+    count, first, last = state.spans.range()
     days = f"{(write_time(first) or '')[:10]} to {(write_time(last) or '')[:10]}"
     connection = json.dumps(connection_fields(url, settings.api_key))
     lines = [
-        "Online tasks emulator: a local Arize; open its URL to watch it.",
+        "Arize emulator for online tasks. Open the URL to watch it.",
         f"  API key  {settings.api_key}",
         f"  Spans    {count} from {days}",
         f"  Judge    {judge_note(state)}",
@@ -89,26 +88,34 @@ def banner(state: EmulatorState, port: int) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    """Return a parser with an option for each setting, described as the settings describe themselves."""
+    """Return a parser with an option for each setting; the help is that of the settings' docstring."""
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_online_tasks.emulator",
-        description="A local Arize: the API of online tasks, on spans of its own.",
+        description="A local emulator of Arize's API for online tasks, with its own spans.",
     )
     helps = _descriptions()
     for field in dataclasses.fields(EmulatorSettings):
-        default = os.environ.get(_ENVIRONMENT.get(field.name, ""), field.default)
-        options: dict[str, Any] = {"default": default, "help": helps[field.name]}
-        if field.name in _ENVIRONMENT:
-            options["help"] += f" (also from {_ENVIRONMENT[field.name]})"
+        variable = KEY_VARIABLES.get(field.name)
+        options: dict[str, Any] = {"default": field.default, "help": helps[field.name]}
+        if variable is not None:
+            options["default"] = os.environ.get(variable, field.default)
+            options["help"] += f" (environment variable: {variable})"
         if isinstance(field.default, bool):
             options["action"] = argparse.BooleanOptionalAction
         elif field.name in CHOICES:
             options["choices"] = CHOICES[field.name]
         else:
-            options["type"] = partial(read_text, EmulatorSettings, field.name)
+            options["type"] = partial(_read, field.name)
         parser.add_argument(f"--{field.name.replace('_', '-')}", **options)
-    parser.add_argument("--for-seconds", type=float, default=None, help="stop after that many seconds")
+    parser.add_argument("--for-seconds", type=float, default=None, help="stop after this many seconds")
     return parser
+
+
+def _read(name: str, text: str) -> Any:
+    try:
+        return read_setting(name, text)
+    except ValidationError as error:
+        raise argparse.ArgumentTypeError(describe(error)) from None
 
 
 def _descriptions() -> dict[str, str]:

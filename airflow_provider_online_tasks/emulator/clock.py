@@ -1,4 +1,4 @@
-"""The server's clock, which a test can set wrong, and the way it writes a time."""
+"""The server's clock, which a test can stop, advance or set wrong, and the format of times."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from email.utils import formatdate
 
 
 class Clock:
-    """True time for what happens, skewed time for what is said of it; a test can stop it or let it pass."""
+    """The actual time decides what happens; timestamps show this time plus an offset."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Show the true time, and go on."""
+        """Show the actual time again."""
         self.offset = 0.0
         self.passed = 0.0
         self._stopped_at: float | None = None
 
     def stop(self) -> None:
-        """Let no time pass of itself."""
+        """Stop the clock: only ``passed`` moves it."""
         if self._stopped_at is None:
             self._stopped_at = time.time()
 
     def now(self) -> float:
-        """Return the true time in epoch seconds, or when it was stopped, with what was let pass."""
+        """Return the actual time in epoch seconds, plus the time that was advanced."""
         return (time.time() if self._stopped_at is None else self._stopped_at) + self.passed
 
     def stamp(self, when: float | None = None) -> float:
-        """Return what this server's clock showed at a true time, now by default."""
+        """Return the timestamp that the server gives to an actual time (default: now)."""
         return (self.now() if when is None else when) + self.offset
 
     def http_date(self) -> bytes:
@@ -40,19 +40,19 @@ class Clock:
 
 @functools.lru_cache(maxsize=65_536)
 def write_time(epoch: float | None) -> str | None:
-    """Write a time as the API does: UTC, milliseconds, ``Z``."""
+    """Format a time as the API does: UTC, milliseconds, ``Z``."""
     if epoch is None:
         return None
     moment = datetime.fromtimestamp(epoch, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
 
 
-def read_time(text: str) -> float:
-    """Read an ISO 8601 time that names its offset.
+def read_time(text: object) -> float:
+    """Return the epoch seconds of an ISO 8601 date-time with an offset.
 
-    :raises ValueError: if it is none, or names no offset.
+    :raises ValueError: for anything else.
     """
-    moment = datetime.fromisoformat(text)
-    if "T" not in text.upper() or moment.tzinfo is None:
-        raise ValueError(f"{text!r} is no ISO 8601 date-time with an offset, such as 2007-12-03T10:15:30Z.")
+    moment = datetime.fromisoformat(text) if isinstance(text, str) and "T" in text.upper() else None
+    if moment is None or moment.tzinfo is None:
+        raise ValueError("expected an ISO 8601 date-time with an offset, such as 2007-12-03T10:15:30Z")
     return moment.timestamp()

@@ -1,4 +1,4 @@
-"""Handles on an emulator: one in a thread of this process, one in a process of its own."""
+"""Handles of an emulator: in a thread of this process, or in a separate process."""
 
 from __future__ import annotations
 
@@ -22,19 +22,29 @@ from airflow_provider_online_tasks.emulator.settings import EmulatorSettings
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from airflow_provider_online_tasks.emulator.server import EmulatorServer
+    from airflow_provider_online_tasks.emulator.server.server import EmulatorServer
     from airflow_provider_online_tasks.emulator.state import EmulatorState
 
 CONNECTION_TYPE = "arize_online_tasks"
 READY_LINE = "URL"
-_PATIENCE = 60.0
+# The environment variables of the keys: every user of the machine can list arguments.
+KEY_VARIABLES = {
+    "api_key": "ONLINE_TASKS_EMULATOR_API_KEY",
+    "judge_key": "ONLINE_TASKS_EMULATOR_JUDGE_KEY",
+}
+_TIMEOUT = 60.0
+
+
+def base_url(host: str, port: int) -> str:
+    """Return the URL of an emulator."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def connection_fields(url: str, api_key: str) -> dict[str, Any]:
-    """Return the fields of the Airflow connection: a host with a scheme serves both APIs.
+    """Return the fields of the Airflow connection.
 
-    The port is a field of its own, since Airflow's *Test* button needs one. The emulator has indexed its
-    spans, so no run waits for that.
+    The port is a separate field, because Airflow's *Test* button needs it. The emulator's spans are indexed,
+    so there is no index delay.
     """
     host, _, port = url.rpartition(":")
     return {
@@ -71,26 +81,23 @@ class _Handle(EmulatorControl):
         self.stop()
 
     def start(self) -> None:
-        """Start the emulator and return when it answers."""
+        """Start the emulator and return when it accepts requests."""
         raise NotImplementedError
 
     def stop(self) -> None:
-        """Stop the emulator and return when it has gone."""
+        """Stop the emulator at once, and return when it has stopped."""
         raise NotImplementedError
 
     @property
     def url(self) -> str:
-        """The one URL of everything."""
+        """The URL of both APIs and of the page."""
         if not self._port:
-            raise RuntimeError(
-                "The emulator has no URL before it is started; call start() or use it in a with statement"
-            )
-        host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
-        return f"http://{host}:{self._port}"
+            raise RuntimeError("The emulator has no URL yet; call start() or use it in a with statement")
+        return base_url(self.settings.host, self._port)
 
     @property
     def evaluator_ids(self) -> dict[str, str]:
-        """The identifiers of the built-in Eval Hub evaluators by name."""
+        """The IDs of the Eval Hub evaluators by name."""
         ids_by_name: dict[str, str] = self.info()["evaluator_ids"]
         return ids_by_name
 
@@ -111,9 +118,9 @@ class _Handle(EmulatorControl):
 class Emulator(_Handle):
     """An emulator in a thread of this process.
 
-    :param settings: how it behaves.
-
     Use it in a ``with`` statement, or call :meth:`start` and :meth:`stop`.
+
+    :param settings: its settings.
     """
 
     def __init__(self, settings: EmulatorSettings | None = None) -> None:
@@ -122,11 +129,11 @@ class Emulator(_Handle):
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the emulator and return when it answers."""
-        from airflow_provider_online_tasks.emulator.server import EmulatorServer, silence_uvicorn
+        """Start the emulator and return when it accepts requests."""
+        from airflow_provider_online_tasks.emulator.server.server import EmulatorServer, silence_uvicorn
 
         silence_uvicorn()
-        # The port stays the same when it is started again, as that of a real server would.
+        # The port stays the same after a restart, as that of a real server.
         server = EmulatorServer(dataclasses.replace(self.settings, port=self._port))
         self._server, self._port = server, server.port
         ready = threading.Event()
@@ -145,23 +152,23 @@ class Emulator(_Handle):
 
         self._thread = threading.Thread(target=run, name="online-tasks-emulator", daemon=True)
         self._thread.start()
-        if not ready.wait(_PATIENCE):
-            raise RuntimeError(f"The emulator did not start within {_PATIENCE:.0f} seconds")
+        if not ready.wait(_TIMEOUT):
+            raise RuntimeError(f"The emulator did not start within {_TIMEOUT:.0f} seconds")
         if failures:
             raise failures[0]
 
     def stop(self) -> None:
-        """Stop the emulator and return when it has gone."""
+        """Stop the emulator at once, and return when it has stopped."""
         if self._server is not None and self._thread is not None:
             self._server.stop()
-            self._thread.join(_PATIENCE)
+            self._thread.join(_TIMEOUT)
             self._server = self._thread = None
 
 
 class EmulatorProcess(_Handle):
-    """An emulator in a process of its own, which can be killed and started again on what it left.
+    """An emulator in a separate process, which can be killed and continues after a restart.
 
-    :param settings: how it behaves; without a database of its own it gets a temporary one.
+    :param settings: its settings; without a ``database`` it gets a temporary one.
     """
 
     def __init__(self, settings: EmulatorSettings | None = None) -> None:
@@ -171,31 +178,35 @@ class EmulatorProcess(_Handle):
 
     @property
     def pid(self) -> int | None:
-        """The process, while there is one."""
+        """The process ID, while the process runs."""
         return self._process.pid if self._process is not None else None
 
     def start(self) -> None:
-        """Start the emulator and return when it answers."""
+        """Start the emulator and return when it accepts requests."""
         database = self.settings.database
         if database is None:
             self._directory = self._directory or tempfile.TemporaryDirectory(prefix="online-tasks-emulator-")
             database = Path(self._directory.name) / "emulator.sqlite"
         settings = dataclasses.replace(self.settings, port=self._port, database=database)
+        keys = {variable: getattr(settings, name) for name, variable in KEY_VARIABLES.items()}
         process = subprocess.Popen(  # noqa: S603 -- this interpreter, this package
-            [sys.executable, "-m", "airflow_provider_online_tasks.emulator", *command_line(settings)],
+            [sys.executable, "-m", "airflow_provider_online_tasks.emulator", *_arguments(settings)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            # The keys travel here and not among the arguments, which every user of the machine can list.
-            env=os.environ | key_variables(settings) | {"PYTHONUNBUFFERED": "1"},
+            env={
+                **os.environ,
+                **{variable: key for variable, key in keys.items() if key is not None},
+                "PYTHONUNBUFFERED": "1",
+            },
         )
         self._process = process
         lines: list[str] = []
         ready = threading.Event()
 
         def read() -> None:
-            # Reading goes on to the end, so that the process never waits for room in the pipe.
+            # Read to the end, so that the process never waits for a full pipe.
             for line in process.stdout or ():
                 lines.append(line)
                 if line.strip().startswith(READY_LINE):
@@ -204,20 +215,20 @@ class EmulatorProcess(_Handle):
             ready.set()
 
         threading.Thread(target=read, name="online-tasks-emulator-output", daemon=True).start()
-        ready.wait(_PATIENCE)
+        ready.wait(_TIMEOUT)
         if not any(line.strip().startswith(READY_LINE) for line in lines):
             self.kill()
             raise RuntimeError(f"The emulator did not start:\n{''.join(lines)}")
 
     def stop(self) -> None:
-        """Stop the emulator, return when it has gone, and remove its temporary database."""
+        """Stop the emulator, return when it has stopped, and remove its temporary database."""
         self._end(signal.SIGTERM)
         if self._directory is not None:
             self._directory.cleanup()
             self._directory = None
 
     def kill(self) -> None:
-        """End the process at once, as a power cut would; :meth:`start` takes up what it left."""
+        """Kill the process; :meth:`start` continues with its database."""
         self._end(signal.SIGKILL)
 
     def _end(self, number: signal.Signals) -> None:
@@ -226,7 +237,7 @@ class EmulatorProcess(_Handle):
             return
         process.send_signal(number)
         try:
-            process.wait(_PATIENCE)
+            process.wait(_TIMEOUT)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -235,23 +246,12 @@ class EmulatorProcess(_Handle):
                 process.stdout.close()
 
 
-API_KEY_VARIABLE = "ONLINE_TASKS_EMULATOR_API_KEY"
-JUDGE_KEY_VARIABLE = "ONLINE_TASKS_EMULATOR_JUDGE_KEY"
-_KEY_VARIABLES = {"api_key": API_KEY_VARIABLE, "judge_key": JUDGE_KEY_VARIABLE}
-
-
-def key_variables(settings: EmulatorSettings) -> dict[str, str]:
-    """Return the environment that hands the settings' keys to a process."""
-    given = {variable: getattr(settings, name) for name, variable in _KEY_VARIABLES.items()}
-    return {variable: value for variable, value in given.items() if value is not None}
-
-
-def command_line(settings: EmulatorSettings) -> list[str]:
-    """Return the options that give a process these settings, the keys apart."""
+def _arguments(settings: EmulatorSettings) -> list[str]:
+    """Return the command line options of settings, without the keys."""
     arguments: list[str] = []
     for field in dataclasses.fields(settings):
         value: Any = getattr(settings, field.name)
-        if field.name in _KEY_VARIABLES or value == field.default:
+        if field.name in KEY_VARIABLES or value == field.default:
             continue
         option = f"--{field.name.replace('_', '-')}"
         if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Global identifiers as Arize writes them: base64 of ``Type:number:suffix``."""
+"""Global IDs as Arize writes them: base64 of ``Type:number:suffix``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _DECODED = re.compile(r"(?P<type>[A-Za-z]+):(?P<number>\d+):(?P<suffix>[A-Za-z0-
 
 
 class GlobalId(NamedTuple):
-    """The parts of a global identifier."""
+    """The parts of a global ID."""
 
     type: str
     number: int
@@ -20,12 +20,12 @@ class GlobalId(NamedTuple):
 
 
 def encode(type_name: str, number: int) -> str:
-    """Write a global identifier."""
+    """Return a global ID."""
     return base64.b64encode(f"{type_name}:{number}:{_SUFFIX}".encode()).decode()
 
 
 def decode(value: str) -> GlobalId | None:
-    """Read a global identifier, or None where the text is none."""
+    """Return the parts of a global ID, or None if the text is not a global ID."""
     try:
         text = base64.b64decode(value, validate=True).decode("ascii")
     except (binascii.Error, UnicodeError, ValueError):
@@ -43,5 +43,4 @@ USER_ID = encode("User", 1)
 ORGANIZATION_NAME = "Emulated organization"
 SPACE_NAME = "Emulated space"
 PROJECT_NAME = "support-assistant"
-SECOND_PROJECT_NAME = "search-assistant"
-PROJECTS = {PROJECT_ID: PROJECT_NAME, SECOND_PROJECT_ID: SECOND_PROJECT_NAME}
+PROJECTS = {PROJECT_ID: PROJECT_NAME, SECOND_PROJECT_ID: "search-assistant"}

@@ -1,4 +1,4 @@
-"""The pytest fixture ``online_tasks_emulator``: a local Arize for the test of a DAG."""
+"""The pytest fixture ``online_tasks_emulator``: an emulator for the test of a DAG."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ if TYPE_CHECKING:
 
     from airflow_provider_online_tasks.emulator import Emulator
 
-# pytest loads this module in every session where the distribution is installed: nothing else is imported yet.
+# pytest loads this module in every session, so it imports nothing else at the top.
 
 NAME = "online_tasks_emulator"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the ini option and the command line option that change the fixture's settings."""
+    """Add the options that change the fixture's settings."""
     parser.addini(
-        NAME, "settings of the online_tasks_emulator fixture, one name=value a line", type="linelist"
+        NAME, "settings of the online_tasks_emulator fixture, one name=value per line", type="linelist"
     )
     parser.getgroup("online tasks").addoption(
         "--online-tasks-emulator",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a setting of the online_tasks_emulator fixture; may be given several times",
+        help="a setting of the online_tasks_emulator fixture; can be repeated",
     )
 
 
@@ -37,20 +37,23 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def online_tasks_emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
-    """A local Arize of this test alone: runs are over at once and nothing is limited.
+    """An emulator for this test: its runs finish at once, and it has no rate limits.
 
-    Its settings come from the ini option ``online_tasks_emulator``, the command line option
-    ``--online-tasks-emulator`` and the marker ``online_tasks_emulator``, each over the one before.
+    The marker ``online_tasks_emulator`` overrides the command line option ``--online-tasks-emulator``, which
+    overrides the ini option ``online_tasks_emulator``.
     """
     from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
-    from airflow_provider_online_tasks.emulator.checked import read_text
+    from airflow_provider_online_tasks.emulator.settings import read_setting
 
     values: dict[str, Any] = {"run_seconds": 0.0, "queries_per_minute": None, "mutations_per_minute": None}
     for line in [*request.config.getini(NAME), *request.config.getoption("--online-tasks-emulator")]:
         name, separator, text = line.partition("=")
         if not separator:
-            raise pytest.UsageError(f"{NAME}: {line!r} is no setting; write name=value")
-        values[name.strip()] = read_text(EmulatorSettings, name.strip(), text.strip())
+            raise pytest.UsageError(f"{NAME}: write settings as name=value, not {line!r}")
+        try:
+            values[name.strip()] = read_setting(name.strip(), text.strip())
+        except ValueError as error:
+            raise pytest.UsageError(f"{NAME}: {line}: {error}") from None
     for marker in reversed(list(request.node.iter_markers(NAME))):
         values.update(marker.kwargs)
     with Emulator(EmulatorSettings(**values)) as emulator:

@@ -1,24 +1,23 @@
-"""The settings of an emulator, most of which can be changed while it runs."""
+"""The settings of an emulator. Most of them can be changed while it runs."""
 
 from __future__ import annotations
 
 import dataclasses
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
-from pydantic import Field
-
-from airflow_provider_online_tasks.emulator.checked import OneOrMore, Seconds, check_types
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 DEFAULT_API_KEY = "ak-emulator-0000"
 
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+OneOrMore = Annotated[int, Field(ge=1)]
 StatusCase = Literal["upper", "lower"]
 SamplingRateUnit = Literal["fraction", "percent"]
 NoData = Literal["completed", "task_error"]
 RunsOrder = Literal["newest", "oldest", "shuffled"]
-RateLimitStatus = Literal[200, 429]
-Port = Annotated[int, Field(ge=0, le=65_535)]
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "status_case": get_args(StatusCase),
@@ -26,50 +25,52 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "no_data": get_args(NoData),
     "runs_order": get_args(RunsOrder),
 }
-# These are read once, while the server starts.
+# The server reads these only when it starts.
 START_ONLY = frozenset(
     {"host", "port", "host_names", "api_key", "database", "spans", "judge_url", "judge_key", "judge_model"},
 )
+STRICT = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class EmulatorSettings:
     """How an emulator behaves.
 
-    :param host: the address it listens on; anything but loopback has to be asked for.
-    :param port: the port it listens on; 0 takes a free one.
-    :param host_names: other names, separated by commas, that requests may call it by, such as that of its
-        container.
-    :param api_key: the one key it accepts, over GraphQL (``x-api-key``) and REST (``Bearer``).
+    :param host: the address that it listens on; only loopback by default.
+    :param port: the port that it listens on; 0 takes a free one.
+    :param host_names: additional names, separated by commas, that requests may use in their Host header,
+        such as the name of its container.
+    :param api_key: the only key that it accepts, over GraphQL (``x-api-key``) and REST (``Bearer``).
     :param database: an SQLite file that survives the process; None keeps everything in memory
         (a separate process: in a temporary file).
-    :param spans: a JSONL file of spans to evaluate; None loads the shipped sample.
-    :param lenient: whether to evaluate what Arize would not: template variables without a value are empty,
-        words such as ``{input}`` need no mapping, and judge models, integrations and code are not checked.
-    :param run_seconds: how long a run takes; with 0 it is over when it is first read.
-    :param index_delay: how many seconds the indexes lag: a run does not see spans that are younger than this
-        when it is created, and an evaluation can be read this long after it is made.
-    :param status_case: run statuses as today's API spells them (``upper``) or as it used to.
-    :param sampling_rate_unit: what ``samplingRate`` means over GraphQL; ``percent`` is the older server.
-    :param queries_per_minute: how many reads a key has in any minute; None for no limit.
-    :param mutations_per_minute: how many writes a key has in any minute; None for no limit.
-    :param retry_after: whether a 429 says how long to wait; Arize documents no such header.
-    :param graphql_rate_limit_status: 200 reports a GraphQL rate limit inside the answer, 429 by the status.
-    :param mutations_permitted: False behaves as an account whose plan has no GraphQL mutations.
-    :param graphql_max_window_days: the longest window runOnlineTask takes; None for any length, as in the
-        example of Arize's page.
-    :param patch_input_type: the schema's name for patchEvalTask's input type, which nobody documents.
-    :param no_data: how a run over a window without spans goes: it completes with zeros, or a TaskError.
+    :param spans: a JSONL file of spans to evaluate; None loads the included sample.
+    :param lenient: evaluate what Arize would not: template variables without a value are empty, words such
+        as ``{input}`` need no mapping, and models, integrations and code are not checked.
+    :param run_seconds: how long a run takes; with 0 it has finished when it is first read.
+    :param index_delay: the delay of the indexes in seconds: a run does not see spans that are younger than
+        this when it is created, and an evaluation can be read this long after it was made.
+    :param status_case: the spelling of run statuses: ``upper`` (current API) or ``lower`` (older API).
+    :param sampling_rate_unit: the unit of ``samplingRate`` over GraphQL; ``percent`` is the older server.
+    :param queries_per_minute: reads that a key may send per minute; None for no limit.
+    :param mutations_per_minute: writes that a key may send per minute; None for no limit.
+    :param retry_after: send ``Retry-After`` with a 429; Arize documents no such header.
+    :param graphql_rate_limit_status: the HTTP status of a GraphQL rate limit: 200 (an error in the response)
+        or 429.
+    :param mutations_permitted: False rejects GraphQL mutations, as for accounts without the Enterprise plan.
+    :param graphql_max_window_days: the longest window that runOnlineTask accepts; None for any length.
+    :param patch_input_type: the name of the input type of patchEvalTask, which is not documented.
+    :param no_data: the result of a run over a window without spans: ``completed`` with zeros, or
+        ``task_error``.
     :param runs_order: the order in which the runs of a task are listed.
-    :param judge_url: an OpenAI-compatible endpoint to judge with; None for the built-in offline judge.
+    :param judge_url: an OpenAI-compatible endpoint that evaluates; None for the built-in offline judge.
     :param judge_key: the key for that endpoint.
-    :param judge_model: the model that endpoint shall use.
+    :param judge_model: the model that the endpoint uses.
     """
 
     host: str = "127.0.0.1"
-    port: Port = 0
+    port: Annotated[int, Field(ge=0, le=65_535)] = 0
     host_names: str = ""
-    api_key: str = dataclasses.field(default=DEFAULT_API_KEY, repr=False)
+    api_key: Annotated[str, Field(min_length=1)] = dataclasses.field(default=DEFAULT_API_KEY, repr=False)
     database: str | Path | None = None
     spans: str | Path | None = None
     lenient: bool = False
@@ -80,7 +81,7 @@ class EmulatorSettings:
     queries_per_minute: OneOrMore | None = 100
     mutations_per_minute: OneOrMore | None = 300
     retry_after: bool = False
-    graphql_rate_limit_status: RateLimitStatus = 200
+    graphql_rate_limit_status: Literal[200, 429] = 200
     mutations_permitted: bool = True
     graphql_max_window_days: OneOrMore | None = None
     patch_input_type: str = "PatchEvalTaskMutationInput"
@@ -91,29 +92,26 @@ class EmulatorSettings:
     judge_model: str | None = None
 
     def __post_init__(self) -> None:
-        check_types(self)
-        if not self.api_key:
-            raise ValueError("api_key is empty; give the key that clients shall present.")
         if self.judge_url is not None and not self.judge_model:
-            raise ValueError("judge_url is given without judge_model; name the model that shall judge.")
+            raise ValueError("Set judge_model together with judge_url.")
 
     def changed(self, changes: dict[str, Any]) -> EmulatorSettings:
-        """Return these settings with some changed while the server runs."""
-        known = {field.name for field in dataclasses.fields(self)}
+        """Return these settings with changes that are allowed while the server runs."""
+        names = {field.name for field in dataclasses.fields(self)}
         for name in changes:
-            if name not in known:
+            if name not in names:
                 raise ValueError(
-                    f"There is no setting {name!r}; the settings are {', '.join(sorted(known))}."
+                    f"There is no setting {name!r}; the settings are {', '.join(sorted(names))}."
                 )
             if name in START_ONLY:
-                raise ValueError(f"{name} cannot be changed while the emulator runs; give it at the start.")
+                raise ValueError(f"{name} cannot be changed while the emulator runs; set it at the start.")
         return dataclasses.replace(self, **changes)
 
-    def answers_to(self, host_header: str) -> bool:
-        """Whether a request in the name of this host is meant for this server.
+    def accepts_host(self, host_header: str) -> bool:
+        """Whether a Host header names this server.
 
-        On loopback, only loopback's own names are. Elsewhere any IP address is, and what ``host_names``
-        lists: a name that somebody else's DNS points here is not.
+        On loopback, only names of loopback do. Elsewhere any IP address does, and the names in
+        ``host_names``; another name may be a DNS entry of an attacker that points here.
         """
         host = host_header.rpartition("]")[0].lstrip("[") or host_header.partition(":")[0]
         if host.lower() == "localhost" or host.lower() in self.host_names.lower().split(","):
@@ -131,3 +129,22 @@ class EmulatorSettings:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
+
+
+def read_setting(name: str, text: str) -> Any:
+    """Return the value of a setting that is given as text: ``none``, ``true``, ``1.5``, …
+
+    :raises ValueError: there is no such setting, or the text does not fit.
+    """
+    hints = get_type_hints(EmulatorSettings, include_extras=True)
+    if name not in hints:
+        raise ValueError(f"There is no setting {name!r}.")
+    if text.lower() == "none":
+        return None
+    adapter: TypeAdapter[Any] = TypeAdapter(hints[name])
+    try:
+        return adapter.validate_strings(text)
+    except ValidationError:
+        if not text.isdecimal():
+            raise
+        return adapter.validate_python(int(text))  # a Literal of numbers accepts no text

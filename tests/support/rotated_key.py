@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_online_tasks.emulator.rest.operations import RestAnswers
+from airflow_provider_online_tasks.emulator.server.rest import RestRequest
 
 if TYPE_CHECKING:
     import pytest
@@ -16,9 +16,9 @@ NEW_KEY = "ak-rotated"
 
 def rotate(arize: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the emulator accept the new key over REST, and no longer its own."""
-    really = RestAnswers.key
+    really = RestRequest.key
 
-    def rotated(self: Any, request: Any) -> str:
-        return arize.api_key if really(self, request) == NEW_KEY else "revoked"
+    def rotated(self: Any) -> str:
+        return arize.api_key if really(self) == NEW_KEY else "revoked"
 
-    monkeypatch.setattr(RestAnswers, "key", rotated)
+    monkeypatch.setattr(RestRequest, "key", rotated)

@@ -1,1 +1,1 @@
-"""The control plane: how tests look into an emulator and change what it does."""
+"""The control plane for tests."""

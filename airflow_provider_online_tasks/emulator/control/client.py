@@ -1,4 +1,4 @@
-"""The client of the control plane: what a test reads from an emulator and sets in it."""
+"""The client of the control plane: what a test reads from an emulator and changes in it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _TIMEOUT = 30.0
 
 
 class EmulatorControlError(Exception):
-    """The emulator refused what its control plane was asked."""
+    """The control plane rejected a request."""
 
 
 class EmulatorControl:
-    """Looks into a running emulator and changes how it behaves; neither limited nor spoilt by faults.
+    """Inspects and changes a running emulator. Rate limits and faults do not apply to it.
 
     :param url: the emulator's URL, as its banner shows it.
     :param api_key: its key.
@@ -34,56 +34,56 @@ class EmulatorControl:
 
     @property
     def url(self) -> str:
-        """The one URL of everything."""
+        """The URL of both APIs and of the page."""
         return self._url
 
     def tasks(self) -> list[dict[str, Any]]:
-        """Return all tasks ever created, deleted ones marked."""
-        return self._list("GET", "tasks")
+        """Return all tasks, including deleted ones."""
+        return self._list("tasks")
 
     def runs(self, task_id: str | None = None) -> list[dict[str, Any]]:
-        """Return all runs in the order they were created, or those of a task."""
-        return self._list("GET", "runs", {"task_id": task_id})
+        """Return the runs of a task, or all runs, in the order they were created."""
+        return self._list("runs", task_id=task_id)
 
     def evaluations(self, task_id: str | None = None, run_id: str | None = None) -> list[dict[str, Any]]:
-        """Return the evaluations made, all or those of a task or a run."""
-        return self._list("GET", "evaluations", {"task_id": task_id, "run_id": run_id})
+        """Return the evaluations of a task or a run, or all evaluations."""
+        return self._list("evaluations", task_id=task_id, run_id=run_id)
 
     def requests(self, operation: str | None = None) -> list[dict[str, Any]]:
-        """Return the API requests seen, oldest first.
+        """Return the API requests, oldest first.
 
         :param operation: a pattern such as ``graphql.*``; None for all.
         """
-        return self._list("GET", "requests", {"operation": operation})
+        return self._list("requests", operation=operation)
 
     def clear_requests(self) -> None:
-        """Forget the requests seen."""
-        self._ask("DELETE", "requests")
+        """Forget the requests."""
+        self._send("DELETE", "requests")
 
     def add_fault(self, fault: Fault) -> None:
-        """Spoil requests to come."""
-        self._ask("POST", "faults", body=dataclasses.asdict(fault))
+        """Add a fault to the next requests."""
+        self._send("POST", "faults", body=dataclasses.asdict(fault))
 
     def clear_faults(self) -> None:
-        """Let all requests pass again."""
-        self._ask("DELETE", "faults")
+        """Delete all faults."""
+        self._send("DELETE", "faults")
 
     def next_run(self, fate: RunFate) -> None:
-        """Decide how the next run created shall go."""
-        self._ask("POST", "fates", body=dataclasses.asdict(fate))
+        """Set the fate of the next run."""
+        self._send("POST", "fates", body=dataclasses.asdict(fate))
 
     def clear_fates(self) -> None:
-        """Let runs go their usual way again."""
-        self._ask("DELETE", "fates")
+        """Delete all fates."""
+        self._send("DELETE", "fates")
 
     def set_run(self, run_id: str, **fields: Any) -> dict[str, Any]:
-        """Change a run that exists.
+        """Change a run.
 
         Its fields are ``status``, ``failure_reason``, ``num_successes``, ``num_errors``, ``num_skipped`` and
-        ``seconds``, which is how long from now it still takes, None for ever. A status that is no end
-        stays until it is set again.
+        ``seconds`` (how long it still takes; None for ever). A status that is not final stays until the next
+        change.
         """
-        run: dict[str, Any] = self._ask("PATCH", f"runs/{quote(run_id, safe='')}", body=fields)
+        run: dict[str, Any] = self._send("PATCH", f"runs/{quote(run_id, safe='')}", body=fields)
         return run
 
     def create_runs(
@@ -95,11 +95,11 @@ class EmulatorControl:
         total: int = 100,
         fate: RunFate | None = None,
     ) -> list[str]:
-        """Make many runs that only pass through their states, and return their identifiers.
+        """Create many runs that only change their status, and return their IDs.
 
-        :param seconds: the shortest and the longest time a run takes; they spread evenly between.
-        :param total: how many spans each seems to evaluate.
-        :param fate: how all of them go; its ``seconds`` and ``times`` do not count here.
+        :param seconds: the shortest and the longest duration; the runs spread evenly between them.
+        :param total: the number of spans that each run reports.
+        :param fate: how all of them go; its ``seconds`` and ``times`` do not apply.
         """
         body = {
             "task_id": task_id,
@@ -108,57 +108,55 @@ class EmulatorControl:
             "total": total,
             "fate": dataclasses.asdict(fate) if fate is not None else {},
         }
-        run_ids: list[str] = self._ask("POST", "runs", body=body)
+        run_ids: list[str] = self._send("POST", "runs", body=body)
         return run_ids
 
     def set_clock_offset(self, seconds: float) -> None:
-        """Set the server's clock wrong: all times in its answers, and its idea of now."""
-        self._ask("PUT", "clock", body={"offset": seconds})
+        """Set the server's clock wrong: all timestamps, and the time that it takes for now."""
+        self._send("PUT", "clock", body={"offset": seconds})
 
     def advance(self, seconds: float) -> None:
-        """Let time pass at once: runs proceed, rate limits recover, indexes catch up."""
-        self._ask("PUT", "clock", body={"advance": seconds})
+        """Advance the clock: runs proceed, rate limits recover, indexes catch up."""
+        self._send("PUT", "clock", body={"advance": seconds})
 
     def stop_clock(self) -> None:
-        """Let time pass by :meth:`advance` alone until the next :meth:`reset`, for tests of any speed."""
-        self._ask("PUT", "clock", body={"stop": True})
+        """Stop the clock until the next :meth:`reset`; only :meth:`advance` moves it."""
+        self._send("PUT", "clock", body={"stop": True})
 
     def configure(self, **settings: Any) -> None:
         """Change settings while the emulator runs."""
-        self._ask("PATCH", "settings", body=settings)
+        self._send("PATCH", "settings", body=settings)
 
     def reset(self) -> None:
-        """Forget tasks, runs, evaluations, faults, fates and requests."""
-        self._ask("POST", "reset")
+        """Delete tasks, runs, evaluations, faults, fates and requests."""
+        self._send("POST", "reset")
 
     def info(self) -> dict[str, Any]:
-        """Return the identifiers and the spans the emulator came with."""
-        info: dict[str, Any] = self._ask("GET", "info")
+        """Return the IDs of the included objects, and the number and times of the spans."""
+        info: dict[str, Any] = self._send("GET", "info")
         return info
 
-    def _list(self, method: str, path: str, query: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self._ask(method, path, query)
+    def _list(self, path: str, **query: Any) -> list[dict[str, Any]]:
+        given = {name: value for name, value in query.items() if value is not None}
+        found: list[dict[str, Any]] = self._send("GET", path + (f"?{urlencode(given)}" if given else ""))
         return found
 
-    def _ask(
-        self, method: str, path: str, query: dict[str, Any] | None = None, body: dict[str, Any] | None = None
-    ) -> Any:
+    def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         parts = urlsplit(self.url)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT)
-        given = {name: value for name, value in (query or {}).items() if value is not None}
         try:
             connection.request(
                 method,
-                f"/emulator/{path}" + (f"?{urlencode(given)}" if given else ""),
+                f"/emulator/{path}",
                 json.dumps(body) if body is not None else None,
                 {"Authorization": f"Bearer {self.api_key}", "Connection": "close"},
             )
             response = connection.getresponse()
-            answer = json.loads(response.read() or b"null")
+            document = json.loads(response.read() or b"null")
         finally:
             connection.close()
         if response.status >= 400:
             raise EmulatorControlError(
-                f"The emulator at {self.url} refused {method} {path}: {answer['detail']}"
+                f"The emulator at {self.url} rejected {method} {path}: {document['detail']}"
             )
-        return answer
+        return document

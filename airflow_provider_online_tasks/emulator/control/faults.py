@@ -1,102 +1,93 @@
-"""What can be made to go wrong: single answers (faults) and whole runs (fates)."""
+"""Faults of single responses, and fates of entire runs."""
 
 from __future__ import annotations
 
-import dataclasses
 import fnmatch
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
+from pydantic.dataclasses import dataclass
 
-from airflow_provider_online_tasks.emulator.checked import Count, OneOrMore, Seconds, Share, check_types
+from airflow_provider_online_tasks.emulator.settings import STRICT, OneOrMore, Seconds
 
-BEFORE = frozenset(
-    {
-        "drop_before",
-        "status_before",
-        "rate_limited",
-        "graphql_error",
-        "task_error",
-        "unauthorized",
-        "forbidden",
-        "not_found",
-        "unknown_type",
-    }
-)
-AFTER = frozenset(
-    {
-        "delay",
-        "delay_after",
-        "drop_after",
-        "status_after",
-        "truncated",
-        "garbage",
-        "not_object",
-        "missing_field",
-        "null_field",
-        "partial",
-    }
-)
+NotExecuted = Literal[
+    "drop_before",
+    "status_before",
+    "rate_limited",
+    "graphql_error",
+    "task_error",
+    "unauthorized",
+    "forbidden",
+    "not_found",
+    "unknown_type",
+]
+Executed = Literal[
+    "delay",
+    "delay_after",
+    "drop_after",
+    "status_after",
+    "truncated",
+    "garbage",
+    "not_object",
+    "missing_field",
+    "null_field",
+    "partial",
+]
+BEFORE: frozenset[str] = frozenset(NotExecuted.__args__)  # type: ignore[attr-defined]
 RunOutcome = Literal["complete", "hang", "fail", "cancel", "nothing"]
-HttpStatus = Annotated[int, Field(ge=100, le=599)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Fault:
-    """A wrong answer, given to the next requests for an operation.
+    """A wrong response to the next requests of an operation.
 
-    :param operation: which requests, as a pattern: ``graphql.runOnlineTask``, ``rest.*``, ``*``.
-    :param kind: what happens. The request is not executed by ``drop_before``, ``status_before``,
-        ``rate_limited``, ``graphql_error``, ``task_error``, ``unauthorized``, ``forbidden``,
-        ``not_found`` or ``unknown_type``; it is executed by ``delay`` (waits first), ``delay_after``
-        (waits before it answers), ``drop_after``, ``status_after``, ``truncated``, ``garbage``,
-        ``not_object``, ``missing_field``,
-        ``null_field`` and ``partial``.
-    :param times: how many requests it spoils; None for all.
-    :param skip: how many requests pass unspoiled first.
-    :param seconds: how long to wait: before answering, for every kind.
-    :param status: the HTTP status, where the kind has a choice.
+    :param operation: the requests, as a pattern: ``graphql.runOnlineTask``, ``rest.*``, ``*``.
+    :param kind: the kind of fault. ``drop_before``, ``status_before``, ``rate_limited``, ``graphql_error``,
+        ``task_error``, ``unauthorized``, ``forbidden``, ``not_found`` and ``unknown_type`` prevent the
+        execution of the request. ``delay`` (waits before the execution), ``delay_after`` (waits before the
+        response), ``drop_after``, ``status_after``, ``truncated``, ``garbage``, ``not_object``,
+        ``missing_field``, ``null_field`` and ``partial`` do not.
+    :param times: the number of requests; None for all.
+    :param skip: the number of requests that pass first.
+    :param seconds: how long to wait before the response, for every kind.
+    :param status: the HTTP status, if the kind has a choice.
     :param retry_after: the value of ``Retry-After`` for ``rate_limited`` and the ``status_…`` kinds.
-    :param message: the text of the error.
+    :param message: the message of the error.
     :param code: the code of the error.
     :param body: the body of ``garbage``.
-    :param field: for ``missing_field`` and ``null_field``, its dotted path; None for the main field.
+    :param field: the dotted path of the field of ``missing_field`` and ``null_field``; None for the main
+        field.
     """
 
     operation: str
-    kind: str
+    kind: NotExecuted | Executed
     times: OneOrMore | None = 1
     skip: Count = 0
     seconds: Seconds = 0.0
-    status: HttpStatus | None = None
+    status: Annotated[int, Field(ge=100, le=599)] | None = None
     retry_after: float | str | None = None
     message: str | None = None
     code: str | None = None
     body: str | None = None
     field: str | None = None
 
-    def __post_init__(self) -> None:
-        if self.kind not in BEFORE | AFTER:
-            raise ValueError(
-                f"There is no fault {self.kind!r}; the kinds are {', '.join(sorted(BEFORE | AFTER))}."
-            )
-        check_types(self)
 
-
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class RunFate:
     """How the next runs go.
 
-    :param outcome: ``complete``; ``hang`` (RUNNING for ever); ``fail``; ``cancel`` (by the server itself);
-        ``nothing`` (COMPLETED with nothing evaluated).
-    :param seconds: how long the run takes altogether; None for the emulator's ``run_seconds``.
+    :param outcome: ``complete``; ``hang`` (stays RUNNING); ``fail``; ``cancel`` (by the server); ``nothing``
+        (COMPLETED with nothing evaluated).
+    :param seconds: the duration of the run; None for the emulator's ``run_seconds``.
     :param pending_seconds: how long of that it is PENDING; None for a tenth.
     :param error_rate: the share of evaluated spans that end in an error.
-    :param skipped: how many spans are reported as skipped; None for those that have labels already.
-    :param failure_reason: the server's words for why it ended so.
-    :param share: the share of the matching spans that are evaluated before the end; None for all, half
-        before a failure or a hang, none before a cancellation.
-    :param times: how many runs it befalls; None for all.
+    :param skipped: the number of skipped spans; None for the spans that already have labels.
+    :param failure_reason: the failure reason of the run.
+    :param share: the share of the matching spans that are evaluated; None for all, half before a failure or
+        a hang, none before a cancellation.
+    :param times: the number of runs; None for all.
     """
 
     outcome: RunOutcome = "complete"
@@ -108,77 +99,68 @@ class RunFate:
     share: Share | None = None
     times: OneOrMore | None = 1
 
-    def __post_init__(self) -> None:
-        check_types(self)
-
     @property
     def evaluated_share(self) -> float:
-        """The share of the matching spans that get evaluated."""
+        """The share of the matching spans that are evaluated."""
         if self.share is not None:
             return self.share
         return {"complete": 1.0, "hang": 0.5, "fail": 0.5}.get(self.outcome, 0.0)
 
 
-class _Pending:
-    """A fault or fate with what is left of it."""
-
-    def __init__(self, item: Any, skip: int) -> None:
-        self.item = item
-        self.skip = skip
-        self.times: int | None = item.times
-
-    def take(self) -> bool:
-        if self.skip:
-            self.skip -= 1
-            return False
-        if self.times is not None:
-            self.times -= 1
-        return True
-
-    @property
-    def spent(self) -> bool:
-        return self.times == 0
-
-
-class FaultBox:
-    """The faults and fates that are still to come, oldest first."""
+class FaultQueue:
+    """The faults and fates of the next requests and runs, oldest first."""
 
     def __init__(self) -> None:
-        self._faults: list[_Pending] = []
-        self._fates: list[_Pending] = []
+        self._faults: list[tuple[Fault, _Count]] = []
+        self._fates: list[tuple[RunFate, _Count]] = []
 
     def add_fault(self, fault: Fault) -> None:
-        """Queue a fault."""
-        self._faults.append(_Pending(fault, fault.skip))
+        """Add a fault."""
+        self._faults.append((fault, _Count(fault.times, fault.skip)))
 
     def add_fate(self, fate: RunFate) -> None:
-        """Queue a fate."""
-        self._fates.append(_Pending(fate, 0))
+        """Add a fate."""
+        self._fates.append((fate, _Count(fate.times)))
 
-    def clear(self) -> None:
-        """Forget the faults."""
+    def clear_faults(self) -> None:
+        """Delete all faults."""
         self._faults.clear()
 
     def clear_fates(self) -> None:
-        """Forget the fates."""
+        """Delete all fates."""
         self._fates.clear()
 
     def take_fault(self, operation: str) -> Fault | None:
-        """Return the fault that meets this request, if one does."""
-        for pending in self._faults:
-            if fnmatch.fnmatchcase(operation, pending.item.operation) and pending.take():
-                self._faults = [each for each in self._faults if not each.spent]
-                fault: Fault = pending.item
+        """Return the fault of this request, or None."""
+        for fault, count in self._faults:
+            if fnmatch.fnmatchcase(operation, fault.operation) and count.take():
+                self._faults = [each for each in self._faults if each[1].times != 0]
                 return fault
         return None
 
     def take_fate(self) -> RunFate:
-        """Return the fate of a run that is being created."""
+        """Return the fate of a new run."""
         if not self._fates:
             return RunFate()
-        pending = self._fates[0]
-        pending.take()
-        if pending.spent:
+        fate, count = self._fates[0]
+        count.take()
+        if count.times == 0:
             del self._fates[0]
-        fate: RunFate = pending.item
         return fate
+
+
+class _Count:
+    """How many requests a fault or a fate still skips and applies to."""
+
+    def __init__(self, times: int | None, skip: int = 0) -> None:
+        self.times = times
+        self._skip = skip
+
+    def take(self) -> bool:
+        """Count a request; return whether the fault or fate applies to it."""
+        if self._skip:
+            self._skip -= 1
+            return False
+        if self.times is not None:
+            self.times -= 1
+        return True

@@ -1,4 +1,4 @@
-"""The control plane: HTTP under ``/emulator/`` for tests to look into the server and to change it."""
+"""The control plane: HTTP under ``/emulator/`` with which tests inspect and change the emulator."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import fnmatch
 import json
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
 from starlette.responses import Response
 from starlette.routing import Route
 
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.control.faults import Fault, RunFate
-from airflow_provider_online_tasks.emulator.errors import RefusedInputError, UnknownObjectError
-from airflow_provider_online_tasks.emulator.rest.problems import MEDIA_TYPE, ProblemError
+from airflow_provider_online_tasks.emulator.errors import NotFoundError, RequestError, describe, problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.requests import Request
 
-    from airflow_provider_online_tasks.emulator.runs.run import Run
+    from airflow_provider_online_tasks.emulator.runs.models import Run
     from airflow_provider_online_tasks.emulator.state import EmulatorState
 
     Handler = Callable[[EmulatorState, Request, dict[str, Any]], Any]
@@ -32,14 +32,17 @@ def routes(state: EmulatorState) -> list[Route]:
     def route(method: str, path: str, handler: Handler) -> Route:
         async def endpoint(request: Request) -> Response:
             if request.headers.get("authorization") != f"Bearer {state.settings.api_key}":
-                return _refused(request, 401, "The control plane needs the emulator's key as a bearer token")
+                detail = "The control plane needs the emulator's key as a bearer token"
+                return problem(request.url.path, 401, detail)
             try:
-                answer = handler(state, request, json.loads(await request.body() or b"{}"))
-            except UnknownObjectError as error:
-                return _refused(request, 404, str(error))
-            except (RefusedInputError, TypeError, ValueError, KeyError) as error:
-                return _refused(request, 400, str(error))
-            return Response(json.dumps(answer), media_type="application/json")
+                document = handler(state, request, json.loads(await request.body() or b"{}"))
+            except NotFoundError as error:
+                return problem(request.url.path, 404, error.detail)
+            except ValidationError as error:
+                return problem(request.url.path, 400, describe(error))
+            except (RequestError, TypeError, ValueError, KeyError) as error:
+                return problem(request.url.path, 400, str(error))
+            return Response(json.dumps(document), media_type="application/json")
 
         return Route(f"/emulator/{path}", endpoint, methods=[method])
 
@@ -53,7 +56,7 @@ def routes(state: EmulatorState) -> list[Route]:
         route("GET", "requests", _requests),
         route("DELETE", "requests", lambda state, *_: state.requests.clear()),
         route("POST", "faults", lambda state, _, fields: state.faults.add_fault(Fault(**fields))),
-        route("DELETE", "faults", lambda state, *_: state.faults.clear()),
+        route("DELETE", "faults", lambda state, *_: state.faults.clear_faults()),
         route("POST", "fates", lambda state, _, fields: state.faults.add_fate(RunFate(**fields))),
         route("DELETE", "fates", lambda state, *_: state.faults.clear_fates()),
         route("PUT", "clock", _set_clock),
@@ -62,13 +65,8 @@ def routes(state: EmulatorState) -> list[Route]:
     ]
 
 
-def _refused(request: Request, status: int, detail: str) -> Response:
-    document = ProblemError(status, detail).body(request.url.path)
-    return Response(json.dumps(document), status, media_type=MEDIA_TYPE)
-
-
 def _info(state: EmulatorState, *_: Any) -> dict[str, Any]:
-    count, first, last = state.store.span_range(ids.PROJECT_ID)
+    count, first, last = state.spans.range(ids.PROJECT_ID)
     return {
         "project_id": ids.PROJECT_ID,
         "project_name": ids.PROJECT_NAME,
@@ -76,7 +74,7 @@ def _info(state: EmulatorState, *_: Any) -> dict[str, Any]:
         "space_id": ids.SPACE_ID,
         "space_name": ids.SPACE_NAME,
         "organization_id": ids.ORGANIZATION_ID,
-        "evaluator_ids": state.hub.ids(),
+        "evaluator_ids": {each.name: each.id for each in state.hub.all()},
         "spans": count,
         "first_span_at": first,
         "last_span_at": last,
@@ -94,14 +92,14 @@ def _run(run: Run) -> dict[str, Any]:
 
 def _create_runs(state: EmulatorState, _: Request, fields: dict[str, Any]) -> list[str]:
     low, high = fields["seconds"]
-    made = state.runs.create_synthetic(
+    runs = state.runs.create_synthetic(
         state.tasks.get(fields["task_id"]),
         fields["count"],
         seconds=(low, high),
         total=fields["total"],
         fate=RunFate(**fields["fate"]),
     )
-    return [run.id for run in made]
+    return [run.id for run in runs]
 
 
 def _set_run(state: EmulatorState, request: Request, fields: dict[str, Any]) -> dict[str, Any]:
@@ -111,10 +109,9 @@ def _set_run(state: EmulatorState, request: Request, fields: dict[str, Any]) -> 
 
 
 def _evaluations(state: EmulatorState, request: Request, _: dict[str, Any]) -> list[dict[str, Any]]:
-    # Looking brings the runs up to date, so that what a run reports done is there to read.
-    state.runs.all()
+    state.runs.all()  # brings the runs up to date, so that the evaluations match their counts
     query = request.query_params
-    return state.store.evaluations(task_id=query.get("task_id"), run_id=query.get("run_id"))
+    return state.storage.evaluations(task_id=query.get("task_id"), run_id=query.get("run_id"))
 
 
 def _requests(state: EmulatorState, request: Request, _: dict[str, Any]) -> list[dict[str, Any]]:

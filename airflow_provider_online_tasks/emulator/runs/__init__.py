@@ -1,1 +1,1 @@
-"""Tasks and their runs: what is created, selected, evaluated, and how it ends."""
+"""Task runs."""

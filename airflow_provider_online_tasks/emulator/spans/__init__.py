@@ -1,1 +1,1 @@
-"""The spans an emulator holds, and the filters that select them."""
+"""Spans, query filters and annotations."""

@@ -1,8 +1,8 @@
-"""The columns of a span's attributes: the attributes themselves, and what Arize makes of nested ones.
+"""The columns of a span: its attributes, and the columns that Arize computes from nested attributes.
 
-A list such as ``retrieval.documents`` is a column, and so is what its entries hold:
+A list such as ``retrieval.documents`` is a column, and so are the values of its entries:
 ``retrieval.documents.contents``. The keys of ``metadata``, which instrumentation writes as JSON, are columns
-of their own.
+too.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LISTS: Final = {
     "llm.output_messages": _MESSAGES,
 }
 _METADATA: Final = "metadata"
-# The column, and the attributes that its values are; # is a place in a list.
+# Columns with the attributes that hold their values; # is an index in a list.
 _PLURALS: Final = {
     f"{base}.{plural}": re.compile(
         re.escape(f"{base}.#.{singular}").replace(r"\#", r"\d+") + "$"  # re.escape writes # as \#
@@ -44,16 +44,16 @@ _PLURALS: Final = {
 }
 
 
-def is_made(key: str) -> bool:
-    """Whether Arize may make this column of other attributes."""
+def is_computed(key: str) -> bool:
+    """Whether Arize may compute this column from other attributes."""
     return key in _LISTS or key in _PLURALS or key.startswith(f"{_METADATA}.")
 
 
-def made_columns(names: Iterable[str], metadata_keys: Iterable[str]) -> set[str]:
-    """Return the columns that Arize makes of attributes.
+def computed_columns(names: Iterable[str], metadata_keys: Iterable[str]) -> set[str]:
+    """Return the columns that Arize computes.
 
     :param names: the names of the attributes.
-    :param metadata_keys: the keys that ``metadata`` has.
+    :param metadata_keys: the keys in ``metadata``.
     """
     names = list(names)
     found = {base for base in _LISTS if any(name.startswith(f"{base}.") for name in names)}
@@ -62,9 +62,9 @@ def made_columns(names: Iterable[str], metadata_keys: Iterable[str]) -> set[str]
 
 
 def column(attributes: Mapping[str, Any], key: str) -> Any:
-    """Return what a column of a span holds, or None.
+    """Return the value of a column, or None.
 
-    :param attributes: the span's attributes, by their flat dotted names.
+    :param attributes: the span's attributes with flat, dotted names.
     :param key: the column, without ``attributes.``.
     """
     if key in attributes:
@@ -73,19 +73,18 @@ def column(attributes: Mapping[str, Any], key: str) -> Any:
     if pattern is not None:
         return [value for name, value in attributes.items() if pattern.match(name)] or None
     if key.startswith(f"{_METADATA}."):
-        found = metadata_of(attributes.get(_METADATA)).get(key.removeprefix(f"{_METADATA}."))
-        if found is not None:
-            return found
+        value = metadata_of(attributes.get(_METADATA)).get(key.removeprefix(f"{_METADATA}."))
+        if value is not None:
+            return value
+    prefix = f"{key}."
     below = {
-        name.removeprefix(f"{key}."): value
-        for name, value in attributes.items()
-        if name.startswith(f"{key}.")
+        name.removeprefix(prefix): value for name, value in attributes.items() if name.startswith(prefix)
     }
     return _nested(below) if below else None
 
 
-def made_column(attributes: str, key: str) -> str | int | float | None:
-    """Return what a column holds as a value of SQLite.
+def computed_column(attributes: str, key: str) -> str | int | float | None:
+    """Return the value of a column for SQLite.
 
     :param attributes: the span's attributes as JSON.
     """
@@ -94,37 +93,36 @@ def made_column(attributes: str, key: str) -> str | int | float | None:
 
 
 def as_text(value: Any) -> str | None:
-    """Return a value as the text that a prompt is filled with."""
+    """Return a value as the text that fills a prompt: JSON, unless it is text already."""
     if value is None or isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def metadata_of(written: Any) -> Mapping[str, Any]:
-    """Return a span's metadata, which is written as JSON; empty where it is not an object."""
-    if isinstance(written, str):
+def metadata_of(metadata: Any) -> Mapping[str, Any]:
+    """Return the object in ``metadata``, which is JSON text; empty if it is not an object."""
+    if isinstance(metadata, str):
         try:
-            written = json.loads(written)
+            metadata = json.loads(metadata)
         except (ValueError, RecursionError):
             return {}
-    return written if isinstance(written, dict) else {}
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def _nested(flat: Mapping[str, Any]) -> Any:
-    """Return dotted names as the objects and lists they were before."""
+    """Return the objects and lists that dotted names stand for."""
     groups: dict[str, Any] = {}
+    nested: set[str] = set()
     for name, value in flat.items():
         first, _, rest = name.partition(".")
         if rest:
-            groups.setdefault(first, {})[rest] = value
-        else:
+            if first not in nested:
+                groups[first] = {}
+                nested.add(first)
+            groups[first][rest] = value
+        elif first not in nested:
             groups[first] = value
-    made = {
-        name: _nested(value)
-        if isinstance(value, dict) and any(n.startswith(f"{name}.") for n in flat)
-        else value
-        for name, value in groups.items()
-    }
-    if made and all(name.isdecimal() for name in made):
-        return [made[name] for name in sorted(made, key=int)]
-    return made
+    values = {name: _nested(value) if name in nested else value for name, value in groups.items()}
+    if values and all(name.isdecimal() for name in values):
+        return [values[name] for name in sorted(values, key=int)]
+    return values

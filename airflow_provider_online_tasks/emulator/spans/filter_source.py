@@ -1,4 +1,4 @@
-"""A query filter cut into tokens: what names and values it holds, and the bare structure that joins them."""
+"""The tokens of a query filter: its names, its values, and the structure that joins them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 _LONGEST: Final = 10_000
 _MOST_WORDS: Final = 800
-_DEEPEST: Final = 6  # SQLite's own parser holds 100 open symbols, and a level takes a dozen
+_DEEPEST: Final = 6  # SQLite's parser allows 100 open symbols, and a level takes a dozen
 
 _TOKEN: Final = re.compile(
     r"""
@@ -22,9 +22,9 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE,
 )
-# all other words are names, so no further SQL can be spelt
+# all other words are names, so a filter can contain no other SQL
 _KEYWORDS: Final = frozenset({"AND", "OR", "NOT", "IN", "LIKE", "IS", "NULL", "BETWEEN"})
-# Arize's infix CONTAINS is no SQL: it travels through the parser as the one operator of its kind that is
+# Arize's infix CONTAINS is not SQL: the parser sees it as GLOB
 _CONTAINS: Final = "CONTAINS"
 _CONTAINS_SQL: Final = "GLOB"
 _BOOLEANS: Final = {"TRUE": 1, "FALSE": 0}
@@ -33,13 +33,13 @@ Value = str | int | float
 
 
 class FilterError(ValueError):
-    """A query filter that is not understood; the message says what and where."""
+    """A query filter that is not valid; the message says what is wrong and where."""
 
 
 class Name(NamedTuple):
-    """The name of a column, an attribute or an evaluation's field, and where it stands.
+    """The name of a column, an attribute or a field of an evaluation, and its position.
 
-    :param quoted: whether all of it is in double quotes: on the right of a comparison, that is a text.
+    :param quoted: whether double quotes surround it: on the right of a comparison, it is a text.
     """
 
     path: str
@@ -48,7 +48,7 @@ class Name(NamedTuple):
 
 
 class Literal(NamedTuple):
-    """A value, and where it stands."""
+    """A value and its position."""
 
     value: Value
     position: int
@@ -56,10 +56,10 @@ class Literal(NamedTuple):
 
 class FilterSource:
     """
-    A filter cut into tokens, and the SQL that stands for it.
+    The tokens of a filter, and SQL for the parser.
 
-    Names and values are replaced by numbers in that SQL: the parser sees the structure alone, and what a
-    user wrote reaches the database as bound parameters only.
+    In this SQL, numbers replace names and values: the parser sees only the structure, and a user's text
+    reaches the database only as a bound parameter.
     """
 
     def __init__(self, text: str) -> None:
@@ -72,13 +72,13 @@ class FilterSource:
         self._read()
 
     def error(self, what: str, position: int) -> FilterError:
-        """Return an error that shows where in the filter it is."""
+        """Return an error that shows its position in the filter."""
         excerpt = self.text[position : position + 40]
         near = f", at {excerpt!r}" if excerpt.strip() else ", at its end"
-        return FilterError(f"The filter is not understood at character {position + 1}{near}: {what}")
+        return FilterError(f"The filter is not valid at character {position + 1}{near}: {what}")
 
     def error_at_parser(self, error: SqlglotError) -> FilterError:
-        """Return the parser's error in terms of the filter."""
+        """Return an error of the parser with the position in the filter."""
         details = getattr(error, "errors", None) or [{}]
         column = details[0].get("col") or len(self.sql)
         position = next((old for new, old in reversed(self._starts) if new < column), 0)
@@ -86,11 +86,9 @@ class FilterSource:
 
     def _check_size(self) -> None:
         if not self.text.strip():
-            raise FilterError("The filter is empty: leave it out, or give null, to match every span")
+            raise FilterError("The filter is empty; omit it, or send null, to match every span")
         if len(self.text) > _LONGEST:
-            raise FilterError(
-                f"The filter has {len(self.text)} characters; at most {_LONGEST} are understood"
-            )
+            raise FilterError(f"The filter has {len(self.text)} characters; at most {_LONGEST} are allowed")
         if "\0" in self.text:
             raise self.error("a null character", self.text.index("\0"))
         try:
@@ -104,9 +102,7 @@ class FilterSource:
             match = _TOKEN.match(self.text, position)
             if match is None:
                 what = (
-                    "a text without its closing quote"
-                    if self.text[position] in "'\""
-                    else "unknown character"
+                    "a text without a closing quote" if self.text[position] in "'\"" else "unknown character"
                 )
                 raise self.error(what, position)
             if match.lastgroup != "space":
@@ -154,7 +150,7 @@ def _number(token: str) -> int | float:
 
 
 def as_number(value: Value) -> int | float | None:
-    """Return a value as a number, also one that is written as a text; None where it is none."""
+    """Return a value, or the number that a text contains; None for other texts."""
     if not isinstance(value, str):
         return value
     match = _TOKEN.fullmatch(value.strip())

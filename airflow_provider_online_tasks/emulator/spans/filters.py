@@ -1,4 +1,4 @@
-"""Arize's query filters as conditions that SQLite understands."""
+"""Compiles Arize's query filters to conditions of SQLite."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from airflow_provider_online_tasks.emulator.spans.columns import is_made
+from airflow_provider_online_tasks.emulator.errors import InvalidError
+from airflow_provider_online_tasks.emulator.spans.columns import is_computed
 from airflow_provider_online_tasks.emulator.spans.filter_source import (
     FilterError,
     FilterSource,
@@ -20,8 +21,6 @@ from airflow_provider_online_tasks.emulator.spans.filter_source import (
     Value,
     as_number,
 )
-
-__all__ = ["CompiledFilter", "FilterError", "compile_filter"]
 
 _TEXT_COLUMNS: Final = {
     "name": "spans.name",
@@ -42,7 +41,7 @@ _EVALUATIONS: Final = {"eval": "span", "trace_eval": "trace", "session_eval": "s
 _EVALUATION_FIELDS: Final = frozenset({"label", "score", "explanation"})
 _ANNOTATION_FIELDS: Final = frozenset({"label", "score", "text"})
 _EVENT_FIELDS: Final = frozenset({"name", "attributes"})
-# What Arize's eval index holds of a span's attributes: those of OpenInference, and exceptions.
+# The attributes in Arize's eval index: those of OpenInference, and exceptions.
 _INDEXED: Final = (
     "openinference.",
     "input.",
@@ -67,14 +66,17 @@ _COMPARISONS: Final[dict[type[Any], str]] = {
     exp.GT: ">",
     exp.GTE: ">=",
 }
-FOR_EVER: Final = 1e18  # as a time: later than every evaluation
+FOREVER: Final = 1e18  # a time later than every evaluation
 _MIRRORED: Final = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
-Node = Any  # the base class of sqlglot's nodes changed its name between releases
+Node = Any  # releases of sqlglot differ in the name of the base class
 
 
 class CompiledFilter(NamedTuple):
-    """A condition on the table ``spans``, and the values of its named parameters."""
+    """A condition on the table ``spans``, and the values of its named parameters.
+
+    :param attributes: the attributes that the filter names.
+    """
 
     sql: str
     parameters: dict[str, object]
@@ -82,7 +84,7 @@ class CompiledFilter(NamedTuple):
 
     @property
     def not_indexed(self) -> list[str]:
-        """The attributes it names that Arize's eval index does not hold: in a task, it matches nothing."""
+        """The attributes that are not in Arize's eval index: a task's filter with them matches nothing."""
         return sorted(name for name in self.attributes if not name.startswith(_INDEXED))
 
 
@@ -90,16 +92,16 @@ def compile_filter(query_filter: str, known: Container[str] | None = None) -> Co
     """
     Return a query filter as a SQLite condition.
 
-    Understood are columns of a span (``name``, ``span_kind``, ``latency_ms``, …), attributes by their
+    Supported are columns of a span (``name``, ``span_kind``, ``latency_ms``, …), attributes by their
     dotted names with or without ``attributes.``, ``eval.<name>.label|score|explanation`` and the same of
     ``trace_eval`` and ``session_eval``, ``annotation.<name>.label|score|text``, ``event.name|attributes``;
     ``=``, ``!=``, ``<``, ``<=``, ``>``, ``>=``, ``IN``, ``LIKE``, ``CONTAINS``, ``BETWEEN``, ``IS NULL``
     (also written ``= null``) and their negations; ``AND``, ``OR``, ``NOT`` and parentheses. Names may be in
-    double quotes, texts are in single ones, or in double ones on the right of a comparison.
+    double quotes; texts are in single quotes, or in double quotes on the right of a comparison.
 
-    :param query_filter: the filter as written.
-    :param known: the attributes there are, without their prefix; None takes any name for one.
-    :raises FilterError: for anything else.
+    :param query_filter: the filter.
+    :param known: the attributes that exist, without their prefix; None accepts any name.
+    :raises FilterError: the filter is not valid.
     """
     source = FilterSource(query_filter)
     compiler = _Compiler(source, known)
@@ -111,8 +113,18 @@ def compile_filter(query_filter: str, known: Container[str] | None = None) -> Co
     return CompiledFilter(sql, compiler.parameters, frozenset(compiler.attributes))
 
 
+def checked_filter(query_filter: str | None, known: Container[str] | None = None) -> CompiledFilter | None:
+    """Compile the filter of a request, or reject the request; None for a filter that is missing or blank."""
+    if query_filter is None or not query_filter.strip():
+        return None
+    try:
+        return compile_filter(query_filter, known)
+    except FilterError as error:
+        raise InvalidError(f"Invalid query filter: {error}") from error
+
+
 class _Operand(NamedTuple):
-    """The left side of a comparison: how SQL reads it, and how values are turned into its type."""
+    """The left side of a comparison: its SQL, and the conversion of values to its type."""
 
     sql: str
     convert: Callable[[Literal], Value] | None
@@ -133,7 +145,7 @@ class _Compiler:
                 return self.condition(node.this)
             case exp.Not():
                 inner = node.this.unnest()
-                # two negations cancel out
+                # two negations cancel each other
                 return self.condition(inner.this) if isinstance(inner, exp.Not) else self._not(inner)
             case exp.And() | exp.Or():
                 word = " AND " if isinstance(node, exp.And) else " OR "
@@ -157,7 +169,7 @@ class _Compiler:
         text = f"CAST({self._operand(node.this).sql} AS TEXT)"
         sought = self._bind(str(self._value(node.expression).value))
         found = f"{text} LIKE {sought}" if isinstance(node, exp.Like) else f"instr({text}, {sought}) > 0"
-        # releases of sqlglot differ in whether NOT LIKE is a LIKE that is negated or a NOT around it
+        # releases of sqlglot differ: NOT LIKE is a negated LIKE, or a NOT around a LIKE
         return f"(NOT {found})" if node.args.get("negate") else f"({found})"
 
     def _comparison(self, node: Node) -> str:
@@ -168,7 +180,7 @@ class _Compiler:
         operand = self._operand(left)
         if isinstance(right, exp.Null):
             if operator not in {"=", "<>"}:
-                raise self._source.error("null has no order: use = null or != null", self._last_position)
+                raise self._source.error("null has no order; use = null or != null", self._last_position)
             return f"({operand.sql} IS {'NOT ' if operator == '<>' else ''}NULL)"
         return self._compare(operand, operator, self._value(right))
 
@@ -195,7 +207,7 @@ class _Compiler:
     def _compare(self, operand: _Operand, operator: str, literal: Literal) -> str:
         if operand.convert is not None:
             return f"({operand.sql} {operator} {self._bind(operand.convert(literal))})"
-        # an attribute has the type of its value; SQLite would place every number before every text
+        # an attribute has the type of its value; SQLite would order every number before every text
         number = as_number(literal.value)
         if_number = "NULL" if number is None else f"{operand.sql} {operator} {self._bind(number)}"
         if_text = f"{operand.sql} {operator} {self._bind(str(literal.value))}"
@@ -210,7 +222,7 @@ class _Compiler:
         name = self._name(node)
         path = name.path
         if path in _TEXT_COLUMNS:
-            return _Operand(_TEXT_COLUMNS[path], lambda literal: str(literal.value))
+            return _Operand(_TEXT_COLUMNS[path], _to_text)
         if path in _NUMBER_COLUMNS:
             return _Operand(_NUMBER_COLUMNS[path], self._to_number)
         if path in _TIME_COLUMNS:
@@ -223,7 +235,7 @@ class _Compiler:
         if first == "event" and rest:
             if rest not in _EVENT_FIELDS:
                 raise self._source.error("expected event.name or event.attributes", name.position)
-            return _Operand("spans.events", lambda literal: str(literal.value))
+            return _Operand("spans.events", _to_text)
         if not rest:
             raise self._unknown_column(name)
         return self._attribute(rest if first == "attributes" else path, name)
@@ -232,9 +244,10 @@ class _Compiler:
         if self._known is not None and key not in self._known:
             raise self._source.error(f"unknown attribute attributes.{key}", name.position)
         self.attributes.add(key)
-        stored = f"json_extract(spans.attributes, {self._bind(_json_path(key))})"
-        if is_made(key):
-            stored = f"COALESCE({stored}, made_column(spans.attributes, {self._bind(key)}))"
+        path = f'$."{key}"'
+        stored = f"json_extract(spans.attributes, {self._bind(path)})"
+        if is_computed(key):
+            stored = f"COALESCE({stored}, computed_column(spans.attributes, {self._bind(key)}))"
         return _Operand(stored, None)
 
     def _evaluation(self, first: str, rest: str, name: Name) -> _Operand:
@@ -243,13 +256,13 @@ class _Compiler:
             fields = f"{first}.<name>.label, {first}.<name>.score or {first}.<name>.explanation"
             raise self._source.error(f"expected {fields}", name.position)
         name_and_order = f"evaluations.name = {self._bind(evaluator)} ORDER BY evaluations.created_at DESC"
-        self.parameters["readable_until"] = FOR_EVER
+        self.parameters["readable_until"] = FOREVER
         sql = (
-            f"(SELECT evaluations.{field} FROM evaluations "  # noqa: S608 - the field is one of three
+            f"(SELECT evaluations.{field} FROM evaluations "  # noqa: S608  the field is one of three
             f"WHERE evaluations.span_id = spans.span_id AND evaluations.created_at <= :readable_until "
             f"AND evaluations.granularity = '{_EVALUATIONS[first]}' AND {name_and_order} LIMIT 1)"
         )
-        return _Operand(sql, self._to_number if field == "score" else lambda literal: str(literal.value))
+        return _Operand(sql, self._to_number if field == "score" else _to_text)
 
     def _annotation(self, rest: str, name: Name) -> _Operand:
         annotation, _, field = rest.rpartition(".")
@@ -257,11 +270,11 @@ class _Compiler:
             fields = "annotation.<name>.label, annotation.<name>.score or annotation.<name>.text"
             raise self._source.error(f"expected {fields}", name.position)
         sql = (
-            f"(SELECT annotations.{field} FROM annotations "  # noqa: S608 - the field is one of three
+            f"(SELECT annotations.{field} FROM annotations "  # noqa: S608  the field is one of three
             f"WHERE annotations.span_id = spans.span_id AND annotations.granularity = 'span' "
             f"AND annotations.name = {self._bind(annotation)} LIMIT 1)"
         )
-        return _Operand(sql, self._to_number if field == "score" else lambda literal: str(literal.value))
+        return _Operand(sql, self._to_number if field == "score" else _to_text)
 
     def _name(self, node: Node) -> Name:
         if (
@@ -324,7 +337,7 @@ class _Compiler:
 
 
 def _terms(node: Node) -> list[Node]:
-    """Return the terms of a chain of ANDs or of ORs: written flat, a long one does not nest."""
+    """Return the terms of a chain of ANDs or of ORs, so that the SQL of a long chain is not nested."""
     terms: list[Node] = []
     while True:
         terms.append(node.expression)
@@ -334,5 +347,5 @@ def _terms(node: Node) -> list[Node]:
         node = left
 
 
-def _json_path(key: str) -> str:
-    return f'$."{key}"'
+def _to_text(literal: Literal) -> str:
+    return str(literal.value)

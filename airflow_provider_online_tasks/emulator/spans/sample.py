@@ -1,4 +1,4 @@
-"""Spans for the emulator: the shipped sample, or a JSONL file of the user's own."""
+"""The spans that an emulator loads: the included sample, or a JSONL file."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 SAMPLE_PATH = Path(__file__).with_name("sample_spans.jsonl")
-KIND_ATTRIBUTE = "openinference.span.kind"
-STATUS_CODES = ("OK", "ERROR", "UNSET")
+_KIND_ATTRIBUTE = "openinference.span.kind"
+_STATUS_CODES = ("OK", "ERROR", "UNSET")
 
 
 class SpanFileError(ValueError):
-    """A line of a span file is not a span; the message names the file, the line and what is wrong."""
+    """A line of a span file is not a span; the message names the file, the line and the problem."""
 
 
 def load_spans(path: Path | None, *, now: datetime) -> Iterator[dict[str, Any]]:
@@ -29,11 +29,11 @@ def load_spans(path: Path | None, *, now: datetime) -> Iterator[dict[str, Any]]:
 
     Each line is an object with ``name``, ``start_time``, ``end_time`` and ``attributes`` (nested or flat),
     and optionally ``span_id``, ``trace_id`` (or both in ``context``), ``parent_id``, ``kind``,
-    ``status_code`` and ``status_message``. A time is ISO 8601 (without an offset: UTC) or a number of
-    seconds relative to ``now``.
+    ``status_code``, ``status_message``, ``events`` and ``project``. A time is ISO 8601 (without an offset:
+    UTC) or a number of seconds relative to ``now``.
 
-    :param path: the file to read; None reads the shipped sample.
-    :param now: what relative times count from, with a timezone.
+    :param path: the file; None reads the included sample.
+    :param now: the time that relative times refer to, with a timezone.
     """
     source = SAMPLE_PATH if path is None else path
     try:
@@ -50,22 +50,18 @@ def load_spans(path: Path | None, *, now: datetime) -> Iterator[dict[str, Any]]:
         ) from error
 
 
-def flatten(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return attributes with dotted names: nested objects and lists of objects are spelt out."""
+def flatten(attributes: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested objects, and lists of objects, as attributes with dotted names."""
     flat: dict[str, Any] = {}
-    _flatten_into(flat, "", attributes)
+    for key, value in attributes.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+            value = dict(enumerate(value))  # noqa: PLW2901
+        if isinstance(value, dict):
+            flat.update(flatten(value, f"{name}."))
+        else:
+            flat[name] = value
     return flat
-
-
-def _flatten_into(flat: dict[str, Any], prefix: str, value: Any) -> None:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _flatten_into(flat, f"{prefix}.{key}" if prefix else str(key), item)
-    elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-        for index, item in enumerate(value):
-            _flatten_into(flat, f"{prefix}.{index}", item)
-    else:
-        flat[prefix] = value
 
 
 def _record(line: str, where: str) -> dict[str, Any]:
@@ -85,19 +81,18 @@ def _span(record: dict[str, Any], now: datetime, where: str) -> dict[str, Any]:
     if not isinstance(attributes, dict):
         raise SpanFileError(f"{where}: attributes must be an object")
     attributes = flatten(attributes)
-    start = _time(record.get("start_time"), now, f"{where}: start_time")
-    end = (
-        _time(record["end_time"], now, f"{where}: end_time") if record.get("end_time") is not None else start
-    )
+    start = end = _time(record.get("start_time"), now, f"{where}: start_time")
+    if record.get("end_time") is not None:
+        end = _time(record["end_time"], now, f"{where}: end_time")
     if end < start:
         raise SpanFileError(f"{where}: end_time is before start_time")
-    # an ID made from the line's place keeps a file without IDs usable, and stays the same on every load
+    # Without an ID, the position in the file gives one that is the same at every start.
     span_id = str(ids.get("span_id") or hashlib.sha256(where.encode()).hexdigest()[:16])
     status = str(record.get("status_code") or "UNSET").upper()
-    if status not in STATUS_CODES:
-        raise SpanFileError(f"{where}: status_code must be one of {', '.join(STATUS_CODES)}, got {status!r}")
-    kind = str(record.get("kind") or attributes.get(KIND_ATTRIBUTE) or "UNKNOWN").upper()
-    attributes.setdefault(KIND_ATTRIBUTE, kind)
+    if status not in _STATUS_CODES:
+        raise SpanFileError(f"{where}: status_code must be one of {', '.join(_STATUS_CODES)}, got {status!r}")
+    kind = str(record.get("kind") or attributes.get(_KIND_ATTRIBUTE) or "UNKNOWN").upper()
+    attributes.setdefault(_KIND_ATTRIBUTE, kind)
     return {
         "span_id": span_id,
         "trace_id": str(ids.get("trace_id") or span_id * 2),
@@ -115,7 +110,7 @@ def _span(record: dict[str, Any], now: datetime, where: str) -> dict[str, Any]:
 
 
 def _project(name: Any, where: str) -> dict[str, str]:
-    """Return the project that a line names; without a name, a span belongs to the first."""
+    """Return the project of a line; without a name, the span belongs to the first project."""
     if name is None:
         return {}
     for project_id, project_name in PROJECTS.items():
@@ -130,7 +125,7 @@ def _time(value: Any, now: datetime, where: str) -> datetime:
         try:
             return now + timedelta(seconds=value)
         except OverflowError as error:
-            raise SpanFileError(f"{where} is too far from now: {value} seconds") from error
+            raise SpanFileError(f"{where} is out of range: {value} seconds from now") from error
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)

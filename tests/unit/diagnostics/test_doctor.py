@@ -11,7 +11,7 @@ from airflow_provider_online_tasks import diagnostics as doctor
 from airflow_provider_online_tasks.diagnostics.__main__ import main
 from airflow_provider_online_tasks.diagnostics.schema import DOCUMENTED, Check, check_schema
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
-from airflow_provider_online_tasks.emulator.graphql import schema as graphql_schema
+from airflow_provider_online_tasks.emulator.server import graphql as graphql_schema
 
 SDL = DOCUMENTED.read_text(encoding="utf-8")
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
-from airflow_provider_online_tasks.emulator.judges.models import INTEGRATIONS
-from airflow_provider_online_tasks.emulator.spans.subjects import LONGEST_VALUE, Subject
+from airflow_provider_online_tasks.emulator.integrations.models import INTEGRATIONS
+from airflow_provider_online_tasks.emulator.spans.units import LONGEST_VALUE, Unit
 from tests.support.emulator_api import AGENTS, Api, template_evaluator
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def test_a_run_that_was_split_is_cancelled_as_one(arize: Api) -> None:
 
 def subject(granularity: str, *spans: dict[str, Any]) -> Subject:
     whole = tuple({"status_code": "OK", **each} for each in spans)
-    return Subject(granularity, whole[0]["span_id"], whole)
+    return Unit(granularity, whole[0]["span_id"], whole)
 
 
 def test_values_of_a_trace_are_joined_by_commas_and_cut() -> None:

@@ -15,16 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_online_tasks.emulator.judges.hub import TEMPLATES, Template
-from airflow_provider_online_tasks.emulator.judges.judge import (
-    JudgeError,
-    OfflineJudge,
-    OpenAIJudge,
-    Verdict,
-    fill_template,
-    run_code_evaluator,
-)
-from airflow_provider_online_tasks.emulator.judges.rails import speaks_against
+from airflow_provider_online_tasks.emulator.evaluators.hub import TEMPLATES, Template
+from airflow_provider_online_tasks.emulator.evaluators.code import run_check
+from airflow_provider_online_tasks.emulator.evaluators.models import Evaluation, EvaluationError
+from airflow_provider_online_tasks.emulator.evaluators.offline_judge import OfflineJudge
+from airflow_provider_online_tasks.emulator.evaluators.openai_judge import OpenAIJudge
+from airflow_provider_online_tasks.emulator.evaluators.texts import fill_template
+from airflow_provider_online_tasks.emulator.evaluators.labels import is_negative
 from airflow_provider_online_tasks.emulator.spans.sample import load_spans
 
 if TYPE_CHECKING:
@@ -47,8 +44,8 @@ def offline(
     choices: dict[str, float] | None = None,
     *,
     template: str = "Is it right?",
-) -> Verdict:
-    return OfflineJudge().judge(
+) -> Evaluation:
+    return OfflineJudge().evaluate(
         template=template, prompt="", rails=rails, choices=choices, explain=True, span=judged
     )
 
@@ -123,7 +120,7 @@ def test_messages_stand_in_for_values() -> None:
     ],
 )
 def test_rail_speaks_against_the_span(rail: str) -> None:
-    assert speaks_against(rail) is True
+    assert is_negative(rail) is True
 
 
 @pytest.mark.parametrize(
@@ -144,12 +141,12 @@ def test_rail_speaks_against_the_span(rail: str) -> None:
     ],
 )
 def test_rail_speaks_for_the_span(rail: str) -> None:
-    assert speaks_against(rail) is False
+    assert is_negative(rail) is False
 
 
 @pytest.mark.parametrize("rail", ["", "1", "formal", "united", "red", "正しい"])
 def test_wording_that_does_not_tell(rail: str) -> None:
-    assert speaks_against(rail) is None
+    assert is_negative(rail) is None
 
 
 # --- the offline judge --------------------------------------------------------------------------------------
@@ -244,14 +241,14 @@ def test_otherwise_chance_decides_the_same_way_every_time() -> None:
 
 def test_the_judge_says_what_it_is() -> None:
     assert str(offline(span("")).explanation).startswith("Offline judge, deterministic, no LLM:")
-    silent = OfflineJudge().judge(
+    silent = OfflineJudge().evaluate(
         template="", prompt="", rails=["bad", "good"], choices=None, explain=False, span=span("")
     )
-    assert silent == Verdict("bad", None, None)
+    assert silent == Evaluation("bad", None, None)
 
 
 def test_an_evaluator_without_rails_is_an_error() -> None:
-    with pytest.raises(JudgeError, match="no rails to choose from: give it at least two labels"):
+    with pytest.raises(EvaluationError, match="no rails to choose from: give it at least two labels"):
         offline(span("x"), ())
 
 
@@ -274,7 +271,7 @@ def test_a_huge_answer_is_judged_quickly() -> None:
 
 
 def test_the_sample_gets_a_believable_share_of_each_label() -> None:
-    hub = next(template for template in TEMPLATES if template.column_name == "correctness")
+    hub = next(template for template in TEMPLATES if template.name == "correctness")
     agents = [item for item in load_spans(None, now=datetime.now(UTC)) if item["kind"] == "AGENT"]
     labels = [offline(item, list(hub.choices), hub.choices, template=hub.template).label for item in agents]
     assert 0.5 < labels.count("correct") / len(labels) < 0.8
@@ -330,9 +327,9 @@ def endpoint() -> Iterator[Endpoint]:
     thread.join(timeout=5)
 
 
-def ask(judge: OpenAIJudge, *, explain: bool = True, choices: dict[str, float] | None = None) -> Verdict:
+def ask(judge: OpenAIJudge, *, explain: bool = True, choices: dict[str, float] | None = None) -> Evaluation:
     rails = ("incorrect", "correct")
-    return judge.judge(
+    return judge.evaluate(
         template="t", prompt="Is it?", rails=rails, choices=choices, explain=explain, span=span("")
     )
 
@@ -340,7 +337,7 @@ def ask(judge: OpenAIJudge, *, explain: bool = True, choices: dict[str, float] |
 def test_the_model_is_asked_for_one_of_the_rails(endpoint: Endpoint) -> None:
     endpoint.reply = lambda: completion("It says 90 days.\n\nLABEL: incorrect")
     verdict = ask(OpenAIJudge(endpoint.url, KEY, "small"), choices={"incorrect": 0.0, "correct": 1.0})
-    assert verdict == Verdict("incorrect", 0.0, "It says 90 days.")
+    assert verdict == Evaluation("incorrect", 0.0, "It says 90 days.")
     (request,) = endpoint.asked
     assert request["path"] == "/v1/chat/completions"
     assert request["headers"]["Authorization"] == f"Bearer {KEY}"
@@ -358,7 +355,7 @@ def test_a_whole_url_and_no_key_will_do(endpoint: Endpoint) -> None:
 
 def test_an_explanation_that_nobody_asked_for_is_dropped(endpoint: Endpoint) -> None:
     endpoint.reply = lambda: completion("Since it is.\nLABEL: correct")
-    assert ask(OpenAIJudge(endpoint.url, KEY, "small"), explain=False) == Verdict("correct", None, None)
+    assert ask(OpenAIJudge(endpoint.url, KEY, "small"), explain=False) == Evaluation("correct", None, None)
 
 
 @pytest.mark.parametrize(
@@ -394,7 +391,7 @@ def test_the_label_may_be_dressed(endpoint: Endpoint, said: str) -> None:
 def test_anything_but_a_label_is_a_judge_error(endpoint: Endpoint, reply: Reply, message: str) -> None:
     endpoint.reply = lambda: reply
     judge = OpenAIJudge(endpoint.url, KEY, "small", timeout=60)
-    with pytest.raises(JudgeError, match=rf"The judge 'small' at 127\.0\.0\.1 .*{message}") as caught:
+    with pytest.raises(EvaluationError, match=rf"The judge 'small' at 127\.0\.0\.1 .*{message}") as caught:
         ask(judge)
     assert KEY not in str(caught.value)
     assert len(endpoint.asked) == 1
@@ -402,7 +399,7 @@ def test_anything_but_a_label_is_a_judge_error(endpoint: Endpoint, reply: Reply,
 
 def test_a_redirect_takes_the_key_nowhere(endpoint: Endpoint) -> None:
     endpoint.reply = lambda: (302, {"Location": f"{endpoint.url}/elsewhere"}, b"")
-    with pytest.raises(JudgeError, match="answered 302"):
+    with pytest.raises(EvaluationError, match="answered 302"):
         ask(OpenAIJudge(endpoint.url, KEY, "small"))
     assert len(endpoint.asked) == 1
 
@@ -415,7 +412,7 @@ def test_a_silent_endpoint_is_given_up(endpoint: Endpoint) -> None:
         return completion("LABEL: correct")
 
     endpoint.reply = late
-    with pytest.raises(JudgeError, match="could not be asked: 'timed out'"):
+    with pytest.raises(EvaluationError, match="could not be asked: 'timed out'"):
         ask(OpenAIJudge(endpoint.url, KEY, "small", timeout=0.2))
     release.set()
 
@@ -425,7 +422,7 @@ def test_an_endpoint_that_is_not_there_is_named() -> None:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
         with pytest.raises(
-            JudgeError, match=r"The judge 'small' at 127\.0\.0\.1 could not be asked: .*refused"
+            EvaluationError, match=r"The judge 'small' at 127\.0\.0\.1 could not be asked: .*refused"
         ):
             ask(OpenAIJudge(url, KEY, "small"))
 
@@ -463,7 +460,7 @@ def test_the_key_is_not_shown() -> None:
     ],
 )
 def test_code_evaluator(name: str, parameters: dict[str, Any] | None, label: str) -> None:
-    verdict = run_code_evaluator(name, span("within 45 days", metadata='{"plan": 1}'), parameters)
+    verdict = run_check(name, span("within 45 days", metadata='{"plan": 1}'), parameters)
     assert (verdict.label, verdict.score) == (label, float(label == "pass"))
     assert verdict.explanation
 
@@ -484,11 +481,11 @@ def test_code_evaluator(name: str, parameters: dict[str, Any] | None, label: str
     ],
 )
 def test_code_evaluator_that_cannot_run(name: str, parameters: dict[str, Any], message: str) -> None:
-    with pytest.raises(JudgeError, match=message):
-        run_code_evaluator(name, span("x"), parameters)
+    with pytest.raises(EvaluationError, match=message):
+        run_check(name, span("x"), parameters)
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template.column_name)
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template.name)
 def test_every_template_of_the_hub_judges_the_sample(template: Template) -> None:
     for item in load_spans(None, now=datetime.now(UTC)):
         verdict = offline(item, list(template.choices), template.choices, template=template.template)

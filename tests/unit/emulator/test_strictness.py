@@ -11,7 +11,7 @@ import requests
 
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 from airflow_provider_online_tasks.emulator.__main__ import _parser
-from airflow_provider_online_tasks.emulator.judges.models import INTEGRATIONS, trouble_with_model
+from airflow_provider_online_tasks.emulator.integrations.models import INTEGRATIONS, missing_model
 from tests.support.emulator_api import AGENTS, CREATE, LLM, Api, template_evaluator
 
 LENIENT = pytest.mark.online_tasks_emulator(lenient=True)
@@ -189,12 +189,12 @@ def test_a_lenient_emulator_knows_every_judge(api: Api) -> None:
     ],
 )
 def test_models_that_exist(provider: str, model: str) -> None:
-    assert trouble_with_model({"provider": provider, "model": model}) is None
+    assert missing_model({"provider": provider, "model": model}) is None
     assert provider in {each.provider for each in INTEGRATIONS}
 
 
 def test_a_name_of_any_length_is_looked_up_at_once() -> None:
-    reason = trouble_with_model({"provider": "anthropic", "model": "claude-" + "2" * 1_000_000 + "!"})
+    reason = missing_model({"provider": "anthropic", "model": "claude-" + "2" * 1_000_000 + "!"})
     assert reason is not None
     assert len(reason) < 1000
 

@@ -30,7 +30,7 @@ def test_loopback_has_several_names(emulator: Emulator, host: str) -> None:
 )
 def test_an_emulator_that_others_reach_knows_its_names(host: str, answers: bool) -> None:
     settings = Settings(host="0.0.0.0", host_names="arize,other")
-    assert settings.answers_to(host) is answers
+    assert settings.accepts_host(host) is answers
 
 
 def test_the_page_needs_the_key_unless_it_is_on_loopback() -> None:

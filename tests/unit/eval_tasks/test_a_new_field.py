@@ -61,9 +61,14 @@ ADDITIONS = (
         "  retentionDays: Int\n",
     ),
     (
-        "emulator/runs/tasks.py",
-        '    llm_config: dict[str, Any] | None = _field(None, graphql="llmConfig", clearable=True)\n',
-        '    retention_days: int | None = _field(None, graphql="retentionDays", type=int, clearable=True)\n',
+        "emulator/tasks/models.py",
+        "    llm_config: dict[str, Any] | None = None\n",
+        "    retention_days: int | None = None\n",
+    ),
+    (
+        "emulator/tasks/graphql.py",
+        '    "llmConfig": "llm_config",\n',
+        '    "retentionDays": "retention_days",\n',
     ),
 )
 SCRIPT = """
@@ -108,7 +113,7 @@ print(json.dumps({
 def test_a_new_field_of_create_eval_task_is_added_in_two_files_each(tmp_path: Path) -> None:
     copied(tmp_path, ADDITIONS)
     files = {file for file, _, _ in ADDITIONS}
-    assert len(files) == 4  # two of the product, the schema, and the emulator
+    assert len(files) == 5  # two of the product, the schema, and two of the emulator
 
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],

@@ -1,0 +1,293 @@
+"""The Eval Hub over REST: evaluators, their versions, and Arize's templates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
+
+from airflow_provider_online_tasks.emulator import ids
+from airflow_provider_online_tasks.emulator.clock import write_time
+from airflow_provider_online_tasks.emulator.errors import InvalidError, RequestError
+from airflow_provider_online_tasks.emulator.evaluators.hub import TEMPLATES
+from airflow_provider_online_tasks.emulator.evaluators.kinds import KIND_OF_TYPE
+from airflow_provider_online_tasks.emulator.rest import Body, Call, Operation, checked_id, space_id
+from airflow_provider_online_tasks.emulator.spans.filters import checked_filter
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.emulator.evaluators.hub import HubEvaluator, Version
+
+Text = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, Field(min_length=1, max_length=255)]
+ColumnName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_\s\-&()]+$")]
+DataGranularity = Literal["SPAN", "TRACE", "SESSION"]
+
+
+def _null_is(default: str) -> BeforeValidator:
+    return BeforeValidator(lambda value: default if value is None else value)
+
+
+_NEEDED_PARAMETERS = {
+    "MATCHES_REGEX": "pattern",
+    "CONTAINS_ANY_KEYWORD": "keywords",
+    "CONTAINS_ALL_KEYWORDS": "keywords",
+}
+
+
+class LlmConfig(Body):
+    """The model of a template evaluator."""
+
+    ai_integration_id: Annotated[str, AfterValidator(lambda value: checked_id(value, "LlmIntegration"))]
+    model_name: Text
+    invocation_parameters: dict[str, Any]
+    provider_parameters: dict[str, Any]
+
+
+class TemplateConfig(Body):
+    """The definition of a template evaluator."""
+
+    name: ColumnName
+    template: Text
+    include_explanations: bool
+    # The TypeScript client sends the older name.
+    use_function_calling: bool = Field(
+        validation_alias=AliasChoices("use_function_calling", "use_function_calling_if_available")
+    )
+    use_structured_output: bool = True
+    classification_choices: Annotated[dict[str, float], Field(min_length=1)] | None = None
+    direction: Annotated[Literal["MAXIMIZE", "MINIMIZE", "NONE"], _null_is("MAXIMIZE")] = "MAXIMIZE"
+    data_granularity: Annotated[DataGranularity, _null_is("SPAN")] = "SPAN"
+    llm_config: LlmConfig
+
+
+class TextParameter(Body):
+    """A static parameter with one text."""
+
+    name: Text
+    type: Literal["STRING", "REGEX"]
+    default_value: str
+
+
+class ListParameter(Body):
+    """A static parameter with a list of texts."""
+
+    name: Text
+    type: Literal["STRING_ARRAY"]
+    default_value: list[str]
+
+
+class _CodeConfig(Body):
+    name: ColumnName
+    data_granularity: DataGranularity | None = None
+    query_filter: str | None = None
+    variables: Annotated[list[Any], Field(min_length=1)]
+    static_params: list[Annotated[TextParameter | ListParameter, Field(discriminator="type")]] | None = None
+
+
+class ManagedCodeConfig(_CodeConfig):
+    """The definition of a managed code evaluator."""
+
+    type: Literal["MANAGED"]
+    managed_evaluator: Literal[
+        "MATCHES_REGEX", "JSON_PARSEABLE", "CONTAINS_ANY_KEYWORD", "CONTAINS_ALL_KEYWORDS", "EXACT_MATCH"
+    ]
+
+    @model_validator(mode="after")
+    def _has_parameters(self) -> Self:
+        needed = _NEEDED_PARAMETERS.get(self.managed_evaluator)
+        if needed is not None and needed not in {each.name for each in self.static_params or ()}:
+            raise ValueError(f"static_params needs {needed!r} for {self.managed_evaluator}")
+        return self
+
+
+class CustomCodeConfig(_CodeConfig):
+    """The definition of a code evaluator with its own code."""
+
+    type: Literal["CUSTOM"]
+    code: Text
+    imports: str | None = None
+
+
+class VersionInput(Body):
+    """A new version of an evaluator."""
+
+    commit_message: Annotated[str, Field(min_length=1, max_length=1000)]
+    template_config: TemplateConfig | None = None
+    code_config: Annotated[ManagedCodeConfig | CustomCodeConfig, Field(discriminator="type")] | None = None
+
+
+class EvaluatorInput(Body):
+    """A new evaluator."""
+
+    space_id: str
+    name: Name
+    description: str | None = None
+    type: Literal["TEMPLATE", "CODE", "HARNESS", "REMOTE"]
+    version: VersionInput
+
+
+class EvaluatorChanges(Body):
+    """The fields of an evaluator to change."""
+
+    name: Name | None = None
+    description: str | None = None
+
+
+class VersionIds(Body):
+    """The versions to delete."""
+
+    version_ids: Annotated[list[str], Field(min_length=1, max_length=100)]
+
+
+def list_evaluators(call: Call) -> dict[str, Any]:
+    """List the matching evaluators, newest first."""
+    found = [each for each in call.state.hub.all() if call.in_space and call.matches_name(each.name)]
+    found.sort(key=lambda each: -each.number)
+    return call.listed("evaluators", found, lambda each: each.number, _evaluator)
+
+
+def create_evaluator(call: Call) -> dict[str, Any]:
+    """Create an evaluator with its first version."""
+    body: EvaluatorInput = call.body
+    space_id(body.space_id)
+    if body.type not in KIND_OF_TYPE:
+        raise InvalidError(f"This emulator has no evaluators of type {body.type}")
+    evaluator = call.state.hub.create(
+        name=body.name,
+        description=body.description,
+        type_name=body.type,
+        config=_config(body.type, body.version),
+        message=body.version.commit_message,
+    )
+    return {**_evaluator(evaluator), "version": _version(evaluator, evaluator.versions[-1])}
+
+
+def get_evaluator(call: Call) -> dict[str, Any]:
+    """Return an evaluator with a version, the newest by default."""
+    evaluator = _evaluator_of(call)
+    version_id = call.query.get("version_id")
+    if version_id is not None:
+        checked_id(version_id, "EvaluatorVersion")
+    return {**_evaluator(evaluator), "version": _version(evaluator, evaluator.version(version_id))}
+
+
+def update_evaluator(call: Call) -> dict[str, Any]:
+    """Change the name or the description of an evaluator."""
+    evaluator = _evaluator_of(call)
+    changes = call.body.given
+    if not changes:
+        raise RequestError(400, "Set at least one field to update")
+    if changes.get("name") is None:
+        changes.pop("name", None)
+    call.state.hub.update(evaluator, changes)
+    return _evaluator(evaluator)
+
+
+def delete_evaluator(call: Call) -> None:
+    """Delete an evaluator with all its versions."""
+    call.state.hub.delete(_evaluator_of(call))
+
+
+def list_evaluator_versions(call: Call) -> dict[str, Any]:
+    """List the versions of an evaluator, newest first."""
+    evaluator = _evaluator_of(call)
+    numbered = list(enumerate(evaluator.versions))[::-1]
+    return call.listed(
+        "evaluator_versions", numbered, lambda each: each[0], lambda each: _version(evaluator, each[1])
+    )
+
+
+def create_evaluator_version(call: Call) -> dict[str, Any]:
+    """Add a version."""
+    evaluator = _evaluator_of(call)
+    config = _config(evaluator.type, call.body)
+    return _version(evaluator, call.state.hub.add_version(evaluator, config, call.body.commit_message))
+
+
+def delete_evaluator_versions(call: Call) -> dict[str, Any]:
+    """Delete versions of an evaluator."""
+    wanted = call.body.version_ids
+    deleted = call.state.hub.delete_versions(_evaluator_of(call), wanted)
+    others = [each for each in dict.fromkeys(wanted) if each not in deleted]
+    return {"completed": True, "deleted_version_ids": deleted, "not_deleted_version_ids": others}
+
+
+def get_evaluator_version(call: Call) -> dict[str, Any]:
+    """Return a version."""
+    return _version(*call.state.hub.get_version(call.id("version_id", "EvaluatorVersion")))
+
+
+def list_evaluator_templates(_: Call) -> dict[str, Any]:
+    """List Arize's prompt templates."""
+    templates = [
+        {
+            "column_name": each.name,
+            "display_name": each.display_name,
+            "template": each.template,
+            "rails": list(each.choices),
+            "classification_choices": each.choices,
+            "direction": each.direction,
+            "data_granularity": each.data_granularity,
+        }
+        for each in TEMPLATES
+    ]
+    return {"evaluator_templates": templates}
+
+
+def _evaluator_of(call: Call) -> HubEvaluator:
+    return call.state.hub.get(call.id("evaluator_id", "Evaluator"))
+
+
+def _evaluator(evaluator: HubEvaluator) -> dict[str, Any]:
+    return {
+        "id": evaluator.id,
+        "name": evaluator.name,
+        "description": evaluator.description or "",
+        "type": evaluator.type,
+        "space_id": ids.SPACE_ID,
+        "created_at": write_time(evaluator.created_at),
+        "updated_at": write_time(evaluator.updated_at),
+        "created_by_user_id": ids.USER_ID,
+    }
+
+
+def _version(evaluator: HubEvaluator, version: Version) -> dict[str, Any]:
+    return {
+        "id": version.id,
+        "evaluator_id": evaluator.id,
+        "commit_hash": version.commit_hash,
+        "commit_message": version.commit_message,
+        "created_at": write_time(version.created_at),
+        "created_by_user_id": ids.USER_ID,
+        "type": evaluator.type,
+        evaluator.kind.config_field: version.config,
+    }
+
+
+def _config(type_name: str, version: VersionInput) -> dict[str, Any]:
+    """Return the definition of a version; reject a definition of another type."""
+    field = KIND_OF_TYPE[type_name].config_field
+    given = {name: config for name, config in version if name != "commit_message" and config is not None}
+    config = given.pop(field, None)
+    if config is None or given:
+        raise RequestError(400, f"version needs {field}, and no other definition, for the type {type_name}")
+    if isinstance(config, TemplateConfig):
+        return config.model_dump()
+    checked_filter(config.query_filter)
+    return {**config.model_dump(exclude_unset=True), "data_granularity": config.data_granularity}
+
+
+_EVALUATOR = "/v2/evaluators/{evaluator_id}"
+_VERSIONS = f"{_EVALUATOR}/versions"
+OPERATIONS = (
+    Operation("GET", "/v2/evaluators", list_evaluators, "evaluators"),
+    Operation("POST", "/v2/evaluators", create_evaluator, body=EvaluatorInput, status=201),
+    Operation("GET", _EVALUATOR, get_evaluator),
+    Operation("PATCH", _EVALUATOR, update_evaluator, body=EvaluatorChanges),
+    Operation("DELETE", _EVALUATOR, delete_evaluator, status=204),
+    Operation("GET", _VERSIONS, list_evaluator_versions, "evaluator_versions"),
+    Operation("POST", _VERSIONS, create_evaluator_version, body=VersionInput, status=201),
+    Operation("DELETE", _VERSIONS, delete_evaluator_versions, "deleted_version_ids", VersionIds),
+    Operation("GET", "/v2/evaluator-versions/{version_id}", get_evaluator_version),
+    Operation("GET", "/v2/evaluator-templates", list_evaluator_templates, "evaluator_templates"),
+)

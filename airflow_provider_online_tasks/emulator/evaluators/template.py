@@ -1,0 +1,130 @@
+"""Template evaluators: an LLM judge answers a filled prompt with a label."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_online_tasks.emulator.errors import InvalidError
+from airflow_provider_online_tasks.emulator.evaluators.models import (
+    Evaluation,
+    Evaluator,
+    Kind,
+    NoValueError,
+    Refusal,
+)
+from airflow_provider_online_tasks.emulator.evaluators.texts import fill, fill_template, variables
+from airflow_provider_online_tasks.emulator.integrations.models import missing_model
+from airflow_provider_online_tasks.emulator.spans.units import CONVERSATION, LONGEST_VALUE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from airflow_provider_online_tasks.emulator.evaluators.models import Judge
+    from airflow_provider_online_tasks.emulator.spans.units import Unit
+
+
+class TemplateKind(Kind):
+    """Evaluators with a prompt template."""
+
+    name = "template"
+    graphql_field = "templateEvaluators"
+    task_type = "TEMPLATE_EVALUATION"
+    hub_type = "TEMPLATE"
+    config_field = "template_config"
+
+    def from_graphql(self, fields: Mapping[str, Any], task_llm: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Return the fields of an inline evaluator."""
+        llm = task_llm if fields.get("llmConfig") is None else fields["llmConfig"]
+        if llm is None:
+            raise InvalidError(f"Template evaluator {fields['name']!r} needs its own llmConfig or the task's")
+        choices = fields.get("classificationChoices")
+        names = {"provider": "provider", "integration_id": "integrationId", "model": "modelName"}
+        return {
+            "template": fields["template"],
+            "rails": fields.get("rails") or list(choices or {}),
+            "choices": choices,
+            "explain": fields["includeExplanations"],
+            "llm": {name: llm.get(graphql_name) for name, graphql_name in names.items()},
+        }
+
+    def from_hub(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields of a definition."""
+        choices, llm = config.get("classification_choices"), config.get("llm_config") or {}
+        return {
+            "template": config["template"],
+            "rails": list(choices or {}),
+            "choices": choices,
+            "explain": config.get("include_explanations", True),
+            "llm": {"integration_id": llm.get("ai_integration_id"), "model": llm.get("model_name")},
+        }
+
+    def check(self, evaluator: Evaluator) -> None:
+        """Reject an empty template and rails that are no choice."""
+        if not evaluator.template or not evaluator.template.strip():
+            raise InvalidError(f"The template of evaluator {evaluator.name!r} is empty")
+        rails = evaluator.rails
+        if rails and (len(rails) < 2 or len(set(rails)) != len(rails)):
+            raise InvalidError(f"Evaluator {evaluator.name!r} needs at least two different rails")
+
+    def refusal(self, evaluator: Evaluator) -> Refusal | None:
+        """Return whether rails are missing, or the model does not exist."""
+        if not evaluator.rails:
+            reason = "missing rails and classification choices"
+            return Refusal("FAILED", f"Evaluator {evaluator.name!r}: {reason}")
+        missing = missing_model(evaluator.llm)
+        return Refusal("CANCELLED", f"Evaluator {evaluator.name!r}: {missing}") if missing else None
+
+    def evaluate(
+        self,
+        judge: Judge,
+        evaluator: Evaluator,
+        unit: Unit,
+        queries: Mapping[str, Collection[str]],
+        *,
+        lenient: bool,
+    ) -> Evaluation:
+        """Fill the template and ask the judge."""
+        template = evaluator.template or ""
+        if lenient:
+            columns = {name: f"{{{path}}}" for name, path in (evaluator.column_mappings or {}).items()}
+            prompt = fill_template(fill(template, columns), unit.as_span)
+        else:
+            prompt = fill(template, _values(template, evaluator, unit, queries))
+        return judge.evaluate(
+            template=template,
+            prompt=prompt,
+            rails=evaluator.rails,
+            choices=evaluator.choices,
+            explain=evaluator.explain,
+            span=unit.as_span,
+        )
+
+
+def _values(
+    template: str, evaluator: Evaluator, unit: Unit, queries: Mapping[str, Collection[str]]
+) -> dict[str, str]:
+    """Return the values of a template's variables; as at Arize, each must have one."""
+    values: dict[str, str] = {}
+    columns = evaluator.column_mappings or {}
+    mappings = {each["variable_name"]: each for each in evaluator.query_mappings or ()}
+    left = LONGEST_VALUE
+    for variable in variables(template):
+        within: Collection[str] | None = None
+        path = columns.get(variable, variable)
+        if variable in mappings:
+            path = mappings[variable]["attribute_path"]
+            ids = mappings[variable]["query_ids"] or list(queries)
+            within = {span_id for each in ids for span_id in queries.get(each, ())}
+        elif variable not in columns and evaluator.evaluator_id is not None and variable != CONVERSATION:
+            # The variables of an Eval Hub evaluator are not columns: the task maps them.
+            raise NoValueError(f"evaluator {evaluator.name!r}: the variable {{{variable}}} has no mapping")
+        value = unit.value(path, within)
+        if value is None:
+            raise NoValueError(
+                f"evaluator {evaluator.name!r}: {path!r} is not on the {unit.granularity}"
+                + (f" (the variable {{{variable}}})" if path != variable else "")
+            )
+        # The limit applies to a whole prompt of a session, but to each value of a trace.
+        values[variable] = value[: left if unit.granularity == "session" else LONGEST_VALUE]
+        left -= len(values[variable])
+    return values

@@ -1,0 +1,110 @@
+"""The texts of a span (input, output, reference), and templates that are filled with them."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+# {{name}} or {name}; a name contains no quote, so JSON in a template stays unchanged
+_VARIABLE: Final = re.compile(r"\{\{ *([A-Za-z_][\w.\-]*) *\}\}|\{ *([A-Za-z_][\w.\-]*) *\}")
+_REFERENCE_NAMES: Final = frozenset({"reference", "context", "documents"})
+_FIELDS: Final = frozenset(
+    {"span_id", "trace_id", "parent_id", "name", "kind", "status_code", "status_message"}
+    | {"start_time", "end_time"}
+)
+
+
+def fill_template(template: str, span: Mapping[str, Any]) -> str:
+    """
+    Return a template whose variables are filled from a span, as a lenient emulator does.
+
+    A variable, in single or double braces, is ``input``, ``output``, ``reference``, a field of the span or
+    the name of an attribute, with or without ``attributes.``. A missing value becomes the empty string.
+    Braces around anything else, such as JSON, stay unchanged.
+    """
+    return _VARIABLE.sub(lambda match: _variable(match[1] or match[2], span), template)
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """Return a template whose variables are replaced by values; variables without a value stay."""
+    return _VARIABLE.sub(lambda match: values.get(match[1] or match[2], match[0]), template)
+
+
+def variables(template: str) -> list[str]:
+    """Return the names of a template's variables, in order and without duplicates."""
+    return list(dict.fromkeys(match[1] or match[2] for match in _VARIABLE.finditer(template)))
+
+
+def input_text(span: Mapping[str, Any]) -> str:
+    """Return the input of a span."""
+    return as_text(attributes_of(span).get("input.value")) or _messages(span, "llm.input_messages.", "user")
+
+
+def output_text(span: Mapping[str, Any]) -> str:
+    """Return the output of a span."""
+    output = as_text(attributes_of(span).get("output.value"))
+    return output or _messages(span, "llm.output_messages.", "assistant")
+
+
+def documents_text(span: Mapping[str, Any]) -> str:
+    """Return the documents that a span retrieved."""
+    return "\n".join(
+        as_text(value)
+        for key, value in attributes_of(span).items()
+        if key.startswith("retrieval.documents.") and key.endswith(".document.content")
+    )
+
+
+def reference_text(span: Mapping[str, Any]) -> str:
+    """Return the texts that a span's output should agree with: retrieved documents and context."""
+    texts = [documents_text(span)]
+    texts += [
+        as_text(value)
+        for key, value in attributes_of(span).items()
+        if key.rpartition(".")[2] in _REFERENCE_NAMES
+    ]
+    # applications put retrieved texts into the system message
+    return "\n".join(filter(None, texts)) or _messages(span, "llm.input_messages.", "system")
+
+
+def attributes_of(span: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the attributes of a span, with flat, dotted names."""
+    attributes: Mapping[str, Any] = span.get("attributes") or {}
+    return attributes
+
+
+def as_text(value: Any) -> str:
+    """Return an attribute's value as text: JSON, unless it is text already."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+_WORDS: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
+    "input": input_text,
+    "output": output_text,
+    **dict.fromkeys(_REFERENCE_NAMES, reference_text),
+}
+
+
+def _variable(name: str, span: Mapping[str, Any]) -> str:
+    attributes = attributes_of(span)
+    key = name.removeprefix("attributes.")
+    if key in attributes:
+        return as_text(attributes[key])
+    if name in _WORDS:
+        return _WORDS[name](span)
+    return as_text(span.get(name)) if name in _FIELDS else ""
+
+
+def _messages(span: Mapping[str, Any], prefix: str, role: str) -> str:
+    attributes = attributes_of(span)
+    return "\n".join(
+        as_text(attributes.get(key.removesuffix("role") + "content"))
+        for key, value in attributes.items()
+        if key.startswith(prefix) and key.endswith(".message.role") and value == role
+    )

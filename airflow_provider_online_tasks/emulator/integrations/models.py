@@ -1,0 +1,74 @@
+"""The AI integrations of the emulated space, and the models of each."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from airflow_provider_online_tasks.emulator import ids
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_VARIANT: Final = (
+    r"(-(turbo|mini|nano|preview|vision|latest|pro|codex|chat|realtime|audio|\d+k|\d+|high|low))*"
+)
+_OPENAI: Final = rf"(chatgpt-4o|gpt-3[.-]5|gpt-4|gpt-4o|gpt-4[.-][15]|gpt-5([.-]\d)?|o[134]){_VARIANT}"
+_CLAUDE: Final = r"(anthropic[.-])?claude-[\w.:-]*(opus|sonnet|haiku|instant|[23])[\w.:-]*"
+_GEMINI: Final = r"gemini-(pro|ultra|\d+([.-]\d+)?)([.-](pro|flash|ultra|lite|exp|preview|latest|\d+))*"
+_ANY: Final = r".+"
+_LONGEST: Final = 500  # no model has a longer name, and the patterns are slow on longer texts
+
+
+class Integration(NamedTuple):
+    """An AI integration: the credentials of a provider, and a pattern of its models' names."""
+
+    id: str
+    name: str
+    provider: str
+    models: str
+
+
+INTEGRATIONS: Final = tuple(
+    Integration(ids.encode("LlmIntegration", number), name, provider, models)
+    for number, (name, provider, models) in enumerate(
+        (
+            ("OpenAI", "openAI", _OPENAI),
+            ("Anthropic", "anthropic", _CLAUDE),
+            ("Gemini", "gemini", _GEMINI),
+            ("Vertex AI", "vertexAI", rf"{_GEMINI}|{_CLAUDE}"),
+            # The owner of these names the models.
+            ("Azure OpenAI", "azureOpenAI", _ANY),
+            ("Amazon Bedrock", "awsBedrock", _ANY),
+            ("NVIDIA NIM", "nvidiaNim", _ANY),
+            ("Custom endpoint", "custom", _ANY),
+        ),
+        1,
+    )
+)
+_BY_ID: Final = {each.id: each for each in INTEGRATIONS}
+_BY_PROVIDER: Final = {each.provider.lower(): each for each in INTEGRATIONS}
+
+
+def missing_model(llm: Mapping[str, Any] | None) -> str | None:
+    """Return why a model cannot be called, or None.
+
+    :param llm: its ``provider`` or ``integration_id``, and its ``model``.
+    """
+    llm = llm or {}
+    integration_id, provider, model = llm.get("integration_id"), llm.get("provider"), llm.get("model")
+    if integration_id is not None:
+        integration = _BY_ID.get(integration_id)
+        if integration is None:
+            return f"the AI integration {integration_id!r} does not exist, or its credentials are invalid"
+    elif provider is not None:
+        integration = _BY_PROVIDER.get(provider.lower())
+        if integration is None:
+            return f"the space has no AI integration of the provider {provider!r}"
+    else:
+        return None
+    if model is None:
+        return None
+    if len(model) <= _LONGEST and re.fullmatch(integration.models, model.replace("_", "-"), re.IGNORECASE):
+        return None
+    return f"the call to {integration.name} failed: the model {model[:_LONGEST]!r} does not exist"

@@ -1,1 +1,0 @@
-"""Evaluators: how a span, a trace or a session gets a label."""

@@ -1,1 +1,0 @@
-"""The page at the URL of an emulator."""

@@ -1,0 +1,157 @@
+"""What the REST endpoints of all resources share: operations, request bodies, pages."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from airflow_provider_online_tasks.emulator import ids
+from airflow_provider_online_tasks.emulator.clock import read_time
+from airflow_provider_online_tasks.emulator.errors import NotFoundError, RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from airflow_provider_online_tasks.emulator.state import EmulatorState
+
+READ, WRITE = "queries_per_minute", "mutations_per_minute"
+DAY = 86_400.0
+
+# A date-time of a request, as epoch seconds.
+Moment = Annotated[float, BeforeValidator(read_time)]
+
+
+class Body(BaseModel):
+    """A request body: no other fields, and no conversion of types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The fields that the request contains, null included."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """A REST request whose body is validated."""
+
+    state: EmulatorState
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    body: Any
+
+    def id(self, name: str, type_name: str) -> str:
+        """Return an ID in the path; reject one that cannot have this type."""
+        return checked_id(self.path[name], type_name)
+
+    @property
+    def in_space(self) -> bool:
+        """Whether the query asks for the only space."""
+        name = self.query.get("space_name", "").lower()
+        return self.query.get("space_id") in (None, ids.SPACE_ID) and name in ids.SPACE_NAME.lower()
+
+    def matches_name(self, name: str) -> bool:
+        """Whether a name contains the ``name`` of the query."""
+        return self.query.get("name", "").lower() in name.lower()
+
+    def page(
+        self, items: Sequence[Any], key: Callable[[Any], Any], most: int = 100
+    ) -> tuple[Sequence[Any], dict[str, Any]]:
+        """Return the page of the query; see :func:`page_of`."""
+        limit = self.query.get("limit", "50")
+        count = int(limit) if limit.isdecimal() else 0
+        return page_of(items, key, count, self.query.get("cursor"), most)
+
+    def listed(
+        self,
+        field: str,
+        items: Sequence[Any],
+        key: Callable[[Any], Any],
+        show: Callable[[Any], Any] = lambda item: item,
+        most: int = 100,
+    ) -> dict[str, Any]:
+        """Return a response with a page of items.
+
+        :param field: the field that holds the page.
+        :param show: writes an item.
+        """
+        page, pagination = self.page(items, key, most)
+        return {field: [show(each) for each in page], "pagination": pagination}
+
+
+class Operation(NamedTuple):
+    """An endpoint.
+
+    :param handler: returns the JSON document of the response, or its bytes.
+    :param main_field: the field of the response that a client needs most.
+    :param body: the model of the request body; None ignores the body.
+    :param budget: the rate limit that it counts against.
+    """
+
+    method: str
+    path: str
+    handler: Callable[[Call], Any]
+    main_field: str = "id"
+    body: type[BaseModel] | None = None
+    status: int = 200
+    budget: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the operation, without ``rest.``."""
+        return self.handler.__name__
+
+
+def checked_id(value: str, type_name: str) -> str:
+    """Return a global ID; reject one that cannot have this type."""
+    decoded = ids.decode(value)
+    if decoded is None:
+        raise RequestError(400, f"{value!r} is not a global ID")
+    if decoded.type != type_name:
+        raise NotFoundError(f"{value!r} is the ID of a {decoded.type}, not of a {type_name}")
+    return value
+
+
+def project_id(value: str) -> str:
+    """Return the ID of a project that exists."""
+    if checked_id(value, "Model") not in ids.PROJECTS:
+        raise NotFoundError(f"Project {value!r} not found")
+    return value
+
+
+def space_id(value: str) -> str:
+    """Return the ID of the only space."""
+    if checked_id(value, "Space") != ids.SPACE_ID:
+        raise NotFoundError(f"Space {value!r} not found")
+    return value
+
+
+def page_of(
+    items: Sequence[Any], key: Callable[[Any], Any], count: int, cursor: str | None, most: int
+) -> tuple[Sequence[Any], dict[str, Any]]:
+    """Return a page and its ``pagination``; the cursor is the key of the last item.
+
+    :param items: items with falling keys.
+    :param count: the size of the page.
+    :param most: the maximum size.
+    """
+    if not 1 <= count <= most:
+        raise RequestError(400, f"limit must be a number from 1 to {most}")
+    if cursor:
+        try:
+            after = json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
+            after = tuple(after) if isinstance(after, list) else after
+            items = [item for item in items if key(item) < after]
+        except (binascii.Error, ValueError, TypeError) as error:
+            raise RequestError(400, "cursor is not a cursor of this server") from error
+    page = items[:count]
+    if len(page) == len(items):
+        return page, {"has_more": False}
+    last = json.dumps(key(page[-1])).encode()
+    return page, {"has_more": True, "next_cursor": base64.urlsafe_b64encode(last).decode()}

@@ -1,0 +1,138 @@
+"""Task runs over REST."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from airflow_provider_online_tasks.emulator import ids
+from airflow_provider_online_tasks.emulator.clock import write_time
+from airflow_provider_online_tasks.emulator.errors import InvalidError, RequestError
+from airflow_provider_online_tasks.emulator.rest import DAY, Body, Call, Moment, Operation
+from airflow_provider_online_tasks.emulator.runs.models import (
+    DEFAULT_MAX_SPANS,
+    STATUSES,
+    NoDataError,
+    Run,
+    RunRequest,
+)
+from airflow_provider_online_tasks.emulator.tasks.rest import task_of
+
+MAX_WINDOW_DAYS = 30
+
+
+class RunInput(Body):
+    """A run to start."""
+
+    data_start_time: Moment | None = None
+    data_end_time: Moment | None = None
+    max_spans: Annotated[int, Field(ge=1)] | None = None
+    override_evaluations: bool | None = None
+    experiment_ids: list[str] | None = None
+
+
+def trigger_task_run(call: Call) -> bytes:
+    """Start a run."""
+    task, body = task_of(call), call.body
+    if body.experiment_ids:
+        raise RequestError(400, "experiment_ids is not allowed for a task on a project")
+    start = task.last_run_at if body.data_start_time is None else body.data_start_time
+    end = call.state.clock.stamp() if body.data_end_time is None else body.data_end_time
+    if start is None:
+        raise RequestError(400, "data_start_time is required for the first run of a task")
+    if start >= end:
+        raise RequestError(400, "data_start_time must be before data_end_time")
+    if end - start > MAX_WINDOW_DAYS * DAY:
+        raise RequestError(400, f"The data window is longer than {MAX_WINDOW_DAYS} days")
+    request = RunRequest(
+        data_start=start,
+        data_end=end,
+        max_spans=body.max_spans or DEFAULT_MAX_SPANS,
+        override=bool(body.override_evaluations),
+    )
+    try:
+        return _run(call, call.state.runs.create(task, request))
+    except NoDataError as error:
+        raise InvalidError(str(error)) from error
+
+
+def list_task_runs(call: Call) -> bytes:
+    """List the runs of a task, in the order of the settings."""
+    runs = call.state.runs.of_task(task_of(call).id)
+    status = call.query.get("status")
+    if status is not None:
+        if status.upper() not in STATUSES:
+            raise RequestError(400, f"status must be one of {', '.join(STATUSES)}, not {status!r}")
+        for run in runs:
+            call.state.runs.advance(run)
+        runs = [run for run in runs if run.status == status.upper()]
+    match call.state.settings.runs_order:
+        case "oldest":
+            page, pagination = call.page(runs, lambda run: -run.number)
+        case "newest":
+            page, pagination = call.page(runs[::-1], lambda run: run.number)
+        case _:
+            page, pagination = call.page(sorted(runs, key=_shuffled, reverse=True), _shuffled)
+    written = []
+    for run in page:
+        call.state.runs.advance(run)
+        written.append(_run(call, run))
+    return b'{"task_runs": [%b], "pagination": %b}' % (b", ".join(written), json.dumps(pagination).encode())
+
+
+def _shuffled(run: Run) -> int:
+    """Return a sort key that does not depend on the time of creation and never changes."""
+    return run.number * 2_654_435_761 % 2**32
+
+
+def get_task_run(call: Call) -> bytes:
+    """Return a run."""
+    return _run(call, _run_of(call))
+
+
+def cancel_task_run(call: Call) -> bytes:
+    """Cancel a run that has not finished."""
+    run = _run_of(call)
+    call.state.runs.cancel(run)
+    return _run(call, run)
+
+
+def _run_of(call: Call) -> Run:
+    return call.state.runs.get(call.id("run_id", "TaskRun"))
+
+
+def _run(call: Call, run: Run) -> bytes:
+    """Return the JSON of a run; it is kept until the run changes, because runs are polled often."""
+    case = call.state.settings.status_case
+    counts = (run.num_successes, run.num_errors, run.num_skipped)
+    version = (case, run.status, run.started_at, run.finished_at, run.failure_reason, counts)
+    if run.written is not None and run.written[0] == version:
+        return run.written[1]
+    document: dict[str, Any] = {
+        "id": run.id,
+        "task_id": run.task_id,
+        "experiment_id": None,
+        "status": run.status.lower() if case == "lower" else run.status,
+        "run_started_at": write_time(run.started_at),
+        "run_finished_at": write_time(run.finished_at),
+        "data_start_time": write_time(run.data_start),
+        "data_end_time": write_time(run.data_end),
+        "num_successes": run.num_successes,
+        "num_errors": run.num_errors,
+        "num_skipped": run.num_skipped,
+        "created_at": write_time(run.created_at),
+        "created_by_user_id": ids.USER_ID,
+        "failure_reason": run.failure_reason,
+    }
+    run.written = (version, json.dumps(document).encode())
+    return run.written[1]
+
+
+OPERATIONS = (
+    Operation("POST", "/v2/tasks/{task_id}/trigger", trigger_task_run, body=RunInput, status=201),
+    Operation("GET", "/v2/tasks/{task_id}/runs", list_task_runs, "task_runs"),
+    Operation("GET", "/v2/task-runs/{run_id}", get_task_run, "status"),
+    Operation("POST", "/v2/task-runs/{run_id}/cancel", cancel_task_run, "status"),
+)

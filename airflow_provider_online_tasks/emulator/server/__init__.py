@@ -1,0 +1,1 @@
+"""The server: how a request reaches a resource."""

@@ -1,0 +1,160 @@
+"""The page at ``/``: tasks, runs with their progress, and the shares of labels."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import html
+import itertools
+from typing import TYPE_CHECKING
+
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from airflow_provider_online_tasks.emulator.clock import write_time
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from airflow_provider_online_tasks.emulator.runs.models import Run
+    from airflow_provider_online_tasks.emulator.state import EmulatorState
+    from airflow_provider_online_tasks.emulator.tasks.models import Task
+
+_SHOWN_RUNS = 100
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="2">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>Online tasks emulator</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem;
+  color: #1c2330 }}
+h1 {{ font-size: 1.4rem; margin-bottom: 0 }} h2 {{ font-size: 1.1rem; margin-top: 2rem }}
+p {{ color: #5a6475; margin-top: .2rem }}
+table {{ border-collapse: collapse; width: 100% }}
+th, td {{ text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #e3e7ee; vertical-align: top }}
+th {{ color: #5a6475; font-weight: 600 }} td.n {{ text-align: right; font-variant-numeric: tabular-nums }}
+code {{ font-size: .85em }} progress {{ width: 7rem }}
+.bar {{ display: inline-block; height: .7em; background: #4f7cff; border-radius: 2px }}
+.COMPLETED {{ color: #1a7f4b }} .FAILED {{ color: #b3261e }} .CANCELLED {{ color: #96610b }}
+.RUNNING {{ color: #2754d8 }}
+</style></head><body>
+<h1>Online tasks emulator</h1>
+<p>{spans} spans from {first} to {last}. {judge}</p>
+<h2>Tasks</h2>{tasks}
+<h2>Runs</h2>{runs}
+<h2>Labels</h2>{labels}
+</body></html>
+"""
+
+
+def routes(state: EmulatorState) -> list[Route]:
+    """Return the routes of the page; links to pages of Arize's UI lead to it too."""
+
+    async def show(request: Request) -> Response:
+        key = state.settings.api_key
+        if not state.settings.is_loopback and not _has_key(request, key):
+            return Response(
+                "Other machines can reach this emulator, so its page needs the key as the password.",
+                401,
+                {"WWW-Authenticate": 'Basic realm="Online tasks emulator", charset="UTF-8"'},
+            )
+        return HTMLResponse(render(state))
+
+    return [Route("/", show), Route("/organizations/{page:path}", show)]
+
+
+def _has_key(request: Request, key: str) -> bool:
+    """Whether the password of the request is the key, for any user name."""
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+    try:
+        _, _, password = base64.b64decode(credentials, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeError, ValueError):
+        return False
+    return scheme.lower() == "basic" and hmac.compare_digest(password.encode(), key.encode())
+
+
+def render(state: EmulatorState) -> str:
+    """Return the page."""
+    runs = state.runs.all()
+    names = {task.id: task.name for task in state.tasks.all()}
+    count, first, last = state.spans.range()
+    return _PAGE.format(
+        spans=count,
+        first=html.escape((write_time(first) or "")[:10]),
+        last=html.escape((write_time(last) or "")[:10]),
+        judge=html.escape(judge_note(state)),
+        tasks=_table(("Task", "Filter", "Sampling", "Evaluators", "ID"), map(_task_row, state.tasks.all())),
+        runs=_table(
+            ("Run", "Task", "Status", "Progress", "Evaluated", "Errors", "Skipped", "Reason"),
+            (_run_row(run, names.get(run.task_id, "")) for run in reversed(runs[-_SHOWN_RUNS:])),
+        ),
+        labels=_labels(state, names),
+    )
+
+
+def judge_note(state: EmulatorState) -> str:
+    """Return what evaluates the spans."""
+    settings = state.settings
+    if settings.judge_url is None:
+        return "Labels come from a built-in judge: deterministic rules, offline, no language model."
+    return f"Labels come from {settings.judge_model} at {settings.judge_url}."
+
+
+def _cell(text: object) -> str:
+    return f"<td>{html.escape(str(text))}</td>"
+
+
+def _number(value: int) -> str:
+    return f'<td class="n">{value}</td>'
+
+
+def _table(heads: tuple[str, ...], rows: object) -> str:
+    body = "".join(f"<tr>{row}</tr>" for row in rows)  # type: ignore[attr-defined]
+    if not body:
+        return "<p>None yet.</p>"
+    return f"<table><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>{body}</table>"
+
+
+def _task_row(task: Task) -> str:
+    name = f"{task.name} (deleted)" if task.deleted else task.name
+    evaluators = ", ".join(each.name for each in task.evaluators)
+    return "".join(
+        (
+            _cell(name),
+            f"<td><code>{html.escape(task.span_filter or '')}</code></td>",
+            _cell(f"{task.sampling_rate:.3g}"),
+            _cell(evaluators),
+            f"<td><code>{html.escape(task.id)}</code></td>",
+        )
+    )
+
+
+def _run_row(run: Run, task_name: str) -> str:
+    return "".join(
+        (
+            f"<td><code>{html.escape(run.id)}</code></td>",
+            _cell(task_name),
+            f'<td class="{html.escape(run.status)}">{html.escape(run.status)}</td>',
+            f'<td><progress value="{run.progress:.3f}"></progress></td>',
+            _number(run.num_successes),
+            _number(run.num_errors),
+            _number(run.num_skipped),
+            _cell(run.failure_reason or run.note or ""),
+        )
+    )
+
+
+def _labels(state: EmulatorState, names: dict[str, str]) -> str:
+    rows = []
+    counted = itertools.groupby(state.storage.label_counts(), key=lambda row: (row[0], row[1]))
+    for (task_id, evaluator), group in counted:
+        labels = [(label, count) for _, _, label, count in group]
+        total = sum(count for _, count in labels)
+        for label, count in labels:
+            share = count / total
+            bar = f'<td><span class="bar" style="width: {share * 10:.2f}rem"></span> {share:.0%}</td>'
+            rows.append(
+                _cell(names.get(task_id, "")) + _cell(evaluator) + _cell(label) + _number(count) + bar
+            )
+    return _table(("Task", "Evaluator", "Label", "Spans", "Share"), rows)

@@ -1,0 +1,241 @@
+"""The path of an API request: log, key, rate limit, faults, execution."""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import contextlib
+import dataclasses
+import json
+import math
+import socket
+import struct
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+
+from airflow_provider_online_tasks.emulator.control.faults import BEFORE, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
+
+    from airflow_provider_online_tasks.emulator.state import EmulatorState
+
+TRANSPORT = "emulator.transport"
+
+_BAD_KEY = "The API key is missing, invalid or expired"
+_LOGGED_HEADERS = ("accept", "content-type", "origin", "user-agent")
+_GATEWAY_PAGE = "<html><head><title>{0}</title></head><body><h1>{0}</h1><hr>gateway</body></html>"
+# The status, the message and the code of the faults that are errors of the API.
+_ERRORS = {
+    "unauthorized": (401, _BAD_KEY, "UNAUTHENTICATED"),
+    "forbidden": (403, "The user of the key has no permission for this request", "FORBIDDEN"),
+    "not_found": (404, "The object was not found", "NOT_FOUND"),
+    "graphql_error": (500, "Internal server error", "INTERNAL_SERVER_ERROR"),
+    "task_error": (422, "The run could not be started", "UNPROCESSABLE"),
+    "unknown_type": (400, "Unknown type", "BAD_REQUEST"),
+}
+
+
+@dataclasses.dataclass(slots=True)
+class LoggedRequest:
+    """A request to one of the two APIs, without the key."""
+
+    operation: str
+    method: str
+    path: str
+    time: float
+    host_header: str
+    headers: dict[str, str]
+    status: int | None = None
+    key_ok: bool = False
+    executed: bool = False
+    fault: str | None = None
+
+
+class ApiRequest(abc.ABC):
+    """A request to one of the two APIs.
+
+    :param operation: its name in faults and in the log.
+    :param budget: the setting with its rate limit.
+    """
+
+    def __init__(self, state: EmulatorState, request: Request, operation: str, budget: str) -> None:
+        self.state = state
+        self.request = request
+        self.operation = operation
+        self.budget = budget
+
+    @abc.abstractmethod
+    def key(self) -> str:
+        """Return the key of the client, or the empty string."""
+
+    @abc.abstractmethod
+    def error(
+        self, status: int, message: str, code: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        """Return an error."""
+
+    @abc.abstractmethod
+    def rate_limited(self, status: int | None, message: str | None, headers: dict[str, str]) -> Response:
+        """Return the error of a rate limit.
+
+        :param status: the HTTP status; None for that of the settings.
+        """
+
+    @abc.abstractmethod
+    def execute(self) -> Response:
+        """Execute the request."""
+
+    @abc.abstractmethod
+    def main_field(self) -> tuple[str, ...]:
+        """Return the path of the field that a client needs most in the response."""
+
+    def fault(self, fault: Fault) -> Response | None:
+        """Return the response to a fault that only this API has, or None."""
+        return None
+
+    async def respond(self) -> Response:
+        """Return the response, and log the request."""
+        request, state = self.request, self.state
+        entry = LoggedRequest(
+            operation=self.operation,
+            method=request.method,
+            path=request.url.path,
+            time=state.clock.now(),
+            host_header=request.headers.get("host", ""),
+            headers={name: request.headers[name] for name in _LOGGED_HEADERS if name in request.headers},
+            key_ok=self.key() == state.settings.api_key,
+        )
+        state.requests.append(entry)
+        if entry.key_ok:
+            response = await self._respond(entry)
+        else:
+            response = self.error(401, _BAD_KEY, "UNAUTHENTICATED")
+        entry.status = None if isinstance(response, DroppedResponse) else response.status_code
+        return response
+
+    async def _respond(self, entry: LoggedRequest) -> Response:
+        state = self.state
+        limit = getattr(state.settings, self.budget)
+        wait = state.limiter.wait(self.key(), self.budget, limit, state.clock.now())
+        if wait:
+            headers = {"Retry-After": str(math.ceil(wait))} if state.settings.retry_after else {}
+            return self.rate_limited(None, None, headers)
+        fault = state.faults.take_fault(self.operation)
+        if fault is None:
+            entry.executed = True
+            return self.execute()
+        entry.fault = fault.kind
+        if fault.kind in BEFORE:
+            await asyncio.sleep(fault.seconds)
+            return self._not_executed(fault)
+        if fault.kind == "delay":
+            await asyncio.sleep(fault.seconds)
+        entry.executed = True
+        response = self.execute()
+        if fault.kind != "delay":
+            await asyncio.sleep(fault.seconds)
+        return self._changed(response, fault)
+
+    def _not_executed(self, fault: Fault) -> Response:
+        """Return the response to a fault that prevents the execution."""
+        response = self.fault(fault)
+        if response is not None:
+            return response
+        headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+        if fault.kind == "drop_before":
+            return DroppedResponse()
+        if fault.kind == "status_before":
+            return _gateway_page(fault)
+        if fault.kind == "rate_limited":
+            return self.rate_limited(fault.status or 429, fault.message, headers)
+        status, message, code = _ERRORS[fault.kind]
+        return self.error(fault.status or status, fault.message or message, fault.code or code, headers)
+
+    def _changed(self, response: Response, fault: Fault) -> Response:
+        """Return the response to an executed request as a fault changes it."""
+        match fault.kind:
+            case "delay" | "delay_after":
+                return response
+            case "drop_after":
+                return DroppedResponse()
+            case "status_after":
+                return _gateway_page(fault)
+            case "truncated":
+                return TruncatedResponse(response)
+            case "garbage":
+                body = "<!doctype html><p>not JSON" if fault.body is None else fault.body
+                return Response(body, fault.status or 200, media_type="application/json")
+        document = json.loads(bytes(response.body) or b"{}")
+        match fault.kind:
+            case "not_object":
+                document = [document]
+            case "partial":
+                error: dict[str, Any] = {"message": fault.message or "An error occurred"}
+                if fault.code:
+                    error["extensions"] = {"code": fault.code}
+                document["errors"] = [error]
+            case _:
+                path = tuple(fault.field.split(".")) if fault.field else self.main_field()
+                _remove_field(document, path, null=fault.kind == "null_field")
+        return Response(json.dumps(document), response.status_code, media_type="application/json")
+
+
+def _remove_field(document: Any, path: tuple[str, ...], *, null: bool) -> None:
+    """Remove the last field of a path that the document has, or set it to null."""
+    parent, last = None, None
+    for name in path:
+        if not isinstance(document, dict) or name not in document:
+            break
+        parent, last, document = document, name, document[name]
+    if parent is not None and null:
+        parent[last] = None
+    elif parent is not None:
+        del parent[last]
+
+
+def _gateway_page(fault: Fault) -> Response:
+    status = fault.status or 502
+    headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+    title = fault.message or f"{status} Bad Gateway"
+    return Response(_GATEWAY_PAGE.format(title), status, headers, media_type="text/html")
+
+
+class DroppedResponse(Response):
+    """No response: the connection is reset."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Reset the connection."""
+        transport = scope[TRANSPORT]
+        # Without lingering, closing sends a reset.
+        with contextlib.closing(
+            socket.fromfd(transport.get_extra_info("socket").fileno(), socket.AF_INET, socket.SOCK_STREAM)
+        ) as peer:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+        await _disconnected(receive)
+
+
+class TruncatedResponse(Response):
+    """Half of a response with the full Content-Length, then the end of the connection."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.body, response.status_code, media_type=response.media_type)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send half of the response."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        body = bytes(self.body)
+        await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
+        scope[TRANSPORT].close()
+        await _disconnected(receive)
+
+
+async def _disconnected(receive: Receive) -> None:
+    """Wait until the server knows that the connection is closed, so that it expects no response."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

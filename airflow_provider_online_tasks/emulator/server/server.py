@@ -1,0 +1,167 @@
+"""The server: both APIs, the control plane and the page in one ASGI application on one socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+
+from airflow_provider_online_tasks.emulator.control import routes as control
+from airflow_provider_online_tasks.emulator.errors import problem
+from airflow_provider_online_tasks.emulator.server import graphql, page, rest
+from airflow_provider_online_tasks.emulator.server.requests import TRANSPORT
+from airflow_provider_online_tasks.emulator.state import EmulatorState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from airflow_provider_online_tasks.emulator.settings import EmulatorSettings
+
+
+def create_app(state: EmulatorState) -> ASGIApp:
+    """Return the application."""
+    routes = [graphql.route(state), *rest.routes(state), *control.routes(state), *page.routes(state)]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: rest.unknown})
+    return _Connection(_HostCheck(app, state.settings), state)
+
+
+class _HostCheck:
+    """Rejects a Host header with another name: a page elsewhere could make a browser send requests here."""
+
+    def __init__(self, app: ASGIApp, settings: EmulatorSettings) -> None:
+        self._app = app
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        host = Headers(scope=scope).get("host", "") if scope["type"] == "http" else ""
+        if scope["type"] == "http" and not self._settings.accepts_host(host):
+            response = problem(scope["path"], 421, "The Host header does not name this emulator")
+            await response(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+class _Connection:
+    """Passes the connection to the application, and adds the date of the emulator's clock to responses."""
+
+    def __init__(self, app: ASGIApp, state: EmulatorState) -> None:
+        self._app = app
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # uvicorn's send is a method of an object that has the transport.
+        scope[TRANSPORT] = getattr(getattr(send, "__self__", None), "transport", None)
+
+        async def dated_send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"date", self._state.clock.http_date())]
+            await send(message)
+
+        await self._app(scope, receive, dated_send)
+
+
+class EmulatorServer:
+    """A server on its own socket.
+
+    :param settings: its settings; port 0 takes a free port.
+    """
+
+    def __init__(self, settings: EmulatorSettings) -> None:
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        # asyncio disables Nagle's algorithm, which would delay a response by 40 ms, only if the protocol is
+        # given as TCP.
+        self._socket = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._socket.bind((settings.host, settings.port))
+            self._socket.listen(1024)
+        except OSError:
+            self._socket.close()
+            raise
+        self.port: int = self._socket.getsockname()[1]
+        self._settings = settings
+        self._server: _Server | None = None
+
+    def serve(self, on_ready: Callable[[EmulatorState], None]) -> None:
+        """Serve in the calling thread until the server is stopped.
+
+        :param on_ready: called when the server accepts connections.
+        """
+        with contextlib.closing(self._socket):
+            state = EmulatorState(self._settings)
+            with contextlib.closing(state.storage):
+                config = uvicorn.Config(
+                    create_app(state),
+                    lifespan="off",
+                    ws="none",
+                    log_config=None,
+                    access_log=False,
+                    date_header=False,
+                    server_header=False,
+                )
+                self._server = _Server(config, lambda: on_ready(state))
+                asyncio.run(self._serve(self._server, state))
+
+    async def _serve(self, server: _Server, state: EmulatorState) -> None:
+        ticker = asyncio.create_task(state.runs.tick_forever())
+        try:
+            await server.serve(sockets=[self._socket])
+        finally:
+            ticker.cancel()
+            await asyncio.gather(ticker, return_exceptions=True)
+            await state.runs.close()
+
+    def stop(self) -> None:
+        """Stop the server at once, from any thread."""
+        if self._server is not None:
+            self._server.stop()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without polling: it starts and stops at once, and does not wait for requests in flight."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+        self._stopped = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._loop = asyncio.get_running_loop()
+        self._on_ready()
+
+    async def main_loop(self) -> None:
+        await self._stopped.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for task in self.server_state.tasks:
+            task.cancel()
+        for connection in list(self.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self.stop()
+
+    def stop(self) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stopped.set)
+
+
+def silence_uvicorn() -> None:
+    """Keep uvicorn's messages out of the output; the banner has what matters."""
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)

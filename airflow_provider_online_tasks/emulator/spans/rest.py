@@ -1,0 +1,219 @@
+"""Spans over REST: read them with their evaluations, and annotate them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from airflow_provider_online_tasks.emulator.clock import write_time
+from airflow_provider_online_tasks.emulator.errors import InvalidError, NotFoundError, RequestError
+from airflow_provider_online_tasks.emulator.rest import (
+    DAY,
+    READ,
+    Body,
+    Call,
+    Moment,
+    Operation,
+    project_id,
+)
+from airflow_provider_online_tasks.emulator.spans.columns import column, is_computed
+from airflow_provider_online_tasks.emulator.spans.filters import checked_filter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_online_tasks.emulator.spans.store import SpanStore
+
+_PREFIXES = {"span": "eval", "trace": "trace_eval", "session": "session_eval"}
+_LOOKBACK_DAYS = {"SPAN": 31, "TRACE": 31, "SESSION": 7}
+_MOST_ANNOTATED = {"SPAN": 1000, "TRACE": 1000, "SESSION": 100}
+_Columns = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+
+
+class SpanQuery(Body):
+    """The spans to list."""
+
+    project_id: str
+    start_time: Moment | None = None
+    end_time: Moment | None = None
+    filter: str | None = None
+    included_columns: _Columns | None = None
+    excluded_columns: _Columns | None = None
+    truncate_string_length: Annotated[int, Field(ge=1)] | None = None
+
+    def shows(self, name: str) -> bool:
+        """Whether the response contains a column."""
+        if self.included_columns is not None:
+            return name in self.included_columns
+        return self.excluded_columns is None or name not in self.excluded_columns
+
+
+class AnnotationValue(Body):
+    """An annotation; fields that are missing keep their values."""
+
+    name: Annotated[str, Field(min_length=1)]
+    score: float | None = None
+    label: str | None = None
+    text: str | None = None
+
+
+class AnnotatedRecord(Body):
+    """A span, the root span of a trace, or a session, with its annotations."""
+
+    record_id: Annotated[str, Field(min_length=1)]
+    values: Annotated[list[AnnotationValue], Field(min_length=1)]
+
+
+class Annotations(Body):
+    """The annotations to write."""
+
+    project_id: str
+    start_time: Moment | None = None
+    end_time: Moment | None = None
+    granularity: Literal["SPAN", "TRACE", "SESSION"] | None = None
+    annotations: Annotated[list[AnnotatedRecord], Field(min_length=1, max_length=1000)]
+
+
+def list_spans(call: Call) -> dict[str, Any]:
+    """List the matching spans of a window, newest first."""
+    state, query = call.state, call.body
+    project = project_id(query.project_id)
+    if query.filter is not None and not query.filter.strip():
+        raise InvalidError("filter is empty; omit it to list all spans")
+    if query.included_columns is not None and query.excluded_columns is not None:
+        raise InvalidError("Set only one of included_columns and excluded_columns")
+    now = state.clock.stamp()
+    readable_until = now - state.settings.index_delay
+    matching = state.spans.matching(
+        project_id=project,
+        start=now - 7 * DAY if query.start_time is None else query.start_time,
+        end=now if query.end_time is None else query.end_time,
+        end_inclusive=True,
+        compiled=checked_filter(query.filter, state.known_attributes(project)),
+        readable_until=readable_until,
+    )
+    page, pagination = call.page(matching, lambda row: row, most=500)
+    span_ids = [span_id for _, _, span_id in page]
+    evaluations: dict[str, list[Any]] = {span_id: [] for span_id in span_ids}
+    for each in state.storage.evaluations(span_ids=span_ids, made_until=readable_until):
+        shown = _evaluation(each, query.shows)
+        if shown is not None:
+            evaluations[each["span_id"]].append(shown)
+    annotations: dict[tuple[str, str], list[Any]] = {}
+    for each in state.spans.annotations(span_ids):
+        annotations.setdefault((each["span_id"], each["granularity"]), []).append(_annotation(each))
+    spans = [
+        {
+            **_span(span, query),
+            "annotations": annotations.get((span["span_id"], "span"), []),
+            "trace_annotations": annotations.get((span["span_id"], "trace"), []),
+            "evaluations": evaluations[span["span_id"]],
+        }
+        for span in state.spans.get(span_ids)
+    ]
+    return {"spans": spans, "pagination": pagination}
+
+
+def _span(span: dict[str, Any], query: SpanQuery) -> dict[str, Any]:
+    attributes = dict(span["attributes"])
+    for name in query.included_columns or ():
+        key = name.removeprefix("attributes.")
+        if name != key and is_computed(key) and (value := column(attributes, key)) is not None:
+            attributes.setdefault(key, value)
+    start, end = span["start_time"], span["end_time"]
+    return {
+        **{name: span[name] for name in ("name", "kind", "parent_id", "status_code", "status_message")},
+        "context": {"trace_id": span["trace_id"], "span_id": span["span_id"]},
+        "start_time": write_time(start.timestamp()),
+        "end_time": write_time(end.timestamp()),
+        "latency_ms": round((end - start).total_seconds() * 1000, 3),
+        "attributes": {
+            name: _truncated(value, query.truncate_string_length)
+            for name, value in attributes.items()
+            if query.shows(f"attributes.{name}")
+        },
+        "events": span["events"],
+    }
+
+
+def _evaluation(each: dict[str, Any], shows: Callable[[str], bool]) -> dict[str, Any] | None:
+    """Return an evaluation with the requested columns, or None if it has none of them."""
+    prefix = f"{_PREFIXES[each['granularity']]}.{each['name']}"
+    fields = [name for name in ("label", "score", "explanation") if shows(f"{prefix}.{name}")]
+    if not fields:
+        return None
+    return {"name": each["name"], **{name: each[name] for name in fields}, "metadata": each["metadata"]}
+
+
+def _annotation(each: dict[str, Any]) -> dict[str, Any]:
+    given = {name: each[name] for name in ("name", "label", "score", "text") if each[name] is not None}
+    return {**given, "updated_at": write_time(each["updated_at"])}
+
+
+def _truncated(value: Any, length: int | None) -> Any:
+    if length is None:
+        return value
+    if isinstance(value, str):
+        return value if len(value) <= length else value[: length - 1] + "…"
+    if isinstance(value, list):
+        return [_truncated(each, length) for each in value]
+    if isinstance(value, dict):
+        return {name: _truncated(each, length) for name, each in value.items()}
+    return value
+
+
+def annotate_spans(call: Call) -> None:
+    """Annotate spans, traces or sessions; write nothing if one of them does not exist."""
+    spans, body = call.state.spans, call.body
+    project = project_id(body.project_id)
+    granularity = body.granularity or "SPAN"
+    if len(body.annotations) > _MOST_ANNOTATED[granularity]:
+        raise RequestError(400, f"annotations must have at most {_MOST_ANNOTATED[granularity]} entries")
+    for value in (value for each in body.annotations for value in each.values):
+        if value.label is value.score is value.text is None:
+            raise RequestError(400, "An annotation needs a label, a score or a text")
+    now = call.state.clock.stamp()
+    end = now if body.end_time is None else body.end_time
+    start = end - _LOOKBACK_DAYS[granularity] * DAY if body.start_time is None else body.start_time
+    record_ids = [each.record_id for each in body.annotations]
+    roots = spans_of_records(spans, project, granularity, record_ids, (start, end))
+    for each in body.annotations:
+        span_id = roots[each.record_id]
+        if granularity == "TRACE" and span_id != each.record_id:
+            raise InvalidError(f"{each.record_id!r} is not the root span of its trace")
+    for each in body.annotations:
+        values = [value.model_dump(exclude_none=True) for value in each.values]
+        spans.annotate(granularity.lower(), roots[each.record_id], values, now)
+
+
+def spans_of_records(
+    spans: SpanStore, project: str, granularity: str, keys: list[str], window: tuple[float, float]
+) -> dict[str, str]:
+    """Return the span that holds each record; reject the request if a record is not in the window.
+
+    :param keys: span IDs; for traces, the IDs of their root spans; for sessions, session IDs.
+    """
+    start, end = window
+    rows = spans.matching(project_id=project, start=start, end=end, end_inclusive=True, compiled=None)
+    in_window = [span_id for _, _, span_id in rows]
+    if granularity == "SESSION":
+        sessions = set(spans.unit_keys("session", in_window).values())
+        found = spans.root_spans("session", [key for key in keys if key in sessions])
+    else:
+        ids = set(in_window)
+        found = {key: key for key in keys if key in ids}
+    if granularity == "TRACE":
+        traces = spans.unit_keys("trace", list(found))
+        roots = spans.root_spans("trace", list(traces.values()))
+        found = {key: roots[traces[key]] for key in found}
+    missing = [key for key in keys if key not in found]
+    if missing:
+        raise NotFoundError(f"{granularity.capitalize()} {missing[0]!r} not found in the time range")
+    return found
+
+
+OPERATIONS = (
+    Operation("POST", "/v2/spans", list_spans, "spans", SpanQuery, budget=READ),
+    Operation("POST", "/v2/spans/annotate", annotate_spans, "", Annotations, status=202),
+)

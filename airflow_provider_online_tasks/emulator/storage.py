@@ -1,0 +1,215 @@
+"""The SQLite database: everything that survives when the process is killed."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.pool import StaticPool
+
+from airflow_provider_online_tasks.emulator.spans.columns import computed_column
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+CHUNK = 500  # SQLite limits the number of parameters of a statement
+
+_metadata = sa.MetaData()
+
+
+def _table(name: str, keys: Mapping[str, Any], columns: Mapping[str, Any]) -> sa.Table:
+    return sa.Table(
+        name,
+        _metadata,
+        *(sa.Column(key, type_, primary_key=True) for key, type_ in keys.items()),
+        *(sa.Column(column, type_) for column, type_ in columns.items()),
+    )
+
+
+_text = ("trace_id", "parent_id", "name", "kind", "status_code", "status_message", "project_id", "session_id")
+SPANS = _table(
+    "spans",
+    {"span_id": sa.Text},
+    dict.fromkeys((*_text, "attributes", "events"), sa.Text)
+    | dict.fromkeys(("start_time", "end_time", "latency_ms"), sa.REAL),
+)
+# One value per name and span, trace or session: later values replace it.
+_unit = {"span_id": sa.Text, "granularity": sa.Text, "name": sa.Text}
+ANNOTATIONS = _table(
+    "annotations", _unit, {"label": sa.Text, "score": sa.REAL, "text": sa.Text, "updated_at": sa.REAL}
+)
+EVALUATIONS = _table(
+    "evaluations",
+    _unit,
+    {"label": sa.Text, "score": sa.REAL, "explanation": sa.Text, "metadata": sa.Text}
+    | {"task_id": sa.Text, "run_id": sa.Text, "created_at": sa.REAL},
+)
+# A run's plan is large and written once; its record is small and written as the run proceeds.
+_runs = _table("runs", {"number": sa.Integer}, {"record": sa.Text, "plan": sa.Text})
+# Tasks, evaluators, annotation queues and datasets.
+_records = _table("records", {"kind": sa.Text, "number": sa.Integer}, {"record": sa.Text})
+# A reset does not clear these: an ID is never used again.
+_counters = _table("counters", {"name": sa.Text}, {"value": sa.Integer})
+for _column in (SPANS.c.start_time, EVALUATIONS.c.task_id, EVALUATIONS.c.run_id):
+    sa.Index(f"ix_{_column.table.name}_{_column.name}", _column)
+
+
+class Storage:
+    """The database. Only one thread uses it."""
+
+    def __init__(self, path: Path | str | None) -> None:
+        self._engine = sa.create_engine(
+            f"sqlite:///{path}" if path else "sqlite://",
+            connect_args={"check_same_thread": False},
+            poolclass=StaticPool,
+        )
+
+        @sa.event.listens_for(self._engine, "connect")
+        def _add_functions(connection: Any, _: Any) -> None:
+            connection.create_function("computed_column", 2, computed_column, deterministic=True)
+
+        with self._engine.begin() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+            # A commit reaches the operating system, so it survives when this process is killed.
+            connection.exec_driver_sql("PRAGMA synchronous = NORMAL")
+            _metadata.create_all(connection)
+        self._numbers: dict[str, int] = dict(self.rows(sa.select(_counters.c.name, _counters.c.value)))
+
+    def close(self) -> None:
+        """Close the database."""
+        self._engine.dispose()
+
+    def clear(self) -> None:
+        """Delete everything but the spans and the counters."""
+        with self._engine.begin() as connection:
+            for table in (_runs, EVALUATIONS, ANNOTATIONS, _records):
+                connection.execute(table.delete())
+
+    def rows(self, statement: Any) -> list[Any]:
+        """Return the rows of a statement."""
+        with self._engine.connect() as connection:
+            return list(connection.execute(statement).fetchall())
+
+    def driver_rows(self, statement: str, parameters: Mapping[str, Any]) -> list[Any]:
+        """Return the rows of SQL that goes to the driver: a colon in a text is not a parameter there."""
+        with self._engine.connect() as connection:
+            return list(connection.exec_driver_sql(statement, dict(parameters)).fetchall())
+
+    def upsert(
+        self, table: sa.Table, rows: Sequence[Mapping[str, Any]], only: Collection[str] | None = None
+    ) -> None:
+        """Insert rows, or update the rows that have the same keys.
+
+        :param only: the columns that an update changes; None for all.
+        """
+        with self._engine.begin() as connection:
+            _upsert(connection, table, rows, only)
+
+    def take_numbers(self, name: str, count: int = 1) -> int:
+        """Reserve numbers for new IDs and return the first."""
+        first = self._numbers.get(name, 0) + 1
+        self._numbers[name] = first + count - 1
+        self.upsert(_counters, [{"name": name, "value": self._numbers[name]}])
+        return first
+
+    # -- records ----------------------------------------------------------------------------------
+
+    def records(self, kind: str) -> list[dict[str, Any]]:
+        """Return the records of a kind in the order of their numbers."""
+        found = sa.select(_records.c.record).where(_records.c.kind == kind).order_by(_records.c.number)
+        return [json.loads(record) for (record,) in self.rows(found)]
+
+    def save_record(self, kind: str, number: int, record: Mapping[str, Any]) -> None:
+        """Insert or replace a record."""
+        self.upsert(_records, [{"kind": kind, "number": number, "record": json.dumps(record)}])
+
+    def delete_record(self, kind: str, number: int) -> None:
+        """Delete a record."""
+        same = (_records.c.kind == kind) & (_records.c.number == number)
+        with self._engine.begin() as connection:
+            connection.execute(_records.delete().where(same))
+
+    # -- runs and evaluations ---------------------------------------------------------------------
+
+    def runs(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """Return the runs' records and plans in the order they were created."""
+        rows = self.rows(sa.select(_runs.c.record, _runs.c.plan).order_by(_runs.c.number))
+        return [(json.loads(record), json.loads(plan)) for record, plan in rows]
+
+    def add_runs(self, runs: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None:
+        """Insert new runs with their plans."""
+        rows = [
+            {"number": record["number"], "record": json.dumps(record), "plan": json.dumps(plan)}
+            for record, plan in runs
+        ]
+        self.upsert(_runs, rows)
+
+    def save_run(self, record: Mapping[str, Any], evaluations: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Save a run's progress and its evaluations in one transaction."""
+        with self._engine.begin() as connection:
+            if evaluations:
+                _upsert(connection, EVALUATIONS, evaluations)
+            same = _runs.c.number == record["number"]
+            connection.execute(_runs.update().where(same).values(record=json.dumps(record)))
+
+    def labelled(
+        self, granularity: str, span_ids: Sequence[str], names: Sequence[str]
+    ) -> set[tuple[str, str]]:
+        """Return the pairs of a span ID and an evaluator's name that have an evaluation."""
+        pairs: set[tuple[str, str]] = set()
+        for begin in range(0, len(span_ids), CHUNK):
+            statement = sa.select(EVALUATIONS.c.span_id, EVALUATIONS.c.name).where(
+                EVALUATIONS.c.span_id.in_(span_ids[begin : begin + CHUNK]),
+                EVALUATIONS.c.granularity == granularity,
+                EVALUATIONS.c.name.in_(names),
+            )
+            pairs.update((row[0], row[1]) for row in self.rows(statement))
+        return pairs
+
+    def evaluations(
+        self,
+        *,
+        task_id: str | None = None,
+        run_id: str | None = None,
+        span_ids: Sequence[str] | None = None,
+        made_until: float | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return evaluations, oldest first."""
+        columns = EVALUATIONS.c
+        statement = sa.select(EVALUATIONS).order_by(columns.created_at, columns.span_id, columns.name)
+        if task_id is not None:
+            statement = statement.where(columns.task_id == task_id)
+        if run_id is not None:
+            statement = statement.where(columns.run_id == run_id)
+        if span_ids is not None:
+            statement = statement.where(columns.span_id.in_(span_ids))
+        if made_until is not None:
+            statement = statement.where(columns.created_at <= made_until)
+        rows = [dict(row._mapping) for row in self.rows(statement)]  # noqa: SLF001  SQLAlchemy's public name
+        return [{**row, "metadata": json.loads(row["metadata"])} for row in rows]
+
+    def label_counts(self) -> list[tuple[str, str, str, int]]:
+        """Return task ID, evaluator, label and count, the most frequent label first."""
+        count = sa.func.count().label("spans")
+        group = (EVALUATIONS.c.task_id, EVALUATIONS.c.name, EVALUATIONS.c.label)
+        statement = sa.select(*group, count).group_by(*group).order_by(*group[:2], count.desc())
+        return [tuple(row) for row in self.rows(statement)]
+
+
+def _upsert(
+    connection: sa.Connection,
+    table: sa.Table,
+    rows: Sequence[Mapping[str, Any]],
+    only: Collection[str] | None = None,
+) -> None:
+    statement = sqlite.insert(table)
+    changed = {
+        column.name: statement.excluded[column.name]
+        for column in table.columns
+        if not column.primary_key and (only is None or column.name in only)
+    }
+    keys = [column.name for column in table.primary_key]
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), list(rows))

@@ -1,0 +1,251 @@
+"""Tasks over REST."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from airflow_provider_online_tasks.emulator import ids
+from airflow_provider_online_tasks.emulator.clock import write_time
+from airflow_provider_online_tasks.emulator.errors import InvalidError, NotFoundError, RequestError
+from airflow_provider_online_tasks.emulator.evaluators.kinds import KINDS
+from airflow_provider_online_tasks.emulator.rest import Body, Call, Operation, checked_id
+from airflow_provider_online_tasks.emulator.tasks.models import CLEARABLE, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow_provider_online_tasks.emulator.evaluators.models import Evaluator
+    from airflow_provider_online_tasks.emulator.state import EmulatorState
+
+TASK_TYPES = (*(kind.task_type for kind in KINDS.values()), "RUN_EXPERIMENT")
+Text = Annotated[str, Field(min_length=1)]
+QueryId = Literal["A", "B", "C", "D", "E"]
+
+
+class NamedFilter(Body):
+    """A filter that an expression and query mappings refer to."""
+
+    id: QueryId
+    filter: Annotated[str, Field(max_length=2000)]
+
+
+class QueryFilters(Body):
+    """Named filters, and the expression that combines them."""
+
+    filters: Annotated[list[NamedFilter], Field(min_length=1, max_length=5)]
+    expression: Annotated[str, Field(max_length=512)] | None = None
+
+    @model_validator(mode="after")
+    def _default_expression(self) -> Self:
+        if self.expression is None:
+            if len(self.filters) > 1:
+                raise ValueError("expression is required with two or more filters")
+            self.expression = self.filters[0].id
+        return self
+
+
+class QueryMapping(Body):
+    """The value of a variable: an attribute of the spans that match named filters."""
+
+    variable_name: Annotated[str, Field(min_length=1, max_length=256)]
+    query_ids: list[QueryId]
+    attribute_path: Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+class EvaluatorAttachment(Body):
+    """An Eval Hub evaluator of a task."""
+
+    evaluator_id: Text
+    evaluator_version_id: str | None = None
+    query_filter: str | None = None
+    column_mappings: dict[str, str] | None = None
+    query_mappings: Annotated[list[QueryMapping], Field(min_length=1, max_length=50)] | None = None
+
+    @model_validator(mode="after")
+    def _one_kind_of_mapping(self) -> Self:
+        if self.query_mappings is not None and (self.query_filter, self.column_mappings) != (None, None):
+            raise ValueError("query_mappings excludes query_filter and column_mappings")
+        return self
+
+
+class TaskChanges(Body):
+    """The fields of a task to change."""
+
+    name: Text | None = None
+    sampling_rate: float | None = None
+    is_continuous: bool | None = None
+    query_filter: str | None = None
+    query_filters: QueryFilters | None = None
+    evaluators: Annotated[list[EvaluatorAttachment], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one_kind_of_filter(self) -> Self:
+        if self.query_filter is not None and self.query_filters is not None:
+            raise ValueError("Set only one of query_filter and query_filters")
+        return self
+
+    def values(self, state: EmulatorState) -> dict[str, Any]:
+        """Return the fields of :class:`Task` that the request sets."""
+        given = {name: value for name, value in self.given.items() if value is not None or name in CLEARABLE}
+        values = {name: value for name, value in given.items() if name in _FIELDS}
+        if self.query_filters is not None:
+            values["query_filters"] = self.query_filters.model_dump()
+        if self.evaluators is not None:
+            values["evaluators"] = _attached(state, self.evaluators)
+        return values
+
+
+class TaskInput(TaskChanges):
+    """A new task."""
+
+    name: Text
+    type: Literal[TASK_TYPES]  # type: ignore[valid-type]
+    project_id: Text
+    dataset_id: str | None = None
+    experiment_ids: list[str] | None = None
+    evaluators: Annotated[list[EvaluatorAttachment], Field(min_length=1)]
+
+
+_FIELDS = ("name", "sampling_rate", "is_continuous", "query_filter", "query_filters")
+
+
+def list_tasks(call: Call) -> dict[str, Any]:
+    """List the matching tasks, newest first."""
+    query = call.query
+    task_type = query.get("type")
+    if task_type is not None and task_type.upper() not in TASK_TYPES:
+        raise RequestError(400, f"type must be one of {', '.join(TASK_TYPES)}, not {task_type!r}")
+    found = [
+        task
+        for task in reversed(call.state.tasks.all())
+        if not task.deleted
+        and call.in_space
+        and call.matches_name(task.name)
+        and query.get("project_id") in (None, task.model_id)
+        and query.get("dataset_id") is None
+        and (task_type is None or task.type == task_type.upper())
+    ]
+    return call.listed("tasks", found, lambda task: task.number, _task)
+
+
+def create_task(call: Call) -> dict[str, Any]:
+    """Create a task with Eval Hub evaluators."""
+    body: TaskInput = call.body
+    if body.type == "RUN_EXPERIMENT":
+        raise InvalidError("This emulator has no experiments; it evaluates the spans of projects")
+    if body.dataset_id is not None:
+        raise NotFoundError(f"Dataset {body.dataset_id!r} not found")
+    values = body.values(call.state)
+    _check(call.state, values, body.type, None)
+    return _task(call.state.tasks.create(model_id=body.project_id, **values))
+
+
+def get_task(call: Call) -> dict[str, Any]:
+    """Return a task."""
+    return _task(task_of(call))
+
+
+def update_task(call: Call) -> dict[str, Any]:
+    """Change the given fields of a task."""
+    task = task_of(call)
+    if not call.body.given:
+        raise RequestError(400, "Set at least one field to update")
+    values = call.body.values(call.state)
+    _check(call.state, values, task.type, task)
+    return _task(call.state.tasks.patch(task, values))
+
+
+def delete_task(call: Call) -> None:
+    """Delete a task and cancel its runs."""
+    task, runs = task_of(call), call.state.runs
+    for run in runs.of_task(task.id):
+        runs.advance(run)
+        if not run.over:
+            runs.cancel(run)
+    call.state.tasks.delete(task)
+
+
+def task_of(call: Call) -> Task:
+    """Return the task in the path."""
+    return call.state.tasks.get(call.id("task_id", "OnlineTask"))
+
+
+def _attached(state: EmulatorState, attachments: Iterable[EvaluatorAttachment]) -> list[Evaluator]:
+    evaluators = []
+    for position, each in enumerate(attachments):
+        fields = each.model_dump(exclude={"evaluator_id", "evaluator_version_id"})
+        evaluator_id = checked_id(each.evaluator_id, "Evaluator")
+        evaluator = state.hub.attach(evaluator_id, each.evaluator_version_id, position=position, **fields)
+        expected = "column_mappings" if evaluator.granularity == "span" else "query_mappings"
+        if (expected == "column_mappings") != (each.query_mappings is None):
+            raise InvalidError(
+                f"Evaluator {evaluator.name!r} evaluates {evaluator.granularity}s: set {expected}"
+            )
+        evaluators.append(evaluator)
+    if len({each.query_mappings is None for each in evaluators}) > 1:
+        raise RequestError(400, "Use either column_mappings or query_mappings for all evaluators of a task")
+    if len({each.evaluator_id for each in evaluators}) < len(evaluators):
+        raise RequestError(400, "evaluators contains an evaluator twice")
+    return evaluators
+
+
+def _check(state: EmulatorState, values: dict[str, Any], task_type: str, task: Task | None) -> None:
+    """Reject what REST does not allow of a task as it would become."""
+    if "name" in values:
+        state.tasks.check_name(values["name"], task)
+    for each in values.get("evaluators", ()):
+        if KINDS[each.kind].task_type != task_type:
+            raise InvalidError(f"Evaluator {each.name!r} does not fit a task of type {task_type}")
+    filters = values.get("query_filters", getattr(task, "query_filters", None))
+    evaluators = values.get("evaluators", getattr(task, "evaluators", []))
+    from_hub = [each for each in evaluators if each.evaluator_id is not None]
+    if any(each.query_mappings is not None for each in from_hub):
+        if filters is None:
+            raise RequestError(400, "Evaluators with query_mappings need query_filters of the task")
+    elif from_hub and filters is not None:
+        raise RequestError(400, "query_filters are for evaluators with query_mappings; set query_filter")
+    declared = {each["id"] for each in (filters or {"filters": []})["filters"]}
+    for mapping in (mapping for each in evaluators for mapping in each.query_mappings or ()):
+        unknown = sorted(set(mapping["query_ids"]) - declared)
+        if unknown:
+            raise InvalidError(f"query_mappings uses filters that are not declared: {', '.join(unknown)}")
+
+
+def _task(task: Task) -> dict[str, Any]:
+    return {
+        "id": task.id,
+        **{name: getattr(task, name) for name in _FIELDS},
+        "type": task.type,
+        "project_id": task.model_id,
+        "dataset_id": None,
+        "evaluators": [
+            {
+                # Some releases of Arize's SDK require a text, also for an inline evaluator.
+                "evaluator_id": each.evaluator_id or "",
+                "evaluator_name": each.hub_name or each.name,
+                "evaluator_version_id": each.evaluator_version_id,
+                "query_filter": each.query_filter,
+                "column_mappings": each.column_mappings,
+                "query_mappings": each.query_mappings,
+            }
+            for each in task.evaluators
+        ],
+        "experiment_ids": [],
+        "run_configuration": None,
+        "last_run_at": write_time(task.last_run_at),
+        "created_at": write_time(task.created_at),
+        "updated_at": write_time(task.updated_at),
+        "created_by_user_id": ids.USER_ID,
+    }
+
+
+_TASK = "/v2/tasks/{task_id}"
+OPERATIONS = (
+    Operation("GET", "/v2/tasks", list_tasks, "tasks"),
+    Operation("POST", "/v2/tasks", create_task, body=TaskInput, status=201),
+    Operation("GET", _TASK, get_task),
+    Operation("PATCH", _TASK, update_task, body=TaskChanges),
+    Operation("DELETE", _TASK, delete_task, status=204),
+)
