@@ -67,7 +67,7 @@ class Fault:
     skip: Count = 0
     seconds: Seconds = 0.0
     status: Annotated[int, Field(ge=100, le=599)] | None = None
-    retry_after: float | str | None = None
+    retry_after: int | float | str | None = None
     message: str | None = None
     code: str | None = None
     body: str | None = None

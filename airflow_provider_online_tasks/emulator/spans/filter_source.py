@@ -33,7 +33,14 @@ Value = str | int | float
 
 
 class FilterError(ValueError):
-    """A query filter that is not valid; the message says what is wrong and where."""
+    """A query filter that is not valid; the message says what is wrong and where.
+
+    :param position: the index of the character, if one is wrong.
+    """
+
+    def __init__(self, message: str, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
 
 
 class Name(NamedTuple):
@@ -75,7 +82,7 @@ class FilterSource:
         """Return an error that shows its position in the filter."""
         excerpt = self.text[position : position + 40]
         near = f", at {excerpt!r}" if excerpt.strip() else ", at its end"
-        return FilterError(f"The filter is not valid at character {position + 1}{near}: {what}")
+        return FilterError(f"The filter is not valid at character {position + 1}{near}: {what}", position)
 
     def error_at_parser(self, error: SqlglotError) -> FilterError:
         """Return an error of the parser with the position in the filter."""

@@ -243,13 +243,6 @@ def test_a_fault_meets_the_requests_it_names_as_often_as_it_says(api: Api, emula
     assert api.rest("GET", "tasks").status_code == 200
 
 
-def test_what_is_no_fault_is_refused(emulator: Emulator) -> None:
-    with pytest.raises(ValueError, match="no fault 'explode'"):
-        Fault("*", "explode")
-    with pytest.raises(ValueError, match="times is 0"):
-        Fault("*", "delay", times=0)
-
-
 def test_the_log_shows_requests_without_their_key(api: Api, emulator: Emulator) -> None:
     api.graphql(CREATE, input={"name": "x", "modelId": emulator.project_id, "llmConfig": LLM})
     api.rest("GET", "tasks")
@@ -282,11 +275,11 @@ def test_the_control_plane_wants_the_key_and_sense(emulator: Emulator) -> None:
     assert bad.status_code == 400
     unknown = requests.post(f"{url}/faults", json={"colour": "red"}, headers=headers, timeout=60)
     assert "colour" in unknown.json()["detail"]
-    with pytest.raises(EmulatorControlError, match="no setting 'colour'"):
+    with pytest.raises(EmulatorControlError, match="colour"):
         emulator.configure(colour="red")
-    with pytest.raises(EmulatorControlError, match="cannot be changed while"):
+    with pytest.raises(EmulatorControlError, match="port"):
         emulator.configure(port=5)
-    with pytest.raises(EmulatorControlError, match="'upper' or 'lower'"):
+    with pytest.raises(EmulatorControlError, match="status_case"):
         emulator.configure(status_case="Title")
 
 

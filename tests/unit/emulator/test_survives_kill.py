@@ -84,14 +84,14 @@ def test_a_process_that_cannot_start_says_why(tmp_path: Path) -> None:
 
 
 def test_stopping_ends_a_process_that_does_not_listen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider_online_tasks.emulator.handles._PATIENCE", 0.5)
+    monkeypatch.setattr("airflow_provider_online_tasks.emulator.handles._TIMEOUT", 0.5)
     emulator = EmulatorProcess(EmulatorSettings(**UNLIMITED))
     emulator.stop()
-    monkeypatch.setattr("airflow_provider_online_tasks.emulator.handles._PATIENCE", 60)
+    monkeypatch.setattr("airflow_provider_online_tasks.emulator.handles._TIMEOUT", 60)
     emulator.start()
     pid = emulator.pid
     assert pid
-    monkeypatch.setattr("airflow_provider_online_tasks.emulator.handles._PATIENCE", 0.5)
+    monkeypatch.setattr("airflow_provider_online_tasks.emulator.handles._TIMEOUT", 0.5)
     os.kill(pid, signal.SIGSTOP)
     emulator.stop()
     with pytest.raises(ProcessLookupError):
