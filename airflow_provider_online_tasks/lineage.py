@@ -1,4 +1,4 @@
-"""What OpenLineage gets about a task: the spans that were judged, and the result.
+"""OpenLineage: the spans that a task evaluated, and the results.
 
 Imported only if the OpenLineage provider is installed, when it asks for lineage.
 """
@@ -23,16 +23,16 @@ class OnlineTaskRunFacet(RunFacet):
     :param online_task_id: the task.
     :param run_id: the run.
     :param status: how it ended.
-    :param data_start_time: begin of the window of spans.
+    :param data_start_time: start of the window of spans.
     :param data_end_time: end of the window.
     :param num_successes: spans that were evaluated.
     :param num_errors: spans whose evaluation failed.
     :param num_skipped: spans that were skipped.
-    :param failure_reason: why it failed or was cancelled, in Arize's words.
-    :param complete: whether all evaluations of the run could be read; None if that is not known.
-    :param expected: how many items the run says that it evaluated.
+    :param failure_reason: why it failed or was cancelled, as Arize returned it.
+    :param complete: whether all evaluations of the run were read; None if unknown.
+    :param expected: how many items the run says it evaluated.
     :param read: how many of them could be read.
-    :param labels: the share of each label by evaluator, where the evaluations were read.
+    :param labels: the share of each label by evaluator, if the evaluations were read.
     """
 
     online_task_id: str | None = None
@@ -53,11 +53,11 @@ class OnlineTaskRunFacet(RunFacet):
 def lineage_of(facts: Mapping[str, Any], *, namespace: str | None, project_id: str | None) -> Any:
     """Return the lineage of a task.
 
-    :param facts: what is known of the run, by the names of :class:`OnlineTaskRunFacet`; others are left out.
-    :param namespace: the address of Arize's UI.
-    :param project_id: the project whose spans are judged.
+    :param facts: facts about the run, by the names of :class:`OnlineTaskRunFacet`; others are ignored.
+    :param namespace: base URL of the Arize UI.
+    :param project_id: the project whose spans are evaluated.
     """
-    known = {spec.name for spec in fields(OnlineTaskRunFacet)} - {spec.name for spec in fields(RunFacet)}
+    known = {field.name for field in fields(OnlineTaskRunFacet)} - {field.name for field in fields(RunFacet)}
     facet = OnlineTaskRunFacet(**{name: value for name, value in facts.items() if name in known})
     spans: list[Dataset] = []
     if namespace and project_id:
@@ -66,7 +66,7 @@ def lineage_of(facts: Mapping[str, Any], *, namespace: str | None, project_id: s
 
 
 def _spans(namespace: str, name: str, rules: Any) -> Dataset:
-    """Return the spans of a project, with what a gate found of them: an assertion for each rule."""
+    """Return the spans of a project as a dataset, with an assertion for each rule of a gate."""
     if not rules:
         return Dataset(namespace=namespace, name=name)
     from openlineage.client.event_v2 import InputDataset
@@ -75,7 +75,7 @@ def _spans(namespace: str, name: str, rules: Any) -> Dataset:
         DataQualityAssertionsDatasetFacet,
     )
 
-    known = {spec.name for spec in fields(Assertion)}
+    known = {field.name for field in fields(Assertion)}  # older clients have fewer fields
     assertions = [
         Assertion(**{key: value for key, value in _assertion(rule).items() if key in known}) for rule in rules
     ]
@@ -84,11 +84,11 @@ def _spans(namespace: str, name: str, rules: Any) -> Dataset:
 
 
 def _assertion(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a rule of a gate in OpenLineage's words; older clients know the first three only."""
+    """Return a rule of a gate as the fields of an OpenLineage assertion."""
     segment = f" [{rule['segment']}]" if rule.get("segment") is not None else ""
     return {
         "assertion": f"{rule['measure']}{segment} {rule['rule']}",
-        "success": rule["outcome"] == "passed",
+        "success": rule["passed"],
         "column": rule["evaluator"],
         "severity": "error",
         "description": rule["outcome"] + (f": {rule['note']}" if rule["note"] else ""),

@@ -1,1 +1,1 @@
-"""Check results against rules: statistics, verdict and report."""
+"""The gate: rules, statistics, verdict and report over a summary of results. Imports no Airflow."""

@@ -1,56 +1,202 @@
-"""Confidence intervals, in plain numbers: what a sample says of what it was drawn from.
+"""Confidence intervals for shares, means, quantiles and differences.
 
-Sources, by the names used below:
+Sources:
 
-- Wilson: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", Journal of the
-  American Statistical Association 22 (1927), pages 209 to 212.
 - Clopper and Pearson: "The use of confidence or fiducial limits illustrated in the case of the binomial",
   Biometrika 26 (1934), pages 404 to 413.
-- Newcombe: R. G. Newcombe, "Interval estimation for the difference between independent proportions",
-  Statistics in Medicine 17 (1998), pages 873 to 890, method 10.
-- Welch: B. L. Welch, "The generalization of 'Student's' problem when several different population variances
-  are involved", Biometrika 34 (1947), pages 28 to 35.
+- Newcombe: "Interval estimation for the difference between independent proportions", Statistics in Medicine
+  17 (1998), pages 873 to 890, method 10.
+- Welch: "The generalization of 'Student's' problem when several different population variances are
+  involved", Biometrika 34 (1947), pages 28 to 35.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
 from typing import NamedTuple
 
-_HALVINGS = 60
-_TERMS = 5_000
+_BISECTIONS = 60
+_MAX_TERMS = 5_000
 _TINY = 1e-300
-_CLOSE = 1e-14
-# Beyond this many, the number that decides is given as the score test has it, without a check.
-_MOST_CHECKED = 1_000_000
-_CHECKS = 60
+_CONVERGED = 1e-14
+# Above this sample size, the estimate of the score test is returned without a check.
+_MAX_CHECKED = 1_000_000
+_MAX_STEPS = 60
 
 
 class Interval(NamedTuple):
-    """A confidence interval; both ends belong to it."""
+    """A confidence interval; both ends are part of it."""
 
     low: float
     high: float
 
 
-class MeanOf(NamedTuple):
-    """A sample's mean, its variance (with ``total - 1`` below the line), and how many numbers it is of."""
+@dataclass
+class Mean:
+    """Mean and variance of a stream of numbers, by Welford's method.
 
-    mean: float
-    variance: float
-    total: int
+    :param count: how many numbers were added.
+    :param mean: their mean.
+    :param squares: sum of the squared deviations from the mean.
+    :param ends: how many of the numbers are 0 or 1.
+    """
+
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+    ends: int = 0
+
+    def add(self, number: float) -> None:
+        """Add a number."""
+        self.count += 1
+        deviation = number - self.mean
+        self.mean += deviation / self.count
+        self.squares += deviation * (number - self.mean)
+        if number in (0, 1):
+            self.ends += 1
+
+    def merge(self, other: Mean) -> None:
+        """Add the numbers of another stream."""
+        if not other.count:
+            return
+        total = self.count + other.count
+        deviation = other.mean - self.mean
+        self.mean += deviation * other.count / total
+        self.squares += other.squares + deviation**2 * self.count * other.count / total
+        self.ends += other.ends
+        self.count = total
+
+    @property
+    def variance(self) -> float | None:
+        """The sample variance; None for fewer than two numbers."""
+        return max(0.0, self.squares) / (self.count - 1) if self.count > 1 else None
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether all numbers are 0 or 1, so that the mean is a share."""
+        return 0 < self.count == self.ends
 
 
-@lru_cache(maxsize=256)
-def normal_quantile(confidence: float) -> float:
-    """Return z, so that a standard normal value lies within ±z with this confidence."""
-    return NormalDist().inv_cdf((1 + confidence) / 2)
+def share_difference(one: tuple[float, int], other: tuple[float, int], confidence: float) -> Interval:
+    """Return Newcombe's interval for one share minus another, from the interval of each.
+
+    :param one: count and total of one sample.
+    :param other: count and total of the other sample.
+    """
+    first, second = one[0] / one[1], other[0] / other[1]
+    of_first, of_second = share_interval(*one, confidence), share_interval(*other, confidence)
+    return Interval(
+        first - second - math.hypot(first - of_first.low, of_second.high - second),
+        first - second + math.hypot(of_first.high - first, second - of_second.low),
+    )
 
 
-def beta_share(a: float, b: float, x: float) -> float:
-    """Return the regularised incomplete beta function, by its continued fraction."""
+@lru_cache(maxsize=4096)
+def share_interval(count: float, total: int, confidence: float) -> Interval:
+    """Return Clopper and Pearson's exact interval for a share, whose error rate is at most nominal."""
+    tail = (1 - confidence) / 2
+    low = 0.0 if count <= 0 else beta_quantile(count, total - count + 1, tail)
+    high = 1.0 if count >= total else beta_quantile(count + 1, total - count, 1 - tail)
+    return Interval(low, high)
+
+
+def mean_interval(sample: Mean, confidence: float) -> Interval:
+    """Return Student's interval for a mean of at least two numbers."""
+    half = t_quantile(confidence, sample.count - 1) * math.sqrt(_squared_error(sample))
+    return Interval(sample.mean - half, sample.mean + half)
+
+
+def mean_difference(one: Mean, other: Mean, confidence: float) -> Interval:
+    """Return Welch's interval for one mean minus another."""
+    first, second = _squared_error(one), _squared_error(other)
+    error = first + second
+    degrees = error**2 / (first**2 / (one.count - 1) + second**2 / (other.count - 1))
+    half = t_quantile(confidence, degrees) * math.sqrt(error)
+    return Interval(one.mean - other.mean - half, one.mean - other.mean + half)
+
+
+def _squared_error(sample: Mean) -> float:
+    return (sample.variance or 0.0) / sample.count
+
+
+def quantile_ranks(share: float, total: int, confidence: float) -> tuple[int, int]:
+    """Return the ranks (from 1) of the ordered values between which a quantile lies.
+
+    The number of values below the quantile is binomial. 0 and ``total + 1`` mean that the sample is too
+    small for that end.
+    """
+    tail = (1 - confidence) / 2
+    return _rank_above(share, total, tail), total + 1 - _rank_above(1 - share, total, tail)
+
+
+def _rank_above(share: float, total: int, tail: float) -> int:
+    """Return the largest rank whose value is above the quantile with at most this probability."""
+    low, high = 0, total
+    while low < high:
+        rank = (low + high + 1) // 2
+        # P(fewer than `rank` values are below the quantile) = P(X <= rank - 1)
+        if 1 - beta_cdf(rank, total - rank + 1, share) <= tail:
+            low = rank
+        else:
+            high = rank - 1
+    return low
+
+
+def evaluations_for_share(share: float, bound: float, confidence: float) -> int | None:
+    """Return how many evaluations a rule on a share needs if the share stays the same; None if unlimited."""
+    if share == bound or not 0 < bound < 1:
+        return None
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    total = math.ceil(z * z * bound * (1 - bound) / (share - bound) ** 2)
+    for _ in range(_MAX_STEPS):
+        if total > _MAX_CHECKED:
+            break
+        low, high = share_interval(share * total, total, confidence)
+        if low > bound or high < bound:
+            break
+        total = math.ceil(total * 1.02) + 1
+    return total
+
+
+def evaluations_for_mean(sample: Mean, bound: float, confidence: float) -> int | None:
+    """Return how many evaluations a rule on a mean needs if mean and variance stay; None if unlimited."""
+    if sample.mean == bound:
+        return None
+    total = 2
+    for _ in range(_MAX_STEPS):
+        ratio = t_quantile(confidence, total - 1) / (sample.mean - bound)
+        needed = math.ceil((sample.variance or 0.0) * ratio**2) + 1
+        if needed in (total, total - 1):
+            break
+        total = needed
+    return total
+
+
+@lru_cache(maxsize=1024)
+def t_quantile(confidence: float, degrees: float) -> float:
+    """Return t such that Student's t with these degrees of freedom is within ±t with this confidence."""
+    # P(|T| > t) equals the beta distribution function at degrees / (degrees + t²).
+    x = beta_quantile(degrees / 2, 0.5, 1 - confidence)
+    return math.sqrt(degrees * (1 - x) / x) if x > 0 else math.inf
+
+
+def beta_quantile(a: float, b: float, probability: float) -> float:
+    """Return the quantile of the beta distribution, by bisection."""
+    low, high = 0.0, 1.0
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        if beta_cdf(a, b, middle) < probability:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def beta_cdf(a: float, b: float, x: float) -> float:
+    """Return the distribution function of the beta distribution, by its continued fraction."""
     if x <= 0:
         return 0.0
     if x >= 1:
@@ -64,152 +210,20 @@ def beta_share(a: float, b: float, x: float) -> float:
 
 
 def _beta_fraction(a: float, b: float, x: float) -> float:
-    """Evaluate the continued fraction from the front, as Lentz does."""
-    c, d = 1.0, _away_from_zero(1 - (a + b) * x / (a + 1))
-    d = 1 / d
+    """Evaluate the continued fraction by Lentz's method."""
+    c, d = 1.0, 1 / _nonzero(1 - (a + b) * x / (a + 1))
     value = d
-    for term in range(1, _TERMS):
+    for term in range(1, _MAX_TERMS):
         even = term * (b - term) * x / ((a + 2 * term - 1) * (a + 2 * term))
         odd = -(a + term) * (a + b + term) * x / ((a + 2 * term) * (a + 2 * term + 1))
         for factor in (even, odd):
-            d = 1 / _away_from_zero(1 + factor * d)
-            c = _away_from_zero(1 + factor / c)
+            d = 1 / _nonzero(1 + factor * d)
+            c = _nonzero(1 + factor / c)
             value *= c * d
-        if abs(c * d - 1) < _CLOSE:
+        if abs(c * d - 1) < _CONVERGED:
             break
     return value
 
 
-def _away_from_zero(value: float) -> float:
+def _nonzero(value: float) -> float:
     return value if abs(value) > _TINY else _TINY
-
-
-def beta_quantile(a: float, b: float, share: float) -> float:
-    """Return where the beta distribution reaches a share, by halving."""
-    low, high = 0.0, 1.0
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        if beta_share(a, b, middle) < share:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
-
-
-@lru_cache(maxsize=1024)
-def t_quantile(confidence: float, degrees: float) -> float:
-    """Return t, so that Student's t with these degrees of freedom lies within ±t with this confidence."""
-    # P(|T| > t) is the share of a beta distribution at degrees / (degrees + t²).
-    x = beta_quantile(degrees / 2, 0.5, 1 - confidence)
-    return math.sqrt(degrees * (1 - x) / x) if x > 0 else math.inf
-
-
-def wilson(count: float, total: int, confidence: float) -> Interval:
-    """Return Wilson's score interval for a share."""
-    z = normal_quantile(confidence)
-    share, weight = count / total, z * z / total
-    centre = (share + weight / 2) / (1 + weight)
-    half = z / (1 + weight) * math.sqrt(share * (1 - share) / total + weight / (4 * total))
-    return Interval(max(0.0, centre - half), min(1.0, centre + half))
-
-
-def clopper_pearson(count: float, total: int, confidence: float) -> Interval:
-    """Return the exact interval for a share, which errs at most as often as it says, whatever the share."""
-    tail = (1 - confidence) / 2
-    low = 0.0 if count <= 0 else beta_quantile(count, total - count + 1, tail)
-    high = 1.0 if count >= total else beta_quantile(count + 1, total - count, 1 - tail)
-    return Interval(low, high)
-
-
-@lru_cache(maxsize=4096)
-def share_interval(count: float, total: int, confidence: float) -> Interval:
-    """Return the interval for a share: Wilson's, and the exact one wherever that reaches further out.
-
-    Near 0 and 1 Wilson's interval alone errs more often than it says: at a true share of 0.999 and 100
-    evaluations, its upper end is too low in 9.5 % of samples where 2.5 % is meant.
-    """
-    score, exact = wilson(count, total, confidence), clopper_pearson(count, total, confidence)
-    return Interval(min(score.low, exact.low), max(score.high, exact.high))
-
-
-def share_difference(one: tuple[float, int], other: tuple[float, int], confidence: float) -> Interval:
-    """Return Newcombe's interval for one share minus another, made of the intervals of both.
-
-    :param one: how many have it, and of how many.
-    :param other: the same of the other sample.
-    """
-    first, second = one[0] / one[1], other[0] / other[1]
-    of_first, of_second = share_interval(*one, confidence), share_interval(*other, confidence)
-    return Interval(
-        first - second - math.hypot(first - of_first.low, of_second.high - second),
-        first - second + math.hypot(of_first.high - first, second - of_second.low),
-    )
-
-
-def mean_interval(of: MeanOf, confidence: float) -> Interval:
-    """Return Student's interval for a mean."""
-    half = t_quantile(confidence, of.total - 1) * math.sqrt(of.variance / of.total)
-    return Interval(of.mean - half, of.mean + half)
-
-
-def mean_difference(one: MeanOf, other: MeanOf, confidence: float) -> Interval:
-    """Return Welch's interval for one mean minus another."""
-    first, second = one.variance / one.total, other.variance / other.total
-    error = first + second
-    degrees = error**2 / (first**2 / (one.total - 1) + second**2 / (other.total - 1))
-    half = t_quantile(confidence, degrees) * math.sqrt(error)
-    return Interval(one.mean - other.mean - half, one.mean - other.mean + half)
-
-
-def quantile_ranks(share: float, total: int, confidence: float) -> tuple[int, int]:
-    """Return between which of the ordered values a quantile lies: ranks from 1, 0 and total + 1 if unknown.
-
-    The number of values below the quantile is binomial.
-    """
-    tail = (1 - confidence) / 2
-    low = _most_below(share, total, tail)
-    high = total + 1 - _most_below(1 - share, total, tail)
-    return low, high
-
-
-def _most_below(share: float, total: int, tail: float) -> int:
-    """Return the largest rank that lies above the quantile with at most this probability."""
-    low, high = 0, total
-    while low < high:
-        rank = (low + high + 1) // 2
-        # P(fewer than `rank` values below the quantile) = P(X <= rank - 1)
-        below = 1 - beta_share(rank, total - rank + 1, share)
-        if below <= tail:
-            low = rank
-        else:
-            high = rank - 1
-    return low
-
-
-def evaluations_to_decide_share(share: float, bound: float, confidence: float) -> int | None:
-    """Return how many evaluations would decide a share, if it stays as it is; None if no number does."""
-    if share == bound or not 0 < bound < 1:
-        return None
-    z = normal_quantile(confidence)
-    total = math.ceil(z * z * bound * (1 - bound) / (share - bound) ** 2)
-    for _ in range(_CHECKS):
-        if total > _MOST_CHECKED:
-            break
-        found = share_interval(share * total, total, confidence)
-        if found.low > bound or found.high < bound:
-            break
-        total = math.ceil(total * 1.02) + 1
-    return total
-
-
-def evaluations_to_decide_mean(of: MeanOf, bound: float, confidence: float) -> int | None:
-    """Return how many evaluations would decide a mean, if the scores stay alike; None if no number does."""
-    if of.mean == bound:
-        return None
-    total, away = 2, of.mean - bound
-    for _ in range(_CHECKS):
-        wanted = math.ceil(of.variance * (t_quantile(confidence, total - 1) / away) ** 2) + 1
-        if wanted in (total, total - 1):
-            break
-        total = wanted
-    return total

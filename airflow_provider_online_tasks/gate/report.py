@@ -1,4 +1,4 @@
-"""A gate's findings for people: a table for the log, one for Markdown, and one for HTML."""
+"""The rule results of a gate as a table in plain text, Markdown and HTML."""
 
 from __future__ import annotations
 
@@ -7,52 +7,61 @@ from html import escape
 from typing import Any
 
 from airflow_provider_online_tasks._text import on_one_line
-from airflow_provider_online_tasks.gate.verdict import FAILED, INCONCLUSIVE, PASSED, Finding
+from airflow_provider_online_tasks.gate.checks import FAILED, RuleResult
 
 HEAD = ("evaluator", "measure", "rule", "measured", "interval", "margin", "outcome")
-WORDS = {PASSED: "passed", FAILED: "FAILED", INCONCLUSIVE: "inconclusive"}
-_SHOWN_EXAMPLES = 5
-# Signs that Markdown would take for more than text.
+EXAMPLES = "lowest_scoring_examples"
+_EXAMPLES_PER_EVALUATOR = 5
 _MARKDOWN = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]()<>#+-!|~"})
 
 
-def rows(findings: Iterable[Finding]) -> list[tuple[str, ...]]:
-    """Return the findings as rows of text."""
+def escaped_markdown(text: str) -> str:
+    """Escape text for Markdown."""
+    return text.translate(_MARKDOWN)
+
+
+def escaped_html(text: str) -> str:
+    """Escape text for HTML."""
+    return escape(text)
+
+
+def rows(results: Iterable[RuleResult]) -> list[tuple[str, ...]]:
+    """Return a row of text per rule result, with the columns of :data:`HEAD`."""
     return [
         (
-            on_one_line(one.evaluator),
-            on_one_line(one.measure if one.segment is None else f"{one.measure} [{one.segment}]"),
-            one.rule,
-            one.measured_text,
-            _interval(one),
-            "-" if one.margin is None else f"{one.margin:+.4g}",
-            WORDS[one.outcome] + _remark(one),
+            on_one_line(result.evaluator),
+            on_one_line(f"{result.measure} [{result.segment}]" if result.segment else result.measure),
+            result.rule,
+            result.measured_text,
+            _interval(result),
+            "-" if result.margin is None else f"{result.margin:+.4g}",
+            _outcome(result),
         )
-        for one in findings
+        for result in results
     ]
 
 
-def _interval(finding: Finding) -> str:
-    if finding.low is None and finding.high is None:
+def _interval(result: RuleResult) -> str:
+    if result.low is None and result.high is None:
         return "-"
-    low, high = ("?" if end is None else f"{end:.4g}" for end in (finding.low, finding.high))
+    low, high = ("?" if end is None else f"{end:.4g}" for end in (result.low, result.high))
     return f"{low} to {high}"
 
 
-def _remark(finding: Finding) -> str:
-    parts = [finding.note] if finding.note else []
-    if finding.evaluations_needed is not None:
-        parts.append(f"about {finding.evaluations_needed:,} evaluations needed")
-    return f" ({'; '.join(parts)})" if parts else ""
+def _outcome(result: RuleResult) -> str:
+    needed = result.evaluations_needed
+    remarks = [result.note, "" if needed is None else f"about {needed:,} evaluations needed"]
+    text = "; ".join(filter(None, remarks))
+    outcome = result.outcome.upper() if result.outcome == FAILED else result.outcome
+    return f"{outcome} ({text})" if text else outcome
 
 
-def text_table(findings: Sequence[Finding]) -> str:
-    """Return the findings as a table for the log."""
-    body = rows(findings)
-    # A column that says nothing takes no room.
-    shown = [place for place, name in enumerate(HEAD) if name != "interval" or _has_intervals(findings)]
-    lines = [[row[place] for place in shown] for row in (HEAD, *body)]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(shown))]
+def text_table(results: Sequence[RuleResult]) -> str:
+    """Return the results as a plain text table; the interval column only if there are intervals."""
+    lines = [HEAD, *rows(results)]
+    if all(line[4] == "-" for line in lines[1:]):
+        lines = [(*line[:4], *line[5:]) for line in lines]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     texts = [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
@@ -60,86 +69,60 @@ def text_table(findings: Sequence[Finding]) -> str:
     return "\n".join([texts[0], "-" * max(map(len, texts)), *texts[1:]])
 
 
-def _has_intervals(findings: Iterable[Finding]) -> bool:
-    return any(one.low is not None or one.high is not None for one in findings)
+def markdown_table(results: Sequence[RuleResult]) -> str:
+    """Return the results as a Markdown table, escaped."""
+    body = [map(escaped_markdown, row) for row in rows(results)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (HEAD, ["---"] * len(HEAD), *body))
 
 
-def markdown_table(findings: Sequence[Finding]) -> str:
-    """Return the findings as a Markdown table; what others wrote is escaped."""
-    lines = [_markdown_row(HEAD), _markdown_row("---" for _ in HEAD)]
-    lines += [_markdown_row(escaped_markdown(cell) for cell in row) for row in rows(findings)]
-    return "\n".join(lines)
-
-
-def _markdown_row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def html_table(findings: Sequence[Finding]) -> str:
-    """Return the findings as an HTML table; what others wrote is escaped."""
+def html_table(results: Sequence[RuleResult]) -> str:
+    """Return the results as an HTML table, escaped."""
     head = "".join(f"<th>{name}</th>" for name in HEAD)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows(findings)
-    )
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows(results))
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def escaped_markdown(text: str) -> str:
-    """Return text that Markdown shows as it is."""
-    return text.translate(_MARKDOWN)
-
-
-def escaped_html(text: str) -> str:
-    """Return text that HTML shows as it is."""
-    return escape(text)
-
-
-def worst_examples(summary: Mapping[str, Any], evaluators: Iterable[str]) -> list[dict[str, Any]]:
-    """Return the worst examples of these evaluators that a summary holds, the same number of each."""
-    found = []
-    for name in evaluators:
-        figures = summary["evaluators"].get(name) or {}
-        found += [
-            {"evaluator": name, **one}
-            for one in (figures.get("lowest_scoring_examples") or [])[:_SHOWN_EXAMPLES]
-        ]
-    return found
+def select_examples(summary: Mapping[str, Any], evaluators: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the first lowest-scoring examples of each of these evaluators."""
+    return [
+        {"evaluator": name, **example}
+        for name in evaluators
+        for example in ((summary["evaluators"].get(name) or {}).get(EXAMPLES) or [])[:_EXAMPLES_PER_EVALUATOR]
+    ]
 
 
 def examples_text(examples: Iterable[Mapping[str, Any]]) -> str:
-    """Return examples as lines for the log; an address stays whole."""
-    lines = []
-    for one in examples:
-        head, *more = _example_parts(one)
-        lines += [head, *(f"    {part}" for part in more)]
-        lines.append(f"    {one.get('url') or 'span ' + on_one_line(str(one.get('span_id')))}")
+    """Return examples as plain text; the URL is not shortened."""
+    lines: list[str] = []
+    for example in examples:
+        head, *details = _example_parts(example)
+        location = example.get("url") or f"span {on_one_line(str(example.get('span_id')))}"
+        lines += [head, *(f"    {detail}" for detail in (*details, location))]
     return "\n".join(lines)
 
 
-def _example_parts(example: Mapping[str, Any]) -> list[str]:
-    """Return the label or score, the input, the output and the explanation, a line each."""
-    said = example.get("label") if example.get("label") is not None else example.get("score")
-    parts = [f"{example['evaluator']}: {said}"]
-    parts += [f"{name}: {example[name]}" for name in ("input", "output", "explanation") if example.get(name)]
-    return [on_one_line(part) for part in parts]
-
-
 def examples_markdown(examples: Iterable[Mapping[str, Any]]) -> str:
-    """Return examples as a Markdown list; what others wrote is escaped."""
+    """Return examples as a Markdown list, escaped."""
     lines = []
-    for one in examples:
-        text = " / ".join(escaped_markdown(part) for part in _example_parts(one))
-        url = one.get("url")
-        lines.append(f"- {text}" + (f" ([in Arize]({url}))" if url else ""))
+    for example in examples:
+        link = f" ([in Arize]({example['url']}))" if example.get("url") else ""
+        lines.append(f"- {' / '.join(map(escaped_markdown, _example_parts(example)))}{link}")
     return "\n".join(lines)
 
 
 def examples_html(examples: Iterable[Mapping[str, Any]]) -> str:
-    """Return examples as an HTML list; what others wrote is escaped."""
+    """Return examples as an HTML list, escaped."""
     items = []
-    for one in examples:
-        text, url = escape(" / ".join(_example_parts(one))), one.get("url")
-        items.append(
-            f"<li>{text}" + (f' (<a href="{escape(str(url))}">in Arize</a>)' if url else "") + "</li>"
-        )
+    for example in examples:
+        url = example.get("url")
+        link = f' (<a href="{escape(str(url))}">in Arize</a>)' if url else ""
+        items.append(f"<li>{escape(' / '.join(_example_parts(example)))}{link}</li>")
     return f"<ul>{''.join(items)}</ul>" if items else ""
+
+
+def _example_parts(example: Mapping[str, Any]) -> list[str]:
+    """Return the label or score, the input, the output and the explanation, one line each."""
+    label = example.get("label")
+    parts = [f"{example['evaluator']}: {example.get('score') if label is None else label}"]
+    parts += [f"{name}: {example[name]}" for name in ("input", "output", "explanation") if example.get(name)]
+    return [on_one_line(part) for part in parts]

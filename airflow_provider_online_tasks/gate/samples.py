@@ -1,4 +1,4 @@
-"""The samples that rules are checked against: a share, a mean or a quantile, with its uncertainty."""
+"""The samples that rules are checked against: a share, a mean or a quantile, with its confidence interval."""
 
 from __future__ import annotations
 
@@ -9,36 +9,35 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_online_tasks.gate.intervals import (
     Interval,
-    MeanOf,
-    evaluations_to_decide_mean,
-    evaluations_to_decide_share,
+    Mean,
+    evaluations_for_mean,
+    evaluations_for_share,
     mean_difference,
     mean_interval,
     quantile_ranks,
     share_difference,
     share_interval,
 )
-from airflow_provider_online_tasks.results.counts import SCORES_KEPT
+from airflow_provider_online_tasks.gate.summary import PERCENTILES, SCORES_KEPT
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.gate.evidence import Evidence
     from airflow_provider_online_tasks.gate.rules import Threshold
+    from airflow_provider_online_tasks.gate.summary import EvaluatorSummary
 
-# From this many scores on their mean is taken for normally distributed.
-FEWEST_FOR_T = 20
-_CLOSE = 1e-9
+# Student's interval assumes that the mean is normally distributed.
+MIN_SCORES_FOR_MEAN = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
     """The sample that a rule is checked against.
 
-    :param measured: the figure.
-    :param total: how many evaluations it rests on.
-    :param count: how many of them have the label, where it is a share.
-    :param interval: of the figure, where a confidence is given and there is one.
-    :param evaluations_needed: how many evaluations would decide the rule.
-    :param note: what a person should know.
+    :param measured: the measured value; None if there is nothing to measure.
+    :param total: how many evaluations it is based on.
+    :param count: for a share, how many of them have the label.
+    :param interval: the confidence interval; None without a confidence, or if it is unknown.
+    :param evaluations_needed: how many evaluations the rule needs to pass or fail.
+    :param note: a remark for the reader.
     """
 
     measured: float | None
@@ -50,125 +49,117 @@ class Sample:
 
 
 def sample_of(
-    threshold: Threshold, found: Evidence, known: Sequence[str] | None, confidence: float | None
+    threshold: Threshold,
+    summary: EvaluatorSummary,
+    labels: Sequence[str] | None,
+    confidence: float | None,
 ) -> Sample:
     """Return the sample that a rule is checked against.
 
-    :param known: all labels of the evaluator, where they are known.
-    :param confidence: of the interval; None for none.
+    :param labels: all labels of the evaluator; None if unknown.
+    :param confidence: confidence of the interval; None for no interval.
     """
     if threshold.is_label:
-        return _share(threshold, found, known, confidence)
+        return _share(threshold, summary, labels, confidence)
     if threshold.quantile is not None:
-        return _quantile(threshold.quantile, found, confidence)
-    return _mean(threshold, found, confidence)
+        return _quantile(threshold.quantile, summary, confidence)
+    return _mean(threshold, summary, confidence)
 
 
 def _share(
-    threshold: Threshold, found: Evidence, known: Sequence[str] | None, confidence: float | None
+    threshold: Threshold,
+    summary: EvaluatorSummary,
+    labels: Sequence[str] | None,
+    confidence: float | None,
 ) -> Sample:
-    total, count, note = found.labelled, found.labels.get(threshold.measure, 0), ""
+    total, count, note = summary.labelled, summary.label_counts.get(threshold.measure, 0), ""
     if not total:
         return Sample(measured=None, total=0)
-    if not threshold.is_lower_bound and (extra := unknown_labels(found, known)):
-        # What may be the label under another spelling counts as the label where fewer are better. Where a
-        # number is demanded, it counts as whatever lies further away from that.
-        away = [abs(one / total - threshold.bound) for one in (count, count + extra)]
-        if threshold.comparison != "==" or away[1] > away[0]:
-            count += extra
-        note = f"{extra} evaluations carry labels that are not known and count against the rule"
-    share = count / total
-    if confidence is None:
-        return Sample(measured=share, total=total, count=count, note=note)
-    return Sample(
-        measured=share,
-        total=total,
-        count=count,
-        interval=share_interval(count, total, confidence),
-        evaluations_needed=evaluations_to_decide_share(share, threshold.bound, confidence),
-        note=note,
-    )
+    unknown = summary.unknown_labels(labels)
+    if unknown and not threshold.is_lower_bound:
+        # An unknown label may be a misspelling of this one. Count it the way that is worse for the rule.
+        distances = [abs(number / total - threshold.bound) for number in (count, count + unknown)]
+        if threshold.comparison != "==" or distances[1] > distances[0]:
+            count += unknown
+        note = f"{unknown} evaluations have unknown labels and count against the rule"
+    sample = Sample(measured=count / total, total=total, count=count, note=note)
+    return sample if confidence is None else _with_share_interval(sample, threshold, confidence)
 
 
-def unknown_labels(found: Evidence, known: Sequence[str] | None) -> int:
-    """Return how many evaluations carry a label that the evaluator does not have, as far as is known."""
-    return found.other_labels + sum(
-        number for label, number in found.labels.items() if known is not None and label not in known
-    )
-
-
-def _mean(threshold: Threshold, found: Evidence, confidence: float | None) -> Sample:
-    plain, bound = Sample(measured=found.mean, total=found.scores.count), threshold.bound
-    if found.mean is None or confidence is None:
-        return plain
-    if found.is_binary:
-        count = round(found.mean * plain.total)
-        return replace(
-            plain,
-            interval=share_interval(count, plain.total, confidence),
-            evaluations_needed=evaluations_to_decide_share(found.mean, bound, confidence),
-        )
-    mean = _mean_of(found)
-    if isinstance(mean, str):
-        return replace(plain, note=mean)
-    needed = evaluations_to_decide_mean(mean, bound, confidence)
+def _with_share_interval(sample: Sample, threshold: Threshold, confidence: float) -> Sample:
+    assert sample.measured is not None and sample.count is not None  # noqa: S101, PT018
     return replace(
-        plain,
-        interval=mean_interval(mean, confidence),
-        evaluations_needed=None if needed is None else max(FEWEST_FOR_T, needed),
+        sample,
+        interval=share_interval(sample.count, sample.total, confidence),
+        evaluations_needed=evaluations_for_share(sample.measured, threshold.bound, confidence),
     )
 
 
-def _mean_of(found: Evidence) -> MeanOf | str:
-    """Return the mean with its uncertainty, or why that is not known."""
-    if found.scores.count < FEWEST_FOR_T:
-        return f"an interval for a mean needs {FEWEST_FOR_T} scores"
-    if found.mean is None or not found.variance:
-        return "all scores are the same, which says nothing of how they vary"
-    return MeanOf(found.mean, found.variance, found.scores.count)
-
-
-def _quantile(percent: int, found: Evidence, confidence: float | None) -> Sample:
-    total = found.scores.count
-    if found.percentiles is None:
-        return Sample(measured=None, total=total)
-    measured = found.percentiles[percent]
+def _mean(threshold: Threshold, summary: EvaluatorSummary, confidence: float | None) -> Sample:
+    scores = summary.scores
+    if not scores.count:
+        return Sample(measured=None, total=0)
+    sample = Sample(measured=scores.mean, total=scores.count)
     if confidence is None:
-        return Sample(measured=measured, total=total)
+        return sample
+    if scores.is_binary:
+        sample = replace(sample, count=round(scores.mean * scores.count))
+        return _with_share_interval(sample, threshold, confidence)
+    if problem := _interval_problem(scores):
+        return replace(sample, note=problem)
+    needed = evaluations_for_mean(scores, threshold.bound, confidence)
+    return replace(
+        sample,
+        interval=mean_interval(scores, confidence),
+        evaluations_needed=None if needed is None else max(MIN_SCORES_FOR_MEAN, needed),
+    )
+
+
+def _interval_problem(scores: Mean) -> str | None:
+    """Return why a mean has no interval; None if it has one."""
+    if scores.count < MIN_SCORES_FOR_MEAN:
+        return f"the interval of a mean needs {MIN_SCORES_FOR_MEAN} scores"
+    if not scores.variance:
+        return "all scores are equal, so their spread is unknown"
+    return None
+
+
+def _quantile(percent: int, summary: EvaluatorSummary, confidence: float | None) -> Sample:
+    total, percentiles = summary.scores.count, summary.score_percentiles
+    if percentiles is None:
+        return Sample(measured=None, total=total)
+    sample = Sample(measured=percentiles[percent], total=total)
+    if confidence is None:
+        return sample
     kept = min(total, SCORES_KEPT)
     low_rank, high_rank = quantile_ranks(percent / 100, kept, confidence)
-    places = [round(each / 100 * (kept - 1)) + 1 for each in range(101)]
-    # The percentile next to the rank, on the far side: the ordered scores themselves are not kept.
-    below = [each for each in range(101) if places[each] <= low_rank]
-    above = [each for each in range(101) if places[each] >= high_rank]
-    interval = Interval(
-        found.percentiles[below[-1]] if below else -math.inf,
-        found.percentiles[above[0]] if above else math.inf,
+    # The summary has percentiles, not all scores: take the next percentile on the far side of each rank.
+    ranks = [round(each / 100 * (kept - 1)) + 1 for each in range(PERCENTILES)]
+    below = [value for value, rank in zip(percentiles, ranks, strict=True) if rank <= low_rank]
+    above = [value for value, rank in zip(percentiles, ranks, strict=True) if rank >= high_rank]
+    return replace(
+        sample, interval=Interval(below[-1] if below else -math.inf, above[0] if above else math.inf)
     )
-    return Sample(measured=measured, total=total, interval=interval)
 
 
-def difference(
-    threshold: Threshold, *, before: Evidence, now: Evidence, known: Sequence[str] | None, confidence: float
+def drop_interval(
+    threshold: Threshold,
+    *,
+    before: EvaluatorSummary,
+    now: EvaluatorSummary,
+    labels: Sequence[str] | None,
+    confidence: float,
 ) -> Interval | None:
-    """Return the interval of the drop from one window to another; None where it is not known."""
-    earlier, current = (sample_of(threshold, found, known, None) for found in (before, now))
-    if earlier.count is not None and current.count is not None:
-        return share_difference((earlier.count, earlier.total), (current.count, current.total), confidence)
-    if before.is_binary and now.is_binary:
-        counts = [
-            (round(found.scores.mean * found.scores.count), found.scores.count) for found in (before, now)
-        ]
-        return share_difference(counts[0], counts[1], confidence)
-    was, is_now = _mean_of(before), _mean_of(now)
-    if isinstance(was, str) or isinstance(is_now, str):
+    """Return the confidence interval of the drop between two windows; None if it is unknown."""
+    if threshold.is_label:
+        earlier, current = (sample_of(threshold, summary, labels, None) for summary in (before, now))
+        return share_difference(
+            (earlier.count or 0, earlier.total), (current.count or 0, current.total), confidence
+        )
+    one, other = before.scores, now.scores
+    if one.is_binary and other.is_binary:
+        shares = [(round(scores.mean * scores.count), scores.count) for scores in (one, other)]
+        return share_difference(shares[0], shares[1], confidence)
+    if _interval_problem(one) or _interval_problem(other):
         return None
-    return mean_difference(was, is_now, confidence)
-
-
-def evaluations_for_drop(total: int, measured: float, interval: Interval, bound: float) -> int | None:
-    """Return about how many evaluations decide, since an interval shrinks with the root of their number."""
-    if math.isclose(measured, bound, abs_tol=_CLOSE):
-        return None
-    side = interval.high - measured if measured < bound else measured - interval.low
-    return math.ceil(total * (side / (bound - measured)) ** 2)
+    return mean_difference(one, other, confidence)

@@ -1,4 +1,4 @@
-"""Sends the verdict of a gate through any notifier of Airflow: mail, chat, pager."""
+"""Send the verdict of a gate with any Airflow notifier: email, chat, pager."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ CONTEXT_KEY = "eval_gate"
 
 
 class EvalGateNotifier(BaseNotifier):
-    """Renders the verdict of an ``EvalGateOperator``, and has another notifier send it.
+    """Render the verdict of an ``EvalGateOperator``, and send it with another notifier.
 
     Use it as a callback of the gate: ``on_failure_callback``, ``on_skipped_callback`` or
-    ``on_success_callback``. The templates of the notifier inside can use ``eval_gate``: its ``title`` (one
-    line), ``text`` (a table), ``markdown``, ``html`` and ``verdict`` (the gate's XCom). What spans and judges
-    say is escaped in ``markdown`` and ``html``.
+    ``on_success_callback``. The templates of the inner notifier can use ``eval_gate``: its ``title`` (one
+    line), ``text`` (a table), ``markdown``, ``html`` and ``verdict`` (the gate's XCom). Texts of spans and
+    evaluators are escaped in ``markdown`` and ``html``.
 
     :param channel: the notifier that sends, such as
         ``SmtpNotifier(to="…", subject="{{ eval_gate.title }}", html_content="{{ eval_gate.html }}")``.
-    :raises InvalidInput: it is no notifier.
+    :raises InvalidInput: ``channel`` is not a notifier.
     """
 
     def __init__(self, channel: BaseNotifier) -> None:
@@ -41,66 +41,60 @@ class EvalGateNotifier(BaseNotifier):
     def notify(self, context: Context) -> None:
         """Send the verdict."""
         values: Any = context
-        self.channel({**values, CONTEXT_KEY: render(_verdict_of(values), values)})
+        self.channel({**values, CONTEXT_KEY: render(_verdict(values), values)})
 
 
-def _verdict_of(context: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the gate's verdict: that of its exception, or its XCom."""
-    found = getattr(context.get("exception"), "verdict", None)
+def _verdict(context: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the gate's verdict, from its exception or its XCom."""
+    verdict = getattr(context.get("exception"), "verdict", None)
     task = context.get("ti")
-    if not found and task is not None:
-        found = task.xcom_pull(task_ids=task.task_id, map_indexes=task.map_index)
-    return found if isinstance(found, Mapping) and isinstance(found.get("rules"), list) else None
+    if not verdict and task is not None:
+        verdict = task.xcom_pull(task_ids=task.task_id, map_indexes=task.map_index)
+    return verdict if isinstance(verdict, Mapping) and isinstance(verdict.get("rules"), list) else None
 
 
 def render(verdict: Mapping[str, Any] | None, context: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a verdict in the words of each kind of channel."""
-    from airflow_provider_online_tasks.gate import report as table
+    """Return the values that the templates of the inner notifier can use."""
+    from airflow_provider_online_tasks.gate import report
+    from airflow_provider_online_tasks.gate.checks import RuleResult
 
     task = context.get("ti")
     name = f"{task.dag_id}.{task.task_id}" if task is not None else "The gate"
     if verdict is None:
-        title = on_one_line(f"{name} gave no verdict: {context.get('exception') or 'it did not judge'}")
-        return {
-            "title": title,
+        title = on_one_line(f"{name} has no verdict: {context.get('exception') or 'it did not run'}")
+        texts = {
             "text": title,
-            "markdown": table.escaped_markdown(title),
-            "html": table.escaped_html(title),
-            "verdict": None,
+            "markdown": report.escaped_markdown(title),
+            "html": report.escaped_html(title),
         }
-    findings = [_finding(rule) for rule in verdict["rules"]]
-    examples = verdict.get("lowest_scoring_examples") or []
-    open_rules = [one for one in findings if not one.passed]
-    state = str(verdict.get("outcome"))
+        return {"title": title, "verdict": None, **texts}
+    known = {field.name for field in fields(RuleResult)}
+    results = [
+        RuleResult(**{key: value for key, value in rule.items() if key in known}) for rule in verdict["rules"]
+    ]
+    examples = verdict.get(report.EXAMPLES) or []
+    outcome = str(verdict.get("outcome"))
     if verdict.get("approved") is True:
-        state += f", approved by {verdict.get('responded_by')}"
-    title = on_one_line(f"{name}: {state}, {len(findings) - len(open_rules)} of {len(findings)} rules passed")
+        outcome += f", approved by {verdict.get('responded_by')}"
+    passed = sum(result.passed for result in results)
+    title = on_one_line(f"{name}: {outcome}, {passed} of {len(results)} rules passed")
     window = on_one_line(f"Spans from {verdict.get('data_start_time')} to {verdict.get('data_end_time')}")
+    text = [title, window, report.text_table(results), report.examples_text(examples)]
+    markdown = [
+        f"**{report.escaped_markdown(title)}**",
+        report.escaped_markdown(window),
+        report.markdown_table(results),
+        report.examples_markdown(examples),
+    ]
+    html = [
+        f"<h3>{report.escaped_html(title)}</h3><p>{report.escaped_html(window)}</p>",
+        report.html_table(results),
+        report.examples_html(examples),
+    ]
     return {
         "title": title,
-        "text": "\n".join(
-            filter(None, (title, window, table.text_table(findings), table.examples_text(examples)))
-        ),
-        "markdown": "\n\n".join(
-            filter(
-                None,
-                (
-                    f"**{table.escaped_markdown(title)}**",
-                    table.escaped_markdown(window),
-                    table.markdown_table(findings),
-                    table.examples_markdown(examples),
-                ),
-            )
-        ),
-        "html": f"<h3>{table.escaped_html(title)}</h3><p>{table.escaped_html(window)}</p>"
-        + table.html_table(findings)
-        + table.examples_html(examples),
+        "text": "\n".join(filter(None, text)),
+        "markdown": "\n\n".join(filter(None, markdown)),
+        "html": "".join(html),
         "verdict": dict(verdict),
     }
-
-
-def _finding(rule: Mapping[str, Any]) -> Any:
-    from airflow_provider_online_tasks.gate.verdict import Finding
-
-    known = {one.name for one in fields(Finding)}
-    return Finding(**{name: value for name, value in rule.items() if name in known})

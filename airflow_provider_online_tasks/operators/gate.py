@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 from airflow_provider_online_tasks._airflow import AirflowSkipException
 from airflow_provider_online_tasks.asset_events import tell_of_run
 from airflow_provider_online_tasks.exceptions import EvalGateFailed, EvalGateInconclusive, InvalidInput
-from airflow_provider_online_tasks.gate.approval import ask, check_can_ask, read_answer
 from airflow_provider_online_tasks.inputs.arguments import choice, positive_seconds, switch, whole_number
 from airflow_provider_online_tasks.inputs.templating import is_templated
+from airflow_provider_online_tasks.operators.approval import ask, check_can_ask, read_response
 from airflow_provider_online_tasks.operators.base import LineageOperator
 from airflow_provider_online_tasks.results.history import VERDICT_KEY, verdict_record
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
-    from airflow_provider_online_tasks.gate.verdict import Finding
+    from airflow_provider_online_tasks.gate.checks import RuleResult
 
 OnFailure = Literal["fail", "skip", "ask"]
 OnInconclusive = Literal["fail", "skip", "pass", "ask"]
@@ -26,44 +26,44 @@ MAX_ERROR_RATE = 0.05
 
 
 class EvalGateOperator(LineageOperator):
-    """Check the results of an eval against rules. If a rule is broken, what is downstream does not run.
+    """Check the results of an eval against rules. If a rule fails, downstream tasks do not run.
 
-    It sends nothing to Arize: it reads the summary of ``EvalResultsOperator``. A rule compares the share of a
-    label, ``score_mean`` or a quantile (``score_p05`` … ``score_p95``) with a bound. ``min_evaluated`` is the
-    fewest evaluations that a rule needs, ``max_missing`` the largest share of them that may lack the label or
-    the score, ``max_drop`` the largest loss against the baseline, and ``each_segment`` holds rules for every
-    segment. A rule that cannot be measured does not pass, and incomplete results do not either.
+    It sends no requests to Arize: it reads the summary of ``EvalResultsOperator``. A rule compares the share
+    of a label, ``score_mean`` or a quantile (``score_p05`` … ``score_p95``) with a bound. ``min_evaluated``
+    is the minimum number of evaluations for a rule, ``max_missing`` the maximum share of them without the
+    label or score, ``max_drop`` the maximum loss against the baseline, and ``each_segment`` has rules for
+    every segment. A rule that cannot be measured fails, and incomplete results fail.
 
-    XCom: the verdict, rule by rule, with the worst examples. It is also the ``extra`` of the events of the
-    task's ``outlets``, and OpenLineage's data quality assertions.
+    XCom: the verdict with one entry per rule and the lowest-scoring examples. It is also the ``extra`` of
+    the events of the task's ``outlets``, and OpenLineage's data quality assertions.
 
-    :param summary: what ``EvalResultsOperator`` returned. (templated)
+    :param summary: the result of ``EvalResultsOperator``. (templated)
     :param rules: ``{"correctness": {"correct": ">= 0.95", "score_mean": ">= 0.8", "min_evaluated": 200}}``.
         (templated)
-    :param labels: evaluator name to all its labels. A rule on another label is refused. Needed for upper
-        bounds on labels, which a misspelled label would always keep. (templated)
-    :param baseline: the summary of an earlier window, or a list of them, for ``max_drop``. Default: what
-        ``EvalResultsOperator`` read with its ``baseline``. (templated)
-    :param min_evaluated: fewest evaluations for evaluators whose rules do not say it. Default 1.
-    :param max_error_rate: largest share of the run's attempted items whose evaluation failed, 0 to 1: they
-        were not judged. Default 0.05.
-    :param confidence: of the intervals by which a rule is held, broken or undecided, such as 0.95. Default:
-        none, the measured figures are compared as they are.
-    :param on_inconclusive: what an undecided rule does: ``fail`` (default), ``skip``, ``pass`` or ``ask``.
-    :param on_failure: whether a broken rule fails the task (``fail``, default), skips it and what is
-        downstream (``skip``), or has a person decide on Airflow's page of required actions (``ask``, Airflow
-        3.1 or later).
+    :param labels: evaluator name to all its labels. Rules on other labels are rejected. Required for upper
+        bounds on labels, which are always satisfied by a misspelled label. (templated)
+    :param baseline: the summary of an earlier window, or a list of them, for ``max_drop``. Default: the
+        ``baseline`` that ``EvalResultsOperator`` read. (templated)
+    :param min_evaluated: minimum number of evaluations for evaluators whose rules don't set it. Default 1.
+    :param max_error_rate: maximum share of the run's attempted items whose evaluation failed, 0 to 1.
+        Default 0.05.
+    :param confidence: confidence of the intervals by which a rule passes, fails or is inconclusive, such as
+        0.95. Default: none; the measured values are compared.
+    :param on_inconclusive: what an inconclusive rule does: ``fail`` (default), ``skip``, ``pass`` or ``ask``.
+    :param on_failure: whether a failed rule fails the task (``fail``, default), skips it and its downstream
+        tasks (``skip``), or asks a person on Airflow's page of required actions (``ask``, Airflow 3.1 or
+        later).
     :param response_timeout: how long to wait for that person, a timedelta or seconds; then the task fails.
         Default: no limit.
     :param across_evaluator_versions: whether ``max_drop`` compares results of different evaluator versions.
         Default False.
-    :param accept_unverified: whether results may pass if it is not known whether they are complete, such as
-        those of a task and a window. Default False.
-    :param conn_id: Airflow connection; the gate itself sends nothing. (templated)
-    :raises InvalidInput: an argument is wrong, a rule cannot be parsed, or names an unknown label; when the
-        DAG is parsed if it is a literal.
-    :raises EvalGateFailed: a rule is broken.
-    :raises EvalGateInconclusive: no rule is broken, and one is undecided.
+    :param accept_unverified: whether results pass if it is unknown whether they are complete, such as those
+        of a task and a window. Default False.
+    :param conn_id: Airflow connection; the gate itself does not use it. (templated)
+    :raises InvalidInput: an argument is wrong, a rule cannot be parsed, or a rule names an unknown label;
+        for literal arguments when the DAG is parsed.
+    :raises EvalGateFailed: a rule failed.
+    :raises EvalGateInconclusive: no rule failed, and at least one is inconclusive.
     """
 
     template_fields: Sequence[str] = ("conn_id", "summary", "rules", "labels", "baseline")
@@ -97,92 +97,86 @@ class EvalGateOperator(LineageOperator):
         self.confidence = confidence
         self.on_inconclusive = choice(on_inconclusive, "on_inconclusive", get_args(OnInconclusive))
         self.on_failure = choice(on_failure, "on_failure", get_args(OnFailure))
-        self.response_timeout = (
-            None
-            if response_timeout is None
-            else timedelta(seconds=positive_seconds(response_timeout, "response_timeout"))
-        )
+        self.response_timeout: timedelta | None = None
+        if response_timeout is not None:
+            seconds = positive_seconds(response_timeout, "response_timeout")
+            self.response_timeout = timedelta(seconds=seconds)
         self.across_evaluator_versions = switch(across_evaluator_versions, "across_evaluator_versions")
         self.accept_unverified = switch(accept_unverified, "accept_unverified")
-        self._findings: list[Finding] = []
-        rate: Any = max_error_rate
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
-            raise InvalidInput(f"max_error_rate must be from 0 to 1, not {rate!r}.")
-        sure: Any = confidence
-        if sure is not None and (
-            isinstance(sure, bool) or not isinstance(sure, int | float) or not 0.5 <= sure < 1
-        ):
-            raise InvalidInput(f"confidence must be from 0.5 to below 1, such as 0.95, not {sure!r}.")
+        self._results: list[RuleResult] = []
+        if not _is_number(max_error_rate) or not 0 <= max_error_rate <= 1:
+            raise InvalidInput(f"max_error_rate must be from 0 to 1, not {max_error_rate!r}.")
+        if confidence is not None and not (_is_number(confidence) and 0.5 <= confidence < 1):
+            raise InvalidInput(f"confidence must be from 0.5 to below 1, such as 0.95, not {confidence!r}.")
         if "ask" in (on_failure, on_inconclusive):
             check_can_ask()
-        if not is_templated(summary):
-            from airflow_provider_online_tasks.gate.verdict import read_evaluators
+        self._check_literals()
 
-            read_evaluators(summary, "summary")
-        if baseline is not None and not is_templated(baseline):
-            from airflow_provider_online_tasks.gate.verdict import read_evaluators, several
-
-            for one in several(baseline):
-                read_evaluators(one, "baseline")
+    def _check_literals(self) -> None:
         from airflow_provider_online_tasks.gate.rules import check_rules
 
-        check_rules(rules, labels=labels, min_evaluated=min_evaluated)
+        check_rules(self.rules, labels=self.labels, min_evaluated=self.min_evaluated)
+        if is_templated(self.summary) and (self.baseline is None or is_templated(self.baseline)):
+            return
+        from airflow_provider_online_tasks.gate.summary import list_summaries, read_evaluators
+
+        if not is_templated(self.summary):
+            read_evaluators(self.summary, "summary")
+        if not is_templated(self.baseline):
+            for summary in list_summaries(self.baseline):
+                read_evaluators(summary, "baseline")
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Check the rules, and log the outcome as one table."""
-        from airflow_provider_online_tasks.gate import report as table
+        """Check the rules, log and report the verdict, and stop downstream tasks unless it passed."""
+        from airflow_provider_online_tasks.gate import report
 
-        verdict = self._judge()
-        self.log.info("The gate's rules:\n%s", table.text_table(self._findings))
-        if verdict["lowest_scoring_examples"]:
-            self.log.info(
-                "Lowest-scoring examples:\n%s", table.examples_text(verdict["lowest_scoring_examples"])
-            )
+        verdict = self._check()
+        examples = verdict[report.EXAMPLES]
+        self.log.info("Rules of the gate:\n%s", report.text_table(self._results))
+        if examples:
+            self.log.info("Lowest-scoring examples:\n%s", report.examples_text(examples))
         self._report(context, verdict)
         if verdict["passed"]:
             return verdict
-        state, message = verdict["outcome"], self._message()
-        reaction = self.on_inconclusive if state == "inconclusive" else self.on_failure
         context["ti"].xcom_push(key="return_value", value=verdict)
+        message, is_inconclusive = self._message(), verdict["outcome"] == "inconclusive"
+        reaction = self.on_inconclusive if is_inconclusive else self.on_failure
         if reaction == "skip":
             raise AirflowSkipException(message)
         if reaction == "ask":
-            self.log.info("%s A person decides, on the page of required actions.", message)
-            body = [table.markdown_table(self._findings)]
-            if verdict["lowest_scoring_examples"]:
-                body += [
-                    "**Lowest-scoring examples**",
-                    table.examples_markdown(verdict["lowest_scoring_examples"]),
-                ]
+            self.log.info("%s Waiting for a decision on the page of required actions.", message)
+            body = [report.markdown_table(self._results)]
+            if examples:
+                body += ["**Lowest-scoring examples**", report.examples_markdown(examples)]
             ask(
                 context,
                 task_id=self.task_id,
-                subject=f"Gate {self.task_id}: {state}. Continue anyway?",
+                subject=f"Gate {self.task_id}: {verdict['outcome']}. Continue anyway?",
                 body="\n\n".join(body),
                 within=self.response_timeout,
             )
-        error = EvalGateInconclusive if state == "inconclusive" else EvalGateFailed
-        raise error(message, verdict=verdict)
+        raise (EvalGateInconclusive if is_inconclusive else EvalGateFailed)(message, verdict=verdict)
 
     def execute_complete(self, context: Context, event: Any) -> dict[str, Any]:
-        """Act on a person's answer."""
-        verdict = self._judge()
-        is_approved, who = read_answer(event)
-        verdict |= {"approved": is_approved, "responded_by": who}
+        """Report the verdict with the response of a person, and fail unless they approved."""
+        verdict = self._check()
+        verdict["approved"], verdict["responded_by"] = read_response(event)
         self._report(context, verdict)
-        if not is_approved:
+        if not verdict["approved"]:
             context["ti"].xcom_push(key="return_value", value=verdict)
-            raise EvalGateFailed(f"{self._message()} Not approved: {who}.", verdict=verdict)
-        self.log.info("%s Approved by %s.", self._message(), who)
+            message = f"{self._message()} Not approved; response by {verdict['responded_by']}."
+            raise EvalGateFailed(message, verdict=verdict)
+        self.log.info("%s Approved by %s.", self._message(), verdict["responded_by"])
         return verdict
 
-    def _judge(self) -> dict[str, Any]:
-        from airflow_provider_online_tasks.gate.report import worst_examples
+    def _check(self) -> dict[str, Any]:
+        """Check the rules, and return the verdict."""
+        from airflow_provider_online_tasks.gate.report import EXAMPLES, select_examples
         from airflow_provider_online_tasks.gate.rules import read_labels, read_rules
-        from airflow_provider_online_tasks.gate.verdict import judge, verdict
+        from airflow_provider_online_tasks.gate.verdict import check_summary, verdict
 
         rules = read_rules(self.rules, min_evaluated=self.min_evaluated)
-        self._findings = judge(
+        self._results = check_summary(
             rules,
             self.summary,
             baseline=self.baseline,
@@ -192,33 +186,37 @@ class EvalGateOperator(LineageOperator):
             across_evaluator_versions=self.across_evaluator_versions,
             accept_unverified=self.accept_unverified,
         )
-        about = {
-            name: self.summary.get(name)
-            for name in ("run_id", "online_task_id", "project_id", "data_start_time", "data_end_time")
-        }
+        subject = ("run_id", "online_task_id", "project_id", "data_start_time", "data_end_time")
         return {
-            **verdict(self._findings, on_inconclusive=self.on_inconclusive),
+            **verdict(self._results, on_inconclusive=self.on_inconclusive),
             "confidence": self.confidence,
-            **about,
-            "lowest_scoring_examples": worst_examples(self.summary, [one.evaluator for one in rules]),
+            **{key: self.summary.get(key) for key in subject},
+            EXAMPLES: select_examples(self.summary, [evaluator.evaluator for evaluator in rules]),
         }
 
     def _message(self) -> str:
-        """Say which rules do not hold."""
-        open_rules = [one for one in self._findings if not one.passed]
-        said = "; ".join(
-            f"{one.evaluator}.{one.measure} is {one.measured_text}, inconclusive for {one.rule}"
-            if one.outcome == "inconclusive"
-            else f"{one.evaluator}.{one.measure} is {one.measured_text}, not {one.rule}"
-            for one in open_rules
+        """Return which rules did not pass."""
+        open_rules = [result for result in self._results if not result.passed]
+        texts = [
+            f"{result.evaluator}.{result.measure} is {result.measured_text}, "
+            f"{'inconclusive for' if result.outcome == 'inconclusive' else 'not'} {result.rule}"
+            for result in open_rules
+        ]
+        return (
+            f"{len(open_rules)} of {len(self._results)} rules of the gate did not pass: {'; '.join(texts)}."
         )
-        return f"{len(open_rules)} of {len(self._findings)} rules of the gate did not pass: {said}."
 
     def _report(self, context: Context, verdict: dict[str, Any]) -> None:
-        """Put the verdict into the task's asset events, and keep it for OpenLineage."""
-        extra = {name: value for name, value in verdict.items() if name != "lowest_scoring_examples"}
+        """Push the record for the Evals page, and add the verdict to asset events and OpenLineage."""
+        from airflow_provider_online_tasks.gate.report import EXAMPLES
+
+        facts = {key: value for key, value in verdict.items() if key != EXAMPLES}
         context["ti"].xcom_push(key=VERDICT_KEY, value=verdict_record(verdict))
-        tell_of_run(context, self.outlets, extra)
+        tell_of_run(context, self.outlets, facts)
         self.keep_lineage(
-            extra, namespace=self.summary.get("arize_url"), project_id=self.summary.get("project_id")
+            facts, namespace=self.summary.get("arize_url"), project_id=self.summary.get("project_id")
         )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -14,7 +14,6 @@ from airflow_provider_online_tasks.inputs.arguments import check_id, check_name,
 from airflow_provider_online_tasks.inputs.templating import is_templated
 from airflow_provider_online_tasks.inputs.values import read_name, read_names
 from airflow_provider_online_tasks.operators.base import OnlineTasksOperator
-from airflow_provider_online_tasks.results.evaluated_run import judged_by, project_of
 from airflow_provider_online_tasks.ui.links import ProjectLink
 
 if TYPE_CHECKING:
@@ -90,14 +89,20 @@ class SendSpansOperator(OnlineTasksOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Select the spans, and send those that are missing in the queue or dataset."""
-        from airflow_provider_online_tasks.results.reading import INPUT, OUTPUT, Reader
+        from airflow_provider_online_tasks.results.reading import (
+            INPUT,
+            OUTPUT,
+            Reader,
+            project_of,
+            task_and_window,
+        )
         from airflow_provider_online_tasks.results.sending import SpanSending, select_spans
 
         run_id, labels = read_id(self.run_id, "run_id"), _read_labels(self.labels)
         evaluator = read_name(self.evaluator, "evaluator")
         destination = self._destination(evaluator)
         with self.hook as hook:
-            task_id, window = judged_by(hook.get_task_run(run_id))
+            task_id, window = task_and_window(hook.get_task_run(run_id))
             task = hook.get_task(task_id)
             project_id = project_of(task)
             self.links = hook.links_of(project_id=project_id, window=window)

@@ -1,1 +1,1 @@
-"""What a run judged, and whether it is good enough."""
+"""Results of a run: read evaluations, count them, and check that they are complete."""

@@ -1,4 +1,4 @@
-"""Evaluations as rows in a file: JSON lines or Parquet, on any storage that Airflow reaches."""
+"""Write evaluations as rows to a file: JSON lines or Parquet, on any storage that Airflow can reach."""
 
 from __future__ import annotations
 
@@ -21,27 +21,20 @@ PARQUET_BATCH = 5_000
 
 
 class RowWriter(Protocol):
-    """Writes the evaluations of a span, one row each."""
+    """Writes one row per evaluation."""
 
     count: int
 
     def write(self, span: Span, evaluations: Sequence[Evaluation]) -> None:
-        """Write the rows of a span."""
+        """Write the evaluations of a span."""
 
 
-def _rows(span: Span, evaluations: Sequence[Evaluation]) -> Iterator[dict[str, Any]]:
-    for one in evaluations:
-        values = (
-            span.span_id,
-            span.trace_id,
-            span.name,
-            span.start_time,
-            one.name,
-            one.label,
-            one.score,
-            one.explanation,
-        )
-        yield dict(zip(COLUMNS, values, strict=True))
+def _rows(span: Span, evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
+    context = (span.span_id, span.trace_id, span.name, span.start_time)
+    return [
+        dict(zip(COLUMNS, (*context, one.name, one.label, one.score, one.explanation), strict=True))
+        for one in evaluations
+    ]
 
 
 class _JsonLines:
@@ -51,11 +44,11 @@ class _JsonLines:
 
     def write(self, span: Span, evaluations: Sequence[Evaluation]) -> None:
         for row in _rows(span, evaluations):
-            self._file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
+            self._file.write(f"{json.dumps(row, ensure_ascii=False)}\n".encode())
             self.count += 1
 
     def close(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: rows are not buffered."""
 
 
 class _Parquet:
@@ -64,21 +57,22 @@ class _Parquet:
         import pyarrow.parquet as pq  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
         self.count = 0
-        self._pa = pa
-        texts = [(name, pa.float64() if name == "score" else pa.string()) for name in COLUMNS]
-        self._schema = pa.schema(texts)
+        self._table_of = pa.Table.from_pylist
+        self._schema = pa.schema(
+            [(name, pa.float64() if name == "score" else pa.string()) for name in COLUMNS]
+        )
         self._writer = pq.ParquetWriter(file, self._schema)
-        self._held: list[dict[str, Any]] = []
+        self._buffer: list[dict[str, Any]] = []
 
     def write(self, span: Span, evaluations: Sequence[Evaluation]) -> None:
-        self._held.extend(_rows(span, evaluations))
+        self._buffer += _rows(span, evaluations)
         self.count += len(evaluations)
-        if len(self._held) >= PARQUET_BATCH:
+        if len(self._buffer) >= PARQUET_BATCH:
             self._flush()
 
     def _flush(self) -> None:
-        self._writer.write_table(self._pa.Table.from_pylist(self._held, schema=self._schema))
-        self._held = []
+        self._writer.write_table(self._table_of(self._buffer, schema=self._schema))
+        self._buffer = []
 
     def close(self) -> None:
         with self._writer:
@@ -86,9 +80,9 @@ class _Parquet:
 
 
 def check_installed(rows_format: RowsFormat) -> None:
-    """Check that rows can be written in a format.
+    """Check that the library for a format is installed.
 
-    :raises InvalidInput: it is Parquet, and pyarrow is not installed.
+    :raises InvalidInput: the format is Parquet, and pyarrow is not installed.
     """
     if rows_format == "parquet" and importlib.util.find_spec("pyarrow") is None:
         raise InvalidInput("rows_format 'parquet' needs pyarrow. Install it, or use 'jsonl'.")
@@ -96,9 +90,9 @@ def check_installed(rows_format: RowsFormat) -> None:
 
 @contextmanager
 def open_rows(path: Any, rows_format: RowsFormat, *, conn_id: str | None = None) -> Iterator[RowWriter]:
-    """Collect rows, and write them to a file when the block ends without an error.
+    """Collect rows, and write the file when the block ends without an exception.
 
-    Whoever finds the file finds all rows in it; until then, one that was there before stays as it is.
+    An existing file stays unchanged until all rows are known.
 
     :param path: a path or URL of Airflow's object storage.
     :param rows_format: ``jsonl`` or ``parquet``.

@@ -1,17 +1,18 @@
-"""The intervals, held against scipy and statsmodels, and against what they promise: how often they err."""
+"""Tests for the confidence intervals: against scipy and statsmodels, and for their error rates."""
 
 from __future__ import annotations
 
 import itertools
 import math
+import statistics
 
 import pytest
 
 from airflow_provider_online_tasks.gate import intervals as ours
-from airflow_provider_online_tasks.gate.verdict import FAILED, INCONCLUSIVE, PASSED, decide
+from airflow_provider_online_tasks.gate.checks import FAILED, INCONCLUSIVE, PASSED, decide
+from airflow_provider_online_tasks.gate.intervals import Mean
 
 stats = pytest.importorskip("scipy.stats")
-proportion = pytest.importorskip("statsmodels.stats.proportion")
 weightstats = pytest.importorskip("statsmodels.stats.weightstats")
 
 CONFIDENCES = (0.8, 0.95, 0.99, 0.999)
@@ -19,148 +20,166 @@ SIZES = (20, 30, 50, 98, 100, 300, 500, 1_000, 3_000, 10_000)
 SHARES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 
 
-@pytest.mark.parametrize("confidence", CONFIDENCES)
+def mean_of(numbers):
+    mean = Mean()
+    for number in numbers:
+        mean.add(number)
+    return mean
+
+
+def sample(mean, variance, count):
+    return Mean(count=count, mean=mean, squares=variance * (count - 1))
+
+
+def exact(count, total, confidence):
+    """Clopper and Pearson's interval by scipy."""
+    found = stats.binomtest(count, total).proportion_ci(confidence_level=confidence, method="exact")
+    return found.low, found.high
+
+
+# -- mean
+
+
+def test_mean_of_numbers_equals_statistics_module():
+    numbers = [place * 7919 % 1000 / 1000 for place in range(50)]
+    mean = mean_of(numbers)
+    assert mean.mean == pytest.approx(statistics.fmean(numbers), rel=1e-12)
+    assert mean.variance == pytest.approx(statistics.variance(numbers), rel=1e-12)
+
+
+@pytest.mark.parametrize("sizes", [(20, 30), (30, 20), (0, 50), (50, 0), (1, 49)])
+def test_mean_merge_equals_mean_of_all_numbers(sizes):
+    numbers = [place * 7919 % 1000 / 1000 for place in range(50)]
+    mean = mean_of(numbers[: sizes[0]])
+    mean.merge(mean_of(numbers[sizes[0] :]))
+    assert mean.count == 50
+    assert mean.mean == pytest.approx(statistics.fmean(numbers), rel=1e-12)
+    assert mean.variance == pytest.approx(statistics.variance(numbers), rel=1e-12)
+
+
+def test_mean_merge_leaves_other_unchanged():
+    one, other = mean_of([1, 2]), mean_of([3])
+    one.merge(other)
+    assert (other.count, other.mean, one.count) == (1, 3, 3)
+
+
 @pytest.mark.parametrize(
-    ("count", "total"), [(0, 20), (1, 20), (69, 98), (97, 100), (100, 100), (9990, 10_000)]
+    ("numbers", "is_binary"), [([], False), ([0, 1], True), ([0, 1, 2], False), ([0, 0.5, 1], False)]
 )
-def test_the_intervals_of_a_share_are_scipys(count, total, confidence):
-    wilson = proportion.proportion_confint(count, total, alpha=1 - confidence, method="wilson")
-    exact = stats.binomtest(count, total).proportion_ci(confidence_level=confidence, method="exact")
-    assert ours.wilson(count, total, confidence) == pytest.approx(wilson, abs=1e-12)
-    assert ours.clopper_pearson(count, total, confidence) == pytest.approx((exact.low, exact.high), abs=1e-9)
-    low, high = ours.share_interval(count, total, confidence)
-    assert low == pytest.approx(min(wilson[0], exact.low), abs=1e-9)
-    assert high == pytest.approx(max(wilson[1], exact.high), abs=1e-9)
+def test_mean_is_binary_only_for_zeros_and_ones(numbers, is_binary):
+    assert mean_of(numbers).is_binary is is_binary
 
 
-@pytest.mark.parametrize("total", range(1, 60))
-def test_rounding_takes_no_share_beyond_0_and_1(total):
-    assert ours.wilson(total, total, 0.95).high <= 1
-    assert ours.wilson(0, total, 0.95).low >= 0
+def test_mean_variance_needs_two_numbers_and_is_not_negative():
+    assert mean_of([0.5]).variance is None
+    assert Mean(count=2, mean=0.5, squares=-1e-18).variance == 0.0
+
+
+# -- intervals
+
+
+@pytest.mark.parametrize("confidence", CONFIDENCES)
+def test_share_interval_equals_scipys_exact_interval(confidence):
+    for count, total in [(0, 20), (1, 20), (69, 98), (97, 100), (100, 100), (9990, 10_000)]:
+        interval = ours.share_interval(count, total, confidence)
+        assert interval == pytest.approx(exact(count, total, confidence), abs=1e-9)
+
+
+def test_share_interval_of_all_or_none_stays_within_0_and_1():
+    for total in range(1, 60):
+        assert ours.share_interval(total, total, 0.95).high == 1
+        assert ours.share_interval(0, total, 0.95).low == 0
 
 
 @pytest.mark.parametrize("confidence", CONFIDENCES)
 @pytest.mark.parametrize("degrees", [1, 2, 5.5, 19, 99, 1_234.5, 99_999])
-def test_the_quantile_of_t_is_scipys(degrees, confidence):
+def test_t_quantile_equals_scipy(degrees, confidence):
     expected = stats.t.ppf((1 + confidence) / 2, degrees)
     assert ours.t_quantile(confidence, degrees) == pytest.approx(expected, rel=1e-8)
 
 
 @pytest.mark.parametrize("confidence", CONFIDENCES)
-def test_the_interval_of_a_difference_is_newcombes(confidence):
-    """His method 10, worked out by hand from both intervals; statsmodels has it with Wilson's alone."""
-    one, other = (95, 100), (270, 300)
-    low, high = proportion.confint_proportions_2indep(
-        *one, *other, method="newcomb", compare="diff", alpha=1 - confidence
+def test_share_difference_combines_exact_intervals_as_newcombe_does(confidence):
+    (low_1, high_1), (low_2, high_2) = exact(95, 100, confidence), exact(270, 300, confidence)
+    expected = (
+        0.05 - math.sqrt((0.95 - low_1) ** 2 + (high_2 - 0.9) ** 2),
+        0.05 + math.sqrt((high_1 - 0.95) ** 2 + (0.9 - low_2) ** 2),
     )
-    found = ours.share_difference(one, other, confidence)
-    assert found.low <= low + 1e-12
-    assert found.high >= high - 1e-12
-    assert found == pytest.approx((low, high), abs=0.02)
+    assert ours.share_difference((95, 100), (270, 300), confidence) == pytest.approx(expected, abs=1e-8)
 
 
-def test_the_intervals_of_means_are_scipys_and_statsmodels():
+def test_share_difference_the_other_way_round_is_the_mirror_image():
+    one, other = (95, 100), (270, 300)
+    low, high = ours.share_difference(one, other, 0.95)
+    assert ours.share_difference(other, one, 0.95) == pytest.approx((-high, -low))
+
+
+def test_mean_intervals_equal_scipy_and_statsmodels():
     one, other = [0.2, 0.5, 0.9, 0.4, 0.7, 0.6, 0.1], [0.8, 0.9, 1.0, 0.7, 0.95]
-
-    def of(numbers):
-        return ours.MeanOf(sum(numbers) / len(numbers), float(stats.describe(numbers).variance), len(numbers))
-
     expected = stats.ttest_1samp(one, 0).confidence_interval(0.95)
-    assert ours.mean_interval(of(one), 0.95) == pytest.approx((expected.low, expected.high), rel=1e-9)
+    assert ours.mean_interval(mean_of(one), 0.95) == pytest.approx((expected.low, expected.high), rel=1e-9)
     compared = weightstats.CompareMeans(weightstats.DescrStatsW(one), weightstats.DescrStatsW(other))
     welch = compared.tconfint_diff(alpha=0.05, usevar="unequal")
-    assert ours.mean_difference(of(one), of(other), 0.95) == pytest.approx(welch, rel=1e-9)
+    assert ours.mean_difference(mean_of(one), mean_of(other), 0.95) == pytest.approx(welch, rel=1e-9)
 
 
 @pytest.mark.parametrize("share", [0.05, 0.25, 0.5, 0.95])
 @pytest.mark.parametrize("total", [20, 100, 1_000, 10_000])
-def test_a_quantile_lies_between_its_ranks_as_often_as_asked(share, total):
+def test_quantile_ranks_are_the_tightest_with_nominal_error(share, total):
     low, high = ours.quantile_ranks(share, total, 0.95)
     below = stats.binom(total, share)
-    # The quantile is below the low rank's value if fewer values than that rank are below the quantile.
+    # The quantile is below the value of the low rank if fewer values than that rank are below it.
     assert below.cdf(low - 1) <= 0.025 + 1e-9
     assert below.sf(high - 1) <= 0.025 + 1e-9
-    # The next ranks inward would promise too much: the interval is as short as it can be.
+    # The next ranks inward would exceed the nominal error.
     assert below.cdf(low) > 0.025
     assert below.sf(high - 2) > 0.025
 
 
+# -- error rates
+
+
 def chances(total, share, bound, comparison, confidence):
-    """How often a rule is held, broken and undecided: summed over all counts, by scipy's binomial."""
+    """Return how often a rule fails and passes: summed over all counts, by scipy's binomial."""
     edges = {}
-    for verdict in (PASSED, FAILED):
-        # The verdict changes once as the count grows, so the count at which it does is found by halving.
+    for outcome in (PASSED, FAILED):
+        # The outcome changes once as the count grows: find that count by bisection.
         low, high = 0, total + 1
         while low < high:
             count = (low + high) // 2
             found = count <= total and decide(
                 comparison, ours.share_interval(count, total, confidence), bound
             )
-            if (found == FAILED) if verdict == FAILED else (found != PASSED and count <= total):
+            if (found == FAILED) if outcome == FAILED else (found != PASSED and count <= total):
                 low = count + 1
             else:
                 high = count
-        edges[verdict] = low
+        edges[outcome] = low
     drawn = stats.binom(total, share)
     return {FAILED: drawn.cdf(edges[FAILED] - 1), PASSED: drawn.sf(edges[PASSED] - 1)}
 
 
 @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99, 0.9975, 0.999])
-def test_false_alarms_and_false_passes_stay_at_what_is_asked_for(confidence):
-    """At the bound itself a rule is kept and about to be broken: the worst case for both mistakes."""
-    worst = 0.0
+def test_share_rule_false_failures_and_false_passes_are_at_most_nominal(confidence):
+    """At the bound itself, a rule is satisfied and about to be violated: the worst case for both errors."""
+    largest = 0.0
     for total, share in itertools.product(SIZES, SHARES):
-        wrongly_broken = chances(total, share, share, ">=", confidence)[FAILED]
-        # Just below the bound the rule is broken; to hold there is as frequent as at the bound.
-        wrongly_held = chances(total, share, share + 1e-12, ">=", confidence)[PASSED]
-        worst = max(worst, wrongly_broken, wrongly_held)
-        assert wrongly_broken <= 1 - confidence, (total, share)
-        assert wrongly_held <= 1 - confidence, (total, share)
-    assert worst > (1 - confidence) / 4  # the promise is kept without giving the power away
-
-
-def test_wilsons_interval_alone_would_alarm_too_often():
-    """Why the exact interval widens it: at 0.999 and 100 evaluations it alarms in 9.5 % of samples."""
-    total, share = 100, 0.999
-    broken = [count for count in range(total + 1) if ours.wilson(count, total, 0.95).high < share]
-    assert sum(stats.binom(total, share).pmf(broken)) == pytest.approx(0.0952, abs=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("share", "bound"), [(0.99, 0.95), (0.93, 0.95), (0.7041, 0.65), (1.0, 0.95), (0.5, 0.9), (0.2, 0.21)]
-)
-def test_the_number_that_decides_decides_and_fewer_do_not(share, bound):
-    total = ours.evaluations_to_decide_share(share, bound, 0.95)
-    low, high = ours.share_interval(share * total, total, 0.95)
-    assert low > bound or high < bound
-    fewer = math.floor(total * 0.9) - 2
-    if fewer > 1:
-        low, high = ours.share_interval(share * fewer, fewer, 0.95)
-        assert low <= bound <= high
-
-
-def test_what_no_number_decides_is_said():
-    assert ours.evaluations_to_decide_share(0.95, 0.95, 0.95) is None
-    assert ours.evaluations_to_decide_share(0.99, 1.0, 0.95) is None
-    assert ours.evaluations_to_decide_mean(ours.MeanOf(0.5, 0.1, 30), 0.5, 0.95) is None
-
-
-def test_the_number_that_decides_a_mean_decides():
-    total = ours.evaluations_to_decide_mean(ours.MeanOf(0.81, 0.1, 30), 0.8, 0.95)
-    assert ours.mean_interval(ours.MeanOf(0.81, 0.1, total), 0.95).low > 0.8
-    assert ours.mean_interval(ours.MeanOf(0.81, 0.1, total - 20), 0.95).low < 0.8
+        false_failures = chances(total, share, share, ">=", confidence)[FAILED]
+        # Just below the bound the rule is violated, and passes as often as at the bound.
+        false_passes = chances(total, share, share + 1e-12, ">=", confidence)[PASSED]
+        largest = max(largest, false_failures, false_passes)
+        # Each error has one tail of the interval.
+        assert false_failures <= (1 - confidence) / 2 + 1e-9, (total, share)
+        assert false_passes <= (1 - confidence) / 2 + 1e-9, (total, share)
+    assert largest > (1 - confidence) / 4  # not more conservative than needed
 
 
 def drop_chances(total, share, earlier_total, earlier_share, max_drop, confidence=0.95):
-    """How often a drop is found, summed over all pairs of counts that are not all but impossible."""
+    """Return how often a drop is found, summed over all pairs of counts that are not almost impossible."""
     now, before = stats.binom(total, share), stats.binom(earlier_total, earlier_share)
-
-    def likely(drawn):
-        return range(int(drawn.ppf(1e-7)), int(drawn.ppf(1 - 1e-7)) + 1)
-
     found = 0.0
-    for count in likely(now):
-        # The larger the earlier count, the larger the drop: again one edge.
+    for count in range(int(now.ppf(1e-7)), int(now.ppf(1 - 1e-7)) + 1):
+        # The larger the earlier count, the larger the drop: find the edge by bisection.
         low, high = 0, earlier_total + 1
         while low < high:
             earlier = (low + high) // 2
@@ -175,30 +194,25 @@ def drop_chances(total, share, earlier_total, earlier_share, max_drop, confidenc
 
 @pytest.mark.parametrize("share", [0.5, 0.8, 0.95, 0.99])
 @pytest.mark.parametrize(("total", "earlier_total"), [(20, 20), (50, 200), (100, 100), (500, 500)])
-def test_an_unchanged_judge_raises_no_more_alarms_than_asked(share, total, earlier_total):
+def test_drop_of_unchanged_share_is_found_at_most_at_nominal_rate(share, total, earlier_total):
     for max_drop in (0.0, 0.02):
         assert drop_chances(total, share, earlier_total, share, max_drop) <= 0.05
-    # The boundary itself: a drop of exactly what is allowed.
+    # A drop of exactly the accepted size.
     assert drop_chances(total, share - 0.02, earlier_total, share, 0.02) <= 0.05
 
 
 @pytest.mark.parametrize(("total", "least", "most"), [(100, 0.1, 0.45), (500, 0.8, 0.95), (1_000, 0.97, 1)])
-def test_a_drop_of_five_points_is_found_the_more_often_the_more_is_evaluated(total, least, most):
-    theory = theoretical_power(total, 0.95, 0.90)
+def test_drop_of_five_points_is_found_with_the_power_of_theory(total, least, most):
     found = drop_chances(total, 0.90, total, 0.95, 0.0)
     assert least <= found <= most
+    error = math.sqrt((0.95 * 0.05 + 0.90 * 0.10) / total)
+    theory = stats.norm.cdf(0.05 / error - stats.norm.ppf(0.975))
     assert found == pytest.approx(theory, abs=0.08)
-
-
-def theoretical_power(total, before, now):
-    """The normal approximation of a test of two shares, as textbooks have it."""
-    error = math.sqrt((before * (1 - before) + now * (1 - now)) / total)
-    return stats.norm.cdf((before - now) / error - stats.norm.ppf(0.975))
 
 
 @pytest.mark.parametrize("size", [20, 100, 1_000])
 @pytest.mark.parametrize("kind", ["normal", "uniform", "beta"])
-def test_means_raise_no_more_alarms_than_asked(kind, size):
+def test_mean_rule_errors_at_most_at_nominal_rate(kind, size):
     import numpy as np
 
     drawing = np.random.default_rng(7)
@@ -207,11 +221,40 @@ def test_means_raise_no_more_alarms_than_asked(kind, size):
         "uniform": lambda shape: drawing.uniform(0.6, 1.0, shape),
         "beta": lambda shape: drawing.beta(8, 2, shape),
     }[kind]((4_000, size))
-    means, variances = drawn.mean(axis=1), drawn.var(axis=1, ddof=1)
-    verdicts = [
-        decide(">=", ours.mean_interval(ours.MeanOf(float(m), float(v), size), 0.95), 0.8)
-        for m, v in zip(means, variances, strict=True)
+    outcomes = [
+        decide(">=", ours.mean_interval(sample(float(mean), float(variance), size), 0.95), 0.8)
+        for mean, variance in zip(drawn.mean(axis=1), drawn.var(axis=1, ddof=1), strict=True)
     ]
-    for mistake in (PASSED, FAILED):
-        assert verdicts.count(mistake) / len(verdicts) <= 0.05
-    assert verdicts.count(INCONCLUSIVE) / len(verdicts) >= 0.93
+    for error in (PASSED, FAILED):
+        assert outcomes.count(error) / len(outcomes) <= 0.05
+    assert outcomes.count(INCONCLUSIVE) / len(outcomes) >= 0.93
+
+
+# -- evaluations needed
+
+
+@pytest.mark.parametrize(
+    ("share", "bound"), [(0.99, 0.95), (0.93, 0.95), (0.7041, 0.65), (1.0, 0.95), (0.5, 0.9), (0.2, 0.21)]
+)
+def test_evaluations_for_share_decide_the_rule_and_fewer_do_not(share, bound):
+    total = ours.evaluations_for_share(share, bound, 0.95)
+    low, high = ours.share_interval(share * total, total, 0.95)
+    assert low > bound or high < bound
+    fewer = math.floor(total * 0.9) - 2
+    if fewer > 1:
+        low, high = ours.share_interval(share * fewer, fewer, 0.95)
+        assert low <= bound <= high
+
+
+def test_evaluations_needed_at_the_bound_are_unlimited():
+    assert ours.evaluations_for_share(0.95, 0.95, 0.95) is None
+    assert ours.evaluations_for_share(0.99, 1.0, 0.95) is None
+    assert ours.evaluations_for_mean(sample(0.5, 0.1, 30), 0.5, 0.95) is None
+
+
+@pytest.mark.parametrize(("mean", "sign"), [(0.81, 1), (0.79, -1)])
+def test_evaluations_for_mean_decide_the_rule_and_fewer_do_not(mean, sign):
+    total = ours.evaluations_for_mean(sample(mean, 0.1, 30), 0.8, 0.95)
+    for count, is_decided in ((total, True), (total - 20, False)):
+        low, high = ours.mean_interval(sample(mean, 0.1, count), 0.95)
+        assert (low > 0.8 if sign > 0 else high < 0.8) is is_decided

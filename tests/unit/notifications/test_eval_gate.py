@@ -1,8 +1,9 @@
-"""A gate's verdict, as a notifier of Airflow's own kind sends it."""
+"""Tests for EvalGateNotifier: the verdict reaches the templates of the inner notifier."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from airflow.sdk import BaseNotifier
@@ -12,96 +13,112 @@ from airflow_provider_online_tasks.notifications.eval_gate import EvalGateNotifi
 from airflow_provider_online_tasks.operators.gate import EvalGateOperator
 from tests.support.summaries import results, summary
 
+NASTY = "<script>alert(1)</script> | [x](y)\nnext line"
+TITLE = "release.gate: failed, 2 of 3 rules passed"
+START, END = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
+
 
 class Channel(BaseNotifier):
-    """Renders templates as those of mail and chat do, and keeps what it would send."""
+    """Renders templates as notifiers for email and chat do, and keeps what it would send."""
 
     template_fields = ("subject", "body")
 
-    def __init__(self, subject, body):
+    def __init__(self, subject: str, body: str) -> None:
         super().__init__()
-        self.subject, self.body, self.sent = subject, body, []
+        self.subject, self.body = subject, body
+        self.sent: list[tuple[str, str]] = []
 
-    def notify(self, context):
+    def notify(self, context: Any) -> None:
         self.sent.append((self.subject, self.body))
 
 
-NASTY = "<script>alert(1)</script> | [x](y)\nnext line"
-
-
-def verdict_of(**figures):
-    found = summary(e=results(labels={"ok": 1, "bad": 9}, **figures)) | {
-        "data_start_time": "2026-01-01T00:00:00Z",
-        "data_end_time": "2026-01-02T00:00:00Z",
-    }
-    pushed = {}
-    task = SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value}))
+def failed_gate(**figures: Any) -> EvalGateFailed:
+    found = summary(e=results(labels={"ok": 1, "bad": 9}, **figures))
+    found |= {"data_start_time": START, "data_end_time": END}
     gate = EvalGateOperator(task_id="gate", summary=found, rules={"e": {"ok": ">= 0.5"}})
-    with pytest.raises(EvalGateFailed) as breach:
-        gate.execute({"ti": task})
-    return breach.value, pushed["return_value"]
+    context: Any = {"ti": SimpleNamespace(xcom_push=lambda **_: None)}
+    with pytest.raises(EvalGateFailed) as failed:
+        gate.execute(context)
+    return failed.value
 
 
-def sent_by(format_, *, exception=None, xcom=None):
-    channel = Channel("{{ eval_gate.title }}", f"{{{{ eval_gate.{format_} }}}}")
+def notify(channel: Channel, exception: Exception | None = None, xcom: Any = None) -> list[Any]:
+    """Call the notifier; return the arguments of each XCom pull."""
     pulled = []
 
-    def pull(**arguments):
+    def pull(**arguments: Any) -> Any:
         pulled.append(arguments)
         return xcom
 
-    task = SimpleNamespace(dag_id="release", task_id="gate", map_index=-1, xcom_pull=pull)
-    EvalGateNotifier(channel)({"ti": task, "exception": exception, "dag": None})
+    task = SimpleNamespace(dag_id="release", task_id="gate", map_index=3, xcom_pull=pull)
+    EvalGateNotifier(channel)({"ti": task, "exception": exception, "dag": None})  # type: ignore[typeddict-item]
+    return pulled
+
+
+def sent(form: str, exception: Exception | None = None, xcom: Any = None) -> tuple[str, str]:
+    channel = Channel("{{ eval_gate.title }}", f"{{{{ eval_gate.{form} }}}}")
+    notify(channel, exception, xcom)
+    [message] = channel.sent
+    return message
+
+
+def test_verdict_of_a_failure_comes_from_the_exception() -> None:
+    channel = Channel("{{ eval_gate.title }}", "{{ eval_gate.text }}")
+
+    assert notify(channel, failed_gate()) == []
+
     [(subject, body)] = channel.sent
-    return subject, body, pulled
-
-
-def test_the_verdict_of_the_failure_is_sent():
-    error, _ = verdict_of()
-    subject, body, pulled = sent_by("text", exception=error)
-    assert subject == "release.gate: failed, 2 of 3 rules passed"
-    assert "Spans from 2026-01-01T00:00:00Z" in body
+    assert subject == TITLE
+    assert START in body
     assert "FAILED" in body
-    assert pulled == []
 
 
-def test_the_verdict_of_a_success_or_a_skip_comes_from_xcom():
-    _, verdict = verdict_of()
-    subject, _, pulled = sent_by("text", xcom=verdict)
-    assert subject == "release.gate: failed, 2 of 3 rules passed"
-    assert pulled == [{"task_ids": "gate", "map_indexes": -1}]
+def test_verdict_of_a_success_or_skip_comes_from_xcom_of_the_same_map_index() -> None:
+    channel = Channel("{{ eval_gate.title }}", "")
+
+    pulled = notify(channel, xcom=failed_gate().verdict)
+
+    assert channel.sent == [(TITLE, "")]
+    assert pulled == [{"task_ids": "gate", "map_indexes": 3}]
 
 
-@pytest.mark.parametrize(("format_", "is_escaped"), [("html", "&lt;script&gt;"), ("markdown", r"\<script\>")])
-def test_what_spans_and_judges_say_is_escaped(format_, is_escaped):
-    worst = {"span_id": "s", "trace_id": "t", "label": "bad", "score": None, "input": NASTY, "url": None}
-    error, _ = verdict_of(lowest_scoring_examples=[worst])
-    _, body, _ = sent_by(format_, exception=error)
+def test_verdict_that_was_approved_names_the_person() -> None:
+    verdict = {**failed_gate().verdict, "approved": True, "responded_by": "Ann"}
+    subject, _ = sent("text", xcom=verdict)
+    assert "approved by Ann" in subject
+
+
+def test_verdict_that_was_not_approved_names_no_approval() -> None:
+    verdict = {**failed_gate().verdict, "approved": False, "responded_by": "Bob"}
+    assert sent("text", xcom=verdict)[0] == TITLE
+
+
+@pytest.mark.parametrize(("form", "escaped"), [("html", "&lt;script&gt;"), ("markdown", r"\<script\>")])
+def test_texts_of_spans_are_escaped(form: str, escaped: str) -> None:
+    example = {"span_id": "s", "trace_id": "t", "label": "bad", "score": None, "input": NASTY, "url": None}
+    _, body = sent(form, failed_gate(lowest_scoring_examples=[example]))
     assert "<script>" not in body
-    assert is_escaped in body
+    assert escaped in body
     assert "next line" in body
 
 
 @pytest.mark.parametrize("url", ["https://app.arize.com/spans?id=s", None])
-@pytest.mark.parametrize(
-    ("format_", "link"), [("html", '<a href="{}">in Arize</a>'), ("markdown", "([in Arize]({}))")]
-)
-def test_an_example_links_to_its_span_where_its_address_is_known(format_, link, url):
-    worst = {"span_id": "s", "trace_id": "t", "label": "bad", "score": None, "input": "hello", "url": url}
-    error, _ = verdict_of(lowest_scoring_examples=[worst])
-    _, body, _ = sent_by(format_, exception=error)
+@pytest.mark.parametrize(("form", "link"), [("html", '<a href="{}">'), ("markdown", "]({})")])
+def test_example_links_to_its_span_if_the_url_is_known(form: str, link: str, url: str | None) -> None:
+    example = {"span_id": "s", "trace_id": "t", "label": "bad", "score": None, "input": "hello", "url": url}
+    _, body = sent(form, failed_gate(lowest_scoring_examples=[example]))
     assert "hello" in body
     assert (link.format(url) in body) is (url is not None)
-    assert ("in Arize" in body) is (url is not None)
 
 
-def test_a_gate_that_did_not_judge_is_sent_too():
-    subject, body, _ = sent_by("html", exception=ValueError("no <summary>"))
-    assert subject == "release.gate gave no verdict: no <summary>"
+@pytest.mark.parametrize("xcom", [None, "text", {}, {"rules": None}])
+def test_gate_without_verdict_is_sent_with_its_exception(xcom: Any) -> None:
+    subject, body = sent("html", ValueError("no <summary>"), xcom)
+    assert "no <summary>" in subject
     assert "&lt;summary&gt;" in body
 
 
 @pytest.mark.parametrize("channel", [Channel, "mail", None])
-def test_a_channel_that_is_no_notifier_is_refused(channel):
-    with pytest.raises(InvalidInput, match="channel must be a notifier"):
+def test_channel_that_is_not_a_notifier_is_rejected(channel: Any) -> None:
+    with pytest.raises(InvalidInput):
         EvalGateNotifier(channel)

@@ -7,14 +7,24 @@ import statistics
 
 import pytest
 
-from airflow_provider_online_tasks.api.responses.spans import Evaluation
-from airflow_provider_online_tasks.results.counts import MAX_LABELS, Counts
+from airflow_provider_online_tasks.api.responses.spans import Evaluation, Span
+from airflow_provider_online_tasks.results.counts import (
+    MAX_EXAMPLES,
+    MAX_LABELS,
+    Counts,
+    LowestScoring,
+    Quantiles,
+)
 
 
-def counts(evaluations):
+def evaluation(label, score, explanation=None):
+    return Evaluation(name="e", label=label, score=score, explanation=explanation, metadata={})
+
+
+def counts(pairs):
     counted = Counts()
-    for label, score in evaluations:
-        counted.add(Evaluation(name="e", label=label, score=score, explanation=None, metadata={}))
+    for label, score in pairs:
+        counted.add(evaluation(label, score))
     return counted
 
 
@@ -26,6 +36,31 @@ def merged(*parts):
 
 
 MANY = [(f"label {number}", None) for number in range(MAX_LABELS + 50)]
+
+
+# -- counts
+
+
+def test_label_share_is_among_evaluations_with_a_label():
+    found = counts([("ok", None)] * 6 + [(None, None)] * 2 + [("bad", None)] * 2).summary()
+    assert (found["evaluated"], found["labelled"]) == (10, 8)
+    assert found["labels"] == {"ok": {"count": 6, "share": 0.75}, "bad": {"count": 2, "share": 0.25}}
+
+
+def test_labels_beyond_the_limit_are_counted_as_others():
+    found = counts([*MANY, ("label 0", None), ("label 249", None)]).summary()
+    assert (len(found["labels"]), found["other_labels"], found["labelled"]) == (200, 51, 252)
+    assert found["labels"]["label 0"]["count"] == 2
+
+
+def test_single_score_has_a_mean_and_no_variance():
+    found = counts([(None, 0.5)]).summary()
+    assert (found["scored"], found["score_mean"], found["score_variance"]) == (1, 0.5, None)
+
+
+def test_scores_too_large_to_add_up_have_no_mean():
+    found = counts([(None, 1.7e308 * (-1) ** place) for place in range(10)]).summary()
+    assert (found["scored"], found["score_mean"], found["score_variance"]) == (10, None, None)
 
 
 def test_counts_merge_with_other_labels_keeps_them():
@@ -54,7 +89,93 @@ def test_counts_merge_in_other_order_gives_same_summary():
         assert total["score_variance"] == pytest.approx(statistics.variance(scores))
 
 
+def test_counts_merge_adds_up_invalid_scores():
+    invalid = Counts()
+    invalid.add(Evaluation(name="e", label="ok", score=None, not_number=True))
+    total = Counts()
+    total.merge(invalid)
+    total.merge(invalid)
+    assert total.summary()["invalid_scores"] == 2
+
+
 def test_counts_merge_of_binary_scores_stays_binary_until_another_score_comes():
     assert merged([(None, 1.0)], [(None, 0.0)])["score_is_binary"] is True
     assert merged([(None, 1.0)], [(None, 0.5)])["score_is_binary"] is False
     assert merged([(None, 0.5)], [(None, 1.0)])["score_is_binary"] is False
+
+
+# -- quantiles
+
+
+def quantiles(scores):
+    found = Quantiles()
+    for score in scores:
+        found.add(score)
+    return found.summary()
+
+
+def test_quantiles_of_ten_thousand_scores_are_exact():
+    found = quantiles(float(number) for number in range(10_000))
+    assert found["score_percentiles"] == [float(round(each / 100 * 9_999)) for each in range(101)]
+
+
+def test_quantiles_of_more_scores_are_those_of_a_fair_sample():
+    # Later scores are lower, so that the first ten thousand are not typical.
+    scores = [(place * 7919 % 1000) / (1000 if place < 10_000 else 2000) for place in range(25_000)]
+    assert quantiles(scores)["score_quantiles"]["p50"] == pytest.approx(statistics.median(scores), abs=0.02)
+    rising = quantiles(place / 40_000 for place in range(40_000))
+    assert rising["score_quantiles"]["p50"] == pytest.approx(0.5, abs=0.03)
+
+
+def test_quantiles_of_same_scores_are_equal_each_time():
+    scores = [place * 7919 % 1000 for place in range(15_000)]
+    assert quantiles(scores) == quantiles(scores)
+
+
+def test_quantiles_without_scores_are_unknown():
+    assert quantiles([]) == {"score_quantiles": None, "score_percentiles": None}
+
+
+# -- lowest-scoring examples
+
+
+def lowest(direction, pairs):
+    examples, labels = LowestScoring(direction), {}
+    for number, (label, score) in enumerate(pairs):
+        examples.add(Span(span_id=str(number)), evaluation(label, score))
+        labels[label] = labels.get(label, 0) + 1
+    return [int(example["span_id"]) for example in examples.summary(labels)]
+
+
+@pytest.mark.parametrize(
+    ("direction", "expected"), [("maximize", range(20)), ("minimize", range(100, 80, -1))]
+)
+def test_examples_are_the_twenty_worst_by_direction(direction, expected):
+    pairs = [("ok", number / 100) for number in range(101)]
+    assert lowest(direction, pairs) == list(expected)
+
+
+def test_examples_in_other_order_are_the_same():
+    pairs = [("ok", number / 100) for number in range(100, -1, -1)]
+    assert lowest("maximize", pairs) == list(range(100, 80, -1))
+
+
+def test_examples_with_equal_scores_are_the_first():
+    pairs = [("ok", 0.5 if number else 0.1) for number in range(2 * MAX_EXAMPLES)]
+    assert lowest("maximize", pairs) == list(range(MAX_EXAMPLES))
+
+
+def test_examples_without_scores_have_the_rarest_label():
+    pairs = [("odd" if number % 25 == 0 else "ok", None) for number in range(100)]
+    assert lowest("maximize", pairs) == [0, 25, 50, 75]
+
+
+def test_examples_with_one_label_and_no_scores_are_none():
+    assert lowest("maximize", [("ok", None)] * 5) == []
+
+
+def test_example_explanation_is_cut_to_300_characters_on_one_line():
+    examples = LowestScoring("maximize")
+    examples.add(Span(span_id="1"), evaluation("ok", 0.1, explanation="a\n" + "x" * 301))
+    [example] = examples.summary({"ok": 1})
+    assert example["explanation"] == "a " + "x" * 298

@@ -1,0 +1,175 @@
+"""The summary of ``EvalResultsOperator`` as the gate reads it: validated, one object per evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from airflow_provider_online_tasks._numbers import finite
+from airflow_provider_online_tasks._text import shown
+from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.gate.evaluator_versions import Version
+from airflow_provider_online_tasks.gate.intervals import Mean
+
+NO_SEGMENT, OTHER_SEGMENTS = "(none)", "(other)"
+# Percentiles are exact up to this many scores, and from a random sample of this size beyond.
+SCORES_KEPT = 10_000
+PERCENTILES = 101
+
+
+def read_evaluators(summary: Any, argument: str) -> Mapping[str, Any]:
+    """Return the part of a summary that has an entry per evaluator.
+
+    :param argument: name of the argument, for the message.
+    :raises InvalidInput: it is not a summary.
+    """
+    evaluators = summary.get("evaluators") if isinstance(summary, Mapping) else None
+    if not isinstance(evaluators, Mapping):
+        raise InvalidInput(
+            f"{argument} must be the result of EvalResultsOperator, not {shown(summary)}. Check the ID of "
+            f"the upstream task, and that it ran."
+        )
+    return evaluators
+
+
+def list_summaries(baseline: Any) -> list[Any]:
+    """Return the summaries of a baseline, which is one summary, a list of summaries and None, or None."""
+    listed = baseline if isinstance(baseline, list | tuple) else [baseline]
+    return [summary for summary in listed if summary is not None]
+
+
+def _versions(value: Any) -> frozenset[Version]:
+    if isinstance(value, frozenset):
+        return value
+    listed = value if isinstance(value, list) else []
+    return frozenset(
+        frozenset((str(key), str(text)) for key, text in version.items())
+        for version in listed
+        if isinstance(version, Mapping)
+    )
+
+
+def _percentiles(value: Any) -> tuple[float, ...] | None:
+    if value is None:
+        return None
+    listed = value if isinstance(value, list | tuple) else ()
+    numbers = tuple(number for entry in listed if (number := finite(entry)) is not None)
+    if len(numbers) != PERCENTILES or list(numbers) != sorted(numbers):
+        raise ValueError(f"must be {PERCENTILES} numbers in ascending order")
+    return numbers
+
+
+Count = Annotated[int, Field(ge=0, strict=True)]
+Number = Annotated[float | None, BeforeValidator(finite)]
+
+
+class _Label(BaseModel):
+    count: Count
+
+
+class EvaluatorSummary(BaseModel):
+    """What a summary says about one evaluator, or about one of its segments. The fields are its keys."""
+
+    model_config = ConfigDict(frozen=True)
+
+    evaluated: Count
+    labels: dict[str, _Label]
+    other_labels: Count
+    scored: Count
+    score_mean: Number = None
+    score_variance: Number = None
+    score_is_binary: bool = False
+    invalid_scores: Count
+    score_percentiles: Annotated[tuple[float, ...] | None, BeforeValidator(_percentiles)] = None
+    evaluator_versions: Annotated[frozenset[Version], BeforeValidator(_versions)] = frozenset()
+    segments: dict[str, EvaluatorSummary] | None = None
+    not_evaluated: Count | None = None
+
+    @model_validator(mode="after")
+    def _check_consistency(self) -> EvaluatorSummary:
+        if self.labelled > self.evaluated or self.scored + self.invalid_scores > self.evaluated:
+            raise ValueError("there are more labels or scores than evaluations")
+        mean, variance = self.score_mean, self.score_variance
+        if mean is not None and self.scored > 1 and (variance is None or variance < 0):
+            raise ValueError("the scores have a mean but no variance")
+        if mean is not None and self.score_is_binary and not 0 <= mean <= 1:
+            raise ValueError("the mean of scores of 0 and 1 is out of range")
+        return self
+
+    @classmethod
+    def read(cls, name: str, value: Any) -> EvaluatorSummary:
+        """Read an evaluator's part of a summary.
+
+        :raises InvalidInput: it is not one, or its numbers contradict each other.
+        """
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            [problem, *_] = error.errors(include_url=False, include_input=False)
+            where = ".".join(map(str, problem["loc"]))
+            raise InvalidInput(
+                f"The results of {name!r} in the summary are invalid: {where} {problem['msg']}. Pass the "
+                f"result of EvalResultsOperator unchanged."
+            ) from None
+
+    @classmethod
+    def merge(cls, parts: Iterable[EvaluatorSummary]) -> EvaluatorSummary:
+        """Return the summary of several windows together, without percentiles and segments."""
+        windows, labels, scores = list(parts), dict[str, int](), Mean()
+        for window in windows:
+            scores.merge(window.scores)
+            for label, count in window.label_counts.items():
+                labels[label] = labels.get(label, 0) + count
+        return cls(
+            evaluated=sum(window.evaluated for window in windows),
+            labels={label: _Label(count=count) for label, count in labels.items()},
+            other_labels=sum(window.other_labels for window in windows),
+            scored=scores.count,
+            score_mean=scores.mean if scores.count else None,
+            score_variance=scores.variance,
+            score_is_binary=scores.is_binary,
+            invalid_scores=sum(window.invalid_scores for window in windows),
+            evaluator_versions=frozenset[Version]().union(*(window.evaluator_versions for window in windows)),
+        )
+
+    @cached_property
+    def label_counts(self) -> dict[str, int]:
+        """How many evaluations have each label."""
+        return {name: label.count for name, label in self.labels.items()}
+
+    @property
+    def labelled(self) -> int:
+        """How many evaluations have a label."""
+        return sum(self.label_counts.values()) + self.other_labels
+
+    @cached_property
+    def scores(self) -> Mean:
+        """Count, mean and variance of the scores; empty if they are too large to be added up."""
+        if self.score_mean is None:
+            return Mean()
+        return Mean(
+            count=self.scored,
+            mean=self.score_mean,
+            squares=(self.score_variance or 0.0) * max(0, self.scored - 1),
+            ends=self.scored if self.score_is_binary else 0,
+        )
+
+    @property
+    def coverage(self) -> float | None:
+        """The share of the items read that have an evaluation; None if the number of items is unknown."""
+        if self.not_evaluated is None or not (items := self.evaluated + self.not_evaluated):
+            return None
+        return self.evaluated / items
+
+    def unknown_labels(self, known: Iterable[str] | None) -> int:
+        """Return how many evaluations have a label that the evaluator doesn't have.
+
+        :param known: all labels of the evaluator; None if unknown.
+        """
+        if known is None:
+            return self.other_labels
+        names = set(known)
+        return self.other_labels + sum(n for label, n in self.label_counts.items() if label not in names)

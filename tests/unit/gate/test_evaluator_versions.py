@@ -1,0 +1,201 @@
+"""Tests for changed evaluator versions, in the metadata of evaluations and in the Eval Hub."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import requests
+
+from airflow_provider_online_tasks.emulator import Emulator, Fault
+from airflow_provider_online_tasks.exceptions import OnlineTasksError
+from airflow_provider_online_tasks.gate.evaluator_versions import version_of
+from airflow_provider_online_tasks.gate.rules import read_rules
+from airflow_provider_online_tasks.gate.verdict import check_summary
+from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+from airflow_provider_online_tasks.inputs import EvalTaskInput, RunInput
+from airflow_provider_online_tasks.operators.gate import EvalGateOperator
+from tests.support.evaluated_runs import NOW, read
+from tests.support.summaries import results, summary
+
+MIDDLE = NOW - timedelta(hours=12)
+TWO_DAYS = timedelta(days=2)
+NAME = "json_parseable"
+RULES = read_rules({"e": {"correct": ">= 0.5", "max_drop": 0.02}})
+GOOD = results(labels={"correct": 950, "incorrect": 50})
+
+
+# -- versions in metadata
+
+
+def drop_of(before: list[Any], now: list[Any], **arguments: Any) -> Any:
+    baseline = {"evaluators": {"e": GOOD | {"evaluator_versions": before}}}
+    found = summary(e=GOOD | {"evaluator_versions": now})
+    return check_summary(RULES, found, baseline=baseline, **arguments)[-1]
+
+
+def versions(*names: str) -> list[dict[str, str]]:
+    return [{"evaluator_id": "E", "evaluator_version_id": name} if name else {} for name in names]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "outcome"),
+    [
+        (["v1"], ["v2"], "failed"),
+        (["v2"], ["v1"], "failed"),
+        (["v1"], ["v1", "v2"], "failed"),
+        (["v1", "v2"], ["v1"], "failed"),
+        (["v1"], ["v1", ""], "failed"),
+        (["v1"], ["v1"], "passed"),
+        (["v1", "v2"], ["v2", "v1"], "passed"),
+        (["v1"], [""], "passed"),
+        ([""], ["v1"], "passed"),
+        ([], ["v1"], "passed"),
+    ],
+)
+def test_versions_that_differ_are_not_compared(before: list[str], now: list[str], outcome: str) -> None:
+    assert drop_of(versions(*before), versions(*now)).outcome == outcome
+
+
+def test_versions_that_differ_are_compared_if_allowed_and_named() -> None:
+    result = drop_of(versions("v1"), versions("v2"), across_evaluator_versions=True)
+    assert result.outcome == "passed"
+    assert "v1" in result.note
+    assert "v2" in result.note
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ({"evaluator_version_id": "v1", "run_id": "r"}, {("evaluator_version_id", "v1")}),
+        (
+            {"model_name": "gpt", "Template-Hash": "x", "prompt_version": 3},
+            {("model_name", "gpt"), ("prompt_version", "3")},
+        ),
+        ({"model": {"name": "gpt"}, "judge": "a\nb"}, {("judge", "a b")}),
+        ({"task_id": "t"}, set()),
+    ],
+)
+def test_version_of_metadata_has_the_keys_about_the_evaluator(metadata: Any, expected: Any) -> None:
+    assert version_of(metadata) == expected
+
+
+# -- versions in the Eval Hub
+
+
+def evaluate_twice(arize: Emulator, *names: str, pinned: str | None = None) -> str:
+    """Evaluate the two days before the middle, and the time after it; return the second run."""
+    with OnlineTasksHook() as hook:
+        task = {"name": "t", "model_id": arize.project_id}
+        pin = {} if pinned is None else {"evaluator_version_id": pinned}
+        evaluators = [{"evaluator_id": arize.evaluator_ids[name], **pin} for name in names or (NAME,)]
+        task_id = hook.create_eval_task(EvalTaskInput.read({**task, "evaluators": evaluators}))
+        run_id = ""
+        for start, end in ((NOW - TWO_DAYS, MIDDLE), (MIDDLE, NOW)):
+            run_id = hook.run_online_task(
+                RunInput(online_task_id=task_id, data_start_time=start, data_end_time=end)
+            )
+            assert hook.get_task_run(run_id).is_over
+    return run_id
+
+
+def add_version(arize: Emulator) -> str:
+    """Add a version to the evaluator, as a user does in Arize; return its ID."""
+    url = f"{arize.url}/v2/evaluators/{arize.evaluator_ids[NAME]}/versions"
+    headers = {"Authorization": f"Bearer {arize.api_key}"}
+    [last, *_] = requests.get(url, headers=headers, timeout=60).json()["evaluator_versions"]
+    code = {**last["code_config"], "variables": ["attributes.output.value"]}
+    body = {"commit_message": "Another version", "code_config": code}
+    response = requests.post(url, headers=headers, json=body, timeout=60)
+    assert response.ok, response.text
+    return str(response.json()["id"])
+
+
+def new_versions(run_id: str) -> list[str]:
+    baseline = read(run_id=run_id, baseline=TWO_DAYS)["baseline"]
+    return [version["version_id"] for version in baseline["new_evaluator_versions"]]
+
+
+def gate(found: Any, **arguments: Any) -> Any:
+    [column] = found["evaluators"]
+    rules = {column: {"score_mean": ">= 0", "max_drop": 0.9}}
+    operator = EvalGateOperator(task_id="gate", summary=found, rules=rules, **arguments)
+    context: Any = {"ti": SimpleNamespace(xcom_push=lambda **_: None, try_number=1)}
+    return operator.execute(context)
+
+
+def test_new_version_since_the_baseline_is_named_and_not_compared(arize: Emulator) -> None:
+    version_id = add_version(arize)
+    run_id = evaluate_twice(arize)
+    found = read(run_id=run_id, baseline=TWO_DAYS)
+    assert [version["version_id"] for version in found["baseline"]["new_evaluator_versions"]] == [version_id]
+    with pytest.raises(OnlineTasksError):
+        gate(found)
+    allowed = gate(found, across_evaluator_versions=True)["rules"][-1]
+    assert allowed["measure"] == "drop of score_mean"
+    assert version_id in allowed["note"]
+
+
+def test_windows_without_a_new_version_are_compared(arize: Emulator) -> None:
+    found = read(run_id=evaluate_twice(arize), baseline=TWO_DAYS)
+    assert found["baseline"]["new_evaluator_versions"] == []
+    assert gate(found)["passed"] is True
+
+
+def test_version_newer_than_the_run_is_not_listed(arize: Emulator) -> None:
+    run_id = evaluate_twice(arize)
+    arize.advance(60)
+    add_version(arize)
+    assert new_versions(run_id) == []
+
+
+def test_pinned_version_with_newer_version_is_compared(arize: Emulator) -> None:
+    pinned = add_version(arize)
+    add_version(arize)
+    found = read(run_id=evaluate_twice(arize, pinned=pinned), baseline=TWO_DAYS)
+    assert found["baseline"]["new_evaluator_versions"] == []
+    assert gate(found)["passed"] is True
+
+
+def test_version_list_that_is_forbidden_does_not_hide_that_of_the_other_evaluator(arize: Emulator) -> None:
+    version_id = add_version(arize)
+    run_id = evaluate_twice(arize, "output_present", NAME)
+    arize.add_fault(Fault("rest.list_evaluator_versions", "forbidden"))
+    assert new_versions(run_id) == [version_id]
+
+
+def test_version_lists_that_are_forbidden_do_not_fail_the_task(arize: Emulator) -> None:
+    run_id = evaluate_twice(arize)
+    arize.add_fault(Fault("rest.list_evaluator_versions", "forbidden"))
+    assert new_versions(run_id) == []
+
+
+@pytest.mark.parametrize(
+    ("named", "outcome"), [("e", "failed"), ("in the hub", "failed"), (None, "failed"), ("other", "passed")]
+)
+def test_new_version_belongs_to_the_column_of_its_name_or_to_any(named: str | None, outcome: str) -> None:
+    change = {"evaluator": named, "version_id": "v2", "created_at": "2026-01-01T00:00:00Z"}
+    baseline = {"new_evaluator_versions": [change], "evaluators": {"e": GOOD}}
+    found = summary(e=GOOD, other=GOOD) | {"baseline": baseline}
+    assert check_summary(RULES, found)[-1].outcome == outcome
+
+
+def test_new_versions_of_two_summaries_do_not_mix() -> None:
+    """A baseline that is passed in comes without the versions of the summary's own baseline."""
+    change = {"evaluator": "e", "version_id": "v2", "created_at": "2026-01-01T00:00:00Z"}
+    own = {"new_evaluator_versions": [change], "evaluators": {"e": GOOD}}
+    found = summary(e=GOOD) | {"baseline": own}
+    assert check_summary(RULES, found, baseline={"evaluators": {"e": GOOD}})[-1].outcome == "passed"
+
+
+def test_newest_of_several_new_versions_is_named() -> None:
+    changes = [
+        {"evaluator": "e", "version_id": f"v{number}", "created_at": f"2026-01-0{number}T00:00:00Z"}
+        for number in (1, 2, 3)
+    ]
+    baseline = {"new_evaluator_versions": changes, "evaluators": {"e": GOOD}}
+    note = check_summary(RULES, summary(e=GOOD) | {"baseline": baseline})[-1].note
+    assert "v3" in note
+    assert "2026-01-03T00:00:00Z" in note

@@ -1,0 +1,596 @@
+"""Tests for EvalResultsOperator: real requests to the emulator, compared with its records."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+import re
+import sys
+import time
+from collections import Counter
+from contextlib import contextmanager
+from datetime import timedelta
+from types import SimpleNamespace
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+
+from airflow_provider_online_tasks._airflow import TaskDeferred
+from airflow_provider_online_tasks.api.client import Client
+from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings, Fault
+from airflow_provider_online_tasks.exceptions import (
+    EvalGateFailed,
+    EvalResultsIncomplete,
+    InvalidInput,
+    PermissionDenied,
+    UnexpectedResponse,
+)
+from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+from airflow_provider_online_tasks.inputs import EvalTaskInput, RunInput
+from airflow_provider_online_tasks.operators.gate import EvalGateOperator
+from airflow_provider_online_tasks.operators.results import EvalResultsOperator
+from airflow_provider_online_tasks.results import reading
+from airflow_provider_online_tasks.results.counts import MAX_EXAMPLES
+from airflow_provider_online_tasks.results.history import RESULTS_KEY
+from airflow_provider_online_tasks.results.rows import PARQUET_BATCH
+from tests.support.evaluated_runs import (
+    NOW,
+    arize_with,
+    context,
+    evaluator,
+    read,
+    run_task,
+    spans_file,
+    tone,
+)
+
+LAG = 3600.0
+TWO_DAYS = timedelta(days=2)
+WINDOW = {"data_start_time": NOW - TWO_DAYS, "data_end_time": NOW}
+LENIENT = {"correctness": {"correct": ">= 0"}}
+
+
+def operator(run_id, **arguments):
+    return EvalResultsOperator(task_id="results", run_id=run_id, **arguments)
+
+
+def gate(found, rules=LENIENT, **arguments):
+    operator = EvalGateOperator(task_id="gate", summary=found, rules=rules, **arguments)
+    return operator.execute(context())
+
+
+def run_again(task_id, **arguments):
+    """Run a task over the window again; return the run's ID."""
+    with OnlineTasksHook() as hook:
+        run_id = hook.run_online_task(RunInput(online_task_id=task_id, **{**WINDOW, **arguments}))
+        assert hook.get_task_run(run_id).is_over
+    return run_id
+
+
+@pytest.fixture
+def many(monkeypatch, tmp_path):
+    with arize_with(monkeypatch, spans_file(tmp_path, 1_200)) as emulator:
+        yield emulator
+
+
+# -- which evaluations are read
+
+
+def test_summary_of_two_evaluators_equals_the_records_of_the_emulator(arize):
+    _, run_id = run_task(arize, evaluators=[evaluator(), evaluator("tone")])
+    summary = read(run_id=run_id)
+    assert summary["matched_by"] == "run_id"
+    assert set(summary["evaluators"]) == {"correctness", "tone"}
+    for name, found in summary["evaluators"].items():
+        records = [one for one in arize.evaluations(run_id=run_id) if one["name"] == name]
+        labels = Counter(one["label"] for one in records)
+        assert found["evaluated"] == len(records) > 20
+        assert {label: one["count"] for label, one in found["labels"].items()} == labels
+        assert found["score_mean"] == pytest.approx(labels["correct"] / labels.total())
+        assert found["not_evaluated"] == summary["spans"] - len(records)
+        wrong = {one["span_id"] for one in records if one["label"] == "incorrect"}
+        assert len(found["lowest_scoring_examples"]) == MAX_EXAMPLES
+        assert {one["span_id"] for one in found["lowest_scoring_examples"][: len(wrong)]} <= wrong
+
+
+def test_runs_of_one_task_are_read_apart_and_the_task_has_both(arize):
+    task_id, first = run_task(arize, start=NOW - TWO_DAYS, end=NOW - timedelta(days=1))
+    second = run_again(task_id)
+    counts = Counter(one["run_id"] for one in arize.evaluations())
+    for run_id in (first, second):
+        assert read(run_id=run_id)["evaluators"]["correctness"]["evaluated"] == counts[run_id]
+    both = read(online_task_id=task_id, **WINDOW)
+    assert both["evaluators"]["correctness"]["evaluated"] == counts[first] + counts[second]
+    assert both["matched_by"] == "evaluator"
+
+
+def test_evaluations_of_another_task_on_the_same_spans_are_not_read(arize):
+    _, run_id = run_task(arize)
+    run_task(arize, evaluators=[evaluator("other")])
+    assert set(read(run_id=run_id)["evaluators"]) == {"correctness"}
+
+
+def test_filter_of_the_task_selects_the_spans(arize):
+    _, run_id = run_task(arize, query_filter="attributes.openinference.span.kind = 'LLM'")
+    summary = read(run_id=run_id)
+    assert summary["spans"] == summary["evaluators"]["correctness"]["evaluated"]
+    assert summary["evaluators"]["correctness"]["not_evaluated"] == 0
+
+
+def test_window_of_three_pages_is_read_completely(many):
+    _, run_id = run_task(many)
+    many.clear_requests()
+    summary = read(run_id=run_id)
+    records = many.evaluations(run_id=run_id)
+    assert summary["spans"] == len(records) == summary["expected"] == summary["read"] == 1_200
+    assert summary["complete"] is True
+    assert len(many.requests("rest.list_spans")) == 4  # three pages, and one request for the examples
+
+
+def test_requested_evaluator_without_evaluations_is_in_the_summary(arize):
+    _, run_id = run_task(arize)
+    summary = read(
+        run_id=run_id, evaluators=["correctness", "never ran"], complete_within=0, on_incomplete="warn"
+    )
+    found = summary["evaluators"]
+    assert (summary["complete"], summary["read"]) == (False, 0)
+    assert (found["never ran"]["evaluated"], found["never ran"]["score_mean"]) == (0, None)
+    assert found["correctness"]["evaluated"] > 0
+    with pytest.raises(EvalGateFailed):
+        gate(summary)
+
+
+def test_evaluations_that_a_later_run_replaced_are_missing(monkeypatch, tmp_path):
+    with arize_with(monkeypatch, spans_file(tmp_path, 100)) as emulator:
+        task_id, earlier = run_task(emulator)
+        emulator.advance(10)
+        later = run_again(task_id, override_evaluations=True)
+        replaced = read(run_id=earlier, complete_within=0, on_incomplete="warn")
+        assert read(run_id=later)["complete"] is True
+    assert (replaced["complete"], replaced["expected"], replaced["read"]) == (False, 100, 0)
+    with pytest.raises(EvalGateFailed):
+        gate(replaced)
+
+
+def test_run_whose_spans_already_have_labels_does_not_pass_the_gate(many):
+    task_id, _ = run_task(many)
+    found = read(run_id=run_again(task_id), complete_within=0, on_incomplete="warn")
+    assert found["complete"] is not True
+    with pytest.raises(EvalGateFailed):
+        gate(found)
+
+
+def test_spans_over_max_spans_are_not_evaluated_and_lower_the_coverage(many):
+    _, run_id = run_task(many, max_spans=100)
+    found = read(run_id=run_id)
+    assert (found["complete"], found["read"], found["spans"]) == (True, 100, 1_200)
+    with pytest.raises(EvalGateFailed):
+        gate(found, {"correctness": {"correct": ">= 0", "min_coverage": 0.9}})
+    passed = gate(found, {"correctness": {"correct": ">= 0", "min_coverage": 0.08}})
+    [coverage] = [rule for rule in passed["rules"] if rule["measure"] == "min_coverage"]
+    assert coverage["margin"] == pytest.approx(100 / 1_200 - 0.08)
+
+
+def test_task_and_window_have_no_expected_count_and_pass_only_if_accepted(arize):
+    task_id, _ = run_task(arize)
+    summary = read(online_task_id=task_id, **WINDOW)
+    assert (summary["complete"], summary["expected"], summary["run_id"]) == (None, None, None)
+    with pytest.raises(EvalGateFailed):
+        gate(summary)
+    assert gate(summary, accept_unverified=True)["passed"] is True
+
+
+def test_run_that_is_not_finished_is_rejected(arize):
+    arize.configure(run_seconds=60)
+    with OnlineTasksHook() as hook:
+        task_id = hook.create_eval_task(
+            EvalTaskInput(
+                name="slow",
+                model_id=arize.project_id,
+                template_evaluators=[evaluator()],
+                llm_config={"model_name": "GPT_4o", "provider": "openAI"},
+            )
+        )
+        run_id = hook.run_online_task(RunInput(online_task_id=task_id, **WINDOW))
+    with pytest.raises(InvalidInput):
+        read(run_id=run_id)
+
+
+@pytest.mark.parametrize("granularity", ["trace", "session"])
+@pytest.mark.parametrize("named", [True, False])
+def test_evaluations_of_traces_and_sessions_are_read(arize, granularity, named):
+    _, run_id = run_task(arize, evaluators=[tone(data_granularity_type=granularity)])
+    found = read(run_id=run_id, granularity=granularity, evaluators=["tone"] if named else None)
+    records = arize.evaluations(run_id=run_id)
+    assert len(records) > 5
+    assert (found["complete"], found["expected"], found["read"]) == (True, len(records), len(records))
+    assert found["evaluators"]["tone"]["evaluated"] == len(records)
+    assert found["spans"] > len(records)
+
+
+def test_child_runs_of_two_granularities_have_their_own_results(arize):
+    _, parent = run_task(arize, evaluators=[tone(data_granularity_type="trace"), evaluator("correctness")])
+    children = [run for run in arize.runs() if run["id"] != parent]
+    names = set()
+    for run in children:
+        records = [one for one in arize.evaluations() if run["id"] in one["metadata"].values()]
+        [(name, granularity)] = {(one["name"], one["granularity"]) for one in records}
+        found = read(run_id=run["id"], evaluators=[name], granularity=granularity)
+        assert (found["complete"], found["expected"]) == (True, len(records))
+        names.add(name)
+    assert (len(children), names) == (2, {"tone", "correctness"})
+    assert read(run_id=parent, complete_within=0, on_incomplete="warn")["complete"] is not True
+
+
+def test_scores_that_are_not_finite_numbers_are_counted_as_invalid(arize):
+    _, run_id = run_task(arize)
+    scores = ["1e999", "-1e999", "NaN", "true", '"0.9"', "1" + "0" * 400, "0.5", "0", "null"]
+    listed = [
+        f'{{"context": {{"span_id": "s{place}", "trace_id": "t"}},'
+        f' "start_time": "2026-01-01T00:00:{50 - place}Z",'
+        f' "evaluations": [{{"name": "correctness", "label": "correct", "score": {score},'
+        f' "metadata": {{"run_id": "{run_id}"}}}}]}}'
+        for place, score in enumerate(scores)
+    ]
+    arize.add_fault(Fault("rest.list_spans", "garbage", body=f'{{"spans": [{", ".join(listed)}]}}'))
+    summary = read(run_id=run_id, complete_within=0, on_incomplete="warn")
+    found = summary["evaluators"]["correctness"]
+    assert (found["evaluated"], found["scored"], found["invalid_scores"]) == (9, 2, 6)
+    assert found["score_mean"] == 0.25
+    assert found["score_quantiles"] == {"p05": 0.0, "p25": 0.0, "p50": 0.0, "p75": 0.5, "p95": 0.5}
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_list_whose_cursor_leads_back_is_an_error(many, monkeypatch):
+    _, run_id = run_task(many)
+    send, cursors = Client.send, []
+
+    def send_with_same_cursor(self, call):
+        page = send(self, call)
+        if call.name != "list spans":
+            return page
+        cursors.append(page.next_cursor)
+        return dataclasses.replace(page, next_cursor=cursors[0])
+
+    monkeypatch.setattr(Client, "send", send_with_same_cursor)
+    with pytest.raises(UnexpectedResponse):
+        operator(run_id).execute(context())
+
+
+# -- segments, baseline, examples
+
+
+def test_segments_of_two_values_add_up_to_all_evaluations(many):
+    _, run_id = run_task(many, evaluators=[tone()])
+    found = read(run_id=run_id, evaluators=["tone"], group_by="attributes.metadata.tier")
+    figures = found["evaluators"]["tone"]
+    assert {name: one["evaluated"] for name, one in figures["segments"].items()} == {"free": 600, "paid": 600}
+    total = Counter()
+    for segment in figures["segments"].values():
+        total.update({label: one["count"] for label, one in segment["labels"].items()})
+    assert total == {label: one["count"] for label, one in figures["labels"].items()}
+    means = [segment["score_mean"] for segment in figures["segments"].values()]
+    assert sum(means) / 2 == pytest.approx(figures["score_mean"])
+
+
+@pytest.mark.parametrize("names", [["tone"], None])
+def test_segments_beyond_max_segments_are_counted_as_other(many, names):
+    _, run_id = run_task(many, evaluators=[tone()])
+    found = read(run_id=run_id, evaluators=names, group_by="attributes.input.value", max_segments=3)
+    segments = found["evaluators"]["tone"]["segments"]
+    assert len(segments) == 4
+    assert segments["(other)"]["evaluated"] == 1_197
+
+
+def test_segments_of_a_misspelled_attribute_do_not_pass_the_gate(many):
+    _, run_id = run_task(many)
+    rules = {"correctness": {"each_segment": {"correct": ">= 0"}}}
+    found = read(run_id=run_id, evaluators=["correctness"], group_by="attributes.metadata.teir")
+    assert set(found["evaluators"]["correctness"]["segments"]) == {"(none)"}
+    with pytest.raises(EvalGateFailed):
+        gate(found, rules)
+    assert gate(read(run_id=run_id, group_by="attributes.metadata.tier"), rules)["passed"]
+
+
+def test_baseline_is_the_time_before_the_window(many):
+    middle = NOW - timedelta(hours=12)
+    task_id, earlier = run_task(many, evaluators=[tone()], start=NOW - TWO_DAYS, end=middle)
+    run_id = run_again(task_id, data_start_time=middle)
+    found = read(run_id=run_id, baseline=TWO_DAYS)
+    before = found["baseline"]["evaluators"]["tone"]
+    assert before["evaluated"] == len(many.evaluations(run_id=earlier)) > 300
+    assert found["evaluators"]["tone"]["evaluated"] == len(many.evaluations(run_id=run_id)) > 300
+    assert "lowest_scoring_examples" not in before
+    verdict = gate(found, {"tone": {"polite": ">= 0.5", "max_drop": 0.1}})
+    assert verdict["passed"] is True
+    assert verdict["rules"][-1]["measure"] == "drop of polite"
+
+
+def test_baseline_without_spans_is_empty_and_inconclusive(many):
+    _, run_id = run_task(many, evaluators=[tone()])
+    found = read(run_id=run_id, baseline=timedelta(days=1))
+    assert found["baseline"]["spans"] == 0
+    verdict = gate(found, {"tone": {"polite": ">= 0.5", "max_drop": 0.1}}, on_inconclusive="pass")
+    assert verdict["outcome"] == "inconclusive"
+
+
+def test_examples_have_input_output_explanation_and_url(many):
+    _, run_id = run_task(many, evaluators=[tone()])
+    examples = read(run_id=run_id)["evaluators"]["tone"]["lowest_scoring_examples"]
+    records = {one["span_id"]: one for one in many.evaluations(run_id=run_id)}
+    assert len(examples) == 20
+    for example in examples:
+        assert example["input"].startswith("Question ")
+        assert example["output"] == "You stupid idiot, shut up."
+        assert example["explanation"] == records[example["span_id"]]["explanation"]
+        url = urlsplit(example["url"])
+        query = parse_qs(url.query)
+        assert url.path.startswith("/organizations/")
+        assert query["selectedSpanId"] == [example["span_id"]]
+        assert query["selectedTraceId"] == [example["trace_id"]]
+
+
+def test_examples_of_two_evaluators_have_their_own_explanations(many):
+    _, run_id = run_task(many, evaluators=[tone(), evaluator()])
+    found = read(run_id=run_id)["evaluators"]
+    records = {(one["name"], one["span_id"]): one for one in many.evaluations(run_id=run_id)}
+    for name in ("tone", "correctness"):
+        for example in found[name]["lowest_scoring_examples"]:
+            assert example["explanation"] == records[name, example["span_id"]]["explanation"]
+
+
+def test_examples_that_cannot_be_read_do_not_fail_the_task(many):
+    _, run_id = run_task(many, evaluators=[tone()])
+    many.add_fault(Fault("rest.list_spans", "forbidden", skip=3))
+    found = read(run_id=run_id)
+    assert found["complete"] is True
+    assert "input" not in found["evaluators"]["tone"]["lowest_scoring_examples"][0]
+
+
+def test_examples_are_in_the_verdict_of_the_gate(many):
+    _, run_id = run_task(many, evaluators=[tone()])
+    with pytest.raises(EvalGateFailed) as failed:
+        gate(read(run_id=run_id), {"tone": {"polite": "== 1"}})
+    examples = failed.value.verdict["lowest_scoring_examples"]
+    assert [example["label"] for example in examples] == ["toxic"] * 5
+    assert all(example["input"] and example["url"] for example in examples)
+
+
+def test_progress_of_a_long_read_is_logged(many, monkeypatch, capsys):
+    _, run_id = run_task(many, evaluators=[tone()])
+    clock = itertools.count(0, 6)  # each call is 6 seconds later
+    monkeypatch.setattr(reading, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    read(run_id=run_id, evaluators=["tone"])
+    assert re.findall(r"\d+ spans read", "".join(capsys.readouterr())) == ["1200 spans read"]
+
+
+# -- rows
+
+
+def test_rows_as_json_lines_equal_the_records(arize, tmp_path):
+    _, run_id = run_task(arize)
+    path = tmp_path / "deep" / "rows.jsonl"
+    summary = read(run_id=run_id, rows_path=f"file://{path}")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    records = {(one["span_id"], one["label"], one["explanation"]) for one in arize.evaluations(run_id=run_id)}
+    assert {(row["span_id"], row["label"], row["explanation"]) for row in rows} == records
+    assert summary["rows_written"] == len(rows) == len(records)
+
+
+def test_rows_as_parquet_have_all_records(arize, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    _, run_id = run_task(arize)
+    path = tmp_path / "rows.parquet"
+    summary = read(run_id=run_id, rows_path=f"file://{path}", rows_format="parquet")
+    table = parquet.read_table(path)
+    assert table.num_rows == summary["rows_written"] == len(arize.evaluations(run_id=run_id))
+    assert parquet.ParquetFile(path).num_row_groups == -(-table.num_rows // PARQUET_BATCH)
+
+
+def test_rows_as_parquet_without_pyarrow_are_rejected_before_any_request(arize, tmp_path, monkeypatch):
+    _, run_id = run_task(arize)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    arize.clear_requests()
+    with pytest.raises(InvalidInput):
+        read(run_id=run_id, rows_path=f"file://{tmp_path}/rows.parquet", rows_format="parquet")
+    assert arize.requests() == []
+    assert list(tmp_path.glob("*.parquet")) == []
+    assert read(run_id=run_id, rows_format="parquet")["rows_written"] == 0  # without rows_path
+
+
+# -- arguments
+
+
+@pytest.mark.parametrize("name", ["run_id", "evaluators", "group_by", "rows_path"])
+def test_argument_that_renders_to_an_empty_text_is_rejected_before_any_request(arize, name):
+    results = operator(
+        "R", evaluators=["correctness"], group_by="attributes.metadata.tier", rows_path="file:///rows.jsonl"
+    )
+    setattr(results, name, "")
+    arize.clear_requests()
+    with pytest.raises(InvalidInput):
+        results.execute(context())
+    assert arize.requests() == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"run_id": "r", "online_task_id": "t"},
+        {"run_id": "r", "data_start_time": "2026-01-01"},
+        {"online_task_id": "t"},
+        {"online_task_id": "t", "data_start_time": "2026-01-01"},
+        {"online_task_id": "t", "data_end_time": "2026-01-01"},
+        {"run_id": "None"},
+        {"run_id": ""},
+        {"run_id": "r", "direction": "up"},
+        {"run_id": "r", "rows_format": "csv"},
+        {"run_id": "r", "granularity": "word"},
+        {"run_id": "r", "on_incomplete": "ignore"},
+        {"run_id": "r", "max_segments": 0},
+        {"run_id": "r", "baseline": -1},
+        {"run_id": "r", "complete_within": math.nan},
+        {"run_id": "r", "poll_interval": 0},
+        {"run_id": "r", "evaluators": []},
+    ],
+)
+def test_arguments_that_are_incomplete_or_contradictory_are_rejected_at_parse_time(arguments):
+    with pytest.raises(InvalidInput):
+        EvalResultsOperator(task_id="results", **arguments)
+
+
+# -- waiting for complete results
+
+
+@contextmanager
+def lagging(monkeypatch, spans=None, **settings):
+    chosen = {"run_seconds": 0, "queries_per_minute": None, "mutations_per_minute": None, "index_delay": LAG}
+    with Emulator(EmulatorSettings(**chosen | settings, spans=spans)) as emulator:
+        monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", emulator.connection_json)
+        yield emulator
+
+
+@pytest.fixture
+def late(monkeypatch, tmp_path):
+    """An Arize that indexes evaluations an hour late."""
+    with lagging(monkeypatch, spans_file(tmp_path, 400)) as emulator:
+        yield emulator
+
+
+def pause_of(execute):
+    """Return until when an execution pauses, and the arguments of its resumption as the database has them."""
+    with pytest.raises(TaskDeferred) as deferred:
+        execute()
+    assert deferred.value.method_name == "execute_complete"
+    assert isinstance(deferred.value.trigger, DateTimeTrigger)
+    kwargs = json.loads(json.dumps(deferred.value.kwargs))
+    del kwargs["deferred"]
+    return SimpleNamespace(until=deferred.value.trigger.moment.timestamp(), kwargs=kwargs)
+
+
+def resume(results, pause):
+    return results.execute_complete(context(), None, **pause.kwargs)
+
+
+def seconds_from_now(pause):
+    return pause.until - time.time()
+
+
+def test_incomplete_results_are_read_again_until_they_are_complete(late):
+    _, run_id = run_task(late)
+    first = pause_of(lambda: operator(run_id).execute(context()))
+    second = pause_of(lambda: resume(operator(run_id), first))
+    late.advance(LAG + 1)
+    summary = resume(operator(run_id), second)
+    assert (summary["complete"], summary["expected"], summary["read"]) == (True, 400, 400)
+    assert summary["evaluators"]["correctness"]["evaluated"] == len(late.evaluations(run_id=run_id)) == 400
+
+
+def test_pauses_double_up_to_ten_minutes_and_end_at_the_deadline(late):
+    _, run_id = run_task(late)
+    results = operator(run_id, poll_interval=100)
+    pause, lengths = pause_of(lambda: results.execute(context())), []
+    for _ in range(4):
+        lengths.append(seconds_from_now(pause))
+        previous = pause
+        pause = pause_of(lambda: resume(results, previous))  # noqa: B023
+    assert lengths == pytest.approx([100, 200, 400, 600], abs=5)
+    previous.kwargs["deadline"] = time.time() + 60
+    assert seconds_from_now(pause_of(lambda: resume(results, previous))) == pytest.approx(60, abs=5)
+
+
+def test_pause_is_long_enough_for_the_scheduler_to_note_the_deferral(late):
+    _, run_id = run_task(late)
+    pause = pause_of(lambda: operator(run_id, poll_interval=0.1).execute(context()))
+    assert seconds_from_now(pause) > 3
+
+
+def test_pause_carries_no_secret(late):
+    _, run_id = run_task(late)
+    pause = pause_of(lambda: operator(run_id).execute(context()))
+    assert set(pause.kwargs) == {"pauses", "deadline"}
+
+
+def test_retry_of_a_resumed_task_does_not_extend_the_deadline(late):
+    _, run_id = run_task(late)
+    first = pause_of(lambda: operator(run_id).execute(context()))
+    second = pause_of(lambda: resume(operator(run_id), first))
+    retried = pause_of(lambda: operator(run_id).execute(context()))
+    assert first.kwargs["deadline"] == second.kwargs["deadline"] == retried.kwargs["deadline"]
+    assert (second.kwargs["pauses"], retried.kwargs["pauses"]) == (2, 1)
+
+
+def test_rows_are_written_once_the_results_are_complete(late, tmp_path):
+    _, run_id = run_task(late)
+    path = tmp_path / "rows.jsonl"
+    results = operator(run_id, rows_path=f"file://{path}")
+    pause = pause_of(lambda: results.execute(context()))
+    assert not path.exists()
+    late.advance(LAG + 1)
+    resume(results, pause)
+    assert len(path.read_text().splitlines()) == 400
+
+
+@pytest.mark.parametrize("rows_format", ["jsonl", "parquet"])
+def test_failed_read_leaves_an_existing_file_unchanged(monkeypatch, tmp_path, rows_format):
+    if rows_format == "parquet":
+        pytest.importorskip("pyarrow")
+    path = tmp_path / "rows"
+    path.write_text("yesterday's")
+    rows = {"rows_path": f"file://{path}", "rows_format": rows_format}
+    with lagging(monkeypatch, spans_file(tmp_path, 600), index_delay=0) as arize:
+        _, run_id = run_task(arize)
+        arize.add_fault(Fault("rest.list_spans", "forbidden", skip=1))  # the second page
+        with pytest.raises(PermissionDenied):
+            operator(run_id, **rows).execute(context())
+        assert path.read_text() == "yesterday's"
+        assert operator(run_id, **rows).execute(context())["rows_written"] == 600
+    assert b"yesterday" not in path.read_bytes()
+
+
+def test_incomplete_results_after_the_deadline_fail_with_what_was_read(late):
+    _, run_id = run_task(late)
+    pushed = {}
+    task = SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value}), try_number=1)
+    with pytest.raises(EvalResultsIncomplete) as failed:
+        operator(run_id, complete_within=0).execute({"ti": task})
+    summary = failed.value.summary
+    assert (summary["complete"], summary["read"], summary["expected"]) == (False, 0, 400)
+    assert pushed["return_value"] == summary
+    assert pushed[RESULTS_KEY]["complete"] is False
+    with pytest.raises(EvalGateFailed):
+        gate(summary)
+
+
+def test_incomplete_results_after_the_deadline_are_read_once_per_retry(late):
+    _, run_id = run_task(late)
+    results = operator(run_id, complete_within=1.5)
+    pause = pause_of(lambda: results.execute(context()))
+    time.sleep(1.6)
+    with pytest.raises(EvalResultsIncomplete):
+        resume(results, pause)
+    with pytest.raises(EvalResultsIncomplete):
+        results.execute(context())
+    late.advance(LAG + 1)
+    assert results.execute(context())["complete"] is True
+
+
+def test_incomplete_results_with_warn_are_returned_and_fail_the_gate(late):
+    _, run_id = run_task(late)
+    summary = operator(run_id, complete_within=0, on_incomplete="warn").execute(context())
+    assert (summary["complete"], summary["read"], summary["expected"]) == (False, 0, 400)
+    for arguments in ({"on_inconclusive": "pass", "confidence": 0.95}, {"accept_unverified": True}):
+        with pytest.raises(EvalGateFailed):
+            gate(summary, **arguments)
+
+
+def test_results_of_two_runs_wait_only_for_the_incomplete_one(late):
+    task_id, first = run_task(late)
+    late.advance(LAG + 1)
+    second = run_again(task_id, override_evaluations=True)
+    assert pause_of(lambda: operator(second).execute(context()))
+    assert read(run_id=first, complete_within=0, on_incomplete="warn")["run_id"] == first
