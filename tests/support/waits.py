@@ -6,9 +6,11 @@ import asyncio
 import fnmatch
 import itertools
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_online_tasks import _airflow
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.async_client import AsyncClient
 from airflow_provider_online_tasks.api.client import Client
@@ -93,6 +95,33 @@ def answer_slowly(
         return answer
 
     monkeypatch.setattr(AsyncClient, "_ask", ask)
+
+
+def count_reads(arize: Any) -> Counter[str]:
+    """Return how often each endpoint for runs was read."""
+    return Counter(request["operation"] for request in arize.requests("rest.*task_run*"))
+
+
+def count_outcomes(events: list[RunEvent]) -> Counter[str]:
+    """Return how many events have each outcome."""
+    return Counter(event.outcome for event in events)
+
+
+def read_connections(monkeypatch: pytest.MonkeyPatch, *, seconds: float = 0.0) -> list[str]:
+    """Return the IDs of the connections that are read from now on.
+
+    :param seconds: how long each read takes.
+    """
+    names: list[str] = []
+    really = _airflow.read_connection
+
+    async def read(conn_id: str) -> Any:
+        names.append(conn_id)
+        await asyncio.sleep(seconds)
+        return await really(conn_id)
+
+    monkeypatch.setattr(_airflow, "read_connection", read)
+    return names
 
 
 class Sessions:

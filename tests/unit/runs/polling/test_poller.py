@@ -1,37 +1,32 @@
-"""All waits of a process share one poller for each Arize and key: few requests, and none in another's way."""
+"""All waits of a process for one endpoint and key share a poller: what it reads, when, and who shares it."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import math
-import random
 from collections import Counter
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_online_tasks.emulator import (
-    Emulator,
-    EmulatorProcess,
-    EmulatorSettings,
-    Fault,
-    RunFate,
-)
-from airflow_provider_online_tasks.runs.polling import endpoint_state
-from airflow_provider_online_tasks.runs.polling.shared_pollers import this_loop
-from airflow_provider_online_tasks.triggers.events import ERROR, OVER, RunEvent
+from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings, RunFate
+from airflow_provider_online_tasks.runs.polling.poller import DELIVERED_AT_ONCE
+from airflow_provider_online_tasks.runs.polling.shared_pollers import poll_run, this_loop
+from airflow_provider_online_tasks.triggers.events import OVER
 from tests.support import quick_time
 from tests.support.waits import (
     CONN_ID,
     Sessions,
     answer_slowly,
+    count_outcomes,
+    count_reads,
     create_task,
     event_of,
     eventually,
     poller_of,
+    read_connections,
     trigger,
     wait_for,
 )
@@ -40,22 +35,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_provider_online_tasks.runs.polling.poller import Poller
+    from airflow_provider_online_tasks.triggers.events import RunEvent
 
 HANG = RunFate("hang")
-
-
-def asked(arize: Any) -> Counter[str]:
-    """How often each endpoint was asked."""
-    return Counter(request["operation"] for request in arize.requests("rest.*task_run*"))
+LIST, GET = "rest.list_task_runs", "rest.get_task_run"
 
 
 def pollers() -> list[Poller]:
-    """The pollers of this event loop."""
+    """Return the pollers of this event loop."""
     return list(this_loop().pollers.values())
-
-
-def outcomes(events: list[RunEvent]) -> Counter[str]:
-    return Counter(event.outcome for event in events)
 
 
 @pytest.fixture
@@ -66,20 +54,20 @@ def other_arize(connect: Callable[..., str]) -> Iterator[Emulator]:
         yield emulator
 
 
-# What is asked
+# -- What is read. --
 
 
 @pytest.mark.promise("shared-poller")
-def test_runs_of_one_task_are_read_together(arize: Emulator) -> None:
+def test_runs_of_one_task_are_read_by_pages(arize: Emulator) -> None:
     task = create_task(arize)
     runs = arize.create_runs(task, 100, (0.5, 1.0))
 
     events = wait_for(*(trigger(run, task) for run in runs))
 
-    assert outcomes(events) == {OVER: 100}
-    # Every fifth of a second a page, for a second.
-    assert asked(arize)["rest.list_task_runs"] <= 10
-    assert asked(arize).total() <= 15
+    assert count_outcomes(events) == {OVER: 100}
+    # One page every fifth of a second, for a second.
+    assert count_reads(arize)[LIST] <= 10
+    assert count_reads(arize).total() <= 15
 
 
 def test_waits_that_begin_shortly_after_each_other_are_read_together(arize: Emulator) -> None:
@@ -89,57 +77,53 @@ def test_waits_that_begin_shortly_after_each_other_are_read_together(arize: Emul
     async def wait() -> list[bool]:
         poller, waits = poller_of(arize), []
         for run in runs:
-            waits.append(poller.add(run, task, poll_interval=10.0, conn_id=CONN_ID))
+            waits.append(poller.add(run, task, conn_id=CONN_ID, poll_interval=10.0))
             await asyncio.sleep(0.01)
         return [(await each.next()).is_over for each in waits]
 
     assert quick_time.run(wait()) == [True] * 4
-    assert asked(arize) == {"rest.list_task_runs": 1}
+    assert count_reads(arize) == {LIST: 1}
 
 
-def test_those_who_wait_for_the_runs_of_a_page_wake_up_in_groups(arize: Emulator) -> None:
-    from airflow_provider_online_tasks.runs.polling.poller import DELIVERED_AT_ONCE
-
+def test_waits_for_the_runs_of_a_page_wake_up_in_groups(arize: Emulator) -> None:
     task = create_task(arize)
     runs = arize.create_runs(task, 100, (0.0, 0.0))
-    seen: list[int] = []
+    done: list[int] = [0]
 
     async def wait() -> None:
         poller = poller_of(arize)
-        waits = [
-            asyncio.create_task(poller.add(run, task, poll_interval=10.0, conn_id=CONN_ID).next())
-            for run in runs
-        ]
-        while not seen or seen[-1] < len(runs):
+        waits = [poller.add(run, task, conn_id=CONN_ID, poll_interval=10.0) for run in runs]
+        reads = [asyncio.create_task(each.next()) for each in waits]
+        while done[-1] < len(runs):
             await asyncio.sleep(0)
-            seen.append(sum(each.done() for each in waits))
+            done.append(sum(each.done() for each in reads))
 
     quick_time.run(wait())
-    assert max(later - earlier for earlier, later in pairwise([0, *seen])) <= DELIVERED_AT_ONCE
+    assert max(later - earlier for earlier, later in pairwise(done)) <= DELIVERED_AT_ONCE
 
 
-def test_a_run_alone_is_read_by_its_id(arize: Emulator) -> None:
+def test_single_run_of_a_task_is_read_by_id(arize: Emulator) -> None:
     task = create_task(arize)
     [run] = arize.create_runs(task, 1, (0.5, 0.5))
 
     wait_for(trigger(run, task))
 
-    assert set(asked(arize)) == {"rest.get_task_run"}
+    assert set(count_reads(arize)) == {GET}
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest", "shuffled"])
-def test_runs_beyond_one_page_are_noticed_whatever_the_order(arize: Emulator, order: str) -> None:
+def test_runs_on_several_pages_are_noticed_in_any_order(arize: Emulator, order: str) -> None:
     arize.configure(runs_order=order)
     task = create_task(arize)
     runs = arize.create_runs(task, 250, (1.0, 2.0))
 
     events = wait_for(*(trigger(run, task) for run in runs))
 
-    assert outcomes(events) == {OVER: 250}
-    assert asked(arize).total() < 100
+    assert count_outcomes(events) == {OVER: 250}
+    assert count_reads(arize).total() < 100
 
 
-def test_runs_behind_a_long_history_cost_little_more_than_their_own_reads(arize: Emulator) -> None:
+def test_few_runs_behind_a_long_history_are_read_by_id(arize: Emulator) -> None:
     arize.configure(runs_order="oldest")
     task = create_task(arize)
     arize.create_runs(task, 1000, (0.0, 0.0))
@@ -147,12 +131,12 @@ def test_runs_behind_a_long_history_cost_little_more_than_their_own_reads(arize:
 
     events = wait_for(*(trigger(run, task) for run in runs))
 
-    assert outcomes(events) == {OVER: 3}
-    # The pages show nothing, which is tried again now and then.
-    assert asked(arize)["rest.list_task_runs"] < asked(arize)["rest.get_task_run"] / 2
+    assert count_outcomes(events) == {OVER: 3}
+    # Now and then, the poller tries whether the pages show the runs.
+    assert count_reads(arize)[LIST] < count_reads(arize)[GET] / 2
 
 
-def test_many_runs_behind_a_long_history_are_still_read_by_pages(arize: Emulator) -> None:
+def test_many_runs_behind_a_long_history_are_read_by_pages(arize: Emulator) -> None:
     arize.configure(runs_order="oldest")
     task = create_task(arize)
     arize.create_runs(task, 300, (0.0, 0.0))
@@ -160,11 +144,35 @@ def test_many_runs_behind_a_long_history_are_still_read_by_pages(arize: Emulator
 
     events = wait_for(*(trigger(run, task) for run in runs))
 
-    assert outcomes(events) == {OVER: 100}
-    assert asked(arize)["rest.get_task_run"] < 20
+    assert count_outcomes(events) == {OVER: 100}
+    assert count_reads(arize)[GET] < 20
 
 
-def test_runs_of_unknown_task_read_by_id_once_then_together(arize: Emulator) -> None:
+def test_run_pushed_off_the_first_page_and_back_is_read_all_the_time(arize: Emulator) -> None:
+    task = create_task(arize)
+    runs = arize.create_runs(task, 2, fate=HANG)
+
+    async def wait() -> None:
+        loop = asyncio.get_running_loop()
+        async with (
+            poll_run(CONN_ID, runs[0], online_task_id=task, poll_interval=10.0) as first,
+            poll_run(CONN_ID, runs[1], online_task_id=task, poll_interval=10.0) as second,
+        ):
+            # Newer runs push both off the first page. In the other order they are on it again.
+            for order, newer, operation in (("newest", 0, LIST), ("newest", 300, GET), ("oldest", 0, LIST)):
+                arize.configure(runs_order=order)
+                if newer:
+                    await asyncio.to_thread(arize.create_runs, task, newer, (0.0, 0.0))
+                await asyncio.sleep(300)
+                arize.clear_requests()
+                await asyncio.sleep(100)
+                assert min(first.run.read_at, second.run.read_at) >= loop.time() - 10
+                assert count_reads(arize).most_common(1)[0][0] == operation
+
+    quick_time.run(wait())
+
+
+def test_runs_of_unknown_task_are_read_by_id_once_and_then_by_pages(arize: Emulator) -> None:
     runs = [
         run
         for number in range(2)
@@ -173,92 +181,118 @@ def test_runs_of_unknown_task_read_by_id_once_then_together(arize: Emulator) -> 
 
     events = wait_for(*map(trigger, runs))
 
-    assert outcomes(events) == {OVER: 100}
-    assert asked(arize)["rest.get_task_run"] <= 100 + 6
-    assert asked(arize)["rest.list_task_runs"] <= 2 * 20
+    assert count_outcomes(events) == {OVER: 100}
+    assert count_reads(arize)[GET] <= 100 + 6
+    assert count_reads(arize)[LIST] <= 2 * 20
 
 
-def test_two_waits_for_one_run_are_one_read(arize: Emulator) -> None:
-    task = create_task(arize)
-    [run] = arize.create_runs(task, 1, (0.5, 0.5))
-
-    events = wait_for(trigger(run, task), trigger(run))
-
-    assert outcomes(events) == {OVER: 2}
-    assert asked(arize).total() <= 6
-
-
-def test_a_wrong_task_id_does_no_harm(arize: Emulator) -> None:
+def test_wrong_task_id_is_corrected(arize: Emulator) -> None:
     task, other = create_task(arize), create_task(arize, "another")
-    runs = arize.create_runs(task, 2, (0.5, 0.5))
-    nowhere = "T25saW5lVGFzazo5OTk5OnFSd1g="
+    runs = arize.create_runs(task, 2, (5.0, 5.0))
+    missing = "T25saW5lVGFzazo5OTk5OnFSd1g="
 
-    events = wait_for(*(trigger(run, wrong) for run in runs for wrong in (other, nowhere)))
+    events = wait_for(*(trigger(run, wrong) for run in runs for wrong in (other, missing)))
 
-    assert outcomes(events) == {OVER: 4}
+    assert count_outcomes(events) == {OVER: 4}
+    # Once the responses have named their task, both runs are read together.
+    assert count_reads(arize)[LIST] > count_reads(arize)[GET]
 
 
-# When it is asked
+# -- When it is read. --
 
 
 @pytest.mark.promise("shared-poller")
-def test_the_first_look_is_at_once_and_the_next_after_the_interval(arize: Emulator) -> None:
+def test_first_read_is_at_once_and_the_next_within_the_interval(arize: Emulator) -> None:
     task = create_task(arize)
     [run] = arize.create_runs(task, 1, (2.5, 2.5))
     began = arize.requests()[-1]["time"]
 
     wait_for(trigger(run, task, poll_interval=1.0))
 
-    times = [request["time"] for request in arize.requests("rest.get_task_run")]
+    times = [request["time"] for request in arize.requests(GET)]
     assert times[0] - began < 0.1
     for earlier, later in pairwise(times):
         assert 0.79 < later - earlier < 1.01
 
 
-def test_the_first_look_does_not_wait_for_the_others(arize: Emulator) -> None:
+def test_first_read_does_not_wait_for_another_run_of_the_task(arize: Emulator) -> None:
     task = create_task(arize)
     first, second = arize.create_runs(task, 2, (60.0, 0.0))
 
     async def wait() -> RunEvent:
-        watching_first = asyncio.create_task(event_of(trigger(first, task, poll_interval=60)))
-        await eventually(lambda: asked(arize).total() == 1)
+        waiting = asyncio.create_task(event_of(trigger(first, task, poll_interval=60)))
+        await eventually(lambda: count_reads(arize).total() == 1)
         async with asyncio.timeout(2):
             event = await event_of(trigger(second, task, poll_interval=60, in_process=True))
-        watching_first.cancel()
+        waiting.cancel()
         return event
 
     arize.set_run(second, seconds=0.0)
     assert quick_time.run(wait()).outcome == OVER
 
 
-def test_a_run_whose_answer_was_nonsense_is_read_at_once_when_that_is_asked_for(arize: Emulator) -> None:
+def test_two_waits_for_one_run_share_its_reads(arize: Emulator) -> None:
+    task = create_task(arize)
+    [run] = arize.create_runs(task, 1, (0.5, 0.5))
+
+    events = wait_for(trigger(run, task), trigger(run))
+
+    assert count_outcomes(events) == {OVER: 2}
+    assert count_reads(arize).total() <= 6
+
+
+def test_two_waits_for_one_run_the_shorter_interval_counts_while_it_lasts(arize: Emulator) -> None:
     task = create_task(arize)
     [run] = arize.create_runs(task, 1, fate=HANG)
     reads: list[int] = []
 
     async def wait() -> None:
-        poller = poller_of(arize)
-        each = poller.add(run, task, poll_interval=100.0, conn_id=CONN_ID)
-        await each.next()
-        arize.add_fault(Fault("rest.get_task_run", "garbage", times=None))
-        await asyncio.sleep(200)  # the next read is up to 30 s later
-        for _ in range(3):
-            reads.append(asked(arize)["rest.get_task_run"])
-            each.hasten()
-            await asyncio.sleep(0.1)
-        each.close()
+        async def count_in_100_seconds() -> None:
+            arize.clear_requests()
+            await asyncio.sleep(100)
+            reads.append(count_reads(arize).total())
+
+        async with poll_run(CONN_ID, run, online_task_id=task, poll_interval=50.0) as long:
+            async with poll_run(CONN_ID, run, online_task_id=task, poll_interval=10.0) as short:
+                await count_in_100_seconds()
+                assert not (await short.next()).is_over
+            await asyncio.sleep(20)
+            await count_in_100_seconds()
+            assert not (await long.next()).is_over
+
+    quick_time.run(wait())
+    assert 9 <= reads[0] <= 13
+    assert 1 <= reads[1] <= 3
+
+
+def test_hasten_reads_at_once_although_the_last_reads_failed(arize: Emulator) -> None:
+    from airflow_provider_online_tasks.emulator import Fault
+
+    task = create_task(arize)
+    [run] = arize.create_runs(task, 1, fate=HANG)
+    reads: list[int] = []
+
+    async def wait() -> None:
+        async with poll_run(CONN_ID, run, online_task_id=task, poll_interval=100.0) as each:
+            await each.next()
+            arize.add_fault(Fault(GET, "garbage", times=None))
+            await asyncio.sleep(200)  # the next read is up to 30 s later
+            for _ in range(3):
+                reads.append(count_reads(arize)[GET])
+                each.hasten()
+                await asyncio.sleep(0.1)
 
     quick_time.run(wait())
     assert [later - earlier for earlier, later in pairwise(reads)] == [1, 1]
 
 
-def test_a_run_that_is_being_read_is_not_late(arize: Emulator) -> None:
-    """However long the answer takes, it is not the budget that makes it late."""
+def test_shortage_run_in_flight_is_not_late(arize: Emulator) -> None:
+    """A slow response is not the budget's fault."""
     [run] = arize.create_runs(create_task(arize), 1, fate=HANG)
 
     async def wait() -> list[float]:
         poller, late = poller_of(arize), []
-        each = poller.add(run, None, poll_interval=1000.0, conn_id=CONN_ID)
+        each = poller.add(run, None, conn_id=CONN_ID, poll_interval=1000.0)
         await each.next()
         await asyncio.sleep(200.0)
         each.run.due = asyncio.get_running_loop().time() - 100.0
@@ -271,19 +305,39 @@ def test_a_run_that_is_being_read_is_not_late(arize: Emulator) -> None:
     assert quick_time.run(wait()) == [100, 0]
 
 
+def test_shortage_ends_when_other_waits_end(arize: Emulator) -> None:
+    tasks = [create_task(arize, f"task {number}") for number in range(20)]
+    runs = [(arize.create_runs(task, 1, fate=HANG)[0], task) for task in tasks]
+
+    async def wait() -> list[tuple[float, int]]:
+        poller, shortages = poller_of(arize, per_minute=12), []
+        first, *others = [poller.add(*run, conn_id=CONN_ID, poll_interval=10.0) for run in runs]
+        await asyncio.sleep(400)
+        shortages.append((first.shortage.late, first.shortage.waits))
+        for each in others:
+            each.close()
+        await asyncio.sleep(400)
+        shortages.append((first.shortage.late, first.shortage.waits))
+        first.close()
+        return shortages
+
+    (late, waits), (late_alone, waits_alone) = quick_time.run(wait())
+    assert late > 30
+    assert late_alone < 1
+    assert (waits, waits_alone) == (20, 1)
+
+
 @pytest.mark.parametrize("poll_interval", [0.0, -1.0, 0.001, math.nan])
-def test_no_run_is_read_without_a_pause(arize: Emulator, poll_interval: float) -> None:
+def test_add_interval_too_short_uses_the_shortest_one(arize: Emulator, poll_interval: float) -> None:
     async def wait() -> float:
-        wait = poller_of(arize).add(
-            "VGFza1J1bjoxOnFSd1g=", None, poll_interval=poll_interval, conn_id=CONN_ID
-        )
+        wait = poller_of(arize).add("run", None, conn_id=CONN_ID, poll_interval=poll_interval)
         wait.close()
         return wait.poll_interval
 
     assert asyncio.run(wait()) == 0.05
 
 
-def test_a_short_budget_stretches_all_intervals_alike(arize: Emulator, connect: Callable[..., str]) -> None:
+def test_budget_too_small_stretches_all_intervals_alike(arize: Emulator, connect: Callable[..., str]) -> None:
     connect(arize, requests_per_minute=300)
     tasks = [create_task(arize, f"task {number}") for number in range(10)]
     runs = [(arize.create_runs(task, 1, (60.0, 60.0))[0], task) for task in tasks]
@@ -296,17 +350,17 @@ def test_a_short_budget_stretches_all_intervals_alike(arize: Emulator, connect: 
 
     quick_time.run(wait())
 
-    reads = Counter(request["path"] for request in arize.requests("rest.get_task_run"))
+    reads = Counter(request["path"] for request in arize.requests(GET))
     assert len(reads) == 10
     assert max(reads.values()) - min(reads.values()) <= 2
     assert 60 < reads.total() <= 25 + 15 * 5
 
 
-# Who shares what
+# -- Who shares what. --
 
 
 @pytest.mark.promise("shared-poller")
-def test_two_arizes_share_neither_budget_nor_session(
+def test_two_endpoints_share_neither_budget_nor_session(
     arize: Emulator, other_arize: Emulator, connect: Callable[..., str]
 ) -> None:
     connect(arize, requests_per_minute=1)
@@ -317,7 +371,7 @@ def test_two_arizes_share_neither_budget_nor_session(
 
     async def wait() -> list[RunEvent]:
         first = asyncio.create_task(event_of(trigger(hanging, busy)))
-        await eventually(lambda: asked(arize).total() == 1)
+        await eventually(lambda: count_reads(arize).total() == 1)
         async with asyncio.timeout(10):
             events = await asyncio.gather(
                 *(event_of(trigger(run, task, conn_id="other_arize")) for run in runs)
@@ -325,42 +379,87 @@ def test_two_arizes_share_neither_budget_nor_session(
         first.cancel()
         return events
 
-    assert outcomes(quick_time.run(wait())) == {OVER: 2}
-    assert asked(arize).total() == 1
+    assert count_outcomes(quick_time.run(wait())) == {OVER: 2}
+    assert count_reads(arize).total() == 1
     assert {request["key_ok"] for request in other_arize.requests("rest.*")} == {True}
 
 
 @pytest.mark.promise("shared-poller")
-def test_two_keys_of_one_host_do_not_share_either(
+def test_two_keys_of_one_endpoint_share_neither_budget_nor_poller(
     arize: Emulator, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = create_task(arize)
     runs = arize.create_runs(task, 2, fate=HANG)
-    with Emulator(EmulatorSettings(api_key="ak-another")) as other:
-        connect(other, "other_key")
-        arize_url = arize.url
-        monkeypatch.setattr(type(other), "url", property(lambda self: arize_url))
-        connect(other, "other_key")
+    wrong_key = {"conn_type": "arize_online_tasks", "host": arize.url, "password": "ak-another"}
+    monkeypatch.setenv("AIRFLOW_CONN_WRONG_KEY", json.dumps(wrong_key))
 
-        async def wait() -> int:
-            waits = [
-                asyncio.create_task(event_of(trigger(run, task, conn_id=conn_id)))
-                for run, conn_id in zip(runs, (CONN_ID, "other_key"), strict=True)
-            ]
-            await eventually(lambda: len(pollers()) == 2)
-            count = len({poller.settings.api_key for poller in pollers()})
-            for each in waits:
-                each.cancel()
-            return count
+    async def wait() -> None:
+        async with (
+            poll_run(CONN_ID, runs[0], online_task_id=task, poll_interval=1.0) as one,
+            poll_run("wrong_key", runs[1], online_task_id=task, poll_interval=1.0) as two,
+        ):
+            await one.next()
+            await asyncio.sleep(30)
+            assert two.trouble is not None
+            assert one.trouble is None
+            assert len({poller.settings.api_key for poller in pollers()}) == 2
 
-        assert quick_time.run(wait()) == 2
+    quick_time.run(wait())
 
 
-def test_a_budget_outlives_the_waits_that_spent_it(arize: Emulator, connect: Callable[..., str]) -> None:
+def test_two_connections_with_one_key_share_the_poller_and_its_budget(
+    arize: Emulator, connect: Callable[..., str]
+) -> None:
+    connect(arize, "one", requests_per_minute=60)
+    connect(arize, "two", requests_per_minute=60)
+    runs = [arize.create_runs(create_task(arize, f"task {n}"), 1, fate=HANG)[0] for n in range(2)]
+
+    async def wait() -> None:
+        async with (
+            poll_run("one", runs[0], online_task_id=None, poll_interval=0.5) as one,
+            poll_run("two", runs[1], online_task_id=None, poll_interval=0.5) as two,
+        ):
+            await asyncio.gather(one.next(), two.next())
+            assert len(pollers()) == 1
+            await asyncio.sleep(120)
+            arize.clear_requests()
+            await asyncio.sleep(60)
+
+    quick_time.run(wait())
+    reads = Counter(request["path"] for request in arize.requests(GET))
+    assert reads.total() <= 60
+    assert max(reads.values()) - min(reads.values()) <= 2
+
+
+def test_connection_read_again_though_another_one_keeps_the_poller(
+    arize: Emulator, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A poller that was closed and made again by one connection must not hide a change of another one."""
+    connect(arize, "one")
+    connect(arize, "two")
+    [run] = arize.create_runs(create_task(arize), 1, fate=HANG)
+    names = read_connections(monkeypatch)
+
+    async def wait() -> None:
+        for conn_id in ("one", "two"):
+            async with poll_run(conn_id, run, online_task_id=None, poll_interval=10.0) as each:
+                await each.next()
+            await eventually(lambda: not pollers())
+        async with (
+            poll_run("two", run, online_task_id=None, poll_interval=10.0),
+            poll_run("one", run, online_task_id=None, poll_interval=10.0),
+        ):
+            pass
+
+    quick_time.run(wait())
+    assert names == ["one", "two", "two", "one"]
+
+
+def test_budget_outlives_the_waits_that_spent_it(arize: Emulator, connect: Callable[..., str]) -> None:
     connect(arize, requests_per_minute=12)
     task = create_task(arize)
 
-    async def one_after_the_other() -> list[float]:
+    async def wait_one_by_one() -> list[float]:
         times = []
         for _ in range(3):
             [run] = await asyncio.to_thread(arize.create_runs, task, 1, (0.0, 0.0))
@@ -369,56 +468,45 @@ def test_a_budget_outlives_the_waits_that_spent_it(arize: Emulator, connect: Cal
             times.append(asyncio.get_running_loop().time() - began)
         return times
 
-    first, *later = quick_time.run(one_after_the_other())
+    first, *later = quick_time.run(wait_one_by_one())
 
     assert first < 2
     assert all(waited > 3 for waited in later)
 
 
-def test_waits_that_begin_together_look_the_connection_up_once(
+def test_waits_that_begin_together_read_the_connection_once(
     arize: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_provider_online_tasks import _airflow
-
-    looked_up = []
-    really = _airflow.read_connection
-
-    async def counted(conn_id: str) -> Any:
-        looked_up.append(conn_id)
-        return await really(conn_id)
-
-    monkeypatch.setattr(_airflow, "read_connection", counted)
+    names = read_connections(monkeypatch)
     task = create_task(arize)
     runs = arize.create_runs(task, 50, (0.2, 0.5))
 
     wait_for(*(trigger(run, task) for run in runs))
-    assert looked_up == [CONN_ID]
+    assert names == [CONN_ID]
 
-    # The next time, its key may be another.
+    # The next time, the key may be another.
     wait_for(trigger(runs[0], task))
-    assert looked_up == [CONN_ID, CONN_ID]
+    assert names == [CONN_ID, CONN_ID]
 
 
-def test_the_session_is_closed_though_a_request_is_under_way(
+def test_connection_read_for_two_waits_survives_the_cancellation_of_one(
     arize: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    names = read_connections(monkeypatch, seconds=5.0)
     task = create_task(arize)
-    [run] = arize.create_runs(task, 1, fate=HANG)
-    answer_slowly(monkeypatch, 20.0)
-    sessions = Sessions(monkeypatch)
+    runs = arize.create_runs(task, 2, (0.0, 0.0))
 
-    async def wait() -> None:
-        waiting = asyncio.create_task(event_of(trigger(run, task)))
-        await eventually(lambda: asked(arize).total() == 1)
-        [poller] = pollers()
-        waiting.cancel()
-        await eventually(poller.work.done)
+    async def wait() -> RunEvent:
+        first, second = [asyncio.create_task(event_of(trigger(run, task))) for run in runs]
+        await asyncio.sleep(1)
+        first.cancel()
+        return await second
 
-    quick_time.run(wait())
-    assert (sessions.opened, sessions.closed) == (1, 1)
+    assert quick_time.run(wait()).outcome == OVER
+    assert names == [CONN_ID]
 
 
-def test_cancelling_one_wait_leaves_the_others_alone_and_the_last_one_closes_up(
+def test_cancelled_wait_leaves_the_others_and_the_last_one_closes_the_session(
     arize: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sessions = Sessions(monkeypatch)
@@ -427,37 +515,84 @@ def test_cancelling_one_wait_leaves_the_others_alone_and_the_last_one_closes_up(
 
     async def wait() -> None:
         waits = [asyncio.create_task(event_of(trigger(run, task))) for run in runs]
-        await eventually(lambda: asked(arize).total() > 0)
-        [poller] = pollers()
+        await eventually(lambda: count_reads(arize).total() > 0)
 
         waits[0].cancel()
         await eventually(waits[0].cancelled)
-        before = asked(arize).total()
-        await eventually(lambda: asked(arize).total() > before)
+        before = count_reads(arize).total()
+        await eventually(lambda: count_reads(arize).total() > before)
         assert not waits[1].done()
 
         arize.set_run(runs[1], status="COMPLETED")
         assert (await waits[1]).outcome == OVER
+        assert sessions.closed == 0
 
         waits[2].cancel()
-        await eventually(poller.work.done)
+        await eventually(lambda: sessions.closed == 1)
         assert pollers() == []
-        assert (sessions.opened, sessions.closed) == (1, 1)
-        before = asked(arize).total()
+        before = count_reads(arize).total()
         await asyncio.sleep(0.5)
-        assert asked(arize).total() == before
+        assert count_reads(arize).total() == before
 
     quick_time.run(wait())
+    assert sessions.opened == 1
 
 
-def test_a_new_event_loop_gets_a_new_poller(arize: Emulator) -> None:
+def test_last_wait_ends_with_a_request_in_flight_closes_the_session(
+    arize: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = create_task(arize)
+    [run] = arize.create_runs(task, 1, fate=HANG)
+    answer_slowly(monkeypatch, 20.0)
+    sessions = Sessions(monkeypatch)
+
+    async def wait() -> float:
+        waiting = asyncio.create_task(event_of(trigger(run, task)))
+        await eventually(lambda: count_reads(arize).total() == 1)
+        cancelled_at = asyncio.get_running_loop().time()
+        waiting.cancel()
+        await eventually(lambda: sessions.closed == 1)
+        return asyncio.get_running_loop().time() - cancelled_at
+
+    assert quick_time.run(wait()) < 1
+    assert sessions.opened == 1
+
+
+def test_wait_after_the_last_one_ended_opens_another_session(
+    arize: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = create_task(arize)
+    runs = arize.create_runs(task, 2, (0.0, 0.0))
+    sessions = Sessions(monkeypatch)
+
+    async def wait_one_by_one() -> list[RunEvent]:
+        return [await event_of(trigger(run, task)) for run in runs]
+
+    assert count_outcomes(quick_time.run(wait_one_by_one())) == {OVER: 2}
+    assert (sessions.opened, sessions.closed) == (2, 2)
+
+
+def test_wait_added_while_the_last_one_ends_is_served(arize: Emulator) -> None:
+    task = create_task(arize)
+    runs = arize.create_runs(task, 2, (0.0, 0.0))
+
+    async def wait() -> Any:
+        async with poll_run(CONN_ID, runs[0], online_task_id=task, poll_interval=10.0) as first:
+            await first.next()
+        async with poll_run(CONN_ID, runs[1], online_task_id=task, poll_interval=10.0) as second:
+            return await second.next()
+
+    assert quick_time.run(wait()).is_over
+
+
+def test_two_event_loops_have_two_pollers(arize: Emulator) -> None:
     task = create_task(arize)
     runs = arize.create_runs(task, 2, fate=HANG)
     seen: list[Poller] = []
 
     async def wait() -> None:
-        asyncio.create_task(event_of(trigger(runs[0], task)))  # noqa: RUF006  left behind, as a loop that stops does
-        await eventually(lambda: asked(arize).total() > len(seen))
+        asyncio.create_task(event_of(trigger(runs[0], task)))  # noqa: RUF006  left behind when the loop stops
+        await eventually(lambda: count_reads(arize).total() > len(seen))
         seen.extend(pollers())
 
     quick_time.run(wait())
@@ -465,279 +600,3 @@ def test_a_new_event_loop_gets_a_new_poller(arize: Emulator) -> None:
 
     assert len(set(map(id, seen))) == 2
     assert all(poller.work.done() for poller in seen)
-
-
-# Bad runs
-
-
-@pytest.mark.promise("poll-run-refused")
-def test_a_run_that_does_not_exist_ends_its_own_wait_alone(arize: Emulator) -> None:
-    task = create_task(arize)
-    runs = arize.create_runs(task, 2, (3.0, 3.0))
-    missing = "VGFza1J1bjo5OTk5OTpxUndY"
-
-    *events, bad = wait_for(*(trigger(run, task) for run in (*runs, missing)))
-
-    assert outcomes(events) == {OVER: 2}
-    assert (bad.outcome, bad.error_type) == (ERROR, "OnlineTaskRunUnreachable")
-    assert "HTTP 404" in str(bad.error_message)
-    [first, *_, last] = [one["time"] for one in arize.requests("rest.get_task_run") if one["status"] == 404]
-    assert last - first >= 300
-
-
-def test_a_run_that_appears_late_is_no_missing_one(arize: Emulator) -> None:
-    arize.add_fault(Fault("rest.get_task_run", "not_found", times=1))
-    task = create_task(arize)
-    [run] = arize.create_runs(task, 1, (0.5, 0.5))
-
-    assert outcomes(wait_for(trigger(run, task))) == {OVER: 1}
-
-
-@pytest.mark.promise("wait-refused", "poll-run-refused")
-def test_a_run_that_may_not_be_read_ends_its_own_wait_alone(arize: Emulator) -> None:
-    arize.add_fault(Fault("rest.get_task_run", "forbidden", times=None))
-    task, forbidden = create_task(arize), create_task(arize, "forbidden")
-    runs = arize.create_runs(task, 2, (8.0, 8.0))
-    [run] = arize.create_runs(forbidden, 1, (1.0, 1.0))
-
-    async def wait() -> tuple[RunEvent, list[RunEvent]]:
-        events = [asyncio.create_task(event_of(trigger(each, task))) for each in runs]
-        bad = await event_of(trigger(run, forbidden))
-        arize.clear_faults()
-        return bad, await asyncio.gather(*events)
-
-    bad, events = quick_time.run(wait())
-
-    assert (bad.outcome, bad.error_type) == (ERROR, "OnlineTaskRunUnreachable")
-    assert outcomes(events) == {OVER: 2}
-
-
-@pytest.mark.promise("poll-run-unreadable")
-def test_a_malformed_run_ends_its_own_wait_alone(arize: Emulator) -> None:
-    task = create_task(arize)
-    *runs, malformed = arize.create_runs(task, 3, (3.0, 3.0))
-    arize.set_run(malformed, status="RUNNING", num_successes=-1)
-
-    *events, bad = wait_for(*(trigger(run, task) for run in (*runs, malformed)))
-
-    assert outcomes(events) == {OVER: 2}
-    assert (bad.outcome, bad.error_type) == (ERROR, "OnlineTaskRunUnreachable")
-    assert "num_successes" in str(bad.error_message)
-
-
-def test_a_malformed_run_ends_its_own_wait_while_the_others_go_on(arize: Emulator) -> None:
-    task = create_task(arize)
-    *runs, malformed = arize.create_runs(task, 3, (600.0, 600.0))
-    arize.set_run(malformed, status="RUNNING", num_successes=-1)
-
-    async def wait() -> tuple[RunEvent, list[RunEvent]]:
-        waits = [asyncio.create_task(event_of(trigger(run, task, poll_interval=20.0))) for run in runs]
-        bad = await event_of(trigger(malformed, task, poll_interval=20.0))
-        assert not any(each.done() for each in waits)
-        return bad, await asyncio.gather(*waits)
-
-    bad, events = quick_time.run(wait())
-
-    assert (bad.outcome, outcomes(events)) == (ERROR, {OVER: 2})
-
-
-def test_nonsense_from_the_whole_host_is_no_fault_of_a_run(arize: Emulator) -> None:
-    tasks = [create_task(arize, f"task {number}") for number in range(2)]
-    runs = [(arize.create_runs(task, 1, (1.0, 1.0))[0], task) for task in tasks]
-    arize.add_fault(Fault("rest.*", "garbage", times=None))
-
-    async def wait() -> list[RunEvent]:
-        waits = [asyncio.create_task(event_of(trigger(run, task, poll_interval=10.0))) for run, task in runs]
-        await asyncio.sleep(1800)
-        assert not any(each.done() for each in waits)
-        arize.clear_faults()
-        return await asyncio.gather(*waits)
-
-    assert outcomes(quick_time.run(wait())) == {OVER: 2}
-    assert len(arize.requests("rest.get_task_run")) <= 2 * (1800 / 30 + 8)
-
-
-@pytest.mark.parametrize(
-    "kind", ["not_found", "forbidden", "garbage", "not_object", "missing_field", "status_before"]
-)
-def test_a_list_that_cannot_be_read_is_done_without(arize: Emulator, kind: str) -> None:
-    arize.add_fault(Fault("rest.list_task_runs", kind, times=None))
-    task = create_task(arize)
-    runs = arize.create_runs(task, 3, (1.0, 2.0))
-
-    assert outcomes(wait_for(*(trigger(run, task) for run in runs))) == {OVER: 3}
-
-
-def test_a_list_that_could_be_read_before_is_read_again(arize: Emulator) -> None:
-    task = create_task(arize)
-    runs = arize.create_runs(task, 20, fate=HANG)
-
-    async def wait() -> None:
-        poller = poller_of(arize)
-        waits = [poller.add(run, task, poll_interval=10.0, conn_id=CONN_ID) for run in runs]
-        for each in waits:
-            await each.next()
-        arize.add_fault(Fault("rest.list_task_runs", "garbage"))
-        for each in waits:
-            await each.next()
-            each.close()
-
-    quick_time.run(wait())
-    assert asked(arize) == {"rest.list_task_runs": 3}
-
-
-# Bad times
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_whatever_happens_every_wait_ends_right(
-    arize: Emulator, monkeypatch: pytest.MonkeyPatch, seed: int
-) -> None:
-    """Waits come, go and are cancelled at random, while answers are spoilt at random."""
-    monkeypatch.setattr(endpoint_state, "LONGEST_PAUSE", 1.0)
-    chance = random.Random(seed)
-    arize.configure(runs_order=chance.choice(["newest", "oldest", "shuffled"]))
-    tasks = [create_task(arize, f"task {number}") for number in range(4)]
-    runs = [(run, task) for task in tasks for run in arize.create_runs(task, 60, (0.0, 6.0))]
-    faults = ("drop_before", "drop_after", "status_after", "truncated", "garbage", "null_field", "not_object")
-
-    async def wait() -> list[RunEvent]:
-        waits = []
-        for _ in range(300):
-            run, task = chance.choice(runs)
-            known = chance.choice([task, task, None, tasks[0]])
-            waits.append(asyncio.create_task(event_of(trigger(run, known))))
-            if chance.random() < 0.2:
-                chance.choice(waits).cancel()
-            if chance.random() < 0.05:
-                fault = Fault(
-                    chance.choice(["rest.get_task_run", "rest.list_task_runs"]), chance.choice(faults)
-                )
-                await asyncio.to_thread(arize.add_fault, fault)
-            await asyncio.sleep(chance.random() * 0.02)
-        [poller] = pollers()
-        async with asyncio.timeout(3600):
-            ended = await asyncio.gather(*waits, return_exceptions=True)
-        await eventually(poller.work.done)
-        assert poller.count_waits() == 0
-        assert {type(each) for each in ended} == {RunEvent, asyncio.CancelledError}
-        return [event for event in ended if isinstance(event, RunEvent)]
-
-    events = quick_time.run(wait())
-
-    assert len(events) > 200
-    assert {event.outcome for event in events} == {OVER}
-
-
-@pytest.mark.parametrize(
-    "kind",
-    ["drop_before", "drop_after", "status_before", "status_after", "truncated", "garbage", "null_field"],
-)
-def test_a_bad_answer_now_and_then_is_tolerated(arize: Emulator, kind: str) -> None:
-    arize.add_fault(Fault("rest.*", kind, times=2))
-    task, alone = create_task(arize), create_task(arize, "alone")
-    runs = arize.create_runs(task, 2, (1.0, 1.0))
-    [run] = arize.create_runs(alone, 1, (1.0, 1.0))
-
-    assert outcomes(wait_for(*(trigger(each, task) for each in runs), trigger(run, alone))) == {OVER: 3}
-
-
-def in_three_seconds() -> str:
-    return format_datetime(datetime.now(UTC) + timedelta(seconds=3.9), usegmt=True)
-
-
-@pytest.mark.promise("poll-rate-limited")
-@pytest.mark.parametrize("retry_after", [lambda: 3, in_three_seconds])
-def test_a_rate_limit_pauses_everything_for_as_long_as_it_asks(
-    arize: Emulator, retry_after: Callable[[], Any]
-) -> None:
-    tasks = [create_task(arize, f"task {number}") for number in range(3)]
-    runs = [(arize.create_runs(task, 1, (1.0, 1.0))[0], task) for task in tasks]
-    arize.add_fault(Fault("rest.*", "rate_limited", skip=3, retry_after=retry_after()))
-
-    events = wait_for(*(trigger(run, task) for run, task in runs))
-
-    assert outcomes(events) == {OVER: 3}
-    answers = [(request["time"], request["status"]) for request in arize.requests("rest.*")]
-    [limited_at] = [at for at, status in answers if status == 429]
-    # What was under way already is no new request.
-    assert not [at for at, _ in answers if limited_at + 0.3 < at < limited_at + 2.7]
-
-
-def test_a_rate_limit_that_does_not_say_how_long_pauses_longer_each_time(
-    arize: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(endpoint_state, "FIRST_RATE_LIMIT_PAUSE", 0.5)
-    arize.add_fault(Fault("rest.*", "rate_limited", times=3))
-    task = create_task(arize)
-    [run] = arize.create_runs(task, 1, (0.0, 0.0))
-
-    assert outcomes(wait_for(trigger(run, task))) == {OVER: 1}
-    times = [request["time"] for request in arize.requests("rest.*")]
-    pauses = [later - earlier for earlier, later in pairwise(times)]
-    assert [pause >= least for pause, least in zip(pauses, [0.5, 1.0, 2.0], strict=True)] == [True] * 3
-
-
-@pytest.mark.promise("wait-refused", "poll-401")
-def test_a_refused_key_ends_all_its_waits_once_it_is_certain(arize: Emulator, other_arize: Emulator) -> None:
-    arize.add_fault(Fault("rest.*", "unauthorized", times=None))
-    tasks = [create_task(arize, f"task {number}") for number in range(5)]
-    runs = [(arize.create_runs(task, 1, fate=HANG)[0], task) for task in tasks]
-    elsewhere = create_task(other_arize)
-    [run] = other_arize.create_runs(elsewhere, 1, (1.0, 1.0))
-
-    *events, other = wait_for(
-        *(trigger(run, task) for run, task in runs), trigger(run, elsewhere, conn_id="other_arize")
-    )
-
-    assert {(event.outcome, event.error_type) for event in events} == {(ERROR, "OnlineTaskRunUnreachable")}
-    assert {"HTTP 401" in str(event.error_message) for event in events} == {True}
-    assert other.outcome == OVER
-    times = [request["time"] for request in arize.requests("rest.*task_run*")]
-    assert times[-1] - times[0] >= 300
-    assert len(times) <= 20
-
-
-def test_a_server_that_answers_slowly_is_asked_side_by_side(
-    arize: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answer_slowly(monkeypatch, 1.0)
-    tasks = [create_task(arize, f"task {number}") for number in range(8)]
-    runs = [(arize.create_runs(task, 1, (0.5, 0.5))[0], task) for task in tasks]
-
-    events = wait_for(*(trigger(run, task, in_process=True) for run, task in runs), within=3.0)
-
-    assert outcomes(events) == {OVER: 8}
-
-
-def test_an_answer_that_never_comes_to_its_end_is_given_up(
-    arize: Emulator, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    connect(arize, timeout=1)
-    answer_slowly(monkeypatch, 3600.0, times=1)
-    task = create_task(arize)
-    [run] = arize.create_runs(task, 1, (0.0, 0.0))
-
-    assert outcomes(wait_for(trigger(run, task, in_process=True), within=4.0)) == {OVER: 1}
-    assert len(arize.requests("rest.*")) == 2
-
-
-@pytest.mark.promise("poll-outage")
-def test_a_long_outage_is_sat_out(connect: Callable[..., str], tmp_path: Any) -> None:
-    settings = EmulatorSettings(database=tmp_path / "arize.db", queries_per_minute=None)
-    with EmulatorProcess(settings) as arize:
-        connect(arize)
-        task = create_task(arize)
-        runs = arize.create_runs(task, 20, (2.0, 8.0))
-
-        async def wait() -> list[RunEvent]:
-            waits = [asyncio.create_task(event_of(trigger(run, task))) for run in runs]
-            await eventually(lambda: asked(arize).total() > 2)
-            arize.kill()
-            await asyncio.sleep(5)
-            assert not any(each.done() and each.exception() for each in waits)
-            await asyncio.to_thread(arize.start)
-            async with asyncio.timeout(20):
-                return await asyncio.gather(*waits)
-
-        assert outcomes(quick_time.run(wait())) == {OVER: 20}
