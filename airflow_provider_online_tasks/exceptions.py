@@ -18,17 +18,13 @@ other class as the task's ``retries`` say::
     │   └── Unavailable                             no usable answer
     │       └── UnexpectedResponse                    an answer that cannot be read
     ├── TaskExists *                                a task of that name exists, with if_exists="fail"
-    ├── OnlineTaskRunUnsuccessful                     a run is over, and not well
+    ├── OnlineTaskRunUnsuccessful                   a run finished without success; no retry by the sensor
     │   ├── OnlineTaskRunFailed
-    │   │   └── FinalOnlineTaskRunFailed *          the same, from the sensor
     │   ├── OnlineTaskRunCancelled
-    │   │   └── FinalOnlineTaskRunCancelled *
     │   ├── OnlineTaskRunErrorRateExceeded
-    │   │   └── FinalOnlineTaskRunErrorRateExceeded *
     │   └── OnlineTaskRunNothingEvaluated
-    │       └── FinalOnlineTaskRunNothingEvaluated *
-    ├── OnlineTaskRunTimeout                        a run was not over in time
-    ├── OnlineTaskRunUnreachable                    a run could not be read for minutes; a retry goes on
+    ├── OnlineTaskRunTimeout                        a run did not finish in time
+    ├── OnlineTaskRunUnreachable                    a run could not be read for minutes; a retry resumes it
     ├── EvalResultsIncomplete                       not all evaluations of a run could be read in time
     └── EvalGateFailed *                          the evaluations break a rule of a gate
         └── EvalGateInconclusive *                     they are too few to decide a rule
@@ -141,7 +137,10 @@ class UnexpectedResponse(Unavailable):
 
 
 class OnlineTaskRunUnsuccessful(OnlineTasksError):
-    """A run is over, and its result is not good enough to go on with.
+    """A run finished, but not successfully.
+
+    The operator's retry starts a new run. A retry of the sensor could not change the run, so the sensor
+    raises the same class combined with ``AirflowFailException``.
 
     :param message: what happened, what it means and what to do.
     :param run: the run's summary, as the sensor returns it.
@@ -151,53 +150,35 @@ class OnlineTaskRunUnsuccessful(OnlineTasksError):
         super().__init__(message)
         self.run = run or {}
 
+    def without_retry(self) -> OnlineTaskRunUnsuccessful:
+        """Return this error as one that Airflow doesn't retry, of a subclass of its class."""
+        kind = type(type(self).__name__, (type(self), AirflowFailException), {"__module__": __name__})
+        error: OnlineTaskRunUnsuccessful = kind(str(self), run=self.run)
+        return error
+
 
 class OnlineTaskRunFailed(OnlineTaskRunUnsuccessful):
-    """The run ended FAILED, or COMPLETED with errors and not one success."""
+    """The run ended as FAILED, or as COMPLETED with errors only."""
 
 
 class OnlineTaskRunCancelled(OnlineTaskRunUnsuccessful):
-    """The run ended CANCELLED: by a person, by refused LLM credentials, or by a broken evaluator."""
+    """The run was cancelled: by a user, or because of rejected LLM credentials or a broken evaluator."""
 
 
 class OnlineTaskRunErrorRateExceeded(OnlineTaskRunUnsuccessful):
-    """The run completed with a larger share of errors than ``max_error_rate`` permits."""
+    """The run completed with a larger share of errors than ``max_error_rate`` allows."""
 
 
 class OnlineTaskRunNothingEvaluated(OnlineTaskRunUnsuccessful):
-    """The run is over and evaluated nothing, and ``on_nothing_evaluated`` is ``fail``."""
+    """The run evaluated nothing, and ``on_nothing_evaluated`` is ``fail``."""
 
 
 class OnlineTaskRunTimeout(OnlineTasksError):
-    """The run was not over in time."""
+    """The run did not finish in time and was cancelled."""
 
 
 class OnlineTaskRunUnreachable(OnlineTasksError):
-    """Arize refused for minutes to show the run. A retry waits for the same run again."""
-
-
-class FinalOnlineTaskRunFailed(OnlineTaskRunFailed, AirflowFailException):
-    """The same, where a retry cannot change the run: the sensor raises it."""
-
-
-class FinalOnlineTaskRunCancelled(OnlineTaskRunCancelled, AirflowFailException):
-    """The same, where a retry cannot change the run: the sensor raises it."""
-
-
-class FinalOnlineTaskRunErrorRateExceeded(OnlineTaskRunErrorRateExceeded, AirflowFailException):
-    """The same, where a retry cannot change the run: the sensor raises it."""
-
-
-class FinalOnlineTaskRunNothingEvaluated(OnlineTaskRunNothingEvaluated, AirflowFailException):
-    """The same, where a retry cannot change the run: the sensor raises it."""
-
-
-FINAL: dict[type[OnlineTaskRunUnsuccessful], type[OnlineTaskRunUnsuccessful]] = {
-    OnlineTaskRunFailed: FinalOnlineTaskRunFailed,
-    OnlineTaskRunCancelled: FinalOnlineTaskRunCancelled,
-    OnlineTaskRunErrorRateExceeded: FinalOnlineTaskRunErrorRateExceeded,
-    OnlineTaskRunNothingEvaluated: FinalOnlineTaskRunNothingEvaluated,
-}
+    """The run could not be read for minutes and may still be running. A retry resumes it."""
 
 
 class EvalResultsIncomplete(OnlineTasksError):

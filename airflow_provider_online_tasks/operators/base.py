@@ -1,14 +1,16 @@
-"""What the operators have in common."""
+"""Base classes of the operators and the sensor."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator
 
+from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks.inputs.arguments import check_name
 from airflow_provider_online_tasks.ui.links import Links
@@ -24,16 +26,15 @@ if TYPE_CHECKING:
 else:
     _Operator = object
 
-# The argument of the next method that says in which try the task was deferred, and what it knew.
+# The argument of the next method that names the try that deferred, and the links that it knew.
 DEFERRED = "deferred"
-
-
-def _try_number(ti: Any) -> int | None:
-    return getattr(ti, "try_number", None)
+# Airflow fails a deferred task whose event comes before its scheduler has noted that the worker is done.
+# Half of the time is for clocks that differ.
+SHORTEST_PAUSE = timedelta(seconds=10)
 
 
 class UsesArize(_Operator):
-    """What the operators and the sensor have in common: a hook, and links into Arize."""
+    """A hook, links into Arize, and deferral: for the operators and the sensor."""
 
     conn_id: Any
     links: Links = Links()
@@ -46,7 +47,7 @@ class UsesArize(_Operator):
 
     @property
     def hook(self) -> OnlineTasksHook:
-        """A new hook on the connection; close it after use."""
+        """Return a new hook. Close it after use."""
         from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
         return OnlineTasksHook(self.conn_id)
@@ -54,26 +55,45 @@ class UsesArize(_Operator):
     def defer_in_try(
         self, ti: Any, *, trigger: BaseTrigger, method_name: str, kwargs: dict[str, Any] | None = None
     ) -> NoReturn:
-        """Defer without a timeout, since the trigger keeps it; note in which try, and the links.
+        """Defer without a timeout of Airflow's: the trigger ends in time.
 
         :param ti: the task instance.
+        :param trigger: what the task waits for.
+        :param method_name: the method that continues.
+        :param kwargs: its arguments. ``airflow dags test`` doesn't pass them.
         """
-        kept = {**(kwargs or {}), DEFERRED: {"try_number": _try_number(ti), "links": asdict(self.links)}}
-        self.defer(trigger=trigger, method_name=method_name, kwargs=kept, timeout=None)
+        deferred = {"try_number": getattr(ti, "try_number", None), "links": asdict(self.links)}
+        kwargs = {**(kwargs or {}), DEFERRED: deferred}
+        self.defer(trigger=trigger, method_name=method_name, kwargs=kwargs, timeout=None)
+
+    def pause_until(
+        self, moment: datetime, ti: Any, *, method_name: str, kwargs: dict[str, Any] | None = None
+    ) -> NoReturn:
+        """Wait in the triggerer until a moment, at least 10 seconds.
+
+        :param moment: when the task continues.
+        :param ti: the task instance.
+        :param method_name: the method that continues.
+        :param kwargs: its arguments. ``airflow dags test`` doesn't pass them.
+        """
+        from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+
+        trigger = DateTimeTrigger(moment=max(moment, _clock.now() + SHORTEST_PAUSE))
+        self.defer_in_try(ti, trigger=trigger, method_name=method_name, kwargs=kwargs)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after the task was deferred.
+        """Continue after a deferral.
 
-        Airflow 3.0 resumes a retry with the event of the try before it, which that try has acted on: such a
-        retry begins afresh.
+        Airflow 3.0 resumes a retry with the event of the earlier try, which acted on it already: such a retry
+        starts again.
         """
-        kept = dict(next_kwargs or {})
-        deferred = kept.pop(DEFERRED, None)  # airflow dags test hands over the event alone
+        kwargs = dict(next_kwargs or {})
+        deferred = kwargs.pop(DEFERRED, None)
         if deferred is not None:
-            if deferred["try_number"] != _try_number(context.get("ti")):
+            if deferred["try_number"] != getattr(context.get("ti"), "try_number", None):
                 return self.execute(context)
             self.links = Links(**deferred["links"])
-        return super().resume_execution(next_method, kept, context)
+        return super().resume_execution(next_method, kwargs, context)
 
 
 class OnlineTasksOperator(UsesArize, BaseOperator):
@@ -91,7 +111,7 @@ class OnlineTasksOperator(UsesArize, BaseOperator):
 
 
 class LineageOperator(OnlineTasksOperator):
-    """Base of the operators that report what they had judged to OpenLineage, if its provider is installed."""
+    """Base of the operators that report evaluations to OpenLineage, if its provider is installed."""
 
     _project_id: str | None = None
     _namespace: str | None = None
@@ -100,26 +120,26 @@ class LineageOperator(OnlineTasksOperator):
     def keep_lineage(
         self, facts: Mapping[str, Any], *, namespace: str | None, project_id: str | None
     ) -> None:
-        """Keep what OpenLineage asks for when the task is over. It sends nothing to Arize.
+        """Store what OpenLineage asks for when the task ends. It makes no API calls.
 
-        :param facts: by the names of :class:`~airflow_provider_online_tasks.lineage.OnlineTaskRunFacet`.
-        :param namespace: the address of Arize's UI.
-        :param project_id: the project whose spans are judged, where it is known.
+        :param facts: the fields of :class:`~airflow_provider_online_tasks.lineage.OnlineTaskRunFacet`.
+        :param namespace: the URL of the Arize UI.
+        :param project_id: the project of the evaluated spans, if it is known.
         """
         self._facts, self._namespace = dict(facts), namespace
         self._project_id = project_id or self._project_id
 
     def get_openlineage_facets_on_start(self) -> Any:
-        """Return what is known of the run."""
+        """Return the facts that are known."""
         from airflow_provider_online_tasks.lineage import lineage_of
 
         facts = self._facts or {"online_task_id": getattr(self, "online_task_id", None)}
         return lineage_of(facts, namespace=self._namespace, project_id=self._project_id)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
-        """Return what is known of the run."""
+        """Return the facts that are known."""
         return self.get_openlineage_facets_on_start()
 
     def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:
-        """Return what is known of the run."""
+        """Return the facts that are known."""
         return self.get_openlineage_facets_on_start()

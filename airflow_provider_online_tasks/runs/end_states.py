@@ -1,8 +1,7 @@
-"""How a run can end, and what a task does about it: succeed, skip, or fail and say why.
+"""How a run can end, and what a task does about it: succeed, skip or fail.
 
-:class:`Ending` names the endings, :func:`read_ending` recognises them, and :func:`explain` is the table: for
-each ending its exception, what happened, what it means and what to do. A status or an ending that is added
-and forgotten in one of them is a type error.
+:class:`EndState` lists the end states, :func:`read_end_state` recognizes them, and :func:`explain` has the
+exception, the text and the advice of each. A status or an end state without an entry is a type error.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, assert_never, get_args
 
 from airflow_provider_online_tasks._airflow import AirflowSkipException
+from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.api.responses.runs import DEFAULT_MAX_SPANS, RunStatus, TaskRun
 from airflow_provider_online_tasks.exceptions import (
-    FINAL,
     InvalidInput,
     OnlineTaskRunCancelled,
     OnlineTaskRunErrorRateExceeded,
@@ -28,7 +27,7 @@ from airflow_provider_online_tasks.exceptions import (
 LOG_COLUMNS = 100
 
 
-class Ending(enum.Enum):
+class EndState(enum.Enum):
     """How a run ended, as far as it matters to a pipeline."""
 
     SUCCEEDED = "succeeded"
@@ -39,48 +38,48 @@ class Ending(enum.Enum):
     CANCELLED = "cancelled"
 
 
-def read_ending(run: TaskRun, *, max_error_rate: float | None = None) -> Ending:
-    """Return how a run that is over has ended.
+def read_end_state(run: TaskRun, *, max_error_rate: float | None = None) -> EndState:
+    """Return the end state of a finished run.
 
-    :param max_error_rate: largest acceptable share of errors among the attempted spans, 0 to 1.
-    :raises ValueError: the run is not over.
+    :param max_error_rate: maximum share of errors among the attempted spans, 0 to 1.
+    :raises ValueError: the run isn't finished.
     """
     counts = run.counts
     match run.status:
         case RunStatus.COMPLETED:
             if counts.attempted == 0:
-                return Ending.NOTHING_EVALUATED
+                return EndState.NOTHING_EVALUATED
             if counts.successes == 0:
-                return Ending.ONLY_ERRORS
+                return EndState.ONLY_ERRORS
             if max_error_rate is not None and counts.error_rate > max_error_rate:
-                return Ending.ERROR_RATE_EXCEEDED
-            return Ending.SUCCEEDED
+                return EndState.ERROR_RATE_EXCEEDED
+            return EndState.SUCCEEDED
         case RunStatus.FAILED:
-            return Ending.FAILED
+            return EndState.FAILED
         case RunStatus.CANCELLED:
             if counts.done == 0 and says_already_labelled(run.failure_reason):
-                return Ending.NOTHING_EVALUATED
-            return Ending.CANCELLED
+                return EndState.NOTHING_EVALUATED
+            return EndState.CANCELLED
         case RunStatus.PENDING | RunStatus.RUNNING | RunStatus.UNKNOWN:
-            raise ValueError(f"run {run.id} is not over: {run.status_text}")
+            raise ValueError(f"run {run.id} isn't finished: {run.status_text}")
         case _:
             assert_never(run.status)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """What a person reads about how a run ended: three sentences, of which the last two may be empty.
+    """What the user reads about an end state: up to three sentences.
 
-    :param kind: the exception of this ending; None for a success.
+    :param exception: the exception of the end state; None for a success.
     :param happened: what happened.
-    :param means: what that means.
-    :param do: what to do about it.
+    :param meaning: what it means.
+    :param advice: what to do.
     """
 
-    kind: type[OnlineTaskRunUnsuccessful] | None
+    exception: type[OnlineTaskRunUnsuccessful] | None
     happened: str
-    means: str = ""
-    do: str = ""
+    meaning: str = ""
+    advice: str = ""
 
     def __str__(self) -> str:
         return " ".join(self.sentences)
@@ -88,10 +87,10 @@ class Explanation:
     @property
     def sentences(self) -> tuple[str, ...]:
         """What happened, what it means and what to do."""
-        return tuple(filter(None, (self.happened, self.means, self.do)))
+        return tuple(filter(None, (self.happened, self.meaning, self.advice)))
 
     def lines(self) -> list[str]:
-        """Return the sentences as lines of the task's log, each begun anew and wrapped."""
+        """Return the sentences as wrapped lines of the task's log, each sentence on a new line."""
         return [
             line
             for sentence in self.sentences
@@ -99,96 +98,87 @@ class Explanation:
         ]
 
 
-def explain(ending: Ending, run: TaskRun, *, max_error_rate: float | None = None) -> Explanation:
-    """Return what there is to say about how a run ended.
+def explain(end_state: EndState, run: TaskRun, *, max_error_rate: float | None = None) -> Explanation:
+    """Return the exception, the text and the advice of an end state.
 
-    :param ending: what :func:`read_ending` found.
+    :param end_state: the end state that :func:`read_end_state` returned.
     :param run: the run.
-    :param max_error_rate: the largest share of errors that was acceptable.
+    :param max_error_rate: the maximum share of errors.
     """
     counts = run.counts
-    match ending:
-        case Ending.SUCCEEDED:
-            return Explanation(kind=None, happened=f"Run {run.id} is completed: {counts}.")
-        case Ending.NOTHING_EVALUATED:
+    match end_state:
+        case EndState.SUCCEEDED:
+            return Explanation(exception=None, happened=f"Run {run.id} completed: {counts}.")
+        case EndState.NOTHING_EVALUATED:
             return _nothing_evaluated(run)
-        case Ending.ERROR_RATE_EXCEEDED:
+        case EndState.ERROR_RATE_EXCEEDED:
             return Explanation(
-                kind=OnlineTaskRunErrorRateExceeded,
-                happened=f"Run {run.id} is completed with too many errors: {counts}.",
-                means=f"{counts.error_rate:.1%} of the attempted spans could not be judged, more than "
-                f"max_error_rate ({max_error_rate or 0.0:.1%}) permits.",
-                do="Look at the errors in Arize before you trust the labels.",
+                exception=OnlineTaskRunErrorRateExceeded,
+                happened=f"Run {run.id} completed with too many errors: {counts}.",
+                meaning=f"{counts.error_rate:.1%} of the attempted spans could not be evaluated, more than "
+                f"max_error_rate ({max_error_rate or 0.0:.1%}) allows.",
+                advice="Look at the errors in Arize before you use the labels.",
             )
-        case Ending.ONLY_ERRORS:
+        case EndState.ONLY_ERRORS:
             return Explanation(
-                kind=OnlineTaskRunFailed,
-                happened=f"Run {run.id} is completed without one success: {counts}. {_reason(run)}",
-                means="Every span that the evaluator was asked about ended in an error.",
-                do="Check the evaluator's LLM, its key and the template.",
+                exception=OnlineTaskRunFailed,
+                happened=f"Run {run.id} completed with errors only: {counts}. {_reason(run)}",
+                meaning="The evaluator failed on every span.",
+                advice="Check the evaluator's LLM, its API key and the template.",
             )
-        case Ending.FAILED:
+        case EndState.FAILED:
             return Explanation(
-                kind=OnlineTaskRunFailed,
+                exception=OnlineTaskRunFailed,
                 happened=f"Run {run.id} failed: {counts}. {_reason(run)}",
-                means="The labels that it made stay; the rest of the window is not judged.",
-                do="Fix the cause, then clear the task to start a new run.",
+                meaning="Its labels are kept. The remaining spans of the window are not evaluated.",
+                advice="Fix the cause, then clear the task to start a new run.",
             )
-        case Ending.CANCELLED:
+        case EndState.CANCELLED:
             return Explanation(
-                kind=OnlineTaskRunCancelled,
+                exception=OnlineTaskRunCancelled,
                 happened=f"Run {run.id} was cancelled: {counts}. {_reason(run)}",
-                means="It stopped before any span was done: a person cancelled it, or the LLM refused its "
+                meaning="It stopped before the first span: a user cancelled it, the LLM rejected its "
                 "credentials, or the evaluator is broken."
                 if counts.done == 0
-                else "Its labels cover a part of the window only.",
-                do="Find out who or what cancelled it, then clear the task to start a new run.",
+                else "Its labels cover only a part of the window.",
+                advice="Find out who or what cancelled it, then clear the task to start a new run.",
             )
         case _:
-            assert_never(ending)
+            assert_never(end_state)
 
 
 def _nothing_evaluated(run: TaskRun) -> Explanation:
-    happened = f"Run {run.id} evaluated nothing."
-    if run.failure_reason:
-        happened += f" {_reason(run)}"
+    advice = "To evaluate them again, set override_evaluations=True."
     if run.status is RunStatus.CANCELLED:
-        means = "All matching spans are labelled already."
-        do = "Set override_evaluations=True to judge them again."
+        meaning = "All matching spans already have a label."
     elif run.counts.skipped:
-        means = f"All {run.counts.skipped} spans were skipped, as spans that are labelled already are."
-        do = "Set override_evaluations=True to judge them again."
+        meaning = f"All {run.counts.skipped} spans were skipped, as spans are that already have a label."
     else:
-        means = "No span in the window matches the task's filter and sampling."
-        do = "Check the window, the query filter, and whether the application sent spans."
-    return Explanation(kind=OnlineTaskRunNothingEvaluated, happened=happened, means=means, do=do)
-
-
-def no_run_started(reason: str, window: object) -> Explanation:
-    """Return what there is to say when Arize starts no run, since the window holds no data."""
+        meaning = "No span in the window matches the task's filter and sampling."
+        advice = "Check the window, the query filter, and whether the application sent spans."
     return Explanation(
-        kind=OnlineTaskRunNothingEvaluated,
-        happened=f"No run was started. Arize says: {reason}",
-        means=f"There is nothing to evaluate in {window}.",
-        do="Check the window, the query filter, and whether the application sent spans.",
+        exception=OnlineTaskRunNothingEvaluated,
+        happened=f"Run {run.id} evaluated nothing.{f' {_reason(run)}' if run.failure_reason else ''}",
+        meaning=meaning,
+        advice=advice,
     )
 
 
 def _reason(run: TaskRun) -> str:
-    said = (run.failure_reason or "").strip().rstrip(".")
-    return f"Arize says: {said}." if said else "Arize gives no reason."
+    reason = (run.failure_reason or "").strip().rstrip(".")
+    return f"Arize gives the reason: {reason}." if reason else "Arize gives no reason."
 
 
-def probably_cut(run: TaskRun, max_spans: int | None) -> bool:
-    """Return whether a run attempted exactly as many spans as it was allowed to."""
+def window_was_cut(run: TaskRun, max_spans: int | None) -> bool:
+    """Return whether the run attempted its maximum number of spans: the window probably has more."""
     return run.counts.attempted >= (max_spans or DEFAULT_MAX_SPANS)
 
 
 def says_already_labelled(reason: str | None) -> bool:
-    """Return whether a cancelled run's reason says that all matching data is labelled already.
+    """Return whether the reason of a cancelled run says that all matching spans already have a label.
 
-    Only the wording tells this case from refused credentials and broken evaluators: the
-    documented reason asks to re-trigger with override_evaluations. What is not recognised is a failure.
+    Only the wording differs from rejected credentials and broken evaluators: the documented reason recommends
+    override_evaluations. An unknown wording counts as a failure.
     """
     words = (reason or "").lower().replace("_", " ")
     return "override evaluations" in words and "already" in words
@@ -199,7 +189,7 @@ _NO_DATA = re.compile(r"\bno (matching )?(data|spans?)\b")
 
 
 def says_no_data(code: str | None, reason: str) -> bool:
-    """Return whether a TaskError says that no span is in the window. Its codes are not documented."""
+    """Return whether a TaskError says that the window has no span. Its codes are not documented."""
     words = f"{code or ''} {reason}".lower().replace("_", " ")
     return _NO_DATA.search(words) is not None
 
@@ -208,104 +198,107 @@ OnNothingEvaluated = Literal["fail", "skip", "succeed"]
 ON_NOTHING_EVALUATED: tuple[OnNothingEvaluated, ...] = get_args(OnNothingEvaluated)
 
 
-class EndingRules:
-    """Which endings count as what.
+class EndRules:
+    """Which end states are successes.
 
-    :param on_nothing_evaluated: what a run that scored nothing does to the task: ``fail``, ``skip`` or
+    :param on_nothing_evaluated: what the task does if the run evaluated nothing: ``fail``, ``skip`` or
         ``succeed``.
-    :param max_error_rate: largest acceptable share of errors among the attempted spans, 0 to 1. None: any,
-        as long as one span was scored.
-    :param max_spans: the run's cap on spans, to recognise a window that was cut. None: the API's 10,000.
+    :param max_error_rate: maximum share of errors among the attempted spans, 0 to 1. None: no maximum, but at
+        least one span must be evaluated.
     :raises InvalidInput: a value is wrong.
     """
 
     def __init__(
-        self,
-        *,
-        on_nothing_evaluated: OnNothingEvaluated = "skip",
-        max_error_rate: Any = None,
-        max_spans: int | None = None,
+        self, *, on_nothing_evaluated: OnNothingEvaluated = "skip", max_error_rate: Any = None
     ) -> None:
         if on_nothing_evaluated not in ON_NOTHING_EVALUATED:
             raise InvalidInput(
                 f"on_nothing_evaluated must be one of {', '.join(ON_NOTHING_EVALUATED)}, "
-                f"not {on_nothing_evaluated!r}."
+                f"not {shown(on_nothing_evaluated)}."
             )
         if max_error_rate is not None and (
             isinstance(max_error_rate, bool)
             or not isinstance(max_error_rate, int | float)
             or not 0 <= max_error_rate <= 1
         ):
-            raise InvalidInput(f"max_error_rate must be a share from 0 to 1, not {max_error_rate!r}.")
+            raise InvalidInput(f"max_error_rate must be from 0 to 1, not {shown(max_error_rate)}.")
         self.on_nothing_evaluated: OnNothingEvaluated = on_nothing_evaluated
         self.max_error_rate: float | None = max_error_rate
-        self.max_spans = max_spans
 
-    def settle(
+    def conclude(
         self,
         run: TaskRun,
         *,
         log: Any,
         url: str | None = None,
         task: str | None = None,
-        final: bool = False,
+        max_spans: int | None = None,
     ) -> None:
-        """Return if a run that is over counts as a success; else log why not, and raise.
+        """Return if a finished run counts as a success, else log the reason and raise.
 
         :param run: the run.
         :param log: the task's log.
-        :param url: where the Arize UI shows the run's spans.
-        :param task: the name of the run's task, where it is known.
-        :param final: whether no retry can change the run, so that its failure is an ``AirflowFailException``.
-        :raises OnlineTaskRunUnsuccessful: the subclass that fits the ending.
-        :raises AirflowSkipException: nothing was evaluated, and that skips.
+        :param url: the link to the run's spans in the Arize UI.
+        :param task: the name of the run's task.
+        :param max_spans: the run's maximum number of spans. None: the API's, 10,000.
+        :raises OnlineTaskRunUnsuccessful: the subclass of the end state.
+        :raises AirflowSkipException: the run evaluated nothing, and that skips.
         """
-        ending = read_ending(run, max_error_rate=self.max_error_rate)
-        found = explain(ending, run, max_error_rate=self.max_error_rate)
+        end_state = read_end_state(run, max_error_rate=self.max_error_rate)
+        explanation = explain(end_state, run, max_error_rate=self.max_error_rate)
         if task is not None and run.task_id is not None:
-            log.info("Run %s is of the task %r (%s).", run.id, task, run.task_id)
-        if found.kind is not None:
-            self.settle_bad(found, log=log, run=run, url=url, final=final)
+            log.info("Run %s belongs to the task %r (%s).", run.id, task, run.task_id)
+        if explanation.exception is not None:
+            self._conclude(explanation, explanation.exception, log=log, run=run, url=url)
             return
-        log.info("%s%s", found, _see(url))
-        if probably_cut(run, self.max_spans):
+        log.info("%s%s", explanation, _see(url))
+        if window_was_cut(run, max_spans):
             log.warning(
-                "The run attempted %d spans, as many as it may (%d): the window was probably cut, and "
-                "some of its spans are not evaluated. Raise max_spans, or cut the window with "
-                "split_window().",
+                "The run attempted %d spans, its maximum: the window probably has more. Increase max_spans, "
+                "or split the window with split_window().",
                 run.counts.attempted,
-                self.max_spans or DEFAULT_MAX_SPANS,
             )
 
-    def settle_bad(
+    def conclude_without_run(self, reason: str, window: object, *, log: Any) -> None:
+        """Return if a window without data counts as a success, else log the reason and raise.
+
+        :param reason: Arize's reason for not starting a run.
+        :param window: the window.
+        :param log: the task's log.
+        :raises OnlineTaskRunNothingEvaluated: that fails.
+        :raises AirflowSkipException: that skips.
+        """
+        explanation = Explanation(
+            exception=OnlineTaskRunNothingEvaluated,
+            happened=f"Arize started no run. It gives the reason: {reason}",
+            meaning=f"There is nothing to evaluate in {window}.",
+            advice="Check the window, the query filter, and whether the application sent spans.",
+        )
+        self._conclude(explanation, OnlineTaskRunNothingEvaluated, log=log, run=None, url=None)
+
+    def _conclude(
         self,
-        found: Explanation,
+        explanation: Explanation,
+        exception: type[OnlineTaskRunUnsuccessful],
         *,
         log: Any,
         run: TaskRun | None,
-        url: str | None = None,
-        final: bool = False,
+        url: str | None,
     ) -> None:
-        """Log what a bad end, or an attempt that evaluated nothing, is about, and act on it.
-
-        :raises OnlineTaskRunUnsuccessful: the subclass that fits the ending.
-        :raises AirflowSkipException: nothing was evaluated, and that skips.
-        """
-        kind = found.kind or OnlineTaskRunUnsuccessful
-        reaction = self.on_nothing_evaluated if kind is OnlineTaskRunNothingEvaluated else "fail"
-        say = log.error if reaction == "fail" else log.warning
-        for line in found.lines():
-            say("%s", line)
+        reaction = self.on_nothing_evaluated if exception is OnlineTaskRunNothingEvaluated else "fail"
+        write = log.error if reaction == "fail" else log.warning
+        for line in explanation.lines():
+            write("%s", line)
         if url:
             log.info("The spans in Arize: %s", url)
-        message = f"{found}{_see(url)}"
+        message = f"{explanation}{_see(url)}"
         match reaction:
             case "fail":
-                raise (FINAL[kind] if final else kind)(message, run=run.summary() if run else None)
+                raise exception(message, run=run.summary() if run else None)
             case "skip":
                 raise AirflowSkipException(message)
             case "succeed":
-                log.info("The task succeeds all the same: on_nothing_evaluated is %r.", reaction)
+                log.info("The task succeeds because on_nothing_evaluated is %r.", reaction)
             case _:
                 assert_never(reaction)
 

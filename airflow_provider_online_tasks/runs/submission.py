@@ -31,7 +31,7 @@ from airflow_provider_online_tasks.idempotency.create_once import (
 )
 from airflow_provider_online_tasks.idempotency.intents import Intent, IntentStore
 from airflow_provider_online_tasks.inputs import DataWindow
-from airflow_provider_online_tasks.runs.end_states import Ending, read_ending
+from airflow_provider_online_tasks.runs.end_states import EndState, read_end_state
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -90,7 +90,7 @@ class Submission(CreateOnce[RunRecord, TaskRun]):
     :param context: the Airflow context.
     :param log: the task's log.
     :param rerun_if_nothing_evaluated: whether a finished run that evaluated nothing counts as a failure.
-    :param max_error_rate: see :func:`~airflow_provider_online_tasks.runs.end_states.read_ending`.
+    :param max_error_rate: see :func:`~airflow_provider_online_tasks.runs.end_states.read_end_state`.
     :param search_seconds: how long to search for a run whose answer was lost.
     """
 
@@ -270,10 +270,10 @@ class Submission(CreateOnce[RunRecord, TaskRun]):
 
     def _is_good(self, run: TaskRun) -> bool:
         """Whether a run that is over is the one that was wanted."""
-        ending = read_ending(run, max_error_rate=self._max_error_rate)
-        if ending is Ending.NOTHING_EVALUATED:
+        ending = read_end_state(run, max_error_rate=self._max_error_rate)
+        if ending is EndState.NOTHING_EVALUATED:
             return not self._rerun_if_nothing_evaluated
-        return ending is Ending.SUCCEEDED
+        return ending is EndState.SUCCEEDED
 
     def _retire(self, record: RunRecord) -> tuple[str, ...]:
         """End a run that this try is not about, so that no two runs live.

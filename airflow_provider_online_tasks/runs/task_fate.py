@@ -1,97 +1,143 @@
-"""What became of the task that a trigger waits for, as Airflow says.
+"""Whether a task still needs its run when Airflow ends its process or drops its trigger.
 
-Airflow drops a trigger, and calls that a user's action, also when the task goes on: when another triggerer
-has taken it over, or when ``airflow dags test`` waits for the run in a process of its own.
+Airflow does both for two kinds of reasons. A user clears a task or marks it failed or successful: nothing
+needs the run any more. Or Airflow has a problem of its own (its API server is away, a triggerer restarts):
+another process resumes the task. Only the state of the task tells which it was.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
+import sys
+import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from asgiref.sync import sync_to_async
+from airflow_provider_online_tasks._airflow import AirflowTaskTimeout
 
-# Those who ask at the same time are answered together.
+# The states in which another process resumes the run, by what asks. Anything else, a deleted task included,
+# means that the task ended: a deferred task that a user clears may be scheduled again before its trigger is
+# dropped.
+RESUMED_AFTER_WORKER = frozenset(
+    {"awaiting_input", "deferred", "queued", "running", "scheduled", "up_for_reschedule", "up_for_retry"}
+)
+RESUMED_AFTER_TRIGGER = frozenset({"deferred"})
+
+# Airflow kills a process 5 seconds after the signal; the cancellation of the run must fit in as well.
+WORKER_SECONDS = 2.0
+# Triggers that ask within this time share a request.
 GATHERING_SECONDS = 0.1
-MOST_RUNS_ASKED = 100
-ASK_AGAIN_SECONDS = 2.0
-DEFERRED = "deferred"
+MOST_RUNS_PER_REQUEST = 100
 IN_PROCESS_COMMS = "InProcessSupervisorComms"
 
-
-class Fate(enum.Enum):
-    """Whether a task still waits for its run."""
-
-    WAITS = "waits"
-    ENDED = "ended"
+States = Mapping[str, Mapping[str, Any]]
+"""The state of each task instance: DAG run ID, then task ID with the map index."""
 
 
-@dataclass(slots=True, eq=False)
-class _Question:
-    """What is asked about the instances of one task.
+class TaskFate(enum.Enum):
+    """Whether a task still needs its run."""
 
-    :param run_ids: DAG runs.
-    :param answer: DAG run → key → state.
+    ENDED = "the task ended"
+    RESUMED = "another process resumes the task"
+    UNKNOWN = "Airflow doesn't answer whether the task ended"
+
+
+def worker_task_fate(ti: Any) -> TaskFate:
+    """Return the fate of the task of this process, which Airflow ends. Takes at most two seconds.
+
+    :param ti: the task instance.
     """
+    if isinstance(sys.exception(), AirflowTaskTimeout):
+        return TaskFate.ENDED
+    answers: list[States] = []
 
-    run_ids: set[str] = field(default_factory=set)
-    answer: asyncio.Task[dict[str, dict[str, Any]]] | None = None
+    def ask() -> None:
+        with contextlib.suppress(Exception):  # whatever it is, Airflow doesn't answer
+            answers.append(
+                ti.get_task_states(
+                    dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
+                )
+            )
+
+    # In a thread, since the signal may have interrupted another call to Airflow, which holds a lock.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(WORKER_SECONDS)
+    return _fate(answers[0], ti, RESUMED_AFTER_WORKER)[0] if answers else TaskFate.UNKNOWN
 
 
-_gathered: dict[tuple[asyncio.AbstractEventLoop, str, str], _Question] = {}
+async def trigger_task_fate(ti: Any) -> tuple[TaskFate, str]:
+    """Return the fate of a task whose trigger Airflow drops, and its state in words.
+
+    :param ti: the task instance.
+    :raises Exception: Airflow doesn't answer.
+    """
+    return _fate(await _shared_states(ti.dag_id, ti.task_id, ti.run_id), ti, RESUMED_AFTER_TRIGGER)
+
+
+def _fate(states: States, ti: Any, resumed: frozenset[str]) -> tuple[TaskFate, str]:
+    is_mapped = ti.map_index is not None and ti.map_index >= 0
+    key = f"{ti.task_id}_{ti.map_index}" if is_mapped else ti.task_id
+    of_run = states.get(ti.run_id) or {}
+    if key not in of_run:
+        return TaskFate.ENDED, "deleted"
+    state = of_run[key]
+    word = str(getattr(state, "value", state) or "cleared")
+    return TaskFate.RESUMED if word in resumed else TaskFate.ENDED, word
 
 
 def runs_in_process() -> bool:
-    """Return whether this task and its trigger run in one process, as ``airflow dags test`` has them do."""
+    """Return whether the task and its trigger run in one process, as in ``airflow dags test``."""
     from airflow.sdk.execution_time import task_runner
 
     comms = getattr(task_runner, "SUPERVISOR_COMMS", None)
     return type(comms).__name__ == IN_PROCESS_COMMS
 
 
-async def ask_fate(task_instance: Any) -> tuple[Fate, str]:
-    """Return whether a task whose trigger was dropped still waits, and its state in words.
+# One request for many triggers -----------------------------------------------------------------------------
 
-    A task that is being started again was cleared by a person.
 
-    :raises Exception: Airflow does not answer.
+@dataclass(slots=True, eq=False)
+class _Question:
+    """A request about the instances of one task.
+
+    :param run_ids: the DAG runs.
+    :param answer: the response.
     """
-    states = await _states(task_instance.dag_id, task_instance.task_id, task_instance.run_id)
-    of_run, index = states.get(task_instance.run_id, {}), task_instance.map_index
-    name = task_instance.task_id
-    key = name if index is None or index < 0 else f"{name}_{index}"
-    if key not in of_run:
-        return Fate.ENDED, "deleted"
-    state = of_run[key]
-    if state == DEFERRED:
-        return Fate.WAITS, DEFERRED
-    return Fate.ENDED, str(getattr(state, "value", state) or "cleared")
+
+    run_ids: set[str] = field(default_factory=set)
+    answer: asyncio.Task[States] | None = None
 
 
-async def _states(dag_id: str, task_id: str, run_id: str) -> dict[str, dict[str, Any]]:
+_open_questions: dict[tuple[asyncio.AbstractEventLoop, str, str], _Question] = {}
+
+
+async def _shared_states(dag_id: str, task_id: str, run_id: str) -> States:
     key = (asyncio.get_running_loop(), dag_id, task_id)
-    question = _gathered.get(key)
-    if question is None or (run_id not in question.run_ids and len(question.run_ids) >= MOST_RUNS_ASKED):
-        question = _gathered[key] = _Question()
+    question = _open_questions.get(key)
+    if question is None or (
+        run_id not in question.run_ids and len(question.run_ids) >= MOST_RUNS_PER_REQUEST
+    ):
+        question = _open_questions[key] = _Question()
         question.answer = asyncio.create_task(_ask(key, question))
     question.run_ids.add(run_id)
     if question.answer is None:
-        raise RuntimeError("no question is pending")
+        raise RuntimeError("no request is pending")
     return await asyncio.shield(question.answer)
 
 
-async def _ask(
-    key: tuple[asyncio.AbstractEventLoop, str, str], question: _Question
-) -> dict[str, dict[str, Any]]:
+async def _ask(key: tuple[asyncio.AbstractEventLoop, str, str], question: _Question) -> States:
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    from asgiref.sync import sync_to_async
 
     await asyncio.sleep(GATHERING_SECONDS)
-    if _gathered.get(key) is question:
-        del _gathered[key]
+    if _open_questions.get(key) is question:
+        del _open_questions[key]
     _, dag_id, task_id = key
-    states: dict[str, dict[str, Any]] = await sync_to_async(RuntimeTaskInstance.get_task_states)(
+    states: States = await sync_to_async(RuntimeTaskInstance.get_task_states)(
         dag_id=dag_id, task_ids=[task_id], run_ids=sorted(question.run_ids)
     )
     return states

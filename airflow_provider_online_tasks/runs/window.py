@@ -1,4 +1,4 @@
-"""Which window a run is for, out of an operator's arguments and the DAG run."""
+"""The window of a run, from the operator's arguments and the DAG run."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from airflow_provider_online_tasks.inputs.values import read_time
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-THREE_WAYS = (
-    "Say which spans to evaluate in one of three ways: data_start_time and data_end_time; "
-    "lookback=timedelta(days=1), which ends where the DAG run's data interval ends; or a schedule whose DAG "
-    "runs have a data interval, such as CronDataIntervalTimetable('@daily', timezone='UTC')."
+HOW_TO_SET_A_WINDOW = (
+    "Set the window in one of three ways: data_start_time and data_end_time; lookback=timedelta(days=1), "
+    "which ends with the DAG run's data interval; or a schedule whose DAG runs have a data interval, "
+    "such as CronDataIntervalTimetable('@daily', timezone='UTC')."
 )
 
 
 def read_duration(value: Any, name: str, *, least: timedelta | None = None) -> timedelta:
-    """Read a timedelta, a number of seconds, or an ISO 8601 duration such as ``PT2H``.
+    """Return a timedelta, a number of seconds, or an ISO 8601 duration such as ``PT2H`` as a timedelta.
 
+    :param value: the duration.
     :param name: the argument, for messages.
-    :param least: the shortest that will do; without one, it must be above 0.
-    :raises InvalidInput: it is none of these, or too short.
+    :param least: minimum. Default: above 0.
+    :raises InvalidInput: it is not a duration, or too short.
     """
     from pydantic import TypeAdapter, ValidationError
 
@@ -43,94 +44,106 @@ def read_duration(value: Any, name: str, *, least: timedelta | None = None) -> t
         ) from None
     if found < least if least is not None else found <= timedelta(0):
         raise InvalidInput(
-            f"{name} must be {'0 or more' if least is not None else 'above 0'}, not {shown(value)}."
+            f"{name} must be {'at least 0' if least is not None else 'above 0'}, not {shown(value)}."
         )
     return found
 
 
-def check_window_arguments(start: Any, end: Any, lookback: Any, partition_length: Any = None) -> None:
-    """Check that the arguments say one thing.
+def check_window_arguments(
+    data_start_time: Any, data_end_time: Any, lookback: Any, partition_length: Any = None
+) -> None:
+    """Check that the arguments set one window.
 
-    :raises InvalidInput: half a window, two ways at once, or a length that is no duration above 0.
+    :raises InvalidInput: a half window, two windows, or a length that is not a duration above 0.
     """
-    if (start is None) != (end is None):
-        given, missing = ("data_start_time", "data_end_time")[:: 1 if end is None else -1]
-        raise InvalidInput(f"{given} is given without {missing}. {THREE_WAYS}")
-    ways = {"lookback": lookback, "partition_length": partition_length, "data_start_time": start}
-    chosen = [name for name, value in ways.items() if value is not None]
-    if len(chosen) > 1:
-        raise InvalidInput(f"{chosen[0]} and {chosen[1]} are given both. {THREE_WAYS}")
+    if (data_start_time is None) != (data_end_time is None):
+        name, missing = ("data_start_time", "data_end_time")[:: 1 if data_end_time is None else -1]
+        raise InvalidInput(f"{name} is set without {missing}. {HOW_TO_SET_A_WINDOW}")
+    arguments = {
+        "lookback": lookback,
+        "partition_length": partition_length,
+        "data_start_time": data_start_time,
+    }
+    names = [name for name, value in arguments.items() if value is not None]
+    if len(names) > 1:
+        raise InvalidInput(f"Set only one of {names[0]} and {names[1]}. {HOW_TO_SET_A_WINDOW}")
     for name in ("lookback", "partition_length"):
-        if ways[name] is not None and not is_templated(ways[name]):
-            read_duration(ways[name], name)
+        if arguments[name] is not None and not is_templated(arguments[name]):
+            read_duration(arguments[name], name)
 
 
-def check_window_literals(start: Any, end: Any) -> None:
-    """Check what is known of a window when the DAG is parsed. It may still have to end.
+def check_window_literals(data_start_time: Any, data_end_time: Any) -> None:
+    """Check the literals of a window when the DAG is parsed. The window may end later.
 
-    :raises InvalidInput: no time, reversed, or empty.
+    :raises InvalidInput: not a time, reversed, or empty.
     """
-    for value, name in ((start, "data_start_time"), (end, "data_end_time")):
+    for value, name in ((data_start_time, "data_start_time"), (data_end_time, "data_end_time")):
         if not is_templated(value):
             read_time(value, name)
-    if not is_templated((start, end)):
-        DataWindow.of(start, end)
+    if not is_templated((data_start_time, data_end_time)):
+        DataWindow.of(data_start_time, data_end_time)
 
 
 def resolve_window(
-    context: Context, *, start: Any, end: Any, lookback: Any, partition_length: Any = None
+    context: Context,
+    *,
+    data_start_time: Any,
+    data_end_time: Any,
+    lookback: Any,
+    partition_length: Any = None,
 ) -> DataWindow:
-    """Return the window of a run; the same in every try of the same DAG run.
+    """Return the window of a run. It is the same in every try of a DAG run.
 
     :param context: the Airflow context.
-    :param start: begin of the window, rendered.
-    :param end: end of the window, rendered.
-    :param lookback: length of a window that ends with the DAG run's data interval, or when it is due.
-    :param partition_length: length of a window that begins with the DAG run's partition.
-    :raises InvalidInput: the DAG run gives no window, or it is reversed, empty or in the future.
+    :param data_start_time: start of the window, rendered.
+    :param data_end_time: end of the window, rendered.
+    :param lookback: length of a window that ends with the DAG run's data interval, else at its run-after
+        time.
+    :param partition_length: length of a window that starts at the DAG run's partition.
+    :raises InvalidInput: the DAG run has no window, or the window is reversed, empty or in the future.
     """
-    check_window_arguments(start, end, lookback, partition_length)
-    if start is not None:
-        return DataWindow.read(start, end)
+    check_window_arguments(data_start_time, data_end_time, lookback, partition_length)
+    dag_run = context["dag_run"]
+    if data_start_time is not None:
+        return DataWindow.read(data_start_time, data_end_time)
     if partition_length is not None:
-        return _of_partition(context, read_duration(partition_length, "partition_length"))
-    interval_start, interval_end = _interval(context)
-    if lookback is not None:
-        until = interval_end or getattr(context["dag_run"], "run_after", None)
-        if until is None:
-            raise InvalidInput(f"The DAG run has neither a data interval nor a run-after time. {THREE_WAYS}")
+        start = _partition_date(dag_run)
         try:
-            return DataWindow.read(until - read_duration(lookback, "lookback"), until)
+            return DataWindow.read(start, start + read_duration(partition_length, "partition_length"))
         except OverflowError:
-            raise InvalidInput(f"lookback is longer than time itself: {lookback!r}.") from None
+            raise InvalidInput(f"partition_length is out of range: {shown(partition_length)}.") from None
+    interval_start = getattr(dag_run, "data_interval_start", None)
+    interval_end = getattr(dag_run, "data_interval_end", None)
+    if lookback is not None:
+        end = interval_end or getattr(dag_run, "run_after", None)
+        if end is None:
+            raise InvalidInput(
+                f"The DAG run has neither a data interval nor a run-after time. {HOW_TO_SET_A_WINDOW}"
+            )
+        try:
+            return DataWindow.read(end - read_duration(lookback, "lookback"), end)
+        except OverflowError:
+            raise InvalidInput(f"lookback is out of range: {shown(lookback)}.") from None
     if interval_start is None or interval_end is None:
         raise InvalidInput(
-            f"The DAG run has no data interval. One that an asset triggered has none, and one that was "
-            f"triggered by hand without a logical date. {THREE_WAYS}"
+            f"The DAG run has no data interval: an asset triggered it, or it was triggered manually without "
+            f"a logical date. {HOW_TO_SET_A_WINDOW}"
         )
     if interval_start == interval_end:
         raise InvalidInput(
-            f"The DAG run's data interval has no length: on Airflow 3 a cron schedule such as '@daily' gives "
-            f"an interval that starts and ends at the same time. {THREE_WAYS}"
+            f"The DAG run's data interval is empty: on Airflow 3, a cron schedule such as '@daily' creates "
+            f"intervals that start and end at the same time. {HOW_TO_SET_A_WINDOW}"
         )
     return DataWindow.read(interval_start, interval_end)
 
 
-def _of_partition(context: Context, length: timedelta) -> DataWindow:
-    begin = getattr(context["dag_run"], "partition_date", None)
-    if begin is None:
-        key = getattr(context["dag_run"], "partition_key", None)
+def _partition_date(dag_run: Any) -> datetime:
+    date: datetime | None = getattr(dag_run, "partition_date", None)
+    if date is None:
+        key = getattr(dag_run, "partition_key", None)
         raise InvalidInput(
             f"The DAG run has no partition date{f' for its partition {shown(key)}' if key else ''}. "
-            f"partition_length needs Airflow 3.3, and a DAG run of an asset's partition that stands for a "
-            f"time. {THREE_WAYS}"
+            f"partition_length needs Airflow 3.3 and a partition of an asset that stands for a time. "
+            f"{HOW_TO_SET_A_WINDOW}"
         )
-    try:
-        return DataWindow.read(begin, begin + length)
-    except OverflowError:
-        raise InvalidInput(f"partition_length is longer than time itself: {length!r}.") from None
-
-
-def _interval(context: Context) -> tuple[datetime | None, datetime | None]:
-    dag_run = context["dag_run"]
-    return getattr(dag_run, "data_interval_start", None), getattr(dag_run, "data_interval_end", None)
+    return date

@@ -15,6 +15,7 @@ from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._airflow import AirflowSensorTimeout
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID, DEFAULT_POLL_INTERVAL
 from airflow_provider_online_tasks.asset_events import tell_of_run
+from airflow_provider_online_tasks.exceptions import OnlineTaskRunUnsuccessful, OnlineTasksError
 from airflow_provider_online_tasks.inputs import read_id
 from airflow_provider_online_tasks.inputs.arguments import (
     check_id,
@@ -23,7 +24,7 @@ from airflow_provider_online_tasks.inputs.arguments import (
     read_deferrable,
 )
 from airflow_provider_online_tasks.operators.base import UsesArize
-from airflow_provider_online_tasks.runs.end_states import EndingRules, OnNothingEvaluated
+from airflow_provider_online_tasks.runs.end_states import EndRules, OnNothingEvaluated
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
 
 if TYPE_CHECKING:
@@ -91,11 +92,8 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
         self.on_nothing_evaluated = on_nothing_evaluated
         self.max_error_rate = max_error_rate
         check_name(conn_id, "conn_id")
-        self._rules()
+        self._rules = EndRules(on_nothing_evaluated=on_nothing_evaluated, max_error_rate=max_error_rate)
         check_id(run_id, "run_id")
-
-    def _rules(self) -> EndingRules:
-        return EndingRules(on_nothing_evaluated=self.on_nothing_evaluated, max_error_rate=self.max_error_rate)
 
     def execute(self, context: Context) -> Any:
         """Wait in this process, with reschedules, or in the triggerer."""
@@ -116,20 +114,18 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: Any) -> dict[str, Any]:
         """Conclude after the trigger has seen the end of the run or of the timeout."""
-        from airflow_provider_online_tasks.runs.wait_policy import wait_error
-        from airflow_provider_online_tasks.triggers.events import OVER, TIMEOUT, read_event
+        from airflow_provider_online_tasks.triggers.events import read_event
 
         seen = read_event(event)
         if seen.run_id != read_id(self.run_id, "run_id"):
-            raise wait_error(None, f"The event is about run {seen.run_id}, not {self.run_id}.")
-        if seen.outcome == TIMEOUT:
+            raise OnlineTasksError(f"The trigger's event is about run {seen.run_id}, not {self.run_id}.")
+        run = seen.finished_run()
+        if run is None:
             raise AirflowSensorTimeout(
                 f"Run {self.run_id} did not finish within {self.timeout:g} s (timeout)."
             )
-        if seen.outcome != OVER or seen.run is None:
-            raise wait_error(seen.error_type, f"The wait for run {self.run_id} failed: {seen.error_message}")
         with self.hook as hook:
-            return self._conclude(context, hook, seen.run)
+            return self._conclude(context, hook, run)
 
     def _poll(self, context: Context, hook: OnlineTasksHook) -> TaskRun | None:
         """Return the run, or None if it can't be read at the moment.
@@ -199,6 +195,9 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
         if run.task_id and run.data_start_time and run.data_end_time:
             window = DataWindow(start=run.data_start_time, end=run.data_end_time)
             self.links = hook.links(run.task_id, window)
-        self._rules().settle(run, log=self.log, url=self.links.spans, task=self.links.task, final=True)
+        try:
+            self._rules.conclude(run, log=self.log, url=self.links.spans, task=self.links.task)
+        except OnlineTaskRunUnsuccessful as error:
+            raise error.without_retry() from None  # a retry can't change the run
         tell_of_run(context, self.outlets, run.summary())
         return run.summary()

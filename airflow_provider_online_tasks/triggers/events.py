@@ -1,6 +1,6 @@
-"""The one event that a trigger sends to its task, and how the task reads it.
+"""The event that a trigger sends to its task.
 
-Whatever cannot be read is an error: an event that is not understood must never let a task succeed.
+An event that can't be read is an error: it must never let a task succeed.
 """
 
 from __future__ import annotations
@@ -9,35 +9,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_online_tasks._text import TEXT_CHARACTERS, on_one_line
 from airflow_provider_online_tasks.api.responses.runs import TaskRun
 from airflow_provider_online_tasks.exceptions import OnlineTasksError
-from airflow_provider_online_tasks.triggers.plain import fitting, plain
+from airflow_provider_online_tasks.runs.wait_policy import wait_error
 
-OVER = "over"
+FINISHED = "finished"
 TIMEOUT = "timeout"
 ERROR = "error"
-OUTCOMES = frozenset({OVER, TIMEOUT, ERROR})
-# Airflow fails a task whose event comes before its scheduler has noted that the worker is done with it.
-EARLIEST_EVENT_SECONDS = 5.0
-
-_SHOWN_CHARACTERS = 300
+OUTCOMES = (FINISHED, TIMEOUT, ERROR)
 
 
 class UnreadableEvent(OnlineTasksError):
-    """A deferred task was resumed with an event that its trigger does not send."""
+    """A deferred task was resumed with an event that its trigger doesn't send."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunEvent:
     """How a wait ended.
 
-    :param outcome: :data:`OVER` (the run is over, well or not), :data:`TIMEOUT` (the deadline passed) or
-        :data:`ERROR` (the run cannot be followed).
-    :param run_id: the run that was waited for.
-    :param run: the run as it was last read; None if it never was. Always there, and over, with :data:`OVER`.
-    :param error_type: with :data:`ERROR`, the class name of what went wrong.
-    :param error_message: with :data:`ERROR`, what went wrong.
-    :param payload: what the task gave its trigger to carry.
+    :param outcome: :data:`FINISHED` (the run finished, successfully or not), :data:`TIMEOUT` (the deadline
+        passed) or :data:`ERROR` (the run can't be read).
+    :param run_id: the run.
+    :param run: the run as it was last read; None if it never was. Finished if the outcome is
+        :data:`FINISHED`.
+    :param error_type: the class name of the error, with :data:`ERROR`.
+    :param error_message: its message.
+    :param payload: what the task gave to its trigger.
     """
 
     outcome: str
@@ -48,50 +46,57 @@ class RunEvent:
     payload: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the event as JSON values that Airflow can send and store, of at most 64 kB.
+        """Return the event as JSON values.
 
-        One that cannot be made so small says that, as an error.
+        Each of them is bounded: the run by its model, the payload by the trigger.
         """
-        error = {"type": self.error_type, "message": self.error_message} if self.outcome == ERROR else None
-        event = {
+        return {
             "outcome": self.outcome,
             "run_id": self.run_id,
             "run": self.run.summary() if self.run else None,
-            "error": error,
+            "error_type": self.error_type,
+            "error_message": None if self.error_message is None else on_one_line(self.error_message),
             "payload": dict(self.payload),
         }
-        return fitting(event) or plain(
-            {
-                **event,
-                "outcome": ERROR,
-                "run": None,
-                "error": {"type": None, "message": "The event is too large for Airflow."},
-                "payload": {},
-            }
-        )
+
+    def finished_run(self) -> TaskRun | None:
+        """Return the finished run; None after the deadline.
+
+        :raises OnlineTasksError: the run could not be read. The class is that of the trigger's error.
+        """
+        if self.outcome == ERROR:
+            raise wait_error(self.error_type, f"The wait for run {self.run_id} failed: {self.error_message}")
+        return self.run if self.outcome == FINISHED else None
 
 
 def read_event(event: object) -> RunEvent:
-    """Read an event as ``execute_complete`` gets it.
+    """Return the event that ``execute_complete`` gets.
 
-    :raises UnreadableEvent: it is not an event of :class:`~airflow_provider_online_tasks.triggers.runs.\
-OnlineTaskRunTrigger`, whole and consistent.
+    :raises UnreadableEvent: it is not a complete and consistent event of
+        :class:`~airflow_provider_online_tasks.triggers.runs.OnlineTaskRunTrigger`.
     """
     if not isinstance(event, Mapping):
         raise _unreadable("it is not a mapping", event)
     outcome, run_id, payload = event.get("outcome"), event.get("run_id"), event.get("payload")
-    if not isinstance(outcome, str) or outcome not in OUTCOMES:
-        raise _unreadable(f"its outcome is not one of {', '.join(sorted(OUTCOMES))}", event)
+    error_type, error_message = event.get("error_type"), event.get("error_message")
+    if outcome not in OUTCOMES:
+        raise _unreadable(f"its outcome is not one of {', '.join(OUTCOMES)}", event)
     if not isinstance(run_id, str) or not run_id:
-        raise _unreadable("it names no run", event)
+        raise _unreadable("it has no run_id", event)
     if not isinstance(payload, Mapping):
         raise _unreadable("it has no payload", event)
-    run = _read_run(event)
+    if not isinstance(error_type, str | None) or not isinstance(error_message, str | None):
+        raise _unreadable("its error is not text", event)
+    if outcome == ERROR and error_message is None:
+        raise _unreadable("it has no error_message", event)
+    try:
+        run = None if event.get("run") is None else TaskRun.from_summary(event["run"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unreadable(f"its run can't be read ({type(error).__name__}: {error})", event) from None
     if run is not None and run.id != run_id:
-        raise _unreadable(f"it is about run {run_id} and holds run {run.id}", event)
-    if outcome == OVER and (run is None or not run.is_over):
-        raise _unreadable("it says that the run is over, and the run it holds does not", event)
-    error_type, error_message = _read_error(event) if outcome == ERROR else (None, None)
+        raise _unreadable(f"it is about run {run_id} and has run {run.id}", event)
+    if outcome == FINISHED and (run is None or not run.is_over):
+        raise _unreadable("its run is not finished", event)
     return RunEvent(
         outcome=outcome,
         run_id=run_id,
@@ -102,31 +107,9 @@ OnlineTaskRunTrigger`, whole and consistent.
     )
 
 
-def _read_run(event: Mapping[str, Any]) -> TaskRun | None:
-    summary = event.get("run")
-    if summary is None:
-        return None
-    try:
-        return TaskRun.from_summary(summary)
-    except (KeyError, TypeError, ValueError) as error:
-        raise _unreadable(
-            f"the run it holds cannot be read ({type(error).__name__}: {error})", event
-        ) from None
-
-
-def _read_error(event: Mapping[str, Any]) -> tuple[str | None, str]:
-    error = event.get("error")
-    if isinstance(error, Mapping):
-        kind, message = error.get("type"), error.get("message")
-        if isinstance(kind, str | None) and isinstance(message, str):
-            return kind, message
-    raise _unreadable("it says that there was an error, but not which one", event)
-
-
 def _unreadable(problem: str, event: object) -> UnreadableEvent:
     text = repr(event)
-    shown = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
     return UnreadableEvent(
-        f"The trigger's event cannot be used: {problem}. Clear the task to wait for its run again. "
-        f"The event: {shown}"
+        f"The trigger's event can't be used: {problem}. Clear the task: the new try resumes its run. "
+        f"The event: {text[:TEXT_CHARACTERS]}{'…' if len(text) > TEXT_CHARACTERS else ''}"
     )

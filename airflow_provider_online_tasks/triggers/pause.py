@@ -11,7 +11,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.exceptions import OnlineTasksError
-from airflow_provider_online_tasks.triggers.events import EARLIEST_EVENT_SECONDS
+from airflow_provider_online_tasks.triggers.runs import EARLIEST_EVENT_SECONDS
 
 # A wall clock that is set forward is noticed after this long at the latest.
 _NAP_SECONDS = 60.0

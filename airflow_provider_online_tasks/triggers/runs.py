@@ -1,13 +1,13 @@
-"""Waits in the triggerer for a run to be over."""
+"""Wait in the triggerer until a run finishes."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import math
 import time
 from collections.abc import AsyncIterator, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -15,49 +15,47 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_online_tasks._defaults import DEFAULT_POLL_INTERVAL
 from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks.api.responses.runs import RunStatus
+from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.runs.progress import QUIET_SECONDS, ProgressLog
-from airflow_provider_online_tasks.triggers.events import (
-    EARLIEST_EVENT_SECONDS,
-    ERROR,
-    OVER,
-    TIMEOUT,
-    RunEvent,
-)
+from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED, TIMEOUT, RunEvent
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses.runs import TaskRun
     from airflow_provider_online_tasks.runs.polling.schedule import Wait
 
-# From when on a task's log says that its reads are late for want of budget.
+# Airflow fails a deferred task whose event comes before its scheduler has noted that the worker is done.
+EARLIEST_EVENT_SECONDS = 5.0
+# The task's log reports polls that are later than this because of the request budget.
 LATE_SECONDS = 10.0
-# Airflow gives on_kill 30 seconds; the outcome has to be logged within them.
+# Maximum length of the last poll, after the deadline.
+LAST_POLL_SECONDS = 30.0
+# Airflow gives on_kill 30 seconds. The outcome has to be logged within them.
 ON_KILL_SECONDS = 24.0
-# How long the last look at the run may take, once the deadline has passed.
-LAST_LOOK_SECONDS = 30.0
-# What Airflow cancels a trigger with whose task a person ended, before it calls on_kill.
-ENDED_BY_A_PERSON = "__airflow_user_action__"
+ASK_AGAIN_SECONDS = 2.0
+# The message with which Airflow cancels a trigger after a user ended its task, before it calls on_kill.
+USER_ACTION = "__airflow_user_action__"
+MAX_PAYLOAD_BYTES = 16_000
 
 
 class OnlineTaskRunTrigger(BaseTrigger):
-    """Waits until a run is over, and then sends the one event it ever sends.
+    """Wait until a run finishes, and send one event.
 
-    All triggers of a process that use the same Arize and key share one poller, and so its request budget: see
+    All triggers of a process with the same Arize and key share one poller and its request budget; see
     :mod:`airflow_provider_online_tasks.runs.polling.poller`.
 
     :param run_id: the run.
-    :param online_task_id: the run's task, so that runs of one task are read together; where it is None, the
-        first read names it.
+    :param online_task_id: the run's task, so that runs of one task are polled together. Default: the first
+        poll finds it.
     :param conn_id: Airflow connection.
-    :param poll_interval: seconds between two reads of the run, while the request budget suffices.
-    :param deadline: wall-clock time (seconds since the epoch) until which to wait; None to wait for ever.
-        Absolute, so that it outlives a restart of the triggerer.
-    :param cancel_on_kill: whether the run is cancelled when a person clears, fails or succeeds the waiting
-        task (Airflow 3.3 or later).
-    :param max_spans: the run's cap of spans, for its progress, where it is known.
-    :param payload: JSON values that the event carries back to the task; no secrets. Texts are cut to 4,000
-        characters, and the whole event to 64 kB.
-    :param in_process: whether the task runs this trigger in its own process, as ``airflow dags test`` does.
-        The trigger finds that out when it is stored.
+    :param poll_interval: seconds between two polls, while the request budget suffices. Default 10.
+    :param deadline: time at which the wait ends, in seconds since the epoch. It is absolute, so that it
+        survives a restart of the triggerer. Default: none.
+    :param cancel_on_kill: whether the run is cancelled when a user clears the waiting task or marks it as
+        failed or successful (Airflow 3.3 and later). Default True.
+    :param payload: JSON values that the event returns to the task, at most 16 kB. No secrets.
+    :param in_process: whether the task and the trigger run in one process, as in ``airflow dags test``. The
+        trigger finds out when it is stored.
+    :raises InvalidInput: the payload is too large.
     """
 
     def __init__(
@@ -69,7 +67,6 @@ class OnlineTaskRunTrigger(BaseTrigger):
         poll_interval: float = DEFAULT_POLL_INTERVAL,
         deadline: float | None = None,
         cancel_on_kill: bool = True,
-        max_spans: int | None = None,
         payload: Mapping[str, Any] | None = None,
         in_process: bool = False,
     ) -> None:
@@ -80,18 +77,17 @@ class OnlineTaskRunTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.deadline = deadline
         self.cancel_on_kill = cancel_on_kill
-        self.max_spans = max_spans
         self.payload = dict(payload or {})
         self.in_process = in_process
+        self._last_seen: TaskRun | None = None
         self._killing: asyncio.Task[None] | None = None
-        self._said_late_at = -math.inf
+        if len(json.dumps(self.payload)) > MAX_PAYLOAD_BYTES:
+            raise InvalidInput(f"payload must be at most {MAX_PAYLOAD_BYTES} bytes of JSON.")
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return what a triggerer needs to make this trigger again."""
+        """Return the class and the arguments that a triggerer needs to create this trigger again."""
         from airflow_provider_online_tasks.runs.task_fate import runs_in_process
 
-        # Left out where it does not matter, so that an older version can read what is stored.
-        in_process = {"in_process": True} if self.in_process or runs_in_process() else {}
         return (
             f"{OnlineTaskRunTrigger.__module__}.{OnlineTaskRunTrigger.__qualname__}",
             {
@@ -101,195 +97,81 @@ class OnlineTaskRunTrigger(BaseTrigger):
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
                 "cancel_on_kill": self.cancel_on_kill,
-                "max_spans": self.max_spans,
                 "payload": self.payload,
-                **in_process,
+                "in_process": self.in_process or runs_in_process(),
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield one event when the run is over, the deadline has passed, or the run cannot be followed."""
+        """Yield one event: the run finished, the deadline passed, or the run can't be read."""
         loop = asyncio.get_running_loop()
         earliest = loop.time() + (0.0 if self.in_process else EARLIEST_EVENT_SECONDS)
         try:
             event = await self._wait()
             await asyncio.sleep(max(0.0, earliest - loop.time()))
         except asyncio.CancelledError as cancelled:
-            # Of many triggers that it cancels at once, Airflow calls on_kill of some only: it cancels them
-            # again each second, and a second cancellation that comes early takes the call's place.
-            if cancelled.args[:1] == (ENDED_BY_A_PERSON,):
-                self._begin_kill()
+            # If Airflow cancels many triggers at once, it doesn't call on_kill of all of them: it cancels
+            # them again every second, and an early second cancellation replaces the call.
+            if cancelled.args[:1] == (USER_ACTION,):
+                self._start_kill()
             raise
         yield TriggerEvent(event.to_json())  # type: ignore[no-untyped-call]
 
     async def _wait(self) -> RunEvent:
         from airflow_provider_online_tasks.runs.polling.shared_pollers import poll_run
 
+        # On the loop's clock from here: a wall clock that is set back must not extend the wait.
         loop = asyncio.get_running_loop()
-        # Counted from here by a clock that nobody sets: a wall clock set back must not make the wait endless.
         left = math.inf if self.deadline is None else self.deadline - time.time()
-        ends = loop.time() + left
-        bound = asyncio.timeout(None if self.deadline is None else max(left, 0.0) + LAST_LOOK_SECONDS)
-        log, progress = _ready(self.log), ProgressLog(self.run_id)
-        run: TaskRun | None = None
+        deadline = loop.time() + left
+        last_poll = asyncio.timeout(None if self.deadline is None else max(left, 0.0) + LAST_POLL_SECONDS)
         try:
             async with (
-                bound,
+                last_poll,
                 poll_run(
                     self.conn_id,
                     self.run_id,
                     online_task_id=self.online_task_id,
                     poll_interval=self.poll_interval,
-                ) as updates,
+                ) as wait,
             ):
-                updates.has_news = partial(self._is_news, updates, progress, ends)
-                quiet_since = loop.time()
-                while True:
-                    until_end = ends - loop.time()
-                    pause = quiet_since + QUIET_SECONDS - loop.time()
-                    is_last = 0 < until_end < pause
-                    try:
-                        # One timer for many updates: most of them come long before it.
-                        async with asyncio.timeout(until_end if is_last else pause):
-                            while True:
-                                run = await updates.next()
-                                quiet_since = now = loop.time()
-                                if line := progress.line(run, now):
-                                    log.info(line)
-                                if run.is_over or now >= ends:
-                                    outcome = OVER if run.is_over else TIMEOUT
-                                    return self._event(outcome, run)
-                                self._say_late(updates, now)
-                    except TimeoutError:
-                        now, quiet_since = loop.time(), max(quiet_since, updates.run.read_at)
-                        if is_last:
-                            updates.hasten()
-                        elif now - quiet_since >= QUIET_SECONDS:
-                            quiet_since = now
-                            self._say_no_news(updates, now)
-        except Exception as error:  # noqa: BLE001  what leaves run() would lose the run and its payload
-            if bound.expired():
-                return self._event(TIMEOUT, run)
-            return self._event(ERROR, run, error)
+                run = await self._follow(wait, deadline)
+                return self._event(FINISHED if run.is_over else TIMEOUT, run)
+        except Exception as error:  # noqa: BLE001  an exception in run() would lose the run and its payload
+            if last_poll.expired():
+                return self._event(TIMEOUT, self._last_seen)
+            return self._event(ERROR, self._last_seen, error)
 
-    def _is_news(self, updates: Wait, progress: ProgressLog, ends: float, run: TaskRun) -> bool:
-        """Return whether a run as it was just read is worth waking up for: most readings of many are not."""
-        now = asyncio.get_running_loop().time()
-        return now >= ends or updates.run.was_late > LATE_SECONDS or progress.has_news(run, now)
+    async def _follow(self, wait: Wait, deadline: float) -> TaskRun:
+        """Log the progress of the run; return it when it is finished, or at the first poll after the
+        deadline.
 
-    def _say_no_news(self, updates: Wait, now: float) -> None:
-        if updates.trouble:
-            self.log.warning(
-                "Run %s cannot be read at the moment: %s", self.run_id, on_one_line(updates.trouble)
-            )
-        else:
-            self._say_late(updates, now)
-
-    def _say_late(self, updates: Wait, now: float) -> None:
-        """Say, once a minute at most, that the budget is what makes the reads late, if it is."""
-        if now - self._said_late_at < QUIET_SECONDS or updates.shortage.late <= LATE_SECONDS:
-            return
-        self._said_late_at = now
-        short = updates.shortage
-        self.log.info(
-            "Reads of run %s are %.0f s late: %.0f requests a minute are shared by %d waits.",
-            self.run_id,
-            short.late,
-            short.rate,
-            short.waits,
-        )
-
-    async def on_kill(self) -> None:
-        """Cancel the run, if a person ended the task that waited for it."""
-        killing = self._begin_kill()
-        # Airflow cancels whoever waits here again each second, so the work is done in a task of its own.
-        while not killing.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([killing])
-
-    def _begin_kill(self) -> asyncio.Task[None]:
-        if self._killing is None:
-            self._killing = asyncio.create_task(self._kill())
-        return self._killing
-
-    async def _kill(self) -> None:
-        if not self.cancel_on_kill:
-            self.log.info("Run %s goes on: cancel_on_kill is off.", self.run_id)
-            return
-        until = asyncio.get_running_loop().time() + ON_KILL_SECONDS
-        try:
-            if (why := await self._why_cancel(until)) is not None:
-                await self._cancel(why, until)
-        except Exception as error:  # noqa: BLE001  the task's end must not wait for a cancellation that fails
-            self.log.warning(
-                "Run %s could not be cancelled and may go on: %s: %s",
-                self.run_id,
-                type(error).__name__,
-                on_one_line(str(error)),
-            )
-
-    async def _why_cancel(self, until: float) -> str | None:
-        """Return why the run is to be cancelled; None if its task goes on, whatever Airflow calls that."""
-        from airflow_provider_online_tasks.runs.task_fate import ASK_AGAIN_SECONDS, Fate, ask_fate
-
-        if self.in_process:
-            self.log.info(
-                "Run %s goes on: its task runs in a process of its own, as with `airflow dags test`, and "
-                "waits for the run there.",
-                self.run_id,
-            )
-            return None
-        if self.task_instance is None:
-            return "its task was ended"
-        loop = asyncio.get_running_loop()
+        :param deadline: on the event loop's clock.
+        """
+        now = asyncio.get_running_loop().time
+        progress = ProgressLog(self.run_id)
+        # Airflow's structlog logger is created again for each line unless it is bound.
+        log = self.log.bind() if hasattr(self.log, "bind") else self.log
+        # Most polls of many have no news and need not wake this trigger up.
+        wait.has_news = lambda run: now() >= deadline or progress.has_news(run, now())
         while True:
+            is_late, report_at = now() >= deadline, now() + QUIET_SECONDS
             try:
-                async with asyncio.timeout_at(until):
-                    fate, state = await ask_fate(self.task_instance)
-                break
-            except Exception as error:  # noqa: BLE001  whatever keeps Airflow from answering may pass
-                if loop.time() + ASK_AGAIN_SECONDS >= until:
-                    self.log.warning(
-                        "Run %s goes on: Airflow does not say whether its task was ended (%s: %s). If it "
-                        "was, cancel the run with CancelOnlineTaskRunOperator or in the Arize UI.",
-                        self.run_id,
-                        type(error).__name__,
-                        on_one_line(str(error)),
-                    )
-                    return None
-                await asyncio.sleep(ASK_AGAIN_SECONDS)
-        if fate is Fate.WAITS:
-            self.log.info("Run %s goes on: its task still waits for it, in another process.", self.run_id)
-            return None
-        return f"its task was ended (it is {state} now)"
-
-    async def _cancel(self, why: str, until: float) -> None:
-        from airflow_provider_online_tasks.runs.cancellation import NotInTime
-        from airflow_provider_online_tasks.runs.polling.shared_pollers import cancel_run
-
-        try:
-            run = await cancel_run(self.conn_id, self.run_id, until=until)
-        except NotInTime as error:
-            self.log.warning(
-                "Run %s was not cancelled and goes on: %s Cancel it with CancelOnlineTaskRunOperator or in "
-                "the Arize UI.",
-                self.run_id,
-                error,
-            )
-        else:
-            if run.status is RunStatus.CANCELLED or not run.is_over:
-                self.log.info("Run %s was cancelled, since %s: %s.", self.run_id, why, run.counts)
+                async with asyncio.timeout_at(report_at if is_late else min(report_at, deadline)):
+                    run = self._last_seen = await wait.next()
+            except TimeoutError:
+                if not is_late and now() >= deadline:
+                    wait.hasten()
+                elif wait.trouble and (line := progress.problem_line(wait.trouble, now())):
+                    log.warning("%s", line)
             else:
-                self.log.info(
-                    "Run %s was over before it could be cancelled: %s.", self.run_id, run.status.value
-                )
+                if line := progress.line(run, now()):
+                    log.info("%s", line)
+                if run.is_over or now() >= deadline:
+                    return run
+            self._log_shortage(wait, log)
 
-    def _event(
-        self,
-        outcome: str,
-        run: TaskRun | None,
-        error: BaseException | None = None,
-    ) -> RunEvent:
+    def _event(self, outcome: str, run: TaskRun | None, error: Exception | None = None) -> RunEvent:
         return RunEvent(
             outcome=outcome,
             run_id=self.run_id,
@@ -299,7 +181,92 @@ class OnlineTaskRunTrigger(BaseTrigger):
             payload=self.payload,
         )
 
+    def _log_shortage(self, wait: Wait, log: Any) -> None:
+        """Log that the request budget delays the polls, if it does."""
+        shortage = wait.shortage
+        if shortage.late > LATE_SECONDS:
+            log.info(
+                "Polls of run %s are %.0f s late: %d waits share %.0f requests per minute.",
+                self.run_id,
+                shortage.late,
+                shortage.waits,
+                shortage.rate,
+            )
 
-def _ready(log: Any) -> Any:
-    """Return a logger that is made once: Airflow's, made of structlog, makes itself anew for each line."""
-    return log.bind() if hasattr(log, "bind") else log
+    # -- Kills. --
+
+    async def on_kill(self) -> None:
+        """Cancel the run if a user ended the task."""
+        killing = self._start_kill()
+        # Airflow cancels this coroutine again every second, so the work is done in another task.
+        while not killing.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([killing])
+
+    def _start_kill(self) -> asyncio.Task[None]:
+        if self._killing is None:
+            self._killing = asyncio.create_task(self._kill())
+        return self._killing
+
+    async def _kill(self) -> None:
+        until = asyncio.get_running_loop().time() + ON_KILL_SECONDS
+        try:
+            if (reason := await self._reason_to_cancel(until)) is not None:
+                await self._cancel(reason, until)
+        except Exception as error:  # noqa: BLE001  a failed cancellation must not delay the end of the task
+            self._log_not_cancelled(f"{type(error).__name__}: {on_one_line(str(error))}")
+
+    async def _reason_to_cancel(self, until: float) -> str | None:
+        """Return why the run is cancelled, or None if it isn't."""
+        from airflow_provider_online_tasks.runs.task_fate import TaskFate, trigger_task_fate
+
+        if not self.cancel_on_kill:
+            self.log.info("Run %s is not cancelled: cancel_on_kill is False.", self.run_id)
+            return None
+        if self.in_process:
+            self.log.info(
+                "Run %s is not cancelled: its task waits for it in its own process, as in `airflow dags "
+                "test`.",
+                self.run_id,
+            )
+            return None
+        if self.task_instance is None:
+            return "its task ended"
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                async with asyncio.timeout_at(until):
+                    fate, state = await trigger_task_fate(self.task_instance)
+                break
+            except Exception as error:  # noqa: BLE001  whatever keeps Airflow from answering may pass
+                if loop.time() + ASK_AGAIN_SECONDS >= until:
+                    problem = f"{type(error).__name__}: {on_one_line(str(error))}"
+                    self._log_not_cancelled(f"Airflow doesn't answer whether its task ended ({problem}).")
+                    return None
+                await asyncio.sleep(ASK_AGAIN_SECONDS)
+        if fate is TaskFate.ENDED:
+            return f"its task ended (state: {state})"
+        self.log.info("Run %s is not cancelled: another process waits for it.", self.run_id)
+        return None
+
+    async def _cancel(self, reason: str, until: float) -> None:
+        from airflow_provider_online_tasks.runs.cancellation import NotInTime
+        from airflow_provider_online_tasks.runs.polling.shared_pollers import cancel_run
+
+        try:
+            run = await cancel_run(self.conn_id, self.run_id, until=until)
+        except NotInTime as error:
+            self._log_not_cancelled(str(error))
+            return
+        if run.is_over and run.status is not RunStatus.CANCELLED:
+            self.log.info("Run %s finished before the cancellation: %s.", self.run_id, run.status.value)
+        else:
+            self.log.info("Cancelled run %s because %s: %s.", self.run_id, reason, run.counts)
+
+    def _log_not_cancelled(self, problem: str) -> None:
+        self.log.warning(
+            "Run %s was not cancelled and may still be running: %s If its task ended, cancel it with "
+            "CancelOnlineTaskRunOperator or in the Arize UI.",
+            self.run_id,
+            problem,
+        )

@@ -121,7 +121,7 @@ def test_a_task_marked_failed_that_is_not_to_cancel(airflow: Deployment, online_
 
     dag_run.mark("failed")
 
-    until("the trigger was ended", lambda: dag_run.logged("cancel_on_kill is off"))
+    until("the trigger was ended", lambda: dag_run.logged("cancel_on_kill is False"))
     assert online_task.statuses == ["RUNNING"]
 
 

@@ -90,14 +90,14 @@ def test_documented_patch_is_sent(unit: str, rate: float) -> None:
 
 
 def test_documented_run_is_sent() -> None:
-    operator = RunOnlineTaskOperator(
-        task_id="run",
-        online_task_id="TASK_ID",
-        data_start_time="2024-10-08T00:01:41.644Z",
-        data_end_time="2024-12-07T01:01:41.644Z",
-        max_spans=100,
-    )
-    run = RunInput.read(operator._arguments())
+    arguments = {
+        "online_task_id": "TASK_ID",
+        "data_start_time": "2024-10-08T00:01:41.644Z",
+        "data_end_time": "2024-12-07T01:01:41.644Z",
+        "max_spans": 100,
+    }
+    assert RunOnlineTaskOperator(task_id="run", **arguments)
+    run = RunInput.read(arguments)
     call = calls.run_online_task(run)
     assert call.name == "runOnlineTask"
     assert call.input == RUN

@@ -142,7 +142,7 @@ class DagRun:
 
 
 def window_of(dag_run: DagRun, **arguments: Any) -> DataWindow:
-    given_arguments = {"start": None, "end": None, "lookback": None} | arguments
+    given_arguments = {"data_start_time": None, "data_end_time": None, "lookback": None} | arguments
     return resolve_window({"dag_run": dag_run}, **given_arguments)
 
 
@@ -151,8 +151,10 @@ def test_run_window_defaults_to_the_data_interval() -> None:
 
 
 def test_run_window_explicit_times_win() -> None:
-    given_window = window_of(DagRun(MONDAY, TUESDAY), start="2024-01-01", end="2024-01-02T12:00:00+02:00")
-    assert str(given_window) == "2024-01-01T00:00:00Z to 2024-01-02T10:00:00Z"
+    window = window_of(
+        DagRun(MONDAY, TUESDAY), data_start_time="2024-01-01", data_end_time="2024-01-02T12:00:00+02:00"
+    )
+    assert str(window) == "2024-01-01T00:00:00Z to 2024-01-02T10:00:00Z"
 
 
 def test_run_window_lookback_ends_with_the_data_interval() -> None:
@@ -176,9 +178,9 @@ def test_run_window_is_the_same_in_every_try(interval: timedelta, start: datetim
         (DagRun(), {}),
         (DagRun(MONDAY, MONDAY), {}),
         (DagRun(run_after=None), {"lookback": DAY}),
-        (DagRun(MONDAY, TUESDAY), {"start": MONDAY}),
-        (DagRun(MONDAY, TUESDAY), {"end": MONDAY}),
-        (DagRun(), {"start": MONDAY, "end": TUESDAY, "lookback": DAY}),
+        (DagRun(MONDAY, TUESDAY), {"data_start_time": MONDAY}),
+        (DagRun(MONDAY, TUESDAY), {"data_end_time": MONDAY}),
+        (DagRun(), {"data_start_time": MONDAY, "data_end_time": TUESDAY, "lookback": DAY}),
     ],
 )
 def test_run_window_unknown_names_the_ways_to_set_it(run: DagRun, arguments: dict[str, Any]) -> None:

@@ -223,7 +223,7 @@ REFUSED: list[tuple[type[BaseOperator], dict[str, Any], str]] = [
     (
         RunOnlineTaskOperator,
         {"data_start_time": "2024-10-08"},
-        "data_start_time is given without data_end_time",
+        "data_start_time is set without data_end_time",
     ),
     (RunOnlineTaskOperator, {"lookback": timedelta(0)}, "lookback must be above 0"),
     (RunOnlineTaskOperator, {"data_start_time": "2024-10-09", "data_end_time": "2024-10-08"}, "is reversed"),
@@ -236,7 +236,7 @@ REFUSED: list[tuple[type[BaseOperator], dict[str, Any], str]] = [
     (RunOnlineTaskOperator, {"poll_interval": 0}, "poll_interval must be seconds above 0"),
     (RunOnlineTaskOperator, {"timeout": -1}, "timeout must be seconds above 0"),
     (RunOnlineTaskOperator, {"on_nothing_evaluated": "ignore"}, "must be one of fail, skip, succeed"),
-    (RunOnlineTaskOperator, {"max_error_rate": 5}, "max_error_rate must be a share from 0 to 1"),
+    (RunOnlineTaskOperator, {"max_error_rate": 5}, "max_error_rate must be from 0 to 1"),
     (RunOnlineTaskOperator, {"conn_id": ""}, "conn_id is empty"),
     (RunOnlineTaskOperator, {"cancel_on_kill": "false"}, "cancel_on_kill must be True or False, not 'false'"),
     (RunOnlineTaskOperator, {"wait_for_completion": 1}, "wait_for_completion must be True or False"),
@@ -284,7 +284,7 @@ REFUSED: list[tuple[type[BaseOperator], dict[str, Any], str]] = [
     (OnlineTaskRunSensor, {"run_id": "None"}, "_id"),
     (OnlineTaskRunSensor, {"poke_interval": 0}, "poke_interval must be seconds above 0"),
     (OnlineTaskRunSensor, {"on_nothing_evaluated": "ignore"}, "must be one of fail, skip, succeed"),
-    (OnlineTaskRunSensor, {"max_error_rate": float("nan")}, "max_error_rate must be a share from 0 to 1"),
+    (OnlineTaskRunSensor, {"max_error_rate": float("nan")}, "max_error_rate must be from 0 to 1"),
 ]
 
 
@@ -394,9 +394,10 @@ def test_a_window_is_checked_though_the_task_is_only_known_later() -> None:
 
 
 def test_a_window_that_is_not_over_yet_may_be_when_the_task_runs() -> None:
-    operator = make(RunOnlineTaskOperator, data_start_time="2024-10-08", data_end_time=IN_A_YEAR)
-    with pytest.raises(InvalidInput, match="ends in the future"):
-        RunInput.read(operator._arguments())
+    arguments = {"data_start_time": "2024-10-08", "data_end_time": IN_A_YEAR}
+    make(RunOnlineTaskOperator, **arguments)
+    with pytest.raises(InvalidInput):
+        RunInput.read({"online_task_id": "T25saW5lVGFzazoxOngx", **arguments})
 
 
 # Templates are let through -------------------------------------------------------------------------------

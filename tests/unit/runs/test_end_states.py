@@ -1,4 +1,4 @@
-"""How a run that is over is read, and what its end does to a task."""
+"""Tests of the end states of a run, and of what a task does about them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from airflow_provider_online_tasks._airflow import (
 )
 from airflow_provider_online_tasks.api.responses.runs import RunCounts, RunStatus, TaskRun
 from airflow_provider_online_tasks.exceptions import (
-    FINAL,
     InvalidInput,
     OnlineTaskRunCancelled,
     OnlineTaskRunErrorRateExceeded,
@@ -29,13 +28,13 @@ from airflow_provider_online_tasks.exceptions import (
     OnlineTasksError,
 )
 from airflow_provider_online_tasks.runs.end_states import (
-    Ending,
-    EndingRules,
+    EndRules,
+    EndState,
     explain,
-    probably_cut,
-    read_ending,
+    read_end_state,
     says_already_labelled,
     says_no_data,
+    window_was_cut,
 )
 from tests.support.forgotten import forgotten
 
@@ -68,48 +67,48 @@ def run(
 
 
 @pytest.mark.parametrize(
-    ("status", "counts", "reason", "max_error_rate", "ending"),
+    ("status", "counts", "reason", "max_error_rate", "end_state"),
     [
-        ("COMPLETED", (10, 0, 0), None, None, Ending.SUCCEEDED),
-        ("completed", (10, 0, 5), None, None, Ending.SUCCEEDED),
-        ("COMPLETED", (1, 99, 0), None, None, Ending.SUCCEEDED),
-        ("COMPLETED", (9, 1, 0), None, 0.1, Ending.SUCCEEDED),
-        ("COMPLETED", (8, 2, 0), None, 0.1, Ending.ERROR_RATE_EXCEEDED),
-        ("COMPLETED", (10, 0, 0), None, 0.0, Ending.SUCCEEDED),
-        ("COMPLETED", (99, 1, 0), None, 0, Ending.ERROR_RATE_EXCEEDED),
-        # Without one success it is a failure, whatever the threshold.
-        ("COMPLETED", (0, 3, 0), None, 1.0, Ending.ONLY_ERRORS),
-        ("COMPLETED", (0, 3, 0), None, None, Ending.ONLY_ERRORS),
-        ("COMPLETED", (0, 0, 0), None, None, Ending.NOTHING_EVALUATED),
-        ("COMPLETED", (0, 0, 7), None, 0.0, Ending.NOTHING_EVALUATED),
-        ("CANCELLED", (0, 0, 0), LABELLED, None, Ending.NOTHING_EVALUATED),
-        ("cancelled", (0, 0, 0), LABELLED.upper(), None, Ending.NOTHING_EVALUATED),
-        # Refused LLM credentials and a broken evaluator end exactly so.
-        ("CANCELLED", (0, 0, 0), "Invalid integration credentials", None, Ending.CANCELLED),
-        ("CANCELLED", (0, 0, 0), None, None, Ending.CANCELLED),
-        ("CANCELLED", (3, 0, 0), LABELLED, None, Ending.CANCELLED),
-        ("FAILED", (5, 0, 0), "boom", None, Ending.FAILED),
+        ("COMPLETED", (10, 0, 0), None, None, EndState.SUCCEEDED),
+        ("completed", (10, 0, 5), None, None, EndState.SUCCEEDED),
+        ("COMPLETED", (1, 99, 0), None, None, EndState.SUCCEEDED),
+        ("COMPLETED", (9, 1, 0), None, 0.1, EndState.SUCCEEDED),
+        ("COMPLETED", (8, 2, 0), None, 0.1, EndState.ERROR_RATE_EXCEEDED),
+        ("COMPLETED", (10, 0, 0), None, 0.0, EndState.SUCCEEDED),
+        ("COMPLETED", (99, 1, 0), None, 0, EndState.ERROR_RATE_EXCEEDED),
+        # Without a success it is a failure, whatever the threshold.
+        ("COMPLETED", (0, 3, 0), None, 1.0, EndState.ONLY_ERRORS),
+        ("COMPLETED", (0, 3, 0), None, None, EndState.ONLY_ERRORS),
+        ("COMPLETED", (0, 0, 0), None, None, EndState.NOTHING_EVALUATED),
+        ("COMPLETED", (0, 0, 7), None, 0.0, EndState.NOTHING_EVALUATED),
+        ("CANCELLED", (0, 0, 0), LABELLED, None, EndState.NOTHING_EVALUATED),
+        ("cancelled", (0, 0, 0), LABELLED.upper(), None, EndState.NOTHING_EVALUATED),
+        # Rejected LLM credentials and a broken evaluator end like this.
+        ("CANCELLED", (0, 0, 0), "Invalid integration credentials", None, EndState.CANCELLED),
+        ("CANCELLED", (0, 0, 0), None, None, EndState.CANCELLED),
+        ("CANCELLED", (3, 0, 0), LABELLED, None, EndState.CANCELLED),
+        ("FAILED", (5, 0, 0), "boom", None, EndState.FAILED),
     ],
 )
-def test_how_a_run_ended(
+def test_read_end_state_by_status_and_counts(
     status: str,
     counts: tuple[int, int, int],
     reason: str | None,
     max_error_rate: float | None,
-    ending: Ending,
+    end_state: EndState,
 ) -> None:
-    assert read_ending(run(status, counts, reason), max_error_rate=max_error_rate) is ending
+    assert read_end_state(run(status, counts, reason), max_error_rate=max_error_rate) is end_state
 
 
 @pytest.mark.parametrize("status", ["PENDING", "running", "QUEUED", "CANCELLING"])
-def test_a_run_that_goes_on_has_no_ending(status: str) -> None:
+def test_read_end_state_unfinished_run_raises(status: str) -> None:
     assert not run(status).is_over
-    with pytest.raises(ValueError, match=f"is not over: {status}"):
-        read_ending(run(status))
+    with pytest.raises(ValueError, match=status):
+        read_end_state(run(status))
 
 
 @given(st.text(min_size=1))
-def test_a_status_nobody_knows_is_taken_for_still_going(word: str) -> None:
+def test_status_unknown_word_counts_as_running(word: str) -> None:
     known = {"PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"}
     status = RunStatus.read(word)
     assert status.value == (word.upper() if word.upper() in known else "UNKNOWN")
@@ -127,7 +126,7 @@ def test_a_status_nobody_knows_is_taken_for_still_going(word: str) -> None:
         (None, False),
     ],
 )
-def test_only_a_reason_that_is_understood_is_no_failure(reason: str | None, labelled: bool) -> None:
+def test_says_already_labelled_only_documented_wording(reason: str | None, labelled: bool) -> None:
     assert says_already_labelled(reason) is labelled
 
 
@@ -144,20 +143,18 @@ def test_only_a_reason_that_is_understood_is_no_failure(reason: str | None, labe
         (None, "Task not found", False),
     ],
 )
-def test_only_a_task_error_that_says_so_means_that_there_is_no_data(
-    code: str | None, reason: str, no_data: bool
-) -> None:
+def test_says_no_data_only_whole_words(code: str | None, reason: str, no_data: bool) -> None:
     assert says_no_data(code, reason) is no_data
 
 
-def test_a_window_was_probably_cut_if_the_cap_was_reached() -> None:
-    assert probably_cut(run(counts=(90, 10, 0)), 100)
-    assert not probably_cut(run(counts=(90, 9, 50)), 100)
-    assert probably_cut(run(counts=(10_000, 0, 0)), None)
-    assert not probably_cut(run(counts=(9_999, 0, 0)), None)
+def test_window_was_cut_if_max_spans_was_reached() -> None:
+    assert window_was_cut(run(counts=(90, 10, 0)), 100)
+    assert not window_was_cut(run(counts=(90, 9, 50)), 100)
+    assert window_was_cut(run(counts=(10_000, 0, 0)), None)
+    assert not window_was_cut(run(counts=(9_999, 0, 0)), None)
 
 
-def test_counts() -> None:
+def test_counts_attempted_done_and_error_rate() -> None:
     counts = RunCounts(successes=3, errors=1, skipped=4)
     assert (counts.attempted, counts.done, counts.error_rate) == (4, 8, 0.25)
     assert str(counts) == "3 evaluated, 1 errors, 4 skipped"
@@ -181,11 +178,11 @@ IDS = st.text(string.ascii_letters + string.digits + "=", min_size=1, max_size=8
             "failure_reason": st.none() | st.text(),
             "created_at": st.none() | st.datetimes(timezones=st.just(UTC)).map(datetime.isoformat),
             "data_start_time": st.none() | st.datetimes().map(datetime.isoformat),
-            "a field of next year": st.integers(),
+            "a future field": st.integers(),
         },
     )
 )
-def test_a_summary_reads_back_as_the_same_run(wire: dict[str, Any]) -> None:
+def test_summary_read_back_is_the_same_run(wire: dict[str, Any]) -> None:
     read = TaskRun.from_wire(wire)
     again = TaskRun.from_summary(read.summary())
     assert again.summary() == read.summary()
@@ -197,222 +194,189 @@ def test_a_summary_reads_back_as_the_same_run(wire: dict[str, Any]) -> None:
     )
 
 
-# What it does to a task ----------------------------------------------------------------------------------
+# What a task does about it ---------------------------------------------------------------------------------
 
 
-def settle(ended: TaskRun, *, final: bool = False, url: str | None = URL, **rules: Any) -> None:
-    EndingRules(**rules).settle(ended, log=log, url=url, final=final)
+def conclude(ended: TaskRun, *, url: str | None = URL, max_spans: int | None = None, **rules: Any) -> None:
+    EndRules(**rules).conclude(ended, log=log, url=url, max_spans=max_spans)
 
 
-def test_a_success_says_what_was_done(caplog: pytest.LogCaptureFixture) -> None:
+def levels(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno == level]
+
+
+def test_conclude_success_logs_counts_and_link(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    settle(run(counts=(5, 1, 2)))
-    assert caplog.messages == [
-        f"Run VGFza1J1bjo5OTpxUndY is completed: 5 evaluated, 1 errors, 2 skipped. See {URL}"
-    ]
-
-
-def test_a_window_that_was_probably_cut_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    settle(run(counts=(100, 0, 0)), max_spans=100)
-    assert "attempted 100 spans, as many as it may (100): the window was probably cut" in caplog.text
-    assert "Raise max_spans, or cut the window with split_window()" in caplog.text
+    ended = run(counts=(5, 1, 2))
+    conclude(ended)
+    (line,) = caplog.messages
+    assert all(part in line for part in (ended.id, str(ended.counts), URL))
 
 
 @pytest.mark.parametrize(
-    ("ended", "rules", "kind", "said"),
+    ("counts", "max_spans", "warns"),
     [
-        (
-            run("FAILED", (2, 0, 0), "The LLM is gone"),
-            {},
-            OnlineTaskRunFailed,
-            "failed: 2 evaluated, 0 errors, 0 skipped. Arize says: The LLM is gone. The labels that",
-        ),
-        (
-            run("COMPLETED", (0, 4, 0)),
-            {},
-            OnlineTaskRunFailed,
-            "is completed without one success: 0 evaluated, 4 errors, 0 skipped. Arize gives no reason. E",
-        ),
-        (
-            run("COMPLETED", (1, 1, 0)),
-            {"max_error_rate": 0.25},
-            OnlineTaskRunErrorRateExceeded,
-            "50.0% of the attempted spans could not be judged, more than max_error_rate (25.0%)",
-        ),
-        (
-            run("CANCELLED", (0, 0, 0), "401 from the LLM"),
-            {},
-            OnlineTaskRunCancelled,
-            "was cancelled: 0 evaluated, 0 errors, 0 skipped. Arize says: 401 from the LLM. It stopped",
-        ),
-        (
-            run("CANCELLED", (7, 0, 0)),
-            {},
-            OnlineTaskRunCancelled,
-            "was cancelled: 7 evaluated, 0 errors, 0 skipped. Arize gives no reason. Its labels cover a part",
-        ),
-        (
-            run("COMPLETED", (0, 0, 0)),
-            {"on_nothing_evaluated": "fail"},
-            OnlineTaskRunNothingEvaluated,
-            "evaluated nothing. No span in the window matches the task's filter and sampling. Check",
-        ),
-        (
-            run("COMPLETED", (0, 0, 9), "see docs"),
-            {"on_nothing_evaluated": "fail"},
-            OnlineTaskRunNothingEvaluated,
-            "evaluated nothing. Arize says: see docs. All 9 spans were skipped, as spans that are labelled "
-            "already are. Set override_evaluations=True",
-        ),
-        (
-            run("CANCELLED", (0, 0, 0), LABELLED),
-            {"on_nothing_evaluated": "fail"},
-            OnlineTaskRunNothingEvaluated,
-            f"Arize says: {LABELLED} All matching spans are labelled already. Set override_evaluations=True",
-        ),
+        ((100, 0, 0), 100, True),
+        ((99, 0, 5), 100, False),
+        ((10_000, 0, 0), None, True),
+        ((5, 0, 0), None, False),
     ],
 )
-def test_a_bad_end_says_what_happened_what_it_means_and_what_to_do(
-    ended: TaskRun, rules: dict[str, Any], kind: type[OnlineTaskRunUnsuccessful], said: str
+def test_conclude_max_spans_reached_warns(
+    caplog: pytest.LogCaptureFixture, counts: tuple[int, int, int], max_spans: int | None, warns: bool
 ) -> None:
-    for final in (False, True):
-        with pytest.raises(kind) as caught:
-            settle(ended, final=final, **rules)
-        message = str(caught.value)
-        assert message.startswith(f"Run {ended.id} ")
-        assert said in message
-        assert message.endswith(f"See {URL}")
-        assert caught.value.run == ended.summary()
-        # Where no retry can change the run, none is wasted on it.
-        assert isinstance(caught.value, AirflowFailException) is final
-        assert type(caught.value) is (FINAL[kind] if final else kind)
+    conclude(run(counts=counts), max_spans=max_spans)
+    assert bool(levels(caplog, logging.WARNING)) is warns
 
 
-def test_nothing_to_evaluate_skips_unless_told_otherwise(caplog: pytest.LogCaptureFixture) -> None:
-    for ended in (run(), run(counts=(0, 0, 3)), run("CANCELLED", reason=LABELLED)):
-        with pytest.raises(AirflowSkipException, match="evaluated nothing"):
-            settle(ended)
-        caplog.clear()
-        settle(ended, on_nothing_evaluated="succeed")
-        assert "evaluated nothing" in caplog.text
-
-
-@pytest.mark.parametrize("value", ["ignore", "", None, ["skip"]])
-def test_a_reaction_that_is_none(value: Any) -> None:
-    with pytest.raises(InvalidInput, match="on_nothing_evaluated must be one of fail, skip, succeed, not "):
-        EndingRules(on_nothing_evaluated=value)
-
-
-@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), True, "0.5", 50])
-def test_an_error_rate_that_is_no_share(value: Any) -> None:
-    with pytest.raises(InvalidInput, match="max_error_rate must be a share from 0 to 1, not "):
-        EndingRules(max_error_rate=value)
+UNSUCCESSFUL: list[tuple[TaskRun, dict[str, Any], type[OnlineTaskRunUnsuccessful]]] = [
+    (run("FAILED", (2, 0, 0), "The LLM is down"), {}, OnlineTaskRunFailed),
+    (run("COMPLETED", (0, 4, 0)), {}, OnlineTaskRunFailed),
+    (run("COMPLETED", (1, 1, 0)), {"max_error_rate": 0.25}, OnlineTaskRunErrorRateExceeded),
+    (run("CANCELLED", (0, 0, 0), "401 from the LLM"), {}, OnlineTaskRunCancelled),
+    (run("CANCELLED", (7, 0, 0)), {}, OnlineTaskRunCancelled),
+    (run("COMPLETED", (0, 0, 0)), {"on_nothing_evaluated": "fail"}, OnlineTaskRunNothingEvaluated),
+    (
+        run("COMPLETED", (0, 0, 9), "see docs"),
+        {"on_nothing_evaluated": "fail"},
+        OnlineTaskRunNothingEvaluated,
+    ),
+    (run("CANCELLED", (0, 0, 0), LABELLED), {"on_nothing_evaluated": "fail"}, OnlineTaskRunNothingEvaluated),
+]
 
 
 @pytest.mark.parametrize("url", [None, URL])
-@pytest.mark.parametrize(
-    ("ended", "rules", "level", "said"),
-    [
-        (
-            run("FAILED", (2, 0, 0), "It broke"),
-            {},
-            logging.ERROR,
-            [
-                "Run VGFza1J1bjo5OTpxUndY failed: 2 evaluated, 0 errors, 0 skipped. Arize says: It broke.",
-                "The labels that it made stay; the rest of the window is not judged.",
-                "Fix the cause, then clear the task to start a new run.",
-            ],
-        ),
-        (
-            run(),
-            {},
-            logging.WARNING,
-            [
-                "Run VGFza1J1bjo5OTpxUndY evaluated nothing.",
-                "No span in the window matches the task's filter and sampling.",
-                "Check the window, the query filter, and whether the application sent spans.",
-            ],
-        ),
-    ],
-)
-def test_the_log_says_what_happened_what_it_means_and_what_to_do_line_by_line(
+@pytest.mark.parametrize(("ended", "rules", "kind"), UNSUCCESSFUL)
+def test_conclude_unsuccessful_run_raises_and_logs_reason(
     caplog: pytest.LogCaptureFixture,
     ended: TaskRun,
     rules: dict[str, Any],
-    level: int,
-    said: list[str],
+    kind: type[OnlineTaskRunUnsuccessful],
     url: str | None,
 ) -> None:
-    with pytest.raises((OnlineTaskRunUnsuccessful, AirflowSkipException)):
-        settle(ended, url=url, **rules)
-    assert [record.getMessage() for record in caplog.records if record.levelno == level] == said
+    caplog.set_level(logging.INFO)
+    with pytest.raises(kind) as caught:
+        conclude(ended, url=url, **rules)
+    assert type(caught.value) is kind
+    assert caught.value.run == ended.summary()
+    assert str(caught.value).count(ended.id) == 1
+    assert str(caught.value).endswith(f"See {url}" if url else ".")
     assert (URL in caplog.text) is bool(url)
+    logged = " ".join(levels(caplog, logging.ERROR))
+    assert str(caught.value).startswith(logged)
+    assert (ended.failure_reason or "").removesuffix(".") in logged
+
+
+@pytest.mark.promise("sensor")
+def test_without_retry_keeps_class_message_and_run() -> None:
+    for kind in (OnlineTaskRunFailed, OnlineTaskRunNothingEvaluated, OnlineTaskRunUnsuccessful):
+        error = kind("it failed", run={"run_id": "run-1"})
+        final = error.without_retry()
+        assert isinstance(final, kind)
+        assert isinstance(final, AirflowFailException)
+        assert not isinstance(error, AirflowFailException)
+        assert (str(final), final.run) == ("it failed", {"run_id": "run-1"})
+        assert type(final).__name__ == kind.__name__
+
+
+def test_conclude_nothing_evaluated_skips_or_succeeds(caplog: pytest.LogCaptureFixture) -> None:
+    for ended in (run(), run(counts=(0, 0, 3)), run("CANCELLED", reason=LABELLED)):
+        with pytest.raises(AirflowSkipException):
+            conclude(ended)
+        caplog.clear()
+        conclude(ended, on_nothing_evaluated="succeed")
+        assert ended.id in levels(caplog, logging.WARNING)[0]
+
+
+def test_conclude_without_run_reacts_as_configured() -> None:
+    def react(reaction: Any) -> None:
+        EndRules(on_nothing_evaluated=reaction).conclude_without_run("no data", "the window", log=log)
+
+    react("succeed")
+    with pytest.raises(AirflowSkipException):
+        react("skip")
+    with pytest.raises(OnlineTaskRunNothingEvaluated) as caught:
+        react("fail")
+    assert caught.value.run == {}
+
+
+@pytest.mark.parametrize("value", ["ignore", "", None, ["skip"]])
+def test_rules_unknown_reaction_raises(value: Any) -> None:
+    with pytest.raises(InvalidInput, match="on_nothing_evaluated"):
+        EndRules(on_nothing_evaluated=value)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), True, "0.5", 50])
+def test_rules_max_error_rate_out_of_range_raises(value: Any) -> None:
+    with pytest.raises(InvalidInput, match="max_error_rate"):
+        EndRules(max_error_rate=value)
+
+
+def test_rules_max_error_rate_bounds_are_allowed() -> None:
+    with pytest.raises(OnlineTaskRunErrorRateExceeded):
+        conclude(run(counts=(9, 1, 0)), max_error_rate=0.0)
+    for most in (1, 1.0):
+        conclude(run(counts=(1, 9, 0)), max_error_rate=most)
 
 
 @pytest.mark.parametrize(
-    ("task", "task_id", "is_said"), [("quality", "T", True), (None, "T", False), ("quality", None, False)]
+    ("task", "task_id", "is_logged"),
+    [("quality", "T", True), (None, "T", False), ("quality", None, False)],
 )
-def test_the_log_names_the_runs_task_where_it_is_known(
-    caplog: pytest.LogCaptureFixture, task: str | None, task_id: str | None, is_said: bool
+def test_conclude_known_task_is_logged(
+    caplog: pytest.LogCaptureFixture, task: str | None, task_id: str | None, is_logged: bool
 ) -> None:
     caplog.set_level(logging.INFO)
     ended = TaskRun(
         id="R", task_id=task_id, status=RunStatus.COMPLETED, status_text="COMPLETED", num_successes=5
     )
-    EndingRules().settle(ended, log=log, url=URL, task=task)
-    assert (f"Run {ended.id} is of the task 'quality' (T)." in caplog.messages) is is_said
-    assert len(caplog.messages) == 1 + is_said
+    EndRules().conclude(ended, log=log, url=URL, task=task)
+    assert any("'quality'" in line for line in caplog.messages) is is_logged
 
 
-def test_long_reasons_are_wrapped_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_conclude_long_reason_is_wrapped_in_log(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(OnlineTaskRunFailed):
-        settle(run("FAILED", (2, 0, 0), "it is broken " * 30))
+        conclude(run("FAILED", (2, 0, 0), "it is broken " * 30))
     assert len(caplog.messages) > 4
     assert max(map(len, caplog.messages)) <= 100
 
 
-def test_what_can_be_copied_is_not_broken_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_conclude_address_in_reason_is_not_broken_in_log(caplog: pytest.LogCaptureFixture) -> None:
     address = "https://arize.example/a-very-long-address-of-a-help-page-about-evaluators-that-ends-late"
     with pytest.raises(OnlineTaskRunFailed):
-        settle(run("FAILED", (2, 0, 0), f"the evaluator is broken, see {address}"))
+        conclude(run("FAILED", (2, 0, 0), f"the evaluator is broken, see {address}"))
     assert any(address in message for message in caplog.messages)
 
 
-def test_no_error_may_be_permitted_and_all_may_be() -> None:
-    with pytest.raises(OnlineTaskRunErrorRateExceeded, match=r"more than max_error_rate \(0\.0%\) permits"):
-        settle(run(counts=(9, 1, 0)), max_error_rate=0.0)
-    for most in (1, 1.0):
-        settle(run(counts=(1, 9, 0)), max_error_rate=most)
-
-
 @pytest.mark.parametrize("status", RunStatus)
-def test_every_status_that_ends_a_run_is_an_ending(status: RunStatus) -> None:
+def test_every_finished_status_has_an_end_state(status: RunStatus) -> None:
     if status.is_over:
-        assert isinstance(read_ending(run(status.value, (1, 0, 0))), Ending)
+        assert isinstance(read_end_state(run(status.value, (1, 0, 0))), EndState)
     else:
-        with pytest.raises(ValueError, match="is not over"):
-            read_ending(run(status.value))
+        with pytest.raises(ValueError, match="finished"):
+            read_end_state(run(status.value))
 
 
-@pytest.mark.parametrize("ending", Ending)
-def test_every_ending_says_what_happened_and_a_bad_one_has_an_exception_and_a_hint(ending: Ending) -> None:
-    said = explain(ending, run(counts=(1, 1, 0)), max_error_rate=0.1)
-    assert said.happened.startswith("Run VGFza1J1bjo5OTpxUndY ")
-    if ending is Ending.SUCCEEDED:
-        assert said.kind is None
+@pytest.mark.parametrize("end_state", EndState)
+def test_every_end_state_has_exception_text_and_advice(end_state: EndState) -> None:
+    explanation = explain(end_state, run(counts=(1, 1, 0)), max_error_rate=0.1)
+    assert explanation.happened.startswith("Run VGFza1J1bjo5OTpxUndY ")
+    if end_state is EndState.SUCCEEDED:
+        assert explanation.exception is None
     else:
-        assert said.kind in FINAL
-        assert said.means.endswith(".")
-        assert said.do.endswith(".")
+        assert explanation.exception is not None
+        assert explanation.exception is not OnlineTaskRunUnsuccessful
+        assert explanation.meaning.endswith(".")
+        assert explanation.advice.endswith(".")
 
 
-def test_a_status_or_an_ending_that_is_forgotten_is_a_type_error(tmp_path: Path) -> None:
-    status, ending = '    CANCELLED = "CANCELLED"\n', '    CANCELLED = "cancelled"\n'
+def test_forgotten_status_or_end_state_is_type_error(tmp_path: Path) -> None:
+    status, end_state = '    CANCELLED = "CANCELLED"\n', '    CANCELLED = "cancelled"\n'
     another = '    TIMED_OUT = "TIMED_OUT"\n'
 
     found = forgotten(
         tmp_path,
-        [("api/responses/runs.py", status, another), ("runs/end_states.py", ending, another)],
+        [("api/responses/runs.py", status, another), ("runs/end_states.py", end_state, another)],
         ["runs/end_states.py"],
     )
 
@@ -429,7 +393,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_every_error_can_be_caught_as_the_providers_and_as_airflows(kind: type[Exception]) -> None:
+def test_exceptions_are_the_providers_and_airflows(kind: type[Exception]) -> None:
     assert issubclass(kind, OnlineTasksError)
     assert issubclass(kind, AirflowException)
     assert kind.__doc__
@@ -455,13 +419,5 @@ def test_every_error_can_be_caught_as_the_providers_and_as_airflows(kind: type[E
         ("OnlineTaskRunUnreachable", True),
     ],
 )
-def test_what_a_retry_cannot_mend_is_not_retried(name: str, retried: bool) -> None:
+def test_exceptions_permanent_errors_are_not_retried(name: str, retried: bool) -> None:
     assert issubclass(getattr(exceptions, name), AirflowFailException) is not retried
-
-
-@pytest.mark.promise("sensor")
-def test_every_bad_end_has_a_final_form() -> None:
-    bad = {kind for kind in KINDS if issubclass(kind, OnlineTaskRunUnsuccessful)} - {
-        OnlineTaskRunUnsuccessful
-    }
-    assert set(FINAL) | set(FINAL.values()) == bad

@@ -20,7 +20,7 @@ from airflow_provider_online_tasks.exceptions import (
 )
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.sensors.runs import OnlineTaskRunSensor
-from airflow_provider_online_tasks.triggers.events import ERROR, OVER, TIMEOUT, RunEvent
+from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED, TIMEOUT, RunEvent
 from tests.support.rotated_key import NEW_KEY, rotate
 from tests.support.waits import CONN_ID, create_task
 
@@ -324,7 +324,7 @@ def test_links_run_ended_in_triggerer_are_looked_up_by_sensor(arize: Emulator) -
         seen = hook.get_task_run(run)
     waiting = sensor(run, deferrable=True)
 
-    waiting.execute_complete(context(), event(run, OVER, run=seen))
+    waiting.execute_complete(context(), event(run, FINISHED, run=seen))
 
     assert waiting.links.spans
     assert waiting.links.project
@@ -352,7 +352,7 @@ def test_event_about_other_run_raises(arize: Emulator) -> None:
     over = TaskRun(id="another", status=RunStatus.COMPLETED, status_text="COMPLETED")
 
     with pytest.raises(OnlineTasksError):
-        sensor(create_run(arize)).execute_complete(context(), event("another", OVER, run=over))
+        sensor(create_run(arize)).execute_complete(context(), event("another", FINISHED, run=over))
 
 
 @pytest.mark.promise("sensor")

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_online_tasks.triggers.events import ERROR, OVER, TIMEOUT, RunEvent, read_event
+from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED, TIMEOUT, RunEvent, read_event
 from tests.support import quick_time
 from tests.support.encoding import sent
 from tests.support.random_examples import examples
@@ -266,7 +266,7 @@ def wait_beside(raw: RawArize, answer: Bytes) -> tuple[RunEvent, int]:
     finally:
         tracemalloc.stop()
     *good, bad = [read_event(sent(event)) for event in events]
-    assert {event.outcome for event in good} == {OVER}
+    assert {event.outcome for event in good} == {FINISHED}
     return bad, peak
 
 
@@ -300,6 +300,6 @@ RUNNING = message([], b'{"id": "bad", "status": "RUNNING"}')
 def test_any_bytes_harm_at_most_their_own_wait(raw: RawArize, connection: None, answer: Bytes) -> None:
     event, peak = wait_beside(raw, answer)
 
-    assert event.outcome in (OVER, ERROR, TIMEOUT)
+    assert event.outcome in (FINISHED, ERROR, TIMEOUT)
     assert event.run_id == "bad"
     assert peak < MOST_MEMORY

@@ -14,7 +14,7 @@ import pytest
 from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.emulator import RunFate
 from airflow_provider_online_tasks.runs.wait_policy import pause_after
-from airflow_provider_online_tasks.triggers.events import ERROR, OVER
+from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED
 from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
 from tests.support import quick_time
 from tests.support.rotated_key import NEW_KEY, rotate
@@ -113,9 +113,8 @@ def test_the_log_says_that_the_budget_makes_reads_late(
 
     said = [record.message for record in caplog.records if "late" in record.message]
     assert said
-    assert all("s late: 12 requests a minute are shared by" in line for line in said)
-    assert any(f"Reads of run {runs[0][0]} are " in line and "by 8 waits" in line for line in said)
-    assert max(Counter(line.split()[3] for line in said).values()) <= 6  # once a minute
+    assert any(runs[0][0] in line and "8 waits" in line for line in said)
+    assert max(Counter(line.split()[3] for line in said).values()) <= 9  # per minute and status change
 
 
 def test_the_log_blames_no_budget_that_suffices(
@@ -136,7 +135,7 @@ def test_the_log_blames_no_budget_that_suffices(
     quick_time.run(event_of(trigger(run, task, poll_interval=5.0)))
 
     assert "late" not in caplog.text
-    assert f"Run {run} cannot be read at the moment" in caplog.text
+    assert "HTTP 429" in caplog.text
 
 
 # A key that is rotated
@@ -164,7 +163,7 @@ def test_a_rotated_key_is_picked_up_while_waits_go_on(
 
     events = quick_time.run(wait())
 
-    assert Counter(event.outcome for event in events) == {OVER: 4}
+    assert Counter(event.outcome for event in events) == {FINISHED: 4}
     assert {one["status"] for one in arize.requests("rest.*task_run*")} == {200, 401}
 
 

@@ -16,7 +16,7 @@ from airflow_provider_online_tasks.api.responses.runs import RunStatus, TaskRun
 from airflow_provider_online_tasks.runs.polling import poller as polling
 from airflow_provider_online_tasks.runs.polling.schedule import Wait
 from airflow_provider_online_tasks.triggers import task_runs
-from airflow_provider_online_tasks.triggers.events import ERROR, OVER, TIMEOUT, RunEvent, read_event
+from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED, TIMEOUT, RunEvent, read_event
 from tests.support import quick_time
 from tests.support.encoding import sent
 from tests.support.random_examples import examples
@@ -60,7 +60,7 @@ def test_every_event_can_be_sent_and_stored(value: Any, where: str) -> None:
         num_successes=value if where == "count" and isinstance(value, int) else 1,
     )
     event = RunEvent(
-        outcome=ERROR if where == "error" else OVER,
+        outcome=ERROR if where == "error" else FINISHED,
         run_id="run-1",
         run=None if where == "error" else run,
         error_type="Unavailable" if where == "error" else None,
@@ -176,7 +176,7 @@ def wait_beside(hostile: Arize) -> RunEvent:
             return await asyncio.gather(*map(payload, [*good, bad]))
 
     *good, bad = [read_event(sent(event)) for event in quick_time.run(together())]
-    assert {event.outcome for event in good} == {OVER}
+    assert {event.outcome for event in good} == {FINISHED}
     return bad
 
 
@@ -196,7 +196,7 @@ def test_a_run_of_a_task_that_cannot_be_harms_no_neighbour(
 
     hostile.about_bad = answer
 
-    assert wait_beside(hostile).outcome in (OVER, ERROR, TIMEOUT)
+    assert wait_beside(hostile).outcome in (FINISHED, ERROR, TIMEOUT)
     assert "unexpected error" not in caplog.text
 
 
@@ -214,7 +214,7 @@ def test_runs_of_a_task_that_has_no_address_are_read_by_their_own_ids(
     async def together() -> list[Any]:
         return await asyncio.gather(*(payload(trigger(run)) for run in ("good-1", "good-2")))
 
-    assert {read_event(sent(event)).outcome for event in quick_time.run(together())} == {OVER}
+    assert {read_event(sent(event)).outcome for event in quick_time.run(together())} == {FINISHED}
     assert "unexpected error" not in caplog.text
 
 
@@ -228,7 +228,7 @@ def test_a_field_that_holds_anything_harms_no_neighbour(
     run = {"id": "bad", "status": "COMPLETED", "num_successes": 1, field: value}
     hostile.about_bad = lambda: Reply.of(run)
 
-    assert wait_beside(hostile).outcome in (OVER, ERROR, TIMEOUT)
+    assert wait_beside(hostile).outcome in (FINISHED, ERROR, TIMEOUT)
 
 
 ANYTHING = st.recursive(
@@ -285,7 +285,7 @@ REPLIES = st.builds(
 def test_any_answer_harms_at_most_its_own_wait(hostile: Arize, connection: None, reply: Reply) -> None:
     hostile.about_bad = lambda: reply
 
-    assert wait_beside(hostile).outcome in (OVER, ERROR, TIMEOUT)
+    assert wait_beside(hostile).outcome in (FINISHED, ERROR, TIMEOUT)
 
 
 def test_an_error_in_the_poller_about_one_run_ends_its_waits_alone(
@@ -316,7 +316,7 @@ def test_an_error_in_the_poller_about_a_list_leaves_the_runs_to_be_read_by_their
     monkeypatch.setattr(polling.Poller, "_page_read", breaks)
     hostile.about_bad = lambda: Reply.of({"id": "bad", "status": "COMPLETED", "task_id": "task"})
 
-    assert wait_beside(hostile).outcome == OVER
+    assert wait_beside(hostile).outcome == FINISHED
 
 
 # Slow answers
@@ -364,7 +364,7 @@ def test_an_answer_that_trickles_in_is_given_up_after_the_time_of_a_whole_one(
 
     [event] = quick_time.run(_events(trigger(run, task)))
 
-    assert event.payload["outcome"] == OVER
+    assert event.payload["outcome"] == FINISHED
 
 
 async def _events(waiting: Any) -> list[Any]:

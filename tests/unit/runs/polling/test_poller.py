@@ -14,7 +14,7 @@ import pytest
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings, RunFate
 from airflow_provider_online_tasks.runs.polling.poller import DELIVERED_AT_ONCE
 from airflow_provider_online_tasks.runs.polling.shared_pollers import poll_run, this_loop
-from airflow_provider_online_tasks.triggers.events import OVER
+from airflow_provider_online_tasks.triggers.events import FINISHED
 from tests.support import quick_time
 from tests.support.waits import (
     CONN_ID,
@@ -64,7 +64,7 @@ def test_runs_of_one_task_are_read_by_pages(arize: Emulator) -> None:
 
     events = wait_for(*(trigger(run, task) for run in runs))
 
-    assert count_outcomes(events) == {OVER: 100}
+    assert count_outcomes(events) == {FINISHED: 100}
     # One page every fifth of a second, for a second.
     assert count_reads(arize)[LIST] <= 10
     assert count_reads(arize).total() <= 15
@@ -119,7 +119,7 @@ def test_runs_on_several_pages_are_noticed_in_any_order(arize: Emulator, order: 
 
     events = wait_for(*(trigger(run, task) for run in runs))
 
-    assert count_outcomes(events) == {OVER: 250}
+    assert count_outcomes(events) == {FINISHED: 250}
     assert count_reads(arize).total() < 100
 
 
@@ -131,7 +131,7 @@ def test_few_runs_behind_a_long_history_are_read_by_id(arize: Emulator) -> None:
 
     events = wait_for(*(trigger(run, task) for run in runs))
 
-    assert count_outcomes(events) == {OVER: 3}
+    assert count_outcomes(events) == {FINISHED: 3}
     # Now and then, the poller tries whether the pages show the runs.
     assert count_reads(arize)[LIST] < count_reads(arize)[GET] / 2
 
@@ -144,7 +144,7 @@ def test_many_runs_behind_a_long_history_are_read_by_pages(arize: Emulator) -> N
 
     events = wait_for(*(trigger(run, task) for run in runs))
 
-    assert count_outcomes(events) == {OVER: 100}
+    assert count_outcomes(events) == {FINISHED: 100}
     assert count_reads(arize)[GET] < 20
 
 
@@ -181,7 +181,7 @@ def test_runs_of_unknown_task_are_read_by_id_once_and_then_by_pages(arize: Emula
 
     events = wait_for(*map(trigger, runs))
 
-    assert count_outcomes(events) == {OVER: 100}
+    assert count_outcomes(events) == {FINISHED: 100}
     assert count_reads(arize)[GET] <= 100 + 6
     assert count_reads(arize)[LIST] <= 2 * 20
 
@@ -193,7 +193,7 @@ def test_wrong_task_id_is_corrected(arize: Emulator) -> None:
 
     events = wait_for(*(trigger(run, wrong) for run in runs for wrong in (other, missing)))
 
-    assert count_outcomes(events) == {OVER: 4}
+    assert count_outcomes(events) == {FINISHED: 4}
     # Once the responses have named their task, both runs are read together.
     assert count_reads(arize)[LIST] > count_reads(arize)[GET]
 
@@ -228,7 +228,7 @@ def test_first_read_does_not_wait_for_another_run_of_the_task(arize: Emulator) -
         return event
 
     arize.set_run(second, seconds=0.0)
-    assert quick_time.run(wait()).outcome == OVER
+    assert quick_time.run(wait()).outcome == FINISHED
 
 
 def test_two_waits_for_one_run_share_its_reads(arize: Emulator) -> None:
@@ -237,7 +237,7 @@ def test_two_waits_for_one_run_share_its_reads(arize: Emulator) -> None:
 
     events = wait_for(trigger(run, task), trigger(run))
 
-    assert count_outcomes(events) == {OVER: 2}
+    assert count_outcomes(events) == {FINISHED: 2}
     assert count_reads(arize).total() <= 6
 
 
@@ -379,7 +379,7 @@ def test_two_endpoints_share_neither_budget_nor_session(
         first.cancel()
         return events
 
-    assert count_outcomes(quick_time.run(wait())) == {OVER: 2}
+    assert count_outcomes(quick_time.run(wait())) == {FINISHED: 2}
     assert count_reads(arize).total() == 1
     assert {request["key_ok"] for request in other_arize.requests("rest.*")} == {True}
 
@@ -502,7 +502,7 @@ def test_connection_read_for_two_waits_survives_the_cancellation_of_one(
         first.cancel()
         return await second
 
-    assert quick_time.run(wait()).outcome == OVER
+    assert quick_time.run(wait()).outcome == FINISHED
     assert names == [CONN_ID]
 
 
@@ -524,7 +524,7 @@ def test_cancelled_wait_leaves_the_others_and_the_last_one_closes_the_session(
         assert not waits[1].done()
 
         arize.set_run(runs[1], status="COMPLETED")
-        assert (await waits[1]).outcome == OVER
+        assert (await waits[1]).outcome == FINISHED
         assert sessions.closed == 0
 
         waits[2].cancel()
@@ -568,7 +568,7 @@ def test_wait_after_the_last_one_ended_opens_another_session(
     async def wait_one_by_one() -> list[RunEvent]:
         return [await event_of(trigger(run, task)) for run in runs]
 
-    assert count_outcomes(quick_time.run(wait_one_by_one())) == {OVER: 2}
+    assert count_outcomes(quick_time.run(wait_one_by_one())) == {FINISHED: 2}
     assert (sessions.opened, sessions.closed) == (2, 2)
 
 

@@ -22,7 +22,7 @@ from airflow_provider_online_tasks.emulator import (
 from airflow_provider_online_tasks.exceptions import OnlineTaskRunUnreachable
 from airflow_provider_online_tasks.runs.polling import endpoint_state
 from airflow_provider_online_tasks.runs.polling.shared_pollers import poll_run, this_loop
-from airflow_provider_online_tasks.triggers.events import ERROR, OVER, RunEvent
+from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED, RunEvent
 from tests.support import quick_time
 from tests.support.waits import (
     CONN_ID,
@@ -64,7 +64,7 @@ def test_run_missing_for_five_minutes_ends_its_waits_only(arize: Emulator) -> No
 
     *events, bad = wait_for(*(trigger(run, task) for run in (*runs, missing)))
 
-    assert count_outcomes(events) == {OVER: 2}
+    assert count_outcomes(events) == {FINISHED: 2}
     assert (bad.outcome, bad.error_type) == UNREACHABLE
     times = [request["time"] for request in arize.requests(GET) if request["status"] == 404]
     assert times[-1] - times[0] >= 300
@@ -90,7 +90,7 @@ def test_run_rejected_ends_its_waits_only(arize: Emulator, kind: str) -> None:
     bad, events = quick_time.run(wait())
 
     assert (bad.outcome, bad.error_type) == UNREACHABLE
-    assert count_outcomes(events) == {OVER: 2}
+    assert count_outcomes(events) == {FINISHED: 2}
 
 
 @pytest.mark.promise("poll-run-unreadable")
@@ -102,7 +102,7 @@ def test_run_unreadable_ends_its_waits_only(arize: Emulator, seconds: float) -> 
 
     *events, bad = wait_for(*(trigger(run, task, poll_interval=20.0) for run in (*runs, malformed)))
 
-    assert count_outcomes(events) == {OVER: 2}
+    assert count_outcomes(events) == {FINISHED: 2}
     assert (bad.outcome, bad.error_type) == UNREACHABLE
     assert "num_successes" in str(bad.error_message)
 
@@ -164,7 +164,7 @@ def test_unreadable_responses_about_all_runs_end_no_wait(arize: Emulator) -> Non
         arize.clear_faults()
         return await asyncio.gather(*waits)
 
-    assert count_outcomes(quick_time.run(wait())) == {OVER: 2}
+    assert count_outcomes(quick_time.run(wait())) == {FINISHED: 2}
     assert len(arize.requests(GET)) <= 2 * (1800 / 30 + 8)
 
 
@@ -179,7 +179,7 @@ def test_list_unreadable_reads_runs_by_id(arize: Emulator, kind: str) -> None:
     task = create_task(arize)
     runs = arize.create_runs(task, 3, (1.0, 2.0))
 
-    assert count_outcomes(wait_for(*(trigger(run, task) for run in runs))) == {OVER: 3}
+    assert count_outcomes(wait_for(*(trigger(run, task) for run in runs))) == {FINISHED: 3}
 
 
 @pytest.mark.parametrize("kind", ["forbidden", "garbage", "status_before"])
@@ -240,7 +240,7 @@ def test_two_bad_responses_are_tolerated(arize: Emulator, kind: str) -> None:
     runs = arize.create_runs(task, 2, (1.0, 1.0))
     run = run_alone(arize, seconds=(1.0, 1.0))
 
-    assert count_outcomes(wait_for(*(trigger(each, task) for each in runs), trigger(run))) == {OVER: 3}
+    assert count_outcomes(wait_for(*(trigger(each, task) for each in runs), trigger(run))) == {FINISHED: 3}
 
 
 def in_three_seconds() -> str:
@@ -257,7 +257,7 @@ def test_rate_limit_pauses_all_requests_for_retry_after(
 
     events = wait_for(*map(trigger, runs))
 
-    assert count_outcomes(events) == {OVER: 3}
+    assert count_outcomes(events) == {FINISHED: 3}
     requests = [(request["time"], request["status"]) for request in arize.requests("rest.*")]
     [limited_at] = [at for at, status in requests if status == 429]
     # Requests that were in flight are not counted.
@@ -271,7 +271,7 @@ def test_rate_limit_without_retry_after_pauses_longer_each_time(
     arize.add_fault(Fault("rest.*", "rate_limited", times=3))
     run = run_alone(arize, seconds=(0.0, 0.0))
 
-    assert count_outcomes(wait_for(trigger(run))) == {OVER: 1}
+    assert count_outcomes(wait_for(trigger(run))) == {FINISHED: 1}
     times = [request["time"] for request in arize.requests("rest.*")]
     pauses = [later - earlier for earlier, later in pairwise(times)]
     assert all(pause >= least for pause, least in zip(pauses, [0.5, 1.0, 2.0], strict=True))
@@ -330,7 +330,7 @@ def test_key_rejected_for_five_minutes_ends_its_waits_only(
 
     assert {(event.outcome, event.error_type) for event in events} == {UNREACHABLE}
     assert {"HTTP 401" in str(event.error_message) for event in events} == {True}
-    assert other.outcome == OVER
+    assert other.outcome == FINISHED
     times = [request["time"] for request in arize.requests("rest.*task_run*")]
     assert times[-1] - times[0] >= 300
     assert len(times) <= 20
@@ -348,7 +348,7 @@ def test_key_rejected_retry_waits_for_five_minutes_again(arize: Emulator) -> Non
         return [first, await retry]
 
     events = quick_time.run(wait_and_retry())
-    assert [event.outcome for event in events] == [ERROR, OVER]
+    assert [event.outcome for event in events] == [ERROR, FINISHED]
 
 
 # -- Slow responses and outages. --
@@ -360,7 +360,7 @@ def test_slow_responses_are_awaited_in_parallel(arize: Emulator, monkeypatch: py
 
     events = wait_for(*(trigger(run, in_process=True) for run in runs), within=3.0)
 
-    assert count_outcomes(events) == {OVER: 8}
+    assert count_outcomes(events) == {FINISHED: 8}
 
 
 def test_slow_responses_make_room_for_other_requests_up_to_64(
@@ -391,7 +391,7 @@ def test_response_that_never_ends_is_given_up_after_the_timeout(
     answer_slowly(monkeypatch, 3600.0, times=1)
     run = run_alone(arize, seconds=(0.0, 0.0))
 
-    assert count_outcomes(wait_for(trigger(run, in_process=True), within=4.0)) == {OVER: 1}
+    assert count_outcomes(wait_for(trigger(run, in_process=True), within=4.0)) == {FINISHED: 1}
     assert len(arize.requests("rest.*")) == 2
 
 
@@ -413,7 +413,7 @@ def test_outage_ends_no_wait(connect: Callable[..., str], tmp_path: Any) -> None
             async with asyncio.timeout(20):
                 return await asyncio.gather(*waits)
 
-        assert count_outcomes(quick_time.run(wait())) == {OVER: 20}
+        assert count_outcomes(quick_time.run(wait())) == {FINISHED: 20}
 
 
 # -- Everything at random. --
@@ -453,4 +453,4 @@ def test_random_waits_cancellations_and_faults_end_every_wait_well(
     events = quick_time.run(wait())
 
     assert len(events) > 120
-    assert {event.outcome for event in events} == {OVER}
+    assert {event.outcome for event in events} == {FINISHED}

@@ -18,7 +18,7 @@ import pytest
 from airflow_provider_online_tasks.emulator import EmulatorProcess, EmulatorSettings
 from airflow_provider_online_tasks.runs.polling.budget import Budget
 from airflow_provider_online_tasks.runs.polling.poller import DELIVERED_AT_ONCE
-from airflow_provider_online_tasks.triggers.events import OVER
+from airflow_provider_online_tasks.triggers.events import FINISHED
 from tests.support import quick_time
 from tests.support.waits import create_task, event_of, trigger
 
@@ -125,7 +125,7 @@ def test_a_hundred_waits_on_each_task(
 
     quick_time.run(waits.wait())
 
-    assert [event.outcome for event in waits.events] == [OVER] * len(waits.runs)
+    assert [event.outcome for event in waits.events] == [FINISHED] * len(waits.runs)
     times = request_times(limited_arize)
     most = most_in_a_minute(times)
     # Each task takes a request a round; at worst, all of them come due together.

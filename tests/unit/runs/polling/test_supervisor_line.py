@@ -13,7 +13,7 @@ from airflow.jobs.triggerer_job_runner import TriggerCommsDecoder
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import MaskSecret, _ResponseFrame
 
-from airflow_provider_online_tasks.triggers.events import OVER
+from airflow_provider_online_tasks.triggers.events import FINISHED
 from tests.support.waits import create_task, event_of, trigger
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def test_a_trigger_that_looks_its_connection_up_leaves_the_line_to_others(
             await line.start_reader()
         monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", line, raising=False)
 
-        assert (await event_of(trigger(run, task))).outcome == OVER
+        assert (await event_of(trigger(run, task))).outcome == FINISHED
         assert arize.api_key in heard
 
         async with asyncio.timeout(60):

@@ -1,4 +1,4 @@
-"""What the operator does with each event of its trigger."""
+"""Tests of the deferred operator: what it does with each event of its trigger."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from airflow_provider_online_tasks.exceptions import (
     OnlineTasksError,
 )
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-from airflow_provider_online_tasks.triggers.events import ERROR, OVER, TIMEOUT, RunEvent
+from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED, TIMEOUT, RunEvent
 from tests.support.tries import Execution, Killed, Time
 
 if TYPE_CHECKING:
@@ -31,10 +31,7 @@ HANG = RunFate("hang", times=None, pending_seconds=0)
 
 
 class Deferred:
-    """A try that waits in the triggerer.
-
-    :param trigger: the trigger it left.
-    """
+    """A try that waits in the triggerer."""
 
     def __init__(self, execution: Execution, **arguments: Any) -> None:
         self._execution = execution
@@ -57,11 +54,10 @@ class Deferred:
         ).to_json()
 
     def resume(self, outcome: str, **event: Any) -> Any:
-        """Resume with an event of the trigger, in an operator made anew."""
+        """Resume with an event of the trigger."""
         seen = self.event(outcome, **event)
         operator = self._execution.operator
         assert operator is not None
-        operator._run_id = None
         return operator.execute_complete(self._execution.context, seen)
 
 
@@ -71,11 +67,13 @@ def deferred(execution: Execution, emulator: Emulator, time: Time) -> Deferred:
     return Deferred(execution)
 
 
-def test_a_run_that_is_over_well(execution: Execution, emulator: Emulator, deferred: Deferred) -> None:
+def test_finished_event_successful_run_succeeds(
+    execution: Execution, emulator: Emulator, deferred: Deferred
+) -> None:
     run_id = deferred.trigger.run_id
     emulator.set_run(run_id, status="COMPLETED", num_successes=3)
 
-    assert deferred.resume(OVER) == run_id
+    assert deferred.resume(FINISHED) == run_id
     assert execution.pushed["run"]["num_successes"] == 3
     assert execution.store is not None
     assert execution.store.record is not None
@@ -87,7 +85,7 @@ def test_links_run_ended_in_triggerer_are_looked_up_by_worker(
 ) -> None:
     emulator.set_run(deferred.trigger.run_id, status="COMPLETED", num_successes=3)
 
-    deferred.resume(OVER)
+    deferred.resume(FINISHED)
 
     assert execution.operator is not None
     assert execution.operator.links.spans
@@ -101,7 +99,7 @@ FIRST_AIRFLOW_THAT_RESUMES_RETRIES = "3.0"  # to 3.0.6; 3.1 forgets the next met
 @pytest.mark.parametrize(
     "kept", [True, False], ids=["Airflow 3.3", f"Airflow {FIRST_AIRFLOW_THAT_RESUMES_RETRIES}"]
 )
-def test_a_retry_that_is_resumed_with_the_event_of_the_try_before_starts_a_new_run(
+def test_retry_with_event_of_earlier_try_starts_new_run(
     execution: Execution, emulator: Emulator, time: Time, kept: bool
 ) -> None:
     if not kept:
@@ -109,7 +107,7 @@ def test_a_retry_that_is_resumed_with_the_event_of_the_try_before_starts_a_new_r
     deferred = Deferred(execution)
     first = deferred.trigger.run_id
     emulator.set_run(first, status="FAILED")
-    event = {"event": deferred.event(OVER), **deferred.kwargs}
+    event = {"event": deferred.event(FINISHED), **deferred.kwargs}
 
     operator = execution.operator
     assert operator is not None
@@ -127,29 +125,29 @@ def test_a_retry_that_is_resumed_with_the_event_of_the_try_before_starts_a_new_r
 @pytest.mark.parametrize(
     ("status", "kind"), [("FAILED", OnlineTaskRunFailed), ("CANCELLED", OnlineTaskRunCancelled)]
 )
-def test_a_run_that_is_over_badly(
+def test_finished_event_unsuccessful_run_raises(
     execution: Execution, emulator: Emulator, deferred: Deferred, status: str, kind: type[Exception]
 ) -> None:
     emulator.set_run(deferred.trigger.run_id, status=status)
     with pytest.raises(kind) as caught:
-        deferred.resume(OVER)
+        deferred.resume(FINISHED)
     assert not isinstance(caught.value, AirflowFailException)
 
 
-def test_a_run_that_evaluated_nothing(emulator: Emulator, deferred: Deferred) -> None:
+def test_finished_event_nothing_evaluated_skips(emulator: Emulator, deferred: Deferred) -> None:
     emulator.set_run(deferred.trigger.run_id, status="COMPLETED", num_successes=0)
     with pytest.raises(AirflowSkipException):
-        deferred.resume(OVER)
+        deferred.resume(FINISHED)
 
 
 @pytest.mark.promise("older-no-kill-hook", "deadline")
-def test_a_deadline_that_passed_cancels_the_run(emulator: Emulator, deferred: Deferred) -> None:
+def test_timeout_event_cancels_run(emulator: Emulator, deferred: Deferred) -> None:
     with pytest.raises(OnlineTaskRunTimeout):
         deferred.resume(TIMEOUT)
     assert [run["status"] for run in emulator.runs()] == ["CANCELLED"]
 
 
-def test_a_run_that_ended_just_before_the_deadline_counts(emulator: Emulator, deferred: Deferred) -> None:
+def test_timeout_event_run_finished_meanwhile_succeeds(emulator: Emulator, deferred: Deferred) -> None:
     late = deferred.run
     emulator.set_run(deferred.trigger.run_id, status="COMPLETED", num_successes=3)
     assert deferred.resume(TIMEOUT, run=late) == deferred.trigger.run_id
@@ -160,10 +158,10 @@ def test_a_run_that_ended_just_before_the_deadline_counts(emulator: Emulator, de
     ("name", "kind"),
     [("OnlineTaskRunUnreachable", OnlineTaskRunUnreachable), ("ValueError", OnlineTasksError)],
 )
-def test_a_wait_that_failed_leaves_the_run_to_a_retry(
+def test_error_event_leaves_run_to_retry(
     execution: Execution, emulator: Emulator, deferred: Deferred, name: str, kind: type[Exception]
 ) -> None:
-    with pytest.raises(kind, match="it broke") as caught:
+    with pytest.raises(kind) as caught:
         deferred.resume(ERROR, run=None, error_type=name, error_message="it broke")
     assert not isinstance(caught.value, AirflowFailException)
     assert [run["status"] for run in emulator.runs()] == ["RUNNING"]
@@ -171,18 +169,24 @@ def test_a_wait_that_failed_leaves_the_run_to_a_retry(
     assert Deferred(execution).trigger.run_id == deferred.trigger.run_id
 
 
-def test_an_event_about_another_run_is_not_believed(
-    execution: Execution, emulator: Emulator, deferred: Deferred
-) -> None:
-    other = Deferred(Execution(execution.online_task_id))
-    emulator.set_run(other.trigger.run_id, status="COMPLETED", num_successes=3)
+def test_event_with_unusable_payload_raises(emulator: Emulator, deferred: Deferred) -> None:
+    emulator.set_run(deferred.trigger.run_id, status="COMPLETED", num_successes=3)
+    payload = deferred.trigger.payload
+    for unusable in ({}, {**payload, "outcome": "?"}, {**payload, "since": None}, {**payload, "run": {}}):
+        with pytest.raises(OnlineTasksError):
+            deferred.resume(FINISHED, payload=unusable)
 
-    with pytest.raises(OnlineTasksError, match=f"about run {other.trigger.run_id}, not"):
-        deferred.resume(OVER, run_id=other.trigger.run_id, run=other.run)
+
+def test_late_cancellation_of_own_run_fails(emulator: Emulator, deferred: Deferred, time: Time) -> None:
+    """Only a resumed run may have been cancelled by the clear that ended the earlier try."""
+    emulator.set_run(deferred.trigger.run_id, status="CANCELLED")
+    with pytest.raises(OnlineTaskRunCancelled):
+        deferred.resume(FINISHED)
+    assert len(emulator.runs()) == 1
 
 
 @pytest.mark.parametrize(("limits", "seconds"), [((600, 60), 60), ((60, 600), 60), ((None, 60), 60)])
-def test_the_shorter_limit_is_the_triggers_deadline(
+def test_deadline_is_shorter_limit(
     execution: Execution, emulator: Emulator, time: Time, limits: tuple[int | None, int], seconds: int
 ) -> None:
     emulator.next_run(HANG)
@@ -192,7 +196,7 @@ def test_the_shorter_limit_is_the_triggers_deadline(
 
 
 @pytest.mark.promise("cleared-while-waiting")
-def test_a_clear_whose_cancellation_comes_late_starts_a_new_run(
+def test_cancellation_after_resume_starts_new_run(
     execution: Execution, emulator: Emulator, time: Time
 ) -> None:
     emulator.next_run(HANG)
@@ -209,13 +213,35 @@ def test_a_clear_whose_cancellation_comes_late_starts_a_new_run(
     emulator.set_run(again.trigger.run_id, status="CANCELLED")
 
     with pytest.raises(TaskDeferred) as caught:
-        again.resume(OVER)
+        again.resume(FINISHED)
 
     first, second = (run["id"] for run in emulator.runs())
     assert (again.trigger.run_id, caught.value.trigger.run_id) == (first, second)
 
 
-def test_one_session_and_one_read_of_the_connection_for_each_step(
+def test_cancellation_long_after_resume_fails(execution: Execution, emulator: Emulator, time: Time) -> None:
+    emulator.next_run(HANG)
+    Deferred(execution)
+    again = Deferred(execution)
+    emulator.set_run(again.trigger.run_id, status="CANCELLED")
+    time.advance(91)
+
+    with pytest.raises(OnlineTaskRunCancelled):
+        again.resume(FINISHED)
+
+
+def test_two_deferred_tasks_keep_their_runs(execution: Execution, emulator: Emulator, time: Time) -> None:
+    emulator.next_run(HANG)
+    first, second = Deferred(execution), Deferred(Execution(execution.online_task_id))
+    runs = [first.trigger.run_id, second.trigger.run_id]
+    assert len(set(runs)) == 2
+    for run in runs:
+        emulator.set_run(run, status="COMPLETED", num_successes=3)
+
+    assert [second.resume(FINISHED), first.resume(FINISHED)] == runs[::-1]
+
+
+def test_each_step_uses_one_session_and_reads_connection_once(
     execution: Execution, emulator: Emulator, deferred: Deferred, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from airflow_provider_online_tasks.api import client
@@ -244,7 +270,7 @@ def test_one_session_and_one_read_of_the_connection_for_each_step(
 
 
 @pytest.mark.parametrize("names", [True, False], ids=["connection names the space", "it does not"])
-def test_a_crowd_of_submissions_takes_two_requests_each(
+def test_many_submissions_take_two_requests_each(
     execution: Execution, emulator: Emulator, connect: Any, names: bool
 ) -> None:
     connect(extra={} if names else {"organization_id": None, "space_id": None})
@@ -254,7 +280,7 @@ def test_a_crowd_of_submissions_takes_two_requests_each(
     assert asked == ["rest.list_task_runs", "graphql.runOnlineTask"] * 10
 
 
-def test_links_are_known_from_the_start_if_the_connection_names_the_project(
+def test_links_connection_with_project_are_pushed_at_start(
     execution: Execution, emulator: Emulator, connect: Any
 ) -> None:
     connect(extra={"model_id": emulator.project_id})
@@ -263,9 +289,7 @@ def test_links_are_known_from_the_start_if_the_connection_names_the_project(
     assert len(emulator.requests()) == 2
 
 
-def test_a_lost_answer_to_a_submission_is_searched_for_in_one_more_request(
-    execution: Execution, emulator: Emulator
-) -> None:
+def test_lost_response_costs_one_more_request(execution: Execution, emulator: Emulator) -> None:
     emulator.add_fault(Fault("graphql.runOnlineTask", "drop_after"))
     execution.next_try()
     assert len(emulator.requests()) == 3

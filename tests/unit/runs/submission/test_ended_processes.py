@@ -1,4 +1,4 @@
-"""A process that Airflow ends: a run is cancelled if somebody ended its task, and only then."""
+"""Tests of a process that Airflow ends: its run is cancelled only if the task ended."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 from airflow_provider_online_tasks._airflow import AirflowFailException, AirflowTaskTimeout
 from airflow_provider_online_tasks.emulator import RunFate
 from airflow_provider_online_tasks.exceptions import OnlineTasksError
-from airflow_provider_online_tasks.runs import kill_reason as _kill
+from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+from airflow_provider_online_tasks.runs import task_fate
 from tests.support.rotated_key import NEW_KEY, rotate
 from tests.support.tries import Execution, Killed, Time
 
@@ -24,7 +25,8 @@ HANG = RunFate("hang", times=None, pending_seconds=0)
 
 @pytest.fixture
 def waiting(execution: Execution, emulator: Emulator, time: Time) -> Callable[..., str]:
-    """``waiting(then)``: wait for a run that does not end, do something amid the wait, and end there."""
+    """``waiting(then)``: wait for a run, do something during the wait, kill the process; return the run's
+    status."""
 
     def wait(then: Callable[[], object], **arguments: Any) -> str:
         def amid() -> None:
@@ -44,7 +46,7 @@ def waiting(execution: Execution, emulator: Emulator, time: Time) -> Callable[..
 
 @pytest.mark.promise("ended-by-user")
 @pytest.mark.parametrize("state", ["failed", "success", "skipped", "restarting", "removed", None])
-def test_a_task_that_somebody_ended_cancels_its_run(
+def test_kill_of_ended_task_cancels_run(
     execution: Execution, waiting: Callable[..., str], state: str | None
 ) -> None:
     execution.state = lambda: state
@@ -52,8 +54,8 @@ def test_a_task_that_somebody_ended_cancels_its_run(
 
 
 @pytest.mark.promise("api-server-away")
-@pytest.mark.parametrize("state", sorted(_kill.GOES_ON))
-def test_a_task_that_goes_on_elsewhere_leaves_its_run_to_the_next_try(
+@pytest.mark.parametrize("state", sorted(task_fate.RESUMED_AFTER_WORKER))
+def test_kill_of_resumed_task_leaves_run_to_next_try(
     execution: Execution,
     emulator: Emulator,
     waiting: Callable[..., str],
@@ -63,39 +65,91 @@ def test_a_task_that_goes_on_elsewhere_leaves_its_run_to_the_next_try(
     execution.state = lambda: state
     assert waiting(execution.kill) == "RUNNING"
     assert "is not cancelled" in caplog.text
-    assert "The next try waits for it" in caplog.text
 
     (run,) = emulator.runs()
     emulator.set_run(run["id"], status="COMPLETED", num_successes=3)
     assert execution.next_try(**WAIT) == run["id"]
 
 
-def test_every_state_of_airflow_is_thought_of() -> None:
+def test_kill_of_deleted_task_cancels_run(execution: Execution, emulator: Emulator, time: Time) -> None:
+    for states in ({}, {"manual": {}}, {"manual": {"another_task": "running"}}):
+        emulator.next_run(HANG)
+        deleted = Execution(execution.online_task_id)
+
+        def kill(killed: Execution = deleted, states: Any = states) -> None:
+            killed.context["ti"].get_task_states = lambda **_: states
+            killed.kill()
+            raise Killed
+
+        time.on_sleep = kill
+        with pytest.raises(Killed):
+            deleted.next_try(**WAIT)
+
+    assert [run["status"] for run in emulator.runs()] == ["CANCELLED"] * 3
+
+
+def test_kill_of_mapped_task_uses_state_of_its_instance(
+    execution: Execution, emulator: Emulator, time: Time
+) -> None:
+    emulator.next_run(HANG)
+
+    def kill() -> None:
+        ti = execution.context["ti"]
+        ti.map_index = 2
+        ti.get_task_states = lambda **_: {"manual": {"run": "running", "run_1": "running", "run_2": "failed"}}
+        execution.kill()
+        raise Killed
+
+    time.on_sleep = kill
+    with pytest.raises(Killed):
+        execution.next_try(**WAIT)
+
+    assert [run["status"] for run in emulator.runs()] == ["CANCELLED"]
+
+
+def test_kill_before_start_starts_no_run(execution: Execution, emulator: Emulator) -> None:
+    name = emulator.tasks()[0]["name"]
+    operator = execution.begin_try(**WAIT, online_task_id=None, online_task=name)
+    find_task = OnlineTasksHook.find_task
+
+    def killed_amid(hook: OnlineTasksHook, name: str) -> Any:
+        execution.kill()
+        return find_task(hook, name)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(OnlineTasksHook, "find_task", killed_amid)
+        with pytest.raises(OnlineTasksError):
+            operator.execute(execution.context)
+
+    assert emulator.runs() == []
+
+
+def test_every_airflow_state_is_classified() -> None:
     from airflow.utils.state import TaskInstanceState
 
     ended = {"failed", "removed", "restarting", "skipped", "success", "upstream_failed"}
-    assert {state.value for state in TaskInstanceState} <= ended | _kill.GOES_ON
+    assert {state.value for state in TaskInstanceState} <= ended | task_fate.RESUMED_AFTER_WORKER
 
 
 @pytest.mark.promise("api-server-away")
-def test_an_airflow_that_cannot_be_asked_cancels_nothing(
+def test_kill_without_answer_of_airflow_cancels_nothing(
     execution: Execution,
     emulator: Emulator,
     waiting: Callable[..., str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def away() -> str:
-        raise ConnectionError("the API server is away")
+        raise ConnectionError("the API server is down")
 
     execution.state = away
     assert waiting(execution.kill) == "RUNNING"
-    assert "does not answer whether the task goes on" in caplog.text
+    assert "is not cancelled" in caplog.text
 
 
-def test_an_airflow_that_does_not_answer_is_not_waited_for(
+def test_kill_with_slow_answer_of_airflow_cancels_nothing(
     execution: Execution, waiting: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_kill, "ASK_SECONDS", 0.2)
+    monkeypatch.setattr(task_fate, "WORKER_SECONDS", 0.2)
     answer = threading.Event()
 
     def slow() -> str:
@@ -107,10 +161,8 @@ def test_an_airflow_that_does_not_answer_is_not_waited_for(
     answer.set()
 
 
-def test_a_signal_amid_a_question_to_airflow_is_asked_about_again(
-    execution: Execution, emulator: Emulator, time: Time
-) -> None:
-    # The handler could not ask, since the question that it interrupted held the line.
+def test_kill_during_call_to_airflow_asks_again(execution: Execution, emulator: Emulator, time: Time) -> None:
+    # The handler gets no answer because the interrupted call holds a lock.
     answers = ["no answer", "failed"]
 
     def state() -> str:
@@ -123,15 +175,13 @@ def test_a_signal_amid_a_question_to_airflow_is_asked_about_again(
     emulator.next_run(HANG)
     time.on_sleep = execution.kill
 
-    with pytest.raises(OnlineTasksError, match="was ended while it waited"):
+    with pytest.raises(OnlineTasksError):
         execution.next_try(**WAIT)
 
     assert [run["status"] for run in emulator.runs()] == ["CANCELLED"]
 
 
-def test_a_process_that_is_ended_stops_so_that_a_retry_follows(
-    execution: Execution, emulator: Emulator, time: Time
-) -> None:
+def test_killed_process_raises_retryable_error(execution: Execution, emulator: Emulator, time: Time) -> None:
     execution.state = lambda: "running"
     emulator.next_run(HANG)
     time.on_sleep = execution.kill
@@ -143,7 +193,7 @@ def test_a_process_that_is_ended_stops_so_that_a_retry_follows(
     assert [run["status"] for run in emulator.runs()] == ["RUNNING"]
 
 
-def test_execution_timeout_cancels_though_the_task_is_running(
+def test_execution_timeout_cancels_run_of_running_task(
     execution: Execution, waiting: Callable[..., str]
 ) -> None:
     def time_out() -> None:
@@ -156,7 +206,7 @@ def test_execution_timeout_cancels_though_the_task_is_running(
     assert waiting(time_out) == "CANCELLED"
 
 
-def test_a_run_that_is_not_waited_for_is_not_cancelled(execution: Execution, emulator: Emulator) -> None:
+def test_kill_without_wait_for_completion_cancels_nothing(execution: Execution, emulator: Emulator) -> None:
     emulator.next_run(HANG)
     execution.next_try()
 
