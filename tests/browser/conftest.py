@@ -1,4 +1,4 @@
-"""A whole Airflow with the example DAGs at work, and a browser that looks at it."""
+"""An Airflow deployment that runs example DAGs, and a browser."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,27 +18,28 @@ from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.emulator import EmulatorProcess, EmulatorSettings
 from airflow_provider_online_tasks.inputs import EvalTaskInput
 from tests.support.browsers import find_chromium, open_page
-from tests.support.deployment import DagRun, Deployment
+from tests.support.deployment import Deployment
+from tests.support.example_runs import ExampleRuns
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page, ViewportSize
 
 PROJECT = Path(__file__).parents[2]
 EXAMPLES = ("quality_gate", "backfill_eval")
-# Long enough for the trigger to tell of progress, and for the first tests to look at something else.
+# Long enough for the trigger to log progress while the first tests look at other pages.
 RUN_SECONDS = 30.0
 VIEWPORT: ViewportSize = {"width": 1280, "height": 800}
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """The path of a browser. The tests that need one are skipped where there is none."""
+    """The path of a browser; skips the test if there is none."""
     return find_chromium()
 
 
 @pytest.fixture(scope="session")
 def arize(chromium: str) -> Iterator[EmulatorProcess]:
-    """The emulator, in a process of its own."""
+    """The emulator, in a separate process."""
     settings = EmulatorSettings(run_seconds=RUN_SECONDS, queries_per_minute=None, mutations_per_minute=None)
     with EmulatorProcess(settings) as emulator:
         yield emulator
@@ -47,7 +47,7 @@ def arize(chromium: str) -> Iterator[EmulatorProcess]:
 
 @pytest.fixture(scope="session")
 def airflow(tmp_path_factory: pytest.TempPathFactory, arize: EmulatorProcess) -> Iterator[Deployment]:
-    """A whole Airflow with some of the example DAGs, whose connection is to the emulator."""
+    """An Airflow deployment with some of the example DAGs, connected to the emulator."""
     dags = tmp_path_factory.mktemp("dags")
     for name in EXAMPLES:
         shutil.copy(PROJECT / "example_dags" / f"{name}.py", dags)
@@ -63,25 +63,9 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, arize: EmulatorProcess) ->
         yield deployment
 
 
-@dataclass(frozen=True)
-class AtWork:
-    """Runs of the example DAGs that have been started.
-
-    :param gate: a run of ``quality_gate``.
-    :param backfill: a run of ``backfill_eval``, six days in three pieces.
-    :param asks: a run of ``asks``, two of whose tasks ask a person.
-    :param start: where the backfill begins.
-    """
-
-    gate: DagRun
-    backfill: DagRun
-    asks: DagRun
-    start: datetime
-
-
 @pytest.fixture(scope="session")
-def at_work(airflow: Deployment, arize: EmulatorProcess) -> AtWork:
-    """The example DAGs at work."""
+def example_runs(airflow: Deployment, arize: EmulatorProcess) -> ExampleRuns:
+    """Started runs of the example DAGs."""
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     start = today - timedelta(days=6)
     gate = airflow.trigger("quality_gate", "release_42", min_correct=0.3)
@@ -94,11 +78,11 @@ def at_work(airflow: Deployment, arize: EmulatorProcess) -> AtWork:
         days=2,
     )
     asks = airflow.trigger("asks", "release_43")
-    return AtWork(gate=gate, backfill=backfill, asks=asks, start=start)
+    return ExampleRuns(gate=gate, backfill=backfill, asks=asks, start=start)
 
 
 def _hub_task(arize: EmulatorProcess) -> str:
-    """Make an eval task with an evaluator of the Eval Hub."""
+    """Create an eval task with an Eval Hub evaluator and return its ID."""
     task = EvalTaskInput.read(
         {
             "name": "answers are not empty",
@@ -113,9 +97,9 @@ def _hub_task(arize: EmulatorProcess) -> str:
 
 @pytest.fixture(scope="session")
 def browser_page(
-    chromium: str, airflow: Deployment, at_work: AtWork, tmp_path_factory: pytest.TempPathFactory
+    chromium: str, airflow: Deployment, example_runs: ExampleRuns, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Page]:
-    """A page of a headless browser."""
+    """The page of a headless browser."""
     profile = tmp_path_factory.mktemp("chromium")
     with open_page(
         chromium, profile, base_url=airflow.url, viewport=VIEWPORT, color_scheme="light"
@@ -125,7 +109,7 @@ def browser_page(
 
 @pytest.fixture(scope="session")
 def shots(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The folders that screenshots are written to: with ``SCREENSHOTS=1`` that of the documentation too."""
+    """The folders for screenshots; with ``SCREENSHOTS=1``, also that of the documentation."""
     folders = [tmp_path_factory.mktemp("screenshots")]
     if os.environ.get("SCREENSHOTS") == "1":
         folders.append(PROJECT / "docs" / "images")
@@ -134,7 +118,7 @@ def shots(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture
 def page(browser_page: Page, request: pytest.FixtureRequest, shots: list[Path]) -> Iterator[Page]:
-    """The page, as the last test left it. Of a test that fails, a screenshot is kept."""
+    """The page as the last test left it; a failed test leaves a screenshot."""
     failed = request.session.testsfailed
     yield browser_page
     if request.session.testsfailed > failed:
@@ -143,13 +127,13 @@ def page(browser_page: Page, request: pytest.FixtureRequest, shots: list[Path]) 
 
 @pytest.fixture
 def shoot(page: Page, shots: list[Path]) -> Iterator[Callable[..., None]]:
-    """``shoot(name, of=part, width=…, height=…)``: write what is shown, once nothing moves any more."""
+    """``shoot(name, of=part, width=…, height=…)``: take a screenshot when nothing moves."""
 
     def shoot_once(name: str, *, of: Locator | None = None, **size: int) -> None:
         page.set_viewport_size({**VIEWPORT, **size})
         page.wait_for_function("document.querySelector('[class*=skeleton], [class*=spinner]') === null")
         page.evaluate("document.fonts.ready.then(() => null)")
-        page.wait_for_timeout(500)  # for what fades in or out
+        page.wait_for_timeout(500)  # for animations
         for folder in shots:
             (of or page).screenshot(path=folder / f"{name}.png")
 

@@ -144,7 +144,7 @@ def evaluator(frame: FrameLocator, name: str) -> Locator:
     return frame.get_by_label(f"Evaluator {name}", exact=True)
 
 
-def test_the_overview_has_the_newest_window_of_each_evaluator(go: Callable[[str], FrameLocator]) -> None:
+def test_overview_shows_the_newest_window_of_each_evaluator(go: Callable[[str], FrameLocator]) -> None:
     from playwright.sync_api import expect
 
     frame = go("/plugin/arize-evals")
@@ -158,7 +158,7 @@ def test_the_overview_has_the_newest_window_of_each_evaluator(go: Callable[[str]
     expect(evaluator(frame, "correctness")).to_be_visible()
 
 
-def test_a_dag_s_tab_has_the_plots_of_each_evaluator_and_hover_tells_the_numbers(
+def test_dag_tab_shows_plots_with_numbers_on_hover(
     page: Page, go: Callable[[str], FrameLocator], shoot: Shoot
 ) -> None:
     from playwright.sync_api import expect
@@ -180,7 +180,7 @@ def test_a_dag_s_tab_has_the_plots_of_each_evaluator_and_hover_tells_the_numbers
     page.wait_for_url(f"**{PREFIX}/dags/support_answers/runs/*/tasks/gate*")
 
 
-def test_a_year_of_five_evaluators_in_the_dark(
+def test_year_of_history_renders_in_dark_theme(
     page: Page, go: Callable[[str], FrameLocator], shoot: Shoot
 ) -> None:
     from playwright.sync_api import expect
@@ -207,7 +207,7 @@ def choose_theme(page: Page, theme: str) -> None:
     )
 
 
-def test_the_colours_and_the_time_zone_are_airflow_s(page: Page, go: Callable[[str], FrameLocator]) -> None:
+def test_page_uses_theme_and_time_zone_of_airflow(page: Page, go: Callable[[str], FrameLocator]) -> None:
     from playwright.sync_api import expect
 
     frame = go("/dags/one_window/plugin/arize-evals-dag")
@@ -231,7 +231,7 @@ def test_the_colours_and_the_time_zone_are_airflow_s(page: Page, go: Callable[[s
     page.evaluate("localStorage.removeItem('timezone')")
 
 
-def test_filters_by_evaluator_and_by_time(go: Callable[[str], FrameLocator]) -> None:
+def test_filters_by_evaluator_and_time(go: Callable[[str], FrameLocator]) -> None:
     from playwright.sync_api import expect
 
     frame = go("/dags/gated_release/plugin/arize-evals-dag")
@@ -254,9 +254,7 @@ def test_filters_by_evaluator_and_by_time(go: Callable[[str], FrameLocator]) -> 
     expect(frame.get_by_role("status").first).to_contain_text("From must be before To")
 
 
-def test_the_keyboard_reaches_the_same_numbers_in_a_table(
-    page: Page, go: Callable[[str], FrameLocator]
-) -> None:
+def test_table_is_reachable_by_keyboard(page: Page, go: Callable[[str], FrameLocator]) -> None:
     from playwright.sync_api import expect
 
     frame = go("/dags/support_answers/plugin/arize-evals-dag")
@@ -274,7 +272,7 @@ def test_the_keyboard_reaches_the_same_numbers_in_a_table(
     expect(section.locator(".plots")).to_have_attribute("aria-hidden", "true")
 
 
-def test_hostile_labels_are_text(page: Page, go: Callable[[str], FrameLocator]) -> None:
+def test_hostile_labels_are_shown_as_text(page: Page, go: Callable[[str], FrameLocator]) -> None:
     from playwright.sync_api import expect
 
     for path in ("/plugin/arize-evals", "/dags/hostile_labels/plugin/arize-evals-dag"):
@@ -285,7 +283,7 @@ def test_hostile_labels_are_text(page: Page, go: Callable[[str], FrameLocator]) 
         assert "hacked" not in frame.locator("head title").text_content()  # type: ignore[operator]
 
 
-def test_a_gate_s_task_instance_has_its_verdict_rule_by_rule(
+def test_gate_task_instance_shows_each_rule(
     page: Page, go: Callable[[str], FrameLocator], shoot: Shoot
 ) -> None:
     from playwright.sync_api import expect
@@ -301,7 +299,7 @@ def test_a_gate_s_task_instance_has_its_verdict_rule_by_rule(
     page.wait_for_url(f"**{PREFIX}/dags/support_answers/runs/*/tasks/read_results*")
 
 
-def test_a_task_instance_of_a_year_ago_has_its_numbers_too(go: Callable[[str], FrameLocator]) -> None:
+def test_task_instance_of_a_year_ago_shows_its_numbers(go: Callable[[str], FrameLocator]) -> None:
     from playwright.sync_api import expect
 
     frame = go(f"{instance('gated_release', 'read_results', days_ago=360)}/plugin/arize-evals-task-instance")
@@ -309,9 +307,7 @@ def test_a_task_instance_of_a_year_ago_has_its_numbers_too(go: Callable[[str], F
 
 
 @pytest.mark.parametrize("of_instance", [True, False])
-def test_a_task_that_is_not_ours_says_that_it_left_no_evals(
-    go: Callable[[str], FrameLocator], of_instance: bool
-) -> None:
+def test_task_without_evals_shows_a_hint(go: Callable[[str], FrameLocator], of_instance: bool) -> None:
     from playwright.sync_api import expect
 
     path = (
@@ -322,7 +318,7 @@ def test_a_task_that_is_not_ours_says_that_it_left_no_evals(
     expect(go(path).get_by_role("status").first).to_contain_text("left no evals")
 
 
-def test_a_gate_s_task_tab_has_the_evaluators_that_it_judges(go: Callable[[str], FrameLocator]) -> None:
+def test_gate_task_tab_shows_its_evaluators(go: Callable[[str], FrameLocator]) -> None:
     from playwright.sync_api import expect
 
     frame = go("/dags/gated_release/tasks/gate/plugin/arize-evals-task")
@@ -330,7 +326,7 @@ def test_a_gate_s_task_tab_has_the_evaluators_that_it_judges(go: Callable[[str],
     expect(frame.locator("section")).to_have_count(1)
 
 
-def test_a_narrow_window_has_no_wider_content(page: Page, go: Callable[[str], FrameLocator]) -> None:
+def test_narrow_window_has_no_horizontal_scrolling(page: Page, go: Callable[[str], FrameLocator]) -> None:
     from playwright.sync_api import expect
 
     page.set_viewport_size({"width": 480, "height": 900})

@@ -1,4 +1,4 @@
-"""One deployment for all tests of this folder, and an emulator and a connection for each."""
+"""One deployment for all tests of this folder; an emulator and a connection per test."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from tests.support.cluster import Cluster
 
 HERE = Path(__file__).parent
-# What requirements.txt installs.
+# Installed by requirements.txt.
 NEEDED = ("airflow.providers.celery", "psycopg2", "asyncpg", "redis")
-# The order of the tests: where time is short, what costs money when it breaks comes first.
-ORDER = ("deaths", "kills", "answers", "keys", "crowd", "dag_test")
-# After so many minutes no test begins; none takes longer than the rest of what CI has.
+# Run the tests first whose failure would cost a user money, for the case that CI runs out of time.
+ORDER = ("crashes", "kills", "responses", "keys", "rate_limit", "dag_test")
+# Start no test after this time. Each test is shorter than the rest of CI's time.
 MINUTES = float(os.environ.get("CLUSTER_MINUTES", "inf"))
 BEGAN = time.monotonic()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests of this folder into their order."""
+    """Sort the tests of this folder."""
     here = [item for item in items if item.path.parent == HERE]
     names = [f"test_cluster_{name}" for name in ORDER]
     if len(here) == len(items):
@@ -40,21 +40,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Begin no test once the time is over."""
+    """Skip the test if the time is used up."""
     if time.monotonic() - BEGAN > 60 * MINUTES:
         pytest.skip(f"{MINUTES:g} minutes have passed: `make cluster` without MINUTES runs it.")
 
 
 @pytest.fixture(scope="session")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """The deployment. Without what it takes, the tests are skipped, and say why."""
+    """The deployment; skips the tests if a service or package is missing."""
     missing = [name for name in NEEDED if not _has(name)]
     if missing:
         pytest.skip(f"{', '.join(missing)} cannot be imported: run `make cluster`.")
     from tests.support.cluster import Cluster
     from tests.support.services import NotInstalledError, Postgres, Redis
 
-    # A runner that ends the tests with SIGTERM would leave the whole Airflow behind.
+    # Stop the deployment if the test runner is terminated.
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", returncode=143))
     home = tmp_path_factory.mktemp("cluster")
     with ExitStack() as stack:
@@ -83,7 +83,7 @@ def limits(request: pytest.FixtureRequest) -> dict[str, int | None]:
 
 @pytest.fixture
 def arize(limits: dict[str, int | None]) -> Iterator[EmulatorProcess]:
-    """An emulator in a process of its own, whose runs go on until the test ends them."""
+    """An emulator in a separate process, whose runs continue until the test finishes them."""
     with EmulatorProcess(EmulatorSettings(**limits)) as emulator:
         emulator.next_run(ENDLESS)
         yield emulator
@@ -91,7 +91,7 @@ def arize(limits: dict[str, int | None]) -> Iterator[EmulatorProcess]:
 
 @pytest.fixture
 def conn_id(request: pytest.FixtureRequest, airflow: Cluster, arize: EmulatorProcess) -> Iterator[str]:
-    """A connection of Airflow's database to the emulator."""
+    """The ID of a connection to the emulator in Airflow's database."""
     name = re.sub(r"\W+", "_", request.node.name)
     airflow.set_connection(name, arize)
     yield name

@@ -21,7 +21,7 @@ WAITS_SECONDS = 15.0
 
 
 @pytest.mark.promise("kill-state-one-process", "cluster-dag-test")
-def test_it_does_not_cancel_its_own_run(
+def test_dags_test_does_not_cancel_its_run(
     airflow: Cluster, arize: EmulatorProcess, conn_id: str, online_task: OnlineTask
 ) -> None:
     conf = json.dumps({"online_task_id": online_task.id, "conn_id": conn_id})

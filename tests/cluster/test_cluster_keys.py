@@ -24,7 +24,7 @@ OVERLAP_SECONDS = 45.0
 
 
 @pytest.mark.promise("poll-401", "cluster-key-rotated")
-def test_waits_go_on_with_a_new_key(
+def test_waits_continue_after_key_rotation(
     airflow: Cluster, arize: EmulatorProcess, conn_id: str, online_task: OnlineTask
 ) -> None:
     first = airflow.start_dag("deferred_4", online_task_id=online_task.id, conn_id=conn_id)

@@ -21,7 +21,7 @@ CANCEL = "rest.cancel_task_run"
 
 @pytest.mark.promise("kill-deferred", "cluster-kills")
 @pytest.mark.parametrize("count", [1, 30, pytest.param(60, marks=pytest.mark.slow)])
-def test_deferred_tasks_that_are_marked_failed_at_once(
+def test_deferred_tasks_marked_failed_cancel_their_runs(
     airflow: Cluster, conn_id: str, online_task: OnlineTask, count: int
 ) -> None:
     dag_run = airflow.start_dag(f"deferred_{count}", online_task_id=online_task.id, conn_id=conn_id)
@@ -40,7 +40,7 @@ def test_deferred_tasks_that_are_marked_failed_at_once(
 
 
 @pytest.mark.promise("cluster-kill-503")
-def test_a_cancellation_that_meets_an_error_is_repeated(
+def test_failed_cancellation_is_retried(
     airflow: Cluster, arize: EmulatorProcess, conn_id: str, online_task: OnlineTask
 ) -> None:
     dag_run = airflow.start_dag("deferred_1", online_task_id=online_task.id, conn_id=conn_id)

@@ -1,4 +1,4 @@
-"""The example DAGs on real Airflow; what they did is read from the emulator's own records."""
+"""The example DAGs on a real Airflow; the tests compare the records of the emulator."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture(autouse=True)
 def connection(online_tasks_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one thing that differs between the emulator and an account."""
+    """The default connection leads to the emulator."""
     monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", online_tasks_emulator.connection_json)
 
 
@@ -30,7 +30,7 @@ def connection(online_tasks_emulator: Emulator, monkeypatch: pytest.MonkeyPatch)
 def example_dag(
     register_dags: Callable[..., None], read_dags: Callable[..., Any], pytestconfig: pytest.Config
 ) -> Callable[[str], DAG]:
-    """``example_dag("recurring_eval")``, registered with the others of its folder."""
+    """``example_dag("recurring_eval")``: return a DAG; all of the folder are stored in Airflow's database."""
     bag = read_dags(pytestconfig.rootpath / "example_dags")
     assert bag.import_errors == {}
     register_dags(*bag.dags.values())
@@ -45,7 +45,7 @@ def window(run: dict[str, Any]) -> tuple[datetime, datetime]:
     return datetime.fromtimestamp(run["data_start"], tz=UTC), datetime.fromtimestamp(run["data_end"], tz=UTC)
 
 
-def test_the_recurring_eval_judges_the_day_that_ended(
+def test_recurring_eval_evaluates_the_previous_day(
     online_tasks_emulator: Emulator, example_dag: Callable[[str], DAG], run_dag: Callable[..., Any]
 ) -> None:
     result = run_dag(example_dag("recurring_eval"), logical_date=midnight())
@@ -71,7 +71,7 @@ def test_the_recurring_eval_judges_the_day_that_ended(
     assert summary["num_successes"] == len(evaluations)
 
 
-def test_the_log_of_what_goes_well_holds_no_error(
+def test_successful_dag_run_logs_no_error(
     example_dag: Callable[[str], DAG], run_dag: Callable[..., Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run_dag(example_dag("recurring_eval"), logical_date=midnight()).state == "success"
@@ -83,7 +83,7 @@ def test_the_log_of_what_goes_well_holds_no_error(
     assert "[warning" not in logged
 
 
-def test_the_recurring_eval_uses_the_same_task_the_next_day(
+def test_recurring_eval_reuses_its_task_on_the_next_day(
     online_tasks_emulator: Emulator, example_dag: Callable[[str], DAG], run_dag: Callable[..., Any]
 ) -> None:
     dag = example_dag("recurring_eval")
@@ -99,7 +99,7 @@ def test_the_recurring_eval_uses_the_same_task_the_next_day(
     ]
 
 
-def test_a_rebuilt_index_triggers_the_eval_of_retrieval(
+def test_asset_event_starts_the_eval_after_an_index_rebuild(
     online_tasks_emulator: Emulator, example_dag: Callable[[str], DAG], run_dag: Callable[..., Any]
 ) -> None:
     from airflow.models.asset import AssetDagRunQueue
@@ -123,7 +123,7 @@ def test_a_rebuilt_index_triggers_the_eval_of_retrieval(
     assert run["num_successes"] == len(evaluations) > 0
 
 
-def test_a_backfill_judges_every_span_of_a_long_window_once(
+def test_backfill_evaluates_each_span_of_a_long_window_once(
     online_tasks_emulator: Emulator, example_dag: Callable[[str], DAG], run_dag: Callable[..., Any]
 ) -> None:
     online_task_id = make_task(online_tasks_emulator)
@@ -155,7 +155,7 @@ def test_a_backfill_judges_every_span_of_a_long_window_once(
     assert len(set.union(*spans)) == sum(len(judged) for judged in spans) >= 14 * 6
 
 
-def test_a_backfill_skips_a_piece_without_spans_and_judges_the_others(
+def test_backfill_skips_a_window_without_spans(
     online_tasks_emulator: Emulator, example_dag: Callable[[str], DAG], run_dag: Callable[..., Any]
 ) -> None:
     start = midnight() - 60 * DAY
@@ -174,7 +174,7 @@ def test_a_backfill_skips_a_piece_without_spans_and_judges_the_others(
 
 
 def make_task(emulator: Emulator) -> str:
-    """An eval task that exists already."""
+    """Create an eval task and return its ID."""
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
     from airflow_provider_online_tasks.inputs import EvalTaskInput
 
@@ -194,7 +194,7 @@ def make_task(emulator: Emulator) -> str:
 
 
 @pytest.mark.parametrize(("min_correct", "deployed"), [(0.3, True), (0.95, False)])
-def test_a_bad_eval_stops_the_deployment(
+def test_failed_gate_stops_the_deployment(
     online_tasks_emulator: Emulator,
     example_dag: Callable[[str], DAG],
     run_dag: Callable[..., Any],

@@ -1,4 +1,4 @@
-"""Results and gates on a real Airflow: results become whole, a person is asked, and a verdict is reported."""
+"""Results and gates on a real Airflow: completeness, approvals and asset events."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def pipeline(dag_id: str, emulator: Emulator, **gate: Any) -> DAG:
 @pytest.mark.parametrize(
     ("count", "outcome", "state"), [(30, "inconclusive", "failed"), (300, "passed", "success")]
 )
-def test_the_results_become_whole_and_the_gate_says_what_they_can_tell(
+def test_gate_outcome_depends_on_the_number_of_complete_results(
     emulate: Callable[..., Emulator],
     run_dag: Callable[..., Any],
     capfd: pytest.CaptureFixture[str],
@@ -100,7 +100,7 @@ def test_the_results_become_whole_and_the_gate_says_what_they_can_tell(
 ) -> None:
     emulator = emulate(count, index_delay=4)
 
-    result = run_dag(pipeline(f"whole_{count}", emulator))
+    result = run_dag(pipeline(f"complete_{count}", emulator))
 
     summary = result.returned("read_results")
     assert (summary["complete"], summary["expected"], summary["read"]) == (True, count, count)
@@ -110,13 +110,13 @@ def test_the_results_become_whole_and_the_gate_says_what_they_can_tell(
     assert result.states["gate"] == state
 
 
-class Person:
-    """Answers a question by the function behind Airflow's own page, once the task waits for it."""
+class Reviewer:
+    """Responds to an approval with the function behind Airflow's page of required actions."""
 
     def __init__(self, dag_id: str, option: str) -> None:
         self.asked: list[dict[str, Any]] = []
         self._dag_id, self._option = dag_id, option
-        # Imported here, since two threads that import Airflow's models wait for each other for ever.
+        # Import here: two threads that import Airflow's models at the same time deadlock.
         import_module("airflow.api_fastapi.core_api.routes.public.hitl")
         import_module("airflow.models").import_all_models()
         self._thread = threading.Thread(target=self._answer, daemon=True)
@@ -162,17 +162,17 @@ class Person:
 
 @pytest.mark.since_airflow("3.3", "dag.test() that hands a person's answer to a trigger")
 @pytest.mark.parametrize(("option", "state"), [("Approve", "success"), ("Reject", "failed")])
-def test_a_person_decides_on_a_broken_gate(
+def test_failed_gate_with_ask_follows_the_approval(
     emulate: Callable[..., Emulator], run_dag: Callable[..., Any], option: str, state: str
 ) -> None:
     emulator = emulate(300, bad=60)
     dag_id = f"asks_{option.lower()}"
-    person = Person(dag_id, option)
+    reviewer = Reviewer(dag_id, option)
 
     result = run_dag(pipeline(dag_id, emulator, on_failure="ask"))
 
-    person.done()
-    [asked] = person.asked
+    reviewer.done()
+    [asked] = reviewer.asked
     assert asked["subject"] == "Gate gate: failed. Continue anyway?"
     assert "FAILED" in asked["body"]
     assert "stupid idiot" in asked["body"]
@@ -185,7 +185,7 @@ def test_a_person_decides_on_a_broken_gate(
     )
 
 
-def test_the_gates_asset_event_carries_the_verdict(
+def test_gate_asset_event_contains_the_verdict(
     emulate: Callable[..., Emulator], run_dag: Callable[..., Any]
 ) -> None:
     from airflow.models.asset import AssetEvent

@@ -1,4 +1,4 @@
-"""A whole eval in one call, on a real Airflow against the emulator: alone, and mapped."""
+"""``online_eval`` on a real Airflow: once, and mapped over windows."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EVAL: dict[str, Any] = {
 
 @pytest.fixture
 def arize(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """An emulator which only the connection of the default arguments leads to."""
+    """An emulator that only the connection in the default arguments leads to."""
     settings = EmulatorSettings(run_seconds=0, queries_per_minute=None, mutations_per_minute=None)
     with Emulator(settings) as emulator:
         monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", emulator.connection_json)
@@ -44,17 +44,19 @@ def arize(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
         yield emulator
 
 
-def a_dag(dag_id: str) -> DAG:
+def new_dag(dag_id: str) -> DAG:
     return DAG(
         dag_id, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC), default_args={"conn_id": CONN_ID}
     )
 
 
-def test_a_whole_eval_between_other_tasks(arize: Emulator, run_dag: Callable[..., DagResult]) -> None:
-    judged = Asset("judged")
-    with a_dag("a_whole_eval") as dag:
+def test_online_eval_group_runs_between_other_tasks(
+    arize: Emulator, run_dag: Callable[..., DagResult]
+) -> None:
+    evaluated = Asset("evaluated")
+    with new_dag("one_eval") as dag:
         group = online_eval(
-            "eval", **EVAL, model_id=arize.project_id, lookback=timedelta(days=7), outlets=[judged]
+            "eval", **EVAL, model_id=arize.project_id, lookback=timedelta(days=7), outlets=[evaluated]
         )
         EmptyOperator(task_id="before") >> group >> EmptyOperator(task_id="after")
 
@@ -68,13 +70,13 @@ def test_a_whole_eval_between_other_tasks(arize: Emulator, run_dag: Callable[...
     assert done.xcoms["eval.gate"][VERDICT_KEY]["run_id"] == run["id"]
 
 
-def test_a_mapped_eval_judges_each_window_once(arize: Emulator, run_dag: Callable[..., DagResult]) -> None:
+def test_mapped_online_eval_runs_once_per_window(arize: Emulator, run_dag: Callable[..., DagResult]) -> None:
     ends = [NOW - timedelta(days=2), NOW]
     windows = [{"start": (end - timedelta(days=2)).isoformat(), "end": end.isoformat()} for end in ends]
-    with a_dag("a_mapped_eval") as dag:
+    with new_dag("mapped_eval") as dag:
 
         @task
-        def windows_to_judge() -> list[dict[str, str]]:
+        def windows_to_evaluate() -> list[dict[str, str]]:
             return windows
 
         @task_group
@@ -87,7 +89,7 @@ def test_a_mapped_eval_judges_each_window_once(arize: Emulator, run_dag: Callabl
                 data_end_time=end,
             )
 
-        of_window.expand_kwargs(windows_to_judge())
+        of_window.expand_kwargs(windows_to_evaluate())
 
     done = run_dag(dag, logical_date=NOW)
 
@@ -95,7 +97,7 @@ def test_a_mapped_eval_judges_each_window_once(arize: Emulator, run_dag: Callabl
     runs = arize.runs()
     begins = [datetime.fromtimestamp(run["data_start"], UTC) for run in runs]
     assert sorted(begins) == [datetime.fromisoformat(window["start"]) for window in windows]
-    # The Evals page holds each gate's verdict against the results of its own window.
+    # The Evals page matches the verdict of a gate with the results of the same window.
     for index in (0, 1):
         results = done.xcoms[f"of_window.eval.read_results[{index}]"][RESULTS_KEY]
         verdict = done.xcoms[f"of_window.eval.gate[{index}]"][VERDICT_KEY]

@@ -1,4 +1,4 @@
-"""A window by the partition of a DAG run, as Airflow hands it to the task."""
+"""The window of a run that is derived from the partition of its DAG run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.dag
 
 
 @pytest.mark.since_airflow("3.3", "partition dates")
-def test_the_window_is_that_of_the_dag_run_s_partition(
+def test_partition_length_uses_the_partition_date(
     arize: Emulator, run_dag: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from airflow.models import dagrun
@@ -29,7 +29,7 @@ def test_the_window_is_that_of_the_dag_run_s_partition(
     begin = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=2)
     make = dagrun.get_or_create_dagrun
 
-    # dag.test() makes runs without a partition.
+    # dag.test() creates runs without a partition.
     def of_partition(*, session: Any, **arguments: Any) -> Any:
         made = make(session=session, **arguments)
         made.partition_key, made.partition_date = begin.date().isoformat(), begin

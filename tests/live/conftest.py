@@ -1,4 +1,4 @@
-"""One Airflow and one emulator for all live tests; what they logged is shown with a test that fails."""
+"""One Airflow and one emulator for all live tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope="session")
 def arize() -> Iterator[EmulatorProcess]:
-    """The emulator, in a process of its own."""
+    """The emulator, in a separate process."""
     settings = EmulatorSettings(queries_per_minute=None, mutations_per_minute=None)
     with EmulatorProcess(settings) as emulator:
         emulator.next_run(ENDLESS)
@@ -29,8 +29,8 @@ def arize() -> Iterator[EmulatorProcess]:
 
 @pytest.fixture(scope="session")
 def airflow(tmp_path_factory: pytest.TempPathFactory, arize: EmulatorProcess) -> Iterator[Deployment]:
-    """A whole Airflow whose connection is to the emulator."""
-    # A runner that ends the tests with SIGTERM would leave the whole Airflow behind.
+    """An Airflow deployment that is connected to the emulator."""
+    # Stop the deployment if the test runner is terminated.
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", returncode=143))
     environment = {"AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT": arize.connection_json}
     home = tmp_path_factory.mktemp("airflow")

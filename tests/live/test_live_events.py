@@ -124,7 +124,7 @@ def test_finished_runs_trigger_dags_once(airflow: Deployment, arize: EmulatorPro
 
 
 @pytest.mark.since_airflow("3.3", "state store of assets")
-def test_a_killed_triggerer_misses_none(airflow: Deployment, arize: EmulatorProcess, watched: str) -> None:
+def test_killed_triggerer_misses_no_run(airflow: Deployment, arize: EmulatorProcess, watched: str) -> None:
     every, bad = reported(airflow, "every_run"), reported(airflow, "bad_runs")
     completed, failed = finish(arize, watched, "complete"), finish(arize, watched, "fail")
     every, bad = [*every, *completed, *failed], [*bad, *failed]
@@ -147,9 +147,7 @@ def test_a_killed_triggerer_misses_none(airflow: Deployment, arize: EmulatorProc
     assert len(arize.requests(LIST)) <= 6
 
 
-def test_a_dag_is_triggered_by_the_run_that_another_has_waited_for(
-    airflow: Deployment, arize: EmulatorProcess, watched: str
-) -> None:
+def test_finished_run_triggers_another_dag(airflow: Deployment, arize: EmulatorProcess, watched: str) -> None:
     dag_run = airflow.trigger("waits")
 
     def started() -> dict[str, Any] | None:

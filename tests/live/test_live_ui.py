@@ -59,7 +59,7 @@ def shown() -> Iterator[Shown]:
         shown.process.wait()
 
 
-def test_a_week_of_evals_is_shown_until_ctrl_c(shown: Shown) -> None:
+def test_make_ui_serves_evals_until_interrupted(shown: Shown) -> None:
     said = shown.until("Ctrl-C stops everything.")
     [page] = re.findall(r"Evals, filling up during the next minute: (\S+)", said)
     url = page.removesuffix("/plugin/arize-evals")

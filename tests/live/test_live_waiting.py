@@ -31,7 +31,7 @@ both_modes = pytest.mark.parametrize(("dag_id", "waits"), MODES, ids=["blocking"
 
 
 @pytest.mark.promise("tried-deployment", "killed-while-waiting")
-def test_a_worker_that_dies_while_its_task_waits(airflow: Deployment, online_task: OnlineTask) -> None:
+def test_worker_crash_while_waiting_resumes_the_run(airflow: Deployment, online_task: OnlineTask) -> None:
     dag_run = airflow.trigger("blocking", online_task_id=online_task.id)
     dag_run.until_waiting("running")
     dag_run.kill_worker()
@@ -45,7 +45,7 @@ def test_a_worker_that_dies_while_its_task_waits(airflow: Deployment, online_tas
 
 @pytest.mark.promise("killed-before-id-stored")
 @both_modes
-def test_a_worker_that_dies_before_it_hears_that_the_run_was_created(
+def test_worker_crash_before_the_response_adopts_the_run(
     airflow: Deployment, arize: EmulatorProcess, online_task: OnlineTask, dag_id: str, waits: str
 ) -> None:
     arize.add_fault(Fault("graphql.runOnlineTask", "delay_after", seconds=60))
@@ -61,7 +61,7 @@ def test_a_worker_that_dies_before_it_hears_that_the_run_was_created(
 
 
 @pytest.mark.promise("tried-deployment", "killed-while-waiting")
-def test_a_triggerer_that_dies_while_tasks_are_deferred(
+def test_triggerer_crash_keeps_runs_and_waits(
     airflow: Deployment, new_online_task: Callable[[], OnlineTask]
 ) -> None:
     online_tasks = [new_online_task() for _ in range(3)]
@@ -87,7 +87,7 @@ def test_a_triggerer_that_dies_while_tasks_are_deferred(
     [MODES[0], pytest.param(*MODES[1], marks=pytest.mark.since_airflow("3.3", KILL_HOOK))],
     ids=["blocking", "deferred"],
 )
-def test_a_waiting_task_that_a_person_marks_failed(
+def test_waiting_task_marked_failed_cancels_its_run(
     airflow: Deployment, online_task: OnlineTask, dag_id: str, waits: str
 ) -> None:
     dag_run = airflow.trigger(dag_id, online_task_id=online_task.id)
@@ -100,7 +100,7 @@ def test_a_waiting_task_that_a_person_marks_failed(
     assert online_task.statuses == ["CANCELLED"]
 
 
-def test_a_task_marked_failed_while_its_run_is_being_created(
+def test_task_marked_failed_during_creation_cancels_its_run(
     airflow: Deployment, arize: EmulatorProcess, online_task: OnlineTask
 ) -> None:
     arize.add_fault(Fault("graphql.runOnlineTask", "delay_after", seconds=4))
@@ -115,7 +115,9 @@ def test_a_task_marked_failed_while_its_run_is_being_created(
 
 @pytest.mark.promise("kill-off")
 @pytest.mark.since_airflow("3.3", KILL_HOOK)
-def test_a_task_marked_failed_that_is_not_to_cancel(airflow: Deployment, online_task: OnlineTask) -> None:
+def test_task_marked_failed_without_cancel_on_kill_keeps_its_run(
+    airflow: Deployment, online_task: OnlineTask
+) -> None:
     dag_run = airflow.trigger("deferred_not_cancelled", online_task_id=online_task.id)
     dag_run.until_waiting("deferred")
 
@@ -127,7 +129,7 @@ def test_a_task_marked_failed_that_is_not_to_cancel(airflow: Deployment, online_
 
 @pytest.mark.promise("cleared-while-waiting")
 @pytest.mark.since_airflow("3.1", "a scheduler that runs a cleared task again (apache/airflow#55045)")
-def test_a_task_that_is_cleared_while_it_waits(airflow: Deployment, online_task: OnlineTask) -> None:
+def test_clear_while_waiting_starts_no_second_live_run(airflow: Deployment, online_task: OnlineTask) -> None:
     dag_run = airflow.trigger("blocking", online_task_id=online_task.id)
     dag_run.until_waiting("running")
 
@@ -142,7 +144,7 @@ def test_a_task_that_is_cleared_while_it_waits(airflow: Deployment, online_task:
 
 
 @pytest.mark.promise("cleared-while-waiting")
-def test_a_task_that_is_cleared_while_it_is_deferred(airflow: Deployment, online_task: OnlineTask) -> None:
+def test_clear_while_deferred_starts_no_second_live_run(airflow: Deployment, online_task: OnlineTask) -> None:
     dag_run = airflow.trigger("deferred", online_task_id=online_task.id)
     dag_run.until_waiting("deferred")
 
@@ -163,7 +165,7 @@ def never_two_at_once(online_task: OnlineTask) -> None:
 
 @pytest.mark.promise("tried-deployment", "cleared-after-success")
 @both_modes
-def test_a_task_that_is_cleared_after_it_succeeded(
+def test_clear_after_success_starts_a_new_run(
     airflow: Deployment, online_task: OnlineTask, dag_id: str, waits: str
 ) -> None:
     dag_run = airflow.trigger(dag_id, online_task_id=online_task.id)
@@ -180,14 +182,16 @@ def test_a_task_that_is_cleared_after_it_succeeded(
     assert len(online_task.runs) == 2
 
 
-def test_an_execution_timeout_while_deferred(airflow: Deployment, online_task: OnlineTask) -> None:
+def test_execution_timeout_while_deferred_cancels_the_run(
+    airflow: Deployment, online_task: OnlineTask
+) -> None:
     dag_run = airflow.trigger("deferred_bounded", online_task_id=online_task.id)
 
     assert dag_run.until_over() == "failed"
     assert online_task.statuses == ["CANCELLED"]
 
 
-def test_many_tasks_that_wait_at_once(
+def test_many_simultaneous_waits_finish(
     airflow: Deployment, arize: EmulatorProcess, online_task: OnlineTask
 ) -> None:
     dag_run = airflow.trigger("mapped", online_task_id=online_task.id)

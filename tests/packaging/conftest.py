@@ -1,4 +1,4 @@
-"""The package as its users get it: built, and installed into an environment of its own."""
+"""The distributions of the package, and an environment with the installed wheel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BUILD_SECONDS, INSTALL_SECONDS = 600, 900
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """The sdist, and the wheel that is built from it."""
+    """The sdist and the wheel that was built from it."""
     folder = tmp_path_factory.mktemp("dist")
     uv(
         "build", PROJECT, "--python", sys.executable, "--build-constraints", CONSTRAINTS, "--out-dir", folder,
@@ -30,7 +30,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 @pytest.fixture(scope="session")
 def user_environment(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of a fresh virtual environment with the wheel, its emulator and pytest."""
+    """A new virtual environment with the wheel, its emulator extra and pytest."""
     folder = tmp_path_factory.mktemp("user") / ".venv"
     uv("venv", folder, "--python", sys.executable, timeout=INSTALL_SECONDS)
     uv(
@@ -44,10 +44,10 @@ def user_environment(built: Built, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def users_variables(tmp_path: Path) -> dict[str, str]:
-    """The environment variables of somebody who has never used Airflow on this machine."""
+    """The environment variables of a user without Airflow settings."""
     ours = ("AIRFLOW", "_AIRFLOW", "COV", "PYTEST", "PYTHON", "UV_", "VIRTUAL_ENV")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    # Where bytecode is not written, each process would compile all of Airflow anew.
+    # Without PYTHONDONTWRITEBYTECODE, so that not each process compiles Airflow again.
     return {
         **kept,
         "HOME": str(tmp_path),

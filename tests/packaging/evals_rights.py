@@ -1,6 +1,6 @@
-"""Asks Airflow's API server, with the FAB auth manager, as users with few rights. Prints the answers as JSON.
+"""Query Airflow's API server with the FAB auth manager as users with few permissions; print JSON.
 
-Run with the Python of an environment that has FAB, in an Airflow home of its own.
+Needs an environment with FAB, and an empty Airflow home.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ for dag_id in {dags!r}:
 
 
 def airflow(*arguments: str) -> None:
-    """Run a command of Airflow's command line, in this process: loading all of it takes longer than most."""
+    """Run an Airflow command in this process, because importing Airflow takes longer than most commands."""
     from airflow.cli import cli_parser
 
     command = cli_parser.get_parser().parse_args(arguments)
@@ -44,7 +44,7 @@ def airflow(*arguments: str) -> None:
 
 
 def prepare() -> None:
-    """Make the database, two DAGs with a record each, and the users."""
+    """Create the database, two DAGs with a record each, and the users."""
     (HOME / "dags").mkdir(parents=True)
     (HOME / "dags" / "evals.py").write_text(DAG_FILE.format(dags=DAGS))
     airflow("db", "migrate")
@@ -63,7 +63,7 @@ def prepare() -> None:
 
 
 def ask() -> dict[str, dict[str, object]]:
-    """Return what each user is answered."""
+    """Return the responses to each user."""
     from airflow.api_fastapi.app import create_app
     from fastapi.testclient import TestClient
 

@@ -23,13 +23,13 @@ AIRFLOW = {
     "airflow": "apache-airflow",
     "openlineage": "openlineage-python",
 }
-# Which part of the package an extra is for; all else is needed by everybody.
+# The part of the package that needs an extra.
 EXTRA_OF = {"emulator": "emulator/", "openlineage": "lineage.py"}
-# What a part of the package needs that its user brings, and where.
+# Imports of packages that the user of that part has installed.
 BROUGHT = {
     ("emulator/pytest_plugin.py", "pytest"),
     ("results/rows.py", "pyarrow"),
-    # Airflow's API server, which alone loads these modules, is made of them.
+    # Only Airflow's API server loads these modules, and it depends on these packages.
     ("ui/evals/app.py", "fastapi"),
     ("ui/evals/reads.py", "sqlalchemy"),
 }
@@ -75,7 +75,7 @@ def test_every_dependency_of_an_extra_is_imported_and_declared(extra: str) -> No
     assert names(DECLARED["optional-dependencies"][extra]) == needed - names(DECLARED["dependencies"])
 
 
-def test_only_the_emulator_imports_what_is_its_own() -> None:
+def test_only_the_emulator_imports_its_extra() -> None:
     for file in PACKAGE.rglob("*.py"):
         if not file.is_relative_to(PACKAGE / "emulator"):
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -83,7 +83,7 @@ def test_only_the_emulator_imports_what_is_its_own() -> None:
                     assert not (node.module or "").startswith(f"{PACKAGE.name}.emulator"), file
 
 
-def test_what_is_brought_is_really_used() -> None:
+def test_undeclared_imports_are_still_used() -> None:
     for file, name in BROUGHT:
         assert name in (PACKAGE / file).read_text(encoding="utf-8")
 
@@ -95,5 +95,5 @@ def test_every_dependency_is_pinned() -> None:
     assert wanted - {DECLARED["name"]} <= pinned
 
 
-def test_the_package_is_where_the_tests_look_for_it() -> None:
+def test_installed_package_is_this_checkout() -> None:
     assert len(list(Path(PACKAGE).rglob("*.py"))) > 50

@@ -48,7 +48,7 @@ def sdist(built: Built, tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_wheel_is_the_package_and_its_metadata(in_wheel: set[str]) -> None:
+def test_wheel_contains_the_package_and_its_metadata(in_wheel: set[str]) -> None:
     ours = {
         str(file.relative_to(PROJECT))
         for file in PACKAGE.rglob("*")
@@ -65,12 +65,12 @@ def test_the_wheel_is_the_package_and_its_metadata(in_wheel: set[str]) -> None:
     }  # fmt: skip
 
 
-def test_the_wheel_is_typed_and_pure(in_wheel: set[str], built: Built) -> None:
+def test_wheel_is_typed_and_pure(in_wheel: set[str], built: Built) -> None:
     assert f"{PACKAGE.name}/py.typed" in in_wheel
     assert built.wheel.name.endswith("-py3-none-any.whl")
 
 
-def test_the_metadata_says_where_it_runs(metadata: Message) -> None:
+def test_metadata_lists_supported_versions(metadata: Message) -> None:
     classifiers = metadata.get_all("Classifier", [])
     assert {"Framework :: Apache Airflow", "Framework :: Apache Airflow :: Provider", "Typing :: Typed"} <= {
         *classifiers
@@ -83,7 +83,7 @@ def test_the_metadata_says_where_it_runs(metadata: Message) -> None:
     assert metadata["Description-Content-Type"] == "text/markdown"
 
 
-def test_the_urls_are_pages_that_the_documentation_names(metadata: Message) -> None:
+def test_project_urls_appear_in_the_code(metadata: Message) -> None:
     urls = [url.partition(", ")[2] for url in metadata.get_all("Project-URL", [])]
     assert urls
     code = "".join(file.read_text(encoding="utf-8") for file in PACKAGE.rglob("*.py"))
@@ -91,7 +91,7 @@ def test_the_urls_are_pages_that_the_documentation_names(metadata: Message) -> N
 
 
 @pytest.mark.slow
-def test_the_sdist_holds_what_its_tests_need(sdist: Path) -> None:
+def test_sdist_contains_what_its_tests_need(sdist: Path) -> None:
     """The wheel under test was built from the sdist; so its tests can be run from it as well."""
     quick = [
         "tests/docs/test_arguments.py",
@@ -118,7 +118,7 @@ def run_pytest(folder: Path, *arguments: str) -> str:
     return result.stdout
 
 
-def test_its_page_on_an_index_renders(built: Built) -> None:
+def test_long_description_renders(built: Built) -> None:
     uv(
         "tool", "run", "--python", sys.executable, "--constraints", CONSTRAINTS,
         "twine", "check", "--strict", built.wheel, built.sdist,

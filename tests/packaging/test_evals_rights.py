@@ -1,4 +1,4 @@
-"""With the FAB auth manager, the Evals page shows what Airflow's own API would show, and nothing more."""
+"""With the FAB auth manager, the Evals page shows only what Airflow's API shows."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.slow, pytest.mark.since_airflow("3.3", "the FAB provider that this test installs")]
 
 AIRFLOW = "3.3.2"
-# They bound a failure: on a busy machine each of a dozen commands of Airflow takes a minute.
+# On a busy machine, each of a dozen Airflow commands takes up to a minute.
 INSTALL_SECONDS, ASK_SECONDS = 600, 1800
 FAB = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
 
 
 @pytest.fixture
 def python_with_fab(built: Built, tmp_path: Path) -> Iterator[Path]:
-    """An environment of its own: FAB does not resolve with the versions of constraints.txt."""
+    """An environment with FAB, whose dependencies conflict with constraints.txt."""
     folder = tmp_path / ".venv"
     python = folder / "bin" / "python"
     uv("venv", folder, "--python", sys.executable, timeout=INSTALL_SECONDS)
@@ -41,7 +41,7 @@ def python_with_fab(built: Built, tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def test_who_may_read_the_dag_but_not_its_xcoms_sees_nothing(
+def test_evals_page_shows_only_what_the_api_shows(
     python_with_fab: Path, users_variables: dict[str, str], tmp_path: Path
 ) -> None:
     home = tmp_path / "airflow"

@@ -1,4 +1,4 @@
-"""The file that Astronomer's registry reads names what there is."""
+"""The file for Astronomer's registry lists the classes of the package."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ REGISTRY = yaml.safe_load((PROJECT / ".astro-registry.yaml").read_text(encoding=
 INFO = get_provider_info()
 
 
-def test_it_names_the_package() -> None:
+def test_registry_file_names_the_package() -> None:
     assert REGISTRY["package-name"] == INFO["package-name"]
     assert REGISTRY["display-name"] == INFO["name"]
 
 
-def test_it_lists_every_class_that_airflow_is_told_of() -> None:
+def test_registry_file_lists_every_provider_class() -> None:
     for kind in ("operators", "sensors", "hooks", "triggers"):
         there = set()
         for listed in INFO[kind]:

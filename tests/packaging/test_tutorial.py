@@ -1,7 +1,7 @@
-"""docs/tutorial.md, followed to the letter from an empty folder.
+"""Follow docs/tutorial.md from an empty folder.
 
-What differs from what a reader types: the environment with the built wheel stands in for the two lines that
-make one, and ports are free ones.
+Two things differ from the page: an existing environment with the built wheel replaces the installation, and
+the ports are free ones.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ STEP_SECONDS, DAG_SECONDS, CHAIN_SECONDS = 120, 180, 300
 
 
 class Tutorial:
-    """The page, read from top to bottom."""
+    """The blocks of the page, in order."""
 
     def __init__(self) -> None:
         self._blocks = [block for block in blocks_of(PAGE) if block.language in ("bash", "python")]
 
     def commands(self, hint: str) -> str:
-        """Return the next block of commands, which holds these words."""
+        """Return the next block of commands, which contains the hint."""
         block = self._next()
         assert block.language == "bash"
         assert block.title is None
@@ -41,7 +41,7 @@ class Tutorial:
         return block.code
 
     def file(self, folder: Path, title: str) -> Path:
-        """Write the next block, which is this file."""
+        """Write the next block, which is a file with this title."""
         block = self._next()
         assert block.title == title, block.name
         file = folder / title
@@ -68,11 +68,11 @@ def free_port() -> int:
 
 
 @pytest.mark.slow
-def test_a_newcomer_gets_a_gated_and_event_driven_eval(
+def test_tutorial_works_as_written(
     user_environment: Path, users_variables: dict[str, str], tmp_path: Path
 ) -> None:
     page, evals = Tutorial(), tmp_path / "evals"
-    # Airflow's own ports may be taken, and a busy machine takes long to start 32 workers and an API server.
+    # Airflow's default ports may be in use, and starting 32 workers takes long on a busy machine.
     api = free_port()
     variables = users_variables | {
         "AIRFLOW__API__PORT": str(api),
@@ -143,7 +143,7 @@ def test_a_newcomer_gets_a_gated_and_event_driven_eval(
 
 
 def answers(port: int) -> bool:
-    """Say whether the UI is there, and the part of it that workers ask, which the first request makes."""
+    """Return whether the API server responds, including its part for workers."""
     with closing(HTTPConnection("127.0.0.1", port, timeout=STEP_SECONDS)) as connection:
         try:
             connection.request("GET", "/execution/health")
@@ -153,7 +153,7 @@ def answers(port: int) -> bool:
 
 
 def has_read(evals: Path, *dag_ids: str) -> bool:
-    """Say whether Airflow has read the DAGs, as its UI would show."""
+    """Return whether Airflow has parsed the DAGs."""
     with closing(
         sqlite3.connect(f"file:{evals / 'airflow' / 'airflow.db'}?mode=ro", uri=True, timeout=30)
     ) as db:

@@ -1,4 +1,4 @@
-"""A project of a user's own, with the wheel installed: the files are those that docs/emulator.md shows."""
+"""The project that docs/emulator.md shows, tested with the installed wheel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PYTEST_SECONDS = 240
 
 
 @pytest.mark.slow
-def test_a_users_own_test_of_a_dag_passes(
+def test_user_project_of_the_docs_passes_its_tests(
     user_environment: Path, users_variables: dict[str, str], tmp_path: Path
 ) -> None:
     project = tmp_path / "project"

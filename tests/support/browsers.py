@@ -1,4 +1,4 @@
-"""A headless browser of this machine."""
+"""A headless Chromium."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
-    "--no-sandbox",  # which root has not; nothing but loopback is visited
+    "--no-sandbox",  # Chromium has no sandbox as root; the tests only visit loopback addresses
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -28,7 +28,7 @@ PATIENCE = 90_000  # milliseconds: longer than a page takes on a busy machine
 
 
 def find_chromium() -> str:
-    """Return the path of a browser; skip the test where there is none."""
+    """Return the path of a browser, or skip the test."""
     pytest.importorskip("playwright.sync_api", reason="Playwright is not installed.")
     found = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if found is None:
@@ -38,7 +38,7 @@ def find_chromium() -> str:
 
 @contextmanager
 def open_page(chromium: str, profile: Path, **context: Any) -> Iterator[Page]:
-    """Start the browser, and return its page."""
+    """Start the browser and yield its page."""
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=PATIENCE)

@@ -1,4 +1,4 @@
-"""An Airflow as it is deployed: PostgreSQL, Redis, Celery, and two of whatever there can be two of."""
+"""An Airflow deployment with PostgreSQL, Redis, Celery, and two of each component that can be replicated."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from tests.support.deployment import PATIENCE, DagRun, Deployment, until
+from tests.support.deployment import MIGRATE_SECONDS, PATIENCE, DagRun, Deployment, until
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import EmulatorProcess
     from tests.support.services import Postgres, Redis
 
-# How many tasks a worker runs at once.
+# Simultaneous tasks per worker.
 CONCURRENCY = 8
 WORKERS = ("worker-1", "worker-2")
 TRIGGERERS = ("triggerer-1", "triggerer-2")
 SCHEDULERS = ("scheduler-1", "scheduler-2")
 
-# How soon Airflow notices that a worker is gone, in place of minutes. Little else is tuned.
+# Let Airflow notice the crash of a worker within seconds instead of minutes.
 DETECTION = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "40",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
-    # A task that a dead worker had taken from the queue is queued anew.
+    # Queue a task again that a crashed worker had taken from the queue.
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "40",
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "5",
-    # On a busy machine the API server takes longer for its first answer than a worker waits.
+    # On a busy machine, the first response of the API server takes longer than the default timeout.
     "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
 }
 
@@ -72,18 +72,21 @@ class Cluster(Deployment):
             "C_FORCE_ROOT": "true",
         } | DETECTION
 
+    def _create_database(self) -> None:
+        self.run_command("migrate", "db", "migrate", seconds=MIGRATE_SECONDS)
+
     def revive(self) -> list[str]:
-        """Start what has ended, as the supervisor of a deployment does, and return its names."""
+        """Restart components that have ended, as a supervisor does, and return their names."""
         ended = [name for name, process in self._processes.items() if process.poll() is not None]
         for name in ended:
-            self.kill(name)  # what it left behind
+            self.kill(name)  # and its child processes
         missing = [name for name in self.components if name not in self._processes]
         for name in missing:
             self.start_component(name)
         return missing
 
     def until_healthy(self) -> None:
-        """Return when everything runs, started anew where it ended."""
+        """Wait until all components are healthy; restart those that have ended."""
 
         def healthy() -> bool:
             self.revive()
@@ -95,13 +98,13 @@ class Cluster(Deployment):
         until("all components are healthy", healthy, show=lambda: self.log("api-server"))
 
     def pids(self, component: str) -> list[int]:
-        """Return the processes of a component, itself first."""
+        """Return the PIDs of a component and its child processes, its own first."""
         return [process.pid for process in self.family(component)]
 
-    # What a test gives it ----------------------------------------------------------------------------------
+    # Connections and DAG runs ------------------------------------------------------------------------------
 
     def set_connection(self, conn_id: str, arize: EmulatorProcess, *, url: str | None = None) -> None:
-        """Create a connection to an emulator, or change it to the emulator's present key."""
+        """Create or update a connection to an emulator with its current key."""
         body = {
             "connection_id": conn_id,
             "conn_type": "arize_online_tasks",
@@ -119,7 +122,7 @@ class Cluster(Deployment):
         return self._started[-1]
 
     def tidy(self) -> None:
-        """Have everything run, and end the DAG runs that a failed test left."""
+        """Wait until all components are healthy, and end the DAG runs of the test."""
         self.until_healthy()
         while self._started:
             dag_run = self._started.pop()
@@ -128,23 +131,23 @@ class Cluster(Deployment):
 
 
 class MappedRun(DagRun):
-    """A run of a DAG of which each task instance is an execution of its own."""
+    """A run of a DAG with a mapped task."""
 
     def states(self) -> Counter[str | None]:
-        """Return how many task instances are in each state."""
+        """Count the task instances by state."""
         return Counter(each["state"] for each in self.instances())
 
     def until_all(self, state: str, count: int, *, seconds: float = PATIENCE) -> None:
-        """Return when so many task instances are in a state."""
+        """Wait until ``count`` task instances are in a state."""
         what = f"{count} task instances of {self.dag_id} are {state}"
         until(what, lambda: self.states()[state] == count, seconds=seconds, show=self.states)
 
     def tries(self) -> Counter[int]:
-        """Return how many task instances took how many tries."""
+        """Count the task instances by their number of tries."""
         return Counter(each["try_number"] for each in self.instances())
 
     def mark_all(self, state: str) -> None:
-        """Set the state of all task instances with one request, as a person does in the UI."""
+        """Set the state of all task instances with one request, as the UI does."""
         entities = [
             {"task_id": each["task_id"], "map_index": each["map_index"], "new_state": state}
             for each in self.instances()

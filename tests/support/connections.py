@@ -1,4 +1,4 @@
-"""The connection to an emulator, with changes."""
+"""The fields of a connection to an emulator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def changed(emulator: Emulator, **fields: Any) -> dict[str, Any]:
-    """Return the fields of the connection with these in place of its own; another host has no port."""
+    """Return the fields of the connection with changes; a changed host has no port."""
     printed = json.loads(emulator.connection_json)
     if "host" in fields:
         del printed["port"]

@@ -1,4 +1,4 @@
-"""A whole Airflow of a test's own: each component a process that can be killed, all gone afterwards."""
+"""An Airflow deployment in which each component is a process that a test can kill."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from typing import Any, Self, TypeVar
 import psutil
 import requests
 
+from tests.support.airflow_home import create_database
+
 T = TypeVar("T")
 
-# By the name of the process: the command of Airflow that it is.
+# Names of processes and their Airflow commands.
 COMPONENTS: Mapping[str, tuple[str, ...]] = {
     "api-server": ("api-server",),
     "scheduler": ("scheduler", "--skip-serve-logs"),
@@ -26,18 +28,18 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
     "triggerer": ("triggerer", "--skip-serve-logs"),
 }
 MIGRATE_SECONDS, START_SECONDS, STOP_SECONDS = 180, 180, 5
-# Longer than anything takes on a busy machine: what is waited for is a state, and this bounds a failure.
+# Longer than any state change takes on a busy machine; it only bounds failures.
 PATIENCE = 300.0
 LOG_TAIL = 6_000
 SHOWN_TASK_LOGS = 6
 
-# Airflow's own times are for production. These make it notice within seconds what it would in minutes.
+# With Airflow's defaults, it takes minutes to notice a crash; with these, seconds.
 QUICK = {
     "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "12",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
     "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "2",
-    # On a busy machine the API server takes longer for its first answer than a worker waits.
+    # On a busy machine, the first response of the API server takes longer than the default timeout.
     "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
     "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
@@ -46,7 +48,7 @@ QUICK = {
 
 
 class ServerError(RuntimeError):
-    """Airflow's REST API answered 500 or above."""
+    """Airflow's REST API returned a status of 500 or above."""
 
 
 class Deployment:
@@ -54,9 +56,9 @@ class Deployment:
 
     :param home: an empty folder for its database and logs.
     :param dags: the folder of its DAGs.
-    :param environment: what is added to its environment, such as ``AIRFLOW_CONN_…``.
+    :param environment: further environment variables, such as ``AIRFLOW_CONN_…``.
 
-    Use it in a ``with`` statement: whatever happens, no process outlives it.
+    Use it in a ``with`` statement, which stops all processes.
     """
 
     components = COMPONENTS
@@ -92,7 +94,7 @@ class Deployment:
         settings = {
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__API__BASE_URL": self.url,
-            # Before Airflow 3.1 its API shows XComs as text otherwise.
+            # Otherwise, the API of Airflow 3.0 shows XComs as text.
             "AIRFLOW__API__ENABLE_XCOM_DESERIALIZE_SUPPORT": "True",
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": self.url.rpartition(":")[2],
@@ -105,7 +107,7 @@ class Deployment:
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-            # SQLite waits five seconds for another process to write, which on a busy machine is too short.
+            # On a busy machine, five seconds (the default) are too short to wait for another writer.
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}?timeout=120",
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.home / "logs"),
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
@@ -115,23 +117,26 @@ class Deployment:
         return own | settings | self._settings() | dict(more)
 
     def _settings(self) -> dict[str, str]:
-        """Return what this kind of deployment sets."""
+        """Return the settings of this kind of deployment."""
         return {"AIRFLOW__CORE__EXECUTOR": "LocalExecutor", "AIRFLOW__CORE__PARALLELISM": "8"} | QUICK
 
-    # Its life ----------------------------------------------------------------------------------------------
+    # Processes ----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start everything, and return when the DAGs are there and all components are healthy."""
-        self.run_command("migrate", "db", "migrate", seconds=MIGRATE_SECONDS)
+        """Start all components; return when they are healthy and the DAGs are parsed."""
+        self._create_database()
         for component in self.components:
             self.start_component(component)
-        until("the API server answers", self._log_in, seconds=START_SECONDS)
+        until("the API server responds", self._log_in, seconds=START_SECONDS)
         until("all components are healthy", self._is_healthy, seconds=START_SECONDS)
         files = len(list(self._dags.glob("*.py")))
-        until("the DAGs are read", lambda: self._dag_files() == files, seconds=START_SECONDS)
+        until("the DAGs are parsed", lambda: self._dag_files() == files, seconds=START_SECONDS)
+
+    def _create_database(self) -> None:
+        create_database(self.home / "airflow.db")
 
     def stop(self) -> None:
-        """End every process: politely first, and then for certain."""
+        """Stop all processes with SIGTERM, and then with SIGKILL."""
         family = [each for component in self._processes for each in self.family(component)]
         for process in self._processes.values():
             process.terminate()
@@ -142,7 +147,7 @@ class Deployment:
         self._session.close()
 
     def start_component(self, component: str) -> None:
-        """Start a component that does not run."""
+        """Start a component that is not running."""
         with self._log_file(component).open("ab") as log:
             self._processes[component] = subprocess.Popen(
                 [sys.executable, "-m", "airflow", *self.components[component]],
@@ -156,10 +161,10 @@ class Deployment:
     def run_command(
         self, name: str, *command: str, seconds: float, environment: Mapping[str, str] | None = None
     ) -> None:
-        """Run a command of Airflow to its end; what it wrote is the log of a name.
+        """Run an Airflow command and append its output to the log ``name``.
 
-        :param environment: what is added to its environment.
-        :raises CalledProcessError: it failed.
+        :param environment: further environment variables.
+        :raises CalledProcessError: if it fails.
         """
         with self._log_file(name).open("ab") as log:
             subprocess.run(
@@ -173,13 +178,13 @@ class Deployment:
             )
 
     def kill(self, component: str) -> None:
-        """End a component and all it started with SIGKILL, as losing its machine does."""
+        """Kill a component and its child processes with SIGKILL, as the loss of its host does."""
         family, process = self.family(component), self._processes.pop(component)
         kill_all(family)
         process.wait(STOP_SECONDS)
 
     def family(self, component: str) -> list[psutil.Process]:
-        """Return the process of a component and all that it started: the workers are the scheduler's."""
+        """Return the process of a component and its child processes; the scheduler's are the workers."""
         return family_of(self._processes[component].pid)
 
     def _is_healthy(self) -> bool:
@@ -195,20 +200,20 @@ class Deployment:
             raise RuntimeError(f"A DAG cannot be imported:\n{errors[0]['stack_trace']}")
         return len({dag["fileloc"] for dag in self.ask("GET", "dags")["dags"]})
 
-    # Its logs ----------------------------------------------------------------------------------------------
+    # Logs ----------------------------------------------------------------------------------------------
 
     def _log_file(self, component: str) -> Path:
         return self.home / f"{component}.log"
 
     def log(self, component: str) -> str:
-        """Return the end of what a component wrote."""
+        """Return the end of a component's log."""
         file = self._log_file(component)
         return file.read_text(errors="replace")[-LOG_TAIL:] if file.exists() else ""
 
     def task_logs(self, part: str = "", *, since: float = 0.0) -> dict[str, str]:
-        """Return the logs of tasks and triggers, by file, that were written to since a time.
+        """Return the logs of tasks and triggers, by file, that changed after a time.
 
-        :param part: what the path of the file has to hold.
+        :param part: a text that the path must contain.
         """
         files = sorted((self.home / "logs").glob("dag_id=*/**/*.log*"))
         return {
@@ -218,16 +223,16 @@ class Deployment:
         }
 
     def add_logs(self, sections: list[tuple[str, str]], *, since: float) -> None:
-        """Add to the report of a test what was logged since a time."""
+        """Add the logs that changed after a time to the report of a test."""
         sections += [(f"{component} log", self.log(component)) for component in self.components]
         logs = list(self.task_logs(since=since).items())
         sections += [(name, text[-LOG_TAIL:]) for name, text in logs[:SHOWN_TASK_LOGS]]
 
-    # Its API -----------------------------------------------------------------------------------------------
+    # REST API -----------------------------------------------------------------------------------------------
 
     def _log_in(self) -> bool:
         try:
-            # The workers' part of the API is made when it is first asked, which takes a while.
+            # The first request creates the workers' part of the API, which takes a while.
             self._session.get(f"{self.url}/execution/health", timeout=START_SECONDS).raise_for_status()
             answer = self._session.get(f"{self.url}/auth/token", timeout=START_SECONDS)
         except requests.ConnectionError:
@@ -237,7 +242,7 @@ class Deployment:
         return True
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Call Airflow's REST API and return what it answers."""
+        """Call Airflow's REST API and return the response."""
         answer = self._session.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=PATIENCE)
         if not answer.ok:
             problem = ServerError if answer.status_code >= 500 else RuntimeError
@@ -245,7 +250,7 @@ class Deployment:
         return answer.json()
 
     def trigger(self, dag_id: str, run_id: str | None = None, /, **conf: Any) -> DagRun:
-        """Start a run of a DAG, under an ID of Airflow's or a given one."""
+        """Start a run of a DAG; Airflow generates its ID if ``run_id`` is missing."""
         body = {"logical_date": None, "conf": conf} | ({"dag_run_id": run_id} if run_id else {})
         started = self.ask("POST", f"dags/{dag_id}/dagRuns", body)
         return DagRun(deployment=self, dag_id=dag_id, run_id=started["dag_run_id"])
@@ -253,7 +258,7 @@ class Deployment:
 
 @dataclass(frozen=True)
 class DagRun:
-    """A run of a DAG whose task is called ``run``, and what is done to it."""
+    """A run of a DAG whose task is called ``run``."""
 
     deployment: Deployment
     dag_id: str
@@ -269,20 +274,20 @@ class DagRun:
         return str(self.deployment.ask("GET", self._path)["state"])
 
     def instances(self) -> list[dict[str, Any]]:
-        """Return its task instances as Airflow's API shows them."""
+        """Return its task instances from the REST API."""
         answer = self.deployment.ask("GET", f"{self._path}/taskInstances?limit=100")
         return list(answer["task_instances"])
 
     @property
     def task(self) -> dict[str, Any]:
-        """Its one task instance."""
+        """Its only task instance."""
         [instance] = self.instances()
         return instance
 
     def until(self, state: str, *, try_number: int = 1, seconds: float = PATIENCE) -> dict[str, Any]:
-        """Return the task instance once its try is in a state.
+        """Wait until the task instance's try is in a state, and return the task instance.
 
-        :raises AssertionError: the task ended otherwise, or it took too long.
+        :raises AssertionError: if the task ends in another state, or on a timeout.
         """
 
         def arrived() -> dict[str, Any] | None:
@@ -296,38 +301,38 @@ class DagRun:
         return until(what, arrived, seconds=seconds, show=lambda: self.task)
 
     def until_over(self, seconds: float = PATIENCE) -> str:
-        """Return the state of the DAG run once it has ended."""
+        """Wait until the DAG run has finished, and return its state."""
         return until(
-            f"{self.dag_id} is over",
+            f"{self.dag_id} has finished",
             lambda: state if (state := self.state) in {"success", "failed"} else None,
             seconds=seconds,
             show=self.instances,
         )
 
     def until_waiting(self, state: str) -> None:
-        """Return when the task is in a state, and it, or its trigger, has read of a run that goes on."""
+        """Wait until the task is in a state, and the task or its trigger has logged a running run."""
         self.until(state)
         until(f"{self.dag_id} waits", lambda: self.logged("is RUNNING"), show=lambda: self.task)
 
     def mark(self, state: str) -> None:
-        """Set the task's state, as a person does in the UI."""
+        """Set the task's state, as the UI does."""
         self.deployment.ask("PATCH", f"{self._path}/taskInstances/run", {"new_state": state})
 
     def clear(self) -> None:
-        """Clear the task, as a person does in the UI."""
+        """Clear the task, as the UI does."""
         body = {"dry_run": False, "only_failed": False, "dag_run_id": self.run_id, "task_ids": ["run"]}
         self.deployment.ask("POST", f"dags/{self.dag_id}/clearTaskInstances", body)
 
     def kill_worker(self) -> None:
-        """End the worker that runs the task, and the task's process, with SIGKILL."""
+        """Kill the worker that runs the task, and the task's process, with SIGKILL."""
         task = psutil.Process(self.task["pid"])
         worker = task.parent()
-        # Never another process than one of this deployment.
+        # Only kill processes of this deployment.
         assert any(worker in self.deployment.family(name) for name in self.deployment.workers), worker
         kill_all([worker, task])
 
     def logged(self, text: str) -> bool:
-        """Whether a log of the task, or of its trigger, holds a text."""
+        """Return whether a log of the task or of its trigger contains a text."""
         logs = self.deployment.task_logs(f"run_id={self.run_id}/")
         return any(text in log for log in logs.values())
 
@@ -339,9 +344,9 @@ def until(
     seconds: float = PATIENCE,
     show: Callable[[], object] = lambda: None,
 ) -> T:
-    """Return what ``look`` returns once that is true.
+    """Wait until ``look`` returns something true, and return that.
 
-    :raises AssertionError: it took too long; with what ``show`` returns.
+    :raises AssertionError: on a timeout; the message contains the result of ``show``.
     """
     deadline = time.monotonic() + seconds
     while not (seen := look()):
@@ -352,7 +357,7 @@ def until(
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
@@ -367,7 +372,7 @@ def family_of(pid: int) -> list[psutil.Process]:
 
 
 def kill_all(processes: Iterable[psutil.Process]) -> None:
-    """End processes for certain; psutil knows by its start time if a pid is another process by now."""
+    """Kill processes; psutil checks the start time, so that a reused PID is not killed."""
     processes = list(processes)
     for process in processes:
         try:

@@ -1,4 +1,4 @@
-"""An online task of a test's own, as the emulator has it on record."""
+"""An online task of one test in the emulator."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from airflow_provider_online_tasks.emulator import EmulatorProcess, RunFate
 from airflow_provider_online_tasks.inputs import EvalTaskInput
 from tests.support.deployment import until
 
-# A run goes on until its test ends it, so that no test depends on how long anything takes.
+# Runs continue until the test finishes them, so that no test depends on durations.
 ENDLESS = RunFate(seconds=3600, pending_seconds=0, times=None)
 LIVE = frozenset({"PENDING", "RUNNING"})
 
 
 class OnlineTask:
-    """An online task of one test, as the emulator has it on record."""
+    """An online task of one test in the emulator."""
 
     def __init__(self, arize: EmulatorProcess, task_id: str) -> None:
         self._arize = arize
@@ -27,8 +27,8 @@ class OnlineTask:
 
     @classmethod
     def create(cls, arize: EmulatorProcess) -> OnlineTask:
-        """Create an online task that judges spans nobody else judges."""
-        # A label of its own: spans that carry an evaluator's label are not judged again.
+        """Create an online task whose evaluator has a unique name."""
+        # Arize does not evaluate spans again that already have a label of the same evaluator.
         name = f"correctness {time.time_ns()}"
         task = EvalTaskInput.read(
             {
@@ -51,7 +51,7 @@ class OnlineTask:
 
     @property
     def runs(self) -> list[dict[str, Any]]:
-        """All its runs in the order they were created."""
+        """Its runs in the order of creation."""
         return self._arize.runs(self.id)
 
     @property
@@ -60,7 +60,7 @@ class OnlineTask:
         return [run["status"] for run in self.runs]
 
     def until_started(self, count: int = 1) -> dict[str, Any]:
-        """Return its latest run once it has so many."""
+        """Wait until the task has ``count`` runs, and return the latest."""
         return until(
             f"{count} runs were created",
             lambda: runs[-1] if len(runs := self.runs) >= count else None,
@@ -68,11 +68,11 @@ class OnlineTask:
         )
 
     def until_last_is(self, status: str) -> None:
-        """Return when its latest run has a status."""
+        """Wait until the latest run has a status."""
         until(f"the run is {status}", lambda: self.statuses[-1] == status, show=lambda: self.runs)
 
     def complete(self) -> None:
-        """Let its live runs do what they have left, and end; those of a later call too."""
+        """Let all pending and running runs finish within half a second."""
         for run in self.runs:
             if run["status"] in LIVE and run["id"] not in self._completing:
                 self._completing.add(run["id"])

@@ -1,4 +1,4 @@
-"""PostgreSQL and Redis of a test's own, from whatever packages the machine has them."""
+"""PostgreSQL and Redis servers for the tests, if they are installed."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ import psutil
 from tests.support.deployment import free_port, until
 
 START_SECONDS, STOP_SECONDS = 60.0, 20.0
-# Debian keeps the server out of PATH, a folder for each version.
+# Debian installs the server outside of PATH, in a folder per version.
 POSTGRES_FOLDERS = "usr/lib/postgresql/*/bin"
-# An account that Debian's package makes: the server refuses to run as root.
+# The account of Debian's package; the server does not run as root.
 POSTGRES_USER = "postgres"
-# Every worker process, scheduler and request has connections of its own.
+# Each worker process, scheduler and request has separate connections.
 MOST_CONNECTIONS = 300
 
 
 class NotInstalledError(Exception):
-    """The machine has no such service; the message says what is missing."""
+    """The service is not installed."""
 
 
 class Service:
-    """A server process: started on loopback and a free port, ended for certain.
+    """A server process on loopback and a free port.
 
     :param home: a folder for its log.
     """
@@ -54,15 +54,15 @@ class Service:
     def _command(self) -> list[str]:
         raise NotImplementedError
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         raise NotImplementedError
 
     def _account(self) -> dict[str, Any]:
-        """Return the arguments of ``Popen`` that say as whom it runs."""
+        """Return the arguments of ``Popen`` for the account to use."""
         return {}
 
     def start(self) -> None:
-        """Start it, and return when it answers."""
+        """Start the server and wait until it responds."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command(),
@@ -72,10 +72,10 @@ class Service:
                 start_new_session=True,
                 **self._account(),
             )
-        until(f"{type(self).__name__} answers", self._answers, seconds=START_SECONDS, show=self.log)
+        until(f"{type(self).__name__} responds", self._responds, seconds=START_SECONDS, show=self.log)
 
     def end(self, number: signal.Signals) -> None:
-        """Send the process a signal, and return when it has gone."""
+        """Send the process a signal and wait until it has ended."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -90,11 +90,11 @@ class Service:
             process.wait(STOP_SECONDS)
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the server."""
         self.end(signal.SIGTERM)
 
     def log(self) -> str:
-        """Return the end of what it wrote."""
+        """Return the end of its log."""
         return self._log.read_text(errors="replace")[-2000:] if self._log.exists() else ""
 
 
@@ -156,7 +156,7 @@ class Postgres(Service):
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return [str(self._programs / "postgres"), "-D", str(self._folder), *options]
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         import psycopg2
 
         try:
@@ -194,7 +194,7 @@ class Redis(Service):
     def _command(self) -> list[str]:
         return [self._program, "--bind", "127.0.0.1", "--port", str(self.port), "--save", ""]
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         import redis
 
         try:

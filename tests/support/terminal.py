@@ -1,4 +1,4 @@
-"""A terminal in which the commands of a page are typed as they stand."""
+"""A shell in which the commands of a page run unchanged."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ LOG_TAIL = 6_000
 
 
 class Terminal:
-    """A shell that a reader has open, and what it shows.
+    """A shell and its output.
 
-    :param folder: where it is opened.
+    Use it in a ``with`` statement, which stops every process that was started in it.
+
+    :param folder: the working directory.
     :param environment: its environment variables.
-    :param output: the file that gets what it shows.
-
-    Use it in a ``with`` statement: nothing that was started in it outlives it.
+    :param output: the file for its output.
     """
 
     def __init__(self, folder: Path, *, environment: Mapping[str, str], output: Path) -> None:
@@ -39,7 +39,7 @@ class Terminal:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        # A command in the middle of a block that fails is noticed too.
+        # Report a failing command in the middle of a block, too.
         self._write("trap 'echo FAILED: $BASH_COMMAND' ERR")
 
     def __enter__(self) -> Self:
@@ -62,15 +62,15 @@ class Terminal:
 
     @property
     def shown(self) -> str:
-        """All that it has shown."""
+        """The output so far."""
         return self._output.read_text(encoding="utf-8", errors="replace")
 
     def start(self, code: str) -> None:
-        """Type commands whose last one goes on."""
+        """Run commands without waiting for the end."""
         self._write(code)
 
     def run(self, code: str, *, seconds: float) -> tuple[int, str]:
-        """Type commands, and return the exit code of the last one and what was shown when it is over."""
+        """Run commands; return the exit code of the last one and their output."""
         before = len(self.shown)
         self._typed += 1
         mark = f"{os.getpid()}-{self._typed}-is-over"
@@ -80,9 +80,9 @@ class Terminal:
         return int(code_and_more.split()[0]), shown
 
     def until(self, what: str, is_so: Callable[[], bool], *, seconds: float) -> None:
-        """Wait until something is so.
+        """Wait until a condition is true.
 
-        :raises AssertionError: it is not in time, or the terminal was closed.
+        :raises AssertionError: if it is not true in time, or the shell has ended.
         """
         deadline = time.monotonic() + seconds
         while not is_so():

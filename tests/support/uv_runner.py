@@ -1,4 +1,4 @@
-"""Runs uv, which builds the package and installs it."""
+"""Run uv to build and install the package."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ CONSTRAINTS = PROJECT / "constraints.txt"
 
 @dataclass(frozen=True)
 class Built:
-    """The files that a release consists of."""
+    """The distributions of a release."""
 
     wheel: Path
     sdist: Path
 
 
 def uv(*arguments: str | Path, timeout: float) -> None:
-    """Run uv, and fail with what it says."""
+    """Run uv, and fail the test with its output if it fails."""
     command = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
     if command is None:
         pytest.skip("uv is not installed; `make venv` installs it.")

@@ -1,4 +1,4 @@
-"""A client of the emulator and a task on it."""
+"""A client of the emulator and a task."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def client(arize: Emulator) -> Client:
-    """A client of the emulator's, beside what is tested."""
+    """A client for preparing tests."""
     return Client(Settings.of_connection(host=arize.url, api_key=arize.api_key, extra={}, conn_id="test"))
 
 
 @pytest.fixture
 def online_task_id(arize: Emulator, client: Client) -> str:
-    """A task."""
+    """The ID of an eval task."""
     evaluator = {
         "name": "correctness",
         "template": "{attributes.input.value} {attributes.output.value}",

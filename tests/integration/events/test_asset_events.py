@@ -1,4 +1,4 @@
-"""A finished run tells what it was about through the events of its task's assets."""
+"""The asset events of a task that waited for a run describe the run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DAY = timedelta(days=1)
 
 
 def events_of(asset: Asset) -> list[dict[str, Any]]:
-    """What Airflow has on record of an asset's events: their ``extra``."""
+    """Return the ``extra`` of an asset's events in Airflow's database."""
     from airflow.models.asset import AssetEvent, AssetModel
     from airflow.utils.session import create_session
     from sqlalchemy import select
@@ -35,7 +35,7 @@ def events_of(asset: Asset) -> list[dict[str, Any]]:
 
 @pytest.mark.dag
 @pytest.mark.parametrize("deferrable", [False, True], ids=["blocking", "deferred"])
-def test_the_operator_that_waited_and_the_sensor_say_which_run_it_was_and_how_it_ended(
+def test_operator_and_sensor_emit_asset_events_with_run_and_counts(
     arize: Emulator, online_task_id: str, run_dag: Callable[..., Any], deferrable: bool
 ) -> None:
     of_operator, of_sensor = Asset(f"operator_{deferrable}"), Asset(f"sensor_{deferrable}")
@@ -64,7 +64,9 @@ def test_the_operator_that_waited_and_the_sensor_say_which_run_it_was_and_how_it
 
 
 @pytest.mark.dag
-def test_another_dag_reads_it(arize: Emulator, online_task_id: str, run_dag: Callable[..., Any]) -> None:
+def test_other_dag_reads_the_asset_event(
+    arize: Emulator, online_task_id: str, run_dag: Callable[..., Any]
+) -> None:
     judged = Asset("judged_answers")
     with DAG(dag_id="judges", schedule=None) as judges:
         RunOnlineTaskOperator(
@@ -89,7 +91,7 @@ def test_another_dag_reads_it(arize: Emulator, online_task_id: str, run_dag: Cal
 
 @pytest.mark.dag
 @pytest.mark.parametrize("outcome", ["fail", "cancel"])
-def test_a_run_that_ended_badly_is_no_event(
+def test_unsuccessful_run_emits_no_asset_event(
     arize: Emulator, online_task_id: str, run_dag: Callable[..., Any], outcome: str
 ) -> None:
     asset = Asset(f"never_{outcome}")
@@ -107,12 +109,12 @@ def test_a_run_that_ended_badly_is_no_event(
     assert events_of(asset) == []
 
 
-def test_without_outlets_nothing_is_asked_of_the_context() -> None:
+def test_without_outlets_context_is_not_read() -> None:
     tell_of_run({}, [], {"run_id": "run"})  # type: ignore[typeddict-item]
     tell_of_run({}, [AssetAlias("dynamic")], {"run_id": "run"})  # type: ignore[typeddict-item]
 
 
-def test_label_shares_go_along_where_they_were_read() -> None:
+def test_asset_event_contains_label_shares_if_known() -> None:
     from airflow.sdk.execution_time.context import OutletEventAccessors
 
     events, asset = OutletEventAccessors(), Asset("labels")

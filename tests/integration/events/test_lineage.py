@@ -1,4 +1,4 @@
-"""What OpenLineage is told, read from the events that its provider writes to a file."""
+"""The OpenLineage events of the operators, which OpenLineage's provider writes to a file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SCRIPT = Path(__file__).with_name("lineage_dag.py")
 
 @pytest.fixture
 def told(arize: Emulator, tmp_path: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    """The events of a DAG run, by task and kind."""
+    """The events of a DAG run by task and event type."""
     events = tmp_path / "events.json"
     environment = {
         **os.environ,
@@ -42,7 +42,7 @@ def told(arize: Emulator, tmp_path: Path) -> dict[tuple[str, str], dict[str, Any
 @pytest.mark.slow
 @pytest.mark.dag
 @pytest.mark.skipif(not HAS_OPENLINEAGE, reason="apache-airflow-providers-openlineage is not installed")
-def test_openlineage_is_told_of_the_spans_the_window_the_counts_and_the_end(
+def test_openlineage_events_contain_spans_window_and_counts(
     arize: Emulator, told: dict[tuple[str, str], dict[str, Any]]
 ) -> None:
     spans = [(arize.url, f"projects/{arize.project_id}/spans")]

@@ -1,4 +1,4 @@
-"""Every finished run of a task is reported once: whoever started it, and whatever happens meanwhile."""
+"""The trigger reports each finished run of a task once, whoever started it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LIST, GET = "rest.list_task_runs", "rest.get_task_run"
 
 @pytest.fixture(autouse=True)
 def _quickly(monkeypatch: pytest.MonkeyPatch, arize: Emulator) -> None:
-    """Waiting takes no time, the emulator's goes along, and Airflow writes at once."""
+    """Virtual time for the trigger and the emulator; Airflow stores state at once."""
     monkeypatch.setattr(task_runs, "STORED_AFTER_SECONDS", 0.05)
     clocks = Clocks()
     clocks.add(arize)
@@ -42,7 +42,7 @@ def _quickly(monkeypatch: pytest.MonkeyPatch, arize: Emulator) -> None:
 
 @pytest.fixture
 def finish(arize: Emulator, online_task_id: str) -> Callable[..., list[str]]:
-    """``finish(3)``: runs that somebody started and that are over; their IDs."""
+    """``finish(3)``: create finished runs and return their IDs."""
 
     def runs(count: int = 1, **fate: Any) -> list[str]:
         return arize.create_runs(online_task_id, count, seconds=(0, 0), fate=RunFate(**fate))
@@ -52,7 +52,7 @@ def finish(arize: Emulator, online_task_id: str) -> Callable[..., list[str]]:
 
 @pytest.fixture
 def start(arize: Emulator, online_task_id: str) -> Callable[[], str]:
-    """``start()``: a run that goes on until it is ended."""
+    """``start()``: create a run that continues until the test finishes it."""
 
     def run() -> str:
         [run_id] = arize.create_runs(online_task_id, 1, fate=RunFate("hang", pending_seconds=0))
@@ -62,13 +62,13 @@ def start(arize: Emulator, online_task_id: str) -> Callable[[], str]:
 
 
 async def is_watching(arize: Emulator, store: AssetStore) -> None:
-    """Return when what was there before is known, and all that finishes from now on is news."""
+    """Wait until the trigger has read the existing runs."""
     await until(lambda: store.values)
     # The server's clock is read in whole seconds.
     await pass_time(arize, 1.1)
 
 
-def test_what_finishes_from_now_on_is_reported_once(
+def test_new_finished_runs_are_reported_once(
     arize: Emulator, online_task_id: str, finish: Callable[..., list[str]], start: Callable[[], str]
 ) -> None:
     before, going = finish(3), start()
@@ -94,7 +94,7 @@ def test_what_finishes_from_now_on_is_reported_once(
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest", "shuffled"])
-def test_a_restarted_triggerer_reports_what_finished_meanwhile_and_nothing_twice(
+def test_restart_reports_runs_finished_meanwhile_once(
     arize: Emulator,
     online_task_id: str,
     finish: Callable[..., list[str]],
@@ -129,10 +129,10 @@ def test_a_restarted_triggerer_reports_what_finished_meanwhile_and_nothing_twice
 
 @pytest.mark.parametrize("pause", [0, 60], ids=["at the same time", "one after the other"])
 @pytest.mark.parametrize("order", ["oldest", "shuffled"])
-def test_a_page_of_old_runs_hides_no_new_one_behind_it(
+def test_page_of_old_runs_hides_no_new_run(
     arize: Emulator, online_task_id: str, finish: Callable[..., list[str]], order: str, pause: float
 ) -> None:
-    """Only a list that is newest first may be left when a page of it reaches back far enough."""
+    """Reading may only stop at an old run if the list is sorted with the newest first."""
     arize.configure(runs_order=order)
     for _ in range(2):
         finish(60)
@@ -150,10 +150,10 @@ def test_a_page_of_old_runs_hides_no_new_one_behind_it(
     quick_time.run(watch())
 
 
-def test_what_airflow_has_not_taken_up_is_reported_again(
+def test_event_lost_by_a_crash_is_reported_again(
     arize: Emulator, online_task_id: str, finish: Callable[..., list[str]]
 ) -> None:
-    """The triggerer dies with an event in hand."""
+    """The triggerer crashes before it has sent an event."""
 
     async def watch() -> None:
         await pass_time(arize, 1.1)
@@ -171,7 +171,7 @@ def test_what_airflow_has_not_taken_up_is_reported_again(
     quick_time.run(watch())
 
 
-def test_without_a_store_a_restart_begins_anew(
+def test_restart_without_store_reports_only_new_runs(
     arize: Emulator, online_task_id: str, finish: Callable[..., list[str]]
 ) -> None:
     """Before Airflow 3.3."""
@@ -190,7 +190,7 @@ def test_without_a_store_a_restart_begins_anew(
     quick_time.run(watch())
 
 
-def test_only_the_endings_that_were_asked_for(
+def test_statuses_argument_selects_reported_runs(
     arize: Emulator, online_task_id: str, finish: Callable[..., list[str]]
 ) -> None:
     async def watch() -> None:
@@ -220,7 +220,7 @@ def test_only_the_endings_that_were_asked_for(
     ],
     ids=lambda fault: fault.kind,
 )
-def test_the_watch_outlasts_errors_and_misses_nothing(
+def test_errors_lose_no_run(
     arize: Emulator, online_task_id: str, finish: Callable[..., list[str]], fault: Fault
 ) -> None:
     async def watch() -> None:
@@ -234,7 +234,7 @@ def test_the_watch_outlasts_errors_and_misses_nothing(
     quick_time.run(watch())
 
 
-def test_a_connection_that_is_not_there_yet(
+def test_missing_connection_is_looked_up_again(
     arize: Emulator,
     online_task_id: str,
     finish: Callable[..., list[str]],
@@ -252,7 +252,7 @@ def test_a_connection_that_is_not_there_yet(
     quick_time.run(watch())
 
 
-def test_a_run_that_is_gone_hides_no_other(
+def test_deleted_run_hides_no_other_run(
     arize: Emulator, online_task_id: str, start: Callable[[], str]
 ) -> None:
     now = (datetime.now(UTC) + timedelta(seconds=5)).isoformat()
@@ -271,7 +271,7 @@ def test_a_run_that_is_gone_hides_no_other(
     quick_time.run(watch())
 
 
-def test_a_run_that_cannot_be_read_hides_no_other(
+def test_unreadable_run_hides_no_other_run(
     arize: Emulator, online_task_id: str, finish: Callable[..., list[str]]
 ) -> None:
     now = datetime.now(UTC) + timedelta(seconds=5)
@@ -291,7 +291,7 @@ def test_a_run_that_cannot_be_read_hides_no_other(
     quick_time.run(watch())
 
 
-def test_one_request_in_an_interval_is_enough(
+def test_one_request_per_interval(
     arize: Emulator, online_task_id: str, finish: Callable[..., list[str]], start: Callable[[], str]
 ) -> None:
     start()
@@ -309,7 +309,7 @@ def test_one_request_in_an_interval_is_enough(
     assert 4 <= len(seen) <= 7
 
 
-def test_many_long_runs_beyond_the_first_page_are_not_asked_for_one_by_one(
+def test_long_runs_beyond_the_first_page_are_listed_in_pages(
     arize: Emulator,
     online_task_id: str,
     finish: Callable[..., list[str]],
@@ -339,7 +339,7 @@ def test_many_long_runs_beyond_the_first_page_are_not_asked_for_one_by_one(
 
 class TestTheStore:
     @pytest.mark.parametrize(("trouble", "times"), [("failures", 3), ("lost_answers", 1)])
-    def test_while_it_cannot_be_read_nothing_begins_anew(
+    def test_unreadable_store_does_not_restart_the_watch(
         self,
         arize: Emulator,
         online_task_id: str,
@@ -360,7 +360,7 @@ class TestTheStore:
         quick_time.run(watch())
 
     @pytest.mark.parametrize("trouble", ["failures", "lost_answers"])
-    def test_while_it_cannot_be_written_the_watch_goes_on(
+    def test_unwritable_store_does_not_stop_the_watch(
         self, arize: Emulator, online_task_id: str, finish: Callable[..., list[str]], trouble: str
     ) -> None:
         store = AssetStore()
@@ -378,7 +378,7 @@ class TestTheStore:
 
         quick_time.run(watch())
 
-    def test_assets_that_share_a_watcher_each_keep_it(
+    def test_assets_with_one_watcher_each_store_the_state(
         self, arize: Emulator, online_task_id: str, finish: Callable[..., list[str]]
     ) -> None:
         one, other = AssetStore(), AssetStore()
@@ -395,7 +395,7 @@ class TestTheStore:
 
         quick_time.run(watch())
 
-    def test_what_is_remembered_survives_the_database(self) -> None:
+    def test_stored_state_survives_the_database(self) -> None:
         now = datetime(2026, 5, 1, 12, 30, 15, 250_000, tzinfo=UTC)
         memory = Memory(since=now, reported={"run": now + timedelta(seconds=1)}, unfinished=("other",))
         assert Memory.from_json(json.loads(json.dumps(memory.to_json()))) == memory
@@ -403,17 +403,17 @@ class TestTheStore:
     @pytest.mark.parametrize(
         "value", [None, 1, "x", [], {}, {"since": "x", "reported": {}, "unfinished": []}]
     )
-    def test_what_is_not_understood_is_not_remembered(self, value: Any) -> None:
+    def test_invalid_stored_state_is_ignored(self, value: Any) -> None:
         assert Memory.from_json(value) is None
 
-    def test_old_reports_are_forgotten(self) -> None:
+    def test_old_reports_are_removed(self) -> None:
         now = datetime.now(UTC)
         memory = Memory(since=now, reported={"new": now})
         assert set(memory.with_reported({"old": now - timedelta(seconds=1)}).reported) == {"new"}
 
 
 class TestOnePollForSeveralWatchers:
-    """With Airflow's own manager of shared streams (3.3 and later)."""
+    """Uses Airflow's manager of shared streams (3.3 and later)."""
 
     @pytest.fixture
     def streams(self) -> Any:
@@ -423,11 +423,11 @@ class TestOnePollForSeveralWatchers:
 
     @staticmethod
     def watch(manager: Any, number: int, made: FinishedRunsTrigger) -> Watch:
-        """What the triggerer does with a trigger that has a key."""
+        """Run a trigger with a shared key as the triggerer does."""
         stream = manager.subscribe(trigger_id=number, trigger=made, key=made.shared_stream_key())
         return Watch(made, lambda: made.filter_shared_stream(stream))
 
-    def test_each_gets_what_it_asked_for_out_of_one_poll(
+    def test_watchers_share_a_poll_and_filter_separately(
         self, streams: Any, arize: Emulator, online_task_id: str, finish: Callable[..., list[str]]
     ) -> None:
         async def watch() -> None:
@@ -456,7 +456,7 @@ class TestOnePollForSeveralWatchers:
 
         quick_time.run(watch())
 
-    def test_after_a_restart_each_catches_up_from_where_it_was(
+    def test_restart_resumes_each_watcher_at_its_position(
         self, streams: Any, arize: Emulator, online_task_id: str, finish: Callable[..., list[str]]
     ) -> None:
         early, late = AssetStore(), AssetStore()
@@ -499,7 +499,7 @@ class TestOnePollForSeveralWatchers:
 
 
 class TestTheTriggerItself:
-    def test_it_survives_serialisation_and_carries_no_secret(self, arize: Emulator) -> None:
+    def test_serialized_trigger_contains_no_secret(self, arize: Emulator) -> None:
         made = FinishedRunsTrigger(online_task_id="task", statuses=["completed"], poll_interval=30)
         path, kwargs = made.serialize()
         assert path == "airflow_provider_online_tasks.triggers.task_runs.FinishedRunsTrigger"
@@ -512,7 +512,7 @@ class TestTheTriggerItself:
         assert FinishedRunsTrigger(**kwargs).serialize() == made.serialize()
         assert FinishedRunsTrigger.hash(path, kwargs) == FinishedRunsTrigger.hash(path, dict(kwargs))
 
-    def test_an_asset_takes_it_as_a_watcher(self) -> None:
+    def test_trigger_works_as_asset_watcher(self) -> None:
         from airflow.sdk import Asset, AssetWatcher
 
         watcher = AssetWatcher(name="runs", trigger=FinishedRunsTrigger(online_task_id="task"))
@@ -533,8 +533,6 @@ class TestTheTriggerItself:
             ({"online_task_id": "{{params.task}}"}, "online_task_id must be known when the DAG is parsed"),
         ],
     )
-    def test_bad_input_is_refused_when_the_dag_is_parsed(
-        self, arguments: dict[str, Any], message: str
-    ) -> None:
+    def test_invalid_argument_is_rejected_at_parse(self, arguments: dict[str, Any], message: str) -> None:
         with pytest.raises(InvalidInput, match=message):
             FinishedRunsTrigger(**{"online_task_id": "task", **arguments})

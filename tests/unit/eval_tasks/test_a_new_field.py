@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from tests.support.forgotten import copied
+from tests.support.incomplete_changes import copy_package
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,7 +111,7 @@ print(json.dumps({
 
 
 def test_a_new_field_of_create_eval_task_is_added_in_two_files_each(tmp_path: Path) -> None:
-    copied(tmp_path, ADDITIONS)
+    copy_package(tmp_path, ADDITIONS)
     files = {file for file, _, _ in ADDITIONS}
     assert len(files) == 5  # two of the product, the schema, and two of the emulator
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.support.forgotten import forgotten
+from tests.support.incomplete_changes import type_errors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def test_unhandled_evaluator_type_is_a_type_error(tmp_path: Path) -> None:
     returned, accepted = '"TEMPLATE", "CODE", "HARNESS", "REMOTE"', 'HubType = Literal["TEMPLATE", "CODE"'
 
-    errors = forgotten(
+    errors = type_errors(
         tmp_path,
         [("api/responses/evaluators.py", returned, ', "ORACLE"'), ("inputs/hub.py", accepted, ', "ORACLE"')],
         ["api/calls/hub_tasks.py", "inputs/hub.py", "evaluators/versions.py", "operators/evaluators.py"],

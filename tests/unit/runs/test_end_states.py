@@ -36,7 +36,7 @@ from airflow_provider_online_tasks.runs.end_states import (
     says_no_data,
     window_was_cut,
 )
-from tests.support.forgotten import forgotten
+from tests.support.incomplete_changes import type_errors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -374,7 +374,7 @@ def test_forgotten_status_or_end_state_is_type_error(tmp_path: Path) -> None:
     status, end_state = '    CANCELLED = "CANCELLED"\n', '    CANCELLED = "cancelled"\n'
     another = '    TIMED_OUT = "TIMED_OUT"\n'
 
-    found = forgotten(
+    found = type_errors(
         tmp_path,
         [("api/responses/runs.py", status, another), ("runs/end_states.py", end_state, another)],
         ["runs/end_states.py"],

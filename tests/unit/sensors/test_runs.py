@@ -21,7 +21,7 @@ from airflow_provider_online_tasks.exceptions import (
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.sensors.runs import OnlineTaskRunSensor
 from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED, TIMEOUT, RunEvent
-from tests.support.rotated_key import NEW_KEY, rotate
+from tests.support.key_rotation import NEW_KEY, rotate
 from tests.support.waits import CONN_ID, create_task
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED, TIMEOUT, RunEvent, read_event
 from tests.support import quick_time
-from tests.support.encoding import sent
+from tests.support.event_encoding import sent
 from tests.support.random_examples import examples
 from tests.support.waits import CONN_ID, trigger
 

@@ -17,7 +17,7 @@ from airflow_provider_online_tasks.runs.wait_policy import pause_after
 from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED
 from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
 from tests.support import quick_time
-from tests.support.rotated_key import NEW_KEY, rotate
+from tests.support.key_rotation import NEW_KEY, rotate
 from tests.support.waits import CONN_ID, create_task, event_of, eventually, poller_of, trigger
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from airflow_provider_online_tasks.runs.polling.schedule import Wait
 from airflow_provider_online_tasks.triggers import task_runs
 from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED, TIMEOUT, RunEvent, read_event
 from tests.support import quick_time
-from tests.support.encoding import sent
+from tests.support.event_encoding import sent
 from tests.support.random_examples import examples
 from tests.support.servers import RecordingServer, Reply, Seen
 from tests.support.waits import CONN_ID, answer_slowly, create_task, eventually, trigger

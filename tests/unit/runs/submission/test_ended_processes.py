@@ -13,7 +13,7 @@ from airflow_provider_online_tasks.emulator import RunFate
 from airflow_provider_online_tasks.exceptions import OnlineTasksError
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.runs import task_fate
-from tests.support.rotated_key import NEW_KEY, rotate
+from tests.support.key_rotation import NEW_KEY, rotate
 from tests.support.tries import Execution, Killed, Time
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.one_try"],
+            [sys.executable, "-m", "tests.support.forked_tries"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

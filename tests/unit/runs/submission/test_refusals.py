@@ -15,7 +15,7 @@ from airflow_provider_online_tasks.exceptions import (
     OnlineTasksError,
 )
 from airflow_provider_online_tasks.runs.wait_policy import REJECTED_SECONDS
-from tests.support.rotated_key import NEW_KEY, rotate
+from tests.support.key_rotation import NEW_KEY, rotate
 from tests.support.tries import WAIT, Execution, Time
 
 if TYPE_CHECKING:

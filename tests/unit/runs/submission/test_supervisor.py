@@ -100,7 +100,7 @@ def worker(
             [
                 sys.executable,
                 "-m",
-                "tests.support.supervised",
+                "tests.support.airflow_worker",
                 server.url,
                 str(tmp_path / "task.log"),
             ],

@@ -1,4 +1,4 @@
-"""What becomes of an event on its way from the triggerer to the database."""
+"""Encode a trigger event as the triggerer and the database do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from airflow.triggers.base import TriggerEvent
 
 
 def sent(payload: Any) -> Any:
-    """Send an event as the triggerer sends it to its supervisor, and store it as the database does."""
+    """Return the payload of an event after the triggerer's message and the database's JSON."""
     from airflow.jobs.triggerer_job_runner import messages
     from airflow.sdk.execution_time import comms
 
@@ -23,7 +23,7 @@ def sent(payload: Any) -> Any:
     assert len(frame.as_bytes()) <= 64 * 1024 + 300
     stored = json.dumps(payload, allow_nan=False)
     assert len(stored) <= 64 * 1024
-    # PostgreSQL keeps no NUL.
+    # PostgreSQL rejects NUL characters.
     assert re.search(r"(?<!\\)\\u0000", stored.replace("\\\\", "")) is None
     json.dumps(payload, ensure_ascii=False).encode()
     return json.loads(stored)

@@ -14,8 +14,8 @@ from airflow_provider_online_tasks.results.history import RESULTS_KEY
 if TYPE_CHECKING:
     from playwright.sync_api import FrameLocator, Page
 
-    from tests.conftest import AtWork
     from tests.support.deployment import DagRun, Deployment
+    from tests.support.example_runs import ExampleRuns
 
 pytestmark = [
     pytest.mark.live,
@@ -25,10 +25,10 @@ pytestmark = [
 
 
 @pytest.fixture
-def gate(at_work: AtWork) -> DagRun:
+def gate(example_runs: ExampleRuns) -> DagRun:
     """The run of the example DAG that has a gate, once it is over."""
-    assert at_work.gate.until_over() == "success"
-    return at_work.gate
+    assert example_runs.gate.until_over() == "success"
+    return example_runs.gate
 
 
 def frame(page: Page) -> FrameLocator:
@@ -36,7 +36,7 @@ def frame(page: Page) -> FrameLocator:
     return page.frame_locator("iframe")
 
 
-def test_what_the_operators_left_is_in_the_overview_and_in_the_history(page: Page, gate: DagRun) -> None:
+def test_records_of_operators_appear_in_overview_and_history(page: Page, gate: DagRun) -> None:
     from playwright.sync_api import expect
 
     page.goto("/plugin/arize-evals")
@@ -51,7 +51,7 @@ def test_what_the_operators_left_is_in_the_overview_and_in_the_history(page: Pag
     expect(section.locator("h3").filter(has_text="Share of correct")).to_be_visible()
 
 
-def test_a_gate_s_task_instance_has_its_verdict(page: Page, gate: DagRun) -> None:
+def test_gate_task_instance_shows_its_verdict(page: Page, gate: DagRun) -> None:
     from playwright.sync_api import expect
 
     page.goto(f"/dags/{gate.dag_id}/runs/{gate.run_id}/tasks/gate/plugin/arize-evals-task-instance")
@@ -60,7 +60,7 @@ def test_a_gate_s_task_instance_has_its_verdict(page: Page, gate: DagRun) -> Non
     expect(frame(page).get_by_role("row", name="score_mean")).to_contain_text("passed")
 
 
-def test_the_records_are_what_airflow_s_own_api_shows(airflow: Deployment, gate: DagRun) -> None:
+def test_records_equal_those_of_the_airflow_api(airflow: Deployment, gate: DagRun) -> None:
     keys = airflow.ask(
         "GET", f"dags/{gate.dag_id}/dagRuns/{gate.run_id}/taskInstances/~/xcomEntries?limit=100"
     )

@@ -33,7 +33,7 @@ def refused(arize: EmulatorProcess) -> list[float]:
 
 @pytest.mark.promise("cluster-submissions")
 @pytest.mark.parametrize("count", [12, pytest.param(60, marks=pytest.mark.slow)])
-def test_submissions_at_once(
+def test_simultaneous_submissions_stay_within_the_limit(
     airflow: Cluster, arize: EmulatorProcess, conn_id: str, online_task: OnlineTask, count: int
 ) -> None:
     arize.clear_requests()
@@ -50,7 +50,7 @@ def test_submissions_at_once(
 
 @pytest.mark.promise("several-triggerers", "cluster-crowd")
 @pytest.mark.slow
-def test_waits_of_two_triggerers_and_sensors_in_workers(
+def test_waits_of_triggerers_and_workers_stay_within_the_limit(
     airflow: Cluster, arize: EmulatorProcess, conn_id: str, online_task: OnlineTask
 ) -> None:
     run_ids = arize.create_runs(online_task.id, 60, (3600, 3600))

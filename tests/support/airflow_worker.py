@@ -1,4 +1,4 @@
-"""A worker of Airflow: its real supervisor and task runner, for one task of a DAG file.
+"""A program that runs one task of a DAG file with Airflow's supervisor and task runner.
 
 Arguments: the URL of Airflow's execution API, and the file of the task's log.
 """

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
     from airflow_provider_online_tasks.emulator import EmulatorProcess
-    from tests.conftest import AtWork
     from tests.support.deployment import DagRun, Deployment
+    from tests.support.example_runs import ExampleRuns
 
 pytestmark = [
     pytest.mark.live,
@@ -44,7 +44,9 @@ TO_THE_TOP = """row => {
 Shoot = Callable[..., None]
 
 
-def test_the_connection_form(page: Page, airflow: Deployment, arize: EmulatorProcess, shoot: Shoot) -> None:
+def test_connection_form_shows_all_fields(
+    page: Page, airflow: Deployment, arize: EmulatorProcess, shoot: Shoot
+) -> None:
     from playwright.sync_api import expect
 
     host, _, port = arize.url.rpartition(":")
@@ -100,7 +102,9 @@ def test_the_connection_form(page: Page, airflow: Deployment, arize: EmulatorPro
     assert settings == Settings.of_connection(host=arize.url, api_key=arize.api_key, extra={}, conn_id="")
 
 
-def test_the_test_button(page: Page, arize: EmulatorProcess, shoot: Shoot) -> None:
+def test_connection_test_button_reports_success_and_failure(
+    page: Page, arize: EmulatorProcess, shoot: Shoot
+) -> None:
     from playwright.sync_api import expect
 
     page.set_viewport_size({"width": 1280, "height": 480})
@@ -114,7 +118,7 @@ def test_the_test_button(page: Page, arize: EmulatorProcess, shoot: Shoot) -> No
     shoot("connection-test", height=480)
 
 
-def test_the_connection_that_the_emulator_prints_passes_the_test_button(
+def test_printed_emulator_connection_passes_the_test_button(
     page: Page, airflow: Deployment, arize: EmulatorProcess
 ) -> None:
     from playwright.sync_api import expect
@@ -128,33 +132,33 @@ def test_the_connection_that_the_emulator_prints_passes_the_test_button(
     expect(page.get_by_text("Test Connection Successful")).to_be_visible()
 
 
-def test_a_task_s_log_tells_how_its_run_gets_on(page: Page, at_work: AtWork, shoot: Shoot) -> None:
+def test_task_log_shows_progress(page: Page, example_runs: ExampleRuns, shoot: Shoot) -> None:
     from playwright.sync_api import expect
 
-    assert at_work.gate.until_over() == "success"
-    page.goto(_task(at_work.gate, "run_task"))
+    assert example_runs.gate.until_over() == "success"
+    page.goto(_task(example_runs.gate, "run_task"))
 
     for line in ("evaluates up to 10000 spans", "is RUNNING, ", "is COMPLETED, ", "is completed: "):
         expect(page.get_by_text(line).first).to_be_visible()
     shoot("run-log", width=1440, height=620)
 
 
-def test_a_gate_s_log_is_a_table(page: Page, at_work: AtWork, shoot: Shoot) -> None:
+def test_gate_log_shows_a_table(page: Page, example_runs: ExampleRuns, shoot: Shoot) -> None:
     from playwright.sync_api import expect
 
-    assert at_work.gate.until_over() == "success"
-    page.goto(_task(at_work.gate, "gate"))
+    assert example_runs.gate.until_over() == "success"
+    page.goto(_task(example_runs.gate, "gate"))
 
     expect(page.get_by_text("The gate's rules:").first).to_be_visible()
     expect(page.get_by_text("score_mean").first).to_be_visible()
     shoot("gate-log", height=560)
 
 
-def test_rendered_templates_can_be_read(page: Page, at_work: AtWork, shoot: Shoot) -> None:
+def test_rendered_templates_are_readable(page: Page, example_runs: ExampleRuns, shoot: Shoot) -> None:
     from playwright.sync_api import expect
 
-    assert at_work.gate.until_over() == "success"
-    page.goto(f"{_task(at_work.gate, 'create_task')}/rendered_templates")
+    assert example_runs.gate.until_over() == "success"
+    page.goto(f"{_task(example_runs.gate, 'create_task')}/rendered_templates")
 
     evaluators = page.get_by_role("row").filter(has=page.get_by_text("template_evaluators", exact=True))
     expect(evaluators).to_contain_text('"name": "release_correctness"')
@@ -166,21 +170,23 @@ def test_rendered_templates_can_be_read(page: Page, at_work: AtWork, shoot: Shoo
     shoot("rendered-templates")
 
 
-def test_mapped_tasks_are_named_by_their_window(page: Page, at_work: AtWork, shoot: Shoot) -> None:
+def test_mapped_tasks_are_named_after_their_window(
+    page: Page, example_runs: ExampleRuns, shoot: Shoot
+) -> None:
     from playwright.sync_api import expect
 
-    assert at_work.backfill.until_over() == "success"
+    assert example_runs.backfill.until_over() == "success"
     for task in ("wait_for_run", "run_task"):
-        page.goto(f"{_task(at_work.backfill, task)}/mapped")
+        page.goto(f"{_task(example_runs.backfill, task)}/mapped")
         for days in (0, 2, 4):
-            begin = at_work.start + timedelta(days=days)
+            begin = example_runs.start + timedelta(days=days)
             end = begin + timedelta(days=2)
             expect(page.get_by_role("link", name=f"{begin:%Y-%m-%d} to {end:%Y-%m-%d}")).to_be_visible()
     shoot("mapped-windows", height=580)
 
 
-def test_links_lead_to_the_spans_the_project_and_the_evaluator(
-    page: Page, arize: EmulatorProcess, at_work: AtWork, shoot: Shoot
+def test_links_lead_to_spans_project_and_evaluator(
+    page: Page, arize: EmulatorProcess, example_runs: ExampleRuns, shoot: Shoot
 ) -> None:
     from playwright.sync_api import expect
 
@@ -190,18 +196,18 @@ def test_links_lead_to_the_spans_the_project_and_the_evaluator(
         space_id=arize.space_id,
         project_id=arize.project_id,
     )
-    window = DataWindow(start=at_work.start, end=at_work.start + timedelta(days=2))
+    window = DataWindow(start=example_runs.start, end=example_runs.start + timedelta(days=2))
     evaluator = place.evaluator_url(arize.evaluator_ids["output_present"])
 
     known = {"Spans in Arize": place.spans_url(window), "Project in Arize": place.spans_url()}
 
-    assert at_work.backfill.until_over() == "success"
+    assert example_runs.backfill.until_over() == "success"
     # A task that only starts a run links to what the connection names; the sensor asks for the evaluator.
     for task, links in {
         "run_task": known,
         "wait_for_run": {**known, "Evaluator in Arize": evaluator},
     }.items():
-        page.goto(f"{_task(at_work.backfill, task)}/mapped/0/details")
+        page.goto(f"{_task(example_runs.backfill, task)}/mapped/0/details")
         for name, address in links.items():
             link = page.get_by_role("link", name=name)
             expect(link).to_have_attribute("href", address)
@@ -210,16 +216,16 @@ def test_links_lead_to_the_spans_the_project_and_the_evaluator(
     shoot("run-links", height=640)
 
 
-def test_a_task_whose_evaluator_has_no_page_links_to_none(page: Page, at_work: AtWork) -> None:
+def test_task_without_evaluator_page_has_no_link(page: Page, example_runs: ExampleRuns) -> None:
     from playwright.sync_api import expect
 
-    assert at_work.gate.until_over() == "success"
+    assert example_runs.gate.until_over() == "success"
     for task, names in {
         "create_task": ["Project in Arize"],
         "run_task": ["Project in Arize", "Spans in Arize"],
         "read_results": ["Project in Arize", "Spans in Arize"],
     }.items():
-        page.goto(f"{_task(at_work.gate, task)}/details")
+        page.goto(f"{_task(example_runs.gate, task)}/details")
         links = page.get_by_role("link", name="in Arize")
         expect(links).to_have_count(len(names))
         assert sorted(links.all_inner_texts()) == names

@@ -1,4 +1,4 @@
-"""A key that is rotated at Arize."""
+"""Rotate the API key of an emulator."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NEW_KEY = "ak-rotated"
 
 
 def rotate(arize: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the emulator accept the new key over REST, and no longer its own."""
+    """Make the emulator accept only the new key over REST."""
     really = RestRequest.key
 
     def rotated(self: Any) -> str:

@@ -1,4 +1,4 @@
-"""A watch that meets a bad list or a slow answer gives up its look, says so, and goes on."""
+"""A watch that receives a bad list or a slow response logs it and continues with the next poll."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LIST = "rest.list_task_runs"
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch, arize: Emulator) -> Callable[..., None]:
-    """``connect(requests_per_minute=…)``: the connection, on an event loop where waiting takes no time."""
+    """``connect(requests_per_minute=…)``: set the connection; waiting takes virtual time."""
     monkeypatch.setattr(task_runs, "STORED_AFTER_SECONDS", 0.05)
     clocks = Clocks()
     clocks.add(arize)
@@ -42,7 +42,7 @@ def connect(monkeypatch: pytest.MonkeyPatch, arize: Emulator) -> Callable[..., N
 
 
 def page(*runs: dict[str, Any], cursor: str | None) -> str:
-    """A page of a list."""
+    """Return a page of a list."""
     pagination = {"has_more": cursor is not None, "next_cursor": cursor}
     return json.dumps({"task_runs": list(runs), "pagination": pagination})
 
@@ -61,7 +61,7 @@ async def watched_once_more(arize: Emulator, online_task_id: str, fault: Fault) 
 
 
 @pytest.mark.promise("watch")
-def test_a_cursor_that_repeats_is_followed_once(
+def test_repeated_cursor_is_followed_once(
     arize: Emulator,
     online_task_id: str,
     connect: Callable[..., None],
@@ -80,7 +80,7 @@ def test_a_cursor_that_repeats_is_followed_once(
 
 
 @pytest.mark.promise("watch")
-def test_a_list_without_end_ends_the_look(
+def test_endless_list_ends_the_poll(
     arize: Emulator,
     online_task_id: str,
     connect: Callable[..., None],
@@ -111,7 +111,7 @@ def test_a_list_without_end_ends_the_look(
 
 
 @pytest.mark.promise("watch")
-def test_an_answer_that_does_not_come_is_given_up_and_said(
+def test_missing_response_times_out_and_is_logged(
     arize: Emulator,
     online_task_id: str,
     connect: Callable[..., None],
@@ -135,7 +135,7 @@ def test_an_answer_that_does_not_come_is_given_up_and_said(
     assert "within 0.5 s" in caplog.text
 
 
-def test_a_run_whose_id_cannot_be_written_down_hides_no_other(
+def test_run_with_invalid_id_hides_no_other_run(
     arize: Emulator, online_task_id: str, connect: Callable[..., None]
 ) -> None:
     connect(requests_per_minute=600)
@@ -156,7 +156,7 @@ def test_a_run_whose_id_cannot_be_written_down_hides_no_other(
 
 
 @pytest.mark.promise("watch")
-def test_watchers_leave_waits_two_thirds_of_the_budget(
+def test_watchers_leave_two_thirds_of_the_budget_to_waits(
     arize: Emulator, online_task_id: str, connect: Callable[..., None]
 ) -> None:
     """Watchers of ten tasks that want more than there is, beside a run that is waited for."""

@@ -48,7 +48,7 @@ def ends_well(dag_runs: list[MappedRun], online_tasks: list[OnlineTask]) -> None
 
 
 @pytest.mark.promise("tried-cluster", "cluster-deaths")
-def test_everything_dies_in_turn_while_runs_are_submitted_and_waited_for(
+def test_crash_of_each_component_loses_no_run(
     airflow: Cluster, arize: EmulatorProcess, conn_id: str, online_task: OnlineTask
 ) -> None:
     blocked = type(online_task).create(arize)
@@ -83,7 +83,7 @@ def test_everything_dies_in_turn_while_runs_are_submitted_and_waited_for(
 
 @pytest.mark.promise("cluster-outage")
 @pytest.mark.slow
-def test_arize_is_away_while_tasks_wait(
+def test_arize_outage_loses_no_run(
     airflow: Cluster, arize: EmulatorProcess, conn_id: str, online_task: OnlineTask
 ) -> None:
     blocked = type(online_task).create(arize)
@@ -106,9 +106,7 @@ def test_arize_is_away_while_tasks_wait(
 
 
 @pytest.mark.promise("api-server-away", "cluster-api-server-away")
-def test_airflows_own_api_is_away_while_a_task_waits_in_a_worker(
-    airflow: Cluster, conn_id: str, online_task: OnlineTask
-) -> None:
+def test_airflow_api_outage_loses_no_run(airflow: Cluster, conn_id: str, online_task: OnlineTask) -> None:
     dag_run = airflow.start_dag("blocking_1", online_task_id=online_task.id, conn_id=conn_id)
     dag_run.until_waiting("running")
 

@@ -1,8 +1,8 @@
-"""A worker: each try of the operator in a process of its own, which stops where it is told to be killed.
+"""A program that runs each try of the operator in a forked process, which a test can kill.
 
-It reads a JSON object a line, the arguments of :func:`work`. For each it forks a process, says ``pid``, and
-``ended`` and how when that has gone. The process says ``reached`` when it is at the step, after as many
-others of that name, and stays there.
+Each line of its input is a JSON object with the arguments of :func:`work`. For each line it forks a process
+and prints ``pid``, and prints ``ended`` with the exit code when the process has ended. The process prints
+``reached`` at the given step, and waits there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_online_tasks.api.client import Client  # noqa: F401  once, and not in every process
+from airflow_provider_online_tasks.api.client import Client  # noqa: F401  once instead of in each process
 from tests.support.tries import Execution, Store
 
 
@@ -28,10 +28,10 @@ def work(
     skip: int,
     waits: bool,
 ) -> None:
-    """Try once.
+    """Run one try.
 
-    :param step: where to stop; ``none`` goes on to the end.
-    :param skip: how often it passes that step first.
+    :param step: the step to stop at; ``none`` continues to the end.
+    :param skip: how many times to pass that step first.
     """
     left = [skip]
 

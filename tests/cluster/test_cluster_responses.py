@@ -77,7 +77,7 @@ def runner(airflow: Cluster, triggerer: str) -> list[int]:
         for name, how in HOSTILE.items()
     ],
 )
-def test_an_answer_that_nobody_expects(
+def test_unexpected_response_only_affects_its_wait(
     airflow: Cluster,
     arize: EmulatorProcess,
     conn_id: str,

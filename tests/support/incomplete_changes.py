@@ -1,4 +1,4 @@
-"""A copy of the package with something added; and what mypy says where it was forgotten in other places."""
+"""Add something to a copy of the package, and let mypy find the places that don't handle it yet."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import pytest
 import airflow_provider_online_tasks
 
 
-def copied(folder: Path, additions: Iterable[tuple[str, str, str]]) -> Path:
-    """Return a copy of the package with something added.
+def copy_package(folder: Path, additions: Iterable[tuple[str, str, str]]) -> Path:
+    """Return a copy of the package with additions.
 
-    :param folder: where the copy is made.
-    :param additions: a file, a text that is there once, and what is added behind it.
+    :param folder: the folder of the copy.
+    :param additions: a file, a text that it contains once, and the text to add after it.
     """
     package = Path(airflow_provider_online_tasks.__file__).parent
     copy = folder / package.name
@@ -30,18 +30,18 @@ def copied(folder: Path, additions: Iterable[tuple[str, str, str]]) -> Path:
     return copy
 
 
-def forgotten(folder: Path, additions: Iterable[tuple[str, str, str]], checked: Sequence[str]) -> list[str]:
-    """Return a line for each place that does not know what was added.
+def type_errors(folder: Path, additions: Iterable[tuple[str, str, str]], checked: Sequence[str]) -> list[str]:
+    """Return the lines of mypy's output about places that don't handle the additions.
 
-    :param folder: where the copy is made.
-    :param additions: as for :func:`copied`.
-    :param checked: the files that are checked.
+    Skips the test if mypy is not installed, as in the version matrix.
 
-    Where there is no mypy, the test is skipped: what it says is no matter of Airflow's version.
+    :param folder: the folder of the copy.
+    :param additions: as for :func:`copy_package`.
+    :param checked: the files to check.
     """
     pytest.importorskip("mypy")
-    copy = copied(folder, additions)
-    # What Airflow and pydantic are made of does not matter here, and takes mypy minutes on a busy machine.
+    copy = copy_package(folder, additions)
+    # Reading Airflow and pydantic is not necessary here, and takes mypy minutes on a busy machine.
     config = folder / "mypy.ini"
     config.write_text("[mypy]\nstrict = True\n[mypy-airflow.*,pydantic.*]\nfollow_imports = skip\n")
     done = subprocess.run(

@@ -10,8 +10,8 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-    from tests.conftest import AtWork
     from tests.support.deployment import DagRun, Deployment
+    from tests.support.example_runs import ExampleRuns
 
 pytestmark = [
     pytest.mark.live,
@@ -27,10 +27,10 @@ ASKING = ("awaiting_input", "deferred")
     ("answer", "button", "gate", "downstream"),
     [("approved", "Approve", "success", "success"), ("rejected", "Reject", "failed", "upstream_failed")],
 )
-def test_a_person_sees_table_and_examples_and_decides(
+def test_approval_page_shows_table_and_examples(
     page: Page,
     airflow: Deployment,
-    at_work: AtWork,
+    example_runs: ExampleRuns,
     shoot: Callable[..., None],
     answer: str,
     button: str,
@@ -41,7 +41,7 @@ def test_a_person_sees_table_and_examples_and_decides(
 
     from tests.support.deployment import until
 
-    run, task_id = at_work.asks, f"gate_{answer}"
+    run, task_id = example_runs.asks, f"gate_{answer}"
     question = f"The gate {task_id} is broken: may it be passed?"
     until("the gate asks", lambda: _state(run, task_id) in ASKING, seconds=ASKED_SECONDS)
 
