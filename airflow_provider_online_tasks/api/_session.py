@@ -1,9 +1,8 @@
-"""The session of requests under the blocking client: bounded, and knowing what became of its last request."""
+"""The requests session of the blocking client: bounded, and restricted to its host."""
 
 from __future__ import annotations
 
 import io
-import time
 from http.client import HTTPResponse
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from airflow_provider_online_tasks.api._bounds import (
     UnreadableBody,
 )
 from airflow_provider_online_tasks.api._user_agent import user_agent
+from airflow_provider_online_tasks.api.settings import RESPONSE_TIMEOUTS
 from airflow_provider_online_tasks.api.tls import proxy_for, tls_context
 
 if TYPE_CHECKING:
@@ -29,93 +29,80 @@ if TYPE_CHECKING:
 
 
 class RequestBody(io.BytesIO):
-    """A request body that knows whether it was handed to the socket.
+    """A request body that records whether it was handed to the socket.
 
-    Before that, the server cannot have carried the request out: name resolution, connecting, proxy and
-    TLS handshake are over only then.
+    Before that, the server cannot have executed the request: only then have name resolution, connecting,
+    proxy and TLS handshake finished.
     """
 
-    taken = False
+    was_read = False
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Return a part of the body."""
-        self.taken = True
+        self.was_read = True
         return super().read(size)
 
 
-class _BoundedAnswer(HTTPResponse):
-    """An answer that is bounded: in bytes, and in the time that its connection allows."""
+class _BoundedResponse(HTTPResponse):
+    """A response, of Arize or of a proxy, with limits of its size and its duration."""
 
-    def __init__(self, sock: Any, *args: Any, until: float, timeout: float, **kwargs: Any) -> None:
+    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self.fp.close()
-        # The chunks' lengths come between the bytes of a body.
-        reader = BoundedReader(sock, until=until, timeout=timeout, most=MOST_HEADERS + 2 * MOST_BODY)
+        timeout = RESPONSE_TIMEOUTS * sock.gettimeout()
+        # Twice the body, because chunk sizes stand between the bytes of a body.
+        reader = BoundedReader(sock, timeout=timeout, most=MOST_HEADERS + 2 * MOST_BODY)
         self.fp = io.BufferedReader(reader)
 
 
-class _Bounded:
-    """What bounds a connection's answers, those of a proxy included."""
+class _Connection(HTTPConnection):
+    response_class = _BoundedResponse
 
-    settings: Settings
-    _until = 0.0
 
-    def connect(self) -> None:
-        self._begin()
-        super().connect()  # type: ignore[misc]
+class _TLSConnection(HTTPSConnection):
+    response_class = _BoundedResponse
 
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        self._begin()
-        super().request(*args, **kwargs)  # type: ignore[misc]
 
-    def _begin(self) -> None:
-        self._until = time.monotonic() + self.settings.answer_timeout
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
 
-    def response_class(self, sock: Any, *args: Any, **kwargs: Any) -> _BoundedAnswer:
-        timeout = self.settings.timeout
-        return _BoundedAnswer(sock, *args, until=self._until, timeout=timeout, **kwargs)
+
+class _TLSPool(HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
 
 
 class _Adapter(HTTPAdapter):
-    """Opens connections that are bounded and trust whom the settings say."""
+    """Opens bounded connections with the TLS settings of the connection."""
 
     def __init__(self, settings: Settings, *, uses_tls: bool) -> None:
-        self._settings = settings
-        self._trust: dict[str, Any] = {"ssl_context": tls_context(settings)} if uses_tls else {}
+        self._tls: dict[str, Any] = {"ssl_context": tls_context(settings)} if uses_tls else {}
         super().__init__()
 
-    def _bound(self, manager: Any) -> None:
-        plain = type("_Plain", (_Bounded, HTTPConnection), {"settings": self._settings})
-        tls = type("_Tls", (_Bounded, HTTPSConnection), {"settings": self._settings})
-        manager.pool_classes_by_scheme = {
-            "http": type("_PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
-            "https": type("_TlsPool", (HTTPSConnectionPool,), {"ConnectionCls": tls}),
-        }
-
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Make the pools of direct connections."""
-        super().init_poolmanager(*args, **{**self._trust, **kwargs})
-        self._bound(self.poolmanager)
+        """Create the pools of direct connections."""
+        super().init_poolmanager(*args, **{**self._tls, **kwargs})
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
 
     def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
-        """Make the pools of connections through a proxy."""
-        if proxy in self.proxy_manager:
-            return self.proxy_manager[proxy]
-        if self._trust and str(proxy).startswith("https:"):
-            kwargs["proxy_ssl_context"] = self._trust["ssl_context"]
-        manager = super().proxy_manager_for(proxy, **self._trust, **kwargs)
-        self._bound(manager)
+        """Create the pools of connections through a proxy."""
+        if self._tls and str(proxy).startswith("https:"):
+            kwargs["proxy_ssl_context"] = self._tls["ssl_context"]
+        manager = super().proxy_manager_for(proxy, **self._tls, **kwargs)
+        manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
         return manager
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """Add nothing to the context, which knows whom to trust."""
+        """Leave the TLS context unchanged."""
 
 
 class Session(requests.Session):
-    """A session that keeps to its host, and knows what became of its last request."""
+    """A session that stays with its hosts, and records its last request and response.
+
+    gql passes neither of them on.
+    """
 
     body: RequestBody | None = None
-    answer: requests.Response | None = None
+    response: requests.Response | None = None
     unreadable: str | None = None
 
     def __init__(self, settings: Settings) -> None:
@@ -124,7 +111,7 @@ class Session(requests.Session):
         self.headers["User-Agent"] = user_agent()
         self.headers["Accept-Encoding"] = ACCEPTED
         self.auth = _no_auth
-        self.trust_env = False  # the settings decide about proxies, certificates and passwords
+        self.trust_env = False  # proxies, certificates and passwords come from the settings
         endpoint = settings.endpoint
         self._proxies = {url: proxy_for(settings, url) for url in (endpoint.app_url, endpoint.rest_url)}
         used = (*self._proxies, *self._proxies.values())
@@ -133,53 +120,49 @@ class Session(requests.Session):
         self.mount("http://", adapter)
 
     def forget(self) -> None:
-        """Forget the last request."""
-        self.body = self.answer = self.unreadable = None
+        """Forget the last request and its response."""
+        self.body = self.response = self.unreadable = None
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        """Send a request and read its answer, as far as it keeps within bounds."""
+        """Send a request and read its response up to the limits."""
         self.forget()
         if isinstance(request.body, str):
             request.body = request.body.encode()
         if isinstance(request.body, bytes):
-            # An open-ended type hint: requests sends any file-like body.
             self.body = RequestBody(request.body)
-            request.body = self.body  # type: ignore[assignment]
+            request.body = self.body  # type: ignore[assignment]  # requests sends any file-like body
         host = "/".join(str(request.url).split("/", 3)[:3])
         proxy = self._proxies.get(host)
         kwargs |= {
-            "allow_redirects": False,  # the key must not travel to another host
+            "allow_redirects": False,  # the key must not be sent to another host
             "timeout": self.settings.timeout,
             "verify": self.settings.verify is not False,
             "proxies": {"http": proxy, "https": proxy} if proxy else {},
             "stream": True,
         }
-        answer = super().send(request, **kwargs)
-        content = self._read(answer)
-        # What was read stands for the stream: requests has no public way to say so.
-        answer._content = content  # noqa: SLF001
-        answer._content_consumed = True  # type: ignore[attr-defined]  # noqa: SLF001
-        answer.encoding = "utf-8"
-        self.answer = answer
-        return answer
+        response = super().send(request, **kwargs)
+        response.raw = io.BytesIO(self._read(response))
+        response.encoding = "utf-8"
+        self.response = response
+        return response
 
-    def _read(self, answer: requests.Response) -> bytes:
-        whole = False
-        body = Body({name.lower(): text for name, text in answer.headers.items()})
+    def _read(self, response: requests.Response) -> bytes:
+        body = Body({name.lower(): text for name, text in response.headers.items()})
+        raw, is_complete = response.raw, False
         try:
-            while chunk := answer.raw.read(CHUNK, decode_content=False):
+            while chunk := raw.read(CHUNK, decode_content=False):
                 body.add(chunk)
-            content = body.whole()
-            whole = True
+            content = body.complete()
+            is_complete = True
         except UnreadableBody as error:
             self.unreadable = str(error)
             return body.start()
         finally:
-            # A connection with an unread rest cannot be used again.
-            answer.raw.release_conn() if whole else answer.raw.close()
+            # A connection with unread data cannot be used again.
+            raw.release_conn() if is_complete else raw.close()
         return content
 
 
 def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keep requests from replacing the key by what a .netrc file says."""
+    """Keep requests from replacing the key by the contents of a .netrc file."""
     return request

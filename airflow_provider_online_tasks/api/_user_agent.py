@@ -1,10 +1,14 @@
-"""How the provider names itself to Arize."""
+"""The User-Agent header."""
 
 from __future__ import annotations
 
-from airflow_provider_online_tasks import __version__
+from functools import cache
+from importlib.metadata import version
+
+DISTRIBUTION = "airflow-provider-online-tasks"
 
 
+@cache
 def user_agent() -> str:
     """Return the User-Agent header."""
-    return f"airflow-provider-online-tasks/{__version__}"
+    return f"{DISTRIBUTION}/{version(DISTRIBUTION)}"

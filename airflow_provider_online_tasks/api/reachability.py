@@ -1,4 +1,4 @@
-"""What a connection reaches: both APIs with its key, the same account, the mutations. Changes nothing."""
+"""Test a connection: both APIs accept the key, see one account, and have the mutations. Changes nothing."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _MUTATIONS = '{ __type(name: "Mutation") { fields { name } } }'
 
 
 def examine(client: Client) -> tuple[bool, str]:
-    """Return whether everything that can be known without a change is fine, and a sentence about it.
+    """Return whether the connection works, and a sentence about it.
 
-    It takes five requests. What only a mutation can show, whether the account's plan permits mutations, is
-    named and not tried.
+    It sends five requests, and one for the connection's model_id. Only a mutation can show whether the
+    account's plan includes mutations, so that is not tested.
     """
     endpoint = client.settings.endpoint
     rest, graphql = f"REST at {endpoint.rest_url}", f"GraphQL at {endpoint.graphql_url}"
@@ -34,24 +34,30 @@ def examine(client: Client) -> tuple[bool, str]:
         return False, f"{graphql} accepts the key, but {rest} does not work: {_hint(no_rest)}{no_rest}"
     if no_graphql:
         return False, f"{rest} accepts the key, but {graphql} does not work: {_hint(no_graphql)}{no_graphql}"
-    one_account, of_account = _account(client)
-    complete, of_mutations = _mutations(client)
-    works = one_account is not False and complete is not False
-    return works, f"{rest} and {graphql} accept the key; {of_account}; {of_mutations}."
+    project = _project_trouble(client)
+    if project:
+        return (
+            False,
+            f"{rest} and {graphql} accept the key, but the connection's model_id is wrong: {project}",
+        )
+    one_account, account = _account(client)
+    has_mutations, mutations = _mutations(client)
+    works = one_account is not False and has_mutations is not False
+    return works, f"{rest} and {graphql} accept the key; {account}; {mutations}."
 
 
 def ask_rest(client: Client) -> None:
-    """Send REST the smallest request there is.
+    """Send the smallest REST request.
 
-    :raises CallError: it cannot be reached, or refuses the key.
+    :raises CallError: REST cannot be reached, or rejects the key.
     """
     client.send(calls.list_tasks(limit=1), retry=NO_RETRY)
 
 
 def ask_graphql(client: Client) -> None:
-    """Send GraphQL the smallest query there is.
+    """Send the smallest GraphQL query.
 
-    :raises CallError: it cannot be reached, or refuses the key.
+    :raises CallError: GraphQL cannot be reached, or rejects the key.
     """
     client.query(calls.TYPE_NAME, name="query")
 
@@ -68,38 +74,46 @@ def _hint(error: CallError) -> str:
     return "the host answers, but not as Arize does: " if isinstance(error, NotFound) else ""
 
 
+def _project_trouble(client: Client) -> CallError | None:
+    """Return why the connection's model_id cannot be read, if so."""
+    model_id = client.settings.model_id
+    if model_id is None:
+        return None
+    return _trouble(lambda: client.send(calls.get_project_space(model_id), retry=NO_RETRY))
+
+
 def _account(client: Client) -> tuple[bool | None, str]:
-    """Return whether both APIs see the same spaces: the key alone does not say whose it is."""
+    """Return whether both APIs see the same spaces: the key alone does not show its account."""
     by_rest = _known(lambda: client.send(calls.list_spaces(), retry=NO_RETRY))
     by_graphql = _known(lambda: read_viewer_spaces(client.query(VIEWER_SPACES, name="spaces")))
     if by_rest is None or by_graphql is None or not by_rest.items or not by_graphql.items:
         return None, "whether they see the same account is not known"
-    of_graphql = {space.id for space in by_graphql.items}
-    common = [space.name for space in by_rest.items if space.id in of_graphql]
+    graphql_ids = {space.id for space in by_graphql.items}
+    common = [space.name for space in by_rest.items if space.id in graphql_ids]
     if common:
         more = f" and {len(common) - 1} more" if len(common) > 1 else ""
         return True, f"both see the space {shown(common[0])}{more}"
     if by_rest.next_cursor is None or by_graphql.next_cursor is None:
         seen = f"REST {shown(by_rest.items[0].name)} and GraphQL {shown(by_graphql.items[0].name)}"
         return False, f"but they see different spaces, {seen}, so probably two accounts"
-    return None, "whether they see the same account is not known: there are too many spaces"
+    return None, "whether they see the same account is not known because there are too many spaces"
 
 
 def _mutations(client: Client) -> tuple[bool | None, str]:
     """Return whether the schema has the mutations."""
-    there = _known(
+    existing = _known(
         lambda: {field["name"] for field in client.query(_MUTATIONS, name="mutations")["__type"]["fields"]}
     )
-    if there is None:
-        return None, "whether the mutations are there is not known, as the schema is not shown"
-    missing = [name for name in calls.MUTATION_INPUT_TYPES if name not in there]
+    if existing is None:
+        return None, "whether the mutations exist is not known because the schema is hidden"
+    missing = [name for name in calls.MUTATION_INPUT_TYPES if name not in existing]
     if missing:
         return False, f"but GraphQL has no {' and no '.join(missing)}"
-    return True, "the mutations are there, and whether the plan permits them shows when one is sent"
+    return True, "the mutations exist, but only sending one shows whether your plan includes them"
 
 
 def _known(ask: Callable[[], T]) -> T | None:
-    """Return what is asked for, or None if Arize refuses it or its answer is not as documented."""
+    """Return the result, or None if Arize rejects the request or its response is not as documented."""
     try:
         return ask()
     except (CallError, LookupError, TypeError, ValueError, AttributeError):

@@ -1,24 +1,32 @@
-"""When a call is sent again: one policy for the blocking and the asynchronous client."""
+"""When the blocking client repeats a call."""
 
 from __future__ import annotations
 
+import logging
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from airflow_provider_online_tasks.exceptions import CallError, RateLimited, Unavailable
+from tenacity import RetryCallState, Retrying, retry_if_exception
+
+from airflow_provider_online_tasks._text import sentence
+from airflow_provider_online_tasks.exceptions import RateLimited, Unavailable
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """How often, and after how long, a call is sent again.
+    """How often, and after how many seconds, a call is repeated.
 
-    Only a call that certainly was not carried out, or one that may be carried out twice, is repeated.
+    A call is repeated only if it was certainly not executed, or if executing it twice is harmless.
 
-    :param attempts: most times a call is sent that finds no usable answer, 1 or more.
-    :param first_delay: seconds before the second attempt; doubled for each one after it.
-    :param max_delay: longest wait in seconds; a server that asks for more ends the attempts.
-    :param patience: seconds that a call may wait in all because of a rate limit. It counts by time and not by
-        attempts, so that a crowd of tasks that start at once gets through.
+    :param attempts: maximum number of attempts without a usable response, at least 1. Default 4.
+    :param first_delay: seconds before the second attempt; doubled for each further one. Default 1.
+    :param max_delay: longest delay in seconds. If the server asks for a longer one, the call fails. Default
+        65.
+    :param patience: total seconds that a call may wait because of the rate limit. It counts time and not
+        attempts, so that many tasks that start together all succeed. Default 600.
     """
 
     attempts: int = 4
@@ -26,35 +34,58 @@ class RetryPolicy:
     max_delay: float = 65.0
     patience: float = 600.0
 
-    def delay(self, error: CallError, attempt: int, *, waited: float = 0.0) -> float | None:
-        """Return the seconds to wait before the next attempt, or None to give up.
+    def retrying(self, sleep: Callable[[float], None]) -> Retrying:
+        """Return what repeats a call.
 
-        :param error: why the attempt did not succeed.
-        :param attempt: how many attempts were made, from 1.
-        :param waited: seconds that the call has waited so far.
+        :param sleep: waits between attempts.
         """
-        if error.may_have_executed:
-            return None
-        if isinstance(error, RateLimited):
-            return self._rate_limited(error, attempt, waited)
-        if attempt >= self.attempts or not isinstance(error, Unavailable):
-            return None
-        if error.retry_after is not None:
-            return error.retry_after if error.retry_after <= self.max_delay else None
-        delay = self.first_delay * 2.0 ** min(attempt - 1, 30)
-        return min(self.max_delay, delay) * random.uniform(0.75, 1.25)  # noqa: S311
+        return Retrying(
+            retry=retry_if_exception(_may_be_repeated),
+            wait=self._delay,
+            stop=self._gives_up,
+            sleep=sleep,
+            before_sleep=_log,
+            reraise=True,
+        )
 
-    def _rate_limited(self, error: RateLimited, attempt: int, waited: float) -> float | None:
-        if error.retry_after is not None:
-            # A little later than asked, so that all who were refused do not come back at once.
-            least = min(self.max_delay, self.first_delay * 2.0 ** min(attempt - 1, 30))
-            delay = max(least, error.retry_after) * random.uniform(1.0, 1.25)  # noqa: S311
-            delay += random.uniform(0.0, self.first_delay)  # noqa: S311
-        else:
-            # The limit counts by the minute, so a second's wait would only meet it again.
-            base = 8 * self.first_delay * 2.0 ** min(attempt - 1, 30)
-            delay = min(self.max_delay, base) * random.uniform(0.75, 1.25)  # noqa: S311
-        return delay if waited + delay <= self.patience else None
+    def _delay(self, state: RetryCallState) -> float:
+        error = _error(state)
+        doubled = self.first_delay * 2.0 ** min(state.attempt_number - 1, 30)
+        if not isinstance(error, RateLimited):
+            if error.retry_after is not None:
+                return error.retry_after
+            return min(self.max_delay, doubled) * random.uniform(0.75, 1.25)  # noqa: S311
+        if error.retry_after is None:
+            # The limit is per minute, so a second attempt after one second would be rejected too.
+            return min(self.max_delay, 8 * doubled) * random.uniform(0.75, 1.25)  # noqa: S311
+        # Wait a little longer than asked, so that rejected tasks do not return together.
+        delay = max(min(self.max_delay, doubled), error.retry_after) * random.uniform(1.0, 1.25)  # noqa: S311
+        return delay + random.uniform(0.0, self.first_delay)  # noqa: S311
+
+    def _gives_up(self, state: RetryCallState) -> bool:
+        error = _error(state)
+        if isinstance(error, RateLimited):
+            return state.idle_for + state.upcoming_sleep > self.patience
+        return state.attempt_number >= self.attempts or (error.retry_after or 0.0) > self.max_delay
 
 
 NO_RETRY = RetryPolicy(attempts=1, patience=0.0)
+
+
+def _may_be_repeated(error: BaseException) -> bool:
+    return isinstance(error, RateLimited | Unavailable) and not error.may_have_executed
+
+
+def _error(state: RetryCallState) -> RateLimited | Unavailable:
+    error = state.outcome.exception() if state.outcome else None
+    assert isinstance(error, RateLimited | Unavailable)  # noqa: S101  nothing else is repeated
+    return error
+
+
+def _log(state: RetryCallState) -> None:
+    log.warning(
+        "%s Retrying in %.0f s (attempt %d).",
+        sentence(_error(state)),
+        state.upcoming_sleep,
+        state.attempt_number + 1,
+    )

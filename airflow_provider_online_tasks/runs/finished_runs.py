@@ -17,13 +17,13 @@ from typing import Any
 
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.api.async_client import skim_task_runs
-from airflow_provider_online_tasks.api.responses import Answer
+from airflow_provider_online_tasks.api.calls import skim_task_runs
+from airflow_provider_online_tasks.api.responses import Response
 from airflow_provider_online_tasks.api.responses.runs import RunStatus, TaskRun
 from airflow_provider_online_tasks.exceptions import CallError, NotFound, RateLimited, Unavailable
 from airflow_provider_online_tasks.runs.backoff import backoff
 
-Exchange = Callable[[calls.RestCall[Any]], Awaitable[tuple[Any, Answer]]]
+Exchange = Callable[[calls.RestCall[Any]], Awaitable[tuple[Any, Response]]]
 ListRuns = Callable[[str | None], calls.RestCall[calls.Page[TaskRun]]]
 log = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ async def _open_session(conn_id: str) -> AsyncIterator[Exchange]:
     settings, share = await settings_of_watcher(conn_id)
     session = await Session.open(settings)
 
-    async def exchange(call: calls.RestCall[Any]) -> tuple[Any, Answer]:
+    async def exchange(call: calls.RestCall[Any]) -> tuple[Any, Response]:
         await share.wait()
         sent_at = loop.time()
         try:

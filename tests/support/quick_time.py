@@ -88,7 +88,7 @@ class Clocks:
 
     def __init__(self) -> None:
         self.emulators: list[EmulatorControl] = []
-        self._ask = AsyncClient._ask
+        self._ask = AsyncClient._request
 
     def add(self, emulator: EmulatorControl) -> None:
         """Have an emulator's time pass with the loop's from now on."""
@@ -97,7 +97,7 @@ class Clocks:
             emulator.stop_clock()
 
     def ask(self) -> Any:
-        """Return what takes the place of ``AsyncClient._ask``."""
+        """Return what takes the place of ``AsyncClient._request``."""
         really = self._ask
 
         async def ask(client: AsyncClient, *args: Any, **kwargs: Any) -> Any:

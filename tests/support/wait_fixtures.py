@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
     """The emulators whose time passes with that of the event loop: all that a connection leads to."""
     clocks = Clocks()
-    monkeypatch.setattr(AsyncClient, "_ask", clocks.ask())
+    monkeypatch.setattr(AsyncClient, "_request", clocks.ask())
     return clocks
 
 

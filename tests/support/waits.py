@@ -86,7 +86,7 @@ def answer_slowly(
     :param to: a pattern for the names of the calls, such as ``get task run``.
     :param times: how many answers; None for all.
     """
-    really, slow = AsyncClient._ask, itertools.count() if times is None else iter(range(times))
+    really, slow = AsyncClient._request, itertools.count() if times is None else iter(range(times))
 
     async def ask(client: AsyncClient, call: Any, host: str) -> Any:
         is_slow = fnmatch.fnmatchcase(call.name, to) and next(slow, None) is not None
@@ -94,7 +94,7 @@ def answer_slowly(
         await asyncio.sleep(seconds if is_slow else 0)
         return answer
 
-    monkeypatch.setattr(AsyncClient, "_ask", ask)
+    monkeypatch.setattr(AsyncClient, "_request", ask)
 
 
 def count_reads(arize: Any) -> Counter[str]:

@@ -1,4 +1,4 @@
-"""Every API call, once: what to send, how to read the answer, whether a repeat is safe.
+"""Every API call: its request, how to read its response, and whether it may be repeated.
 
 ``eval_tasks`` has the three documented GraphQL mutations
 (https://arize.com/docs/ax/graphql-reference/apis/online-tasks-api), the other modules have REST v2
@@ -15,14 +15,20 @@ from airflow_provider_online_tasks.api.calls._graphql import (
     GraphQLCall,
     argument_type,
 )
-from airflow_provider_online_tasks.api.calls._pages import Cursors, Page, pages, pages_async, read_page
-from airflow_provider_online_tasks.api.calls._rest import RestCall, same_id
+from airflow_provider_online_tasks.api.calls._pages import Cursors, Page, pages, read_page
+from airflow_provider_online_tasks.api.calls._rest import RestCall, check_same_id
+from airflow_provider_online_tasks.api.calls._value import read_value
 from airflow_provider_online_tasks.api.calls.eval_tasks import (
     create_eval_task,
     patch_eval_task,
     run_online_task,
 )
-from airflow_provider_online_tasks.api.calls.runs import cancel_task_run, get_task_run, list_task_runs
+from airflow_provider_online_tasks.api.calls.runs import (
+    cancel_task_run,
+    get_task_run,
+    list_task_runs,
+    skim_task_runs,
+)
 from airflow_provider_online_tasks.api.calls.spaces import (
     get_project_space,
     get_space_organization,
@@ -45,6 +51,7 @@ __all__ = [
     "Task",
     "argument_type",
     "cancel_task_run",
+    "check_same_id",
     "create_eval_task",
     "delete_task",
     "get_project_space",
@@ -56,9 +63,9 @@ __all__ = [
     "list_task_runs",
     "list_tasks",
     "pages",
-    "pages_async",
     "patch_eval_task",
     "read_page",
+    "read_value",
     "run_online_task",
-    "same_id",
+    "skim_task_runs",
 ]

@@ -1,4 +1,4 @@
-"""What a GraphQL mutation is made of."""
+"""A GraphQL mutation as a call."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ T = TypeVar("T")
 class GraphQLCall(Generic[T]):
     """A GraphQL mutation with one ``$input`` variable.
 
-    :param name: the mutation.
+    :param name: name of the mutation.
     :param input_type: name of the variable's type, as documented.
-    :param selection: what is read of the payload.
+    :param selection: the selected fields of the payload.
     :param input: the variable's value.
-    :param read: how to read the payload; KeyError, TypeError and ValueError mean that it is malformed.
+    :param read: reads the payload; KeyError, TypeError and ValueError mean that it is malformed.
+    :param repeatable: whether executing it twice is harmless.
     """
 
     name: str
@@ -29,7 +30,7 @@ class GraphQLCall(Generic[T]):
     repeatable: bool = False
 
     def document(self, input_type: str | None = None) -> str:
-        """Return the GraphQL document. User values are no part of it."""
+        """Return the GraphQL document. It contains no values of the user."""
         return (
             f"mutation ($input: {input_type or self.input_type}!) "
             f"{{ {self.name}(input: $input) {{ {self.selection} }} }}"
@@ -37,7 +38,7 @@ class GraphQLCall(Generic[T]):
 
 
 _NAME = re.compile("[_A-Za-z][_0-9A-Za-z]*")
-# The first and the last are confirmed by Arize's own code, the second follows their pattern.
+# Arize's own code confirms the first and the last; the second follows their pattern.
 MUTATION_INPUT_TYPES = {
     "createEvalTask": "CreateEvalTaskMutationInput",
     "patchEvalTask": "PatchEvalTaskMutationInput",
@@ -50,13 +51,13 @@ ARGUMENT_TYPES = (
 
 
 def argument_type(data: Mapping[str, Any], mutation: str) -> str | None:
-    """Read the real type of a mutation's ``input`` argument from the answer to :data:`ARGUMENT_TYPES`."""
-    for fields in (data.get("__type") or {}).get("fields") or []:
-        if fields["name"] == mutation:
-            for argument in fields["args"]:
+    """Return the type of a mutation's ``input`` argument, from the response to :data:`ARGUMENT_TYPES`."""
+    for field in (data.get("__type") or {}).get("fields") or []:
+        if field["name"] == mutation:
+            for argument in field["args"]:
                 if argument["name"] == "input":
                     kind = argument["type"]
-                    found = kind.get("name") or (kind.get("ofType") or {}).get("name")
-                    # It becomes a part of the document, so nothing but a name will do.
-                    return found if isinstance(found, str) and _NAME.fullmatch(found) else None
+                    name = kind.get("name") or (kind.get("ofType") or {}).get("name")
+                    # It becomes a part of the document, so it must be a name.
+                    return name if isinstance(name, str) and _NAME.fullmatch(name) else None
     return None

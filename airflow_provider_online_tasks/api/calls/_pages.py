@@ -1,8 +1,8 @@
-"""Lists, page by page: what a page is, and how all pages of a list are read."""
+"""Pagination: the pages of a list, and how to read all of them."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -21,34 +21,38 @@ LONGEST_CURSOR = 8_192
 class Page(Generic[T]):
     """A page of a list.
 
-    :param items: what the page holds.
-    :param next_cursor: where the next page begins; None on the last one.
+    :param items: the items of the page.
+    :param next_cursor: start of the next page; None on the last one.
     """
 
     items: tuple[T, ...]
     next_cursor: str | None
 
 
-def read_page(items: str, read: Callable[[Any], T]) -> Callable[[dict[str, Any]], Page[T]]:
-    """Return what reads a page of a list: its items, and where the next page begins."""
+def read_page(field: str, read: Callable[[Any], T]) -> Callable[[dict[str, Any]], Page[T]]:
+    """Return a function that reads a page of a list.
 
-    def read_one(value: dict[str, Any]) -> Page[T]:
-        listed, pagination = value[items], value.get("pagination") or {}
-        if not isinstance(listed, list):
-            raise TypeError(f"{items} is {shown(listed)}, not a list")
-        cursor = pagination.get("next_cursor") if pagination.get("has_more") else None
-        if pagination.get("has_more") and not (isinstance(cursor, str) and 0 < len(cursor) <= LONGEST_CURSOR):
-            raise ValueError(f"has_more is said, and next_cursor is {shown(cursor)}")
-        return Page(items=tuple(read(item) for item in listed), next_cursor=cursor)
+    :param field: name of the field with the items.
+    :param read: reads an item.
+    """
 
-    return read_one
+    def read_page_of_items(value: dict[str, Any]) -> Page[T]:
+        items, pagination = value[field], value.get("pagination") or {}
+        if not isinstance(items, list):
+            raise TypeError(f"{field} is {shown(items)}, not a list")
+        has_more, cursor = pagination.get("has_more"), pagination.get("next_cursor")
+        if has_more and not (isinstance(cursor, str) and 0 < len(cursor) <= LONGEST_CURSOR):
+            raise ValueError(f"has_more is true, but next_cursor is {shown(cursor)}")
+        return Page(items=tuple(read(item) for item in items), next_cursor=cursor if has_more else None)
+
+    return read_page_of_items
 
 
 class Cursors:
-    """The cursors of one listing, none of which may come twice.
+    """The cursors of one list, none of which may repeat.
 
-    :param what: the list, for messages, such as ``list spans``.
-    :param most: pages after which the list counts as endless.
+    :param what: name of the call, for messages.
+    :param most: maximum number of pages.
     """
 
     def __init__(self, what: str, *, most: int = MOST_PAGES) -> None:
@@ -57,18 +61,18 @@ class Cursors:
         self._followed: set[int] = set()
 
     def after(self, page: Page[Any]) -> str | None:
-        """Return where the page after this one begins, or None after the last one.
+        """Return the cursor of the next page, or None after the last one.
 
-        :raises UnexpectedResponse: the cursor came before, or the list does not end.
+        :raises UnexpectedResponse: the cursor repeats, or the list has too many pages.
         """
         cursor = page.next_cursor
         if cursor is None:
             return None
-        mark = hash(cursor)  # in place of the text, which may be long
+        mark = hash(cursor)  # the text may be long
         if mark in self._followed:
             raise UnexpectedResponse(
-                f"{self.what}: page {len(self._followed) + 1} names a cursor that came before, "
-                f"{shown(cursor)}, so the list would never end"
+                f"{self.what}: page {len(self._followed) + 1} repeats the cursor {shown(cursor)}, so the "
+                f"list would never end"
             )
         self._followed.add(mark)
         if len(self._followed) >= self.most:
@@ -87,31 +91,13 @@ def pages(
     :param send: sends a call, such as ``client.send``.
     :param call_at: returns the call for the page at a cursor, such as
         ``lambda cursor: list_tasks(cursor=cursor)``.
-    :param most: pages after which the list counts as endless.
-    :raises UnexpectedResponse: a cursor came twice, or the list does not end.
+    :param most: maximum number of pages.
+    :raises UnexpectedResponse: a cursor repeats, or the list has too many pages.
     """
     call = call_at(None)
     cursors = Cursors(call.name, most=most)
     while True:
         page = send(call)
-        yield page
-        cursor = cursors.after(page)
-        if cursor is None:
-            return
-        call = call_at(cursor)
-
-
-async def pages_async(
-    send: Callable[[RestCall[Page[T]]], Awaitable[Page[T]]],
-    call_at: Callable[[str | None], RestCall[Page[T]]],
-    *,
-    most: int = MOST_PAGES,
-) -> AsyncIterator[Page[T]]:
-    """As :func:`pages`, for an asynchronous client."""
-    call = call_at(None)
-    cursors = Cursors(call.name, most=most)
-    while True:
-        page = await send(call)
         yield page
         cursor = cursors.after(page)
         if cursor is None:

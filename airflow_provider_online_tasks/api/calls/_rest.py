@@ -1,4 +1,4 @@
-"""What a REST v2 call is made of."""
+"""A REST v2 request as a call."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote
 
 from airflow_provider_online_tasks._text import shown
-from airflow_provider_online_tasks.inputs import read_id
+from airflow_provider_online_tasks.inputs.values import read_id
 
 T = TypeVar("T")
 PAGE = 100
-"""Items that a page of a list holds, where the API documents no smaller limit."""
+"""Items of a page, where the API documents no lower limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RestCall(Generic[T]):
-    """A REST v2 call.
+    """A REST v2 request.
 
-    :param name: the operation, for messages.
+    :param name: name of the call, for messages.
     :param method: HTTP method.
-    :param path: path with its parts quoted.
-    :param read: how to read the answer's object; KeyError, TypeError and ValueError mean: malformed.
+    :param path: path with quoted parts.
+    :param read: reads the response's object; KeyError, TypeError and ValueError mean that it is malformed.
     :param query: query parameters.
     :param body: JSON body.
-    :param repeatable: whether carrying it out twice is harmless.
-    :param about: the ID that the answer must have, if it has one.
+    :param repeatable: whether executing it twice is harmless.
+    :param about: the ID that the response must have, if it has one.
     """
 
     name: str
@@ -40,20 +40,20 @@ class RestCall(Generic[T]):
 
 
 def paged(limit: int, cursor: str | None, **filters: str | None) -> dict[str, str | int]:
+    """Return the query parameters of a list, without those that are None."""
     query: dict[str, str | int] = {"limit": limit}
-    query |= {name: value for name, value in {"cursor": cursor, **filters}.items() if value is not None}
-    return query
+    return query | {name: value for name, value in {"cursor": cursor, **filters}.items() if value is not None}
 
 
 def part(value: str) -> str:
-    """Quote an ID as one part of a path. One that is empty or dots would make another path of it."""
+    """Quote an ID as one part of a path. An empty one, or dots, would change the path."""
     return quote(read_id(value, "The ID in the address"), safe="")
 
 
-def same_id(found: object, asked: str) -> None:
-    """Check that an answer is about what was asked for.
+def check_same_id(received: object, requested: str) -> None:
+    """Check that a response is about the requested object.
 
-    :raises ValueError: it is about something else.
+    :raises ValueError: it is about another one.
     """
-    if str(found) != asked:
-        raise ValueError(f"it is about {shown(found)}, not about {shown(asked)}")
+    if str(received) != requested:
+        raise ValueError(f"it is about {shown(received)}, not about {shown(requested)}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.api.calls._graphql import MUTATION_INPUT_TYPES, GraphQLCall
-from airflow_provider_online_tasks.api.calls._rest import same_id
+from airflow_provider_online_tasks.api.calls._rest import check_same_id
 from airflow_provider_online_tasks.api.responses.eval_tasks import EvalTask, RunNotStarted, RunStarted
 from airflow_provider_online_tasks.api.settings import PERCENT
 from airflow_provider_online_tasks.exceptions import TaskErrorReturned
@@ -35,7 +35,7 @@ def patch_eval_task(patch: EvalTaskPatch, sampling_rate_unit: str) -> GraphQLCal
 
     def read(payload: dict[str, Any]) -> EvalTask:
         task = _read_eval_task(payload)
-        same_id(task.id, patch.online_task_id)
+        check_same_id(task.id, patch.online_task_id)
         return task
 
     return GraphQLCall(

@@ -1,4 +1,4 @@
-"""Evaluators of the Eval Hub, their versions, and Arize's own templates, over REST.
+"""Evaluators of the Eval Hub, their versions, and Arize's own templates over REST.
 
 API: https://arize.com/docs/api-reference/evaluators
 """
@@ -35,7 +35,7 @@ def get_evaluator(evaluator_id: str) -> RestCall[Evaluator]:
 def list_evaluators(
     *, name: str, space_id: str | None = None, cursor: str | None = None
 ) -> RestCall[Page[Evaluator]]:
-    """GET /v2/evaluators; ``name`` matches as a part of the name, in upper or lower case."""
+    """GET /v2/evaluators; ``name`` matches a part of the name, case-insensitively."""
     return RestCall(
         name="list evaluators",
         method="GET",
@@ -81,7 +81,7 @@ def _read_first_version(value: Mapping[str, Any]) -> EvaluatorVersion:
 def list_evaluator_versions(
     evaluator_id: str, *, cursor: str | None = None
 ) -> RestCall[Page[EvaluatorVersion]]:
-    """GET /v2/evaluators/{evaluator_id}/versions, in an order that is not documented."""
+    """GET /v2/evaluators/{evaluator_id}/versions, in an undocumented order."""
     return RestCall(
         name="list evaluator versions",
         method="GET",
@@ -94,7 +94,7 @@ def list_evaluator_versions(
 def create_evaluator_version(
     evaluator_id: str, *, content: Mapping[str, Any], commit_message: str
 ) -> RestCall[EvaluatorVersion]:
-    """POST /v2/evaluators/{evaluator_id}/versions: returns the new version, the active one from then on."""
+    """POST /v2/evaluators/{evaluator_id}/versions: returns the new version, which becomes the active one."""
     return RestCall(
         name="create evaluator version",
         method="POST",
@@ -106,7 +106,7 @@ def create_evaluator_version(
 
 
 def list_evaluator_templates() -> RestCall[tuple[ArizeTemplate, ...]]:
-    """GET /v2/evaluator-templates: Arize's own judge prompts."""
+    """GET /v2/evaluator-templates: Arize's own prompts for LLM judges."""
     return RestCall(
         name="list evaluator templates",
         method="GET",

@@ -1,12 +1,12 @@
-"""Tasks of Eval Hub evaluators over REST: what GraphQL does not document.
+"""Tasks with Eval Hub evaluators over REST: the fields that GraphQL does not document.
 
-Column mappings, a version to judge by, filters of one evaluator, and evaluators of traces or sessions.
+Column mappings, evaluator versions, filters of one evaluator, and evaluators of traces or sessions.
 API: https://arize.com/docs/api-reference/tasks/create-task
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from airflow_provider_online_tasks.api.calls._rest import RestCall, part
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 TaskType = Literal["TEMPLATE_EVALUATION", "CODE_EVALUATION"]
 
-# REST's own names for fields of a task. It has none for what is written in a task.
+# REST's names of fields. REST has no names for evaluators that are defined in the task.
 _REST_NAMES = {"model_id": "project_id", "run_continuously": "is_continuous"}
-# What an attached evaluator has besides its ID.
+# The fields of an attached evaluator besides its ID.
 _ATTACHMENT = ("evaluator_version_id", "query_filter", "column_mappings", "query_mappings")
 
 
 def task_type(evaluator_type: EvaluatorType) -> TaskType:
-    """Return the type of a task for an evaluator of this type.
+    """Return the type of a task for a type of evaluator.
 
-    :raises InvalidInput: such a task is not documented.
+    :raises InvalidInput: Arize documents no such task.
     """
     match evaluator_type:
         case "TEMPLATE":
@@ -38,7 +38,7 @@ def task_type(evaluator_type: EvaluatorType) -> TaskType:
         case "HARNESS" | "REMOTE":
             raise InvalidInput(
                 f"An evaluator of type {evaluator_type} cannot have mappings, a version or a filter in a "
-                f"task: Arize documents no task type for it over REST. Give evaluator_id alone."
+                f"task, because REST has no task type for it. Set only evaluator_id."
             )
         case _:
             assert_never(evaluator_type)
@@ -57,67 +57,63 @@ def create_hub_task(task: EvalTaskInput, kind: TaskType) -> RestCall[Task]:
 
 
 def update_hub_task(
-    task_id: str, wanted: EvalTaskInput | EvalTaskPatch, changed: Iterable[str], found: Task
+    task_id: str, wanted: EvalTaskInput | EvalTaskPatch, changed: Iterable[str], current: Task
 ) -> RestCall[Task]:
     """PATCH /v2/tasks/{task_id}: returns the task. A repeat sets the same values again.
 
-    :param changed: the fields to set. The list of evaluators is replaced whole.
-    :param found: the task as it is, for what its evaluators keep.
+    :param changed: the fields to set. The list of evaluators is replaced.
+    :param current: the task before the change, from which evaluators keep their fields.
     """
     body = _fields(wanted, changed)
     if "evaluators" in body:
-        body["evaluators"] = attachments(_evaluators(wanted), found)
+        body["evaluators"] = attachments(wanted.evaluators or (), current)
     return RestCall(
         name="update task", method="PATCH", path=f"/v2/tasks/{part(task_id)}", body=body, read=Task.from_wire
     )
-
-
-def _evaluators(task: EvalTaskInput | EvalTaskPatch) -> Sequence[HubEvaluator]:
-    return task.evaluators or ()
 
 
 def _fields(task: EvalTaskInput | EvalTaskPatch, names: Iterable[str]) -> dict[str, Any]:
     written = task.to_rest()
     body = {_REST_NAMES.get(name, name): written.get(name) for name in names}
     if "evaluators" in body:
-        body["evaluators"] = [_attachment(one) for one in in_order(_evaluators(task))]
+        body["evaluators"] = [_attachment(evaluator) for evaluator in in_order(task.evaluators or ())]
     return body
 
 
 def in_order(evaluators: Iterable[HubEvaluator]) -> list[HubEvaluator]:
     """Return evaluators by their position, which REST has no field for."""
-    return sorted(evaluators, key=lambda one: one.position or 0)
+    return sorted(evaluators, key=lambda evaluator: evaluator.position or 0)
 
 
 def _attachment(evaluator: HubEvaluator) -> dict[str, Any]:
     return {name: value for name, value in evaluator.to_rest().items() if name != "position"}
 
 
-def attachments(evaluators: Iterable[HubEvaluator], found: Task) -> list[dict[str, Any]]:
-    """Return what a task's evaluators become.
+def attachments(evaluators: Iterable[HubEvaluator], current: Task) -> list[dict[str, Any]]:
+    """Return the evaluators of a task after a change.
 
-    One that says nothing but its ID keeps the mappings, the version and the filter that it has in the task.
+    An evaluator with only an ID keeps the mappings, the version and the filter that it has in the task.
     """
-    attached = {one.evaluator_id: _kept(one) for one in found.evaluators}
+    kept = {evaluator.evaluator_id: _kept(evaluator) for evaluator in current.evaluators}
     return [
-        _attachment(one)
-        if one.needs_rest
-        else {"evaluator_id": one.evaluator_id, **attached.get(one.evaluator_id, {})}
-        for one in in_order(evaluators)
+        _attachment(evaluator)
+        if evaluator.needs_rest
+        else {"evaluator_id": evaluator.evaluator_id, **kept.get(evaluator.evaluator_id, {})}
+        for evaluator in in_order(evaluators)
     ]
 
 
 def _kept(attached: AttachedEvaluator) -> dict[str, Any]:
-    """Return what an evaluator of a task has besides its ID, as REST takes it."""
-    found = {name: getattr(attached, name) for name in _ATTACHMENT}
+    """Return the fields of a task's evaluator besides its ID, in REST's form."""
+    fields = {name: getattr(attached, name) for name in _ATTACHMENT}
     return {
         name: list(value) if isinstance(value, tuple) else value
-        for name, value in found.items()
+        for name, value in fields.items()
         if value is not None
     }
 
 
-def same_attachments(evaluators: Iterable[HubEvaluator], found: Task) -> bool:
-    """Return whether a task has these evaluators, with what they say. Their order is not documented."""
-    wanted = {one.pop("evaluator_id"): one for one in attachments(evaluators, found)}
-    return wanted == {one.evaluator_id: _kept(one) for one in found.evaluators}
+def same_attachments(evaluators: Iterable[HubEvaluator], current: Task) -> bool:
+    """Return whether a task has these evaluators with these fields. Their order is not documented."""
+    wanted = {fields.pop("evaluator_id"): fields for fields in attachments(evaluators, current)}
+    return wanted == {evaluator.evaluator_id: _kept(evaluator) for evaluator in current.evaluators}

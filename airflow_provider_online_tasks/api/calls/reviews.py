@@ -1,4 +1,4 @@
-"""Where spans go that people look at: annotation queues and datasets.
+"""Annotation queues and datasets: the destinations of spans for human review.
 
 Fields: https://arize.com/docs/api-reference/annotation-queues and https://arize.com/docs/api-reference/datasets
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.inputs import DataWindow
 
 REVIEW_PAGE = 500
-# The most that one request may add, and the longest time its spans may come from.
+# Limits of one request: records, days between its spans, and examples.
 QUEUE_RECORDS, QUEUE_DAYS = 500, 7
 DATASET_EXAMPLES = 1_000
 SPAN_ID = "span_id"
@@ -25,7 +25,7 @@ _CONTEXT_SPAN_ID = f"context.{SPAN_ID}"
 
 
 def list_queue_spans(queue_id: str, *, cursor: str | None = None) -> RestCall[Page[str | None]]:
-    """GET /v2/annotation-queues/{id}/records: the span of each record; None for a record of another kind."""
+    """GET /v2/annotation-queues/{id}/records: the span of each record; None for other records."""
     return RestCall(
         name="list annotation queue records",
         method="GET",
@@ -38,7 +38,7 @@ def list_queue_spans(queue_id: str, *, cursor: str | None = None) -> RestCall[Pa
 def add_queue_spans(
     queue_id: str, *, project_id: str, window: DataWindow, span_ids: Sequence[str]
 ) -> RestCall[None]:
-    """POST /v2/annotation-queues/{id}/records: add spans of a window of at most seven days."""
+    """POST /v2/annotation-queues/{id}/records: add spans of a window of up to seven days."""
     source = {
         "record_type": "SPAN",
         "project_id": project_id,
@@ -57,7 +57,7 @@ def add_queue_spans(
 
 
 def list_dataset_spans(dataset_id: str, *, cursor: str | None = None) -> RestCall[Page[str | None]]:
-    """GET /v2/datasets/{id}/examples: the span that each example names; None for one that names none."""
+    """GET /v2/datasets/{id}/examples: the span of each example; None if it has none."""
     return RestCall(
         name="list dataset examples",
         method="GET",
@@ -73,7 +73,7 @@ def add_dataset_examples(dataset_id: str, examples: Sequence[Mapping[str, Any]])
         name="add dataset examples",
         method="POST",
         path=f"/v2/datasets/{part(dataset_id)}/examples",
-        body={"examples": [dict(one) for one in examples]},
+        body={"examples": [dict(example) for example in examples]},
         read=lambda _: None,
         repeatable=False,
     )
@@ -89,4 +89,4 @@ def _span_of(example: Any) -> str | None:
     try:
         return identifier(example.get(SPAN_ID) or example.get(_CONTEXT_SPAN_ID))
     except ValueError:
-        return None  # it names no span
+        return None  # it has no span

@@ -1,4 +1,4 @@
-"""Projects, spaces and organisations, over REST; and what GraphQL shows of the spaces.
+"""Projects, spaces and organizations over REST, and the spaces that GraphQL shows.
 
 API: https://arize.com/docs/api-reference/projects and https://arize.com/docs/api-reference/spaces
 """
@@ -17,11 +17,11 @@ VIEWER_SPACES = (
     f"{{ viewer {{ spaces(first: {SPACES_PAGE}) "
     "{ edges { node { id name } } pageInfo { hasNextPage endCursor } } } }"
 )
-"""A GraphQL query for the first of the spaces that the key may see."""
+"""A GraphQL query for the first spaces that the key can read."""
 
 
 def list_spaces() -> RestCall[Page[Space]]:
-    """GET /v2/spaces: the first of the spaces that the key may see."""
+    """GET /v2/spaces: the first spaces that the key can read."""
     return RestCall(
         name="list spaces",
         method="GET",
@@ -32,11 +32,11 @@ def list_spaces() -> RestCall[Page[Space]]:
 
 
 def read_viewer_spaces(data: Mapping[str, Any]) -> Page[Space]:
-    """Read the answer to :data:`VIEWER_SPACES`.
+    """Read the response to :data:`VIEWER_SPACES`.
 
-    :raises KeyError: it is not as asked for.
-    :raises TypeError: it is not as asked for.
-    :raises ValueError: it is not as asked for.
+    :raises KeyError: a field is missing.
+    :raises TypeError: a field has another type.
+    :raises ValueError: a field has a wrong value.
     """
     spaces = data["viewer"]["spaces"]
     more = spaces["pageInfo"]
@@ -49,7 +49,7 @@ def read_viewer_spaces(data: Mapping[str, Any]) -> Page[Space]:
 def list_projects(
     *, name: str, space_id: str | None = None, cursor: str | None = None
 ) -> RestCall[Page[Project]]:
-    """GET /v2/projects; ``name`` matches as a part of the name, in upper or lower case."""
+    """GET /v2/projects; ``name`` matches a part of the name, case-insensitively."""
     return RestCall(
         name="list projects",
         method="GET",
@@ -71,7 +71,7 @@ def get_project_space(project_id: str) -> RestCall[str]:
 
 
 def get_space_organization(space_id: str) -> RestCall[str]:
-    """GET /v2/spaces/{space_id}: returns the ID of its organisation, which older servers leave out."""
+    """GET /v2/spaces/{space_id}: returns the ID of its organization, which older servers omit."""
     return RestCall(
         name="get space",
         method="GET",

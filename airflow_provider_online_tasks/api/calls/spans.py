@@ -1,4 +1,4 @@
-"""Spans and their evaluations, as far as results need them.
+"""Spans and their evaluations.
 
 Fields: https://arize.com/docs/api-reference/spans/list-spans
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["EVAL_PREFIXES", "Evaluation", "Span", "list_spans"]
 
 SPANS_PAGE = 500
-# The column prefix of evaluations, by what they are of.
+# The column prefix of evaluations by granularity.
 EVAL_PREFIXES = {"span": "eval", "trace": "trace_eval", "session": "session_eval"}
 _SHORTEST_TEXT = 1
 
@@ -36,12 +36,12 @@ def list_spans(
     cursor: str | None = None,
     limit: int = SPANS_PAGE,
 ) -> RestCall[Page[Span]]:
-    """POST /v2/spans: the spans of a window, newest first, with as little of each as the API lets one ask.
+    """POST /v2/spans: the spans of a window, newest first, with as few fields as the API allows.
 
-    :param evaluators: column names of the evaluators whose evaluations are wanted; all if empty.
-    :param granularity: what those evaluators judge: ``span``, ``trace`` or ``session``.
-    :param attributes: dotted paths of the attributes that are wanted too, with ``evaluators``.
-    :param text_length: the most characters of each text; None for all of it.
+    :param evaluators: column names of the evaluators to read; empty for all.
+    :param granularity: what those evaluators evaluate: ``span``, ``trace`` or ``session``.
+    :param attributes: dotted paths of attributes to read; needs ``evaluators``.
+    :param text_length: maximum number of characters of each text; None for the complete text.
     """
     body: dict[str, Any] = {
         "project_id": project_id,

@@ -1,4 +1,4 @@
-"""Tasks, over REST. API: https://arize.com/docs/api-reference/tasks"""
+"""Tasks over REST. API: https://arize.com/docs/api-reference/tasks"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def list_tasks(
     limit: int = PAGE,
     cursor: str | None = None,
 ) -> RestCall[Page[Task]]:
-    """GET /v2/tasks; ``name`` matches as a part of the name."""
+    """GET /v2/tasks; ``name`` matches a part of the name."""
     return RestCall(
         name="list tasks",
         method="GET",
@@ -32,7 +32,7 @@ def list_tasks(
 
 
 def delete_task(task_id: str) -> RestCall[None]:
-    """DELETE /v2/tasks/{task_id}. A repeat after it was carried out finds nothing."""
+    """DELETE /v2/tasks/{task_id}. A repeat after it was executed raises NotFound."""
     return RestCall(
         name="delete task", method="DELETE", path=f"/v2/tasks/{part(task_id)}", read=lambda _: None
     )

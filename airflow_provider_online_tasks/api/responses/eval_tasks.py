@@ -1,4 +1,4 @@
-"""What the GraphQL mutations return."""
+"""Results of the GraphQL mutations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_provider_online_tasks.api.responses.model import Model
 
 @dataclass(frozen=True, kw_only=True)
 class EvalTask(Model):
-    """A task as the mutations return it."""
+    """A task in the result of a mutation."""
 
     id: Id
     name: Name
@@ -30,8 +30,8 @@ class RunStarted(Model):
 class RunNotStarted(Model):
     """runOnlineTask did not start a run: the member ``TaskError`` of its result.
 
-    :param message: why not.
-    :param code: a word for it, which is not documented.
+    :param message: the reason.
+    :param code: an undocumented code.
     """
 
     message: Line | None

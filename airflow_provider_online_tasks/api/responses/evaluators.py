@@ -18,12 +18,12 @@ from airflow_provider_online_tasks.api.responses.fields import (
     Name,
     Number,
     Time,
-    text,
+    name,
 )
 from airflow_provider_online_tasks.api.responses.model import Model
 
 LONGEST_MESSAGE = 1_000
-"""Characters that a commit message may have."""
+"""Maximum number of characters of a commit message."""
 
 EvaluatorType = Literal["TEMPLATE", "CODE", "HARNESS", "REMOTE"]
 
@@ -37,7 +37,7 @@ def _lower(value: object) -> object:
 
 
 def _message(value: object) -> str:
-    return "" if value is None else text(value, LONGEST_TEXT)
+    return "" if value is None else name(value, LONGEST_TEXT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Evaluator(Model):
 
     :param id: its global ID.
     :param name: its name, unique in its space.
-    :param type: what judges.
+    :param type: the type of evaluator.
     """
 
     id: Id
@@ -56,12 +56,12 @@ class Evaluator(Model):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluatorVersion(Model):
-    """A version of an evaluator: it never changes.
+    """A version of an evaluator. It never changes.
 
     :param id: its global ID.
-    :param evaluator_id: the evaluator it is of.
-    :param commit_message: what its author says about it.
-    :param created_at: when it was created.
+    :param evaluator_id: the ID of its evaluator.
+    :param commit_message: its author's description.
+    :param created_at: time of creation.
     """
 
     id: Id
@@ -72,13 +72,13 @@ class EvaluatorVersion(Model):
 
 @dataclass(frozen=True, kw_only=True)
 class ArizeTemplate(Model):
-    """One of Arize's own judge prompts.
+    """One of Arize's own prompts for LLM judges.
 
-    :param name: its name, and the column it writes to by default.
+    :param name: its name, and the default column of its evaluations.
     :param template: the prompt.
-    :param classification_choices: label to score.
+    :param classification_choices: the score of each label.
     :param direction: whether a high score is good.
-    :param data_granularity: what it judges; None for spans.
+    :param data_granularity: what it evaluates; None for spans.
     """
 
     name: Annotated[Name, Field(validation_alias="column_name")]

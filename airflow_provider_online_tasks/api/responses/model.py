@@ -1,12 +1,12 @@
-"""How an answer becomes an object: pydantic checks it against a dataclass, field by field.
+"""The base of the objects in responses: pydantic checks a JSON object against a dataclass.
 
-The dataclasses cost nothing when a DAG is parsed: pydantic prepares a reader when an answer is first read.
+Dataclasses cost nothing when a DAG is parsed: pydantic prepares a reader when it reads the first response.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_online_tasks._text import shown
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Model:
-    """A part of an answer. A subclass is a dataclass whose fields are of the kinds in ``_fields``."""
+    """An object in a response. A subclass is a dataclass with the field types of ``fields``."""
 
     __slots__ = ()
 
@@ -24,44 +24,35 @@ class Model:
         """Read a JSON object. Fields that the class does not have are ignored.
 
         :param where: the field that holds it, for messages.
-        :raises KeyError: a required field is missing.
-        :raises ValueError: a field holds something else than documented.
+        :raises ValueError: a field is missing or has an undocumented value.
         """
+        from pydantic import ValidationError
+
         try:
-            found: Self = _reader(cls).validate_python(value)  # type: ignore[arg-type]  # a class can be hashed
-        except ValueError as error:
+            result: Self = _reader(cls).validate_python(value)  # type: ignore[arg-type]  # a class can be hashed
+        except ValidationError as error:
             problem = _problem(error, where)
         else:
-            return found
-        try:
-            raise problem
-        finally:
-            # Else the exception would hold this value, and itself, until the garbage collector finds them.
-            del problem
+            return result
+        # Raised outside of the except block: pydantic's error would keep the entire response alive.
+        raise ValueError(problem)
 
 
 @cache
-def _reader(kind: Any) -> TypeAdapter[Any]:
+def _reader(model: Any) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(kind)
+    return TypeAdapter(model)
 
 
-def _problem(error: ValueError, where: str) -> Exception:
-    first = cast("ValidationError", error).errors(include_url=False)[0]
-    place = _place(where, first["loc"])
-    found: Any = first["input"]
+def _problem(error: ValidationError, where: str) -> str:
+    first = error.errors(include_url=False)[0]
+    parts = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
+    place = (where + parts).removeprefix(".") or "the response"
     match first["type"]:
         case "missing":
-            return KeyError(place)
+            return f"{place} is missing"
         case "value_error":
-            return ValueError(f"{place} {first['ctx']['error']}".strip())
-        case "dataclass_type":
-            return ValueError(f"{place or 'the answer'} is {shown(found)}, not an object")
+            return f"{place} {first['ctx']['error']}"
         case _:
-            return ValueError(f"{place} is {shown(found)}: {first['msg']}")
-
-
-def _place(where: str, loc: tuple[int | str, ...]) -> str:
-    parts = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
-    return (where + parts).removeprefix(".")
+            return f"{place} is {shown(first['input'])}: {first['msg']}"

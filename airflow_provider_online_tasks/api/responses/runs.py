@@ -1,4 +1,4 @@
-"""A run of an online task: its status, its counts, and how it ended.
+"""A run of an online task: its status and its counts.
 
 Fields: https://arize.com/docs/api-reference/tasks/get-task-run
 """
@@ -20,7 +20,7 @@ DEFAULT_MAX_SPANS = 10_000
 
 
 class RunStatus(str, enum.Enum):
-    """The states of a run. The API has spelled them in lower and in upper case; a new word is UNKNOWN."""
+    """The status of a run. The API has used lower and upper case; a new word is UNKNOWN."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -31,7 +31,7 @@ class RunStatus(str, enum.Enum):
 
     @classmethod
     def read(cls, word: object) -> RunStatus:
-        """Return the status a word of the API stands for."""
+        """Return the status for a word of the API."""
         try:
             return cls(str(word).upper())
         except ValueError:
@@ -39,7 +39,7 @@ class RunStatus(str, enum.Enum):
 
     @property
     def is_over(self) -> bool:
-        """Whether the run can no longer change. An unknown status is taken for still going."""
+        """Whether the run has finished. An unknown status counts as running."""
         return self in _OVER
 
 
@@ -48,7 +48,7 @@ _OVER = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED})
 
 @dataclass(frozen=True, kw_only=True)
 class RunCounts:
-    """How many spans a run evaluated, failed to evaluate, and skipped."""
+    """The spans that a run evaluated, failed to evaluate, and skipped."""
 
     successes: int = 0
     errors: int = 0
@@ -56,17 +56,17 @@ class RunCounts:
 
     @property
     def attempted(self) -> int:
-        """Spans that an evaluator was asked about."""
+        """Spans that were evaluated or failed."""
         return self.successes + self.errors
 
     @property
     def done(self) -> int:
-        """Spans the run is finished with."""
+        """Spans that the run has processed."""
         return self.attempted + self.skipped
 
     @property
     def error_rate(self) -> float:
-        """Errors as a share of the attempted spans; 0 when nothing was attempted."""
+        """Errors as a share of the attempted spans; 0 if there are none."""
         return self.errors / self.attempted if self.attempted else 0.0
 
     def __str__(self) -> str:
@@ -75,21 +75,21 @@ class RunCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskRun(Model):
-    """One run, as the API last showed it.
+    """A run at the time of the response.
 
     :param id: its global ID.
     :param status: its status.
-    :param status_text: the word that the API has for it.
-    :param task_id: the task that it is a run of.
+    :param status_text: its status in the API's spelling.
+    :param task_id: the ID of its task.
     :param num_successes: spans that were evaluated.
     :param num_errors: spans whose evaluation failed.
     :param num_skipped: spans that were skipped.
-    :param created_at: when it was created.
-    :param run_started_at: when it started.
-    :param run_finished_at: when it ended.
-    :param data_start_time: begin of the window of spans.
+    :param created_at: time of creation.
+    :param run_started_at: time of its start.
+    :param run_finished_at: time of its end.
+    :param data_start_time: start of the window of spans.
     :param data_end_time: end of the window.
-    :param failure_reason: why it failed or was cancelled, in Arize's words.
+    :param failure_reason: Arize's reason why it failed or was cancelled.
     """
 
     id: Id
@@ -108,16 +108,16 @@ class TaskRun(Model):
 
     @property
     def is_over(self) -> bool:
-        """Whether the run can no longer change."""
+        """Whether the run has finished."""
         return self.status.is_over
 
     @property
     def counts(self) -> RunCounts:
-        """How many spans it evaluated, failed to evaluate, and skipped."""
+        """The spans that it evaluated, failed to evaluate, and skipped."""
         return RunCounts(successes=self.num_successes, errors=self.num_errors, skipped=self.num_skipped)
 
     def summary(self) -> dict[str, Any]:
-        """Return the run as plain JSON values: what goes to XCom and into a trigger's event."""
+        """Return the run as plain JSON values, for XCom and a trigger's event."""
         return {
             "run_id": self.id,
             "online_task_id": self.task_id,
@@ -132,10 +132,10 @@ class TaskRun(Model):
 
     @classmethod
     def from_summary(cls, value: Mapping[str, Any]) -> Self:
-        """Read back what :meth:`summary` wrote.
+        """Read the result of :meth:`summary`.
 
-        :raises KeyError: it is not such a summary.
-        :raises ValueError: it is not such a summary.
+        :raises KeyError: it is not a summary.
+        :raises ValueError: it is not a summary.
         """
         return cls.from_wire({**value, "id": value["run_id"], "task_id": value["online_task_id"]})
 

@@ -1,4 +1,4 @@
-"""Projects, and the spaces and organisations that they are in."""
+"""Projects, spaces and organizations."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from airflow_provider_online_tasks.api.responses.model import Model
 class Project(Model):
     """A project.
 
-    :param id: its global ID, which GraphQL calls the model's.
+    :param id: its global ID, which GraphQL calls the model ID.
     :param name: its name.
-    :param space_id: the space it is in.
+    :param space_id: the ID of its space.
     """
 
     id: Id
@@ -36,9 +36,9 @@ class Space(Model):
 
 @dataclass(frozen=True, kw_only=True)
 class InSpace(Model):
-    """Something that is in a space.
+    """The space of an object.
 
-    :param space_id: the space.
+    :param space_id: the ID of the space.
     """
 
     space_id: Id
@@ -46,9 +46,9 @@ class InSpace(Model):
 
 @dataclass(frozen=True, kw_only=True)
 class InOrganization(Model):
-    """Something that is in an organisation.
+    """The organization of an object.
 
-    :param organization_id: the organisation.
+    :param organization_id: the ID of the organization.
     """
 
     organization_id: Id

@@ -31,14 +31,15 @@ def _is_not_number(value: object) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation(Model):
-    """What one evaluator says of one span.
+    """An evaluation of a span by one evaluator.
 
     :param name: the evaluator's column name.
-    :param label: its label, if it gave one.
-    :param score: its score, if it gave one that is a finite number.
-    :param explanation: why, if it was asked to say.
-    :param metadata: identifiers of the task and the run, where the API has them.
-    :param not_number: whether it gave a score that is no finite number: NaN, infinity, text, a boolean.
+    :param label: its label, if any.
+    :param score: its score, if it is a finite number.
+    :param explanation: its explanation, if any.
+    :param metadata: IDs of the task and the run, if the API has them.
+    :param not_number: whether the score is something else than a finite number: NaN, infinity, text, a
+        boolean.
     """
 
     name: Name
@@ -49,7 +50,7 @@ class Evaluation(Model):
     not_number: Annotated[bool, Field(validation_alias="score"), PlainValidator(_is_not_number)] = False
 
     def names(self, identifier: str) -> bool:
-        """Return whether its metadata holds an identifier; under which key is not documented."""
+        """Return whether its metadata contains an ID; the key is not documented."""
         return identifier in self.metadata.values()
 
 
@@ -58,11 +59,11 @@ class Span(Model):
     """A span with its evaluations.
 
     :param span_id: its ID.
-    :param trace_id: the trace it is part of.
+    :param trace_id: the ID of its trace.
     :param name: its name.
-    :param start_time: when it started, as Arize writes it.
-    :param evaluations: what evaluators say of it.
-    :param attributes: those of its attributes that were asked for, or all.
+    :param start_time: its start time in Arize's form.
+    :param evaluations: its evaluations.
+    :param attributes: the requested attributes, or all.
     """
 
     span_id: Annotated[Id, Field(validation_alias=AliasPath("context", "span_id"))]
@@ -73,7 +74,7 @@ class Span(Model):
     attributes: ObjectOrNothing = field(default_factory=dict)
 
     def attribute(self, path: str) -> Any:
-        """Return an attribute by its dotted path; None if the span has none of that name.
+        """Return an attribute by its dotted path; None if the span does not have it.
 
         :param path: with or without the leading ``attributes.``.
         """

@@ -1,4 +1,4 @@
-"""A task, as REST v2 returns it.
+"""A task in REST v2.
 
 Fields: https://arize.com/docs/api-reference/tasks/create-task
 """
@@ -29,11 +29,11 @@ from airflow_provider_online_tasks.api.responses.model import Model
 class AttachedEvaluator(Model):
     """An evaluator of a task.
 
-    :param evaluator_id: its ID in the Eval Hub; None if it is written in the task.
-    :param evaluator_name: its name, where Arize returns it.
-    :param evaluator_version_id: the version that judges; None for the newest.
-    :param query_filter: spans this evaluator is for.
-    :param column_mappings: which attribute each variable of the template is.
+    :param evaluator_id: its ID in the Eval Hub; None if it is defined in the task.
+    :param evaluator_name: its name, if Arize returns it.
+    :param evaluator_version_id: the pinned version; None for the newest.
+    :param query_filter: the spans that it evaluates.
+    :param column_mappings: the attribute for each variable of the template.
     :param query_mappings: the same for an evaluator of traces or sessions.
     """
 
@@ -51,13 +51,13 @@ class Task(Model):
 
     :param id: its global ID.
     :param name: its name.
-    :param project_id: the project whose spans it is for; None if it is for those of a dataset.
+    :param project_id: the project with its spans; None if it evaluates a dataset.
     :param sampling_rate: fraction of the matching spans that it evaluates.
-    :param query_filter: spans it is for.
+    :param query_filter: the spans that it evaluates.
     :param run_continuously: whether it evaluates new spans as they arrive.
     :param evaluators: its evaluators.
-    :param query_filters: the filters with an ID each that it has in place of one.
-    :param created_at: when it was created.
+    :param query_filters: its named filters, instead of one filter.
+    :param created_at: time of creation.
     """
 
     id: Id
@@ -72,10 +72,10 @@ class Task(Model):
 
     @property
     def evaluator_ids(self) -> tuple[str | None, ...]:
-        """The Eval Hub IDs of its evaluators in their order; None for one that is written in the task."""
-        return tuple(one.evaluator_id for one in self.evaluators)
+        """The Eval Hub IDs of its evaluators in their order; None for those defined in the task."""
+        return tuple(evaluator.evaluator_id for evaluator in self.evaluators)
 
     @property
     def evaluator_names(self) -> tuple[str | None, ...]:
-        """The names of its evaluators in their order, where Arize returns them."""
-        return tuple(one.evaluator_name for one in self.evaluators)
+        """The names of its evaluators in their order, if Arize returns them."""
+        return tuple(evaluator.evaluator_name for evaluator in self.evaluators)

@@ -413,7 +413,7 @@ class Poller:
         return False
 
     async def _read_page(self, task: TaskPages) -> None:
-        from airflow_provider_online_tasks.api.async_client import skim_task_runs
+        from airflow_provider_online_tasks.api.calls import skim_task_runs
 
         try:
             page = await self._session.send(skim_task_runs(task.task_id, self._runs, cursor=task.cursor))

@@ -15,7 +15,7 @@ from airflow_provider_online_tasks.exceptions import (
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.async_client import AsyncClient
     from airflow_provider_online_tasks.api.calls import RestCall
-    from airflow_provider_online_tasks.api.responses import Answer
+    from airflow_provider_online_tasks.api.responses import Response
     from airflow_provider_online_tasks.api.settings import Settings
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class Session:
         value, _ = await self.exchange(call)
         return value
 
-    async def exchange(self, call: RestCall[T]) -> tuple[T, Answer]:
+    async def exchange(self, call: RestCall[T]) -> tuple[T, Response]:
         """Send a call and return the value of its response, and the response.
 
         :raises CallError: the subclass that fits what happened.

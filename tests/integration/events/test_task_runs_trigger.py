@@ -34,7 +34,7 @@ def _quickly(monkeypatch: pytest.MonkeyPatch, arize: Emulator) -> None:
     monkeypatch.setattr(task_runs, "STORED_AFTER_SECONDS", 0.05)
     clocks = Clocks()
     clocks.add(arize)
-    monkeypatch.setattr(AsyncClient, "_ask", clocks.ask())
+    monkeypatch.setattr(AsyncClient, "_request", clocks.ask())
     fields = json.loads(arize.connection_json)
     fields["extra"] = {"requests_per_minute": 6000}
     monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", json.dumps(fields))

@@ -32,7 +32,7 @@ def connect(monkeypatch: pytest.MonkeyPatch, arize: Emulator) -> Callable[..., N
     monkeypatch.setattr(task_runs, "STORED_AFTER_SECONDS", 0.05)
     clocks = Clocks()
     clocks.add(arize)
-    monkeypatch.setattr(AsyncClient, "_ask", clocks.ask())
+    monkeypatch.setattr(AsyncClient, "_request", clocks.ask())
 
     def connect(**extra: Any) -> None:
         fields = {**json.loads(arize.connection_json), "extra": extra}
@@ -119,7 +119,7 @@ def test_missing_response_times_out_and_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     connect(requests_per_minute=600, timeout=0.5)
-    really, held = AsyncClient._exchange, []
+    really, held = AsyncClient.exchange, []
 
     async def trickles(self: AsyncClient, call: Any) -> Any:
         if arize.requests(LIST) and not held:
@@ -127,7 +127,7 @@ def test_missing_response_times_out_and_is_logged(
             await asyncio.sleep(3600)  # what each part of it in time amounts to
         return await really(self, call)
 
-    monkeypatch.setattr(AsyncClient, "_exchange", trickles)
+    monkeypatch.setattr(AsyncClient, "exchange", trickles)
 
     quick_time.run(watched_once_more(arize, online_task_id, Fault("graphql.*", "delay")))
 

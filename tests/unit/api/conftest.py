@@ -1,72 +1,7 @@
-"""Hooks on whatever host a test wants."""
+"""Hooks on any host."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from tests.support.hook_fixtures import emulator, hook, hook_on, no_proxy_or_netrc, pauses, task_id
 
-import pytest
-
-from airflow_provider_online_tasks.api.client import Client
-from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-from tests.support.connections import changed
-from tests.support.examples import eval_task
-
-if TYPE_CHECKING:
-    from airflow_provider_online_tasks.emulator import Emulator
-
-HookOn = Callable[..., OnlineTasksHook]
-
-
-@pytest.fixture
-def emulator(arize: Emulator) -> Emulator:
-    """The emulator, with nothing in it."""
-    return arize
-
-
-@pytest.fixture(autouse=True)
-def _no_proxy_or_netrc_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
-
-
-@pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long clients wanted to sleep between attempts; nobody really sleeps."""
-    slept: list[float] = []
-    monkeypatch.setitem(Client.__init__.__kwdefaults__, "sleep", slept.append)
-    return slept
-
-
-@pytest.fixture
-def hook_on(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, pauses: list[float]) -> Iterator[HookOn]:
-    """``hook_on(host=…, extra={…})``: a hook on a connection that differs so from the emulator's."""
-    opened: list[OnlineTasksHook] = []
-
-    def hook_on(**fields: Any) -> OnlineTasksHook:
-        connection = changed(emulator, **fields)
-        conn_id = f"arize_{len(opened)}"
-        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
-        opened.append(OnlineTasksHook(conn_id))
-        return opened[-1]
-
-    yield hook_on
-    for hook in opened:
-        hook.close()
-
-
-@pytest.fixture
-def hook(hook_on: HookOn) -> OnlineTasksHook:
-    """A hook on the emulator."""
-    return hook_on()
-
-
-@pytest.fixture
-def task_id(emulator: Emulator, hook: OnlineTasksHook) -> str:
-    """A task that exists; the emulator has forgotten how it was asked for it."""
-    task_id = hook.create_eval_task(eval_task(emulator.project_id, emulator.evaluator_ids["output_present"]))
-    emulator.clear_requests()
-    return task_id
+__all__ = ["emulator", "hook", "hook_on", "no_proxy_or_netrc", "pauses", "task_id"]

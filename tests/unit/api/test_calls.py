@@ -199,6 +199,7 @@ def test_test_connection_changes_nothing(hook: OnlineTasksHook, emulator: Emulat
     assert [request["operation"] for request in emulator.requests()] == [
         "rest.list_tasks",
         "graphql.query",
+        "rest.get_project",
         "rest.list_spaces",
         "graphql.query",
         "graphql.query",

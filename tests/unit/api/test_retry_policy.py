@@ -1,6 +1,8 @@
-"""When a call is sent again: only if that is harmless, and as long as the server asks."""
+"""A call is repeated only if that is harmless, and as late as the server asks."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -19,79 +21,84 @@ from airflow_provider_online_tasks.exceptions import (
     UnexpectedResponse,
 )
 
-FINAL = [
-    AuthenticationFailed("k"),
-    PermissionDenied("p"),
-    NotFound("n"),
-    BadRequest("i"),
-    TaskErrorReturned("t", code=None, reason="t"),
-]
+
+def delays(policy: RetryPolicy, *errors: CallError) -> list[float]:
+    """Return the delays of a call that fails with these errors, the last one again and again."""
+    slept: list[float] = []
+    left: Iterator[CallError] = iter(errors)
+
+    def fail() -> None:
+        raise next(left, errors[-1])
+
+    with pytest.raises(type(errors[-1])):
+        policy.retrying(slept.append)(fail)
+    return slept
 
 
-@pytest.mark.parametrize("error", FINAL, ids=lambda error: type(error).__name__)
-def test_a_refusal_is_final(error: CallError) -> None:
-    assert RetryPolicy().delay(error, 1) is None
+def test_retry_permanent_error_is_not_repeated() -> None:
+    for error in (
+        AuthenticationFailed("k"),
+        PermissionDenied("p"),
+        NotFound("n"),
+        BadRequest("i"),
+        TaskErrorReturned("t", code=None, reason="t"),
+        Unavailable("lost", may_have_executed=True),
+        UnexpectedResponse("lost", may_have_executed=True),
+    ):
+        assert delays(RetryPolicy(), error) == [], error
 
 
-@pytest.mark.parametrize("kind", [Unavailable, UnexpectedResponse])
-def test_a_call_that_may_have_been_carried_out_is_not_repeated(kind: type[Unavailable]) -> None:
-    assert RetryPolicy().delay(kind("lost", may_have_executed=True), 1) is None
-    assert RetryPolicy().delay(kind("lost"), 1) is not None
+def test_retry_stops_after_the_attempts() -> None:
+    for attempts in (1, 2, 4, 10):
+        for error in (Unavailable("lost"), UnexpectedResponse("lost")):
+            assert len(delays(RetryPolicy(attempts=attempts), error)) == attempts - 1
 
 
-@given(attempt=st.integers(1, 10), attempts=st.integers(1, 10))
-def test_attempts_end(attempt: int, attempts: int) -> None:
-    delay = RetryPolicy(attempts=attempts).delay(Unavailable("lost"), attempt)
-    assert (delay is None) is (attempt >= attempts)
-
-
-@given(attempt=st.integers(1, 20))
-def test_the_wait_doubles_up_to_a_bound(attempt: int) -> None:
+def test_retry_delay_doubles_up_to_the_longest() -> None:
     policy = RetryPolicy(attempts=30, first_delay=1.0, max_delay=65.0)
-    delay = policy.delay(Unavailable("lost"), attempt)
-    expected = min(65.0, 2.0 ** (attempt - 1))
-    assert delay is not None
-    assert 0.75 * expected <= delay <= 1.25 * expected
+    for at, delay in enumerate(delays(policy, Unavailable("lost"))):
+        expected = min(65.0, 2.0**at)
+        assert 0.75 * expected <= delay <= 1.25 * expected
 
 
-def test_a_rate_limit_is_waited_for_longer_as_it_counts_by_the_minute() -> None:
-    first = RetryPolicy().delay(RateLimited("429"), 1)
-    assert first is not None
-    assert first >= 6.0
+def test_retry_waits_as_long_as_the_server_asks() -> None:
+    assert delays(RetryPolicy(attempts=2), Unavailable("wait", retry_after=7.0)) == [7.0]
+    assert delays(RetryPolicy(attempts=4), Unavailable("wait", retry_after=0.0)) == [0.0, 0.0, 0.0]
+    assert delays(RetryPolicy(max_delay=65.0), Unavailable("wait", retry_after=66.0)) == []
 
 
-def test_the_server_says_how_long() -> None:
-    assert RetryPolicy().delay(Unavailable("wait", retry_after=7.0), 1) == 7.0
-    assert RetryPolicy().delay(Unavailable("wait", retry_after=0.0), 3) == 0.0
-    assert RetryPolicy(max_delay=65.0).delay(Unavailable("wait", retry_after=66.0), 1) is None
+def test_retry_after_success_starts_with_the_first_delay_again() -> None:
+    policy = RetryPolicy()
+    first, second = (delays(policy, Unavailable("lost")) for _ in range(2))
+    assert all(call[0] <= 1.25 for call in (first, second))
 
 
-@given(asked=st.floats(0, 300), attempt=st.integers(1, 20))
-def test_a_rate_limit_is_waited_out_and_a_little_longer(asked: float, attempt: int) -> None:
-    delay = RetryPolicy().delay(RateLimited("429", retry_after=asked), attempt)
-    assert delay is not None
-    assert asked <= delay <= max(asked, 65.0) * 1.25 + 1.0
+def test_rate_limit_first_delay_is_several_seconds() -> None:
+    assert delays(RetryPolicy(), RateLimited("429"), NotFound("n"))[0] >= 6.0
+
+
+@given(asked=st.floats(0, 300))
+def test_rate_limit_waits_a_little_longer_than_asked(asked: float) -> None:
+    for delay in delays(RetryPolicy(), RateLimited("429", retry_after=asked)):
+        assert asked <= delay <= max(asked, 65.0) * 1.25 + 1.0
 
 
 @given(asked=st.none() | st.floats(0, 60))
-def test_a_rate_limit_counts_by_time_and_ends(asked: float | None) -> None:
-    policy, waited, attempt = RetryPolicy(), 0.0, 1
-    while (delay := policy.delay(RateLimited("429", retry_after=asked), attempt, waited=waited)) is not None:
-        waited, attempt = waited + delay, attempt + 1
-    assert 500 <= waited <= 600
-    assert 6 < attempt < 40
+def test_rate_limit_counts_time_and_not_attempts(asked: float | None) -> None:
+    slept = delays(RetryPolicy(), RateLimited("429", retry_after=asked))
+    assert 500 <= sum(slept) <= 600
+    assert 5 < len(slept) < 40
 
 
-def test_a_server_that_asks_for_more_than_the_patience_ends_it() -> None:
-    assert RetryPolicy().delay(RateLimited("429", retry_after=3600.0), 1) is None
+def test_rate_limit_longer_than_the_patience_is_not_waited_for() -> None:
+    assert delays(RetryPolicy(), RateLimited("429", retry_after=3600.0)) == []
 
 
-def test_those_who_were_refused_together_do_not_come_back_together() -> None:
-    delays = {RetryPolicy().delay(RateLimited("429", retry_after=30.0), 1) for _ in range(60)}
-    assert len(delays) == 60
+def test_rate_limit_delays_differ() -> None:
+    limited = RateLimited("429", retry_after=30.0)
+    assert len({delays(RetryPolicy(), limited, NotFound("n"))[0] for _ in range(60)}) == 60
 
 
-def test_no_retry() -> None:
-    assert NO_RETRY.delay(Unavailable("lost"), 1) is None
-    assert NO_RETRY.delay(RateLimited("429"), 1) is None
-    assert NO_RETRY.delay(RateLimited("429", retry_after=0.0), 1) is None
+def test_no_retry_sends_once() -> None:
+    for error in (Unavailable("lost"), RateLimited("429"), RateLimited("429", retry_after=0.0)):
+        assert delays(NO_RETRY, error) == []

@@ -336,14 +336,14 @@ def test_a_refusal_holds_back_all_cancellations(
 ) -> None:
     arize.add_fault(Fault(CANCEL, "rate_limited", retry_after=10, times=MOST_IN_FLIGHT))
     sent: list[float] = []
-    ask = AsyncClient._ask
+    ask = AsyncClient._request
 
     async def noted(self: AsyncClient, call: RestCall[Any], host: str) -> Any:
         if call.name == "cancel task run":
             sent.append(asyncio.get_running_loop().time())
         return await ask(self, call, host)
 
-    monkeypatch.setattr(AsyncClient, "_ask", noted)
+    monkeypatch.setattr(AsyncClient, "_request", noted)
 
     killed(arize, 24)
 

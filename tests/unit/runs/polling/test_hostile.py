@@ -350,7 +350,7 @@ def test_an_answer_that_trickles_in_is_given_up_after_the_time_of_a_whole_one(
     connect: Callable[..., str], arize: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect(arize, timeout=0.5)
-    really, held = AsyncClient._exchange, []
+    really, held = AsyncClient.exchange, []
 
     async def trickles(self: AsyncClient, call: Any) -> Any:
         if not held:
@@ -358,7 +358,7 @@ def test_an_answer_that_trickles_in_is_given_up_after_the_time_of_a_whole_one(
             await asyncio.sleep(3600)  # what each part of it in time amounts to
         return await really(self, call)
 
-    monkeypatch.setattr(AsyncClient, "_exchange", trickles)
+    monkeypatch.setattr(AsyncClient, "exchange", trickles)
     task = create_task(arize)
     [run] = arize.create_runs(task, 1, (0.0, 0.0))
 

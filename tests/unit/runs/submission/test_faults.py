@@ -109,7 +109,7 @@ def test_not_reached(
     with unreachable(where, tmp_path) as url:
         hosts = (url, emulator.url) if which == "GraphQL" else (emulator.url, url)
         connect(host=hosts[0], extra={"rest_host": hosts[1]})
-        with pytest.raises(Unavailable, match=f"at {url}: no answer") as caught:
+        with pytest.raises(Unavailable, match=f"at {url}: ") as caught:
             execution.next_try()
 
     assert not caught.value.may_have_executed

@@ -20,10 +20,9 @@ from airflow_provider_online_tasks.api.async_client import AsyncClient
 from airflow_provider_online_tasks.api.responses.fields import (
     LONGEST_NAME,
     LONGEST_REASON,
-    count,
     identifier,
     line,
-    text,
+    name,
 )
 from airflow_provider_online_tasks.api.responses.runs import TaskRun
 from airflow_provider_online_tasks.api.retry import NO_RETRY
@@ -34,7 +33,7 @@ from tests.support.examples import PROJECT, RUN, TASK, run_of
 from tests.support.servers import RecordingServer, Reply
 
 HookOn = Callable[..., OnlineTasksHook]
-KEY = 'ak-0123/456+789"abcdef-NeverShown'
+KEY = "ak-0123/456+789_abcdef-NeverShown="
 
 
 def blocking(hook: OnlineTasksHook, call: Any) -> Any:
@@ -106,7 +105,7 @@ def test_a_line_is_one_line_that_can_be_encoded(value: Any) -> None:
 
 @given(hostile)
 def test_a_text_can_be_encoded_and_stays_as_it_is_if_it_can(value: str) -> None:
-    found = text(value)
+    found = name(value)
     assert len(found) <= LONGEST_NAME
     assert "\x1b" not in found
     found.encode()
@@ -118,13 +117,6 @@ def test_a_text_can_be_encoded_and_stays_as_it_is_if_it_can(value: str) -> None:
 def test_what_is_no_id(value: Any) -> None:
     with pytest.raises(ValueError, match=r"is .*, not an ID"):
         identifier(value)
-
-
-@pytest.mark.parametrize("value", [-1, 2**63, 1.0, "1", True, float("nan")])
-def test_what_is_no_count(value: Any) -> None:
-    with pytest.raises(ValueError, match=r"is .*, not a count"):
-        count(value)
-    assert count(2**63 - 1) == 2**63 - 1
 
 
 def test_a_run_of_any_text_survives_json_and_is_short() -> None:
@@ -239,6 +231,8 @@ def test_another_web_application_is_called_that(hook_on: HookOn, send: Any) -> N
         page = Reply(status, b"<!DOCTYPE html><title>Grafana</title>", (("Content-Type", "text/html"),))
         with (
             RecordingServer(lambda _, page=page: page) as server,
-            pytest.raises(CallError, match=r"is a web page: this is not Arize. Check the host"),
+            pytest.raises(CallError) as caught,
         ):
             send(hook_on(host=server.url), calls.get_task_run(RUN))
+        assert "Check the connection's host" in str(caught.value)
+        assert "<" not in str(caught.value)

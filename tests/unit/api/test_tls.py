@@ -226,7 +226,7 @@ def test_a_bundle_that_holds_nothing(
     (tmp_path / "empty.pem").touch()
     for place in ("/no/such/file", str(tmp_path / "empty.pem")):
         monkeypatch.setenv("SSL_CERT_FILE", place)
-        with pytest.raises(InvalidConnection, match=f"SSL_CERT_FILE names '{place}'"):
+        with pytest.raises(InvalidConnection, match="SSL_CERT_FILE"):
             ask(hook_on(host=server.url))
 
 

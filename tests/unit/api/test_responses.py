@@ -1,13 +1,16 @@
-"""What each answer becomes: the exception a DAG author can act on, or a clear word on what came instead."""
+"""Each response becomes its value, or the exception that a DAG author can act on."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_provider_online_tasks._airflow import AirflowFailException
+from airflow_provider_online_tasks.api import calls
+from airflow_provider_online_tasks.api.async_client import AsyncClient
 from airflow_provider_online_tasks.api.retry import NO_RETRY
 from airflow_provider_online_tasks.emulator import Emulator, Fault
 from airflow_provider_online_tasks.exceptions import (
@@ -26,10 +29,24 @@ from airflow_provider_online_tasks.inputs import EvalTaskPatch
 from tests.support.examples import RUN, eval_task, run_of
 from tests.support.servers import RecordingServer, Reply
 
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.api.settings import Settings
+
 HookOn = Callable[..., OnlineTasksHook]
 
-# Whether Airflow retries after each: it does unless the exception is an AirflowFailException.
+# Airflow retries unless the exception is an AirflowFailException.
 ENDS_THE_TASK = {AuthenticationFailed, PermissionDenied, NotFound, BadRequest}
+
+
+def send_async(settings: Settings, call: calls.RestCall[Any]) -> Any:
+    async def main() -> Any:
+        client = AsyncClient(settings)
+        try:
+            return await client.send(call)
+        finally:
+            await client.close()
+
+    return asyncio.run(main())
 
 
 def check_kind(error: CallError, kind: type[CallError]) -> None:
@@ -38,115 +55,83 @@ def check_kind(error: CallError, kind: type[CallError]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "kind", "words"),
+    ("fault", "kind"),
     [
-        ({"kind": "unauthorized"}, AuthenticationFailed, "HTTP 401"),
-        ({"kind": "forbidden"}, PermissionDenied, "HTTP 403"),
-        ({"kind": "not_found"}, NotFound, "HTTP 404"),
-        ({"kind": "rate_limited"}, RateLimited, "HTTP 429"),
-        ({"kind": "status_before", "status": 500}, Unavailable, "HTTP 500"),
-        ({"kind": "status_after", "status": 503}, Unavailable, "HTTP 503"),
-        ({"kind": "status_before", "status": 400}, BadRequest, "HTTP 400"),
-        ({"kind": "status_before", "status": 409}, BadRequest, "HTTP 409"),
-        ({"kind": "status_before", "status": 422}, BadRequest, "HTTP 422"),
-        ({"kind": "drop_before"}, Unavailable, "no answer"),
-        ({"kind": "drop_after"}, Unavailable, "no answer"),
-        ({"kind": "truncated"}, Unavailable, "no answer"),
-        (
-            {"kind": "garbage"},
-            UnexpectedResponse,
-            "is a web page: this is not Arize. Check the host in the connection: <!doctype html><p>not JSON",
-        ),
-        ({"kind": "garbage", "body": ""}, UnexpectedResponse, "is not JSON: it is empty"),
-        ({"kind": "not_object"}, UnexpectedResponse, "is not a JSON object"),
-        ({"kind": "missing_field", "field": "id"}, UnexpectedResponse, "lacks the field 'id'"),
-        (
-            {"kind": "null_field", "field": "status"},
-            UnexpectedResponse,
-            "is malformed (status is ",
-        ),
-        ({"kind": "null_field", "field": "id"}, UnexpectedResponse, "is malformed (id is None, not an ID)"),
+        ({"kind": "unauthorized"}, AuthenticationFailed),
+        ({"kind": "forbidden"}, PermissionDenied),
+        ({"kind": "not_found"}, NotFound),
+        ({"kind": "rate_limited"}, RateLimited),
+        ({"kind": "status_before", "status": 500}, Unavailable),
+        ({"kind": "status_after", "status": 503}, Unavailable),
+        ({"kind": "status_before", "status": 400}, BadRequest),
+        ({"kind": "status_before", "status": 409}, BadRequest),
+        ({"kind": "status_before", "status": 422}, BadRequest),
+        ({"kind": "drop_before"}, Unavailable),
+        ({"kind": "drop_after"}, Unavailable),
+        ({"kind": "truncated"}, Unavailable),
+        ({"kind": "garbage"}, UnexpectedResponse),
+        ({"kind": "garbage", "body": ""}, UnexpectedResponse),
+        ({"kind": "not_object"}, UnexpectedResponse),
+        ({"kind": "missing_field", "field": "id"}, UnexpectedResponse),
+        ({"kind": "null_field", "field": "status"}, UnexpectedResponse),
+        ({"kind": "null_field", "field": "id"}, UnexpectedResponse),
     ],
 )
-def test_rest(
-    hook: OnlineTasksHook,
-    emulator: Emulator,
-    task_id: str,
-    fault: dict[str, Any],
-    kind: type[CallError],
-    words: str,
+def test_rest_response_gives_its_exception_in_both_clients(
+    hook: OnlineTasksHook, emulator: Emulator, task_id: str, fault: dict[str, Any], kind: type[CallError]
 ) -> None:
     run_id = hook.run_online_task(run_of(task_id))
     emulator.add_fault(Fault("rest.get_task_run", times=None, **fault))
 
-    with pytest.raises(CallError) as caught:
-        hook.get_task_run(run_id)
+    for send in (hook.client.send, lambda call: send_async(hook.settings, call)):
+        with pytest.raises(CallError) as caught:
+            send(calls.get_task_run(run_id))
 
-    check_kind(caught.value, kind)
-    assert f"get task run at {emulator.url}: " in str(caught.value)
-    assert words in str(caught.value)
-    assert not caught.value.may_have_executed  # a read may always be repeated
+        check_kind(caught.value, kind)
+        assert f"get task run at {emulator.url}: " in str(caught.value)
+        assert "<" not in str(caught.value)
+        assert len(str(caught.value)) < 600
+        assert not caught.value.may_have_executed  # a read may always be repeated
 
 
 @pytest.mark.parametrize(
-    ("fault", "kind", "may_have_executed", "words"),
+    ("fault", "kind", "may_have_executed"),
     [
-        ({"kind": "unauthorized"}, AuthenticationFailed, False, "HTTP 401"),
-        ({"kind": "forbidden"}, PermissionDenied, False, "permission"),
-        ({"kind": "not_found"}, NotFound, False, "not found"),
-        ({"kind": "rate_limited"}, RateLimited, False, "HTTP 429"),
-        ({"kind": "rate_limited", "status": 200}, RateLimited, False, "TOO_MANY_REQUESTS"),
-        ({"kind": "status_before"}, Unavailable, True, "HTTP 502"),
-        ({"kind": "status_after"}, Unavailable, True, "HTTP 502"),
-        ({"kind": "drop_before"}, Unavailable, True, "no answer"),
-        ({"kind": "drop_after"}, Unavailable, True, "no answer"),
-        ({"kind": "truncated"}, Unavailable, True, "no answer"),
-        ({"kind": "garbage"}, UnexpectedResponse, True, "is a web page: this is not Arize"),
-        ({"kind": "not_object"}, UnexpectedResponse, True, "is not a JSON object"),
-        ({"kind": "missing_field"}, UnexpectedResponse, True, "lacks the field"),
-        ({"kind": "null_field"}, UnexpectedResponse, True, "is malformed"),
-        ({"kind": "missing_field", "field": "data"}, UnexpectedResponse, True, "neither data nor errors"),
-        (
-            {"kind": "null_field", "field": "data.runOnlineTask"},
-            UnexpectedResponse,
-            True,
-            "has no runOnlineTask",
-        ),
-        (
-            {"kind": "missing_field", "field": "data.runOnlineTask.result"},
-            UnexpectedResponse,
-            True,
-            "lacks the field 'result'",
-        ),
-        ({"kind": "graphql_error"}, Unavailable, True, "Internal server error"),
-        ({"kind": "graphql_error", "code": "BAD_USER_INPUT"}, BadRequest, False, "Internal server error"),
-        (
-            {"kind": "graphql_error", "code": "BAD_USER_INPUT", "status": 400},
-            BadRequest,
-            False,
-            "Internal server error",
-        ),
-        ({"kind": "graphql_error", "code": "FORBIDDEN"}, PermissionDenied, False, "Internal server error"),
-        ({"kind": "graphql_error", "code": "UNAUTHENTICATED"}, AuthenticationFailed, False, "API key"),
-        ({"kind": "graphql_error", "code": "NOT_FOUND"}, NotFound, False, "Check the ID"),
-        ({"kind": "unknown_type"}, BadRequest, False, "Unknown type"),
-        ({"kind": "partial"}, BadRequest, True, "Something went wrong on the way"),
-        (
-            {"kind": "task_error", "message": "paused", "code": "X1"},
-            TaskErrorReturned,
-            False,
-            "paused (code X1)",
-        ),
+        ({"kind": "unauthorized"}, AuthenticationFailed, False),
+        ({"kind": "forbidden"}, PermissionDenied, False),
+        ({"kind": "not_found"}, NotFound, False),
+        ({"kind": "rate_limited"}, RateLimited, False),
+        ({"kind": "rate_limited", "status": 200}, RateLimited, False),
+        ({"kind": "status_before"}, Unavailable, True),
+        ({"kind": "status_after"}, Unavailable, True),
+        ({"kind": "drop_before"}, Unavailable, True),
+        ({"kind": "drop_after"}, Unavailable, True),
+        ({"kind": "truncated"}, Unavailable, True),
+        ({"kind": "garbage"}, UnexpectedResponse, True),
+        ({"kind": "not_object"}, UnexpectedResponse, True),
+        ({"kind": "missing_field"}, UnexpectedResponse, True),
+        ({"kind": "null_field"}, UnexpectedResponse, True),
+        ({"kind": "missing_field", "field": "data"}, UnexpectedResponse, True),
+        ({"kind": "null_field", "field": "data.runOnlineTask"}, UnexpectedResponse, True),
+        ({"kind": "missing_field", "field": "data.runOnlineTask.result"}, UnexpectedResponse, True),
+        ({"kind": "graphql_error"}, Unavailable, True),
+        ({"kind": "graphql_error", "code": "BAD_USER_INPUT"}, BadRequest, False),
+        ({"kind": "graphql_error", "code": "BAD_USER_INPUT", "status": 400}, BadRequest, False),
+        ({"kind": "graphql_error", "code": "FORBIDDEN"}, PermissionDenied, False),
+        ({"kind": "graphql_error", "code": "UNAUTHENTICATED"}, AuthenticationFailed, False),
+        ({"kind": "graphql_error", "code": "NOT_FOUND"}, NotFound, False),
+        ({"kind": "unknown_type"}, BadRequest, False),
+        ({"kind": "partial"}, BadRequest, True),
+        ({"kind": "task_error", "message": "paused", "code": "X1"}, TaskErrorReturned, False),
     ],
 )
-def test_the_mutation_that_must_not_be_repeated(
+def test_mutation_response_tells_whether_it_may_have_executed(
     hook: OnlineTasksHook,
     emulator: Emulator,
     task_id: str,
     fault: dict[str, Any],
     kind: type[CallError],
     may_have_executed: bool,
-    words: str,
 ) -> None:
     emulator.add_fault(Fault("graphql.runOnlineTask", times=None, **fault))
 
@@ -155,13 +140,11 @@ def test_the_mutation_that_must_not_be_repeated(
 
     check_kind(caught.value, kind)
     assert caught.value.may_have_executed is may_have_executed
-    assert words in str(caught.value)
-    # What says that nothing was executed must not lie.
     assert may_have_executed or not emulator.runs()
 
 
 @pytest.mark.parametrize("kind", ["drop_after", "status_after", "truncated", "garbage", "missing_field"])
-def test_a_mutation_that_may_be_repeated_is_repeated(
+def test_patch_is_repeated_after_a_lost_response(
     hook: OnlineTasksHook, emulator: Emulator, task_id: str, kind: str
 ) -> None:
     emulator.add_fault(Fault("graphql.patchEvalTask", kind))
@@ -171,38 +154,37 @@ def test_a_mutation_that_may_be_repeated_is_repeated(
     assert len(emulator.requests("graphql.patchEvalTask")) == 2
 
 
-def test_task_error_carries_code_and_message(hook: OnlineTasksHook, emulator: Emulator, task_id: str) -> None:
+def test_task_error_has_code_and_reason(hook: OnlineTasksHook, emulator: Emulator, task_id: str) -> None:
     emulator.add_fault(Fault("graphql.runOnlineTask", "task_error", message="the task is paused", code="X1"))
 
     with pytest.raises(TaskErrorReturned) as caught:
         hook.run_online_task(run_of(task_id))
 
     assert (caught.value.code, caught.value.reason) == ("X1", "the task is paused")
-    assert f"Task {task_id} was not started: the task is paused (code X1)" in str(caught.value)
 
 
-def test_an_unknown_task(hook: OnlineTasksHook) -> None:
+def test_unknown_task_is_a_task_error(hook: OnlineTasksHook) -> None:
     with pytest.raises(TaskErrorReturned) as caught:
         hook.run_online_task(run_of("T25saW5lVGFzazo5OTk6cVJ3WA=="))
     assert caught.value.code == "NOT_FOUND"
 
 
-def test_an_unknown_project(hook: OnlineTasksHook) -> None:
-    with pytest.raises(NotFound, match="createEvalTask at http"):
+def test_unknown_project_is_not_found(hook: OnlineTasksHook) -> None:
+    with pytest.raises(NotFound):
         hook.create_eval_task(eval_task("TW9kZWw6OTk5OnFSd1g="))
 
 
-def test_a_plan_without_mutations(hook: OnlineTasksHook, emulator: Emulator) -> None:
+def test_plan_without_mutations_is_permission_denied(hook: OnlineTasksHook, emulator: Emulator) -> None:
     emulator.configure(mutations_permitted=False)
     try:
-        with pytest.raises(PermissionDenied, match="enterprise account"):
+        with pytest.raises(PermissionDenied):
             hook.create_eval_task(eval_task(emulator.project_id))
     finally:
         emulator.configure(mutations_permitted=True)
 
 
 @pytest.mark.parametrize("status", [200, 429])
-def test_the_real_rate_limit(hook: OnlineTasksHook, emulator: Emulator, status: int) -> None:
+def test_real_rate_limit_is_rate_limited(hook: OnlineTasksHook, emulator: Emulator, status: int) -> None:
     emulator.configure(queries_per_minute=1, mutations_per_minute=1, graphql_rate_limit_status=status)
     try:
         hook.create_eval_task(eval_task(emulator.project_id, emulator.evaluator_ids["output_present"]))
@@ -213,15 +195,15 @@ def test_the_real_rate_limit(hook: OnlineTasksHook, emulator: Emulator, status: 
     assert len(emulator.tasks()) == 1
 
 
-def test_a_cancelled_run_cannot_be_cancelled(hook: OnlineTasksHook, task_id: str) -> None:
+def test_cancel_finished_run_is_a_bad_request(hook: OnlineTasksHook, task_id: str) -> None:
     run_id = hook.run_online_task(run_of(task_id))
 
-    with pytest.raises(BadRequest, match="cannot cancel a run with status 'completed'"):
+    with pytest.raises(BadRequest):
         hook.cancel_task_run(run_id)
 
 
 @pytest.mark.parametrize("size", [301, 20_000_000], ids=["long", "20 MB"])
-def test_a_long_answer_is_cut(hook_on: HookOn, size: int) -> None:
+def test_long_html_response_is_not_shown(hook_on: HookOn, size: int) -> None:
     page = Reply(502, b"<html><h1>Bad gateway</h1>" + b"x" * size, (("Content-Type", "text/html"),))
     with RecordingServer(lambda _: page) as arize:
         for ask in (lambda hook: hook.get_task_run(RUN), lambda hook: hook.run_online_task(run_of())):
@@ -229,8 +211,8 @@ def test_a_long_answer_is_cut(hook_on: HookOn, size: int) -> None:
             hook.client.retry = NO_RETRY
             with pytest.raises(Unavailable) as caught:
                 ask(hook)
-            assert "<h1>Bad gateway</h1>" in str(caught.value)
-            assert "…" in str(caught.value)
+            assert "Bad gateway" not in str(caught.value)
+            assert "HTTP 502" in str(caught.value)
             assert len(str(caught.value)) < 500
 
 
@@ -244,14 +226,14 @@ def test_a_long_answer_is_cut(hook_on: HookOn, size: int) -> None:
         None,
     ],
 )
-def test_a_problem_of_any_shape(hook_on: HookOn, said: Any) -> None:
+def test_problem_of_any_shape_is_reported(hook_on: HookOn, said: Any) -> None:
     with (
         RecordingServer(lambda _: Reply.of(said, 403)) as arize,
-        pytest.raises(PermissionDenied, match="HTTP 403") as caught,
+        pytest.raises(PermissionDenied) as caught,
     ):
         hook_on(host=arize.url).get_task_run(RUN)
     if isinstance(said, dict) and "detail" in said:
-        assert "Forbidden: no PROJECT_EVAL_TASK_READ" in str(caught.value)
+        assert "no PROJECT_EVAL_TASK_READ" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +255,7 @@ def test_a_problem_of_any_shape(hook_on: HookOn, said: Any) -> None:
         ({}, 404, NotFound),
     ],
 )
-def test_a_graphql_answer_of_any_shape(
+def test_graphql_response_of_any_shape_is_reported(
     hook_on: HookOn, answer: Any, status: int, kind: type[CallError]
 ) -> None:
     with RecordingServer(lambda _: Reply.of(answer, status)) as arize, pytest.raises(CallError) as caught:
@@ -283,7 +265,7 @@ def test_a_graphql_answer_of_any_shape(
 
 
 @pytest.mark.parametrize("number", [99, "99"])
-def test_a_run_id_may_be_a_number(hook_on: HookOn, number: object) -> None:
+def test_run_id_may_be_a_number(hook_on: HookOn, number: object) -> None:
     # Whether runId is a global ID or a number is not documented.
     answer = {"data": {"runOnlineTask": {"result": {"runId": number}}}}
     with RecordingServer(lambda _: Reply.of(answer)) as arize:
@@ -291,7 +273,7 @@ def test_a_run_id_may_be_a_number(hook_on: HookOn, number: object) -> None:
 
 
 @pytest.mark.parametrize("case", ["upper", "lower"])
-def test_both_spellings_of_a_status(
+def test_status_may_be_upper_or_lower_case(
     hook: OnlineTasksHook, emulator: Emulator, task_id: str, case: str
 ) -> None:
     emulator.configure(status_case=case)
@@ -303,13 +285,12 @@ def test_both_spellings_of_a_status(
     assert run.summary()["status"] == "COMPLETED"
 
 
-def test_connection_test_says_what_is_wrong(hook_on: HookOn) -> None:
+def test_connection_test_names_the_problem(hook_on: HookOn) -> None:
     works, message = hook_on(password="ak-wrong").test_connection()
     assert not works
     assert "HTTP 401" in message
-    assert "Check the connection's API key" in message
 
     with RecordingServer(lambda _: Reply(404, b"<h1>Welcome to nginx</h1>")) as other:
         works, message = hook_on(host=other.url).test_connection()
     assert not works
-    assert "not as Arize does" in message
+    assert "HTML" in message

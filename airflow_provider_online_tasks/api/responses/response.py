@@ -1,0 +1,315 @@
+"""From an HTTP response to its value, or to the exception that a DAG author can act on.
+
+REST errors are RFC 9457 problems (https://arize.com/docs/ax/rest-reference/errors). GraphQL errors arrive
+with HTTP 200 or 4xx, at the top level or in a mutation's result union.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow_provider_online_tasks._text import on_one_line
+from airflow_provider_online_tasks.api._bounds import SHOWN, UnreadableBody, read_json
+from airflow_provider_online_tasks.exceptions import (
+    AuthenticationFailed,
+    BadRequest,
+    CallError,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    Unavailable,
+    UnexpectedResponse,
+)
+
+if TYPE_CHECKING:
+    from graphql import ExecutionResult
+
+HIDDEN = "***"
+# A shorter secret may be part of an ID or a text by chance; it is hidden in messages only.
+SHORTEST_IN_VALUES = 8
+LONGEST_RETRY_AFTER = 86_400.0
+_LONGEST_HEADER = 1_000
+RATE_LIMIT_WORD = "TOO_MANY_REQUESTS"
+PLAN_WORDS = "only available for enterprise accounts"
+_REDIRECT = range(300, 400)
+CHECK_KEY = "Check the connection's API key, and that it belongs to this region's account"
+CHECK_PERMISSION = "Check the permissions of the key's user, and that the plan includes this feature"
+CHECK_ID = "Check the ID, and that the key can read it. Arize's IDs are global IDs, not names"
+NOT_ARIZE = "This is an HTML page, so the host is not Arize's API. Check the connection's host"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Response:
+    """The response to a call. Its body and its messages do not contain the API key.
+
+    :param call: the call's name, for messages.
+    :param host: the host, for messages.
+    :param status: HTTP status.
+    :param headers: HTTP headers, names in lower case.
+    :param body: the body.
+    :param repeatable: whether executing the call twice is harmless.
+    :param secret: the API key, which the server may repeat.
+    :param unreadable: why the body could not be read, if so.
+    """
+
+    call: str
+    host: str
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    repeatable: bool
+    secret: str = field(default="", repr=False)
+    unreadable: str | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.secret) >= SHORTEST_IN_VALUES:
+            body = self.body.replace(self.secret.encode(), HIDDEN.encode())
+            object.__setattr__(self, "body", body)
+
+    @property
+    def what(self) -> str:
+        """The call and its host."""
+        return f"{self.call} at {self.host}"
+
+    @property
+    def date(self) -> datetime | None:
+        """The server's time, from the Date header."""
+        return http_date(self._header("date"))
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds that the server asks to wait, given as seconds or as a date."""
+        text = self._header("retry-after").strip()
+        if text.isascii() and text.isdecimal():
+            return min(float(text), LONGEST_RETRY_AFTER)
+        until = http_date(text)
+        if until is None:
+            return None
+        seconds = (until - (self.date or datetime.now(UTC))).total_seconds()
+        return min(max(0.0, seconds), LONGEST_RETRY_AFTER)
+
+    @property
+    def is_html(self) -> bool:
+        """Whether the body is a page for a browser, as of a host that is not an API."""
+        start = self.body[:200].lstrip().lower()
+        return start.startswith((b"<!doctype html", b"<html", b"<h1", b"<head", b"<body")) or (
+            "text/html" in self._header("content-type").lower()
+        )
+
+    def _header(self, name: str) -> str:
+        return self.headers.get(name, "")[:_LONGEST_HEADER]
+
+    def quoted(self, text: str) -> str:
+        """Return a text of the server for a message: one line, bounded, without the key."""
+        return on_one_line(text.replace(self.secret, HIDDEN) if self.secret else text)
+
+    def summary(self) -> str:
+        """Return the body for a message."""
+        if self.is_html:
+            return "an HTML page"
+        return self.quoted(self.body[:SHOWN].decode("utf-8", "replace")) or self.unreadable or "an empty body"
+
+    def json(self) -> Any:
+        """Return the body's JSON.
+
+        :raises ValueError: it is not JSON, or too large.
+        """
+        if self.unreadable:
+            raise UnreadableBody(self.unreadable)
+        value = read_json(self.body)
+        # The bytes may contain the key with JSON escapes.
+        is_escaped = b"\\" in self.body and len(self.secret) >= SHORTEST_IN_VALUES
+        return _without(value, self.secret) if is_escaped else value
+
+    def json_object(self) -> dict[str, Any]:  # noqa: RET503  unexpected() raises
+        """Return the body as a JSON object.
+
+        :raises UnexpectedResponse: it is something else.
+        """
+        problem = "is not a JSON object"
+        try:
+            value = self.json()
+        except UnreadableBody as error:
+            problem, value = str(error), None
+        except ValueError:
+            problem, value = "is not JSON", None
+        if isinstance(value, dict):
+            return value
+        self.unexpected(problem)
+
+    def unexpected(self, problem: str) -> NoReturn:
+        """Raise for a response that cannot be read.
+
+        :param problem: what is wrong, as the rest of a sentence.
+        """
+        message = f"{self.what}: the response (HTTP {self.status}) {self.quoted(problem)}"
+        if self.is_html:
+            message += f". {NOT_ARIZE}"
+        elif not self.unreadable:
+            message += f": {self.summary()}"
+        raise UnexpectedResponse(message, may_have_executed=not self.repeatable)
+
+
+def _without(value: Any, secret: str) -> Any:
+    """Return a JSON value with the secret replaced in every text."""
+    match value:
+        case str():
+            return value.replace(secret, HIDDEN)
+        case list():
+            return [_without(item, secret) for item in value]
+        case dict():
+            return {_without(name, secret): _without(item, secret) for name, item in value.items()}
+        case _:
+            return value
+
+
+def http_date(text: str | None) -> datetime | None:
+    """Return a date of an HTTP header, or None if it is not a date."""
+    try:
+        date = parsedate_to_datetime(text or "")
+    except (TypeError, ValueError, LookupError, OverflowError):
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def rest_value(response: Response) -> dict[str, Any]:
+    """Return the object of a REST response.
+
+    :raises CallError: the subclass that fits the status.
+    """
+    if response.status == HTTPStatus.NO_CONTENT:
+        return {}
+    if response.status in (HTTPStatus.OK, HTTPStatus.CREATED):
+        return response.json_object()
+    raise status_error(response, _problem(response))
+
+
+def _problem(response: Response) -> str:
+    """Return the title and the detail of an RFC 9457 problem, or the start of the body."""
+    try:
+        value = response.json()
+        parts = [str(value[name]) for name in ("title", "detail") if value.get(name)]
+    except (ValueError, AttributeError):
+        parts = []
+    return response.quoted(": ".join(parts)) or response.summary()
+
+
+def status_error(response: Response, reason: str) -> CallError:
+    """Return the exception for an HTTP status.
+
+    :param reason: the server's reason.
+    """
+    status = response.status
+    is_late = status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    message = f"{response.what}: HTTP {status}: {reason}"
+    if status in _REDIRECT:
+        target = response.quoted(response.headers.get("location", "an unknown address"))
+        return BadRequest(
+            f"{message}. The host redirects to {target!r}, which is not followed, so that the key stays with "
+            f"this host. Set the connection's host to the right one."
+        )
+    if response.is_html and not is_late:
+        message = f"{message}. {NOT_ARIZE}"
+    if status == HTTPStatus.UNAUTHORIZED:
+        return AuthenticationFailed(f"{message}. {CHECK_KEY}.")
+    if status == HTTPStatus.FORBIDDEN:
+        return PermissionDenied(f"{message}. {CHECK_PERMISSION}.")
+    if status == HTTPStatus.NOT_FOUND:
+        return NotFound(f"{message}. {CHECK_ID}.")
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return RateLimited(message, retry_after=response.retry_after)
+    may_have_executed = not response.repeatable
+    if is_late:
+        return Unavailable(message, may_have_executed=may_have_executed, retry_after=response.retry_after)
+    if status >= HTTPStatus.BAD_REQUEST:
+        return BadRequest(message)
+    return UnexpectedResponse(message, may_have_executed=may_have_executed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphQLResult:
+    """A GraphQL response.
+
+    :param data: the fields of the mutation.
+    :param errors: the errors at the top level.
+    """
+
+    data: dict[str, Any] | None
+    errors: tuple[Mapping[str, Any], ...]
+
+    @property
+    def is_request_error(self) -> bool:
+        """Whether nothing can have been executed: no data, and no error belongs to a field."""
+        return bool(self.errors) and self.data is None and not any(error.get("path") for error in self.errors)
+
+
+def graphql_result(response: Response, result: ExecutionResult | None) -> GraphQLResult:
+    """Return a GraphQL response, errors included.
+
+    :param result: gql's result, or None if gql could not read the response.
+    :raises CallError: it is not a GraphQL response.
+    """
+    status = response.status
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS) or (
+        status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _REDIRECT
+    ):
+        raise status_error(response, _error_messages(response))
+    is_refused = status >= HTTPStatus.BAD_REQUEST
+    is_readable = result is not None and not response.unreadable
+    data: Any = result.data if result is not None else None
+    errors: Any = (result.errors if result is not None else None) or []
+    if is_refused and not (is_readable and errors):
+        raise status_error(response, response.summary())
+    if not is_readable:
+        response.json_object()
+        response.unexpected("has neither data nor errors")
+    if not isinstance(errors, list) or not (data is None or isinstance(data, dict)):
+        response.unexpected("is not a GraphQL response")
+    if not errors and data is None:
+        response.unexpected("has neither data nor errors")
+    read = tuple(error if isinstance(error, dict) else {"message": str(error)} for error in errors)
+    return GraphQLResult(data=data, errors=read)
+
+
+def _error_messages(response: Response) -> str:
+    try:
+        messages = "; ".join(str(error["message"]) for error in response.json()["errors"])
+    except (ValueError, LookupError, TypeError):
+        messages = ""
+    return response.quoted(messages) or response.summary()
+
+
+def graphql_error(response: Response, result: GraphQLResult) -> CallError:
+    """Return the exception for a GraphQL response with errors. Partial data counts as an error."""
+    messages = response.quoted("; ".join(str(error.get("message", error)) for error in result.errors))
+    message = f"{response.what}: {messages}"
+    codes = {_code(error) for error in result.errors}
+    if RATE_LIMIT_WORD in codes or RATE_LIMIT_WORD in messages.upper():
+        return RateLimited(message, retry_after=response.retry_after)
+    if "UNAUTHENTICATED" in codes:
+        return AuthenticationFailed(f"{message}. {CHECK_KEY}.")
+    if PLAN_WORDS in messages.lower():
+        return PermissionDenied(
+            f"{message}. GraphQL mutations need an enterprise account "
+            f"(https://arize.com/docs/ax/graphql-reference)."
+        )
+    if codes & {"FORBIDDEN", "PERMISSION_DENIED"} or response.status == HTTPStatus.FORBIDDEN:
+        return PermissionDenied(f"{message}. {CHECK_PERMISSION}.")
+    if "NOT_FOUND" in codes or response.status == HTTPStatus.NOT_FOUND:
+        return NotFound(f"{message}. {CHECK_ID}.")
+    if "INTERNAL_SERVER_ERROR" in codes:
+        return Unavailable(message, may_have_executed=not response.repeatable)
+    error = BadRequest(message)
+    # With data beside the errors, the mutation may have been executed.
+    error.may_have_executed = not response.repeatable and not result.is_request_error
+    return error
+
+
+def _code(error: Mapping[str, Any]) -> str:
+    extensions = error.get("extensions")
+    return str(extensions.get("code", "")).upper() if isinstance(extensions, Mapping) else ""
