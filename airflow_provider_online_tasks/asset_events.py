@@ -1,8 +1,7 @@
-"""What an asset event says about the run that caused it.
+"""Add facts about a run to the asset events of a task.
 
-A task with ``outlets`` updates its assets when it succeeds. These facts become part of the event, so that a
-DAG that is scheduled on the asset knows which spans were judged, and how it went:
-``event.extra["run_id"]`` of ``triggering_asset_events`` and ``inlet_events``.
+A task with ``outlets`` updates its assets when it succeeds. A DAG that is scheduled on such an asset reads
+the facts from ``triggering_asset_events`` or ``inlet_events``, such as ``event.extra["run_id"]``.
 """
 
 from __future__ import annotations
@@ -16,19 +15,19 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-def tell_of_run(
+def update_asset_events(
     context: Context,
     outlets: Iterable[Any],
     run: Mapping[str, Any],
     *,
     labels: Mapping[str, Mapping[str, float]] | None = None,
 ) -> None:
-    """Add a run to the events of a task's assets.
+    """Add a run to the asset events of a task.
 
     :param context: the Airflow context.
-    :param outlets: the task's ``outlets``. An alias is left out: only the DAG's author knows its assets.
+    :param outlets: the task's ``outlets``. Aliases are skipped: only the DAG's author knows their assets.
     :param run: the run's summary: its ID, task, status, counts, window and times.
-    :param labels: the share of each label by evaluator, where the evaluations were read.
+    :param labels: share of each label by evaluator, if the evaluations were read.
     """
     extra = dict(run) if labels is None else {**run, "labels": labels}
     for outlet in outlets:

@@ -1,6 +1,6 @@
-"""The provider's commands of the ``airflow`` command line, on Airflow 3.2 and later.
+"""The provider's commands in the ``airflow`` command line, on Airflow 3.2 and later.
 
-Airflow loads this module for each of its commands, so what a command needs is imported when it runs.
+Airflow loads this module for each of its commands, so imports happen when a command runs.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 if TYPE_CHECKING:
     from airflow.cli.cli_config import CLICommand
 
-DOCTOR_HELP = "say whether a connection works and whether Arize is what this version expects; changes nothing"
+DOCTOR_HELP = "check that a connection works and that Arize is what this version expects; changes nothing"
 CONN_ID_HELP = "Airflow connection (default: %(default)s)"
-ALL_HELP = "print what agrees as well"
+ALL_HELP = "print successful checks, too"
 
 
 def get_commands() -> list[CLICommand]:
@@ -36,7 +36,7 @@ def get_commands() -> list[CLICommand]:
 
 
 def run_doctor(options: argparse.Namespace) -> None:
-    """Run the doctor, and exit with its code."""
-    from airflow_provider_online_tasks.diagnostics import diagnose
+    """Run the doctor and exit with its code."""
+    from airflow_provider_online_tasks import diagnostics
 
-    sys.exit(diagnose(options.conn_id, everything=options.all))
+    sys.exit(diagnostics.run_doctor(options.conn_id, show_all=options.all))

@@ -1,4 +1,4 @@
-"""``python -m airflow_provider_online_tasks.diagnostics``, for Airflow before 3.2."""
+"""``python -m airflow_provider_online_tasks.diagnostics``: the doctor for Airflow before 3.2."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from airflow_provider_online_tasks import diagnostics as doctor
+from airflow_provider_online_tasks import diagnostics
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks.cli import ALL_HELP, CONN_ID_HELP
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the checks, print them, and return the exit code."""
+    """Parse the arguments, run the doctor, and return the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m airflow_provider_online_tasks.diagnostics", description=doctor.__doc__
+        prog="python -m airflow_provider_online_tasks.diagnostics", description=diagnostics.__doc__
     )
     parser.add_argument("--conn-id", default=DEFAULT_CONN_ID, help=CONN_ID_HELP)
     parser.add_argument("--all", action="store_true", help=ALL_HELP)
     options = parser.parse_args(arguments)
-    return doctor.diagnose(options.conn_id, everything=options.all)
+    return diagnostics.run_doctor(options.conn_id, show_all=options.all)
 
 
 if __name__ == "__main__":

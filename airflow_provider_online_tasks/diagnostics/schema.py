@@ -1,11 +1,12 @@
-"""Whether the GraphQL schema of an Arize is what this version sends and reads. It asks by introspection only.
+"""Compare Arize's GraphQL schema with what this version sends and reads. Sends introspection queries only.
 
-graphql-core compares: it validates what this version sends against the schema that Arize shows, as Arize's
-own server does, and compares the part that the mutations reach with the documented one.
+graphql-core validates the documents and inputs of this version against the schema that Arize shows, as
+Arize's server does, and compares the part that the mutations use with the documented schema.
 """
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,131 +28,127 @@ if TYPE_CHECKING:
 
     from airflow_provider_online_tasks.api.calls import GraphQLCall
 
-Query = Callable[[str], Mapping[str, Any]]
-# The schema that Arize documents. The emulator serves the same file.
+# The schema that Arize documents.
 DOCUMENTED = Path(__file__).parents[1] / "api" / "schema.graphql"
 _ID = "T25saW5lVGFzazoxOmFiY2Q="
 
 
+class Status(enum.Enum):
+    """What a check found."""
+
+    OK = "ok"
+    WARNING = "warning"
+    """An optional part differs."""
+    ERROR = "error"
+    """A difference makes calls fail."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One thing that agrees with this version, or does not.
+    """The result of a check.
 
-    :param subject: what was looked at.
-    :param agrees: whether it is as expected.
-    :param found: what was found, for a person.
-    :param matters: whether a difference makes calls fail.
+    :param subject: what was checked.
+    :param detail: what was found.
     """
 
     subject: str
-    agrees: bool
-    found: str
-    matters: bool = True
+    detail: str
+    status: Status = Status.OK
 
 
-def check_schema(query: Query) -> Iterator[Check]:
-    """Yield what agrees and what differs.
+def check_schema(query: Callable[[str], Mapping[str, Any]]) -> Iterator[Check]:
+    """Yield what matches and what differs.
 
     :param query: sends a GraphQL query and returns its data.
-    :raises CallError: the question was refused.
+    :raises CallError: Arize rejects the query.
     """
     from graphql import GraphQLError, build_client_schema, build_schema, get_introspection_query
 
     try:
         schema = build_client_schema(query(get_introspection_query(descriptions=False)))  # type: ignore[arg-type]
     except (GraphQLError, TypeError, ValueError, LookupError, AttributeError) as error:
-        yield Check(
-            subject="schema",
-            agrees=False,
-            found=f"Arize does not show its schema, so nothing can be compared: {error}",
-            matters=False,
-        )
+        detail = f"Arize does not show its schema, so nothing was compared: {error}"
+        yield Check(subject="schema", status=Status.WARNING, detail=detail)
         return
-    for sent in _sent():
-        yield from _check_call(schema, sent)
-    yield from _changes(build_schema(DOCUMENTED.read_text(encoding="utf-8")), schema)
+    for minimal_calls in _minimal_calls():
+        yield from _check_mutation(schema, minimal_calls)
+    yield from _check_documented(build_schema(DOCUMENTED.read_text(encoding="utf-8")), schema)
 
 
-def _sent() -> Iterator[list[GraphQLCall[Any]]]:
-    """Yield, by mutation, calls that hold no more than this version always sends."""
-    template = TemplateEvaluator(name="one", template="{attributes.output.value}", rails=["yes", "no"])
-    code = CodeEvaluator(name="two")
-    hub = HubEvaluator(evaluator_id=_ID)
+def _minimal_calls() -> Iterator[list[GraphQLCall[Any]]]:
+    """Yield, per mutation, calls with only the fields that this version always sends."""
+    evaluators: tuple[dict[str, Any], ...] = (
+        {
+            "template_evaluators": [
+                TemplateEvaluator(name="one", template="{attributes.output.value}", rails=["yes", "no"])
+            ]
+        },
+        {"code_evaluators": [CodeEvaluator(name="two")]},
+        {"evaluators": [HubEvaluator(evaluator_id=_ID)]},
+    )
     end = datetime.now(UTC)
-    unit = "fraction"
+    run = RunInput(online_task_id=_ID, data_start_time=end - timedelta(days=1), data_end_time=end)
     yield [
-        calls.create_eval_task(EvalTaskInput(name="a", model_id=_ID, **evaluators), unit)
-        for evaluators in (
-            {"template_evaluators": [template]},
-            {"code_evaluators": [code]},
-            {"evaluators": [hub]},
-        )
+        calls.create_eval_task(EvalTaskInput(name="a", model_id=_ID, **each), "fraction")
+        for each in evaluators
     ]
-    yield [calls.patch_eval_task(EvalTaskPatch(online_task_id=_ID, name="a"), unit)]
-    yield [
-        calls.run_online_task(
-            RunInput(online_task_id=_ID, data_start_time=end - timedelta(days=1), data_end_time=end)
-        )
-    ]
+    yield [calls.patch_eval_task(EvalTaskPatch(online_task_id=_ID, name="a"), "fraction")]
+    yield [calls.run_online_task(run)]
 
 
-def _check_call(schema: GraphQLSchema, sent: list[GraphQLCall[Any]]) -> Iterator[Check]:
-    """Validate what is sent for a mutation, and what is read of its answer."""
+def _check_mutation(schema: GraphQLSchema, minimal_calls: list[GraphQLCall[Any]]) -> Iterator[Check]:
+    """Validate what is sent to a mutation and what is read from its response."""
     from graphql import parse, validate
 
-    name, expected = sent[0].name, sent[0].input_type
+    name, documented_type = minimal_calls[0].name, minimal_calls[0].input_type
     mutation = schema.mutation_type.fields.get(name) if schema.mutation_type else None
-    if mutation is None:
-        yield Check(subject=name, agrees=False, found="there is no such mutation")
-        return
-    argument = mutation.args.get("input")
+    argument = mutation.args.get("input") if mutation else None
     if argument is None:
-        yield Check(subject=f"{name}(input:)", agrees=False, found="it takes no argument named input")
+        detail = "the mutation has no argument input" if mutation else "the mutation is missing"
+        yield Check(subject=name, status=Status.ERROR, detail=detail)
         return
-    real = str(argument.type).rstrip("!")
-    yield Check(
-        subject=f"{name}(input:)",
-        agrees=real == expected,
-        found=real if real == expected else f"{real} in place of {expected}; calls adapt to it",
-        matters=False,
-    )
-    document = parse(sent[0].document(real))
-    errors = [one.message for one in validate(schema, document)]
-    for call in sent:
-        errors += _refusals(schema, document, call.input)
-    yield from (Check(subject=name, agrees=False, found=message) for message in dict.fromkeys(errors))
+    input_type = str(argument.type).rstrip("!")
+    if input_type != documented_type:
+        detail = f"{input_type} instead of {documented_type}; calls adapt to it"
+        yield Check(subject=f"{name}(input:)", status=Status.WARNING, detail=detail)
+    document = parse(minimal_calls[0].document(input_type))
+    errors = [error.message for error in validate(schema, document)]
+    for call in minimal_calls:
+        errors += _input_errors(schema, document, call.input)
+    for message in dict.fromkeys(errors):
+        yield Check(subject=name, status=Status.ERROR, detail=message)
     if not errors:
-        yield Check(subject=name, agrees=True, found="what is sent is accepted, and what is read is there")
+        yield Check(subject=name, detail="accepts what is sent and returns what is read")
 
 
-def _refusals(schema: GraphQLSchema, document: DocumentNode, value: Mapping[str, Any]) -> list[str]:
-    """Return why the schema refuses an input."""
+def _input_errors(schema: GraphQLSchema, document: DocumentNode, value: Mapping[str, Any]) -> list[str]:
+    """Return why the schema rejects an input."""
     from graphql import OperationDefinitionNode
     from graphql.execution import get_variable_values
 
     (operation,) = document.definitions
-    assert isinstance(operation, OperationDefinitionNode)  # noqa: S101  it is made here
+    assert isinstance(operation, OperationDefinitionNode)  # noqa: S101
     read = get_variable_values(schema, operation.variable_definitions or (), {"input": dict(value)})
     return [error.message for error in read] if isinstance(read, list) else []
 
 
-def _changes(documented: GraphQLSchema, schema: GraphQLSchema) -> Iterator[Check]:
-    """Yield how the part of the schema that the mutations reach differs from the documented one."""
+def _check_documented(documented: GraphQLSchema, schema: GraphQLSchema) -> Iterator[Check]:
+    """Yield how the part of the schema that the mutations use differs from the documented one."""
     from graphql import find_breaking_changes
 
-    changes = find_breaking_changes(_reached(documented), _reached(schema))
+    changes = find_breaking_changes(_used_part(documented), _used_part(schema))
     for change in changes:
-        yield Check(subject="documented", agrees=False, found=change.description, matters=False)
+        yield Check(subject="documented", status=Status.WARNING, detail=change.description)
     if not changes:
-        yield Check(subject="documented", agrees=True, found="all that is documented is there")
+        yield Check(subject="documented", detail="everything documented exists")
 
 
-def _reached(schema: GraphQLSchema) -> GraphQLSchema:
-    """Return the part of a schema that this version's mutations reach."""
+def _used_part(schema: GraphQLSchema) -> GraphQLSchema:
+    """Return the part of a schema that this version's mutations use."""
     from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema, GraphQLString
 
-    given = schema.mutation_type.fields if schema.mutation_type else {}
-    fields = {name: field for name, field in given.items() if name in calls.MUTATION_INPUT_TYPES}
+    mutations = schema.mutation_type.fields if schema.mutation_type else {}
+    fields = {name: field for name, field in mutations.items() if name in calls.MUTATION_INPUT_TYPES}
     return GraphQLSchema(
         query=GraphQLObjectType("Query", {"unused": GraphQLField(GraphQLString)}),
         mutation=GraphQLObjectType("Mutation", fields) if fields else None,

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from airflow_provider_online_tasks._airflow import AirflowSkipException
-from airflow_provider_online_tasks.asset_events import tell_of_run
+from airflow_provider_online_tasks.asset_events import update_asset_events
 from airflow_provider_online_tasks.exceptions import EvalGateFailed, EvalGateInconclusive, InvalidInput
 from airflow_provider_online_tasks.inputs.arguments import choice, positive_seconds, switch, whole_number
 from airflow_provider_online_tasks.inputs.templating import is_templated
@@ -212,7 +212,7 @@ class EvalGateOperator(LineageOperator):
 
         facts = {key: value for key, value in verdict.items() if key != EXAMPLES}
         context["ti"].xcom_push(key=VERDICT_KEY, value=verdict_record(verdict))
-        tell_of_run(context, self.outlets, facts)
+        update_asset_events(context, self.outlets, facts)
         self.keep_lineage(
             facts, namespace=self.summary.get("arize_url"), project_id=self.summary.get("project_id")
         )

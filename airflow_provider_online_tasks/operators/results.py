@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from airflow_provider_online_tasks._defaults import MAX_SEGMENTS
 from airflow_provider_online_tasks._times import wire_time
-from airflow_provider_online_tasks.asset_events import tell_of_run
+from airflow_provider_online_tasks.asset_events import update_asset_events
 from airflow_provider_online_tasks.exceptions import EvalResultsIncomplete, InvalidInput
 from airflow_provider_online_tasks.inputs import MAXIMIZE, MINIMIZE, DataWindow, read_id
 from airflow_provider_online_tasks.inputs.arguments import (
@@ -332,7 +332,7 @@ class EvalResultsOperator(LineageOperator):
         window = {key: summary[key] for key in ("online_task_id", "data_start_time", "data_end_time")}
         completeness = {key: summary[key] for key in ("complete", "expected", "read")}
         facts = {**(run.summary() if run else window), **completeness}
-        tell_of_run(context, self.outlets, facts, labels=labels)
+        update_asset_events(context, self.outlets, facts, labels=labels)
         self.keep_lineage(
             {**facts, "labels": labels}, namespace=summary["arize_url"], project_id=summary["project_id"]
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._defaults import DEFAULT_POLL_INTERVAL
 from airflow_provider_online_tasks.api.responses.runs import DEFAULT_MAX_SPANS
-from airflow_provider_online_tasks.asset_events import tell_of_run
+from airflow_provider_online_tasks.asset_events import update_asset_events
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs import RunInput, read_id
 from airflow_provider_online_tasks.inputs.arguments import (
@@ -312,7 +312,7 @@ class RunOnlineTaskOperator(LineageOperator):
         self.links = lifecycle.find_links()
         self._keep_lineage(lifecycle.hook, summary, self.links)
         lifecycle.conclude(run, self.links)
-        tell_of_run(context, self.outlets, summary)
+        update_asset_events(context, self.outlets, summary)
         lifecycle.finish()
         return run.id
 

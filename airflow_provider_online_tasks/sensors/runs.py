@@ -14,7 +14,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._airflow import AirflowSensorTimeout
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID, DEFAULT_POLL_INTERVAL
-from airflow_provider_online_tasks.asset_events import tell_of_run
+from airflow_provider_online_tasks.asset_events import update_asset_events
 from airflow_provider_online_tasks.exceptions import OnlineTaskRunUnsuccessful, OnlineTasksError
 from airflow_provider_online_tasks.inputs import read_id
 from airflow_provider_online_tasks.inputs.arguments import (
@@ -199,5 +199,5 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
             self._rules.conclude(run, log=self.log, url=self.links.spans, task=self.links.task)
         except OnlineTaskRunUnsuccessful as error:
             raise error.without_retry() from None  # a retry can't change the run
-        tell_of_run(context, self.outlets, run.summary())
+        update_asset_events(context, self.outlets, run.summary())
         return run.summary()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.sdk import DAG, Asset, AssetAlias, task
 
-from airflow_provider_online_tasks.asset_events import tell_of_run
+from airflow_provider_online_tasks.asset_events import update_asset_events
 from airflow_provider_online_tasks.emulator import RunFate
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
 from airflow_provider_online_tasks.sensors.runs import OnlineTaskRunSensor
@@ -110,8 +110,8 @@ def test_unsuccessful_run_emits_no_asset_event(
 
 
 def test_without_outlets_context_is_not_read() -> None:
-    tell_of_run({}, [], {"run_id": "run"})  # type: ignore[typeddict-item]
-    tell_of_run({}, [AssetAlias("dynamic")], {"run_id": "run"})  # type: ignore[typeddict-item]
+    update_asset_events({}, [], {"run_id": "run"})  # type: ignore[typeddict-item]
+    update_asset_events({}, [AssetAlias("dynamic")], {"run_id": "run"})  # type: ignore[typeddict-item]
 
 
 def test_asset_event_contains_label_shares_if_known() -> None:
@@ -120,6 +120,6 @@ def test_asset_event_contains_label_shares_if_known() -> None:
     events, asset = OutletEventAccessors(), Asset("labels")
     shares = {"correctness": {"correct": 0.9, "incorrect": 0.1}}
 
-    tell_of_run({"outlet_events": events}, [asset], {"run_id": "run"}, labels=shares)  # type: ignore[typeddict-item]
+    update_asset_events({"outlet_events": events}, [asset], {"run_id": "run"}, labels=shares)  # type: ignore[typeddict-item]
 
     assert events[asset].extra == {"run_id": "run", "labels": shares}

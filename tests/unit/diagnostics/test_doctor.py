@@ -1,146 +1,176 @@
-"""The doctor tells whether Arize is still what this version sends and reads, and changes nothing."""
+"""The doctor compares Arize's schema with what this version sends and reads, and changes nothing."""
 
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from graphql import build_schema, graphql_sync
 
-from airflow_provider_online_tasks import diagnostics as doctor
+from airflow_provider_online_tasks import diagnostics
 from airflow_provider_online_tasks.diagnostics.__main__ import main
-from airflow_provider_online_tasks.diagnostics.schema import DOCUMENTED, Check, check_schema
-from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
-from airflow_provider_online_tasks.emulator.server import graphql as graphql_schema
+from airflow_provider_online_tasks.diagnostics.schema import DOCUMENTED, Check, Status, check_schema
+from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.emulator import Emulator
 
 SDL = DOCUMENTED.read_text(encoding="utf-8")
 
 
-@pytest.fixture
-def examine(monkeypatch, tmp_path, capsys):
-    """``examine((old, new), …)``: exit code and output for an Arize whose schema was changed so."""
-
-    def run(*changes, arguments=("--all",), password=None):
-        sdl = SDL
-        for old, new in changes:
-            assert old in sdl
-            sdl = sdl.replace(old, new)
-        path = tmp_path / "schema.graphql"
-        path.write_text(sdl)
-        monkeypatch.setattr(graphql_schema, "SCHEMA_PATH", path)
-        graphql_schema.executable_schema.cache_clear()
-        with Emulator(EmulatorSettings()) as arize:
-            connection = {
-                "conn_type": "arize_online_tasks",
-                "host": arize.url,
-                "password": password or arize.api_key,
-            }
-            monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", json.dumps(connection))
-            code = main(list(arguments))
-            requests = arize.requests()
-        assert not any(
-            one["operation"].startswith("graphql.") and one["operation"] != "graphql.query"
-            for one in requests
-        )
-        assert {one["method"] for one in requests if one["operation"].startswith("rest.")} <= {"GET"}
-        return code, capsys.readouterr().out
-
-    yield run
-    graphql_schema.executable_schema.cache_clear()
+def changed(*changes: tuple[str, str]) -> str:
+    """Return the documented schema with some texts replaced."""
+    sdl = SDL
+    for old, new in changes:
+        assert old in sdl
+        sdl = sdl.replace(old, new)
+    return sdl
 
 
-def lines(output, subject):
-    return [line for line in output.splitlines() if f" {subject} " in f"{line} "]
-
-
-def test_the_documented_schema_agrees(examine):
-    code, output = examine()
-    assert code == doctor.AGREES
-    assert "0 differ so that calls fail, 0 differ in what is optional" in output
-    assert lines(output, "runOnlineTask")[0].startswith("agrees")
-
-
-def test_a_renamed_input_type_is_told_and_calls_adapt_to_it(examine):
-    code, output = examine(("PatchEvalTaskMutationInput", "PatchTaskInput"))
-    assert code == doctor.AGREES
-    [line] = lines(output, "patchEvalTask(input:)")
-    assert line.startswith("differs")
-    assert "PatchTaskInput in place of PatchEvalTaskMutationInput" in line
-
-
-def test_a_missing_field_makes_calls_fail(examine):
-    code, output = examine(("  dataStartTime: DateTime\n", ""))
-    assert code == doctor.DIFFERS
-    assert all(line.startswith("DIFFERS") for line in lines(output, "runOnlineTask"))
-    assert "dataStartTime" in output
-
-
-def test_an_added_required_field_makes_calls_fail(examine):
-    code, output = examine(
-        ("input RunOnlineTaskMutationInput {", "input RunOnlineTaskMutationInput {\n  budget: Int!\n")
-    )
-    assert code == doctor.DIFFERS
-    [line] = lines(output, "runOnlineTask")
-    assert line.startswith("DIFFERS")
-    assert "budget" in line
-
-
-@pytest.mark.parametrize(
-    ("mutation", "change"),
-    [
-        ("runOnlineTask", ("  runId: ID!\n", "  id: ID!\n")),
-        ("runOnlineTask", ("= CreateTaskRunResponse | TaskError", "= CreateTaskRunResponse")),
-        ("createEvalTask", ("  modelId: ID", "  projectId: ID")),
-    ],
-)
-def test_what_this_version_needs_makes_calls_fail_where_it_is_gone(examine, mutation, change):
-    code, output = examine(change)
-    assert code == doctor.DIFFERS
-    assert any(line.startswith("DIFFERS") for line in lines(output, mutation))
-
-
-def test_a_missing_optional_field_does_not_make_calls_fail(examine):
-    code, output = examine(("  overrideEvaluations: Boolean\n", ""))
-    assert code == doctor.AGREES
-    assert "1 differ in what is optional" in output
-
-
-def test_without_all_only_the_summary_and_the_differences_are_shown(examine):
-    _, output = examine(arguments=())
-    assert len(output.splitlines()) < 12
-
-
-def test_a_refused_key_is_said_in_one_line(examine):
-    code, output = examine(password="wrong")
-    assert code == doctor.UNREACHABLE
-    assert "Check the connection's API key" in output
-    assert len(output.splitlines()) == 1
-
-
-def test_a_connection_that_does_not_exist_is_said_in_one_line(capsys):
-    assert main(["--conn-id", "no_such_connection"]) == doctor.UNREACHABLE
-    assert "no_such_connection" in capsys.readouterr().out
-
-
-def checked(sdl: str) -> list[Check]:
-    """What is found out about a schema that no emulator could serve."""
+def check(sdl: str) -> list[Check]:
+    """Check an Arize with this schema."""
     schema = build_schema(sdl)
     return list(check_schema(lambda document: graphql_sync(schema, document).data or {}))
 
 
-def test_a_missing_mutation_makes_calls_fail() -> None:
-    [found] = [
-        one
-        for one in checked(SDL.replace("runOnlineTask(", "runAnotherTask("))
-        if one.subject == "runOnlineTask"
-    ]
-
-    assert (found.agrees, found.matters) == (False, True)
-    assert found.found == "there is no such mutation"
+def subjects(checks: list[Check], status: Status) -> set[str]:
+    return {check.subject for check in checks if check.status is status}
 
 
-def test_a_schema_that_is_not_shown_is_no_difference() -> None:
-    [found] = check_schema(lambda _: {})
+def test_documented_schema_has_no_problem() -> None:
+    checks = check(SDL)
+    assert subjects(checks, Status.ERROR) == subjects(checks, Status.WARNING) == set()
+    assert subjects(checks, Status.OK) == {"createEvalTask", "patchEvalTask", "runOnlineTask", "documented"}
 
-    assert (found.agrees, found.matters) == (False, False)
-    assert "does not show its schema" in found.found
+
+def test_renamed_input_type_is_warning() -> None:
+    checks = check(changed(("PatchEvalTaskMutationInput", "PatchTaskInput")))
+    assert subjects(checks, Status.ERROR) == set()
+    [renamed] = [check for check in checks if check.subject == "patchEvalTask(input:)"]
+    assert renamed.status is Status.WARNING
+    assert "PatchTaskInput" in renamed.detail
+    assert "patchEvalTask" in subjects(checks, Status.OK)
+
+
+@pytest.mark.parametrize(
+    ("mutation", "change", "named"),
+    [
+        ("runOnlineTask", ("  dataStartTime: DateTime\n", ""), "dataStartTime"),
+        (
+            "runOnlineTask",
+            ("input RunOnlineTaskMutationInput {", "input RunOnlineTaskMutationInput {\n  budget: Int!\n"),
+            "budget",
+        ),
+        ("runOnlineTask", ("  runId: ID!\n", "  id: ID!\n"), "runId"),
+        ("runOnlineTask", ("= CreateTaskRunResponse | TaskError", "= CreateTaskRunResponse"), "TaskError"),
+        ("createEvalTask", ("  modelId: ID", "  projectId: ID"), "modelId"),
+        ("runOnlineTask", ("runOnlineTask(", "runAnotherTask("), ""),
+        ("patchEvalTask", ("patchEvalTask(input:", "patchEvalTask(patch:"), ""),
+    ],
+)
+def test_change_that_breaks_calls_is_error_of_its_mutation(
+    mutation: str, change: tuple[str, str], named: str
+) -> None:
+    checks = check(changed(change))
+    assert subjects(checks, Status.ERROR) == {mutation}
+    assert any(named in check.detail for check in checks if check.status is Status.ERROR)
+
+
+def test_missing_optional_field_is_warning() -> None:
+    checks = check(changed(("  overrideEvaluations: Boolean\n", "")))
+    assert subjects(checks, Status.ERROR) == set()
+    assert subjects(checks, Status.WARNING) == {"documented"}
+
+
+@pytest.mark.parametrize("data", [{}, {"__schema": None}, {"__schema": {"types": 3}}])
+def test_schema_that_is_not_shown_is_warning(data: dict[str, Any]) -> None:
+    [only] = check_schema(lambda _: data)
+    assert (only.subject, only.status) == ("schema", Status.WARNING)
+
+
+# The command
+
+
+def test_command_prints_each_check_and_changes_nothing(
+    arize: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--all"]) == diagnostics.NO_PROBLEM
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if line.startswith("ok ")]) == 6
+    requests = arize.requests()
+    assert {request["operation"] for request in requests} == {"rest.list_tasks", "graphql.query"}
+    assert {request["method"] for request in requests if request["operation"] == "rest.list_tasks"} == {"GET"}
+
+
+def test_command_without_all_prints_summary_only_if_nothing_differs(
+    arize: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([]) == diagnostics.NO_PROBLEM
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "word"),
+    [
+        (("  dataStartTime: DateTime\n", ""), diagnostics.CALLS_FAIL, "error"),
+        (("  overrideEvaluations: Boolean\n", ""), diagnostics.NO_PROBLEM, "warning"),
+    ],
+)
+def test_exit_code_is_one_only_if_calls_fail(
+    arize: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    change: tuple[str, str],
+    code: int,
+    word: str,
+) -> None:
+    checks = check(changed(change))
+    monkeypatch.setattr(diagnostics, "check_schema", lambda _: checks)
+    assert main([]) == code
+    *shown, _ = capsys.readouterr().out.splitlines()
+    assert any(line.startswith(word) for line in shown)
+    assert not any(line.startswith("ok") for line in shown)
+
+
+def test_rejected_key_is_reported_in_one_line_without_key(
+    arize: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    connection = {"conn_type": "arize_online_tasks", "host": arize.url, "password": "a-wrong-key"}
+    monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", json.dumps(connection))
+    assert main([]) == diagnostics.UNREACHABLE
+    output = capsys.readouterr().out
+    assert len(output.splitlines()) == 1
+    assert "a-wrong-key" not in output
+
+
+def test_missing_connection_is_reported_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--conn-id", "no_such_connection"]) == diagnostics.UNREACHABLE
+    output = capsys.readouterr().out
+    assert "no_such_connection" in output
+    assert len(output.splitlines()) == 1
+
+
+def test_two_connections_are_checked_separately(
+    arize: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", arize.connection_json.replace(arize.api_key, "a-wrong-key"))
+    assert main(["--conn-id", "other"]) == diagnostics.UNREACHABLE
+    assert main([]) == diagnostics.NO_PROBLEM
+
+
+def test_graphql_that_fails_is_unreachable_though_rest_works(
+    arize: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from airflow_provider_online_tasks.emulator import Fault
+
+    arize.add_fault(Fault("graphql.*", "unauthorized", times=None))
+    assert main([]) == diagnostics.UNREACHABLE
+
+
+def test_hook_is_closed_after_checks(arize: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[bool] = []
+    close = OnlineTasksHook.close
+    monkeypatch.setattr(OnlineTasksHook, "close", lambda hook: (closed.append(True), close(hook))[1])
+    main([])
+    assert closed

@@ -22,6 +22,7 @@ from airflow_provider_online_tasks.exceptions import (
 )
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.idempotency.create_once import Outcome, Result
+from airflow_provider_online_tasks.idempotency.intents import IntentStore
 from airflow_provider_online_tasks.inputs import EvalTaskInput
 from tests.support.late_server import LateServer
 from tests.support.task_instance import TASK, Killed, TaskInstance
@@ -246,17 +247,26 @@ def test_process_killed_during_creation_leaves_one_task(
     assert result.outcome is (Outcome.ADOPTED if when == "after" else Outcome.CREATED)
 
 
+@pytest.fixture
+def kill_at_end(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """``kill_at_end(arize, instance, …)``: run a try whose process ends after it stored the ID."""
+
+    def run_and_kill(arize: Emulator, instance: TaskInstance, **arguments: Any) -> None:
+        def die(_: object) -> None:
+            raise Killed
+
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(IntentStore, "finish", die)
+            run(arize, instance, **arguments)
+
+    return run_and_kill
+
+
 def test_process_killed_after_id_was_stored_uses_same_task(
-    arize: Emulator, requests: Requests, monkeypatch: pytest.MonkeyPatch
+    arize: Emulator, requests: Requests, kill_at_end: Callable[..., None]
 ) -> None:
     instance = TaskInstance()
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            "airflow_provider_online_tasks.idempotency.intents.IntentStore.finish",
-            lambda _: (_ for _ in ()).throw(Killed),
-        )
-        with pytest.raises(Killed):
-            run(arize, instance)
+    kill_at_end(arize, instance)
     assert (stored(instance) or {})["id"] == ids(arize)[0]
 
     result = run(arize, instance)
@@ -264,6 +274,16 @@ def test_process_killed_after_id_was_stored_uses_same_task(
     assert [result.id] == ids(arize)
     assert result.outcome is Outcome.ADOPTED
     assert requests(CREATE) == 1
+
+
+def test_task_cleared_after_retry_of_unreported_success_failed_uses_same_task(
+    arize: Emulator, kill_at_end: Callable[..., None]
+) -> None:
+    instance = TaskInstance()
+    first = run(arize, instance)
+    kill_at_end(arize, instance)
+    instance.clear()
+    assert run(arize, instance).id == first.id
 
 
 def test_retry_after_unreported_success_uses_same_task(arize: Emulator, requests: Requests) -> None:
@@ -325,14 +345,12 @@ def test_task_deleted_between_tries_is_created_again(arize: Emulator, requests: 
 
 @pytest.mark.parametrize("change", ["name", "project"])
 def test_task_whose_identity_changed_between_tries_is_created_too(
-    arize: Emulator, kill: Callable[[str], None], change: str
+    arize: Emulator, kill_at_end: Callable[..., None], change: str
 ) -> None:
     with OnlineTasksHook() as hook:
         other = {"name": {"name": "another"}, "project": {"model_id": hook.find_project("search-assistant")}}
     instance = TaskInstance()
-    kill("after")
-    with pytest.raises(Killed):
-        run(arize, instance)
+    kill_at_end(arize, instance)
 
     second = run(arize, instance, **other[change])
 
@@ -340,6 +358,18 @@ def test_task_whose_identity_changed_between_tries_is_created_too(
     assert len(ids(arize)) == 2
     # The retry of the changed DAG uses its own task, and not the first one.
     assert run(arize, instance, **other[change]).id == second.id
+
+
+def test_name_that_changed_and_changed_back_uses_first_task(
+    arize: Emulator, kill_at_end: Callable[..., None]
+) -> None:
+    run(arize, TaskInstance(), name="another")
+    instance = TaskInstance()
+    kill_at_end(arize, instance)
+    run(arize, instance, name="another", if_exists="skip")
+    instance.clear()
+    result = run(arize, instance)
+    assert (result.outcome, len(ids(arize))) == (Outcome.ADOPTED, 2)
 
 
 # Two tasks, two executions
