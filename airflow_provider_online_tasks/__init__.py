@@ -64,7 +64,6 @@ _MODULES = {
     "operators.runs": ("CancelOnlineTaskRunOperator", "RunOnlineTaskOperator"),
     "operators.spans": ("SendSpansOperator",),
     "sensors.runs": ("OnlineTaskRunSensor",),
-    "triggers.pause": ("PauseTrigger",),
     "task_groups": ("online_eval",),
     "triggers.runs": ("OnlineTaskRunTrigger",),
     "triggers.task_runs": ("FinishedRunsTrigger",),
@@ -139,7 +138,6 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.sensors.runs import (
         OnlineTaskRunSensor as OnlineTaskRunSensor,
     )
-    from airflow_provider_online_tasks.triggers.pause import PauseTrigger as PauseTrigger
     from airflow_provider_online_tasks.task_groups import (
         online_eval as online_eval,
     )

@@ -52,7 +52,6 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": "Arize AX",
                 "python-modules": [
-                    "airflow_provider_online_tasks.triggers.pause",
                     "airflow_provider_online_tasks.triggers.runs",
                     "airflow_provider_online_tasks.triggers.task_runs",
                 ],

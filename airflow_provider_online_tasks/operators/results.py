@@ -44,8 +44,6 @@ OnIncomplete = Literal["fail", "warn"]
 # Arize indexes evaluations one to two hours late.
 COMPLETE_WITHIN = timedelta(hours=2)
 FIRST_PAUSE, MAX_PAUSE = 15.0, 600.0
-# Airflow fails a task whose trigger fires before the scheduler has noted that the task is deferred.
-MIN_PAUSE = 5.0
 
 
 class EvalResultsOperator(LineageOperator):
@@ -255,10 +253,8 @@ class EvalResultsOperator(LineageOperator):
             )
         if now >= deadline:
             return
-        from airflow.providers.standard.triggers.temporal import DateTimeTrigger
-
         seconds = min(self.poll_interval * 2**pauses, MAX_PAUSE, deadline - now)
-        moment = datetime.fromtimestamp(now + max(seconds, MIN_PAUSE), UTC)
+        moment = datetime.fromtimestamp(now + seconds, UTC)
         self.log.info(
             "%d of %d evaluated items of run %s could be read. Reading again at %s, for the last time at %s.",
             read,
@@ -267,9 +263,9 @@ class EvalResultsOperator(LineageOperator):
             wire_time(moment.replace(microsecond=0)),
             wire_time(datetime.fromtimestamp(int(deadline), UTC)),
         )
-        self.defer_in_try(
+        self.pause_until(
+            moment,
             context.get("ti"),
-            trigger=DateTimeTrigger(moment=moment),
             method_name="execute_complete",
             kwargs={"pauses": pauses + 1, "deadline": deadline},
         )

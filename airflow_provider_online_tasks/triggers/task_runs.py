@@ -17,7 +17,6 @@ from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs import read_id
 from airflow_provider_online_tasks.inputs.arguments import check_literal, positive_seconds
 from airflow_provider_online_tasks.inputs.values import read_name, read_names
-from airflow_provider_online_tasks.triggers.plain import plain, size
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses.runs import TaskRun
@@ -30,7 +29,6 @@ STORED_AFTER_SECONDS = 5.0
 # Keep the event after a long absence at a size that Airflow can handle.
 MOST_RUNS = 100
 MOST_BYTES = 60_000
-LONGEST_TEXT = 1_000
 # How far a restarted triggerer has to go back at most if nothing was reported.
 REMEMBER_EVERY = timedelta(hours=1)
 # Longer than Airflow takes to read or write the state store. A lost reply must not end a watcher.
@@ -157,7 +155,7 @@ class FinishedRunsTrigger(BaseEventTrigger):
         # the next DAG run only, so one event reports as many runs as possible.
         reported = [run for run in found.finished if run.status.value in self.statuses]
         for summaries in _split(reported):
-            yield TriggerEvent({"online_task_id": plain(self.online_task_id), "runs": summaries})  # type: ignore[no-untyped-call]
+            yield TriggerEvent({"online_task_id": self.online_task_id, "runs": summaries})  # type: ignore[no-untyped-call]
             await asyncio.sleep(STORED_AFTER_SECONDS)
         self._memory = memory = found.memory
         stored = self._stored_since
@@ -214,8 +212,8 @@ def _split(runs: Sequence[TaskRun]) -> Iterator[list[dict[str, Any]]]:
     summaries: list[dict[str, Any]] = []
     total = 0
     for run in runs:
-        summary = plain(run.summary(), longest_text=LONGEST_TEXT)
-        needed = size(summary) + 2
+        summary = run.summary()
+        needed = len(json.dumps(summary)) + 2
         if summaries and (len(summaries) == MOST_RUNS or total + needed > MOST_BYTES):
             yield summaries
             summaries, total = [], 0
