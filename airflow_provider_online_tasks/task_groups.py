@@ -1,4 +1,4 @@
-"""A whole eval as one task group: create the eval task, run it, wait, read the results, and gate.
+"""A complete eval as one task group: create the eval task, run it, wait, read the results, check a gate.
 
 API: https://arize.com/docs/ax/graphql-reference/apis/online-tasks-api
 """
@@ -69,61 +69,61 @@ def online_eval(
     conn_id: str | XComArg | None = None,
     default_args: dict[str, Any] | None = None,
 ) -> TaskGroup:
-    """Judge a window of spans in one call: a task group to chain, map and schedule like any other.
+    """Create a task group that evaluates a window of spans. Chain, map and schedule it like any other.
 
     Its tasks are ``create_task`` (unless you give ``online_task_id``), ``run_task``, ``read_results`` and,
-    with ``rules``, ``gate``. Each is the operator of that purpose; use the operators for other arguments.
+    with ``rules``, ``gate``. Use the operators directly for arguments that are not listed here.
 
     :param group_id: the ID of the task group.
-    :param online_task_id: an eval task that exists, in place of ``name`` and the evaluators. (templated)
-    :param name: name of the eval task, which is created or found by it. (templated)
-    :param model_id: global ID of the project whose spans are judged. (templated)
-    :param project: name of the project, in place of its ID. (templated)
-    :param template_evaluators: LLM evaluators with a template and the allowed labels. (templated)
+    :param online_task_id: an existing eval task, instead of ``name`` and the evaluators. (templated)
+    :param name: name of the eval task, which is created or found by this name. (templated)
+    :param model_id: global ID of the project whose spans are evaluated. (templated)
+    :param project: name of the project, instead of its ID. (templated)
+    :param template_evaluators: LLM evaluators with a template and allowed labels. (templated)
     :param evaluators: evaluators of the Eval Hub. (templated)
     :param code_evaluators: code evaluators. (templated)
     :param llm_config: the LLM of the template evaluators. (templated)
     :param sampling_rate: share of the matching spans. Default: every span. (templated)
-    :param query_filter: which spans. Default: all. (templated)
-    :param if_exists: what happens to a task of that name: ``update`` (default), ``skip`` or ``fail``.
-    :param data_start_time: start of the window. Default: that of the DAG run's data interval. (templated)
+    :param query_filter: filter that selects the spans. Default: all. (templated)
+    :param if_exists: what happens to an existing task of this name: ``update`` (default), ``skip``, ``fail``.
+    :param data_start_time: start of the window. Default: start of the DAG run's data interval. (templated)
     :param data_end_time: end of the window. (templated)
     :param lookback: length of a window that ends with the DAG run's data interval. (templated)
     :param index_delay: minimum time between the window's end and the start of the run. Default: the
         connection's ``index_delay_minutes``. (templated)
-    :param max_spans: most spans to judge. Default: the API's, 10,000. (templated)
-    :param timeout: seconds after which the run is cancelled. Default: none.
-    :param max_error_rate: largest acceptable share of errors, 0 to 1.
+    :param max_spans: maximum number of spans to evaluate. Default: that of the API, 10,000. (templated)
+    :param timeout: seconds after which the run is cancelled. Default: no limit.
+    :param max_error_rate: maximum share of errors, 0 to 1.
     :param on_nothing_evaluated: ``skip`` (default), ``fail`` or ``succeed``.
-    :param deferrable: whether the wait needs no worker slot. Default True.
-    :param granularity: what the evaluators judge: ``span`` (default), ``trace`` or ``session``.
-    :param baseline: how far back earlier labels are read to compare with. Default: not at all.
-    :param group_by: attribute by whose values the results are split. Default: not split.
+    :param deferrable: whether to wait in the triggerer, without a worker slot. Default True.
+    :param granularity: what the evaluators evaluate: ``span`` (default), ``trace`` or ``session``.
+    :param baseline: length of the time before the window to compare with. Default: no comparison.
+    :param group_by: attribute whose values are the segments of the results. Default: no segments.
     :param complete_within: how long after the run's end its evaluations may take to be readable. Default: 2
         hours.
-    :param rules: the rules of the gate by evaluator. Default: no gate. (templated)
+    :param rules: the rules of the gate per evaluator. Default: no gate. (templated)
     :param labels: all labels of each evaluator. Default: those of the template evaluators. (templated)
-    :param confidence: how sure the gate must be, such as 0.95. Default: it takes the measured values.
-    :param on_inconclusive: what inconclusive rules do: ``fail`` (default), ``skip``, ``pass`` or ``ask``.
+    :param confidence: confidence of the gate, such as 0.95. Default: the measured values are compared.
+    :param on_inconclusive: what an inconclusive rule does: ``fail`` (default), ``skip``, ``pass`` or ``ask``.
     :param on_failure: what a failed rule does: ``fail`` (default), ``skip`` or ``ask``.
     :param outlets: assets that the last task updates.
-    :param conn_id: Airflow connection of type ``arize_online_tasks``. Default: that of ``default_args``, here
+    :param conn_id: Airflow connection of type ``arize_online_tasks``. Default: from ``default_args``, here
         or of the DAG, else ``arize_online_tasks_default``. (templated)
-    :param default_args: default arguments of the group's tasks, beside those of the DAG.
+    :param default_args: default arguments of the group's tasks, in addition to those of the DAG.
     :return: the task group.
-    :raises InvalidInput: neither or both of ``online_task_id`` and ``name`` are given, or an operator refuses
-        an argument; when the DAG is parsed if it is a literal.
+    :raises InvalidInput: neither or both of ``online_task_id`` and ``name`` are set, or an operator
+        rejects an argument; for literals when the DAG is parsed.
     """
     if (online_task_id is None) == (name is None):
         raise InvalidInput(
-            "Give either online_task_id, for an eval task that exists, or name, model_id and the evaluators "
-            "of one that is created or found by its name."
+            "Set either online_task_id for an existing eval task, or name, model_id and the evaluators of an "
+            "eval task that is created or found by its name."
         )
     arguments: Any = {**(default_args or {}), **({} if conn_id is None else {"conn_id": conn_id})}
     with TaskGroup(group_id, default_args=arguments) as group:
-        judged: Any = online_task_id
+        task_id: Any = online_task_id
         if name is not None:
-            judged = CreateEvalTaskOperator(
+            task_id = CreateEvalTaskOperator(
                 task_id="create_task",
                 name=name,
                 model_id=model_id,
@@ -138,7 +138,7 @@ def online_eval(
             ).output
         run = RunOnlineTaskOperator(
             task_id="run_task",
-            online_task_id=judged,
+            online_task_id=task_id,
             data_start_time=data_start_time,
             data_end_time=data_end_time,
             lookback=lookback,
@@ -174,16 +174,13 @@ def online_eval(
 
 
 def _labels(template_evaluators: Any) -> dict[str, list[str]] | None:
-    """Return the labels of the template evaluators, as far as they are known when the DAG is parsed."""
-    given = (
-        [template_evaluators]
-        if isinstance(template_evaluators, Mapping | TemplateEvaluator)
-        else template_evaluators
-    )
-    found: dict[str, list[str]] = {}
-    for one in given if isinstance(given, list | tuple) else ():
-        name = one.get("name") if isinstance(one, Mapping) else one.name
-        rails = one.get("rails") if isinstance(one, Mapping) else one.rails
+    """Return the labels of the template evaluators that are known when the DAG is parsed."""
+    is_one = isinstance(template_evaluators, Mapping | TemplateEvaluator)
+    evaluators = [template_evaluators] if is_one else template_evaluators
+    labels: dict[str, list[str]] = {}
+    for evaluator in evaluators if isinstance(evaluators, list | tuple) else ():
+        fields = evaluator if isinstance(evaluator, Mapping) else vars(evaluator)
+        name, rails = fields.get("name"), fields.get("rails")
         if isinstance(name, str) and isinstance(rails, list | tuple):
-            found[name] = [str(rail) for rail in rails]
-    return found or None
+            labels[name] = [str(rail) for rail in rails]
+    return labels or None

@@ -1,196 +1,163 @@
-"""What the Evals page knows of a window: a short record in XCom, beside an operator's full result.
+"""Records for the Evals page: short copies of results and verdicts in XCom, without texts of spans.
 
-The full summary holds examples, with texts of spans and of an LLM. The page needs numbers only, so the
-operators push these short records under keys of their own, and the page reads nothing else.
+The operators push these records under their own keys, and the page reads nothing else.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_online_tasks._numbers import finite
 from airflow_provider_online_tasks.gate.intervals import share_interval
 
-CONFIDENCE = 0.95
-DIGITS = 5  # enough for a picture, and half of the answer's length
 RESULTS_KEY = "eval_results"
 VERDICT_KEY = "eval_verdict"
-
-MOST_EVALUATORS = 50
-MOST_LABELS = 20
-MOST_RULES = 100
+CONFIDENCE = 0.95
+DIGITS = 5  # enough for a plot, and half the size of a response
+MAX_EVALUATORS = 50
+MAX_LABELS = 20
+MAX_RULES = 100
 TEXT_CHARACTERS = 200
 OTHER_LABELS = "(other labels)"
 
 
 def results_record(summary: Mapping[str, Any], *, spans_url: str | None = None) -> dict[str, Any]:
-    """Return the record of what ``EvalResultsOperator`` returns.
+    """Return the record of a summary of ``EvalResultsOperator``.
 
-    :param summary: the operator's result.
-    :param spans_url: where the Arize UI shows the spans of the window.
+    :param spans_url: URL of the window's spans in the Arize UI.
     """
     return {
         "start": summary.get("data_start_time"),
         "end": summary.get("data_end_time"),
-        "run_id": summary.get("run_id"),
-        "complete": summary.get("complete"),
-        "expected": summary.get("expected"),
-        "skipped": summary.get("skipped"),
-        "errors": summary.get("errors"),
+        **{key: summary.get(key) for key in ("run_id", "complete", "expected", "skipped", "errors")},
         "spans_url": spans_url,
         "evaluators": {
             name: {
-                "evaluated": found.get("evaluated", 0),
-                "not_evaluated": found.get("not_evaluated"),
-                "labels": _label_record(found),
-                "score": _score(found),
-                "evaluator_version": found.get("evaluator_version"),
+                "evaluated": figures.get("evaluated", 0),
+                "not_evaluated": figures.get("not_evaluated"),
+                "labels": _label_record(figures),
+                "score": _score_record(figures),
+                "evaluator_version": figures.get("evaluator_version"),
             }
-            for name, found in summary.get("evaluators", {}).items()
+            for name, figures in summary.get("evaluators", {}).items()
         },
     }
 
 
-def _label_record(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return how often each label was given, the most frequent by themselves, with its share's interval."""
-    counts = [(label, one["count"]) for label, one in found.get("labels", {}).items()]
+def _label_record(figures: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the count of each of the most frequent labels, with the interval of its share."""
+    counts = [(label, entry["count"]) for label, entry in figures.get("labels", {}).items()]
     counts.sort(key=lambda pair: -pair[1])
-    other = sum(count for _, count in counts[MOST_LABELS:]) + found.get("other_labels", 0)
-    shown = counts[:MOST_LABELS] + ([(OTHER_LABELS, other)] if other else [])
+    others = sum(count for _, count in counts[MAX_LABELS:]) + figures.get("other_labels", 0)
+    shown = counts[:MAX_LABELS] + ([(OTHER_LABELS, others)] if others else [])
     total = sum(count for _, count in shown)
-    record: dict[str, dict[str, Any]] = {}
+    record = {}
     for label, count in shown:
         low, high = share_interval(count, total, CONFIDENCE)
         record[label] = {"count": count, "low": round(low, DIGITS), "high": round(high, DIGITS)}
     return record
 
 
-def _score(found: Mapping[str, Any]) -> dict[str, Any] | None:
-    if found.get("score_mean") is None:
+def _score_record(figures: Mapping[str, Any]) -> dict[str, Any] | None:
+    if figures.get("score_mean") is None:
         return None
-    low, high = found.get("score_interval") or (None, None)
-    return {"mean": found["score_mean"], "low": low, "high": high}
-
-
-RULE_TEXTS = ("evaluator", "measure", "rule", "segment", "outcome", "note")
-RULE_NUMBERS = ("measured", "low", "high", "evaluations", "evaluations_needed")
+    low, high = figures.get("score_interval") or (None, None)
+    return {"mean": figures["score_mean"], "low": low, "high": high}
 
 
 def verdict_record(verdict: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the record of what ``EvalGateOperator`` returns.
+    """Return the record of a verdict of ``EvalGateOperator``.
 
-    It names the run and the window, so that the page finds the results that were held against the rules.
+    It has the run and the window, by which the page finds the results that were checked.
     """
+    rules = list(verdict.get("rules", ()))[:MAX_RULES]
     return {
-        "run_id": verdict.get("run_id"),
+        **{key: verdict.get(key) for key in _VERDICT_FIELDS},
         "start": verdict.get("data_start_time"),
         "end": verdict.get("data_end_time"),
-        "passed": verdict.get("passed"),
-        "outcome": verdict.get("outcome"),
-        "confidence": verdict.get("confidence"),
-        "approved": verdict.get("approved"),
-        "responded_by": verdict.get("responded_by"),
-        "rules": [
-            {name: rule.get(name) for name in RULE_TEXTS + RULE_NUMBERS}
-            for rule in list(verdict.get("rules", ()))[:MOST_RULES]
-        ],
+        "rules": [{key: rule.get(key) for key in _RULE_FIELDS} for rule in rules],
     }
 
 
-# What is read back may be anything: a DAG can push any value under any key. ---------------------------
+# A DAG can push any value under any key, so what is read is validated and bounded.
 
 
 def read_results(value: Any) -> dict[str, Any] | None:
-    """Read a record of results, bounded; None if it is not one."""
-    found = _object(value)
-    evaluators = found.get("evaluators") if found else None
-    if found is None or not isinstance(evaluators, Mapping):
+    """Read a record of results; None if the value is not one. Unreadable fields are None."""
+    record = _object(value)
+    evaluators = record.get("evaluators") if record else None
+    if record is None or not isinstance(evaluators, Mapping):
         return None
     return {
-        "start": _text(found.get("start")),
-        "end": _text(found.get("end")),
-        "run_id": _text(found.get("run_id")),
-        "complete": _flag(found.get("complete")),
-        "expected": _count(found.get("expected")),
-        "skipped": _count(found.get("skipped")),
-        "errors": _count(found.get("errors")),
-        "spans_url": _address(found.get("spans_url")),
+        **_read_fields(record, _RESULTS_FIELDS),
         "evaluators": {
-            str(_text(str(name))): _evaluator(one)
-            for name, one in list(evaluators.items())[:MOST_EVALUATORS]
-            if isinstance(one, Mapping)
+            str(_text(str(name))): _read_evaluator(entry)
+            for name, entry in list(evaluators.items())[:MAX_EVALUATORS]
+            if isinstance(entry, Mapping)
         },
     }
 
 
-def _evaluator(one: Mapping[str, Any]) -> dict[str, Any]:
-    score = one.get("score")
-    mean = finite(score.get("mean")) if isinstance(score, Mapping) else None
-    return {
-        "evaluated": _count(one.get("evaluated")) or 0,
-        "not_evaluated": _count(one.get("not_evaluated")),
-        "shares": _shares(one.get("labels")),
-        "score": None
-        if mean is None or not isinstance(score, Mapping)
-        else {"mean": mean, "low": finite(score.get("low")), "high": finite(score.get("high"))},
-        "evaluator_version": _text(one.get("evaluator_version")),
-    }
-
-
-def _shares(given: Any) -> dict[str, dict[str, Any]]:
-    """Return the share of each label among those that got one, with its interval."""
-    found: dict[str, tuple[int, Mapping[str, Any]]] = {}
-    for label, one in given.items() if isinstance(given, Mapping) else ():
-        if len(found) > MOST_LABELS:
-            break
-        count = _count(one.get("count")) if isinstance(one, Mapping) else None
-        if count is not None:
-            found[str(_text(str(label)))] = (count, one)
-    total = sum(count for count, _ in found.values())
-    return {
-        label: {
-            "count": count,
-            "share": round(count / total, DIGITS),
-            "low": finite(one.get("low")),
-            "high": finite(one.get("high")),
-        }
-        for label, (count, one) in found.items()
-        if total
-    }
-
-
 def read_verdict(value: Any) -> dict[str, Any] | None:
-    """Read a record of a verdict, bounded; None if it is not one."""
-    found = _object(value)
-    rules = found.get("rules") if found else None
-    if found is None or isinstance(rules, str) or not isinstance(rules, Sequence):
+    """Read a record of a verdict; None if the value is not one. Unreadable fields are None."""
+    record = _object(value)
+    rules = record.get("rules") if record else None
+    if record is None or isinstance(rules, str) or not isinstance(rules, Sequence):
         return None
     return {
-        **{name: _text(found.get(name)) for name in ("run_id", "start", "end", "outcome", "responded_by")},
-        "passed": _flag(found.get("passed")),
-        "approved": _flag(found.get("approved")),
-        "confidence": finite(found.get("confidence")),
+        **_read_fields(record, _VERDICT_FIELDS),
         "rules": [
-            {
-                **{name: _text(one.get(name)) for name in RULE_TEXTS},
-                **{name: finite(one.get(name)) for name in RULE_NUMBERS},
-            }
-            for one in rules[:MOST_RULES]
-            if isinstance(one, Mapping)
+            _read_fields(rule, _RULE_FIELDS) for rule in rules[:MAX_RULES] if isinstance(rule, Mapping)
         ],
     }
 
 
 def _object(value: Any) -> Mapping[str, Any] | None:
     if isinstance(value, str):
-        # Airflow stores a value as JSON text; a reference to object storage is text too.
+        # Airflow stores JSON text. A reference to object storage is text too.
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
             return None
     return value if isinstance(value, Mapping) else None
+
+
+def _read_fields(record: Mapping[str, Any], fields: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
+    return {key: read(record.get(key)) for key, read in fields.items()}
+
+
+def _read_evaluator(entry: Mapping[str, Any]) -> dict[str, Any]:
+    score = entry.get("score")
+    score = _read_fields(score, _SCORE_FIELDS) if isinstance(score, Mapping) else {}
+    return {
+        "evaluated": _count(entry.get("evaluated")) or 0,
+        "not_evaluated": _count(entry.get("not_evaluated")),
+        "shares": _read_shares(entry.get("labels")),
+        "score": score if score.get("mean") is not None else None,
+        "evaluator_version": _text(entry.get("evaluator_version")),
+    }
+
+
+def _read_shares(labels: Any) -> dict[str, dict[str, Any]]:
+    """Return the share of each label among the evaluations with a label, with its interval."""
+    entries: dict[str, tuple[int, Mapping[str, Any]]] = {}
+    for label, entry in labels.items() if isinstance(labels, Mapping) else ():
+        count = _count(entry.get("count")) if isinstance(entry, Mapping) else None
+        if count is not None and len(entries) <= MAX_LABELS:
+            entries[str(_text(str(label)))] = (count, entry)
+    total = sum(count for count, _ in entries.values())
+    return {
+        label: {
+            "count": count,
+            "share": round(count / total, DIGITS),
+            "low": finite(entry.get("low")),
+            "high": finite(entry.get("high")),
+        }
+        for label, (count, entry) in entries.items()
+        if total
+    }
 
 
 def _text(value: Any) -> str | None:
@@ -204,12 +171,30 @@ def _flag(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
-def _address(value: Any) -> str | None:
-    """Return a web address; None for anything else, such as ``javascript:``."""
-    whole = isinstance(value, str) and value.startswith(("https://", "http://")) and len(value) <= 2_000
-    return value if whole else None
-
-
 def _count(value: Any) -> int | None:
-    whole = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
-    return value if whole else None
+    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+    return value if is_count else None
+
+
+def _url(value: Any) -> str | None:
+    """Return a web address; None for anything else, such as ``javascript:``."""
+    is_url = isinstance(value, str) and value.startswith(("https://", "http://")) and len(value) <= 2_000
+    return value if is_url else None
+
+
+_RESULTS_FIELDS: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("start", "end", "run_id"), _text),
+    "complete": _flag,
+    **dict.fromkeys(("expected", "skipped", "errors"), _count),
+    "spans_url": _url,
+}
+_VERDICT_FIELDS: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("run_id", "start", "end", "outcome", "responded_by"), _text),
+    **dict.fromkeys(("passed", "approved"), _flag),
+    "confidence": finite,
+}
+_RULE_FIELDS: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("evaluator", "measure", "rule", "segment", "outcome", "note"), _text),
+    **dict.fromkeys(("measured", "low", "high", "evaluations", "evaluations_needed"), finite),
+}
+_SCORE_FIELDS: Mapping[str, Callable[[Any], Any]] = dict.fromkeys(("mean", "low", "high"), finite)

@@ -240,7 +240,7 @@ def test_filters_by_evaluator_and_time(go: Callable[[str], FrameLocator]) -> Non
     frame.get_by_label("Evaluator").first.fill("toxic")
     expect(sections).to_have_count(1)
     frame.get_by_label("Evaluator").first.fill("no such")
-    expect(frame.get_by_role("status").first).to_have_text("No evaluator has such a name.")
+    expect(frame.get_by_role("status").first).to_have_text("No evaluator matches this name.")
     frame.get_by_label("Evaluator").first.fill("")
 
     frame.get_by_label("Time").select_option("7")
@@ -264,7 +264,7 @@ def test_table_is_reachable_by_keyboard(page: Page, go: Callable[[str], FrameLoc
     table = section.get_by_role("region", name="Windows of correctness")
     expect(table.get_by_role("row")).to_have_count(31)
     assert table.get_by_text("failed").count()
-    assert table.get_by_text("(new)").count() == 1
+    assert table.get_by_text("(changed)").count() == 1
     page.keyboard.press("Tab")  # the table itself, to scroll it
     expect(table).to_be_focused()
     page.keyboard.press("Tab")
@@ -315,7 +315,7 @@ def test_task_without_evals_shows_a_hint(go: Callable[[str], FrameLocator], of_i
         if of_instance
         else f"/dags/support_answers/tasks/{history.OTHER_TASK}/plugin/arize-evals-task"
     )
-    expect(go(path).get_by_role("status").first).to_contain_text("left no evals")
+    expect(go(path).get_by_role("status").first).to_contain_text("no evals")
 
 
 def test_gate_task_tab_shows_its_evaluators(go: Callable[[str], FrameLocator]) -> None:

@@ -264,7 +264,7 @@ def test_overview_of_twenty_dags_takes_three_queries(
 def test_record_limit_leaves_out_the_oldest(
     ask: Callable[..., Asked], a_year: list[str], reads: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reads, "MOST_RECORDS", 10)
+    monkeypatch.setattr(reads, "MAX_RECORDS", 10)
 
     _, found = ask("/api/overview?days=366")
     _, of_one = ask(f"/api/history?dag_id={a_year[0]}&days=366")

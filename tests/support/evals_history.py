@@ -1,7 +1,6 @@
-"""Fill Airflow's database with a history of evals, as the operators leave it, without running anything.
+"""Fill Airflow's database with a history of evals like that of the operators, without running DAGs.
 
-A test that needs a year of windows cannot run a year of DAG runs. ``make`` makes a whole database for a
-server of its own, ``fill`` adds to the one of this process.
+``make`` creates a database for a separate server, ``fill`` adds to the database of this process.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 DAY = timedelta(days=1)
 HOSTILE = "<img src=x onerror=\"document.title='hacked'\"> & 'quoted'"
 RESULTS_TASK, GATE_TASK, OTHER_TASK = "read_results", "gate", "other_work"
-# Name, labels (the first is the good one), share of the good label, judged in each window.
+# Name, labels (the good one first), share of the good label, evaluations per window.
 EVALUATORS: Sequence[tuple[str, Sequence[str], float, int]] = (
     ("correctness", ("correct", "incorrect"), 0.94, 420),
     ("helpfulness", ("helpful", "partly helpful", "not helpful"), 0.85, 420),
@@ -46,7 +45,7 @@ for dag_id in {dags!r}:
 
 
 def write_dags(folder: Path, dag_ids: Sequence[str]) -> None:
-    """Write a file with DAGs of a results task, a gate, and a task that is not ours."""
+    """Write a file with DAGs that have a results task, a gate, and another task."""
     folder.mkdir(parents=True, exist_ok=True)
     text = DAG_FILE.format(dags=list(dag_ids), tasks=[OTHER_TASK, RESULTS_TASK, GATE_TASK])
     (folder / "history_of_evals.py").write_text(text)
@@ -55,10 +54,10 @@ def write_dags(folder: Path, dag_ids: Sequence[str]) -> None:
 def summaries(
     end: datetime, *, windows: int, evaluators: int, hostile: bool = False
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Return what ``EvalResultsOperator`` and ``EvalGateOperator`` return for each of some days.
+    """Return the results of ``EvalResultsOperator`` and ``EvalGateOperator`` for a number of days.
 
-    Two thirds through, the judge of each changes; a week before the end the first evaluator drops for two
-    days; and each 40th day the results are not whole.
+    After two thirds of the days the evaluator versions change; a week before the end the first evaluator
+    drops for two days; and every 40th day the results are incomplete.
     """
     from airflow_provider_online_tasks.gate.intervals import share_interval
 
@@ -68,9 +67,9 @@ def summaries(
         until = end - (windows - 1 - place) * DAY
         figures: dict[str, Any] = {}
         rules: list[dict[str, Any]] = []
-        for number, (name, labels, share, judged) in enumerate(EVALUATORS[:evaluators]):
+        for number, (name, labels, share, evaluated) in enumerate(EVALUATORS[:evaluators]):
             drop = 0.09 if number == 0 and windows - 9 <= place < windows - 7 else 0.0
-            total = max(8, int(judged * (0.8 + 0.4 * chance.random())))
+            total = max(8, int(evaluated * (0.8 + 0.4 * chance.random())))
             wave = 0.015 * math.sin(place / 9 + number)
             good = min(1.0, max(0.0, share + wave - drop + chance.gauss(0, 0.012)))
             counts = {labels[0]: round(total * good)}
@@ -120,7 +119,7 @@ def summaries(
             "errors": place % 3,
             "evaluators": figures,
         }
-        whole = {
+        completeness = {
             "evaluator": "*",
             "measure": "complete",
             "rule": "all evaluations",
@@ -128,14 +127,14 @@ def summaries(
             "outcome": "passed" if complete else "failed",
             "note": "" if complete else "not all evaluations could be read",
         }
-        outcomes = {rule["outcome"] for rule in [whole, *rules]}
+        outcomes = {rule["outcome"] for rule in [completeness, *rules]}
         outcome = next(one for one in ("failed", "inconclusive", "passed") if one in outcomes)
         verdict = {
             **{name: summary[name] for name in ("run_id", "data_start_time", "data_end_time")},
             "passed": outcome == "passed",
             "outcome": outcome,
             "confidence": 0.95,
-            "rules": [whole, *rules],
+            "rules": [completeness, *rules],
         }
         found.append((summary, verdict))
     return found
@@ -148,7 +147,7 @@ def fill(
     *,
     spans_url: str | None = None,
 ) -> None:
-    """Write a DAG run for each window: its task instances, and their XComs as the operators push them."""
+    """Write a DAG run per window, with its task instances and the XComs that the operators push."""
     from airflow.models.dagrun import DagRun
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.xcom import XComModel
@@ -216,7 +215,7 @@ def fill(
 
 
 def make(home: Path, plan: Mapping[str, Mapping[str, Any]], environment: Mapping[str, str]) -> None:
-    """Make an Airflow's DAGs, database and history, by ``{"dag_id": {"windows": 365, "evaluators": 5}}``."""
+    """Create DAGs, database and history, by ``{"dag_id": {"windows": 365, "evaluators": 5}}``."""
     write_dags(home / "dags", list(plan))
     for command in (
         ["-m", "airflow", "db", "migrate"],
@@ -233,7 +232,7 @@ def make(home: Path, plan: Mapping[str, Mapping[str, Any]], environment: Mapping
 
 
 def main(plan: Mapping[str, Mapping[str, Any]]) -> None:
-    """Fill the database of this process's Airflow."""
+    """Fill the database of this process."""
     from airflow.models.dag import DagModel
     from airflow.utils.session import create_session
     from sqlalchemy import update

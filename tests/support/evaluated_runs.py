@@ -1,4 +1,4 @@
-"""Eval tasks that have run on the emulator, and what can be read of them."""
+"""Run eval tasks on the emulator, and read their results."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def read(**arguments):
 
 
 def spans_file(folder, count, *, begin=-86_000, seconds=80_000):
-    """A file of spans of the day before NOW, however long ago that is; every third answer is rude."""
+    """Write a file of spans of the day before NOW; every third output is rude."""
     path = folder / "spans.jsonl"
     with path.open("w") as lines:
         for number in range(count):
@@ -117,7 +117,7 @@ def arize_with(monkeypatch, spans):
 
 def spans(count, *, score=lambda place: place / 100, label=lambda place: "ok", metadata=None):
     for place in range(count):
-        said = Evaluation(
+        evaluation = Evaluation(
             name="e",
             label=label(place),
             score=score(place),
@@ -125,4 +125,4 @@ def spans(count, *, score=lambda place: place / 100, label=lambda place: "ok", m
             metadata=metadata if metadata is not None else {"run_id": "r", "task_id": "t"},
         )
         at = wire_time(NOW - timedelta(seconds=place))
-        yield Span(span_id=str(place), trace_id=None, name=None, start_time=at, evaluations=(said,))
+        yield Span(span_id=str(place), trace_id=None, name=None, start_time=at, evaluations=(evaluation,))

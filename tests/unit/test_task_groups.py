@@ -1,4 +1,4 @@
-"""One call makes the tasks of a whole eval, and refuses what its operators would."""
+"""Tests for online_eval(): the tasks of the group, their arguments, and rejected arguments."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def dag() -> DAG:
     return DAG("evals", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC))
 
 
-def test_the_tasks_follow_each_other(dag: DAG) -> None:
+def test_tasks_of_a_new_eval_task_run_in_order(dag: DAG) -> None:
     with dag:
         before, after = EmptyOperator(task_id="before"), EmptyOperator(task_id="after")
         before >> online_eval("eval", **NEW_TASK, lookback=DAY, rules=RULES) >> after
@@ -42,7 +42,7 @@ def test_the_tasks_follow_each_other(dag: DAG) -> None:
         assert following in dag.get_task(task).downstream_task_ids
 
 
-def test_a_task_that_exists_is_not_created_and_without_rules_there_is_no_gate(dag: DAG) -> None:
+def test_existing_eval_task_without_rules_has_two_tasks(dag: DAG) -> None:
     with dag:
         online_eval(online_task_id=TASK_ID, lookback=DAY)
 
@@ -51,34 +51,34 @@ def test_a_task_that_exists_is_not_created_and_without_rules_there_is_no_gate(da
 
 
 @pytest.mark.parametrize("evaluators", [EVALUATOR, [EVALUATOR], TemplateEvaluator(**EVALUATOR)])
-def test_the_gate_knows_the_labels_of_the_evaluators(dag: DAG, evaluators: Any) -> None:
+def test_gate_gets_the_labels_of_the_evaluators(dag: DAG, evaluators: Any) -> None:
     with dag:
         online_eval(**{**NEW_TASK, "template_evaluators": evaluators}, rules=RULES)
 
     assert dag.get_task("online_eval.gate").labels == {"correctness": ["correct", "incorrect"]}
 
 
-def test_a_rule_on_a_label_that_no_evaluator_has_is_refused_when_the_dag_is_parsed(dag: DAG) -> None:
-    with dag, pytest.raises(InvalidInput, match="wrong"):
+def test_rule_on_unknown_label_is_rejected_at_parse_time(dag: DAG) -> None:
+    with dag, pytest.raises(InvalidInput):
         online_eval(**NEW_TASK, rules={"correctness": {"wrong": "<= 0.1"}})
 
 
 @pytest.mark.parametrize("given", [{}, {"online_task_id": TASK_ID, "name": "answers"}])
-def test_one_task_is_named(dag: DAG, given: dict[str, Any]) -> None:
-    with dag, pytest.raises(InvalidInput, match="Give either online_task_id"):
+def test_eval_task_neither_named_nor_given_or_both_is_rejected(dag: DAG, given: dict[str, Any]) -> None:
+    with dag, pytest.raises(InvalidInput):
         online_eval(**given)
 
 
-def test_the_project_is_needed_for_a_new_task(dag: DAG) -> None:
-    with dag, pytest.raises(InvalidInput, match="model_id"):
+def test_new_eval_task_without_project_is_rejected(dag: DAG) -> None:
+    with dag, pytest.raises(InvalidInput):
         online_eval(name="answers", template_evaluators=EVALUATOR)
 
 
-def test_the_arguments_reach_every_task(dag: DAG) -> None:
-    judged = Asset("judged")
+def test_shared_arguments_reach_every_task_and_outlets_the_last(dag: DAG) -> None:
+    evaluated = Asset("evaluated")
     with dag:
         online_eval(
-            **NEW_TASK, rules=RULES, conn_id="arize_eu", default_args={"retries": 4}, outlets=[judged]
+            **NEW_TASK, rules=RULES, conn_id="arize_eu", default_args={"retries": 4}, outlets=[evaluated]
         )
 
     assert {task.conn_id for task in dag.tasks if hasattr(task, "conn_id")} == {"arize_eu"}
@@ -95,7 +95,7 @@ def test_the_arguments_reach_every_task(dag: DAG) -> None:
         ({"conn_id": "dags"}, {"default_args": {"conn_id": "groups"}, "conn_id": "calls"}, "calls"),
     ],
 )
-def test_the_nearest_connection_counts(
+def test_connection_of_the_call_overrides_group_and_dag(
     of_dag: dict[str, Any], of_call: dict[str, Any], expected: str
 ) -> None:
     with DAG("evals", schedule=None, default_args={"retries": 3, **of_dag}) as dag:
@@ -105,7 +105,7 @@ def test_the_nearest_connection_counts(
     assert {task.retries for task in dag.tasks} == {3}
 
 
-def test_what_people_set_reaches_the_operator_that_knows_it(dag: DAG) -> None:
+def test_arguments_reach_the_operator_they_belong_to(dag: DAG) -> None:
     with dag:
         online_eval(
             **NEW_TASK,
@@ -116,6 +116,33 @@ def test_what_people_set_reaches_the_operator_that_knows_it(dag: DAG) -> None:
             complete_within=DAY,
         )
 
-    assert dag.get_task("online_eval.gate").on_inconclusive == "pass"
+    gate = dag.get_task("online_eval.gate")
+    assert (gate.on_inconclusive, gate.on_failure, gate.confidence) == ("pass", "fail", 0.9)
     results = dag.get_task("online_eval.read_results")
     assert (results.granularity, results.complete_within) == ("trace", DAY.total_seconds())
+
+
+def test_two_groups_in_one_dag_keep_their_own_tasks_and_labels(dag: DAG) -> None:
+    other = {**EVALUATOR, "name": "tone", "rails": ["polite", "rude"]}
+    with dag:
+        online_eval("one", **NEW_TASK, rules=RULES)
+        online_eval("two", **{**NEW_TASK, "template_evaluators": other}, rules={"tone": {"polite": ">= 0.9"}})
+
+    assert dag.get_task("one.gate").labels == {"correctness": ["correct", "incorrect"]}
+    assert dag.get_task("two.gate").labels == {"tone": ["polite", "rude"]}
+    assert dag.get_task("one.gate").upstream_task_ids == {"one.read_results"}
+
+
+def test_outlets_without_rules_belong_to_the_results(dag: DAG) -> None:
+    with dag:
+        online_eval(online_task_id=TASK_ID, lookback=DAY, outlets=[Asset("evaluated")])
+
+    assert [task.task_id for task in dag.tasks if task.outlets] == ["online_eval.read_results"]
+
+
+def test_labels_that_are_given_override_those_of_the_evaluators(dag: DAG) -> None:
+    labels = {"correctness": ["correct", "incorrect", "unsure"]}
+    with dag:
+        online_eval(**NEW_TASK, rules={"correctness": {"unsure": "<= 0.1"}}, labels=labels)
+
+    assert dag.get_task("online_eval.gate").labels == labels

@@ -1,5 +1,5 @@
-"""The Evals page in Airflow's own UI: the history of each evaluator, from what the operators leave in XCom.
+"""The Evals page in Airflow's UI: the history of each evaluator, from records that operators push to XCom.
 
-``records`` is what the operators push and the page reads, ``reads`` every query to Airflow's database,
-``app`` the page's server, ``plugin`` its place in the UI, and ``www`` what the browser loads.
+``results.history`` has the records, ``reads`` all queries to Airflow's database, ``app`` the server of the
+page, ``plugin`` its registration in the UI, and ``www`` the files for the browser.
 """

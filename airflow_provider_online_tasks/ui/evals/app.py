@@ -1,4 +1,4 @@
-"""The page's server: a static page for everyone, numbers for those who may see them. It only answers GET."""
+"""The server of the Evals page: static files for everyone, data for users with access. It only serves GET."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ FILES = {
     "uPlot.LICENSE": "text/plain",
 }
 HEADERS = {
-    # Nothing is loaded from elsewhere, and no text of a label or of an evaluator becomes a script.
+    # Load nothing from other hosts, and run no script that is part of a label or an evaluator name.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-LONGEST_DAYS = 366
+MAX_DAYS = 366
 
-Days = Annotated[int, Query(ge=1, le=LONGEST_DAYS)]
+Days = Annotated[int, Query(ge=1, le=MAX_DAYS)]
 Until = Annotated[datetime | None, Query()]
 
 
@@ -72,7 +72,7 @@ def create_app() -> FastAPI:
 
 
 def _page() -> Response:
-    """Serve the page itself, which holds no data and so needs no login."""
+    """Serve the page itself, which has no data and needs no login."""
     return FileResponse(WWW / "index.html", media_type="text/html")
 
 
@@ -88,32 +88,32 @@ def _history(
     days: Days = 90,
     until: Until = None,
 ) -> Response:
-    """Return the records of a DAG in a time, or those of one of its runs."""
-    if dag_id == "~":  # which Airflow's own check takes for every DAG
+    """Return the records of a DAG in a time span, or of one of its runs."""
+    if dag_id == "~":  # Airflow's access check treats it as every DAG
         raise HTTPException(404)
     with create_session(scoped=False) as session:
         if run_id is not None:
-            found = reads.of_dag_run(session, dag_id=dag_id, run_id=run_id)
+            records = reads.of_dag_run(session, dag_id=dag_id, run_id=run_id)
         else:
-            found = reads.history(session, dag_id=dag_id, span=_span(days, until))
-    return _answer(found, is_cut=len(found) == reads.MOST_RECORDS)
+            records = reads.history(session, dag_id=dag_id, span=_span(days, until))
+    return _response(records, is_cut=len(records) == reads.MAX_RECORDS)
 
 
 def _overview(user: GetUserDep, days: Days = 30, until: Until = None) -> Response:
-    """Return the newest records of each DAG whose XComs the viewer may read."""
+    """Return the newest records of each DAG whose XComs the user may read."""
     span = _span(days, until)
     with create_session(scoped=False) as session:
         dag_ids = reads.dags_with_records(session, span=span)
         teams = reads.teams(session, dag_ids) if dag_ids else {}
         readable = list(islice(_readable(dag_ids, teams, user), reads.OVERVIEW_DAGS + 1))
         shown = readable[: reads.OVERVIEW_DAGS]
-        found = reads.overview(session, dag_ids=shown, span=span) if shown else []
-    is_cut = len(shown) < len(readable) or len(dag_ids) == reads.MOST_DAGS
-    return _answer(found, is_cut=is_cut or len(found) == reads.MOST_RECORDS)
+        records = reads.overview(session, dag_ids=shown, span=span) if shown else []
+    is_cut = len(shown) < len(readable) or len(dag_ids) == reads.MAX_DAGS
+    return _response(records, is_cut=is_cut or len(records) == reads.MAX_RECORDS)
 
 
 def _readable(dag_ids: Iterable[str], teams: Mapping[str, str | None], user: Any) -> Iterator[str]:
-    """Yield the DAGs whose XComs a viewer may read, and which they may read themselves."""
+    """Yield the DAGs that the user may read together with their XComs."""
     auth = get_auth_manager()
     for dag_id in dag_ids:
         details = DagDetails(id=dag_id, team_name=teams.get(dag_id))
@@ -128,23 +128,23 @@ def _span(days: int, until: datetime | None) -> reads.Span:
     return reads.Span(since=end - timedelta(days=days), until=end)
 
 
-def _answer(records: Iterable[reads.Record], *, is_cut: bool) -> Response:
-    # As JSON at once: FastAPI's own way looks at each of some hundred thousand values first.
+def _response(records: Iterable[reads.Record], *, is_cut: bool) -> Response:
+    # Encode directly: FastAPI would first inspect hundreds of thousands of values.
     return JSONResponse({"records": list(_shown(records)), "is_cut": is_cut})
 
 
 def _shown(records: Iterable[reads.Record]) -> Iterator[dict[str, Any]]:
-    """Yield what the browser gets. A record that cannot be read is left out."""
+    """Yield the records for the browser, without unreadable ones."""
     read = {RESULTS_KEY: read_results, VERDICT_KEY: read_verdict}
-    for one in records:
-        value = read[one.key](one.value)
+    for record in records:
+        value = read[record.key](record.value)
         if value is not None:
             yield {
-                "dag_id": one.dag_id,
-                "run_id": one.run_id,
-                "task_id": one.task_id,
-                "map_index": one.map_index,
-                "kind": "results" if one.key == RESULTS_KEY else "verdict",
-                "at": one.at.isoformat(),
+                "dag_id": record.dag_id,
+                "run_id": record.run_id,
+                "task_id": record.task_id,
+                "map_index": record.map_index,
+                "kind": "results" if record.key == RESULTS_KEY else "verdict",
+                "at": record.at.isoformat(),
                 "value": value,
             }

@@ -1,7 +1,7 @@
-"""Where the Evals page stands in Airflow's UI: in the navigation, and as a tab of DAGs and tasks.
+"""The Evals page in Airflow's UI: in the navigation, and as a tab of DAGs and tasks.
 
-Every process of Airflow that loads plugins imports this module, so it imports next to nothing. The page's
-server is made at its first request, which only the API server gets.
+Every Airflow process that loads plugins imports this module, so it imports almost nothing. The server of the
+page is created by its first request, in the API server.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 PREFIX = "/arize-evals"
-# Airflow 3.0 has no place for a page.
+# Airflow 3.0 has no external views.
 FIRST_AIRFLOW = (3, 1)
 
 
 class LazyApp:
-    """The page's server, which is made at its first request."""
+    """The server of the page, created by its first request."""
 
     def __init__(self) -> None:
         self._app: Any = None
@@ -49,7 +49,7 @@ def _is_supported() -> bool:
 
 
 def _base_path() -> str:
-    """Return the path that Airflow is served under, for a deployment behind a prefix."""
+    """Return the path prefix that Airflow is served under."""
     return urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")
 
 
@@ -67,7 +67,7 @@ def _views() -> list[dict[str, Any]]:
             "name": "Evals",
             "href": page + query,
             "destination": place,
-            # A route may be used once over all plugins and places.
+            # A route must be unique over all plugins and destinations.
             "url_route": "arize-evals" if place == "nav" else f"arize-evals-{place.replace('_', '-')}",
             **({"category": "browse"} if place == "nav" else {}),
             **icons,

@@ -1,7 +1,4 @@
-"""Every read of Airflow's database for the Evals page: what a later Airflow changes is changed here.
-
-Each query is bounded. Only the records that the operators push for this page are read.
-"""
+"""All queries of the Evals page to Airflow's database. Each is bounded and reads only the page's records."""
 
 from __future__ import annotations
 
@@ -19,22 +16,22 @@ from sqlalchemy import func, select
 from airflow_provider_online_tasks.results.history import RESULTS_KEY, VERDICT_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Mapping
 
     from sqlalchemy.orm import Session
 
-MOST_RECORDS = 4_000
-MOST_DAGS = 1_000
+MAX_RECORDS = 4_000
+MAX_DAGS = 1_000
 OVERVIEW_DAGS = 200
-OVERVIEW_WINDOWS = 12  # of each task: as many as its line in the overview shows
+OVERVIEW_WINDOWS = 12  # per task and kind of record: the length of the trend in the overview
 
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """Which DAG runs: those that were due in a span of time.
+    """A time span: DAG runs that were due in it are shown.
 
-    :param since: its begin, which belongs to it.
-    :param until: its end, which does not.
+    :param since: its start, inclusive.
+    :param until: its end, exclusive.
     """
 
     since: datetime
@@ -42,7 +39,7 @@ class Span:
 
     @property
     def condition(self) -> tuple[Any, Any]:
-        """The span, for a query."""
+        """The conditions of a query."""
         return DagRun.run_after >= self.since, DagRun.run_after < self.until
 
 
@@ -50,9 +47,9 @@ class Span:
 class Record:
     """A record that an operator pushed.
 
-    :param key: which kind of record it is.
+    :param key: the kind of record.
     :param at: when the DAG run was due.
-    :param value: the record, as it is stored.
+    :param value: the record as stored.
     """
 
     dag_id: str
@@ -78,32 +75,32 @@ _NEWEST_FIRST = (DagRun.run_after.desc(), XComModel.dag_run_id.desc(), XComModel
 
 
 def history(session: Session, *, dag_id: str, span: Span) -> list[Record]:
-    """Return the records of a DAG, the oldest first: at most :data:`MOST_RECORDS`, the newest ones."""
+    """Return the newest records of a DAG, at most :data:`MAX_RECORDS`, in order of time."""
     query = _RECORDS.where(XComModel.dag_id == dag_id, _IS_RECORD, *span.condition)
-    return _read(session, query, most=MOST_RECORDS)
+    return _read(session, query)
 
 
 def of_dag_run(session: Session, *, dag_id: str, run_id: str) -> list[Record]:
-    """Return the records of one run of a DAG, however old it is."""
+    """Return the records of one DAG run of any age."""
     query = _RECORDS.where(XComModel.dag_id == dag_id, XComModel.run_id == run_id, _IS_RECORD)
-    return _read(session, query, most=MOST_RECORDS)
+    return _read(session, query)
 
 
 def dags_with_records(session: Session, *, span: Span) -> list[str]:
-    """Return the DAGs that have records: at most :data:`MOST_DAGS`."""
+    """Return the DAGs with records, at most :data:`MAX_DAGS`."""
     query = (
         select(XComModel.dag_id)
         .join(DagRun, DagRun.id == XComModel.dag_run_id)
         .where(XComModel.key == RESULTS_KEY, *span.condition)
         .distinct()
         .order_by(XComModel.dag_id)
-        .limit(MOST_DAGS)
+        .limit(MAX_DAGS)
     )
     return list(session.scalars(query))
 
 
 def teams(session: Session, dag_ids: Collection[str]) -> Mapping[str, str | None]:
-    """Return the teams that DAGs belong to, where Airflow has teams."""
+    """Return the teams of DAGs, if Airflow has teams."""
     query = (
         select(DagModel.dag_id, Team.name)
         .join(DagBundleModel.teams)
@@ -114,7 +111,7 @@ def teams(session: Session, dag_ids: Collection[str]) -> Mapping[str, str | None
 
 
 def overview(session: Session, *, dag_ids: Collection[str], span: Span) -> list[Record]:
-    """Return the newest records of each task of some DAGs, the oldest first."""
+    """Return the newest records of each task and kind in these DAGs, in order of time."""
     place = func.row_number().over(
         partition_by=(XComModel.dag_id, XComModel.task_id, XComModel.key), order_by=_NEWEST_FIRST
     )
@@ -133,18 +130,14 @@ def overview(session: Session, *, dag_ids: Collection[str], span: Span) -> list[
         & (newest.c.map_index == XComModel.map_index)
         & (newest.c.key == XComModel.key),
     ).where(newest.c.place <= OVERVIEW_WINDOWS)
-    return _read(session, query, most=MOST_RECORDS)
+    return _read(session, query)
 
 
-def _read(session: Session, query: Any, *, most: int) -> list[Record]:
-    """Return the newest records that a query finds, the oldest first."""
-    rows = session.execute(query.order_by(*_NEWEST_FIRST).limit(most))
-    return list(_records(rows))[::-1]
-
-
-def _records(rows: Any) -> Iterator[Record]:
-    for row in rows:
-        yield Record(
+def _read(session: Session, query: Any) -> list[Record]:
+    """Return the newest records of a query, in order of time."""
+    rows = session.execute(query.order_by(*_NEWEST_FIRST).limit(MAX_RECORDS))
+    records = [
+        Record(
             dag_id=row.dag_id,
             run_id=row.run_id,
             task_id=row.task_id,
@@ -153,3 +146,6 @@ def _records(rows: Any) -> Iterator[Record]:
             at=row.run_after,
             value=row.value,
         )
+        for row in rows
+    ]
+    return records[::-1]

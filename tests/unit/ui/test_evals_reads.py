@@ -113,7 +113,7 @@ def test_history_span_includes_its_start_and_excludes_its_end(reads: ModuleType,
 def test_history_over_limit_keeps_newest_in_order(
     reads: ModuleType, session: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reads, "MOST_RECORDS", 3)
+    monkeypatch.setattr(reads, "MAX_RECORDS", 3)
     add_runs(session, "d", 10, ("t", RESULTS_KEY))
 
     found = reads.history(session, dag_id="d", span=span(reads))

@@ -1,4 +1,4 @@
-// What the page takes from Airflow around it: its theme, its time zone, and its window for links.
+// What the page takes from Airflow's UI around it: theme, time zone, and the window for links.
 
 const outer = (() => {
   try {
@@ -11,7 +11,7 @@ const outer = (() => {
 // The path that Airflow is served under, for a deployment behind a prefix.
 const root = location.pathname.replace(/\/arize-evals\/.*$/, "");
 
-// What the address asks for. Airflow 3.1 puts names into it as they are: a plus sign is no space.
+// The query of the URL. Airflow 3.1 does not encode names in it, so a plus sign is not a space.
 export const asked = new Map(
   location.search.slice(1).split("&").filter(Boolean).map((pair) => {
     const [name, ...value] = pair.split("=");
@@ -47,7 +47,7 @@ function takeTheme() {
   own.style.setProperty("--font", getComputedStyle(outer.document.body).fontFamily || "system-ui");
 }
 
-// Call `changed` whenever the theme or the time zone does.
+// Call `changed` when the theme or the time zone changes.
 export function follow(changed) {
   takeTheme();
   const again = () => { takeTheme(); changed(); };
@@ -60,7 +60,7 @@ export function follow(changed) {
 
 export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-// Time zone: the one that Airflow's own pages show, which a person chooses in its menu. ---------------------------
+// The time zone that the user selected in Airflow's menu. ---------------------------
 
 export function timeZone() {
   const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
@@ -82,7 +82,7 @@ function parts(at, more) {
 
 const MINUTES = { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
 
-// As Airflow writes it: 2026-11-27 00:00.
+// The format of Airflow: 2026-11-27 00:00.
 export function time(text) {
   const at = new Date(text);
   if (isNaN(at)) return text === null || text === undefined ? "–" : String(text);
@@ -90,7 +90,7 @@ export function time(text) {
   return `${it.year}-${it.month}-${it.day} ${it.hour}:${it.minute}`;
 }
 
-// For an axis whose marks are so many seconds apart.
+// The text of a tick on an axis with this many seconds between ticks.
 export function tick(seconds, step) {
   const at = new Date(seconds * 1000);
   const it = parts(at, { ...MINUTES, month: "short", day: "numeric" });
@@ -106,7 +106,7 @@ export function taskInstance(one) {
   return `${root}/dags/${part(one.dag_id)}/runs/${part(one.run_id)}/tasks/${part(one.task_id)}${mapped}`;
 }
 
-// The frame permits neither pop-ups nor navigation of the page around it: that page follows the link itself.
+// The frame allows neither pop-ups nor navigation of the outer page, so the outer page opens the link.
 export function link(text, address, { beside = false } = {}) {
   const node = document.createElement("a");
   node.textContent = text;

@@ -1,4 +1,4 @@
-// The Evals page: its filters, its views and its tables. Every text of a record reaches the page as text.
+// The Evals page: filters, views and tables. Texts of records are inserted as text, never as HTML.
 import { asked, follow, link, taskInstance, time, timeZone } from "./airflow.js";
 import { clear, corners, draw } from "./plots.js";
 import { FAILED, INCONCLUSIVE, PASSED, between, figure, histories, outcomeOf, percent } from "./windows.js";
@@ -6,8 +6,8 @@ import { FAILED, INCONCLUSIVE, PASSED, between, figure, histories, outcomeOf, pe
 const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
 const DAY = 86_400_000;
-const LONGEST_DAYS = 366;
-// What the tab is about, if it is one of a task or of a task instance.
+const MAX_DAYS = 366;
+// The task or task instance of the tab; null on the page of the navigation.
 const task = asked.get("task_id"), dagRun = asked.get("run_id");
 let shown = { records: [], is_cut: false };
 let problem = null;
@@ -36,7 +36,7 @@ function say(text, isError = false) {
 
 // Data --------------------------------------------------------------------------------------------------------
 
-// Return the address of the records that the filters ask for; null while a date is missing or wrong.
+// Return the URL of the records that the filters select; null while a date is missing or wrong.
 function source() {
   const dag = $("dag").value;
   const query = new URLSearchParams();
@@ -49,8 +49,8 @@ function source() {
     const from = Date.parse($("from").value), to = Date.parse($("to").value);
     const days = Math.round((to - from) / DAY) + 1;
     if (isNaN(days)) return null;
-    if (days < 1 || days > LONGEST_DAYS) {
-      problem = `From must be before To, and at most ${LONGEST_DAYS} days.`;
+    if (days < 1 || days > MAX_DAYS) {
+      problem = `From must be before To, and at most ${MAX_DAYS} days.`;
       return null;
     }
     query.set("days", days);
@@ -70,18 +70,18 @@ async function load() {
   try {
     const answer = await fetch(address, { headers: { Accept: "application/json" } });
     if (answer.ok) found = await answer.json();
-    else problem = REFUSALS[answer.status] || `Airflow answered ${answer.status}. If it happens again, look at the API server's log.`;
+    else problem = REFUSALS[answer.status] || `Airflow returned HTTP ${answer.status}. If it happens again, check the log of the API server.`;
   } catch {
-    problem = "Airflow does not answer. Reload the page.";
+    problem = "No response from Airflow. Reload the page.";
   }
-  if (mine !== asking) return; // another question has been asked since
+  if (mine !== asking) return; // a newer request was sent
   shown = found;
   if (!$("dag").value) for (const id of new Set(shown.records.map((one) => one.dag_id))) offer(id);
   render();
 }
 const REFUSALS = {
   401: "Log in to Airflow to see this page.",
-  403: "You may not read the XComs of this DAG, where its evals are. An administrator can permit it.",
+  403: "You have no permission to read the XComs of this DAG. Ask an administrator.",
 };
 
 function offer(id) {
@@ -94,7 +94,7 @@ function render() {
   clear();
   const main = $("main"), dag = $("dag").value;
   main.replaceChildren();
-  $("zone").textContent = `Times are in ${timeZone()}, as in the rest of Airflow. Intervals are of 95 % confidence.`;
+  $("zone").textContent = `Times are in ${timeZone()}, as in the rest of Airflow. Intervals have a confidence of 95 %.`;
   $("zone").hidden = true;
   $("title").textContent = dagRun ? "Evals of this task instance" : task ? `Evals of ${task}` : dag ? `Evals of ${dag}` : "Evals";
   if (problem) return say(problem, true);
@@ -104,14 +104,14 @@ function render() {
   const wanted = $("evaluator").value.trim().toLowerCase();
   const found = all.filter((one) => one.name.toLowerCase().includes(wanted));
   if (!found.length) return say(nothing(all.length > 0));
-  say(shown.is_cut ? "There is more than fits here: choose a DAG or a shorter time." : "");
+  say(shown.is_cut ? "Not all records are shown. Select a DAG or a shorter time." : "");
   $("zone").hidden = false;
   if (!dag) return main.append(overview(found));
   main.append(legend());
   for (const one of found) main.append(history(one));
 }
 
-// A task's own evals; of a gate, those that it holds against rules.
+// The evals of a task; for a gate, those that it checks.
 function ofTask(found) {
   if (!task) return found;
   const own = found.filter((one) => one.task_id === task);
@@ -120,10 +120,10 @@ function ofTask(found) {
 }
 
 function nothing(haveOthers) {
-  if (haveOthers) return "No evaluator has such a name.";
+  if (haveOthers) return "No evaluator matches this name.";
   const when = $("days").value ? `in the ${$("days").selectedOptions[0].textContent.toLowerCase()}` : "in this time";
-  if (task) return `This task left no evals ${when}. Only tasks with EvalResultsOperator or EvalGateOperator leave some, when they end.`;
-  return `No evals ${when}. They appear here when a task with EvalResultsOperator has ended.`;
+  if (task) return `This task has no evals ${when}. Only finished tasks with EvalResultsOperator or EvalGateOperator have evals.`;
+  return `No evals ${when}. They appear here when a task with EvalResultsOperator has finished.`;
 }
 
 function overview(found) {
@@ -140,11 +140,11 @@ function overview(found) {
   });
   return table(
     "The newest window of each evaluator",
-    ["DAG", "Evaluator", "Gate", "Trend", "Mean score (interval)", "Labels", "Judged", "End of window", "Links"], rows,
+    ["DAG", "Evaluator", "Gate", "Trend", "Mean score (interval)", "Labels", "Evaluated", "End of window", "Links"], rows,
   );
 }
 
-// A line of the newest windows: the mean score, else the share of the label that is most frequent now.
+// The trend of the newest windows: the mean score, else the share of the most frequent label.
 function trend(one) {
   const last = one.windows.at(-1).evaluator, label = Object.keys(last.shares)[0];
   const values = one.windows.slice(-12).map(({ evaluator }) => {
@@ -245,7 +245,7 @@ function legend() {
 function instance(main) {
   const index = Number.parseInt(asked.get("map_index") ?? "-1", 10);
   const here = shown.records.filter((one) => one.task_id === task && (isNaN(index) || index < 0 || one.map_index === index));
-  if (!here.length) return say("This task instance left no evals. Only tasks with EvalResultsOperator or EvalGateOperator leave some, when they end.");
+  if (!here.length) return say("This task instance has no evals. Only finished tasks with EvalResultsOperator or EvalGateOperator have evals.");
   say("");
   $("zone").hidden = false;
   for (const one of here) main.append(one.kind === "verdict" ? verdict(one) : results(one));
@@ -256,7 +256,7 @@ function verdict(one) {
   const title = value.passed ? "The gate passed" : value.passed === false && value.approved !== true ? "The gate did not pass" : "The gate's verdict";
   const section = make("section", null, { "aria-label": title }, make("div", null, { class: "heading" }, make("h2", title), badge(outcome)));
   if (value.approved !== null) section.append(make("p", `${value.approved ? "Approved" : "Not approved"} by ${value.responded_by || "a person"}.`));
-  if (value.start) section.append(make("p", `Spans from ${time(value.start)} to ${time(value.end)}.${value.confidence ? ` Rules are decided by intervals of ${figure(100 * value.confidence)} % confidence.` : " Rules are compared with what was measured."}`, { class: "muted" }));
+  if (value.start) section.append(make("p", `Spans from ${time(value.start)} to ${time(value.end)}.${value.confidence ? ` Rules are checked with intervals of ${figure(100 * value.confidence)} % confidence.` : " Rules are checked against the measured values."}`, { class: "muted" }));
   section.append(table(
     "The rules of the gate",
     ["Evaluator", "Measure", "Rule", "Measured (interval)", "Evaluations", "Outcome", "Note"],

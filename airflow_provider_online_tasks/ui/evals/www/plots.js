@@ -1,11 +1,11 @@
-// Small plots of a history: one for each label, one for the mean score, one for the counts.
+// Small plots of a history: one per label, one for the mean score, one for the counts.
 import { colour, tick, time, timeZone } from "./airflow.js";
 import { FAILED, INCONCLUSIVE, PASSED, between, bounds, figure, labelsOf, percent, share } from "./windows.js";
 
-const MOST_LABELS = 8;
-const HEIGHT = 150, NARROWEST = 240;
+const MAX_LABELS = 8;
+const HEIGHT = 150, MIN_WIDTH = 240;
 const CLOSE = 1e-4;
-// Where the gate's verdicts stand: above the plot, in a row of their own.
+// Height of the row above the plot with the outcomes of the gate.
 const ROW = 16;
 let plots = [];
 let groups = 0;
@@ -14,7 +14,7 @@ const watch = new ResizeObserver((entries) => {
   for (const entry of entries) {
     const plot = plots.find((one) => one.root.parentNode === entry.target);
     const width = Math.floor(entry.contentRect.width);
-    if (plot && width >= NARROWEST && width !== plot.width) plot.setSize({ width, height: HEIGHT });
+    if (plot && width >= MIN_WIDTH && width !== plot.width) plot.setSize({ width, height: HEIGHT });
   }
 });
 
@@ -24,12 +24,12 @@ export function clear() {
   plots = [];
 }
 
-// Draw the plots of a history into a node; `choose` is called with the window that a person clicks.
+// Draw the plots of a history into a node; `choose` is called with the window that the user clicks.
 export function draw(grid, one, choose) {
   const group = uPlot.sync(`evaluator ${(groups += 1)}`);
   const scores = one.windows.map((window) => window.evaluator.score);
   const labels = labelsOf(one);
-  // Where a label scores 1 and the others 0, the mean score is that label's share: once is enough.
+  // If one label scores 1 and the others 0, the mean score equals the share of that label: draw it once.
   const same = labels.find((label) => one.windows.every((window, place) => {
     const it = share(window, label);
     return !scores[place] || (it && Math.abs(it.mean - scores[place].mean) < CLOSE);
@@ -38,7 +38,7 @@ export function draw(grid, one, choose) {
   if (scores.some(Boolean) && same === undefined) {
     line({ ...common, title: "Mean score", write: figure, points: scores, bound: (window) => bounds(window, "score_mean") });
   }
-  for (const label of labels.slice(0, MOST_LABELS)) {
+  for (const label of labels.slice(0, MAX_LABELS)) {
     const isMean = label === same && scores.some(Boolean);
     line({
       ...common, title: `Share of ${label}${isMean ? " (the mean score)" : ""}, %`, write: percent, isShare: true,
@@ -79,8 +79,8 @@ function counts(common) {
   const upTo = (...parts) => evaluated.map((_, place) => parts.reduce((sum, part) => sum + part[place], 0));
   const bars = (name) => ({ stroke: "transparent", width: 0, fill: colour(name), paths: uPlot.paths.bars({ size: [0.7, 24, 1] }), points: { show: false } });
   small({
-    ...common, title: "Judged, skipped and errors", write: figure,
-    // The tallest first: each bar hides the lower part of the one before.
+    ...common, title: "Evaluated, skipped and errors", write: figure,
+    // The tallest first: each bar covers the lower part of the previous one.
     data: [upTo(evaluated, skipped, errors), upTo(evaluated, skipped), evaluated],
     series: [bars("--failed"), bars("--faint"), bars("--counted")],
     range: (_, high) => [0, (high || 1) * 1.05],
@@ -108,10 +108,10 @@ function small({ grid, one, group, choose, title, write, isShare, data, series, 
   bubble.className = "tip";
   bubble.hidden = true;
   const axis = { stroke: colour("--muted"), font: `11px ${colour("--font")}`, grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
-  // Half a window of room on both sides: of one window alone, half a day.
+  // A margin of half a window on both sides; half a day for a single window.
   const room = (low, high) => (low === high ? 43200 : (high - low) / windows.length / 2);
   const plot = new uPlot({
-    width: Math.max(NARROWEST, Math.floor(holder.clientWidth)), height: HEIGHT, padding: [ROW + 6, 14, 0, 0],
+    width: Math.max(MIN_WIDTH, Math.floor(holder.clientWidth)), height: HEIGHT, padding: [ROW + 6, 14, 0, 0],
     legend: { show: false },
     cursor: { sync: { key: group.key }, points: { size: 7 }, drag: { x: false, y: false }, y: false },
     scales: { x: { time: true, range: (_, low, high) => [low - room(low, high), high + room(low, high)] }, y: { range: (_, low, high) => range(low, high) } },
@@ -136,7 +136,7 @@ function small({ grid, one, group, choose, title, write, isShare, data, series, 
   });
 }
 
-// Shapes that tell without a colour, too: also those of the legend. ---------------------------------------------------
+// Shapes, also of the legend, so that outcomes differ without colour. ---------------------------------------------------
 
 const SHAPES = {
   [PASSED]: (size) => [...Array(12).keys()].map((each) => [0.62 * size * Math.cos((each * Math.PI) / 6), 0.62 * size * Math.sin((each * Math.PI) / 6)]),
