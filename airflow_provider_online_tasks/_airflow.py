@@ -1,7 +1,7 @@
-"""What Airflow keeps in one place on 3.0 and in another on 3.3, imported without a warning on each.
+"""Names that Airflow 3.0 to 3.4 have in different modules, imported without a deprecation warning.
 
-Airflow's own layer for this, ``apache-airflow-providers-common-compat``, lacks some of it in the versions
-that the constraints of Airflow 3.0 to 3.2 pin, and managed services pin those.
+``apache-airflow-providers-common-compat`` lacks some of them in the versions that the constraints of Airflow
+3.0 to 3.2 pin, and managed services use these constraints.
 """
 
 from __future__ import annotations
@@ -67,10 +67,9 @@ __all__ = [
 async def read_connection(conn_id: str) -> tuple[Connection, dict[str, Any]]:
     """Return a connection and its extra, from an event loop.
 
-    Reading them masks their secrets, for which Airflow asks its supervisor. Before 3.3.2 it does so in a way
-    that must not block the event loop: a thread asks then.
+    Airflow masks their secrets through its supervisor. Before 3.3.2 that blocks, so a thread does it.
 
-    :raises AirflowNotFoundException: there is no such connection.
+    :raises AirflowNotFoundException: the connection does not exist.
     """
     from airflow.sdk import Connection
 
@@ -80,7 +79,7 @@ async def read_connection(conn_id: str) -> tuple[Connection, dict[str, Any]]:
     from asgiref.sync import sync_to_async
 
     def read() -> tuple[Connection, dict[str, Any]]:
-        found = BaseHook.get_connection(conn_id)
-        return found, found.extra_dejson
+        connection = BaseHook.get_connection(conn_id)
+        return connection, connection.extra_dejson
 
     return await sync_to_async(read)()

@@ -1,4 +1,4 @@
-"""The clocks of this machine. Called as ``_clock.sleep(…)``, so that tests replace them in one place."""
+"""The clocks. Call them as ``_clock.sleep(…)``, so that tests can replace them in one place."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from datetime import UTC, datetime
 
 
 def now() -> datetime:
-    """Return the time of day, at UTC."""
+    """Return the current time at UTC."""
     return datetime.now(UTC)
 
 
 def epoch() -> float:
-    """Return the time of day as seconds since 1970."""
+    """Return the current time as seconds since 1970."""
     return now().timestamp()
 
 
 def monotonic() -> float:
-    """Return the seconds of a clock that is never set back."""
+    """Return the seconds of a clock that never goes back."""
     return time.monotonic()
 
 
 def sleep(seconds: float) -> None:
-    """Wait."""
+    """Wait for some seconds."""
     time.sleep(seconds)

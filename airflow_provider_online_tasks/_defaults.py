@@ -1,9 +1,9 @@
-"""Values that several modules share; here, so that parsing a DAG need not load the hook for them."""
+"""Defaults that several modules share, without the imports of the hook."""
 
 from __future__ import annotations
 
 DEFAULT_CONN_ID = "arize_online_tasks_default"
-# How many segments a summary has; the others are counted as one.
+# Segments of a summary; further ones are counted together.
 MAX_SEGMENTS = 20
-# Seconds between two looks at a run.
+# Seconds between two polls of a run.
 DEFAULT_POLL_INTERVAL = 10.0

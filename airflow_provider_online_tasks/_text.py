@@ -1,4 +1,4 @@
-"""Values and texts of others in messages: on one line, and cut to a length that can be read."""
+"""Values and texts in messages: one line, bounded length."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ TEXT_CHARACTERS = 300
 
 
 def shown(value: object) -> str:
-    """Return a value as it is written in Python."""
+    """Return a value as Python code, cut to 80 characters."""
     try:
         text = repr(value)
-    except (ValueError, RecursionError):  # an integer of thousands of digits, a value without end
+    except (ValueError, RecursionError):  # an integer with thousands of digits, or a recursive value
         text = f"a {type(value).__name__} that is too large to show"
     return text if len(text) <= VALUE_CHARACTERS else text[: VALUE_CHARACTERS - 1] + "…"
 
 
 def sentence(error: Exception) -> str:
-    """Return what an exception says with a full stop, for another sentence to follow."""
+    """Return the message of an exception with a period, so that another sentence can follow."""
     return f"{str(error).removesuffix('.')}."
 
 
 def on_one_line(text: str) -> str:
-    """Return a text without line breaks and control characters."""
+    """Return a text on one line, without control characters, cut to 300 characters."""
     visible = "".join(sign if sign.isprintable() else " " for sign in text[: 4 * TEXT_CHARACTERS])
     line = " ".join(visible.split())
     return line if len(line) <= TEXT_CHARACTERS else line[:TEXT_CHARACTERS] + "…"

@@ -1,33 +1,33 @@
-"""The errors: one class for each reaction that a DAG author may want.
+"""The exceptions: one class for each reaction that a DAG author may want.
 
-Catch any of them as :class:`OnlineTasksError`, or name one in a retry policy. Airflow does not retry a class
-marked with ``*``, because a retry cannot help (it is also an ``AirflowFailException``). It retries every
-other class as the task's ``retries`` say::
+Catch all of them as :class:`OnlineTasksError`. Airflow does not retry a task that raises a class marked with
+``*``, because a retry cannot help (it is also an ``AirflowFailException``). It retries every other class as
+the task's ``retries`` says::
 
     OnlineTasksError
-    ├── InvalidInput *                              a value is wrong; nothing was sent
-    │   └── InvalidConnection *                     the Airflow connection is incomplete or wrong
-    ├── CallError                                   an API call did not succeed
-    │   ├── AuthenticationFailed *                            401
-    │   ├── PermissionDenied *                      403, or the plan
-    │   ├── NotFound *                              404
-    │   ├── BadRequest *                          400, 409, 422, a GraphQL error
-    │   │   └── WindowTooLong *                     a window of more than 30 days
-    │   ├── TaskErrorReturned                       Arize did not start the run
-    │   ├── RateLimited                             429
-    │   └── Unavailable                             no usable answer
-    │       └── UnexpectedResponse                    an answer that cannot be read
-    ├── TaskExists *                                a task of that name exists, with if_exists="fail"
-    ├── OnlineTaskRunUnsuccessful                   a run finished without success; no retry by the sensor
+    ├── InvalidInput *                      a value is wrong; nothing was sent
+    │   └── InvalidConnection *             the Airflow connection is incomplete or wrong
+    ├── CallError                           an API call failed
+    │   ├── AuthenticationFailed *          HTTP 401
+    │   ├── PermissionDenied *              HTTP 403, or the plan does not include the call
+    │   ├── NotFound *                      HTTP 404
+    │   ├── BadRequest *                    HTTP 400, 409, 422, or a GraphQL error
+    │   │   └── WindowTooLong *             a window of more than 30 days
+    │   ├── TaskErrorReturned               Arize did not start the run
+    │   ├── RateLimited                     HTTP 429
+    │   └── Unavailable                     no response, or HTTP 5xx
+    │       └── UnexpectedResponse          a response that cannot be read
+    ├── TaskExists *                        a task with this name exists, with if_exists="fail"
+    ├── OnlineTaskRunUnsuccessful           a run finished without success; the sensor is not retried
     │   ├── OnlineTaskRunFailed
     │   ├── OnlineTaskRunCancelled
     │   ├── OnlineTaskRunErrorRateExceeded
     │   └── OnlineTaskRunNothingEvaluated
-    ├── OnlineTaskRunTimeout                        a run did not finish in time
-    ├── OnlineTaskRunUnreachable                    a run could not be read for minutes; a retry resumes it
-    ├── EvalResultsIncomplete                       not all evaluations of a run could be read in time
-    └── EvalGateFailed *                          the evaluations break a rule of a gate
-        └── EvalGateInconclusive *                     they are too few to decide a rule
+    ├── OnlineTaskRunTimeout                a run did not finish in time
+    ├── OnlineTaskRunUnreachable            a run could not be read for minutes; a retry resumes it
+    ├── EvalResultsIncomplete               some evaluations of a run could not be read in time
+    └── EvalGateFailed *                    a rule of a gate failed
+        └── EvalGateInconclusive *          too few evaluations to decide a rule
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ from airflow_provider_online_tasks._airflow import AirflowException, AirflowFail
 
 
 class OnlineTasksError(AirflowException):
-    """Base of every error this provider raises."""
+    """Base of all exceptions of this provider."""
 
 
 class InvalidInput(OnlineTasksError, AirflowFailException, ValueError):
-    """A value was refused here, before anything was sent."""
+    """A value is wrong. It was rejected before anything was sent."""
 
 
 class InvalidConnection(InvalidInput):
-    """The Airflow connection does not say where Arize is, or lacks the key."""
+    """A field of the Airflow connection is missing or wrong."""
 
 
 class CallError(OnlineTasksError):
-    """An API call did not succeed.
+    """An API call failed.
 
     :param message: what happened, where, and what to do.
-    :param may_have_executed: whether the server may have carried the call out all the same.
+    :param may_have_executed: whether the server may have executed the call anyway.
     """
 
     def __init__(self, message: str, *, may_have_executed: bool = False) -> None:
@@ -66,7 +66,7 @@ class AuthenticationFailed(CallError, AirflowFailException):
 
 
 class PermissionDenied(CallError, AirflowFailException):
-    """The key's user, or the account's plan, does not permit the call (HTTP 403)."""
+    """The key's user lacks a permission, or the plan does not include the call (HTTP 403)."""
 
 
 class NotFound(CallError, AirflowFailException):
@@ -74,14 +74,14 @@ class NotFound(CallError, AirflowFailException):
 
 
 class BadRequest(CallError, AirflowFailException):
-    """The server understood the call and refused what it asks (HTTP 400, 409, 422, a GraphQL error)."""
+    """The server rejected the request (HTTP 400, 409, 422, or a GraphQL error)."""
 
 
 class TaskExists(OnlineTasksError, AirflowFailException):
-    """A task of that name exists on the model, and ``if_exists`` is ``fail``.
+    """A task with this name exists in the project, and ``if_exists`` is ``fail``.
 
     :param message: which task, and what to do.
-    :param online_task_id: the task that exists.
+    :param online_task_id: the existing task.
     """
 
     def __init__(self, message: str, *, online_task_id: str | None = None) -> None:
@@ -90,9 +90,9 @@ class TaskExists(OnlineTasksError, AirflowFailException):
 
 
 class TaskErrorReturned(CallError):
-    """The server did not start the run: the ``TaskError`` member of runOnlineTask's result.
+    """The server did not start the run: the result of runOnlineTask is a ``TaskError``.
 
-    No run exists, so a retry is safe. The codes are not documented; see ``code`` and ``reason``.
+    No run exists, so a retry is safe. The codes are not documented.
 
     :param code: the server's code, if any.
     :param reason: the server's message.
@@ -105,13 +105,13 @@ class TaskErrorReturned(CallError):
 
 
 class WindowTooLong(BadRequest):
-    """The server refused a window longer than the documented 30 days; ``split_window()`` cuts it."""
+    """The server rejected a window of more than 30 days. ``split_window()`` splits it."""
 
 
 class RateLimited(CallError):
-    """Too many requests: the documented limits are 100 queries and 300 mutations a minute.
+    """Too many requests: the documented limits are 100 queries and 300 mutations per minute.
 
-    :param retry_after: seconds the server asks to wait, if it says.
+    :param retry_after: seconds that the server asks to wait, if known.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
@@ -120,9 +120,9 @@ class RateLimited(CallError):
 
 
 class Unavailable(CallError):
-    """No usable answer: connection refused or lost, a time-out, an HTTP 5xx.
+    """No usable response: connection refused or lost, a timeout, or HTTP 5xx.
 
-    :param retry_after: seconds the server asks to wait, if it says.
+    :param retry_after: seconds that the server asks to wait, if known.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Unavailable(CallError):
 
 
 class UnexpectedResponse(Unavailable):
-    """An answer came that cannot be read: not JSON, cut off, or without a documented field."""
+    """The response cannot be read: not JSON, cut off, or without a documented field."""
 
 
 class OnlineTaskRunUnsuccessful(OnlineTasksError):
@@ -182,10 +182,10 @@ class OnlineTaskRunUnreachable(OnlineTasksError):
 
 
 class EvalResultsIncomplete(OnlineTasksError):
-    """Not all evaluations of a run could be read in time. A retry looks again, once.
+    """Some evaluations of a run could not be read in time. A retry reads them again, once.
 
-    :param message: how many could be read, and what to do.
-    :param summary: what could be read.
+    :param message: how many were read, and what to do.
+    :param summary: the summary of the evaluations that were read.
     """
 
     def __init__(self, message: str, *, summary: dict[str, Any] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Arguments of operators, sensors and triggers that say how they work, and not what Arize is asked for."""
+"""Arguments of operators, sensors and triggers that configure the task itself, not the request to Arize."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Word = TypeVar("Word", bound=str)
 
 
 def read_deferrable(value: Any) -> bool:
-    """Return whether to wait in the triggerer; None stands for ``[operators] default_deferrable``.
+    """Return whether to wait in the triggerer; None means ``[operators] default_deferrable``.
 
-    :raises InvalidInput: it is neither True nor False nor None.
+    :raises InvalidInput: it is something else than True, False or None.
     """
     if value is None:
         return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
@@ -26,65 +26,60 @@ def read_deferrable(value: Any) -> bool:
 
 
 def switch(value: Any, name: str) -> bool:
-    """Return True or False, of an argument that is not templated: any text would count as True.
+    """Return a boolean of an argument that is not templated: any text would be true.
 
-    :raises InvalidInput: it is neither.
+    :raises InvalidInput: it is something else.
     """
     if not isinstance(value, bool):
-        raise InvalidInput(f"{name} must be True or False, not {shown(value)}.{_no_template(value)}")
+        raise _invalid(name, "True or False", value)
     return value
 
 
 def choice(value: Any, name: str, choices: Sequence[Word]) -> Word:
     """Return one of some words, of an argument that is not templated.
 
-    :raises InvalidInput: it is none of them.
+    :raises InvalidInput: it is something else.
     """
     for word in choices:
         if value == word:
             return word
-    raise InvalidInput(
-        f"{name} must be one of {', '.join(choices)}, not {shown(value)}.{_no_template(value)}"
-    )
+    raise _invalid(name, f"one of {', '.join(choices)}", value)
 
 
 def whole_number(value: Any, name: str) -> int:
-    """Return a whole number from 1 on, of an argument that is not templated.
+    """Return a positive integer, of an argument that is not templated.
 
-    :raises InvalidInput: it is none.
+    :raises InvalidInput: it is something else.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidInput(
-            f"{name} must be a whole number from 1 on, not {shown(value)}.{_no_template(value)}"
-        )
+        raise _invalid(name, "a positive integer", value)
     return value
 
 
 def positive_seconds(value: Any, name: str) -> float:
-    """Return a number of seconds, of an argument that is not templated.
+    """Return a positive number of seconds, of an argument that is not templated.
 
-    :raises InvalidInput: it is not above 0.
+    :raises InvalidInput: it is something else.
     """
-    if isinstance(value, timedelta):
-        value = value.total_seconds()
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise InvalidInput(f"{name} must be seconds above 0, not {shown(value)}.{_no_template(value)}")
-    return float(value)
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
+        raise _invalid(name, "a positive number of seconds", value)
+    return float(seconds)
 
 
 def check_literal(value: Any, name: str) -> None:
-    """Check that a value is known when the DAG is parsed.
+    """Check that a value is not a template.
 
     :raises InvalidInput: it is a template.
     """
     if is_leaf_template(value):
-        raise InvalidInput(f"{name} must be known when the DAG is parsed.{_no_template(value)}")
+        raise _invalid(name, "a literal", value)
 
 
 def check_name(value: Any, name: str) -> None:
-    """Check that a literal is text with something in it.
+    """Check that a literal is text and not blank.
 
-    :raises InvalidInput: it is not.
+    :raises InvalidInput: it is something else.
     """
     if not is_templated(value):
         read_name(value, name)
@@ -99,5 +94,6 @@ def check_id(value: Any, name: str) -> None:
         read_id(value, name)
 
 
-def _no_template(value: Any) -> str:
-    return " Airflow does not render this argument." if is_leaf_template(value) else ""
+def _invalid(name: str, wanted: str, value: Any) -> InvalidInput:
+    hint = " Airflow does not render templates in this argument." if is_leaf_template(value) else ""
+    return InvalidInput(f"{name} must be {wanted}, not {shown(value)}.{hint}")

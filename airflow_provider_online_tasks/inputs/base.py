@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs.templating import is_leaf_template, is_templated
+from airflow_provider_online_tasks.inputs.templating import is_templated, key_problem
 from airflow_provider_online_tasks.inputs.unset import UNSET
 
 if TYPE_CHECKING:
@@ -123,17 +123,8 @@ class WireInput(BaseModel, frozen=True):
 
 def check_template_keys(value: Any, info: ValidationInfo) -> Any:
     """Reject a dict that has a template as a key when the DAG is parsed: Airflow renders values only."""
-    if info.context is PARSING and isinstance(value, Mapping):
-        for key in value:
-            if is_leaf_template(key):
-                raise PydanticCustomError(
-                    TEMPLATE_PROBLEM,
-                    "{problem}",
-                    {
-                        "problem": f"has the key {shown(key)}. Airflow renders the values of a dict, not its "
-                        f"keys: create the dict in a task and pass its output."
-                    },
-                )
+    if info.context is PARSING and isinstance(value, Mapping) and (problem := key_problem(value)):
+        raise PydanticCustomError(TEMPLATE_PROBLEM, "{problem}", {"problem": problem})
     return value
 
 

@@ -1,4 +1,4 @@
-"""Whether a value is known yet when the DAG is parsed."""
+"""Templates: values that are known only when the task runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MARKS = ("{{", "{%", "{#")
 
 
 def is_templated(value: Any) -> bool:
-    """Return whether a value, or anything in it, is only known when the task runs: Jinja, or an XCom."""
+    """Return whether a value is, or contains, a Jinja template or the output of a task."""
     if is_leaf_template(value):
         return True
     if isinstance(value, Mapping):
@@ -25,31 +25,31 @@ def is_templated(value: Any) -> bool:
 
 
 def is_leaf_template(value: Any) -> bool:
-    """Return whether a value is itself a template, and not a container that may hold one."""
+    """Return whether a value is itself a template, and not a container of one."""
     if isinstance(value, str):
         return any(mark in value for mark in _MARKS)
-    return hasattr(value, "iter_references")  # XComArg and its kin
+    return hasattr(value, "iter_references")  # XComArg and its subclasses
 
 
-def key_problem(given: Mapping[Any, Any]) -> str | None:
-    """Return what is wrong with a dict that has a template for a key; None if it has none."""
-    for key in given:
+def key_problem(mapping: Mapping[Any, Any]) -> str | None:
+    """Return why a dict with a template as a key is wrong; None if it has none."""
+    for key in mapping:
         if is_leaf_template(key):
             return (
-                f"has the key {shown(key)}. Airflow renders the values of a dict, not its keys: have a task "
-                f"make the dict, and give its output."
+                f"has the key {shown(key)}. Airflow renders the values of a dict, not its keys. Create the "
+                f"dict in a task and pass its output."
             )
     return None
 
 
-# What a template may begin with that can mean nothing but a value of Airflow's.
+# A template that starts with one of these can only be a value of Airflow.
 _AIRFLOW = re.compile(
     r"\{\{-?\s*(?:var|conn|params|ti|task_instance|dag_run|macros)\s*[.\[](?:(?!\}\}).)*\}\}", re.DOTALL
 )
 
 
 def is_changed_by_jinja(text: str) -> bool:
-    """Return whether Jinja makes another text of this one: it holds Jinja outside of ``{% raw %}``."""
+    """Return whether Jinja would change a text: it contains Jinja outside of ``{% raw %}``."""
     if not is_leaf_template(text):
         return False
     from jinja2 import Environment, TemplateSyntaxError
@@ -62,5 +62,5 @@ def is_changed_by_jinja(text: str) -> bool:
 
 
 def is_airflow_value(text: str) -> bool:
-    """Return whether a text is nothing but one value of Airflow's, such as ``{{ var.value.prompt }}``."""
+    """Return whether a text is only one value of Airflow, such as ``{{ var.value.prompt }}``."""
     return _AIRFLOW.fullmatch(text.strip()) is not None

@@ -1,4 +1,4 @@
-"""The mark of an argument that was left out, where ``None`` means something else."""
+"""UNSET marks an argument that was left out, where ``None`` has another meaning."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 
 class Unset(enum.Enum):
-    """Its one member is :data:`UNSET`. An enum, so that it survives copying and pickling as itself."""
+    """The type of :data:`UNSET`. An enum, so that copies and pickles are the same object."""
 
     UNSET = "unset"
 
