@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from difflib import get_close_matches
+from functools import cache
 from typing import Any, TypeVar
 
 from airflow_provider_online_tasks._airflow import conf
@@ -13,6 +16,27 @@ from airflow_provider_online_tasks.inputs.templating import is_leaf_template, is
 from airflow_provider_online_tasks.inputs.values import read_id, read_name
 
 Word = TypeVar("Word", bound=str)
+
+
+def check_keywords(operator: type, keywords: Iterable[str]) -> None:
+    """Suggest the right name for a mistyped argument. Airflow itself rejects it without a suggestion.
+
+    :param operator: the class of the operator or sensor.
+    :param keywords: the arguments that its own ``__init__`` does not have.
+    :raises TypeError: an argument is unknown and similar to a known one.
+    """
+    for keyword in keywords:
+        known = _known_arguments(operator)
+        if keyword not in known and (near := get_close_matches(keyword, known, n=1, cutoff=0.75)):
+            raise TypeError(f"{operator.__name__} has no argument {keyword!r}. Did you mean {near[0]!r}?")
+
+
+@cache
+def _known_arguments(operator: type) -> frozenset[str]:
+    signatures = (
+        inspect.signature(vars(cls)["__init__"]) for cls in operator.__mro__ if "__init__" in vars(cls)
+    )
+    return frozenset(name for signature in signatures for name in signature.parameters)
 
 
 def read_deferrable(value: Any) -> bool:

@@ -12,7 +12,7 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
-from airflow_provider_online_tasks.inputs.arguments import check_name
+from airflow_provider_online_tasks.inputs.arguments import check_keywords, check_name
 from airflow_provider_online_tasks.ui.links import Links
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ class OnlineTasksOperator(UsesArize, BaseOperator):
     ui_color = "#ffe0f0"
 
     def __init__(self, *, conn_id: str | XComArg = DEFAULT_CONN_ID, **kwargs: Any) -> None:
+        check_keywords(type(self), kwargs)
         super().__init__(**kwargs)
         self.conn_id = conn_id
         check_name(conn_id, "conn_id")

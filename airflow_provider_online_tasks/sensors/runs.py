@@ -19,6 +19,7 @@ from airflow_provider_online_tasks.exceptions import OnlineTaskRunUnsuccessful, 
 from airflow_provider_online_tasks.inputs import read_id
 from airflow_provider_online_tasks.inputs.arguments import (
     check_id,
+    check_keywords,
     check_name,
     positive_seconds,
     read_deferrable,
@@ -85,6 +86,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
         poke_interval: float = DEFAULT_POLL_INTERVAL,
         **kwargs: Any,
     ) -> None:
+        check_keywords(type(self), kwargs)
         super().__init__(poke_interval=positive_seconds(poke_interval, "poke_interval"), **kwargs)
         self.run_id = run_id
         self.conn_id: Any = conn_id
