@@ -7,3 +7,5 @@ DEFAULT_CONN_ID = "arize_online_tasks_default"
 MAX_SEGMENTS = 20
 # Seconds between two polls of a run.
 DEFAULT_POLL_INTERVAL = 10.0
+# Spans that Arize evaluates in a run without ``max_spans``.
+DEFAULT_MAX_SPANS = 10_000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, model_validator
@@ -109,6 +108,8 @@ class WireInput(BaseModel, frozen=True):
         known = [spelling for name in cls.model_fields for spelling in (name, to_camel(name))]
         for key in value:
             if key not in known:
+                from difflib import get_close_matches
+
                 near = get_close_matches(str(key)[:80], known, n=1, cutoff=0.5)
                 hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(cls.model_fields)}."
                 raise PydanticCustomError(

@@ -8,28 +8,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
+from airflow_provider_online_tasks import inputs
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs import (
-    UNSET,
-    CodeEvaluator,
-    EvalTaskInput,
-    EvalTaskPatch,
-    HubEvaluator,
-    LlmConfig,
-    QueryFilters,
-    TemplateEvaluator,
-    Unset,
-    describe_sampling_rate,
-    read_id,
-)
 from airflow_provider_online_tasks.inputs.arguments import check_id, check_name, choice, switch
 from airflow_provider_online_tasks.inputs.base import plain
-from airflow_provider_online_tasks.inputs.values import read_name
+from airflow_provider_online_tasks.inputs.unset import UNSET
+from airflow_provider_online_tasks.inputs.values import describe_sampling_rate, read_id, read_name
 from airflow_provider_online_tasks.operators.base import LineageOperator, OnlineTasksOperator
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, ProjectLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
+
+    from airflow_provider_online_tasks.inputs import (
+        CodeEvaluator,
+        HubEvaluator,
+        LlmConfig,
+        QueryFilters,
+        TemplateEvaluator,
+        Unset,
+    )
 
     TemplateEvaluators = (
         Sequence[TemplateEvaluator | Mapping[str, Any]] | TemplateEvaluator | Mapping[str, Any] | XComArg
@@ -84,7 +82,20 @@ class CreateEvalTaskOperator(LineageOperator):
     :raises CallError: Arize rejected a request or could not be reached.
     """
 
-    template_fields: Sequence[str] = ("conn_id", "project", *EvalTaskInput.model_fields)
+    template_fields: Sequence[str] = (
+        "conn_id",
+        "project",
+        "name",
+        "model_id",
+        "sampling_rate",
+        "query_filter",
+        "run_continuously",
+        "template_evaluators",
+        "code_evaluators",
+        "evaluators",
+        "llm_config",
+        "query_filters",
+    )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "template_evaluators": "json",
         "evaluators": "json",
@@ -130,10 +141,10 @@ class CreateEvalTaskOperator(LineageOperator):
         if project is not None:
             check_name(project, "project")
         found_later = {} if project is None else {"model_id": "project"}
-        EvalTaskInput.check_literals(self._arguments() | found_later)
+        inputs.EvalTaskInput.check_literals(self._arguments() | found_later)
 
     def _arguments(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in EvalTaskInput.model_fields}
+        return {name: getattr(self, name) for name in inputs.EvalTaskInput.model_fields}
 
     def execute(self, context: Context) -> str:
         """Create the task, or use the existing one."""
@@ -143,7 +154,7 @@ class CreateEvalTaskOperator(LineageOperator):
             arguments = self._arguments()
             if self.project is not None:
                 arguments["model_id"] = hook.find_project(read_name(self.project, "project"))
-            task = EvalTaskInput.read(arguments)
+            task = inputs.EvalTaskInput.read(arguments)
             result = TaskCreation(
                 hook=hook, task=task, if_exists=self.if_exists, context=context, log=self.log
             ).run()
@@ -184,7 +195,19 @@ class PatchEvalTaskOperator(OnlineTasksOperator):
     :raises CallError: Arize rejected a request or could not be reached.
     """
 
-    template_fields: Sequence[str] = ("conn_id", *EvalTaskPatch.model_fields)
+    template_fields: Sequence[str] = (
+        "conn_id",
+        "online_task_id",
+        "name",
+        "sampling_rate",
+        "query_filter",
+        "run_continuously",
+        "template_evaluators",
+        "code_evaluators",
+        "llm_config",
+        "evaluators",
+        "query_filters",
+    )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "template_evaluators": "json",
         "code_evaluators": "json",
@@ -221,14 +244,14 @@ class PatchEvalTaskOperator(OnlineTasksOperator):
         self.llm_config = plain(llm_config)
         self.evaluators = plain(evaluators)
         self.query_filters = plain(query_filters)
-        EvalTaskPatch.check_literals(self._arguments())
+        inputs.EvalTaskPatch.check_literals(self._arguments())
 
     def _arguments(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in EvalTaskPatch.model_fields}
+        return {name: getattr(self, name) for name in inputs.EvalTaskPatch.model_fields}
 
     def execute(self, context: Context) -> str:
         """Update the task."""
-        patch = EvalTaskPatch.read(self._arguments())
+        patch = inputs.EvalTaskPatch.read(self._arguments())
         with self.hook as hook:
             task_id = hook.patch_eval_task(patch)
             self.links = hook.links(task_id)

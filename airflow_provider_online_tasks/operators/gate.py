@@ -13,7 +13,6 @@ from airflow_provider_online_tasks.inputs.arguments import choice, positive_seco
 from airflow_provider_online_tasks.inputs.templating import is_templated
 from airflow_provider_online_tasks.operators.approval import ask, check_can_ask, read_response
 from airflow_provider_online_tasks.operators.base import LineageOperator
-from airflow_provider_online_tasks.results.history import VERDICT_KEY, verdict_record
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -211,6 +210,8 @@ class EvalGateOperator(LineageOperator):
         from airflow_provider_online_tasks.gate.report import EXAMPLES
 
         facts = {key: value for key, value in verdict.items() if key != EXAMPLES}
+        from airflow_provider_online_tasks.results.history import VERDICT_KEY, verdict_record
+
         context["ti"].xcom_push(key=VERDICT_KEY, value=verdict_record(verdict))
         update_asset_events(context, self.outlets, facts)
         self.keep_lineage(

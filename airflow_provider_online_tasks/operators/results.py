@@ -15,7 +15,6 @@ from airflow_provider_online_tasks._defaults import MAX_SEGMENTS
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.asset_events import update_asset_events
 from airflow_provider_online_tasks.exceptions import EvalResultsIncomplete, InvalidInput
-from airflow_provider_online_tasks.inputs import MAXIMIZE, MINIMIZE, DataWindow, read_id
 from airflow_provider_online_tasks.inputs.arguments import (
     check_id,
     check_name,
@@ -24,9 +23,16 @@ from airflow_provider_online_tasks.inputs.arguments import (
     whole_number,
 )
 from airflow_provider_online_tasks.inputs.templating import is_templated
-from airflow_provider_online_tasks.inputs.values import Granularity, read_name, read_names
+from airflow_provider_online_tasks.inputs.values import (
+    MAXIMIZE,
+    MINIMIZE,
+    Granularity,
+    read_id,
+    read_name,
+    read_names,
+)
+from airflow_provider_online_tasks.inputs.windows import DataWindow
 from airflow_provider_online_tasks.operators.base import LineageOperator
-from airflow_provider_online_tasks.results.history import RESULTS_KEY, results_record
 from airflow_provider_online_tasks.results.rows import RowsFormat, RowWriter, check_installed, open_rows
 from airflow_provider_online_tasks.runs.window import check_window_literals
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
@@ -213,6 +219,8 @@ class EvalResultsOperator(LineageOperator):
                 "rows_written": rows.count if rows else 0,
             }
             reader.describe_examples(window, summary, links.span)
+        from airflow_provider_online_tasks.results.history import RESULTS_KEY, results_record
+
         context["ti"].xcom_push(key=RESULTS_KEY, value=results_record(summary, spans_url=links.spans))
         self._log_summary(summary)
         if completeness.complete is False:

@@ -9,12 +9,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_provider_online_tasks import _clock
-from airflow_provider_online_tasks._defaults import DEFAULT_POLL_INTERVAL
-from airflow_provider_online_tasks.api.responses.runs import DEFAULT_MAX_SPANS
+from airflow_provider_online_tasks import _clock, inputs
+from airflow_provider_online_tasks._defaults import DEFAULT_MAX_SPANS, DEFAULT_POLL_INTERVAL
 from airflow_provider_online_tasks.asset_events import update_asset_events
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs import RunInput, read_id
 from airflow_provider_online_tasks.inputs.arguments import (
     check_id,
     check_name,
@@ -23,9 +21,8 @@ from airflow_provider_online_tasks.inputs.arguments import (
     switch,
 )
 from airflow_provider_online_tasks.inputs.templating import is_templated
-from airflow_provider_online_tasks.inputs.values import read_name
+from airflow_provider_online_tasks.inputs.values import read_id, read_name
 from airflow_provider_online_tasks.operators.base import LineageOperator, OnlineTasksOperator
-from airflow_provider_online_tasks.runs.end_states import EndRules, OnNothingEvaluated
 from airflow_provider_online_tasks.runs.index_delay import earliest_start, read_index_delay
 from airflow_provider_online_tasks.runs.window import (
     check_window_arguments,
@@ -39,6 +36,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_online_tasks.api.responses.runs import TaskRun
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+    from airflow_provider_online_tasks.inputs import RunInput
+    from airflow_provider_online_tasks.runs.end_states import OnNothingEvaluated
     from airflow_provider_online_tasks.runs.lifecycle import RunLifecycle, StartedRun, WaitLimit
 
 RUN_ID_KEY = "run_id"
@@ -150,6 +149,8 @@ class RunOnlineTaskOperator(LineageOperator):
         self.cancel_on_kill = switch(cancel_on_kill, "cancel_on_kill")
         self.on_nothing_evaluated = on_nothing_evaluated
         self.max_error_rate = max_error_rate
+        from airflow_provider_online_tasks.runs.end_states import EndRules
+
         self._rules = EndRules(on_nothing_evaluated=on_nothing_evaluated, max_error_rate=max_error_rate)
         check_window_arguments(data_start_time, data_end_time, lookback, partition_length)
         if not is_templated(index_delay):
@@ -158,7 +159,7 @@ class RunOnlineTaskOperator(LineageOperator):
             raise InvalidInput("Set one of online_task_id (the task's global ID) and online_task (its name).")
         if online_task is not None:
             check_name(online_task, "online_task")
-        RunInput.check_literals(
+        inputs.RunInput.check_literals(
             {
                 "online_task_id": online_task_id or "online_task",
                 "data_start_time": data_start_time,
@@ -202,7 +203,7 @@ class RunOnlineTaskOperator(LineageOperator):
         """
         with self.hook as hook:
             lifecycle = self._begin(context, hook)
-            planned = RunInput.read(run) if run else self._plan(context, hook)
+            planned = inputs.RunInput.read(run) if run else self._plan(context, hook)
             return self._start(context, lifecycle, planned)
 
     def execute_complete(self, context: Context, event: Any) -> str:
@@ -214,7 +215,7 @@ class RunOnlineTaskOperator(LineageOperator):
         started = StartedRun.from_json(seen.payload)
         with self.hook as hook:
             lifecycle = self._begin(context, hook)
-            lifecycle.resume(RunInput.read(seen.payload["run"]), seen.run_id)
+            lifecycle.resume(inputs.RunInput.read(seen.payload["run"]), seen.run_id)
             run = seen.finished_run() or lifecycle.time_out(seen.run, self._wait_limit)
             return self._conclude(context, lifecycle, started, run)
 
@@ -244,7 +245,7 @@ class RunOnlineTaskOperator(LineageOperator):
                 "split it, use split_window() with dynamic task mapping.",
                 window,
             )
-        return RunInput.read(
+        return inputs.RunInput.read(
             {
                 "online_task_id": online_task_id,
                 "data_start_time": window.start,

@@ -16,7 +16,6 @@ from airflow_provider_online_tasks._airflow import AirflowSensorTimeout
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID, DEFAULT_POLL_INTERVAL
 from airflow_provider_online_tasks.asset_events import update_asset_events
 from airflow_provider_online_tasks.exceptions import OnlineTaskRunUnsuccessful, OnlineTasksError
-from airflow_provider_online_tasks.inputs import read_id
 from airflow_provider_online_tasks.inputs.arguments import (
     check_id,
     check_keywords,
@@ -24,8 +23,8 @@ from airflow_provider_online_tasks.inputs.arguments import (
     positive_seconds,
     read_deferrable,
 )
+from airflow_provider_online_tasks.inputs.values import read_id
 from airflow_provider_online_tasks.operators.base import UsesArize
-from airflow_provider_online_tasks.runs.end_states import EndRules, OnNothingEvaluated
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses.runs import TaskRun
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
     from airflow_provider_online_tasks.runs.blocking_wait import BlockingWait
+    from airflow_provider_online_tasks.runs.end_states import OnNothingEvaluated
 
 # The entry of the task state store that keeps the rejected polls of the mode "reschedule".
 REJECTIONS_KEY = "rejected_polls"
@@ -94,6 +94,8 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
         self.on_nothing_evaluated = on_nothing_evaluated
         self.max_error_rate = max_error_rate
         check_name(conn_id, "conn_id")
+        from airflow_provider_online_tasks.runs.end_states import EndRules
+
         self._rules = EndRules(on_nothing_evaluated=on_nothing_evaluated, max_error_rate=max_error_rate)
         check_id(run_id, "run_id")
 

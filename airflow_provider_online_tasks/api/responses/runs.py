@@ -16,8 +16,6 @@ from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.api.responses.fields import Count, Id, Line, Time, Word
 from airflow_provider_online_tasks.api.responses.model import Model
 
-DEFAULT_MAX_SPANS = 10_000
-
 
 class RunStatus(str, enum.Enum):
     """The status of a run. The API has used lower and upper case; a new word is UNKNOWN."""
