@@ -1,4 +1,4 @@
-"""The operators in real DAGs, judged by the emulator's own records."""
+"""The operators in DAG runs, compared with the emulator's records."""
 
 from __future__ import annotations
 
@@ -33,18 +33,14 @@ def creating(arize: Emulator, dag_id: str, **arguments: Any) -> DAG:
     return dag
 
 
-def test_a_dag_that_runs_every_day_creates_its_task_once(
-    arize: Emulator, run_dag: Callable[..., Any]
-) -> None:
+def test_daily_dag_creates_task_once(arize: Emulator, run_dag: Callable[..., Any]) -> None:
     dag = creating(arize, "create_every_day", if_exists="skip")
     returned = {run_dag(dag).returned("create_task") for _ in range(2)}
     assert returned == {task["id"] for task in arize.tasks()}
     assert len(arize.requests(CREATE)) == 1
 
 
-def test_a_second_dag_run_fails_by_default_and_wastes_no_retry(
-    arize: Emulator, run_dag: Callable[..., Any]
-) -> None:
+def test_second_dag_run_fails_by_default_without_retry(arize: Emulator, run_dag: Callable[..., Any]) -> None:
     dag = creating(arize, "create_once", retries=2)
     assert run_dag(dag).state == "success"
     result = run_dag(dag)
@@ -54,7 +50,7 @@ def test_a_second_dag_run_fails_by_default_and_wastes_no_retry(
 
 
 @pytest.mark.parametrize("if_exists", ["fail", "update"])
-def test_a_try_that_runs_out_of_time_after_the_task_was_created(
+def test_try_that_times_out_after_creation_is_resumed_by_retry(
     arize: Emulator, run_dag: Callable[..., Any], if_exists: str
 ) -> None:
     arize.add_fault(Fault(CREATE, "delay_after", seconds=120))
@@ -74,12 +70,16 @@ def test_a_try_that_runs_out_of_time_after_the_task_was_created(
     assert len(arize.requests(CREATE)) == 1
 
 
-def test_a_try_that_fails_after_its_task_was_created(arize: Emulator, run_dag: Callable[..., Any]) -> None:
-    def fail_once(context: Any, _: Any) -> None:
+def test_try_that_fails_after_creation_is_resumed_by_retry(
+    arize: Emulator, run_dag: Callable[..., Any]
+) -> None:
+    def fail_first_try(context: Any, _: Any) -> None:
         if context["ti"].try_number == 1:
-            raise RuntimeError("the worker is lost before Airflow hears of the success")
+            raise RuntimeError("the worker is lost before it reports success")
 
-    dag = creating(arize, "create_unheard_of", retries=1, retry_delay=timedelta(0), post_execute=fail_once)
+    dag = creating(
+        arize, "create_unheard_of", retries=1, retry_delay=timedelta(0), post_execute=fail_first_try
+    )
 
     result = run_dag(dag)
 
@@ -88,7 +88,7 @@ def test_a_try_that_fails_after_its_task_was_created(arize: Emulator, run_dag: C
     assert len(arize.requests(CREATE)) == 1
 
 
-def test_a_task_is_paused_and_resumed(arize: Emulator, run_dag: Callable[..., Any]) -> None:
+def test_patch_pauses_and_resumes_task(arize: Emulator, run_dag: Callable[..., Any]) -> None:
     with DAG(dag_id="pause_and_resume", schedule=None) as dag:
         create = CreateEvalTaskOperator(
             task_id="create_task", model_id=arize.project_id, run_continuously=True, **TASK
@@ -107,7 +107,7 @@ def test_a_task_is_paused_and_resumed(arize: Emulator, run_dag: Callable[..., An
     assert seen == [("create_task", True), ("pause", False), ("rename", False), ("resume", True)]
 
 
-def test_a_run_is_cancelled_and_its_task_deleted(arize: Emulator, run_dag: Callable[..., Any]) -> None:
+def test_run_is_cancelled_and_task_deleted_repeatedly(arize: Emulator, run_dag: Callable[..., Any]) -> None:
     arize.next_run(RunFate("hang"))
     with DAG(dag_id="cancel_and_delete", schedule=None) as dag:
         create = CreateEvalTaskOperator(task_id="create_task", model_id=arize.project_id, **TASK)

@@ -1,4 +1,4 @@
-"""Deleting a task and cancelling a run, again and again, and with lost answers."""
+"""Delete a task and cancel a run: repeatedly, and with lost responses."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_online_tasks.emulator import Fault, RunFate
-from airflow_provider_online_tasks.exceptions import BadRequest, InvalidInput, NotFound, Unavailable
+from airflow_provider_online_tasks.exceptions import (
+    BadRequest,
+    InvalidInput,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    Unavailable,
+)
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs import RunInput
 from airflow_provider_online_tasks.operators.eval_tasks import DeleteOnlineTaskOperator
 from airflow_provider_online_tasks.operators.runs import CancelOnlineTaskRunOperator
-from tests.support.task_instance import TaskInstance
+from tests.support.task_instance import Killed, TaskInstance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,13 +33,13 @@ DELETE, CANCEL = "rest.delete_task", "rest.cancel_task_run"
 
 @pytest.fixture
 def task_id(create: Callable[..., CreateEvalTaskOperator]) -> str:
-    """A task that exists."""
+    """An existing task."""
     return create().execute(TaskInstance().next_try())
 
 
 @pytest.fixture
 def run_id(arize: Emulator, task_id: str) -> str:
-    """A run of it that goes on until it is ended."""
+    """A run of the task that runs until it is cancelled."""
     arize.next_run(RunFate("hang", pending_seconds=0))
     return start(task_id)
 
@@ -58,13 +65,13 @@ def is_deleted(arize: Emulator) -> bool:
     return bool(task["deleted"])
 
 
-def test_a_task_is_deleted_and_deleting_it_again_is_fine(arize: Emulator, task_id: str) -> None:
+def test_deletion_of_deleted_task_succeeds(arize: Emulator, task_id: str) -> None:
     delete(task_id)
     assert is_deleted(arize)
     delete(task_id)
 
 
-def test_a_missing_task_is_an_error_where_it_has_to_be_there(arize: Emulator, task_id: str) -> None:
+def test_deletion_of_missing_task_raises_if_it_must_exist(arize: Emulator, task_id: str) -> None:
     delete(task_id, ignore_if_missing=False)
     assert is_deleted(arize)
     with pytest.raises(NotFound):
@@ -73,7 +80,7 @@ def test_a_missing_task_is_an_error_where_it_has_to_be_there(arize: Emulator, ta
 
 @pytest.mark.parametrize("ignore_if_missing", [True, False])
 @pytest.mark.parametrize("kind", ["drop_after", "status_after"])
-def test_a_deletion_whose_answer_was_lost(
+def test_deletion_whose_response_was_lost_succeeds(
     arize: Emulator, task_id: str, kind: str, ignore_if_missing: bool
 ) -> None:
     arize.add_fault(Fault(DELETE, kind))
@@ -81,11 +88,11 @@ def test_a_deletion_whose_answer_was_lost(
     assert is_deleted(arize)
 
 
-def test_a_retry_of_a_deletion_that_was_carried_out(arize: Emulator, task_id: str) -> None:
+def test_retry_of_executed_deletion_succeeds(arize: Emulator, task_id: str) -> None:
     instance = TaskInstance()
     arize.add_fault(Fault(DELETE, "status_after"))
     arize.add_fault(Fault(DELETE, "rate_limited", retry_after=1000))
-    with pytest.raises(Exception, match="429"):
+    with pytest.raises(RateLimited):
         delete(task_id, instance, ignore_if_missing=False)
 
     delete(task_id, instance, ignore_if_missing=False)
@@ -94,34 +101,78 @@ def test_a_retry_of_a_deletion_that_was_carried_out(arize: Emulator, task_id: st
     assert instance.store.values == {}
 
 
-def test_refusals_are_not_taken_for_a_missing_task(arize: Emulator, task_id: str) -> None:
+def test_retry_after_killed_deletion_succeeds(
+    arize: Emulator, task_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = TaskInstance()
+    send = OnlineTasksHook.delete_task
+
+    def die(hook: OnlineTasksHook, online_task_id: str) -> None:
+        send(hook, online_task_id)
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(OnlineTasksHook, "delete_task", die)
+        delete(task_id, instance, ignore_if_missing=False)
+    delete(task_id, instance, ignore_if_missing=False)
+    # The next execution of the same task instance finds nothing to resume.
+    with pytest.raises(NotFound):
+        delete(task_id, instance, ignore_if_missing=False)
+
+
+def test_retry_with_another_task_raises_if_it_is_missing(
+    arize: Emulator, task_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = TaskInstance()
+    arize.add_fault(Fault(DELETE, "forbidden"))
+    with pytest.raises(PermissionDenied):
+        delete(task_id, instance, ignore_if_missing=False)
+    with pytest.raises(NotFound):
+        delete("T25saW5lVGFzazo5OTpxUndY", instance, ignore_if_missing=False)
+    assert not is_deleted(arize)
+
+
+def test_without_state_store_retry_of_executed_deletion_raises(arize: Emulator, task_id: str) -> None:
+    instance = TaskInstance(is_kept=False)
+    delete(task_id, instance, ignore_if_missing=False)
+    with pytest.raises(NotFound):
+        delete(task_id, instance, ignore_if_missing=False)
+
+
+def test_missing_task_that_must_exist_is_not_requested_to_be_deleted(arize: Emulator) -> None:
+    with pytest.raises(NotFound):
+        delete("T25saW5lVGFzazo5OTpxUndY", ignore_if_missing=False)
+    assert arize.requests(DELETE) == []
+
+
+def test_rejected_deletion_raises(arize: Emulator, task_id: str) -> None:
     arize.add_fault(Fault(DELETE, "status_before", status=400))
     with pytest.raises(BadRequest):
         delete(task_id)
     assert not is_deleted(arize)
 
 
-def test_a_live_run_is_cancelled(arize: Emulator, run_id: str) -> None:
+def test_running_run_is_cancelled(arize: Emulator, run_id: str) -> None:
     summary = cancel(run_id)
     assert (summary["run_id"], summary["status"]) == (run_id, "CANCELLED")
     assert [run["status"] for run in arize.runs()] == ["CANCELLED"]
 
 
 @pytest.mark.parametrize("outcome", ["complete", "fail", "cancel", "nothing"])
-def test_a_run_that_is_over_is_no_error_and_nothing_is_asked_of_it(
+def test_cancellation_of_finished_run_returns_summary_and_sends_nothing(
     arize: Emulator, task_id: str, outcome: str
 ) -> None:
     arize.next_run(RunFate(outcome, seconds=0))
     run_id = start(task_id)
     with OnlineTasksHook() as hook:
-        before = hook.get_task_run(run_id).summary()
+        summary = hook.get_task_run(run_id).summary()
 
-    assert cancel(run_id) == before
-    assert before["status"] in {"COMPLETED", "FAILED", "CANCELLED"}
+    assert cancel(run_id) == summary
+    assert summary["status"] in {"COMPLETED", "FAILED", "CANCELLED"}
     assert arize.requests(CANCEL) == []
 
 
-def test_a_run_that_ends_just_before_it_would_be_cancelled(
+def test_run_that_finishes_before_cancellation_returns_its_summary(
     arize: Emulator, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send = OnlineTasksHook.cancel_task_run
@@ -135,27 +186,25 @@ def test_a_run_that_ends_just_before_it_would_be_cancelled(
 
 
 @pytest.mark.parametrize("kind", ["drop_after", "status_after", "truncated"])
-def test_a_cancellation_whose_answer_was_lost(arize: Emulator, run_id: str, kind: str) -> None:
+def test_cancellation_whose_response_was_lost_succeeds(arize: Emulator, run_id: str, kind: str) -> None:
     arize.add_fault(Fault(CANCEL, kind))
     assert cancel(run_id)["status"] == "CANCELLED"
 
 
-def test_a_refusal_of_a_live_run_s_cancellation_is_an_error_whatever_it_says(
-    arize: Emulator, run_id: str
-) -> None:
+def test_rejected_cancellation_of_running_run_raises(arize: Emulator, run_id: str) -> None:
     arize.add_fault(Fault(CANCEL, "status_before", status=400))
     with pytest.raises(BadRequest):
         cancel(run_id)
 
 
-def test_a_run_that_does_not_exist(arize: Emulator) -> None:
+def test_cancellation_of_missing_run_raises(arize: Emulator) -> None:
     with pytest.raises(NotFound):
         cancel("VGFza1J1bjo5OTpxUndY")
 
 
-def test_an_outage(arize: Emulator, run_id: str) -> None:
+def test_cancellation_during_outage_raises(arize: Emulator, run_id: str) -> None:
     arize.add_fault(Fault("rest.get_task_run", "rate_limited", times=None, retry_after=1000))
-    with pytest.raises(Exception, match="429"):
+    with pytest.raises(RateLimited):
         cancel(run_id)
     arize.clear_faults()
     arize.add_fault(Fault(CANCEL, "status_before", times=None, retry_after=1000))
@@ -172,7 +221,7 @@ def test_an_outage(arize: Emulator, run_id: str) -> None:
     ids=["delete", "cancel"],
 )
 @pytest.mark.parametrize("value", ["", "None"])
-def test_an_id_that_is_none_is_refused(operator: Callable[[str], Any], value: str) -> None:
+def test_empty_id_is_rejected_at_parse_time(operator: Callable[[str], Any], value: str) -> None:
     with pytest.raises(InvalidInput):
         operator(value)
     operator("{{ ti.xcom_pull('upstream') }}")

@@ -1,4 +1,4 @@
-"""A new field of createEvalTask is added in two files of the package and in two of the emulator."""
+"""A new field of createEvalTask is added in two files of the product, the schema and the emulator."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.incomplete_changes import copy_package
 if TYPE_CHECKING:
     from pathlib import Path
 
-# File, what stands before the new lines, and the new lines. Nothing else knows the field.
+# File, the lines before the new ones, and the new lines. No other file knows the field.
 ADDITIONS = (
     (
         "inputs/eval_tasks.py",
@@ -110,7 +110,7 @@ print(json.dumps({
 """
 
 
-def test_a_new_field_of_create_eval_task_is_added_in_two_files_each(tmp_path: Path) -> None:
+def test_new_field_touches_two_files_of_product_schema_and_emulator(tmp_path: Path) -> None:
     copy_package(tmp_path, ADDITIONS)
     files = {file for file, _, _ in ADDITIONS}
     assert len(files) == 5  # two of the product, the schema, and two of the emulator
