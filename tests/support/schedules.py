@@ -263,8 +263,7 @@ class World:
         """Let the world go on while the operator sleeps; a person may clear the task meanwhile."""
         self.tick()
         self.reached("slept")
-        operator = self.execution.operator
-        run_id = operator._run_id if operator else None
+        run_id = self.execution.pushed.get("run_id")
         if run_id is None or self.now.cleared_at is None:
             return
         self.sleeps += 1

@@ -64,9 +64,7 @@ def a_run(arize: Emulator, seconds: float = 0.5, **fate: Any) -> tuple[str, str]
     ],
 )
 @pytest.mark.parametrize("spelling", ["upper", "lower"])
-def test_a_run_that_is_over_ends_the_wait_however_it_ended(
-    arize: Emulator, outcome: str, status: RunStatus, spelling: str
-) -> None:
+def test_finished_run_ends_wait(arize: Emulator, outcome: str, status: RunStatus, spelling: str) -> None:
     arize.configure(status_case=spelling)
     run, task = a_run(arize, outcome=outcome)
 
@@ -80,9 +78,7 @@ def test_a_run_that_is_over_ends_the_wait_however_it_ended(
 
 @pytest.mark.promise("deadline")
 @pytest.mark.parametrize("in_process", [False, True])
-def test_no_event_comes_before_the_scheduler_has_noted_the_deferral(
-    arize: Emulator, in_process: bool
-) -> None:
+def test_event_comes_after_5_seconds(arize: Emulator, in_process: bool) -> None:
     run, task = a_run(arize)
     arize.set_run(run, seconds=0.0)
 
@@ -97,9 +93,7 @@ def test_no_event_comes_before_the_scheduler_has_noted_the_deferral(
     assert seconds < 2 if in_process else seconds >= EARLIEST_EVENT_SECONDS
 
 
-def test_an_unknown_status_is_taken_for_still_running(
-    arize: Emulator, task_log: pytest.LogCaptureFixture
-) -> None:
+def test_unknown_status_counts_as_running(arize: Emulator, task_log: pytest.LogCaptureFixture) -> None:
     run, task = a_run(arize)
     arize.set_run(run, status="PAUSED")
 
@@ -116,7 +110,7 @@ def test_an_unknown_status_is_taken_for_still_running(
 
 
 @pytest.mark.promise("older-no-kill-hook")
-def test_a_run_that_never_ends_meets_the_deadline(arize: Emulator) -> None:
+def test_running_run_ends_at_deadline(arize: Emulator) -> None:
     run, task = a_run(arize, outcome="hang")
 
     [event] = wait_for(trigger(run, task, deadline=time.time() + 30.0))
@@ -127,7 +121,7 @@ def test_a_run_that_never_ends_meets_the_deadline(arize: Emulator) -> None:
 
 
 @pytest.mark.promise("deadline")
-def test_at_the_deadline_the_run_is_looked_at_once_more(arize: Emulator) -> None:
+def test_deadline_polls_once_more(arize: Emulator) -> None:
     run, task = a_run(arize, seconds=1.0)
 
     [event] = wait_for(trigger(run, task, poll_interval=60.0, deadline=time.time() + 30.0))
@@ -136,9 +130,7 @@ def test_at_the_deadline_the_run_is_looked_at_once_more(arize: Emulator) -> None
 
 
 @pytest.mark.parametrize(("outcome", "expected"), [("complete", FINISHED), ("hang", TIMEOUT)])
-def test_a_deadline_that_passed_while_no_triggerer_ran_leaves_one_look(
-    arize: Emulator, outcome: str, expected: str
-) -> None:
+def test_past_deadline_polls_once(arize: Emulator, outcome: str, expected: str) -> None:
     run, task = a_run(arize, seconds=0.0, outcome=outcome)
 
     [event] = wait_for(trigger(run, task, deadline=time.time() - 3600))
@@ -148,9 +140,7 @@ def test_a_deadline_that_passed_while_no_triggerer_ran_leaves_one_look(
 
 
 @pytest.mark.promise("poll-outage")
-def test_the_deadline_holds_while_nothing_can_be_read(
-    arize: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_deadline_during_outage_is_kept(arize: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trigger_module, "LAST_POLL_SECONDS", 1.0)
     arize.add_fault(Fault("rest.*", "status_before", times=None))
     run, task = a_run(arize)
@@ -160,7 +150,7 @@ def test_the_deadline_holds_while_nothing_can_be_read(
     assert (event.outcome, event.run) == (TIMEOUT, None)
 
 
-def test_a_wall_clock_set_back_makes_no_wait_longer(arize: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deadline_wall_clock_set_back_is_kept(arize: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     run, task = a_run(arize, outcome="hang")
     right = time.time
 
@@ -174,7 +164,7 @@ def test_a_wall_clock_set_back_makes_no_wait_longer(arize: Emulator, monkeypatch
     assert quick_time.run(wait()).outcome == TIMEOUT
 
 
-def test_a_server_whose_clock_is_wrong_is_waited_for_all_the_same(arize: Emulator) -> None:
+def test_wrong_server_clock_does_not_end_wait(arize: Emulator) -> None:
     arize.set_clock_offset(-86_400)
     run, task = a_run(arize)
 
@@ -186,7 +176,7 @@ def test_a_server_whose_clock_is_wrong_is_waited_for_all_the_same(arize: Emulato
 # What cannot be waited for
 
 
-def test_a_connection_that_does_not_exist_is_an_error(
+def test_missing_connection_sends_error(
     online_tasks_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shared_pollers, "READ_DELAYS", (0.1,))
@@ -198,9 +188,7 @@ def test_a_connection_that_does_not_exist_is_an_error(
     assert event.payload == {"url": "here"}
 
 
-def test_a_connection_that_is_out_of_reach_for_a_moment_is_looked_up_again(
-    arize: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_connection_lookup_failure_is_retried(arize: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow_provider_online_tasks import _airflow
 
     really, looked_up = _airflow.read_connection, []
@@ -226,7 +214,7 @@ def test_a_connection_that_is_out_of_reach_for_a_moment_is_looked_up_again(
         ({"password": KEY, "extra": {"ca_bundle": __file__}}, "CA bundle"),
     ],
 )
-def test_a_connection_that_cannot_be_used_is_an_error(
+def test_unusable_connection_sends_error(
     monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], problem: str
 ) -> None:
     connection = {"conn_type": "arize_online_tasks", **fields}
@@ -242,7 +230,7 @@ def test_a_connection_that_cannot_be_used_is_an_error(
 # What the triggerer stores
 
 
-def test_a_trigger_survives_being_stored(arize: Emulator) -> None:
+def test_trigger_survives_serialization(arize: Emulator) -> None:
     from airflow.serialization.serialized_objects import BaseSerialization
 
     run, task = a_run(arize)
@@ -274,9 +262,7 @@ def test_a_trigger_survives_being_stored(arize: Emulator) -> None:
     assert wait_for(restored)[0].outcome == FINISHED
 
 
-def test_neither_the_trigger_nor_its_event_nor_its_log_holds_the_key(
-    arize: Emulator, task_log: pytest.LogCaptureFixture
-) -> None:
+def test_trigger_event_and_log_have_no_key(arize: Emulator, task_log: pytest.LogCaptureFixture) -> None:
     arize.add_fault(Fault("rest.*", "unauthorized", times=1))
     run, task = a_run(arize, seconds=0.2)
     waiting = trigger(run, task, payload={"run_id": run})
@@ -291,7 +277,7 @@ def test_neither_the_trigger_nor_its_event_nor_its_log_holds_the_key(
 # What a person reads
 
 
-def test_each_trigger_logs_its_own_progress_and_the_poller_logs_for_none(
+def test_progress_is_logged_in_context_of_its_trigger(
     arize: Emulator, task_log: pytest.LogCaptureFixture
 ) -> None:
     """The triggerer sorts log lines by the context they are written in."""
@@ -325,7 +311,7 @@ def test_each_trigger_logs_its_own_progress_and_the_poller_logs_for_none(
     assert [owner for owner, _ in of_poller] == ["nobody's"] * 2
 
 
-def test_an_outage_is_told_in_the_log_of_the_task(
+def test_outage_is_logged_in_task_log(
     arize: Emulator, monkeypatch: pytest.MonkeyPatch, task_log: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(trigger_module, "QUIET_SECONDS", 0.5)
@@ -341,9 +327,7 @@ def test_an_outage_is_told_in_the_log_of_the_task(
 # When a person ends the task
 
 
-def test_the_run_is_cancelled_when_its_task_is_killed(
-    arize: Emulator, task_log: pytest.LogCaptureFixture
-) -> None:
+def test_on_kill_cancels_run(arize: Emulator, task_log: pytest.LogCaptureFixture) -> None:
     run, task = a_run(arize, outcome="hang")
 
     quick_time.run(trigger(run, task).on_kill())
@@ -351,7 +335,7 @@ def test_the_run_is_cancelled_when_its_task_is_killed(
     assert arize.runs()[0]["status"] == "CANCELLED"
 
 
-def test_a_lost_answer_to_the_cancellation_is_no_reason_to_give_up(arize: Emulator) -> None:
+def test_on_kill_lost_response_is_retried(arize: Emulator) -> None:
     arize.add_fault(Fault("rest.cancel_task_run", "drop_before"))
     run, task = a_run(arize, outcome="hang")
 
@@ -360,7 +344,7 @@ def test_a_lost_answer_to_the_cancellation_is_no_reason_to_give_up(arize: Emulat
     assert arize.runs()[0]["status"] == "CANCELLED"
 
 
-def test_a_run_that_is_over_is_not_cancelled(arize: Emulator, task_log: pytest.LogCaptureFixture) -> None:
+def test_on_kill_finished_run_stays_as_it_is(arize: Emulator, task_log: pytest.LogCaptureFixture) -> None:
     run, task = a_run(arize, seconds=0.0)
 
     quick_time.run(trigger(run, task).on_kill())
@@ -370,7 +354,9 @@ def test_a_run_that_is_over_is_not_cancelled(arize: Emulator, task_log: pytest.L
 
 
 @pytest.mark.promise("kill-off")
-def test_the_run_goes_on_where_that_is_wanted(arize: Emulator, task_log: pytest.LogCaptureFixture) -> None:
+def test_on_kill_with_cancel_on_kill_false_leaves_run(
+    arize: Emulator, task_log: pytest.LogCaptureFixture
+) -> None:
     run, task = a_run(arize, outcome="hang")
 
     quick_time.run(trigger(run, task, cancel_on_kill=False).on_kill())
@@ -379,7 +365,7 @@ def test_the_run_goes_on_where_that_is_wanted(arize: Emulator, task_log: pytest.
     assert "cancel_on_kill" in task_log.text
 
 
-def test_a_cancellation_that_cannot_be_sent_holds_nothing_up(
+def test_on_kill_slow_cancellation_ends_in_time(
     arize: Emulator, monkeypatch: pytest.MonkeyPatch, task_log: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(trigger_module, "ON_KILL_SECONDS", 1.0)
@@ -395,7 +381,7 @@ def test_a_cancellation_that_cannot_be_sent_holds_nothing_up(
     assert f"Run {run} was not cancelled" in task_log.text
 
 
-def test_the_triggerer_cancels_the_run_on_a_users_action_alone(arize: Emulator) -> None:
+def test_triggerer_cancels_run_only_on_user_action(arize: Emulator) -> None:
     job_runner = pytest.importorskip("airflow.jobs.triggerer_job_runner")
     if not hasattr(job_runner, "_USER_ACTION_CANCEL_MSG"):
         pytest.skip("Triggers have on_kill from Airflow 3.3 on.")
@@ -421,7 +407,7 @@ def test_the_triggerer_cancels_the_run_on_a_users_action_alone(arize: Emulator) 
 
 
 @pytest.mark.slow
-def test_a_trigger_costs_a_dag_parse_next_to_nothing() -> None:
+def test_import_loads_no_heavy_modules() -> None:
     script = (
         "import sys, airflow.triggers.base; before = set(sys.modules);"
         "import airflow_provider_online_tasks.triggers.runs;"

@@ -41,7 +41,7 @@ def stored(execution: Execution) -> dict[str, Any] | None:
 
 
 @pytest.mark.promise("recognise-lost-run")
-def test_no_fault(execution: Execution, emulator: Emulator) -> None:
+def test_no_fault_starts_one_run(execution: Execution, emulator: Emulator) -> None:
     run_id = execution.next_try()
 
     assert run_ids(emulator) == [run_id]
@@ -77,7 +77,7 @@ def test_no_fault(execution: Execution, emulator: Emulator) -> None:
         ({"kind": "status_before", "status": 422}, BadRequest),
     ],
 )
-def test_not_carried_out(
+def test_request_not_executed_fails_or_is_repeated(
     execution: Execution, emulator: Emulator, time: Time, fault: dict[str, Any], kind: type[CallError]
 ) -> None:
     emulator.add_fault(Fault(RUN, times=None, **fault))
@@ -98,7 +98,7 @@ def test_not_carried_out(
 @pytest.mark.promise("tried-faults", "not-carried-out")
 @pytest.mark.parametrize("where", ["refused", "unknown host", "bad certificate"])
 @pytest.mark.parametrize("which", ["GraphQL", "REST"])
-def test_not_reached(
+def test_server_not_reached_fails_and_retry_starts_run(
     execution: Execution,
     emulator: Emulator,
     connect: Callable[..., None],
@@ -135,7 +135,7 @@ def unreachable(where: str, folder: Path) -> Iterator[str]:
 
 @pytest.mark.promise("not-carried-out")
 @pytest.mark.parametrize("retry_after", [None, 30, 0])
-def test_over_the_limit_for_a_while(
+def test_rate_limit_is_waited_for(
     execution: Execution, emulator: Emulator, time: Time, retry_after: int | None
 ) -> None:
     emulator.add_fault(Fault(RUN, "rate_limited", times=2, retry_after=retry_after))
@@ -169,9 +169,7 @@ def test_over_the_limit_for_a_while(
     ],
     ids=str,
 )
-def test_carried_out_and_the_answer_lost(
-    execution: Execution, emulator: Emulator, fault: dict[str, Any]
-) -> None:
+def test_lost_response_adopts_run(execution: Execution, emulator: Emulator, fault: dict[str, Any]) -> None:
     emulator.add_fault(Fault(RUN, **fault))
 
     run_id = execution.next_try()
@@ -192,7 +190,7 @@ def test_carried_out_and_the_answer_lost(
     [{"kind": "drop_before"}, {"kind": "status_before"}, {"kind": "graphql_error"}],
     ids=str,
 )
-def test_not_carried_out_but_nobody_says_so(
+def test_request_without_response_and_run_is_repeated(
     execution: Execution, emulator: Emulator, time: Time, fault: dict[str, Any]
 ) -> None:
     emulator.add_fault(Fault(RUN, **fault))
@@ -207,7 +205,7 @@ def test_not_carried_out_but_nobody_says_so(
 
 
 @pytest.mark.promise("tried-faults")
-def test_a_time_out_after_the_server_acted(
+def test_timeout_after_execution_adopts_run(
     execution: Execution, emulator: Emulator, connect: Callable[..., None]
 ) -> None:
     connect(extra={"timeout": 2})
@@ -220,7 +218,7 @@ def test_a_time_out_after_the_server_acted(
 
 
 @pytest.mark.promise("tried-faults", "lost-response")
-def test_a_time_out_before_the_server_acted(
+def test_timeout_before_execution_adopts_late_run(
     execution: Execution, emulator: Emulator, time: Time, connect: Callable[..., None]
 ) -> None:
     connect(extra={"timeout": 2})
@@ -240,7 +238,7 @@ def test_a_time_out_before_the_server_acted(
     assert time.slept  # the first look was too early
 
 
-def test_a_time_out_and_the_server_never_acts(
+def test_timeout_without_execution_sends_again(
     execution: Execution, emulator: Emulator, connect: Callable[..., None]
 ) -> None:
     connect(extra={"timeout": 2})
@@ -250,7 +248,7 @@ def test_a_time_out_and_the_server_never_acts(
     assert len(emulator.requests(RUN)) == 2
 
 
-def test_a_lost_run_that_is_over_is_found_too(execution: Execution, emulator: Emulator) -> None:
+def test_lost_response_adopts_finished_run(execution: Execution, emulator: Emulator) -> None:
     emulator.next_run(RunFate("fail", seconds=0, failure_reason="the evaluator is broken"))
     emulator.add_fault(Fault(RUN, "drop_after"))
 
@@ -259,7 +257,7 @@ def test_a_lost_run_that_is_over_is_found_too(execution: Execution, emulator: Em
 
 
 @pytest.mark.promise("lost-response")
-def test_given_up_after_three_requests(execution: Execution, emulator: Emulator) -> None:
+def test_three_requests_without_response_fail(execution: Execution, emulator: Emulator) -> None:
     emulator.add_fault(Fault(RUN, "drop_before", times=None))
 
     with pytest.raises(Unavailable) as caught:
@@ -275,7 +273,7 @@ def test_given_up_after_three_requests(execution: Execution, emulator: Emulator)
     assert [execution.next_try()] == run_ids(emulator)
 
 
-def test_a_server_that_answered_is_done_with_the_request(
+def test_error_response_searches_once(
     execution: Execution, emulator: Emulator, time: Time, caplog: pytest.LogCaptureFixture
 ) -> None:
     emulator.add_fault(Fault(RUN, "partial"))
@@ -291,7 +289,9 @@ def test_a_server_that_answered_is_done_with_the_request(
 
 
 @pytest.mark.parametrize("kind", ["drop_before", "status_before", "rate_limited", "garbage", "truncated"])
-def test_the_list_fails_before_anything_is_asked(execution: Execution, emulator: Emulator, kind: str) -> None:
+def test_list_failure_before_request_sends_nothing(
+    execution: Execution, emulator: Emulator, kind: str
+) -> None:
     emulator.add_fault(Fault(LIST, kind, times=None))
 
     with pytest.raises((Unavailable, RateLimited)):
@@ -307,7 +307,9 @@ def test_the_list_fails_before_anything_is_asked(execution: Execution, emulator:
     ("kind", "times"),
     [("drop_before", 6), ("status_before", 6), ("garbage", 6), ("truncated", 6), ("rate_limited", 2)],
 )
-def test_the_list_fails_for_a_while(execution: Execution, emulator: Emulator, kind: str, times: int) -> None:
+def test_list_failure_during_search_is_retried(
+    execution: Execution, emulator: Emulator, kind: str, times: int
+) -> None:
     emulator.add_fault(Fault(RUN, "drop_after"))
     emulator.add_fault(Fault(LIST, kind, skip=1, times=times))
 
@@ -320,7 +322,7 @@ def test_the_list_fails_for_a_while(execution: Execution, emulator: Emulator, ki
 @pytest.mark.parametrize(
     "kind", ["drop_before", "rate_limited", "garbage", "unauthorized", "forbidden", "not_found"]
 )
-def test_whether_it_was_carried_out_cannot_be_found_out(
+def test_failed_search_fails_and_next_try_adopts_run(
     execution: Execution, emulator: Emulator, lost: str, kind: str
 ) -> None:
     emulator.add_fault(Fault(RUN, lost))
@@ -339,7 +341,7 @@ def test_whether_it_was_carried_out_cannot_be_found_out(
     assert [execution.next_try()] == run_ids(emulator)
 
 
-def test_the_list_is_long_and_in_no_order(execution: Execution, emulator: Emulator) -> None:
+def test_search_reads_all_pages(execution: Execution, emulator: Emulator) -> None:
     emulator.create_runs(execution.online_task_id, 2150, (3600, 3600))
     emulator.configure(runs_order="oldest")
     emulator.add_fault(Fault(RUN, "drop_after"))
@@ -353,7 +355,7 @@ def test_the_list_is_long_and_in_no_order(execution: Execution, emulator: Emulat
 # -- A second request of the same try. --
 
 
-def test_a_run_that_appears_late_is_found_by_the_next_try(
+def test_late_run_is_adopted_by_next_try(
     execution: Execution, emulator: Emulator, time: Time, connect: Callable[..., None]
 ) -> None:
     # The first request is carried out long after its connection was lost; the second is refused.
@@ -370,7 +372,7 @@ def test_a_run_that_appears_late_is_found_by_the_next_try(
 # -- What Airflow keeps for the task fails. --
 
 
-def test_the_store_fails_before_anything_is_asked(execution: Execution, emulator: Emulator) -> None:
+def test_store_failure_before_request_sends_nothing(execution: Execution, emulator: Emulator) -> None:
     execution.reached = failing("set:before")
 
     with pytest.raises(ConnectionError):
@@ -381,7 +383,7 @@ def test_the_store_fails_before_anything_is_asked(execution: Execution, emulator
     assert [execution.next_try()] == run_ids(emulator)
 
 
-def test_the_store_fails_once_the_run_is_there(
+def test_store_failure_after_request_retry_adopts_run(
     execution: Execution, emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     execution.reached = failing("set:before", skip=1)
@@ -395,7 +397,7 @@ def test_the_store_fails_once_the_run_is_there(
     assert run_ids(emulator) == [run_id]
 
 
-def test_a_record_of_another_kind_is_passed_over(execution: Execution, emulator: Emulator) -> None:
+def test_unreadable_intent_is_ignored(execution: Execution, emulator: Emulator) -> None:
     assert execution.store is not None
     for odd in ("text", 7, [], {}, {"of": "another version"}, {"known": None}):
         execution.store = Store()
@@ -421,7 +423,7 @@ def failing(step: str, *, skip: int = 0) -> Callable[[str], None]:
 
 
 @pytest.mark.parametrize("kind", ["drop_before", "status_before", "unauthorized", "garbage", "not_object"])
-def test_a_link_is_worth_no_failure(execution: Execution, emulator: Emulator, time: Time, kind: str) -> None:
+def test_link_failure_is_ignored(execution: Execution, emulator: Emulator, time: Time, kind: str) -> None:
     emulator.add_fault(Fault("rest.get_task", kind, times=None))
 
     assert [execution.next_try(**WAIT)] == run_ids(emulator)
@@ -430,7 +432,9 @@ def test_a_link_is_worth_no_failure(execution: Execution, emulator: Emulator, ti
 
 @pytest.mark.promise("stored-run-unreadable")
 @pytest.mark.parametrize("kind", ["drop_before", "rate_limited", "garbage", "unauthorized"])
-def test_a_known_run_cannot_be_read(execution: Execution, emulator: Emulator, kind: str) -> None:
+def test_unreadable_earlier_run_fails_and_next_try_resumes(
+    execution: Execution, emulator: Emulator, kind: str
+) -> None:
     emulator.next_run(RunFate("hang"))
     run_id = execution.next_try()
     emulator.add_fault(Fault("rest.get_task_run", kind, times=None))
@@ -445,7 +449,7 @@ def test_a_known_run_cannot_be_read(execution: Execution, emulator: Emulator, ki
 
 
 @pytest.mark.promise("stored-run-ended-badly")
-def test_a_known_run_is_gone(execution: Execution, emulator: Emulator) -> None:
+def test_deleted_earlier_run_starts_new_run(execution: Execution, emulator: Emulator) -> None:
     first = execution.next_try()
     assert execution.store is not None
     execution.store.set(STATE_KEY, {**(stored(execution) or {}), "id": "VGFza1J1bjo5OTk5OnFSd1g="})
@@ -456,7 +460,7 @@ def test_a_known_run_is_gone(execution: Execution, emulator: Emulator) -> None:
 
 
 @pytest.mark.promise("stored-run-ended-badly")
-def test_a_known_run_that_the_list_still_shows_is_not_gone(execution: Execution, emulator: Emulator) -> None:
+def test_earlier_run_in_list_is_not_deleted(execution: Execution, emulator: Emulator) -> None:
     emulator.next_run(RunFate("hang"))
     run_id = execution.next_try()
     emulator.add_fault(Fault("rest.get_task_run", "not_found", times=None))
@@ -465,9 +469,7 @@ def test_a_known_run_that_the_list_still_shows_is_not_gone(execution: Execution,
     assert run_ids(emulator) == [run_id]
 
 
-def test_of_the_runs_that_the_list_shows_it_is_the_known_one(
-    execution: Execution, emulator: Emulator
-) -> None:
+def test_earlier_run_in_list_is_found_by_id(execution: Execution, emulator: Emulator) -> None:
     emulator.next_run(RunFate("hang"))
     run_id = execution.next_try()
     shown = {"status": "RUNNING", "task_id": execution.online_task_id}
@@ -480,15 +482,13 @@ def test_of_the_runs_that_the_list_shows_it_is_the_known_one(
 
 
 @pytest.mark.promise("stored-run-unreadable")
-def test_a_known_run_and_its_task_that_are_refused_may_go_on(
-    execution: Execution, emulator: Emulator
-) -> None:
+def test_rejected_earlier_run_and_task_raise_unreachable(execution: Execution, emulator: Emulator) -> None:
     emulator.next_run(RunFate("hang"))
     run_id = execution.next_try()
     for operation in ("rest.get_task_run", LIST):
         emulator.add_fault(Fault(operation, "not_found", times=None))
 
-    with pytest.raises(OnlineTaskRunUnreachable, match=f"refuses to show run {run_id}") as caught:
+    with pytest.raises(OnlineTaskRunUnreachable) as caught:
         execution.next_try()
 
     assert not isinstance(caught.value, AirflowFailException)

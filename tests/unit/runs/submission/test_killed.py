@@ -150,7 +150,7 @@ def time(arize: EmulatorProcess, tries: Tries, monkeypatch: pytest.MonkeyPatch) 
     return time
 
 
-def test_before_the_intent_was_written(tries: Tries) -> None:
+def test_kill_before_intent_retry_starts_run(tries: Tries) -> None:
     with tries.first("set:before"):
         pass
     assert tries.live == []
@@ -159,7 +159,7 @@ def test_before_the_intent_was_written(tries: Tries) -> None:
 
 
 @pytest.mark.promise("tried-kills")
-def test_before_sending(tries: Tries, time: Time) -> None:
+def test_kill_before_request_retry_starts_run(tries: Tries, time: Time) -> None:
     with tries.first("set:after"):
         pass
     assert tries.live == []
@@ -169,7 +169,7 @@ def test_before_sending(tries: Tries, time: Time) -> None:
 
 
 @pytest.mark.promise("tried-kills", "killed-before-id-stored")
-def test_after_sending(tries: Tries) -> None:
+def test_kill_after_request_retry_adopts_run(tries: Tries) -> None:
     tries.arize.add_fault(Fault(RUN, "delay_after", seconds=120))
     with tries.first():
         until(lambda: tries.live)
@@ -180,7 +180,7 @@ def test_after_sending(tries: Tries) -> None:
     assert len(tries.arize.requests(RUN)) == 1
 
 
-def test_after_sending_to_a_server_that_acts_later(tries: Tries, time: Time) -> None:
+def test_kill_after_request_retry_adopts_late_run(tries: Tries, time: Time) -> None:
     tries.arize.add_fault(Fault(RUN, "delay", seconds=5))
     with tries.first():
         until(lambda: tries.arize.requests(RUN))
@@ -192,7 +192,7 @@ def test_after_sending_to_a_server_that_acts_later(tries: Tries, time: Time) -> 
 
 
 @pytest.mark.promise("tried-kills", "killed-before-id-stored")
-def test_after_the_answer_and_before_the_id_was_stored(tries: Tries) -> None:
+def test_kill_before_id_is_stored_retry_adopts_run(tries: Tries) -> None:
     with tries.first("set:before", skip=1):
         pass
     (run_id,) = tries.live
@@ -202,7 +202,7 @@ def test_after_the_answer_and_before_the_id_was_stored(tries: Tries) -> None:
 
 
 @pytest.mark.promise("tried-kills")
-def test_after_storing(tries: Tries) -> None:
+def test_kill_after_id_is_stored_retry_resumes_run(tries: Tries) -> None:
     with tries.first("set:after", skip=1):
         pass
     (run_id,) = tries.live
@@ -212,7 +212,7 @@ def test_after_storing(tries: Tries) -> None:
 
 
 @pytest.mark.promise("tried-kills", "killed-while-waiting")
-def test_while_waiting(tries: Tries, time: Time) -> None:
+def test_kill_while_waiting_retry_resumes_run(tries: Tries, time: Time) -> None:
     with tries.first(waits=True):
         until(lambda: len(tries.arize.requests("rest.get_task_run")) > 2)
     (run_id,) = tries.live
@@ -223,7 +223,7 @@ def test_while_waiting(tries: Tries, time: Time) -> None:
 
 
 @pytest.mark.promise("success-report-lost")
-def test_with_the_success_marked_and_not_reported(tries: Tries) -> None:
+def test_kill_before_success_report_retry_returns_run(tries: Tries) -> None:
     with tries.first("set:after", skip=2):
         pass
     (run_id,) = tries.live
@@ -232,7 +232,7 @@ def test_with_the_success_marked_and_not_reported(tries: Tries) -> None:
     assert tries.live == [run_id]
 
 
-def test_and_the_server_is_killed_too(tries: Tries) -> None:
+def test_kill_of_worker_and_server_retry_adopts_run(tries: Tries) -> None:
     with tries.first("set:before", skip=1):
         pass
     (run_id,) = tries.live

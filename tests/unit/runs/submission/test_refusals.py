@@ -37,7 +37,7 @@ def finish_after(emulator: Emulator, looks: int) -> None:
 
 @pytest.mark.promise("wait-refused")
 @pytest.mark.parametrize("kind", REFUSALS)
-def test_a_hiccup_does_not_end_a_wait(
+def test_rejections_shorter_than_5_minutes_wait_goes_on(
     execution: Execution, emulator: Emulator, time: Time, kind: str
 ) -> None:
     emulator.next_run(HANG)
@@ -48,7 +48,9 @@ def test_a_hiccup_does_not_end_a_wait(
     assert 240 <= time.passed < REJECTED_SECONDS
 
 
-def test_hiccups_do_not_add_up(execution: Execution, emulator: Emulator, time: Time) -> None:
+def test_rejections_after_other_response_count_again(
+    execution: Execution, emulator: Emulator, time: Time
+) -> None:
     emulator.next_run(HANG)
     for skip in (0, 1, 2):
         emulator.add_fault(Fault(GET, "forbidden", skip=skip, times=20))
@@ -60,7 +62,7 @@ def test_hiccups_do_not_add_up(execution: Execution, emulator: Emulator, time: T
 
 @pytest.mark.promise("wait-refused")
 @pytest.mark.parametrize("kind", REFUSALS)
-def test_a_steady_refusal_fails_the_try_and_the_next_takes_the_run_up(
+def test_rejections_for_5_minutes_fail_and_retry_resumes(
     execution: Execution, emulator: Emulator, time: Time, kind: str
 ) -> None:
     emulator.next_run(HANG)
@@ -78,7 +80,7 @@ def test_a_steady_refusal_fails_the_try_and_the_next_takes_the_run_up(
 
 @pytest.mark.promise("wait-refused")
 @pytest.mark.parametrize("kind", REFUSALS)
-def test_the_timeout_is_kept_and_cancels_though_the_run_is_not_shown(
+def test_timeout_during_rejections_cancels_run(
     execution: Execution, emulator: Emulator, time: Time, kind: str
 ) -> None:
     emulator.next_run(HANG)
@@ -93,7 +95,7 @@ def test_the_timeout_is_kept_and_cancels_though_the_run_is_not_shown(
 
 @pytest.mark.promise("wait-key-rotated")
 @pytest.mark.parametrize("kill", [False, True])
-def test_a_rotated_key_is_picked_up_within_the_try(
+def test_key_rotation_wait_uses_new_key(
     execution: Execution,
     emulator: Emulator,
     time: Time,
@@ -120,7 +122,7 @@ def test_a_rotated_key_is_picked_up_within_the_try(
     time.on_sleep = act
 
     if kill:
-        with pytest.raises(OnlineTasksError, match="was ended while it waited"):
+        with pytest.raises(OnlineTasksError):
             execution.next_try(**WAIT)
         assert [run["status"] for run in emulator.runs()] == ["CANCELLED"]
     else:
@@ -129,7 +131,7 @@ def test_a_rotated_key_is_picked_up_within_the_try(
     assert time.passed < 150
 
 
-def test_a_connection_that_cannot_be_read_again_leaves_the_wait_as_it_is(
+def test_unreadable_connection_wait_goes_on(
     execution: Execution,
     emulator: Emulator,
     time: Time,

@@ -74,7 +74,7 @@ KILLED_AFTER_THE_RATE_LIMIT = Schedule(
 @example(schedule=BACK_AFTER_A_RUN_THAT_NO_TRY_KNEW)
 @example(schedule=REFUSED_AFTER_A_RUN_THAT_ENDED)
 @example(schedule=KILLED_AFTER_THE_RATE_LIMIT)
-def test_one_run_and_none_lost(
+def test_random_schedule_leaves_one_run(
     emulator: Emulator,
     time: Time,
     connect: Callable[..., None],

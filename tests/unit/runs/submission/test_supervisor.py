@@ -129,7 +129,7 @@ def until(holds: Any, folder: Path, seconds: float = 300) -> None:
 @pytest.mark.slow
 @pytest.mark.dag
 @pytest.mark.since_airflow("3.3", "supervise_task")
-def test_a_person_ends_the_task(
+def test_task_marked_failed_cancels_run(
     emulator: Emulator, api: ExecutionApi, worker: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     api.state = "failed"
@@ -141,7 +141,7 @@ def test_a_person_ends_the_task(
 @pytest.mark.slow
 @pytest.mark.dag
 @pytest.mark.since_airflow("3.3", "supervise_task")
-def test_an_outage_of_the_api_server_ends_the_process(
+def test_api_server_outage_cancels_nothing(
     emulator: Emulator, api: ExecutionApi, worker: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     api.state = "away"
@@ -155,7 +155,7 @@ def test_an_outage_of_the_api_server_ends_the_process(
 @pytest.mark.slow
 @pytest.mark.dag
 @pytest.mark.since_airflow("3.3", "supervise_task")
-def test_a_worker_that_shuts_down_leaves_the_run_to_the_next_try(
+def test_worker_shutdown_cancels_nothing(
     emulator: Emulator, api: ExecutionApi, worker: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     worker.terminate()  # as a host that shuts down; the supervisor passes it on
