@@ -154,7 +154,7 @@ class FinishedRunsTrigger(BaseEventTrigger):
         # Airflow passes an event to the DAG run that it queues. Events that follow at once would be passed to
         # the next DAG run only, so one event reports as many runs as possible.
         reported = [run for run in found.finished if run.status.value in self.statuses]
-        for summaries in _split(reported):
+        for summaries in split_summaries(reported):
             yield TriggerEvent({"online_task_id": self.online_task_id, "runs": summaries})  # type: ignore[no-untyped-call]
             await asyncio.sleep(STORED_AFTER_SECONDS)
         self._memory = memory = found.memory
@@ -207,7 +207,7 @@ def _reason(error: Exception) -> str:
     return f"no reply within {STORE_SECONDS:g} s" if isinstance(error, TimeoutError) else str(error)
 
 
-def _split(runs: Sequence[TaskRun]) -> Iterator[list[dict[str, Any]]]:
+def split_summaries(runs: Sequence[TaskRun]) -> Iterator[list[dict[str, Any]]]:
     """Yield the summaries of runs, as many at a time as one event can hold."""
     summaries: list[dict[str, Any]] = []
     total = 0

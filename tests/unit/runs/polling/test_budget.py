@@ -1,4 +1,4 @@
-"""The request budget: never more than the limit in any minute, whatever is asked of it, and evenly spread."""
+"""The request budget: never more than the limit in any minute, evenly spread, lower after a 429."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support import quick_time
 
 
 def sent(budget: Budget, wanted: list[float]) -> list[float]:
-    """Send each request when it is wanted, or as soon after as the budget permits."""
+    """Send each request when it is wanted, or as soon as the budget allows; return the times."""
     now, times = 1000.0, []
     for pause in wanted:
         now = max(now + pause, budget.ready_at())
@@ -30,7 +30,7 @@ def sent(budget: Budget, wanted: list[float]) -> list[float]:
     wanted=st.lists(st.one_of(st.just(0.0), st.floats(0.0, 90.0)), max_size=400),
 )
 @example(per_minute=60, wanted=[0.0] * 61)
-def test_no_minute_has_more_requests_than_the_limit(per_minute: int, wanted: list[float]) -> None:
+def test_any_minute_has_at_most_the_limit(per_minute: int, wanted: list[float]) -> None:
     times = sent(Budget(per_minute), wanted)
 
     for first, last in zip(times, times[per_minute:], strict=False):
@@ -38,14 +38,14 @@ def test_no_minute_has_more_requests_than_the_limit(per_minute: int, wanted: lis
 
 
 @pytest.mark.parametrize(("per_minute", "at_once"), [(1, 1), (60, 5), (600, 50)])
-def test_a_twelfth_may_be_sent_at_once(per_minute: int, at_once: int) -> None:
+def test_new_budget_allows_a_twelfth_at_once(per_minute: int, at_once: int) -> None:
     times = sent(Budget(per_minute), [0.0] * (at_once + 1))
 
     assert times[at_once - 1] == pytest.approx(times[0])
     assert times[at_once] > times[0] + 0.09
 
 
-def test_the_rest_is_spread_evenly_and_uses_nine_tenths_of_the_limit() -> None:
+def test_requests_after_the_burst_are_spread_evenly_near_the_limit() -> None:
     times = sent(Budget(60), [0.0] * 600)
 
     gaps = {round(later - earlier, 6) for earlier, later in pairwise(times[10:])}
@@ -53,11 +53,11 @@ def test_the_rest_is_spread_evenly_and_uses_nine_tenths_of_the_limit() -> None:
     assert 60 / gaps.pop() > 54
 
 
-# Several processes that share a limit
+# -- Several processes that share a limit. --
 
 
 @pytest.mark.promise("poll-rate-limited", "several-triggerers")
-def test_a_refusal_lowers_the_rate_to_less_than_what_was_sent() -> None:
+def test_rate_limited_lowers_rate_below_what_was_sent() -> None:
     budget = Budget(60)
     times = sent(budget, [0.0] * 60)
 
@@ -66,7 +66,7 @@ def test_a_refusal_lowers_the_rate_to_less_than_what_was_sent() -> None:
     assert budget.rate == pytest.approx(0.6 * len([at for at in times if at > times[-1] - 61]), abs=1)
 
 
-def test_refusals_of_what_was_under_way_count_once() -> None:
+def test_rate_limited_requests_in_flight_count_once() -> None:
     budget = Budget(60)
     now = sent(budget, [0.0] * 60)[-1]
 
@@ -81,7 +81,7 @@ def test_refusals_of_what_was_under_way_count_once() -> None:
 
 
 @pytest.mark.promise("several-triggerers")
-def test_the_rate_is_raised_slowly_and_not_above_the_limit() -> None:
+def test_rate_after_rate_limit_rises_slowly_up_to_the_limit() -> None:
     budget = Budget(60)
     now = sent(budget, [0.0] * 60)[-1]
     budget.rate_limited(now, sent_at=now)
@@ -93,7 +93,7 @@ def test_the_rate_is_raised_slowly_and_not_above_the_limit() -> None:
     assert budget.rate == 60
 
 
-def test_a_budget_is_never_lowered_to_nothing() -> None:
+def test_rate_limited_again_and_again_keeps_a_lowest_rate() -> None:
     budget = Budget(60)
     for now in range(100):
         budget.rate_limited(float(now), sent_at=float(now))
@@ -112,7 +112,7 @@ def test_a_budget_is_never_lowered_to_nothing() -> None:
     wanted=st.lists(st.one_of(st.just(0.0), st.floats(0.0, 90.0)), max_size=400),
     refused=st.sets(st.integers(0, 400)),
 )
-def test_no_minute_has_more_requests_than_the_limit_whatever_is_refused(
+def test_any_minute_with_rate_limits_has_at_most_the_limit(
     per_minute: int, wanted: list[float], refused: set[int]
 ) -> None:
     budget, now, times = Budget(per_minute), 1000.0, []
@@ -127,7 +127,7 @@ def test_no_minute_has_more_requests_than_the_limit_whatever_is_refused(
         assert last - first >= 60.0
 
 
-def test_a_share_leaves_the_rest_to_others() -> None:
+def test_share_with_busy_users_leaves_the_rest_to_others() -> None:
     budget, reserved, free = Budget(60), [], []
     share = Share(budget, WATCHERS_SHARE)
 
@@ -153,8 +153,8 @@ def test_a_share_leaves_the_rest_to_others() -> None:
 
 
 @pytest.mark.promise("watch")
-def test_those_who_want_more_than_the_share_take_turns() -> None:
-    """In real time: sleepers that wake at the same moment do so in an order that need not change."""
+def test_share_with_too_many_users_gives_them_equal_turns() -> None:
+    """In real time, because tasks that wake up at the same moment do so in an unspecified order."""
     share, turns = Share(Budget(6_000), 1 / 3), Counter({1: 0, 2: 0, 3: 0})
     enough = asyncio.Event()
 
@@ -177,10 +177,33 @@ def test_those_who_want_more_than_the_share_take_turns() -> None:
     assert min(turns.values()) >= max(turns.values()) - 2
 
 
-def test_an_allowance_is_spent_at_once_and_comes_back_after_a_minute() -> None:
+def test_allowance_spent_comes_back_after_a_minute() -> None:
     allowance = Allowance(3)
     for _ in range(3):
         assert allowance.ready_at() <= 100.0
         allowance.take(100.0)
 
     assert allowance.ready_at() == 161.0
+
+
+def test_held_budget_two_holders_releases_with_the_last_one() -> None:
+    budget = Budget(60)
+    with budget.hold():
+        with pytest.raises(ZeroDivisionError), budget.hold():
+            raise ZeroDivisionError
+        assert budget.is_held
+    assert not budget.is_held
+
+
+def test_rate_limited_on_two_budgets_changes_only_one() -> None:
+    one, other = Budget(60), Budget(60)
+    now = sent(one, [0.0] * 60)[-1]
+    one.rate_limited(now, sent_at=now)
+    assert (one.rate < 60, other.rate) == (True, 60)
+
+
+def test_share_rate_limited_lowers_the_complete_budget() -> None:
+    budget = Budget(60)
+    now = sent(budget, [0.0] * 60)[-1]
+    Share(budget, 1 / 3).rate_limited(now, sent_at=now)
+    assert budget.rate < 40

@@ -1,4 +1,4 @@
-"""A triggerer has one line to its supervisor, which all its triggers share: none may leave it in disorder."""
+"""All triggers of a triggerer share one line to its supervisor, which no trigger may break."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def supervise(line: socket.socket, heard: list[str]) -> None:
-    """Answer what a triggerer says, as its supervisor does: in order, and not at once."""
+    """Reply to a triggerer as its supervisor does: in order, with a delay."""
     with line, line.makefile("rwb") as stream:
         while length := int.from_bytes(stream.read(4), "big"):
             number, body, *_ = msgspec.msgpack.decode(stream.read(length))
@@ -35,7 +35,7 @@ def supervise(line: socket.socket, heard: list[str]) -> None:
             stream.flush()
 
 
-def test_a_trigger_that_looks_its_connection_up_leaves_the_line_to_others(
+def test_trigger_reads_its_connection_leaves_the_line_usable(
     arize: Emulator, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect(arize)

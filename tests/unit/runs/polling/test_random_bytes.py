@@ -1,4 +1,4 @@
-"""Whatever bytes come as an answer, in any parts and times, they harm at most the wait they are about."""
+"""Any bytes as a response, in any parts and at any times, harm at most the wait they are about."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from hypothesis import strategies as st
 
 from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED, TIMEOUT, RunEvent, read_event
 from tests.support import quick_time
-from tests.support.event_encoding import sent
+from tests.support.event_encoding import send_and_store
 from tests.support.random_examples import examples
 from tests.support.waits import CONN_ID, trigger
 
 pytest.importorskip("airflow.sdk.execution_time.comms", reason="Airflow 3.0")
 
 MOST_MEMORY = 16 * 1024 * 1024
-# Seconds of the connection's time-out; an answer that stalls is given up after twice as many.
+# The connection's timeout.
 TIMEOUT_SECONDS = 0.5
-# How many answers of an example stall, so that it ends soon.
+# How many responses of an example stall, so that it ends soon.
 STALLS = 1
 STALL = 3600.0
 GOOD = ("good-1", "good-2")
@@ -37,10 +37,10 @@ GOOD = ("good-1", "good-2")
 
 @dataclass(frozen=True)
 class Bytes:
-    """An answer as it comes over the wire.
+    """A response as it comes over the wire.
 
-    :param parts: what is sent, each with the seconds before it.
-    :param keeps: whether the connection is left open afterwards.
+    :param parts: the parts, each with the seconds before it.
+    :param keeps: whether the connection stays open afterwards.
     """
 
     parts: tuple[tuple[float, bytes], ...]
@@ -48,7 +48,7 @@ class Bytes:
 
 
 class RawArize:
-    """An Arize that answers about one run with bytes, and about others that they end in a while."""
+    """Responds about one run with bytes, and about others that they finish at the third read."""
 
     def __init__(self) -> None:
         self.about_bad = Bytes(())
@@ -65,8 +65,8 @@ class RawArize:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
-    def answer(self, about_bad: Bytes) -> None:
-        """Answer so from now on, to those who begin."""
+    def reset(self, about_bad: Bytes) -> None:
+        """Start again, with other bytes about the bad run."""
         self.about_bad, self._stalls = about_bad, STALLS
         self.reads.clear()
 
@@ -96,18 +96,18 @@ class RawArize:
                     connection.sendall(self._good(path))
 
     def _send_bad(self, connection: socket.socket) -> bool:
-        answer = self.about_bad
-        for pause, part in answer.parts:
+        response = self.about_bad
+        for pause, part in response.parts:
             if pause >= STALL:
                 self._stalls -= 1
                 if self._stalls < 0:
                     return False
-                # The other side gives up before this ends.
+                # The client gives up before this ends.
                 self._done.wait(10 * TIMEOUT_SECONDS)
                 return False
             self._done.wait(pause)
             connection.sendall(part)
-        return answer.keeps
+        return response.keeps
 
     def _good(self, path: str) -> bytes:
         run_id = path.rpartition("/")[2]
@@ -124,7 +124,7 @@ class RawArize:
 
 
 def message(headers: list[tuple[str, str]], body: bytes, status: bytes = b"HTTP/1.1 200 OK") -> bytes:
-    """Write an answer as HTTP has it."""
+    """Return a response in HTTP's format."""
     lines = [*headers, ("Content-Length", str(len(body)))]
     head = b"".join(f"{name}: {text}\r\n".encode() for name, text in lines)
     return status + b"\r\n" + head + b"\r\n" + body
@@ -144,11 +144,14 @@ def connection(raw: RawArize, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", json.dumps({**fields, "extra": extra}))
 
 
-# Any bytes
+# -- Random bytes. --
 
 
 def bomb(size: int) -> bytes:
-    """So many blanks, compressed."""
+    """Return spaces, compressed.
+
+    :param size: number of spaces.
+    """
     compressor = zlib.compressobj(9, zlib.DEFLATED, 31)
     block = b" " * 1_000_000
     return b"".join(compressor.compress(block) for _ in range(size // len(block))) + compressor.flush()
@@ -202,10 +205,12 @@ headers = st.lists(
 
 
 @st.composite
-def answers(draw: st.DrawFn) -> Bytes:
-    """Draw an answer: a body, how it is compressed and framed, and in which parts and times it comes."""
+def responses(draw: st.DrawFn) -> Bytes:
+    """Draw a response: a body, its compression and framing, and the parts and times in which it comes."""
     body, extra = draw(bodies), []
-    match draw(st.sampled_from(["as it is", "as it is", "gzip", "deflate", "cut off", "bomb", "not at all"])):
+    match draw(
+        st.sampled_from(["plain", "plain", "gzip", "deflate", "cut off", "bomb", "only said to be gzip"])
+    ):
         case "gzip":
             body, extra = gzip.compress(body, 1), [b"Content-Encoding: gzip"]
         case "deflate":
@@ -214,7 +219,7 @@ def answers(draw: st.DrawFn) -> Bytes:
             body, extra = gzip.compress(body, 1)[: draw(st.integers(1, 30))], [b"Content-Encoding: gzip"]
         case "bomb":
             body, extra = BOMB, [b"Content-Encoding: gzip"]
-        case "not at all":
+        case "only said to be gzip":
             extra = [b"Content-Encoding: gzip"]
     match draw(st.sampled_from(["length", "length", "no length", "chunks", "odd chunks", "wrong length"])):
         case "length":
@@ -242,15 +247,15 @@ def answers(draw: st.DrawFn) -> Bytes:
     return Bytes((*parts, (0.0, whole[at:])), keeps=draw(st.booleans()))
 
 
-def wait_beside(raw: RawArize, answer: Bytes) -> tuple[RunEvent, int]:
-    """Wait for the bad run beside good ones; return its event, and the most memory that all took."""
-    raw.answer(answer)
+def wait_for_bad_and_good(raw: RawArize, response: Bytes) -> tuple[RunEvent, int]:
+    """Wait for the bad run and good ones; return its event, and the peak of memory."""
+    raw.reset(response)
 
     async def event_of(waiting: Any) -> Any:
         [event] = [event.payload async for event in waiting.run()]
         return event
 
-    async def together() -> list[Any]:
+    async def wait() -> list[Any]:
         import asyncio
 
         waits = [trigger(run, "task", poll_interval=5.0) for run in GOOD]
@@ -261,17 +266,17 @@ def wait_beside(raw: RawArize, answer: Bytes) -> tuple[RunEvent, int]:
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        events = quick_time.run(together(), still=False)
+        events = quick_time.run(wait(), still=False)
         peak = tracemalloc.get_traced_memory()[1] - before
     finally:
         tracemalloc.stop()
-    *good, bad = [read_event(sent(event)) for event in events]
+    *good, bad = [read_event(send_and_store(event)) for event in events]
     assert {event.outcome for event in good} == {FINISHED}
     return bad, peak
 
 
 def drip(whole: bytes, times: int) -> Bytes:
-    """A whole answer byte by byte, and then nothing."""
+    """Return a response that comes byte by byte, and then stalls."""
     return Bytes((*((0.0, whole[at : at + 1]) for at in range(times)), (STALL, whole[times:])))
 
 
@@ -280,7 +285,7 @@ RUNNING = message([], b'{"id": "bad", "status": "RUNNING"}')
 
 @settings(
     max_examples=examples(30, locally=8),
-    # An example takes a second or more, so that to look for a smaller one would take many minutes.
+    # An example takes up to a second, so looking for a smaller one would take many minutes.
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,
@@ -289,16 +294,16 @@ RUNNING = message([], b'{"id": "bad", "status": "RUNNING"}')
         HealthCheck.large_base_example,
     ],
 )
-@given(answer=answers())
-@example(answer=Bytes(((0.0, message([("Content-Encoding", "gzip")], BOMB)),)))
-@example(answer=Bytes(((0.0, message([], LARGE)),)))
-@example(answer=Bytes(((0.0, message([], MANY)),), keeps=True))
-@example(answer=Bytes(((0.0, message([], b"{}", b"HTTP/1.1 500 X" + b"\r\nX: y" * 50_000)),)))
-@example(answer=Bytes(((0.0, message([], MANY, b"HTTP/1.1 403 X")),)))
-@example(answer=drip(RUNNING, 40))
-@example(answer=Bytes(((0.0, RUNNING), (0.0, RUNNING)), keeps=True))
-def test_any_bytes_harm_at_most_their_own_wait(raw: RawArize, connection: None, answer: Bytes) -> None:
-    event, peak = wait_beside(raw, answer)
+@given(response=responses())
+@example(response=Bytes(((0.0, message([("Content-Encoding", "gzip")], BOMB)),)))
+@example(response=Bytes(((0.0, message([], LARGE)),)))
+@example(response=Bytes(((0.0, message([], MANY)),), keeps=True))
+@example(response=Bytes(((0.0, message([], b"{}", b"HTTP/1.1 500 X" + b"\r\nX: y" * 50_000)),)))
+@example(response=Bytes(((0.0, message([], MANY, b"HTTP/1.1 403 X")),)))
+@example(response=drip(RUNNING, 40))
+@example(response=Bytes(((0.0, RUNNING), (0.0, RUNNING)), keeps=True))
+def test_random_bytes_harm_no_other_run(raw: RawArize, connection: None, response: Bytes) -> None:
+    event, peak = wait_for_bad_and_good(raw, response)
 
     assert event.outcome in (FINISHED, ERROR, TIMEOUT)
     assert event.run_id == "bad"
