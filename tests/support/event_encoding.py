@@ -1,4 +1,4 @@
-"""The way of an event from the triggerer to the database."""
+"""Encode a trigger event as the triggerer and the database do."""
 
 from __future__ import annotations
 

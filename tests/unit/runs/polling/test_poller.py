@@ -188,14 +188,37 @@ def test_runs_of_unknown_task_are_read_by_id_once_and_then_by_pages(arize: Emula
 
 def test_wrong_task_id_is_corrected(arize: Emulator) -> None:
     task, other = create_task(arize), create_task(arize, "another")
-    runs = arize.create_runs(task, 2, (5.0, 5.0))
+    runs = arize.create_runs(task, 2, (20.0, 20.0))
     missing = "T25saW5lVGFzazo5OTk5OnFSd1g="
 
     events = wait_for(*(trigger(run, wrong) for run in runs for wrong in (other, missing)))
 
     assert count_outcomes(events) == {FINISHED: 4}
-    # Once the responses have named their task, both runs are read together.
+    # Once the responses have named their task, both runs are read together, and no other task.
+    paths = Counter(request["path"] for request in arize.requests(LIST))
+    assert paths[f"/v2/tasks/{other}/runs"] + paths[f"/v2/tasks/{missing}/runs"] <= 4
     assert count_reads(arize)[LIST] > count_reads(arize)[GET]
+
+
+def test_task_without_waits_is_not_read_any_more(arize: Emulator) -> None:
+    task, other = create_task(arize), create_task(arize, "other")
+    runs = arize.create_runs(task, 3, fate=HANG)
+    others = arize.create_runs(other, 2, fate=HANG)
+
+    async def wait() -> None:
+        poller = poller_of(arize)
+        ended = [poller.add(run, task, conn_id=CONN_ID, poll_interval=10.0) for run in runs]
+        waits = [poller.add(run, other, conn_id=CONN_ID, poll_interval=10.0) for run in others]
+        await asyncio.sleep(25)
+        for each in ended:
+            each.close()
+        arize.clear_requests()
+        await asyncio.sleep(50)
+        for each in waits:
+            each.close()
+
+    quick_time.run(wait())
+    assert {request["path"] for request in arize.requests("rest.*")} == {f"/v2/tasks/{other}/runs"}
 
 
 # -- When it is read. --
