@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
@@ -209,7 +210,7 @@ class EvalResultsOperator(LineageOperator):
                 "project_id": project_id,
                 "arize_url": hook.settings.endpoint.ui_url,
                 **_window_summary(window),
-                **completeness.summary(),
+                **asdict(completeness),
                 "skipped": run.counts.skipped if run else None,
                 "errors": run.counts.errors if run else None,
                 "duplicate_spans": results.duplicates,

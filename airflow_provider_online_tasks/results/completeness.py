@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider_online_tasks.api.responses.runs import RunStatus
 
@@ -18,22 +18,13 @@ class Completeness:
     :param complete: whether they were; None if unknown.
     :param expected: how many items the run says it evaluated; None without a run.
     :param read: how many items have evaluations of the run, for the evaluator with the fewest.
-    :param reason: why ``complete`` is not True.
+    :param incomplete_reason: why ``complete`` is not True.
     """
 
     complete: bool | None
     expected: int | None
     read: int
-    reason: str | None
-
-    def summary(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return {
-            "complete": self.complete,
-            "expected": self.expected,
-            "read": self.read,
-            "incomplete_reason": self.reason,
-        }
+    incomplete_reason: str | None
 
 
 def check_completeness(
@@ -59,7 +50,7 @@ def check_completeness(
     read = min(counts) if counts and len(counts) >= evaluators else 0
 
     def state(complete: bool | None, reason: str | None) -> Completeness:
-        return Completeness(complete=complete, expected=expected, read=read, reason=reason)
+        return Completeness(complete=complete, expected=expected, read=read, incomplete_reason=reason)
 
     if expected is None:
         return state(None, "without a run, the number of evaluations is unknown")

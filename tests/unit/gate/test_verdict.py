@@ -571,3 +571,10 @@ def test_segment_rules_leave_the_confidence_of_other_rules_unchanged():
     found = check(rules, summary(e=segmented(**parts)), confidence=0.95)["correct"]
     single = check({"correct": ">= 0.9"}, summary(e=labels(960, 40)), confidence=0.95)["correct"]
     assert (found.low, found.high) == (single.low, single.high)
+
+
+def test_segment_rule_counts_unknown_labels_against_an_upper_bound():
+    segment = results(labels={"correct": 90, "Incorrect": 10})
+    total = results(labels={"correct": 90, "Incorrect": 10}, segments={"free": segment})
+    rules = {"each_segment": {"incorrect": "<= 0.05"}}
+    assert check(rules, summary(e=total), labels=KNOWN)["incorrect", "free"].measured == 0.1

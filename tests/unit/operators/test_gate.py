@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 from airflow.sdk import Asset, AssetAlias
 
-from airflow_provider_online_tasks._airflow import AirflowSkipException
+from airflow_provider_online_tasks._airflow import AirflowSkipException, TaskDeferred
 from airflow_provider_online_tasks.exceptions import EvalGateFailed, EvalGateInconclusive, InvalidInput
 from airflow_provider_online_tasks.operators.gate import EvalGateOperator
 from airflow_provider_online_tasks.results.history import VERDICT_KEY
@@ -158,3 +160,111 @@ def test_max_error_rate_out_of_range_is_rejected(rate: Any) -> None:
 def test_literal_baseline_without_evaluators_is_rejected_at_parse_time() -> None:
     with pytest.raises(InvalidInput):
         gate(found(1, 1), baseline=[found(1, 1), {"labels": {}}])
+
+
+# -- asking a person
+
+
+@pytest.fixture
+def questions(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The arguments of each question that is shown."""
+    hitl = pytest.importorskip("airflow.providers.standard.operators.hitl")
+    shown: list[dict[str, Any]] = []
+
+    class Question:
+        def __init__(self, *, response_timeout: Any = None, **arguments: Any) -> None:
+            shown.append({**arguments, "response_timeout": response_timeout})
+
+        def execute(self, context: Any) -> None:
+            raise TaskDeferred(trigger=DateTimeTrigger(moment=datetime.now(UTC)), method_name="execute")
+
+    monkeypatch.setattr(hitl, "HITLOperator", Question)
+    return shown
+
+
+@pytest.mark.since_airflow("3.1", "required actions")
+@pytest.mark.parametrize(
+    ("counts", "argument", "outcome"),
+    [((50, 50), "on_failure", "failed"), ((19, 1), "on_inconclusive", "inconclusive")],
+)
+def test_ask_shows_outcome_rules_and_examples_and_pushes_the_verdict(
+    questions: list[dict[str, Any]], counts: tuple[int, int], argument: str, outcome: str
+) -> None:
+    example = {"span_id": "s", "label": "incorrect", "input": "a question"}
+    execution = Execution()
+    operator = gate(
+        found(*counts, lowest_scoring_examples=[example]),
+        confidence=0.95,
+        response_timeout=3600,
+        **{argument: "ask"},
+    )
+
+    with pytest.raises(TaskDeferred):
+        operator.execute(execution.context)
+
+    [question] = questions
+    assert outcome in question["subject"]
+    assert "min\\_evaluated" in question["body"]
+    assert "a question" in question["body"]
+    assert question["options"] == ["Approve", "Reject"]
+    assert question["response_timeout"] == timedelta(hours=1)
+    assert execution.xcoms["return_value"]["outcome"] == outcome
+
+
+@pytest.mark.since_airflow("3.1", "required actions")
+def test_ask_on_failure_does_not_ask_about_an_inconclusive_gate(questions: list[dict[str, Any]]) -> None:
+    with pytest.raises(EvalGateInconclusive):
+        gate(found(19, 1), confidence=0.95, on_failure="ask").execute(Execution().context)
+    assert questions == []
+
+
+@pytest.mark.since_airflow("3.1", "required actions")
+def test_ask_without_timeout_waits_without_limit(questions: list[dict[str, Any]]) -> None:
+    with pytest.raises(TaskDeferred):
+        gate(found(50, 50), on_failure="ask").execute(Execution().context)
+    assert questions[0]["response_timeout"] is None
+
+
+# -- arguments reach the check
+
+
+@pytest.mark.parametrize(
+    ("given", "arguments"),
+    [
+        (found(95, 5) | {"complete": None}, {"accept_unverified": True}),
+        (found(95, 5) | {"errors": 60, "expected": 100}, {"max_error_rate": 0.5}),
+    ],
+)
+def test_argument_that_accepts_more_lets_the_gate_pass(given: Any, arguments: dict[str, Any]) -> None:
+    with pytest.raises(EvalGateFailed):
+        gate(given).execute(Execution().context)
+    assert gate(given, **arguments).execute(Execution().context)["passed"] is True
+
+
+def test_argument_min_evaluated_is_the_default_of_each_evaluator() -> None:
+    with pytest.raises(EvalGateFailed) as failed:
+        gate(found(95, 5), min_evaluated=101).execute(Execution().context)
+    rules = {rule["measure"]: rule["rule"] for rule in failed.value.verdict["rules"]}
+    assert rules["min_evaluated"] == ">= 101"
+
+
+def test_argument_baseline_overrides_that_of_the_summary() -> None:
+    rules = {"e": {"correct": ">= 0.5", "max_drop": 0.02}}
+    same = {"evaluators": {"e": results(labels={"correct": 870, "incorrect": 130})}}
+    given = found(870, 130) | {"baseline": same}
+    other = {"evaluators": {"e": results(labels={"correct": 950, "incorrect": 50})}}
+    own = EvalGateOperator(task_id="gate", summary=given, rules=rules)
+    assert own.execute(Execution().context)["passed"] is True
+    with pytest.raises(EvalGateFailed):
+        EvalGateOperator(task_id="gate", summary=given, rules=rules, baseline=other).execute(
+            Execution().context
+        )
+
+
+def test_argument_labels_rejects_rules_on_unknown_labels() -> None:
+    with pytest.raises(InvalidInput):
+        gate(found(1, 1), labels={"e": ["right", "wrong"]})
+    templated = gate(found(1, 1), labels="{{ params.labels }}")
+    templated.labels = {"e": ["right", "wrong"]}
+    with pytest.raises(InvalidInput):
+        templated.execute(Execution().context)

@@ -35,7 +35,7 @@ def two_evaluators(total, of_second):
 
 def test_results_with_expected_count_are_complete():
     state = check_completeness(counted(spans(10)), expected=10, evaluators=1, have_filters=False)
-    assert state.summary() == {"complete": True, "expected": 10, "read": 10, "incomplete_reason": None}
+    assert (state.complete, state.expected, state.read, state.incomplete_reason) == (True, 10, 10, None)
 
 
 @pytest.mark.parametrize(("expected", "expected_state"), [(9, None), (10, True), (11, False)])
@@ -48,7 +48,7 @@ def test_results_without_a_run_are_unknown():
         counted(spans(10), run_id=None), expected=None, evaluators=1, have_filters=False
     )
     assert (state.complete, state.expected, state.read) == (None, None, 10)
-    assert state.reason
+    assert state.incomplete_reason
 
 
 def test_results_of_the_evaluator_with_the_fewest_evaluations_count():
