@@ -72,17 +72,3 @@ def test_openlineage_events_contain_spans_window_and_counts(
     assert inputs(failed) == spans
 
     assert told["run_False", "START"]["run"]["facets"][FACET]["online_task_id"] == task["id"]
-
-
-def test_nothing_of_openlineage_is_imported_by_the_operators() -> None:
-    code = (
-        "import sys\n"
-        "import airflow_provider_online_tasks.operators.runs\n"
-        "import airflow_provider_online_tasks.operators.eval_tasks\n"
-        "import airflow_provider_online_tasks.sensors.runs\n"
-        "print([name for name in sys.modules if name.endswith('_tasks.lineage') or name == 'openlineage'])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True
-    )
-    assert done.stdout.splitlines()[-1] == "[]"

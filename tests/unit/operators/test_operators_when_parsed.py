@@ -6,8 +6,6 @@ import ast
 import inspect
 import re
 import socket
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -563,31 +561,3 @@ def test_they_can_be_mapped() -> None:
             split_window("2024-10-08", "2024-12-07")
         )
         OnlineTaskRunSensor.partial(task_id="wait").expand(run_id=mapped.output)
-
-
-# What parsing costs --------------------------------------------------------------------------------------
-
-HEAVY = ("gql", "graphql", "requests", "httpx", "ariadne", "starlette", "uvicorn", "sqlglot", "sqlalchemy")
-
-
-def loaded_by(code: str) -> set[str]:
-    """Return which of the heavy packages a fresh interpreter has loaded after this."""
-    code = f"{code}\nimport sys; print(*{{name.split('.')[0] for name in sys.modules}} & set({HEAVY!r}))"
-    found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True
-    )
-    return set(found.stdout.splitlines()[-1].split()) if found.stdout.strip() else set()
-
-
-def test_a_dag_that_imports_them_loads_nothing_that_airflow_does_not() -> None:
-    modules = (
-        "operators.eval_tasks",
-        "operators.runs",
-        "operators.results",
-        "operators.gate",
-        "sensors.runs",
-    )
-    ours = "; ".join(f"import airflow_provider_online_tasks.{module}" for module in modules)
-    loaded = loaded_by(ours)
-    assert loaded <= loaded_by("import airflow.sdk")
-    assert not loaded & {"gql", "graphql", "requests", "ariadne", "uvicorn"}
