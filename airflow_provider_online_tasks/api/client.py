@@ -22,12 +22,12 @@ from airflow_provider_online_tasks.api.calls import (
     argument_type,
     read_value,
 )
-from airflow_provider_online_tasks.api.responses import (
+from airflow_provider_online_tasks.api.responses.no_response import no_response
+from airflow_provider_online_tasks.api.responses.response import (
     GraphQLResult,
     Response,
     graphql_error,
     graphql_result,
-    no_response,
     rest_value,
 )
 from airflow_provider_online_tasks.api.retry import RetryPolicy

@@ -9,7 +9,7 @@ from airflow_provider_online_tasks.exceptions import TaskErrorReturned
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.calls._graphql import GraphQLCall
-    from airflow_provider_online_tasks.api.responses import Response
+    from airflow_provider_online_tasks.api.responses.response import Response
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.api.responses import (
+from airflow_provider_online_tasks.api.responses.response import (
     Response,
     graphql_error,
     graphql_result,
