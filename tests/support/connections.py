@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def changed(emulator: Emulator, **fields: Any) -> dict[str, Any]:
     """Return the fields of the connection with changes; a changed host has no port."""
-    printed = json.loads(emulator.connection_json)
+    connection = json.loads(emulator.connection_json)
     if "host" in fields:
-        del printed["port"]
-    return {**printed, **fields}
+        del connection["port"]
+    return {**connection, **fields}

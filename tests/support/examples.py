@@ -1,4 +1,4 @@
-"""What the tests of the clients send."""
+"""Example IDs and inputs for the tests of the clients."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ RUN = "VGFza1J1bjo5OTpxUndY"
 
 
 def eval_task(project_id: str = PROJECT, evaluator_id: str = EVALUATOR, **fields: Any) -> EvalTaskInput:
-    """A task with one Eval Hub evaluator."""
+    """Return a task with one Eval Hub evaluator."""
     given = {"name": "quality", "model_id": project_id, "evaluators": {"evaluator_id": evaluator_id}}
     return EvalTaskInput.read({**given, **fields})
 
 
 def run_of(task_id: str = TASK, **fields: Any) -> RunInput:
-    """A run over a day."""
+    """Return a run over one day."""
     return RunInput.read(
         {"online_task_id": task_id, "data_start_time": START, "data_end_time": END, **fields}
     )

@@ -1,7 +1,6 @@
-"""Small real servers: one that records and answers as told, over HTTP or TLS, and a proxy.
+"""Small real servers for what the emulator does not do.
 
-What they stand for is what the emulator does not do: another host, a proxy, a schema with other names, a host
-that never answers.
+Another host, a proxy, a schema with other names, a host that never responds.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from cryptography.x509.oid import NameOID
 
 @dataclass(frozen=True)
 class Seen:
-    """A request as it came over the wire."""
+    """A received request."""
 
     method: str
     target: str
@@ -55,7 +54,7 @@ class Reply:
 
 
 class RecordingServer:
-    """Keeps every request, and answers what ``answer`` says."""
+    """Records every request and returns the reply of ``answer``, over HTTP or TLS."""
 
     def __init__(self, answer: Callable[[Seen], Reply], *, tls: ssl.SSLContext | None = None) -> None:
         self.seen: list[Seen] = []
@@ -108,7 +107,7 @@ class RecordingServer:
             def get_request(self) -> tuple[socket.socket, Any]:
                 connection, address = super().get_request()
                 connection.settimeout(20)
-                # The handshake is left to the thread that reads: one that fails must not stop the server.
+                # The reading thread does the handshake, so that a failed one does not stop the server.
                 return (
                     tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
                     if tls
@@ -134,7 +133,7 @@ class RecordingServer:
 
 
 def _join(one: socket.socket, other: socket.socket) -> None:
-    """Pass bytes both ways until one side ends."""
+    """Pass bytes in both directions until one side ends."""
     for end in (one, other):
         end.settimeout(10)
     while True:
@@ -149,7 +148,7 @@ def _join(one: socket.socket, other: socket.socket) -> None:
 
 
 def forward(seen: Seen) -> Reply:
-    """Answer as a proxy for plain HTTP: ask the host that the request line names."""
+    """Reply as a proxy for plain HTTP: forward the request to the host in the request line."""
     parts = urlsplit(seen.target)
     connection = HTTPConnection(parts.hostname or "", parts.port, timeout=10)
     with contextlib.closing(connection):
@@ -160,10 +159,10 @@ def forward(seen: Seen) -> Reply:
 
 
 def graphql_server(arguments: dict[str, str], answers: dict[str, Any]) -> RecordingServer:
-    """A GraphQL server whose mutations take input types of other names.
+    """Return a GraphQL server whose mutations have input types with other names.
 
-    :param arguments: mutation → the name of its input's type.
-    :param answers: mutation → its payload.
+    :param arguments: the name of the input type of each mutation.
+    :param answers: the payload of each mutation.
     """
 
     def answer(seen: Seen) -> Reply:
@@ -184,7 +183,7 @@ def graphql_server(arguments: dict[str, str], answers: dict[str, Any]) -> Record
 
 @contextlib.contextmanager
 def closed_port() -> Iterator[str]:
-    """The URL of a port where nobody listens, kept from others meanwhile."""
+    """Yield the URL of a port where nothing listens, reserved meanwhile."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{bound.getsockname()[1]}"
@@ -192,14 +191,14 @@ def closed_port() -> Iterator[str]:
 
 @contextlib.contextmanager
 def silent_port() -> Iterator[str]:
-    """The URL of a port that takes connections and never answers."""
+    """Yield the URL of a port that accepts connections and never responds."""
     with socket.create_server(("127.0.0.1", 0), backlog=16) as listening:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
 @contextlib.contextmanager
 def full_port() -> Iterator[str]:
-    """The URL of a port whose queue of connections is full, so that connecting to it times out."""
+    """Yield the URL of a port with a full connection queue, so that connecting times out."""
     with contextlib.ExitStack() as stack:
         listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         address = listening.getsockname()
@@ -211,7 +210,7 @@ def full_port() -> Iterator[str]:
 
 
 def self_signed(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """Make a certificate for 127.0.0.1 that nobody vouches for; return it for a server, and its file."""
+    """Return a server context with a self-signed certificate for 127.0.0.1, and the certificate's file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = dt.datetime.now(dt.UTC)

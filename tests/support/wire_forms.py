@@ -1,6 +1,6 @@
-"""The documented wire form, written down from the API's documentation and not from the code it checks.
+"""The documented wire format, taken from the API's documentation and not from the code under test.
 
-Each strategy draws a pair: a dict as a DAG author writes it, and the JSON object that must be sent for it.
+Each strategy draws a pair: a dict of a DAG author, and the JSON object that must be sent for it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 Pair = tuple[dict[str, Any], dict[str, Any]]
 
-# Field by field, as the API's pages spell them.
+# The fields in the spelling of the API's documentation.
 TASK_FIELDS = {
     "name": "name",
     "model_id": "modelId",
@@ -73,7 +73,7 @@ NESTED = {
 
 
 def in_camel_case(given: dict[str, Any], fields: dict[str, str]) -> dict[str, Any]:
-    """Return the dict with the API's own spelling of every field."""
+    """Return the dict with the API's spelling of every field."""
     found: dict[str, Any] = {}
     for name, value in given.items():
         inner = NESTED.get(fields[name])
@@ -202,7 +202,7 @@ def _numbered(pairs: list[Pair], first: int) -> tuple[list[dict[str, Any]], list
 
 @st.composite
 def sampling_rates(draw: st.DrawFn) -> tuple[Any, float]:
-    """Draw a rate as it may be written, and the fraction it means."""
+    """Draw a rate in a user's form, and its fraction."""
     rate = draw(st.floats(0, 1, exclude_min=True) | st.floats(1, 100, exclude_min=True) | st.integers(1, 100))
     written = draw(st.sampled_from([rate, repr(rate)]))
     return written, rate if rate <= 1 else rate / 100

@@ -1,4 +1,4 @@
-"""The triggers' client: the same calls, the same reading, the same care with the key."""
+"""The asynchronous client reads the same values and protects the key as the blocking one does."""
 
 from __future__ import annotations
 
@@ -52,9 +52,7 @@ def send(hook: OnlineTasksHook, call: calls.RestCall[T]) -> T:
     return asyncio.run(main())
 
 
-def test_it_reads_what_the_blocking_client_reads(
-    hook: OnlineTasksHook, emulator: Emulator, task_id: str
-) -> None:
+def test_async_client_reads_the_same_values(hook: OnlineTasksHook, emulator: Emulator, task_id: str) -> None:
     run_id = hook.run_online_task(run_of(task_id))
     for call in (
         calls.get_task_run(run_id),
@@ -88,7 +86,7 @@ def test_it_reads_what_the_blocking_client_reads(
         ({"kind": "null_field", "field": "id"}, UnexpectedResponse),
     ],
 )
-def test_what_each_answer_becomes(
+def test_async_response_gives_its_exception(
     hook: OnlineTasksHook, emulator: Emulator, task_id: str, fault: dict[str, Any], kind: type[CallError]
 ) -> None:
     run_id = hook.run_online_task(run_of(task_id))
@@ -105,7 +103,7 @@ def test_what_each_answer_becomes(
         assert caught.value.retry_after == 7
 
 
-def test_no_answer(hook_on: HookOn, tmp_path: Path) -> None:
+def test_async_no_response_is_unavailable(hook_on: HookOn, tmp_path: Path) -> None:
     tls, certificate = self_signed(tmp_path)
     with (
         closed_port() as closed,
@@ -139,7 +137,7 @@ def test_redirects_are_not_followed(hook_on: HookOn, status: int) -> None:
 
 
 @pytest.mark.parametrize("told_by", ["the connection", "the environment"])
-def test_a_proxy(hook_on: HookOn, monkeypatch: pytest.MonkeyPatch, told_by: str) -> None:
+def test_async_proxy_is_used(hook_on: HookOn, monkeypatch: pytest.MonkeyPatch, told_by: str) -> None:
     with (
         RecordingServer(lambda _: Reply.of({"id": RUN, "status": "RUNNING"})) as arize,
         RecordingServer(forward) as proxy,
@@ -166,7 +164,7 @@ def test_netrc_does_not_replace_the_key(
     assert [seen.headers["authorization"] for seen in arize.seen] == ["Bearer ak-1"]
 
 
-def test_the_key_is_shown_nowhere(hook_on: HookOn, caplog: pytest.LogCaptureFixture) -> None:
+def test_async_key_is_not_shown(hook_on: HookOn, caplog: pytest.LogCaptureFixture) -> None:
     key = "ak-0123456789abcdef-NeverShown"
     caplog.set_level(logging.DEBUG)
     for name in ("httpx", "httpcore.connection", "httpcore.http11"):
@@ -185,7 +183,7 @@ def test_the_key_is_shown_nowhere(hook_on: HookOn, caplog: pytest.LogCaptureFixt
         assert key not in text
 
 
-def test_only_what_was_sent_may_have_been_carried_out(hook_on: HookOn) -> None:
+def test_async_only_a_sent_request_may_have_executed(hook_on: HookOn) -> None:
     cancel = dataclasses.replace(calls.cancel_task_run(RUN), repeatable=False)
     with closed_port() as closed, silent_port() as silent, full_port() as full:
         for host, was_sent in ((closed, False), (full, False), (silent, True)):
@@ -194,7 +192,7 @@ def test_only_what_was_sent_may_have_been_carried_out(hook_on: HookOn) -> None:
             assert caught.value.may_have_executed is was_sent, host
 
 
-def test_it_closes_what_it_opened(hook_on: HookOn) -> None:
+def test_async_close_closes_the_connections(hook_on: HookOn) -> None:
     with RecordingServer(lambda _: Reply.of({"id": RUN, "status": "RUNNING"})) as arize:
         hook = hook_on(host=arize.url)
 
@@ -213,7 +211,7 @@ def test_it_closes_what_it_opened(hook_on: HookOn) -> None:
         asyncio.run(main())
 
 
-def test_cancelled_while_it_waits(hook_on: HookOn) -> None:
+def test_async_send_can_be_cancelled(hook_on: HookOn) -> None:
     async def main() -> None:
         client = AsyncClient(hook.settings)
         waiting = asyncio.create_task(client.send(calls.get_task_run(RUN)))

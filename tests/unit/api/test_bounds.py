@@ -1,4 +1,4 @@
-"""An answer takes so much time and memory, and no more, whichever client asks."""
+"""A response has limits of time and memory in both clients."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
         pytest.param(b"", b"HTTP/1.1 100 Continue\r\n\r\n", id="interim answers"),
     ],
 )
-def test_an_answer_drop_by_drop_ends_in_time(hook_on: HookOn, ask: Ask, start: bytes, drop: bytes) -> None:
+def test_slow_response_ends_at_its_deadline(hook_on: HookOn, ask: Ask, start: bytes, drop: bytes) -> None:
     with dripping(start, drop, 0.05) as url:
         hook = hook_on(host=url, extra={"timeout": 0.3})
         began = time.monotonic()
@@ -139,7 +139,7 @@ BOMB = bomb(200_000_000)
 
 @all_clients
 @pytest.mark.parametrize("status", [200, 500])
-def test_a_bomb_neither_blocks_nor_fills(hook_on: HookOn, ask: Ask, status: int) -> None:
+def test_compression_bomb_is_rejected_with_bounded_memory(hook_on: HookOn, ask: Ask, status: int) -> None:
     reply = Reply(status, BOMB, (JSON, ("Content-Encoding", "gzip")))
     with RecordingServer(lambda _: reply) as arize:
         hook = hook_on(host=arize.url)
@@ -152,7 +152,7 @@ def test_a_bomb_neither_blocks_nor_fills(hook_on: HookOn, ask: Ask, status: int)
 
 @all_clients
 @pytest.mark.parametrize("says_so", [True, False])
-def test_an_answer_that_is_too_large(hook_on: HookOn, ask: Ask, says_so: bool) -> None:
+def test_large_response_is_rejected_with_bounded_memory(hook_on: HookOn, ask: Ask, says_so: bool) -> None:
     def chunked() -> bytes:
         block = b"x" * 100_000
         return b"".join(b"%x\r\n%s\r\n" % (len(block), block) for _ in range(50)) + b"0\r\n\r\n"
@@ -177,7 +177,7 @@ OTHER = json.dumps({"detail": "x" * 1_000_000}).encode()
         pytest.param(Reply(200, OTHER, (JSON, ("Content-Length", "2000000"))), id="cut off"),
     ],
 )
-def test_an_answer_is_freed_without_the_garbage_collector(hook_on: HookOn, reply: Reply) -> None:
+def test_response_is_freed_without_the_garbage_collector(hook_on: HookOn, reply: Reply) -> None:
     async def main(hook: OnlineTasksHook) -> list[object]:
         client = AsyncClient(hook.settings)
         gc.collect()
@@ -197,7 +197,7 @@ def test_an_answer_is_freed_without_the_garbage_collector(hook_on: HookOn, reply
 
 
 @all_clients
-def test_headers_without_end(hook_on: HookOn, ask: Ask) -> None:
+def test_endless_headers_are_rejected(hook_on: HookOn, ask: Ask) -> None:
     with dripping(HEAD, b"X-Y: " + b"z" * 30_000 + b"\r\n", 0) as url:
         peak, error = peak_of(ask, hook_on(host=url))
     assert isinstance(error, Unavailable)
@@ -206,7 +206,7 @@ def test_headers_without_end(hook_on: HookOn, ask: Ask) -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "x-gzip", "identity"])
 @all_clients
-def test_compressed_answers_are_read(hook_on: HookOn, ask: Ask, encoding: str) -> None:
+def test_compressed_response_is_read(hook_on: HookOn, ask: Ask, encoding: str) -> None:
     result = {"data": {"runOnlineTask": {"result": {"runId": RUN}}}}
     body = json.dumps({"id": RUN, "status": "RUNNING", **result}).encode()
     pack = {"gzip": gzip.compress, "x-gzip": gzip.compress, "deflate": zlib.compress, "identity": bytes}
@@ -225,7 +225,7 @@ def test_compressed_answers_are_read(hook_on: HookOn, ask: Ask, encoding: str) -
     ],
 )
 @all_clients
-def test_what_cannot_be_decompressed(
+def test_undecodable_response_is_rejected(
     hook_on: HookOn, ask: Ask, encoding: str, body: bytes, said: str
 ) -> None:
     reply = Reply(200, body, (JSON, ("Content-Encoding", encoding)))
@@ -249,7 +249,7 @@ def test_what_cannot_be_decompressed(
         pytest.param(b"9" * MOST_BODY, id="a number of many digits"),
     ],
 )
-def test_reading_json_takes_no_more_memory_than_is_allowed(body: bytes) -> None:
+def test_read_json_memory_is_bounded(body: bytes) -> None:
     tracemalloc.start()
     try:
         value = read_json(body)
@@ -264,7 +264,7 @@ def test_reading_json_takes_no_more_memory_than_is_allowed(body: bytes) -> None:
 
 @pytest.mark.parametrize("escaped", [True, False])
 @pytest.mark.parametrize("letter", ["é", "😀"])
-def test_a_page_of_real_size_is_read(letter: str, escaped: bool) -> None:
+def test_read_json_page_of_real_size_is_read(letter: str, escaped: bool) -> None:
     attributes = {f"llm.input_messages.{n}.message.content": "e" for n in range(60)}
     attributes["input.value"] = letter
     page = {"spans": [{"context": {"span_id": f"{n:032x}"}, "attributes": attributes} for n in range(500)]}
@@ -273,11 +273,11 @@ def test_a_page_of_real_size_is_read(letter: str, escaped: bool) -> None:
     assert read_json(body) == page
 
 
-def test_half_a_surrogate_pair_hides_no_other_value() -> None:
+def test_read_json_half_a_surrogate_pair_is_read() -> None:
     assert read_json(b'[{"a": "\\ud800"}, {"b": 1}]') == [{"a": "\ud800"}, {"b": 1}]
 
 
-def test_a_body_says_how_it_begins() -> None:
+def test_body_start_is_available_after_rejection() -> None:
     body = Body({})
     with pytest.raises(UnreadableBody):
         for _ in range(100):

@@ -1,4 +1,4 @@
-"""Servers whose schema names the input types otherwise than documented."""
+"""A server may name the input types differently than documented."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def odd_emulator() -> Iterator[Emulator]:
         yield emulator
 
 
-def test_the_schema_is_asked_once(hook_on: HookOn, odd_emulator: Emulator) -> None:
+def test_input_type_is_queried_once(hook_on: HookOn, odd_emulator: Emulator) -> None:
     hook = hook_on(host=odd_emulator.url)
     task_id = hook.create_eval_task(
         eval_task(odd_emulator.project_id, odd_emulator.evaluator_ids["output_present"])
@@ -46,7 +46,7 @@ def test_the_schema_is_asked_once(hook_on: HookOn, odd_emulator: Emulator) -> No
 
 
 @pytest.mark.parametrize("suffix", ["Input", "Payload_2"])
-def test_every_mutation(hook_on: HookOn, suffix: str) -> None:
+def test_input_type_is_adapted_for_every_mutation(hook_on: HookOn, suffix: str) -> None:
     mutations = {"createEvalTask": "Create", "patchEvalTask": "Patch", "runOnlineTask": "Run"}
     made = {"evalTask": {"id": TASK, "name": "quality"}, "result": {"runId": RUN}}
     server = graphql_server(
@@ -62,7 +62,7 @@ def test_every_mutation(hook_on: HookOn, suffix: str) -> None:
     assert all(seen.headers["x-api-key"] for seen in arize.seen)
 
 
-def test_a_refusal_for_another_reason_stays_what_it_is(hook_on: HookOn) -> None:
+def test_other_validation_error_is_reported(hook_on: HookOn) -> None:
     def answer(seen: Seen) -> Reply:
         if "__type(" in seen.json["query"]:
             return Reply.of({"data": {"__type": {"fields": []}}})
@@ -86,7 +86,7 @@ def test_a_refusal_for_another_reason_stays_what_it_is(hook_on: HookOn) -> None:
         Reply.of([]),
     ],
 )
-def test_a_schema_that_tells_nothing(hook_on: HookOn, schema: Reply) -> None:
+def test_hidden_schema_reports_the_first_error(hook_on: HookOn, schema: Reply) -> None:
     refused = Reply.of({"errors": [{"message": "Unknown type"}]}, 400)
 
     def answer(seen: Seen) -> Reply:
@@ -98,14 +98,14 @@ def test_a_schema_that_tells_nothing(hook_on: HookOn, schema: Reply) -> None:
 
 
 @pytest.mark.parametrize("name", ["Evil!) { id } } mutation { x(y: 1", "A B", "", "Ünknown"])
-def test_a_schema_cannot_write_the_document(hook_on: HookOn, name: str) -> None:
+def test_hostile_type_name_is_not_sent(hook_on: HookOn, name: str) -> None:
     server = graphql_server({"runOnlineTask": name}, {"runOnlineTask": {}})
     with server as arize, pytest.raises(OnlineTasksError):
         hook_on(host=arize.url).run_online_task(run_of())
     assert all("Evil" not in seen.json["query"] for seen in arize.seen)
 
 
-def test_the_second_request_may_be_lost(hook_on: HookOn, odd_emulator: Emulator) -> None:
+def test_adapted_request_may_have_executed(hook_on: HookOn, odd_emulator: Emulator) -> None:
     # The one that follows the schema is a request like any other.
     server = graphql_server({"runOnlineTask": "RunInput"}, {"runOnlineTask": []})
     with server as arize, pytest.raises(Unavailable) as caught:
@@ -113,7 +113,7 @@ def test_the_second_request_may_be_lost(hook_on: HookOn, odd_emulator: Emulator)
     assert caught.value.may_have_executed
 
 
-def test_an_error_during_execution_asks_for_no_schema(
+def test_execution_error_does_not_query_the_schema(
     hook: OnlineTasksHook, emulator: Emulator, task_id: str
 ) -> None:
     emulator.add_fault(Fault("graphql.runOnlineTask", "partial"))

