@@ -1,4 +1,4 @@
-"""The tries of one task instance: what Airflow keeps between them, and how it counts them."""
+"""The tries of a task instance: the state store and the counters that Airflow keeps between them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ TASK: dict[str, Any] = {
 
 
 class Killed(BaseException):
-    """The process ends here."""
+    """The process is killed."""
 
 
 class Store:
-    """A task state store of Airflow 3.3."""
+    """The task state store of Airflow 3.3."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
@@ -40,9 +40,9 @@ class Store:
 
 
 class TaskInstance:
-    """Makes the context of each try.
+    """Creates the Airflow context of each try.
 
-    :param is_kept: whether this Airflow keeps anything between tries (3.3 and later).
+    :param is_kept: whether this Airflow has a state store (3.3 and later).
     """
 
     def __init__(self, *, is_kept: bool = True) -> None:
@@ -52,6 +52,7 @@ class TaskInstance:
         self.dag_run_start = datetime.now(UTC)
 
     def next_try(self) -> Any:
+        """Return the context of the next try."""
         self.try_number += 1
         context = {
             "ti": SimpleNamespace(
@@ -62,5 +63,5 @@ class TaskInstance:
         return context if self.store is None else {**context, "task_state_store": self.store}
 
     def clear(self) -> None:
-        """What clearing does to the bound on the tries."""
+        """Raise the limit of tries, as clearing the task does."""
         self.max_tries = self.try_number + 2
