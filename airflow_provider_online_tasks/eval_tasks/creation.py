@@ -18,7 +18,6 @@ from airflow_provider_online_tasks.api.responses.tasks import Task
 from airflow_provider_online_tasks.eval_tasks.changes import update_task
 from airflow_provider_online_tasks.exceptions import BadRequest, NotFound, TaskExists
 from airflow_provider_online_tasks.idempotency.create_once import (
-    SEARCH_SECONDS,
     SERVER_TIME_MARGIN,
     CreateOnce,
     Outcome,
@@ -60,7 +59,6 @@ class TaskCreation(CreateOnce[TaskIntent, Task]):
         ``skip`` (use it as it is) or ``update`` (change what differs).
     :param context: the Airflow context.
     :param log: the task's log.
-    :param search_seconds: how long to search for a task whose response was lost.
     """
 
     noun: ClassVar[str] = "task"
@@ -73,14 +71,8 @@ class TaskCreation(CreateOnce[TaskIntent, Task]):
         if_exists: str,
         context: Context,
         log: Any,
-        search_seconds: float = SEARCH_SECONDS,
     ) -> None:
-        super().__init__(
-            hook=hook,
-            intents=IntentStore(context, STATE_KEY, TaskIntent),
-            log=log,
-            search_seconds=search_seconds,
-        )
+        super().__init__(hook=hook, intents=IntentStore(context, STATE_KEY, TaskIntent), log=log)
         self._task = task
         self._if_exists = if_exists
 

@@ -97,12 +97,7 @@ class EvaluatorPublication(CreateOnce[VersionIntent, EvaluatorVersion]):
         context: Context,
         log: Any,
     ) -> None:
-        super().__init__(
-            hook=hook,
-            intents=IntentStore(context, STATE_KEY, VersionIntent),
-            log=log,
-            search_seconds=SEARCH_SECONDS,
-        )
+        super().__init__(hook=hook, intents=IntentStore(context, STATE_KEY, VersionIntent), log=log)
         self._wanted = evaluator
         self._content = content
         self._hash = content_hash(content)
@@ -139,7 +134,7 @@ class EvaluatorPublication(CreateOnce[VersionIntent, EvaluatorVersion]):
             return self._search(earlier)
         if not self._intents.is_available and self._try.number > 1:
             # Before Airflow 3.3 nothing is kept between tries.
-            return self._search(intent, seconds=self._search_seconds)
+            return self._search(intent, seconds=SEARCH_SECONDS)
         return None
 
     def _create(self, intent: VersionIntent) -> EvaluatorVersion:

@@ -77,20 +77,16 @@ class CreateOnce(ABC, Generic[IntentT, Resource]):
     :param hook: the connection to Arize.
     :param intents: where the execution keeps its intent.
     :param log: the task's log.
-    :param search_seconds: how long to search for an object whose response was lost.
     """
 
     noun: ClassVar[str]
     verb: ClassVar[str] = "create"
 
-    def __init__(
-        self, *, hook: OnlineTasksHook, intents: IntentStore[IntentT], log: Any, search_seconds: float
-    ) -> None:
+    def __init__(self, *, hook: OnlineTasksHook, intents: IntentStore[IntentT], log: Any) -> None:
         self._hook = hook
         self._intents = intents
         self._try = intents.current_try
         self._log = log
-        self._search_seconds = search_seconds
         self._note_server_time(_clock.now())
 
     @abstractmethod
@@ -141,7 +137,11 @@ class CreateOnce(ABC, Generic[IntentT, Resource]):
                 if is_first:
                     self._withdraw_intent(intent)
                 raise
-            self._keep_created(intent, created_id)
+            try:
+                self._store_id(intent, created_id)
+            except TryNoLongerCurrent:
+                self._discard(created_id)
+                raise
             return Result(id=created_id, outcome=Outcome.CREATED)
         raise Unavailable(
             f"Arize did not respond to {MAX_REQUESTS} requests to {self.verb} a {self.noun} and did not "
@@ -174,13 +174,6 @@ class CreateOnce(ABC, Generic[IntentT, Resource]):
         with self._hook.client.before_send(confirm):
             return self._send_request()
 
-    def _keep_created(self, intent: IntentT, created_id: str) -> None:
-        try:
-            self._store_id(intent, created_id)
-        except TryNoLongerCurrent:
-            self._discard(created_id)
-            raise
-
     def _store_id(self, intent: IntentT, resource_id: str) -> IntentT:
         # Log first: if the state store fails, the ID is still in the task log.
         self._log.info("%s", self._describe_created(intent, resource_id))
@@ -192,7 +185,7 @@ class CreateOnce(ABC, Generic[IntentT, Resource]):
         :raises Unavailable: the search failed.
         """
         # A server that responded has finished with the request: one search is enough.
-        seconds = self._search_seconds if isinstance(error, Unavailable) else 0.0
+        seconds = SEARCH_SECONDS if isinstance(error, Unavailable) else 0.0
         duration = f" for up to {seconds:.0f} s" if seconds else ""
         self._log.warning("%s Searching for the %s%s.", sentence(error), self.noun, duration)
         try:
@@ -222,15 +215,14 @@ class CreateOnce(ABC, Generic[IntentT, Resource]):
             nonlocal deadline
             if deadline is None:  # the first search has shown Arize's clock
                 age = intent.age(server_now=self._server_now, worker_now=_clock.now())
-                deadline = _clock.monotonic() + self._search_seconds - age
+                deadline = _clock.monotonic() + SEARCH_SECONDS - age
             return deadline - _clock.monotonic()
 
         def find() -> Resource | None:
             return next(iter(self._find_matching(intent)), None)
 
-        def last_result(state: RetryCallState) -> Resource | None:
-            found: Resource | None = state.outcome.result() if state.outcome else None
-            return found
+        def last_result(state: RetryCallState) -> Any:
+            return state.outcome.result() if state.outcome else None
 
         return Retrying(
             retry=retry_if_result(lambda found: found is None)

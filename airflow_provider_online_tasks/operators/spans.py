@@ -100,7 +100,7 @@ class SendSpansOperator(OnlineTasksOperator):
 
         run_id, labels = read_id(self.run_id, "run_id"), _read_labels(self.labels)
         evaluator = read_name(self.evaluator, "evaluator")
-        destination = self._destination(evaluator)
+        destination = self._destination()
         with self.hook as hook:
             task_id, window = task_and_window(hook.get_task_run(run_id))
             task = hook.get_task(task_id)
@@ -134,12 +134,12 @@ class SendSpansOperator(OnlineTasksOperator):
             "span_ids": sent,
         }
 
-    def _destination(self, evaluator: str) -> Destination:
+    def _destination(self) -> Destination:
         from airflow_provider_online_tasks.results.sending import AnnotationQueue, Dataset
 
         if self.annotation_queue_id is not None:
             return AnnotationQueue(read_id(self.annotation_queue_id, "annotation_queue_id"))
-        return Dataset(read_id(self.dataset_id, "dataset_id"), evaluator)
+        return Dataset(read_id(self.dataset_id, "dataset_id"))
 
 
 def _read_labels(labels: Any) -> frozenset[str]:

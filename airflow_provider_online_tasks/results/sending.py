@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from airflow_provider_online_tasks._times import parse_time
 from airflow_provider_online_tasks.api import calls
@@ -27,47 +27,35 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
 STATE_KEY = "sent_spans"
-_MILLISECOND = timedelta(milliseconds=1)
 
 
-@dataclass(frozen=True, kw_only=True)
-class SelectedSpan:
-    """A span to send, with the evaluation that selected it."""
+class SelectedSpan(NamedTuple):
+    """A span to send, and the evaluation that selected it."""
 
-    span_id: str
-    trace_id: str | None
-    start_time: datetime
-    label: str | None
-    score: float | None
-    explanation: str | None
-    input: Any
-    output: Any
+    span: Span
+    evaluation: Evaluation
 
-    @classmethod
-    def of(cls, span: Span, evaluation: Evaluation) -> SelectedSpan:
-        """Return what is sent of a span."""
-        return cls(
-            span_id=span.span_id,
-            trace_id=span.trace_id,
-            start_time=parse_time(span.start_time, "start_time"),
-            label=evaluation.label,
-            score=evaluation.score,
-            explanation=evaluation.explanation,
-            input=span.attribute(INPUT),
-            output=span.attribute(OUTPUT),
-        )
+    @property
+    def id(self) -> str:
+        """The ID of the span."""
+        return self.span.span_id
 
-    def example(self, evaluator: str) -> dict[str, Any]:
+    @property
+    def start_time(self) -> datetime:
+        """When the span started."""
+        return parse_time(self.span.start_time, "start_time")
+
+    def example(self) -> dict[str, Any]:
         """Return the span as an example of a dataset, without the fields that have no value."""
         fields = {
-            "span_id": self.span_id,
-            "trace_id": self.trace_id,
-            "input": self.input,
-            "output": self.output,
-            "evaluator": evaluator,
-            "label": self.label,
-            "score": self.score,
-            "explanation": self.explanation,
+            "span_id": self.id,
+            "trace_id": self.span.trace_id,
+            "input": self.span.attribute(INPUT),
+            "output": self.span.attribute(OUTPUT),
+            "evaluator": self.evaluation.name,
+            "label": self.evaluation.label,
+            "score": self.evaluation.score,
+            "explanation": self.evaluation.explanation,
         }
         return {name: value for name, value in fields.items() if value is not None}
 
@@ -88,27 +76,10 @@ def select_spans(
             if not evaluation.names(run_id):  # an evaluation of another run
                 continue
             if span.span_id in selected or len(selected) < max_spans:
-                selected[span.span_id] = SelectedSpan.of(span, evaluation)
+                selected[span.span_id] = SelectedSpan(span, evaluation)
             else:
                 left_out.add(span.span_id)
     return list(selected.values()), len(left_out)
-
-
-class Destination(Protocol):
-    """An annotation queue or a dataset."""
-
-    @property
-    def id(self) -> str:
-        """Its global ID."""
-
-    def list_spans(self, cursor: str | None) -> calls.RestCall[calls.Page[str | None]]:
-        """Return the call that lists the IDs of its spans."""
-
-    def batches(self, spans: Sequence[SelectedSpan]) -> Iterator[Sequence[SelectedSpan]]:
-        """Yield the spans in groups that one request may add."""
-
-    def add(self, project_id: str, spans: Sequence[SelectedSpan]) -> calls.RestCall[None]:
-        """Return the call that adds spans."""
 
 
 @dataclass(frozen=True)
@@ -141,21 +112,16 @@ class AnnotationQueue:
         return reviews.add_queue_spans(
             self.id,
             project_id=project_id,
-            window=DataWindow(start=min(times), end=max(times) + _MILLISECOND),
-            span_ids=[span.span_id for span in spans],
+            window=DataWindow(start=min(times), end=max(times) + timedelta(milliseconds=1)),
+            span_ids=[span.id for span in spans],
         )
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset, to which one request adds up to 1,000 examples.
-
-    :param id: its global ID.
-    :param evaluator: the evaluator that selected the spans.
-    """
+    """A dataset, to which one request adds up to 1,000 examples."""
 
     id: str
-    evaluator: str
 
     def list_spans(self, cursor: str | None) -> calls.RestCall[calls.Page[str | None]]:
         """Return the call that lists the IDs of its spans."""
@@ -168,7 +134,10 @@ class Dataset:
 
     def add(self, project_id: str, spans: Sequence[SelectedSpan]) -> calls.RestCall[None]:
         """Return the call that adds spans."""
-        return reviews.add_dataset_examples(self.id, [span.example(self.evaluator) for span in spans])
+        return reviews.add_dataset_examples(self.id, [span.example() for span in spans])
+
+
+Destination = AnnotationQueue | Dataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,12 +168,7 @@ class SpanSending(CreateOnce[SendIntent, Destination]):
     def __init__(
         self, *, hook: OnlineTasksHook, destination: Destination, project_id: str, context: Context, log: Any
     ) -> None:
-        super().__init__(
-            hook=hook,
-            intents=IntentStore(context, STATE_KEY, SendIntent),
-            log=log,
-            search_seconds=SEARCH_SECONDS,
-        )
+        super().__init__(hook=hook, intents=IntentStore(context, STATE_KEY, SendIntent), log=log)
         self._destination = destination
         self._project_id = project_id
         self._held: set[str | None] = set()
@@ -225,7 +189,7 @@ class SpanSending(CreateOnce[SendIntent, Destination]):
             self._batch = batch
             self._create_once(self._intent(batch))
         self._intents.delete()
-        return [span.span_id for span in missing]
+        return [span.id for span in missing]
 
     def _await_earlier_try(self, spans: Sequence[SelectedSpan]) -> None:
         """Wait until the request of an earlier try is executed, or no longer can be."""
@@ -235,10 +199,10 @@ class SpanSending(CreateOnce[SendIntent, Destination]):
             self._search(intent)
         elif not self._intents.is_available and self._try.number > 1:
             # Before Airflow 3.3 nothing is kept between tries.
-            self._search(self._intent(spans), seconds=self._search_seconds)
+            self._search(self._intent(spans), seconds=SEARCH_SECONDS)
 
     def _intent(self, spans: Sequence[SelectedSpan]) -> SendIntent:
-        span_ids = tuple(span.span_id for span in spans)
+        span_ids = tuple(span.id for span in spans)
         return SendIntent(destination_id=self._destination.id, span_ids=span_ids)
 
     def _send_request(self) -> str:
@@ -263,4 +227,4 @@ class SpanSending(CreateOnce[SendIntent, Destination]):
         }
 
     def _missing(self, spans: Sequence[SelectedSpan]) -> list[SelectedSpan]:
-        return [span for span in spans if span.span_id not in self._held]
+        return [span for span in spans if span.id not in self._held]

@@ -24,7 +24,6 @@ from airflow_provider_online_tasks.exceptions import (
     PermissionDenied,
 )
 from airflow_provider_online_tasks.idempotency.create_once import (
-    SEARCH_SECONDS,
     SERVER_TIME_MARGIN,
     CreateOnce,
     Outcome,
@@ -88,7 +87,6 @@ class Submission(CreateOnce[RunIntent, TaskRun]):
     :param log: the task's log.
     :param rerun_if_nothing_evaluated: whether a finished run that evaluated nothing counts as a failure.
     :param max_error_rate: see :func:`~airflow_provider_online_tasks.runs.end_states.read_end_state`.
-    :param search_seconds: how long to search for a run whose response was lost.
     """
 
     noun: ClassVar[str] = "run"
@@ -103,14 +101,8 @@ class Submission(CreateOnce[RunIntent, TaskRun]):
         log: Any,
         rerun_if_nothing_evaluated: bool,
         max_error_rate: float | None,
-        search_seconds: float = SEARCH_SECONDS,
     ) -> None:
-        super().__init__(
-            hook=hook,
-            intents=IntentStore(context, STATE_KEY, RunIntent),
-            log=log,
-            search_seconds=search_seconds,
-        )
+        super().__init__(hook=hook, intents=IntentStore(context, STATE_KEY, RunIntent), log=log)
         self._run = run
         self._window = run.window
         self._rerun_if_nothing_evaluated = rerun_if_nothing_evaluated

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 from airflow_provider_online_tasks.exceptions import CallError, Unavailable
-from airflow_provider_online_tasks.idempotency.create_once import SEARCH_SECONDS, CreateOnce, Result
+from airflow_provider_online_tasks.idempotency.create_once import CreateOnce, Result
 from airflow_provider_online_tasks.idempotency.intents import Intent, IntentStore
 
 LOST = Unavailable("no response", may_have_executed=True)
@@ -127,7 +127,6 @@ class WidgetCreation(CreateOnce[WidgetIntent, Widget]):
             hook=SimpleNamespace(client=server),  # type: ignore[arg-type]
             intents=IntentStore(context, key, WidgetIntent),
             log=logging.getLogger(__name__),
-            search_seconds=SEARCH_SECONDS,
         )
         self.server = server
         self.name = name

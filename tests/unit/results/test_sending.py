@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 import requests
 
+from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.api.client import Client
 from airflow_provider_online_tasks.api.responses.spans import Evaluation, Span
 from airflow_provider_online_tasks.emulator import Fault
@@ -200,18 +201,21 @@ def test_dataset_examples_hold_input_output_label_and_explanation(few):
 
 def test_request_bodies_match_those_that_arizes_sdk_reads():
     """The conformance tests send the same bodies and read them with the SDK."""
-    start = datetime(2026, 11, 1, tzinfo=UTC)
 
-    def selected(**known):
-        fields = ("span_id", "trace_id", "label", "score", "explanation", "input", "output")
-        return SelectedSpan(start_time=start, **{name: known.get(name) for name in fields})
+    def selected(span_id, trace_id=None, evaluator="tone", **known):
+        attributes = {f"{name}.value": known.pop(name) for name in ("input", "output") if name in known}
+        evaluation = Evaluation(name=evaluator, **known)
+        start_time = "2026-11-01T00:00:00Z"
+        return SelectedSpan(
+            Span(span_id=span_id, trace_id=trace_id, start_time=start_time, attributes=attributes), evaluation
+        )
 
-    call = AnnotationQueue("Q").add("P", [selected(span_id="a"), selected(span_id="b")])
+    call = AnnotationQueue("Q").add("P", [selected("a"), selected("b")])
     assert (call.method, call.path) == ("POST", "/v2/annotation-queues/Q/records")
     assert call.body == queue_body(
         "P", start="2026-11-01T00:00:00Z", end="2026-11-01T00:00:00.001Z", span_ids=["a", "b"]
     )
-    call = Dataset("D", "tone").add("P", [selected(**example) for example in EXAMPLES])
+    call = Dataset("D").add("P", [selected(**example) for example in EXAMPLES])
     assert (call.method, call.path) == ("POST", "/v2/datasets/D/examples")
     assert call.body == dataset_body(EXAMPLES)
 
@@ -235,7 +239,7 @@ def test_selection_matches_evaluator_label_and_run():
     ]
     chosen = {"run_id": "r", "evaluator": "tone", "labels": {"toxic", "rude"}, "max_spans": 9}
     selected, left_out = select_spans(pages, **chosen)
-    assert [(each.span_id, each.label) for each in selected] == [("3", "rude"), ("4", "toxic")]
+    assert [(each.id, each.evaluation.label) for each in selected] == [("3", "rude"), ("4", "toxic")]
     assert left_out == 0
 
 
@@ -246,22 +250,16 @@ def test_selection_counts_span_on_two_pages_once():
     ]
     chosen = {"run_id": "r", "evaluator": "tone", "labels": {"toxic"}}
     selected, left_out = select_spans(pages, max_spans=9, **chosen)
-    assert ([each.span_id for each in selected], left_out) == (["1", "2"], 0)
+    assert ([each.id for each in selected], left_out) == (["1", "2"], 0)
     selected, left_out = select_spans([*pages, *pages], max_spans=1, **chosen)
-    assert ([each.span_id for each in selected], left_out) == (["1"], 1)
+    assert ([each.id for each in selected], left_out) == (["1"], 1)
 
 
 def spans_at(*hours):
     return [
         SelectedSpan(
-            span_id=f"{number}",
-            trace_id=None,
-            start_time=NOW + timedelta(hours=hour),
-            label=None,
-            score=None,
-            explanation=None,
-            input=None,
-            output=None,
+            Span(span_id=f"{number}", start_time=wire_time(NOW + timedelta(hours=hour))),
+            Evaluation(name="tone"),
         )
         for number, hour in enumerate(hours)
     ]
@@ -272,12 +270,12 @@ def test_queue_batches_hold_at_most_500_spans_of_at_most_seven_days():
     assert [len(batch) for batch in batches] == [500, 500, 1]
     week = 7 * 24
     batches = list(AnnotationQueue("Q").batches(spans_at(week, 0, week - 1, 3 * week)))
-    assert [[span.span_id for span in batch] for batch in batches] == [["1", "2"], ["0"], ["3"]]
+    assert [[span.id for span in batch] for batch in batches] == [["1", "2"], ["0"], ["3"]]
     assert list(AnnotationQueue("Q").batches([])) == []
 
 
 def test_dataset_batches_hold_at_most_1000_examples():
-    batches = list(Dataset("D", "tone").batches(spans_at(*range(2_001))))
+    batches = list(Dataset("D").batches(spans_at(*range(2_001))))
     assert [len(batch) for batch in batches] == [1_000, 1_000, 1]
 
 
