@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.gate.checks import decide
-from airflow_provider_online_tasks.gate.intervals import Interval, quantile_ranks, share_difference
+from airflow_provider_online_tasks.gate.intervals import (
+    Interval,
+    quantile_ranks,
+    share_difference,
+    share_interval,
+)
 from airflow_provider_online_tasks.gate.rules import Threshold, read_rules
 from airflow_provider_online_tasks.gate.samples import drop_interval
 from airflow_provider_online_tasks.gate.summary import EvaluatorSummary
@@ -578,3 +583,36 @@ def test_segment_rule_counts_unknown_labels_against_an_upper_bound():
     total = results(labels={"correct": 90, "Incorrect": 10}, segments={"free": segment})
     rules = {"each_segment": {"incorrect": "<= 0.05"}}
     assert check(rules, summary(e=total), labels=KNOWN)["incorrect", "free"].measured == 0.1
+
+
+# -- two evaluators and large samples
+
+
+def test_labels_of_two_evaluators_are_kept_apart():
+    known = {"e": ["correct", "incorrect"], "f": ["polite", "rude"]}
+    rules = read_rules({"e": {"incorrect": "<= 0.5"}, "f": {"rude": "<= 0.5"}})
+    found = summary(e=labels(90, 10), f=results(labels={"polite": 90, "rude": 4, "Rude": 6}))
+    for listed in (known, dict(reversed(known.items()))):
+        measured = {one.measure: one.measured for one in check_summary(rules, found, labels=listed)}
+        assert (measured["incorrect"], measured["rude"]) == (0.1, 0.1)
+
+
+def test_mean_of_zeros_and_ones_counts_the_ones_exactly():
+    for ones in range(101):
+        found = summary(e=results(mean=ones / 100, variance=0.1, scored=100, binary=True))
+        result = check({"score_mean": ">= 0.1"}, found, confidence=0.95)["score_mean"]
+        assert (result.low, result.high) == share_interval(ones, 100, 0.95)
+
+
+def test_quantile_of_more_scores_than_kept_has_the_interval_of_the_sample():
+    percentiles = [place / 100 for place in range(101)]
+    of_sample, of_more = (
+        check(
+            {"score_p50": ">= 0"},
+            summary(e=results(mean=0.5, scored=scored, percentiles=percentiles)),
+            confidence=0.95,
+        )["score_p50"]
+        for scored in (10_000, 1_000_000)
+    )
+    assert (of_more.low, of_more.high) == (of_sample.low, of_sample.high)
+    assert of_more.evaluations == 1_000_000

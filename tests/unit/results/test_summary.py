@@ -43,7 +43,9 @@ def test_evaluations_without_metadata_count_for_named_evaluators_only():
     assert counted(spans(10, metadata={})).summary()["evaluators"] == {}
 
 
-@pytest.mark.parametrize("metadata", [{"run_id": "other", "task_id": "t"}, {"task_run": "other"}])
+@pytest.mark.parametrize(
+    "metadata", [{"run_id": "other", "task_id": "t"}, {"task_run": "other"}, {"task_id": "t"}]
+)
 def test_evaluations_of_another_run_do_not_count(metadata):
     results = Results(run_id="r", online_task_id="t", evaluators=["e"])
     assert [results.add(span) for span in spans(10, metadata=metadata)] == [[]] * 10
@@ -244,3 +246,25 @@ def test_memory_does_not_depend_on_the_number_of_spans():
 
     peak(100)
     assert peak(24_000) < 1.3 * peak(12_000)
+
+
+# -- earlier evaluations without a run ID next to those of the run
+
+EARLIER = {"label": "old", "metadata": {}}
+
+
+@pytest.mark.parametrize("changes", [(EARLIER, {}), ({}, EARLIER)])
+def test_evaluation_of_the_run_counts_next_to_an_earlier_one_of_the_span(changes):
+    results = counted([with_evaluations(span, *changes) for span in spans(10)], evaluators=["e"])
+    assert (list(figures(results)["labels"]), figures(results)["evaluated"]) == (["ok"], 10)
+    assert results.is_unambiguous
+
+
+@pytest.mark.parametrize("changes", [(EARLIER, {}), ({}, EARLIER)])
+def test_evaluation_of_the_run_counts_next_to_an_earlier_one_of_the_trace(changes):
+    listed = [
+        dataclasses.replace(with_evaluations(span, change), trace_id="one")
+        for span, change in zip(spans(2), changes, strict=True)
+    ]
+    results = counted(listed, evaluators=["e"], granularity="trace")
+    assert (list(figures(results)["labels"]), results.items_of_run) == (["ok"], 1)
