@@ -1,8 +1,8 @@
-"""An event loop on which waiting takes no time: when nothing is under way, its clock jumps to the next timer.
+"""An event loop on which waiting takes no time: its clock jumps to the next timer while it is idle.
 
-Requests go over real HTTP, and its clock stands still meanwhile, so that nothing it measures depends on how
-fast a machine is. The clocks of the emulators that are registered here stand still too, and let the same time
-pass: their runs proceed and their limits recover.
+Requests go over real HTTP while the clock stands still, so results don't depend on the speed of the machine.
+The clocks of the registered emulators follow the clock of the loop: their runs proceed and their limits
+recover.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import EmulatorControl
 
 T = TypeVar("T")
-# How long a turn of the loop takes: else what is due a rounding error from now would stay so for ever.
+# Time that a turn of the loop takes. Without it, a timer that is due a rounding error from now never fires.
 TURN_SECONDS = 1e-6
 LEAST_OWED = 1e-3
 PATIENCE = 60.0
 
 
 class QuickLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock jumps while nobody waits for an answer or a thread.
+    """An event loop whose clock jumps while no response and no thread is awaited.
 
-    :param still: whether its clock goes on by jumps alone; not where an answer is to be given up.
+    :param still: whether the clock advances by jumps only. Must be False if a response has to time out.
     """
 
     def __init__(self, *, still: bool = True) -> None:
@@ -79,12 +79,12 @@ class _Selector(selectors.DefaultSelector):
             return super().select(timeout)
         events = super().select(PATIENCE)
         if not events:
-            raise RuntimeError("An answer is waited for that does not come: let the loop's clock go on.")
+            raise RuntimeError("No response came. Use still=False if it has to time out.")
         return events
 
 
 class Clocks:
-    """The emulators whose time passes with the loop's."""
+    """The emulators whose clocks follow the loop's clock."""
 
     def __init__(self) -> None:
         self.emulators: list[EmulatorControl] = []
@@ -122,9 +122,9 @@ class Clocks:
 
 
 def run(main: Coroutine[Any, Any, T], *, still: bool = True) -> T:
-    """Run a coroutine on an event loop of its own, on which waiting takes no time.
+    """Run a coroutine on a separate event loop on which waiting takes no time.
 
-    :param still: whether requests take none either; not where an answer is to be given up.
+    :param still: whether requests take no time either. Must be False if a response has to time out.
     """
     with asyncio.Runner(loop_factory=lambda: QuickLoop(still=still)) as runner:
         return runner.run(main)

@@ -1,4 +1,4 @@
-"""What the tests of waiting share."""
+"""Waits, triggers and counters for the tests of polling."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def create_task(emulator: Any, name: str = "waited for") -> str:
 
 
 def trigger(run_id: str, task_id: str | None = None, **arguments: Any) -> OnlineTaskRunTrigger:
-    """A trigger that looks often, so that a test is short."""
+    """Return a trigger that polls often, so that a test is short."""
     given = {"conn_id": CONN_ID, "poll_interval": 0.2, **arguments}
     return OnlineTaskRunTrigger(run_id=run_id, online_task_id=task_id, **given)
 
 
 async def event_of(waiting: OnlineTaskRunTrigger) -> RunEvent:
-    """Run a trigger to its end and return its event, having checked that it is the only one."""
+    """Run a trigger to its end and return its only event."""
     events = [event.payload async for event in waiting.run()]
     assert len(events) == 1
     # As the database stores it.
@@ -69,7 +69,7 @@ async def event_of(waiting: OnlineTaskRunTrigger) -> RunEvent:
 
 
 def wait_for(*waiting: OnlineTaskRunTrigger, within: float = 900.0, still: bool = True) -> list[RunEvent]:
-    """Run triggers together on an event loop of their own, and return their events. It takes no waiting."""
+    """Run triggers together on a separate event loop on which waiting takes no time; return their events."""
 
     async def together() -> list[RunEvent]:
         async with asyncio.timeout(within):
@@ -78,13 +78,13 @@ def wait_for(*waiting: OnlineTaskRunTrigger, within: float = 900.0, still: bool 
     return run(together(), still=still)
 
 
-def answer_slowly(
+def delay_responses(
     monkeypatch: pytest.MonkeyPatch, seconds: float, *, to: str = "*", times: int | None = None
 ) -> None:
-    """Have answers take their time, by the event loop's clock.
+    """Delay responses, on the event loop's clock.
 
     :param to: a pattern for the names of the calls, such as ``get task run``.
-    :param times: how many answers; None for all.
+    :param times: number of responses; None for all.
     """
     really, slow = AsyncClient._request, itertools.count() if times is None else iter(range(times))
 
@@ -157,13 +157,13 @@ def poller_of(
     return Poller(settings, Budget(per_minute), on_closed=on_closed, on_key_rejected=lambda: None)
 
 
-async def eventually(what: Callable[[], Awaitable[bool] | bool], within: float = 10.0) -> None:
-    """Wait until something is so."""
+async def eventually(condition: Callable[[], Awaitable[bool] | bool], within: float = 10.0) -> None:
+    """Wait until a condition holds."""
     async with asyncio.timeout(within):
         while True:
-            so = what()
-            if not isinstance(so, bool):
-                so = await so
-            if so:
+            holds = condition()
+            if not isinstance(holds, bool):
+                holds = await holds
+            if holds:
                 return
             await asyncio.sleep(0.02)

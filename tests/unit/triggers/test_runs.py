@@ -25,7 +25,7 @@ from airflow_provider_online_tasks.triggers.runs import (
     OnlineTaskRunTrigger,
 )
 from tests.support import quick_time
-from tests.support.waits import answer_slowly, create_task, event_of, eventually, trigger, wait_for
+from tests.support.waits import create_task, delay_responses, event_of, eventually, trigger, wait_for
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import Emulator
@@ -367,7 +367,7 @@ def test_on_kill_slow_cancellation_ends_in_time(
     arize: Emulator, monkeypatch: pytest.MonkeyPatch, task_log: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(trigger_module, "ON_KILL_SECONDS", 1.0)
-    answer_slowly(monkeypatch, 5.0, to="cancel task run")
+    delay_responses(monkeypatch, 5.0, to="cancel task run")
     run, task = a_run(arize, outcome="hang")
 
     async def kill() -> None:

@@ -1,4 +1,4 @@
-"""A person who ends waiting tasks cancels their runs, be it one or a thousand; nothing else does."""
+"""A user who ends waiting tasks cancels their runs, one or a thousand. Nothing else cancels them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from airflow_provider_online_tasks.runs.polling.shared_pollers import cancel_run
 from airflow_provider_online_tasks.triggers import runs as trigger_module
 from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
 from tests.support import quick_time
-from tests.support.waits import CONN_ID, Sessions, answer_slowly, create_task, eventually, trigger
+from tests.support.waits import CONN_ID, Sessions, create_task, delay_responses, eventually, trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,14 +35,14 @@ pytestmark = pytest.mark.since_airflow("3.3", "kill hook for triggers")
 
 @pytest.fixture
 def task_log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """What triggers write into the logs of their tasks."""
+    """Return what triggers write into the logs of their tasks."""
     monkeypatch.setattr(OnlineTaskRunTrigger, "log", logging.getLogger("task"))
     caplog.set_level(logging.INFO, logger="task")
     return caplog
 
 
 class Airflow:
-    """What Airflow says of the tasks: their states, by task and map index."""
+    """Airflow's states of the tasks, by task and map index."""
 
     def __init__(self) -> None:
         self.states: dict[str, Any] = {}
@@ -69,7 +69,7 @@ def airflow(monkeypatch: pytest.MonkeyPatch) -> Airflow:
 
 
 def of_task(waiting: OnlineTaskRunTrigger, map_index: int = -1) -> OnlineTaskRunTrigger:
-    """A trigger as the triggerer has it: it knows whose it is."""
+    """Return a trigger as the triggerer has it, with its task instance."""
     from airflow.sdk.api.datamodels._generated import TaskInstance
 
     waiting.task_instance = TaskInstance(
@@ -98,7 +98,7 @@ def kill(waiting: OnlineTaskRunTrigger) -> None:
     quick_time.run(waiting.on_kill())
 
 
-# Whether a person did it
+# -- Which tasks were ended. --
 
 
 @pytest.mark.promise("ended-by-user", "kill-deferred", "kill-state-ended")
@@ -113,7 +113,7 @@ def kill(waiting: OnlineTaskRunTrigger) -> None:
         ("running", "running"),
     ],
 )
-def test_a_task_that_was_ended_or_cleared_cancels_its_run(
+def test_task_ended_or_cleared_cancels_its_run(
     arize: Emulator, airflow: Airflow, task_log: pytest.LogCaptureFixture, state: str | None, said: str
 ) -> None:
     airflow.default = state
@@ -126,7 +126,7 @@ def test_a_task_that_was_ended_or_cleared_cancels_its_run(
 
 
 @pytest.mark.promise("kill-state-ended")
-def test_a_deleted_dag_run_cancels_its_run(
+def test_dag_run_deleted_cancels_its_run(
     arize: Emulator, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(airflow, "get_task_states", lambda **_: {})
@@ -141,7 +141,7 @@ def test_a_deleted_dag_run_cancels_its_run(
 
 
 @pytest.mark.promise("kill-state-taken-over")
-def test_a_task_that_another_triggerer_has_taken_over_keeps_its_run(
+def test_task_deferred_in_another_triggerer_keeps_its_run(
     arize: Emulator, airflow: Airflow, task_log: pytest.LogCaptureFixture
 ) -> None:
     airflow.default = "deferred"
@@ -153,7 +153,7 @@ def test_a_task_that_another_triggerer_has_taken_over_keeps_its_run(
     assert arize.requests(CANCEL) == []
 
 
-def test_the_state_is_that_of_the_mapped_instance(arize: Emulator, airflow: Airflow) -> None:
+def test_task_mapped_uses_the_state_of_its_instance(arize: Emulator, airflow: Airflow) -> None:
     airflow.states = {"wait": "failed", "wait_1": "deferred", "wait_2": "failed"}
     task = create_task(arize)
     runs = arize.create_runs(task, 2, (3600.0, 3600.0))
@@ -170,7 +170,7 @@ def test_the_state_is_that_of_the_mapped_instance(arize: Emulator, airflow: Airf
 
 
 @pytest.mark.promise("kill-state-one-process")
-def test_a_dag_that_is_tested_beside_a_triggerer_keeps_its_run(
+def test_dag_test_next_to_a_triggerer_keeps_its_run(
     arize: Emulator, airflow: Airflow, task_log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from airflow.sdk.execution_time import supervisor, task_runner
@@ -192,7 +192,7 @@ def test_a_dag_that_is_tested_beside_a_triggerer_keeps_its_run(
 
 
 @pytest.mark.promise("kill-state-unknown")
-def test_while_airflow_does_not_say_the_run_goes_on_and_the_log_says_so(
+def test_task_state_unknown_keeps_its_run_and_logs_it(
     arize: Emulator, airflow: Airflow, task_log: pytest.LogCaptureFixture
 ) -> None:
     airflow.failures = 1000
@@ -205,7 +205,7 @@ def test_while_airflow_does_not_say_the_run_goes_on_and_the_log_says_so(
     assert len(airflow.asked) > 5
 
 
-def test_airflow_is_asked_again(arize: Emulator, airflow: Airflow) -> None:
+def test_task_state_unknown_at_first_is_read_again(arize: Emulator, airflow: Airflow) -> None:
     airflow.failures = 2
     run, task = a_run(arize)
 
@@ -214,15 +214,15 @@ def test_airflow_is_asked_again(arize: Emulator, airflow: Airflow) -> None:
     assert statuses(arize) == {"CANCELLED"}
 
 
-# That it is done
+# -- Whether the runs are cancelled. --
 
 
-# What is ready runs so often before the clock jumps to the next second: as in a second that takes a second.
+# Number of turns of the event loop before the clock jumps to the next second.
 STEPS = 50
 
 
-def killed(arize: Emulator, count: int, **arguments: Any) -> None:
-    """Have a triggerer wait for runs, and end all their tasks at once, as its supervisor does."""
+def end_tasks(arize: Emulator, count: int, **arguments: Any) -> None:
+    """Let a triggerer wait for runs, and end all their tasks at once, as its supervisor does."""
     task = create_task(arize)
     runs = arize.create_runs(task, count, (3600.0, 3600.0))
 
@@ -240,7 +240,7 @@ def killed(arize: Emulator, count: int, **arguments: Any) -> None:
             for _ in range(STEPS):
                 await asyncio.sleep(0)
             await asyncio.sleep(1)
-        # On Python 3.11, Airflow waits no longer once it has cancelled twice; the work goes on.
+        # On Python 3.11, Airflow stops waiting after it has cancelled twice. The cancellations go on.
         others = asyncio.all_tasks() - {asyncio.current_task()}
         await asyncio.wait([each for each in others if "_kill" in repr(each.get_coro())] or running)
 
@@ -249,13 +249,13 @@ def killed(arize: Emulator, count: int, **arguments: Any) -> None:
 
 @pytest.mark.promise("kill-many")
 @pytest.mark.parametrize("count", [1, 30, 60])
-def test_however_many_are_ended_at_once_all_their_runs_are_cancelled(
+def test_tasks_ended_at_once_cancel_all_their_runs(
     arize: Emulator, airflow: Airflow, connect: Callable[..., str], count: int
 ) -> None:
     arize.configure(mutations_per_minute=300, queries_per_minute=100)
     connect(arize, requests_per_minute=60)
 
-    killed(arize, count)
+    end_tasks(arize, count)
 
     assert statuses(arize) == {"CANCELLED"}
     assert len(arize.requests(CANCEL)) == count
@@ -273,36 +273,36 @@ def test_however_many_are_ended_at_once_all_their_runs_are_cancelled(
     ],
     ids=lambda fault: fault.kind,
 )
-def test_neither_faults_nor_slowness_leave_a_run_alive(
+def test_cancellations_with_faults_or_delays_are_repeated(
     arize: Emulator, airflow: Airflow, task_log: pytest.LogCaptureFixture, fault: Fault
 ) -> None:
     arize.add_fault(fault)
 
-    killed(arize, 20)
+    end_tasks(arize, 20)
 
     assert statuses(arize) == {"CANCELLED"}
 
 
 @pytest.mark.promise("kill-many")
-def test_of_a_thousand_at_once_as_many_are_cancelled_as_may_be_and_others_said_to_go_on(
+def test_thousand_tasks_ended_at_once_cancel_up_to_the_limit_and_log_the_others(
     arize: Emulator, airflow: Airflow, connect: Callable[..., str], task_log: pytest.LogCaptureFixture
 ) -> None:
     arize.configure(mutations_per_minute=300, queries_per_minute=100)
     connect(arize, requests_per_minute=60)
 
-    killed(arize, 1000)
+    end_tasks(arize, 1000)
 
     cancelled = sum(run["status"] == "CANCELLED" for run in arize.runs())
     said = task_log.text.count("was not cancelled")
     assert cancelled >= 250
     assert cancelled + said == 1000
-    # Making the task was a mutation too.
+    # Creating the task was a mutation too.
     assert sum(request["status"] == 429 for request in arize.requests(CANCEL)) <= 10
     assert len(airflow.asked) <= 10
 
 
 @pytest.mark.promise("kill-many")
-def test_kills_share_a_session_and_go_before_polls(
+def test_cancellations_share_a_session_and_go_before_polls(
     arize: Emulator, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, other = create_task(arize), create_task(arize, "another")
@@ -326,12 +326,12 @@ def test_kills_share_a_session_and_go_before_polls(
 
     asked = [request["operation"] for request in arize.requests("rest.*")]
     last = len(asked) - asked[::-1].index(CANCEL)
-    # One poll may have been under way when the first run was to be cancelled.
+    # One poll may have been in flight when the first run was to be cancelled.
     assert sum(name != CANCEL for name in asked[:last]) <= 1
     assert statuses(arize) == {"CANCELLED", "RUNNING"} or statuses(arize) == {"CANCELLED", "PENDING"}
 
 
-def test_a_refusal_holds_back_all_cancellations(
+def test_cancellation_rate_limited_pauses_all_of_them(
     arize: Emulator, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arize.add_fault(Fault(CANCEL, "rate_limited", retry_after=10, times=MOST_IN_FLIGHT))
@@ -345,9 +345,9 @@ def test_a_refusal_holds_back_all_cancellations(
 
     monkeypatch.setattr(AsyncClient, "_request", noted)
 
-    killed(arize, 24)
+    end_tasks(arize, 24)
 
-    # No more than those under way at the first refusal, which are all refused, before the pause is over.
+    # Before the pause ends, only those that were in flight at the first 429.
     assert sum(at < sent[0] + 9 for at in sent) == MOST_IN_FLIGHT
     assert statuses(arize) == {"CANCELLED"}
     assert len(sent) == 24 + MOST_IN_FLIGHT
@@ -398,7 +398,7 @@ def test_polls_cancellation_failed_resume(
     [run] = arize.create_runs(task, 1, (3600.0, 3600.0))
     [waited_for] = arize.create_runs(other, 1, (3600.0, 3600.0))
     if kind in ("timeout", "task cancelled"):
-        answer_slowly(monkeypatch, 3600.0, to="cancel task run")
+        delay_responses(monkeypatch, 3600.0, to="cancel task run")
     else:
         arize.add_fault(Fault(CANCEL, kind, times=None))
 
@@ -449,7 +449,7 @@ def test_cancel_run_session_closed_before_opens_another(arize: Emulator) -> None
     assert quick_time.run(cancel_one_by_one()) == ["CANCELLED"] * 3
 
 
-def test_what_arize_refuses_for_too_long_is_said(
+def test_cancellation_rate_limited_for_too_long_is_logged(
     arize: Emulator, airflow: Airflow, task_log: pytest.LogCaptureFixture
 ) -> None:
     arize.add_fault(Fault(CANCEL, "rate_limited", retry_after=60, times=None))
@@ -460,7 +460,7 @@ def test_what_arize_refuses_for_too_long_is_said(
     assert any(run in line and "RateLimited" in line for line in task_log.messages)
 
 
-def test_a_kill_that_airflow_does_not_get_to_call_is_done(arize: Emulator, airflow: Airflow) -> None:
+def test_task_ended_without_kill_hook_cancels_its_run(arize: Emulator, airflow: Airflow) -> None:
     run, task = a_run(arize)
 
     async def triggerer() -> None:
@@ -475,7 +475,7 @@ def test_a_kill_that_airflow_does_not_get_to_call_is_done(arize: Emulator, airfl
     quick_time.run(triggerer())
 
 
-def test_a_triggerer_that_shuts_down_cancels_nothing(arize: Emulator, airflow: Airflow) -> None:
+def test_triggerer_shuts_down_cancels_nothing(arize: Emulator, airflow: Airflow) -> None:
     run, task = a_run(arize)
 
     async def triggerer() -> None:
@@ -492,12 +492,12 @@ def test_a_triggerer_that_shuts_down_cancels_nothing(arize: Emulator, airflow: A
     assert airflow.asked == []
 
 
-def test_the_shipped_bound_is_within_airflows() -> None:
+def test_time_limit_is_below_airflows_limit() -> None:
     assert trigger_module.ON_KILL_SECONDS < job_runner._ON_CANCEL_TIMEOUT - 5
 
 
 @pytest.mark.promise("kill-many")
-def test_a_hanging_cancellation_is_given_up_in_time(
+def test_cancellation_without_response_is_given_up_in_time(
     arize: Emulator,
     airflow: Airflow,
     task_log: pytest.LogCaptureFixture,
@@ -505,7 +505,7 @@ def test_a_hanging_cancellation_is_given_up_in_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     connect(arize, timeout=300)
-    answer_slowly(monkeypatch, 40.0, to="cancel task run")
+    delay_responses(monkeypatch, 40.0, to="cancel task run")
     run, task = a_run(arize)
 
     async def look() -> float:

@@ -1,4 +1,4 @@
-"""Several processes share what Arize allows, without talking to each other; a key is rotated beneath them."""
+"""Several processes share Arize's limit without talking to each other, and a key is rotated meanwhile."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_online_tasks.api.settings import Settings
-from airflow_provider_online_tasks.emulator import RunFate
+from airflow_provider_online_tasks.emulator import Fault, RunFate
+from airflow_provider_online_tasks.runs.polling.shared_pollers import poll_run
 from airflow_provider_online_tasks.runs.wait_policy import pause_after
 from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED
 from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
@@ -30,10 +31,10 @@ MINUTES = 10
 
 
 @pytest.mark.promise("several-triggerers")
-def test_two_triggerers_and_ten_sensors_meet_no_more_than_a_refusal_a_minute(
+def test_two_triggerers_and_ten_sensors_get_at_most_one_429_per_minute(
     arize: Emulator, clocks: quick_time.Clocks
 ) -> None:
-    """Sixty waits, each for a run of another task, so that none can be read together."""
+    """Sixty waits, each for a run of a different task, so that no runs can be read together."""
     from airflow_provider_online_tasks.api import calls
     from airflow_provider_online_tasks.api.async_client import AsyncClient
     from airflow_provider_online_tasks.exceptions import RateLimited
@@ -47,7 +48,7 @@ def test_two_triggerers_and_ten_sensors_meet_no_more_than_a_refusal_a_minute(
     settings = Settings.of_connection(host=arize.url, api_key=arize.api_key, extra={}, conn_id="test")
 
     async def sense(number: int) -> None:
-        """Look each ten seconds, as a sensor in poke mode, and pause as it does."""
+        """Read every ten seconds and pause as a sensor in poke mode."""
         client = AsyncClient(settings)
         try:
             await asyncio.sleep(number)
@@ -86,15 +87,15 @@ def test_two_triggerers_and_ten_sensors_meet_no_more_than_a_refusal_a_minute(
     refused = Counter(int((one["time"] - first) // 60) for one in requests if one["status"] == 429)
     assert refused.total() - refused[0] <= MINUTES
     assert max(refused[minute] for minute in range(2, MINUTES)) <= 3
-    # What Arize allows is used, too.
+    # Most of the limit is used.
     assert sum(one["status"] == 200 for one in requests) >= 0.75 * 100 * MINUTES
 
 
-# A budget that does not suffice
+# -- A budget that is too small. --
 
 
 @pytest.mark.promise("shared-poller")
-def test_the_log_says_that_the_budget_makes_reads_late(
+def test_budget_too_small_is_logged_once_per_minute(
     arize: Emulator,
     connect: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
@@ -117,14 +118,12 @@ def test_the_log_says_that_the_budget_makes_reads_late(
     assert max(Counter(line.split()[3] for line in said).values()) <= 9  # per minute and status change
 
 
-def test_the_log_blames_no_budget_that_suffices(
+def test_budget_sufficient_is_not_blamed_for_a_pause(
     arize: Emulator,
     connect: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    from airflow_provider_online_tasks.emulator import Fault
-
     monkeypatch.setattr(OnlineTaskRunTrigger, "log", logging.getLogger("task"))
     caplog.set_level(logging.INFO, logger="task")
     connect(arize, requests_per_minute=60)
@@ -138,11 +137,11 @@ def test_the_log_blames_no_budget_that_suffices(
     assert "HTTP 429" in caplog.text
 
 
-# A key that is rotated
+# -- A rotated key. --
 
 
 @pytest.mark.promise("wait-key-rotated", "poll-401")
-def test_a_rotated_key_is_picked_up_while_waits_go_on(
+def test_key_rotated_waits_use_the_new_key(
     arize: Emulator, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, other = create_task(arize), create_task(arize, "another")
@@ -168,11 +167,10 @@ def test_a_rotated_key_is_picked_up_while_waits_go_on(
 
 
 @pytest.mark.promise("poll-401")
-def test_while_a_key_stays_refused_its_connection_is_looked_up_now_and_then(
+def test_key_stays_rejected_connection_is_read_at_most_every_ten_seconds(
     arize: Emulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from airflow_provider_online_tasks import _airflow
-    from airflow_provider_online_tasks.emulator import Fault
 
     looked_up: list[float] = []
     really = _airflow.read_connection
@@ -198,7 +196,7 @@ def test_while_a_key_stays_refused_its_connection_is_looked_up_now_and_then(
     assert min(later - earlier for earlier, later in pairwise(looked_up[1:])) >= 10
 
 
-def test_only_the_waits_of_the_changed_connection_move(arize: Emulator, connect: Callable[..., str]) -> None:
+def test_connection_changed_moves_its_waits_only(arize: Emulator, connect: Callable[..., str]) -> None:
     task = create_task(arize)
     runs = arize.create_runs(task, 4, fate=HANG)
 
@@ -219,3 +217,27 @@ def test_only_the_waits_of_the_changed_connection_move(arize: Emulator, connect:
         return counts
 
     assert quick_time.run(wait()) == [1, 4]
+
+
+def test_two_connections_with_one_key_only_the_changed_one_moves(
+    arize: Emulator, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(arize, "one")
+    connect(arize, "two")
+    task = create_task(arize)
+    runs = arize.create_runs(task, 2, fate=HANG)
+
+    async def wait() -> None:
+        async with (
+            poll_run("one", runs[0], online_task_id=task, poll_interval=10.0) as one,
+            poll_run("two", runs[1], online_task_id=task, poll_interval=10.0) as two,
+        ):
+            await one.next()
+            arize.add_fault(Fault("rest.*", "unauthorized"))
+            fields = {"conn_type": "arize_online_tasks", "host": arize.url, "password": "wrong"}
+            monkeypatch.setenv("AIRFLOW_CONN_TWO", json.dumps(fields))
+            await asyncio.sleep(60)
+            assert one.trouble is None
+            assert two.trouble is not None
+
+    quick_time.run(wait())

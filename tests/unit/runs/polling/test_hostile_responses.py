@@ -22,7 +22,7 @@ from tests.support import quick_time
 from tests.support.event_encoding import send_and_store
 from tests.support.random_examples import examples
 from tests.support.servers import RecordingServer, Reply, Seen
-from tests.support.waits import CONN_ID, answer_slowly, count_reads, create_task, eventually, trigger
+from tests.support.waits import CONN_ID, count_reads, create_task, delay_responses, eventually, trigger
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import Emulator
@@ -312,7 +312,7 @@ def test_slow_responses_do_not_delay_another_run(
     arize: Emulator, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect(arize, timeout=20)
-    answer_slowly(monkeypatch, 30.0, to="get task run", times=9)
+    delay_responses(monkeypatch, 30.0, to="get task run", times=9)
     slow = [(arize.create_runs(task, 1)[0], task) for task in (create_task(arize, f"{n}") for n in range(9))]
     quick = create_task(arize, "quick")
     [run] = arize.create_runs(quick, 1, (0.0, 0.0))
@@ -336,7 +336,7 @@ def test_response_that_trickles_in_is_given_up_after_the_timeout(
 ) -> None:
     connect(arize, timeout=0.5)
     # An hour is what many parts, each within the timeout, add up to.
-    answer_slowly(monkeypatch, 3600.0, times=1)
+    delay_responses(monkeypatch, 3600.0, times=1)
     task = create_task(arize)
     [run] = arize.create_runs(task, 1, (0.0, 0.0))
 

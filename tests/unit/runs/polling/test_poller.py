@@ -19,10 +19,10 @@ from tests.support import quick_time
 from tests.support.waits import (
     CONN_ID,
     Sessions,
-    answer_slowly,
     count_outcomes,
     count_reads,
     create_task,
+    delay_responses,
     event_of,
     eventually,
     poller_of,
@@ -184,6 +184,22 @@ def test_runs_of_unknown_task_are_read_by_id_once_and_then_by_pages(arize: Emula
     assert count_outcomes(events) == {FINISHED: 100}
     assert count_reads(arize)[GET] <= 100 + 6
     assert count_reads(arize)[LIST] <= 2 * 20
+
+
+def test_run_whose_task_is_named_by_a_second_wait_is_read_by_pages(arize: Emulator) -> None:
+    task = create_task(arize)
+    first, second = arize.create_runs(task, 2, (0.0, 0.0))
+
+    async def wait() -> list[bool]:
+        poller = poller_of(arize)
+        waits = [
+            poller.add(run, task_id, conn_id=CONN_ID, poll_interval=10.0)
+            for run, task_id in ((first, None), (first, task), (second, task))
+        ]
+        return [(await each.next()).is_over for each in waits]
+
+    assert quick_time.run(wait()) == [True] * 3
+    assert count_reads(arize) == {LIST: 1}
 
 
 def test_wrong_task_id_is_corrected(arize: Emulator) -> None:
@@ -566,7 +582,7 @@ def test_last_wait_ends_with_a_request_in_flight_closes_the_session(
 ) -> None:
     task = create_task(arize)
     [run] = arize.create_runs(task, 1, fate=HANG)
-    answer_slowly(monkeypatch, 20.0)
+    delay_responses(monkeypatch, 20.0)
     sessions = Sessions(monkeypatch)
 
     async def wait() -> float:

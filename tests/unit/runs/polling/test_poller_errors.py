@@ -26,10 +26,10 @@ from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED, RunEv
 from tests.support import quick_time
 from tests.support.waits import (
     CONN_ID,
-    answer_slowly,
     count_outcomes,
     count_reads,
     create_task,
+    delay_responses,
     event_of,
     eventually,
     poller_of,
@@ -151,6 +151,15 @@ def test_two_waits_for_a_rejected_run_both_end_and_a_retry_waits_again(arize: Em
     *ends, found = quick_time.run(wait())
     assert [type(end) for end in ends] == [OnlineTaskRunUnreachable] * 2
     assert found.id == run
+
+
+def test_unreadable_responses_about_the_only_run_end_its_wait(arize: Emulator) -> None:
+    run = run_alone(arize)
+    arize.add_fault(Fault("rest.*", "garbage", times=None))
+
+    [event] = wait_for(trigger(run))
+
+    assert (event.outcome, event.error_type) == UNREACHABLE
 
 
 def test_unreadable_responses_about_all_runs_end_no_wait(arize: Emulator) -> None:
@@ -355,7 +364,7 @@ def test_key_rejected_retry_waits_for_five_minutes_again(arize: Emulator) -> Non
 
 
 def test_slow_responses_are_awaited_in_parallel(arize: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer_slowly(monkeypatch, 1.0)
+    delay_responses(monkeypatch, 1.0)
     runs = [run_alone(arize, f"task {number}", seconds=(0.5, 0.5)) for number in range(8)]
 
     events = wait_for(*(trigger(run, in_process=True) for run in runs), within=3.0)
@@ -367,7 +376,7 @@ def test_slow_responses_make_room_for_other_requests_up_to_64(
     arize: Emulator, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect(arize, timeout=300)
-    answer_slowly(monkeypatch, 200.0)
+    delay_responses(monkeypatch, 200.0)
     runs = [run_alone(arize, f"task {number}") for number in range(70)]
     counts: list[int] = []
 
@@ -388,7 +397,7 @@ def test_response_that_never_ends_is_given_up_after_the_timeout(
     arize: Emulator, connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect(arize, timeout=1)
-    answer_slowly(monkeypatch, 3600.0, times=1)
+    delay_responses(monkeypatch, 3600.0, times=1)
     run = run_alone(arize, seconds=(0.0, 0.0))
 
     assert count_outcomes(wait_for(trigger(run, in_process=True), within=4.0)) == {FINISHED: 1}
