@@ -23,15 +23,9 @@ from airflow_provider_online_tasks.api.calls import (
     read_value,
 )
 from airflow_provider_online_tasks.api.responses.no_response import no_response
-from airflow_provider_online_tasks.api.responses.response import (
-    GraphQLResult,
-    Response,
-    graphql_error,
-    graphql_result,
-    rest_value,
-)
+from airflow_provider_online_tasks.api.responses.response import Response, graphql_data, rest_value
 from airflow_provider_online_tasks.api.retry import RetryPolicy
-from airflow_provider_online_tasks.exceptions import CallError
+from airflow_provider_online_tasks.exceptions import BadRequest, CallError
 
 if TYPE_CHECKING:
     from gql import GraphQLRequest
@@ -142,18 +136,21 @@ class Client:
     def _graphql(self, call: GraphQLCall[T]) -> tuple[T, Response]:
         variables = {"input": dict(call.input)}
         input_type = self._input_types.get(call.name, call.input_type)
-        response, result = self._post(call.document(input_type), call, variables)
-        if result.is_request_error and call.name not in self._input_types:
+        try:
+            response, data = self._post(call.document(input_type), call, variables)
+        except BadRequest as error:
             # The schema may name the input type differently than documented. A document with the wrong type
             # never passes validation, so nothing was executed.
+            last = self._session.response
+            if error.may_have_executed or (last is not None and last.is_redirect):
+                raise
             real_type = self._ask_input_type(call)
-            if real_type and real_type != input_type:
-                log.info("%s takes %s, not %s.", call.name, real_type, input_type)
-                self._input_types[call.name] = real_type
-                response, result = self._post(call.document(real_type), call, variables)
-        if result.errors:
-            raise graphql_error(response, result)
-        payload = (result.data or {}).get(call.name)
+            if real_type in (None, input_type):
+                raise
+            log.info("%s takes %s, not %s.", call.name, real_type, input_type)
+            self._input_types[call.name] = str(real_type)
+            response, data = self._post(call.document(real_type), call, variables)
+        payload = data.get(call.name)
         if not isinstance(payload, dict):
             response.unexpected(f"has no {call.name}")
         return read_value(call, payload, response), response
@@ -170,14 +167,11 @@ class Client:
         :param name: name of the query, for messages.
         :raises CallError: the subclass that fits what happened.
         """
-        response, result = self._post(document, _Query(name))
-        if result.errors:
-            raise graphql_error(response, result)
-        return result.data or {}
+        return self._post(document, _Query(name))[1]
 
     def _post(
         self, document: str, call: GraphQLCall[Any] | _Query, variables: dict[str, Any] | None = None
-    ) -> tuple[Response, GraphQLResult]:
+    ) -> tuple[Response, dict[str, Any]]:
         from gql import GraphQLRequest
         from gql.transport.exceptions import TransportError
         from gql.transport.requests import RequestsHTTPTransport
@@ -200,7 +194,7 @@ class Client:
                 raise
             problem = error
         response = self._response(problem, call.name, endpoint.app_url, repeatable=call.repeatable)
-        return response, graphql_result(response, result)
+        return response, graphql_data(response, result)
 
     def _response(self, problem: Exception | None, name: str, host: str, *, repeatable: bool) -> Response:
         """Return the response, or raise if there is none.

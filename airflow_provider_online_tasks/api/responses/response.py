@@ -231,49 +231,36 @@ def status_error(response: Response, reason: str) -> CallError:
     return UnexpectedResponse(message, may_have_executed=may_have_executed)
 
 
-@dataclass(frozen=True, kw_only=True)
-class GraphQLResult:
-    """A GraphQL response.
-
-    :param data: the fields of the mutation.
-    :param errors: the errors at the top level.
-    """
-
-    data: dict[str, Any] | None
-    errors: tuple[Mapping[str, Any], ...]
-
-    @property
-    def is_request_error(self) -> bool:
-        """Whether nothing can have been executed: no data, and no error belongs to a field."""
-        return bool(self.errors) and self.data is None and not any(error.get("path") for error in self.errors)
-
-
-def graphql_result(response: Response, result: ExecutionResult | None) -> GraphQLResult:
-    """Return a GraphQL response, errors included.
+def graphql_data(response: Response, result: ExecutionResult | None) -> dict[str, Any]:
+    """Return the data of a GraphQL response.
 
     :param result: gql's result, or None if gql could not read the response.
-    :raises CallError: it is not a GraphQL response.
+    :raises CallError: it has errors, or is not a GraphQL response. Partial data counts as an error.
     """
     status = response.status
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS) or (
         status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _REDIRECT
     ):
         raise status_error(response, _error_messages(response))
-    is_refused = status >= HTTPStatus.BAD_REQUEST
     is_readable = result is not None and not response.unreadable
     data: Any = result.data if result is not None else None
     errors: Any = (result.errors if result is not None else None) or []
-    if is_refused and not (is_readable and errors):
+    if status >= HTTPStatus.BAD_REQUEST and not (is_readable and errors):
         raise status_error(response, response.summary())
     if not is_readable:
         response.json_object()
         response.unexpected("has neither data nor errors")
     if not isinstance(errors, list) or not (data is None or isinstance(data, dict)):
         response.unexpected("is not a GraphQL response")
-    if not errors and data is None:
+    if errors:
+        raise _graphql_error(response, data, [_as_object(error) for error in errors])
+    if data is None:
         response.unexpected("has neither data nor errors")
-    read = tuple(error if isinstance(error, dict) else {"message": str(error)} for error in errors)
-    return GraphQLResult(data=data, errors=read)
+    return data
+
+
+def _as_object(error: Any) -> Mapping[str, Any]:
+    return error if isinstance(error, dict) else {"message": str(error)}
 
 
 def _error_messages(response: Response) -> str:
@@ -284,11 +271,13 @@ def _error_messages(response: Response) -> str:
     return response.quoted(messages) or response.summary()
 
 
-def graphql_error(response: Response, result: GraphQLResult) -> CallError:
-    """Return the exception for a GraphQL response with errors. Partial data counts as an error."""
-    messages = response.quoted("; ".join(str(error.get("message", error)) for error in result.errors))
+def _graphql_error(
+    response: Response, data: dict[str, Any] | None, errors: list[Mapping[str, Any]]
+) -> CallError:
+    """Return the exception for the errors at the top level of a GraphQL response."""
+    messages = response.quoted("; ".join(str(error.get("message", error)) for error in errors))
     message = f"{response.what}: {messages}"
-    codes = {_code(error) for error in result.errors}
+    codes = {_code(error) for error in errors}
     if RATE_LIMIT_WORD in codes or RATE_LIMIT_WORD in messages.upper():
         return RateLimited(message, retry_after=response.retry_after)
     if "UNAUTHENTICATED" in codes:
@@ -304,10 +293,9 @@ def graphql_error(response: Response, result: GraphQLResult) -> CallError:
         return NotFound(f"{message}. {CHECK_ID}.")
     if "INTERNAL_SERVER_ERROR" in codes:
         return Unavailable(message, may_have_executed=not response.repeatable)
-    error = BadRequest(message)
-    # With data beside the errors, the mutation may have been executed.
-    error.may_have_executed = not response.repeatable and not result.is_request_error
-    return error
+    # Without data and without an error of a field, nothing was executed.
+    was_executed = data is not None or any(error.get("path") for error in errors)
+    return BadRequest(message, may_have_executed=was_executed and not response.repeatable)
 
 
 def _code(error: Mapping[str, Any]) -> str:

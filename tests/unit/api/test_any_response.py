@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.responses.response import (
     Response,
-    graphql_error,
-    graphql_result,
+    graphql_data,
     http_date,
     rest_value,
 )
@@ -84,10 +83,7 @@ def read_rest(call: calls.RestCall[Any], came: Response) -> Any:
 
 
 def read_graphql(call: calls.GraphQLCall[Any], came: Response) -> Any:
-    result = graphql_result(came, read_by_gql(came))
-    if result.errors:
-        raise graphql_error(came, result)
-    payload = (result.data or {}).get(call.name)
+    payload = graphql_data(came, read_by_gql(came)).get(call.name)
     if not isinstance(payload, dict):
         came.unexpected(f"has no {call.name}")
     return calls.read_value(call, payload, came)
