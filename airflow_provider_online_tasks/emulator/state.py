@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.clock import Clock
 from airflow_provider_online_tasks.emulator.control.faults import FaultQueue
 from airflow_provider_online_tasks.emulator.evaluators.hub import Hub
@@ -41,18 +40,14 @@ class EmulatorState:
         self.storage = Storage(settings.database)
         self.spans = SpanStore(self.storage)
         path = Path(settings.spans) if settings.spans is not None else None
-        self.spans.add(load_spans(path, now=datetime.now(UTC)), ids.PROJECT_ID)
+        self.spans.add(load_spans(path, now=datetime.now(UTC)))
         self.hub = Hub(self.storage, self.clock)
-        self.tasks = Tasks(self.storage, self.clock, self.known_attributes)
+        self.tasks = Tasks(self.storage, self.clock, self.spans)
         self.runs = Runs(self, _judge(settings), judge_is_remote=settings.judge_url is not None)
 
     def configure(self, changes: dict[str, Any]) -> None:
         """Change settings while the emulator runs."""
         self.settings = self.settings.changed(changes)
-
-    def known_attributes(self, project_id: str) -> frozenset[str] | None:
-        """Return the attributes that a filter on a project's spans can name; None for any."""
-        return None if self.settings.lenient else self.spans.attribute_names(project_id)
 
     def reset(self) -> None:
         """Delete everything but the spans and the settings."""

@@ -32,23 +32,17 @@ Examples = Annotated[
 ]
 
 
-class DatasetInput(Body):
-    """A new dataset with its first examples."""
-
+class _DatasetInput(Body):
     name: Annotated[str, Field(min_length=1)]
     space_id: str
     examples: Examples
 
 
-class ExamplesInput(Body):
-    """Examples to append."""
-
+class _ExamplesInput(Body):
     examples: Examples
 
 
-class ExampleSearch(Body):
-    """The page of examples to return."""
-
+class _Search(Body):
     filter: str | None = None
     limit: int = 50
     cursor: str | None = None
@@ -62,7 +56,7 @@ def list_datasets(call: Call) -> Record:
 
 def create_dataset(call: Call) -> Record:
     """Create a dataset with its first examples."""
-    body: DatasetInput = call.body
+    body: _DatasetInput = call.body
     dataset = DATASETS.create(call, body.name, body.space_id)
     created = write_time(dataset["created_at"])
     version = {
@@ -123,9 +117,9 @@ _DATASET = "/v2/datasets/{dataset_id}"
 _EXAMPLES = f"{_DATASET}/examples"
 OPERATIONS = (
     Operation("GET", "/v2/datasets", list_datasets, "datasets"),
-    Operation("POST", "/v2/datasets", create_dataset, body=DatasetInput, status=201),
+    Operation("POST", "/v2/datasets", create_dataset, body=_DatasetInput, status=201),
     Operation("GET", _DATASET, get_dataset),
     Operation("GET", _EXAMPLES, list_dataset_examples, "examples"),
-    Operation("POST", _EXAMPLES, insert_dataset_examples, "example_ids", ExamplesInput, status=201),
-    Operation("POST", f"{_EXAMPLES}/search", search_dataset_examples, "examples", ExampleSearch, budget=READ),
+    Operation("POST", _EXAMPLES, insert_dataset_examples, "example_ids", _ExamplesInput, status=201),
+    Operation("POST", f"{_EXAMPLES}/search", search_dataset_examples, "examples", _Search, budget=READ),
 )

@@ -11,22 +11,23 @@ from airflow_provider_online_tasks.emulator.evaluators.models import (
     Evaluation,
     EvaluationError,
     Evaluator,
-    Kind,
     NoValueError,
     Refusal,
 )
 from airflow_provider_online_tasks.emulator.evaluators.texts import as_text, attributes_of, output_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Mapping
 
-    from airflow_provider_online_tasks.emulator.evaluators.models import Judge
+    from airflow_provider_online_tasks.emulator.evaluators.models import Context
     from airflow_provider_online_tasks.emulator.spans.units import Unit
 
 _LABELS: Final = ("fail", "pass")
+_REGEX_SECONDS: Final = 0.5
+_slow_patterns: set[str] = set()
 
 
-class CodeKind(Kind):
+class CodeKind:
     """Evaluators that run code."""
 
     name = "code"
@@ -75,19 +76,11 @@ class CodeKind(Kind):
             reason = f"there is no managed evaluator {evaluator.code_name!r}, and no code is given"
         return Refusal("CANCELLED", f"Code evaluator {evaluator.name!r}: {reason}") if reason else None
 
-    def evaluate(
-        self,
-        judge: Judge,
-        evaluator: Evaluator,
-        unit: Unit,
-        queries: Mapping[str, Collection[str]],
-        *,
-        lenient: bool,
-    ) -> Evaluation:
+    def evaluate(self, evaluator: Evaluator, unit: Unit, context: Context) -> Evaluation:
         """Run a managed check."""
         parameters = dict(evaluator.parameters or {})
         attribute = parameters.get("span_attribute")
-        if attribute is not None and not lenient:
+        if attribute is not None:
             path = (evaluator.column_mappings or {}).get(attribute, attribute)
             parameters["span_attribute"] = path
             if unit.value(path) is None:
@@ -129,10 +122,18 @@ def _json_parseable(text: str, _: Mapping[str, Any]) -> tuple[bool, str]:
 
 
 def _matches_regex(text: str, parameters: Mapping[str, Any]) -> tuple[bool, str]:
+    import regex  # type: ignore[import-untyped]
+
     pattern = _text_parameter(parameters, "pattern")
+    slow = f"the pattern {pattern!r} takes longer than {_REGEX_SECONDS} s"
+    if pattern in _slow_patterns:
+        raise EvaluationError(slow)
     try:
-        found = re.search(pattern, text) is not None
-    except (re.error, RecursionError, OverflowError) as error:
+        found = regex.search(pattern, text, timeout=_REGEX_SECONDS) is not None
+    except TimeoutError:
+        _slow_patterns.add(pattern)  # a run must not wait for each of its spans
+        raise EvaluationError(slow) from None
+    except (regex.error, RecursionError, OverflowError) as error:
         raise EvaluationError(f"the pattern {pattern!r} is not a regular expression: {error}") from None
     return found, f"The text {'matches' if found else 'does not match'} {pattern!r}."
 

@@ -14,10 +14,10 @@ from airflow_provider_online_tasks.emulator.evaluators.models import Evaluator
 from airflow_provider_online_tasks.emulator.integrations.models import INTEGRATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
     from airflow_provider_online_tasks.emulator.clock import Clock
-    from airflow_provider_online_tasks.emulator.evaluators.models import Kind
+    from airflow_provider_online_tasks.emulator.evaluators.kinds import Kind
     from airflow_provider_online_tasks.emulator.storage import Storage
 
 _FIRST_NUMBER: Final = 1000  # lower numbers are those of the built-in evaluators
@@ -176,15 +176,6 @@ class Hub:
         evaluator.updated_at = version.created_at
         self._save(evaluator)
         return version
-
-    def delete_versions(self, evaluator: HubEvaluator, version_ids: Collection[str]) -> list[str]:
-        """Delete versions and return the IDs of those that existed; one version must remain."""
-        deleted = [each.id for each in evaluator.versions if each.id in version_ids]
-        if len(deleted) == len(evaluator.versions):
-            raise InvalidError("An evaluator needs at least one version; delete the evaluator instead")
-        evaluator.versions = [each for each in evaluator.versions if each.id not in deleted]
-        self._save(evaluator)
-        return deleted
 
     def delete(self, evaluator: HubEvaluator) -> None:
         """Delete an evaluator with all its versions."""

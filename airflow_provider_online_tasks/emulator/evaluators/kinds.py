@@ -1,4 +1,7 @@
-"""All kinds of evaluators, and how the evaluators of a task evaluate a span, a trace or a session."""
+"""All kinds of evaluators, and how the evaluators of a task evaluate a span, a trace or a session.
+
+A new kind is a class with the attributes and methods of the two kinds below, and an entry in ``KINDS``.
+"""
 
 from __future__ import annotations
 
@@ -9,25 +12,24 @@ from airflow_provider_online_tasks.emulator.evaluators.models import (
     Evaluation,
     EvaluationError,
     Evaluator,
-    Kind,
     NoValueError,
 )
 from airflow_provider_online_tasks.emulator.evaluators.template import TemplateKind
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Iterable
 
-    from airflow_provider_online_tasks.emulator.evaluators.models import Judge
+    from airflow_provider_online_tasks.emulator.evaluators.models import Context
     from airflow_provider_online_tasks.emulator.spans.units import Unit
 
+Kind = TemplateKind | CodeKind
 KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in (TemplateKind(), CodeKind())}
 KIND_OF_TYPE: Final = {kind.hub_type: kind for kind in KINDS.values()}
 
 
 class Outcome(NamedTuple):
-    """The result for one unit.
+    """The result for one span, trace or session.
 
-    :param evaluations: the evaluators with their evaluations.
     :param failed: whether an evaluator failed; the other evaluations are discarded.
     :param note: why there is no evaluation, for the page.
     """
@@ -37,24 +39,15 @@ class Outcome(NamedTuple):
     note: str | None = None
 
 
-def evaluate(
-    judge: Judge,
-    unit: Unit,
-    evaluators: Sequence[Evaluator],
-    queries: Mapping[str, Collection[str]],
-    *,
-    lenient: bool,
-) -> Outcome:
-    """Return the result of evaluators for a unit; without any evaluation, it is skipped."""
+def evaluate(unit: Unit, evaluators: Iterable[Evaluator], context: Context) -> Outcome:
+    """Return the result of evaluators; without any evaluation, the unit is skipped."""
     evaluations: list[tuple[Evaluator, Evaluation]] = []
     note = None
     for evaluator in evaluators:
         try:
-            result = KINDS[evaluator.kind].evaluate(judge, evaluator, unit, queries, lenient=lenient)
+            evaluations.append((evaluator, KINDS[evaluator.kind].evaluate(evaluator, unit, context)))
         except NoValueError as error:
             note = str(error)
         except EvaluationError as error:
             return Outcome([], failed=True, note=str(error))
-        else:
-            evaluations.append((evaluator, result))
     return Outcome(evaluations, note=note)

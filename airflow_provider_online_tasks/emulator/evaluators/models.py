@@ -1,15 +1,12 @@
-"""An evaluator as it is attached to a task, its kinds, and what it returns."""
+"""An evaluator as it is attached to a task, and what it returns."""
 
 from __future__ import annotations
 
-import abc
 import dataclasses
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-
-    from airflow_provider_online_tasks.emulator.spans.units import Unit
 
 Granularity = Literal["span", "trace", "session"]
 GRANULARITIES: tuple[Granularity, ...] = ("span", "trace", "session")
@@ -82,76 +79,47 @@ class EvaluationError(Exception):
     """The evaluator returned no label; the span counts as an error of its run."""
 
 
+class Question(NamedTuple):
+    """What a judge is asked about a span.
+
+    :param template: the evaluator's template.
+    :param prompt: the template, filled with the values of the span.
+    :param rails: the labels to choose from.
+    :param choices: scores by label, if the evaluator has them.
+    :param explain: whether to return an explanation.
+    """
+
+    template: str
+    prompt: str
+    rails: Sequence[str]
+    choices: Mapping[str, float] | None
+    explain: bool
+    span: Mapping[str, Any]
+
+    def evaluation(self, label: str, explanation: str | None) -> Evaluation:
+        """Return the evaluation with a label, and its score."""
+        score = (self.choices or {}).get(label)
+        return Evaluation(
+            label, None if score is None else float(score), explanation if self.explain else None
+        )
+
+
 class Judge(Protocol):
     """An LLM judge, or the offline rules that take its place."""
 
-    def evaluate(
-        self,
-        *,
-        template: str,
-        prompt: str,
-        rails: Sequence[str],
-        choices: Mapping[str, float] | None,
-        explain: bool,
-        span: Mapping[str, Any],
-    ) -> Evaluation:
-        """
-        Return the evaluation of a span.
+    def evaluate(self, question: Question) -> Evaluation:
+        """Return the answer to a question.
 
-        :param template: the evaluator's template.
-        :param prompt: the template, filled with the values of the span.
-        :param rails: the labels to choose from.
-        :param choices: scores by label, if the evaluator has them.
-        :param explain: whether to return an explanation.
-        :param span: the span.
         :raises EvaluationError: there is no label.
         """
         ...
 
 
-class Kind(abc.ABC):
-    """A kind of evaluator; a new kind is a subclass and a line in ``kinds.py``."""
+class Context(NamedTuple):
+    """What the evaluators of a run share.
 
-    name: ClassVar[str]
-    # The field of createEvalTask that lists inline evaluators of this kind.
-    graphql_field: ClassVar[str]
-    task_type: ClassVar[str]
-    hub_type: ClassVar[str]
-    # The field of an Eval Hub version that holds its definition.
-    config_field: ClassVar[str]
+    :param queries: the IDs of the spans that each named query of the task matches.
+    """
 
-    @abc.abstractmethod
-    def from_graphql(self, fields: Mapping[str, Any], task_llm: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Return the fields of :class:`Evaluator` that an inline evaluator sets.
-
-        :param task_llm: the llmConfig of the task.
-        """
-
-    @abc.abstractmethod
-    def from_hub(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the fields of :class:`Evaluator` that a definition in the Eval Hub sets."""
-
-    @abc.abstractmethod
-    def check(self, evaluator: Evaluator) -> None:
-        """Reject an evaluator that cannot be attached to a task."""
-
-    @abc.abstractmethod
-    def refusal(self, evaluator: Evaluator) -> Refusal | None:
-        """Return why a run of the evaluator ends before it evaluates anything, or None."""
-
-    @abc.abstractmethod
-    def evaluate(
-        self,
-        judge: Judge,
-        evaluator: Evaluator,
-        unit: Unit,
-        queries: Mapping[str, Collection[str]],
-        *,
-        lenient: bool,
-    ) -> Evaluation:
-        """Evaluate a unit.
-
-        :param queries: the IDs of the spans that each named query of the task matches.
-        :raises NoValueError: there is nothing to evaluate.
-        :raises EvaluationError: there is no label.
-        """
+    judge: Judge
+    queries: Mapping[str, Collection[str]]

@@ -13,7 +13,7 @@ from airflow_provider_online_tasks.emulator.evaluators.labels import (
     is_negative,
     names_any,
 )
-from airflow_provider_online_tasks.emulator.evaluators.models import Evaluation, EvaluationError
+from airflow_provider_online_tasks.emulator.evaluators.models import Evaluation, EvaluationError, Question
 from airflow_provider_online_tasks.emulator.evaluators.texts import (
     documents_text,
     input_text,
@@ -58,25 +58,17 @@ class OfflineJudge:
     contradicts its context or shares no words with it.
     """
 
-    def evaluate(
-        self,
-        *,
-        template: str,
-        prompt: str,  # the rules read the span itself
-        rails: Sequence[str],
-        choices: Mapping[str, float] | None,
-        explain: bool,
-        span: Mapping[str, Any],
-    ) -> Evaluation:
+    def evaluate(self, question: Question) -> Evaluation:
         """Return one of the labels."""
+        rails, span = question.rails, question.span
         if not rails:
             raise EvaluationError("The evaluator has no rails; it needs at least two labels")
         problem = _problem(span, [rail for rail in rails if is_negative(rail)])
-        seed = "\n".join([template, *rails, str(span.get("span_id"))])
-        label = choose(rails, choices, negative=problem is not None, seed=seed)
-        score = None if choices is None or choices.get(label) is None else float(choices[label])
-        reason = problem or "no rule found a problem with the span"
-        return Evaluation(label, score, f"{SIGNATURE} {reason}." if explain else None)
+        seed = "\n".join([question.template, *rails, str(span.get("span_id"))])
+        label = choose(rails, question.choices, negative=problem is not None, seed=seed)
+        return question.evaluation(
+            label, f"{SIGNATURE} {problem or 'no rule found a problem with the span'}."
+        )
 
 
 def _problem(span: Mapping[str, Any], negative_rails: Sequence[str]) -> str | None:

@@ -6,18 +6,15 @@ import http.client
 import json
 import urllib.error
 import urllib.request
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
-from airflow_provider_online_tasks.emulator.evaluators.models import Evaluation, EvaluationError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from airflow_provider_online_tasks.emulator.evaluators.models import Evaluation, EvaluationError, Question
 
 _PATH: Final = "/chat/completions"
-_LONGEST_ANSWER: Final = 1_000_000
+_LONGEST_RESPONSE: Final = 1_000_000
 _LONGEST_QUOTE: Final = 200
-_LABEL_MARK: Final = "label:"
+_PREFIX: Final = "label:"
 
 
 class OpenAIJudge:
@@ -40,102 +37,64 @@ class OpenAIJudge:
         self._key = key
         self._model = model
         self._timeout = timeout
-        # a redirect would send the key to another host
         self._opener = urllib.request.build_opener(_NoRedirects)
 
     def __repr__(self) -> str:
         """Return a description without the key."""
         return f"OpenAIJudge(host={self._host!r}, model={self._model!r})"
 
-    def evaluate(
-        self,
-        *,
-        template: str,  # the model gets the filled prompt
-        prompt: str,
-        rails: Sequence[str],
-        choices: Mapping[str, float] | None,
-        explain: bool,
-        span: Mapping[str, Any],
-    ) -> Evaluation:
+    def evaluate(self, question: Question) -> Evaluation:
         """Return the label of the model."""
-        content = self._ask(prompt, rails, explain=explain)
-        lines = content.strip().splitlines() or [""]
-        label = self._match(lines[-1], rails)
-        score = None if choices is None or choices.get(label) is None else float(choices[label])
-        explanation = "\n".join(lines[:-1]).strip() or None
-        return Evaluation(label, score, explanation if explain else None)
+        *explanation, answer = self._ask(question).strip().splitlines()
+        label = answer.strip().strip("*`")
+        if label.lower().startswith(_PREFIX):
+            label = label[len(_PREFIX) :]
+        label = label.strip(" \t\"'`*.")
+        for rail in question.rails:
+            if rail.casefold() == label.casefold():
+                return question.evaluation(rail, "\n".join(explanation).strip() or None)
+        raise self._error(f"answered with none of the labels {', '.join(question.rails)}", answer)
 
-    def _ask(self, prompt: str, rails: Sequence[str], *, explain: bool) -> str:
-        names = ", ".join(json.dumps(rail, ensure_ascii=False) for rail in rails)
-        form = "Explain your decision in one or two sentences. Then write" if explain else "Answer with"
+    def _ask(self, question: Question) -> str:
+        names = ", ".join(json.dumps(rail, ensure_ascii=False) for rail in question.rails)
+        explain = "Explain your decision in one or two sentences. Then write"
         system = (
-            f"You evaluate the work of an AI application. {form} one last line 'LABEL: <label>', "
-            f"where <label> is exactly one of: {names}."
+            f"You evaluate the work of an AI application. {explain if question.explain else 'Answer with'} "
+            f"one last line 'LABEL: <label>', where <label> is exactly one of: {names}."
         )
-        body = {
-            "model": self._model,
-            "temperature": 0,
-            "messages": [
-                {"role": "system", "content": system},
-                {"role": "user", "content": prompt},
-            ],
-        }
+        messages = [{"role": "system", "content": system}, {"role": "user", "content": question.prompt}]
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
-        request = urllib.request.Request(  # noqa: S310 - the scheme was checked in __init__
-            self._url, data=json.dumps(body).encode(), headers=headers, method="POST"
-        )
-        return self._content(self._send(request))
-
-    def _send(self, request: urllib.request.Request) -> bytes:
+        body = json.dumps({"model": self._model, "temperature": 0, "messages": messages}).encode()
+        request = urllib.request.Request(self._url, body, headers, method="POST")  # noqa: S310  the scheme was checked
         try:
             with self._opener.open(request, timeout=self._timeout) as response:
-                answer: bytes = response.read(_LONGEST_ANSWER + 1)
+                content: bytes = response.read(_LONGEST_RESPONSE + 1)
         except urllib.error.HTTPError as error:
             with error:
                 text = error.read(_LONGEST_QUOTE * 4).decode("utf-8", "replace")
-            raise self._error(f"returned {error.code}: {self._quote(text)}") from None
+            raise self._error(f"returned {error.code}", text) from None
         except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", None) or error
-            raise self._error(
-                f"could not be reached: {self._quote(str(reason) or type(error).__name__)}"
-            ) from None
-        if len(answer) > _LONGEST_ANSWER:
-            raise self._error(f"returned more than {_LONGEST_ANSWER} bytes")
+            reason = str(getattr(error, "reason", None) or error) or type(error).__name__
+            raise self._error("could not be reached", reason) from None
+        try:
+            answer = json.loads(content)["choices"][0]["message"]["content"]
+        except (ValueError, KeyError, IndexError, TypeError, RecursionError):
+            answer = None
+        if len(content) > _LONGEST_RESPONSE or not isinstance(answer, str) or not answer.strip():
+            raise self._error("returned no chat completion", content[:1000].decode("utf-8", "replace"))
         return answer
 
-    def _content(self, answer: bytes) -> str:
-        try:
-            content = json.loads(answer)["choices"][0]["message"]["content"]
-        except (ValueError, KeyError, IndexError, TypeError, RecursionError):
-            text = answer.decode("utf-8", "replace")
-            raise self._error(f"returned no chat completion: {self._quote(text)}") from None
-        if not isinstance(content, str) or not content.strip():
-            raise self._error("returned an empty answer")
-        return content
-
-    def _match(self, line: str, rails: Sequence[str]) -> str:
-        answer = line.strip().strip("*`")
-        if answer.lower().startswith(_LABEL_MARK):
-            answer = answer[len(_LABEL_MARK) :]
-        answer = answer.strip(" \t\"'`*.")
-        for rail in rails:
-            if rail.casefold() == answer.casefold():
-                return rail
-        names = ", ".join(map(repr, rails))
-        raise self._error(f"answered {self._quote(line)}, which is not one of the labels {names}")
-
-    def _error(self, what: str) -> EvaluationError:
-        return EvaluationError(f"The judge {self._model!r} at {self._host} {what}")
-
-    def _quote(self, text: str) -> str:
-        if self._key:
-            text = text.replace(self._key, "***")
-        text = " ".join(text.split())
-        return repr(text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "…")
+    def _error(self, what: str, text: str) -> EvaluationError:
+        """Return an error that quotes a text, without the key and on one line."""
+        text = " ".join((text.replace(self._key, "***") if self._key else text).split())
+        text = text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "…"
+        return EvaluationError(f"The judge {self._model!r} at {self._host} {what}: {text!r}")
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirect would send the key to another host."""
+
     def redirect_request(self, *_: Any) -> None:
         return None

@@ -34,18 +34,14 @@ _NEEDED_PARAMETERS = {
 }
 
 
-class LlmConfig(Body):
-    """The model of a template evaluator."""
-
+class _LlmConfig(Body):
     ai_integration_id: Annotated[str, AfterValidator(lambda value: checked_id(value, "LlmIntegration"))]
     model_name: Text
     invocation_parameters: dict[str, Any]
     provider_parameters: dict[str, Any]
 
 
-class TemplateConfig(Body):
-    """The definition of a template evaluator."""
-
+class _TemplateConfig(Body):
     name: ColumnName
     template: Text
     include_explanations: bool
@@ -57,20 +53,16 @@ class TemplateConfig(Body):
     classification_choices: Annotated[dict[str, float], Field(min_length=1)] | None = None
     direction: Annotated[Literal["MAXIMIZE", "MINIMIZE", "NONE"], _null_is("MAXIMIZE")] = "MAXIMIZE"
     data_granularity: Annotated[DataGranularity, _null_is("SPAN")] = "SPAN"
-    llm_config: LlmConfig
+    llm_config: _LlmConfig
 
 
-class TextParameter(Body):
-    """A static parameter with one text."""
-
+class _TextParameter(Body):
     name: Text
     type: Literal["STRING", "REGEX"]
     default_value: str
 
 
-class ListParameter(Body):
-    """A static parameter with a list of texts."""
-
+class _ListParameter(Body):
     name: Text
     type: Literal["STRING_ARRAY"]
     default_value: list[str]
@@ -81,12 +73,10 @@ class _CodeConfig(Body):
     data_granularity: DataGranularity | None = None
     query_filter: str | None = None
     variables: Annotated[list[Any], Field(min_length=1)]
-    static_params: list[Annotated[TextParameter | ListParameter, Field(discriminator="type")]] | None = None
+    static_params: list[Annotated[_TextParameter | _ListParameter, Field(discriminator="type")]] | None = None
 
 
-class ManagedCodeConfig(_CodeConfig):
-    """The definition of a managed code evaluator."""
-
+class _ManagedCodeConfig(_CodeConfig):
     type: Literal["MANAGED"]
     managed_evaluator: Literal[
         "MATCHES_REGEX", "JSON_PARSEABLE", "CONTAINS_ANY_KEYWORD", "CONTAINS_ALL_KEYWORDS", "EXACT_MATCH"
@@ -100,9 +90,7 @@ class ManagedCodeConfig(_CodeConfig):
         return self
 
 
-class CustomCodeConfig(_CodeConfig):
-    """The definition of a code evaluator with its own code."""
-
+class _CustomCodeConfig(_CodeConfig):
     type: Literal["CUSTOM"]
     code: Text
     imports: str | None = None
@@ -112,13 +100,11 @@ class VersionInput(Body):
     """A new version of an evaluator."""
 
     commit_message: Annotated[str, Field(min_length=1, max_length=1000)]
-    template_config: TemplateConfig | None = None
-    code_config: Annotated[ManagedCodeConfig | CustomCodeConfig, Field(discriminator="type")] | None = None
+    template_config: _TemplateConfig | None = None
+    code_config: Annotated[_ManagedCodeConfig | _CustomCodeConfig, Field(discriminator="type")] | None = None
 
 
-class EvaluatorInput(Body):
-    """A new evaluator."""
-
+class _EvaluatorInput(Body):
     space_id: str
     name: Name
     description: str | None = None
@@ -126,17 +112,9 @@ class EvaluatorInput(Body):
     version: VersionInput
 
 
-class EvaluatorChanges(Body):
-    """The fields of an evaluator to change."""
-
+class _EvaluatorChanges(Body):
     name: Name | None = None
     description: str | None = None
-
-
-class VersionIds(Body):
-    """The versions to delete."""
-
-    version_ids: Annotated[list[str], Field(min_length=1, max_length=100)]
 
 
 def list_evaluators(call: Call) -> dict[str, Any]:
@@ -148,7 +126,7 @@ def list_evaluators(call: Call) -> dict[str, Any]:
 
 def create_evaluator(call: Call) -> dict[str, Any]:
     """Create an evaluator with its first version."""
-    body: EvaluatorInput = call.body
+    body: _EvaluatorInput = call.body
     space_id(body.space_id)
     if body.type not in KIND_OF_TYPE:
         raise InvalidError(f"This emulator has no evaluators of type {body.type}")
@@ -202,14 +180,6 @@ def create_evaluator_version(call: Call) -> dict[str, Any]:
     evaluator = _evaluator_of(call)
     config = _config(evaluator.type, call.body)
     return _version(evaluator, call.state.hub.add_version(evaluator, config, call.body.commit_message))
-
-
-def delete_evaluator_versions(call: Call) -> dict[str, Any]:
-    """Delete versions of an evaluator."""
-    wanted = call.body.version_ids
-    deleted = call.state.hub.delete_versions(_evaluator_of(call), wanted)
-    others = [each for each in dict.fromkeys(wanted) if each not in deleted]
-    return {"completed": True, "deleted_version_ids": deleted, "not_deleted_version_ids": others}
 
 
 def get_evaluator_version(call: Call) -> dict[str, Any]:
@@ -271,7 +241,7 @@ def _config(type_name: str, version: VersionInput) -> dict[str, Any]:
     config = given.pop(field, None)
     if config is None or given:
         raise RequestError(400, f"version needs {field}, and no other definition, for the type {type_name}")
-    if isinstance(config, TemplateConfig):
+    if isinstance(config, _TemplateConfig):
         return config.model_dump()
     checked_filter(config.query_filter)
     return {**config.model_dump(exclude_unset=True), "data_granularity": config.data_granularity}
@@ -281,13 +251,12 @@ _EVALUATOR = "/v2/evaluators/{evaluator_id}"
 _VERSIONS = f"{_EVALUATOR}/versions"
 OPERATIONS = (
     Operation("GET", "/v2/evaluators", list_evaluators, "evaluators"),
-    Operation("POST", "/v2/evaluators", create_evaluator, body=EvaluatorInput, status=201),
+    Operation("POST", "/v2/evaluators", create_evaluator, body=_EvaluatorInput, status=201),
     Operation("GET", _EVALUATOR, get_evaluator),
-    Operation("PATCH", _EVALUATOR, update_evaluator, body=EvaluatorChanges),
+    Operation("PATCH", _EVALUATOR, update_evaluator, body=_EvaluatorChanges),
     Operation("DELETE", _EVALUATOR, delete_evaluator, status=204),
     Operation("GET", _VERSIONS, list_evaluator_versions, "evaluator_versions"),
     Operation("POST", _VERSIONS, create_evaluator_version, body=VersionInput, status=201),
-    Operation("DELETE", _VERSIONS, delete_evaluator_versions, "deleted_version_ids", VersionIds),
     Operation("GET", "/v2/evaluator-versions/{version_id}", get_evaluator_version),
     Operation("GET", "/v2/evaluator-templates", list_evaluator_templates, "evaluator_templates"),
 )

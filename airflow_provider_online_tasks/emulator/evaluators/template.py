@@ -8,22 +8,22 @@ from airflow_provider_online_tasks.emulator.errors import InvalidError
 from airflow_provider_online_tasks.emulator.evaluators.models import (
     Evaluation,
     Evaluator,
-    Kind,
     NoValueError,
+    Question,
     Refusal,
 )
-from airflow_provider_online_tasks.emulator.evaluators.texts import fill, fill_template, variables
+from airflow_provider_online_tasks.emulator.evaluators.texts import fill, variables
 from airflow_provider_online_tasks.emulator.integrations.models import missing_model
 from airflow_provider_online_tasks.emulator.spans.units import CONVERSATION, LONGEST_VALUE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from airflow_provider_online_tasks.emulator.evaluators.models import Judge
+    from airflow_provider_online_tasks.emulator.evaluators.models import Context
     from airflow_provider_online_tasks.emulator.spans.units import Unit
 
 
-class TemplateKind(Kind):
+class TemplateKind:
     """Evaluators with a prompt template."""
 
     name = "template"
@@ -74,30 +74,14 @@ class TemplateKind(Kind):
         missing = missing_model(evaluator.llm)
         return Refusal("CANCELLED", f"Evaluator {evaluator.name!r}: {missing}") if missing else None
 
-    def evaluate(
-        self,
-        judge: Judge,
-        evaluator: Evaluator,
-        unit: Unit,
-        queries: Mapping[str, Collection[str]],
-        *,
-        lenient: bool,
-    ) -> Evaluation:
+    def evaluate(self, evaluator: Evaluator, unit: Unit, context: Context) -> Evaluation:
         """Fill the template and ask the judge."""
         template = evaluator.template or ""
-        if lenient:
-            columns = {name: f"{{{path}}}" for name, path in (evaluator.column_mappings or {}).items()}
-            prompt = fill_template(fill(template, columns), unit.as_span)
-        else:
-            prompt = fill(template, _values(template, evaluator, unit, queries))
-        return judge.evaluate(
-            template=template,
-            prompt=prompt,
-            rails=evaluator.rails,
-            choices=evaluator.choices,
-            explain=evaluator.explain,
-            span=unit.as_span,
+        prompt = fill(template, _values(template, evaluator, unit, context.queries))
+        question = Question(
+            template, prompt, evaluator.rails, evaluator.choices, evaluator.explain, unit.as_span
         )
+        return context.judge.evaluate(question)
 
 
 def _values(

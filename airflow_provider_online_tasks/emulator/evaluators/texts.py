@@ -7,26 +7,11 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 # {{name}} or {name}; a name contains no quote, so JSON in a template stays unchanged
 _VARIABLE: Final = re.compile(r"\{\{ *([A-Za-z_][\w.\-]*) *\}\}|\{ *([A-Za-z_][\w.\-]*) *\}")
 _REFERENCE_NAMES: Final = frozenset({"reference", "context", "documents"})
-_FIELDS: Final = frozenset(
-    {"span_id", "trace_id", "parent_id", "name", "kind", "status_code", "status_message"}
-    | {"start_time", "end_time"}
-)
-
-
-def fill_template(template: str, span: Mapping[str, Any]) -> str:
-    """
-    Return a template whose variables are filled from a span, as a lenient emulator does.
-
-    A variable, in single or double braces, is ``input``, ``output``, ``reference``, a field of the span or
-    the name of an attribute, with or without ``attributes.``. A missing value becomes the empty string.
-    Braces around anything else, such as JSON, stay unchanged.
-    """
-    return _VARIABLE.sub(lambda match: _variable(match[1] or match[2], span), template)
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
@@ -82,23 +67,6 @@ def as_text(value: Any) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-
-
-_WORDS: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
-    "input": input_text,
-    "output": output_text,
-    **dict.fromkeys(_REFERENCE_NAMES, reference_text),
-}
-
-
-def _variable(name: str, span: Mapping[str, Any]) -> str:
-    attributes = attributes_of(span)
-    key = name.removeprefix("attributes.")
-    if key in attributes:
-        return as_text(attributes[key])
-    if name in _WORDS:
-        return _WORDS[name](span)
-    return as_text(span.get(name)) if name in _FIELDS else ""
 
 
 def _messages(span: Mapping[str, Any], prefix: str, role: str) -> str:

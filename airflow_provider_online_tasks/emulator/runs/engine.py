@@ -11,7 +11,7 @@ from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.control.faults import RunFate, RunOutcome
 from airflow_provider_online_tasks.emulator.errors import InvalidError, NotFoundError, RequestError
 from airflow_provider_online_tasks.emulator.evaluators.kinds import KINDS, Outcome, evaluate
-from airflow_provider_online_tasks.emulator.evaluators.models import Evaluator, Refusal
+from airflow_provider_online_tasks.emulator.evaluators.models import Context, Evaluator, Refusal
 from airflow_provider_online_tasks.emulator.runs.models import (
     CANCELLED,
     COMPLETED,
@@ -116,7 +116,6 @@ class Runs:
             # Spans in the future do not exist yet, and young spans are not in the index yet.
             indexed_until=self._clock.now() - settings.index_delay,
             readable_until=self._clock.stamp() - settings.index_delay,
-            lenient=settings.lenient,
         )
         if settings.no_data == "task_error" and not any(plan.items for plan in plans):
             raise NoDataError("There is no data to evaluate in this window: no span matches the task")
@@ -147,7 +146,7 @@ class Runs:
         seconds = settings.run_seconds if fate.seconds is None else fate.seconds
         if plan.items and not todo and fate.skipped is None and outcome == "complete":
             outcome, reason, skips = "cancel", ALREADY_LABELLED, 0
-        elif todo and outcome == "complete" and not settings.lenient:
+        elif todo and outcome == "complete":
             refusals = (KINDS[each.kind].refusal(each) for each in plan.evaluators)
             refusal = refusal or next(filter(None, refusals), None)
             if refusal is not None:
@@ -320,8 +319,8 @@ class Runs:
     def _evaluate(self, run: Run, plan: Plan, index: int, unit: Unit, item: Item) -> Outcome:
         if run.is_forced_error(index):
             return Outcome([], failed=True)
-        evaluators = [plan.evaluators[each] for each in item.evaluators]
-        return evaluate(self._judge, unit, evaluators, plan.queries, lenient=self._state.settings.lenient)
+        context = Context(self._judge, plan.queries)
+        return evaluate(unit, [plan.evaluators[each] for each in item.evaluators], context)
 
     async def _evaluate_remotely(self, run: Run) -> None:
         """Evaluate what is due in threads: a slow model must not block the server."""

@@ -66,7 +66,6 @@ def make_plans(
     *,
     indexed_until: float,
     readable_until: float,
-    lenient: bool,
 ) -> list[Plan]:
     """Return the plan of a run, or one plan per evaluator if they have several granularities.
 
@@ -82,7 +81,7 @@ def make_plans(
     ) -> list[str]:
         combined = " AND ".join(f"({each})" for each in filters if each)
         compiled = checked_filter(combined)
-        if compiled is not None and compiled.not_indexed and not lenient:
+        if compiled is not None and compiled.not_indexed:
             not_indexed.update(compiled.not_indexed)
             return []
         rows = spans.matching(

@@ -23,9 +23,7 @@ from airflow_provider_online_tasks.emulator.tasks.rest import task_of
 MAX_WINDOW_DAYS = 30
 
 
-class RunInput(Body):
-    """A run to start."""
-
+class _RunInput(Body):
     data_start_time: Moment | None = None
     data_end_time: Moment | None = None
     max_spans: Annotated[int, Field(ge=1)] | None = None
@@ -131,7 +129,7 @@ def _run(call: Call, run: Run) -> bytes:
 
 
 OPERATIONS = (
-    Operation("POST", "/v2/tasks/{task_id}/trigger", trigger_task_run, body=RunInput, status=201),
+    Operation("POST", "/v2/tasks/{task_id}/trigger", trigger_task_run, body=_RunInput, status=201),
     Operation("GET", "/v2/tasks/{task_id}/runs", list_task_runs, "task_runs"),
     Operation("GET", "/v2/task-runs/{run_id}", get_task_run, "status"),
     Operation("POST", "/v2/task-runs/{run_id}/cancel", cancel_task_run, "status"),

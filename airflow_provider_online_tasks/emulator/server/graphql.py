@@ -5,11 +5,20 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ariadne import MutationType, UnionType, graphql_sync, load_schema_from_path, make_executable_schema
+from ariadne import (
+    MutationType,
+    ScalarType,
+    UnionType,
+    graphql_sync,
+    load_schema_from_path,
+    make_executable_schema,
+)
 from graphql import (
+    EnumValueNode,
     FieldNode,
     GraphQLError,
     InlineFragmentNode,
@@ -23,11 +32,11 @@ from graphql import (
 from starlette.responses import Response
 from starlette.routing import Route
 
-from airflow_provider_online_tasks.emulator.graphql import Context
+from airflow_provider_online_tasks.emulator.clock import read_time
+from airflow_provider_online_tasks.emulator.graphql import Context, coded_error
 from airflow_provider_online_tasks.emulator.rest import READ, WRITE
 from airflow_provider_online_tasks.emulator.runs.graphql import run_online_task
 from airflow_provider_online_tasks.emulator.server.requests import ApiRequest
-from airflow_provider_online_tasks.emulator.server.scalars import scalars
 from airflow_provider_online_tasks.emulator.spaces.graphql import COST_LIMIT, resolvers
 from airflow_provider_online_tasks.emulator.tasks.graphql import create_eval_task, patch_eval_task, task_type
 
@@ -68,7 +77,48 @@ def executable_schema(patch_input_type: str) -> GraphQLSchema:
     mutation.set_field("runOnlineTask", run_online_task)
     result = UnionType("RunOnlineTaskResult", lambda value, *_: value["__typename"])
     task = task_type(build_schema(sdl))
-    return make_executable_schema(sdl, [mutation, *resolvers(), task, result, *scalars()])
+    return make_executable_schema(sdl, [mutation, *resolvers(), task, result, *_scalars()])
+
+
+def _scalars() -> list[ScalarType]:
+    """Return the scalars."""
+    return [
+        ScalarType("DateTime", value_parser=_date_time),
+        ScalarType("JSONObject", value_parser=_json_object),
+        _open_enum("ExternalLLMProviderModel"),
+        _open_enum("LLMIntegrationProvider"),
+    ]
+
+
+def _date_time(value: Any) -> float:
+    try:
+        return read_time(value)
+    except ValueError as error:
+        raise coded_error(f"DateTime cannot represent {value!r}: {error}", "BAD_USER_INPUT") from error
+
+
+def _json_object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise coded_error(f"JSONObject cannot represent {value!r}: expected an object", "BAD_USER_INPUT")
+    return value
+
+
+def _open_enum(name: str) -> ScalarType:
+    """Return a scalar that reads as an enum, but accepts any value: the documented lists grow."""
+
+    def parse_value(value: Any) -> str:
+        if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z_]\w*", value):
+            raise coded_error(f'Value {value!r} does not exist in "{name}" enum.', "BAD_USER_INPUT")
+        return value
+
+    def parse_literal(node: Any, variables: Any = None) -> str:  # noqa: ARG001
+        if not isinstance(node, EnumValueNode):
+            raise coded_error(
+                f'Enum "{name}" cannot represent a value that is not an enum.', "BAD_USER_INPUT"
+            )
+        return node.value
+
+    return ScalarType(name, value_parser=parse_value, literal_parser=parse_literal)
 
 
 def route(state: EmulatorState) -> Route:

@@ -15,6 +15,8 @@ from starlette.routing import Route
 from airflow_provider_online_tasks.emulator.clock import write_time
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
     from starlette.requests import Request
 
     from airflow_provider_online_tasks.emulator.runs.models import Run
@@ -89,7 +91,7 @@ def render(state: EmulatorState) -> str:
             ("Run", "Task", "Status", "Progress", "Evaluated", "Errors", "Skipped", "Reason"),
             (_run_row(run, names.get(run.task_id, "")) for run in reversed(runs[-_SHOWN_RUNS:])),
         ),
-        labels=_labels(state, names),
+        labels=_table(("Task", "Evaluator", "Label", "Spans", "Share"), _label_rows(state, names)),
     )
 
 
@@ -101,60 +103,49 @@ def judge_note(state: EmulatorState) -> str:
     return f"Labels come from {settings.judge_model} at {settings.judge_url}."
 
 
-def _cell(text: object) -> str:
-    return f"<td>{html.escape(str(text))}</td>"
+def _cell(content: object, kind: str = "") -> str:
+    """Return a table cell: a number, a code, or a text."""
+    text = html.escape(str(content))
+    if isinstance(content, int):
+        return f'<td class="n">{text}</td>'
+    return f"<td><code>{text}</code></td>" if kind == "code" else f'<td class="{kind}">{text}</td>'
 
 
-def _number(value: int) -> str:
-    return f'<td class="n">{value}</td>'
-
-
-def _table(heads: tuple[str, ...], rows: object) -> str:
-    body = "".join(f"<tr>{row}</tr>" for row in rows)  # type: ignore[attr-defined]
+def _table(heads: Iterable[str], rows: Iterable[str]) -> str:
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
     if not body:
         return "<p>None yet.</p>"
     return f"<table><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>{body}</table>"
 
 
 def _task_row(task: Task) -> str:
-    name = f"{task.name} (deleted)" if task.deleted else task.name
     evaluators = ", ".join(each.name for each in task.evaluators)
-    return "".join(
-        (
-            _cell(name),
-            f"<td><code>{html.escape(task.span_filter or '')}</code></td>",
-            _cell(f"{task.sampling_rate:.3g}"),
-            _cell(evaluators),
-            f"<td><code>{html.escape(task.id)}</code></td>",
-        )
+    return (
+        _cell(f"{task.name} (deleted)" if task.deleted else task.name)
+        + _cell(task.span_filter or "", "code")
+        + _cell(f"{task.sampling_rate:.3g}")
+        + _cell(evaluators)
+        + _cell(task.id, "code")
     )
 
 
 def _run_row(run: Run, task_name: str) -> str:
-    return "".join(
-        (
-            f"<td><code>{html.escape(run.id)}</code></td>",
-            _cell(task_name),
-            f'<td class="{html.escape(run.status)}">{html.escape(run.status)}</td>',
-            f'<td><progress value="{run.progress:.3f}"></progress></td>',
-            _number(run.num_successes),
-            _number(run.num_errors),
-            _number(run.num_skipped),
-            _cell(run.failure_reason or run.note or ""),
-        )
+    return (
+        _cell(run.id, "code")
+        + _cell(task_name)
+        + _cell(run.status, html.escape(run.status))
+        + f'<td><progress value="{run.progress:.3f}"></progress></td>'
+        + "".join(map(_cell, (run.num_successes, run.num_errors, run.num_skipped)))
+        + _cell(run.failure_reason or run.note or "")
     )
 
 
-def _labels(state: EmulatorState, names: dict[str, str]) -> str:
-    rows = []
+def _label_rows(state: EmulatorState, names: Mapping[str, str]) -> Iterator[str]:
     counted = itertools.groupby(state.storage.label_counts(), key=lambda row: (row[0], row[1]))
-    for (task_id, evaluator), group in counted:
-        labels = [(label, count) for _, _, label, count in group]
+    for (task_id, evaluator), rows in counted:
+        labels = [(label, count) for _, _, label, count in rows]
         total = sum(count for _, count in labels)
         for label, count in labels:
             share = count / total
             bar = f'<td><span class="bar" style="width: {share * 10:.2f}rem"></span> {share:.0%}</td>'
-            rows.append(
-                _cell(names.get(task_id, "")) + _cell(evaluator) + _cell(label) + _number(count) + bar
-            )
-    return _table(("Task", "Evaluator", "Label", "Spans", "Share"), rows)
+            yield "".join(map(_cell, (names.get(task_id, ""), evaluator, label, count))) + bar

@@ -49,6 +49,7 @@ _OTHER_OPERATIONS = {
     "datasets/{id}": ["DELETE", "PATCH"],
     "datasets/{id}/examples": ["DELETE", "PATCH"],
     "datasets/{id}/examples/annotate": ["POST"],
+    "evaluators/{id}/versions": ["DELETE"],
     "projects": ["POST"],
     "projects/{id}": ["DELETE", "PATCH"],
     "spaces": ["POST"],

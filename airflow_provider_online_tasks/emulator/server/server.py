@@ -32,27 +32,14 @@ def create_app(state: EmulatorState) -> ASGIApp:
     """Return the application."""
     routes = [graphql.route(state), *rest.routes(state), *control.routes(state), *page.routes(state)]
     app = Starlette(routes=routes, exception_handlers={HTTPException: rest.unknown})
-    return _Connection(_HostCheck(app, state.settings), state)
+    return _Wrapper(app, state)
 
 
-class _HostCheck:
-    """Rejects a Host header with another name: a page elsewhere could make a browser send requests here."""
+class _Wrapper:
+    """Rejects other hosts, passes the connection on, and adds the date of the emulator's clock.
 
-    def __init__(self, app: ASGIApp, settings: EmulatorSettings) -> None:
-        self._app = app
-        self._settings = settings
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        host = Headers(scope=scope).get("host", "") if scope["type"] == "http" else ""
-        if scope["type"] == "http" and not self._settings.accepts_host(host):
-            response = problem(scope["path"], 421, "The Host header does not name this emulator")
-            await response(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
-
-
-class _Connection:
-    """Passes the connection to the application, and adds the date of the emulator's clock to responses."""
+    A page elsewhere could make a browser send requests here, with its own name in the Host header.
+    """
 
     def __init__(self, app: ASGIApp, state: EmulatorState) -> None:
         self._app = app
@@ -67,7 +54,10 @@ class _Connection:
                 message["headers"] = [*message["headers"], (b"date", self._state.clock.http_date())]
             await send(message)
 
-        await self._app(scope, receive, dated_send)
+        app = self._app
+        if not self._state.settings.accepts_host(Headers(scope=scope).get("host", "")):
+            app = problem(scope["path"], 421, "The Host header does not name this emulator")
+        await app(scope, receive, dated_send)
 
 
 class EmulatorServer:

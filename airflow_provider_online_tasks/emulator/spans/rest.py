@@ -31,9 +31,7 @@ _MOST_ANNOTATED = {"SPAN": 1000, "TRACE": 1000, "SESSION": 100}
 _Columns = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
 
 
-class SpanQuery(Body):
-    """The spans to list."""
-
+class _SpanQuery(Body):
     project_id: str
     start_time: Moment | None = None
     end_time: Moment | None = None
@@ -49,30 +47,24 @@ class SpanQuery(Body):
         return self.excluded_columns is None or name not in self.excluded_columns
 
 
-class AnnotationValue(Body):
-    """An annotation; fields that are missing keep their values."""
-
+class _AnnotationValue(Body):
     name: Annotated[str, Field(min_length=1)]
     score: float | None = None
     label: str | None = None
     text: str | None = None
 
 
-class AnnotatedRecord(Body):
-    """A span, the root span of a trace, or a session, with its annotations."""
-
+class _AnnotatedRecord(Body):
     record_id: Annotated[str, Field(min_length=1)]
-    values: Annotated[list[AnnotationValue], Field(min_length=1)]
+    values: Annotated[list[_AnnotationValue], Field(min_length=1)]
 
 
-class Annotations(Body):
-    """The annotations to write."""
-
+class _Annotations(Body):
     project_id: str
     start_time: Moment | None = None
     end_time: Moment | None = None
     granularity: Literal["SPAN", "TRACE", "SESSION"] | None = None
-    annotations: Annotated[list[AnnotatedRecord], Field(min_length=1, max_length=1000)]
+    annotations: Annotated[list[_AnnotatedRecord], Field(min_length=1, max_length=1000)]
 
 
 def list_spans(call: Call) -> dict[str, Any]:
@@ -90,7 +82,7 @@ def list_spans(call: Call) -> dict[str, Any]:
         start=now - 7 * DAY if query.start_time is None else query.start_time,
         end=now if query.end_time is None else query.end_time,
         end_inclusive=True,
-        compiled=checked_filter(query.filter, state.known_attributes(project)),
+        compiled=checked_filter(query.filter, state.spans.attribute_names(project)),
         readable_until=readable_until,
     )
     page, pagination = call.page(matching, lambda row: row, most=500)
@@ -115,7 +107,7 @@ def list_spans(call: Call) -> dict[str, Any]:
     return {"spans": spans, "pagination": pagination}
 
 
-def _span(span: dict[str, Any], query: SpanQuery) -> dict[str, Any]:
+def _span(span: dict[str, Any], query: _SpanQuery) -> dict[str, Any]:
     attributes = dict(span["attributes"])
     for name in query.included_columns or ():
         key = name.removeprefix("attributes.")
@@ -214,6 +206,6 @@ def spans_of_records(
 
 
 OPERATIONS = (
-    Operation("POST", "/v2/spans", list_spans, "spans", SpanQuery, budget=READ),
-    Operation("POST", "/v2/spans/annotate", annotate_spans, "", Annotations, status=202),
+    Operation("POST", "/v2/spans", list_spans, "spans", _SpanQuery, budget=READ),
+    Operation("POST", "/v2/spans/annotate", annotate_spans, "", _Annotations, status=202),
 )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+
+from airflow_provider_online_tasks.emulator.errors import describe
 from airflow_provider_online_tasks.emulator.ids import PROJECTS
 
 if TYPE_CHECKING:
@@ -16,11 +17,42 @@ if TYPE_CHECKING:
 
 SAMPLE_PATH = Path(__file__).with_name("sample_spans.jsonl")
 _KIND_ATTRIBUTE = "openinference.span.kind"
-_STATUS_CODES = ("OK", "ERROR", "UNSET")
+_PROJECT_IDS = {name: project_id for project_id, name in PROJECTS.items()}
 
 
 class SpanFileError(ValueError):
     """A line of a span file is not a span; the message names the file, the line and the problem."""
+
+
+def _time(value: Any) -> datetime | float:
+    """Return an ISO 8601 time (without an offset: UTC), or seconds relative to now."""
+    if isinstance(value, str):
+        moment = datetime.fromisoformat(value)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e11:
+        raise ValueError("expected an ISO 8601 time or seconds relative to now")
+    return value
+
+
+Time = Annotated[Any, BeforeValidator(_time)]
+
+
+class _Span(BaseModel):
+    span_id: str | None = None
+    trace_id: str | None = None
+    context: dict[str, Any] = Field(default_factory=dict)
+    parent_id: str | None = None
+    name: str | None = None
+    kind: str | None = None
+    status_code: Annotated[
+        Literal["OK", "ERROR", "UNSET"], BeforeValidator(lambda code: str(code or "UNSET").upper())
+    ] = "UNSET"
+    status_message: str | None = None
+    start_time: Time
+    end_time: Time | None = None
+    attributes: dict[str, Any] | None = None
+    events: list[Any] | None = None
+    project: str | None = None
 
 
 def load_spans(path: Path | None, *, now: datetime) -> Iterator[dict[str, Any]]:
@@ -40,14 +72,11 @@ def load_spans(path: Path | None, *, now: datetime) -> Iterator[dict[str, Any]]:
         with source.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    where = f"{source}, line {number}"
-                    yield _span(_record(line, where), now, where)
+                    yield _span(line, now, f"{source}, line {number}")
     except OSError as error:
         raise SpanFileError(f"Cannot read spans from {source}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise SpanFileError(
-            f"Cannot read spans from {source}: it is not UTF-8 text ({error.reason})"
-        ) from error
+        raise SpanFileError(f"Cannot read spans from {source}: not UTF-8 text ({error.reason})") from error
 
 
 def flatten(attributes: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -64,72 +93,38 @@ def flatten(attributes: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _record(line: str, where: str) -> dict[str, Any]:
+def _span(line: str, now: datetime, where: str) -> dict[str, Any]:
     try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise SpanFileError(f"{where}: not JSON ({error})") from error
-    if not isinstance(record, dict):
-        raise SpanFileError(f"{where}: expected an object, got {type(record).__name__}")
-    return record
-
-
-def _span(record: dict[str, Any], now: datetime, where: str) -> dict[str, Any]:
-    context = record.get("context")
-    ids = {**context, **record} if isinstance(context, dict) else record
-    attributes = record.get("attributes") or {}
-    if not isinstance(attributes, dict):
-        raise SpanFileError(f"{where}: attributes must be an object")
-    attributes = flatten(attributes)
-    start = end = _time(record.get("start_time"), now, f"{where}: start_time")
-    if record.get("end_time") is not None:
-        end = _time(record["end_time"], now, f"{where}: end_time")
+        span = _Span.model_validate_json(line)
+    except ValidationError as error:
+        raise SpanFileError(f"{where}: {describe(error)}") from error
+    start, end = (
+        time if isinstance(time, datetime) else now + timedelta(seconds=time)
+        for time in (span.start_time, span.start_time if span.end_time is None else span.end_time)
+    )
     if end < start:
         raise SpanFileError(f"{where}: end_time is before start_time")
+    project_id = _PROJECT_IDS.get(span.project or next(iter(_PROJECT_IDS)))
+    if project_id is None:
+        raise SpanFileError(
+            f"{where}: project must be one of {', '.join(_PROJECT_IDS)}, not {span.project!r}"
+        )
     # Without an ID, the position in the file gives one that is the same at every start.
-    span_id = str(ids.get("span_id") or hashlib.sha256(where.encode()).hexdigest()[:16])
-    status = str(record.get("status_code") or "UNSET").upper()
-    if status not in _STATUS_CODES:
-        raise SpanFileError(f"{where}: status_code must be one of {', '.join(_STATUS_CODES)}, got {status!r}")
-    kind = str(record.get("kind") or attributes.get(_KIND_ATTRIBUTE) or "UNKNOWN").upper()
+    span_id = span.span_id or span.context.get("span_id") or hashlib.sha256(where.encode()).hexdigest()[:16]
+    attributes = flatten(span.attributes or {})
+    kind = str(span.kind or attributes.get(_KIND_ATTRIBUTE) or "UNKNOWN").upper()
     attributes.setdefault(_KIND_ATTRIBUTE, kind)
     return {
         "span_id": span_id,
-        "trace_id": str(ids.get("trace_id") or span_id * 2),
-        "parent_id": str(record["parent_id"]) if record.get("parent_id") else None,
-        "name": str(record.get("name") or "span"),
+        "trace_id": span.trace_id or span.context.get("trace_id") or span_id * 2,
+        "parent_id": span.parent_id or None,
+        "name": span.name or "span",
         "kind": kind,
-        "status_code": status,
-        "status_message": str(record.get("status_message") or ""),
+        "status_code": span.status_code,
+        "status_message": span.status_message or "",
         "start_time": start,
         "end_time": end,
         "attributes": attributes,
-        "events": record.get("events") or [],
-        **_project(record.get("project"), where),
+        "events": span.events or [],
+        "project_id": project_id,
     }
-
-
-def _project(name: Any, where: str) -> dict[str, str]:
-    """Return the project of a line; without a name, the span belongs to the first project."""
-    if name is None:
-        return {}
-    for project_id, project_name in PROJECTS.items():
-        if project_name == name:
-            return {"project_id": project_id}
-    known = ", ".join(PROJECTS.values())
-    raise SpanFileError(f"{where}: there is no project {name!r}; the projects are {known}")
-
-
-def _time(value: Any, now: datetime, where: str) -> datetime:
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        try:
-            return now + timedelta(seconds=value)
-        except OverflowError as error:
-            raise SpanFileError(f"{where} is out of range: {value} seconds from now") from error
-    if isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError as error:
-            raise SpanFileError(f"{where} is not an ISO 8601 time: {value!r}") from error
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    raise SpanFileError(f"{where} must be an ISO 8601 time or seconds relative to now, got {value!r}")

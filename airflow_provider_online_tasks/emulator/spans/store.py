@@ -30,21 +30,20 @@ class SpanStore:
         self._storage = storage
         self._attribute_names: dict[str, frozenset[str]] = {}
 
-    def add(self, spans: Iterable[Mapping[str, Any]], project_id: str) -> None:
-        """Add spans to a project, unless the database already has spans."""
+    def add(self, spans: Iterable[Mapping[str, Any]]) -> None:
+        """Add spans, unless the database already has spans."""
         if self._storage.rows(sa.select(SPANS.c.span_id).limit(1)):
             return
         rows = [
             {
-                **{name: span[name] for name in _COLUMNS},
+                **{name: span[name] for name in (*_COLUMNS, "project_id")},
                 # Rounded as times are shown: a window that begins at a shown time contains the span.
                 "start_time": round(span["start_time"].timestamp(), 3),
                 "end_time": round(span["end_time"].timestamp(), 3),
                 "latency_ms": (span["end_time"] - span["start_time"]).total_seconds() * 1000,
-                "project_id": span.get("project_id", project_id),
                 "session_id": span["attributes"].get("session.id"),
                 "attributes": json.dumps(span["attributes"], ensure_ascii=False),
-                "events": json.dumps(span.get("events") or [], ensure_ascii=False),
+                "events": json.dumps(span["events"], ensure_ascii=False),
             }
             for span in spans
         ]

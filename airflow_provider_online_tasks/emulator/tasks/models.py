@@ -13,9 +13,10 @@ from airflow_provider_online_tasks.emulator.evaluators.models import Evaluator
 from airflow_provider_online_tasks.emulator.spans.filters import checked_filter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping
+    from collections.abc import Mapping
 
     from airflow_provider_online_tasks.emulator.clock import Clock
+    from airflow_provider_online_tasks.emulator.spans.store import SpanStore
     from airflow_provider_online_tasks.emulator.storage import Storage
 
 _QUERY_ID = re.compile(r"\b[A-E]\b")
@@ -55,15 +56,12 @@ CLEARABLE = frozenset(field.name for field in dataclasses.fields(Task) if field.
 
 
 class Tasks:
-    """The tasks of the server, in memory and in the database.
+    """The tasks of the server, in memory and in the database."""
 
-    :param known: returns the attributes that filters on a project can name; None for any.
-    """
-
-    def __init__(self, storage: Storage, clock: Clock, known: Callable[[str], Container[str] | None]) -> None:
+    def __init__(self, storage: Storage, clock: Clock, spans: SpanStore) -> None:
         self._storage = storage
         self._clock = clock
-        self._known = known
+        self._spans = spans
         self._tasks: dict[str, Task] = {}
         for record in storage.records("task"):
             evaluators = [Evaluator(**each) for each in record.pop("evaluators")]
@@ -146,7 +144,7 @@ class Tasks:
             self.check_name(values["name"], task, model_id)
         if not 0 <= values.get("sampling_rate", 1.0) <= 1:
             raise InvalidError("The sampling rate is out of range")
-        known = self._known(model_id)
+        known = self._spans.attribute_names(model_id)
         checked_filter(values.get("query_filter"), known)
         if values.get("query_filters") is not None:
             checked_filter(combined_filter(values["query_filters"]), known)

@@ -24,17 +24,13 @@ Text = Annotated[str, Field(min_length=1)]
 QueryId = Literal["A", "B", "C", "D", "E"]
 
 
-class NamedFilter(Body):
-    """A filter that an expression and query mappings refer to."""
-
+class _NamedFilter(Body):
     id: QueryId
     filter: Annotated[str, Field(max_length=2000)]
 
 
-class QueryFilters(Body):
-    """Named filters, and the expression that combines them."""
-
-    filters: Annotated[list[NamedFilter], Field(min_length=1, max_length=5)]
+class _QueryFilters(Body):
+    filters: Annotated[list[_NamedFilter], Field(min_length=1, max_length=5)]
     expression: Annotated[str, Field(max_length=512)] | None = None
 
     @model_validator(mode="after")
@@ -46,22 +42,18 @@ class QueryFilters(Body):
         return self
 
 
-class QueryMapping(Body):
-    """The value of a variable: an attribute of the spans that match named filters."""
-
+class _QueryMapping(Body):
     variable_name: Annotated[str, Field(min_length=1, max_length=256)]
     query_ids: list[QueryId]
     attribute_path: Annotated[str, Field(min_length=1, max_length=1024)]
 
 
-class EvaluatorAttachment(Body):
-    """An Eval Hub evaluator of a task."""
-
+class _EvaluatorAttachment(Body):
     evaluator_id: Text
     evaluator_version_id: str | None = None
     query_filter: str | None = None
     column_mappings: dict[str, str] | None = None
-    query_mappings: Annotated[list[QueryMapping], Field(min_length=1, max_length=50)] | None = None
+    query_mappings: Annotated[list[_QueryMapping], Field(min_length=1, max_length=50)] | None = None
 
     @model_validator(mode="after")
     def _one_kind_of_mapping(self) -> Self:
@@ -70,15 +62,13 @@ class EvaluatorAttachment(Body):
         return self
 
 
-class TaskChanges(Body):
-    """The fields of a task to change."""
-
+class _TaskChanges(Body):
     name: Text | None = None
     sampling_rate: float | None = None
     is_continuous: bool | None = None
     query_filter: str | None = None
-    query_filters: QueryFilters | None = None
-    evaluators: Annotated[list[EvaluatorAttachment], Field(min_length=1)] | None = None
+    query_filters: _QueryFilters | None = None
+    evaluators: Annotated[list[_EvaluatorAttachment], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _one_kind_of_filter(self) -> Self:
@@ -97,15 +87,13 @@ class TaskChanges(Body):
         return values
 
 
-class TaskInput(TaskChanges):
-    """A new task."""
-
+class _TaskInput(_TaskChanges):
     name: Text
     type: Literal[TASK_TYPES]  # type: ignore[valid-type]
     project_id: Text
     dataset_id: str | None = None
     experiment_ids: list[str] | None = None
-    evaluators: Annotated[list[EvaluatorAttachment], Field(min_length=1)]
+    evaluators: Annotated[list[_EvaluatorAttachment], Field(min_length=1)]
 
 
 _FIELDS = ("name", "sampling_rate", "is_continuous", "query_filter", "query_filters")
@@ -132,7 +120,7 @@ def list_tasks(call: Call) -> dict[str, Any]:
 
 def create_task(call: Call) -> dict[str, Any]:
     """Create a task with Eval Hub evaluators."""
-    body: TaskInput = call.body
+    body: _TaskInput = call.body
     if body.type == "RUN_EXPERIMENT":
         raise InvalidError("This emulator has no experiments; it evaluates the spans of projects")
     if body.dataset_id is not None:
@@ -172,7 +160,7 @@ def task_of(call: Call) -> Task:
     return call.state.tasks.get(call.id("task_id", "OnlineTask"))
 
 
-def _attached(state: EmulatorState, attachments: Iterable[EvaluatorAttachment]) -> list[Evaluator]:
+def _attached(state: EmulatorState, attachments: Iterable[_EvaluatorAttachment]) -> list[Evaluator]:
     evaluators = []
     for position, each in enumerate(attachments):
         fields = each.model_dump(exclude={"evaluator_id", "evaluator_version_id"})
@@ -244,8 +232,8 @@ def _task(task: Task) -> dict[str, Any]:
 _TASK = "/v2/tasks/{task_id}"
 OPERATIONS = (
     Operation("GET", "/v2/tasks", list_tasks, "tasks"),
-    Operation("POST", "/v2/tasks", create_task, body=TaskInput, status=201),
+    Operation("POST", "/v2/tasks", create_task, body=_TaskInput, status=201),
     Operation("GET", _TASK, get_task),
-    Operation("PATCH", _TASK, update_task, body=TaskChanges),
+    Operation("PATCH", _TASK, update_task, body=_TaskChanges),
     Operation("DELETE", _TASK, delete_task, status=204),
 )

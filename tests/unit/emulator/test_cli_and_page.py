@@ -207,7 +207,7 @@ def test_invalid_settings_are_rejected_by_name() -> None:
         {"queries_per_minute": 0},
         {"graphql_rate_limit_status": 500},
         {"runs_order": "none"},
-        {"lenient": "false"},
+        {"retry_after": "false"},
         {"run_seconds": "6"},
         {"run_seconds": -1},
         {"index_delay": float("nan")},
@@ -258,7 +258,7 @@ def test_setting_is_read_from_text() -> None:
         ("queries_per_minute", "none", None),
         ("queries_per_minute", "7", 7),
         ("graphql_rate_limit_status", "429", 429),
-        ("lenient", "true", True),
+        ("retry_after", "true", True),
         ("api_key", "1234", "1234"),
         ("status_case", "lower", "lower"),
     ):

@@ -18,10 +18,15 @@ from hypothesis import strategies as st
 from airflow_provider_online_tasks.emulator.evaluators.code import run_check
 from airflow_provider_online_tasks.emulator.evaluators.hub import TEMPLATES, Template
 from airflow_provider_online_tasks.emulator.evaluators.labels import is_negative
-from airflow_provider_online_tasks.emulator.evaluators.models import Evaluation, EvaluationError
+from airflow_provider_online_tasks.emulator.evaluators.models import Evaluation, EvaluationError, Question
 from airflow_provider_online_tasks.emulator.evaluators.offline_judge import OfflineJudge
 from airflow_provider_online_tasks.emulator.evaluators.openai_judge import OpenAIJudge
-from airflow_provider_online_tasks.emulator.evaluators.texts import fill_template
+from airflow_provider_online_tasks.emulator.evaluators.texts import (
+    fill,
+    input_text,
+    output_text,
+    reference_text,
+)
 from airflow_provider_online_tasks.emulator.spans.sample import load_spans
 
 if TYPE_CHECKING:
@@ -45,48 +50,30 @@ def offline(
     *,
     template: str = "Is it right?",
 ) -> Evaluation:
-    return OfflineJudge().evaluate(
-        template=template, prompt="", rails=rails, choices=choices, explain=True, span=judged
-    )
+    return OfflineJudge().evaluate(Question(template, "", rails, choices, True, judged))
 
 
 # --- templates ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("template", "expected"),
-    [
-        ("{input} / {output}", f"{QUESTION} / 45 days"),
-        ("{{input}} / {{ output }}", f"{QUESTION} / 45 days"),
-        ("{attributes.input.value}", QUESTION),
-        ("{{attributes.llm.model_name}} {llm.model_name}", "gpt-4o gpt-4o"),
-        ("{reference}", CONTEXT),
-        ("{context}", CONTEXT),
-        ("{kind} {span_id} {attributes.tags}", 'AGENT s1 ["é"]'),
-        ("[{missing}] [{attributes.missing}]", "[] []"),
+def test_template_is_filled_with_the_values_that_exist() -> None:
+    values = {"input": QUESTION, "attributes.output.value": "{input} {{input}}"}
+    for template, expected in (
+        ("{input} / {{ input }}", f"{QUESTION} / {QUESTION}"),
+        ("{attributes.output.value}", "{input} {{input}}"),
+        ("[{missing}]", "[{missing}]"),
         ('Answer as {"label": "x"} or {}, {not closed', 'Answer as {"label": "x"} or {}, {not closed'),
-        ("no variables", "no variables"),
-    ],
-)
-def test_template_is_filled_from_the_span(template: str, expected: str) -> None:
-    filled = span("45 days", **{"llm.model_name": "gpt-4o", "tags": ["é"]})
-    assert fill_template(template, filled) == expected
+    ):
+        assert fill(template, values) == expected
 
 
-def test_values_are_not_filled_a_second_time() -> None:
-    assert fill_template("{output}", span("{input} and {{input}}")) == "{input} and {{input}}"
-
-
-def test_retrieved_documents_are_the_reference() -> None:
+def test_texts_of_a_span_come_from_values_documents_or_messages() -> None:
     documents = {
         "retrieval.documents.0.document.content": "first",
         "retrieval.documents.0.document.score": 0.5,
         "retrieval.documents.1.document.content": "second",
     }
-    assert fill_template("{reference}", {"attributes": documents}) == "first\nsecond"
-
-
-def test_messages_stand_in_for_values() -> None:
+    assert reference_text({"attributes": documents}) == "first\nsecond"
     messages = {
         "llm.input_messages.0.message.role": "system",
         "llm.input_messages.0.message.content": "Use these pages.",
@@ -95,8 +82,9 @@ def test_messages_stand_in_for_values() -> None:
         "llm.output_messages.0.message.role": "assistant",
         "llm.output_messages.0.message.content": "Because.",
     }
-    filled = fill_template("{reference} {input} {output}", {"attributes": messages})
-    assert filled == "Use these pages. Why? Because."
+    read = [text({"attributes": messages}) for text in (reference_text, input_text, output_text)]
+    assert read == ["Use these pages.", "Why?", "Because."]
+    assert (input_text(span("45")), output_text(span("45"))) == (QUESTION, "45")
 
 
 # --- which rail is which ------------------------------------------------------------------------------------
@@ -235,9 +223,7 @@ def test_otherwise_chance_decides_the_same_way_every_time() -> None:
 
 def test_the_judge_says_what_it_is() -> None:
     assert str(offline(span("")).explanation).startswith("Offline judge, deterministic, no LLM:")
-    silent = OfflineJudge().evaluate(
-        template="", prompt="", rails=["bad", "good"], choices=None, explain=False, span=span("")
-    )
+    silent = OfflineJudge().evaluate(Question("", "", ["bad", "good"], None, False, span("")))
     assert silent == Evaluation("bad", None, None)
 
 
@@ -322,10 +308,7 @@ def endpoint() -> Iterator[Endpoint]:
 
 
 def ask(judge: OpenAIJudge, *, explain: bool = True, choices: dict[str, float] | None = None) -> Evaluation:
-    rails = ("incorrect", "correct")
-    return judge.evaluate(
-        template="t", prompt="Is it?", rails=rails, choices=choices, explain=explain, span=span("")
-    )
+    return judge.evaluate(Question("t", "Is it?", ("incorrect", "correct"), choices, explain, span("")))
 
 
 def test_the_model_is_asked_for_one_of_the_rails(endpoint: Endpoint) -> None:
@@ -469,6 +452,21 @@ def test_check_without_valid_parameters_is_an_error() -> None:
     for name, parameters in checks:
         with pytest.raises(EvaluationError):
             run_check(name, span("x"), parameters)
+
+
+def test_slow_pattern_is_stopped_and_not_tried_again() -> None:
+    pattern = r"^(.+)(.+)(.+)(.+)(.+)(.+)\6\5\4\3\2\1$"
+    text = span(
+        "You can return the parcel within 45 days, and the warranty does not cover water damage. " * 2
+    )
+    for _ in range(20):
+        began = time.monotonic()
+        with pytest.raises(EvaluationError):
+            run_check("matches_regex", text, {"pattern": pattern})
+        last = time.monotonic() - began
+    assert last < 0.4
+    # Other patterns still work.
+    assert run_check("matches_regex", text, {"pattern": "parcel"}).label == "pass"
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template.name)

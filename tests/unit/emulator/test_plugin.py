@@ -45,7 +45,7 @@ def test_ini(online_tasks_emulator):
     assert settings.mutations_per_minute is None
     assert settings.run_seconds == 3.5
     assert settings.api_key == "1234"
-    assert settings.lenient is True
+    assert settings.mutations_permitted is False
 """
 
 
@@ -71,7 +71,7 @@ def test_the_fixture_serves_a_project_that_only_installs_it(tmp_path: Path) -> N
 def test_settings_come_from_the_ini_file_and_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text(INI)
     (tmp_path / "test_dag.py").write_text(TEST_INI)
-    arguments = ("run_seconds=3.5", "api_key=1234", "lenient=true")
+    arguments = ("run_seconds=3.5", "api_key=1234", "mutations_permitted=false")
     result = pytest_in(tmp_path, *(f"--online-tasks-emulator={each}" for each in arguments))
     assert "1 passed" in result.stdout, result.stdout + result.stderr
 

@@ -99,21 +99,17 @@ def source(api: Api, **fields: Any) -> dict[str, Any]:
     }
 
 
-def test_spans_and_traces_are_added_to_a_queue(api: Api) -> None:
+def test_spans_are_added_to_a_queue_in_order(api: Api) -> None:
     queue_id = make_queue(api)
     path = f"annotation-queues/{queue_id}/records"
     within = [each for each in agents(api) if each["start_time"] > days_ago(6.8)]
-    first, second = (each["context"] for each in within[:2])
-    sources = [
-        source(api, span_ids=[first["span_id"]]),
-        source(api, record_type="TRACE", trace_ids=[second["trace_id"]]),
-    ]
+    first, second, third = (each["context"]["span_id"] for each in within[:3])
+    sources = [source(api, span_ids=[second, first]), source(api, span_ids=[third])]
     added = api.rest("POST", path, json={"record_sources": sources})
     assert added.status_code == 201
     records = api.rest("GET", path).json()["records"]
     assert records == added.json()["record_sources"]
-    assert [each["data"]["context.span_id"] for each in records] == [first["span_id"], second["span_id"]]
-    assert [each["granularity"] for each in records] == ["SPAN", "TRACE"]
+    assert [each["data"]["context.span_id"] for each in records] == [second, first, third]
     assert api.rest("GET", f"annotation-queues/{queue_id}").json()["name"] == "review"
 
 
@@ -122,7 +118,7 @@ INVALID_SOURCES: list[tuple[dict[str, Any], int]] = [
     ({"span_ids": ["nope"]}, 404),
     ({"span_ids": ["nope"], "start_time": days_ago(8)}, 400),
     ({"record_type": "ROW"}, 400),
-    ({"record_type": "TRACE", "trace_ids": ["nope"]}, 404),
+    ({"record_type": "TRACE", "trace_ids": ["nope"]}, 400),
 ]
 
 
