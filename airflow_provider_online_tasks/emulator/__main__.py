@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from airflow_provider_online_tasks.emulator.clock import write_time
 from airflow_provider_online_tasks.emulator.errors import describe
 from airflow_provider_online_tasks.emulator.handles import (
-    KEY_VARIABLES,
+    KEY_VARIABLE,
     READY_LINE,
     base_url,
     connection_fields,
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def banner(state: EmulatorState, port: int) -> str:
     """Return the text that the command line shows at the start."""
-    from airflow_provider_online_tasks.emulator.server.page import judge_note
+    from airflow_provider_online_tasks.emulator.server.page import JUDGE_NOTE
 
     settings = state.settings
     url = base_url(settings.host, port)
@@ -76,7 +76,7 @@ def banner(state: EmulatorState, port: int) -> str:
         "Arize emulator for online tasks. Open the URL to watch it.",
         f"  API key  {settings.api_key}",
         f"  Spans    {count} from {days}",
-        f"  Judge    {judge_note(state)}",
+        f"  Judge    {JUDGE_NOTE}",
         f"  {READY_LINE}      {url}",
         "",
         f"export AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT={shlex.quote(connection)}",
@@ -95,11 +95,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     helps = _descriptions()
     for field in dataclasses.fields(EmulatorSettings):
-        variable = KEY_VARIABLES.get(field.name)
         options: dict[str, Any] = {"default": field.default, "help": helps[field.name]}
-        if variable is not None:
-            options["default"] = os.environ.get(variable, field.default)
-            options["help"] += f" (environment variable: {variable})"
+        if field.name == "api_key":
+            options["default"] = os.environ.get(KEY_VARIABLE, field.default)
+            options["help"] += f" (environment variable: {KEY_VARIABLE})"
         if isinstance(field.default, bool):
             options["action"] = argparse.BooleanOptionalAction
         elif field.name in CHOICES:

@@ -27,11 +27,8 @@ if TYPE_CHECKING:
 
 CONNECTION_TYPE = "arize_online_tasks"
 READY_LINE = "URL"
-# The environment variables of the keys: every user of the machine can list arguments.
-KEY_VARIABLES = {
-    "api_key": "ONLINE_TASKS_EMULATOR_API_KEY",
-    "judge_key": "ONLINE_TASKS_EMULATOR_JUDGE_KEY",
-}
+# The environment variable of the key: every user of the machine can list arguments.
+KEY_VARIABLE = "ONLINE_TASKS_EMULATOR_API_KEY"
 _TIMEOUT = 60.0
 
 
@@ -188,37 +185,31 @@ class EmulatorProcess(_Handle):
             self._directory = self._directory or tempfile.TemporaryDirectory(prefix="online-tasks-emulator-")
             database = Path(self._directory.name) / "emulator.sqlite"
         settings = dataclasses.replace(self.settings, port=self._port, database=database)
-        keys = {variable: getattr(settings, name) for name, variable in KEY_VARIABLES.items()}
         process = subprocess.Popen(  # noqa: S603 -- this interpreter, this package
             [sys.executable, "-m", "airflow_provider_online_tasks.emulator", *_arguments(settings)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={
-                **os.environ,
-                **{variable: key for variable, key in keys.items() if key is not None},
-                "PYTHONUNBUFFERED": "1",
-            },
+            env={**os.environ, KEY_VARIABLE: settings.api_key, "PYTHONUNBUFFERED": "1"},
         )
         self._process = process
-        lines: list[str] = []
-        ready = threading.Event()
-
-        def read() -> None:
-            # Read to the end, so that the process never waits for a full pipe.
-            for line in process.stdout or ():
-                lines.append(line)
-                if line.strip().startswith(READY_LINE):
-                    self._port = int(line.rpartition(":")[2])
-                    ready.set()
-            ready.set()
-
-        threading.Thread(target=read, name="online-tasks-emulator-output", daemon=True).start()
-        ready.wait(_TIMEOUT)
-        if not any(line.strip().startswith(READY_LINE) for line in lines):
+        output = process.stdout
+        assert output is not None  # noqa: S101  it is a pipe
+        timer = threading.Timer(_TIMEOUT, process.kill)
+        timer.start()
+        lines = []
+        for line in output:
+            lines.append(line)
+            if line.strip().startswith(READY_LINE):
+                break
+        timer.cancel()
+        if not lines or not lines[-1].strip().startswith(READY_LINE):
             self.kill()
             raise RuntimeError(f"The emulator did not start:\n{''.join(lines)}")
+        self._port = int(lines[-1].rpartition(":")[2])
+        # Read to the end, so that the process never waits for a full pipe.
+        threading.Thread(target=list, args=(output,), daemon=True).start()
 
     def stop(self) -> None:
         """Stop the emulator, return when it has stopped, and remove its temporary database."""
@@ -247,11 +238,11 @@ class EmulatorProcess(_Handle):
 
 
 def _arguments(settings: EmulatorSettings) -> list[str]:
-    """Return the command line options of settings, without the keys."""
+    """Return the command line options of settings, without the key."""
     arguments: list[str] = []
     for field in dataclasses.fields(settings):
         value: Any = getattr(settings, field.name)
-        if field.name in KEY_VARIABLES or value == field.default:
+        if field.name == "api_key" or value == field.default:
             continue
         option = f"--{field.name.replace('_', '-')}"
         if isinstance(value, bool):

@@ -26,9 +26,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "runs_order": get_args(RunsOrder),
 }
 # The server reads these only when it starts.
-START_ONLY = frozenset(
-    {"host", "port", "host_names", "api_key", "database", "spans", "judge_url", "judge_key", "judge_model"},
-)
+START_ONLY = frozenset({"host", "port", "host_names", "api_key", "database", "spans"})
 STRICT = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
 
 
@@ -60,9 +58,6 @@ class EmulatorSettings:
     :param no_data: the result of a run over a window without spans: ``completed`` with zeros, or
         ``task_error``.
     :param runs_order: the order in which the runs of a task are listed.
-    :param judge_url: an OpenAI-compatible endpoint that evaluates; None for the built-in offline judge.
-    :param judge_key: the key for that endpoint.
-    :param judge_model: the model that the endpoint uses.
     """
 
     host: str = "127.0.0.1"
@@ -84,13 +79,6 @@ class EmulatorSettings:
     patch_input_type: str = "PatchEvalTaskMutationInput"
     no_data: NoData = "completed"
     runs_order: RunsOrder = "newest"
-    judge_url: str | None = None
-    judge_key: str | None = dataclasses.field(default=None, repr=False)
-    judge_model: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.judge_url is not None and not self.judge_model:
-            raise ValueError("Set judge_model together with judge_url.")
 
     def changed(self, changes: dict[str, Any]) -> EmulatorSettings:
         """Return these settings with changes that are allowed while the server runs."""

@@ -10,18 +10,14 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_online_tasks.emulator.clock import Clock
 from airflow_provider_online_tasks.emulator.control.faults import FaultQueue
 from airflow_provider_online_tasks.emulator.evaluators.hub import Hub
-from airflow_provider_online_tasks.emulator.evaluators.offline_judge import OfflineJudge
-from airflow_provider_online_tasks.emulator.evaluators.openai_judge import OpenAIJudge
 from airflow_provider_online_tasks.emulator.runs.engine import Runs
-from airflow_provider_online_tasks.emulator.server.limits import RateLimiter
+from airflow_provider_online_tasks.emulator.server.requests import LoggedRequest, RateLimiter
 from airflow_provider_online_tasks.emulator.spans.sample import load_spans
 from airflow_provider_online_tasks.emulator.spans.store import SpanStore
 from airflow_provider_online_tasks.emulator.storage import Storage
 from airflow_provider_online_tasks.emulator.tasks.models import Tasks
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.emulator.evaluators.models import Judge
-    from airflow_provider_online_tasks.emulator.server.requests import LoggedRequest
     from airflow_provider_online_tasks.emulator.settings import EmulatorSettings
 
 _LOG_LENGTH = 200_000
@@ -43,7 +39,7 @@ class EmulatorState:
         self.spans.add(load_spans(path, now=datetime.now(UTC)))
         self.hub = Hub(self.storage, self.clock)
         self.tasks = Tasks(self.storage, self.clock, self.spans)
-        self.runs = Runs(self, _judge(settings), judge_is_remote=settings.judge_url is not None)
+        self.runs = Runs(self)
 
     def configure(self, changes: dict[str, Any]) -> None:
         """Change settings while the emulator runs."""
@@ -60,9 +56,3 @@ class EmulatorState:
         self.faults.clear_fates()
         self.limiter.clear()
         self.requests.clear()
-
-
-def _judge(settings: EmulatorSettings) -> Judge:
-    if settings.judge_url is None:
-        return OfflineJudge()
-    return OpenAIJudge(settings.judge_url, settings.judge_key, settings.judge_model or "")

@@ -170,26 +170,22 @@ class Storage:
         return pairs
 
     def evaluations(
-        self,
-        *,
-        task_id: str | None = None,
-        run_id: str | None = None,
-        span_ids: Sequence[str] | None = None,
-        made_until: float | None = None,
+        self, span_ids: Sequence[str] | None = None, made_until: float | None = None, **equal: str | None
     ) -> list[dict[str, Any]]:
-        """Return evaluations, oldest first."""
+        """Return evaluations, oldest first.
+
+        :param equal: the values of columns, such as ``run_id``; None for any.
+        """
         columns = EVALUATIONS.c
-        statement = sa.select(EVALUATIONS).order_by(columns.created_at, columns.span_id, columns.name)
-        if task_id is not None:
-            statement = statement.where(columns.task_id == task_id)
-        if run_id is not None:
-            statement = statement.where(columns.run_id == run_id)
+        conditions = [columns[name] == value for name, value in equal.items() if value is not None]
         if span_ids is not None:
-            statement = statement.where(columns.span_id.in_(span_ids))
+            conditions.append(columns.span_id.in_(span_ids))
         if made_until is not None:
-            statement = statement.where(columns.created_at <= made_until)
-        rows = [dict(row._mapping) for row in self.rows(statement)]  # noqa: SLF001  SQLAlchemy's public name
-        return [{**row, "metadata": json.loads(row["metadata"])} for row in rows]
+            conditions.append(columns.created_at <= made_until)
+        found = sa.select(EVALUATIONS).where(*conditions)
+        rows = self.rows(found.order_by(columns.created_at, columns.span_id, columns.name))
+        dicts = [dict(row._mapping) for row in rows]  # noqa: SLF001  SQLAlchemy's public name
+        return [{**each, "metadata": json.loads(each["metadata"])} for each in dicts]
 
     def label_counts(self) -> list[tuple[str, str, str, int]]:
         """Return task ID, evaluator, label and count, the most frequent label first."""

@@ -9,14 +9,7 @@ from pydantic import Field
 
 from airflow_provider_online_tasks.emulator.errors import RequestError
 from airflow_provider_online_tasks.emulator.records import Record, Records, listed_items, shown
-from airflow_provider_online_tasks.emulator.rest import (
-    DAY,
-    Body,
-    Call,
-    Moment,
-    Operation,
-    project_id,
-)
+from airflow_provider_online_tasks.emulator.rest import DAY, Body, Call, Moment, Operation, project_id
 from airflow_provider_online_tasks.emulator.spans.rest import spans_of_records
 
 if TYPE_CHECKING:
@@ -63,12 +56,7 @@ def create_annotation_queue(call: Call) -> Record:
     """Create an annotation queue."""
     body: _QueueInput = call.body
     queue = QUEUES.create(
-        call,
-        body.name,
-        body.space_id,
-        instructions=body.instructions,
-        annotation_configs=[],
-        annotators=[],
+        call, body.name, body.space_id, instructions=body.instructions, annotation_configs=[], annotators=[]
     )
     _add_records(call, queue, body.record_sources or [])
     return shown(queue)

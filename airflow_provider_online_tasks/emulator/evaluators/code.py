@@ -17,9 +17,8 @@ from airflow_provider_online_tasks.emulator.evaluators.models import (
 from airflow_provider_online_tasks.emulator.evaluators.texts import as_text, attributes_of, output_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
-    from airflow_provider_online_tasks.emulator.evaluators.models import Context
     from airflow_provider_online_tasks.emulator.spans.units import Unit
 
 _LABELS: Final = ("fail", "pass")
@@ -76,14 +75,16 @@ class CodeKind:
             reason = f"there is no managed evaluator {evaluator.code_name!r}, and no code is given"
         return Refusal("CANCELLED", f"Code evaluator {evaluator.name!r}: {reason}") if reason else None
 
-    def evaluate(self, evaluator: Evaluator, unit: Unit, context: Context) -> Evaluation:
+    def evaluate(
+        self, evaluator: Evaluator, unit: Unit, queries: Mapping[str, Collection[str]]
+    ) -> Evaluation:
         """Run a managed check."""
         parameters = dict(evaluator.parameters or {})
         attribute = parameters.get("span_attribute")
         if attribute is not None:
             path = (evaluator.column_mappings or {}).get(attribute, attribute)
             parameters["span_attribute"] = path
-            if unit.value(path) is None:
+            if not unit.has(path):
                 raise NoValueError(f"evaluator {evaluator.name!r}: {path!r} is not on the {unit.granularity}")
         if evaluator.code is not None:
             raise EvaluationError(f"The emulator does not run the code of evaluator {evaluator.name!r}")

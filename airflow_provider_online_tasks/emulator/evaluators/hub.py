@@ -34,19 +34,18 @@ class Template(NamedTuple):
     data_granularity: str | None = None
 
 
+_QUESTION = "Question: {input}\nHelp pages: {reference}\nAnswer: {output}\n"
 TEMPLATES: Final = (
     Template(
         "correctness",
         "Correctness",
-        "Question: {input}\nHelp pages: {reference}\nAnswer: {output}\n"
-        "Is the answer correct according to the help pages?",
+        f"{_QUESTION}Is the answer correct according to the help pages?",
         {"incorrect": 0.0, "correct": 1.0},
     ),
     Template(
         "hallucination",
         "Hallucination",
-        "Question: {input}\nHelp pages: {reference}\nAnswer: {output}\n"
-        "Does the answer state anything that the help pages do not?",
+        f"{_QUESTION}Does the answer state anything that the help pages do not?",
         {"hallucinated": 0.0, "factual": 1.0},
     ),
     Template(

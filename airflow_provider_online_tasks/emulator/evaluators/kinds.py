@@ -17,9 +17,8 @@ from airflow_provider_online_tasks.emulator.evaluators.models import (
 from airflow_provider_online_tasks.emulator.evaluators.template import TemplateKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
-    from airflow_provider_online_tasks.emulator.evaluators.models import Context
     from airflow_provider_online_tasks.emulator.spans.units import Unit
 
 Kind = TemplateKind | CodeKind
@@ -39,13 +38,16 @@ class Outcome(NamedTuple):
     note: str | None = None
 
 
-def evaluate(unit: Unit, evaluators: Iterable[Evaluator], context: Context) -> Outcome:
-    """Return the result of evaluators; without any evaluation, the unit is skipped."""
+def evaluate(unit: Unit, evaluators: Iterable[Evaluator], queries: Mapping[str, Collection[str]]) -> Outcome:
+    """Return the result of evaluators; without any evaluation, the unit is skipped.
+
+    :param queries: the IDs of the spans that each named query of the task matches.
+    """
     evaluations: list[tuple[Evaluator, Evaluation]] = []
     note = None
     for evaluator in evaluators:
         try:
-            evaluations.append((evaluator, KINDS[evaluator.kind].evaluate(evaluator, unit, context)))
+            evaluations.append((evaluator, KINDS[evaluator.kind].evaluate(evaluator, unit, queries)))
         except NoValueError as error:
             note = str(error)
         except EvaluationError as error:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 Granularity = Literal["span", "trace", "session"]
 GRANULARITIES: tuple[Granularity, ...] = ("span", "trace", "session")
@@ -77,49 +74,3 @@ class NoValueError(Exception):
 
 class EvaluationError(Exception):
     """The evaluator returned no label; the span counts as an error of its run."""
-
-
-class Question(NamedTuple):
-    """What a judge is asked about a span.
-
-    :param template: the evaluator's template.
-    :param prompt: the template, filled with the values of the span.
-    :param rails: the labels to choose from.
-    :param choices: scores by label, if the evaluator has them.
-    :param explain: whether to return an explanation.
-    """
-
-    template: str
-    prompt: str
-    rails: Sequence[str]
-    choices: Mapping[str, float] | None
-    explain: bool
-    span: Mapping[str, Any]
-
-    def evaluation(self, label: str, explanation: str | None) -> Evaluation:
-        """Return the evaluation with a label, and its score."""
-        score = (self.choices or {}).get(label)
-        return Evaluation(
-            label, None if score is None else float(score), explanation if self.explain else None
-        )
-
-
-class Judge(Protocol):
-    """An LLM judge, or the offline rules that take its place."""
-
-    def evaluate(self, question: Question) -> Evaluation:
-        """Return the answer to a question.
-
-        :raises EvaluationError: there is no label.
-        """
-        ...
-
-
-class Context(NamedTuple):
-    """What the evaluators of a run share.
-
-    :param queries: the IDs of the spans that each named query of the task matches.
-    """
-
-    judge: Judge
-    queries: Mapping[str, Collection[str]]

@@ -1,26 +1,28 @@
-"""Template evaluators: an LLM judge answers a filled prompt with a label."""
+"""Template evaluators: the offline judge labels what has a value for each variable of the template."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.emulator.errors import InvalidError
+from airflow_provider_online_tasks.emulator.evaluators.judge import judge
 from airflow_provider_online_tasks.emulator.evaluators.models import (
     Evaluation,
     Evaluator,
     NoValueError,
-    Question,
     Refusal,
 )
-from airflow_provider_online_tasks.emulator.evaluators.texts import fill, variables
 from airflow_provider_online_tasks.emulator.integrations.models import missing_model
-from airflow_provider_online_tasks.emulator.spans.units import CONVERSATION, LONGEST_VALUE
+from airflow_provider_online_tasks.emulator.spans.units import CONVERSATION
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from airflow_provider_online_tasks.emulator.evaluators.models import Context
     from airflow_provider_online_tasks.emulator.spans.units import Unit
+
+# {{name}} or {name}; a name contains no quote, so that JSON in a template is not a variable
+_VARIABLE = re.compile(r"\{\{ *([A-Za-z_][\w.\-]*) *\}\}|\{ *([A-Za-z_][\w.\-]*) *\}")
 
 
 class TemplateKind:
@@ -74,25 +76,22 @@ class TemplateKind:
         missing = missing_model(evaluator.llm)
         return Refusal("CANCELLED", f"Evaluator {evaluator.name!r}: {missing}") if missing else None
 
-    def evaluate(self, evaluator: Evaluator, unit: Unit, context: Context) -> Evaluation:
-        """Fill the template and ask the judge."""
-        template = evaluator.template or ""
-        prompt = fill(template, _values(template, evaluator, unit, context.queries))
-        question = Question(
-            template, prompt, evaluator.rails, evaluator.choices, evaluator.explain, unit.as_span
-        )
-        return context.judge.evaluate(question)
+    def evaluate(
+        self, evaluator: Evaluator, unit: Unit, queries: Mapping[str, Collection[str]]
+    ) -> Evaluation:
+        """Judge the unit, unless a variable of the template has no value."""
+        _check_values(evaluator, unit, queries)
+        result = judge(evaluator.template or "", evaluator.rails, evaluator.choices, unit.as_span)
+        return result if evaluator.explain else result._replace(explanation=None)
 
 
-def _values(
-    template: str, evaluator: Evaluator, unit: Unit, queries: Mapping[str, Collection[str]]
-) -> dict[str, str]:
-    """Return the values of a template's variables; as at Arize, each must have one."""
-    values: dict[str, str] = {}
+def _check_values(evaluator: Evaluator, unit: Unit, queries: Mapping[str, Collection[str]]) -> None:
+    """Reject a unit that has no value for a variable of the template, as Arize does."""
     columns = evaluator.column_mappings or {}
     mappings = {each["variable_name"]: each for each in evaluator.query_mappings or ()}
-    left = LONGEST_VALUE
-    for variable in variables(template):
+    for variable in dict.fromkeys(
+        match[1] or match[2] for match in _VARIABLE.finditer(evaluator.template or "")
+    ):
         within: Collection[str] | None = None
         path = columns.get(variable, variable)
         if variable in mappings:
@@ -102,13 +101,8 @@ def _values(
         elif variable not in columns and evaluator.evaluator_id is not None and variable != CONVERSATION:
             # The variables of an Eval Hub evaluator are not columns: the task maps them.
             raise NoValueError(f"evaluator {evaluator.name!r}: the variable {{{variable}}} has no mapping")
-        value = unit.value(path, within)
-        if value is None:
+        if not unit.has(path, within):
             raise NoValueError(
                 f"evaluator {evaluator.name!r}: {path!r} is not on the {unit.granularity}"
                 + (f" (the variable {{{variable}}})" if path != variable else "")
             )
-        # The limit applies to a whole prompt of a session, but to each value of a trace.
-        values[variable] = value[: left if unit.granularity == "session" else LONGEST_VALUE]
-        left -= len(values[variable])
-    return values

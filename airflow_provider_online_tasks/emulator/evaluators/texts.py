@@ -1,27 +1,14 @@
-"""The texts of a span (input, output, reference), and templates that are filled with them."""
+"""The texts of a span: input, output, retrieved documents and reference."""
 
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# {{name}} or {name}; a name contains no quote, so JSON in a template stays unchanged
-_VARIABLE: Final = re.compile(r"\{\{ *([A-Za-z_][\w.\-]*) *\}\}|\{ *([A-Za-z_][\w.\-]*) *\}")
 _REFERENCE_NAMES: Final = frozenset({"reference", "context", "documents"})
-
-
-def fill(template: str, values: Mapping[str, str]) -> str:
-    """Return a template whose variables are replaced by values; variables without a value stay."""
-    return _VARIABLE.sub(lambda match: values.get(match[1] or match[2], match[0]), template)
-
-
-def variables(template: str) -> list[str]:
-    """Return the names of a template's variables, in order and without duplicates."""
-    return list(dict.fromkeys(match[1] or match[2] for match in _VARIABLE.finditer(template)))
 
 
 def input_text(span: Mapping[str, Any]) -> str:

@@ -11,32 +11,25 @@ from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.control.faults import RunFate, RunOutcome
 from airflow_provider_online_tasks.emulator.errors import InvalidError, NotFoundError, RequestError
 from airflow_provider_online_tasks.emulator.evaluators.kinds import KINDS, Outcome, evaluate
-from airflow_provider_online_tasks.emulator.evaluators.models import Context, Evaluator, Refusal
+from airflow_provider_online_tasks.emulator.evaluators.models import Evaluator, Refusal
 from airflow_provider_online_tasks.emulator.runs.models import (
     CANCELLED,
     COMPLETED,
+    DEFAULT_MAX_SPANS,
     FAILED,
     FINISHED,
     PENDING,
     RUNNING,
-    NoDataError,
+    NotStartedError,
     Run,
     RunRequest,
 )
-from airflow_provider_online_tasks.emulator.runs.plans import (
-    Item,
-    Plan,
-    fraction,
-    make_plans,
-    without_labels,
-)
+from airflow_provider_online_tasks.emulator.runs.plans import Plan, fraction, make_plans, without_labels
 from airflow_provider_online_tasks.emulator.spans.filters import checked_filter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow_provider_online_tasks.emulator.evaluators.models import Judge
-    from airflow_provider_online_tasks.emulator.spans.units import Unit
     from airflow_provider_online_tasks.emulator.state import EmulatorState
     from airflow_provider_online_tasks.emulator.tasks.models import Task
 
@@ -51,7 +44,6 @@ _FAILED_REASON = "The run stopped: the model provider returned an internal error
 _CANCELLED_REASON = "The run was cancelled by a user."
 _REFUSAL_SECONDS = 1.0
 _BATCH = 500
-_REMOTE_BATCH = 4
 
 _STATUS_OF_OUTCOME = {"complete": COMPLETED, "nothing": COMPLETED, "fail": FAILED, "cancel": CANCELLED}
 _OUTCOME_OF_STATUS: dict[str, RunOutcome] = {FAILED: "fail", CANCELLED: "cancel"}
@@ -60,16 +52,13 @@ _OUTCOME_OF_STATUS: dict[str, RunOutcome] = {FAILED: "fail", CANCELLED: "cancel"
 class Runs:
     """All runs. They proceed whenever they are read, and every 0.1 seconds."""
 
-    def __init__(self, state: EmulatorState, judge: Judge, *, judge_is_remote: bool) -> None:
+    def __init__(self, state: EmulatorState) -> None:
         self._state = state
         self._storage = state.storage
         self._clock = state.clock
-        self._judge = judge
-        self._judge_is_remote = judge_is_remote
         self._runs: dict[str, Run] = {}
         self._of_task: dict[str, list[Run]] = {}
         self._plans: dict[str, Plan] = {}
-        self._evaluating: dict[str, asyncio.Task[None]] = {}
         for record, plan in self._storage.runs():
             run = Run(**record)
             self._add(run)
@@ -96,13 +85,25 @@ class Runs:
 
     # -- starting ---------------------------------------------------------------------------------
 
-    def create(self, task: Task, request: RunRequest, fate: RunFate | None = None) -> Run:
+    def create(
+        self, task: Task, request: RunRequest, *, most_days: int | None = None, fate: RunFate | None = None
+    ) -> Run:
         """Start a run of a task.
 
+        :param most_days: the longest window; None for any length.
         :param fate: how the run goes; None takes the next fate of the control plane.
-        :raises NoDataError: no span matches, and the settings reject such runs.
+        :raises NotStartedError: the window is not valid, or no span matches and the settings reject this.
         """
         settings = self._state.settings
+        start = task.last_run_at if request.data_start is None else request.data_start
+        end = self._clock.stamp() if request.data_end is None else request.data_end
+        if start is None:
+            raise NotStartedError("The start of the data is required for the first run of a task")
+        if start >= end:
+            raise NotStartedError("The start of the data must be before the end")
+        if most_days is not None and end - start > most_days * 86_400:
+            raise NotStartedError(f"The data window is longer than {most_days} days")
+        max_spans = request.max_spans or DEFAULT_MAX_SPANS
         refusal: Refusal | None = None
         try:
             evaluators = [self._state.hub.current(each) for each in task.evaluators]
@@ -112,14 +113,21 @@ class Runs:
             self._state.spans,
             task,
             evaluators,
-            request,
+            (start, end),
+            max_spans=max_spans,
             # Spans in the future do not exist yet, and young spans are not in the index yet.
             indexed_until=self._clock.now() - settings.index_delay,
             readable_until=self._clock.stamp() - settings.index_delay,
         )
         if settings.no_data == "task_error" and not any(plan.items for plan in plans):
-            raise NoDataError("There is no data to evaluate in this window: no span matches the task")
-        fields = {"task_id": task.id, **dataclasses.asdict(request)}
+            raise NotStartedError("There is no data in this window: no span matches the task", "NO_DATA")
+        fields = {
+            "task_id": task.id,
+            "data_start": start,
+            "data_end": end,
+            "max_spans": max_spans,
+            "override": bool(request.override),
+        }
         if fate is None:
             fate = self._state.faults.take_fate()  # only now: a rejected request uses up no fate
         if len(plans) == 1:
@@ -179,7 +187,7 @@ class Runs:
         first = self._storage.take_numbers("TaskRun", count)
         now = self._clock.stamp()
         low, high = seconds
-        request = RunRequest(data_start=now - 86_400, data_end=now)
+        window = {"data_start": now - 86_400, "data_end": now}
         runs = [
             self._scheduled(
                 number=number,
@@ -193,7 +201,9 @@ class Runs:
                 skips=fate.skipped or 0,
                 target=int(total * fate.evaluated_share),
                 synthetic=True,
-                **dataclasses.asdict(request),
+                max_spans=DEFAULT_MAX_SPANS,
+                override=False,
+                **window,
             )
             for number in range(first, first + count)
         ]
@@ -215,7 +225,7 @@ class Runs:
             if now < since + CONTINUOUS_SECONDS:
                 continue
             if until > since and self._has_spans(task, since, until):
-                self.create(task, RunRequest(data_start=since, data_end=until), RunFate())
+                self.create(task, RunRequest(data_start=since, data_end=until), fate=RunFate())
             task.continuous_until = max(since, until)
             self._state.tasks.save(task)
 
@@ -276,21 +286,8 @@ class Runs:
             run.position = run.due(now)
             run.num_errors = int(run.position * run.error_rate)
             run.num_successes = run.position - run.num_errors
-        elif self._judge_is_remote:
-            if run.position < run.due(now) and run.id not in self._evaluating:
-                task = asyncio.get_running_loop().create_task(self._evaluate_remotely(run))
-                self._evaluating[run.id] = task
-                task.add_done_callback(lambda _: self._evaluating.pop(run.id, None))
         else:
-            while run.position < run.due(now):
-                plan, items = self._next_items(run, _BATCH)
-                outcomes = [
-                    self._evaluate(run, plan, index, unit, item)
-                    for index, (unit, item) in enumerate(
-                        zip(self._units(plan, items), items, strict=True), run.position
-                    )
-                ]
-                self._record(run, outcomes)
+            self._evaluate_due(run, run.due(now))
         if run.ends is not None and now >= run.ends and run.position >= run.target:
             self._finish(run, _STATUS_OF_OUTCOME[run.outcome], run.reason, max(run.ends, run.begins))
 
@@ -309,33 +306,22 @@ class Runs:
             reason = next((child.failure_reason for child in children if child.status == status), None)
             self._finish(run, status, reason, self._clock.now())
 
-    def _next_items(self, run: Run, most: int) -> tuple[Plan, list[Item]]:
-        plan = self._plans[run.id]
-        return plan, plan.items[run.position : min(run.due(self._clock.now()), run.position + most)]
-
-    def _units(self, plan: Plan, items: Sequence[Item]) -> list[Unit]:
-        return self._state.spans.units(plan.granularity, [item.key for item in items], plan.indexed_until)
-
-    def _evaluate(self, run: Run, plan: Plan, index: int, unit: Unit, item: Item) -> Outcome:
-        if run.is_forced_error(index):
-            return Outcome([], failed=True)
-        context = Context(self._judge, plan.queries)
-        return evaluate(unit, [plan.evaluators[each] for each in item.evaluators], context)
-
-    async def _evaluate_remotely(self, run: Run) -> None:
-        """Evaluate what is due in threads: a slow model must not block the server."""
-        while run.id in self._plans and run.position < run.due(self._clock.now()):
-            plan, items = self._next_items(run, _REMOTE_BATCH)
-            outcomes = await asyncio.gather(
-                *(
-                    asyncio.to_thread(self._evaluate, run, plan, index, unit, item)
-                    for index, (unit, item) in enumerate(
-                        zip(self._units(plan, items), items, strict=True), run.position
-                    )
-                )
+    def _evaluate_due(self, run: Run, due: int) -> None:
+        """Evaluate the items up to a position."""
+        while run.position < due:
+            plan = self._plans[run.id]
+            items = plan.items[run.position : min(due, run.position + _BATCH)]
+            units = self._state.spans.units(
+                plan.granularity, [item.key for item in items], plan.indexed_until
             )
-            if run.id in self._plans:
-                self._record(run, outcomes)
+            outcomes = []
+            for index, (unit, item) in enumerate(zip(units, items, strict=True), run.position):
+                evaluators = [plan.evaluators[each] for each in item.evaluators]
+                failed = Outcome([], failed=True)
+                outcomes.append(
+                    failed if run.is_forced_error(index) else evaluate(unit, evaluators, plan.queries)
+                )
+            self._record(run, outcomes)
 
     def _record(self, run: Run, outcomes: Sequence[Outcome]) -> None:
         """Count and save the results of the next items."""
@@ -420,13 +406,6 @@ class Runs:
         self._runs.clear()
         self._of_task.clear()
         self._plans.clear()
-
-    async def close(self) -> None:
-        """Stop the evaluations in progress."""
-        evaluating = list(self._evaluating.values())
-        for task in evaluating:
-            task.cancel()
-        await asyncio.gather(*evaluating, return_exceptions=True)
 
 
 def _origin(evaluator: Evaluator, plan: Plan, run: Run) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.emulator.errors import InvalidError, NotFoundError
 from airflow_provider_online_tasks.emulator.graphql import mutation
-from airflow_provider_online_tasks.emulator.runs.models import DEFAULT_MAX_SPANS, NoDataError, RunRequest
+from airflow_provider_online_tasks.emulator.runs.models import NotStartedError, RunRequest
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator.graphql import Context
@@ -18,29 +18,22 @@ def run_online_task(context: Context, fields: dict[str, Any]) -> dict[str, Any]:
     state, fault = context.state, context.task_error
     if fault is not None:
         return _task_error(fault.message or "The task run could not be started", fault.code or "INTERNAL")
-    max_spans = DEFAULT_MAX_SPANS if fields.get("maxSpans") is None else fields["maxSpans"]
-    if max_spans < 1:
+    max_spans = fields.get("maxSpans")
+    if max_spans is not None and max_spans < 1:
         raise InvalidError(f"maxSpans must be at least 1, not {max_spans}")
+    request = RunRequest(
+        data_start=fields.get("dataStartTime"),
+        data_end=fields.get("dataEndTime"),
+        max_spans=max_spans,
+        override=fields.get("overrideEvaluations"),
+    )
     try:
         task = state.tasks.get(fields["onlineTaskId"])
+        run = state.runs.create(task, request, most_days=state.settings.graphql_max_window_days)
     except NotFoundError as error:
         return _task_error(error.detail, "NOT_FOUND")
-    start, end = fields.get("dataStartTime"), fields.get("dataEndTime")
-    start = task.last_run_at if start is None else start
-    end = state.clock.stamp() if end is None else end
-    if start is None:
-        return _task_error("dataStartTime is required for the first run of a task", "INVALID_ARGUMENT")
-    if start >= end:
-        return _task_error("dataStartTime must be before dataEndTime", "INVALID_ARGUMENT")
-    days = state.settings.graphql_max_window_days
-    if days is not None and end - start > days * 86_400:
-        return _task_error(f"The data window is longer than {days} days", "INVALID_ARGUMENT")
-    override = bool(fields.get("overrideEvaluations"))
-    request = RunRequest(data_start=start, data_end=end, max_spans=max_spans, override=override)
-    try:
-        run = state.runs.create(task, request)
-    except NoDataError as error:
-        return _task_error(str(error), "NO_DATA")
+    except NotStartedError as error:
+        return _task_error(str(error), error.code)
     return {"result": {"__typename": "CreateTaskRunResponse", "runId": run.id}}
 
 

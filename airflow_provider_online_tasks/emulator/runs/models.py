@@ -12,18 +12,22 @@ STATUSES = (PENDING, RUNNING, COMPLETED, FAILED, CANCELLED)
 DEFAULT_MAX_SPANS = 10_000
 
 
-class NoDataError(Exception):
-    """A run is rejected because no span matches."""
+class NotStartedError(Exception):
+    """A run cannot start; ``code`` is that of GraphQL's TaskError."""
+
+    def __init__(self, message: str, code: str = "INVALID_ARGUMENT") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunRequest:
-    """What a request to start a run asks for."""
+    """What a request to start a run asks for; None takes the default."""
 
-    data_start: float
-    data_end: float
-    max_spans: int = DEFAULT_MAX_SPANS
-    override: bool = False
+    data_start: float | None = None
+    data_end: float | None = None
+    max_spans: int | None = None
+    override: bool | None = None
 
 
 @dataclasses.dataclass(kw_only=True)

@@ -12,7 +12,6 @@ from airflow_provider_online_tasks.emulator.spans.filters import checked_filter
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow_provider_online_tasks.emulator.runs.models import RunRequest
     from airflow_provider_online_tasks.emulator.spans.store import SpanStore
     from airflow_provider_online_tasks.emulator.storage import Storage
     from airflow_provider_online_tasks.emulator.tasks.models import Task
@@ -62,8 +61,9 @@ def make_plans(
     spans: SpanStore,
     task: Task,
     evaluators: Sequence[Evaluator],
-    request: RunRequest,
+    window: tuple[float, float],
     *,
+    max_spans: int,
     indexed_until: float,
     readable_until: float,
 ) -> list[Plan]:
@@ -76,9 +76,7 @@ def make_plans(
     """
     not_indexed: set[str] = set()
 
-    def matching(
-        *filters: str | None, start: float = request.data_start, end: float = request.data_end
-    ) -> list[str]:
+    def matching(*filters: str | None, start: float = window[0], end: float = window[1]) -> list[str]:
         combined = " AND ".join(f"({each})" for each in filters if each)
         compiled = checked_filter(combined)
         if compiled is not None and compiled.not_indexed:
@@ -101,7 +99,7 @@ def make_plans(
     wanted = {keys[span_id] for span_ids in matched for span_id in span_ids if span_id in keys}
     ordered = dict.fromkeys(keys[span_id] for span_id in of_task if span_id in keys)
     sampled = [key for key in ordered if key in wanted and fraction(key) < task.sampling_rate]
-    chosen = set(sampled[: request.max_spans])
+    chosen = set(sampled[:max_spans])
     named = (task.query_filters or {"filters": []})["filters"]
     # A variable also reads the spans of a trace or session outside the window.
     queries = {each["id"]: matching(each["filter"], start=0.0, end=indexed_until) for each in named}

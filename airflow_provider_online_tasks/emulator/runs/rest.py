@@ -9,15 +9,9 @@ from pydantic import Field
 
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.clock import write_time
-from airflow_provider_online_tasks.emulator.errors import InvalidError, RequestError
-from airflow_provider_online_tasks.emulator.rest import DAY, Body, Call, Moment, Operation
-from airflow_provider_online_tasks.emulator.runs.models import (
-    DEFAULT_MAX_SPANS,
-    STATUSES,
-    NoDataError,
-    Run,
-    RunRequest,
-)
+from airflow_provider_online_tasks.emulator.errors import RequestError
+from airflow_provider_online_tasks.emulator.rest import Body, Call, Moment, Operation
+from airflow_provider_online_tasks.emulator.runs.models import STATUSES, NotStartedError, Run, RunRequest
 from airflow_provider_online_tasks.emulator.tasks.rest import task_of
 
 MAX_WINDOW_DAYS = 30
@@ -36,24 +30,16 @@ def trigger_task_run(call: Call) -> bytes:
     task, body = task_of(call), call.body
     if body.experiment_ids:
         raise RequestError(400, "experiment_ids is not allowed for a task on a project")
-    start = task.last_run_at if body.data_start_time is None else body.data_start_time
-    end = call.state.clock.stamp() if body.data_end_time is None else body.data_end_time
-    if start is None:
-        raise RequestError(400, "data_start_time is required for the first run of a task")
-    if start >= end:
-        raise RequestError(400, "data_start_time must be before data_end_time")
-    if end - start > MAX_WINDOW_DAYS * DAY:
-        raise RequestError(400, f"The data window is longer than {MAX_WINDOW_DAYS} days")
     request = RunRequest(
-        data_start=start,
-        data_end=end,
-        max_spans=body.max_spans or DEFAULT_MAX_SPANS,
-        override=bool(body.override_evaluations),
+        data_start=body.data_start_time,
+        data_end=body.data_end_time,
+        max_spans=body.max_spans,
+        override=body.override_evaluations,
     )
     try:
-        return _run(call, call.state.runs.create(task, request))
-    except NoDataError as error:
-        raise InvalidError(str(error)) from error
+        return _run(call, call.state.runs.create(task, request, most_days=MAX_WINDOW_DAYS))
+    except NotStartedError as error:
+        raise RequestError(422 if error.code == "NO_DATA" else 400, str(error)) from error
 
 
 def list_task_runs(call: Call) -> bytes:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator.tasks.models import Task
 
 _SHOWN_RUNS = 100
+JUDGE_NOTE = "Labels come from a built-in judge: deterministic rules, offline, no language model."
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="2">
@@ -85,7 +86,7 @@ def render(state: EmulatorState) -> str:
         spans=count,
         first=html.escape((write_time(first) or "")[:10]),
         last=html.escape((write_time(last) or "")[:10]),
-        judge=html.escape(judge_note(state)),
+        judge=JUDGE_NOTE,
         tasks=_table(("Task", "Filter", "Sampling", "Evaluators", "ID"), map(_task_row, state.tasks.all())),
         runs=_table(
             ("Run", "Task", "Status", "Progress", "Evaluated", "Errors", "Skipped", "Reason"),
@@ -93,14 +94,6 @@ def render(state: EmulatorState) -> str:
         ),
         labels=_table(("Task", "Evaluator", "Label", "Spans", "Share"), _label_rows(state, names)),
     )
-
-
-def judge_note(state: EmulatorState) -> str:
-    """Return what evaluates the spans."""
-    settings = state.settings
-    if settings.judge_url is None:
-        return "Labels come from a built-in judge: deterministic rules, offline, no language model."
-    return f"Labels come from {settings.judge_model} at {settings.judge_url}."
 
 
 def _cell(content: object, kind: str = "") -> str:

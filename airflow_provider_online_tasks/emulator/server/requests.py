@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import collections
 import contextlib
 import dataclasses
 import json
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator.state import EmulatorState
 
 TRANSPORT = "emulator.transport"
+_WINDOW_SECONDS = 60.0
 
 _BAD_KEY = "The API key is missing, invalid or expired"
 _LOGGED_HEADERS = ("accept", "content-type", "origin", "user-agent")
@@ -38,6 +40,31 @@ _ERRORS = {
     "task_error": (422, "The run could not be started", "UNPROCESSABLE"),
     "unknown_type": (400, "Unknown type", "BAD_REQUEST"),
 }
+
+
+class RateLimiter:
+    """Counts requests in a sliding minute, per key and kind of request."""
+
+    def __init__(self) -> None:
+        self._times: dict[tuple[str, str], collections.deque[float]] = collections.defaultdict(
+            collections.deque
+        )
+
+    def wait(self, key: str, kind: str, limit: int | None, now: float) -> float:
+        """Count a request; return 0 if it is allowed, else the seconds until the next one is."""
+        if limit is None:
+            return 0.0
+        times = self._times[key, kind]
+        while times and times[0] <= now - _WINDOW_SECONDS:
+            times.popleft()
+        if len(times) >= limit:
+            return times[len(times) - limit] + _WINDOW_SECONDS - now
+        times.append(now)
+        return 0.0
+
+    def clear(self) -> None:
+        """Forget all requests."""
+        self._times.clear()
 
 
 @dataclasses.dataclass(slots=True)

@@ -109,7 +109,6 @@ class EmulatorServer:
         finally:
             ticker.cancel()
             await asyncio.gather(ticker, return_exceptions=True)
-            await state.runs.close()
 
     def stop(self) -> None:
         """Stop the server at once, from any thread."""

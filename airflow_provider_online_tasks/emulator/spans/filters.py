@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Container
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
@@ -22,42 +23,26 @@ from airflow_provider_online_tasks.emulator.spans.filter_source import (
     as_number,
 )
 
+_FIELDS = ("name", "kind", "parent_id", "status_code", "status_message", "span_id", "trace_id")
 _TEXT_COLUMNS: Final = {
-    "name": "spans.name",
-    "kind": "spans.kind",
+    **{name: f"spans.{name}" for name in _FIELDS},
     "span_kind": "spans.kind",
-    "parent_id": "spans.parent_id",
-    "status_code": "spans.status_code",
-    "status_message": "spans.status_message",
-    "span_id": "spans.span_id",
-    "trace_id": "spans.trace_id",
     "context.span_id": "spans.span_id",
     "context.trace_id": "spans.trace_id",
 }
-_NUMBER_COLUMNS: Final = {"latency_ms": "spans.latency_ms"}
 _TIME_COLUMNS: Final = {"start_time": "spans.start_time", "end_time": "spans.end_time"}
-_COLUMNS: Final = {**_TEXT_COLUMNS, **_NUMBER_COLUMNS, **_TIME_COLUMNS}
-_EVALUATIONS: Final = {"eval": "span", "trace_eval": "trace", "session_eval": "session"}
-_EVALUATION_FIELDS: Final = frozenset({"label", "score", "explanation"})
-_ANNOTATION_FIELDS: Final = frozenset({"label", "score", "text"})
-_EVENT_FIELDS: Final = frozenset({"name", "attributes"})
+_COLUMNS: Final = [*_TEXT_COLUMNS, "latency_ms", *_TIME_COLUMNS]
+# The table, the granularity and the fields of evaluations and annotations.
+_NAMED_VALUES: Final = {
+    "eval": ("evaluations", "span", ("label", "score", "explanation")),
+    "trace_eval": ("evaluations", "trace", ("label", "score", "explanation")),
+    "session_eval": ("evaluations", "session", ("label", "score", "explanation")),
+    "annotation": ("annotations", "span", ("label", "score", "text")),
+}
 # The attributes in Arize's eval index: those of OpenInference, and exceptions.
-_INDEXED: Final = (
-    "openinference.",
-    "input.",
-    "output.",
-    "llm.",
-    "tool.",
-    "retrieval.",
-    "embedding.",
-    "reranker.",
-    "session.",
-    "user.",
-    "exception.",
-    "agent.",
-    "graph.",
+_INDEXED: Final = re.compile(
+    r"(openinference|input|output|llm|tool|retrieval|embedding|reranker|session|user|exception|agent|graph)\."
 )
-
 _COMPARISONS: Final[dict[type[Any], str]] = {
     exp.EQ: "=",
     exp.NEQ: "<>",
@@ -85,7 +70,7 @@ class CompiledFilter(NamedTuple):
     @property
     def not_indexed(self) -> list[str]:
         """The attributes that are not in Arize's eval index: a task's filter with them matches nothing."""
-        return sorted(name for name in self.attributes if not name.startswith(_INDEXED))
+        return sorted(name for name in self.attributes if not _INDEXED.match(name))
 
 
 def compile_filter(query_filter: str, known: Container[str] | None = None) -> CompiledFilter:
@@ -223,17 +208,15 @@ class _Compiler:
         path = name.path
         if path in _TEXT_COLUMNS:
             return _Operand(_TEXT_COLUMNS[path], _to_text)
-        if path in _NUMBER_COLUMNS:
-            return _Operand(_NUMBER_COLUMNS[path], self._to_number)
+        if path == "latency_ms":
+            return _Operand("spans.latency_ms", self._to_number)
         if path in _TIME_COLUMNS:
             return _Operand(_TIME_COLUMNS[path], self._to_time)
         first, _, rest = path.partition(".")
-        if first in _EVALUATIONS:
-            return self._evaluation(first, rest, name)
-        if first == "annotation" and rest:
-            return self._annotation(rest, name)
+        if first in _NAMED_VALUES and (rest or first != "annotation"):
+            return self._named_value(first, rest, name)
         if first == "event" and rest:
-            if rest not in _EVENT_FIELDS:
+            if rest not in {"name", "attributes"}:
                 raise self._source.error("expected event.name or event.attributes", name.position)
             return _Operand("spans.events", _to_text)
         if not rest:
@@ -250,30 +233,19 @@ class _Compiler:
             stored = f"COALESCE({stored}, computed_column(spans.attributes, {self._bind(key)}))"
         return _Operand(stored, None)
 
-    def _evaluation(self, first: str, rest: str, name: Name) -> _Operand:
-        evaluator, _, field = rest.rpartition(".")
-        if not evaluator or field not in _EVALUATION_FIELDS:
-            fields = f"{first}.<name>.label, {first}.<name>.score or {first}.<name>.explanation"
-            raise self._source.error(f"expected {fields}", name.position)
-        name_and_order = f"evaluations.name = {self._bind(evaluator)} ORDER BY evaluations.created_at DESC"
-        self.parameters["readable_until"] = FOREVER
-        sql = (
-            f"(SELECT evaluations.{field} FROM evaluations "  # noqa: S608  the field is one of three
-            f"WHERE evaluations.span_id = spans.span_id AND evaluations.created_at <= :readable_until "
-            f"AND evaluations.granularity = '{_EVALUATIONS[first]}' AND {name_and_order} LIMIT 1)"
-        )
-        return _Operand(sql, self._to_number if field == "score" else _to_text)
-
-    def _annotation(self, rest: str, name: Name) -> _Operand:
-        annotation, _, field = rest.rpartition(".")
-        if not annotation or field not in _ANNOTATION_FIELDS:
-            fields = "annotation.<name>.label, annotation.<name>.score or annotation.<name>.text"
-            raise self._source.error(f"expected {fields}", name.position)
-        sql = (
-            f"(SELECT annotations.{field} FROM annotations "  # noqa: S608  the field is one of three
-            f"WHERE annotations.span_id = spans.span_id AND annotations.granularity = 'span' "
-            f"AND annotations.name = {self._bind(annotation)} LIMIT 1)"
-        )
+    def _named_value(self, first: str, rest: str, name: Name) -> _Operand:
+        table, granularity, fields = _NAMED_VALUES[first]
+        value_name, _, field = rest.rpartition(".")
+        if not value_name or field not in fields:
+            expected = " or ".join(f"{first}.<name>.{each}" for each in fields)
+            raise self._source.error(f"expected {expected}", name.position)
+        condition = f"{table}.granularity = '{granularity}' AND {table}.name = {self._bind(value_name)}"
+        if table == "evaluations":
+            self.parameters["readable_until"] = FOREVER
+            condition += (
+                " AND evaluations.created_at <= :readable_until ORDER BY evaluations.created_at DESC LIMIT 1"
+            )
+        sql = f"(SELECT {table}.{field} FROM {table} WHERE {table}.span_id = spans.span_id AND {condition})"  # noqa: S608  these names are ours
         return _Operand(sql, self._to_number if field == "score" else _to_text)
 
     def _name(self, node: Node) -> Name:
@@ -318,22 +290,19 @@ class _Compiler:
         return f":{name}"
 
     def _unknown_column(self, name: Name) -> FilterError:
-        near = difflib.get_close_matches(name.path, [*_COLUMNS], n=1)
+        near = difflib.get_close_matches(name.path, _COLUMNS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"the columns are {', '.join(_COLUMNS)}."
-        return self._source.error(
-            f"there is no column {name.path}; {hint} An attribute is written attributes.{name.path}",
-            name.position,
-        )
+        what = f"there is no column {name.path}; {hint} An attribute is written attributes.{name.path}"
+        return self._source.error(what, name.position)
 
     def _unexpected(self, node: Node, expected: str) -> FilterError:
+        position = self._last_position
         for part in node.walk():
-            if isinstance(part, exp.Identifier) and part.quoted:
-                return self._source.error(f"expected {expected}", self._source.names[int(part.name)].position)
-            if isinstance(part, exp.Literal):
-                return self._source.error(
-                    f"expected {expected}", self._source.literals[int(part.name)].position
-                )
-        return self._source.error(f"expected {expected}", self._last_position)
+            is_name = isinstance(part, exp.Identifier) and part.quoted
+            if is_name or isinstance(part, exp.Literal):
+                position = (self._source.names if is_name else self._source.literals)[int(part.name)].position
+                break
+        return self._source.error(f"expected {expected}", position)
 
 
 def _terms(node: Node) -> list[Node]:

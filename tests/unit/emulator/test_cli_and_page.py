@@ -61,19 +61,14 @@ def test_a_host_that_others_can_reach_is_pointed_out(
     line = {"name": "a", "start_time": -60, "end_time": -59, "attributes": {"input.value": "x"}}
     (tmp_path / "spans.jsonl").write_text(json.dumps(line) + "\n")
     spans = f"--spans={tmp_path / 'spans.jsonl'}"
-    judge = ["--judge-url=http://x/v1", "--judge-model=m"]
-    assert main(["--for-seconds=0.1", "--host=0.0.0.0", "--queries-per-minute=none", spans, *judge]) == 0
+    assert main(["--for-seconds=0.1", "--host=0.0.0.0", "--queries-per-minute=none", spans]) == 0
     told = capfd.readouterr().out
     assert "WARNING" in told
     assert "Spans    1 from" in told
-    assert "m at http://x/v1" in told
 
 
 def test_invalid_arguments_are_reported_without_a_traceback(capfd: pytest.CaptureFixture[str]) -> None:
-    for arguments, code, name in (
-        (["--judge-url=http://127.0.0.1/v1"], 2, "judge_model"),
-        (["--spans=/nowhere.jsonl"], 1, "/nowhere.jsonl"),
-    ):
+    for arguments, code, name in ((["--spans=/nowhere.jsonl"], 1, "/nowhere.jsonl"),):
         assert main(arguments) == code
         errors = capfd.readouterr().err
         assert name in errors
@@ -107,7 +102,7 @@ def test_help_describes_every_setting(capfd: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
     told = capfd.readouterr().out
-    for option in ("--run-seconds", "--no-retry-after", "--runs-order", "--for-seconds", "--judge-url"):
+    for option in ("--run-seconds", "--no-retry-after", "--runs-order", "--for-seconds", "--index-delay"):
         assert option in told
     assert "older server" in " ".join(told.split())
 
@@ -183,9 +178,7 @@ def test_a_connection_for_airflow(emulator: Emulator) -> None:
 
 
 def test_handles_and_settings_show_no_key() -> None:
-    settings = EmulatorSettings(
-        api_key="ak-secret", judge_url="http://x", judge_key="jk-secret", judge_model="m"
-    )
+    settings = EmulatorSettings(api_key="ak-secret")
     emulator = Emulator(settings)
     control = EmulatorControl("http://127.0.0.1:1", "ak-secret")
     assert "secret" not in f"{settings!r} {emulator!r} {control!r}"
@@ -217,7 +210,6 @@ def test_invalid_settings_are_rejected_by_name() -> None:
     ]
     for fields in settings:
         assert invalid_fields(EmulatorSettings, fields) == set(fields), fields
-    assert invalid_fields(EmulatorSettings, {"judge_url": "http://127.0.0.1/v1"}) == {""}
 
 
 def test_rejected_key_is_not_shown() -> None:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import socket
-import threading
 import time
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,12 +12,9 @@ from hypothesis import strategies as st
 
 from airflow_provider_online_tasks.emulator.evaluators.code import run_check
 from airflow_provider_online_tasks.emulator.evaluators.hub import TEMPLATES, Template
-from airflow_provider_online_tasks.emulator.evaluators.labels import is_negative
-from airflow_provider_online_tasks.emulator.evaluators.models import Evaluation, EvaluationError, Question
-from airflow_provider_online_tasks.emulator.evaluators.offline_judge import OfflineJudge
-from airflow_provider_online_tasks.emulator.evaluators.openai_judge import OpenAIJudge
+from airflow_provider_online_tasks.emulator.evaluators.judge import is_negative, judge
+from airflow_provider_online_tasks.emulator.evaluators.models import Evaluation, EvaluationError
 from airflow_provider_online_tasks.emulator.evaluators.texts import (
-    fill,
     input_text,
     output_text,
     reference_text,
@@ -30,7 +22,7 @@ from airflow_provider_online_tasks.emulator.evaluators.texts import (
 from airflow_provider_online_tasks.emulator.spans.sample import load_spans
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
 CONTEXT = "A parcel can be returned within 45 days. Water damage is not covered by the warranty."
 QUESTION = "How long can I return a parcel?"
@@ -50,21 +42,10 @@ def offline(
     *,
     template: str = "Is it right?",
 ) -> Evaluation:
-    return OfflineJudge().evaluate(Question(template, "", rails, choices, True, judged))
+    return judge(template, rails, choices, judged)
 
 
 # --- templates ----------------------------------------------------------------------------------------------
-
-
-def test_template_is_filled_with_the_values_that_exist() -> None:
-    values = {"input": QUESTION, "attributes.output.value": "{input} {{input}}"}
-    for template, expected in (
-        ("{input} / {{ input }}", f"{QUESTION} / {QUESTION}"),
-        ("{attributes.output.value}", "{input} {{input}}"),
-        ("[{missing}]", "[{missing}]"),
-        ('Answer as {"label": "x"} or {}, {not closed', 'Answer as {"label": "x"} or {}, {not closed'),
-    ):
-        assert fill(template, values) == expected
 
 
 def test_texts_of_a_span_come_from_values_documents_or_messages() -> None:
@@ -223,8 +204,6 @@ def test_otherwise_chance_decides_the_same_way_every_time() -> None:
 
 def test_the_judge_says_what_it_is() -> None:
     assert str(offline(span("")).explanation).startswith("Offline judge, deterministic, no LLM:")
-    silent = OfflineJudge().evaluate(Question("", "", ["bad", "good"], None, False, span("")))
-    assert silent == Evaluation("bad", None, None)
 
 
 def test_an_evaluator_without_rails_is_an_error() -> None:
@@ -255,164 +234,6 @@ def test_the_sample_gets_a_believable_share_of_each_label() -> None:
     agents = [item for item in load_spans(None, now=datetime.now(UTC)) if item["kind"] == "AGENT"]
     labels = [offline(item, list(hub.choices), hub.choices, template=hub.template).label for item in agents]
     assert 0.5 < labels.count("correct") / len(labels) < 0.8
-
-
-# --- a judge behind an endpoint -----------------------------------------------------------------------------
-
-KEY = "sk-not-for-logs"
-Reply = tuple[int, dict[str, str], bytes]
-
-
-class Endpoint:
-    """A chat completions endpoint that answers what a test tells it to, and remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[dict[str, Any]] = []
-        self.reply: Callable[[], Reply] = lambda: completion("LABEL: correct")
-        endpoint = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                endpoint.asked.append(
-                    {"path": self.path, "headers": dict(self.headers), "body": json.loads(body)}
-                )
-                status, headers, answer = endpoint.reply()
-                self.send_response(status)
-                for name, value in {"Content-Length": str(len(answer)), **headers}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                with contextlib.suppress(ConnectionError):  # the judge may have given up by now
-                    self.wfile.write(answer)
-
-            def log_message(self, *args: Any) -> None:
-                """Keep the test's output clean."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
-
-
-def completion(content: Any) -> Reply:
-    return 200, {}, json.dumps({"choices": [{"message": {"role": "assistant", "content": content}}]}).encode()
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    served = Endpoint()
-    thread = threading.Thread(target=served.server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield served
-    served.server.shutdown()
-    served.server.server_close()
-    thread.join(timeout=5)
-
-
-def ask(judge: OpenAIJudge, *, explain: bool = True, choices: dict[str, float] | None = None) -> Evaluation:
-    return judge.evaluate(Question("t", "Is it?", ("incorrect", "correct"), choices, explain, span("")))
-
-
-def test_the_model_is_asked_for_one_of_the_rails(endpoint: Endpoint) -> None:
-    endpoint.reply = lambda: completion("It says 90 days.\n\nLABEL: incorrect")
-    verdict = ask(OpenAIJudge(endpoint.url, KEY, "small"), choices={"incorrect": 0.0, "correct": 1.0})
-    assert verdict == Evaluation("incorrect", 0.0, "It says 90 days.")
-    (request,) = endpoint.asked
-    assert request["path"] == "/v1/chat/completions"
-    assert request["headers"]["Authorization"] == f"Bearer {KEY}"
-    assert request["body"]["model"] == "small"
-    system, user = request["body"]["messages"]
-    assert 'exactly one of: "incorrect", "correct"' in system["content"]
-    assert user == {"role": "user", "content": "Is it?"}
-
-
-def test_a_whole_url_and_no_key_will_do(endpoint: Endpoint) -> None:
-    assert ask(OpenAIJudge(f"{endpoint.url}/chat/completions", None, "small")).label == "correct"
-    assert endpoint.asked[0]["path"] == "/v1/chat/completions"
-    assert "Authorization" not in endpoint.asked[0]["headers"]
-
-
-def test_an_explanation_that_nobody_asked_for_is_dropped(endpoint: Endpoint) -> None:
-    endpoint.reply = lambda: completion("Since it is.\nLABEL: correct")
-    assert ask(OpenAIJudge(endpoint.url, KEY, "small"), explain=False) == Evaluation("correct", None, None)
-
-
-@pytest.mark.parametrize(
-    "said", ["correct", "LABEL: Correct", " **label: 'correct'.**\n", '"correct"', "`correct`"]
-)
-def test_the_label_may_be_dressed(endpoint: Endpoint, said: str) -> None:
-    endpoint.reply = lambda: completion(said)
-    assert ask(OpenAIJudge(endpoint.url, KEY, "small")).label == "correct"
-
-
-def test_response_without_a_label_is_an_error(endpoint: Endpoint) -> None:
-    replies: list[Reply] = [
-        completion("maybe correct"),
-        completion("LABEL: correct\nI think."),
-        completion(""),
-        completion(None),
-        (200, {}, b"<html>"),
-        (200, {}, b'{"choices": []}'),
-        (200, {}, b"[1]"),
-        (200, {}, b"\xff"),
-        (200, {}, b"x" * 1_000_001),
-        (200, {"Content-Length": "99"}, b"{"),
-        (401, {}, f"wrong key {KEY}".encode()),
-        (429, {}, b"slow down"),
-        (503, {}, b"<html>" * 500),
-        (307, {"Location": "http://127.0.0.1:9/elsewhere"}, b""),
-        (302, {"Location": f"{endpoint.url}/elsewhere"}, b""),
-    ]
-    judge = OpenAIJudge(endpoint.url, KEY, "small", timeout=60)
-    for number, reply in enumerate(replies, 1):
-        endpoint.reply = lambda reply=reply: reply
-        with pytest.raises(EvaluationError) as caught:
-            ask(judge)
-        assert KEY not in str(caught.value)
-        assert len(str(caught.value)) < 400
-        # A redirect is not followed: it would send the key to another host.
-        assert len(endpoint.asked) == number
-
-
-def test_label_is_read_after_an_error(endpoint: Endpoint) -> None:
-    judge = OpenAIJudge(endpoint.url, KEY, "small")
-    endpoint.reply = lambda: (503, {}, b"busy")
-    with pytest.raises(EvaluationError):
-        ask(judge)
-    endpoint.reply = lambda: completion("LABEL: correct")
-    assert ask(judge).label == "correct"
-
-
-def test_a_silent_endpoint_is_given_up(endpoint: Endpoint) -> None:
-    release = threading.Event()
-
-    def late() -> Reply:
-        release.wait(60)
-        return completion("LABEL: correct")
-
-    endpoint.reply = late
-    with pytest.raises(EvaluationError):
-        ask(OpenAIJudge(endpoint.url, KEY, "small", timeout=0.2))
-    release.set()
-
-
-def test_an_endpoint_that_is_not_there_is_named() -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
-        with pytest.raises(EvaluationError):
-            ask(OpenAIJudge(url, KEY, "small"))
-
-
-@pytest.mark.parametrize("url", ["", "127.0.0.1:80", "ftp://127.0.0.1/v1", "file:///etc/hosts", "http://"])
-def test_only_http_endpoints_are_taken(url: str) -> None:
-    with pytest.raises(ValueError, match="http"):
-        OpenAIJudge(url, KEY, "small")
-
-
-def test_the_key_is_not_shown() -> None:
-    assert (
-        repr(OpenAIJudge("http://127.0.0.1/v1", KEY, "small"))
-        == "OpenAIJudge(host='127.0.0.1', model='small')"
-    )
 
 
 # --- code evaluators ----------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_online_tasks.emulator.server.limits import RateLimiter
+from airflow_provider_online_tasks.emulator.server.requests import RateLimiter
 from tests.support.emulator_api import CREATE, RUN, Api
 
 if TYPE_CHECKING:

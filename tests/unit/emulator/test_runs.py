@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import http.server
-import json
-import threading
 import time
 from datetime import datetime
 
 import pytest
 
-from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings, RunFate
+from airflow_provider_online_tasks.emulator import Emulator, RunFate
 from airflow_provider_online_tasks.emulator.control.client import EmulatorControlError
-from tests.support.emulator_api import AGENTS, Api, days_ago, eventually, template_evaluator
+from tests.support.emulator_api import AGENTS, Api, days_ago, template_evaluator
 
 
 def agents(api: Api, *, since: float = 7, until: float = 0) -> int:
@@ -264,115 +261,3 @@ def test_reset_forgets_but_reuses_no_identifier(api: Api, emulator: Emulator) ->
     assert api.run(api.create()) != old
     run = emulator.runs()[0]
     assert abs(run["created_at"] - time.time()) < 60
-
-
-def test_variables_are_read_from_the_columns_they_are_mapped_to(api: Api, emulator: Emulator) -> None:
-    with judge_endpoint() as (url, prompts), Emulator(judged_by(url)) as judged:
-        remote = Api(judged)
-        body = {
-            "name": "mapped",
-            "type": "TEMPLATE_EVALUATION",
-            "project_id": judged.project_id,
-            "evaluators": [
-                {
-                    "evaluator_id": judged.evaluator_ids["correctness"],
-                    "column_mappings": {
-                        "input": "attributes.user.id",
-                        "output": "attributes.output.value",
-                        "reference": "attributes.metadata",
-                        "unused": "attributes.x",
-                    },
-                }
-            ],
-        }
-        body["query_filter"] = AGENTS
-        task_id = remote.rest("POST", "tasks", json=body).json()["id"]
-        run_id = remote.run(task_id, maxSpans=6)
-        run = eventually(lambda: over(remote, run_id))
-        assert (run["status"], remote.counts(run_id)) == ("COMPLETED", (6, 0, 0))
-        assert {each["label"] for each in judged.evaluations(run_id=run_id)} == {"correct"}
-        assert len(prompts) == 6
-        assert any("Question: user-" in prompt for prompt in prompts)
-
-
-def test_a_judge_that_fails_makes_errors_and_a_slow_one_holds_up_nobody() -> None:
-    thinks = threading.Event()
-    with (
-        judge_endpoint(answer="no rail at all", until=thinks) as (url, prompts),
-        Emulator(judged_by(url)) as judged,
-    ):
-        remote = Api(judged)
-        judged.next_run(RunFate(error_rate=0.5))
-        run_id = remote.run(remote.create(), maxSpans=4)
-        eventually(lambda: prompts)
-        assert remote.read(run_id)["status"] == "RUNNING"
-        thinks.set()
-        run = eventually(lambda: over(remote, run_id))
-        assert (run["status"], remote.counts(run_id)) == ("COMPLETED", (0, 4, 0))
-        # The two that the fate made errors were not sent.
-        assert len(prompts) == 2
-        # A run that is cancelled while its judge thinks gets no further.
-        thinks.clear()
-        cancelled = remote.run(remote.create(name="other"), maxSpans=4)
-        assert remote.read(cancelled)["status"] == "RUNNING"
-        remote.rest("POST", f"task-runs/{cancelled}/cancel")
-        thinks.set()
-        time.sleep(0.5)
-        assert (remote.read(cancelled)["status"], remote.counts(cancelled)) == ("CANCELLED", (0, 0, 0))
-        thinks.clear()
-        remote.run(remote.create(name="unfinished"))
-        # Stopping waits for no verdict; a judge that hangs holds it up until its own time-out.
-        thinks.set()
-
-
-def judged_by(url: str) -> EmulatorSettings:
-    return EmulatorSettings(
-        run_seconds=0,
-        queries_per_minute=None,
-        mutations_per_minute=None,
-        judge_url=url,
-        judge_key="judge-key",
-        judge_model="tiny",
-    )
-
-
-def over(api: Api, run_id: str) -> dict[str, object] | None:
-    run = api.read(run_id)
-    return run if run["status"] not in ("PENDING", "RUNNING") else None
-
-
-class judge_endpoint:
-    """An OpenAI-compatible endpoint that always says the same.
-
-    :param until: it thinks until this is set.
-    """
-
-    def __init__(self, answer: str = "correct", until: threading.Event | None = None) -> None:
-        self.prompts: list[str] = []
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                request = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                outer.prompts.append(request["messages"][-1]["content"])
-                if until is not None:
-                    until.wait(60)
-                body = json.dumps({"choices": [{"message": {"content": answer}}]}).encode()
-                self.send_response(200)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-
-    def __enter__(self) -> tuple[str, list[str]]:
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{self.server.server_port}/v1", self.prompts
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
