@@ -91,6 +91,7 @@ def test_evaluation_listed_twice_by_a_span_counts_once():
 def test_evaluations_of_one_span_that_differ_are_ambiguous_from_then_on():
     listed = list(spans(10))
     listed[3] = with_evaluations(listed[3], {}, {"label": "bad"})
+    listed[5] = with_evaluations(listed[5], {}, {})
     assert not counted(listed).is_unambiguous
     assert counted(listed[:3]).is_unambiguous
 
