@@ -422,8 +422,8 @@ def test_drop_interval_of_shares_needs_zeros_and_ones_in_both_windows():
 def test_baseline_of_several_windows_is_added_up():
     days = [window(labels(95, 5), run_id=f"day {day}") for day in range(10)]
     result = drop_of(labels(870, 130), days)
-    whole = drop_of(labels(870, 130), window(labels(950, 50)))
-    assert (result.outcome, result.low, result.measured) == ("failed", whole.low, whole.measured)
+    one = drop_of(labels(870, 130), window(labels(950, 50)))
+    assert (result.outcome, result.low, result.measured) == ("failed", one.low, one.measured)
 
 
 @pytest.mark.parametrize("baseline", [None, [], [None], {"evaluators": {}}, window(results(evaluated=0))])

@@ -107,7 +107,7 @@ export function taskInstance(one) {
 }
 
 // The frame allows neither pop-ups nor navigation of the outer page, so the outer page opens the link.
-export function link(text, address, { beside = false } = {}) {
+export function link(text, address, { inNewTab = false } = {}) {
   const node = document.createElement("a");
   node.textContent = text;
   node.href = address;
@@ -118,7 +118,7 @@ export function link(text, address, { beside = false } = {}) {
     const real = outer.document.createElement("a");
     real.href = address;
     real.rel = "noopener noreferrer";
-    if (beside || event.ctrlKey || event.metaKey) real.target = "_blank";
+    if (inNewTab || event.ctrlKey || event.metaKey) real.target = "_blank";
     outer.document.body.append(real);
     real.click();
     real.remove();

@@ -68,9 +68,9 @@ async function load() {
   say("Loading…");
   let found = { records: [], is_cut: false };
   try {
-    const answer = await fetch(address, { headers: { Accept: "application/json" } });
-    if (answer.ok) found = await answer.json();
-    else problem = REFUSALS[answer.status] || `Airflow returned HTTP ${answer.status}. If it happens again, check the log of the API server.`;
+    const response = await fetch(address, { headers: { Accept: "application/json" } });
+    if (response.ok) found = await response.json();
+    else problem = MESSAGES[response.status] || `Airflow returned HTTP ${response.status}. If it happens again, check the log of the API server.`;
   } catch {
     problem = "No response from Airflow. Reload the page.";
   }
@@ -79,7 +79,7 @@ async function load() {
   if (!$("dag").value) for (const id of new Set(shown.records.map((one) => one.dag_id))) offer(id);
   render();
 }
-const REFUSALS = {
+const MESSAGES = {
   401: "Log in to Airflow to see this page.",
   403: "You have no permission to read the XComs of this DAG. Ask an administrator.",
 };
@@ -211,7 +211,7 @@ function labels(window, most, withIntervals) {
 function links(window) {
   const cell = make("span", null, { class: "links" }, link("results", taskInstance(window)));
   for (const gate of window.gates) cell.append(link("gate", taskInstance(gate)));
-  if (window.value.spans_url) cell.append(link("spans in Arize", window.value.spans_url, { beside: true }));
+  if (window.value.spans_url) cell.append(link("spans in Arize", window.value.spans_url, { inNewTab: true }));
   return cell;
 }
 
@@ -286,7 +286,7 @@ function results(one) {
       number(figure(found.evaluated)), number(figure(found.not_evaluated)), found.evaluator_version || "–",
     ]),
   ));
-  if (value.spans_url) section.append(make("p", null, {}, link("Spans in Arize", value.spans_url, { beside: true })));
+  if (value.spans_url) section.append(make("p", null, {}, link("Spans in Arize", value.spans_url, { inNewTab: true })));
   return section;
 }
 

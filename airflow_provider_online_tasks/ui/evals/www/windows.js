@@ -2,7 +2,7 @@
 
 export const FAILED = "failed", INCONCLUSIVE = "inconclusive", PASSED = "passed";
 const FAILED_FIRST = [FAILED, INCONCLUSIVE, PASSED];
-const OF_ALL = "*"; // a rule on the whole run, such as that its results are complete
+const OF_ALL = "*"; // rules on the run, such as its completeness
 
 export const outcomeOf = (rules) => FAILED_FIRST.find((outcome) => rules.some((rule) => rule.outcome === outcome)) || null;
 
