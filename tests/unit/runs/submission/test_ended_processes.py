@@ -239,3 +239,53 @@ def test_kill_after_key_rotation_cancels_with_new_key(
         execution.next_try(**WAIT)
 
     assert [run["status"] for run in emulator.runs()] == ["CANCELLED"]
+
+
+def test_kill_after_restart_cancels_new_run(execution: Execution, emulator: Emulator, time: Time) -> None:
+    """The cancellation of a clear comes late, this try starts a second run, and is killed as well."""
+    emulator.next_run(HANG)
+
+    def kill_first_try() -> None:
+        raise Killed
+
+    time.on_sleep = kill_first_try
+    with pytest.raises(Killed):
+        execution.next_try(**WAIT)
+
+    def act() -> None:
+        first, *others = emulator.runs()
+        if not others:
+            emulator.set_run(first["id"], status="CANCELLED")
+        else:
+            execution.kill()
+            raise Killed
+
+    time.on_sleep = act
+    with pytest.raises(Killed):
+        execution.next_try(**WAIT)
+
+    assert [run["status"] for run in emulator.runs()] == ["CANCELLED", "CANCELLED"]
+    assert len(emulator.requests("rest.cancel_task_run")) == 1
+
+
+def test_two_killed_tasks_cancel_their_own_runs(execution: Execution, emulator: Emulator, time: Time) -> None:
+    emulator.next_run(HANG)
+    other = Execution(execution.online_task_id)
+
+    def kill_first() -> None:
+        execution.kill()
+        raise Killed
+
+    def wait_second() -> None:
+        time.on_sleep = kill_first
+        with pytest.raises(Killed):
+            execution.next_try(**WAIT)
+        raise Killed
+
+    time.on_sleep = wait_second
+    with pytest.raises(Killed):
+        other.next_try(**WAIT)
+
+    by_status = {run["id"]: run["status"] for run in emulator.runs()}
+    assert by_status[execution.pushed["run_id"]] == "CANCELLED"
+    assert by_status[other.pushed["run_id"]] == "RUNNING"

@@ -1,4 +1,4 @@
-"""A wait in the worker outlives a hiccup, and what does not end by itself is left to a retry."""
+"""Tests of polls that are rejected while the operator waits in the worker."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from airflow_provider_online_tasks.exceptions import (
     OnlineTaskRunUnreachable,
     OnlineTasksError,
 )
+from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.runs.wait_policy import REJECTED_SECONDS
 from tests.support.key_rotation import NEW_KEY, rotate
 from tests.support.tries import WAIT, Execution, Time
@@ -149,3 +150,37 @@ def test_unreadable_connection_wait_goes_on(
 
     assert [execution.next_try(**WAIT)] == [run["id"] for run in emulator.runs()]
     assert "connection" in caplog.text
+
+
+def test_two_key_rotations_wait_uses_newest_key(
+    execution: Execution, emulator: Emulator, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each rejected key is looked up again, and the minutes of the old key don't count for the new one."""
+    emulator.next_run(HANG)
+    emulator.add_fault(Fault(GET, "unauthorized", times=20))
+    renewed: list[float] = []
+
+    def renew(hook: OnlineTasksHook) -> bool:
+        renewed.append(time.passed)
+        return len(renewed) in (10, 20)
+
+    monkeypatch.setattr(OnlineTasksHook, "renew", renew)
+    emulator.add_fault(Fault(GET, "unauthorized", skip=1, times=20))
+    time.on_sleep = lambda: finish_after(emulator, 42)
+
+    assert [execution.next_try(**WAIT)] == [run["id"] for run in emulator.runs()]
+    assert len(renewed) == 40
+
+
+@pytest.mark.parametrize(("retry_after", "pause"), [(None, 15), (40, 40), (3600, 300)])
+def test_rate_limited_poll_waits_for_retry_after(
+    execution: Execution, emulator: Emulator, time: Time, retry_after: int | None, pause: int
+) -> None:
+    emulator.next_run(HANG)
+    emulator.add_fault(Fault(GET, "rate_limited", retry_after=retry_after))
+    time.on_sleep = lambda: finish_after(emulator, 0)
+
+    execution.next_try(**WAIT)
+
+    assert time.slept[0] == pause
+    assert len(emulator.requests(GET)) == 2
