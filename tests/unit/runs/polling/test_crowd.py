@@ -13,7 +13,7 @@ import pytest
 
 from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.emulator import Fault, RunFate
-from airflow_provider_online_tasks.runs.polling.shared_pollers import poll_run
+from airflow_provider_online_tasks.runs.polling.shared_pollers import poll_run, this_loop
 from airflow_provider_online_tasks.runs.wait_policy import pause_after
 from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED
 from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
@@ -239,5 +239,33 @@ def test_two_connections_with_one_key_only_the_changed_one_moves(
             await asyncio.sleep(60)
             assert one.trouble is None
             assert two.trouble is not None
+
+    quick_time.run(wait())
+
+
+def test_key_rotated_twice_waits_use_the_newest_key(arize: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = create_task(arize)
+    runs = arize.create_runs(task, 2, fate=HANG)
+
+    def change_connection(key: str) -> None:
+        fields = {"conn_type": "arize_online_tasks", "host": arize.url, "password": key}
+        monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", json.dumps(fields))
+
+    async def wait() -> None:
+        async with (
+            poll_run(CONN_ID, runs[0], online_task_id=task, poll_interval=10.0) as first,
+            poll_run(CONN_ID, runs[1], online_task_id=task, poll_interval=10.0) as second,
+        ):
+            await first.next()
+            rejected = Fault("rest.*", "unauthorized", times=None)
+            for key in ("ak-wrong", arize.api_key, "ak-other", arize.api_key):
+                # The server rejects the old key until the connection has changed.
+                arize.add_fault(rejected)
+                change_connection(key)
+                await asyncio.sleep(60)
+                arize.clear_faults()
+                await asyncio.sleep(60)
+                assert [poller.settings.api_key for poller in this_loop().pollers.values()] == [key]
+                assert {wait.trouble is None for wait in (first, second)} == {key == arize.api_key}
 
     quick_time.run(wait())
