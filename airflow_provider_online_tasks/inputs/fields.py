@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, Strict
 from pydantic_core import to_jsonable_python
@@ -67,9 +67,13 @@ Number = Annotated[float, BeforeValidator(_not_bool)]
 Temperature = Annotated[Number, Field(ge=0)]
 SamplingRate = Annotated[Number, Field(gt=0, le=100), AfterValidator(as_fraction)]
 Time = Annotated[datetime | str, PlainValidator(parse_time), PlainSerializer(wire_time)]
-Texts = Sequence[Text]
 QueryId = Literal["A", "B", "C", "D", "E"]
-QueryIds = Sequence[QueryId]
+if TYPE_CHECKING:  # for type checkers, a text is a sequence of texts too
+    Texts = list[str] | tuple[str, ...]
+    QueryIds = list[str] | tuple[str, ...]
+else:
+    Texts = Sequence[Text]
+    QueryIds = Sequence[QueryId]
 Labels = Annotated[Texts, Field(min_length=2), AfterValidator(_unique)]
 Scores = Annotated[Mapping[str, Number], BeforeValidator(check_template_keys)]
 TextByName = Annotated[Mapping[str, Text], BeforeValidator(check_template_keys)]

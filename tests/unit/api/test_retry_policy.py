@@ -27,11 +27,15 @@ def delays(policy: RetryPolicy, *errors: CallError) -> list[float]:
     slept: list[float] = []
     left: Iterator[CallError] = iter(errors)
 
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        assert len(slept) < 1_000, "the call is repeated without end"
+
     def fail() -> None:
         raise next(left, errors[-1])
 
     with pytest.raises(type(errors[-1])):
-        policy.retrying(slept.append)(fail)
+        policy.retrying(sleep)(fail)
     return slept
 
 
