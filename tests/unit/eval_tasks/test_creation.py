@@ -193,6 +193,18 @@ def test_older_task_that_appears_late_is_not_adopted(arize: Emulator, time: Time
     assert len(ids(arize)) == 1
 
 
+def test_older_task_that_appears_late_is_used_if_it_may_exist(
+    arize: Emulator, time: Time, requests: Requests
+) -> None:
+    older = run(arize, TaskInstance())
+    time.advance(3600)
+    nothing = '{"tasks": [], "pagination": {"has_more": false, "next_cursor": null}}'
+    arize.add_fault(Fault(LIST, "garbage", body=nothing))
+    arize.add_fault(Fault(CREATE, "drop_before"))
+    assert run(arize, TaskInstance(), if_exists="skip").id == older.id
+    assert requests(CREATE) == 2  # the first task's, and the one without a response
+
+
 # Rejected requests
 
 
