@@ -1,4 +1,4 @@
-"""A trigger waits for one run, whatever becomes of it, and sends its task exactly one event."""
+"""Tests of OnlineTaskRunTrigger: it waits for one run and sends one event."""
 
 from __future__ import annotations
 

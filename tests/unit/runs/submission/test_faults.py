@@ -1,4 +1,4 @@
-"""Each fault alone, at each point of a submission: how many runs the emulator counts, and what comes next."""
+"""Tests of a submission with one fault of the server or of the state store at each step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The worker's process killed with SIGKILL at each point of a submission, and tried again: one run."""
+"""Tests of a worker process that is killed with SIGKILL at each step of a submission, and tried again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random schedules of tries, faults, kills, clears and clocks: one run, none lost."""
+"""Tests of random schedules of tries, faults, kills, clears and clocks: one run, and none lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Airflow's own supervisor ends a worker's task: for a person, and since its API server is away."""
+"""Tests with Airflow's supervisor, which ends a worker's task for a user, an outage or a shutdown."""
 
 from __future__ import annotations
 

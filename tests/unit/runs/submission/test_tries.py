@@ -1,4 +1,4 @@
-"""What a later try does with what an earlier one left: takes it up, starts anew, or cleans up first."""
+"""Tests of the tries of an execution: retries, clears, changed DAGs, clocks, and older Airflow versions."""
 
 from __future__ import annotations
 
