@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath, XComArg
 
     from airflow_provider_online_tasks.api.responses.runs import TaskRun
+    from airflow_provider_online_tasks.api.responses.tasks import AttachedEvaluator
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
     from airflow_provider_online_tasks.results.completeness import Completeness
     from airflow_provider_online_tasks.results.reading import Reader
@@ -198,7 +199,7 @@ class EvalResultsOperator(LineageOperator):
             )
             results = self._empty_results(task_id, run, names)
             reader.read(window, results, rows)
-            completeness = _completeness(results, run, names or task.evaluators, task.evaluators)
+            completeness = _completeness(results, run, names, task.evaluators)
             if run is not None and completeness.complete is False:
                 self._pause_if_time_is_left(context, run, completeness.read, pauses, deadline)
             self.links = links = hook.links_of(
@@ -372,7 +373,7 @@ class EvalResultsOperator(LineageOperator):
 
 
 def _completeness(
-    results: Results, run: TaskRun | None, requested: Sequence[Any], attached: Sequence[Any]
+    results: Results, run: TaskRun | None, names: Sequence[str], attached: Sequence[AttachedEvaluator]
 ) -> Completeness:
     from airflow_provider_online_tasks.api.responses.runs import RunStatus
     from airflow_provider_online_tasks.results.completeness import check_completeness
@@ -380,7 +381,7 @@ def _completeness(
     return check_completeness(
         results,
         expected=run.counts.successes if run else None,
-        evaluators=len(set(requested)),
+        evaluators=len(set(names)) or len(attached),
         have_filters=any(evaluator.query_filter for evaluator in attached),
         errors=run.counts.errors if run else 0,
         status=run.status if run else RunStatus.COMPLETED,

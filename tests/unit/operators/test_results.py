@@ -20,6 +20,7 @@ from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
 from airflow_provider_online_tasks._airflow import TaskDeferred
 from airflow_provider_online_tasks.api.client import Client
+from airflow_provider_online_tasks.api.responses.runs import RunStatus
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings, Fault
 from airflow_provider_online_tasks.exceptions import (
     EvalGateFailed,
@@ -258,6 +259,48 @@ def test_list_whose_cursor_leads_back_is_an_error(many, monkeypatch):
     monkeypatch.setattr(Client, "send", send_with_same_cursor)
     with pytest.raises(UnexpectedResponse):
         operator(run_id).execute(context())
+
+
+@pytest.mark.parametrize(
+    ("successes", "errors", "status", "complete"),
+    [
+        (0, 0, RunStatus.COMPLETED, True),
+        (-1, 1, RunStatus.COMPLETED, True),
+        (-1, 0, RunStatus.COMPLETED, None),
+        (0, 0, RunStatus.CANCELLED, None),
+        (1, 0, RunStatus.COMPLETED, False),
+    ],
+)
+def test_completeness_depends_on_counts_and_status_of_the_run(
+    arize, monkeypatch, successes, errors, status, complete
+):
+    _, run_id = run_task(arize)
+    get_task_run = OnlineTasksHook.get_task_run
+
+    def changed(hook, run_id):
+        run = get_task_run(hook, run_id)
+        counts = {"num_successes": run.num_successes + successes, "num_errors": errors}
+        return dataclasses.replace(run, status=status, **counts)
+
+    monkeypatch.setattr(OnlineTasksHook, "get_task_run", changed)
+    assert read(run_id=run_id, complete_within=0, on_incomplete="warn")["complete"] is complete
+
+
+@pytest.mark.parametrize(("query_filter", "complete"), [("name = 'x'", None), (None, False)])
+def test_completeness_depends_on_filters_of_the_evaluators(arize, monkeypatch, query_filter, complete):
+    _, run_id = run_task(arize)
+    get_task = OnlineTasksHook.get_task
+
+    def changed(hook, task_id):
+        task = get_task(hook, task_id)
+        [attached] = task.evaluators
+        more = {"column_mappings": {"output": "attributes.output.value"}}
+        return dataclasses.replace(
+            task, evaluators=(attached, dataclasses.replace(attached, **more, query_filter=query_filter))
+        )
+
+    monkeypatch.setattr(OnlineTasksHook, "get_task", changed)
+    assert read(run_id=run_id, complete_within=0, on_incomplete="warn")["complete"] is complete
 
 
 # -- segments, baseline, examples
@@ -568,11 +611,11 @@ def test_incomplete_results_after_the_deadline_fail_with_what_was_read(late):
 
 def test_incomplete_results_after_the_deadline_are_read_once_per_retry(late):
     _, run_id = run_task(late)
-    results = operator(run_id, complete_within=1.5)
-    pause = pause_of(lambda: results.execute(context()))
-    time.sleep(1.6)
+    pause = pause_of(lambda: operator(run_id).execute(context()))
+    pause.kwargs["deadline"] = time.time() - 1
     with pytest.raises(EvalResultsIncomplete):
-        resume(results, pause)
+        resume(operator(run_id), pause)
+    results = operator(run_id, complete_within=0.001)
     with pytest.raises(EvalResultsIncomplete):
         results.execute(context())
     late.advance(LAG + 1)
