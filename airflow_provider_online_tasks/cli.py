@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from airflow.cli.cli_config import CLICommand
 
 DOCTOR_HELP = "check that a connection works and that Arize is what this version expects; changes nothing"
-CONN_ID_HELP = "Airflow connection (default: %(default)s)"
-ALL_HELP = "print successful checks, too"
 
 
 def get_commands() -> list[CLICommand]:
@@ -28,8 +26,10 @@ def get_commands() -> list[CLICommand]:
         help=DOCTOR_HELP,
         func=run_doctor,
         args=(
-            Arg(("--conn-id",), default=DEFAULT_CONN_ID, help=CONN_ID_HELP),  # type: ignore[no-untyped-call]
-            Arg(("--all",), action="store_true", help=ALL_HELP),  # type: ignore[no-untyped-call]
+            Arg(  # type: ignore[no-untyped-call]
+                ("--conn-id",), default=DEFAULT_CONN_ID, help="Airflow connection (default: %(default)s)"
+            ),
+            Arg(("--all",), action="store_true", help="print successful checks, too"),  # type: ignore[no-untyped-call]
         ),
     )
     return [GroupCommand(name="online-tasks", help="Arize online tasks", subcommands=(doctor,))]

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from airflow_provider_online_tasks import diagnostics
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
-from airflow_provider_online_tasks.cli import ALL_HELP, CONN_ID_HELP
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,8 +15,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_online_tasks.diagnostics", description=diagnostics.__doc__
     )
-    parser.add_argument("--conn-id", default=DEFAULT_CONN_ID, help=CONN_ID_HELP)
-    parser.add_argument("--all", action="store_true", help=ALL_HELP)
+    parser.add_argument(
+        "--conn-id", default=DEFAULT_CONN_ID, help="Airflow connection (default: %(default)s)"
+    )
+    parser.add_argument("--all", action="store_true", help="print successful checks, too")
     options = parser.parse_args(arguments)
     return diagnostics.run_doctor(options.conn_id, show_all=options.all)
 
