@@ -12,7 +12,7 @@ from airflow_provider_online_tasks.emulator.evaluators.models import (
     EvaluationError,
     Evaluator,
     NoValueError,
-    Refusal,
+    Rejection,
 )
 from airflow_provider_online_tasks.emulator.evaluators.texts import as_text, attributes_of, output_text
 
@@ -64,7 +64,7 @@ class CodeKind:
     def check(self, evaluator: Evaluator) -> None:
         """Accept any code: Arize checks it when a run starts."""
 
-    def refusal(self, evaluator: Evaluator) -> Refusal | None:
+    def rejection(self, evaluator: Evaluator) -> Rejection | None:
         """Return whether code cannot be loaded, or a managed evaluator does not exist."""
         reason = None
         if evaluator.code is not None:
@@ -73,7 +73,7 @@ class CodeKind:
             )
         elif _key(evaluator.code_name) not in _CHECKS:
             reason = f"there is no managed evaluator {evaluator.code_name!r}, and no code is given"
-        return Refusal("CANCELLED", f"Code evaluator {evaluator.name!r}: {reason}") if reason else None
+        return Rejection("CANCELLED", f"Code evaluator {evaluator.name!r}: {reason}") if reason else None
 
     def evaluate(
         self, evaluator: Evaluator, unit: Unit, queries: Mapping[str, Collection[str]]

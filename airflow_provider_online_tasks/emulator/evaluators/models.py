@@ -61,7 +61,7 @@ class Evaluation(NamedTuple):
     explanation: str | None
 
 
-class Refusal(NamedTuple):
+class Rejection(NamedTuple):
     """Why a run of an evaluator ends before it evaluates anything."""
 
     status: Literal["FAILED", "CANCELLED"]

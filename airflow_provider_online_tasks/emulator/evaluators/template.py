@@ -11,7 +11,7 @@ from airflow_provider_online_tasks.emulator.evaluators.models import (
     Evaluation,
     Evaluator,
     NoValueError,
-    Refusal,
+    Rejection,
 )
 from airflow_provider_online_tasks.emulator.integrations.models import missing_model
 from airflow_provider_online_tasks.emulator.spans.units import CONVERSATION
@@ -68,13 +68,13 @@ class TemplateKind:
         if rails and (len(rails) < 2 or len(set(rails)) != len(rails)):
             raise InvalidError(f"Evaluator {evaluator.name!r} needs at least two different rails")
 
-    def refusal(self, evaluator: Evaluator) -> Refusal | None:
+    def rejection(self, evaluator: Evaluator) -> Rejection | None:
         """Return whether rails are missing, or the model does not exist."""
         if not evaluator.rails:
             reason = "missing rails and classification choices"
-            return Refusal("FAILED", f"Evaluator {evaluator.name!r}: {reason}")
+            return Rejection("FAILED", f"Evaluator {evaluator.name!r}: {reason}")
         missing = missing_model(evaluator.llm)
-        return Refusal("CANCELLED", f"Evaluator {evaluator.name!r}: {missing}") if missing else None
+        return Rejection("CANCELLED", f"Evaluator {evaluator.name!r}: {missing}") if missing else None
 
     def evaluate(
         self, evaluator: Evaluator, unit: Unit, queries: Mapping[str, Collection[str]]

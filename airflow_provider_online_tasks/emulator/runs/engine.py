@@ -11,7 +11,7 @@ from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.control.faults import RunFate, RunOutcome
 from airflow_provider_online_tasks.emulator.errors import InvalidError, NotFoundError, RequestError
 from airflow_provider_online_tasks.emulator.evaluators.kinds import KINDS, Outcome, evaluate
-from airflow_provider_online_tasks.emulator.evaluators.models import Evaluator, Refusal
+from airflow_provider_online_tasks.emulator.evaluators.models import Evaluator, Rejection
 from airflow_provider_online_tasks.emulator.runs.models import (
     CANCELLED,
     COMPLETED,
@@ -42,7 +42,7 @@ ALREADY_LABELLED = (
 )
 _FAILED_REASON = "The run stopped: the model provider returned an internal error."
 _CANCELLED_REASON = "The run was cancelled by a user."
-_REFUSAL_SECONDS = 1.0
+_REJECTION_SECONDS = 1.0
 _BATCH = 500
 
 _STATUS_OF_OUTCOME = {"complete": COMPLETED, "nothing": COMPLETED, "fail": FAILED, "cancel": CANCELLED}
@@ -104,11 +104,11 @@ class Runs:
         if most_days is not None and end - start > most_days * 86_400:
             raise NotStartedError(f"The data window is longer than {most_days} days")
         max_spans = request.max_spans or DEFAULT_MAX_SPANS
-        refusal: Refusal | None = None
+        rejection: Rejection | None = None
         try:
             evaluators = [self._state.hub.current(each) for each in task.evaluators]
         except RequestError as error:
-            evaluators, refusal = task.evaluators, Refusal("CANCELLED", str(error))
+            evaluators, rejection = task.evaluators, Rejection("CANCELLED", str(error))
         plans = make_plans(
             self._state.spans,
             task,
@@ -131,18 +131,18 @@ class Runs:
         if fate is None:
             fate = self._state.faults.take_fate()  # only now: a rejected request uses up no fate
         if len(plans) == 1:
-            run = self._start(plans[0], fate, refusal, **fields)
+            run = self._start(plans[0], fate, rejection, **fields)
         else:
             empty = Plan(plans[0].granularity, [], [], plans[0].indexed_until)
             run = self._start(empty, RunFate(), None, **fields)
-            children = [self._start(plan, fate, refusal, parent_id=run.id, **fields) for plan in plans]
+            children = [self._start(plan, fate, rejection, parent_id=run.id, **fields) for plan in plans]
             run.children = [child.id for child in children]
             self._storage.save_run(dataclasses.asdict(run))
         task.last_run_at = run.created_at
         self._state.tasks.save(task)
         return run
 
-    def _start(self, plan: Plan, fate: RunFate, refusal: Refusal | None, **fields: Any) -> Run:
+    def _start(self, plan: Plan, fate: RunFate, rejection: Rejection | None, **fields: Any) -> Run:
         """Start one run: decide how it ends, and what it has to evaluate."""
         settings = self._state.settings
         todo = plan.items if fields["override"] else without_labels(self._storage, plan)
@@ -155,11 +155,11 @@ class Runs:
         if plan.items and not todo and fate.skipped is None and outcome == "complete":
             outcome, reason, skips = "cancel", ALREADY_LABELLED, 0
         elif todo and outcome == "complete":
-            refusals = (KINDS[each.kind].refusal(each) for each in plan.evaluators)
-            refusal = refusal or next(filter(None, refusals), None)
-            if refusal is not None:
-                outcome, reason, skips = _OUTCOME_OF_STATUS[refusal.status], refusal.reason, 0
-                seconds = min(seconds, _REFUSAL_SECONDS)
+            rejections = (KINDS[each.kind].rejection(each) for each in plan.evaluators)
+            rejection = rejection or next(filter(None, rejections), None)
+            if rejection is not None:
+                outcome, reason, skips = _OUTCOME_OF_STATUS[rejection.status], rejection.reason, 0
+                seconds = min(seconds, _REJECTION_SECONDS)
         if outcome == "fail" and reason is None:
             reason = _FAILED_REASON
         run = self._scheduled(
