@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -211,7 +212,8 @@ def test_wrong_task_id_is_corrected(arize: Emulator) -> None:
 
     assert count_outcomes(events) == {FINISHED: 4}
     # Once the responses have named their task, both runs are read together, and no other task.
-    paths = Counter(request["path"] for request in arize.requests(LIST))
+    paths = Counter(unquote(request["path"]) for request in arize.requests(LIST))
+    assert paths[f"/v2/tasks/{task}/runs"] > 10
     assert paths[f"/v2/tasks/{other}/runs"] + paths[f"/v2/tasks/{missing}/runs"] <= 4
     assert count_reads(arize)[LIST] > count_reads(arize)[GET]
 
