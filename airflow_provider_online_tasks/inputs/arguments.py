@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import timedelta
 from difflib import get_close_matches
 from functools import cache
@@ -37,6 +37,14 @@ def _known_arguments(operator: type) -> frozenset[str]:
         inspect.signature(vars(cls)["__init__"]) for cls in operator.__mro__ if "__init__" in vars(cls)
     )
     return frozenset(name for signature in signatures for name in signature.parameters)
+
+
+def argument_names(init: Callable[..., None], *, besides: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the names of the keyword-only arguments of a constructor, in their order."""
+    names = (
+        name for name, each in inspect.signature(init).parameters.items() if each.kind is each.KEYWORD_ONLY
+    )
+    return tuple(name for name in names if name not in besides)
 
 
 def read_deferrable(value: Any) -> bool:

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from airflow_provider_online_tasks import inputs
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs.arguments import check_id, check_name, choice, switch
+from airflow_provider_online_tasks.inputs.arguments import (
+    argument_names,
+    check_id,
+    check_name,
+    choice,
+    switch,
+)
 from airflow_provider_online_tasks.inputs.base import plain
 from airflow_provider_online_tasks.inputs.unset import UNSET
 from airflow_provider_online_tasks.inputs.values import describe_sampling_rate, read_id, read_name
@@ -82,20 +88,6 @@ class CreateEvalTaskOperator(LineageOperator):
     :raises CallError: Arize rejected a request or could not be reached.
     """
 
-    template_fields: Sequence[str] = (
-        "conn_id",
-        "project",
-        "name",
-        "model_id",
-        "sampling_rate",
-        "query_filter",
-        "run_continuously",
-        "template_evaluators",
-        "code_evaluators",
-        "evaluators",
-        "llm_config",
-        "query_filters",
-    )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "template_evaluators": "json",
         "evaluators": "json",
@@ -142,6 +134,8 @@ class CreateEvalTaskOperator(LineageOperator):
             check_name(project, "project")
         found_later = {} if project is None else {"model_id": "project"}
         inputs.EvalTaskInput.check_literals(self._arguments() | found_later)
+
+    template_fields: Sequence[str] = ("conn_id", *argument_names(__init__, besides={"if_exists"}))
 
     def _arguments(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in inputs.EvalTaskInput.model_fields}
@@ -195,19 +189,6 @@ class PatchEvalTaskOperator(OnlineTasksOperator):
     :raises CallError: Arize rejected a request or could not be reached.
     """
 
-    template_fields: Sequence[str] = (
-        "conn_id",
-        "online_task_id",
-        "name",
-        "sampling_rate",
-        "query_filter",
-        "run_continuously",
-        "template_evaluators",
-        "code_evaluators",
-        "llm_config",
-        "evaluators",
-        "query_filters",
-    )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "template_evaluators": "json",
         "code_evaluators": "json",
@@ -245,6 +226,8 @@ class PatchEvalTaskOperator(OnlineTasksOperator):
         self.evaluators = plain(evaluators)
         self.query_filters = plain(query_filters)
         inputs.EvalTaskPatch.check_literals(self._arguments())
+
+    template_fields: Sequence[str] = ("conn_id", *argument_names(__init__))
 
     def _arguments(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in inputs.EvalTaskPatch.model_fields}

@@ -51,16 +51,6 @@ ADDITIONS = (
         "        self.retention_days = retention_days\n",
     ),
     (
-        "operators/eval_tasks.py",
-        '        "name",\n        "model_id",\n',
-        '        "retention_days",\n',
-    ),
-    (
-        "operators/eval_tasks.py",
-        '        "online_task_id",\n        "name",\n',
-        '        "retention_days",\n',
-    ),
-    (
         "api/schema.graphql",
         "input CreateEvalTaskMutationInput {\n",
         "  retentionDays: Int\n",
