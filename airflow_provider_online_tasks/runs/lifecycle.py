@@ -78,9 +78,10 @@ class StartedRun:
             ) from None
 
     def was_cancelled_by_clear(self, run: TaskRun) -> bool:
-        """Return whether the clear that ended the earlier try cancelled the run that this try resumed."""
+        """Return whether the earlier try or its clear cancelled the run that this try resumed or adopted."""
         is_recent = _clock.now() - self.since < LATE_CANCELLATION
-        return self.outcome is Outcome.RESUMED and is_recent and read_end_state(run) is EndState.CANCELLED
+        is_earlier = self.outcome in (Outcome.RESUMED, Outcome.ADOPTED)
+        return is_earlier and is_recent and read_end_state(run) is EndState.CANCELLED
 
 
 class RunLifecycle:

@@ -268,6 +268,27 @@ def test_cancellation_after_resume_starts_new_run(
     assert execution.pushed["return_value"] == run_id
 
 
+@pytest.mark.promise("cleared-while-waiting")
+def test_cancellation_by_replaced_try_after_adoption_starts_new_run(
+    execution: Execution, emulator: Emulator, time: Time
+) -> None:
+    # The replaced process gets its response after this try has found the run.
+    emulator.next_run(RunFate("hang"))
+    killed(execution, "set:before", skip=1, **WAIT)
+    (first,) = live(emulator)
+
+    def cancel() -> None:
+        if live(emulator) == [first]:
+            with OnlineTasksHook() as hook:
+                hook.cancel_task_run(first)
+
+    time.on_sleep = cancel
+    run_id = execution.next_try(**WAIT)
+
+    assert statuses(emulator) == [(first, "CANCELLED"), (run_id, "COMPLETED")]
+    assert execution.pushed["return_value"] == run_id
+
+
 def test_cancellation_long_after_resume_fails(execution: Execution, emulator: Emulator, time: Time) -> None:
     emulator.next_run(RunFate("hang"))
     killed(execution, "push:before", **WAIT)
