@@ -149,8 +149,9 @@ class Submission(CreateOnce[RunIntent, TaskRun]):
     def _start(self, *, known: tuple[str, ...] = ()) -> Result[TaskRun]:
         """Note Arize's clock and the runs that exist, then send the request."""
         page = self._read_page(calls.list_task_runs(self._run.online_task_id))
-        same_window = (run.id for run in page.items if has_window(run, self._window))
-        known = tuple(dict.fromkeys((*same_window, *known)))
+        same_window = sorted((run for run in page.items if has_window(run, self._window)), key=_created_at)
+        # The newest ones last: those are kept.
+        known = tuple(dict.fromkeys((*known, *(run.id for run in same_window))))
         intent = replace(
             self._intent(since=self._server_now),
             known=known[-MAX_KNOWN_RUNS:],

@@ -23,7 +23,7 @@ from airflow_provider_online_tasks.exceptions import (
 )
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs import DataWindow, EvalTaskInput
-from airflow_provider_online_tasks.runs.submission import has_window
+from airflow_provider_online_tasks.runs.submission import STATE_KEY, has_window
 from tests.support.tries import END, START, WAIT, Execution, Killed, Store, Time, start_run
 
 RUN = "graphql.runOnlineTask"
@@ -159,6 +159,20 @@ def test_retry_after_lost_success_report_of_wait_returns_same_run(
 
 
 # -- A clear. --
+
+
+@pytest.mark.promise("clear-or-retry")
+def test_clear_after_failed_retry_of_lost_success_report_resumes_run(
+    execution: Execution, emulator: Emulator
+) -> None:
+    # The retry did not succeed, so the success of the first try no longer counts.
+    emulator.next_run(HANG)
+    run_id = execution.next_try()
+    killed(execution, "push:before")
+    execution.clear()
+
+    assert execution.next_try() == run_id
+    assert live(emulator) == [run_id]
 
 
 @pytest.mark.promise("cleared-after-success", "clear-or-retry")
@@ -477,6 +491,25 @@ def test_failed_run_is_not_adopted_again(execution: Execution, emulator: Emulato
     emulator.next_run(RunFate("fail", seconds=0))
     killed(execution, "set:before", skip=1)
     failed = emulator.runs()[-1]["id"]
+    emulator.add_fault(Fault(RUN, "drop_before"))
+
+    run_id = execution.next_try()
+
+    assert run_id != failed
+    assert emulator.runs()[-1]["id"] == run_id
+
+
+@pytest.mark.parametrize("known", [300, 299])
+def test_failed_run_with_many_known_runs_is_not_adopted_again(
+    execution: Execution, emulator: Emulator, known: int
+) -> None:
+    # The list of known runs is limited. It must have the newest ones, which resemble a new run.
+    emulator.next_run(RunFate("fail", seconds=0))
+    with pytest.raises(OnlineTaskRunFailed):
+        execution.next_try(**WAIT)
+    (failed,) = (run["id"] for run in emulator.runs())
+    old = [f"run-{number}" for number in range(known)]
+    execution.store.set(STATE_KEY, {**execution.store.record, "known": old})
     emulator.add_fault(Fault(RUN, "drop_before"))
 
     run_id = execution.next_try()
