@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.api.calls.spans import SPANS_PAGE, list_spans
+from airflow_provider_online_tasks.api.calls import SPANS_PAGE, list_spans
 from airflow_provider_online_tasks.inputs import RunInput
 from benchmarks.environments import OUTPUT
 from benchmarks.measuring import API_KEY, CONN_ID, Bench, client, create_task, emulator, probe

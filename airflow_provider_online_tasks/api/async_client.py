@@ -17,8 +17,7 @@ from airflow_provider_online_tasks.api._bounds import (
 )
 from airflow_provider_online_tasks.api._user_agent import user_agent
 from airflow_provider_online_tasks.api.calls import read_value
-from airflow_provider_online_tasks.api.responses.no_response import no_response
-from airflow_provider_online_tasks.api.responses.response import Response, rest_value
+from airflow_provider_online_tasks.api.http import Response, no_response, rest_value
 from airflow_provider_online_tasks.api.tls import proxy_for, tls_context
 
 if TYPE_CHECKING:

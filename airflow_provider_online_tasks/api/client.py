@@ -22,8 +22,7 @@ from airflow_provider_online_tasks.api.calls import (
     argument_type,
     read_value,
 )
-from airflow_provider_online_tasks.api.responses.no_response import no_response
-from airflow_provider_online_tasks.api.responses.response import Response, graphql_data, rest_value
+from airflow_provider_online_tasks.api.http import Response, graphql_data, no_response, rest_value
 from airflow_provider_online_tasks.api.retry import RetryPolicy
 from airflow_provider_online_tasks.exceptions import BadRequest, CallError
 

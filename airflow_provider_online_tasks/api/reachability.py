@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.api.calls.spaces import VIEWER_SPACES, read_viewer_spaces
+from airflow_provider_online_tasks.api.calls import VIEWER_SPACES, read_viewer_spaces
 from airflow_provider_online_tasks.api.retry import NO_RETRY
 from airflow_provider_online_tasks.exceptions import CallError, NotFound
 

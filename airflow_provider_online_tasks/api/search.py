@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.api.calls import Page, RestCall, list_projects, list_tasks, pages
-from airflow_provider_online_tasks.api.responses.spaces import Project
-from airflow_provider_online_tasks.api.responses.tasks import Task
+from airflow_provider_online_tasks.api.responses import Project, Task
 from airflow_provider_online_tasks.exceptions import InvalidInput, NotFound
 from airflow_provider_online_tasks.inputs.values import read_name
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_online_tasks.api.calls import hub_tasks
+from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.inputs import EvalTaskPatch, describe_sampling_rate
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.responses.tasks import Task
+    from airflow_provider_online_tasks.api.responses import Task
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
     from airflow_provider_online_tasks.inputs import EvalTaskInput
 
@@ -51,7 +51,7 @@ _COMPARISONS: Mapping[str, Callable[[Task, EvalTaskInput], bool]] = {
     "query_filters": _has_same_named_filters,
     "run_continuously": lambda task, wanted: task.run_continuously == wanted.run_continuously,
     "evaluators": lambda task, wanted: (
-        wanted.evaluators is None or hub_tasks.same_attachments(wanted.evaluators, task)
+        wanted.evaluators is None or calls.same_attachments(wanted.evaluators, task)
     ),
 }
 
@@ -102,7 +102,7 @@ def update_task(hook: OnlineTasksHook, task_id: str, wanted: EvalTaskInput, *, l
     if patch:
         hook.patch_eval_task(EvalTaskPatch(online_task_id=task_id, **patch))
     if over_rest:
-        hook.client.send(hub_tasks.update_hub_task(task_id, wanted, over_rest, task))
+        hook.client.send(calls.update_hub_task(task_id, wanted, over_rest, task))
     rate = changes.fields.get("sampling_rate")
     sampling = "" if rate is None else f"; {describe_sampling_rate(rate)}"
     log.info("Updated %s of task %s%s.", ", ".join(changes.fields), task_id, sampling)

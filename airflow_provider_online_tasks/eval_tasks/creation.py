@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.api.responses.tasks import Task
+from airflow_provider_online_tasks.api.responses import Task
 from airflow_provider_online_tasks.eval_tasks.changes import update_task
 from airflow_provider_online_tasks.exceptions import BadRequest, NotFound, TaskExists
 from airflow_provider_online_tasks.idempotency.create_once import (

@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_online_tasks._text import shown
-from airflow_provider_online_tasks.api.calls import evaluators, pages
-from airflow_provider_online_tasks.api.responses.evaluators import EvaluatorVersion
+from airflow_provider_online_tasks.api import calls
+from airflow_provider_online_tasks.api.responses import EvaluatorVersion
 from airflow_provider_online_tasks.exceptions import BadRequest, InvalidInput
 from airflow_provider_online_tasks.idempotency.create_once import SEARCH_SECONDS, CreateOnce
 from airflow_provider_online_tasks.idempotency.intents import Intent, IntentStore
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_online_tasks.api.calls import Page, RestCall
-    from airflow_provider_online_tasks.api.responses.evaluators import Evaluator
+    from airflow_provider_online_tasks.api.responses import Evaluator
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
     from airflow_provider_online_tasks.inputs.hub import EvaluatorInput
 
@@ -44,7 +44,7 @@ def content_hash(content: Mapping[str, Any]) -> str:
 def add_hash(message: str, content_hash: str) -> str:
     """Return a commit message with the hash of the content at its end."""
     suffix = f" [content {content_hash}]"
-    return message[: evaluators.LONGEST_MESSAGE - len(suffix)] + suffix
+    return message[: calls.LONGEST_MESSAGE - len(suffix)] + suffix
 
 
 def read_hash(message: str) -> str | None:
@@ -155,7 +155,7 @@ class EvaluatorPublication(CreateOnce[VersionIntent, EvaluatorVersion]):
 
     def _send_request(self) -> str:
         if self._evaluator_id is None:
-            call = evaluators.create_evaluator(
+            call = calls.create_evaluator(
                 space_id=self._space_id,
                 name=self._wanted.name,
                 description=self._wanted.description,
@@ -164,7 +164,7 @@ class EvaluatorPublication(CreateOnce[VersionIntent, EvaluatorVersion]):
                 commit_message=self._message,
             )
         else:
-            call = evaluators.create_evaluator_version(
+            call = calls.create_evaluator_version(
                 self._evaluator_id, content=self._content, commit_message=self._message
             )
         version = self._hook.client.send(call)
@@ -185,7 +185,7 @@ class EvaluatorPublication(CreateOnce[VersionIntent, EvaluatorVersion]):
         self._evaluator_id = None if evaluator is None else evaluator.id
         if evaluator is None:
             return None
-        versions = self._list(lambda cursor: evaluators.list_evaluator_versions(evaluator.id, cursor=cursor))
+        versions = self._list(lambda cursor: calls.list_evaluator_versions(evaluator.id, cursor=cursor))
         # The order in which Arize lists versions is not documented.
         newest = max(versions, key=lambda version: version.created_at or _EARLIEST, default=None)
         return newest if newest is not None and read_hash(newest.commit_message) == self._hash else None
@@ -196,9 +196,7 @@ class EvaluatorPublication(CreateOnce[VersionIntent, EvaluatorVersion]):
         :raises InvalidInput: it has another type.
         """
         name, space_id = self._wanted.name, self._space_id
-        listed = self._list(
-            lambda cursor: evaluators.list_evaluators(name=name, space_id=space_id, cursor=cursor)
-        )
+        listed = self._list(lambda cursor: calls.list_evaluators(name=name, space_id=space_id, cursor=cursor))
         # Arize's filter also matches parts of a name.
         evaluator = next((evaluator for evaluator in listed if evaluator.name == name), None)
         if evaluator is not None and evaluator.type != self._wanted.type:
@@ -209,4 +207,4 @@ class EvaluatorPublication(CreateOnce[VersionIntent, EvaluatorVersion]):
         return evaluator
 
     def _list(self, call_at: Callable[[str | None], RestCall[Page[Any]]]) -> list[Any]:
-        return [item for page in pages(self._read_page, call_at) for item in page.items]
+        return [item for page in calls.pages(self._read_page, call_at) for item in page.items]

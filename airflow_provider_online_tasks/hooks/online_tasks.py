@@ -15,10 +15,8 @@ from airflow_provider_online_tasks.exceptions import BadRequest, InvalidInput, O
 from airflow_provider_online_tasks.hooks.connection import CONN_TYPE, read_settings, unencrypted_warnings
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.calls.hub_tasks import TaskType
     from airflow_provider_online_tasks.api.client import Client
-    from airflow_provider_online_tasks.api.responses.runs import RunStatus, TaskRun
-    from airflow_provider_online_tasks.api.responses.tasks import Task
+    from airflow_provider_online_tasks.api.responses import RunStatus, Task, TaskRun
     from airflow_provider_online_tasks.api.settings import Settings
     from airflow_provider_online_tasks.inputs import DataWindow, EvalTaskInput, EvalTaskPatch, RunInput
     from airflow_provider_online_tasks.ui.links import Links
@@ -112,18 +110,16 @@ class OnlineTasksHook(BaseHook):
 
         task = EvalTaskInput.read(task)
         if not task.needs_rest:
-            return self.client.send(calls.create_eval_task(task, self.settings.sampling_rate_unit)).id
-        from airflow_provider_online_tasks.api.calls import hub_tasks
+            return self.client.send(calls.create_eval_task(task, self.settings.sampling_rate_unit))
 
-        return self.client.send(hub_tasks.create_hub_task(task, self._task_type(task))).id
+        return self.client.send(calls.create_hub_task(task, self._task_type(task))).id
 
-    def _task_type(self, task: EvalTaskInput) -> TaskType:
+    def _task_type(self, task: EvalTaskInput) -> calls.TaskType:
         """Return the type that REST requires for a task: it follows from its evaluators."""
-        from airflow_provider_online_tasks.api.calls.evaluators import get_evaluator
-        from airflow_provider_online_tasks.api.calls.hub_tasks import task_type
-
-        evaluators = [self.client.send(get_evaluator(each.evaluator_id)) for each in task.evaluators or ()]
-        types = {task_type(evaluator.type) for evaluator in evaluators}
+        evaluators = [
+            self.client.send(calls.get_evaluator(each.evaluator_id)) for each in task.evaluators or ()
+        ]
+        types = {calls.task_type(evaluator.type) for evaluator in evaluators}
         if len(types) != 1:
             raise InvalidInput(
                 "A task has either template evaluators or code evaluators: "
@@ -144,11 +140,9 @@ class OnlineTasksHook(BaseHook):
 
         patch = EvalTaskPatch.read(patch)
         if not patch.needs_rest:
-            return self.client.send(calls.patch_eval_task(patch, self.settings.sampling_rate_unit)).id
-        from airflow_provider_online_tasks.api.calls import hub_tasks
-
+            return self.client.send(calls.patch_eval_task(patch, self.settings.sampling_rate_unit))
         task = self.get_task(patch.online_task_id)
-        return self.client.send(hub_tasks.update_hub_task(task.id, patch, patch.changes, task)).id
+        return self.client.send(calls.update_hub_task(task.id, patch, patch.changes, task)).id
 
     def get_task(self, online_task_id: str) -> Task:
         """Return a task.
@@ -317,7 +311,7 @@ class OnlineTasksHook(BaseHook):
 
 
 def _read_status(word: RunStatus | str) -> RunStatus:
-    from airflow_provider_online_tasks.api.responses.runs import RunStatus
+    from airflow_provider_online_tasks.api.responses import RunStatus
 
     status = word if isinstance(word, RunStatus) else RunStatus.read(word)
     if status is RunStatus.UNKNOWN:

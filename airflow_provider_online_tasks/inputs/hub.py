@@ -16,7 +16,7 @@ from airflow_provider_online_tasks.inputs.fields import Filter, Flag, Id, Scores
 from airflow_provider_online_tasks.inputs.values import Direction, Granularity
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.responses.evaluators import ArizeTemplate
+    from airflow_provider_online_tasks.api.responses import ArizeTemplate
 
 _COLUMN = re.compile(r"[a-zA-Z0-9_\s\-&()]+")
 _ONLY_TEMPLATE = ("classification_choices", "direction", "llm_config")

@@ -19,7 +19,7 @@ from airflow_provider_online_tasks.ui.links import EvaluatorLink
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
-    from airflow_provider_online_tasks.api.responses.evaluators import ArizeTemplate
+    from airflow_provider_online_tasks.api.responses import ArizeTemplate
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
     from airflow_provider_online_tasks.inputs.evaluators import EvaluatorLlmConfig
     from airflow_provider_online_tasks.inputs.values import Direction, Granularity
@@ -170,7 +170,7 @@ class EvaluatorOperator(OnlineTasksOperator):
 
     def _arize_template(self, hook: OnlineTasksHook, evaluator: EvaluatorInput) -> ArizeTemplate | None:
         from airflow_provider_online_tasks._text import shown
-        from airflow_provider_online_tasks.api.calls.evaluators import list_evaluator_templates
+        from airflow_provider_online_tasks.api.calls import list_evaluator_templates
 
         if evaluator.arize_template is None:
             return None

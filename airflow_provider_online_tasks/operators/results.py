@@ -41,8 +41,7 @@ from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunL
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath, XComArg
 
-    from airflow_provider_online_tasks.api.responses.runs import TaskRun
-    from airflow_provider_online_tasks.api.responses.tasks import AttachedEvaluator
+    from airflow_provider_online_tasks.api.responses import AttachedEvaluator, TaskRun
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
     from airflow_provider_online_tasks.results.completeness import Completeness
     from airflow_provider_online_tasks.results.reading import Reader
@@ -375,7 +374,7 @@ class EvalResultsOperator(LineageOperator):
 def _completeness(
     results: Results, run: TaskRun | None, names: Sequence[str], attached: Sequence[AttachedEvaluator]
 ) -> Completeness:
-    from airflow_provider_online_tasks.api.responses.runs import RunStatus
+    from airflow_provider_online_tasks.api.responses import RunStatus
     from airflow_provider_online_tasks.results.completeness import check_completeness
 
     return check_completeness(

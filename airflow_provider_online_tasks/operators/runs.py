@@ -34,7 +34,7 @@ from airflow_provider_online_tasks.ui.links import EvaluatorLink, Links, OnlineT
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
-    from airflow_provider_online_tasks.api.responses.runs import TaskRun
+    from airflow_provider_online_tasks.api.responses import TaskRun
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
     from airflow_provider_online_tasks.inputs import RunInput
     from airflow_provider_online_tasks.runs.end_states import OnNothingEvaluated

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_online_tasks.api.responses.runs import RunStatus
+from airflow_provider_online_tasks.api.responses import RunStatus
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.results.summary import Results

@@ -14,7 +14,7 @@ from airflow_provider_online_tasks.gate.summary import PERCENTILES, SCORES_KEPT
 from airflow_provider_online_tasks.inputs import MAXIMIZE
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.responses.spans import Evaluation, Span
+    from airflow_provider_online_tasks.api.responses import Evaluation, Span
 
 MAX_EXAMPLES = 20
 MAX_LABELS = 200

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks._times import wire_time
-from airflow_provider_online_tasks.api.calls import pages
-from airflow_provider_online_tasks.api.calls.evaluators import list_evaluator_versions
-from airflow_provider_online_tasks.api.calls.spans import list_spans
+from airflow_provider_online_tasks.api.calls import list_evaluator_versions, list_spans, pages
 from airflow_provider_online_tasks.exceptions import CallError, InvalidInput
 from airflow_provider_online_tasks.inputs import DataWindow
 from airflow_provider_online_tasks.results.summary import SESSION, SESSION_ID, SPAN, Results
@@ -21,10 +19,7 @@ from airflow_provider_online_tasks.results.summary import SESSION, SESSION_ID, S
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.calls import Page, RestCall
     from airflow_provider_online_tasks.api.client import Client
-    from airflow_provider_online_tasks.api.responses.evaluators import EvaluatorVersion
-    from airflow_provider_online_tasks.api.responses.runs import TaskRun
-    from airflow_provider_online_tasks.api.responses.spans import Span
-    from airflow_provider_online_tasks.api.responses.tasks import Task
+    from airflow_provider_online_tasks.api.responses import EvaluatorVersion, Span, Task, TaskRun
     from airflow_provider_online_tasks.results.rows import RowWriter
 
 PROGRESS_SECONDS = 15.0

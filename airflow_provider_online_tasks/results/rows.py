@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from airflow_provider_online_tasks.exceptions import InvalidInput
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.responses.spans import Evaluation, Span
+    from airflow_provider_online_tasks.api.responses import Evaluation, Span
 
 RowsFormat = Literal["jsonl", "parquet"]
 COLUMNS = ("span_id", "trace_id", "span_name", "start_time", "evaluator", "label", "score", "explanation")

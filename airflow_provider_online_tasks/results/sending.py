@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from airflow_provider_online_tasks._times import parse_time
 from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.api.calls import reviews
 from airflow_provider_online_tasks.idempotency.create_once import SEARCH_SECONDS, CreateOnce
 from airflow_provider_online_tasks.idempotency.intents import Intent, IntentStore
 from airflow_provider_online_tasks.inputs import DataWindow
@@ -23,7 +22,7 @@ from airflow_provider_online_tasks.results.reading import INPUT, OUTPUT
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_online_tasks.api.responses.spans import Evaluation, Span
+    from airflow_provider_online_tasks.api.responses import Evaluation, Span
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
 STATE_KEY = "sent_spans"
@@ -90,15 +89,15 @@ class AnnotationQueue:
 
     def list_spans(self, cursor: str | None) -> calls.RestCall[calls.Page[str | None]]:
         """Return the call that lists the IDs of its spans."""
-        return reviews.list_queue_spans(self.id, cursor=cursor)
+        return calls.list_queue_spans(self.id, cursor=cursor)
 
     def batches(self, spans: Sequence[SelectedSpan]) -> Iterator[Sequence[SelectedSpan]]:
         """Yield the spans in groups that one request may add."""
         batch: list[SelectedSpan] = []
         for span in sorted(spans, key=lambda span: span.start_time):
             if batch and (
-                len(batch) == reviews.QUEUE_RECORDS
-                or span.start_time - batch[0].start_time >= timedelta(days=reviews.QUEUE_DAYS)
+                len(batch) == calls.QUEUE_RECORDS
+                or span.start_time - batch[0].start_time >= timedelta(days=calls.QUEUE_DAYS)
             ):
                 yield batch
                 batch = []
@@ -109,7 +108,7 @@ class AnnotationQueue:
     def add(self, project_id: str, spans: Sequence[SelectedSpan]) -> calls.RestCall[None]:
         """Return the call that adds spans."""
         times = [span.start_time for span in spans]
-        return reviews.add_queue_spans(
+        return calls.add_queue_spans(
             self.id,
             project_id=project_id,
             window=DataWindow(start=min(times), end=max(times) + timedelta(milliseconds=1)),
@@ -125,16 +124,16 @@ class Dataset:
 
     def list_spans(self, cursor: str | None) -> calls.RestCall[calls.Page[str | None]]:
         """Return the call that lists the IDs of its spans."""
-        return reviews.list_dataset_spans(self.id, cursor=cursor)
+        return calls.list_dataset_spans(self.id, cursor=cursor)
 
     def batches(self, spans: Sequence[SelectedSpan]) -> Iterator[Sequence[SelectedSpan]]:
         """Yield the spans in groups that one request may add."""
-        for first in range(0, len(spans), reviews.DATASET_EXAMPLES):
-            yield spans[first : first + reviews.DATASET_EXAMPLES]
+        for first in range(0, len(spans), calls.DATASET_EXAMPLES):
+            yield spans[first : first + calls.DATASET_EXAMPLES]
 
     def add(self, project_id: str, spans: Sequence[SelectedSpan]) -> calls.RestCall[None]:
         """Return the call that adds spans."""
-        return reviews.add_dataset_examples(self.id, [span.example() for span in spans])
+        return calls.add_dataset_examples(self.id, [span.example() for span in spans])
 
 
 Destination = AnnotationQueue | Dataset

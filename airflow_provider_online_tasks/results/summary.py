@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_online_tasks._defaults import MAX_SEGMENTS
 from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks._times import parse_time
-from airflow_provider_online_tasks.api.calls.spans import EVAL_PREFIXES
+from airflow_provider_online_tasks.api.calls import EVAL_PREFIXES
 from airflow_provider_online_tasks.gate.evaluator_versions import Version, version_of, versions_text
 from airflow_provider_online_tasks.gate.intervals import mean_interval, share_interval
 from airflow_provider_online_tasks.gate.summary import NO_SEGMENT, OTHER_SEGMENTS
@@ -18,7 +18,7 @@ from airflow_provider_online_tasks.inputs import MAXIMIZE
 from airflow_provider_online_tasks.results.counts import Counts, LowestScoring, Quantiles
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.responses.spans import Evaluation, Span
+    from airflow_provider_online_tasks.api.responses import Evaluation, Span
 
 MAX_VERSIONS = 20
 MAX_SEGMENTS_KEPT = 5_000

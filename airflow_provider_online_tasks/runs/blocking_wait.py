@@ -19,7 +19,7 @@ from airflow_provider_online_tasks.runs.wait_policy import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.responses.runs import TaskRun
+    from airflow_provider_online_tasks.api.responses import TaskRun
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
 

@@ -13,7 +13,7 @@ from airflow_provider_online_tasks.runs.polling.budget import Allowance
 from airflow_provider_online_tasks.runs.polling.session import Session
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.responses.runs import TaskRun
+    from airflow_provider_online_tasks.api.responses import TaskRun
     from airflow_provider_online_tasks.api.settings import Settings
     from airflow_provider_online_tasks.runs.polling.budget import Budget
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, assert_never, get_args
 from airflow_provider_online_tasks._airflow import AirflowSkipException
 from airflow_provider_online_tasks._defaults import DEFAULT_MAX_SPANS
 from airflow_provider_online_tasks._text import shown
-from airflow_provider_online_tasks.api.responses.runs import RunStatus, TaskRun
+from airflow_provider_online_tasks.api.responses import RunStatus, TaskRun
 from airflow_provider_online_tasks.exceptions import (
     InvalidInput,
     OnlineTaskRunCancelled,

@@ -18,8 +18,8 @@ from typing import Any
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.calls import skim_task_runs
-from airflow_provider_online_tasks.api.responses.response import Response
-from airflow_provider_online_tasks.api.responses.runs import RunStatus, TaskRun
+from airflow_provider_online_tasks.api.http import Response
+from airflow_provider_online_tasks.api.responses import RunStatus, TaskRun
 from airflow_provider_online_tasks.exceptions import CallError, NotFound, RateLimited, Unavailable
 from airflow_provider_online_tasks.runs.backoff import backoff
 

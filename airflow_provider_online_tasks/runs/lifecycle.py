@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, assert_never
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._airflow import AirflowSkipException
 from airflow_provider_online_tasks._times import parse_time, wire_time
-from airflow_provider_online_tasks.api.responses.runs import RunStatus, TaskRun
+from airflow_provider_online_tasks.api.responses import RunStatus, TaskRun
 from airflow_provider_online_tasks.exceptions import (
     BadRequest,
     CallError,

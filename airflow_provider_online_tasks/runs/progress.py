@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_provider_online_tasks._text import on_one_line
-from airflow_provider_online_tasks.api.responses.runs import RunStatus
+from airflow_provider_online_tasks.api.responses import RunStatus
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.responses.runs import TaskRun
+    from airflow_provider_online_tasks.api.responses import TaskRun
 
 QUIET_SECONDS = 60.0
 

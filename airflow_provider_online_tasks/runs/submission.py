@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.api.responses.runs import TaskRun
+from airflow_provider_online_tasks.api.responses import TaskRun
 from airflow_provider_online_tasks.exceptions import (
     AuthenticationFailed,
     NotFound,

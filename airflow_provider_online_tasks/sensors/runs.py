@@ -30,7 +30,7 @@ from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunL
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
-    from airflow_provider_online_tasks.api.responses.runs import TaskRun
+    from airflow_provider_online_tasks.api.responses import TaskRun
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
     from airflow_provider_online_tasks.runs.blocking_wait import BlockingWait
     from airflow_provider_online_tasks.runs.end_states import OnNothingEvaluated

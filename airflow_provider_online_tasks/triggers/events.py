@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_online_tasks._text import TEXT_CHARACTERS, on_one_line
-from airflow_provider_online_tasks.api.responses.runs import TaskRun
+from airflow_provider_online_tasks.api.responses import TaskRun
 from airflow_provider_online_tasks.exceptions import OnlineTasksError
 from airflow_provider_online_tasks.runs.wait_policy import wait_error
 

@@ -14,13 +14,13 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_online_tasks._defaults import DEFAULT_POLL_INTERVAL
 from airflow_provider_online_tasks._text import on_one_line
-from airflow_provider_online_tasks.api.responses.runs import RunStatus
+from airflow_provider_online_tasks.api.responses import RunStatus
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.runs.progress import QUIET_SECONDS, ProgressLog
 from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED, TIMEOUT, RunEvent
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.responses.runs import TaskRun
+    from airflow_provider_online_tasks.api.responses import TaskRun
     from airflow_provider_online_tasks.runs.polling.schedule import Wait
 
 # Airflow fails a deferred task whose event comes before its scheduler has noted that the worker is done.

@@ -12,7 +12,7 @@ from probe_io import memory, read_arguments, write_result
 arguments = read_arguments()
 
 if arguments["reader"] == "operator":
-    from airflow_provider_online_tasks.api.calls import spans  # noqa: F401
+    from airflow_provider_online_tasks.api import calls  # noqa: F401
     from airflow_provider_online_tasks.operators.results import EvalResultsOperator
 
 

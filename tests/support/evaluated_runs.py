@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 from airflow_provider_online_tasks._times import wire_time
-from airflow_provider_online_tasks.api.responses.spans import Evaluation, Span
+from airflow_provider_online_tasks.api.responses import Evaluation, Span
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs import EvalTaskInput, RunInput

@@ -48,7 +48,7 @@ from airflow_provider_online_tasks.runs.wait_policy import REJECTED_SECONDS, run
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.calls import Page
-    from airflow_provider_online_tasks.api.responses.runs import TaskRun
+    from airflow_provider_online_tasks.api.responses import TaskRun
     from airflow_provider_online_tasks.api.settings import Settings
     from airflow_provider_online_tasks.runs.polling.budget import Budget
 

@@ -13,7 +13,7 @@ from airflow_provider_online_tasks.runs.wait_policy import REJECTIONS, Rejection
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_online_tasks.api.responses.runs import TaskRun
+    from airflow_provider_online_tasks.api.responses import TaskRun
     from airflow_provider_online_tasks.exceptions import CallError
 
 

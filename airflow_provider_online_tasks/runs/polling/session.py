@@ -15,7 +15,7 @@ from airflow_provider_online_tasks.exceptions import (
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.async_client import AsyncClient
     from airflow_provider_online_tasks.api.calls import RestCall
-    from airflow_provider_online_tasks.api.responses.response import Response
+    from airflow_provider_online_tasks.api.http import Response
     from airflow_provider_online_tasks.api.settings import Settings
 
 T = TypeVar("T")

@@ -22,7 +22,7 @@ from airflow_provider_online_tasks.runs.polling.budget import Budget, Share
 from airflow_provider_online_tasks.runs.polling.poller import Poller
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.responses.runs import TaskRun
+    from airflow_provider_online_tasks.api.responses import TaskRun
     from airflow_provider_online_tasks.api.settings import Settings
     from airflow_provider_online_tasks.runs.polling.schedule import Wait
 

@@ -19,7 +19,7 @@ import pytest
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api._bounds import MOST_BODY, Body, UnreadableBody, read_json
 from airflow_provider_online_tasks.api.async_client import AsyncClient
-from airflow_provider_online_tasks.api.responses.response import Response
+from airflow_provider_online_tasks.api.http import Response
 from airflow_provider_online_tasks.api.retry import NO_RETRY
 from airflow_provider_online_tasks.exceptions import CallError, Unavailable, UnexpectedResponse
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.api.responses.runs import RunStatus
+from airflow_provider_online_tasks.api.responses import RunStatus
 from airflow_provider_online_tasks.emulator import Emulator, RunFate
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs import DataWindow, EvalTaskPatch

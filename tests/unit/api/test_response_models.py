@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import importlib
 import json
 import math
-import pkgutil
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, get_type_hints
@@ -17,25 +15,24 @@ from pydantic import AliasPath
 from pydantic.fields import FieldInfo
 
 from airflow_provider_online_tasks.api import responses
-from airflow_provider_online_tasks.api.responses import eval_tasks, evaluators, runs, spaces, spans, tasks
-from airflow_provider_online_tasks.api.responses.fields import LONGEST_TEXT, MOST
-from airflow_provider_online_tasks.api.responses.model import Model
+from airflow_provider_online_tasks.api.fields import LONGEST_TEXT, MOST
+from airflow_provider_online_tasks.api.responses import (
+    Model,
+)
 
 TIME = "2026-01-02T03:04:05Z"
 VALID: dict[type[Model], dict[str, Any]] = {
-    eval_tasks.EvalTask: {"id": "T", "name": "n"},
-    eval_tasks.RunStarted: {"runId": "R"},
-    eval_tasks.RunNotStarted: {"message": "no", "code": "NO_DATA"},
-    evaluators.Evaluator: {"id": "E", "name": "n", "type": "template"},
-    evaluators.EvaluatorVersion: {"id": "V", "evaluator_id": "E", "commit_message": "m", "created_at": TIME},
-    evaluators.ArizeTemplate: {
+    responses.TaskError: {"message": "no", "code": "NO_DATA"},
+    responses.Evaluator: {"id": "E", "name": "n", "type": "template"},
+    responses.EvaluatorVersion: {"id": "V", "evaluator_id": "E", "commit_message": "m", "created_at": TIME},
+    responses.ArizeTemplate: {
         "column_name": "n",
         "template": "{input}",
         "classification_choices": {"good": 1, "bad": 0},
         "direction": "MAXIMIZE",
         "data_granularity": "SPAN",
     },
-    runs.TaskRun: {
+    responses.TaskRun: {
         "id": "R",
         "status": "COMPLETED",
         "task_id": "T",
@@ -49,19 +46,23 @@ VALID: dict[type[Model], dict[str, Any]] = {
         "data_end_time": TIME,
         "failure_reason": "none",
     },
-    spaces.Project: {"id": "P", "name": "n", "space_id": "S"},
-    spaces.Space: {"id": "S", "name": "n"},
-    spaces.InSpace: {"space_id": "S"},
-    spaces.InOrganization: {"organization_id": "O"},
-    spans.Evaluation: {"name": "n", "label": "l", "score": 0.5, "explanation": "e", "metadata": {"run": "R"}},
-    spans.Span: {
+    responses.Project: {"id": "P", "name": "n", "space_id": "S"},
+    responses.Space: {"id": "S", "name": "n"},
+    responses.Evaluation: {
+        "name": "n",
+        "label": "l",
+        "score": 0.5,
+        "explanation": "e",
+        "metadata": {"run": "R"},
+    },
+    responses.Span: {
         "context": {"span_id": "s", "trace_id": "t"},
         "name": "n",
         "start_time": TIME,
         "evaluations": [{"name": "n"}],
         "attributes": {"input": {"value": "x"}},
     },
-    tasks.AttachedEvaluator: {
+    responses.AttachedEvaluator: {
         "evaluator_id": "E",
         "evaluator_name": "n",
         "evaluator_version_id": "V",
@@ -69,7 +70,7 @@ VALID: dict[type[Model], dict[str, Any]] = {
         "column_mappings": {"input": "attributes.input.value"},
         "query_mappings": [{"variable_name": "input", "query_ids": ["A"], "attribute_path": "a"}],
     },
-    tasks.Task: {
+    responses.Task: {
         "id": "T",
         "name": "n",
         "project_id": "P",
@@ -83,10 +84,10 @@ VALID: dict[type[Model], dict[str, Any]] = {
 }
 # Objects with any content: the limits of the response apply.
 OPEN = {
-    (spans.Evaluation, "metadata"),
-    (spans.Span, "attributes"),
-    (tasks.AttachedEvaluator, "query_mappings"),
-    (tasks.Task, "query_filters"),
+    (responses.Evaluation, "metadata"),
+    (responses.Span, "attributes"),
+    (responses.AttachedEvaluator, "query_mappings"),
+    (responses.Task, "query_filters"),
 }
 HOSTILE: dict[str, Any] = {
     "null": None,
@@ -119,12 +120,8 @@ def fields_of(kind: type[Model]) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def subclasses() -> set[type[Model]]:
-    modules = [
-        importlib.import_module(f"{responses.__name__}.{module.name}")
-        for module in pkgutil.iter_modules(responses.__path__)
-    ]
-    found = {value for module in modules for value in vars(module).values() if isinstance(value, type)}
-    return {kind for kind in found if issubclass(kind, Model) and kind is not Model}
+    classes = {value for value in vars(responses).values() if isinstance(value, type)}
+    return {kind for kind in classes if issubclass(kind, Model) and kind is not Model}
 
 
 def check_bounded(value: Any) -> None:
@@ -198,23 +195,25 @@ def test_response_that_is_no_object_is_rejected(model: type[Model]) -> None:
 
 def test_wrong_field_is_named_with_its_place() -> None:
     with pytest.raises(ValueError, match=r"^evaluators\[1\]\.evaluator_id "):
-        tasks.Task.from_wire({"id": "T", "name": "n", "evaluators": [{}, {"evaluator_id": True}]})
+        responses.Task.from_wire({"id": "T", "name": "n", "evaluators": [{}, {"evaluator_id": True}]})
     with pytest.raises(ValueError, match=r"^context\.span_id "):
-        spans.Span.from_wire({"context": {}})
+        responses.Span.from_wire({"context": {}})
     with pytest.raises(ValueError, match=r"^type "):
-        evaluators.Evaluator.from_wire({"id": "E", "name": "n", "type": "odd"})
+        responses.Evaluator.from_wire({"id": "E", "name": "n", "type": "odd"})
 
 
 def test_score_that_is_no_number_is_marked() -> None:
-    odd = spans.Evaluation.from_wire({"name": "n", "score": "0.5"})
+    odd = responses.Evaluation.from_wire({"name": "n", "score": "0.5"})
     assert (odd.score, odd.not_number) == (None, True)
-    none = spans.Evaluation.from_wire({"name": "n", "score": None})
+    none = responses.Evaluation.from_wire({"name": "n", "score": None})
     assert (none.score, none.not_number) == (None, False)
 
 
 def test_text_that_is_sent_back_stays_unchanged() -> None:
     filter_text = "a = 'tab\there' AND b = '\x1b'"
     mapping = {"in\tput": "x" * LONGEST_TEXT}
-    attached = tasks.AttachedEvaluator.from_wire({"query_filter": filter_text, "column_mappings": mapping})
+    attached = responses.AttachedEvaluator.from_wire(
+        {"query_filter": filter_text, "column_mappings": mapping}
+    )
     assert (attached.query_filter, attached.column_mappings) == (filter_text, mapping)
     json.dumps(attached.column_mappings)

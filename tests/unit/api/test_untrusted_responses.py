@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.async_client import AsyncClient
-from airflow_provider_online_tasks.api.responses.fields import (
+from airflow_provider_online_tasks.api.fields import (
     LONGEST_NAME,
     LONGEST_REASON,
     identifier,
     line,
     name,
 )
-from airflow_provider_online_tasks.api.responses.runs import TaskRun
+from airflow_provider_online_tasks.api.responses import TaskRun
 from airflow_provider_online_tasks.api.retry import NO_RETRY
 from airflow_provider_online_tasks.exceptions import CallError, OnlineTasksError, UnexpectedResponse
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook

@@ -31,7 +31,7 @@ from tests.support.tries import Time
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_online_tasks.api.calls import Task
+    from airflow_provider_online_tasks.api.responses import Task
     from airflow_provider_online_tasks.emulator import Emulator
     from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
 

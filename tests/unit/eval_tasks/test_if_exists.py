@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.api.calls import hub_tasks
+from airflow_provider_online_tasks.api import calls, responses
 from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.eval_tasks.changes import find_changes
 from airflow_provider_online_tasks.exceptions import InvalidInput, PermissionDenied, TaskExists
@@ -229,7 +228,7 @@ def test_update_keeps_mappings_of_evaluator_given_by_id() -> None:
         "column_mappings": {"input": "attributes.input.value"},
         "query_filter": None,
     }
-    task = calls.Task.from_wire(
+    task = responses.Task.from_wire(
         {"id": "task", "name": "x", "evaluators": [attached, {"evaluator_id": "two"}]}
     )
     wanted = EvalTaskInput(
@@ -238,7 +237,7 @@ def test_update_keeps_mappings_of_evaluator_given_by_id() -> None:
         evaluators=[HubEvaluator(evaluator_id="one"), HubEvaluator(evaluator_id="three")],
     )
 
-    assert hub_tasks.update_hub_task("task", wanted, ["evaluators"], task).body == {
+    assert calls.update_hub_task("task", wanted, ["evaluators"], task).body == {
         "evaluators": [
             {"evaluator_id": "one", "column_mappings": {"input": "attributes.input.value"}},
             {"evaluator_id": "three"},
@@ -280,7 +279,7 @@ def test_evaluator_that_arize_does_not_return_is_sent_each_time(create: Create, 
 
 def test_fields_that_arize_does_not_return_are_changes() -> None:
     wanted = EvalTaskInput.read({"model_id": "model", **TASK})
-    bare = calls.Task.from_wire(
+    bare = responses.Task.from_wire(
         {"id": "task", "name": "x", "query_filters": {"filters": [], "expression": "A"}}
     )
 
@@ -304,7 +303,7 @@ def test_new_field_of_input_is_part_of_update() -> None:
     wanted = NextEvalTaskInput(
         name="x", model_id="model", evaluators=[HubEvaluator(evaluator_id="one")], retention_days=7
     )
-    bare = calls.Task.from_wire({"id": "task", "name": "x", "evaluators": [{"evaluator_id": "one"}]})
+    bare = responses.Task.from_wire({"id": "task", "name": "x", "evaluators": [{"evaluator_id": "one"}]})
     assert find_changes(bare, wanted).fields["retention_days"] == 7
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.api.calls.hub_tasks import task_type
+from airflow_provider_online_tasks.api import responses
+from airflow_provider_online_tasks.api.calls import task_type
 from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.eval_tasks.changes import find_changes
 from airflow_provider_online_tasks.exceptions import BadRequest, InvalidInput, NotFound, UnexpectedResponse
@@ -354,7 +354,7 @@ def test_update_changes_task_from_sessions_to_spans_and_back(
 def test_named_filters_are_sent_unless_task_has_them(existing: Any, is_same: bool) -> None:
     calm = {"evaluator_id": "E", "query_mappings": [CONVERSATION]}
     wanted = EvalTaskInput.read({"name": "n", "model_id": "M", "query_filters": AGENTS, "evaluators": calm})
-    task = calls.Task.from_wire({"id": "T", "name": "n", "query_filters": existing})
+    task = responses.Task.from_wire({"id": "T", "name": "n", "query_filters": existing})
 
     changes = find_changes(task, wanted)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_online_tasks._times import wire_time
-from airflow_provider_online_tasks.api.responses.spans import Evaluation, Span
+from airflow_provider_online_tasks.api.responses import Evaluation, Span
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 from airflow_provider_online_tasks.exceptions import EvalGateFailed
 from airflow_provider_online_tasks.gate.rules import read_rules

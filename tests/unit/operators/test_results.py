@@ -20,7 +20,7 @@ from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
 from airflow_provider_online_tasks._airflow import TaskDeferred
 from airflow_provider_online_tasks.api.client import Client
-from airflow_provider_online_tasks.api.responses.runs import RunStatus
+from airflow_provider_online_tasks.api.responses import RunStatus
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings, Fault
 from airflow_provider_online_tasks.exceptions import (
     EvalGateFailed,

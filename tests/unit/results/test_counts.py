@@ -7,7 +7,7 @@ import statistics
 
 import pytest
 
-from airflow_provider_online_tasks.api.responses.spans import Evaluation, Span
+from airflow_provider_online_tasks.api.responses import Evaluation, Span
 from airflow_provider_online_tasks.results.counts import (
     MAX_EXAMPLES,
     MAX_LABELS,

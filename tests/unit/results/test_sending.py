@@ -12,7 +12,7 @@ import requests
 
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.api.client import Client
-from airflow_provider_online_tasks.api.responses.spans import Evaluation, Span
+from airflow_provider_online_tasks.api.responses import Evaluation, Span
 from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.exceptions import (
     BadRequest,

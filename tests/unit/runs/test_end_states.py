@@ -17,7 +17,7 @@ from airflow_provider_online_tasks._airflow import (
     AirflowFailException,
     AirflowSkipException,
 )
-from airflow_provider_online_tasks.api.responses.runs import RunCounts, RunStatus, TaskRun
+from airflow_provider_online_tasks.api.responses import RunCounts, RunStatus, TaskRun
 from airflow_provider_online_tasks.exceptions import (
     InvalidInput,
     OnlineTaskRunCancelled,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_online_tasks.api.responses.runs import RunStatus, TaskRun
+from airflow_provider_online_tasks.api.responses import RunStatus, TaskRun
 from airflow_provider_online_tasks.runs.progress import ProgressLog
 
 

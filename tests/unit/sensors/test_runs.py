@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._airflow import AirflowFailException, AirflowSensorTimeout, TaskDeferred
-from airflow_provider_online_tasks.api.responses.runs import RunStatus, TaskRun
+from airflow_provider_online_tasks.api.responses import RunStatus, TaskRun
 from airflow_provider_online_tasks.emulator import Fault, RunFate
 from airflow_provider_online_tasks.exceptions import (
     OnlineTaskRunUnreachable,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_online_tasks.api.responses.runs import RunStatus, TaskRun
+from airflow_provider_online_tasks.api.responses import RunStatus, TaskRun
 from airflow_provider_online_tasks.exceptions import (
     InvalidInput,
     OnlineTaskRunUnreachable,

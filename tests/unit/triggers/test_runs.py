@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_online_tasks.api.responses.runs import RunStatus
+from airflow_provider_online_tasks.api.responses import RunStatus
 from airflow_provider_online_tasks.emulator import Fault, RunFate
 from airflow_provider_online_tasks.runs.polling import endpoint_state as _endpoint_state
 from airflow_provider_online_tasks.runs.polling import shared_pollers

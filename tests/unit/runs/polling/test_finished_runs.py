@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_online_tasks.api.calls import Page
-from airflow_provider_online_tasks.api.responses.runs import RunStatus, TaskRun
+from airflow_provider_online_tasks.api.responses import RunStatus, TaskRun
 from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.exceptions import NotFound, RateLimited, Unavailable
 from airflow_provider_online_tasks.runs import finished_runs

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_online_tasks.api.responses.runs import TaskRun
+from airflow_provider_online_tasks.api.responses import TaskRun
 from airflow_provider_online_tasks.runs.polling.schedule import Wait
 from airflow_provider_online_tasks.runs.polling.task_pages import TaskPages
 from airflow_provider_online_tasks.triggers import task_runs

@@ -22,7 +22,7 @@ from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED, TIMEO
 from tests.support.tries import Execution, Killed, Time
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.responses.runs import TaskRun
+    from airflow_provider_online_tasks.api.responses import TaskRun
     from airflow_provider_online_tasks.emulator import Emulator
     from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_online_tasks._airflow import AirflowSkipException
-from airflow_provider_online_tasks.api.responses.runs import RunStatus, TaskRun
+from airflow_provider_online_tasks.api.responses import RunStatus, TaskRun
 from airflow_provider_online_tasks.emulator import Emulator, Fault, RunFate
 from airflow_provider_online_tasks.exceptions import (
     AuthenticationFailed,

@@ -1,0 +1,728 @@
+"""Every API call: its request, how to read its response, and whether it may be repeated.
+
+The three documented GraphQL mutations: https://arize.com/docs/ax/graphql-reference/apis/online-tasks-api
+REST v2: https://arize.com/docs/api-reference
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, assert_never
+from urllib.parse import quote
+
+from airflow_provider_online_tasks._text import shown
+from airflow_provider_online_tasks._times import wire_time
+from airflow_provider_online_tasks.api.fields import identifier
+from airflow_provider_online_tasks.api.responses import (
+    ATTRIBUTES,
+    ArizeTemplate,
+    AttachedEvaluator,
+    Evaluator,
+    EvaluatorType,
+    EvaluatorVersion,
+    Project,
+    RunStatus,
+    Space,
+    Span,
+    Task,
+    TaskError,
+    TaskRun,
+)
+from airflow_provider_online_tasks.api.settings import PERCENT
+from airflow_provider_online_tasks.exceptions import InvalidInput, TaskErrorReturned, UnexpectedResponse
+from airflow_provider_online_tasks.inputs.values import read_id
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.api.http import Response
+    from airflow_provider_online_tasks.inputs import (
+        DataWindow,
+        EvalTaskInput,
+        EvalTaskPatch,
+        HubEvaluator,
+        RunInput,
+    )
+
+T = TypeVar("T")
+TaskType = Literal["TEMPLATE_EVALUATION", "CODE_EVALUATION"]
+MOST_PAGES = 10_000
+LONGEST_CURSOR = 8_192
+PAGE = 100
+"""Items of a page, where the API documents no lower limit."""
+SPACES_PAGE = 50
+SPANS_PAGE = 500
+REVIEW_PAGE = 500
+QUEUE_RECORDS, QUEUE_DAYS, DATASET_EXAMPLES = 500, 7, 1_000
+"""Limits of a request: records, days between its spans, and examples."""
+LONGEST_MESSAGE = 1_000
+"""Maximum number of characters of a commit message."""
+EVAL_PREFIXES = {"span": "eval", "trace": "trace_eval", "session": "session_eval"}
+"""The column prefix of evaluations by granularity."""
+SPAN_ID = "span_id"
+TYPE_NAME = "{ __typename }"
+ARGUMENT_TYPES = (
+    '{ __type(name: "Mutation") { fields { name args { name type { name ofType { name } } } } } }'
+)
+VIEWER_SPACES = (
+    f"{{ viewer {{ spaces(first: {SPACES_PAGE}) "
+    "{ edges { node { id name } } pageInfo { hasNextPage endCursor } } } }"
+)
+"""A GraphQL query for the first spaces that the key can read."""
+# Arize's own code confirms the first and the last; the second follows their pattern.
+MUTATION_INPUT_TYPES = {
+    "createEvalTask": "CreateEvalTaskMutationInput",
+    "patchEvalTask": "PatchEvalTaskMutationInput",
+    "runOnlineTask": "RunOnlineTaskMutationInput",
+}
+_GRAPHQL_NAME = re.compile("[_A-Za-z][_0-9A-Za-z]*")
+# REST's names of fields. REST has no names for evaluators that are defined in the task.
+_REST_NAMES = {"model_id": "project_id", "run_continuously": "is_continuous"}
+# The fields of an attached evaluator besides its ID.
+_ATTACHMENT = ("evaluator_version_id", "query_filter", "column_mappings", "query_mappings")
+
+
+@dataclass(frozen=True)
+class RestCall(Generic[T]):
+    """A REST v2 request.
+
+    :param name: name of the call, for messages.
+    :param method: HTTP method.
+    :param path: path with quoted parts.
+    :param read: reads the response's object; KeyError, TypeError and ValueError mean that it is malformed.
+    :param query: query parameters.
+    :param body: JSON body.
+    :param repeatable: whether executing it twice is harmless.
+    :param about: the ID that the response must have, if it has one.
+    """
+
+    name: str
+    method: Literal["GET", "POST", "PATCH", "DELETE"]
+    path: str
+    read: Callable[[dict[str, Any]], T]
+    query: Mapping[str, str | int] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+    repeatable: bool = True
+    about: str | None = None
+
+
+@dataclass(frozen=True)
+class GraphQLCall(Generic[T]):
+    """A GraphQL mutation with one ``$input`` variable.
+
+    :param name: name of the mutation.
+    :param selection: the selected fields of the payload.
+    :param input: the variable's value.
+    :param read: reads the payload; KeyError, TypeError and ValueError mean that it is malformed.
+    :param repeatable: whether executing it twice is harmless.
+    """
+
+    name: str
+    selection: str
+    input: Mapping[str, Any]
+    read: Callable[[dict[str, Any]], T]
+    repeatable: bool = False
+
+    @property
+    def input_type(self) -> str:
+        """The name of the variable's type, as documented."""
+        return MUTATION_INPUT_TYPES[self.name]
+
+    def document(self, input_type: str | None = None) -> str:
+        """Return the GraphQL document. It contains no values of the user."""
+        return (
+            f"mutation ($input: {input_type or self.input_type}!) "
+            f"{{ {self.name}(input: $input) {{ {self.selection} }} }}"
+        )
+
+
+def read_value(call: RestCall[T] | GraphQLCall[T], value: dict[str, Any], response: Response) -> T:  # noqa: RET503  unexpected() raises
+    """Return what the call reads from its response.
+
+    :param value: the object in the response.
+    :raises TaskErrorReturned: the run was not started.
+    :raises UnexpectedResponse: a field is missing or has an undocumented value.
+    """
+    problem: str
+    try:
+        result = call.read(value)
+        if isinstance(call, RestCall) and call.about is not None and value.get("id") is not None:
+            check_same_id(value["id"], call.about)
+        return result  # noqa: TRY300
+    except TaskErrorReturned as error:
+        message, reason = f"{response.what}: {response.quoted(str(error))}", response.quoted(error.reason)
+        raise TaskErrorReturned(message, code=error.code, reason=reason) from None
+    except KeyError as error:
+        problem = f"lacks the field {error}"
+    except (TypeError, ValueError, AttributeError) as error:
+        problem = f"is malformed ({error})"
+    response.unexpected(problem)
+
+
+def check_same_id(received: object, requested: str) -> None:
+    """Check that a response is about the requested object.
+
+    :raises ValueError: it is about another one.
+    """
+    if str(received) != requested:
+        raise ValueError(f"it is about {shown(received)}, not about {shown(requested)}")
+
+
+# Pagination
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page(Generic[T]):
+    """A page of a list.
+
+    :param items: the items of the page.
+    :param next_cursor: start of the next page; None on the last one.
+    """
+
+    items: tuple[T, ...]
+    next_cursor: str | None
+
+
+def read_page(name: str, read: Callable[[Any], T]) -> Callable[[dict[str, Any]], Page[T]]:
+    """Return a function that reads a page of a list.
+
+    :param name: name of the field with the items.
+    :param read: reads an item.
+    """
+
+    def read_page_of_items(value: dict[str, Any]) -> Page[T]:
+        items, pagination = value[name], value.get("pagination") or {}
+        if not isinstance(items, list):
+            raise TypeError(f"{name} is {shown(items)}, not a list")
+        has_more, cursor = pagination.get("has_more"), pagination.get("next_cursor")
+        if has_more and not (isinstance(cursor, str) and 0 < len(cursor) <= LONGEST_CURSOR):
+            raise ValueError(f"has_more is true, but next_cursor is {shown(cursor)}")
+        return Page(items=tuple(read(item) for item in items), next_cursor=cursor if has_more else None)
+
+    return read_page_of_items
+
+
+class Cursors:
+    """The cursors of one list, none of which may repeat.
+
+    :param what: name of the call, for messages.
+    :param most: maximum number of pages.
+    """
+
+    def __init__(self, what: str, *, most: int = MOST_PAGES) -> None:
+        self.what = what
+        self.most = most
+        self._followed: set[int] = set()
+
+    def after(self, page: Page[Any]) -> str | None:
+        """Return the cursor of the next page, or None after the last one.
+
+        :raises UnexpectedResponse: the cursor repeats, or the list has too many pages.
+        """
+        cursor = page.next_cursor
+        if cursor is None:
+            return None
+        mark = hash(cursor)  # the text may be long
+        if mark in self._followed:
+            raise UnexpectedResponse(
+                f"{self.what}: page {len(self._followed) + 1} repeats the cursor {shown(cursor)}, so the "
+                f"list would never end"
+            )
+        self._followed.add(mark)
+        if len(self._followed) >= self.most:
+            raise UnexpectedResponse(f"{self.what}: the list has more than {self.most} pages")
+        return cursor
+
+
+def pages(
+    send: Callable[[RestCall[Page[T]]], Page[T]],
+    call_at: Callable[[str | None], RestCall[Page[T]]],
+    *,
+    most: int = MOST_PAGES,
+) -> Iterator[Page[T]]:
+    """Yield the pages of a list.
+
+    :param send: sends a call, such as ``client.send``.
+    :param call_at: returns the call for the page at a cursor, such as
+        ``lambda cursor: list_tasks(cursor=cursor)``.
+    :param most: maximum number of pages.
+    :raises UnexpectedResponse: a cursor repeats, or the list has too many pages.
+    """
+    call = call_at(None)
+    cursors = Cursors(call.name, most=most)
+    while True:
+        page = send(call)
+        yield page
+        cursor = cursors.after(page)
+        if cursor is None:
+            return
+        call = call_at(cursor)
+
+
+def _paged(limit: int, cursor: str | None, **filters: str | None) -> dict[str, str | int]:
+    """Return the query parameters of a list, without those that are None."""
+    query: dict[str, str | int] = {"limit": limit}
+    return query | {name: value for name, value in {"cursor": cursor, **filters}.items() if value is not None}
+
+
+def _part(value: str) -> str:
+    """Quote an ID as one part of a path. An empty one, or dots, would change the path."""
+    return quote(read_id(value, "The ID in the address"), safe="")
+
+
+# GraphQL mutations
+
+
+def create_eval_task(task: EvalTaskInput, sampling_rate_unit: str) -> GraphQLCall[str]:
+    """createEvalTask: returns the ID of the new task."""
+    task_input = _in_unit(task.to_wire(), sampling_rate_unit)
+    return GraphQLCall("createEvalTask", "evalTask { id name }", task_input, _read_task_id)
+
+
+def patch_eval_task(patch: EvalTaskPatch, sampling_rate_unit: str) -> GraphQLCall[str]:
+    """patchEvalTask: returns the ID of the task. A repeat sets the same values again."""
+
+    def read(payload: dict[str, Any]) -> str:
+        task_id = _read_task_id(payload)
+        check_same_id(task_id, patch.online_task_id)
+        return task_id
+
+    task_input = _in_unit(patch.to_wire(), sampling_rate_unit)
+    return GraphQLCall("patchEvalTask", "evalTask { id name }", task_input, read, repeatable=True)
+
+
+def _in_unit(wire: dict[str, Any], sampling_rate_unit: str) -> dict[str, Any]:
+    """Convert the sampling rate to the unit that the server expects; it is a fraction before."""
+    if sampling_rate_unit == PERCENT and "samplingRate" in wire:
+        wire["samplingRate"] = float(f"{wire['samplingRate'] * 100:.12g}")
+    return wire
+
+
+def _read_task_id(payload: dict[str, Any]) -> str:
+    return _read_id(payload["evalTask"], "id", "evalTask.")
+
+
+def _read_id(value: Mapping[str, Any], name: str, where: str = "") -> str:
+    try:
+        return identifier(value[name])
+    except ValueError as error:
+        raise ValueError(f"{where}{name} {error}") from None
+
+
+def run_online_task(run: RunInput) -> GraphQLCall[str]:
+    """runOnlineTask: returns the run's ID.
+
+    :raises TaskErrorReturned: (on reading) the server did not start the run.
+    """
+
+    def read(payload: dict[str, Any]) -> str:
+        result = payload["result"]
+        if not isinstance(result, Mapping):
+            raise ValueError(f"result is {shown(result)}, not an object")  # noqa: TRY004  as for every malformed field
+        if "runId" in result:
+            return _read_id(result, "runId", "result.")
+        error = TaskError.from_wire(result, "result")
+        reason = error.message or "no reason given"
+        code = f" (code {error.code})" if error.code else ""
+        raise TaskErrorReturned(
+            f"Task {run.online_task_id} was not started: {reason}{code}", code=error.code, reason=reason
+        )
+
+    selection = (
+        "result { __typename ... on CreateTaskRunResponse { runId } ... on TaskError { message code } }"
+    )
+    return GraphQLCall("runOnlineTask", selection, run.to_wire(), read)
+
+
+def argument_type(data: Mapping[str, Any], mutation: str) -> str | None:
+    """Return the type of a mutation's ``input`` argument, from the response to :data:`ARGUMENT_TYPES`."""
+    for described in (data.get("__type") or {}).get("fields") or []:
+        if described["name"] == mutation:
+            for argument in described["args"]:
+                if argument["name"] == "input":
+                    kind = argument["type"]
+                    name = kind.get("name") or (kind.get("ofType") or {}).get("name")
+                    # It becomes a part of the document, so it must be a name.
+                    return name if isinstance(name, str) and _GRAPHQL_NAME.fullmatch(name) else None
+    return None
+
+
+# Tasks
+
+
+def get_task(task_id: str) -> RestCall[Task]:
+    """GET /v2/tasks/{task_id}."""
+    return RestCall("get task", "GET", f"/v2/tasks/{_part(task_id)}", Task.from_wire, about=task_id)
+
+
+def list_tasks(
+    *,
+    project_id: str | None = None,
+    name: str | None = None,
+    limit: int = PAGE,
+    cursor: str | None = None,
+) -> RestCall[Page[Task]]:
+    """GET /v2/tasks; ``name`` matches a part of the name."""
+    query = _paged(limit, cursor, project_id=project_id, name=name)
+    return RestCall("list tasks", "GET", "/v2/tasks", read_page("tasks", Task.from_wire), query)
+
+
+def delete_task(task_id: str) -> RestCall[None]:
+    """DELETE /v2/tasks/{task_id}. A repeat after it was executed raises NotFound."""
+    return RestCall("delete task", "DELETE", f"/v2/tasks/{_part(task_id)}", _read_nothing)
+
+
+def _read_nothing(_: Mapping[str, Any]) -> None:
+    return None
+
+
+# Tasks with the fields that GraphQL does not document: column mappings, evaluator versions, filters of one
+# evaluator, and evaluators of traces or sessions.
+
+
+def task_type(evaluator_type: EvaluatorType) -> TaskType:
+    """Return the type of a task for a type of evaluator.
+
+    :raises InvalidInput: Arize documents no such task.
+    """
+    match evaluator_type:
+        case "TEMPLATE":
+            return "TEMPLATE_EVALUATION"
+        case "CODE":
+            return "CODE_EVALUATION"
+        case "HARNESS" | "REMOTE":
+            raise InvalidInput(
+                f"An evaluator of type {evaluator_type} cannot have mappings, a version or a filter in a "
+                f"task, because REST has no task type for it. Set only evaluator_id."
+            )
+        case _:
+            assert_never(evaluator_type)
+
+
+def create_hub_task(task: EvalTaskInput, kind: TaskType) -> RestCall[Task]:
+    """POST /v2/tasks: returns the new task."""
+    body = {"type": kind, **_fields(task, task.to_rest())}
+    return RestCall("create task", "POST", "/v2/tasks", Task.from_wire, body=body, repeatable=False)
+
+
+def update_hub_task(
+    task_id: str, wanted: EvalTaskInput | EvalTaskPatch, changed: Iterable[str], current: Task
+) -> RestCall[Task]:
+    """PATCH /v2/tasks/{task_id}: returns the task. A repeat sets the same values again.
+
+    :param changed: the fields to set. The list of evaluators is replaced.
+    :param current: the task before the change, from which evaluators keep their fields.
+    """
+    body = _fields(wanted, changed)
+    if "evaluators" in body:
+        body["evaluators"] = _attachments(wanted.evaluators or (), current)
+    return RestCall("update task", "PATCH", f"/v2/tasks/{_part(task_id)}", Task.from_wire, body=body)
+
+
+def same_attachments(evaluators: Iterable[HubEvaluator], current: Task) -> bool:
+    """Return whether a task has these evaluators with these fields. Their order is not documented."""
+    wanted = {fields.pop("evaluator_id"): fields for fields in _attachments(evaluators, current)}
+    return wanted == {evaluator.evaluator_id: _kept(evaluator) for evaluator in current.evaluators}
+
+
+def _fields(task: EvalTaskInput | EvalTaskPatch, names: Iterable[str]) -> dict[str, Any]:
+    written = task.to_rest()
+    body = {_REST_NAMES.get(name, name): written.get(name) for name in names}
+    if "evaluators" in body:
+        body["evaluators"] = [_attachment(evaluator) for evaluator in _in_order(task.evaluators or ())]
+    return body
+
+
+def _in_order(evaluators: Iterable[HubEvaluator]) -> list[HubEvaluator]:
+    """Return evaluators by their position, which REST has no field for."""
+    return sorted(evaluators, key=lambda evaluator: evaluator.position or 0)
+
+
+def _attachment(evaluator: HubEvaluator) -> dict[str, Any]:
+    return {name: value for name, value in evaluator.to_rest().items() if name != "position"}
+
+
+def _attachments(evaluators: Iterable[HubEvaluator], current: Task) -> list[dict[str, Any]]:
+    """Return the evaluators of a task after a change.
+
+    An evaluator with only an ID keeps the mappings, the version and the filter that it has in the task.
+    """
+    kept = {evaluator.evaluator_id: _kept(evaluator) for evaluator in current.evaluators}
+    return [
+        _attachment(evaluator)
+        if evaluator.needs_rest
+        else {"evaluator_id": evaluator.evaluator_id, **kept.get(evaluator.evaluator_id, {})}
+        for evaluator in _in_order(evaluators)
+    ]
+
+
+def _kept(attached: AttachedEvaluator) -> dict[str, Any]:
+    """Return the fields of a task's evaluator besides its ID, in REST's form."""
+    fields = {name: getattr(attached, name) for name in _ATTACHMENT}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in fields.items()
+        if value is not None
+    }
+
+
+# Runs
+
+
+def get_task_run(run_id: str) -> RestCall[TaskRun]:
+    """GET /v2/task-runs/{run_id}."""
+    return RestCall("get task run", "GET", f"/v2/task-runs/{_part(run_id)}", TaskRun.from_wire, about=run_id)
+
+
+def list_task_runs(
+    task_id: str, *, status: RunStatus | None = None, limit: int = PAGE, cursor: str | None = None
+) -> RestCall[Page[TaskRun]]:
+    """GET /v2/tasks/{task_id}/runs, in an undocumented order."""
+    query = _paged(limit, cursor, status=status.value if status else None)
+    read = read_page("task_runs", TaskRun.from_wire)
+    return RestCall("list task runs", "GET", f"/v2/tasks/{_part(task_id)}/runs", read, query)
+
+
+def skim_task_runs(
+    task_id: str, wanted: Container[str], *, cursor: str | None = None
+) -> RestCall[Page[TaskRun]]:
+    """GET /v2/tasks/{task_id}/runs, and read only some of the runs.
+
+    A run that cannot be read is left out, so that it does not hide the others.
+
+    :param wanted: IDs of the runs, checked when the response arrives.
+    """
+
+    def read_wanted(item: object) -> TaskRun | None:
+        if not isinstance(item, dict) or item.get("id") not in wanted:
+            return None
+        try:
+            return TaskRun.from_wire(item)
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def skim(value: dict[str, Any]) -> Page[TaskRun]:
+        page = read_page("task_runs", read_wanted)(value)
+        return Page(items=tuple(run for run in page.items if run is not None), next_cursor=page.next_cursor)
+
+    return replace(list_task_runs(task_id, cursor=cursor), read=skim)
+
+
+def cancel_task_run(run_id: str) -> RestCall[TaskRun]:
+    """POST /v2/task-runs/{run_id}/cancel, valid while the run is pending or running."""
+    path = f"/v2/task-runs/{_part(run_id)}/cancel"
+    return RestCall("cancel task run", "POST", path, TaskRun.from_wire, about=run_id)
+
+
+# Evaluators of the Eval Hub
+
+
+def get_evaluator(evaluator_id: str) -> RestCall[Evaluator]:
+    """GET /v2/evaluators/{evaluator_id}."""
+    path = f"/v2/evaluators/{_part(evaluator_id)}"
+    return RestCall("get evaluator", "GET", path, Evaluator.from_wire, about=evaluator_id)
+
+
+def list_evaluators(
+    *, name: str, space_id: str | None = None, cursor: str | None = None
+) -> RestCall[Page[Evaluator]]:
+    """GET /v2/evaluators; ``name`` matches a part of the name, case-insensitively."""
+    query = _paged(PAGE, cursor, name=name, space_id=space_id)
+    read = read_page("evaluators", Evaluator.from_wire)
+    return RestCall("list evaluators", "GET", "/v2/evaluators", read, query)
+
+
+def create_evaluator(
+    *,
+    space_id: str,
+    name: str,
+    description: str | None,
+    evaluator_type: EvaluatorType,
+    content: Mapping[str, Any],
+    commit_message: str,
+) -> RestCall[EvaluatorVersion]:
+    """POST /v2/evaluators: returns the first version of the new evaluator."""
+    body = {
+        "space_id": space_id,
+        "name": name,
+        "type": evaluator_type,
+        "version": {"commit_message": commit_message, **content},
+    }
+    if description is not None:
+        body["description"] = description
+
+    def read(value: Mapping[str, Any]) -> EvaluatorVersion:
+        version = value["version"]
+        if isinstance(version, Mapping):
+            version = {**version, "evaluator_id": value["id"]}
+        return EvaluatorVersion.from_wire(version, "version")
+
+    return RestCall("create evaluator", "POST", "/v2/evaluators", read, body=body, repeatable=False)
+
+
+def list_evaluator_versions(
+    evaluator_id: str, *, cursor: str | None = None
+) -> RestCall[Page[EvaluatorVersion]]:
+    """GET /v2/evaluators/{evaluator_id}/versions, in an undocumented order."""
+    path = f"/v2/evaluators/{_part(evaluator_id)}/versions"
+    read = read_page("evaluator_versions", EvaluatorVersion.from_wire)
+    return RestCall("list evaluator versions", "GET", path, read, _paged(PAGE, cursor))
+
+
+def create_evaluator_version(
+    evaluator_id: str, *, content: Mapping[str, Any], commit_message: str
+) -> RestCall[EvaluatorVersion]:
+    """POST /v2/evaluators/{evaluator_id}/versions: returns the new version, which becomes the active one."""
+    path = f"/v2/evaluators/{_part(evaluator_id)}/versions"
+    body = {"commit_message": commit_message, **content}
+    read = EvaluatorVersion.from_wire
+    return RestCall("create evaluator version", "POST", path, read, body=body, repeatable=False)
+
+
+def list_evaluator_templates() -> RestCall[tuple[ArizeTemplate, ...]]:
+    """GET /v2/evaluator-templates: Arize's own prompts for LLM judges."""
+    read = read_page("evaluator_templates", ArizeTemplate.from_wire)
+    return RestCall(
+        "list evaluator templates", "GET", "/v2/evaluator-templates", lambda value: read(value).items
+    )
+
+
+# Projects, spaces and organizations
+
+
+def list_spaces() -> RestCall[Page[Space]]:
+    """GET /v2/spaces: the first spaces that the key can read."""
+    read = read_page("spaces", Space.from_wire)
+    return RestCall("list spaces", "GET", "/v2/spaces", read, _paged(SPACES_PAGE, None))
+
+
+def read_viewer_spaces(data: Mapping[str, Any]) -> Page[Space]:
+    """Read the response to :data:`VIEWER_SPACES`.
+
+    :raises KeyError: a field is missing.
+    :raises TypeError: a field has another type.
+    :raises ValueError: a field has a wrong value.
+    """
+    spaces = data["viewer"]["spaces"]
+    more = spaces["pageInfo"]
+    return Page(
+        items=tuple(Space.from_wire(edge["node"]) for edge in spaces["edges"]),
+        next_cursor=str(more["endCursor"]) if more["hasNextPage"] else None,
+    )
+
+
+def list_projects(
+    *, name: str, space_id: str | None = None, cursor: str | None = None
+) -> RestCall[Page[Project]]:
+    """GET /v2/projects; ``name`` matches a part of the name, case-insensitively."""
+    query = _paged(PAGE, cursor, name=name, space_id=space_id)
+    return RestCall("list projects", "GET", "/v2/projects", read_page("projects", Project.from_wire), query)
+
+
+def get_project_space(project_id: str) -> RestCall[str]:
+    """GET /v2/projects/{project_id}: returns the ID of its space."""
+    path = f"/v2/projects/{_part(project_id)}"
+    return RestCall("get project", "GET", path, lambda value: _read_id(value, "space_id"), about=project_id)
+
+
+def get_space_organization(space_id: str) -> RestCall[str]:
+    """GET /v2/spaces/{space_id}: returns the ID of its organization, which older servers omit."""
+    path = f"/v2/spaces/{_part(space_id)}"
+    return RestCall(
+        "get space", "GET", path, lambda value: _read_id(value, "organization_id"), about=space_id
+    )
+
+
+# Spans and their evaluations
+
+
+def list_spans(
+    project_id: str,
+    window: DataWindow,
+    *,
+    query_filter: str | None = None,
+    evaluators: Sequence[str] = (),
+    granularity: str = "span",
+    attributes: Sequence[str] = (),
+    text_length: int | None = 1,
+    cursor: str | None = None,
+    limit: int = SPANS_PAGE,
+) -> RestCall[Page[Span]]:
+    """POST /v2/spans: the spans of a window, newest first, with as few fields as the API allows.
+
+    :param evaluators: column names of the evaluators to read; empty for all.
+    :param granularity: what those evaluators evaluate: ``span``, ``trace`` or ``session``.
+    :param attributes: dotted paths of attributes to read; needs ``evaluators``.
+    :param text_length: maximum number of characters of each text; None for the complete text.
+    """
+    body: dict[str, Any] = {"project_id": project_id, **_bounds(window)}
+    if text_length is not None:
+        body["truncate_string_length"] = text_length
+    if query_filter:
+        body["filter"] = query_filter
+    if evaluators:
+        body["included_columns"] = [
+            f"{EVAL_PREFIXES[granularity]}.{name}.{part}"
+            for name in evaluators
+            for part in ("label", "score", "explanation", "metadata")
+        ]
+        body["included_columns"] += [ATTRIBUTES + path.removeprefix(ATTRIBUTES) for path in attributes]
+    read = read_page("spans", Span.from_wire)
+    return RestCall("list spans", "POST", "/v2/spans", read, _paged(limit, cursor), body)
+
+
+def _bounds(window: DataWindow) -> dict[str, str]:
+    return {"start_time": wire_time(window.start), "end_time": wire_time(window.end)}
+
+
+# Annotation queues and datasets: the destinations of spans for human review
+
+
+def list_queue_spans(queue_id: str, *, cursor: str | None = None) -> RestCall[Page[str | None]]:
+    """GET /v2/annotation-queues/{id}/records: the span of each record; None for other records."""
+
+    def span_of_record(record: Any) -> str | None:
+        return _span_of(record.get("data")) if isinstance(record, Mapping) else None
+
+    path = f"/v2/annotation-queues/{_part(queue_id)}/records"
+    read = read_page("records", span_of_record)
+    return RestCall("list annotation queue records", "GET", path, read, _paged(REVIEW_PAGE, cursor))
+
+
+def add_queue_spans(
+    queue_id: str, *, project_id: str, window: DataWindow, span_ids: Sequence[str]
+) -> RestCall[None]:
+    """POST /v2/annotation-queues/{id}/records: add spans of a window of up to seven days."""
+    source = {
+        "record_type": "SPAN",
+        "project_id": project_id,
+        **_bounds(window),
+        "span_ids": list(span_ids),
+    }
+    path = f"/v2/annotation-queues/{_part(queue_id)}/records"
+    body = {"record_sources": [source]}
+    name = "add annotation queue records"
+    return RestCall(name, "POST", path, _read_nothing, body=body, repeatable=False)
+
+
+def list_dataset_spans(dataset_id: str, *, cursor: str | None = None) -> RestCall[Page[str | None]]:
+    """GET /v2/datasets/{id}/examples: the span of each example; None if it has none."""
+    path = f"/v2/datasets/{_part(dataset_id)}/examples"
+    read = read_page("examples", _span_of)
+    return RestCall("list dataset examples", "GET", path, read, _paged(REVIEW_PAGE, cursor))
+
+
+def add_dataset_examples(dataset_id: str, examples: Sequence[Mapping[str, Any]]) -> RestCall[None]:
+    """POST /v2/datasets/{id}/examples: add examples to the newest version."""
+    path = f"/v2/datasets/{_part(dataset_id)}/examples"
+    body = {"examples": [dict(example) for example in examples]}
+    return RestCall("add dataset examples", "POST", path, _read_nothing, body=body, repeatable=False)
+
+
+def _span_of(example: Any) -> str | None:
+    if not isinstance(example, Mapping):
+        return None
+    try:
+        return identifier(example.get(SPAN_ID) or example.get(f"context.{SPAN_ID}"))
+    except ValueError:
+        return None  # it has no span

@@ -1,0 +1,348 @@
+"""The objects in Arize's responses. Fields: https://arize.com/docs/api-reference"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, AliasPath, BeforeValidator, Field, PlainValidator
+
+from airflow_provider_online_tasks._numbers import finite
+from airflow_provider_online_tasks._times import wire_time
+from airflow_provider_online_tasks.api import fields
+from airflow_provider_online_tasks.api.fields import Count, Exact, Id, Line, Model, Name, Number, Time, Word
+
+ATTRIBUTES = "attributes."
+EvaluatorType = Literal["TEMPLATE", "CODE", "HARNESS", "REMOTE"]
+
+
+class RunStatus(str, enum.Enum):
+    """The status of a run. The API has used lower and upper case; a new word is UNKNOWN."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    UNKNOWN = "UNKNOWN"
+
+    @classmethod
+    def read(cls, word: object) -> RunStatus:
+        """Return the status for a word of the API."""
+        try:
+            return cls(str(word).upper())
+        except ValueError:
+            return cls.UNKNOWN
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run has finished. An unknown status counts as running."""
+        return self in _OVER
+
+
+_OVER = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunCounts:
+    """The spans that a run evaluated, failed to evaluate, and skipped."""
+
+    successes: int = 0
+    errors: int = 0
+    skipped: int = 0
+
+    @property
+    def attempted(self) -> int:
+        """Spans that were evaluated or failed."""
+        return self.successes + self.errors
+
+    @property
+    def done(self) -> int:
+        """Spans that the run has processed."""
+        return self.attempted + self.skipped
+
+    @property
+    def error_rate(self) -> float:
+        """Errors as a share of the attempted spans; 0 if there are none."""
+        return self.errors / self.attempted if self.attempted else 0.0
+
+    def __str__(self) -> str:
+        return f"{self.successes} evaluated, {self.errors} errors, {self.skipped} skipped"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRun(Model):
+    """A run at the time of the response.
+
+    :param id: its global ID.
+    :param status: its status.
+    :param status_text: its status in the API's spelling.
+    :param task_id: the ID of its task.
+    :param num_successes: spans that were evaluated.
+    :param num_errors: spans whose evaluation failed.
+    :param num_skipped: spans that were skipped.
+    :param created_at: time of creation.
+    :param run_started_at: time of its start.
+    :param run_finished_at: time of its end.
+    :param data_start_time: start of the window of spans.
+    :param data_end_time: end of the window.
+    :param failure_reason: Arize's reason why it failed or was cancelled.
+    """
+
+    id: Id
+    status: Annotated[RunStatus, PlainValidator(RunStatus.read)]
+    status_text: Annotated[Word, Field(validation_alias="status")]
+    task_id: Id | None = None
+    num_successes: Count = 0
+    num_errors: Count = 0
+    num_skipped: Count = 0
+    created_at: Time | None = None
+    run_started_at: Time | None = None
+    run_finished_at: Time | None = None
+    data_start_time: Time | None = None
+    data_end_time: Time | None = None
+    failure_reason: Line | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run has finished."""
+        return self.status.is_over
+
+    @property
+    def counts(self) -> RunCounts:
+        """The spans that it evaluated, failed to evaluate, and skipped."""
+        return RunCounts(successes=self.num_successes, errors=self.num_errors, skipped=self.num_skipped)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the run as plain JSON values, for XCom and a trigger's event."""
+        return {
+            "run_id": self.id,
+            "online_task_id": self.task_id,
+            "status": self.status_text.upper(),
+            "num_successes": self.num_successes,
+            "num_errors": self.num_errors,
+            "num_skipped": self.num_skipped,
+            "error_rate": self.counts.error_rate,
+            "failure_reason": self.failure_reason,
+            **{name: wire_time(at) if (at := getattr(self, name)) else None for name in _TIMES},
+        }
+
+    @classmethod
+    def from_summary(cls, value: Mapping[str, Any]) -> Self:
+        """Read the result of :meth:`summary`.
+
+        :raises KeyError: it is not a summary.
+        :raises ValueError: it is not a summary.
+        """
+        return cls.from_wire({**value, "id": value["run_id"], "task_id": value["online_task_id"]})
+
+
+_TIMES = ("created_at", "run_started_at", "run_finished_at", "data_start_time", "data_end_time")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttachedEvaluator(Model):
+    """An evaluator of a task.
+
+    :param evaluator_id: its ID in the Eval Hub; None if it is defined in the task.
+    :param evaluator_name: its name, if Arize returns it.
+    :param evaluator_version_id: the pinned version; None for the newest.
+    :param query_filter: the spans that it evaluates.
+    :param column_mappings: the attribute for each variable of the template.
+    :param query_mappings: the same for an evaluator of traces or sessions.
+    """
+
+    evaluator_id: Annotated[Id | None, fields.Blank] = None
+    evaluator_name: Name | None = None
+    evaluator_version_id: Annotated[Id | None, fields.Blank] = None
+    query_filter: Exact | None = None
+    column_mappings: dict[Exact, Exact] | None = None
+    query_mappings: tuple[fields.Object, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(Model):
+    """A task.
+
+    :param id: its global ID.
+    :param name: its name.
+    :param project_id: the project with its spans; None if it evaluates a dataset.
+    :param sampling_rate: fraction of the matching spans that it evaluates.
+    :param query_filter: the spans that it evaluates.
+    :param run_continuously: whether it evaluates new spans as they arrive.
+    :param evaluators: its evaluators.
+    :param query_filters: its named filters, instead of one filter.
+    :param created_at: time of creation.
+    """
+
+    id: Id
+    name: Name
+    project_id: Id | None = None
+    sampling_rate: Number | None = None
+    query_filter: Exact | None = None
+    run_continuously: Annotated[fields.Flag | None, Field(validation_alias="is_continuous")] = None
+    evaluators: Annotated[tuple[AttachedEvaluator, ...], fields.Listed] = ()
+    query_filters: fields.ObjectToCompare = None
+    created_at: Time | None = None
+
+    @property
+    def evaluator_ids(self) -> tuple[str | None, ...]:
+        """The Eval Hub IDs of its evaluators in their order; None for those defined in the task."""
+        return tuple(evaluator.evaluator_id for evaluator in self.evaluators)
+
+    @property
+    def evaluator_names(self) -> tuple[str | None, ...]:
+        """The names of its evaluators in their order, if Arize returns them."""
+        return tuple(evaluator.evaluator_name for evaluator in self.evaluators)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluator(Model):
+    """An evaluator of the Eval Hub.
+
+    :param id: its global ID.
+    :param name: its name, unique in its space.
+    :param type: the type of evaluator.
+    """
+
+    id: Id
+    name: Name
+    type: Annotated[
+        EvaluatorType, BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value)
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluatorVersion(Model):
+    """A version of an evaluator. It never changes.
+
+    :param id: its global ID.
+    :param evaluator_id: the ID of its evaluator.
+    :param commit_message: its author's description.
+    :param created_at: time of creation.
+    """
+
+    id: Id
+    evaluator_id: Id
+    commit_message: Annotated[
+        fields.LongText, BeforeValidator(lambda value: "" if value is None else value)
+    ] = ""
+    created_at: Time | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArizeTemplate(Model):
+    """One of Arize's own prompts for LLM judges.
+
+    :param name: its name, and the default column of its evaluations.
+    :param template: the prompt.
+    :param classification_choices: the score of each label.
+    :param direction: whether a high score is good.
+    :param data_granularity: what it evaluates; None for spans.
+    """
+
+    name: Annotated[Name, Field(validation_alias="column_name")]
+    template: Exact
+    classification_choices: dict[Exact, Number]
+    direction: Annotated[fields.Code, AfterValidator(str.lower)] | None = None
+    data_granularity: Annotated[fields.Code, AfterValidator(str.lower)] | None = None
+
+
+def _is_not_number(value: object) -> bool:
+    return value is not None and finite(value) is None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluation(Model):
+    """An evaluation of a span by one evaluator.
+
+    :param name: the evaluator's column name.
+    :param label: its label, if any.
+    :param score: its score, if it is a finite number.
+    :param explanation: its explanation, if any.
+    :param metadata: IDs of the task and the run, if the API has them.
+    :param not_number: whether the score is something else than a finite number: NaN, infinity, text, a
+        boolean.
+    """
+
+    name: Name
+    label: Name | None = None
+    score: Annotated[float | None, PlainValidator(finite)] = None
+    explanation: fields.LongText | None = None
+    metadata: fields.ObjectOrNothing = field(default_factory=dict)
+    not_number: Annotated[bool, Field(validation_alias="score"), PlainValidator(_is_not_number)] = False
+
+    def names(self, identifier: str) -> bool:
+        """Return whether its metadata contains an ID; the key is not documented."""
+        return identifier in self.metadata.values()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Span(Model):
+    """A span with its evaluations.
+
+    :param span_id: its ID.
+    :param trace_id: the ID of its trace.
+    :param name: its name.
+    :param start_time: its start time in Arize's form.
+    :param evaluations: its evaluations.
+    :param attributes: the requested attributes, or all.
+    """
+
+    span_id: Annotated[Id, Field(validation_alias=AliasPath("context", "span_id"))]
+    trace_id: Annotated[Id | None, Field(validation_alias=AliasPath("context", "trace_id"))] = None
+    name: Name | None = None
+    start_time: fields.TimeText | None = None
+    evaluations: Annotated[tuple[Evaluation, ...], fields.Listed] = ()
+    attributes: fields.ObjectOrNothing = field(default_factory=dict)
+
+    def attribute(self, path: str) -> Any:
+        """Return an attribute by its dotted path; None if the span does not have it.
+
+        :param path: with or without the leading ``attributes.``.
+        """
+        name = path.removeprefix(ATTRIBUTES)
+        found: Any = self.attributes
+        if name in found:
+            return found[name]
+        for part in name.split("."):
+            if not isinstance(found, Mapping):
+                return None
+            found = found.get(part)
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project(Model):
+    """A project.
+
+    :param id: its global ID, which GraphQL calls the model ID.
+    :param name: its name.
+    :param space_id: the ID of its space.
+    """
+
+    id: Id
+    name: Name
+    space_id: Id | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space(Model):
+    """A space.
+
+    :param id: its global ID.
+    :param name: its name.
+    """
+
+    id: Id
+    name: Name
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskError(Model):
+    """The result of runOnlineTask if it did not start a run. The code is not documented."""
+
+    message: Line | None
+    code: fields.Code | None = None

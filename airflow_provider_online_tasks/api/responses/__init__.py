@@ -1,1 +1,0 @@
-"""Responses: their values, or the exceptions that they mean."""
