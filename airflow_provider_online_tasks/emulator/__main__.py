@@ -16,13 +16,13 @@ from pydantic import ValidationError
 
 from airflow_provider_online_tasks.emulator.clock import write_time
 from airflow_provider_online_tasks.emulator.errors import describe
-from airflow_provider_online_tasks.emulator.handles import (
-    KEY_VARIABLE,
-    READY_LINE,
-    base_url,
-    connection_fields,
+from airflow_provider_online_tasks.emulator.handles import READY_LINE, base_url, connection_fields
+from airflow_provider_online_tasks.emulator.settings import (
+    CHOICES,
+    KEY_VARIABLES,
+    EmulatorSettings,
+    read_setting,
 )
-from airflow_provider_online_tasks.emulator.settings import CHOICES, EmulatorSettings, read_setting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def banner(state: EmulatorState, port: int) -> str:
     """Return the text that the command line shows at the start."""
-    from airflow_provider_online_tasks.emulator.server.page import JUDGE_NOTE
+    from airflow_provider_online_tasks.emulator.server.page import judge_note
 
     settings = state.settings
     url = base_url(settings.host, port)
@@ -76,7 +76,7 @@ def banner(state: EmulatorState, port: int) -> str:
         "Arize emulator for online tasks. Open the URL to watch it.",
         f"  API key  {settings.api_key}",
         f"  Spans    {count} from {days}",
-        f"  Judge    {JUDGE_NOTE}",
+        f"  Judge    {judge_note(settings)}",
         f"  {READY_LINE}      {url}",
         "",
         f"export AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT={shlex.quote(connection)}",
@@ -96,9 +96,10 @@ def _parser() -> argparse.ArgumentParser:
     helps = _descriptions()
     for field in dataclasses.fields(EmulatorSettings):
         options: dict[str, Any] = {"default": field.default, "help": helps[field.name]}
-        if field.name == "api_key":
-            options["default"] = os.environ.get(KEY_VARIABLE, field.default)
-            options["help"] += f" (environment variable: {KEY_VARIABLE})"
+        variable = KEY_VARIABLES.get(field.name)
+        if variable is not None:
+            options["default"] = os.environ.get(variable, field.default)
+            options["help"] += f" (environment variable: {variable})"
         if isinstance(field.default, bool):
             options["action"] = argparse.BooleanOptionalAction
         elif field.name in CHOICES:

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.control.client import EmulatorControl
-from airflow_provider_online_tasks.emulator.settings import EmulatorSettings
+from airflow_provider_online_tasks.emulator.settings import KEY_VARIABLES, EmulatorSettings
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 CONNECTION_TYPE = "arize_online_tasks"
 READY_LINE = "URL"
-# The environment variable of the key: every user of the machine can list arguments.
-KEY_VARIABLE = "ONLINE_TASKS_EMULATOR_API_KEY"
 _TIMEOUT = 60.0
 
 
@@ -185,13 +183,14 @@ class EmulatorProcess(_Handle):
             self._directory = self._directory or tempfile.TemporaryDirectory(prefix="online-tasks-emulator-")
             database = Path(self._directory.name) / "emulator.sqlite"
         settings = dataclasses.replace(self.settings, port=self._port, database=database)
+        keys = {variable: key for name, variable in KEY_VARIABLES.items() if (key := getattr(settings, name))}
         process = subprocess.Popen(  # noqa: S603 -- this interpreter, this package
             [sys.executable, "-m", "airflow_provider_online_tasks.emulator", *_arguments(settings)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, KEY_VARIABLE: settings.api_key, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, **keys, "PYTHONUNBUFFERED": "1"},
         )
         self._process = process
         output = process.stdout
@@ -238,11 +237,11 @@ class EmulatorProcess(_Handle):
 
 
 def _arguments(settings: EmulatorSettings) -> list[str]:
-    """Return the command line options of settings, without the key."""
+    """Return the command line options of settings, without the keys."""
     arguments: list[str] = []
     for field in dataclasses.fields(settings):
         value: Any = getattr(settings, field.name)
-        if field.name == "api_key" or value == field.default:
+        if field.name in KEY_VARIABLES or value == field.default:
             continue
         option = f"--{field.name.replace('_', '-')}"
         if isinstance(value, bool):

@@ -26,7 +26,14 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "runs_order": get_args(RunsOrder),
 }
 # The server reads these only when it starts.
-START_ONLY = frozenset({"host", "port", "host_names", "api_key", "database", "spans"})
+START_ONLY = frozenset(
+    {"host", "port", "host_names", "api_key", "database", "spans", "judge_url", "judge_key", "judge_model"}
+)
+# The environment variables of the keys: every user of the machine can list arguments.
+KEY_VARIABLES = {
+    "api_key": "ONLINE_TASKS_EMULATOR_API_KEY",
+    "judge_key": "ONLINE_TASKS_EMULATOR_JUDGE_KEY",
+}
 STRICT = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
 
 
@@ -42,6 +49,10 @@ class EmulatorSettings:
     :param database: an SQLite file that survives the process; None keeps everything in memory
         (a separate process: in a temporary file).
     :param spans: a JSONL file of spans to evaluate; None loads the included sample.
+    :param judge_url: an OpenAI-compatible API with an LLM judge for template evaluators, such as
+        ``http://127.0.0.1:8080/v1``; None evaluates by simple rules, without an LLM.
+    :param judge_key: the key of that API.
+    :param judge_model: the name of its model.
     :param run_seconds: how long a run takes; with 0 it has finished when it is first read.
     :param index_delay: the delay of the indexes in seconds: a run does not see spans that are younger than
         this when it is created, and an evaluation can be read this long after it was made.
@@ -66,6 +77,9 @@ class EmulatorSettings:
     api_key: Annotated[str, Field(min_length=1)] = dataclasses.field(default=DEFAULT_API_KEY, repr=False)
     database: str | Path | None = None
     spans: str | Path | None = None
+    judge_url: Annotated[str, Field(pattern=r"^https?://[^/?#]")] | None = None
+    judge_key: str | None = dataclasses.field(default=None, repr=False)
+    judge_model: str | None = None
     run_seconds: Seconds = 6.0
     index_delay: Seconds = 0.0
     status_case: StatusCase = "upper"
@@ -79,6 +93,10 @@ class EmulatorSettings:
     patch_input_type: str = "PatchEvalTaskMutationInput"
     no_data: NoData = "completed"
     runs_order: RunsOrder = "newest"
+
+    def __post_init__(self) -> None:
+        if self.judge_url is not None and not self.judge_model:
+            raise ValueError("judge_url needs judge_model, the name of the model.")
 
     def changed(self, changes: dict[str, Any]) -> EmulatorSettings:
         """Return these settings with changes that are allowed while the server runs."""

@@ -18,6 +18,7 @@ from airflow_provider_online_tasks.emulator.storage import Storage
 from airflow_provider_online_tasks.emulator.tasks.models import Tasks
 
 if TYPE_CHECKING:
+    from airflow_provider_online_tasks.emulator.evaluators.llm_judge import LlmJudge
     from airflow_provider_online_tasks.emulator.settings import EmulatorSettings
 
 _LOG_LENGTH = 200_000
@@ -39,6 +40,11 @@ class EmulatorState:
         self.spans.add(load_spans(path, now=datetime.now(UTC)))
         self.hub = Hub(self.storage, self.clock)
         self.tasks = Tasks(self.storage, self.clock, self.spans)
+        self.llm_judge: LlmJudge | None = None
+        if settings.judge_url is not None:
+            from airflow_provider_online_tasks.emulator.evaluators.llm_judge import LlmJudge
+
+            self.llm_judge = LlmJudge(settings.judge_url, settings.judge_key, settings.judge_model or "")
         self.runs = Runs(self)
 
     def configure(self, changes: dict[str, Any]) -> None:

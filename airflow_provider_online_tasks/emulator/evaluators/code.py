@@ -84,7 +84,7 @@ class CodeKind:
         if attribute is not None:
             path = (evaluator.column_mappings or {}).get(attribute, attribute)
             parameters["span_attribute"] = path
-            if not unit.has(path):
+            if unit.text(path) is None:
                 raise NoValueError(f"evaluator {evaluator.name!r}: {path!r} is not on the {unit.granularity}")
         if evaluator.code is not None:
             raise EvaluationError(f"The emulator does not run the code of evaluator {evaluator.name!r}")

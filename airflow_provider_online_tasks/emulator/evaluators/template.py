@@ -79,19 +79,19 @@ class TemplateKind:
     def evaluate(
         self, evaluator: Evaluator, unit: Unit, queries: Mapping[str, Collection[str]]
     ) -> Evaluation:
-        """Judge the unit, unless a variable of the template has no value."""
-        _check_values(evaluator, unit, queries)
+        """Evaluate the unit with the offline judge, unless a variable of the template has no value."""
+        prompt(evaluator, unit, queries)  # raises if a value is missing
         result = judge(evaluator.template or "", evaluator.rails, evaluator.choices, unit.as_span)
         return result if evaluator.explain else result._replace(explanation=None)
 
 
-def _check_values(evaluator: Evaluator, unit: Unit, queries: Mapping[str, Collection[str]]) -> None:
-    """Reject a unit that has no value for a variable of the template, as Arize does."""
+def prompt(evaluator: Evaluator, unit: Unit, queries: Mapping[str, Collection[str]]) -> str:
+    """Return the template with its values; reject a unit without one of them, as Arize does."""
     columns = evaluator.column_mappings or {}
     mappings = {each["variable_name"]: each for each in evaluator.query_mappings or ()}
-    for variable in dict.fromkeys(
-        match[1] or match[2] for match in _VARIABLE.finditer(evaluator.template or "")
-    ):
+
+    def value(match: re.Match[str]) -> str:
+        variable = match[1] or match[2]
         within: Collection[str] | None = None
         path = columns.get(variable, variable)
         if variable in mappings:
@@ -101,8 +101,11 @@ def _check_values(evaluator: Evaluator, unit: Unit, queries: Mapping[str, Collec
         elif variable not in columns and evaluator.evaluator_id is not None and variable != CONVERSATION:
             # The variables of an Eval Hub evaluator are not columns: the task maps them.
             raise NoValueError(f"evaluator {evaluator.name!r}: the variable {{{variable}}} has no mapping")
-        if not unit.has(path, within):
-            raise NoValueError(
-                f"evaluator {evaluator.name!r}: {path!r} is not on the {unit.granularity}"
-                + (f" (the variable {{{variable}}})" if path != variable else "")
-            )
+        text = unit.text(path, within)
+        if text is None:
+            of_variable = f" (the variable {{{variable}}})" if path != variable else ""
+            where = f"{path!r} is not on the {unit.granularity}{of_variable}"
+            raise NoValueError(f"evaluator {evaluator.name!r}: {where}")
+        return text
+
+    return _VARIABLE.sub(value, evaluator.template or "")

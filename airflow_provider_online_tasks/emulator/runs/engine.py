@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.emulator import ids
@@ -30,6 +31,7 @@ from airflow_provider_online_tasks.emulator.spans.filters import checked_filter
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from airflow_provider_online_tasks.emulator.spans.units import Unit
     from airflow_provider_online_tasks.emulator.state import EmulatorState
     from airflow_provider_online_tasks.emulator.tasks.models import Task
 
@@ -44,6 +46,7 @@ _FAILED_REASON = "The run stopped: the model provider returned an internal error
 _CANCELLED_REASON = "The run was cancelled by a user."
 _REJECTION_SECONDS = 1.0
 _BATCH = 500
+_LLM_BATCH = 8  # requests at a time
 
 _STATUS_OF_OUTCOME = {"complete": COMPLETED, "nothing": COMPLETED, "fail": FAILED, "cancel": CANCELLED}
 _OUTCOME_OF_STATUS: dict[str, RunOutcome] = {FAILED: "fail", CANCELLED: "cancel"}
@@ -286,8 +289,10 @@ class Runs:
             run.position = run.due(now)
             run.num_errors = int(run.position * run.error_rate)
             run.num_successes = run.position - run.num_errors
-        else:
-            self._evaluate_due(run, run.due(now))
+        elif self._state.llm_judge is None:
+            while run.position < run.due(now):
+                evaluated = self._evaluated(run, min(run.due(now), run.position + _BATCH))
+                self._record(run, [outcome for _, outcome in evaluated])
         if run.ends is not None and now >= run.ends and run.position >= run.target:
             self._finish(run, _STATUS_OF_OUTCOME[run.outcome], run.reason, max(run.ends, run.begins))
 
@@ -295,6 +300,10 @@ class Runs:
         """Bring a run with child runs up to date with these."""
         for count in ("num_successes", "num_errors", "num_skipped"):
             setattr(run, count, sum(getattr(child, count) for child in children))
+        usage: Counter[str] = Counter()
+        for child in children:
+            usage.update(child.usage)
+        run.usage = dict(usage)
         run.note = next((child.note for child in children if child.note is not None), None)
         if run.status == PENDING and any(child.status != PENDING for child in children):
             run.status = RUNNING
@@ -306,22 +315,33 @@ class Runs:
             reason = next((child.failure_reason for child in children if child.status == status), None)
             self._finish(run, status, reason, self._clock.now())
 
-    def _evaluate_due(self, run: Run, due: int) -> None:
-        """Evaluate the items up to a position."""
-        while run.position < due:
-            plan = self._plans[run.id]
-            items = plan.items[run.position : min(due, run.position + _BATCH)]
-            units = self._state.spans.units(
-                plan.granularity, [item.key for item in items], plan.indexed_until
-            )
-            outcomes = []
-            for index, (unit, item) in enumerate(zip(units, items, strict=True), run.position):
+    def _evaluated(self, run: Run, until: int) -> list[tuple[Unit, Outcome]]:
+        """Evaluate the next items, up to a position."""
+        plan = self._plans[run.id]
+        items = plan.items[run.position : until]
+        units = self._state.spans.units(plan.granularity, [item.key for item in items], plan.indexed_until)
+        evaluated = []
+        for index, (unit, item) in enumerate(zip(units, items, strict=True), run.position):
+            outcome = Outcome([], failed=True)
+            if not run.is_forced_error(index):
                 evaluators = [plan.evaluators[each] for each in item.evaluators]
-                failed = Outcome([], failed=True)
-                outcomes.append(
-                    failed if run.is_forced_error(index) else evaluate(unit, evaluators, plan.queries)
-                )
-            self._record(run, outcomes)
+                outcome = evaluate(unit, evaluators, plan.queries)
+            evaluated.append((unit, outcome))
+        return evaluated
+
+    async def judge_forever(self) -> None:
+        """Let the LLM judge evaluate what is due; the server serves other requests meanwhile."""
+        while (judge := self._state.llm_judge) is not None:
+            for run, plan in [(self._runs[run_id], plan) for run_id, plan in self._plans.items()]:
+                self.advance(run)
+                until = min(run.due(self._clock.now()), run.position + _LLM_BATCH)
+                if run.id in self._plans and run.status == RUNNING and run.position < until:
+                    outcomes, usage = await judge.evaluate(self._evaluated(run, until), plan.queries)
+                    usage.update(run.usage)
+                    run.usage = dict(usage)
+                    if run.id in self._plans:  # the run was not cancelled meanwhile
+                        self._record(run, outcomes)
+            await asyncio.sleep(TICK_SECONDS)
 
     def _record(self, run: Run, outcomes: Sequence[Outcome]) -> None:
         """Count and save the results of the next items."""

@@ -49,6 +49,8 @@ class Run:
     num_errors: int = 0
     num_skipped: int = 0
     failure_reason: str | None = None
+    # What the LLM judge reported: calls, prompt_tokens and completion_tokens.
+    usage: dict[str, int] = dataclasses.field(default_factory=dict)
     # The schedule, and the result.
     begins: float
     paced_until: float

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from airflow_provider_online_tasks.emulator.runs.models import Run
+    from airflow_provider_online_tasks.emulator.settings import EmulatorSettings
     from airflow_provider_online_tasks.emulator.state import EmulatorState
     from airflow_provider_online_tasks.emulator.tasks.models import Task
 
 _SHOWN_RUNS = 100
-JUDGE_NOTE = "Labels come from a built-in judge: deterministic rules, offline, no language model."
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="2">
@@ -86,7 +86,7 @@ def render(state: EmulatorState) -> str:
         spans=count,
         first=html.escape((write_time(first) or "")[:10]),
         last=html.escape((write_time(last) or "")[:10]),
-        judge=JUDGE_NOTE,
+        judge=html.escape(judge_note(state.settings)),
         tasks=_table(("Task", "Filter", "Sampling", "Evaluators", "ID"), map(_task_row, state.tasks.all())),
         runs=_table(
             ("Run", "Task", "Status", "Progress", "Evaluated", "Errors", "Skipped", "Reason"),
@@ -94,6 +94,13 @@ def render(state: EmulatorState) -> str:
         ),
         labels=_table(("Task", "Evaluator", "Label", "Spans", "Share"), _label_rows(state, names)),
     )
+
+
+def judge_note(settings: EmulatorSettings) -> str:
+    """Return where the labels come from."""
+    if settings.judge_url is None:
+        return "Labels come from a built-in judge: deterministic rules, offline, no language model."
+    return f"Labels come from the LLM judge {settings.judge_model} at {settings.judge_url}."
 
 
 def _cell(content: object, kind: str = "") -> str:

@@ -103,12 +103,15 @@ class EmulatorServer:
                 asyncio.run(self._serve(self._server, state))
 
     async def _serve(self, server: _Server, state: EmulatorState) -> None:
-        ticker = asyncio.create_task(state.runs.tick_forever())
+        loops = [
+            asyncio.create_task(each) for each in (state.runs.tick_forever(), state.runs.judge_forever())
+        ]
         try:
             await server.serve(sockets=[self._socket])
         finally:
-            ticker.cancel()
-            await asyncio.gather(ticker, return_exceptions=True)
+            for task in loops:
+                task.cancel()
+            await asyncio.wait(loops)
 
     def stop(self) -> None:
         """Stop the server at once, from any thread."""

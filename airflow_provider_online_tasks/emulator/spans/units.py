@@ -37,22 +37,32 @@ class Unit:
     span_id: str
     spans: tuple[Span, ...]
 
-    def has(self, path: str, within: Collection[str] | None = None) -> bool:
-        """Return whether one of the spans has a value at a path.
+    def text(self, path: str, within: Collection[str] | None = None) -> str | None:
+        """Return the values at a path, or None if no span has one.
 
         :param within: the IDs of the spans to read; None reads all.
         """
         if path == CONVERSATION and self.granularity == "session":
-            return True
-        spans = (span for span in self.spans if within is None or span["span_id"] in within)
-        return any(_value(span, path) is not None for span in spans)
+            values = [
+                _value(span, f"attributes.{key}")
+                for span in self._roots
+                for key in ("input.value", "output.value")
+            ]
+            return "\n".join(filter(None, map(as_text, values)))
+        spans = [span for span in self.spans if within is None or span["span_id"] in within]
+        texts = [text for span in spans if (text := as_text(_value(span, path))) is not None]
+        return "\n".join(texts) if texts else None
+
+    @property
+    def _roots(self) -> list[Span]:
+        return [span for span in self.spans if span["parent_id"] is None] or [self.spans[0]]
 
     @property
     def as_span(self) -> Span:
         """The unit as one span: the root of a trace, or all exchanges of a session."""
         if self.granularity == "span":
             return self.spans[0]
-        roots = [span for span in self.spans if span["parent_id"] is None] or [self.spans[0]]
+        roots = self._roots
         attributes: dict[str, Any] = {}
         for span in (*self.spans, *roots):
             attributes.update(span["attributes"])

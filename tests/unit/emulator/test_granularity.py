@@ -179,12 +179,12 @@ def subject(granularity: str, *spans: dict[str, Any]) -> Unit:
 
 def test_value_is_on_any_span_of_a_trace_or_session() -> None:
     trace = subject("trace", *SPANS[:3])
-    assert trace.has("attributes.tool.name")
-    assert trace.has("attributes.tool.name", within={"t1-3"})
-    assert not trace.has("attributes.tool.name", within=set())
-    assert not trace.has("attributes.no.such")
-    assert subject("session", *SPANS[:4]).has("conversation")
-    assert not trace.has("conversation")
+    assert trace.text("attributes.tool.name") is not None
+    assert trace.text("attributes.tool.name", within={"t1-3"}) is not None
+    assert trace.text("attributes.tool.name", within=set()) is None
+    assert trace.text("attributes.no.such") is None
+    assert subject("session", *SPANS[:4]).text("conversation") is not None
+    assert trace.text("conversation") is None
 
 
 def test_spans_that_are_not_indexed_yet_are_on_no_trace_and_no_session(tmp_path: Path) -> None:
