@@ -27,6 +27,8 @@ export AIRFLOW_HOME := $(CURDIR)/.tmp/airflow
 export UV_PYTHON_DOWNLOADS := never
 # Compile at installation. If Python may not write bytecode, each process would compile Airflow again.
 export UV_COMPILE_BYTECODE := 1
+# Let Python keep the bytecode of the checkout, too: the tests start hundreds of processes.
+unexport PYTHONDONTWRITEBYTECODE
 export PYTHON
 
 STAMP := $(VENV)/.installed
