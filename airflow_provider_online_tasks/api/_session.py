@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import socket
+import time
 from http.client import HTTPResponse
 from typing import TYPE_CHECKING, Any
 
@@ -11,18 +13,20 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from airflow_provider_online_tasks.api._bounds import (
+from airflow_provider_online_tasks.api._transport import (
     ACCEPTED,
     CHUNK,
     MOST_BODY,
     MOST_HEADERS,
+    TOO_LARGE,
     Body,
-    BoundedReader,
+    ResponseTooSlow,
     UnreadableBody,
+    proxy_for,
+    tls_context,
+    user_agent,
 )
-from airflow_provider_online_tasks.api._user_agent import user_agent
 from airflow_provider_online_tasks.api.settings import RESPONSE_TIMEOUTS
-from airflow_provider_online_tasks.api.tls import proxy_for, tls_context
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.settings import Settings
@@ -41,6 +45,54 @@ class RequestBody(io.BytesIO):
         """Return a part of the body."""
         self.was_read = True
         return super().read(size)
+
+
+class BoundedReader(io.RawIOBase):
+    """Reads an HTTP response from a socket with a limit of bytes and a deadline.
+
+    A socket's timeout restarts with each part that arrives; the deadline is for the entire response.
+
+    :param source: the socket; its timeout applies to each part.
+    :param timeout: seconds for the entire response.
+    :param most: maximum number of bytes.
+    """
+
+    def __init__(self, source: socket.socket, *, timeout: float, most: int) -> None:
+        self._source = source
+        self._raw = source.makefile("rb", buffering=0)
+        self._part_timeout = source.gettimeout() or timeout
+        self._deadline, self._left = time.monotonic() + timeout, most
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        """Read the next part.
+
+        :raises ResponseTooSlow: the deadline has passed.
+        :raises UnreadableBody: the response is too large.
+        """
+        remaining = self._deadline - time.monotonic()
+        if remaining <= 0:
+            raise ResponseTooSlow
+        if self._left <= 0:
+            raise UnreadableBody(TOO_LARGE)
+        self._source.settimeout(min(remaining, self._part_timeout))
+        try:
+            count = self._raw.readinto(memoryview(buffer)[: self._left])
+        except TimeoutError:
+            if remaining < self._part_timeout:
+                raise ResponseTooSlow from None
+            raise
+        self._left -= count or 0
+        return count
+
+    def close(self) -> None:
+        """Close the view of the socket; the socket stays with its connection."""
+        if not self.closed:
+            self._raw.close()
+        super().close()
 
 
 class _BoundedResponse(HTTPResponse):

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
-from airflow_provider_online_tasks.api._bounds import (
+from airflow_provider_online_tasks.api._transport import (
     ACCEPTED,
     CHUNK,
     Body,
     ResponseTooSlow,
     UnreadableBody,
+    proxy_for,
+    tls_context,
+    user_agent,
 )
-from airflow_provider_online_tasks.api._user_agent import user_agent
 from airflow_provider_online_tasks.api.calls import read_value
 from airflow_provider_online_tasks.api.http import Response, no_response, rest_value
-from airflow_provider_online_tasks.api.tls import proxy_for, tls_context
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.calls import RestCall

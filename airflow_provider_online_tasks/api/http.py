@@ -17,7 +17,7 @@ from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_online_tasks._text import on_one_line
-from airflow_provider_online_tasks.api._bounds import SHOWN, ResponseTooSlow, UnreadableBody, read_json
+from airflow_provider_online_tasks.api._transport import SHOWN, ResponseTooSlow, UnreadableBody, read_json
 from airflow_provider_online_tasks.exceptions import (
     AuthenticationFailed,
     BadRequest,

@@ -158,7 +158,7 @@ class CreateEvalTaskOperator(LineageOperator):
             )
         self.keep_lineage(
             {"online_task_id": result.id},
-            namespace=hook.settings.endpoint.ui_url,
+            namespace=hook.settings.endpoint.app_url,
             project_id=task.model_id,
         )
         return result.id

@@ -208,7 +208,7 @@ class EvalResultsOperator(LineageOperator):
                 "run_id": run.id if run else None,
                 "online_task_id": task_id,
                 "project_id": project_id,
-                "arize_url": hook.settings.endpoint.ui_url,
+                "arize_url": hook.settings.endpoint.app_url,
                 **_window_summary(window),
                 **asdict(completeness),
                 "skipped": run.counts.skipped if run else None,

@@ -318,7 +318,7 @@ class RunOnlineTaskOperator(LineageOperator):
         return run.id
 
     def _keep_lineage(self, hook: OnlineTasksHook, facts: Mapping[str, Any], links: Links) -> None:
-        self.keep_lineage(facts, namespace=hook.settings.endpoint.ui_url, project_id=links.project_id)
+        self.keep_lineage(facts, namespace=hook.settings.endpoint.app_url, project_id=links.project_id)
 
     @property
     def _wait_limit(self) -> WaitLimit | None:

@@ -172,7 +172,7 @@ def links_of_project(
             get_space_organization(space_id), retry=NO_RETRY
         )
         page = ProjectPage(
-            ui_url=settings.endpoint.ui_url,
+            ui_url=settings.endpoint.app_url,
             organization_id=organization_id,
             space_id=space_id,
             project_id=project_id,

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.api._bounds import MOST_BODY, Body, UnreadableBody, read_json
+from airflow_provider_online_tasks.api._transport import MOST_BODY, Body, UnreadableBody, read_json
 from airflow_provider_online_tasks.api.async_client import AsyncClient
 from airflow_provider_online_tasks.api.http import Response
 from airflow_provider_online_tasks.api.retry import NO_RETRY

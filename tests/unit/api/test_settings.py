@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_online_tasks.api.endpoint import Endpoint
-from airflow_provider_online_tasks.api.settings import EXTRA_FIELDS, Settings
+from airflow_provider_online_tasks.api.settings import EXTRA_FIELDS, Endpoint, Settings
 from airflow_provider_online_tasks.exceptions import InvalidConnection, InvalidInput
 from airflow_provider_online_tasks.get_provider_info import get_provider_info
 
@@ -39,7 +38,7 @@ def settings_of(*, host: str | None = None, password: str | None = KEY, **extra:
 )
 def test_region_gives_the_published_hosts(region: str, app: str, rest: str) -> None:
     endpoint = settings_of(region=region).endpoint
-    assert (endpoint.graphql_url, endpoint.rest_url, endpoint.ui_url) == (f"{app}/graphql", rest, app)
+    assert (endpoint.graphql_url, endpoint.rest_url, endpoint.app_url) == (f"{app}/graphql", rest, app)
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from airflow_provider_online_tasks.api import calls
+from airflow_provider_online_tasks.api._transport import CA_VARIABLES
 from airflow_provider_online_tasks.api.async_client import AsyncClient
 from airflow_provider_online_tasks.api.retry import NO_RETRY
-from airflow_provider_online_tasks.api.tls import CA_VARIABLES
 from airflow_provider_online_tasks.exceptions import InvalidConnection, Unavailable
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from tests.support.examples import RUN, run_of

@@ -75,7 +75,7 @@ SCRIPT = """
 import json
 from airflow_provider_online_tasks import CreateEvalTaskOperator, EvalTaskInput, EvalTaskPatch
 from airflow_provider_online_tasks.api.client import Client
-from airflow_provider_online_tasks.api.endpoint import Endpoint
+from airflow_provider_online_tasks.api.settings import Endpoint
 from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.emulator import DEFAULT_API_KEY, Emulator
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook

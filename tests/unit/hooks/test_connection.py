@@ -94,7 +94,7 @@ def test_connection_gives_the_addresses(
 
     assert settings.api_key == "ak"
     assert settings.endpoint.graphql_url == f"{app}/graphql"
-    assert settings.endpoint.ui_url == app
+    assert settings.endpoint.app_url == app
     assert settings.endpoint.rest_url == api
 
 
@@ -196,7 +196,7 @@ def test_connection_of_the_form_has_the_same_settings(
     settings = hook_of(monkeypatch, connection).settings
 
     assert settings == hook_of(monkeypatch, fields).settings
-    assert settings.endpoint.ui_url == app
+    assert settings.endpoint.app_url == app
 
 
 def result_of_test(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> tuple[bool, str]:

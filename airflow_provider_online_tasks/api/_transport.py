@@ -1,21 +1,34 @@
-"""Limits of the size and the duration of a response: the same for both clients.
+"""What both clients share: the User-Agent header, TLS, proxies, and the limits of a response.
 
+Certificates: the first of ``verify`` and ``ca_bundle`` of the connection, ``REQUESTS_CA_BUNDLE``,
+``CURL_CA_BUNDLE``, ``SSL_CERT_FILE``, ``SSL_CERT_DIR`` and ``certifi``. Proxies: ``proxy`` of the connection,
+then ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``ALL_PROXY`` in either case, unless ``NO_PROXY`` lists the host.
 A response takes at most about 16 MB of memory, whatever it holds and however it is compressed.
 """
 
 from __future__ import annotations
 
-import io
 import json
+import os
 import re
-import socket
-import time
+import ssl
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
+from airflow_provider_online_tasks.api.settings import read_proxy
+from airflow_provider_online_tasks.exceptions import InvalidConnection
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.api.settings import Settings
+
+DISTRIBUTION = "airflow-provider-online-tasks"
+CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 MEBI = 1024 * 1024
 MOST_BODY = 3 * MEBI
 """Bytes of a body, both compressed and decompressed."""
@@ -30,7 +43,59 @@ _ANY_HEADER = zlib.MAX_WBITS | 32
 _PER_SEPARATOR, _PER_OBJECT = 64, 200
 _WIDE = re.compile(rb"[\xf0-\xf4]|\\u[dD][89abAB]")
 _TEXT = re.compile(rb'[^"]+')
-_TOO_LARGE = f"is too large: more than {MOST_BODY // MEBI} MiB"
+TOO_LARGE = f"is too large: more than {MOST_BODY // MEBI} MiB"
+
+
+@cache
+def user_agent() -> str:
+    """Return the User-Agent header."""
+    return f"{DISTRIBUTION}/{version(DISTRIBUTION)}"
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext:
+    """Return the TLS context. Takes some milliseconds.
+
+    :raises InvalidConnection: the CA certificates cannot be read.
+    """
+    if settings.verify is False:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    source, path = _bundle(settings)
+    try:
+        if Path(path).is_dir():
+            return ssl.create_default_context(capath=path)
+        return ssl.create_default_context(cafile=path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)
+    raise InvalidConnection(f"{source} is {path!r}, which has no readable certificates: {reason}.")
+
+
+def _bundle(settings: Settings) -> tuple[str, str]:
+    if isinstance(settings.verify, str):
+        return "ca_bundle of the connection", settings.verify
+    for variable in CA_VARIABLES:
+        if path := os.environ.get(variable):
+            return f"The environment variable {variable}", path
+    import certifi
+
+    return "certifi", certifi.where()
+
+
+def proxy_for(settings: Settings, url: str) -> str | None:
+    """Return the proxy for a host, or None.
+
+    :raises InvalidConnection: the environment has an unusable proxy.
+    """
+    if settings.proxy:
+        return settings.proxy
+    from requests.utils import get_environ_proxies, select_proxy
+
+    proxy = select_proxy(url, get_environ_proxies(url))
+    if not proxy:
+        return None
+    return read_proxy(str(proxy) if "://" in proxy else f"http://{proxy}", "The environment")
 
 
 class UnreadableBody(ValueError):
@@ -51,7 +116,7 @@ class Body:
         self._problem = ""
         length = headers.get("content-length", "").strip()
         if length.isdecimal() and (len(length) > 12 or int(length) > MOST_BODY):
-            self._problem = _TOO_LARGE
+            self._problem = TOO_LARGE
         encoding = headers.get("content-encoding", "").strip().lower()
         if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
             self._problem = "has a compression that was not requested"
@@ -67,7 +132,7 @@ class Body:
         """
         self._received += len(chunk)
         if self._received > MOST_BODY:
-            raise UnreadableBody(_TOO_LARGE)
+            raise UnreadableBody(TOO_LARGE)
         if self._zlib is not None:
             try:
                 chunk = self._zlib.decompress(chunk, MOST_BODY + 1 - len(self._body))
@@ -75,7 +140,7 @@ class Body:
                 raise UnreadableBody("cannot be decompressed") from None
         self._body += chunk
         if len(self._body) > MOST_BODY:
-            raise UnreadableBody(_TOO_LARGE)
+            raise UnreadableBody(TOO_LARGE)
         if self._problem:
             raise UnreadableBody(self._problem)
 
@@ -126,51 +191,3 @@ def _memory(body: bytes) -> int:
     wide = sum(1 for _ in _WIDE.finditer(body))
     longest = max((len(part[0]) for part in _TEXT.finditer(body)), default=0) if wide else 0
     return values + 2 * len(body) + 2 * min(len(body), wide * longest)
-
-
-class BoundedReader(io.RawIOBase):
-    """Reads an HTTP response from a socket with a limit of bytes and a deadline.
-
-    A socket's timeout restarts with each part that arrives; the deadline is for the entire response.
-
-    :param source: the socket; its timeout applies to each part.
-    :param timeout: seconds for the entire response.
-    :param most: maximum number of bytes.
-    """
-
-    def __init__(self, source: socket.socket, *, timeout: float, most: int) -> None:
-        self._source = source
-        self._raw = source.makefile("rb", buffering=0)
-        self._part_timeout = source.gettimeout() or timeout
-        self._deadline, self._left = time.monotonic() + timeout, most
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        """Read the next part.
-
-        :raises ResponseTooSlow: the deadline has passed.
-        :raises UnreadableBody: the response is too large.
-        """
-        remaining = self._deadline - time.monotonic()
-        if remaining <= 0:
-            raise ResponseTooSlow
-        if self._left <= 0:
-            raise UnreadableBody(_TOO_LARGE)
-        self._source.settimeout(min(remaining, self._part_timeout))
-        try:
-            count = self._raw.readinto(memoryview(buffer)[: self._left])
-        except TimeoutError:
-            if remaining < self._part_timeout:
-                raise ResponseTooSlow from None
-            raise
-        self._left -= count or 0
-        return count
-
-    def close(self) -> None:
-        """Close the view of the socket; the socket stays with its connection."""
-        if not self.closed:
-            self._raw.close()
-        super().close()
