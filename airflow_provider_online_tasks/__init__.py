@@ -40,22 +40,20 @@ _MODULES = {
         "WindowTooLong",
     ),
     "hooks.online_tasks": ("OnlineTasksHook",),
-    "inputs": (
-        "UNSET",
+    "inputs.arguments": ("UNSET",),
+    "inputs.eval_tasks": ("EvalTaskInput", "EvalTaskPatch"),
+    "inputs.evaluators": (
         "CodeEvaluator",
-        "DataWindow",
-        "EvalTaskInput",
-        "EvalTaskPatch",
         "EvaluatorLlmConfig",
         "HubEvaluator",
         "LlmConfig",
         "NamedFilter",
         "QueryFilters",
         "QueryMapping",
-        "RunInput",
         "TemplateEvaluator",
-        "split_window",
     ),
+    "inputs.runs": ("RunInput",),
+    "inputs.windows": ("DataWindow", "split_window"),
     "notifications.eval_gate": ("EvalGateNotifier",),
     "operators.eval_tasks": ("CreateEvalTaskOperator", "DeleteOnlineTaskOperator", "PatchEvalTaskOperator"),
     "operators.evaluators": ("EvaluatorOperator",),
@@ -101,20 +99,24 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.hooks.online_tasks import (
         OnlineTasksHook as OnlineTasksHook,
     )
-    from airflow_provider_online_tasks.inputs import (
-        UNSET as UNSET,
-        CodeEvaluator as CodeEvaluator,
-        DataWindow as DataWindow,
+    from airflow_provider_online_tasks.inputs.arguments import UNSET as UNSET
+    from airflow_provider_online_tasks.inputs.eval_tasks import (
         EvalTaskInput as EvalTaskInput,
         EvalTaskPatch as EvalTaskPatch,
+    )
+    from airflow_provider_online_tasks.inputs.evaluators import (
+        CodeEvaluator as CodeEvaluator,
         EvaluatorLlmConfig as EvaluatorLlmConfig,
         HubEvaluator as HubEvaluator,
         LlmConfig as LlmConfig,
         NamedFilter as NamedFilter,
         QueryFilters as QueryFilters,
         QueryMapping as QueryMapping,
-        RunInput as RunInput,
         TemplateEvaluator as TemplateEvaluator,
+    )
+    from airflow_provider_online_tasks.inputs.runs import RunInput as RunInput
+    from airflow_provider_online_tasks.inputs.windows import (
+        DataWindow as DataWindow,
         split_window as split_window,
     )
     from airflow_provider_online_tasks.notifications.eval_gate import (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import TaskGroup
 
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs import TemplateEvaluator
+from airflow_provider_online_tasks.inputs.evaluators import TemplateEvaluator
 from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
 from airflow_provider_online_tasks.operators.gate import EvalGateOperator
 from airflow_provider_online_tasks.operators.results import COMPLETE_WITHIN, EvalResultsOperator
@@ -21,8 +21,8 @@ from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
 if TYPE_CHECKING:
     from airflow.sdk import XComArg
 
-    from airflow_provider_online_tasks.inputs import LlmConfig
-    from airflow_provider_online_tasks.inputs.values import Granularity
+    from airflow_provider_online_tasks.inputs.arguments import Granularity
+    from airflow_provider_online_tasks.inputs.evaluators import LlmConfig
     from airflow_provider_online_tasks.operators.eval_tasks import (
         CodeEvaluators,
         HubEvaluators,

@@ -20,7 +20,7 @@ from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.client import Client
 from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.emulator import EmulatorProcess, EmulatorSettings
-from airflow_provider_online_tasks.inputs import EvalTaskInput
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
 from benchmarks.environments import (
     FIGURES,
     OURS,

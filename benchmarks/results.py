@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.calls import SPANS_PAGE, list_spans
-from airflow_provider_online_tasks.inputs import RunInput
+from airflow_provider_online_tasks.inputs.runs import RunInput
 from benchmarks.environments import OUTPUT
 from benchmarks.measuring import API_KEY, CONN_ID, Bench, client, create_task, emulator, probe
 from benchmarks.replay import replay

@@ -32,17 +32,14 @@ from airflow_provider_online_tasks.api.responses import (
 )
 from airflow_provider_online_tasks.api.settings import PERCENT
 from airflow_provider_online_tasks.exceptions import InvalidInput, TaskErrorReturned, UnexpectedResponse
-from airflow_provider_online_tasks.inputs.values import read_id
+from airflow_provider_online_tasks.inputs.arguments import read_id
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.http import Response
-    from airflow_provider_online_tasks.inputs import (
-        DataWindow,
-        EvalTaskInput,
-        EvalTaskPatch,
-        HubEvaluator,
-        RunInput,
-    )
+    from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput, EvalTaskPatch
+    from airflow_provider_online_tasks.inputs.evaluators import HubEvaluator
+    from airflow_provider_online_tasks.inputs.runs import RunInput
+    from airflow_provider_online_tasks.inputs.windows import DataWindow
 
 T = TypeVar("T")
 TaskType = Literal["TEMPLATE_EVALUATION", "CODE_EVALUATION"]

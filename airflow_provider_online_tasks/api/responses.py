@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, AliasPath, BeforeValidator, Field, PlainValidator
 
-from airflow_provider_online_tasks._numbers import finite
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.api import fields
 from airflow_provider_online_tasks.api.fields import Count, Exact, Id, Line, Model, Name, Number, Time, Word
+from airflow_provider_online_tasks.inputs.arguments import finite
 
 ATTRIBUTES = "attributes."
 EvaluatorType = Literal["TEMPLATE", "CODE", "HARNESS", "REMOTE"]

@@ -9,7 +9,7 @@ from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.api.calls import Page, RestCall, list_projects, list_tasks, pages
 from airflow_provider_online_tasks.api.responses import Project, Task
 from airflow_provider_online_tasks.exceptions import InvalidInput, NotFound
-from airflow_provider_online_tasks.inputs.values import read_name
+from airflow_provider_online_tasks.inputs.arguments import read_name
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.client import Client

@@ -14,14 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.inputs import (
-    CodeEvaluator,
-    EvalTaskInput,
-    EvalTaskPatch,
-    HubEvaluator,
-    RunInput,
-    TemplateEvaluator,
-)
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput, EvalTaskPatch
+from airflow_provider_online_tasks.inputs.evaluators import CodeEvaluator, HubEvaluator, TemplateEvaluator
+from airflow_provider_online_tasks.inputs.runs import RunInput
 
 if TYPE_CHECKING:
     from graphql import DocumentNode, GraphQLSchema

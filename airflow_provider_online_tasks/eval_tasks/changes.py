@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.inputs import EvalTaskPatch, describe_sampling_rate
+from airflow_provider_online_tasks.inputs.arguments import describe_sampling_rate
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskPatch
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses import Task
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-    from airflow_provider_online_tasks.inputs import EvalTaskInput
+    from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
 
 _RATE_TOLERANCE = 1e-9
 _IDENTITY = frozenset({"name", "model_id"})
@@ -60,7 +61,7 @@ _COMPARISONS: Mapping[str, Callable[[Task, EvalTaskInput], bool]] = {
 class TaskChanges:
     """What an update sends.
 
-    :param fields: the fields of :class:`~airflow_provider_online_tasks.inputs.EvalTaskInput` to set.
+    :param fields: the fields to set, as in :class:`EvalTaskInput`.
     :param not_compared: the names of those that Arize does not return, so that they may not differ.
     """
 

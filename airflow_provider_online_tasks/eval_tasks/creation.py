@@ -24,13 +24,13 @@ from airflow_provider_online_tasks.idempotency.create_once import (
     Result,
 )
 from airflow_provider_online_tasks.idempotency.intents import Intent, IntentStore
-from airflow_provider_online_tasks.inputs import describe_sampling_rate
+from airflow_provider_online_tasks.inputs.arguments import describe_sampling_rate
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-    from airflow_provider_online_tasks.inputs import EvalTaskInput
+    from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
 
 STATE_KEY = "eval_task"
 _LATEST = datetime.max.replace(tzinfo=UTC)

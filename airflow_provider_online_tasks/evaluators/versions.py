@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.calls import Page, RestCall
     from airflow_provider_online_tasks.api.responses import Evaluator
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-    from airflow_provider_online_tasks.inputs.hub import EvaluatorInput
+    from airflow_provider_online_tasks.inputs.evaluators import EvaluatorInput
 
 STATE_KEY = "evaluator"
 _EARLIEST = datetime.min.replace(tzinfo=UTC)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from airflow_provider_online_tasks._numbers import finite
 from airflow_provider_online_tasks.gate.evaluator_versions import changed_in_metadata
 from airflow_provider_online_tasks.gate.rules import (
     COMPARE,
@@ -18,6 +17,7 @@ from airflow_provider_online_tasks.gate.rules import (
 )
 from airflow_provider_online_tasks.gate.samples import Sample, drop_interval, sample_of
 from airflow_provider_online_tasks.gate.summary import NO_SEGMENT, OTHER_SEGMENTS, EvaluatorSummary
+from airflow_provider_online_tasks.inputs.arguments import finite
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.gate.intervals import Interval

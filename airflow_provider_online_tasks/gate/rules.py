@@ -16,8 +16,8 @@ from typing import Any
 
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.inputs.arguments import read_names, rendered_number
 from airflow_provider_online_tasks.inputs.templating import is_leaf_template, is_templated, key_problem
-from airflow_provider_online_tasks.inputs.values import read_names, rendered_number
 
 MIN_EVALUATED, MAX_DROP, MAX_MISSING = "min_evaluated", "max_drop", "max_missing"
 MIN_COVERAGE = "min_coverage"

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from airflow_provider_online_tasks._numbers import finite
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.gate.evaluator_versions import Version
 from airflow_provider_online_tasks.gate.intervals import Mean
+from airflow_provider_online_tasks.inputs.arguments import finite
 
 NO_SEGMENT, OTHER_SEGMENTS = "(none)", "(other)"
 # Percentiles are exact up to this many scores, and from a random sample of this size beyond.

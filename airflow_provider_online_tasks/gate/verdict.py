@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from airflow_provider_online_tasks._numbers import finite
 from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks.gate.checks import (
     FAILED,
@@ -19,6 +18,7 @@ from airflow_provider_online_tasks.gate.checks import (
 from airflow_provider_online_tasks.gate.evaluator_versions import changed_in_hub
 from airflow_provider_online_tasks.gate.rules import MIN_EVALUATED, EvaluatorRules, check_labels
 from airflow_provider_online_tasks.gate.summary import EvaluatorSummary, list_summaries, read_evaluators
+from airflow_provider_online_tasks.inputs.arguments import finite
 
 
 def check_summary(

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.client import Client
     from airflow_provider_online_tasks.api.responses import RunStatus, Task, TaskRun
     from airflow_provider_online_tasks.api.settings import Settings
-    from airflow_provider_online_tasks.inputs import DataWindow, EvalTaskInput, EvalTaskPatch, RunInput
+    from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput, EvalTaskPatch
+    from airflow_provider_online_tasks.inputs.runs import RunInput
+    from airflow_provider_online_tasks.inputs.windows import DataWindow
     from airflow_provider_online_tasks.ui.links import Links
 
 CONN_NAME_ATTR = "conn_id"
@@ -106,7 +108,7 @@ class OnlineTasksHook(BaseHook):
         :raises InvalidInput: a field is wrong, or the evaluators are of different types.
         :raises CallError: the subclass that fits what happened.
         """
-        from airflow_provider_online_tasks.inputs import EvalTaskInput
+        from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
 
         task = EvalTaskInput.read(task)
         if not task.needs_rest:
@@ -136,7 +138,7 @@ class OnlineTasksHook(BaseHook):
         :raises InvalidInput: a field is wrong, or there is nothing to change.
         :raises CallError: the subclass that fits what happened.
         """
-        from airflow_provider_online_tasks.inputs import EvalTaskPatch
+        from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskPatch
 
         patch = EvalTaskPatch.read(patch)
         if not patch.needs_rest:
@@ -208,7 +210,7 @@ class OnlineTasksHook(BaseHook):
         :raises TaskErrorReturned: the server did not start the run.
         :raises CallError: the subclass that fits what happened.
         """
-        from airflow_provider_online_tasks.inputs import RunInput
+        from airflow_provider_online_tasks.inputs.runs import RunInput
 
         return self.client.send(calls.run_online_task(RunInput.read(run)))
 

@@ -1,21 +1,47 @@
-"""Arguments of operators, sensors and triggers that configure the task itself, not the request to Arize."""
+"""Arguments of operators, sensors and triggers, checked without pydantic when a DAG is parsed."""
 
 from __future__ import annotations
 
+import enum
 import inspect
-from collections.abc import Callable, Collection, Iterable, Sequence
-from datetime import timedelta
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from difflib import get_close_matches
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from airflow_provider_online_tasks._airflow import conf
 from airflow_provider_online_tasks._text import shown
+from airflow_provider_online_tasks._times import parse_time
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs.templating import is_leaf_template, is_templated
-from airflow_provider_online_tasks.inputs.values import read_id, read_name
+
+Direction = Literal["maximize", "minimize", "none"]
+Granularity = Literal["span", "trace", "session"]
+MAXIMIZE: Final = "maximize"
+MINIMIZE: Final = "minimize"
 
 Word = TypeVar("Word", bound=str)
+Value = TypeVar("Value")
+
+
+class Unset(enum.Enum):
+    """The type of :data:`UNSET`. An enum, so that copies and pickles are the same object."""
+
+    UNSET = "unset"
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+    __str__ = __repr__
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+
+UNSET: Final = Unset.UNSET
+"""Marks an argument that was left out, where ``None`` has another meaning."""
 
 
 def check_keywords(operator: type, keywords: Iterable[str]) -> None:
@@ -33,45 +59,36 @@ def check_keywords(operator: type, keywords: Iterable[str]) -> None:
 
 @cache
 def _known_arguments(operator: type) -> frozenset[str]:
-    signatures = (
-        inspect.signature(vars(cls)["__init__"]) for cls in operator.__mro__ if "__init__" in vars(cls)
-    )
-    return frozenset(name for signature in signatures for name in signature.parameters)
+    own = [vars(cls)["__init__"] for cls in operator.__mro__ if "__init__" in vars(cls)]
+    return frozenset(name for init in own for name in inspect.signature(init).parameters)
 
 
 def argument_names(init: Callable[..., None], *, besides: Collection[str] = ()) -> tuple[str, ...]:
     """Return the names of the keyword-only arguments of a constructor, in their order."""
-    names = (
-        name for name, each in inspect.signature(init).parameters.items() if each.kind is each.KEYWORD_ONLY
-    )
+    parameters = inspect.signature(init).parameters.values()
+    names = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
     return tuple(name for name in names if name not in besides)
 
 
-def read_deferrable(value: Any) -> bool:
-    """Return whether to wait in the triggerer; None means ``[operators] default_deferrable``.
+# Arguments that Airflow does not render. They are wrong when they are templates.
 
-    :raises InvalidInput: it is something else than True, False or None.
-    """
+
+def read_deferrable(value: Any) -> bool:
+    """Return whether to wait in the triggerer; None means ``[operators] default_deferrable``."""
     if value is None:
         return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
     return switch(value, "deferrable")
 
 
 def switch(value: Any, name: str) -> bool:
-    """Return a boolean of an argument that is not templated: any text would be true.
-
-    :raises InvalidInput: it is something else.
-    """
+    """Return a boolean. A text is rejected, because any text would be true."""
     if not isinstance(value, bool):
         raise _invalid(name, "True or False", value)
     return value
 
 
 def choice(value: Any, name: str, choices: Sequence[Word]) -> Word:
-    """Return one of some words, of an argument that is not templated.
-
-    :raises InvalidInput: it is something else.
-    """
+    """Return one of some words."""
     for word in choices:
         if value == word:
             return word
@@ -79,53 +96,137 @@ def choice(value: Any, name: str, choices: Sequence[Word]) -> Word:
 
 
 def whole_number(value: Any, name: str) -> int:
-    """Return a positive integer, of an argument that is not templated.
-
-    :raises InvalidInput: it is something else.
-    """
+    """Return a positive integer."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise _invalid(name, "a positive integer", value)
     return value
 
 
 def positive_seconds(value: Any, name: str) -> float:
-    """Return a positive number of seconds, of an argument that is not templated.
-
-    :raises InvalidInput: it is something else.
-    """
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
+    """Return a positive number of seconds."""
+    seconds = finite(value.total_seconds() if isinstance(value, timedelta) else value)
+    if seconds is None or seconds <= 0:
         raise _invalid(name, "a positive number of seconds", value)
-    return float(seconds)
+    return seconds
 
 
 def check_literal(value: Any, name: str) -> None:
-    """Check that a value is not a template.
-
-    :raises InvalidInput: it is a template.
-    """
+    """Reject a template."""
     if is_leaf_template(value):
         raise _invalid(name, "a literal", value)
-
-
-def check_name(value: Any, name: str) -> None:
-    """Check that a literal is text and not blank.
-
-    :raises InvalidInput: it is something else.
-    """
-    if not is_templated(value):
-        read_name(value, name)
-
-
-def check_id(value: Any, name: str) -> None:
-    """Check that a literal can be an ID of Arize.
-
-    :raises InvalidInput: it cannot.
-    """
-    if not is_templated(value):
-        read_id(value, name)
 
 
 def _invalid(name: str, wanted: str, value: Any) -> InvalidInput:
     hint = " Airflow does not render templates in this argument." if is_leaf_template(value) else ""
     return InvalidInput(f"{name} must be {wanted}, not {shown(value)}.{hint}")
+
+
+# Arguments that Airflow renders: a literal is checked when the DAG is parsed, and all are read when the task
+# runs.
+
+
+def check_name(value: Any, name: str) -> None:
+    """Check that a literal is text and not blank."""
+    if not is_templated(value):
+        read_name(value, name)
+
+
+def check_id(value: Any, name: str) -> None:
+    """Check that a literal can be an ID of Arize."""
+    if not is_templated(value):
+        read_id(value, name)
+
+
+def read_name(value: Any, name: str) -> str:
+    """Return a text that is not blank."""
+    return _read(check_text, value, name)
+
+
+def read_id(value: Any, name: str) -> str:
+    """Return an ID of Arize without spaces around it."""
+    return _read(check_id_text, value, name)
+
+
+def read_time(value: Any, name: str) -> datetime:
+    """Return a time at UTC."""
+    return _read(parse_time, value, name)
+
+
+def _read(check: Callable[[Any], Value], value: Any, name: str) -> Value:
+    try:
+        return check(value)
+    except ValueError as error:
+        raise InvalidInput(f"{name} {error}") from None
+
+
+def read_names(value: Any, name: str, *, such_as: str) -> tuple[str, ...]:
+    """Return a list of names, which may be empty.
+
+    :param such_as: an example of a list, for the message.
+    """
+    if isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping):
+        names = tuple(value)
+        if all(isinstance(each, str) and each.strip() for each in names):
+            return names
+    raise InvalidInput(f"{name} must be a list of names, such as {such_as}, not {shown(value)}.")
+
+
+def check_text(value: Any) -> str:
+    """Return a text that is not blank, or raise ``ValueError``."""
+    if not isinstance(value, str):
+        raise ValueError(f"must be text, not {shown(value)}.")  # noqa: TRY004  as for every wrong value
+    if not value.strip():
+        raise ValueError("is empty.")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"holds half a character, which cannot be sent: {shown(value)}.") from None
+    return value
+
+
+def check_id_text(value: Any) -> str:
+    """Return an ID of Arize without spaces around it, or raise ``ValueError``.
+
+    A name, and a word that a missing XCom renders to, are no IDs.
+    """
+    text = value.strip() if isinstance(value, str) else value
+    if isinstance(text, str) and text.lower() in ("", "none", "null", "undefined"):
+        raise ValueError(
+            f"is {value!r}: its XCom or variable is empty. Check the upstream task's ID and that it ran."
+        )
+    check_text(text)
+    if any(character.isspace() for character in text):
+        raise ValueError(
+            f"is {shown(text)}, which looks like a name. Use the global ID that Arize's UI shows in the "
+            f"address, such as 'T25saW5lVGFzazo0NTpxUndY'. To use a name, set online_task (for a task) or "
+            f"project (for a project), if the operator has it."
+        )
+    if not text.strip("."):  # would climb the path of an address
+        raise ValueError(f"is {shown(value)}, which is not an ID. Use the global ID that Arize shows.")
+    return str(text)
+
+
+def rendered_number(value: Any) -> float | None:
+    """Return a number, or a text that says one, as a finite float; None for everything else."""
+    if isinstance(value, bool | bytes | bytearray):
+        return None
+    try:
+        return finite(float(value))
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def finite(value: object) -> float | None:
+    """Return a finite number; None for everything else, booleans and text included."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def describe_sampling_rate(fraction: float) -> str:
+    """Return what a sampling rate means in words, because its unit is not obvious."""
+    return f"sampling {float(f'{fraction * 100:.6g}'):g} % of matching spans"

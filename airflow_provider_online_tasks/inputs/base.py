@@ -1,30 +1,46 @@
-"""The base of the request models: spellings of keys, templates, error messages and the JSON form."""
+"""The base of the request models and the types of their fields."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    Strict,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, to_jsonable_python
 
 from airflow_provider_online_tasks._text import shown
+from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.inputs.arguments import UNSET, check_id_text, check_text
 from airflow_provider_online_tasks.inputs.templating import is_templated, key_problem
-from airflow_provider_online_tasks.inputs.unset import UNSET
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 MAX_PROBLEMS = 3
 MAX_MESSAGE = 500
+MAX_INT = 2**31 - 1
 # The validation context of a DAG that is parsed: templates are not rendered yet.
 PARSING = {"parsing": True}
-UNKNOWN_KEY, TEMPLATE_PROBLEM = "unknown_key", "template_problem"
-# Rendering templates cannot solve these.
-_CERTAIN = frozenset({"missing", "extra_forbidden", UNKNOWN_KEY, TEMPLATE_PROBLEM})
+# The type of a problem that rendering templates cannot solve, as pydantic's "missing" and "extra_forbidden".
+CERTAIN = "certain"
 
 
 class WireInput(BaseModel, frozen=True):
@@ -51,7 +67,7 @@ class WireInput(BaseModel, frozen=True):
             try:
                 super().__init__(**values)
             except ValidationError as error:
-                raise _invalid_input(error.errors(include_url=False), type(self).__name__) from None
+                raise self._invalid_input(error.errors(include_url=False)) from None
 
         # Without this mark, pydantic would create nested models with __init__ and lose the context.
         __init__.__pydantic_base_init__ = True
@@ -65,7 +81,7 @@ class WireInput(BaseModel, frozen=True):
         try:
             return cls.model_validate(value)
         except ValidationError as error:
-            raise _invalid_input(error.errors(include_url=False), cls.__name__) from None
+            raise cls._invalid_input(error.errors(include_url=False)) from None
 
     @classmethod
     def check_literals(cls, value: Any, *, later: Collection[str] = ()) -> None:
@@ -82,11 +98,12 @@ class WireInput(BaseModel, frozen=True):
             problems = [
                 problem
                 for problem in error.errors(include_url=False)
-                if (problem["type"] in _CERTAIN or not is_templated(problem["input"]))
-                and not (problem["type"] == "missing" and problem["loc"] in {(name,) for name in later})
+                if problem["type"] in (CERTAIN, "missing", "extra_forbidden")
+                or not is_templated(problem["input"])
+                if problem["type"] != "missing" or problem["loc"] not in {(name,) for name in later}
             ]
             if problems:
-                raise _invalid_input(problems, cls.__name__) from None
+                raise cls._invalid_input(problems) from None
 
     def to_wire(self) -> dict[str, Any]:
         """Return the JSON object that the GraphQL API documents."""
@@ -106,27 +123,24 @@ class WireInput(BaseModel, frozen=True):
         if not isinstance(value, Mapping):
             return value
         known = [spelling for name in cls.model_fields for spelling in (name, to_camel(name))]
-        for key in value:
-            if key not in known:
-                from difflib import get_close_matches
+        if unknown := [key for key in value if key not in known]:
+            near = get_close_matches(str(unknown[0])[:80], known, n=1, cutoff=0.5)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(cls.model_fields)}."
+            raise certain_problem(f"has no field {shown(unknown[0])}. {hint}")
+        given = {key: part for key, part in value.items() if part is not UNSET}
+        return {key: part for key, part in given.items() if part is not None or cls.keeps_none}
 
-                near = get_close_matches(str(key)[:80], known, n=1, cutoff=0.5)
-                hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(cls.model_fields)}."
-                raise PydanticCustomError(
-                    UNKNOWN_KEY, "{problem}", {"problem": f"has no field {shown(key)}. {hint}"}
-                )
-        return {
-            key: part
-            for key, part in value.items()
-            if part is not UNSET and (part is not None or cls.keeps_none)
-        }
+    @classmethod
+    def _invalid_input(cls, problems: list[ErrorDetails]) -> InvalidInput:
+        message = " ".join(_sentence(problem, cls.__name__) for problem in problems[:MAX_PROBLEMS])
+        if len(problems) > MAX_PROBLEMS:
+            message += f" Further problems: {len(problems) - MAX_PROBLEMS}."
+        return InvalidInput(message if len(message) <= MAX_MESSAGE else message[:MAX_MESSAGE] + "…")
 
 
-def check_template_keys(value: Any, info: ValidationInfo) -> Any:
-    """Reject a dict that has a template as a key when the DAG is parsed: Airflow renders values only."""
-    if info.context is PARSING and isinstance(value, Mapping) and (problem := key_problem(value)):
-        raise PydanticCustomError(TEMPLATE_PROBLEM, "{problem}", {"problem": problem})
-    return value
+def certain_problem(text: str) -> PydanticCustomError:
+    """Return an error that is reported when the DAG is parsed, also if the value contains a template."""
+    return PydanticCustomError(CERTAIN, "{problem}", {"problem": text})
 
 
 def plain(value: Any) -> Any:
@@ -141,22 +155,17 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _invalid_input(problems: list[ErrorDetails], subject: str) -> InvalidInput:
-    message = " ".join(_sentence(problem, subject) for problem in problems[:MAX_PROBLEMS])
-    if len(problems) > MAX_PROBLEMS:
-        message += f" Further problems: {len(problems) - MAX_PROBLEMS}."
-    return InvalidInput(message if len(message) <= MAX_MESSAGE else message[:MAX_MESSAGE] + "…")
-
-
 def _sentence(problem: ErrorDetails, subject: str) -> str:
     """Say what is wrong with a field. A value is shown at bounded length only."""
-    place, value, context = _place(problem["loc"]) or subject, problem["input"], problem.get("ctx", {})
+    parts = (f".{part}" if str(part).isidentifier() else f"[{shown(part)}]" for part in problem["loc"])
+    place = "".join(parts).removeprefix(".") or subject
+    value, context = problem["input"], problem.get("ctx", {})
     match problem["type"]:
         case "missing":
             return f"{place} is required."
         case "extra_forbidden":
             return f"{place} is set twice, in both spellings."
-        case "value_error" | "unknown_key" | "template_problem":
+        case "value_error" | "certain":
             text = str(context.get("error") or context.get("problem"))
             if text[0].islower():
                 return f"{place} {text}"
@@ -170,6 +179,80 @@ def _sentence(problem: ErrorDetails, subject: str) -> str:
             return f"{place} {rule} (got {shown(value)})."
 
 
-def _place(parts: Iterable[int | str]) -> str:
-    names = (f".{part}" if str(part).isidentifier() else f"[{shown(part)}]" for part in parts)
-    return "".join(names).removeprefix(".")
+# The types of fields, and what they need.
+
+
+def _stripped(value: Any) -> Any:
+    """Strip a text: a template may render to a text with spaces around it."""
+    return value.strip() if isinstance(value, str) else value
+
+
+def _not_bool(value: Any) -> Any:
+    if isinstance(value, bool | bytes | bytearray):
+        raise ValueError(f"must be a number, not {shown(value)}.")  # noqa: TRY004  as for every wrong value
+    return value
+
+
+def _unique(labels: Sequence[str]) -> Sequence[str]:
+    if twice := sorted({label for label in labels if labels.count(label) > 1}):
+        raise ValueError(f"names {shown(twice[0])} twice. List each label once.")
+    return labels
+
+
+def _listed(value: Any) -> Any:
+    """Return a single object as a list, as the API does."""
+    return [value] if isinstance(value, Mapping | WireInput) else value
+
+
+def _json_object(value: Any) -> dict[str, Any]:
+    """Copy a dict by way of JSON, so that what is accepted can be sent."""
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise ValueError(f"must be a dict with text keys, not {shown(value)}.")
+    try:
+        text = json.dumps(dict(value), allow_nan=False, ensure_ascii=False)
+        text.encode()
+        # to_jsonable_python rejects a value that is nested too deeply to be sent.
+        copied: dict[str, Any] = to_jsonable_python(json.loads(text))
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError(f"holds a value that JSON cannot hold: {shown(value)}.") from None
+    return copied
+
+
+def _has_no_template_keys(value: Any, info: ValidationInfo) -> Any:
+    """Reject a dict that has a template as a key when the DAG is parsed: Airflow renders values only."""
+    if info.context is PARSING and isinstance(value, Mapping) and (problem := key_problem(value)):
+        raise certain_problem(problem)
+    return value
+
+
+def _as_fraction(rate: float) -> float:
+    """Return a sampling rate as a fraction: Arize documents fractions (0, 1] and percentages (1, 100]."""
+    return rate if rate <= 1 else rate / 100
+
+
+Item = TypeVar("Item", bound=WireInput)
+Text = Annotated[str, Strict(), AfterValidator(check_text)]
+Id = Annotated[str, Strict(), AfterValidator(check_id_text)]
+Filter = Text
+Flag = Annotated[bool, BeforeValidator(_stripped)]
+Place = Annotated[int, BeforeValidator(_not_bool), Field(ge=0, le=MAX_INT)]
+Count = Annotated[int, BeforeValidator(_not_bool), Field(ge=1, le=MAX_INT)]
+Number = Annotated[float, BeforeValidator(_not_bool)]
+Temperature = Annotated[Number, Field(ge=0)]
+SamplingRate = Annotated[Number, Field(gt=0, le=100), AfterValidator(_as_fraction)]
+Time = Annotated[datetime | str, PlainValidator(parse_time), PlainSerializer(wire_time)]
+QueryId = Literal["A", "B", "C", "D", "E"]
+if TYPE_CHECKING:  # for type checkers, a text is a sequence of texts too
+    Texts = list[str] | tuple[str, ...]
+    QueryIds = list[str] | tuple[str, ...]
+else:
+    Texts = Sequence[Text]
+    QueryIds = Sequence[QueryId]
+Labels = Annotated[Texts, Field(min_length=2), AfterValidator(_unique)]
+Scores = Annotated[Mapping[str, Number], BeforeValidator(_has_no_template_keys)]
+TextByName = Annotated[Mapping[str, Text], BeforeValidator(_has_no_template_keys)]
+JsonObject = Annotated[
+    Mapping[str, Any], PlainValidator(_json_object), BeforeValidator(_has_no_template_keys)
+]
+OneOrMore = Annotated[Sequence[Item], BeforeValidator(_listed), Field(min_length=1)]
+"""A list of objects, or a single object."""

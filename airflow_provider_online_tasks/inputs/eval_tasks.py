@@ -13,7 +13,15 @@ from pydantic import ValidationInfo, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
 from airflow_provider_online_tasks._text import shown
-from airflow_provider_online_tasks.inputs.base import WireInput
+from airflow_provider_online_tasks.inputs.base import (
+    Filter,
+    Flag,
+    Id,
+    OneOrMore,
+    SamplingRate,
+    Text,
+    WireInput,
+)
 from airflow_provider_online_tasks.inputs.evaluators import (
     CodeEvaluator,
     HubEvaluator,
@@ -21,7 +29,6 @@ from airflow_provider_online_tasks.inputs.evaluators import (
     QueryFilters,
     TemplateEvaluator,
 )
-from airflow_provider_online_tasks.inputs.fields import Filter, Flag, Id, OneOrMore, SamplingRate, Text
 
 Evaluator = TypeVar("Evaluator", TemplateEvaluator, CodeEvaluator, HubEvaluator)
 

@@ -9,8 +9,7 @@ from typing import Self
 
 from pydantic import ValidationInfo, model_validator
 
-from airflow_provider_online_tasks.inputs.base import PARSING, WireInput
-from airflow_provider_online_tasks.inputs.fields import Count, Flag, Id, Time
+from airflow_provider_online_tasks.inputs.base import PARSING, Count, Flag, Id, Time, WireInput
 from airflow_provider_online_tasks.inputs.windows import DataWindow
 
 

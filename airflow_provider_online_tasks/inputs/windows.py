@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs.values import read_time, rendered_number
+from airflow_provider_online_tasks.inputs.arguments import read_time, rendered_number
 
 MAX_WINDOW = timedelta(days=30)
 CLOCK_TOLERANCE = timedelta(minutes=1)

@@ -8,31 +8,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from airflow_provider_online_tasks import inputs
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs.arguments import (
+    UNSET,
     argument_names,
     check_id,
     check_name,
     choice,
+    describe_sampling_rate,
+    read_id,
+    read_name,
     switch,
 )
 from airflow_provider_online_tasks.inputs.base import plain
-from airflow_provider_online_tasks.inputs.unset import UNSET
-from airflow_provider_online_tasks.inputs.values import describe_sampling_rate, read_id, read_name
 from airflow_provider_online_tasks.operators.base import LineageOperator, OnlineTasksOperator
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, ProjectLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
-    from airflow_provider_online_tasks.inputs import (
+    from airflow_provider_online_tasks.inputs.arguments import Unset
+    from airflow_provider_online_tasks.inputs.evaluators import (
         CodeEvaluator,
         HubEvaluator,
         LlmConfig,
         QueryFilters,
         TemplateEvaluator,
-        Unset,
     )
 
     TemplateEvaluators = (
@@ -61,22 +62,22 @@ class CreateEvalTaskOperator(LineageOperator):
     :param project: name of the project, looked up when the task runs, in the connection's space if it has
         one. (templated)
     :param template_evaluators: one or more LLM evaluators with a template and the allowed labels, as
-        :class:`~airflow_provider_online_tasks.inputs.TemplateEvaluator` or dicts. (templated)
+        :class:`~airflow_provider_online_tasks.inputs.evaluators.TemplateEvaluator` or dicts. (templated)
     :param evaluators: one or more Eval Hub evaluators, as
-        :class:`~airflow_provider_online_tasks.inputs.HubEvaluator` or dicts with ``evaluator_id``.
+        :class:`~airflow_provider_online_tasks.inputs.evaluators.HubEvaluator` or dicts with ``evaluator_id``.
         (templated)
     :param code_evaluators: one or more code evaluators, as
-        :class:`~airflow_provider_online_tasks.inputs.CodeEvaluator` or dicts. (templated)
+        :class:`~airflow_provider_online_tasks.inputs.evaluators.CodeEvaluator` or dicts. (templated)
     :param llm_config: the LLM of the template evaluators, as
-        :class:`~airflow_provider_online_tasks.inputs.LlmConfig` or a dict. (templated)
+        :class:`~airflow_provider_online_tasks.inputs.evaluators.LlmConfig` or a dict. (templated)
     :param sampling_rate: share of the matching spans: a fraction in (0, 1] or a percentage in (1, 100].
         Default: every span. (templated)
     :param query_filter: which spans to evaluate, such as
         ``attributes.openinference.span.kind = 'AGENT'``. Default: all. (templated)
     :param run_continuously: whether new spans are evaluated as they arrive. Default False. (templated)
     :param query_filters: named filters for Eval Hub evaluators of traces or sessions, as
-        :class:`~airflow_provider_online_tasks.inputs.QueryFilters` or a dict, instead of ``query_filter``.
-        (templated)
+        :class:`~airflow_provider_online_tasks.inputs.evaluators.QueryFilters` or a dict, instead of
+        ``query_filter``. (templated)
     :param if_exists: what to do if the project has a task of exactly this name: ``fail``; ``skip`` (return
         its ID and leave it as it is); or ``update`` (change it to match the arguments, defaults included).
         An update compares what Arize returns and sends what differs. Arize does not return the templates,
@@ -115,6 +116,8 @@ class CreateEvalTaskOperator(LineageOperator):
         if_exists: IfExists = "fail",
         **kwargs: Any,
     ) -> None:
+        from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
+
         super().__init__(**kwargs)
         self.if_exists = choice(if_exists, "if_exists", get_args(IfExists))
         self.name = name
@@ -133,22 +136,25 @@ class CreateEvalTaskOperator(LineageOperator):
         if project is not None:
             check_name(project, "project")
         found_later = {} if project is None else {"model_id": "project"}
-        inputs.EvalTaskInput.check_literals(self._arguments() | found_later)
+        EvalTaskInput.check_literals(self._arguments() | found_later)
 
     template_fields: Sequence[str] = ("conn_id", *argument_names(__init__, besides={"if_exists"}))
 
     def _arguments(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in inputs.EvalTaskInput.model_fields}
+        from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
+
+        return {name: getattr(self, name) for name in EvalTaskInput.model_fields}
 
     def execute(self, context: Context) -> str:
         """Create the task, or use the existing one."""
         from airflow_provider_online_tasks.eval_tasks.creation import TaskCreation
+        from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
 
         with self.hook as hook:
             arguments = self._arguments()
             if self.project is not None:
                 arguments["model_id"] = hook.find_project(read_name(self.project, "project"))
-            task = inputs.EvalTaskInput.read(arguments)
+            task = EvalTaskInput.read(arguments)
             result = TaskCreation(
                 hook=hook, task=task, if_exists=self.if_exists, context=context, log=self.log
             ).run()
@@ -181,8 +187,8 @@ class PatchEvalTaskOperator(OnlineTasksOperator):
     :param code_evaluators: code evaluators that replace the present ones. (templated)
     :param llm_config: the LLM of the template evaluators. (templated)
     :param evaluators: Eval Hub evaluators that replace the present ones, as
-        :class:`~airflow_provider_online_tasks.inputs.HubEvaluator` or dicts. One with an ID only keeps the
-        mappings, the version and the filter that it has in the task. (templated)
+        :class:`~airflow_provider_online_tasks.inputs.evaluators.HubEvaluator` or dicts. One with an ID
+        only keeps the mappings, the version and the filter that it has in the task. (templated)
     :param query_filters: named filters for evaluators of traces or sessions; None clears them. (templated)
     :param conn_id: Airflow connection of type ``arize_online_tasks``. (templated)
     :raises InvalidInput: an argument is wrong; a literal one when the DAG is parsed.
@@ -214,6 +220,8 @@ class PatchEvalTaskOperator(OnlineTasksOperator):
         query_filters: QueryFilters | Mapping[str, Any] | XComArg | Unset | None = UNSET,
         **kwargs: Any,
     ) -> None:
+        from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskPatch
+
         super().__init__(**kwargs)
         self.online_task_id = online_task_id
         self.name = name
@@ -225,16 +233,20 @@ class PatchEvalTaskOperator(OnlineTasksOperator):
         self.llm_config = plain(llm_config)
         self.evaluators = plain(evaluators)
         self.query_filters = plain(query_filters)
-        inputs.EvalTaskPatch.check_literals(self._arguments())
+        EvalTaskPatch.check_literals(self._arguments())
 
     template_fields: Sequence[str] = ("conn_id", *argument_names(__init__))
 
     def _arguments(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in inputs.EvalTaskPatch.model_fields}
+        from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskPatch
+
+        return {name: getattr(self, name) for name in EvalTaskPatch.model_fields}
 
     def execute(self, context: Context) -> str:
         """Update the task."""
-        patch = inputs.EvalTaskPatch.read(self._arguments())
+        from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskPatch
+
+        patch = EvalTaskPatch.read(self._arguments())
         with self.hook as hook:
             task_id = hook.patch_eval_task(patch)
             self.links = hook.links(task_id)

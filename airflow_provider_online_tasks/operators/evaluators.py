@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs.arguments import check_name, switch
+from airflow_provider_online_tasks.inputs.arguments import check_name, read_name, switch
 from airflow_provider_online_tasks.inputs.base import plain
-from airflow_provider_online_tasks.inputs.hub import EvaluatorInput
-from airflow_provider_online_tasks.inputs.values import read_name
+from airflow_provider_online_tasks.inputs.evaluators import EvaluatorInput
 from airflow_provider_online_tasks.operators.base import OnlineTasksOperator
 from airflow_provider_online_tasks.ui.links import EvaluatorLink
 
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_online_tasks.api.responses import ArizeTemplate
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+    from airflow_provider_online_tasks.inputs.arguments import Direction, Granularity
     from airflow_provider_online_tasks.inputs.evaluators import EvaluatorLlmConfig
-    from airflow_provider_online_tasks.inputs.values import Direction, Granularity
 
     Later = str | XComArg | None
 
@@ -43,8 +42,8 @@ class EvaluatorOperator(OnlineTasksOperator):
     :param classification_choices: score of each label, such as ``{"correct": 1, "incorrect": 0}``. Required
         with a prompt; Arize's templates have their own. (templated)
     :param llm_config: the LLM judge, as
-        :class:`~airflow_provider_online_tasks.inputs.EvaluatorLlmConfig` or a dict. Required with a template.
-        (templated)
+        :class:`~airflow_provider_online_tasks.inputs.evaluators.EvaluatorLlmConfig` or a dict. Required
+        with a template. (templated)
     :param direction: whether a high score is good: ``maximize``, ``minimize`` or ``none``. Default:
         ``maximize``, or the direction of Arize's template. (templated)
     :param include_explanations: whether the LLM explains its label. Default False. (templated)

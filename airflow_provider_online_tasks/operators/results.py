@@ -17,21 +17,19 @@ from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.asset_events import update_asset_events
 from airflow_provider_online_tasks.exceptions import EvalResultsIncomplete, InvalidInput
 from airflow_provider_online_tasks.inputs.arguments import (
+    MAXIMIZE,
+    MINIMIZE,
+    Granularity,
     check_id,
     check_name,
     choice,
     positive_seconds,
-    whole_number,
-)
-from airflow_provider_online_tasks.inputs.templating import is_templated
-from airflow_provider_online_tasks.inputs.values import (
-    MAXIMIZE,
-    MINIMIZE,
-    Granularity,
     read_id,
     read_name,
     read_names,
+    whole_number,
 )
+from airflow_provider_online_tasks.inputs.templating import is_templated
 from airflow_provider_online_tasks.inputs.windows import DataWindow
 from airflow_provider_online_tasks.operators.base import LineageOperator
 from airflow_provider_online_tasks.results.rows import RowsFormat, RowWriter, check_installed, open_rows

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_provider_online_tasks import _clock, inputs
+from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._defaults import DEFAULT_MAX_SPANS, DEFAULT_POLL_INTERVAL
 from airflow_provider_online_tasks.asset_events import update_asset_events
 from airflow_provider_online_tasks.exceptions import InvalidInput
@@ -18,10 +18,11 @@ from airflow_provider_online_tasks.inputs.arguments import (
     check_name,
     positive_seconds,
     read_deferrable,
+    read_id,
+    read_name,
     switch,
 )
 from airflow_provider_online_tasks.inputs.templating import is_templated
-from airflow_provider_online_tasks.inputs.values import read_id, read_name
 from airflow_provider_online_tasks.operators.base import LineageOperator, OnlineTasksOperator
 from airflow_provider_online_tasks.runs.index_delay import earliest_start, read_index_delay
 from airflow_provider_online_tasks.runs.window import (
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_online_tasks.api.responses import TaskRun
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-    from airflow_provider_online_tasks.inputs import RunInput
+    from airflow_provider_online_tasks.inputs.runs import RunInput
     from airflow_provider_online_tasks.runs.end_states import OnNothingEvaluated
     from airflow_provider_online_tasks.runs.lifecycle import RunLifecycle, StartedRun, WaitLimit
 
@@ -149,6 +150,7 @@ class RunOnlineTaskOperator(LineageOperator):
         self.cancel_on_kill = switch(cancel_on_kill, "cancel_on_kill")
         self.on_nothing_evaluated = on_nothing_evaluated
         self.max_error_rate = max_error_rate
+        from airflow_provider_online_tasks.inputs.runs import RunInput
         from airflow_provider_online_tasks.runs.end_states import EndRules
 
         self._rules = EndRules(on_nothing_evaluated=on_nothing_evaluated, max_error_rate=max_error_rate)
@@ -159,7 +161,7 @@ class RunOnlineTaskOperator(LineageOperator):
             raise InvalidInput("Set one of online_task_id (the task's global ID) and online_task (its name).")
         if online_task is not None:
             check_name(online_task, "online_task")
-        inputs.RunInput.check_literals(
+        RunInput.check_literals(
             {
                 "online_task_id": online_task_id or "online_task",
                 "data_start_time": data_start_time,
@@ -201,13 +203,16 @@ class RunOnlineTaskOperator(LineageOperator):
         :param event: the trigger's event, which isn't used.
         :param run: the planned run; None in ``airflow dags test``, which passes the event only.
         """
+        from airflow_provider_online_tasks.inputs.runs import RunInput
+
         with self.hook as hook:
             lifecycle = self._begin(context, hook)
-            planned = inputs.RunInput.read(run) if run else self._plan(context, hook)
+            planned = RunInput.read(run) if run else self._plan(context, hook)
             return self._start(context, lifecycle, planned)
 
     def execute_complete(self, context: Context, event: Any) -> str:
         """Conclude after the trigger has seen the end of the run, or the deadline."""
+        from airflow_provider_online_tasks.inputs.runs import RunInput
         from airflow_provider_online_tasks.runs.lifecycle import StartedRun
         from airflow_provider_online_tasks.triggers.events import read_event
 
@@ -215,7 +220,7 @@ class RunOnlineTaskOperator(LineageOperator):
         started = StartedRun.from_json(seen.payload)
         with self.hook as hook:
             lifecycle = self._begin(context, hook)
-            lifecycle.resume(inputs.RunInput.read(seen.payload["run"]), seen.run_id)
+            lifecycle.resume(RunInput.read(seen.payload["run"]), seen.run_id)
             run = seen.finished_run() or lifecycle.time_out(seen.run, self._wait_limit)
             return self._conclude(context, lifecycle, started, run)
 
@@ -227,6 +232,8 @@ class RunOnlineTaskOperator(LineageOperator):
 
     def _plan(self, context: Context, hook: OnlineTasksHook) -> RunInput:
         """Return the run as it will be sent. An invalid window costs no request."""
+        from airflow_provider_online_tasks.inputs.runs import RunInput
+
         window = resolve_window(
             context,
             data_start_time=self.data_start_time,
@@ -245,7 +252,7 @@ class RunOnlineTaskOperator(LineageOperator):
                 "split it, use split_window() with dynamic task mapping.",
                 window,
             )
-        return inputs.RunInput.read(
+        return RunInput.read(
             {
                 "online_task_id": online_task_id,
                 "data_start_time": window.start,

@@ -9,10 +9,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs import read_id
-from airflow_provider_online_tasks.inputs.arguments import check_id, check_name, whole_number
+from airflow_provider_online_tasks.inputs.arguments import (
+    check_id,
+    check_name,
+    read_id,
+    read_name,
+    read_names,
+    whole_number,
+)
 from airflow_provider_online_tasks.inputs.templating import is_templated
-from airflow_provider_online_tasks.inputs.values import read_name, read_names
 from airflow_provider_online_tasks.operators.base import OnlineTasksOperator
 from airflow_provider_online_tasks.ui.links import ProjectLink
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks.gate.intervals import Mean
 from airflow_provider_online_tasks.gate.summary import PERCENTILES, SCORES_KEPT
-from airflow_provider_online_tasks.inputs import MAXIMIZE
+from airflow_provider_online_tasks.inputs.arguments import MAXIMIZE
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses import Evaluation, Span

@@ -9,8 +9,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from airflow_provider_online_tasks._numbers import finite
 from airflow_provider_online_tasks.gate.intervals import share_interval
+from airflow_provider_online_tasks.inputs.arguments import finite
 
 RESULTS_KEY = "eval_results"
 VERDICT_KEY = "eval_verdict"

@@ -13,7 +13,7 @@ from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.api.calls import list_evaluator_versions, list_spans, pages
 from airflow_provider_online_tasks.exceptions import CallError, InvalidInput
-from airflow_provider_online_tasks.inputs import DataWindow
+from airflow_provider_online_tasks.inputs.windows import DataWindow
 from airflow_provider_online_tasks.results.summary import SESSION, SESSION_ID, SPAN, Results
 
 if TYPE_CHECKING:

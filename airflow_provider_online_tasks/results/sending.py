@@ -16,7 +16,7 @@ from airflow_provider_online_tasks._times import parse_time
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.idempotency.create_once import SEARCH_SECONDS, CreateOnce
 from airflow_provider_online_tasks.idempotency.intents import Intent, IntentStore
-from airflow_provider_online_tasks.inputs import DataWindow
+from airflow_provider_online_tasks.inputs.windows import DataWindow
 from airflow_provider_online_tasks.results.reading import INPUT, OUTPUT
 
 if TYPE_CHECKING:

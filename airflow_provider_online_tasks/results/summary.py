@@ -14,7 +14,7 @@ from airflow_provider_online_tasks.api.calls import EVAL_PREFIXES
 from airflow_provider_online_tasks.gate.evaluator_versions import Version, version_of, versions_text
 from airflow_provider_online_tasks.gate.intervals import mean_interval, share_interval
 from airflow_provider_online_tasks.gate.summary import NO_SEGMENT, OTHER_SEGMENTS
-from airflow_provider_online_tasks.inputs import MAXIMIZE
+from airflow_provider_online_tasks.inputs.arguments import MAXIMIZE
 from airflow_provider_online_tasks.results.counts import Counts, LowestScoring, Quantiles
 
 if TYPE_CHECKING:

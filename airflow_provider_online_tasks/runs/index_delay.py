@@ -13,7 +13,7 @@ from airflow_provider_online_tasks.runs.window import read_duration
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_online_tasks.inputs import DataWindow
+    from airflow_provider_online_tasks.inputs.windows import DataWindow
 
 MANUAL = "manual"
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
     from airflow_provider_online_tasks.idempotency.create_once import Result
-    from airflow_provider_online_tasks.inputs import RunInput
+    from airflow_provider_online_tasks.inputs.runs import RunInput
     from airflow_provider_online_tasks.ui.links import Links
 
 # Clearing a waiting task cancels its run, up to this long after the next try has resumed the run.

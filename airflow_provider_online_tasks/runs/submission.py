@@ -30,7 +30,7 @@ from airflow_provider_online_tasks.idempotency.create_once import (
     Result,
 )
 from airflow_provider_online_tasks.idempotency.intents import Intent, IntentStore
-from airflow_provider_online_tasks.inputs import DataWindow
+from airflow_provider_online_tasks.inputs.windows import DataWindow
 from airflow_provider_online_tasks.runs.end_states import EndState, read_end_state
 from airflow_provider_online_tasks.runs.wait_policy import run_unreachable
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-    from airflow_provider_online_tasks.inputs import RunInput
+    from airflow_provider_online_tasks.inputs.runs import RunInput
 
 STATE_KEY = "online_task_run"
 WINDOW_TOLERANCE = timedelta(seconds=1)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs import DataWindow
+from airflow_provider_online_tasks.inputs.arguments import read_time
 from airflow_provider_online_tasks.inputs.templating import is_templated
-from airflow_provider_online_tasks.inputs.values import read_time
+from airflow_provider_online_tasks.inputs.windows import DataWindow
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -22,8 +22,8 @@ from airflow_provider_online_tasks.inputs.arguments import (
     check_name,
     positive_seconds,
     read_deferrable,
+    read_id,
 )
-from airflow_provider_online_tasks.inputs.values import read_id
 from airflow_provider_online_tasks.operators.base import UsesArize
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
 
@@ -194,7 +194,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
 
     def _conclude(self, context: Context, hook: OnlineTasksHook, run: TaskRun) -> dict[str, Any]:
         """Return the run's summary if it counts as a success, else raise."""
-        from airflow_provider_online_tasks.inputs import DataWindow
+        from airflow_provider_online_tasks.inputs.windows import DataWindow
 
         if run.task_id and run.data_start_time and run.data_end_time:
             window = DataWindow(start=run.data_start_time, end=run.data_end_time)

@@ -14,9 +14,13 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks.api.responses import RunStatus
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs import read_id
-from airflow_provider_online_tasks.inputs.arguments import check_literal, positive_seconds
-from airflow_provider_online_tasks.inputs.values import read_name, read_names
+from airflow_provider_online_tasks.inputs.arguments import (
+    check_literal,
+    positive_seconds,
+    read_id,
+    read_name,
+    read_names,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses import TaskRun

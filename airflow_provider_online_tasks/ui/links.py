@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import TaskInstanceKey
 
     from airflow_provider_online_tasks.api.client import Client
-    from airflow_provider_online_tasks.inputs import DataWindow
+    from airflow_provider_online_tasks.inputs.windows import DataWindow
 
 log = logging.getLogger(__name__)
 RUN_URL_KEY = "run_url"

@@ -16,7 +16,7 @@ from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.client import Client
 from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.emulator import EmulatorProcess, EmulatorSettings
-from airflow_provider_online_tasks.inputs import EvalTaskInput
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
 from tests.support.browsers import find_chromium, open_page
 from tests.support.deployment import Deployment
 from tests.support.example_runs import ExampleRuns

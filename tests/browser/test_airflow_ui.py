@@ -14,7 +14,7 @@ import pytest
 
 from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.get_provider_info import get_provider_info
-from airflow_provider_online_tasks.inputs import DataWindow
+from airflow_provider_online_tasks.inputs.windows import DataWindow
 from airflow_provider_online_tasks.ui.links import ProjectPage
 
 if TYPE_CHECKING:

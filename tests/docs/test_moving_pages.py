@@ -13,12 +13,9 @@ from graphql import build_schema, parse, validate
 from pydantic.alias_generators import to_camel
 
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-from airflow_provider_online_tasks.inputs import (
-    EvalTaskInput,
-    EvalTaskPatch,
-    HubEvaluator,
-    RunInput,
-)
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput, EvalTaskPatch
+from airflow_provider_online_tasks.inputs.evaluators import HubEvaluator
+from airflow_provider_online_tasks.inputs.runs import RunInput
 from tests.support.pages import DOCS, blocks, blocks_of
 from tests.support.public_api import CLASSES, arguments
 

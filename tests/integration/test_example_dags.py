@@ -180,7 +180,7 @@ def test_backfill_skips_a_window_without_spans(
 def make_task(emulator: Emulator) -> str:
     """Create an eval task and return its ID."""
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-    from airflow_provider_online_tasks.inputs import EvalTaskInput
+    from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
 
     template = "{attributes.input.value} {attributes.output.value}"
     evaluator = {"name": "correctness", "template": template, "rails": ["correct", "incorrect"]}

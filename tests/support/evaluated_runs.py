@@ -11,7 +11,8 @@ from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.api.responses import Evaluation, Span
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-from airflow_provider_online_tasks.inputs import EvalTaskInput, RunInput
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
+from airflow_provider_online_tasks.inputs.runs import RunInput
 from airflow_provider_online_tasks.operators.results import EvalResultsOperator
 
 NOW = datetime.now(UTC).replace(microsecond=0)

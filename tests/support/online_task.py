@@ -9,7 +9,7 @@ from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.client import Client
 from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.emulator import EmulatorProcess, RunFate
-from airflow_provider_online_tasks.inputs import EvalTaskInput
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
 from tests.support.deployment import until
 
 # Runs continue until the test finishes them, so that no test depends on durations.

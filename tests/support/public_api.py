@@ -5,17 +5,15 @@ from __future__ import annotations
 import importlib
 import inspect
 
-from airflow_provider_online_tasks import inputs
+import airflow_provider_online_tasks as package
 from airflow_provider_online_tasks.get_provider_info import get_provider_info
+from airflow_provider_online_tasks.inputs.base import WireInput
 
 PACKAGE = "airflow_provider_online_tasks"
 INPUTS = {
-    name
-    for name in inputs.__all__
-    if inspect.isclass(value := getattr(inputs, name))
-    and (
-        value is inputs.DataWindow or (issubclass(value, inputs.WireInput) and value is not inputs.WireInput)
-    )
+    name: value
+    for name in package.__all__
+    if inspect.isclass(value := getattr(package, name)) and value.__module__.startswith(f"{PACKAGE}.inputs.")
 }
 
 
@@ -32,7 +30,7 @@ def public_classes() -> dict[str, type]:
                     if inspect.isclass(value) and value.__module__ == name and not key.startswith("_")
                 }
     # In one order, as several processes collect the same tests.
-    return found | {name: getattr(inputs, name) for name in sorted(INPUTS)}
+    return found | dict(sorted(INPUTS.items()))
 
 
 CLASSES = public_classes()
@@ -40,7 +38,7 @@ CLASSES = public_classes()
 
 def arguments(cls: type) -> set[str]:
     """Return the arguments that this package's own classes take; Airflow's are documented by Airflow."""
-    if issubclass(cls, inputs.WireInput):
+    if issubclass(cls, WireInput):
         return set(cls.model_fields)
     found: set[str] = set()
     for base in cls.__mro__:
@@ -55,5 +53,4 @@ def arguments(cls: type) -> set[str]:
 
 def public_path(cls: type) -> str:
     """Return where the documentation says that a class is."""
-    module = inputs.__name__ if cls.__name__ in INPUTS else cls.__module__
-    return f"{module}.{cls.__qualname__}"
+    return f"{cls.__module__}.{cls.__qualname__}"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks.api.client import Client
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-from airflow_provider_online_tasks.inputs import RunInput
+from airflow_provider_online_tasks.inputs.runs import RunInput
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
 from airflow_provider_online_tasks.runs.submission import STATE_KEY
 

@@ -15,7 +15,7 @@ from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.async_client import AsyncClient
 from airflow_provider_online_tasks.api.client import Client
 from airflow_provider_online_tasks.api.settings import Settings
-from airflow_provider_online_tasks.inputs import EvalTaskInput
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
 from airflow_provider_online_tasks.runs.polling.budget import Budget
 from airflow_provider_online_tasks.runs.polling.poller import Poller
 from airflow_provider_online_tasks.runs.polling.session import Session

@@ -14,7 +14,7 @@ PACKAGE = "airflow_provider_online_tasks"
 # From bottom to top. A module may import modules of its own layer and of the layers below. The longest entry
 # that a module's name starts with counts; "" is the front door, __init__.py.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("exceptions", "_airflow", "_clock", "_defaults", "_numbers", "_text", "_times"),
+    ("exceptions", "_airflow", "_clock", "_defaults", "_text", "_times"),
     ("inputs",),
     ("gate",),
     ("api",),

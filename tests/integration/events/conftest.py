@@ -9,7 +9,7 @@ import pytest
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.client import Client
 from airflow_provider_online_tasks.api.settings import Settings
-from airflow_provider_online_tasks.inputs import EvalTaskInput
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import Emulator

@@ -32,7 +32,8 @@ from airflow_provider_online_tasks.exceptions import (
     Unavailable,
     UnexpectedResponse,
 )
-from airflow_provider_online_tasks.inputs import EvalTaskInput, EvalTaskPatch, RunInput
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput, EvalTaskPatch
+from airflow_provider_online_tasks.inputs.runs import RunInput
 from tests.support.random_examples import examples
 
 KEY = "ak-4a/b5+c6_d7="

@@ -14,7 +14,8 @@ from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.responses import RunStatus
 from airflow_provider_online_tasks.emulator import Emulator, RunFate
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs import DataWindow, EvalTaskPatch
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskPatch
+from airflow_provider_online_tasks.inputs.windows import DataWindow
 from airflow_provider_online_tasks.ui.links import ProjectPage
 from tests.support.examples import END, EVALUATOR, PROJECT, RUN, START, TASK, eval_task, run_of
 from tests.support.servers import RecordingServer, Reply, Seen

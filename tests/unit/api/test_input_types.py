@@ -9,7 +9,7 @@ import pytest
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings, Fault
 from airflow_provider_online_tasks.exceptions import BadRequest, OnlineTasksError, Unavailable
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-from airflow_provider_online_tasks.inputs import EvalTaskPatch
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskPatch
 from tests.support.examples import RUN, TASK, eval_task, run_of
 from tests.support.servers import RecordingServer, Reply, Seen, graphql_server
 

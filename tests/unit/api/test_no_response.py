@@ -15,7 +15,7 @@ from airflow_provider_online_tasks.api.retry import NO_RETRY
 from airflow_provider_online_tasks.emulator import Emulator, Fault
 from airflow_provider_online_tasks.exceptions import Unavailable
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-from airflow_provider_online_tasks.inputs import EvalTaskPatch
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskPatch
 from tests.support.examples import RUN, eval_task, run_of
 from tests.support.servers import RecordingServer, Reply, closed_port, full_port, self_signed, silent_port
 

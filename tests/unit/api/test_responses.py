@@ -25,7 +25,7 @@ from airflow_provider_online_tasks.exceptions import (
     UnexpectedResponse,
 )
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-from airflow_provider_online_tasks.inputs import EvalTaskPatch
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskPatch
 from tests.support.examples import RUN, eval_task, run_of
 from tests.support.servers import RecordingServer, Reply
 

@@ -28,7 +28,7 @@ from airflow_provider_online_tasks.api.responses import TaskRun
 from airflow_provider_online_tasks.api.retry import NO_RETRY
 from airflow_provider_online_tasks.exceptions import CallError, OnlineTasksError, UnexpectedResponse
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-from airflow_provider_online_tasks.inputs import EvalTaskPatch
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskPatch
 from tests.support.examples import PROJECT, RUN, TASK, run_of
 from tests.support.servers import RecordingServer, Reply
 

@@ -23,7 +23,7 @@ from airflow_provider_online_tasks.exceptions import (
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.idempotency.create_once import Outcome, Result
 from airflow_provider_online_tasks.idempotency.intents import IntentStore
-from airflow_provider_online_tasks.inputs import EvalTaskInput
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
 from tests.support.late_server import LateServer
 from tests.support.task_instance import TASK, Killed, TaskInstance
 from tests.support.tries import Time

@@ -17,7 +17,7 @@ from airflow_provider_online_tasks.exceptions import (
     Unavailable,
 )
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-from airflow_provider_online_tasks.inputs import RunInput
+from airflow_provider_online_tasks.inputs.runs import RunInput
 from airflow_provider_online_tasks.operators.eval_tasks import DeleteOnlineTaskOperator
 from airflow_provider_online_tasks.operators.runs import CancelOnlineTaskRunOperator
 from tests.support.task_instance import Killed, TaskInstance

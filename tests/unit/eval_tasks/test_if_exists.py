@@ -12,7 +12,8 @@ from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.eval_tasks.changes import find_changes
 from airflow_provider_online_tasks.exceptions import InvalidInput, PermissionDenied, TaskExists
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-from airflow_provider_online_tasks.inputs import EvalTaskInput, EvalTaskPatch, HubEvaluator
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput, EvalTaskPatch
+from airflow_provider_online_tasks.inputs.evaluators import HubEvaluator
 from tests.support.task_instance import EVALUATOR, TASK, TaskInstance
 
 if TYPE_CHECKING:

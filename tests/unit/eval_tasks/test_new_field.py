@@ -27,8 +27,8 @@ ADDITIONS = (
     ),
     (
         "inputs/eval_tasks.py",
-        "from airflow_provider_online_tasks.inputs.base import WireInput\n",
-        "from airflow_provider_online_tasks.inputs.fields import Count\n",
+        "    OneOrMore,\n",
+        "    Count,\n",
     ),
     (
         "operators/eval_tasks.py",

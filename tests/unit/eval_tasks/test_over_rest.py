@@ -14,7 +14,7 @@ from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.eval_tasks.changes import find_changes
 from airflow_provider_online_tasks.exceptions import BadRequest, InvalidInput, NotFound, UnexpectedResponse
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-from airflow_provider_online_tasks.inputs import EvalTaskInput
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
 from airflow_provider_online_tasks.operators.eval_tasks import PatchEvalTaskOperator
 from tests.support.task_instance import TaskInstance
 

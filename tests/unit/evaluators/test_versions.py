@@ -19,7 +19,7 @@ from airflow_provider_online_tasks.exceptions import (
     PermissionDenied,
     Unavailable,
 )
-from airflow_provider_online_tasks.inputs.hub import EvaluatorInput
+from airflow_provider_online_tasks.inputs.evaluators import EvaluatorInput
 from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
 from airflow_provider_online_tasks.operators.evaluators import EvaluatorOperator
 from tests.support.late_server import LateServer

@@ -24,7 +24,8 @@ from airflow_provider_online_tasks.exceptions import EvalGateFailed
 from airflow_provider_online_tasks.gate.rules import read_rules
 from airflow_provider_online_tasks.gate.verdict import check_summary
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-from airflow_provider_online_tasks.inputs import EvalTaskInput, RunInput
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
+from airflow_provider_online_tasks.inputs.runs import RunInput
 from airflow_provider_online_tasks.operators.gate import EvalGateOperator
 from airflow_provider_online_tasks.results.summary import Results
 from tests.support.evaluated_runs import NOW, evaluator, read

@@ -15,7 +15,8 @@ from airflow_provider_online_tasks.gate.evaluator_versions import version_of
 from airflow_provider_online_tasks.gate.rules import read_rules
 from airflow_provider_online_tasks.gate.verdict import check_summary
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-from airflow_provider_online_tasks.inputs import EvalTaskInput, RunInput
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
+from airflow_provider_online_tasks.inputs.runs import RunInput
 from airflow_provider_online_tasks.operators.gate import EvalGateOperator
 from tests.support.evaluated_runs import NOW, read
 from tests.support.summaries import results, summary

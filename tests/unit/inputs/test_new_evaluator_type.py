@@ -15,10 +15,10 @@ def test_unhandled_evaluator_type_is_a_type_error(tmp_path: Path) -> None:
 
     errors = type_errors(
         tmp_path,
-        [("api/responses.py", returned, ', "ORACLE"'), ("inputs/hub.py", accepted, ', "ORACLE"')],
-        ["api/calls.py", "inputs/hub.py", "evaluators/versions.py", "operators/evaluators.py"],
+        [("api/responses.py", returned, ', "ORACLE"'), ("inputs/evaluators.py", accepted, ', "ORACLE"')],
+        ["api/calls.py", "inputs/evaluators.py", "evaluators/versions.py", "operators/evaluators.py"],
     )
 
     assert len(errors) == 2, errors
-    assert [line.split(":")[0] for line in errors] == ["inputs/hub.py", "api/calls.py"]
+    assert [line.split(":")[0] for line in errors] == ["inputs/evaluators.py", "api/calls.py"]
     assert all("ORACLE" in line for line in errors)

@@ -7,13 +7,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.inputs import (
-    EvalTaskInput,
-    EvalTaskPatch,
-    LlmConfig,
-    RunInput,
-    TemplateEvaluator,
-)
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput, EvalTaskPatch
+from airflow_provider_online_tasks.inputs.evaluators import LlmConfig, TemplateEvaluator
+from airflow_provider_online_tasks.inputs.runs import RunInput
 from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator, PatchEvalTaskOperator
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
 

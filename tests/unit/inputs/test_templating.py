@@ -8,7 +8,8 @@ from datetime import datetime
 
 from airflow.sdk import DAG, BaseOperator
 
-from airflow_provider_online_tasks.inputs import UNSET, TemplateEvaluator, Unset
+from airflow_provider_online_tasks.inputs.arguments import UNSET, Unset
+from airflow_provider_online_tasks.inputs.evaluators import TemplateEvaluator
 from airflow_provider_online_tasks.inputs.templating import is_templated
 
 

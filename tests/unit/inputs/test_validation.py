@@ -15,20 +15,19 @@ from pydantic import ValidationError
 
 from airflow_provider_online_tasks._airflow import AirflowFailException
 from airflow_provider_online_tasks.exceptions import InvalidInput, OnlineTasksError
-from airflow_provider_online_tasks.inputs import (
+from airflow_provider_online_tasks.inputs.arguments import read_id
+from airflow_provider_online_tasks.inputs.base import WireInput
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput, EvalTaskPatch
+from airflow_provider_online_tasks.inputs.evaluators import (
     CodeEvaluator,
-    EvalTaskInput,
-    EvalTaskPatch,
+    EvaluatorInput,
     EvaluatorLlmConfig,
     HubEvaluator,
     LlmConfig,
     QueryFilters,
-    RunInput,
     TemplateEvaluator,
-    WireInput,
-    read_id,
 )
-from airflow_provider_online_tasks.inputs.hub import EvaluatorInput
+from airflow_provider_online_tasks.inputs.runs import RunInput
 
 LONGEST_MESSAGE = 700
 TEMPLATE: dict[str, Any] = {"name": "j", "template": "{output}", "rails": ["good", "bad"]}

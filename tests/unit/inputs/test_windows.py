@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs import DataWindow, split_window
+from airflow_provider_online_tasks.inputs.windows import DataWindow, split_window
 from airflow_provider_online_tasks.runs.window import check_window_arguments, resolve_window
 from tests.support.random_examples import examples
 

@@ -12,19 +12,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.inputs import (
+from airflow_provider_online_tasks.inputs.arguments import describe_sampling_rate
+from airflow_provider_online_tasks.inputs.base import WireInput, plain
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput, EvalTaskPatch
+from airflow_provider_online_tasks.inputs.evaluators import (
     CodeEvaluator,
-    EvalTaskInput,
-    EvalTaskPatch,
     EvaluatorLlmConfig,
     HubEvaluator,
     LlmConfig,
-    RunInput,
     TemplateEvaluator,
-    WireInput,
-    describe_sampling_rate,
 )
-from airflow_provider_online_tasks.inputs.base import plain
+from airflow_provider_online_tasks.inputs.runs import RunInput
 from tests.support.random_examples import examples
 from tests.support.wire_forms import (
     RUN_FIELDS,

@@ -16,16 +16,15 @@ from airflow.sdk import DAG, BaseOperator
 import airflow_provider_online_tasks
 from airflow_provider_online_tasks._airflow import BaseHook
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs import (
-    UNSET,
+from airflow_provider_online_tasks.inputs.arguments import UNSET
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput, EvalTaskPatch
+from airflow_provider_online_tasks.inputs.evaluators import (
     CodeEvaluator,
-    EvalTaskInput,
-    EvalTaskPatch,
     HubEvaluator,
     LlmConfig,
-    RunInput,
     TemplateEvaluator,
 )
+from airflow_provider_online_tasks.inputs.runs import RunInput
 from airflow_provider_online_tasks.operators.eval_tasks import (
     CreateEvalTaskOperator,
     DeleteOnlineTaskOperator,
@@ -538,7 +537,7 @@ def test_typed_and_dict_inputs_are_equal() -> None:
 
 
 def test_operators_can_be_mapped() -> None:
-    from airflow_provider_online_tasks.inputs import split_window
+    from airflow_provider_online_tasks.inputs.windows import split_window
 
     with DAG("a_dag"):
         mapped = RunOnlineTaskOperator.partial(task_id="run", online_task_id="T").expand_kwargs(

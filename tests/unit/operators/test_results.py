@@ -30,7 +30,8 @@ from airflow_provider_online_tasks.exceptions import (
     UnexpectedResponse,
 )
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-from airflow_provider_online_tasks.inputs import EvalTaskInput, RunInput
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
+from airflow_provider_online_tasks.inputs.runs import RunInput
 from airflow_provider_online_tasks.operators.gate import EvalGateOperator
 from airflow_provider_online_tasks.operators.results import EvalResultsOperator
 from airflow_provider_online_tasks.results import reading

@@ -528,7 +528,7 @@ def test_wrong_literal_argument_is_rejected_at_parse_time(arguments):
 
 def test_run_that_is_not_finished_is_rejected(few, destination):
     from airflow_provider_online_tasks.emulator import RunFate
-    from airflow_provider_online_tasks.inputs import RunInput
+    from airflow_provider_online_tasks.inputs.runs import RunInput
 
     task_id, _ = run_task(few, evaluators=[tone()])
     few.next_run(RunFate("hang", pending_seconds=0))

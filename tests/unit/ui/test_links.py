@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-from airflow_provider_online_tasks.inputs import DataWindow, EvalTaskInput
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
+from airflow_provider_online_tasks.inputs.windows import DataWindow
 from airflow_provider_online_tasks.ui.links import (
     EvaluatorLink,
     Links,

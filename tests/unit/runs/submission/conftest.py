@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_online_tasks.hooks.online_tasks import DEFAULT_CONN_ID, OnlineTasksHook
-from airflow_provider_online_tasks.inputs import EvalTaskInput
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
 from tests.support.connections import changed
 from tests.support.tries import Execution, Time
 

@@ -23,7 +23,8 @@ from airflow_provider_online_tasks.exceptions import (
     WindowTooLong,
 )
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-from airflow_provider_online_tasks.inputs import DataWindow, EvalTaskPatch
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskPatch
+from airflow_provider_online_tasks.inputs.windows import DataWindow
 from airflow_provider_online_tasks.sensors.runs import OnlineTaskRunSensor
 from tests.support.tries import END, START, WAIT, Execution, Time, start_run
 

@@ -17,7 +17,7 @@ import pytest
 
 from airflow_provider_online_tasks.emulator import EmulatorProcess, EmulatorSettings, Fault, RunFate
 from airflow_provider_online_tasks.hooks.online_tasks import DEFAULT_CONN_ID, OnlineTasksHook
-from airflow_provider_online_tasks.inputs import EvalTaskInput
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
 from tests.support.pages import PROJECT
 from tests.support.tries import END, START, Execution, Store, Time
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from requests.adapters import HTTPAdapter
 
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-from airflow_provider_online_tasks.inputs import EvalTaskInput
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
 from tests.support.random_examples import examples
 from tests.support.schedules import Schedule, Try, World, schedules
 

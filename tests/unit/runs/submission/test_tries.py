@@ -22,7 +22,8 @@ from airflow_provider_online_tasks.exceptions import (
     Unavailable,
 )
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-from airflow_provider_online_tasks.inputs import DataWindow, EvalTaskInput
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
+from airflow_provider_online_tasks.inputs.windows import DataWindow
 from airflow_provider_online_tasks.runs.submission import STATE_KEY, has_window
 from tests.support.tries import END, START, WAIT, Execution, Killed, Store, Time, start_run
 
