@@ -1,4 +1,4 @@
-"""The first call of a task: import the hook, look up the connection, read a run's status."""
+"""The first call of a task: import the hook, get the connection, read a run's status."""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ def test_links_lead_to_spans_project_and_evaluator(
         for name, address in links.items():
             link = page.get_by_role("link", name=name)
             expect(link).to_have_attribute("href", address)
-            # Arize opens beside Airflow.
+            # Arize opens next to Airflow.
             expect(link).to_have_attribute("target", "_blank")
     shoot("run-links", height=640)
 

@@ -101,7 +101,7 @@ def visited(chromium: str, airflow_url: str, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture
 def page(visited: Page, airflow_url: str) -> Iterator[Page]:
-    """The page. Whatever it shows, it asks nobody but Airflow, and no script fails."""
+    """Open the page; fail on a request to another host than Airflow or on a script error."""
     asked: list[str] = []
     failed: list[str] = []
     handlers: dict[str, Callable[[Any], None]] = {

@@ -26,7 +26,7 @@ pytestmark = [
 
 @pytest.fixture
 def gate(example_runs: ExampleRuns) -> DagRun:
-    """The run of the example DAG that has a gate, once it is over."""
+    """The run of the example DAG that has a gate, once it has finished."""
     assert example_runs.gate.until_over() == "success"
     return example_runs.gate
 

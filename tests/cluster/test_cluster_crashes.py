@@ -1,4 +1,4 @@
-"""One live run for each execution, and none lost, whatever of the deployment dies meanwhile."""
+"""Each execution has one live run and loses none when parts of the deployment crash."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.cluster
 
 START = "graphql.runOnlineTask"
-# Longer than any time-out of a request, a look-up, or a pause between two.
+# Longer than any request timeout, search, or pause between two requests.
 AWAY_SECONDS = 120.0
 
 
 def started_once(online_task: OnlineTask, executions: int) -> None:
-    """Fail unless each execution, which has a window of its own, started one run, and it completed."""
+    """Fail unless each execution, which has its own window, started one run that completed."""
     runs = online_task.runs
     assert Counter(run["status"] for run in runs) == {"COMPLETED": executions}
-    # Each window is judged by one run.
+    # One run evaluates each window.
     assert len({run["data_start"] for run in runs}) == executions
 
 
@@ -52,7 +52,7 @@ def test_crash_of_each_component_loses_no_run(
     airflow: Cluster, arize: EmulatorProcess, conn_id: str, online_task: OnlineTask
 ) -> None:
     blocked = type(online_task).create(arize)
-    # Each answer comes late, so that whatever is killed is killed between a run and the news of it.
+    # Responses are late, so that a crash falls between the start of a run and its response.
     arize.add_fault(Fault(START, "delay_after", seconds=3, times=None))
     deferred = airflow.start_dag("deferred_12", online_task_id=online_task.id, conn_id=conn_id)
     blocking = airflow.start_dag("blocking_4", online_task_id=blocked.id, conn_id=conn_id)
@@ -111,7 +111,7 @@ def test_airflow_api_outage_loses_no_run(airflow: Cluster, conn_id: str, online_
     dag_run.until_waiting("running")
 
     airflow.kill("api-server")
-    # After three heartbeats that nobody answered, the worker ends the task as a person's kill does.
+    # After three heartbeats without a response, the worker ends the task as a manual kill does.
     until(
         "the worker gives the task up",
         lambda: any("Too many failed heartbeats" in airflow.log(worker) for worker in airflow.workers),

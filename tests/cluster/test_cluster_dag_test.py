@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.cluster
 
-# Longer than a triggerer needs to take up a trigger and to drop it again.
+# Longer than a triggerer needs to start a trigger and to drop it again.
 WAITS_SECONDS = 15.0
 
 

@@ -1,4 +1,4 @@
-"""Whatever an answer holds, it harms the wait it is about, and nothing else of the triggerer."""
+"""A response harms at most the wait it belongs to, and nothing else in the triggerer."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ LATER = ("a number of 65 bits", "no task")
 
 @contextmanager
 def spoilt(arize: EmulatorProcess, is_spoilt: Callable[[Fields], bool], fields: Fields) -> Iterator[str]:
-    """Yield the URL of a proxy of the emulator that changes what is said of some runs."""
+    """Yield the URL of a proxy of the emulator that changes the responses about some runs."""
 
     def change(run: Fields) -> Fields:
         return run | fields if "data_start_time" in run and is_spoilt(run) else run
@@ -95,7 +95,7 @@ def test_unexpected_response_only_affects_its_wait(
 
         hostile.add(first)
         if run_ids:
-            # The triggerers start anew, and so learn the task from this answer.
+            # The triggerers restart, and so read the task from this response.
             for name in TRIGGERERS:
                 airflow.kill(name)
             airflow.until_healthy()

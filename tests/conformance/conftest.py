@@ -1,4 +1,4 @@
-"""Arize's SDK, pointed at an emulator in a process of its own."""
+"""Arize's SDK, pointed at an emulator in a separate process."""
 
 from __future__ import annotations
 

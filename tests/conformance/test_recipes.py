@@ -24,7 +24,7 @@ SECONDS = 3600  # starting a client takes as long as the machine wants
 
 
 def recipe(first_line: str, emulator: EmulatorProcess) -> str:
-    """Return the recipe that begins so, with the emulator's address in place of the documented one."""
+    """Return the recipe that begins so, with the emulator's address instead of the documented one."""
     blocks = re.findall(r"^```text\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     (found,) = [block for block in blocks if block.startswith(first_line)]
     assert emulator.api_key in found

@@ -1,6 +1,6 @@
 """On a whole Airflow: what becomes of a run when a worker, a triggerer or a person ends the task that waits.
 
-Every test looks at the emulator's own records, and every run goes on until its test lets it end.
+Every test looks at the emulator's own records, and every run continues until its test ends it.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def test_clear_while_waiting_starts_no_second_live_run(airflow: Deployment, onli
 
     dag_run.clear()
 
-    # The clear cancels the run of the try that it ends; the next try starts one, and never beside the first.
+    # The clear cancels the run of the try that it ends; the next try starts one, and never next to the first.
     online_task.until_started(2)
     online_task.complete()
     assert dag_run.until_over() == "success"
@@ -151,14 +151,14 @@ def test_clear_while_deferred_starts_no_second_live_run(airflow: Deployment, onl
     dag_run.clear()
     dag_run.until("deferred", try_number=2)
 
-    # Either the clear cancels the run, or the next try is faster than that, and takes the run up.
+    # Either the clear cancels the run, or the next try is faster than that, and resumes the run.
     until("the task ends", lambda: online_task.complete() or dag_run.state == "success")
     assert online_task.statuses in (["COMPLETED"], ["CANCELLED", "COMPLETED"])
     never_two_at_once(online_task)
 
 
 def never_two_at_once(online_task: OnlineTask) -> None:
-    """Fail if a run was started while another went on."""
+    """Fail if a run was started while another was live."""
     for earlier, later in pairwise(online_task.runs):
         assert earlier["finished_at"] <= later["created_at"]
 

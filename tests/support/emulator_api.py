@@ -24,7 +24,7 @@ AGENTS = "attributes.openinference.span.kind = 'AGENT'"
 
 
 def template_evaluator(name: str = "answer quality", **fields: Any) -> dict[str, Any]:
-    """The input of an inline evaluator that judges answers."""
+    """The input of an inline evaluator of answers."""
     return {
         "name": name,
         "rails": ["bad", "good"],

@@ -1,4 +1,4 @@
-"""A server that responds to nobody and executes requests later, as one that is slower than the timeout."""
+"""A server that is slower than the timeout: it executes requests late and sends no response."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ INPUTS = {
 
 
 def public_classes() -> dict[str, type]:
-    """The operators, sensors, triggers and hooks that Airflow is told of, and the inputs."""
+    """The operators, sensors, triggers and hooks that are registered with Airflow, and the inputs."""
     found: dict[str, type] = {}
     for kind in ("operators", "sensors", "triggers", "hooks"):
         for listed in get_provider_info()[kind]:

@@ -39,7 +39,7 @@ class QuickLoop(asyncio.SelectorEventLoop):
         super().__init__(_Selector(self))
 
     def time(self) -> float:
-        """Return the seconds of a clock that stands still, or goes on, and jumps ahead."""
+        """Return the seconds of a clock that stands still or runs, and jumps ahead."""
         return self.jumped if self.still else super().time() + self.jumped
 
     def jump(self, seconds: float) -> None:

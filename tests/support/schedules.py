@@ -1,4 +1,4 @@
-"""Random schedules of what may happen to an operator execution, and what must hold whatever does.
+"""Random schedules of events during an operator execution, and the invariants that they keep.
 
 A schedule is a list of tries: faults of the server, a kill at any point, clocks that differ, requests that
 the server acts on late, windows that change, clears. :class:`World` plays it against the emulator and checks,
@@ -260,7 +260,7 @@ class World:
             self.emulator.set_run(run_id, status=status, **counts)
 
     def slept(self) -> None:
-        """Let the world go on while the operator sleeps; a person may clear the task meanwhile."""
+        """Let time pass while the operator sleeps; a user may clear the task."""
         self.tick()
         self.reached("slept")
         run_id = self.execution.pushed.get("run_id")
@@ -336,7 +336,7 @@ class World:
         if now.pause:
             self.time.advance(now.pause)
             self.tick()
-        # A process killed after it noted its success has succeeded too, whatever Airflow has heard.
+        # A process killed after it noted its success has succeeded too, although Airflow does not know it.
         record = self.execution.store.record if self.execution.store else None
         self.has_succeeded |= succeeded or bool(record and record["succeeded_at"] is not None)
         if self.now.clears or is_final:
@@ -355,7 +355,7 @@ class World:
         return [run for run in found if run["id"] not in self.others]
 
     def check_paid(self) -> None:
-        """Never a second run beside one that goes on or has ended well."""
+        """Fail if a second run starts next to one that is live or has succeeded."""
         start, end = window(self.now)
         useful = [
             run["id"]

@@ -183,7 +183,7 @@ def graphql_server(arguments: dict[str, str], answers: dict[str, Any]) -> Record
 
 @contextlib.contextmanager
 def closed_port() -> Iterator[str]:
-    """Yield the URL of a port where nothing listens, reserved meanwhile."""
+    """Yield the URL of a port where nothing listens, which stays reserved."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{bound.getsockname()[1]}"

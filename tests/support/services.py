@@ -115,7 +115,7 @@ class Postgres(Service):
 
     @property
     def url(self) -> str:
-        """The database, as SQLAlchemy is told of it."""
+        """The database's SQLAlchemy URL."""
         return f"postgresql+psycopg2://{POSTGRES_USER}@127.0.0.1:{self.port}/postgres"
 
     def start(self) -> None:
@@ -135,7 +135,7 @@ class Postgres(Service):
         super().start()
 
     def stop(self) -> None:
-        """End it, whoever is connected, and remove the database."""
+        """Stop the server, close its connections, and remove the database."""
         self.end(signal.SIGINT)
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -188,7 +188,7 @@ class Redis(Service):
 
     @property
     def url(self) -> str:
-        """The database, as Celery is told of it."""
+        """The database's Celery URL."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     def _command(self) -> list[str]:

@@ -38,7 +38,7 @@ class Killed(BaseException):
 class Store:
     """A task instance's state store: JSON values, in a file if they have to outlive the process.
 
-    :param reached: told of each step, such as ``set:before``; may raise.
+    :param reached: called at each step, such as ``set:before``; may raise.
     """
 
     def __init__(self, file: Path | None = None, reached: Callable[[str], None] = lambda step: None) -> None:
@@ -106,7 +106,7 @@ class TaskInstance:
 
 
 class Time:
-    """The clocks of a worker and of the emulator, moved by whoever sleeps.
+    """The clocks of a worker and of the emulator, moved by sleeping.
 
     :param emulator: whose clock goes along.
     """
@@ -152,7 +152,7 @@ class Execution:
     :param arguments: further arguments of the operator.
     :param retries: how often Airflow tries again.
     :param store: what it keeps between tries; None before Airflow 3.3.
-    :param reached: told of each step of the operator; may raise.
+    :param reached: called at each step of the operator; may raise.
     :param state: what Airflow says the task's state is; may raise.
     """
 

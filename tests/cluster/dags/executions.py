@@ -1,4 +1,4 @@
-"""DAGs with mapped task instances of one task, ``run``, each an execution with a window of its own."""
+"""DAGs with mapped task instances of one task, ``run``, each an execution with its window."""
 
 from __future__ import annotations
 

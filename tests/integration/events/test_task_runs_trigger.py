@@ -1,4 +1,4 @@
-"""The trigger reports each finished run of a task once, whoever started it."""
+"""The trigger reports each finished run of a task once, including runs that others started."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def page(*runs: dict[str, Any], cursor: str | None) -> str:
 
 
 async def watched_once_more(arize: Emulator, online_task_id: str, fault: Fault) -> list[str]:
-    """Watch; let a look meet a fault; return the runs that were reported after it, and were over before."""
+    """Watch through one fault; return the finished runs that were reported after it."""
     store = AssetStore()
     async with Watch(trigger(online_task_id, store, poll_interval=3.0)) as watched:
         await until(lambda: store.values)
@@ -157,7 +157,7 @@ def test_run_with_invalid_id_hides_no_other_run(
 def test_watchers_leave_two_thirds_of_the_budget_to_waits(
     arize: Emulator, online_task_id: str, connect: Callable[..., None]
 ) -> None:
-    """Watchers of ten tasks that want more than there is, beside a run that is waited for."""
+    """Watchers of ten tasks that want more than the budget, next to a wait for a run."""
     connect(requests_per_minute=60)
     [run] = arize.create_runs(online_task_id, 1, seconds=(3600, 3600))
 
