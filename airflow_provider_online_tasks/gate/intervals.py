@@ -79,6 +79,11 @@ class Mean:
         """Whether all numbers are 0 or 1, so that the mean is a share."""
         return 0 < self.count == self.ends
 
+    @property
+    def ones(self) -> int:
+        """How many of the numbers are 1, if all are 0 or 1."""
+        return round(self.mean * self.count)
+
 
 def share_difference(one: tuple[float, int], other: tuple[float, int], confidence: float) -> Interval:
     """Return Newcombe's interval for one share minus another, from the interval of each.

@@ -6,10 +6,11 @@ API: https://arize.com/docs/api-reference/spans/list-spans
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from airflow_provider_online_tasks._defaults import MAX_SEGMENTS
@@ -32,16 +33,14 @@ from airflow_provider_online_tasks.inputs.arguments import (
 from airflow_provider_online_tasks.inputs.templating import is_templated
 from airflow_provider_online_tasks.inputs.windows import DataWindow
 from airflow_provider_online_tasks.operators.base import LineageOperator
-from airflow_provider_online_tasks.results.rows import RowsFormat, RowWriter, check_installed, open_rows
+from airflow_provider_online_tasks.results.rows import RowsFormat, RowWriter, open_rows
 from airflow_provider_online_tasks.runs.window import check_window_literals
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath, XComArg
 
-    from airflow_provider_online_tasks.api.responses import AttachedEvaluator, TaskRun
-    from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-    from airflow_provider_online_tasks.results.completeness import Completeness
+    from airflow_provider_online_tasks.api.responses import TaskRun
     from airflow_provider_online_tasks.results.reading import Reader
     from airflow_provider_online_tasks.results.summary import Results
 
@@ -152,17 +151,17 @@ class EvalResultsOperator(LineageOperator):
         window = [online_task_id, data_start_time, data_end_time]
         if (run_id is None) == (online_task_id is None) or len({part is None for part in window}) > 1:
             raise InvalidInput("Set either run_id, or online_task_id with data_start_time and data_end_time.")
-        for name in ("run_id", "online_task_id"):
-            if getattr(self, name) is not None:
-                check_id(getattr(self, name), name)
-        if online_task_id is not None:
+        if run_id is not None:
+            check_id(run_id, "run_id")
+        else:
+            check_id(online_task_id, "online_task_id")
             check_window_literals(data_start_time, data_end_time)
         if not is_templated(evaluators):
             self._evaluator_names()
-        for name in ("group_by", "rows_conn_id"):
-            if getattr(self, name) is not None:
-                check_name(getattr(self, name), name)
-        self._check_rows_path()
+        for name in ("group_by", "rows_path", "rows_conn_id"):
+            value = getattr(self, name)
+            if value is not None and not hasattr(value, "open"):
+                check_name(value, name)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the evaluations and return a summary; while evaluations are missing, defer and read again."""
@@ -179,13 +178,25 @@ class EvalResultsOperator(LineageOperator):
         return self._read(context, pauses=pauses, deadline=deadline)
 
     def _read(self, context: Context, *, pauses: int = 0, deadline: float | None = None) -> dict[str, Any]:
-        from airflow_provider_online_tasks.results.reading import Reader, project_of
+        from airflow_provider_online_tasks.results.completeness import check_completeness
+        from airflow_provider_online_tasks.results.history import RESULTS_KEY, results_record
+        from airflow_provider_online_tasks.results.reading import Reader, task_and_window
+        from airflow_provider_online_tasks.results.summary import Results
 
-        names, group_by = self._evaluator_names(), self._group_by()
-        with self.hook as hook, self._open_rows() as rows:
-            run, task_id, window = self._run_and_window(hook)
+        names = self._evaluator_names()
+        group_by = None if self.group_by is None else read_name(self.group_by, "group_by")
+        rows_file: AbstractContextManager[RowWriter | None] = nullcontext()
+        if self.rows_path is not None:
+            rows_file = open_rows(self.rows_path, self.rows_format, conn_id=self.rows_conn_id)
+        with self.hook as hook, rows_file as rows:
+            run: TaskRun | None = None
+            if self.run_id is not None:
+                run = hook.get_task_run(read_id(self.run_id, "run_id"))
+                task_id, window = task_and_window(run)
+            else:
+                task_id = read_id(self.online_task_id, "online_task_id")
+                window = DataWindow.read(self.data_start_time, self.data_end_time)
             task = hook.get_task(task_id)
-            project_id = project_of(task)
             reader = Reader(
                 hook.client,
                 task,
@@ -194,60 +205,60 @@ class EvalResultsOperator(LineageOperator):
                 group_by=group_by,
                 log=self.log,
             )
-            results = self._empty_results(task_id, run, names)
+            new_results = partial(
+                Results,
+                online_task_id=task_id,
+                direction=self.direction,
+                granularity=self.granularity,
+                group_by=group_by,
+                max_segments=self.max_segments,
+            )
+            results = new_results(run_id=run.id if run else None, evaluators=names)
             reader.read(window, results, rows)
-            completeness = _completeness(results, run, names, task.evaluators)
+            completeness = check_completeness(
+                results,
+                run,
+                evaluators=len(set(names)) or len(task.evaluators),
+                have_filters=any(evaluator.query_filter for evaluator in task.evaluators),
+            )
             if run is not None and completeness.complete is False:
                 self._pause_if_time_is_left(context, run, completeness.read, pauses, deadline)
             self.links = links = hook.links_of(
-                project_id=project_id, evaluator_ids=task.evaluator_ids, window=window
+                project_id=reader.project_id, evaluator_ids=task.evaluator_ids, window=window
             )
+            earlier = None
+            if self.baseline is not None:
+                earlier = new_results(run_id=None, evaluators=tuple(results.by_evaluator))
             summary: dict[str, Any] = {
                 "run_id": run.id if run else None,
                 "online_task_id": task_id,
-                "project_id": project_id,
+                "project_id": reader.project_id,
                 "arize_url": hook.settings.endpoint.app_url,
                 **_window_summary(window),
                 **asdict(completeness),
                 "skipped": run.counts.skipped if run else None,
                 "errors": run.counts.errors if run else None,
-                "duplicate_spans": results.duplicates,
+                "duplicate_spans": results.duplicates.count,
                 **results.summary(),
-                "baseline": self._read_baseline(reader, window, task_id, run, tuple(results.by_evaluator)),
+                "baseline": self._read_baseline(reader, window, earlier, run) if earlier else None,
                 "rows_path": None if self.rows_path is None else str(self.rows_path),
                 "rows_written": rows.count if rows else 0,
             }
             reader.describe_examples(window, summary, links.span)
-        from airflow_provider_online_tasks.results.history import RESULTS_KEY, results_record
-
         context["ti"].xcom_push(key=RESULTS_KEY, value=results_record(summary, spans_url=links.spans))
         self._log_summary(summary)
         if completeness.complete is False:
-            self._handle_incomplete(context, summary)
+            message = (
+                f"The results of run {summary['run_id']} are incomplete: {completeness.incomplete_reason}."
+            )
+            if self.on_incomplete == "fail":
+                context["ti"].xcom_push(key="return_value", value=summary)
+                raise EvalResultsIncomplete(
+                    f"{message} Clear the task to read again, or increase complete_within.", summary=summary
+                )
+            self.log.warning("%s", message)
         self._report(context, run, summary)
         return summary
-
-    def _run_and_window(self, hook: OnlineTasksHook) -> tuple[TaskRun | None, str, DataWindow]:
-        from airflow_provider_online_tasks.results.reading import task_and_window
-
-        if self.run_id is None:
-            task_id = read_id(self.online_task_id, "online_task_id")
-            return None, task_id, DataWindow.read(self.data_start_time, self.data_end_time)
-        run = hook.get_task_run(read_id(self.run_id, "run_id"))
-        return run, *task_and_window(run)
-
-    def _empty_results(self, task_id: str, run: TaskRun | None, names: Sequence[str]) -> Results:
-        from airflow_provider_online_tasks.results.summary import Results
-
-        return Results(
-            run_id=run.id if run else None,
-            online_task_id=task_id,
-            evaluators=names,
-            direction=self.direction,
-            granularity=self.granularity,
-            group_by=self._group_by(),
-            max_segments=self.max_segments,
-        )
 
     def _pause_if_time_is_left(
         self, context: Context, run: TaskRun, read: int, pauses: int, deadline: float | None
@@ -255,9 +266,8 @@ class EvalResultsOperator(LineageOperator):
         """Defer until the next read; return if the deadline has passed, which a retry doesn't extend."""
         now = time.time()
         if deadline is None:
-            deadline = self.complete_within + (
-                run.run_finished_at.timestamp() if run.run_finished_at else now
-            )
+            end = run.run_finished_at.timestamp() if run.run_finished_at else now
+            deadline = end + self.complete_within
         if now >= deadline:
             return
         seconds = min(self.poll_interval * 2**pauses, MAX_PAUSE, deadline - now)
@@ -278,15 +288,11 @@ class EvalResultsOperator(LineageOperator):
         )
 
     def _read_baseline(
-        self, reader: Reader, window: DataWindow, task_id: str, run: TaskRun | None, names: Sequence[str]
-    ) -> dict[str, Any] | None:
-        """Return the results of the same evaluators in the time before the window."""
-        from airflow_provider_online_tasks.results.reading import window_before
-
-        if self.baseline is None:
-            return None
-        earlier = window_before(window, timedelta(seconds=self.baseline))
-        results = self._empty_results(task_id, None, names)
+        self, reader: Reader, window: DataWindow, results: Results, run: TaskRun | None
+    ) -> dict[str, Any]:
+        """Read the evaluations of the time before the window, and return a summary."""
+        start = window.start - timedelta(seconds=self.baseline or 0)
+        earlier = DataWindow(start=start, end=window.start - timedelta(milliseconds=1))
         reader.read(earlier, results)
         summary = results.summary()
         for figures in summary["evaluators"].values():
@@ -317,15 +323,6 @@ class EvalResultsOperator(LineageOperator):
                 f"; {invalid} scores are not finite numbers" if invalid else "",
             )
 
-    def _handle_incomplete(self, context: Context, summary: dict[str, Any]) -> None:
-        message = f"The results of run {summary['run_id']} are incomplete: {summary['incomplete_reason']}."
-        if self.on_incomplete == "fail":
-            context["ti"].xcom_push(key="return_value", value=summary)
-            raise EvalResultsIncomplete(
-                f"{message} Clear the task to read again, or increase complete_within.", summary=summary
-            )
-        self.log.warning("%s", message)
-
     def _report(self, context: Context, run: TaskRun | None, summary: dict[str, Any]) -> None:
         """Add the results to the task's asset events and to OpenLineage."""
         labels = {
@@ -334,11 +331,9 @@ class EvalResultsOperator(LineageOperator):
         }
         window = {key: summary[key] for key in ("online_task_id", "data_start_time", "data_end_time")}
         completeness = {key: summary[key] for key in ("complete", "expected", "read")}
-        facts = {**(run.summary() if run else window), **completeness}
-        update_asset_events(context, self.outlets, facts, labels=labels)
-        self.keep_lineage(
-            {**facts, "labels": labels}, namespace=summary["arize_url"], project_id=summary["project_id"]
-        )
+        facts = {**(run.summary() if run else window), **completeness, "labels": labels}
+        update_asset_events(context, self.outlets, facts)
+        self.keep_lineage(facts, namespace=summary["arize_url"], project_id=summary["project_id"])
 
     def _evaluator_names(self) -> tuple[str, ...]:
         if self.evaluators is None:
@@ -348,41 +343,6 @@ class EvalResultsOperator(LineageOperator):
         if not names:
             raise InvalidInput("evaluators is empty. Leave it out to read all evaluators of the task.")
         return names
-
-    def _group_by(self) -> str | None:
-        return None if self.group_by is None else read_name(self.group_by, "group_by")
-
-    def _check_rows_path(self) -> None:
-        path: Any = self.rows_path
-        if path is not None and not hasattr(path, "open"):
-            check_name(path, "rows_path")
-
-    @contextmanager
-    def _open_rows(self) -> Iterator[RowWriter | None]:
-        self._check_rows_path()
-        if self.rows_path is None:
-            yield None
-            return
-        check_installed(self.rows_format)
-        conn_id = None if self.rows_conn_id is None else read_name(self.rows_conn_id, "rows_conn_id")
-        with open_rows(self.rows_path, self.rows_format, conn_id=conn_id) as rows:
-            yield rows
-
-
-def _completeness(
-    results: Results, run: TaskRun | None, names: Sequence[str], attached: Sequence[AttachedEvaluator]
-) -> Completeness:
-    from airflow_provider_online_tasks.api.responses import RunStatus
-    from airflow_provider_online_tasks.results.completeness import check_completeness
-
-    return check_completeness(
-        results,
-        expected=run.counts.successes if run else None,
-        evaluators=len(set(names)) or len(attached),
-        have_filters=any(evaluator.query_filter for evaluator in attached),
-        errors=run.counts.errors if run else 0,
-        status=run.status if run else RunStatus.COMPLETED,
-    )
 
 
 def _window_summary(window: DataWindow) -> dict[str, str]:

@@ -94,13 +94,7 @@ class SendSpansOperator(OnlineTasksOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Select the spans, and send those that are missing in the queue or dataset."""
-        from airflow_provider_online_tasks.results.reading import (
-            INPUT,
-            OUTPUT,
-            Reader,
-            project_of,
-            task_and_window,
-        )
+        from airflow_provider_online_tasks.results.reading import INPUT, OUTPUT, Reader, task_and_window
         from airflow_provider_online_tasks.results.sending import SpanSending, select_spans
 
         run_id, labels = read_id(self.run_id, "run_id"), _read_labels(self.labels)
@@ -109,9 +103,8 @@ class SendSpansOperator(OnlineTasksOperator):
         with self.hook as hook:
             task_id, window = task_and_window(hook.get_task_run(run_id))
             task = hook.get_task(task_id)
-            project_id = project_of(task)
-            self.links = hook.links_of(project_id=project_id, window=window)
             reader = Reader(hook.client, task, evaluators=(evaluator,), log=self.log)
+            self.links = hook.links_of(project_id=reader.project_id, window=window)
             attributes = (INPUT, OUTPUT) if self.dataset_id is not None else ()
             selected, left_out = select_spans(
                 reader.pages(window, attributes=attributes, text_length=None),
@@ -121,7 +114,11 @@ class SendSpansOperator(OnlineTasksOperator):
                 max_spans=self.max_spans,
             )
             sent = SpanSending(
-                hook=hook, destination=destination, project_id=project_id, context=context, log=self.log
+                hook=hook,
+                destination=destination,
+                project_id=reader.project_id,
+                context=context,
+                log=self.log,
             ).send(selected)
         self.log.info(
             "%d spans have the labels %s. Sent: %d; duplicates: %d; over max_spans: %d.",

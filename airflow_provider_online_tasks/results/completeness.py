@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_online_tasks.api.responses import RunStatus
+from airflow_provider_online_tasks.api.responses import RunStatus, TaskRun
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.results.summary import Results
@@ -28,57 +28,42 @@ class Completeness:
 
 
 def check_completeness(
-    results: Results,
-    *,
-    expected: int | None,
-    evaluators: int,
-    have_filters: bool,
-    errors: int = 0,
-    status: RunStatus = RunStatus.COMPLETED,
+    results: Results, run: TaskRun | None, *, evaluators: int, have_filters: bool
 ) -> Completeness:
     """Compare the number of evaluations read with the run's own count.
 
     A run counts items (spans by default), and each of its evaluators evaluates every item.
 
-    :param expected: the run's ``num_successes``; None without a run.
     :param evaluators: how many evaluators the run has; 0 if unknown.
     :param have_filters: whether evaluators have their own filters, so that they evaluate fewer items.
-    :param errors: the run's ``num_errors``. Other evaluators may have evaluated these items.
-    :param status: the run's status.
     """
     counts = [one.counts.evaluated for one in results.by_evaluator.values()]
     read = min(counts) if counts and len(counts) >= evaluators else 0
-
-    def state(complete: bool | None, reason: str | None) -> Completeness:
-        return Completeness(complete=complete, expected=expected, read=read, incomplete_reason=reason)
-
-    if expected is None:
-        return state(None, "without a run, the number of evaluations is unknown")
-    too_few = f"{read} of {expected} evaluated items could be read. Arize indexes evaluations late, or some "
-    too_few += "were deleted"
-    if not results.is_by_run and any(counts):
-        if max(counts) < expected:
-            return state(False, too_few)
-        return state(None, "the evaluations have no run ID, so some may be from an earlier run")
-    if read < expected:
-        if have_filters and results.items_of_run >= expected:
-            return state(None, "evaluators with their own filters evaluate an unknown number of items")
-        return state(False, too_few)
-    if status is not RunStatus.COMPLETED:
-        return state(None, f"the run ended {status.value}, so it did not evaluate everything")
-    if not evaluators:
-        return state(None, "the task's evaluators are unknown, so one may be missing. Set evaluators")
-    if read > expected + errors:
+    complete: bool | None = None
+    reason: str | None = None
+    expected = run.counts.successes if run else None
+    if run is None or expected is None:
+        reason = "without a run, the number of evaluations is unknown"
+    elif not results.is_by_run and any(counts) and max(counts) >= expected:
+        reason = "the evaluations have no run ID, so some may be from an earlier run"
+    elif read < expected and have_filters and results.items_of_run >= expected:
+        reason = "evaluators with their own filters evaluate an unknown number of items"
+    elif read < expected:
+        complete = False
+        reason = (
+            f"{read} of {expected} evaluated items could be read. Arize indexes evaluations late, or some "
+        )
+        reason += "were deleted"
+    elif run.status is not RunStatus.COMPLETED:
+        reason = f"the run ended {run.status.value}, so it did not evaluate everything"
+    elif not evaluators:
+        reason = "the task's evaluators are unknown, so one may be missing. Set evaluators"
+    elif read > expected + run.counts.errors:  # other evaluators may have evaluated items with errors
         reason = f"{read} items have evaluations of the run, which counts {expected}. Check granularity"
-        return state(None, reason)
-    doubt = _counting_problem(results)
-    return state(None if doubt else True, doubt)
-
-
-def _counting_problem(results: Results) -> str | None:
-    """Return why the number of evaluations read may be wrong; None if it is right."""
-    if not results.is_ordered:
-        return "the spans were not listed in order of time, so some may be counted twice"
-    if not results.is_unambiguous:
-        return "some items have two different evaluations by one evaluator of the run"
-    return None
+    elif not results.duplicates.is_ordered:
+        reason = "the spans were not listed in order of time, so some may be counted twice"
+    elif not results.is_unambiguous:
+        reason = "some items have two different evaluations by one evaluator of the run"
+    else:
+        complete = True
+    return Completeness(complete=complete, expected=expected, read=read, incomplete_reason=reason)

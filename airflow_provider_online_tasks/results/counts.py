@@ -122,39 +122,32 @@ class LowestScoring:
     def add(self, span: Span, evaluation: Evaluation) -> None:
         """Consider an evaluation; of equal ones, the first are kept."""
         self._seen += 1
-        if evaluation.score is None:
-            label = evaluation.label or NO_LABEL
-            if label in self._labelled or len(self._labelled) < MAX_LABELS:
-                examples = self._labelled.setdefault(label, [])
-                if len(examples) < MAX_EXAMPLES:
-                    examples.append(_example(span, evaluation))
-            return
-        rank = self._sign * evaluation.score
-        if len(self._scored) == MAX_EXAMPLES and rank <= self._scored[0][0]:
-            return
-        heapq.heappush(self._scored, (rank, -self._seen, _example(span, evaluation)))
-        if len(self._scored) > MAX_EXAMPLES:
-            heapq.heappop(self._scored)
+        example = {
+            "span_id": span.span_id,
+            "trace_id": span.trace_id,
+            "start_time": span.start_time,
+            "label": evaluation.label,
+            "score": evaluation.score,
+            "explanation": (evaluation.explanation or "")[:EXPLANATION_CHARACTERS],
+        }
+        if evaluation.score is not None:
+            heapq.heappush(self._scored, (self._sign * evaluation.score, -self._seen, example))
+            if len(self._scored) > MAX_EXAMPLES:
+                heapq.heappop(self._scored)
+        elif (label := evaluation.label or NO_LABEL) in self._labelled or len(self._labelled) < MAX_LABELS:
+            examples = self._labelled.setdefault(label, [])
+            if len(examples) < MAX_EXAMPLES:
+                examples.append(example)
 
     def summary(self, labels: Mapping[str, int]) -> list[dict[str, Any]]:
         """Return the examples, the lowest-scoring first.
 
         :param labels: how many evaluations have each label.
         """
-        if self._scored:
-            return [example for *_, example in sorted(self._scored, key=lambda it: it[:2], reverse=True)]
-        if len(labels) < 2:
-            return []
-        return self._labelled.get(min(labels, key=lambda label: (labels[label], label)), [])
-
-
-def _example(span: Span, evaluation: Evaluation) -> dict[str, Any]:
-    explanation = evaluation.explanation
-    return {
-        "span_id": span.span_id,
-        "trace_id": span.trace_id,
-        "start_time": span.start_time,
-        "label": evaluation.label,
-        "score": evaluation.score,
-        "explanation": on_one_line(str(explanation)[:EXPLANATION_CHARACTERS]) if explanation else None,
-    }
+        examples = [example for *_, example in sorted(self._scored, key=lambda it: it[:2], reverse=True)]
+        if not examples and len(labels) > 1:
+            rarest = min(labels, key=lambda label: (labels[label], label))
+            examples = self._labelled.get(rarest, [])
+        return [
+            {**example, "explanation": on_one_line(example["explanation"]) or None} for example in examples
+        ]

@@ -6,7 +6,7 @@ The operators push these records under their own keys, and the page reads nothin
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from airflow_provider_online_tasks.gate.intervals import share_interval
@@ -34,37 +34,32 @@ def results_record(summary: Mapping[str, Any], *, spans_url: str | None = None) 
         **{key: summary.get(key) for key in ("run_id", "complete", "expected", "skipped", "errors")},
         "spans_url": spans_url,
         "evaluators": {
-            name: {
-                "evaluated": figures.get("evaluated", 0),
-                "not_evaluated": figures.get("not_evaluated"),
-                "labels": _label_record(figures),
-                "score": _score_record(figures),
-                "evaluator_version": figures.get("evaluator_version"),
-            }
-            for name, figures in summary.get("evaluators", {}).items()
+            name: _evaluator_record(figures) for name, figures in summary.get("evaluators", {}).items()
         },
     }
 
 
-def _label_record(figures: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the count of each of the most frequent labels, with the interval of its share."""
-    counts = [(label, entry["count"]) for label, entry in figures.get("labels", {}).items()]
-    counts.sort(key=lambda pair: -pair[1])
+def _evaluator_record(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures, with the most frequent labels and the intervals of their shares."""
+    counts = sorted(
+        ((label, entry["count"]) for label, entry in figures.get("labels", {}).items()),
+        key=lambda pair: -pair[1],
+    )
     others = sum(count for _, count in counts[MAX_LABELS:]) + figures.get("other_labels", 0)
-    shown = counts[:MAX_LABELS] + ([(OTHER_LABELS, others)] if others else [])
-    total = sum(count for _, count in shown)
-    record = {}
-    for label, count in shown:
-        low, high = share_interval(count, total, CONFIDENCE)
-        record[label] = {"count": count, "low": round(low, DIGITS), "high": round(high, DIGITS)}
-    return record
-
-
-def _score_record(figures: Mapping[str, Any]) -> dict[str, Any] | None:
-    if figures.get("score_mean") is None:
-        return None
-    low, high = figures.get("score_interval") or (None, None)
-    return {"mean": figures["score_mean"], "low": low, "high": high}
+    counts = counts[:MAX_LABELS] + ([(OTHER_LABELS, others)] if others else [])
+    total = sum(count for _, count in counts)
+    labels = {}
+    for label, count in counts:
+        low, high = (round(end, DIGITS) for end in share_interval(count, total, CONFIDENCE))
+        labels[label] = {"count": count, "low": low, "high": high}
+    mean, interval = figures.get("score_mean"), figures.get("score_interval") or (None, None)
+    return {
+        "evaluated": figures.get("evaluated", 0),
+        "not_evaluated": figures.get("not_evaluated"),
+        "labels": labels,
+        "score": None if mean is None else {"mean": mean, "low": interval[0], "high": interval[1]},
+        "evaluator_version": figures.get("evaluator_version"),
+    }
 
 
 def verdict_record(verdict: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,8 +82,8 @@ def verdict_record(verdict: Mapping[str, Any]) -> dict[str, Any]:
 def read_results(value: Any) -> dict[str, Any] | None:
     """Read a record of results; None if the value is not one. Unreadable fields are None."""
     record = _object(value)
-    evaluators = record.get("evaluators") if record else None
-    if record is None or not isinstance(evaluators, Mapping):
+    evaluators = record.get("evaluators")
+    if not isinstance(evaluators, Mapping):
         return None
     return {
         **_read_fields(record, _RESULTS_FIELDS),
@@ -103,8 +98,8 @@ def read_results(value: Any) -> dict[str, Any] | None:
 def read_verdict(value: Any) -> dict[str, Any] | None:
     """Read a record of a verdict; None if the value is not one. Unreadable fields are None."""
     record = _object(value)
-    rules = record.get("rules") if record else None
-    if record is None or isinstance(rules, str) or not isinstance(rules, Sequence):
+    rules = record.get("rules")
+    if not isinstance(rules, list | tuple):
         return None
     return {
         **_read_fields(record, _VERDICT_FIELDS),
@@ -114,14 +109,14 @@ def read_verdict(value: Any) -> dict[str, Any] | None:
     }
 
 
-def _object(value: Any) -> Mapping[str, Any] | None:
+def _object(value: Any) -> Mapping[str, Any]:
     if isinstance(value, str):
         # Airflow stores JSON text. A reference to object storage is text too.
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            return None
-    return value if isinstance(value, Mapping) else None
+            return {}
+    return value if isinstance(value, Mapping) else {}
 
 
 def _read_fields(record: Mapping[str, Any], fields: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
@@ -129,34 +124,24 @@ def _read_fields(record: Mapping[str, Any], fields: Mapping[str, Callable[[Any],
 
 
 def _read_evaluator(entry: Mapping[str, Any]) -> dict[str, Any]:
-    score = entry.get("score")
-    score = _read_fields(score, _SCORE_FIELDS) if isinstance(score, Mapping) else {}
+    score, labels = (
+        part if isinstance(part, Mapping) else {} for part in (entry.get("score"), entry.get("labels"))
+    )
+    shares: dict[str, dict[str, Any]] = {}
+    for label, share in labels.items():
+        if isinstance(share, Mapping) and len(shares) <= MAX_LABELS:
+            shares[str(_text(str(label)))] = _read_fields(share, _SHARE_FIELDS)
+    shares = {label: share for label, share in shares.items() if share["count"] is not None}
+    total = sum(share["count"] for share in shares.values())
+    for share in shares.values():
+        share["share"] = round(share["count"] / total, DIGITS) if total else None
+    score = _read_fields(score, _SCORE_FIELDS)
     return {
         "evaluated": _count(entry.get("evaluated")) or 0,
         "not_evaluated": _count(entry.get("not_evaluated")),
-        "shares": _read_shares(entry.get("labels")),
-        "score": score if score.get("mean") is not None else None,
+        "shares": shares if total else {},
+        "score": score if score["mean"] is not None else None,
         "evaluator_version": _text(entry.get("evaluator_version")),
-    }
-
-
-def _read_shares(labels: Any) -> dict[str, dict[str, Any]]:
-    """Return the share of each label among the evaluations with a label, with its interval."""
-    entries: dict[str, tuple[int, Mapping[str, Any]]] = {}
-    for label, entry in labels.items() if isinstance(labels, Mapping) else ():
-        count = _count(entry.get("count")) if isinstance(entry, Mapping) else None
-        if count is not None and len(entries) <= MAX_LABELS:
-            entries[str(_text(str(label)))] = (count, entry)
-    total = sum(count for count, _ in entries.values())
-    return {
-        label: {
-            "count": count,
-            "share": round(count / total, DIGITS),
-            "low": finite(entry.get("low")),
-            "high": finite(entry.get("high")),
-        }
-        for label, (count, entry) in entries.items()
-        if total
     }
 
 
@@ -197,4 +182,5 @@ _RULE_FIELDS: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("evaluator", "measure", "rule", "segment", "outcome", "note"), _text),
     **dict.fromkeys(("measured", "low", "high", "evaluations", "evaluations_needed"), finite),
 }
+_SHARE_FIELDS: Mapping[str, Callable[[Any], Any]] = {"count": _count, "low": finite, "high": finite}
 _SCORE_FIELDS: Mapping[str, Callable[[Any], Any]] = dict.fromkeys(("mean", "low", "high"), finite)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from airflow_provider_online_tasks.results.summary import SESSION, SESSION_ID, S
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.calls import Page, RestCall
     from airflow_provider_online_tasks.api.client import Client
-    from airflow_provider_online_tasks.api.responses import EvaluatorVersion, Span, Task, TaskRun
+    from airflow_provider_online_tasks.api.responses import Span, Task, TaskRun
     from airflow_provider_online_tasks.results.rows import RowWriter
 
 PROGRESS_SECONDS = 15.0
@@ -28,7 +28,6 @@ _SEGMENT_CHARACTERS = 100
 _EXAMPLE_CHARACTERS = 300
 _MAX_DESCRIBED = 100
 _SPAN_ID = re.compile(r"[0-9A-Za-z_-]{1,100}")
-_MILLISECOND = timedelta(milliseconds=1)
 
 
 def task_and_window(run: TaskRun) -> tuple[str, DataWindow]:
@@ -46,30 +45,14 @@ def task_and_window(run: TaskRun) -> tuple[str, DataWindow]:
     return run.task_id, DataWindow(start=run.data_start_time, end=run.data_end_time)
 
 
-def project_of(task: Task) -> str:
-    """Return the project whose spans a task evaluates.
-
-    :raises InvalidInput: it evaluates a dataset.
-    """
-    if task.project_id is None:
-        raise InvalidInput(f"Task {task.id} has no results to read: it does not evaluate a project's spans.")
-    return task.project_id
-
-
-def window_before(window: DataWindow, length: timedelta) -> DataWindow:
-    """Return the window of this length that ends where another begins."""
-    return DataWindow(start=window.start - length, end=window.start - _MILLISECOND)
-
-
 class Reader:
     """Reads the spans of a task.
 
-    :param client: sends the requests.
     :param task: the task, whose filter selects the spans.
     :param evaluators: column names of the evaluators to read; empty for all.
     :param granularity: what they evaluate: ``span``, ``trace`` or ``session``.
     :param group_by: dotted path of the attribute whose values are the segments.
-    :param log: logger for progress.
+    :raises InvalidInput: the task evaluates a dataset instead of a project's spans.
     """
 
     def __init__(
@@ -82,13 +65,18 @@ class Reader:
         group_by: str | None = None,
         log: Any,
     ) -> None:
+        if task.project_id is None:
+            raise InvalidInput(
+                f"Task {task.id} has no results to read: it does not evaluate a project's spans."
+            )
+        self.project_id: str = task.project_id
         self._client = client
         self._task = task
-        self._evaluators = tuple(evaluators)
-        self._granularity = granularity
+        self._evaluators = evaluators
         self._attributes = [group_by] if group_by is not None else []
         if granularity == SESSION:
             self._attributes.append(SESSION_ID)
+        self._list_spans = partial(list_spans, self.project_id, granularity=granularity)
         self._log = log
 
     def read(self, window: DataWindow, results: Results, rows: RowWriter | None = None) -> None:
@@ -108,25 +96,22 @@ class Reader:
         self, window: DataWindow, *, attributes: Sequence[str] = (), text_length: int | None = 1
     ) -> Iterator[tuple[Span, ...]]:
         """Yield the task's spans of a window page by page, newest first."""
-        call_at = partial(
-            self._list_spans,
-            window,
-            query_filter=self._task.query_filter,
-            evaluators=self._evaluators,
-            attributes=attributes,
-            text_length=text_length,
-        )
-        for page in pages(self._client.send, lambda cursor: call_at(cursor=cursor)):
+
+        def call_at(cursor: str | None) -> RestCall[Page[Span]]:
+            return self._list_spans(
+                window=window,
+                query_filter=self._task.query_filter,
+                evaluators=self._evaluators,
+                attributes=attributes,
+                text_length=text_length,
+                cursor=cursor,
+            )
+
+        for page in pages(self._client.send, call_at):
             yield page.items
 
-    def _list_spans(self, window: DataWindow, **query: Any) -> RestCall[Page[Span]]:
-        return list_spans(str(self._task.project_id), window, granularity=self._granularity, **query)
-
     def describe_examples(
-        self,
-        window: DataWindow,
-        summary: dict[str, Any],
-        url_of: Callable[[str, str | None], str | None],
+        self, window: DataWindow, summary: dict[str, Any], url_of: Callable[[str, str | None], str | None]
     ) -> None:
         """Add input, output, explanation and URL to the lowest-scoring examples of a summary.
 
@@ -142,7 +127,7 @@ class Reader:
             return
         span_ids = ", ".join(f"'{span_id}'" for span_id in list(examples)[:_MAX_DESCRIBED])
         call = self._list_spans(
-            window,
+            window=window,
             query_filter=f"context.span_id IN ({span_ids})",
             evaluators=tuple(summary["evaluators"]),
             attributes=(INPUT, OUTPUT),
@@ -156,9 +141,8 @@ class Reader:
         for span in page.items:
             explanations = {evaluation.name: evaluation.explanation for evaluation in span.evaluations}
             for name, example in examples.get(span.span_id, ()):
-                example["input"], example["output"] = (
-                    _shortened(span.attribute(path)) for path in (INPUT, OUTPUT)
-                )
+                example["input"] = _shortened(span.attribute(INPUT))
+                example["output"] = _shortened(span.attribute(OUTPUT))
                 example["explanation"] = _shortened(explanations.get(name)) or example["explanation"]
 
     def new_evaluator_versions(self, since: datetime, until: datetime) -> list[dict[str, str | None]]:
@@ -168,30 +152,26 @@ class Reader:
         """
         new: list[dict[str, str | None]] = []
         for evaluator in self._task.evaluators:
-            if evaluator.evaluator_id is None or evaluator.evaluator_version_id is not None:
+            evaluator_id, name = evaluator.evaluator_id, evaluator.evaluator_name
+            if evaluator_id is None or evaluator.evaluator_version_id is not None:
                 continue
             try:
-                versions = self._versions_in_order(evaluator.evaluator_id)
+                versions = self._versions_in_order(evaluator_id)
             except CallError as error:
-                name = evaluator.evaluator_name or evaluator.evaluator_id
-                self._log.warning("Could not list the versions of evaluator %s: %s", name, error)
+                self._log.warning(
+                    "Could not list the versions of evaluator %s: %s", name or evaluator_id, error
+                )
                 continue
             new += [
-                {
-                    "evaluator": evaluator.evaluator_name,
-                    "version_id": version_id,
-                    "created_at": wire_time(created_at),
-                }
+                {"evaluator": name, "version_id": version_id, "created_at": wire_time(created_at)}
                 for created_at, version_id in versions[1:]  # the first version replaced none
                 if since < created_at <= until
             ]
         return new
 
     def _versions_in_order(self, evaluator_id: str) -> list[tuple[datetime, str]]:
-        def call_at(cursor: str | None) -> RestCall[Page[EvaluatorVersion]]:
-            return list_evaluator_versions(evaluator_id, cursor=cursor)
-
-        versions = [version for page in pages(self._client.send, call_at) for version in page.items]
+        listed = pages(self._client.send, lambda cursor: list_evaluator_versions(evaluator_id, cursor=cursor))
+        versions = [version for page in listed for version in page.items]
         return sorted((version.created_at, version.id) for version in versions if version.created_at)
 
 

@@ -8,9 +8,10 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.inputs.fields import read_name
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses import Evaluation, Span
@@ -20,91 +21,67 @@ COLUMNS = ("span_id", "trace_id", "span_name", "start_time", "evaluator", "label
 PARQUET_BATCH = 5_000
 
 
-class RowWriter(Protocol):
-    """Writes one row per evaluation."""
+class RowWriter:
+    """Writes one row per evaluation to a binary file, in batches."""
 
-    count: int
+    def __init__(self, file: Any, rows_format: RowsFormat) -> None:
+        self.count = 0
+        self._file = file
+        self._batch: list[dict[str, Any]] = []
+        self._parquet: Any = None
+        if rows_format == "parquet":
+            import pyarrow as pa  # type: ignore[import-not-found,import-untyped,unused-ignore]
+            import pyarrow.parquet as pq  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+            self._table_of = pa.Table.from_pylist
+            columns = [(name, pa.float64() if name == "score" else pa.string()) for name in COLUMNS]
+            self._parquet = pq.ParquetWriter(file, pa.schema(columns))
 
     def write(self, span: Span, evaluations: Sequence[Evaluation]) -> None:
         """Write the evaluations of a span."""
-
-
-def _rows(span: Span, evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
-    context = (span.span_id, span.trace_id, span.name, span.start_time)
-    return [
-        dict(zip(COLUMNS, (*context, one.name, one.label, one.score, one.explanation), strict=True))
-        for one in evaluations
-    ]
-
-
-class _JsonLines:
-    def __init__(self, file: Any) -> None:
-        self.count = 0
-        self._file = file
-
-    def write(self, span: Span, evaluations: Sequence[Evaluation]) -> None:
-        for row in _rows(span, evaluations):
-            self._file.write(f"{json.dumps(row, ensure_ascii=False)}\n".encode())
-            self.count += 1
-
-    def close(self) -> None:
-        """Do nothing: rows are not buffered."""
-
-
-class _Parquet:
-    def __init__(self, file: Any) -> None:
-        import pyarrow as pa  # type: ignore[import-not-found,import-untyped,unused-ignore]
-        import pyarrow.parquet as pq  # type: ignore[import-not-found,import-untyped,unused-ignore]
-
-        self.count = 0
-        self._table_of = pa.Table.from_pylist
-        self._schema = pa.schema(
-            [(name, pa.float64() if name == "score" else pa.string()) for name in COLUMNS]
-        )
-        self._writer = pq.ParquetWriter(file, self._schema)
-        self._buffer: list[dict[str, Any]] = []
-
-    def write(self, span: Span, evaluations: Sequence[Evaluation]) -> None:
-        self._buffer += _rows(span, evaluations)
+        context = (span.span_id, span.trace_id, span.name, span.start_time)
+        for one in evaluations:
+            values = (*context, one.name, one.label, one.score, one.explanation)
+            self._batch.append(dict(zip(COLUMNS, values, strict=True)))
         self.count += len(evaluations)
-        if len(self._buffer) >= PARQUET_BATCH:
+        if len(self._batch) >= PARQUET_BATCH:
             self._flush()
 
     def _flush(self) -> None:
-        self._writer.write_table(self._table_of(self._buffer, schema=self._schema))
-        self._buffer = []
+        if self._parquet is None:
+            self._file.writelines(f"{json.dumps(row, ensure_ascii=False)}\n".encode() for row in self._batch)
+        else:
+            self._parquet.write_table(self._table_of(self._batch, schema=self._parquet.schema))
+        self._batch = []
 
     def close(self) -> None:
-        with self._writer:
-            self._flush()
-
-
-def check_installed(rows_format: RowsFormat) -> None:
-    """Check that the library for a format is installed.
-
-    :raises InvalidInput: the format is Parquet, and pyarrow is not installed.
-    """
-    if rows_format == "parquet" and importlib.util.find_spec("pyarrow") is None:
-        raise InvalidInput("rows_format 'parquet' needs pyarrow. Install it, or use 'jsonl'.")
+        """Write the last batch."""
+        self._flush()
+        if self._parquet is not None:
+            self._parquet.close()
 
 
 @contextmanager
-def open_rows(path: Any, rows_format: RowsFormat, *, conn_id: str | None = None) -> Iterator[RowWriter]:
+def open_rows(path: Any, rows_format: RowsFormat, *, conn_id: Any) -> Iterator[RowWriter]:
     """Collect rows, and write the file when the block ends without an exception.
 
     An existing file stays unchanged until all rows are known.
 
     :param path: a path or URL of Airflow's object storage.
-    :param rows_format: ``jsonl`` or ``parquet``.
     :param conn_id: Airflow connection of the storage.
+    :raises InvalidInput: the format is Parquet, and pyarrow is not installed.
     """
     from airflow.sdk import ObjectStoragePath
 
-    target = ObjectStoragePath(path, conn_id=conn_id) if isinstance(path, str) else path
+    if rows_format == "parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise InvalidInput("rows_format 'parquet' needs pyarrow. Install it, or use 'jsonl'.")
+    conn_id = None if conn_id is None else read_name(conn_id, "rows_conn_id")
+    target = (
+        path if hasattr(path, "open") else ObjectStoragePath(read_name(path, "rows_path"), conn_id=conn_id)
+    )
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile() as collected:
-        writer: Any = (_Parquet if rows_format == "parquet" else _JsonLines)(collected)
-        with closing(writer):
+        with closing(RowWriter(collected, rows_format)) as writer:
             yield writer
         collected.seek(0)
         with target.open("wb") as file:

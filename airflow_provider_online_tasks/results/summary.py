@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks._defaults import MAX_SEGMENTS
@@ -35,19 +37,17 @@ class EvaluatorResults:
     """The evaluations of one evaluator.
 
     :param direction: whether a high score is good: ``maximize`` or ``minimize``.
-    :param max_segments: how many segments the summary has.
     """
 
-    def __init__(self, direction: str = MAXIMIZE, *, max_segments: int = MAX_SEGMENTS) -> None:
+    def __init__(self, direction: str) -> None:
         self.counts = Counts()
         self._empty = 0
-        self._max_segments = max_segments
         self._quantiles = Quantiles()
         self._lowest = LowestScoring(direction)
-        self._segments: dict[str, Counts] = {}
+        self._segments: defaultdict[str, Counts] = defaultdict(Counts)
         self._versions: Counter[Version] = Counter()
 
-    def add(self, span: Span, evaluation: Evaluation, segment: str | None = None) -> bool:
+    def add(self, span: Span, evaluation: Evaluation, segment: str | None) -> bool:
         """Count an evaluation. Return False if it is empty: it has neither a label nor a score."""
         if evaluation.label is None and evaluation.score is None and not evaluation.not_number:
             self._empty += 1
@@ -60,16 +60,15 @@ class EvaluatorResults:
         if version in self._versions or len(self._versions) < MAX_VERSIONS:
             self._versions[version] += 1
         if segment is not None:
-            if segment not in self._segments and len(self._segments) >= MAX_SEGMENTS_KEPT:
-                segment = OTHER_SEGMENTS
-            self._segments.setdefault(segment, Counts()).add(evaluation)
+            is_kept = segment in self._segments or len(self._segments) < MAX_SEGMENTS_KEPT
+            self._segments[segment if is_kept else OTHER_SEGMENTS].add(evaluation)
         return True
 
-    def summary(self, items: int, *, with_segments: bool = False) -> dict[str, Any]:
+    def summary(self, items: int, *, max_segments: int | None) -> dict[str, Any]:
         """Return the figures as JSON values.
 
         :param items: how many spans, traces or sessions were read.
-        :param with_segments: whether evaluations were assigned to segments.
+        :param max_segments: how many segments to list; None if evaluations were not assigned to segments.
         """
         versions = [version for version, _ in self._versions.most_common()]
         return {
@@ -80,7 +79,7 @@ class EvaluatorResults:
             "score_interval": self._score_interval(),
             "evaluator_versions": [dict(sorted(version)) for version in versions],
             "evaluator_version": versions_text(versions),
-            "segments": self._segment_summaries() if with_segments else None,
+            "segments": None if max_segments is None else self._segment_summaries(max_segments),
             "lowest_scoring_examples": self._lowest.summary(self.counts.labels),
         }
 
@@ -90,18 +89,16 @@ class EvaluatorResults:
         if scores.count < 2 or not math.isfinite(scores.squares):
             return None
         if scores.is_binary:
-            return list(share_interval(round(scores.mean * scores.count), scores.count, CONFIDENCE))
+            return list(share_interval(scores.ones, scores.count, CONFIDENCE))
         return list(mean_interval(scores, CONFIDENCE))
 
-    def _segment_summaries(self) -> dict[str, Any]:
+    def _segment_summaries(self, max_segments: int) -> dict[str, Any]:
         """Return the largest segments, and all others as one."""
         named = [name for name in self._segments if name != OTHER_SEGMENTS]
-        named.sort(key=lambda name: (-self._segments[name].evaluated, name))
-        largest = named[: self._max_segments]
+        largest = sorted(named, key=lambda name: (-self._segments[name].evaluated, name))[:max_segments]
         others = Counts()
-        for name, counts in self._segments.items():
-            if name not in largest:
-                others.merge(counts)
+        for name in self._segments.keys() - set(largest):
+            others.merge(self._segments[name])
         shown = {name: self._segments[name].summary() for name in largest}
         return shown | ({OTHER_SEGMENTS: others.summary()} if others.evaluated else {})
 
@@ -134,62 +131,68 @@ class Results:
         max_segments: int = MAX_SEGMENTS,
     ) -> None:
         self.spans = 0
+        self.duplicates = Duplicates()
         self.is_unambiguous = True
         self._run_id = run_id
         self._task_id = online_task_id
-        self._names = tuple(evaluators)
-        self._direction = direction
+        self._names = evaluators
         self._granularity = granularity
         self._group_by = group_by
-        self._max_segments = max_segments
-        self._duplicates = _Duplicates()
-        self._of_run: dict[str, EvaluatorResults] = {}
-        self._of_task: dict[str, EvaluatorResults] = {}
+        self._max_segments = None if group_by is None else max_segments
+        self._empty = partial(EvaluatorResults, direction)
+        self._of_run: defaultdict[str, EvaluatorResults] = defaultdict(self._empty)
+        self._of_task: defaultdict[str, EvaluatorResults] = defaultdict(self._empty)
         self._spans_of_run = 0
         # Hashes of the traces or sessions that were counted; unused for spans.
         self._items: set[int] = set()
         self._items_of_run: set[int] = set()
-        self._counted: dict[tuple[str, bool], set[int]] = {}
+        self._counted: defaultdict[tuple[str, bool], set[int]] = defaultdict(set)
 
     def add(self, span: Span) -> list[Evaluation]:
         """Count a span's evaluations, and return those that belong to the task."""
-        if self._duplicates.is_duplicate(span):
+        if self.duplicates.is_duplicate(span):
             return []
         self.spans += 1
         item = self._item(span)
         if item is not None:
             self._items.add(item)
-        segment = None if self._group_by is None else _segment(span.attribute(self._group_by))
-        taken: list[Evaluation] = []
-        first_of: dict[tuple[str, bool], Evaluation] = {}
+        segment = None
+        if self._group_by is not None:
+            value = span.attribute(self._group_by)
+            segment = on_one_line("" if value is None else str(value)) or NO_SEGMENT
+        evaluations = self._own_evaluations(span, item)
         is_of_run = False
+        for (name, of_run), evaluation in evaluations.items():
+            self._of_task[name].add(span, evaluation, segment)
+            if of_run:
+                is_of_run |= self._of_run[name].add(span, evaluation, segment)
+        if item is None:
+            self._spans_of_run += is_of_run
+        elif is_of_run:
+            self._items_of_run.add(item)
+        return list(evaluations.values())
+
+    def _item(self, span: Span) -> int | None:
+        """Return the hash of the trace or session of a span; None if spans are evaluated."""
+        if self._granularity == SPAN:
+            return None
+        return hash(span.trace_id if self._granularity == TRACE else str(span.attribute(SESSION_ID)))
+
+    def _own_evaluations(self, span: Span, item: int | None) -> dict[tuple[str, bool], Evaluation]:
+        """Return the evaluations to count, by evaluator and whether they name the run."""
+        own: dict[tuple[str, bool], Evaluation] = {}
         for evaluation in span.evaluations:
             of_run = self._run_id is not None and evaluation.names(self._run_id)
             if not (of_run or self._is_of_task(evaluation)):
                 continue
-            if item is not None and self._is_counted(evaluation.name, of_run, item):
-                continue
-            first = first_of.setdefault((evaluation.name, of_run), evaluation)
-            if first is not evaluation:
-                self.is_unambiguous &= _are_equal(first, evaluation)
-                continue
-            taken.append(evaluation)
-            self._count(self._of_task, span, evaluation, segment)
-            if of_run:
-                is_of_run |= self._count(self._of_run, span, evaluation, segment)
-        if is_of_run and item is None:
-            self._spans_of_run += 1
-        elif is_of_run and item is not None:
-            self._items_of_run.add(item)
-        return taken
-
-    def _item(self, span: Span) -> int | None:
-        """Return the hash of the trace or session of a span; None if spans are evaluated."""
-        if self._granularity == TRACE:
-            return hash(span.trace_id)
-        if self._granularity == SESSION:
-            return hash(str(span.attribute(SESSION_ID)))
-        return None
+            key = (evaluation.name, of_run)
+            if item is not None:
+                if item in self._counted[key]:
+                    continue
+                self._counted[key].add(item)
+            first = own.setdefault(key, evaluation)
+            self.is_unambiguous &= _figures(first) == _figures(evaluation)
+        return own
 
     def _is_of_task(self, evaluation: Evaluation) -> bool:
         """Return whether an evaluation that doesn't name the run is the task's, and names no other run."""
@@ -199,34 +202,6 @@ class Results:
         return self._run_id is None or not (
             names_task or any("run" in key.lower() for key in evaluation.metadata)
         )
-
-    def _is_counted(self, name: str, of_run: bool, item: int) -> bool:
-        counted = self._counted.setdefault((name, of_run), set())
-        if item in counted:
-            return True
-        counted.add(item)
-        return False
-
-    def _count(
-        self, into: dict[str, EvaluatorResults], span: Span, evaluation: Evaluation, segment: str | None
-    ) -> bool:
-        results = into.get(evaluation.name)
-        if results is None:
-            results = into[evaluation.name] = self._empty()
-        return results.add(span, evaluation, segment)
-
-    def _empty(self) -> EvaluatorResults:
-        return EvaluatorResults(self._direction, max_segments=self._max_segments)
-
-    @property
-    def is_ordered(self) -> bool:
-        """Whether the spans came in order of time, so that no duplicate was missed."""
-        return self._duplicates.is_ordered
-
-    @property
-    def duplicates(self) -> int:
-        """How many spans were listed again."""
-        return self._duplicates.count
 
     @property
     def items(self) -> int:
@@ -247,8 +222,7 @@ class Results:
     def by_evaluator(self) -> Mapping[str, EvaluatorResults]:
         """The results of each evaluator, including requested ones without evaluations."""
         results = self._of_run if self.is_by_run else self._of_task
-        names = sorted({*self._names, *results})
-        return {name: results.get(name) or self._empty() for name in names}
+        return {name: results.get(name) or self._empty() for name in sorted({*self._names, *results})}
 
     def summary(self) -> dict[str, Any]:
         """Return the figures as JSON values."""
@@ -258,24 +232,28 @@ class Results:
             "group_by": self._group_by,
             "matched_by": "run_id" if self.is_by_run else "evaluator",
             "evaluators": {
-                name: results.summary(self.items, with_segments=self._group_by is not None)
+                name: results.summary(self.items, max_segments=self._max_segments)
                 for name, results in self.by_evaluator.items()
             },
         }
 
 
-class _Duplicates:
-    """Detects spans that a list contains twice, because spans arrived while its pages were read."""
+class Duplicates:
+    """Detects spans that a list contains twice, because spans arrived while its pages were read.
+
+    ``count`` is their number. ``is_ordered`` is whether the spans came newest first, so that none was missed.
+    """
 
     def __init__(self) -> None:
         self.count = 0
         self.is_ordered = True
         self._recent: deque[str] = deque()
         self._recent_ids: set[str] = set()
-        self._last_start: str | None = None
+        self._last_start = datetime.max.replace(tzinfo=UTC)
         self._same_start: set[int] = set()
 
     def is_duplicate(self, span: Span) -> bool:
+        """Return whether a span was listed before, and remember it."""
         mark = hash(span.span_id)
         if span.span_id in self._recent_ids or mark in self._same_start:
             self.count += 1
@@ -284,32 +262,20 @@ class _Duplicates:
         self._recent_ids.add(span.span_id)
         if len(self._recent) > _RECENT_SPANS:
             self._recent_ids.discard(self._recent.popleft())
-        if self.is_ordered:
-            if span.start_time != self._last_start:
-                self._same_start.clear()
-            self._same_start.add(mark)
-            self.is_ordered = len(self._same_start) <= _MAX_SAME_START and _is_not_later(
-                span.start_time, self._last_start
-            )
-            self._last_start = span.start_time
+        if not self.is_ordered:
+            return False
+        try:
+            start = parse_time(span.start_time)
+        except ValueError:
+            self.is_ordered = False
+            return False
+        if start != self._last_start:
+            self._same_start.clear()
+        self._same_start.add(mark)
+        self.is_ordered = start <= self._last_start and len(self._same_start) <= _MAX_SAME_START
+        self._last_start = start
         return False
 
 
-def _is_not_later(start: str | None, last: str | None) -> bool:
-    """Return whether a start time is not later than the last one; False if it cannot be read."""
-    if start is None or last is None:
-        return start is not None
-    if len(start) == len(last) and start <= last:
-        return True  # times of equal form are in order as text
-    try:
-        return parse_time(start, "start_time") <= parse_time(last, "start_time")
-    except ValueError:
-        return False
-
-
-def _are_equal(one: Evaluation, other: Evaluation) -> bool:
-    return (one.label, one.score, one.not_number) == (other.label, other.score, other.not_number)
-
-
-def _segment(value: Any) -> str:
-    return NO_SEGMENT if value is None else on_one_line(str(value)) or NO_SEGMENT
+def _figures(evaluation: Evaluation) -> tuple[str | None, float | None, bool]:
+    return evaluation.label, evaluation.score, evaluation.not_number

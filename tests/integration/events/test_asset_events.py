@@ -114,12 +114,13 @@ def test_without_outlets_context_is_not_read() -> None:
     update_asset_events({}, [AssetAlias("dynamic")], {"run_id": "run"})  # type: ignore[typeddict-item]
 
 
-def test_asset_event_contains_label_shares_if_known() -> None:
+def test_asset_events_of_two_outlets_contain_the_facts_next_to_those_of_others() -> None:
     from airflow.sdk.execution_time.context import OutletEventAccessors
 
-    events, asset = OutletEventAccessors(), Asset("labels")
-    shares = {"correctness": {"correct": 0.9, "incorrect": 0.1}}
+    events, one, other = OutletEventAccessors(), Asset("one"), Asset("other")
+    events[one].extra["rows"] = 7
 
-    update_asset_events({"outlet_events": events}, [asset], {"run_id": "run"}, labels=shares)  # type: ignore[typeddict-item]
+    update_asset_events({"outlet_events": events}, [one, other], {"run_id": "run"})  # type: ignore[typeddict-item]
 
-    assert events[asset].extra == {"run_id": "run", "labels": shares}
+    assert events[one].extra == {"rows": 7, "run_id": "run"}
+    assert events[other].extra == {"run_id": "run"}

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from airflow_provider_online_tasks.api.responses import RunStatus
+from airflow_provider_online_tasks.api.responses import RunStatus, TaskRun
 from airflow_provider_online_tasks.results.completeness import check_completeness
 from airflow_provider_online_tasks.results.summary import Results
 from tests.support.evaluated_runs import spans
@@ -19,10 +19,17 @@ def counted(listed, **arguments):
     return results
 
 
-def complete(results, expected, evaluators=1, have_filters=False, **arguments):
-    return check_completeness(
-        results, expected=expected, evaluators=evaluators, have_filters=have_filters, **arguments
-    ).complete
+def completeness(results, expected, evaluators=1, have_filters=False, errors=0, status=RunStatus.COMPLETED):
+    run = None
+    if expected is not None:
+        run = TaskRun(
+            id="r", status=status, status_text=status.value, num_successes=expected, num_errors=errors
+        )
+    return check_completeness(results, run, evaluators=evaluators, have_filters=have_filters)
+
+
+def complete(*arguments, **more):
+    return completeness(*arguments, **more).complete
 
 
 def two_evaluators(total, of_second):
@@ -34,7 +41,7 @@ def two_evaluators(total, of_second):
 
 
 def test_results_with_expected_count_are_complete():
-    state = check_completeness(counted(spans(10)), expected=10, evaluators=1, have_filters=False)
+    state = completeness(counted(spans(10)), 10)
     assert (state.complete, state.expected, state.read, state.incomplete_reason) == (True, 10, 10, None)
 
 
@@ -44,16 +51,14 @@ def test_results_of_one_evaluator_against_count(expected, expected_state):
 
 
 def test_results_without_a_run_are_unknown():
-    state = check_completeness(
-        counted(spans(10), run_id=None), expected=None, evaluators=1, have_filters=False
-    )
+    state = completeness(counted(spans(10), run_id=None), None)
     assert (state.complete, state.expected, state.read) == (None, None, 10)
     assert state.incomplete_reason
 
 
 def test_results_of_the_evaluator_with_the_fewest_evaluations_count():
     results = counted(two_evaluators(10, 9))
-    state = check_completeness(results, expected=10, evaluators=2, have_filters=False)
+    state = completeness(results, 10, evaluators=2)
     assert (state.complete, state.read) == (False, 9)
     assert complete(results, 9, evaluators=2, errors=1) is True
     assert complete(results, 9, evaluators=3) is False  # nothing of the third evaluator yet
@@ -68,7 +73,7 @@ def test_filters_of_evaluators_explain_missing_evaluations_of_read_items_only(ex
 
 def test_results_of_another_run_are_incomplete():
     results = counted(spans(10, metadata={"run_id": "other", "task_id": "t"}), evaluators=["e"])
-    state = check_completeness(results, expected=10, evaluators=1, have_filters=False)
+    state = completeness(results, 10)
     assert (state.complete, state.read) == (False, 0)
 
 

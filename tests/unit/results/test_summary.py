@@ -101,35 +101,35 @@ def test_evaluations_of_one_span_that_differ_are_ambiguous_from_then_on():
 
 def test_span_listed_twice_counts_once():
     results = counted([*spans(10), *spans(10)])
-    assert (results.spans, results.duplicates, figures(results)["evaluated"]) == (10, 10, 10)
+    assert (results.spans, results.duplicates.count, figures(results)["evaluated"]) == (10, 10, 10)
 
 
 def test_span_listed_again_much_later_at_the_same_instant_counts_once():
     listed = [dataclasses.replace(span, start_time=wire_time(NOW)) for span in spans(3_000)]
     results = counted([*listed, *listed[:500]])
-    assert (results.spans, results.duplicates, results.is_ordered) == (3_000, 500, True)
+    assert (results.spans, results.duplicates.count, results.duplicates.is_ordered) == (3_000, 500, True)
 
 
 def test_spans_out_of_order_are_noticed_also_if_order_returns():
     listed = list(spans(1_500))
     results = counted([*listed, *listed])
-    assert not results.is_ordered
+    assert not results.duplicates.is_ordered
     for span in spans(3):
         results.add(dataclasses.replace(span, span_id=f"more {span.span_id}"))
-    assert not results.is_ordered
+    assert not results.duplicates.is_ordered
 
 
 @pytest.mark.parametrize("start", ["when it was", None])
 def test_span_without_readable_start_time_has_no_order(start):
     first, second = spans(2)
-    assert not counted([first, dataclasses.replace(second, start_time=start)]).is_ordered
+    assert not counted([first, dataclasses.replace(second, start_time=start)]).duplicates.is_ordered
 
 
 def test_spans_with_times_in_two_forms_are_in_order():
     times = ["2026-01-01T00:00:03Z", "2026-01-01T00:00:02.500000Z", "2026-01-01T00:00:01+00:00"]
     listed = [dataclasses.replace(span, start_time=at) for span, at in zip(spans(3), times, strict=True)]
-    assert counted(listed).is_ordered
-    assert not counted(listed[::-1]).is_ordered
+    assert counted(listed).duplicates.is_ordered
+    assert not counted(listed[::-1]).duplicates.is_ordered
 
 
 # -- traces and sessions
