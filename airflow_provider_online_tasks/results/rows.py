@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs.fields import read_name
+from airflow_provider_online_tasks.inputs.arguments import read_name
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses import Evaluation, Span
