@@ -149,7 +149,6 @@ class AttachedEvaluator(Model):
     :param evaluator_id: its ID in the Eval Hub; None if it is defined in the task.
     :param evaluator_name: its name, if Arize returns it.
     :param evaluator_version_id: the pinned version; None for the newest.
-    :param query_filter: the spans that it evaluates.
     :param column_mappings: the attribute for each variable of the template.
     :param query_mappings: the same for an evaluator of traces or sessions.
     """
@@ -200,12 +199,7 @@ class Task(Model):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluator(Model):
-    """An evaluator of the Eval Hub.
-
-    :param id: its global ID.
-    :param name: its name, unique in its space.
-    :param type: the type of evaluator.
-    """
+    """An evaluator of the Eval Hub. Its name is unique in its space."""
 
     id: Id
     name: Name
@@ -216,13 +210,7 @@ class Evaluator(Model):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluatorVersion(Model):
-    """A version of an evaluator. It never changes.
-
-    :param id: its global ID.
-    :param evaluator_id: the ID of its evaluator.
-    :param commit_message: its author's description.
-    :param created_at: time of creation.
-    """
+    """A version of an evaluator. It never changes."""
 
     id: Id
     evaluator_id: Id
@@ -237,7 +225,6 @@ class ArizeTemplate(Model):
     """One of Arize's own prompts for LLM judges.
 
     :param name: its name, and the default column of its evaluations.
-    :param template: the prompt.
     :param classification_choices: the score of each label.
     :param direction: whether a high score is good.
     :param data_granularity: what it evaluates; None for spans.
@@ -250,18 +237,12 @@ class ArizeTemplate(Model):
     data_granularity: Annotated[fields.Code, AfterValidator(str.lower)] | None = None
 
 
-def _is_not_number(value: object) -> bool:
-    return value is not None and finite(value) is None
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation(Model):
     """An evaluation of a span by one evaluator.
 
     :param name: the evaluator's column name.
-    :param label: its label, if any.
     :param score: its score, if it is a finite number.
-    :param explanation: its explanation, if any.
     :param metadata: IDs of the task and the run, if the API has them.
     :param not_number: whether the score is something else than a finite number: NaN, infinity, text, a
         boolean.
@@ -272,7 +253,11 @@ class Evaluation(Model):
     score: Annotated[float | None, PlainValidator(finite)] = None
     explanation: fields.LongText | None = None
     metadata: fields.ObjectOrNothing = field(default_factory=dict)
-    not_number: Annotated[bool, Field(validation_alias="score"), PlainValidator(_is_not_number)] = False
+    not_number: Annotated[
+        bool,
+        Field(validation_alias="score"),
+        PlainValidator(lambda value: value is not None and finite(value) is None),
+    ] = False
 
     def names(self, identifier: str) -> bool:
         """Return whether its metadata contains an ID; the key is not documented."""
@@ -281,15 +266,7 @@ class Evaluation(Model):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Span(Model):
-    """A span with its evaluations.
-
-    :param span_id: its ID.
-    :param trace_id: the ID of its trace.
-    :param name: its name.
-    :param start_time: its start time in Arize's form.
-    :param evaluations: its evaluations.
-    :param attributes: the requested attributes, or all.
-    """
+    """A span with its evaluations, and its requested attributes or all."""
 
     span_id: Annotated[Id, Field(validation_alias=AliasPath("context", "span_id"))]
     trace_id: Annotated[Id | None, Field(validation_alias=AliasPath("context", "trace_id"))] = None
@@ -299,10 +276,7 @@ class Span(Model):
     attributes: fields.ObjectOrNothing = field(default_factory=dict)
 
     def attribute(self, path: str) -> Any:
-        """Return an attribute by its dotted path; None if the span does not have it.
-
-        :param path: with or without the leading ``attributes.``.
-        """
+        """Return an attribute by its dotted path; None if the span does not have it."""
         name = path.removeprefix(ATTRIBUTES)
         found: Any = self.attributes
         if name in found:
@@ -316,12 +290,7 @@ class Span(Model):
 
 @dataclass(frozen=True, kw_only=True)
 class Project(Model):
-    """A project.
-
-    :param id: its global ID, which GraphQL calls the model ID.
-    :param name: its name.
-    :param space_id: the ID of its space.
-    """
+    """A project. Its ID is what GraphQL calls the model ID."""
 
     id: Id
     name: Name
@@ -330,11 +299,7 @@ class Project(Model):
 
 @dataclass(frozen=True, kw_only=True)
 class Space(Model):
-    """A space.
-
-    :param id: its global ID.
-    :param name: its name.
-    """
+    """A space."""
 
     id: Id
     name: Name
