@@ -50,11 +50,7 @@ NOT_ARIZE = "This is an HTML page, so the host is not Arize's API. Check the con
 class Response:
     """The response to a call. Its body and its messages do not contain the API key.
 
-    :param call: the call's name, for messages.
-    :param host: the host, for messages.
-    :param status: HTTP status.
     :param headers: HTTP headers, names in lower case.
-    :param body: the body.
     :param repeatable: whether executing the call twice is harmless.
     :param secret: the API key, which the server may repeat.
     :param unreadable: why the body could not be read, if so.
@@ -76,7 +72,7 @@ class Response:
 
     @property
     def what(self) -> str:
-        """The call and its host."""
+        """The call and its host, for messages."""
         return f"{self.call} at {self.host}"
 
     @property
@@ -137,12 +133,12 @@ class Response:
         problem = "is not a JSON object"
         try:
             value = self.json()
+            if isinstance(value, dict):
+                return value
         except UnreadableBody as error:
-            problem, value = str(error), None
+            problem = str(error)
         except ValueError:
-            problem, value = "is not JSON", None
-        if isinstance(value, dict):
-            return value
+            problem = "is not JSON"
         self.unexpected(problem)
 
     def unexpected(self, problem: str) -> NoReturn:
@@ -189,24 +185,16 @@ def rest_value(response: Response) -> dict[str, Any]:
         return {}
     if response.status in (HTTPStatus.OK, HTTPStatus.CREATED):
         return response.json_object()
-    raise status_error(response, _problem(response))
-
-
-def _problem(response: Response) -> str:
-    """Return the title and the detail of an RFC 9457 problem, or the start of the body."""
     try:
-        value = response.json()
-        parts = [str(value[name]) for name in ("title", "detail") if value.get(name)]
+        problem = response.json()  # as described in RFC 9457
+        parts = [str(problem[name]) for name in ("title", "detail") if problem.get(name)]
     except (ValueError, AttributeError):
         parts = []
-    return response.quoted(": ".join(parts)) or response.summary()
+    raise status_error(response, response.quoted(": ".join(parts)) or response.summary())
 
 
 def status_error(response: Response, reason: str) -> CallError:
-    """Return the exception for an HTTP status.
-
-    :param reason: the server's reason.
-    """
+    """Return the exception for an HTTP status."""
     status = response.status
     is_late = status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR
     message = f"{response.what}: HTTP {status}: {reason}"
@@ -244,34 +232,27 @@ def graphql_data(response: Response, result: ExecutionResult | None) -> dict[str
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS) or (
         status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _REDIRECT
     ):
-        raise status_error(response, _error_messages(response))
-    is_readable = result is not None and not response.unreadable
-    data: Any = result.data if result is not None else None
-    errors: Any = (result.errors if result is not None else None) or []
-    if status >= HTTPStatus.BAD_REQUEST and not (is_readable and errors):
+        try:
+            messages = "; ".join(str(error["message"]) for error in response.json()["errors"])
+        except (ValueError, LookupError, TypeError):
+            messages = ""
+        raise status_error(response, response.quoted(messages) or response.summary())
+    data: Any = None
+    errors: Any = None
+    if result is not None and not response.unreadable:
+        data, errors = result.data, result.errors
+    elif status < HTTPStatus.BAD_REQUEST:
+        response.json_object()  # raises if the body is not an object
+    if status >= HTTPStatus.BAD_REQUEST and not errors:
         raise status_error(response, response.summary())
-    if not is_readable:
-        response.json_object()
-        response.unexpected("has neither data nor errors")
-    if not isinstance(errors, list) or not (data is None or isinstance(data, dict)):
+    if not isinstance(errors or [], list) or not (data is None or isinstance(data, dict)):
         response.unexpected("is not a GraphQL response")
     if errors:
-        raise _graphql_error(response, data, [_as_object(error) for error in errors])
+        errors = [error if isinstance(error, dict) else {"message": str(error)} for error in errors]
+        raise _graphql_error(response, data, errors)
     if data is None:
         response.unexpected("has neither data nor errors")
     return data
-
-
-def _as_object(error: Any) -> Mapping[str, Any]:
-    return error if isinstance(error, dict) else {"message": str(error)}
-
-
-def _error_messages(response: Response) -> str:
-    try:
-        messages = "; ".join(str(error["message"]) for error in response.json()["errors"])
-    except (ValueError, LookupError, TypeError):
-        messages = ""
-    return response.quoted(messages) or response.summary()
 
 
 def _graphql_error(
@@ -280,7 +261,8 @@ def _graphql_error(
     """Return the exception for the errors at the top level of a GraphQL response."""
     messages = response.quoted("; ".join(str(error.get("message", error)) for error in errors))
     message = f"{response.what}: {messages}"
-    codes = {_code(error) for error in errors}
+    extensions = [error.get("extensions") for error in errors]
+    codes = {str(each.get("code", "")).upper() for each in extensions if isinstance(each, Mapping)}
     if RATE_LIMIT_WORD in codes or RATE_LIMIT_WORD in messages.upper():
         return RateLimited(message, retry_after=response.retry_after)
     if "UNAUTHENTICATED" in codes:
@@ -301,30 +283,31 @@ def _graphql_error(
     return BadRequest(message, may_have_executed=was_executed and not response.repeatable)
 
 
-def _code(error: Mapping[str, Any]) -> str:
-    extensions = error.get("extensions")
-    return str(extensions.get("code", "")).upper() if isinstance(extensions, Mapping) else ""
-
-
 def no_response(error: BaseException, *, call: str, host: str, may_have_executed: bool) -> Unavailable:
     """Return the exception for a call that got no response. It repeats no text of the server.
 
     :param error: the exception of the HTTP library.
-    :param call: the call's name, for messages.
-    :param host: the host, for messages.
-    :param may_have_executed: whether the server may have executed the call.
     """
     cause = error
     while deeper := cause.__cause__ or cause.__context__ or getattr(cause, "reason", None):
         if not isinstance(deeper, BaseException):
             break
         cause = deeper  # libraries wrap it several times
-    parts = [f"{call} at {host}: no response: {type(cause).__name__}", _reason(cause)]
-    message = ": ".join(filter(None, parts)) + _fix(cause)
+    reason, fix = _reason(cause), _FIXES.get(type(cause))
+    if isinstance(cause, ssl.SSLError) and cause.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
+        fix = "The host doesn't use https. To use http, write http:// before the host"
+    message = f"{call} at {host}: no response: {type(cause).__name__}"
+    message += (f": {reason}" if reason else "") + (f". {fix}" if fix else "")
     if may_have_executed:
         message += ". The call may have been executed."
     kind = UnexpectedResponse if isinstance(cause, UnreadableBody) else Unavailable
     return kind(message, may_have_executed=may_have_executed)
+
+
+_FIXES: dict[type[BaseException], str] = {
+    ConnectionRefusedError: "Nothing listens there. Check the connection's host and port",
+    socket.gaierror: "No host has this name. Check the connection's host or region",
+}
 
 
 def _reason(cause: BaseException) -> str:
@@ -348,18 +331,5 @@ def _reason(cause: BaseException) -> str:
             return "the connection was closed without a response"
         case HTTPException():
             return "the response is not HTTP"
-        case _:
-            return ""
-
-
-def _fix(cause: BaseException) -> str:
-    """Return what to check, if it is known."""
-    match cause:
-        case ConnectionRefusedError():
-            return ". Nothing listens there. Check the connection's host and port"
-        case socket.gaierror():
-            return ". No host has this name. Check the connection's host or region"
-        case ssl.SSLError(reason="WRONG_VERSION_NUMBER" | "RECORD_LAYER_FAILURE"):
-            return ". The host doesn't use https. To use http, write http:// before the host"
         case _:
             return ""
