@@ -256,6 +256,14 @@ def pages(
         call = call_at(cursor)
 
 
+def items(
+    send: Callable[[RestCall[Page[T]]], Page[T]], call_at: Callable[[str | None], RestCall[Page[T]]]
+) -> Iterator[T]:
+    """Yield the items of a list, page by page, as :func:`pages` does."""
+    for page in pages(send, call_at):
+        yield from page.items
+
+
 def _paged(limit: int, cursor: str | None, **filters: str | None) -> dict[str, str | int]:
     """Return the query parameters of a list, without those that are None."""
     query: dict[str, str | int] = {"limit": limit}

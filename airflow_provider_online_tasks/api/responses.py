@@ -18,7 +18,7 @@ ATTRIBUTES = "attributes."
 EvaluatorType = Literal["TEMPLATE", "CODE", "HARNESS", "REMOTE"]
 
 
-class RunStatus(str, enum.Enum):
+class RunStatus(enum.StrEnum):
     """The status of a run. The API has used lower and upper case; a new word is UNKNOWN."""
 
     PENDING = "PENDING"

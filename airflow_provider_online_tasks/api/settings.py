@@ -142,10 +142,14 @@ class Settings:
         return RESPONSE_TIMEOUTS * self.timeout
 
     @property
-    def unencrypted_hosts(self) -> tuple[str, ...]:
-        """The hosts that receive the key over plain HTTP, where anyone on the network can read it."""
+    def warnings(self) -> list[str]:
+        """A warning for each host that receives the key over plain HTTP."""
         urls = dict.fromkeys((self.endpoint.app_url, self.endpoint.rest_url))
-        return tuple(url for url in urls if url.startswith("http://") and not _is_loopback(url))
+        return [
+            f"The API key is sent to {url} unencrypted, and anyone on the network can read it. Use https."
+            for url in urls
+            if url.startswith("http://") and not _is_loopback(url)
+        ]
 
     @classmethod
     def of_connection(

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from airflow_provider_online_tasks._airflow import BaseHook
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.exceptions import BadRequest, InvalidInput, OnlineTasksError
-from airflow_provider_online_tasks.hooks.connection import CONN_TYPE, read_settings, unencrypted_warnings
+from airflow_provider_online_tasks.exceptions import (
+    BadRequest,
+    InvalidConnection,
+    InvalidInput,
+    OnlineTasksError,
+)
 
 if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
     from airflow_provider_online_tasks.api.client import Client
     from airflow_provider_online_tasks.api.responses import RunStatus, Task, TaskRun
     from airflow_provider_online_tasks.api.settings import Settings
@@ -23,19 +31,52 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.inputs.windows import DataWindow
     from airflow_provider_online_tasks.ui.links import Links
 
-CONN_NAME_ATTR = "conn_id"
+log = logging.getLogger(__name__)
+CONN_TYPE = "arize_online_tasks"
+
+
+def read_settings(connection: Connection, extra: dict[str, Any] | None = None) -> Settings:
+    """Return the settings of a connection, and mask its secrets in logs.
+
+    :param extra: the connection's extra, if it has been read already.
+    :raises InvalidConnection: a field is missing or wrong.
+    """
+    from airflow.sdk.log import mask_secret
+
+    from airflow_provider_online_tasks.api.settings import Settings
+
+    if connection.conn_type not in (None, "", CONN_TYPE):
+        raise InvalidConnection(
+            f"Connection {connection.conn_id!r} has the type {connection.conn_type!r}, not {CONN_TYPE!r}. "
+            f"Use another connection in conn_id, or change the type of this one."
+        )
+    settings = Settings.of_connection(
+        host=connection.host,
+        api_key=connection.password,
+        scheme=connection.schema,
+        port=connection.port,
+        extra=connection.extra_dejson if extra is None else extra,
+        conn_id=connection.conn_id,
+    )
+    mask_secret(settings.api_key)
+    if settings.proxy and (password := urlsplit(settings.proxy).password):
+        mask_secret(password)
+    for warning in settings.warnings:
+        log.warning("%s", warning)
+    return settings
 
 
 class OnlineTasksHook(BaseHook):
     """Calls Arize AX with the endpoint and the API key of an Airflow connection.
 
-    Use it as a context manager, or :meth:`close` it, to close its session.
+    Use it as a context manager, or :meth:`close` it, to close its session. If a call fails, the method raises
+    the subclass of :class:`~airflow_provider_online_tasks.CallError` that fits what happened.
 
     :param conn_id: Airflow connection of type ``arize_online_tasks``. Default
         ``arize_online_tasks_default``.
     """
 
-    conn_name_attr = CONN_NAME_ATTR
+    conn_name_attr = "conn_id"
     default_conn_name = DEFAULT_CONN_ID
     conn_type = CONN_TYPE
     hook_name = "Arize online tasks"
@@ -106,28 +147,21 @@ class OnlineTasksHook(BaseHook):
 
         :param task: the task, or a dict with its fields.
         :raises InvalidInput: a field is wrong, or the evaluators are of different types.
-        :raises CallError: the subclass that fits what happened.
         """
         from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
 
         task = EvalTaskInput.read(task)
         if not task.needs_rest:
             return self.client.send(calls.create_eval_task(task, self.settings.sampling_rate_unit))
-
-        return self.client.send(calls.create_hub_task(task, self._task_type(task))).id
-
-    def _task_type(self, task: EvalTaskInput) -> calls.TaskType:
-        """Return the type that REST requires for a task: it follows from its evaluators."""
-        evaluators = [
-            self.client.send(calls.get_evaluator(each.evaluator_id)) for each in task.evaluators or ()
-        ]
+        evaluator_ids = [evaluator.evaluator_id for evaluator in task.evaluators or ()]
+        evaluators = [self.client.send(calls.get_evaluator(each)) for each in evaluator_ids]
         types = {calls.task_type(evaluator.type) for evaluator in evaluators}
         if len(types) != 1:
             raise InvalidInput(
                 "A task has either template evaluators or code evaluators: "
                 + ", ".join(f"{shown(evaluator.name)} is {evaluator.type}" for evaluator in evaluators)
             )
-        return types.pop()
+        return self.client.send(calls.create_hub_task(task, types.pop())).id
 
     def patch_eval_task(self, patch: EvalTaskPatch | Mapping[str, Any]) -> str:
         """Change the given fields of a task and return its ID.
@@ -136,7 +170,6 @@ class OnlineTasksHook(BaseHook):
 
         :param patch: the changes, or a dict with them.
         :raises InvalidInput: a field is wrong, or there is nothing to change.
-        :raises CallError: the subclass that fits what happened.
         """
         from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskPatch
 
@@ -150,7 +183,6 @@ class OnlineTasksHook(BaseHook):
         """Return a task.
 
         :raises NotFound: it does not exist, or the key cannot read it.
-        :raises CallError: the subclass that fits what happened.
         """
         return self.client.send(calls.get_task(online_task_id))
 
@@ -159,41 +191,52 @@ class OnlineTasksHook(BaseHook):
 
         :param model_id: only tasks of this project.
         :param name: only tasks whose name contains this text.
-        :raises CallError: the subclass that fits what happened.
         """
-        for page in calls.pages(
+        return calls.items(
             self.client.send,
             lambda cursor: calls.list_tasks(project_id=model_id, name=name, cursor=cursor),
-        ):
-            yield from page.items
+        )
 
     def find_task(self, name: str) -> Task:
         """Return the task with exactly this name.
 
         :raises NotFound: the key can read no such task.
         :raises InvalidInput: several tasks have this name.
-        :raises CallError: the subclass that fits what happened.
         """
-        from airflow_provider_online_tasks.api import search
+        from airflow_provider_online_tasks.api.search import find_one
 
-        return search.find_task(self.client, name)
+        return find_one(
+            lambda: self.list_tasks(name=name),
+            name,
+            noun="task",
+            describe=lambda task: f"{task.id} on project {task.project_id}",
+            advice="Use online_task_id instead.",
+        )
 
     def find_project(self, name: str) -> str:
         """Return the ID of the project with exactly this name, in the connection's space if it has one.
 
         :raises NotFound: the key can read no such project.
         :raises InvalidInput: several projects have this name.
-        :raises CallError: the subclass that fits what happened.
         """
-        from airflow_provider_online_tasks.api import search
+        from airflow_provider_online_tasks.api.search import find_one
 
-        return search.find_project(self.client, name)
+        space_id = self.settings.space_id
+        return find_one(
+            lambda: calls.items(
+                self.client.send,
+                lambda cursor: calls.list_projects(name=name, space_id=space_id, cursor=cursor),
+            ),
+            name,
+            noun="project",
+            describe=lambda project: f"{project.id} in space {project.space_id}",
+            advice="Use model_id instead, or set the connection's space_id.",
+        ).id
 
     def delete_task(self, online_task_id: str) -> None:
         """Delete a task.
 
         :raises NotFound: it does not exist.
-        :raises CallError: the subclass that fits what happened.
         """
         self.client.send(calls.delete_task(online_task_id))
 
@@ -208,7 +251,6 @@ class OnlineTasksHook(BaseHook):
         :param run: the run, or a dict with its fields.
         :raises InvalidInput: a field is wrong.
         :raises TaskErrorReturned: the server did not start the run.
-        :raises CallError: the subclass that fits what happened.
         """
         from airflow_provider_online_tasks.inputs.runs import RunInput
 
@@ -218,7 +260,6 @@ class OnlineTasksHook(BaseHook):
         """Return the current state of a run.
 
         :raises NotFound: it does not exist, or the key cannot read it.
-        :raises CallError: the subclass that fits what happened.
         """
         return self.client.send(calls.get_task_run(run_id))
 
@@ -229,28 +270,27 @@ class OnlineTasksHook(BaseHook):
 
         :param status: only runs with this status, such as ``COMPLETED``.
         :raises InvalidInput: the status is unknown.
-        :raises CallError: the subclass that fits what happened.
         """
-        wanted = None if status is None else _read_status(status)
-        for page in calls.pages(
+        from airflow_provider_online_tasks.api.responses import RunStatus
+
+        wanted = None if status is None else RunStatus.read(status)
+        if wanted is RunStatus.UNKNOWN:
+            known = ", ".join(each.value for each in RunStatus if each is not RunStatus.UNKNOWN)
+            raise InvalidInput(f"status must be one of {known}, not {shown(status)}.")
+        return calls.items(
             self.client.send,
             lambda cursor: calls.list_task_runs(online_task_id, status=wanted, cursor=cursor),
-        ):
-            yield from page.items
+        )
 
     def cancel_task_run(self, run_id: str) -> TaskRun:
         """Cancel a pending or running run, and return it.
 
         :raises BadRequest: it has finished.
-        :raises CallError: the subclass that fits what happened.
         """
         return self.client.send(calls.cancel_task_run(run_id))
 
     def end_task_run(self, run_id: str) -> tuple[TaskRun, bool]:
-        """Cancel a run unless it has finished; return it, and whether it had finished.
-
-        :raises CallError: the subclass that fits what happened.
-        """
+        """Cancel a run unless it has finished; return it, and whether it had finished."""
         try:
             return self.cancel_task_run(run_id), False
         except BadRequest:
@@ -273,12 +313,9 @@ class OnlineTasksHook(BaseHook):
 
     def known_links(self, window: DataWindow | None = None) -> Links:
         """Return the links if the connection has the organization, space and project. Sends no request."""
-        from airflow_provider_online_tasks.ui.links import Links
-
         settings = self.settings
-        if settings.model_id and settings.space_id and settings.organization_id:
-            return self.links_of(project_id=settings.model_id, window=window)
-        return Links()
+        is_known = settings.model_id and settings.space_id and settings.organization_id
+        return self.links_of(project_id=settings.model_id if is_known else None, window=window)
 
     def links_of(
         self,
@@ -307,16 +344,6 @@ class OnlineTasksHook(BaseHook):
         try:
             with self:
                 works, message = examine(self.client)
-                return works, " ".join((message, *unencrypted_warnings(self.settings)))
+                return works, " ".join((message, *self.settings.warnings))
         except OnlineTasksError as error:
             return False, str(error)
-
-
-def _read_status(word: RunStatus | str) -> RunStatus:
-    from airflow_provider_online_tasks.api.responses import RunStatus
-
-    status = word if isinstance(word, RunStatus) else RunStatus.read(word)
-    if status is RunStatus.UNKNOWN:
-        known = ", ".join(each.value for each in RunStatus if each is not RunStatus.UNKNOWN)
-        raise InvalidInput(f"status must be one of {known}, not {shown(word)}.")
-    return status

@@ -172,7 +172,7 @@ def this_loop() -> SharedByLoop:
 
 async def _read(conn_id: str) -> Settings:
     from airflow_provider_online_tasks import _airflow
-    from airflow_provider_online_tasks.hooks.connection import read_settings
+    from airflow_provider_online_tasks.hooks.online_tasks import read_settings
 
     for delay in (*READ_DELAYS, None):
         try:
