@@ -193,7 +193,7 @@ def create_task(arize: EmulatorProcess, name: str = "measured") -> str:
     fields = {"model_id": arize.project_id, "name": name, "run_continuously": False, **INLINE_EVALUATOR}
     with client(arize) as sending:
         task = EvalTaskInput.read(fields)
-        return sending.send(calls.create_eval_task(task, sending.settings.sampling_rate_unit)).id
+        return sending.send(calls.create_eval_task(task, sending.settings.sampling_rate_unit))
 
 
 def create_runs(arize: EmulatorProcess, count: int, sizes: Sizes) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_online_tasks import _clock
+from airflow_provider_online_tasks._airflow import AirflowSkipException
 from airflow_provider_online_tasks._defaults import DEFAULT_MAX_SPANS, DEFAULT_POLL_INTERVAL
 from airflow_provider_online_tasks.asset_events import update_asset_events
 from airflow_provider_online_tasks.exceptions import InvalidInput
@@ -30,7 +31,7 @@ from airflow_provider_online_tasks.runs.window import (
     check_window_literals,
     resolve_window,
 )
-from airflow_provider_online_tasks.ui.links import EvaluatorLink, Links, OnlineTaskRunLink, ProjectLink
+from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
     from airflow_provider_online_tasks.inputs.runs import RunInput
     from airflow_provider_online_tasks.runs.end_states import OnNothingEvaluated
-    from airflow_provider_online_tasks.runs.lifecycle import RunLifecycle, StartedRun, WaitLimit
+    from airflow_provider_online_tasks.runs.lifecycle import RunLifecycle, WaitLimit
 
 RUN_ID_KEY = "run_id"
 RUN_KEY = "run"
@@ -193,7 +194,7 @@ class RunOnlineTaskOperator(LineageOperator):
                     method_name="execute_after_index_delay",
                     kwargs={"run": run.to_rest()},
                 )
-            return self._start(context, lifecycle, run)
+            return self._follow(context, lifecycle) if lifecycle.start(run) else None
 
     def execute_after_index_delay(
         self, context: Context, event: Any = None, run: Mapping[str, Any] | None = None
@@ -208,21 +209,18 @@ class RunOnlineTaskOperator(LineageOperator):
         with self.hook as hook:
             lifecycle = self._begin(context, hook)
             planned = RunInput.read(run) if run else self._plan(context, hook)
-            return self._start(context, lifecycle, planned)
+            return self._follow(context, lifecycle) if lifecycle.start(planned) else None
 
     def execute_complete(self, context: Context, event: Any) -> str:
         """Conclude after the trigger has seen the end of the run, or the deadline."""
-        from airflow_provider_online_tasks.inputs.runs import RunInput
-        from airflow_provider_online_tasks.runs.lifecycle import StartedRun
         from airflow_provider_online_tasks.triggers.events import read_event
 
         seen = read_event(event)
-        started = StartedRun.from_json(seen.payload)
         with self.hook as hook:
             lifecycle = self._begin(context, hook)
-            lifecycle.resume(RunInput.read(seen.payload["run"]), seen.run_id)
+            lifecycle.resume(seen.run_id, seen.payload)
             run = seen.finished_run() or lifecycle.time_out(seen.run, self._wait_limit)
-            return self._conclude(context, lifecycle, started, run)
+            return self._conclude(context, lifecycle, run)
 
     def _begin(self, context: Context, hook: OnlineTasksHook) -> RunLifecycle:
         from airflow_provider_online_tasks.runs.lifecycle import RunLifecycle
@@ -262,81 +260,80 @@ class RunOnlineTaskOperator(LineageOperator):
             }
         )
 
-    def _start(self, context: Context, lifecycle: RunLifecycle, run: RunInput) -> str | None:
-        started = lifecycle.start(run)
-        return None if started is None else self._follow(context, lifecycle, started)
-
-    def _follow(self, context: Context, lifecycle: RunLifecycle, started: StartedRun) -> str:
+    def _follow(self, context: Context, lifecycle: RunLifecycle) -> str:
         """Announce the run, and wait for it if asked to."""
-        self._announce(context, lifecycle, started)
-        if not self.wait_for_completion:
-            lifecycle.finish()
-            return started.id
-        if started.finished is None and self.deferrable:
-            self._defer(context, lifecycle.run, started)
-        run = started.finished or lifecycle.wait(poll_interval=self.poll_interval, limit=self._wait_limit)
-        return self._conclude(context, lifecycle, started, run)
-
-    def _announce(self, context: Context, lifecycle: RunLifecycle, started: StartedRun) -> None:
-        """Push the run's ID and the links that are known, and log them."""
-        run, push = lifecycle.run, context["ti"].xcom_push
-        push(key="return_value", value=started.id)
-        push(key=RUN_ID_KEY, value=started.id)
+        run, run_id, push = lifecycle.run, str(lifecycle.run_id), context["ti"].xcom_push
+        push(key="return_value", value=run_id)
+        push(key=RUN_ID_KEY, value=run_id)
         self.links = lifecycle.hook.known_links(run.window)
         self.links.push(context)
         self.log.info(
             "Run %s (%s) evaluates at most %s spans.%s",
-            started.id,
-            started.outcome.value,
+            run_id,
+            lifecycle.outcome.value,
             run.max_spans or DEFAULT_MAX_SPANS,
             f" See {self.links.spans}" if self.links.spans else "",
         )
-        self._keep_lineage(lifecycle.hook, {**run.to_rest(), "run_id": started.id}, self.links)
+        self._keep_lineage(lifecycle.hook, {**run.to_rest(), "run_id": run_id})
+        if not self.wait_for_completion:
+            lifecycle.finish()
+            return run_id
+        if lifecycle.finished is None and self.deferrable:
+            self._defer(context, lifecycle)
+        finished = lifecycle.finished or lifecycle.wait(
+            poll_interval=self.poll_interval, limit=self._wait_limit
+        )
+        return self._conclude(context, lifecycle, finished)
 
-    def _defer(self, context: Context, run: RunInput, started: StartedRun) -> NoReturn:
+    def _defer(self, context: Context, lifecycle: RunLifecycle) -> NoReturn:
         from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
 
         limit = self._wait_limit
-        self.defer_in_try(
-            context["ti"],
-            trigger=OnlineTaskRunTrigger(
-                run_id=started.id,
-                online_task_id=run.online_task_id,
-                conn_id=self.conn_id,
-                poll_interval=self.poll_interval,
-                deadline=None if limit is None else _clock.epoch() + limit.seconds,
-                cancel_on_kill=self.cancel_on_kill,
-                payload={**started.to_json(), "run": run.to_rest()},
-            ),
-            method_name="execute_complete",
+        trigger = OnlineTaskRunTrigger(
+            run_id=str(lifecycle.run_id),
+            online_task_id=lifecycle.run.online_task_id,
+            conn_id=self.conn_id,
+            poll_interval=self.poll_interval,
+            deadline=None if limit is None else _clock.epoch() + limit[0],
+            cancel_on_kill=self.cancel_on_kill,
+            payload=lifecycle.to_json(),
         )
+        self.defer_in_try(context["ti"], trigger=trigger, method_name="execute_complete")
 
-    def _conclude(self, context: Context, lifecycle: RunLifecycle, started: StartedRun, run: TaskRun) -> str:
+    def _conclude(self, context: Context, lifecycle: RunLifecycle, run: TaskRun) -> str:
         """Act on the end state of the finished run."""
-        if started.was_cancelled_by_clear(run):
-            return self._follow(context, lifecycle, lifecycle.restart(run))
+        if lifecycle.was_cancelled_by_clear(run):
+            lifecycle.restart()
+            return self._follow(context, lifecycle)
         summary = run.summary()
         context["ti"].xcom_push(key=RUN_KEY, value=summary)
         self.links = lifecycle.find_links()
-        self._keep_lineage(lifecycle.hook, summary, self.links)
-        lifecycle.conclude(run, self.links)
+        self._keep_lineage(lifecycle.hook, summary)
+        try:
+            self._rules.conclude(
+                run,
+                log=self.log,
+                url=self.links.spans,
+                task=self.links.task,
+                max_spans=lifecycle.run.max_spans,
+            )
+        except AirflowSkipException:
+            lifecycle.finish()
+            raise
         update_asset_events(context, self.outlets, summary)
         lifecycle.finish()
         return run.id
 
-    def _keep_lineage(self, hook: OnlineTasksHook, facts: Mapping[str, Any], links: Links) -> None:
-        self.keep_lineage(facts, namespace=hook.settings.endpoint.app_url, project_id=links.project_id)
+    def _keep_lineage(self, hook: OnlineTasksHook, facts: Mapping[str, Any]) -> None:
+        self.keep_lineage(facts, namespace=hook.settings.endpoint.app_url, project_id=self.links.project_id)
 
     @property
     def _wait_limit(self) -> WaitLimit | None:
         """The shorter one of ``timeout`` and ``execution_timeout``."""
-        from airflow_provider_online_tasks.runs.lifecycle import WaitLimit
-
-        limits = [] if self.timeout is None else [WaitLimit(seconds=self.timeout, argument="timeout")]
+        limits = [] if self.timeout is None else [(self.timeout, "timeout")]
         if self.execution_timeout is not None:
-            seconds = self.execution_timeout.total_seconds()
-            limits.append(WaitLimit(seconds=seconds, argument="execution_timeout"))
-        return min(limits, key=lambda limit: limit.seconds, default=None)
+            limits.append((self.execution_timeout.total_seconds(), "execution_timeout"))
+        return min(limits, key=lambda limit: limit[0], default=None)
 
     def on_kill(self) -> None:
         """Cancel the run that the task waits for, if the task ended."""

@@ -1,7 +1,6 @@
 """How a run can end, and what a task does about it: succeed, skip or fail.
 
-:class:`EndState` lists the end states, :func:`read_end_state` recognizes them, and :func:`explain` has the
-exception, the text and the advice of each. A status or an end state without an entry is a type error.
+A status or an end state without an entry is a type error.
 """
 
 from __future__ import annotations
@@ -9,8 +8,7 @@ from __future__ import annotations
 import enum
 import re
 import textwrap
-from dataclasses import dataclass
-from typing import Any, Literal, assert_never, get_args
+from typing import Any, Literal, NamedTuple, assert_never
 
 from airflow_provider_online_tasks._airflow import AirflowSkipException
 from airflow_provider_online_tasks._defaults import DEFAULT_MAX_SPANS
@@ -24,8 +22,13 @@ from airflow_provider_online_tasks.exceptions import (
     OnlineTaskRunNothingEvaluated,
     OnlineTaskRunUnsuccessful,
 )
+from airflow_provider_online_tasks.inputs.arguments import choice
 
 LOG_COLUMNS = 100
+CHECK_THE_WINDOW = "Check the window, the query filter, and whether the application sent spans."
+OnNothingEvaluated = Literal["fail", "skip", "succeed"]
+# Whole words: "no database" or "no matching integration" must fail, not skip.
+_NO_DATA = re.compile(r"\bno (matching )?(data|spans?)\b")
 
 
 class EndState(enum.Enum):
@@ -42,7 +45,6 @@ class EndState(enum.Enum):
 def read_end_state(run: TaskRun, *, max_error_rate: float | None = None) -> EndState:
     """Return the end state of a finished run.
 
-    :param max_error_rate: maximum share of errors among the attempted spans, 0 to 1.
     :raises ValueError: the run isn't finished.
     """
     counts = run.counts
@@ -67,114 +69,6 @@ def read_end_state(run: TaskRun, *, max_error_rate: float | None = None) -> EndS
             assert_never(run.status)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Explanation:
-    """What the user reads about an end state: up to three sentences.
-
-    :param exception: the exception of the end state; None for a success.
-    :param happened: what happened.
-    :param meaning: what it means.
-    :param advice: what to do.
-    """
-
-    exception: type[OnlineTaskRunUnsuccessful] | None
-    happened: str
-    meaning: str = ""
-    advice: str = ""
-
-    def __str__(self) -> str:
-        return " ".join(self.sentences)
-
-    @property
-    def sentences(self) -> tuple[str, ...]:
-        """What happened, what it means and what to do."""
-        return tuple(filter(None, (self.happened, self.meaning, self.advice)))
-
-    def lines(self) -> list[str]:
-        """Return the sentences as wrapped lines of the task's log, each sentence on a new line."""
-        return [
-            line
-            for sentence in self.sentences
-            for line in textwrap.wrap(sentence, LOG_COLUMNS, break_long_words=False, break_on_hyphens=False)
-        ]
-
-
-def explain(end_state: EndState, run: TaskRun, *, max_error_rate: float | None = None) -> Explanation:
-    """Return the exception, the text and the advice of an end state.
-
-    :param end_state: the end state that :func:`read_end_state` returned.
-    :param run: the run.
-    :param max_error_rate: the maximum share of errors.
-    """
-    counts = run.counts
-    match end_state:
-        case EndState.SUCCEEDED:
-            return Explanation(exception=None, happened=f"Run {run.id} completed: {counts}.")
-        case EndState.NOTHING_EVALUATED:
-            return _nothing_evaluated(run)
-        case EndState.ERROR_RATE_EXCEEDED:
-            return Explanation(
-                exception=OnlineTaskRunErrorRateExceeded,
-                happened=f"Run {run.id} completed with too many errors: {counts}.",
-                meaning=f"{counts.error_rate:.1%} of the attempted spans could not be evaluated, more than "
-                f"max_error_rate ({max_error_rate or 0.0:.1%}) allows.",
-                advice="Look at the errors in Arize before you use the labels.",
-            )
-        case EndState.ONLY_ERRORS:
-            return Explanation(
-                exception=OnlineTaskRunFailed,
-                happened=f"Run {run.id} completed with errors only: {counts}. {_reason(run)}",
-                meaning="The evaluator failed on every span.",
-                advice="Check the evaluator's LLM, its API key and the template.",
-            )
-        case EndState.FAILED:
-            return Explanation(
-                exception=OnlineTaskRunFailed,
-                happened=f"Run {run.id} failed: {counts}. {_reason(run)}",
-                meaning="Its labels are kept. The remaining spans of the window are not evaluated.",
-                advice="Fix the cause, then clear the task to start a new run.",
-            )
-        case EndState.CANCELLED:
-            return Explanation(
-                exception=OnlineTaskRunCancelled,
-                happened=f"Run {run.id} was cancelled: {counts}. {_reason(run)}",
-                meaning="It stopped before the first span: a user cancelled it, the LLM rejected its "
-                "credentials, or the evaluator is broken."
-                if counts.done == 0
-                else "Its labels cover only a part of the window.",
-                advice="Find out who or what cancelled it, then clear the task to start a new run.",
-            )
-        case _:
-            assert_never(end_state)
-
-
-def _nothing_evaluated(run: TaskRun) -> Explanation:
-    advice = "To evaluate them again, set override_evaluations=True."
-    if run.status is RunStatus.CANCELLED:
-        meaning = "All matching spans already have a label."
-    elif run.counts.skipped:
-        meaning = f"All {run.counts.skipped} spans were skipped, as spans are that already have a label."
-    else:
-        meaning = "No span in the window matches the task's filter and sampling."
-        advice = "Check the window, the query filter, and whether the application sent spans."
-    return Explanation(
-        exception=OnlineTaskRunNothingEvaluated,
-        happened=f"Run {run.id} evaluated nothing.{f' {_reason(run)}' if run.failure_reason else ''}",
-        meaning=meaning,
-        advice=advice,
-    )
-
-
-def _reason(run: TaskRun) -> str:
-    reason = (run.failure_reason or "").strip().rstrip(".")
-    return f"Arize gives the reason: {reason}." if reason else "Arize gives no reason."
-
-
-def window_was_cut(run: TaskRun, max_spans: int | None) -> bool:
-    """Return whether the run attempted its maximum number of spans: the window probably has more."""
-    return run.counts.attempted >= (max_spans or DEFAULT_MAX_SPANS)
-
-
 def says_already_labelled(reason: str | None) -> bool:
     """Return whether the reason of a cancelled run says that all matching spans already have a label.
 
@@ -185,46 +79,106 @@ def says_already_labelled(reason: str | None) -> bool:
     return "override evaluations" in words and "already" in words
 
 
-# Whole words: "no database" or "no matching integration" must fail, not skip.
-_NO_DATA = re.compile(r"\bno (matching )?(data|spans?)\b")
-
-
 def says_no_data(code: str | None, reason: str) -> bool:
     """Return whether a TaskError says that the window has no span. Its codes are not documented."""
     words = f"{code or ''} {reason}".lower().replace("_", " ")
     return _NO_DATA.search(words) is not None
 
 
-OnNothingEvaluated = Literal["fail", "skip", "succeed"]
-ON_NOTHING_EVALUATED: tuple[OnNothingEvaluated, ...] = get_args(OnNothingEvaluated)
+class Explanation(NamedTuple):
+    """The exception of an end state (None for a success), what happened, what it means, and what to do."""
+
+    exception: type[OnlineTaskRunUnsuccessful] | None
+    happened: str
+    meaning: str = ""
+    advice: str = ""
+
+
+def explain(end_state: EndState, run: TaskRun, *, max_error_rate: float | None = None) -> Explanation:
+    """Return the exception, the text and the advice of an end state."""
+    counts = run.counts
+    reason = (run.failure_reason or "").strip().rstrip(".")
+    reason = f"Arize gives the reason: {reason}." if reason else "Arize gives no reason."
+    match end_state:
+        case EndState.SUCCEEDED:
+            return Explanation(None, f"Run {run.id} completed: {counts}.")
+        case EndState.NOTHING_EVALUATED:
+            advice = "To evaluate them again, set override_evaluations=True."
+            if run.status is RunStatus.CANCELLED:
+                meaning = "All matching spans already have a label."
+            elif counts.skipped:
+                meaning = f"All {counts.skipped} spans were skipped, as spans are that already have a label."
+            else:
+                meaning = "No span in the window matches the task's filter and sampling."
+                advice = CHECK_THE_WINDOW
+            return Explanation(
+                OnlineTaskRunNothingEvaluated,
+                f"Run {run.id} evaluated nothing.{f' {reason}' if run.failure_reason else ''}",
+                meaning,
+                advice,
+            )
+        case EndState.ERROR_RATE_EXCEEDED:
+            return Explanation(
+                OnlineTaskRunErrorRateExceeded,
+                f"Run {run.id} completed with too many errors: {counts}.",
+                f"{counts.error_rate:.1%} of the attempted spans could not be evaluated, more than "
+                f"max_error_rate ({max_error_rate or 0.0:.1%}) allows.",
+                "Look at the errors in Arize before you use the labels.",
+            )
+        case EndState.ONLY_ERRORS:
+            return Explanation(
+                OnlineTaskRunFailed,
+                f"Run {run.id} completed with errors only: {counts}. {reason}",
+                "The evaluator failed on every span.",
+                "Check the evaluator's LLM, its API key and the template.",
+            )
+        case EndState.FAILED:
+            return Explanation(
+                OnlineTaskRunFailed,
+                f"Run {run.id} failed: {counts}. {reason}",
+                "Its labels are kept. The remaining spans of the window are not evaluated.",
+                "Fix the cause, then clear the task to start a new run.",
+            )
+        case EndState.CANCELLED:
+            return Explanation(
+                OnlineTaskRunCancelled,
+                f"Run {run.id} was cancelled: {counts}. {reason}",
+                "It stopped before the first span: a user cancelled it, the LLM rejected its credentials, or "
+                "the evaluator is broken."
+                if counts.done == 0
+                else "Its labels cover only a part of the window.",
+                "Find out who or what cancelled it, then clear the task to start a new run.",
+            )
+        case _:
+            assert_never(end_state)
 
 
 class EndRules:
-    """Which end states are successes.
+    """Which end states are successes. The arguments are those of the operator.
 
-    :param on_nothing_evaluated: what the task does if the run evaluated nothing: ``fail``, ``skip`` or
-        ``succeed``.
-    :param max_error_rate: maximum share of errors among the attempted spans, 0 to 1. None: no maximum, but at
-        least one span must be evaluated.
     :raises InvalidInput: a value is wrong.
     """
 
     def __init__(
         self, *, on_nothing_evaluated: OnNothingEvaluated = "skip", max_error_rate: Any = None
     ) -> None:
-        if on_nothing_evaluated not in ON_NOTHING_EVALUATED:
-            raise InvalidInput(
-                f"on_nothing_evaluated must be one of {', '.join(ON_NOTHING_EVALUATED)}, "
-                f"not {shown(on_nothing_evaluated)}."
-            )
+        self.on_nothing_evaluated: OnNothingEvaluated = choice(
+            on_nothing_evaluated, "on_nothing_evaluated", ("fail", "skip", "succeed")
+        )
         if max_error_rate is not None and (
             isinstance(max_error_rate, bool)
             or not isinstance(max_error_rate, int | float)
             or not 0 <= max_error_rate <= 1
         ):
             raise InvalidInput(f"max_error_rate must be from 0 to 1, not {shown(max_error_rate)}.")
-        self.on_nothing_evaluated: OnNothingEvaluated = on_nothing_evaluated
         self.max_error_rate: float | None = max_error_rate
+
+    def accept(self, run: TaskRun) -> bool:
+        """Return whether the end of a finished run doesn't fail the task."""
+        end_state = read_end_state(run, max_error_rate=self.max_error_rate)
+        if end_state is EndState.NOTHING_EVALUATED:
+            return self.on_nothing_evaluated != "fail"
+        return end_state is EndState.SUCCEEDED
 
     def conclude(
         self,
@@ -237,8 +191,6 @@ class EndRules:
     ) -> None:
         """Return if a finished run counts as a success, else log the reason and raise.
 
-        :param run: the run.
-        :param log: the task's log.
         :param url: the link to the run's spans in the Arize UI.
         :param task: the name of the run's task.
         :param max_spans: the run's maximum number of spans. None: the API's, 10,000.
@@ -250,10 +202,10 @@ class EndRules:
         if task is not None and run.task_id is not None:
             log.info("Run %s belongs to the task %r (%s).", run.id, task, run.task_id)
         if explanation.exception is not None:
-            self._conclude(explanation, explanation.exception, log=log, run=run, url=url)
+            self._react(explanation.exception, explanation[1:], log=log, run=run, url=url)
             return
-        log.info("%s%s", explanation, _see(url))
-        if window_was_cut(run, max_spans):
+        log.info("%s%s", explanation.happened, f" See {url}" if url else "")
+        if run.counts.attempted >= (max_spans or DEFAULT_MAX_SPANS):
             log.warning(
                 "The run attempted %d spans, its maximum: the window probably has more. Increase max_spans, "
                 "or split the window with split_window().",
@@ -261,38 +213,35 @@ class EndRules:
             )
 
     def conclude_without_run(self, reason: str, window: object, *, log: Any) -> None:
-        """Return if a window without data counts as a success, else log the reason and raise.
+        """Return if a window without data counts as a success, else log Arize's reason and raise.
 
-        :param reason: Arize's reason for not starting a run.
-        :param window: the window.
-        :param log: the task's log.
         :raises OnlineTaskRunNothingEvaluated: that fails.
         :raises AirflowSkipException: that skips.
         """
-        explanation = Explanation(
-            exception=OnlineTaskRunNothingEvaluated,
-            happened=f"Arize started no run. It gives the reason: {reason}",
-            meaning=f"There is nothing to evaluate in {window}.",
-            advice="Check the window, the query filter, and whether the application sent spans.",
+        sentences = (
+            f"Arize started no run. It gives the reason: {reason}",
+            f"There is nothing to evaluate in {window}.",
+            CHECK_THE_WINDOW,
         )
-        self._conclude(explanation, OnlineTaskRunNothingEvaluated, log=log, run=None, url=None)
+        self._react(OnlineTaskRunNothingEvaluated, sentences, log=log)
 
-    def _conclude(
+    def _react(
         self,
-        explanation: Explanation,
         exception: type[OnlineTaskRunUnsuccessful],
+        sentences: tuple[str, ...],
         *,
         log: Any,
-        run: TaskRun | None,
-        url: str | None,
+        run: TaskRun | None = None,
+        url: str | None = None,
     ) -> None:
         reaction = self.on_nothing_evaluated if exception is OnlineTaskRunNothingEvaluated else "fail"
         write = log.error if reaction == "fail" else log.warning
-        for line in explanation.lines():
-            write("%s", line)
+        for sentence in sentences:
+            for line in textwrap.wrap(sentence, LOG_COLUMNS, break_long_words=False, break_on_hyphens=False):
+                write("%s", line)
         if url:
             log.info("The spans in Arize: %s", url)
-        message = f"{explanation}{_see(url)}"
+        message = " ".join(sentences) + (f" See {url}" if url else "")
         match reaction:
             case "fail":
                 raise exception(message, run=run.summary() if run else None)
@@ -302,7 +251,3 @@ class EndRules:
                 log.info("The task succeeds because on_nothing_evaluated is %r.", reaction)
             case _:
                 assert_never(reaction)
-
-
-def _see(url: str | None) -> str:
-    return f" See {url}" if url else ""

@@ -31,7 +31,6 @@ from airflow_provider_online_tasks.idempotency.create_once import (
 )
 from airflow_provider_online_tasks.idempotency.intents import Intent, IntentStore
 from airflow_provider_online_tasks.inputs.windows import DataWindow
-from airflow_provider_online_tasks.runs.end_states import EndState, read_end_state
 from airflow_provider_online_tasks.runs.wait_policy import run_unreachable
 
 if TYPE_CHECKING:
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
     from airflow_provider_online_tasks.inputs.runs import RunInput
+    from airflow_provider_online_tasks.runs.end_states import EndRules
 
 STATE_KEY = "online_task_run"
 WINDOW_TOLERANCE = timedelta(seconds=1)
@@ -49,10 +49,7 @@ MAX_KNOWN_RUNS = 300
 class RunIntent(Intent):
     """A request to start a run.
 
-    :param online_task_id: the task.
     :param server_time: the time by Arize's clock just before the first request.
-    :param data_start_time: start of the window.
-    :param data_end_time: end of the window.
     :param known: IDs of runs that existed before: over the same window, or started by earlier tries.
     :param knows_all: whether ``known`` has all of them, so that no clock is needed to recognize a new run.
     """
@@ -79,15 +76,7 @@ class RunIntent(Intent):
 
 
 class Submission(CreateOnce[RunIntent, TaskRun]):
-    """Starts the run of an execution, or finds it if an earlier try started it.
-
-    :param hook: the connection to Arize.
-    :param run: the planned run.
-    :param context: the Airflow context.
-    :param log: the task's log.
-    :param rerun_if_nothing_evaluated: whether a finished run that evaluated nothing counts as a failure.
-    :param max_error_rate: see :func:`~airflow_provider_online_tasks.runs.end_states.read_end_state`.
-    """
+    """Starts the run of an execution, or finds it if an earlier try started it."""
 
     noun: ClassVar[str] = "run"
     verb: ClassVar[str] = "start"
@@ -99,14 +88,12 @@ class Submission(CreateOnce[RunIntent, TaskRun]):
         run: RunInput,
         context: Context,
         log: Any,
-        rerun_if_nothing_evaluated: bool,
-        max_error_rate: float | None,
+        rules: EndRules,
     ) -> None:
         super().__init__(hook=hook, intents=IntentStore(context, STATE_KEY, RunIntent), log=log)
         self._run = run
         self._window = run.window
-        self._rerun_if_nothing_evaluated = rerun_if_nothing_evaluated
-        self._max_error_rate = max_error_rate
+        self._rules = rules
 
     def obtain(self) -> Result[TaskRun]:
         """Return the run of this execution: that of an earlier try if there is one, else a new one.
@@ -244,7 +231,7 @@ class Submission(CreateOnce[RunIntent, TaskRun]):
         """Return a run of an earlier try, unless it finished so that a new run is needed."""
         if not run.is_over:
             return Result(id=run.id, outcome=outcome, resource=run)
-        if self._is_success(run):
+        if self._rules.accept(run):
             return Result(id=run.id, outcome=Outcome.FINISHED, resource=run)
         self._log.warning(
             "Run %s of an earlier try ended as %s (%s). Starting a new run.",
@@ -253,12 +240,6 @@ class Submission(CreateOnce[RunIntent, TaskRun]):
             run.failure_reason or run.counts,
         )
         return None
-
-    def _is_success(self, run: TaskRun) -> bool:
-        end_state = read_end_state(run, max_error_rate=self._max_error_rate)
-        if end_state is EndState.NOTHING_EVALUATED:
-            return not self._rerun_if_nothing_evaluated
-        return end_state is EndState.SUCCEEDED
 
     def _retire(self, intent: RunIntent) -> tuple[str, ...]:
         """Cancel the run of an earlier try for something else, so that at most one run is live.
@@ -283,11 +264,11 @@ class Submission(CreateOnce[RunIntent, TaskRun]):
 
     # -- Recognizing a run. --
 
-    def _find_matching(self, intent: RunIntent) -> Iterator[TaskRun]:
+    def _find_matching(self, intent: RunIntent) -> list[TaskRun]:
         # Unsuccessful runs last, whoever started them: they must not hide a running one.
-        yield from sorted(
+        return sorted(
             self._new_runs(intent),
-            key=lambda run: (run.is_over and not self._is_success(run), _created_at(run)),
+            key=lambda run: (run.is_over and not self._rules.accept(run), _created_at(run)),
         )
 
     def _new_runs(self, intent: RunIntent) -> Iterator[TaskRun]:

@@ -21,10 +21,8 @@ from airflow_provider_online_tasks.exceptions import (
     AuthenticationFailed,
     BadRequest,
     CallError,
-    InvalidConnection,
     NotFound,
     OnlineTaskRunUnreachable,
-    OnlineTasksError,
     PermissionDenied,
     RateLimited,
     Unavailable,
@@ -38,8 +36,6 @@ REJECTED_SECONDS = 300.0
 LEAST_REJECTIONS = 3
 
 REJECTIONS = (AuthenticationFailed, BadRequest, NotFound, PermissionDenied, UnexpectedResponse)
-# The errors that a trigger may report in place of a finished run.
-WAIT_ERRORS = (InvalidConnection, OnlineTaskRunUnreachable)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,7 +78,6 @@ def run_unreachable(
 ) -> OnlineTaskRunUnreachable:
     """Return the exception of a wait whose run can't be read.
 
-    :param error: the last error.
     :param seconds: for how long the run could not be read; None if that is not what ended the wait.
     """
     duration = "" if seconds is None else f" for {seconds:.0f} s"
@@ -91,12 +86,3 @@ def run_unreachable(
         f"Run {run_id} could not be read{duration} and may still be running. A retry resumes it. "
         f"{reason.removesuffix('.')}."
     )
-
-
-def wait_error(error_type: str | None, message: str) -> OnlineTasksError:
-    """Return the exception for an error that a trigger reports.
-
-    :param error_type: the name of the exception's class.
-    """
-    kinds = {kind.__name__: kind for kind in WAIT_ERRORS}
-    return kinds.get(error_type or "", OnlineTasksError)(message)

@@ -15,9 +15,9 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_online_tasks._defaults import DEFAULT_POLL_INTERVAL
 from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks.api.responses import RunStatus
-from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.exceptions import InvalidInput, OnlineTasksError
 from airflow_provider_online_tasks.runs.progress import QUIET_SECONDS, ProgressLog
-from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED, TIMEOUT, RunEvent
+from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED, TIMEOUT, Outcome, RunEvent
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses import TaskRun
@@ -115,7 +115,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
             if cancelled.args[:1] == (USER_ACTION,):
                 self._start_kill()
             raise
-        yield TriggerEvent(event.to_json())  # type: ignore[no-untyped-call]
+        yield TriggerEvent(event.model_dump())  # type: ignore[no-untyped-call]
 
     async def _wait(self) -> RunEvent:
         from airflow_provider_online_tasks.runs.polling.shared_pollers import poll_run
@@ -144,9 +144,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
 
     async def _follow(self, wait: Wait, deadline: float) -> TaskRun:
         """Log the progress of the run; return it when it is finished, or at the first poll after the
-        deadline.
-
-        :param deadline: on the event loop's clock.
+        deadline (on the event loop's clock).
         """
         now = asyncio.get_running_loop().time
         progress = ProgressLog(self.run_id)
@@ -169,9 +167,17 @@ class OnlineTaskRunTrigger(BaseTrigger):
                     log.info("%s", line)
                 if run.is_over or now() >= deadline:
                     return run
-            self._log_shortage(wait, log)
+            shortage = wait.shortage
+            if shortage.late > LATE_SECONDS:
+                log.info(
+                    "Polls of run %s are %.0f s late: %d waits share %.0f requests per minute.",
+                    self.run_id,
+                    shortage.late,
+                    shortage.waits,
+                    shortage.rate,
+                )
 
-    def _event(self, outcome: str, run: TaskRun | None, error: Exception | None = None) -> RunEvent:
+    def _event(self, outcome: Outcome, run: TaskRun | None, error: Exception | None = None) -> RunEvent:
         return RunEvent(
             outcome=outcome,
             run_id=self.run_id,
@@ -180,18 +186,6 @@ class OnlineTaskRunTrigger(BaseTrigger):
             error_message=str(error) if error else None,
             payload=self.payload,
         )
-
-    def _log_shortage(self, wait: Wait, log: Any) -> None:
-        """Log that the request budget delays the polls, if it does."""
-        shortage = wait.shortage
-        if shortage.late > LATE_SECONDS:
-            log.info(
-                "Polls of run %s are %.0f s late: %d waits share %.0f requests per minute.",
-                self.run_id,
-                shortage.late,
-                shortage.waits,
-                shortage.rate,
-            )
 
     # -- Kills. --
 
@@ -209,15 +203,33 @@ class OnlineTaskRunTrigger(BaseTrigger):
         return self._killing
 
     async def _kill(self) -> None:
+        from airflow_provider_online_tasks.runs.polling.shared_pollers import cancel_run
+
         until = asyncio.get_running_loop().time() + ON_KILL_SECONDS
         try:
-            if (reason := await self._reason_to_cancel(until)) is not None:
-                await self._cancel(reason, until)
+            reason = await self._reason_to_cancel(until)
+            if reason is None:
+                return
+            run = await cancel_run(self.conn_id, self.run_id, until=until)
         except Exception as error:  # noqa: BLE001  a failed cancellation must not delay the end of the task
-            self._log_not_cancelled(f"{type(error).__name__}: {on_one_line(str(error))}")
+            self.log.warning(
+                "Run %s was not cancelled and may still be running: %s: %s If its task ended, cancel it with "
+                "CancelOnlineTaskRunOperator or in the Arize UI.",
+                self.run_id,
+                type(error).__name__,
+                on_one_line(str(error)),
+            )
+            return
+        if run.is_over and run.status is not RunStatus.CANCELLED:
+            self.log.info("Run %s finished before the cancellation: %s.", self.run_id, run.status.value)
+        else:
+            self.log.info("Cancelled run %s because %s: %s.", self.run_id, reason, run.counts)
 
     async def _reason_to_cancel(self, until: float) -> str | None:
-        """Return why the run is cancelled, or None if it isn't."""
+        """Return why the run is cancelled, or None if it isn't.
+
+        :raises OnlineTasksError: Airflow doesn't answer whether the task ended.
+        """
         from airflow_provider_online_tasks.runs.task_fate import TaskFate, trigger_task_fate
 
         if not self.cancel_on_kill:
@@ -238,35 +250,13 @@ class OnlineTaskRunTrigger(BaseTrigger):
                 async with asyncio.timeout_at(until):
                     fate, state = await trigger_task_fate(self.task_instance)
                 break
-            except Exception as error:  # noqa: BLE001  whatever keeps Airflow from answering may pass
+            except Exception as error:
                 if loop.time() + ASK_AGAIN_SECONDS >= until:
-                    problem = f"{type(error).__name__}: {on_one_line(str(error))}"
-                    self._log_not_cancelled(f"Airflow doesn't answer whether its task ended ({problem}).")
-                    return None
+                    raise OnlineTasksError(
+                        f"Airflow doesn't answer whether its task ended ({type(error).__name__}: {error})."
+                    ) from error
                 await asyncio.sleep(ASK_AGAIN_SECONDS)
         if fate is TaskFate.ENDED:
             return f"its task ended (state: {state})"
         self.log.info("Run %s is not cancelled: another process waits for it.", self.run_id)
         return None
-
-    async def _cancel(self, reason: str, until: float) -> None:
-        from airflow_provider_online_tasks.runs.cancellation import NotInTime
-        from airflow_provider_online_tasks.runs.polling.shared_pollers import cancel_run
-
-        try:
-            run = await cancel_run(self.conn_id, self.run_id, until=until)
-        except NotInTime as error:
-            self._log_not_cancelled(str(error))
-            return
-        if run.is_over and run.status is not RunStatus.CANCELLED:
-            self.log.info("Run %s finished before the cancellation: %s.", self.run_id, run.status.value)
-        else:
-            self.log.info("Cancelled run %s because %s: %s.", self.run_id, reason, run.counts)
-
-    def _log_not_cancelled(self, problem: str) -> None:
-        self.log.warning(
-            "Run %s was not cancelled and may still be running: %s If its task ended, cancel it with "
-            "CancelOnlineTaskRunOperator or in the Arize UI.",
-            self.run_id,
-            problem,
-        )

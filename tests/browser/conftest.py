@@ -92,7 +92,7 @@ def _hub_task(arize: EmulatorProcess) -> str:
     )
     settings = Settings.of_connection(host=arize.url, api_key=arize.api_key, extra={}, conn_id="browser")
     with Client(settings) as client:
-        return client.send(calls.create_eval_task(task, settings.sampling_rate_unit)).id
+        return client.send(calls.create_eval_task(task, settings.sampling_rate_unit))
 
 
 @pytest.fixture(scope="session")

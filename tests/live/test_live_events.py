@@ -44,7 +44,7 @@ def watched(arize: EmulatorProcess) -> str:
         llm_config={"model_name": "GPT_4o", "provider": "openAI"},
     )
     with Client(settings) as client:
-        return client.send(calls.create_eval_task(task, settings.sampling_rate_unit)).id
+        return client.send(calls.create_eval_task(task, settings.sampling_rate_unit))
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ class OnlineTask:
         )
         settings = Settings.of_connection(host=arize.url, api_key=arize.api_key, extra={}, conn_id="test")
         with Client(settings) as client:
-            return cls(arize, client.send(calls.create_eval_task(task, settings.sampling_rate_unit)).id)
+            return cls(arize, client.send(calls.create_eval_task(task, settings.sampling_rate_unit)))
 
     @property
     def runs(self) -> list[dict[str, Any]]:

@@ -51,7 +51,7 @@ def create_task(emulator: Any, name: str = "waited for") -> str:
         }
     )
     with Client(settings) as client:
-        return client.send(calls.create_eval_task(task, settings.sampling_rate_unit)).id
+        return client.send(calls.create_eval_task(task, settings.sampling_rate_unit))
 
 
 def trigger(run_id: str, task_id: str | None = None, **arguments: Any) -> OnlineTaskRunTrigger:

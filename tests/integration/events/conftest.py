@@ -36,4 +36,4 @@ def online_task_id(arize: Emulator, client: Client) -> str:
         template_evaluators=[evaluator],
         llm_config={"model_name": "GPT_4o", "provider": "openAI"},
     )
-    return client.send(calls.create_eval_task(task, "fraction")).id
+    return client.send(calls.create_eval_task(task, "fraction"))

@@ -8,10 +8,7 @@ from airflow_provider_online_tasks import exceptions
 from airflow_provider_online_tasks._airflow import AirflowFailException
 from airflow_provider_online_tasks.exceptions import (
     CallError,
-    InvalidConnection,
     NotFound,
-    OnlineTaskRunUnreachable,
-    OnlineTasksError,
     RateLimited,
     TaskErrorReturned,
     Unavailable,
@@ -19,11 +16,9 @@ from airflow_provider_online_tasks.exceptions import (
 )
 from airflow_provider_online_tasks.runs.wait_policy import (
     REJECTIONS,
-    WAIT_ERRORS,
     Rejections,
     pause_after,
     run_unreachable,
-    wait_error,
 )
 
 TRANSIENT = {CallError, RateLimited, TaskErrorReturned, Unavailable}
@@ -97,16 +92,3 @@ def test_run_unreachable_is_retried() -> None:
     for error in (NotFound("no such run."), ValueError("a bug")):
         assert not isinstance(run_unreachable("run-1", error, 300.0), AirflowFailException)
         assert "run-1" in str(run_unreachable("run-1", error))
-
-
-@pytest.mark.parametrize("name", ["CallError", "TaskErrorReturned", "ValueError", "Any", None])
-def test_wait_error_unknown_name_is_base_class(name: str | None) -> None:
-    assert type(wait_error(name, "why")) is OnlineTasksError
-
-
-def test_wait_error_known_name_is_its_class() -> None:
-    assert set(WAIT_ERRORS) == {InvalidConnection, OnlineTaskRunUnreachable}
-    for kind in WAIT_ERRORS:
-        error = wait_error(kind.__name__, "why")
-        assert type(error) is kind
-        assert str(error) == "why"

@@ -314,7 +314,7 @@ def test_deferrable_running_run_defers(arize: Emulator, clock: Clock, fault: str
 
 
 def event(run_id: str, outcome: str, **fields: Any) -> dict[str, Any]:
-    return RunEvent(outcome=outcome, run_id=run_id, payload={}, **fields).to_json()
+    return RunEvent(outcome=outcome, run_id=run_id, payload={}, **fields).model_dump()
 
 
 @pytest.mark.promise("deadline")

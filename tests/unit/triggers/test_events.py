@@ -9,6 +9,7 @@ import pytest
 
 from airflow_provider_online_tasks.api.responses import RunStatus, TaskRun
 from airflow_provider_online_tasks.exceptions import (
+    InvalidConnection,
     InvalidInput,
     OnlineTaskRunUnreachable,
     OnlineTasksError,
@@ -46,11 +47,11 @@ RUNNING = TaskRun(id="run-1", status=RunStatus.RUNNING, status_text="RUNNING")
     ],
 )
 def test_event_read_after_write_is_equal(event: RunEvent) -> None:
-    assert read_event(json.loads(json.dumps(event.to_json()))) == event
+    assert read_event(json.loads(json.dumps(event.model_dump()))) == event
 
 
 def finished(**changes: Any) -> dict[str, Any]:
-    return {**RunEvent(outcome=FINISHED, run_id="run-1", run=COMPLETED, payload={}).to_json(), **changes}
+    return {**RunEvent(outcome=FINISHED, run_id="run-1", run=COMPLETED, payload={}).model_dump(), **changes}
 
 
 UNUSABLE: list[object] = [
@@ -97,7 +98,10 @@ def test_finished_run_by_outcome() -> None:
     assert RunEvent(outcome=TIMEOUT, run_id="run-1", run=COMPLETED, payload={}).finished_run() is None
     for name, kind in (
         ("OnlineTaskRunUnreachable", OnlineTaskRunUnreachable),
+        ("InvalidConnection", InvalidConnection),
+        ("TaskErrorReturned", OnlineTasksError),
         ("ValueError", OnlineTasksError),
+        (None, OnlineTasksError),
     ):
         event = RunEvent(outcome=ERROR, run_id="run-1", error_type=name, error_message="it broke", payload={})
         with pytest.raises(OnlineTasksError) as caught:
@@ -123,7 +127,7 @@ def test_event_of_hostile_values_fits_into_64_kb() -> None:
         error_message="\ud800\x1b[31m" * 100_000,
         payload={"text": "x" * (MAX_PAYLOAD_BYTES - 20)},
     )
-    text = json.dumps(event.to_json(), ensure_ascii=False)
+    text = json.dumps(event.model_dump(), ensure_ascii=False)
     assert len(text.encode()) < 64_000
 
 

@@ -51,7 +51,7 @@ class Deferred:
         return RunEvent(
             outcome=outcome,
             **{"run_id": self.trigger.run_id, "run": self.run, "payload": self.trigger.payload, **event},
-        ).to_json()
+        ).model_dump()
 
     def resume(self, outcome: str, **event: Any) -> Any:
         """Resume with an event of the trigger."""
