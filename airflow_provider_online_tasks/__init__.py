@@ -70,32 +70,7 @@ _PLACES = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = ["__version__", *_PLACES]  # noqa: PLE0604  the keys are texts
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.exceptions import (
-        CallError as CallError,
-        EvalGateFailed as EvalGateFailed,
-        EvalGateInconclusive as EvalGateInconclusive,
-        EvalResultsIncomplete as EvalResultsIncomplete,
-        BadRequest as BadRequest,
-        InvalidConnection as InvalidConnection,
-        InvalidInput as InvalidInput,
-        AuthenticationFailed as AuthenticationFailed,
-        NotFound as NotFound,
-        OnlineTaskRunCancelled as OnlineTaskRunCancelled,
-        OnlineTaskRunUnsuccessful as OnlineTaskRunUnsuccessful,
-        OnlineTaskRunErrorRateExceeded as OnlineTaskRunErrorRateExceeded,
-        OnlineTaskRunFailed as OnlineTaskRunFailed,
-        OnlineTaskRunNothingEvaluated as OnlineTaskRunNothingEvaluated,
-        OnlineTaskRunTimeout as OnlineTaskRunTimeout,
-        OnlineTaskRunUnreachable as OnlineTaskRunUnreachable,
-        OnlineTasksError as OnlineTasksError,
-        PermissionDenied as PermissionDenied,
-        RateLimited as RateLimited,
-        TaskErrorReturned as TaskErrorReturned,
-        TaskExists as TaskExists,
-        Unavailable as Unavailable,
-        UnexpectedResponse as UnexpectedResponse,
-        WindowTooLong as WindowTooLong,
-    )
+    from airflow_provider_online_tasks.exceptions import *  # noqa: F403
     from airflow_provider_online_tasks.hooks.online_tasks import (
         OnlineTasksHook as OnlineTasksHook,
     )

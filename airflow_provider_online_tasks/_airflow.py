@@ -8,9 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from airflow.sdk import BaseHook, Connection
+try:
+    from airflow.sdk import BaseHook
+except ImportError:  # before 3.1
+    from airflow.hooks.base import BaseHook  # type: ignore[attr-defined,no-redef]
+try:
     from airflow.sdk.configuration import conf
+except ImportError:  # before 3.2
+    from airflow.configuration import conf
+try:
     from airflow.sdk.exceptions import (
         AirflowException,
         AirflowFailException,
@@ -20,35 +26,19 @@ if TYPE_CHECKING:
         AirflowTaskTimeout,
         TaskDeferred,
     )
-else:
-    try:
-        from airflow.sdk import BaseHook
-    except ImportError:  # before 3.1
-        from airflow.hooks.base import BaseHook
-    try:
-        from airflow.sdk.configuration import conf
-    except ImportError:  # before 3.2
-        from airflow.configuration import conf
-    try:
-        from airflow.sdk.exceptions import (
-            AirflowException,
-            AirflowFailException,
-            AirflowNotFoundException,
-            AirflowSensorTimeout,
-            AirflowSkipException,
-            AirflowTaskTimeout,
-            TaskDeferred,
-        )
-    except ImportError:  # before 3.2
-        from airflow.exceptions import (
-            AirflowException,
-            AirflowFailException,
-            AirflowNotFoundException,
-            AirflowSensorTimeout,
-            AirflowSkipException,
-            AirflowTaskTimeout,
-            TaskDeferred,
-        )
+except ImportError:  # before 3.2
+    from airflow.exceptions import (  # type: ignore[attr-defined,no-redef]
+        AirflowException,
+        AirflowFailException,
+        AirflowNotFoundException,
+        AirflowSensorTimeout,
+        AirflowSkipException,
+        AirflowTaskTimeout,
+        TaskDeferred,
+    )
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
 
 __all__ = [
     "AirflowException",

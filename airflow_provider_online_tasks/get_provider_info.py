@@ -1,11 +1,22 @@
-"""The provider's metadata, as Airflow wants it. Only data: Airflow reads it while it starts."""
+"""The provider's metadata, as Airflow expects it. No imports: Airflow reads it while it starts."""
 
 from __future__ import annotations
 
 from typing import Any
 
+_INTEGRATION = "Arize AX"
 # Airflow's form shows the fields of a section together, and those without one as "Extra Fields".
 _NETWORK = "Network and limits"
+
+
+def _modules(package: str, *names: str) -> list[dict[str, Any]]:
+    modules = [f"airflow_provider_online_tasks.{package}.{name}" for name in names]
+    return [{"integration-name": _INTEGRATION, "python-modules": modules}]
+
+
+def _field(label: str, description: str, kind: str = "string", **schema: Any) -> dict[str, Any]:
+    schema = {"type": [kind, "null"], "default": None, **schema}
+    return {"label": label, "description": description, "schema": schema}
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -18,45 +29,15 @@ def get_provider_info() -> dict[str, Any]:
         "versions": ["0.1.0"],
         "integrations": [
             {
-                "integration-name": "Arize AX",
+                "integration-name": _INTEGRATION,
                 "external-doc-url": "https://arize.com/docs/ax/graphql-reference/apis/online-tasks-api",
                 "tags": ["service"],
             }
         ],
-        "operators": [
-            {
-                "integration-name": "Arize AX",
-                "python-modules": [
-                    "airflow_provider_online_tasks.operators.eval_tasks",
-                    "airflow_provider_online_tasks.operators.evaluators",
-                    "airflow_provider_online_tasks.operators.gate",
-                    "airflow_provider_online_tasks.operators.results",
-                    "airflow_provider_online_tasks.operators.runs",
-                    "airflow_provider_online_tasks.operators.spans",
-                ],
-            }
-        ],
-        "sensors": [
-            {
-                "integration-name": "Arize AX",
-                "python-modules": ["airflow_provider_online_tasks.sensors.runs"],
-            }
-        ],
-        "hooks": [
-            {
-                "integration-name": "Arize AX",
-                "python-modules": ["airflow_provider_online_tasks.hooks.online_tasks"],
-            }
-        ],
-        "triggers": [
-            {
-                "integration-name": "Arize AX",
-                "python-modules": [
-                    "airflow_provider_online_tasks.triggers.runs",
-                    "airflow_provider_online_tasks.triggers.task_runs",
-                ],
-            }
-        ],
+        "operators": _modules("operators", "eval_tasks", "evaluators", "gate", "results", "runs", "spans"),
+        "sensors": _modules("sensors", "runs"),
+        "hooks": _modules("hooks", "online_tasks"),
+        "triggers": _modules("triggers", "runs", "task_runs"),
         # https://airflow.apache.org/docs/apache-airflow-providers/howto/create-custom-providers.html
         "cli": ["airflow_provider_online_tasks.cli.get_commands"],
         "notifications": [
@@ -78,87 +59,74 @@ def get_provider_info() -> dict[str, Any]:
                     },
                 },
                 "conn-fields": {
-                    "region": {
-                        "label": "Region",
-                        "description": "Data region of the account; one that is not suggested can be typed. "
-                        "Default: us. Leave it empty if a host is given.",
-                        "schema": {
-                            "type": ["string", "null"],
-                            "default": None,
-                            # Suggestions, where an enum would allow no region that is newer than this list.
-                            "examples": ["us", "eu-west-1a", "ca-central-1a", "us-central-1a", "us-east-1b"],
-                        },
-                    },
-                    "model_id": {
-                        "label": "Project ID",
-                        "description": "For DAGs that read the project (model_id) from the connection, and "
-                        "for links into Arize.",
-                        "schema": {"type": ["string", "null"], "default": None},
-                    },
-                    "organization_id": {
-                        "label": "Organisation ID",
-                        "description": "For links into Arize. Default: asked for when it is needed.",
-                        "schema": {"type": ["string", "null"], "default": None},
-                    },
-                    "space_id": {
-                        "label": "Space ID",
-                        "description": "For links into Arize. Default: asked for when it is needed.",
-                        "schema": {"type": ["string", "null"], "default": None},
-                    },
-                    "index_delay_minutes": {
-                        "label": "Index delay (minutes)",
-                        "description": "How long after its window ends a run starts, so that Arize has "
-                        "indexed all spans. Default: 120.",
-                        "schema": {"type": ["number", "null"], "default": None, "minimum": 0},
-                    },
-                    "rest_host": {
-                        "label": "REST host",
-                        "description": "Only if REST is served by another host than GraphQL.",
-                        "schema": {"type": ["string", "null"], "default": None, "section": _NETWORK},
-                    },
-                    "timeout": {
-                        "label": "Timeout",
-                        "description": "Seconds to wait for a connection, and for each part of an answer. "
-                        "Default: 30.",
-                        "schema": {"type": ["number", "null"], "default": None, "section": _NETWORK},
-                    },
-                    "verify": {
-                        "label": "Verify TLS",
-                        "description": "Whether TLS certificates are verified.",
-                        "schema": {"type": ["boolean", "null"], "default": True, "section": _NETWORK},
-                    },
-                    "ca_bundle": {
-                        "label": "CA bundle",
-                        "description": "Path of a file with the certificates to verify by. Default: the "
-                        "system's.",
-                        "schema": {"type": ["string", "null"], "default": None, "section": _NETWORK},
-                    },
-                    "proxy": {
-                        "label": "Proxy",
-                        "description": "URL of a proxy, such as http://proxy.example.com:3128. Default: what "
-                        "the environment says.",
-                        "schema": {"type": ["string", "null"], "default": None, "section": _NETWORK},
-                    },
-                    "requests_per_minute": {
-                        "label": "Requests per minute",
-                        "description": "Budget that all waits of a triggerer share. Default: 60.",
-                        "schema": {
-                            "type": ["integer", "null"],
-                            "default": None,
-                            "minimum": 1,
-                            "section": _NETWORK,
-                        },
-                    },
-                    "sampling_rate_unit": {
-                        "label": "Unit of sampling_rate",
-                        "description": "What the server understands; percent is for older servers.",
-                        "schema": {
-                            "type": ["string", "null"],
-                            "default": "fraction",
-                            "enum": ["fraction", "percent"],
-                            "section": _NETWORK,
-                        },
-                    },
+                    "region": _field(
+                        "Region",
+                        "Data region of the account; one that is not suggested can be typed. Default: us. "
+                        "Leave it empty if a host is set.",
+                        # Suggestions: an enum would allow no region that is newer than this list.
+                        examples=["us", "eu-west-1a", "ca-central-1a", "us-central-1a", "us-east-1b"],
+                    ),
+                    "model_id": _field(
+                        "Project ID",
+                        "For DAGs that read the project (model_id) from the connection, and for links into "
+                        "Arize.",
+                    ),
+                    "organization_id": _field(
+                        "Organisation ID", "For links into Arize. Default: requested when it is needed."
+                    ),
+                    "space_id": _field(
+                        "Space ID", "For links into Arize. Default: requested when it is needed."
+                    ),
+                    "index_delay_minutes": _field(
+                        "Index delay (minutes)",
+                        "How long after its window ends a run starts, so that Arize has indexed all spans. "
+                        "Default: 120.",
+                        "number",
+                        minimum=0,
+                    ),
+                    "rest_host": _field(
+                        "REST host",
+                        "Only if REST is served by another host than GraphQL.",
+                        section=_NETWORK,
+                    ),
+                    "timeout": _field(
+                        "Timeout",
+                        "Seconds to wait for a connection, and for each part of a response. Default: 30.",
+                        "number",
+                        section=_NETWORK,
+                    ),
+                    "verify": _field(
+                        "Verify TLS",
+                        "Whether TLS certificates are verified.",
+                        "boolean",
+                        default=True,
+                        section=_NETWORK,
+                    ),
+                    "ca_bundle": _field(
+                        "CA bundle",
+                        "Path of a file with the certificates to verify with. Default: the system's.",
+                        section=_NETWORK,
+                    ),
+                    "proxy": _field(
+                        "Proxy",
+                        "URL of a proxy, such as http://proxy.example.com:3128. Default: from the "
+                        "environment.",
+                        section=_NETWORK,
+                    ),
+                    "requests_per_minute": _field(
+                        "Requests per minute",
+                        "Budget that all waits of a triggerer share. Default: 60.",
+                        "integer",
+                        minimum=1,
+                        section=_NETWORK,
+                    ),
+                    "sampling_rate_unit": _field(
+                        "Unit of sampling_rate",
+                        "What the server understands; percent is for older servers.",
+                        default="fraction",
+                        enum=["fraction", "percent"],
+                        section=_NETWORK,
+                    ),
                 },
             }
         ],
