@@ -57,8 +57,6 @@ class UsesArize(_Operator):
     ) -> NoReturn:
         """Defer without a timeout of Airflow's: the trigger ends in time.
 
-        :param ti: the task instance.
-        :param trigger: what the task waits for.
         :param method_name: the method that continues.
         :param kwargs: its arguments. ``airflow dags test`` doesn't pass them.
         """
@@ -69,13 +67,7 @@ class UsesArize(_Operator):
     def pause_until(
         self, moment: datetime, ti: Any, *, method_name: str, kwargs: dict[str, Any] | None = None
     ) -> NoReturn:
-        """Wait in the triggerer until a moment, at least 10 seconds.
-
-        :param moment: when the task continues.
-        :param ti: the task instance.
-        :param method_name: the method that continues.
-        :param kwargs: its arguments. ``airflow dags test`` doesn't pass them.
-        """
+        """Wait in the triggerer until a moment, at least 10 seconds. See :meth:`defer_in_try`."""
         from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
         trigger = DateTimeTrigger(moment=max(moment, _clock.now() + SHORTEST_PAUSE))
@@ -131,16 +123,8 @@ class LineageOperator(OnlineTasksOperator):
         self._project_id = project_id or self._project_id
 
     def get_openlineage_facets_on_start(self) -> Any:
-        """Return the facts that are known."""
+        """Return the facts that are known. OpenLineage calls it when the task starts and when it ends."""
         from airflow_provider_online_tasks.lineage import lineage_of
 
         facts = self._facts or {"online_task_id": getattr(self, "online_task_id", None)}
         return lineage_of(facts, namespace=self._namespace, project_id=self._project_id)
-
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
-        """Return the facts that are known."""
-        return self.get_openlineage_facets_on_start()
-
-    def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:
-        """Return the facts that are known."""
-        return self.get_openlineage_facets_on_start()

@@ -25,12 +25,7 @@ from airflow_provider_online_tasks.inputs.arguments import (
 )
 from airflow_provider_online_tasks.inputs.templating import is_templated
 from airflow_provider_online_tasks.operators.base import LineageOperator, OnlineTasksOperator
-from airflow_provider_online_tasks.runs.index_delay import earliest_start, read_index_delay
-from airflow_provider_online_tasks.runs.window import (
-    check_window_arguments,
-    check_window_literals,
-    resolve_window,
-)
+from airflow_provider_online_tasks.runs import window as windows
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
 
 if TYPE_CHECKING:
@@ -155,9 +150,9 @@ class RunOnlineTaskOperator(LineageOperator):
         from airflow_provider_online_tasks.runs.end_states import EndRules
 
         self._rules = EndRules(on_nothing_evaluated=on_nothing_evaluated, max_error_rate=max_error_rate)
-        check_window_arguments(data_start_time, data_end_time, lookback, partition_length)
+        windows.check_window_arguments(data_start_time, data_end_time, lookback, partition_length)
         if not is_templated(index_delay):
-            read_index_delay(index_delay)
+            windows.read_index_delay(index_delay)
         if (online_task_id is None) == (online_task is None):
             raise InvalidInput("Set one of online_task_id (the task's global ID) and online_task (its name).")
         if online_task is not None:
@@ -173,17 +168,17 @@ class RunOnlineTaskOperator(LineageOperator):
             later=("data_start_time", "data_end_time") if data_start_time is None else (),
         )
         if data_start_time is not None:
-            check_window_literals(data_start_time, data_end_time)
+            windows.check_window_literals(data_start_time, data_end_time)
 
     def execute(self, context: Context) -> str | None:
         """Plan the run, wait for the index delay, start the run, and wait until it finishes if asked to."""
         with self.hook as hook:
             lifecycle = self._begin(context, hook)
             run = self._plan(context, hook)
-            start = earliest_start(
+            start = windows.earliest_start(
                 context,
                 run.window,
-                index_delay=read_index_delay(self.index_delay),
+                index_delay=windows.read_index_delay(self.index_delay),
                 index_delay_minutes=hook.settings.index_delay_minutes,
                 log=self.log,
             )
@@ -232,7 +227,7 @@ class RunOnlineTaskOperator(LineageOperator):
         """Return the run as it will be sent. An invalid window costs no request."""
         from airflow_provider_online_tasks.inputs.runs import RunInput
 
-        window = resolve_window(
+        window = windows.resolve_window(
             context,
             data_start_time=self.data_start_time,
             data_end_time=self.data_end_time,

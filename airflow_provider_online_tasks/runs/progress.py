@@ -17,8 +17,6 @@ class ProgressLog:
     """Decides which polls of one run are logged: a change at once, everything else once per minute.
 
     Times are seconds of a monotonic clock.
-
-    :param run_id: the run.
     """
 
     def __init__(self, run_id: str) -> None:
@@ -36,16 +34,16 @@ class ProgressLog:
         return logged.status_text.upper() != run.status_text.upper() or now - self._logged_at >= QUIET_SECONDS
 
     def line(self, run: TaskRun, now: float) -> str | None:
-        """Return the line to log for a run that was just read, or None.
-
-        :param run: the run.
-        :param now: the time.
-        """
+        """Return the line to log for a run that was just read, or None."""
         if not self.has_news(run, now):
             return None
         before, elapsed = self._logged, now - self._logged_at
         self._logged, self._logged_at, self._problem = run, now, None
-        parts = [_status(run, before), f"{run.counts.done} spans done ({run.counts})"]
+        status = on_one_line(run.status_text.upper())
+        if run.status is RunStatus.UNKNOWN:
+            is_new = before is None or before.status_text.upper() != run.status_text.upper()
+            status = f"{status!r}{', an unknown status that is treated as running' if is_new else ''}"
+        parts = [f"Run {run.id} is {status}", f"{run.counts.done} spans done ({run.counts})"]
         if before is not None and elapsed > 0 and run.counts.done > before.counts.done:
             rate = (run.counts.done - before.counts.done) / elapsed
             parts.append(f"{rate:.1f} spans per second" if rate >= 1 else f"{60 * rate:.1f} spans per minute")
@@ -54,22 +52,9 @@ class ProgressLog:
         return ", ".join(parts) + "."
 
     def problem_line(self, problem: Exception | str, now: float) -> str | None:
-        """Return the line to log when the run can't be read, or None.
-
-        :param problem: why it can't be read.
-        :param now: the time.
-        """
+        """Return the line to log when the run can't be read, or None."""
         text = on_one_line(str(problem))
         if text == self._problem and now - self._problem_at < QUIET_SECONDS:
             return None
         self._problem, self._problem_at = text, now
         return f"Run {self._run_id} can't be read at the moment, the wait goes on: {text}"
-
-
-def _status(run: TaskRun, before: TaskRun | None) -> str:
-    status = on_one_line(run.status_text.upper())
-    if run.status is not RunStatus.UNKNOWN:
-        return f"Run {run.id} is {status}"
-    if before is not None and before.status_text.upper() == run.status_text.upper():
-        return f"Run {run.id} is {status!r}"
-    return f"Run {run.id} is {status!r}, an unknown status that is treated as running"

@@ -13,7 +13,6 @@ import enum
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_online_tasks._airflow import AirflowTaskTimeout
@@ -46,10 +45,7 @@ class TaskFate(enum.Enum):
 
 
 def worker_task_fate(ti: Any) -> TaskFate:
-    """Return the fate of the task of this process, which Airflow ends. Takes at most two seconds.
-
-    :param ti: the task instance.
-    """
+    """Return the fate of the task of this process, which Airflow ends. Takes at most two seconds."""
     if isinstance(sys.exception(), AirflowTaskTimeout):
         return TaskFate.ENDED
     answers: list[States] = []
@@ -72,7 +68,6 @@ def worker_task_fate(ti: Any) -> TaskFate:
 async def trigger_task_fate(ti: Any) -> tuple[TaskFate, str]:
     """Return the fate of a task whose trigger Airflow drops, and its state in words.
 
-    :param ti: the task instance.
     :raises Exception: Airflow doesn't answer.
     """
     return _fate(await _shared_states(ti.dag_id, ti.task_id, ti.run_id), ti, RESUMED_AFTER_TRIGGER)
@@ -97,47 +92,35 @@ def runs_in_process() -> bool:
     return type(comms).__name__ == IN_PROCESS_COMMS
 
 
-# One request for many triggers -----------------------------------------------------------------------------
-
-
-@dataclass(slots=True, eq=False)
-class _Question:
-    """A request about the instances of one task.
-
-    :param run_ids: the DAG runs.
-    :param answer: the response.
-    """
-
-    run_ids: set[str] = field(default_factory=set)
-    answer: asyncio.Task[States] | None = None
-
-
-_open_questions: dict[tuple[asyncio.AbstractEventLoop, str, str], _Question] = {}
+# The requests that triggers still join, by event loop, DAG and task: their DAG runs, and the response.
+_Key = tuple[asyncio.AbstractEventLoop, str, str]
+_gathering: dict[_Key, tuple[set[str], asyncio.Task[States]]] = {}
 
 
 async def _shared_states(dag_id: str, task_id: str, run_id: str) -> States:
+    """Return the states of a task's instances, with one request for many triggers."""
     key = (asyncio.get_running_loop(), dag_id, task_id)
-    question = _open_questions.get(key)
-    if question is None or (
-        run_id not in question.run_ids and len(question.run_ids) >= MOST_RUNS_PER_REQUEST
+    if key in _gathering and (
+        run_id in _gathering[key][0] or len(_gathering[key][0]) < MOST_RUNS_PER_REQUEST
     ):
-        question = _open_questions[key] = _Question()
-        question.answer = asyncio.create_task(_ask(key, question))
-    question.run_ids.add(run_id)
-    if question.answer is None:
-        raise RuntimeError("no request is pending")
-    return await asyncio.shield(question.answer)
+        run_ids, response = _gathering[key]
+        run_ids.add(run_id)
+    else:
+        run_ids = {run_id}
+        response = asyncio.create_task(_ask(key, run_ids))
+        _gathering[key] = run_ids, response
+    return await asyncio.shield(response)
 
 
-async def _ask(key: tuple[asyncio.AbstractEventLoop, str, str], question: _Question) -> States:
+async def _ask(key: _Key, run_ids: set[str]) -> States:
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
     from asgiref.sync import sync_to_async
 
     await asyncio.sleep(GATHERING_SECONDS)
-    if _open_questions.get(key) is question:
-        del _open_questions[key]
+    if key in _gathering and _gathering[key][0] is run_ids:
+        del _gathering[key]
     _, dag_id, task_id = key
     states: States = await sync_to_async(RuntimeTaskInstance.get_task_states)(
-        dag_id=dag_id, task_ids=[task_id], run_ids=sorted(question.run_ids)
+        dag_id=dag_id, task_ids=[task_id], run_ids=sorted(run_ids)
     )
     return states

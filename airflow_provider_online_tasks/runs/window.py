@@ -1,11 +1,13 @@
-"""The window of a run, from the operator's arguments and the DAG run."""
+"""The window of a run, and when the run may start, from the operator's arguments and the DAG run."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._text import shown
+from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs.arguments import read_time
 from airflow_provider_online_tasks.inputs.templating import is_templated
@@ -24,8 +26,6 @@ HOW_TO_SET_A_WINDOW = (
 def read_duration(value: Any, name: str, *, least: timedelta | None = None) -> timedelta:
     """Return a timedelta, a number of seconds, or an ISO 8601 duration such as ``PT2H`` as a timedelta.
 
-    :param value: the duration.
-    :param name: the argument, for messages.
     :param least: minimum. Default: above 0.
     :raises InvalidInput: it is not a duration, or too short.
     """
@@ -94,12 +94,8 @@ def resolve_window(
 ) -> DataWindow:
     """Return the window of a run. It is the same in every try of a DAG run.
 
-    :param context: the Airflow context.
-    :param data_start_time: start of the window, rendered.
-    :param data_end_time: end of the window, rendered.
-    :param lookback: length of a window that ends with the DAG run's data interval, else at its run-after
-        time.
-    :param partition_length: length of a window that starts at the DAG run's partition.
+    The arguments are those of the operator, rendered.
+
     :raises InvalidInput: the DAG run has no window, or the window is reversed, empty or in the future.
     """
     check_window_arguments(data_start_time, data_end_time, lookback, partition_length)
@@ -107,7 +103,14 @@ def resolve_window(
     if data_start_time is not None:
         return DataWindow.read(data_start_time, data_end_time)
     if partition_length is not None:
-        start = _partition_date(dag_run)
+        start: datetime | None = getattr(dag_run, "partition_date", None)
+        if start is None:
+            key = getattr(dag_run, "partition_key", None)
+            raise InvalidInput(
+                f"The DAG run has no partition date{f' for its partition {shown(key)}' if key else ''}. "
+                f"partition_length needs Airflow 3.3 and a partition of an asset that stands for a time. "
+                f"{HOW_TO_SET_A_WINDOW}"
+            )
         try:
             return DataWindow.read(start, start + read_duration(partition_length, "partition_length"))
         except OverflowError:
@@ -137,13 +140,56 @@ def resolve_window(
     return DataWindow.read(interval_start, interval_end)
 
 
-def _partition_date(dag_run: Any) -> datetime:
-    date: datetime | None = getattr(dag_run, "partition_date", None)
-    if date is None:
-        key = getattr(dag_run, "partition_key", None)
+def read_index_delay(index_delay: Any) -> timedelta | None:
+    """Return the ``index_delay`` argument as a timedelta; None means the connection's index delay.
+
+    :raises InvalidInput: it is not a duration of at least 0.
+    """
+    return None if index_delay is None else read_duration(index_delay, "index_delay", least=timedelta(0))
+
+
+def earliest_start(
+    context: Context,
+    window: DataWindow,
+    *,
+    index_delay: timedelta | None,
+    index_delay_minutes: float,
+    log: Any,
+) -> datetime | None:
+    """Return when the run may start, or None if it may start now: Arize indexes spans late.
+
+    :param index_delay: the operator's argument.
+    :param index_delay_minutes: the connection's value, which applies without the argument. A manual DAG run
+        ignores it.
+    :raises InvalidInput: the delay is out of range.
+    """
+    try:
+        delay = timedelta(minutes=index_delay_minutes) if index_delay is None else index_delay
+        start = window.end + delay
+    except OverflowError:
+        name = "index_delay_minutes" if index_delay is None else "index_delay"
         raise InvalidInput(
-            f"The DAG run has no partition date{f' for its partition {shown(key)}' if key else ''}. "
-            f"partition_length needs Airflow 3.3 and a partition of an asset that stands for a time. "
-            f"{HOW_TO_SET_A_WINDOW}"
+            f"{name} is out of range: {index_delay_minutes if index_delay is None else index_delay}."
+        ) from None
+    if not delay or start <= _clock.now():
+        return None
+    run_type = getattr(context["dag_run"], "run_type", None)
+    if str(getattr(run_type, "value", run_type)) == "manual" and index_delay is None:
+        log.warning(
+            "The DAG run was triggered manually, so the run starts at once. Arize may index spans of %s "
+            "until %s: the spans of the last %s may be missing. To wait for them, set index_delay.",
+            window,
+            wire_time(start),
+            delay,
         )
-    return date
+        return None
+    log.info(
+        "The run starts at %s, %s after its window ends, because Arize indexes spans late. Until then the "
+        "task waits in the triggerer. To start at once, %s.",
+        wire_time(start),
+        delay,
+        "trigger the DAG manually, set index_delay=0, or reduce the connection's index_delay_minutes"
+        if index_delay is None
+        else "set a shorter index_delay",
+    )
+    return start

@@ -34,7 +34,7 @@ def test_lineage_of_failed_gate_has_an_assertion_per_rule():
     with pytest.raises(EvalGateFailed):
         gate.execute(CONTEXT)
 
-    [spans] = map(sent, gate.get_openlineage_facets_on_failure(None).inputs)
+    [spans] = map(sent, gate.get_openlineage_facets_on_start().inputs)
 
     assert (spans["namespace"], spans["name"]) == ("https://app.example.com", "projects/P/spans")
     assertions = {
@@ -60,7 +60,7 @@ def test_lineage_of_inconclusive_rule_is_not_a_success():
     )
     gate.execute(CONTEXT)
 
-    [spans] = map(sent, gate.get_openlineage_facets_on_complete(None).inputs)
+    [spans] = map(sent, gate.get_openlineage_facets_on_start().inputs)
 
     [*_, assertion] = spans["inputFacets"]["dataQualityAssertions"]["assertions"]
     assert (assertion["success"], assertion["description"].partition(":")[0]) == (False, "inconclusive")
@@ -77,7 +77,7 @@ def test_lineage_of_gate_executed_twice_is_that_of_the_second():
     gate.summary = summary(e=results(labels={"ok": 10})) | PROJECT
     gate.execute(CONTEXT)
 
-    [spans] = map(sent, gate.get_openlineage_facets_on_complete(None).inputs)
+    [spans] = map(sent, gate.get_openlineage_facets_on_start().inputs)
 
     assertions = spans["inputFacets"]["dataQualityAssertions"]["assertions"]
     assert [one["success"] for one in assertions] == [True, True, True]
@@ -88,4 +88,4 @@ def test_lineage_without_connection_has_no_inputs(monkeypatch):
     found = summary(e=results(labels={"ok": 100}))
     gate = EvalGateOperator(task_id="gate", summary=found, rules={"e": {"ok": "== 1"}})
     assert gate.execute(CONTEXT)["passed"] is True
-    assert gate.get_openlineage_facets_on_complete(None).inputs == []
+    assert gate.get_openlineage_facets_on_start().inputs == []

@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import itertools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from airflow_provider_online_tasks.runs.wait_policy import REJECTIONS, Rejections
 
@@ -15,55 +15,31 @@ if TYPE_CHECKING:
 
     from airflow_provider_online_tasks.api.responses import TaskRun
     from airflow_provider_online_tasks.exceptions import CallError
+    from airflow_provider_online_tasks.runs.polling.poller import Poller
 
 
 class Shortage(NamedTuple):
-    """A request budget that is too small for all waits.
-
-    :param late: seconds by which the run was read late.
-    :param rate: requests per minute that may be sent.
-    :param waits: number of waits that share them.
-    """
+    """Seconds by which a run is read late, requests per minute, and the waits that share them."""
 
     late: float
     rate: float
     waits: int
 
 
-class WaitServer(Protocol):
-    """The part of a poller that a wait uses."""
-
-    @property
-    def trouble(self) -> str | None:
-        """Why no run is read at the moment; None if runs are read."""
-
-    def shortage(self, run: PolledRun) -> Shortage:
-        """Return how late a run is read because of the request budget."""
-
-    def hasten(self, wait: Wait) -> None:
-        """Read the run of a wait at once."""
-
-    def discard(self, wait: Wait) -> None:
-        """End a wait."""
-
-
 class Wait:
     """One wait for a run.
 
-    :param server: polls the run.
-    :param run: the run.
-    :param conn_id: the Airflow connection of the wait.
-    :param poll_interval: seconds between two polls.
+    :ivar has_news: tells whether a poll is worth waking up for. Default: every poll. The end of the run
+        always is.
     """
 
     __slots__ = ("_error", "_unread", "_waiter", "conn_id", "has_news", "poll_interval", "run", "server")
 
-    def __init__(self, server: WaitServer, run: PolledRun, *, conn_id: str, poll_interval: float) -> None:
+    def __init__(self, server: Poller, run: PolledRun, *, conn_id: str, poll_interval: float) -> None:
         self.server = server
         self.run = run
         self.conn_id = conn_id
         self.poll_interval = poll_interval
-        # Tells whether a poll is worth waking up for. Default: every poll. The end of the run always is.
         self.has_news: Callable[[TaskRun], bool] | None = None
         self._unread: TaskRun | None = None
         self._error: Exception | None = None
@@ -130,8 +106,6 @@ class Scheduled:
 
     :param at: time of the next request, if it is in the queue.
     :param ticket: its entry in the queue; 0 if it has none.
-    :param in_flight: whether a request about it is in flight.
-    :param sent_at: time of the last request.
     :param late: seconds by which the budget delayed the last request.
     """
 
@@ -146,10 +120,8 @@ class Scheduled:
 class PolledRun(Scheduled):
     """A run with at least one wait.
 
-    :param due: time of its next poll.
     :param by_id: whether the next poll reads it by ID instead of with the list of its task.
     :param was_late: seconds by which the budget delayed its last poll.
-    :param read_at: time of its last poll.
     :param failures: number of failed polls in a row.
     :param trouble: why it can't be read at the moment.
     """
