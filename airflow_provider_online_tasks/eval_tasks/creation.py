@@ -17,12 +17,8 @@ from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.responses import Task
 from airflow_provider_online_tasks.eval_tasks.changes import update_task
 from airflow_provider_online_tasks.exceptions import BadRequest, NotFound, TaskExists
-from airflow_provider_online_tasks.idempotency.create_once import (
-    SERVER_TIME_MARGIN,
-    CreateOnce,
-    Outcome,
-    Result,
-)
+from airflow_provider_online_tasks.idempotency import create_once
+from airflow_provider_online_tasks.idempotency.create_once import Outcome, Result
 from airflow_provider_online_tasks.idempotency.intents import Intent, IntentStore
 from airflow_provider_online_tasks.inputs.arguments import describe_sampling_rate
 
@@ -38,39 +34,20 @@ _LATEST = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, kw_only=True)
 class TaskIntent(Intent):
-    """The intent to create a task.
-
-    :param server_time: Arize's clock just before the first request.
-    :param model_id: the project.
-    :param name: the task's name.
-    """
+    """The intent to create a task; ``server_time`` is Arize's clock just before the first request."""
 
     server_time: str
     model_id: str
     name: str
 
 
-class TaskCreation(CreateOnce[TaskIntent, Task]):
-    """Finds or creates the eval task of one execution.
-
-    :param hook: the connection to Arize.
-    :param task: the task to create.
-    :param if_exists: what to do if another execution created a task of this name in the project: ``fail``,
-        ``skip`` (use it as it is) or ``update`` (change what differs).
-    :param context: the Airflow context.
-    :param log: the task's log.
-    """
+class TaskCreation(create_once.CreateOnce[TaskIntent, Task]):
+    """Finds or creates the eval task of one execution."""
 
     noun: ClassVar[str] = "task"
 
     def __init__(
-        self,
-        *,
-        hook: OnlineTasksHook,
-        task: EvalTaskInput,
-        if_exists: str,
-        context: Context,
-        log: Any,
+        self, *, hook: OnlineTasksHook, task: EvalTaskInput, if_exists: str, context: Context, log: Any
     ) -> None:
         super().__init__(hook=hook, intents=IntentStore(context, STATE_KEY, TaskIntent), log=log)
         self._task = task
@@ -89,8 +66,6 @@ class TaskCreation(CreateOnce[TaskIntent, Task]):
         if result.outcome is not Outcome.EXISTED:
             self._intents.finish()
         return result
-
-    # The task of an earlier try
 
     def _adopt(self) -> Result[Task] | None:
         """Return the task that an earlier try of this execution created."""
@@ -129,10 +104,8 @@ class TaskCreation(CreateOnce[TaskIntent, Task]):
         if self._intents.is_available or self._try.number == 1 or dag_run_start is None:
             return None
         tasks = self._find_by_name()
-        since = dag_run_start + (self._server_now - _clock.now()) - SERVER_TIME_MARGIN
+        since = dag_run_start + (self._server_now - _clock.now()) - create_once.SERVER_TIME_MARGIN
         return next((task for task in tasks if task.created_at and task.created_at >= since), None)
-
-    # A task of another execution
 
     def _use_existing(self) -> Result[Task] | None:
         """Return the oldest task of this name.
@@ -160,8 +133,6 @@ class TaskCreation(CreateOnce[TaskIntent, Task]):
         self._log.info("Task %s (%r) exists already.", oldest.id, oldest.name)
         return Result(id=oldest.id, outcome=Outcome.EXISTED, resource=oldest)
 
-    # A new task
-
     def _create(self) -> Result[Task]:
         server_time = wire_time(self._server_now)
         intent = TaskIntent(server_time=server_time, model_id=self._task.model_id, name=self._task.name)
@@ -185,7 +156,7 @@ class TaskCreation(CreateOnce[TaskIntent, Task]):
         return f"Task {created_id} ({intent.name!r}): {sampling}{continuously}."
 
     def _find_matching(self, intent: TaskIntent) -> Iterator[Task]:
-        since = parse_time(intent.server_time, "server_time") - SERVER_TIME_MARGIN
+        since = parse_time(intent.server_time, "server_time") - create_once.SERVER_TIME_MARGIN
         for task in self._find_by_name():
             if self._if_exists != "fail" or task.created_at is None or task.created_at >= since:
                 yield task
@@ -193,14 +164,7 @@ class TaskCreation(CreateOnce[TaskIntent, Task]):
     def _find_by_name(self) -> list[Task]:
         """Return the tasks of exactly this name in the project, oldest first."""
         name, project_id = self._task.name, self._task.model_id
-        tasks = [
-            task
-            for page in calls.pages(
-                self._read_page,
-                lambda cursor: calls.list_tasks(project_id=project_id, name=name, cursor=cursor),
-            )
-            for task in page.items
-            # Arize's filter also matches parts of a name.
-            if task.name == name and task.project_id in (None, project_id)
-        ]
+        listed = self._list(lambda cursor: calls.list_tasks(project_id=project_id, name=name, cursor=cursor))
+        # Arize's filter also matches parts of a name.
+        tasks = [task for task in listed if task.name == name and task.project_id in (None, project_id)]
         return sorted(tasks, key=lambda task: (task.created_at or _LATEST, task.id))

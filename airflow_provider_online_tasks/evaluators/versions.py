@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,14 +19,12 @@ from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.responses import EvaluatorVersion
 from airflow_provider_online_tasks.exceptions import BadRequest, InvalidInput
-from airflow_provider_online_tasks.idempotency.create_once import SEARCH_SECONDS, CreateOnce
+from airflow_provider_online_tasks.idempotency.create_once import CreateOnce
 from airflow_provider_online_tasks.idempotency.intents import Intent, IntentStore
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_online_tasks.api.calls import Page, RestCall
-    from airflow_provider_online_tasks.api.responses import Evaluator
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
     from airflow_provider_online_tasks.inputs.evaluators import EvaluatorInput
 
@@ -55,34 +53,15 @@ def read_hash(message: str) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class VersionIntent(Intent):
-    """The intent to create a version.
-
-    :param space_id: the space of the evaluator.
-    :param name: the evaluator's name.
-    :param content: the hash of the version's content.
-    """
+    """The intent to create a version; ``content`` is the hash of its content."""
 
     space_id: str
     name: str
     content: str
 
-    @property
-    def identity(self) -> tuple[str, str, str]:
-        """The fields by which the version is recognized."""
-        return self.space_id, self.name, self.content
-
 
 class EvaluatorPublication(CreateOnce[VersionIntent, EvaluatorVersion]):
-    """Finds or creates the evaluator and the version of one execution.
-
-    :param hook: the connection to Arize.
-    :param evaluator: the evaluator as the DAG defines it.
-    :param content: the content of the version.
-    :param space_id: the space of the evaluator.
-    :param commit_message: the commit message of a new version, without the hash.
-    :param context: the Airflow context.
-    :param log: the task's log.
-    """
+    """Finds or creates the evaluator and the version of one execution."""
 
     noun: ClassVar[str] = "evaluator version"
 
@@ -113,7 +92,10 @@ class EvaluatorPublication(CreateOnce[VersionIntent, EvaluatorVersion]):
         :raises CallError: the subclass that fits what happened.
         """
         intent = VersionIntent(space_id=self._space_id, name=self._wanted.name, content=self._hash)
-        version = self._find_of_earlier_try(intent) or self._find_current()
+        earlier = self._intents.read()
+        if earlier is not None and replace(earlier, sent_at=None, sent_at_worker=None, id=None) != intent:
+            earlier = None  # the arguments changed
+        version = self._search_for_earlier(earlier, intent) or self._find_current()
         if version is None:
             version = self._create(intent)
         else:
@@ -126,17 +108,6 @@ class EvaluatorPublication(CreateOnce[VersionIntent, EvaluatorVersion]):
         self._intents.delete()
         return version
 
-    def _find_of_earlier_try(self, intent: VersionIntent) -> EvaluatorVersion | None:
-        """Return the version that an earlier try requested, which can take a while to appear."""
-        earlier = self._intents.read()
-        if earlier is not None and earlier.identity == intent.identity:
-            self._log.info("An earlier try may have created the version. Searching for it.")
-            return self._search(earlier)
-        if not self._intents.is_available and self._try.number > 1:
-            # Before Airflow 3.3 nothing is kept between tries.
-            return self._search(intent, seconds=SEARCH_SECONDS)
-        return None
-
     def _create(self, intent: VersionIntent) -> EvaluatorVersion:
         try:
             result = self._create_once(intent)
@@ -146,12 +117,7 @@ class EvaluatorPublication(CreateOnce[VersionIntent, EvaluatorVersion]):
             if version is None:
                 raise
             return version
-        return result.resource or EvaluatorVersion(
-            id=result.id,
-            evaluator_id=str(self._evaluator_id),
-            commit_message=self._message,
-            created_at=None,
-        )
+        return result.resource or EvaluatorVersion(id=result.id, evaluator_id=str(self._evaluator_id))
 
     def _send_request(self) -> str:
         if self._evaluator_id is None:
@@ -175,36 +141,27 @@ class EvaluatorPublication(CreateOnce[VersionIntent, EvaluatorVersion]):
         return f"Evaluator {self._evaluator_id} ({intent.name!r}): new version {created_id}."
 
     def _find_matching(self, intent: VersionIntent) -> Iterator[EvaluatorVersion]:
-        version = self._find_current()
-        if version is not None:
+        if (version := self._find_current()) is not None:
             yield version
 
     def _find_current(self) -> EvaluatorVersion | None:
-        """Return the newest version of the evaluator if it has the wanted content; note the evaluator."""
-        evaluator = self._find_evaluator()
-        self._evaluator_id = None if evaluator is None else evaluator.id
-        if evaluator is None:
-            return None
-        versions = self._list(lambda cursor: calls.list_evaluator_versions(evaluator.id, cursor=cursor))
-        # The order in which Arize lists versions is not documented.
-        newest = max(versions, key=lambda version: version.created_at or _EARLIEST, default=None)
-        return newest if newest is not None and read_hash(newest.commit_message) == self._hash else None
+        """Return the newest version of the evaluator if it has the wanted content; note the evaluator.
 
-    def _find_evaluator(self) -> Evaluator | None:
-        """Return the evaluator of exactly this name in the space.
-
-        :raises InvalidInput: it has another type.
+        :raises InvalidInput: the evaluator of this name has another type.
         """
         name, space_id = self._wanted.name, self._space_id
         listed = self._list(lambda cursor: calls.list_evaluators(name=name, space_id=space_id, cursor=cursor))
         # Arize's filter also matches parts of a name.
         evaluator = next((evaluator for evaluator in listed if evaluator.name == name), None)
-        if evaluator is not None and evaluator.type != self._wanted.type:
+        self._evaluator_id = None if evaluator is None else evaluator.id
+        if evaluator is None:
+            return None
+        if evaluator.type != self._wanted.type:
             raise InvalidInput(
                 f"Evaluator {shown(name)} ({evaluator.id}) has type {evaluator.type}, but the DAG defines "
                 f"type {self._wanted.type}. The type of an evaluator cannot change: use another name."
             )
-        return evaluator
-
-    def _list(self, call_at: Callable[[str | None], RestCall[Page[Any]]]) -> list[Any]:
-        return [item for page in calls.pages(self._read_page, call_at) for item in page.items]
+        versions = self._list(lambda cursor: calls.list_evaluator_versions(evaluator.id, cursor=cursor))
+        # The order in which Arize lists versions is not documented.
+        newest = max(versions, key=lambda version: version.created_at or _EARLIEST, default=None)
+        return newest if newest is not None and read_hash(newest.commit_message) == self._hash else None

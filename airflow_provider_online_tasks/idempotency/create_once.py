@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._text import sentence
+from airflow_provider_online_tasks.api.calls import Page, RestCall, pages
 from airflow_provider_online_tasks.exceptions import CallError, RateLimited, Unavailable
 from airflow_provider_online_tasks.idempotency.intents import IntentStore, IntentT, TryNoLongerCurrent
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.calls import Page, RestCall
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
 SEARCH_SECONDS = 60.0
@@ -34,7 +34,7 @@ SERVER_TIME_MARGIN = timedelta(seconds=60)
 
 
 class HasId(Protocol):
-    """Anything that Arize creates: it has an ID."""
+    """Anything that Arize creates."""
 
     @property
     def id(self) -> str:
@@ -57,12 +57,7 @@ class Outcome(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Result(Generic[Resource]):
-    """The object that an execution needs.
-
-    :param id: its ID.
-    :param outcome: how the execution got it.
-    :param resource: the object as Arize returned it; None if it was just created.
-    """
+    """The object that an execution needs; ``resource`` is None if it was just created."""
 
     id: str
     outcome: Outcome
@@ -73,10 +68,6 @@ class CreateOnce(ABC, Generic[IntentT, Resource]):
     """Creates one object per execution, however often the request has to be sent.
 
     A subclass says what to request and how to recognize the result.
-
-    :param hook: the connection to Arize.
-    :param intents: where the execution keeps its intent.
-    :param log: the task's log.
     """
 
     noun: ClassVar[str]
@@ -91,17 +82,11 @@ class CreateOnce(ABC, Generic[IntentT, Resource]):
 
     @abstractmethod
     def _send_request(self) -> str:
-        """Send the request once, and return the ID of what was created.
-
-        :raises CallError: the subclass that fits what happened.
-        """
+        """Send the request once, and return the ID of what was created."""
 
     @abstractmethod
     def _find_matching(self, intent: IntentT) -> Iterable[Resource]:
-        """Search Arize for the result of an intent; the most likely match first.
-
-        :raises CallError: the search failed.
-        """
+        """Search Arize for the result of an intent; the most likely match first."""
 
     @abstractmethod
     def _describe_created(self, intent: IntentT, created_id: str) -> str:
@@ -151,10 +136,7 @@ class CreateOnce(ABC, Generic[IntentT, Resource]):
         )
 
     def _write_intent(self, intent: IntentT) -> IntentT:
-        """Write the intent with the current time: from now on the server may execute the request.
-
-        :raises TryNoLongerCurrent: another try has replaced this one.
-        """
+        """Write the intent with the current time: from now on the server may execute the request."""
         return self._intents.write(intent.sent(server_now=self._server_now, worker_now=_clock.now()))
 
     def _send_if_current(self, intent: IntentT) -> str:
@@ -198,6 +180,19 @@ class CreateOnce(ABC, Generic[IntentT, Resource]):
                 may_have_executed=True,
             ) from error
 
+    def _search_for_earlier(self, earlier: IntentT | None, wanted: IntentT) -> Resource | None:
+        """Search for the result of a request that an earlier try may have sent.
+
+        :param earlier: the intent that it stored, if it was for the same thing.
+        :param wanted: the intent of this try, for Airflow before 3.3, which keeps nothing between tries.
+        """
+        if earlier is not None:
+            self._log.info("An earlier try may have sent the request. Searching for the %s.", self.noun)
+            return self._search(earlier)
+        if not self._intents.is_available and self._try.number > 1:
+            return self._search(wanted, seconds=SEARCH_SECONDS)
+        return None
+
     def _search(self, intent: IntentT, *, seconds: float | None = None) -> Resource | None:
         """Search for the result of an intent until it appears or the deadline passes.
 
@@ -218,9 +213,6 @@ class CreateOnce(ABC, Generic[IntentT, Resource]):
                 deadline = _clock.monotonic() + SEARCH_SECONDS - age
             return deadline - _clock.monotonic()
 
-        def find() -> Resource | None:
-            return next(iter(self._find_matching(intent)), None)
-
         def last_result(state: RetryCallState) -> Any:
             return state.outcome.result() if state.outcome else None
 
@@ -231,10 +223,14 @@ class CreateOnce(ABC, Generic[IntentT, Resource]):
             stop=lambda _: remaining() <= 0,
             sleep=_clock.sleep,
             retry_error_callback=last_result,
-        )(find)
+        )(lambda: next(iter(self._find_matching(intent)), None))
+
+    def _list(self, call_at: Callable[[str | None], RestCall[Page[Item]]]) -> Iterator[Item]:
+        """Yield the items of a list, page by page, and note Arize's clock."""
+        for page in pages(self._read_page, call_at):
+            yield from page.items
 
     def _read_page(self, call: RestCall[Page[Item]]) -> Page[Item]:
-        """Return a page of a list, and note Arize's clock."""
         page, response = self._hook.client.exchange(call)
         self._note_server_time(response.date or _clock.now())
         return page

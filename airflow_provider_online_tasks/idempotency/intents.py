@@ -23,20 +23,17 @@ class TryNoLongerCurrent(OnlineTasksError):
 
 @dataclass(frozen=True, kw_only=True)
 class CurrentTry:
-    """What Airflow says about this try of the task.
-
-    :param number: its number, from 1.
-    :param max_tries: Airflow's limit. Clearing the task raises it; a retry does not.
-    :param follows_clear: whether the task was cleared just before this try.
-    :param dag_run_due: when the DAG run was due. Clearing the DAG run does not change it.
-    :param dag_run_start: when the DAG run started. Clearing a finished DAG run changes it.
-    """
+    """What Airflow says about this try of the task."""
 
     number: int
     max_tries: int
+    """Airflow's limit. Clearing the task raises it; a retry does not."""
     follows_clear: bool
+    """Whether the task was cleared just before this try."""
     dag_run_due: datetime | None
+    """When the DAG run was due. Clearing the DAG run does not change it."""
     dag_run_start: datetime | None
+    """When the DAG run started. Clearing a finished DAG run changes it."""
 
     @classmethod
     def of(cls, context: Context) -> CurrentTry:
@@ -92,12 +89,7 @@ IntentT = TypeVar("IntentT", bound=Intent)
 
 
 class IntentStore(Generic[IntentT]):
-    """Keeps the intent of an execution in Airflow's task state store (3.3 and later).
-
-    :param context: the Airflow context.
-    :param key: the key in the state store.
-    :param kind: the class of the intent.
-    """
+    """Keeps the intent of an execution in Airflow's task state store (3.3 and later)."""
 
     def __init__(self, context: Context, key: str, kind: type[IntentT]) -> None:
         self.current_try = CurrentTry.of(context)
@@ -123,10 +115,7 @@ class IntentStore(Generic[IntentT]):
             return None
 
     def write(self, intent: IntentT) -> IntentT:
-        """Write the intent and return it.
-
-        :raises TryNoLongerCurrent: another try has replaced this one.
-        """
+        """Write the intent and return it. Raise TryNoLongerCurrent if another try has replaced this one."""
         if self._store is None:
             return intent
         # The store takes JSON values only.
@@ -138,9 +127,7 @@ class IntentStore(Generic[IntentT]):
         except Exception as error:
             detail = getattr(getattr(error, "error", None), "detail", None)
             if isinstance(detail, Mapping) and detail.get("status_code") in _STALE_TRY:
-                raise TryNoLongerCurrent(
-                    "Airflow has replaced this try of the task, so it must not go on."
-                ) from error
+                raise TryNoLongerCurrent("Airflow has replaced this try of the task.") from error
             raise
         return intent
 

@@ -7,6 +7,7 @@ API: https://arize.com/docs/api-reference/annotation-queues and https://arize.co
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from airflow_provider_online_tasks._times import parse_time
 from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.idempotency.create_once import SEARCH_SECONDS, CreateOnce
+from airflow_provider_online_tasks.idempotency.create_once import CreateOnce
 from airflow_provider_online_tasks.idempotency.intents import Intent, IntentStore
 from airflow_provider_online_tasks.inputs.windows import DataWindow
 from airflow_provider_online_tasks.results.reading import INPUT, OUTPUT
@@ -41,7 +42,7 @@ class SelectedSpan(NamedTuple):
 
     @property
     def start_time(self) -> datetime:
-        """When the span started."""
+        """The start time of the span."""
         return parse_time(self.span.start_time, "start_time")
 
     def example(self) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def select_spans(
     """
     selected: dict[str, SelectedSpan] = {}
     left_out: set[str] = set()
-    for span in (span for page in pages for span in page):
+    for span in itertools.chain.from_iterable(pages):
         for evaluation in span.evaluations:
             if evaluation.name != evaluator or evaluation.label not in labels:
                 continue
@@ -141,25 +142,14 @@ Destination = AnnotationQueue | Dataset
 
 @dataclass(frozen=True, kw_only=True)
 class SendIntent(Intent):
-    """The intent to add spans to a queue or dataset.
-
-    :param destination_id: the queue or dataset.
-    :param span_ids: the spans of one request.
-    """
+    """The intent to add the spans of one request to a queue or dataset."""
 
     destination_id: str
     span_ids: tuple[str, ...]
 
 
 class SpanSending(CreateOnce[SendIntent, Destination]):
-    """Adds spans to a queue or dataset that does not hold them yet.
-
-    :param hook: the connection to Arize.
-    :param destination: the queue or dataset.
-    :param project_id: the project of the spans.
-    :param context: the Airflow context.
-    :param log: the task's log.
-    """
+    """Adds the spans of a project to a queue or dataset that does not hold them yet."""
 
     noun: ClassVar[str] = "batch of spans"
     verb: ClassVar[str] = "add"
@@ -181,7 +171,10 @@ class SpanSending(CreateOnce[SendIntent, Destination]):
         """
         if not spans:
             return []
-        self._await_earlier_try(spans)
+        earlier = self._intents.read()
+        if earlier is not None and earlier.destination_id != self._destination.id:
+            earlier = None  # the arguments changed
+        self._search_for_earlier(earlier, self._intent(spans))
         self._list_held()
         missing = self._missing(spans)
         for batch in self._destination.batches(missing):
@@ -189,16 +182,6 @@ class SpanSending(CreateOnce[SendIntent, Destination]):
             self._create_once(self._intent(batch))
         self._intents.delete()
         return [span.id for span in missing]
-
-    def _await_earlier_try(self, spans: Sequence[SelectedSpan]) -> None:
-        """Wait until the request of an earlier try is executed, or no longer can be."""
-        intent = self._intents.read()
-        if intent is not None and intent.destination_id == self._destination.id:
-            self._log.info("An earlier try may have sent spans. Searching for them.")
-            self._search(intent)
-        elif not self._intents.is_available and self._try.number > 1:
-            # Before Airflow 3.3 nothing is kept between tries.
-            self._search(self._intent(spans), seconds=SEARCH_SECONDS)
 
     def _intent(self, spans: Sequence[SelectedSpan]) -> SendIntent:
         span_ids = tuple(span.id for span in spans)
@@ -218,12 +201,7 @@ class SpanSending(CreateOnce[SendIntent, Destination]):
         return f"{created_id} holds a batch of {len(intent.span_ids)} spans."
 
     def _list_held(self) -> None:
-        """Read which spans the queue or dataset holds."""
-        self._held = {
-            span_id
-            for page in calls.pages(self._read_page, self._destination.list_spans)
-            for span_id in page.items
-        }
+        self._held = set(self._list(self._destination.list_spans))
 
     def _missing(self, spans: Sequence[SelectedSpan]) -> list[SelectedSpan]:
         return [span for span in spans if span.id not in self._held]
