@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPException
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 import urllib3.exceptions
@@ -27,7 +26,6 @@ from airflow_provider_online_tasks.api.retry import RetryPolicy
 from airflow_provider_online_tasks.exceptions import BadRequest, CallError
 
 if TYPE_CHECKING:
-    from gql import GraphQLRequest
     from graphql import ExecutionResult
 
     from airflow_provider_online_tasks.api.settings import Settings
@@ -36,19 +34,6 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 # requests does not wrap all exceptions of the libraries below it.
 _TROUBLE = (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError)
-
-
-@functools.lru_cache(maxsize=16)
-def _parsed(document: str) -> GraphQLRequest:
-    """Parse a document once: there are few, and parsing takes about as long as sending."""
-    from gql import gql
-
-    return gql(document)
-
-
-class _Query(NamedTuple):
-    name: str
-    repeatable: bool = True
 
 
 class Client:
@@ -113,9 +98,8 @@ class Client:
 
     def _attempt(self, call: RestCall[T] | GraphQLCall[T]) -> tuple[T, Response]:
         self._before_send()
-        return self._rest(call) if isinstance(call, RestCall) else self._graphql(call)
-
-    def _rest(self, call: RestCall[T]) -> tuple[T, Response]:
+        if isinstance(call, GraphQLCall):
+            return self._mutate(call)
         host = self.settings.endpoint.rest_url
         problem: Exception | None = None
         self._session.forget()
@@ -132,33 +116,31 @@ class Client:
         response = self._response(problem, call.name, host, repeatable=call.repeatable)
         return read_value(call, rest_value(response), response), response
 
-    def _graphql(self, call: GraphQLCall[T]) -> tuple[T, Response]:
+    def _mutate(self, call: GraphQLCall[T]) -> tuple[T, Response]:
         variables = {"input": dict(call.input)}
         input_type = self._input_types.get(call.name, call.input_type)
         try:
-            response, data = self._post(call.document(input_type), call, variables)
+            response, data = self._post(call.document(input_type), call.name, variables, call.repeatable)
         except BadRequest as error:
             # The schema may name the input type differently than documented. A document with the wrong type
             # never passes validation, so nothing was executed.
             last = self._session.response
             if error.may_have_executed or (last is not None and last.is_redirect):
                 raise
-            real_type = self._ask_input_type(call)
+            try:
+                data = self.query(ARGUMENT_TYPES, name=f"type of {call.name}")
+                real_type = argument_type(data, call.name)
+            except (CallError, LookupError, TypeError, AttributeError):
+                real_type = None  # the first error is the one to report
             if real_type in (None, input_type):
                 raise
             log.info("%s takes %s, not %s.", call.name, real_type, input_type)
             self._input_types[call.name] = str(real_type)
-            response, data = self._post(call.document(real_type), call, variables)
+            response, data = self._post(call.document(real_type), call.name, variables, call.repeatable)
         payload = data.get(call.name)
         if not isinstance(payload, dict):
             response.unexpected(f"has no {call.name}")
         return read_value(call, payload, response), response
-
-    def _ask_input_type(self, call: GraphQLCall[Any]) -> str | None:
-        try:
-            return argument_type(self.query(ARGUMENT_TYPES, name=f"type of {call.name}"), call.name)
-        except (CallError, LookupError, TypeError, AttributeError):
-            return None  # the first error is the one to report
 
     def query(self, document: str, *, name: str) -> dict[str, Any]:
         """Send a GraphQL query once and return its data.
@@ -166,12 +148,12 @@ class Client:
         :param name: name of the query, for messages.
         :raises CallError: the subclass that fits what happened.
         """
-        return self._post(document, _Query(name))[1]
+        return self._post(document, name, None, repeatable=True)[1]
 
     def _post(
-        self, document: str, call: GraphQLCall[Any] | _Query, variables: dict[str, Any] | None = None
+        self, document: str, name: str, variables: dict[str, Any] | None, repeatable: bool
     ) -> tuple[Response, dict[str, Any]]:
-        from gql import GraphQLRequest
+        from gql import GraphQLRequest, gql
         from gql.transport.exceptions import TransportError
         from gql.transport.requests import RequestsHTTPTransport
 
@@ -180,7 +162,7 @@ class Client:
             endpoint.graphql_url, headers={"x-api-key": self.settings.api_key, "Accept": "application/json"}
         )
         transport.session = self._session
-        request = GraphQLRequest(_parsed(document), variable_values=variables)
+        request = GraphQLRequest(gql(document), variable_values=variables)
         result: ExecutionResult | None = None
         problem: Exception | None = None
         self._session.forget()
@@ -192,7 +174,7 @@ class Client:
             if self._session.response is None:
                 raise
             problem = error
-        response = self._response(problem, call.name, endpoint.app_url, repeatable=call.repeatable)
+        response = self._response(problem, name, endpoint.app_url, repeatable=repeatable)
         return response, graphql_data(response, result)
 
     def _response(self, problem: Exception | None, name: str, host: str, *, repeatable: bool) -> Response:
