@@ -51,10 +51,6 @@ class BoundedReader(io.RawIOBase):
     """Reads an HTTP response from a socket with a limit of bytes and a deadline.
 
     A socket's timeout restarts with each part that arrives; the deadline is for the entire response.
-
-    :param source: the socket; its timeout applies to each part.
-    :param timeout: seconds for the entire response.
-    :param most: maximum number of bytes.
     """
 
     def __init__(self, source: socket.socket, *, timeout: float, most: int) -> None:
@@ -68,11 +64,7 @@ class BoundedReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        """Read the next part.
-
-        :raises ResponseTooSlow: the deadline has passed.
-        :raises UnreadableBody: the response is too large.
-        """
+        """Read the next part, within the limits."""
         remaining = self._deadline - time.monotonic()
         if remaining <= 0:
             raise ResponseTooSlow
@@ -162,7 +154,7 @@ class Session(requests.Session):
         self.settings = settings
         self.headers["User-Agent"] = user_agent()
         self.headers["Accept-Encoding"] = ACCEPTED
-        self.auth = _no_auth
+        self.auth = lambda request: request  # or a .netrc file would replace the key
         self.trust_env = False  # proxies, certificates and passwords come from the settings
         endpoint = settings.endpoint
         self._proxies = {url: proxy_for(settings, url) for url in (endpoint.app_url, endpoint.rest_url)}
@@ -177,7 +169,6 @@ class Session(requests.Session):
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Send a request and read its response up to the limits."""
-        self.forget()
         if isinstance(request.body, str):
             request.body = request.body.encode()
         if isinstance(request.body, bytes):
@@ -193,12 +184,6 @@ class Session(requests.Session):
             "stream": True,
         }
         response = super().send(request, **kwargs)
-        response.raw = io.BytesIO(self._read(response))
-        response.encoding = "utf-8"
-        self.response = response
-        return response
-
-    def _read(self, response: requests.Response) -> bytes:
         body = Body({name.lower(): text for name, text in response.headers.items()})
         raw, is_complete = response.raw, False
         try:
@@ -207,14 +192,10 @@ class Session(requests.Session):
             content = body.complete()
             is_complete = True
         except UnreadableBody as error:
-            self.unreadable = str(error)
-            return body.start()
+            self.unreadable, content = str(error), body.start()
         finally:
             # A connection with unread data cannot be used again.
             raw.release_conn() if is_complete else raw.close()
-        return content
-
-
-def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keep requests from replacing the key by the contents of a .netrc file."""
-    return request
+        response.raw, response.encoding = io.BytesIO(content), "utf-8"
+        self.response = response
+        return response

@@ -19,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import certifi
 from pydantic_core import from_json
 
 from airflow_provider_online_tasks.api.settings import read_proxy
@@ -53,16 +54,17 @@ def user_agent() -> str:
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext:
-    """Return the TLS context. Takes some milliseconds.
-
-    :raises InvalidConnection: the CA certificates cannot be read.
-    """
+    """Return the TLS context. Takes some milliseconds."""
     if settings.verify is False:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         return context
-    source, path = _bundle(settings)
+    path, source = str(settings.verify), "ca_bundle of the connection"
+    if settings.verify is True:
+        variable = next(filter(os.environ.get, CA_VARIABLES), None)
+        path = os.environ[variable] if variable else certifi.where()
+        source = f"The environment variable {variable}" if variable else "certifi"
     try:
         if Path(path).is_dir():
             return ssl.create_default_context(capath=path)
@@ -72,22 +74,8 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
     raise InvalidConnection(f"{source} is {path!r}, which has no readable certificates: {reason}.")
 
 
-def _bundle(settings: Settings) -> tuple[str, str]:
-    if isinstance(settings.verify, str):
-        return "ca_bundle of the connection", settings.verify
-    for variable in CA_VARIABLES:
-        if path := os.environ.get(variable):
-            return f"The environment variable {variable}", path
-    import certifi
-
-    return "certifi", certifi.where()
-
-
 def proxy_for(settings: Settings, url: str) -> str | None:
-    """Return the proxy for a host, or None.
-
-    :raises InvalidConnection: the environment has an unusable proxy.
-    """
+    """Return the proxy for a host, or None."""
     if settings.proxy:
         return settings.proxy
     from requests.utils import get_environ_proxies, select_proxy
@@ -107,10 +95,7 @@ class ResponseTooSlow(TimeoutError):
 
 
 class Body:
-    """Collects the body of a response, decompressed, up to the limits.
-
-    :param headers: the response's headers, names in lower case.
-    """
+    """Collects the body of a response, decompressed, up to the limits."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         self._problem = ""
@@ -126,10 +111,7 @@ class Body:
         self._received = 0
 
     def add(self, chunk: bytes) -> None:
-        """Add a part of the body as it was received.
-
-        :raises UnreadableBody: it is too large or cannot be decompressed.
-        """
+        """Add a part of the body as it was received."""
         self._received += len(chunk)
         if self._received > MOST_BODY:
             raise UnreadableBody(TOO_LARGE)
@@ -149,10 +131,7 @@ class Body:
         return bytes(self._body[:SHOWN])
 
     def complete(self) -> bytes:
-        """Return the body.
-
-        :raises UnreadableBody: the compressed data is cut off.
-        """
+        """Return the body."""
         if self._zlib is not None and self._received and not self._zlib.eof:
             raise UnreadableBody("cannot be decompressed because it is cut off")
         return bytes(self._body)

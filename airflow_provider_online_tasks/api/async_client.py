@@ -31,10 +31,7 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.
 
 
 class AsyncClient:
-    """Sends REST calls to one Arize over one pool of connections.
-
-    :param settings: host, key and timeouts.
-    """
+    """Sends REST calls to one Arize over one pool of connections."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -63,10 +60,7 @@ class AsyncClient:
         await self._http.aclose()
 
     async def send(self, call: RestCall[T]) -> T:
-        """Send a call and return the value in its response.
-
-        :raises CallError: the subclass that fits what happened.
-        """
+        """Send a call and return the value in its response."""
         return (await self.exchange(call))[0]
 
     async def exchange(self, call: RestCall[T]) -> tuple[T, Response]:

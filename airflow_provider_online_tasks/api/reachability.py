@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.api.calls import VIEWER_SPACES, read_viewer_spaces
 from airflow_provider_online_tasks.api.retry import NO_RETRY
 from airflow_provider_online_tasks.exceptions import CallError, NotFound
 
@@ -24,7 +23,7 @@ def examine(client: Client) -> tuple[bool, str]:
     It sends five requests, and one for the connection's model_id. Only a mutation can show whether the
     account's plan includes mutations, so that is not tested.
     """
-    endpoint = client.settings.endpoint
+    endpoint, model_id = client.settings.endpoint, client.settings.model_id
     rest, graphql = f"REST at {endpoint.rest_url}", f"GraphQL at {endpoint.graphql_url}"
     no_rest, no_graphql = _trouble(lambda: ask_rest(client)), _trouble(lambda: ask_graphql(client))
     if no_rest and no_graphql:
@@ -34,31 +33,23 @@ def examine(client: Client) -> tuple[bool, str]:
         return False, f"{graphql} accepts the key, but {rest} does not work: {_hint(no_rest)}{no_rest}"
     if no_graphql:
         return False, f"{rest} accepts the key, but {graphql} does not work: {_hint(no_graphql)}{no_graphql}"
-    project = _project_trouble(client)
-    if project:
-        return (
-            False,
-            f"{rest} and {graphql} accept the key, but the connection's model_id is wrong: {project}",
-        )
-    one_account, account = _account(client)
-    has_mutations, mutations = _mutations(client)
-    works = one_account is not False and has_mutations is not False
-    return works, f"{rest} and {graphql} accept the key; {account}; {mutations}."
+    both = f"{rest} and {graphql} accept the key"
+    if model_id is not None:
+        problem = _trouble(lambda: client.send(calls.get_project_space(model_id), retry=NO_RETRY))
+        if problem:
+            return False, f"{both}, but the connection's model_id is wrong: {problem}"
+    is_account_right, account = _compare_accounts(client)
+    has_mutations, mutations = _check_mutations(client)
+    return is_account_right and has_mutations, f"{both}; {account}; {mutations}."
 
 
 def ask_rest(client: Client) -> None:
-    """Send the smallest REST request.
-
-    :raises CallError: REST cannot be reached, or rejects the key.
-    """
+    """Send the smallest REST request."""
     client.send(calls.list_tasks(limit=1), retry=NO_RETRY)
 
 
 def ask_graphql(client: Client) -> None:
-    """Send the smallest GraphQL query.
-
-    :raises CallError: GraphQL cannot be reached, or rejects the key.
-    """
+    """Send the smallest GraphQL query."""
     client.query(calls.TYPE_NAME, name="query")
 
 
@@ -74,20 +65,12 @@ def _hint(error: CallError) -> str:
     return "the host answers, but not as Arize does: " if isinstance(error, NotFound) else ""
 
 
-def _project_trouble(client: Client) -> CallError | None:
-    """Return why the connection's model_id cannot be read, if so."""
-    model_id = client.settings.model_id
-    if model_id is None:
-        return None
-    return _trouble(lambda: client.send(calls.get_project_space(model_id), retry=NO_RETRY))
-
-
-def _account(client: Client) -> tuple[bool | None, str]:
-    """Return whether both APIs see the same spaces: the key alone does not show its account."""
+def _compare_accounts(client: Client) -> tuple[bool, str]:
+    """Return False if the APIs see different spaces: the key alone does not show its account."""
     by_rest = _known(lambda: client.send(calls.list_spaces(), retry=NO_RETRY))
-    by_graphql = _known(lambda: read_viewer_spaces(client.query(VIEWER_SPACES, name="spaces")))
+    by_graphql = _known(lambda: calls.read_viewer_spaces(client.query(calls.VIEWER_SPACES, name="spaces")))
     if by_rest is None or by_graphql is None or not by_rest.items or not by_graphql.items:
-        return None, "whether they see the same account is not known"
+        return True, "whether they see the same account is not known"
     graphql_ids = {space.id for space in by_graphql.items}
     common = [space.name for space in by_rest.items if space.id in graphql_ids]
     if common:
@@ -96,16 +79,16 @@ def _account(client: Client) -> tuple[bool | None, str]:
     if by_rest.next_cursor is None or by_graphql.next_cursor is None:
         seen = f"REST {shown(by_rest.items[0].name)} and GraphQL {shown(by_graphql.items[0].name)}"
         return False, f"but they see different spaces, {seen}, so probably two accounts"
-    return None, "whether they see the same account is not known because there are too many spaces"
+    return True, "whether they see the same account is not known because there are too many spaces"
 
 
-def _mutations(client: Client) -> tuple[bool | None, str]:
-    """Return whether the schema has the mutations."""
+def _check_mutations(client: Client) -> tuple[bool, str]:
+    """Return False if the schema lacks a mutation."""
     existing = _known(
         lambda: {field["name"] for field in client.query(_MUTATIONS, name="mutations")["__type"]["fields"]}
     )
     if existing is None:
-        return None, "whether the mutations exist is not known because the schema is hidden"
+        return True, "whether the mutations exist is not known because the schema is hidden"
     missing = [name for name in calls.MUTATION_INPUT_TYPES if name not in existing]
     if missing:
         return False, f"but GraphQL has no {' and no '.join(missing)}"

@@ -40,7 +40,9 @@ class RetryPolicy:
         :param sleep: waits between attempts.
         """
         return Retrying(
-            retry=retry_if_exception(_may_be_repeated),
+            retry=retry_if_exception(
+                lambda error: isinstance(error, RateLimited | Unavailable) and not error.may_have_executed
+            ),
             wait=self._delay,
             stop=self._gives_up,
             sleep=sleep,
@@ -72,10 +74,6 @@ class RetryPolicy:
 NO_RETRY = RetryPolicy(attempts=1, patience=0.0)
 
 
-def _may_be_repeated(error: BaseException) -> bool:
-    return isinstance(error, RateLimited | Unavailable) and not error.may_have_executed
-
-
 def _error(state: RetryCallState) -> RateLimited | Unavailable:
     error = state.outcome.exception() if state.outcome else None
     assert isinstance(error, RateLimited | Unavailable)  # noqa: S101  nothing else is repeated
@@ -83,9 +81,5 @@ def _error(state: RetryCallState) -> RateLimited | Unavailable:
 
 
 def _log(state: RetryCallState) -> None:
-    log.warning(
-        "%s Retrying in %.0f s (attempt %d).",
-        sentence(_error(state)),
-        state.upcoming_sleep,
-        state.attempt_number + 1,
-    )
+    text, delay = sentence(_error(state)), state.upcoming_sleep
+    log.warning("%s Retrying in %.0f s (attempt %d).", text, delay, state.attempt_number + 1)

@@ -27,31 +27,15 @@ DEFAULT_INDEX_DELAY_MINUTES = 120.0
 RESPONSE_TIMEOUTS = 2
 """The complete response may take this many timeouts."""
 PROXY_SCHEMES = ("http", "https")
-EXTRA_FIELDS = frozenset(
-    {
-        "region",
-        "rest_host",
-        "model_id",
-        "timeout",
-        "verify",
-        "ca_bundle",
-        "proxy",
-        "requests_per_minute",
-        "sampling_rate_unit",
-        "organization_id",
-        "space_id",
-        "index_delay_minutes",
-    }
-)
+EXTRA_FIELDS = {
+    *("region", "rest_host", "model_id", "organization_id", "space_id", "timeout", "verify", "ca_bundle"),
+    *("proxy", "requests_per_minute", "sampling_rate_unit", "index_delay_minutes"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """The addresses of one Arize.
-
-    :param app_url: the host of the UI and of GraphQL, such as ``https://app.arize.com``.
-    :param rest_url: the host of REST, such as ``https://api.arize.com``.
-    """
+    """The hosts of one Arize: ``app_url`` for the UI and GraphQL, ``rest_url`` for REST."""
 
     app_url: str
     rest_url: str
@@ -66,9 +50,6 @@ class Endpoint:
         """Return the endpoint of a data region: ``us``, ``eu-west-1a``, ``ca-central-1a``, …
 
         A new region needs no new release: any name of this form is accepted.
-
-        :param where: the connection, for messages.
-        :raises InvalidConnection: the name has another form.
         """
         name = region.strip().lower()
         if not _REGION.fullmatch(name):
@@ -93,9 +74,6 @@ class Endpoint:
 
         ``app.….arize.com`` has REST at ``api.….arize.com``. Any other host serves both, unless ``rest_host``
         is set.
-
-        :param where: the connection, for messages.
-        :raises InvalidConnection: a host is wrong.
         """
         app_url = _base_url(host, f"{where}: host", scheme=scheme, port=port)
         if rest_host:
@@ -162,10 +140,7 @@ class Settings:
         extra: Mapping[str, Any],
         conn_id: str,
     ) -> Settings:
-        """Return the settings in the fields of an Airflow connection.
-
-        :raises InvalidConnection: a field is missing or wrong.
-        """
+        """Return the settings in the fields of an Airflow connection."""
         where = f"Connection {conn_id!r}"
         if unknown := sorted(set(extra) - EXTRA_FIELDS):
             raise InvalidConnection(
@@ -189,7 +164,14 @@ class Settings:
             endpoint = Endpoint.of_region(text["region"] or US_REGION, where=where)
 
         def number(name: str, default: float, *, may_be_zero: bool = False) -> float:
-            return _number(text[name], default, f"{where}: {name}", may_be_zero=may_be_zero)
+            try:
+                value = float(text[name]) if text[name] else default
+            except ValueError:
+                value = -1.0
+            if not (0 < value < float("inf") or (may_be_zero and value == 0)):
+                least = "at least" if may_be_zero else "a number above"
+                raise InvalidConnection(f"{where}: {name} must be {least} 0, not {text[name]!r}.")
+            return value
 
         return cls(
             api_key=_key(api_key, where),
@@ -254,18 +236,6 @@ def _key(api_key: str | None, where: str) -> str:
     return key
 
 
-def _number(text: str, default: float, where: str, *, may_be_zero: bool) -> float:
-    try:
-        number = float(text) if text else default
-    except ValueError:
-        number = -1.0
-    if not (0 < number < float("inf") or (may_be_zero and number == 0)):
-        raise InvalidConnection(
-            f"{where} must be {'at least' if may_be_zero else 'a number above'} 0, not {text!r}."
-        )
-    return number
-
-
 def _verify(value: Any, ca_bundle: str, where: str) -> bool | str:
     word = "true" if value is None or value == "" else str(value).strip().lower()
     if word not in ("true", "false"):
@@ -279,11 +249,7 @@ def _verify(value: Any, ca_bundle: str, where: str) -> bool | str:
 
 
 def read_proxy(url: str, where: str) -> str | None:
-    """Return the URL of a proxy, or None if it is empty.
-
-    :param where: where the URL is set, for messages.
-    :raises InvalidConnection: it is not a URL, or has another scheme.
-    """
+    """Return the URL of a proxy, or None if it is empty."""
     if not url:
         return None
     try:

@@ -33,13 +33,7 @@ _EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectPage:
-    """The address of a project in the Arize UI.
-
-    :param ui_url: base of the addresses of the Arize UI.
-    :param organization_id: global ID of the organization.
-    :param space_id: global ID of the space.
-    :param project_id: global ID of the project.
-    """
+    """The address of a project in the Arize UI; the IDs are global IDs."""
 
     ui_url: str
     organization_id: str
@@ -51,17 +45,12 @@ class ProjectPage:
 
         :param query_filter: which spans of the window to show. Default: all.
         """
-        bounds = {} if window is None else _bounds(window)
-        query = urlencode(
-            {
-                "selectedTab": "llmTracing",
-                **bounds,
-                "envA": "tracing",
-                "modelType": "generative_llm",
-                "queryFilterA": query_filter or "",
-            }
-        )
-        return f"{self._space_url}/projects/{_part(self.project_id)}?{query}"
+        query: dict[str, str | int] = {"selectedTab": "llmTracing"}
+        if window is not None:
+            query["startA"] = (window.start - _EPOCH) // _MILLISECOND
+            query["endA"] = -((_EPOCH - window.end) // _MILLISECOND)  # rounded up, to show the last span
+        query |= {"envA": "tracing", "modelType": "generative_llm", "queryFilterA": query_filter or ""}
+        return f"{self._space_url}/projects/{_part(self.project_id)}?{urlencode(query)}"
 
     def evaluator_url(self, evaluator_id: str) -> str:
         """Return the address of an Eval Hub evaluator in the project's space."""
@@ -70,13 +59,6 @@ class ProjectPage:
     @property
     def _space_url(self) -> str:
         return f"{self.ui_url}/organizations/{_part(self.organization_id)}/spaces/{_part(self.space_id)}"
-
-
-def _bounds(window: DataWindow) -> dict[str, int]:
-    return {
-        "startA": (window.start - _EPOCH) // _MILLISECOND,
-        "endA": -((_EPOCH - window.end) // _MILLISECOND),  # rounded up, to show the last span
-    }
 
 
 def _part(value: str) -> str:
@@ -109,11 +91,7 @@ class Links:
     @property
     def addresses(self) -> dict[str, str | None]:
         """The addresses by their XCom keys, where the web server reads them."""
-        return {
-            RUN_URL_KEY: self.spans,
-            PROJECT_URL_KEY: self.project,
-            EVALUATOR_URL_KEY: self.evaluator,
-        }
+        return {RUN_URL_KEY: self.spans, PROJECT_URL_KEY: self.project, EVALUATOR_URL_KEY: self.evaluator}
 
     def push(self, context: Context) -> None:
         """Push the known addresses now; Airflow itself pushes them when the task's process ends."""
@@ -123,10 +101,7 @@ class Links:
 
 
 def links_of_task(client: Client, online_task_id: str, window: DataWindow | None = None) -> Links:
-    """Return links to a task's project, to its evaluator, and to its spans in a window.
-
-    Sends up to three requests. If one fails, links are missing: they are not worth a failed task.
-    """
+    """Return the links of :meth:`OnlineTasksHook.links`."""
     from airflow_provider_online_tasks.api.calls import get_task
     from airflow_provider_online_tasks.api.retry import NO_RETRY
 
@@ -153,12 +128,7 @@ def links_of_project(
     window: DataWindow | None = None,
     query_filter: str | None = None,
 ) -> Links:
-    """Return links to a project, to the first of its evaluators, and to its spans in a window.
-
-    Sends one request each for the space and the organization, unless the connection has them.
-
-    :param query_filter: which spans of the window to show. Default: all.
-    """
+    """Return the links of :meth:`OnlineTasksHook.links_of`."""
     from airflow_provider_online_tasks.api.calls import get_project_space, get_space_organization
     from airflow_provider_online_tasks.api.retry import NO_RETRY
 
