@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow.providers.openlineage.extractors import OperatorLineage
 from attrs import define, fields
-from openlineage.client.event_v2 import Dataset
+from openlineage.client.event_v2 import Dataset, InputDataset
 from openlineage.client.facet_v2 import RunFacet
 
 FACET_KEY = "arizeOnlineTasks_run"
@@ -51,47 +51,39 @@ class OnlineTaskRunFacet(RunFacet):
 
 
 def lineage_of(facts: Mapping[str, Any], *, namespace: str | None, project_id: str | None) -> Any:
-    """Return the lineage of a task.
+    """Return the lineage of a task: the spans of the project, with an assertion for each rule of a gate.
 
     :param facts: facts about the run, by the names of :class:`OnlineTaskRunFacet`; others are ignored.
     :param namespace: base URL of the Arize UI.
-    :param project_id: the project whose spans are evaluated.
     """
     known = {field.name for field in fields(OnlineTaskRunFacet)} - {field.name for field in fields(RunFacet)}
     facet = OnlineTaskRunFacet(**{name: value for name, value in facts.items() if name in known})
     spans: list[Dataset] = []
     if namespace and project_id:
-        spans = [_spans(namespace, f"projects/{project_id}/spans", facts.get("rules"))]
+        name = f"projects/{project_id}/spans"
+        facets = _assertions(facts["rules"]) if facts.get("rules") else {}
+        spans = [InputDataset(namespace=namespace, name=name, inputFacets=facets)]
     return OperatorLineage(inputs=spans, run_facets={FACET_KEY: facet})
 
 
-def _spans(namespace: str, name: str, rules: Any) -> Dataset:
-    """Return the spans of a project as a dataset, with an assertion for each rule of a gate."""
-    if not rules:
-        return Dataset(namespace=namespace, name=name)
-    from openlineage.client.event_v2 import InputDataset
-    from openlineage.client.generated.data_quality_assertions_dataset import (
-        Assertion,
-        DataQualityAssertionsDatasetFacet,
-    )
+def _assertions(rules: Any) -> dict[str, Any]:
+    """Return the rules of a gate as OpenLineage's data quality assertions."""
+    from openlineage.client.generated import data_quality_assertions_dataset as quality
 
-    known = {field.name for field in fields(Assertion)}  # older clients have fewer fields
-    assertions = [
-        Assertion(**{key: value for key, value in _assertion(rule).items() if key in known}) for rule in rules
-    ]
-    facet = DataQualityAssertionsDatasetFacet(assertions=assertions)
-    return InputDataset(namespace=namespace, name=name, inputFacets={"dataQualityAssertions": facet})
-
-
-def _assertion(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a rule of a gate as the fields of an OpenLineage assertion."""
-    segment = f" [{rule['segment']}]" if rule.get("segment") is not None else ""
-    return {
-        "assertion": f"{rule['measure']}{segment} {rule['rule']}",
-        "success": rule["passed"],
-        "column": rule["evaluator"],
-        "severity": "error",
-        "description": rule["outcome"] + (f": {rule['note']}" if rule["note"] else ""),
-        "expected": rule["rule"],
-        "actual": None if rule["measured"] is None else f"{rule['measured']:.6g}",
-    }
+    known = {field.name for field in fields(quality.Assertion)}  # older clients have fewer fields
+    assertions = []
+    for rule in rules:
+        segment = f" [{rule['segment']}]" if rule.get("segment") is not None else ""
+        assertion = {
+            "assertion": f"{rule['measure']}{segment} {rule['rule']}",
+            "success": rule["passed"],
+            "column": rule["evaluator"],
+            "severity": "error",
+            "description": rule["outcome"] + (f": {rule['note']}" if rule["note"] else ""),
+            "expected": rule["rule"],
+            "actual": None if rule["measured"] is None else f"{rule['measured']:.6g}",
+        }
+        assertions.append(
+            quality.Assertion(**{key: value for key, value in assertion.items() if key in known})
+        )
+    return {"dataQualityAssertions": quality.DataQualityAssertionsDatasetFacet(assertions=assertions)}

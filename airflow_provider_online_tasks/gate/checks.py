@@ -1,12 +1,14 @@
-"""Check the results of one evaluator against its rules."""
+"""Check a summary of results against the rules of a gate: a result per rule, and the verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
-from airflow_provider_online_tasks.gate.evaluator_versions import changed_in_metadata
+from airflow_provider_online_tasks._text import on_one_line
+from airflow_provider_online_tasks.gate.evaluator_versions import changed_in_hub, changed_in_metadata
+from airflow_provider_online_tasks.gate.intervals import Interval
 from airflow_provider_online_tasks.gate.rules import (
     COMPARE,
     MIN_COVERAGE,
@@ -14,15 +16,20 @@ from airflow_provider_online_tasks.gate.rules import (
     TOLERANCE,
     EvaluatorRules,
     Threshold,
+    check_labels,
 )
 from airflow_provider_online_tasks.gate.samples import Sample, drop_interval, sample_of
-from airflow_provider_online_tasks.gate.summary import NO_SEGMENT, OTHER_SEGMENTS, EvaluatorSummary
+from airflow_provider_online_tasks.gate.summary import (
+    NO_SEGMENT,
+    OTHER_SEGMENTS,
+    EvaluatorSummary,
+    list_summaries,
+    read_evaluators,
+)
 from airflow_provider_online_tasks.inputs.arguments import finite
 
-if TYPE_CHECKING:
-    from airflow_provider_online_tasks.gate.intervals import Interval
-
 PASSED, FAILED, INCONCLUSIVE = "passed", "failed", "inconclusive"
+TOO_FEW, NOTHING = "too few evaluations", "nothing to measure"
 # A drop is tested statistically even if the rules are compared without intervals.
 DROP_CONFIDENCE = 0.95
 
@@ -32,15 +39,12 @@ class RuleResult:
     """The result of one rule.
 
     :param evaluator: the evaluator's column name; ``*`` for all.
-    :param measure: what was measured.
     :param rule: what the rule demands.
     :param measured: the measured value; None if there was nothing to measure.
     :param margin: distance from the bound: 0 or more if the measured value satisfies the rule.
     :param outcome: ``passed``, ``failed`` or ``inconclusive``.
-    :param note: a remark for the reader.
     :param segment: the segment; None for all.
     :param low: lower end of the confidence interval; None if there is none or it is infinite.
-    :param high: upper end of the confidence interval; None likewise.
     :param evaluations: how many evaluations the result is based on.
     :param evaluations_needed: about how many evaluations an inconclusive rule needs.
     """
@@ -115,22 +119,39 @@ class EvaluatorCheck:
 
     :param labels: all labels of the evaluator; None if unknown.
     :param confidence: confidence of the intervals; None compares the measured values.
+    :param across_versions: whether ``max_drop`` compares results of different evaluator versions.
     """
 
     rules: EvaluatorRules
     labels: Sequence[str] | None
     confidence: float | None
+    across_versions: bool
+
+    def check(
+        self, now: EvaluatorSummary, before: EvaluatorSummary | None, version_change: str | None
+    ) -> Iterator[RuleResult]:
+        """Check all rules.
+
+        :param before: the results of the baseline; None without a baseline.
+        :param version_change: how the evaluator version changed, according to the Eval Hub.
+        """
+        yield from self.check_measures(now)
+        if self.rules.max_drop is not None:
+            for threshold in self.rules.thresholds:
+                if threshold.can_drop:
+                    yield self._check_drop(threshold, self.rules.max_drop, now, before, version_change)
+        if self.rules.each_segment is not None:
+            yield from self._check_segments(self.rules.each_segment, now.segments or {})
 
     def check_measures(self, summary: EvaluatorSummary) -> Iterator[RuleResult]:
         """Check the number of evaluations, the coverage and the thresholds."""
-        name, least = self.rules.evaluator, self.rules.min_evaluated
-        missing, coverage = summary.not_evaluated, summary.coverage
-        if summary.evaluated < least:
-            note = "too few evaluations"
-        else:
-            note = f"{missing} more were read and have no evaluation" if missing else ""
-        yield at_least(name, MIN_EVALUATED, summary.evaluated, least, note=note)
+        name, missing = self.rules.evaluator, summary.not_evaluated
+        note = f"{missing} more were read and have no evaluation" if missing else ""
+        if summary.evaluated < self.rules.min_evaluated:
+            note = TOO_FEW
+        yield at_least(name, MIN_EVALUATED, summary.evaluated, self.rules.min_evaluated, note=note)
         if self.rules.min_coverage is not None:
+            coverage = summary.coverage
             result = at_least(name, MIN_COVERAGE, coverage, self.rules.min_coverage)
             if coverage is None:
                 result = replace(result, note="the number of items is unknown")
@@ -144,30 +165,26 @@ class EvaluatorCheck:
     def _check_threshold(self, threshold: Threshold, summary: EvaluatorSummary) -> RuleResult:
         sample = sample_of(threshold, summary, self.labels, self.confidence)
         measured, bound, comparison = sample.measured, threshold.bound, threshold.comparison
+        low, high = sample.interval or (None, None)
         result = RuleResult(
             evaluator=threshold.evaluator,
             measure=threshold.measure,
             rule=threshold.text,
             outcome=FAILED,
             measured=measured,
+            margin=None if measured is None else threshold.margin(measured),
             note=sample.note,
             evaluations=sample.total,
-            low=finite(sample.interval.low) if sample.interval else None,
-            high=finite(sample.interval.high) if sample.interval else None,
+            low=finite(low),
+            high=finite(high),
         )
-        if measured is not None:
-            distance = measured - bound
-            margin = -abs(distance) if comparison == "==" else distance
-            result = replace(result, margin=-distance if comparison in ("<", "<=") else margin)
         if (problem := self._problem(threshold, summary, sample)) or measured is None:
-            return replace(result, note=problem or "nothing to measure")
-        if threshold.is_label and threshold.is_lower_bound and measured == 0 < bound:
-            result = replace(
-                result, note=sample.note or "no span has this label; check its spelling in the rule"
-            )
+            return replace(result, note=problem or NOTHING)
+        if threshold.is_label and threshold.is_lower_bound and measured == 0 < bound and not sample.note:
+            result = replace(result, note="no span has this label; check its spelling in the rule")
         if self.confidence is None or comparison == "==":
             return replace(result, outcome=PASSED if COMPARE[comparison](measured, bound) else FAILED)
-        outcome = INCONCLUSIVE if sample.interval is None else decide(comparison, sample.interval, bound)
+        outcome = decide(comparison, sample.interval, bound) if sample.interval else INCONCLUSIVE
         needed = sample.evaluations_needed if outcome == INCONCLUSIVE else None
         return replace(result, outcome=outcome, evaluations_needed=needed)
 
@@ -179,39 +196,17 @@ class EvaluatorCheck:
         if missing > self.rules.max_missing * summary.evaluated:
             what = "label" if threshold.is_label else "score"
             return f"{missing} of {summary.evaluated} evaluations have no {what} (see max_missing)"
-        if sample.total < self.rules.min_evaluated:
-            return "too few evaluations"
-        return None
-
-    def check_drops(
-        self,
-        now: EvaluatorSummary,
-        before: EvaluatorSummary | None,
-        *,
-        version_change: str | None,
-        across_versions: bool,
-    ) -> Iterator[RuleResult]:
-        """Test whether measures dropped by more than ``max_drop`` and chance.
-
-        :param before: the results of the baseline; None without a baseline.
-        :param version_change: how the evaluator version changed, according to the Eval Hub.
-        :param across_versions: whether results of different evaluator versions are compared.
-        """
-        if self.rules.max_drop is None:
-            return
-        for threshold in self.rules.thresholds:
-            if threshold.can_drop:
-                yield self._check_drop(threshold, now, before, version_change, across_versions)
+        return TOO_FEW if sample.total < self.rules.min_evaluated else None
 
     def _check_drop(
         self,
         threshold: Threshold,
+        bound: float,
         now: EvaluatorSummary,
         before: EvaluatorSummary | None,
         version_change: str | None,
-        across_versions: bool,
     ) -> RuleResult:
-        bound = self.rules.max_drop or 0.0
+        """Test whether a measure dropped by more than the bound and chance."""
         current = sample_of(threshold, now, self.labels, None)
         result = RuleResult(
             evaluator=self.rules.evaluator,
@@ -221,17 +216,18 @@ class EvaluatorCheck:
             evaluations=current.total,
         )
         if (problem := self._problem(threshold, now, current)) or current.measured is None:
-            return replace(result, note=problem or "nothing to measure")
-        earlier = None if before is None else sample_of(threshold, before, self.labels, None)
+            return replace(result, note=problem or NOTHING)
+        earlier = sample_of(threshold, before, self.labels, None) if before else None
         if before is None or earlier is None or earlier.measured is None:
             return replace(result, outcome=INCONCLUSIVE, note="no earlier result to compare with")
         if problem := self._problem(threshold, before, earlier) or self._label_problem(threshold, before):
             return replace(result, outcome=INCONCLUSIVE, note=f"baseline: {problem}")
-        change = changed_in_metadata(before.evaluator_versions, now.evaluator_versions) or version_change
-        if change and not across_versions:
-            return replace(
-                result, note=f"not compared: {change}. Set across_evaluator_versions=True to compare"
-            )
+        note = f"was {earlier.measured:.4g} of {earlier.total}"
+        if change := changed_in_metadata(before.evaluator_versions, now.evaluator_versions) or version_change:
+            if not self.across_versions:
+                note = f"not compared: {change}. Set across_evaluator_versions=True to compare"
+                return replace(result, note=note)
+            note += f"; {change}"
         drop = earlier.measured - current.measured
         interval = drop_interval(
             threshold,
@@ -240,18 +236,18 @@ class EvaluatorCheck:
             labels=self.labels,
             confidence=self.confidence or DROP_CONFIDENCE,
         )
-        outcome = INCONCLUSIVE if interval is None else decide("<=", interval, bound)
-        if interval is not None and outcome == INCONCLUSIVE and self.confidence is None:
+        outcome = decide("<=", interval, bound) if interval else INCONCLUSIVE
+        if interval and outcome == INCONCLUSIVE and self.confidence is None:
             outcome = PASSED  # the measured drop may be chance
-        note = f"was {earlier.measured:.4g} of {earlier.total}"
+        low, high = interval or (None, None)
         return replace(
             result,
             measured=drop,
             margin=bound - drop,
             outcome=outcome,
-            note=f"{note}; {change}" if change else note,
-            low=finite(interval.low) if interval else None,
-            high=finite(interval.high) if interval else None,
+            note=note,
+            low=finite(low),
+            high=finite(high),
         )
 
     def _label_problem(self, threshold: Threshold, before: EvaluatorSummary) -> str | None:
@@ -264,17 +260,14 @@ class EvaluatorCheck:
             return "no evaluation has this label. If it was renamed, set labels with all labels"
         return None
 
-    def check_segments(self, summary: EvaluatorSummary) -> Iterator[RuleResult]:
+    def _check_segments(
+        self, rules: EvaluatorRules, segments: Mapping[str, EvaluatorSummary]
+    ) -> Iterator[RuleResult]:
         """Check each segment. The error probability is divided among all tests (Bonferroni)."""
-        rules, segments = self.rules.each_segment, summary.segments or {}
-        if rules is None:
-            return
         if not set(segments) - {NO_SEGMENT}:
-            note = (
-                "no span has the attribute of group_by; check its spelling"
-                if segments
-                else "the results have no segments. Set group_by of EvalResultsOperator"
-            )
+            note = "the results have no segments. Set group_by of EvalResultsOperator"
+            if segments:
+                note = "no span has the attribute of group_by; check its spelling"
             yield at_least(rules.evaluator, "segments", 0, 1, note=note)
             return
         confidence = self.confidence
@@ -292,3 +285,109 @@ class EvaluatorCheck:
                 yield at_least(
                     rules.evaluator, MIN_EVALUATED, 0, rules.min_evaluated, note=note, segment=name
                 )
+
+
+def check_summary(
+    rules: Sequence[EvaluatorRules],
+    summary: Mapping[str, Any],
+    *,
+    baseline: Any = None,
+    labels: Mapping[str, Sequence[str]] | None = None,
+    max_error_rate: float = 1.0,
+    confidence: float | None = None,
+    across_evaluator_versions: bool = False,
+    accept_unverified: bool = False,
+) -> list[RuleResult]:
+    """Check a summary of results against the rules, and return one result per rule.
+
+    The arguments are those of ``EvalGateOperator``.
+
+    :param baseline: the results of earlier windows, one or a list; None: the baseline within the summary.
+    :raises InvalidInput: ``summary`` is not a summary of results, or a label may be misspelled.
+    """
+    evaluators = read_evaluators(summary, "summary")
+    labels = labels or {}
+    check_labels(rules, labels)
+    earlier = [
+        read_evaluators(window, "baseline")
+        for window in list_summaries(summary.get("baseline") if baseline is None else baseline)
+        if not _is_same_window(summary, window)
+    ]
+    results = [_completeness(summary, accept_unverified), *_error_rate(summary, max_error_rate)]
+    for one in rules:
+        name = one.evaluator
+        if name not in evaluators:
+            known = ", ".join(map(repr, sorted(evaluators))) or "none"
+            note = f"no evaluation of this evaluator; evaluators with results: {known}"
+            results.append(at_least(name, MIN_EVALUATED, 0, one.min_evaluated, note=note))
+            continue
+        now = EvaluatorSummary.read(name, evaluators[name])
+        before = [EvaluatorSummary.read(name, window[name]) for window in earlier if window.get(name)]
+        check = EvaluatorCheck(
+            rules=one,
+            labels=labels.get(name),
+            confidence=confidence,
+            across_versions=across_evaluator_versions,
+        )
+        results += check.check(
+            now,
+            EvaluatorSummary.merge(before) if before else None,
+            changed_in_hub(summary, name) if baseline is None else None,
+        )
+    return results
+
+
+def verdict(results: Sequence[RuleResult], *, on_inconclusive: str = "fail") -> dict[str, Any]:
+    """Return the results and the outcome of the gate as JSON values."""
+    outcomes = {result.outcome for result in results}
+    outcome = next(each for each in (FAILED, INCONCLUSIVE, PASSED) if each in outcomes)
+    return {
+        "passed": outcome == PASSED or (outcome == INCONCLUSIVE and on_inconclusive == "pass"),
+        "outcome": outcome,
+        "rules": [{**asdict(result), "passed": result.passed} for result in results],
+    }
+
+
+def _is_same_window(summary: Mapping[str, Any], other: Any) -> bool:
+    """Return whether two summaries are of one run, or of one task and window."""
+    return isinstance(other, Mapping) and any(
+        all(summary.get(key) is not None and summary.get(key) == other.get(key) for key in keys)
+        for keys in (("run_id",), ("online_task_id", "data_start_time", "data_end_time"))
+    )
+
+
+def _completeness(summary: Mapping[str, Any], accept_unverified: bool) -> RuleResult:
+    """Check that all evaluations were read: incomplete results never pass."""
+    complete, note = summary.get("complete"), ""
+    passed = complete is True or (complete is not False and accept_unverified)
+    if complete is not True:
+        note = str(summary.get("incomplete_reason") or "it is unknown whether all evaluations were read")
+    if complete is not False and not passed:
+        note += ". Set accept_unverified=True to accept such results"
+    read, expected = finite(summary.get("read")), finite(summary.get("expected"))
+    return RuleResult(
+        evaluator="*",
+        measure="complete",
+        rule="all evaluations" if expected is None else f">= {expected:g}",
+        measured=read,
+        margin=None if read is None or expected is None else read - expected,
+        outcome=PASSED if passed else FAILED,
+        note=on_one_line(note),
+    )
+
+
+def _error_rate(summary: Mapping[str, Any], bound: float) -> Iterator[RuleResult]:
+    """Check the share of items whose evaluation failed, if there are any."""
+    errors, evaluated = finite(summary.get("errors")), finite(summary.get("expected"))
+    if not errors:
+        return
+    rate = errors / (errors + (evaluated or 0))
+    yield RuleResult(
+        evaluator="*",
+        measure="error_rate",
+        rule=f"<= {bound:g}",
+        measured=rate,
+        margin=bound - rate,
+        outcome=PASSED if rate <= bound else FAILED,
+        note=f"the evaluation of {errors:g} items failed",
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any
 
 from airflow_provider_online_tasks._text import on_one_line
@@ -25,13 +24,8 @@ def version_of(metadata: Mapping[str, Any]) -> Version:
     return frozenset(
         (key, on_one_line(str(value)))
         for key, value in metadata.items()
-        if _is_version_key(key) and isinstance(value, str | int)
+        if isinstance(value, str | int) and _KEY.fullmatch(key)
     )
-
-
-@lru_cache(maxsize=1_000)
-def _is_version_key(key: str) -> bool:
-    return _KEY.fullmatch(key) is not None
 
 
 def versions_text(versions: Iterable[Version]) -> str | None:

@@ -38,8 +38,6 @@ class Interval(NamedTuple):
 class Mean:
     """Mean and variance of a stream of numbers, by Welford's method.
 
-    :param count: how many numbers were added.
-    :param mean: their mean.
     :param squares: sum of the squared deviations from the mean.
     :param ends: how many of the numbers are 0 or 1.
     """
@@ -86,11 +84,7 @@ class Mean:
 
 
 def share_difference(one: tuple[float, int], other: tuple[float, int], confidence: float) -> Interval:
-    """Return Newcombe's interval for one share minus another, from the interval of each.
-
-    :param one: count and total of one sample.
-    :param other: count and total of the other sample.
-    """
+    """Return Newcombe's interval for one share (count and total) minus another, from the interval of each."""
     first, second = one[0] / one[1], other[0] / other[1]
     of_first, of_second = share_interval(*one, confidence), share_interval(*other, confidence)
     return Interval(
@@ -202,10 +196,8 @@ def beta_quantile(a: float, b: float, probability: float) -> float:
 
 def beta_cdf(a: float, b: float, x: float) -> float:
     """Return the distribution function of the beta distribution, by its continued fraction."""
-    if x <= 0:
-        return 0.0
-    if x >= 1:
-        return 1.0
+    if not 0 < x < 1:
+        return float(x >= 1)
     front = math.exp(
         math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
     )

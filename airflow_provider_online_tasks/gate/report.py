@@ -20,40 +20,29 @@ def escaped_markdown(text: str) -> str:
     return text.translate(_MARKDOWN)
 
 
-def escaped_html(text: str) -> str:
-    """Escape text for HTML."""
-    return escape(text)
-
-
 def rows(results: Iterable[RuleResult]) -> list[tuple[str, ...]]:
     """Return a row of text per rule result, with the columns of :data:`HEAD`."""
-    return [
-        (
-            on_one_line(result.evaluator),
-            on_one_line(f"{result.measure} [{result.segment}]" if result.segment else result.measure),
-            result.rule,
-            result.measured_text,
-            _interval(result),
-            "-" if result.margin is None else f"{result.margin:+.4g}",
-            _outcome(result),
+    table: list[tuple[str, ...]] = []
+    for result in results:
+        interval = "-"
+        if (result.low, result.high) != (None, None):
+            interval = " to ".join("?" if end is None else f"{end:.4g}" for end in (result.low, result.high))
+        needed = result.evaluations_needed
+        remarks = [result.note, "" if needed is None else f"about {needed:,} evaluations needed"]
+        remark = "; ".join(filter(None, remarks))
+        outcome = result.outcome.upper() if result.outcome == FAILED else result.outcome
+        table.append(
+            (
+                on_one_line(result.evaluator),
+                on_one_line(f"{result.measure} [{result.segment}]" if result.segment else result.measure),
+                result.rule,
+                result.measured_text,
+                interval,
+                "-" if result.margin is None else f"{result.margin:+.4g}",
+                f"{outcome} ({remark})" if remark else outcome,
+            )
         )
-        for result in results
-    ]
-
-
-def _interval(result: RuleResult) -> str:
-    if result.low is None and result.high is None:
-        return "-"
-    low, high = ("?" if end is None else f"{end:.4g}" for end in (result.low, result.high))
-    return f"{low} to {high}"
-
-
-def _outcome(result: RuleResult) -> str:
-    needed = result.evaluations_needed
-    remarks = [result.note, "" if needed is None else f"about {needed:,} evaluations needed"]
-    text = "; ".join(filter(None, remarks))
-    outcome = result.outcome.upper() if result.outcome == FAILED else result.outcome
-    return f"{outcome} ({text})" if text else outcome
+    return table
 
 
 def text_table(results: Sequence[RuleResult]) -> str:

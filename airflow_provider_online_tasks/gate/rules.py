@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -19,8 +19,8 @@ from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs.arguments import read_names, rendered_number
 from airflow_provider_online_tasks.inputs.templating import is_leaf_template, is_templated, key_problem
 
-MIN_EVALUATED, MAX_DROP, MAX_MISSING = "min_evaluated", "max_drop", "max_missing"
-MIN_COVERAGE = "min_coverage"
+MIN_EVALUATED, MIN_COVERAGE = "min_evaluated", "min_coverage"
+MAX_DROP, MAX_MISSING = "max_drop", "max_missing"
 EACH_SEGMENT, SEGMENTS, SCORE_MEAN = "each_segment", "segments", "score_mean"
 _SETTINGS = frozenset({MIN_EVALUATED, MIN_COVERAGE, MAX_DROP, MAX_MISSING, EACH_SEGMENT})
 _SEGMENT_SETTINGS = frozenset({MIN_EVALUATED, MAX_MISSING, SEGMENTS})
@@ -41,10 +41,8 @@ COMPARE: Mapping[str, Callable[[float, float], bool]] = {
 class Threshold:
     """A rule on one measure of one evaluator.
 
-    :param evaluator: the evaluator's column name.
     :param measure: a label (its share is compared), ``score_mean``, or a quantile such as ``score_p05``.
     :param comparison: ``>=``, ``>``, ``<=``, ``<`` or ``==``.
-    :param bound: what the measure is compared with.
     """
 
     evaluator: str
@@ -83,6 +81,13 @@ class Threshold:
         """The rule as text."""
         return f"{self.comparison} {self.bound:g}"
 
+    def margin(self, measured: float) -> float:
+        """Return how far a measured value is from the bound; 0 or more if it satisfies the rule."""
+        distance = measured - self.bound
+        if self.comparison == "==":
+            return -abs(distance)
+        return distance if self.is_lower_bound else -distance
+
     @classmethod
     def read(cls, evaluator: str, measure: str, rule: Any) -> Threshold:
         """Parse a rule.
@@ -109,7 +114,6 @@ class Threshold:
 class EvaluatorRules:
     """The rules for one evaluator.
 
-    :param evaluator: the evaluator's column name.
     :param thresholds: the rules on its measures.
     :param min_evaluated: the minimum number of evaluations for each rule.
     :param max_missing: the maximum share of evaluations without the label or score that a rule measures.
@@ -129,25 +133,32 @@ class EvaluatorRules:
     segments: tuple[str, ...] = ()
 
     @property
-    def all_thresholds(self) -> Iterator[Threshold]:
+    def all_thresholds(self) -> tuple[Threshold, ...]:
         """The rules on its measures and on those of each segment."""
-        yield from self.thresholds
-        if self.each_segment is not None:
-            yield from self.each_segment.thresholds
+        return self.thresholds + (self.each_segment.thresholds if self.each_segment else ())
 
 
-def read_rules(rules: Any, *, min_evaluated: int = 1) -> tuple[EvaluatorRules, ...]:
+def read_rules(
+    rules: Any, *, min_evaluated: int = 1, skip_templates: bool = False
+) -> tuple[EvaluatorRules, ...]:
     """Parse the rules of a gate.
 
     :param rules: evaluator name to rules, as in the module's example.
     :param min_evaluated: the default for evaluators whose rules don't set it.
+    :param skip_templates: whether to leave out values that are templates.
     :raises InvalidInput: a rule cannot be parsed, or there is no rule.
     """
     if not isinstance(rules, Mapping) or not rules:
         raise InvalidInput(
             "rules is empty. Set at least one, such as {'correctness': {'correct': '>= 0.95'}}."
         )
-    return tuple(_evaluator_rules(str(name), given, min_evaluated) for name, given in rules.items())
+    if skip_templates and (problem := key_problem(rules)):
+        raise InvalidInput(f"rules {problem}")
+    return tuple(
+        _evaluator_rules(str(name), given, min_evaluated, skip_templates)
+        for name, given in rules.items()
+        if not (skip_templates and is_leaf_template(given))
+    )
 
 
 def check_rules(rules: Any, *, labels: Any, min_evaluated: int) -> None:
@@ -158,51 +169,34 @@ def check_rules(rules: Any, *, labels: Any, min_evaluated: int) -> None:
     """
     if is_leaf_template(rules):
         return
-    if not isinstance(rules, Mapping) or not is_templated(rules):
-        read = read_rules(rules, min_evaluated=min_evaluated)
-    else:
-        read = tuple(
-            _evaluator_rules(str(name), literals, min_evaluated, is_partial=is_templated(rules[name]))
-            for name, literals in _literals(rules, "rules").items()
-        )
+    read = read_rules(rules, min_evaluated=min_evaluated, skip_templates=True)
     if not is_templated(labels):
         check_labels(read, read_labels(labels))
 
 
-def _literals(given: Mapping[Any, Any], where: str) -> dict[Any, Any]:
-    """Return the parts of the rules that are not templates."""
-    if problem := key_problem(given):
-        raise InvalidInput(f"{where} {problem}")
-    return {
-        key: _literals(value, f"{where}[{key!r}]") if isinstance(value, Mapping) else value
-        for key, value in given.items()
-        if isinstance(value, Mapping) or not is_templated(value)
-    }
-
-
 def _evaluator_rules(
-    name: str,
-    given: Any,
-    default_min: int,
-    *,
-    settings: frozenset[str] = _SETTINGS,
-    is_partial: bool = False,
+    name: str, given: Any, default_min: int, skip_templates: bool, settings: frozenset[str] = _SETTINGS
 ) -> EvaluatorRules:
     """Parse the rules for one evaluator.
 
     :param settings: the keys that are settings; every other key is a measure.
-    :param is_partial: whether templates were left out, so that rules across values cannot be checked.
     """
-    if not isinstance(given, Mapping) or not (given or is_partial):
+    if not isinstance(given, Mapping) or not given:
         raise InvalidInput(f"The rules for {name!r} must be a dict such as {{'correct': '>= 0.95'}}.")
     if misplaced := sorted((_SETTINGS - settings) & set(given)):
         raise InvalidInput(f"{name}.{EACH_SEGMENT} cannot have {misplaced[0]!r}.")
+    # Rules across values are checked only if all values are known.
+    is_partial = skip_templates and is_templated(given)
+    if is_partial:
+        if problem := key_problem(given):
+            raise InvalidInput(f"rules[{name!r}] {problem}")
+        given = {key: value for key, value in given.items() if key == EACH_SEGMENT or not is_templated(value)}
 
     def number(key: str, default: Any, form: str, is_valid: Callable[[float], bool]) -> Any:
-        value = given.get(key)
+        value = given.get(key, default)
         if value is None and default is None:
             return None
-        read = rendered_number(default if key not in given else value)
+        read = rendered_number(value)
         if read is None or not is_valid(read):
             raise InvalidInput(f"{name}.{key} must be {form}, not {shown(value)}.")
         return read
@@ -219,14 +213,6 @@ def _evaluator_rules(
             f"{name}.{MAX_DROP} needs a rule with a lower bound on a label or score_mean, such as "
             f"'correct': '>= 0.95'."
         )
-    each_segment = None
-    if given.get(EACH_SEGMENT) is not None:
-        each_segment = _evaluator_rules(
-            name, given[EACH_SEGMENT], 1, settings=_SEGMENT_SETTINGS, is_partial=is_partial
-        )
-        has_quantiles = any(one.quantile is not None for one in each_segment.thresholds)
-        if has_quantiles or not (each_segment.thresholds or is_partial):
-            raise InvalidInput(f"{name}.{EACH_SEGMENT} needs rules on labels or score_mean.")
     # Outside of each_segment, "segments" is a label like any other.
     segments = given.get(SEGMENTS, ()) if SEGMENTS in settings else ()
     segments = read_names(segments, f"{name}.{EACH_SEGMENT}.{SEGMENTS}", such_as="['free', 'paid']")
@@ -237,9 +223,19 @@ def _evaluator_rules(
         max_missing=missing,
         max_drop=drop,
         min_coverage=coverage,
-        each_segment=each_segment,
+        each_segment=_segment_rules(name, given.get(EACH_SEGMENT), is_partial),
         segments=tuple(dict.fromkeys(segments)),
     )
+
+
+def _segment_rules(name: str, given: Any, is_partial: bool) -> EvaluatorRules | None:
+    if given is None or (is_partial and is_leaf_template(given)):
+        return None
+    rules = _evaluator_rules(name, given, 1, is_partial, _SEGMENT_SETTINGS)
+    has_quantiles = any(one.quantile is not None for one in rules.thresholds)
+    if has_quantiles or not (rules.thresholds or is_partial):
+        raise InvalidInput(f"{name}.{EACH_SEGMENT} needs rules on labels or score_mean.")
+    return rules
 
 
 def read_labels(labels: Any) -> dict[str, tuple[str, ...]]:
@@ -263,15 +259,12 @@ def read_labels(labels: Any) -> dict[str, tuple[str, ...]]:
 def check_labels(rules: Iterable[EvaluatorRules], labels: Mapping[str, Sequence[str]]) -> None:
     """Check that the rules name labels that their evaluators have.
 
-    :param labels: evaluator name to all its labels, where they are known.
     :raises InvalidInput: a label is unknown, or a rule needs the labels of an evaluator and they are not set.
     """
     for evaluator in rules:
         known = labels.get(evaluator.evaluator)
         for threshold in evaluator.all_thresholds:
-            if not threshold.is_label:
-                continue
-            if known is not None and threshold.measure not in known:
+            if threshold.is_label and known is not None and threshold.measure not in known:
                 raise InvalidInput(
                     f"The rule {threshold.measure!r}: {threshold.text!r} names a label that evaluator "
                     f"{evaluator.evaluator!r} doesn't have. It has {', '.join(map(repr, known))}."

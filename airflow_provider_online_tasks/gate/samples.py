@@ -42,7 +42,7 @@ class Sample:
 
     measured: float | None
     total: int
-    count: float | None = None
+    count: int | None = None
     interval: Interval | None = None
     evaluations_needed: int | None = None
     note: str = ""
@@ -73,8 +73,6 @@ def _share(
     confidence: float | None,
 ) -> Sample:
     total, count, note = summary.labelled, summary.label_counts.get(threshold.measure, 0), ""
-    if not total:
-        return Sample(measured=None, total=0)
     unknown = summary.unknown_labels(labels)
     if unknown and not threshold.is_lower_bound:
         # An unknown label may be a misspelling of this one. Count it the way that is worse for the rule.
@@ -82,29 +80,32 @@ def _share(
         if threshold.comparison != "==" or distances[1] > distances[0]:
             count += unknown
         note = f"{unknown} evaluations have unknown labels and count against the rule"
-    sample = Sample(measured=count / total, total=total, count=count, note=note)
-    return sample if confidence is None else _with_share_interval(sample, threshold, confidence)
+    return _share_sample(count, total, threshold, confidence, note)
 
 
-def _with_share_interval(sample: Sample, threshold: Threshold, confidence: float) -> Sample:
-    assert sample.measured is not None and sample.count is not None  # noqa: S101, PT018
-    return replace(
-        sample,
-        interval=share_interval(sample.count, sample.total, confidence),
-        evaluations_needed=evaluations_for_share(sample.measured, threshold.bound, confidence),
+def _share_sample(
+    count: int, total: int, threshold: Threshold, confidence: float | None, note: str = ""
+) -> Sample:
+    if not total:
+        return Sample(measured=None, total=0)
+    share = count / total
+    return Sample(
+        measured=share,
+        total=total,
+        count=count,
+        interval=share_interval(count, total, confidence) if confidence else None,
+        evaluations_needed=evaluations_for_share(share, threshold.bound, confidence) if confidence else None,
+        note=note,
     )
 
 
 def _mean(threshold: Threshold, summary: EvaluatorSummary, confidence: float | None) -> Sample:
     scores = summary.scores
-    if not scores.count:
-        return Sample(measured=None, total=0)
+    if not scores.count or scores.is_binary:
+        return _share_sample(scores.ones, scores.count, threshold, confidence)
     sample = Sample(measured=scores.mean, total=scores.count)
     if confidence is None:
         return sample
-    if scores.is_binary:
-        sample = replace(sample, count=round(scores.mean * scores.count))
-        return _with_share_interval(sample, threshold, confidence)
     if problem := _interval_problem(scores):
         return replace(sample, note=problem)
     needed = evaluations_for_mean(scores, threshold.bound, confidence)
@@ -119,9 +120,7 @@ def _interval_problem(scores: Mean) -> str | None:
     """Return why a mean has no interval; None if it has one."""
     if scores.count < MIN_SCORES_FOR_MEAN:
         return f"the interval of a mean needs {MIN_SCORES_FOR_MEAN} scores"
-    if not scores.variance:
-        return "all scores are equal, so their spread is unknown"
-    return None
+    return None if scores.variance else "all scores are equal, so their spread is unknown"
 
 
 def _quantile(percent: int, summary: EvaluatorSummary, confidence: float | None) -> Sample:
@@ -137,9 +136,8 @@ def _quantile(percent: int, summary: EvaluatorSummary, confidence: float | None)
     ranks = [round(each / 100 * (kept - 1)) + 1 for each in range(PERCENTILES)]
     below = [value for value, rank in zip(percentiles, ranks, strict=True) if rank <= low_rank]
     above = [value for value, rank in zip(percentiles, ranks, strict=True) if rank >= high_rank]
-    return replace(
-        sample, interval=Interval(below[-1] if below else -math.inf, above[0] if above else math.inf)
-    )
+    interval = Interval(below[-1] if below else -math.inf, above[0] if above else math.inf)
+    return replace(sample, interval=interval)
 
 
 def drop_interval(
@@ -151,15 +149,9 @@ def drop_interval(
     confidence: float,
 ) -> Interval | None:
     """Return the confidence interval of the drop between two windows; None if it is unknown."""
-    if threshold.is_label:
-        earlier, current = (sample_of(threshold, summary, labels, None) for summary in (before, now))
-        return share_difference(
-            (earlier.count or 0, earlier.total), (current.count or 0, current.total), confidence
-        )
-    one, other = before.scores, now.scores
-    if one.is_binary and other.is_binary:
-        shares = [(round(scores.mean * scores.count), scores.count) for scores in (one, other)]
-        return share_difference(shares[0], shares[1], confidence)
-    if _interval_problem(one) or _interval_problem(other):
+    earlier, current = (sample_of(threshold, summary, labels, None) for summary in (before, now))
+    if earlier.count is not None and current.count is not None:
+        return share_difference((earlier.count, earlier.total), (current.count, current.total), confidence)
+    if _interval_problem(before.scores) or _interval_problem(now.scores):
         return None
-    return mean_difference(one, other, confidence)
+    return mean_difference(before.scores, now.scores, confidence)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Any
@@ -42,12 +43,9 @@ def list_summaries(baseline: Any) -> list[Any]:
 
 
 def _versions(value: Any) -> frozenset[Version]:
-    if isinstance(value, frozenset):
-        return value
-    listed = value if isinstance(value, list) else []
     return frozenset(
         frozenset((str(key), str(text)) for key, text in version.items())
-        for version in listed
+        for version in (value if isinstance(value, list) else ())
         if isinstance(version, Mapping)
     )
 
@@ -55,7 +53,7 @@ def _versions(value: Any) -> frozenset[Version]:
 def _percentiles(value: Any) -> tuple[float, ...] | None:
     if value is None:
         return None
-    listed = value if isinstance(value, list | tuple) else ()
+    listed = value if isinstance(value, list) else ()
     numbers = tuple(number for entry in listed if (number := finite(entry)) is not None)
     if len(numbers) != PERCENTILES or list(numbers) != sorted(numbers):
         raise ValueError(f"must be {PERCENTILES} numbers in ascending order")
@@ -118,21 +116,25 @@ class EvaluatorSummary(BaseModel):
     @classmethod
     def merge(cls, parts: Iterable[EvaluatorSummary]) -> EvaluatorSummary:
         """Return the summary of several windows together, without percentiles and segments."""
-        windows, labels, scores = list(parts), dict[str, int](), Mean()
+        windows, labels, scores, versions = list(parts), Counter[str](), Mean(), []
         for window in windows:
             scores.merge(window.scores)
-            for label, count in window.label_counts.items():
-                labels[label] = labels.get(label, 0) + count
-        return cls(
-            evaluated=sum(window.evaluated for window in windows),
-            labels={label: _Label(count=count) for label, count in labels.items()},
-            other_labels=sum(window.other_labels for window in windows),
-            scored=scores.count,
-            score_mean=scores.mean if scores.count else None,
-            score_variance=scores.variance,
-            score_is_binary=scores.is_binary,
-            invalid_scores=sum(window.invalid_scores for window in windows),
-            evaluator_versions=frozenset[Version]().union(*(window.evaluator_versions for window in windows)),
+            labels.update(window.label_counts)
+            versions += [dict(version) for version in window.evaluator_versions]
+        return cls.model_validate(
+            {
+                "evaluated": sum(window.evaluated for window in windows),
+                "labels": {label: {"count": count} for label, count in labels.items()},
+                "other_labels": sum(window.other_labels for window in windows),
+                "scored": scores.count,
+                "score_mean": scores.mean if scores.count else None,
+                "score_variance": scores.variance,
+                "score_is_binary": scores.is_binary,
+                "invalid_scores": sum(window.invalid_scores for window in windows),
+                "evaluator_versions": [
+                    dict(each) for window in windows for each in window.evaluator_versions
+                ],
+            }
         )
 
     @cached_property
@@ -165,11 +167,6 @@ class EvaluatorSummary(BaseModel):
         return self.evaluated / items
 
     def unknown_labels(self, known: Iterable[str] | None) -> int:
-        """Return how many evaluations have a label that the evaluator doesn't have.
-
-        :param known: all labels of the evaluator; None if unknown.
-        """
-        if known is None:
-            return self.other_labels
-        names = set(known)
+        """Return how many evaluations have a label that the evaluator doesn't have; None: labels unknown."""
+        names = set(self.labels if known is None else known)
         return self.other_labels + sum(n for label, n in self.label_counts.items() if label not in names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
@@ -41,32 +42,22 @@ class EvalGateNotifier(BaseNotifier):
     def notify(self, context: Context) -> None:
         """Send the verdict."""
         values: Any = context
-        self.channel({**values, CONTEXT_KEY: render(_verdict(values), values)})
+        self.channel({**values, CONTEXT_KEY: render(values)})
 
 
-def _verdict(context: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the gate's verdict, from its exception or its XCom."""
-    verdict = getattr(context.get("exception"), "verdict", None)
-    task = context.get("ti")
-    if not verdict and task is not None:
-        verdict = task.xcom_pull(task_ids=task.task_id, map_indexes=task.map_index)
-    return verdict if isinstance(verdict, Mapping) and isinstance(verdict.get("rules"), list) else None
-
-
-def render(verdict: Mapping[str, Any] | None, context: Mapping[str, Any]) -> dict[str, Any]:
+def render(context: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that the templates of the inner notifier can use."""
     from airflow_provider_online_tasks.gate import report
     from airflow_provider_online_tasks.gate.checks import RuleResult
 
     task = context.get("ti")
+    verdict = getattr(context.get("exception"), "verdict", None)
+    if not verdict and task is not None:
+        verdict = task.xcom_pull(task_ids=task.task_id, map_indexes=task.map_index)
     name = f"{task.dag_id}.{task.task_id}" if task is not None else "The gate"
-    if verdict is None:
+    if not isinstance(verdict, Mapping) or not isinstance(verdict.get("rules"), list):
         title = on_one_line(f"{name} has no verdict: {context.get('exception') or 'it did not run'}")
-        texts = {
-            "text": title,
-            "markdown": report.escaped_markdown(title),
-            "html": report.escaped_html(title),
-        }
+        texts = {"text": title, "markdown": report.escaped_markdown(title), "html": escape(title)}
         return {"title": title, "verdict": None, **texts}
     known = {field.name for field in fields(RuleResult)}
     results = [
@@ -86,15 +77,11 @@ def render(verdict: Mapping[str, Any] | None, context: Mapping[str, Any]) -> dic
         report.markdown_table(results),
         report.examples_markdown(examples),
     ]
-    html = [
-        f"<h3>{report.escaped_html(title)}</h3><p>{report.escaped_html(window)}</p>",
-        report.html_table(results),
-        report.examples_html(examples),
-    ]
+    head = f"<h3>{escape(title)}</h3><p>{escape(window)}</p>"
     return {
         "title": title,
         "text": "\n".join(filter(None, text)),
         "markdown": "\n\n".join(filter(None, markdown)),
-        "html": "".join(html),
+        "html": head + report.html_table(results) + report.examples_html(examples),
         "verdict": dict(verdict),
     }

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, get_args
 
 from airflow_provider_online_tasks._airflow import AirflowSkipException
+from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks.asset_events import update_asset_events
 from airflow_provider_online_tasks.exceptions import EvalGateFailed, EvalGateInconclusive, InvalidInput
-from airflow_provider_online_tasks.inputs.arguments import choice, positive_seconds, switch, whole_number
+from airflow_provider_online_tasks.inputs.arguments import (
+    choice,
+    finite,
+    positive_seconds,
+    switch,
+    whole_number,
+)
 from airflow_provider_online_tasks.inputs.templating import is_templated
-from airflow_provider_online_tasks.operators.approval import ask, check_can_ask, read_response
 from airflow_provider_online_tasks.operators.base import LineageOperator
 
 if TYPE_CHECKING:
@@ -22,6 +29,7 @@ if TYPE_CHECKING:
 OnFailure = Literal["fail", "skip", "ask"]
 OnInconclusive = Literal["fail", "skip", "pass", "ask"]
 MAX_ERROR_RATE = 0.05
+APPROVE, REJECT = "Approve", "Reject"
 
 
 class EvalGateOperator(LineageOperator):
@@ -96,19 +104,18 @@ class EvalGateOperator(LineageOperator):
         self.confidence = confidence
         self.on_inconclusive = choice(on_inconclusive, "on_inconclusive", get_args(OnInconclusive))
         self.on_failure = choice(on_failure, "on_failure", get_args(OnFailure))
-        self.response_timeout: timedelta | None = None
         if response_timeout is not None:
-            seconds = positive_seconds(response_timeout, "response_timeout")
-            self.response_timeout = timedelta(seconds=seconds)
+            response_timeout = timedelta(seconds=positive_seconds(response_timeout, "response_timeout"))
+        self.response_timeout = response_timeout
         self.across_evaluator_versions = switch(across_evaluator_versions, "across_evaluator_versions")
         self.accept_unverified = switch(accept_unverified, "accept_unverified")
         self._results: list[RuleResult] = []
-        if not _is_number(max_error_rate) or not 0 <= max_error_rate <= 1:
+        if (rate := finite(max_error_rate)) is None or not 0 <= rate <= 1:
             raise InvalidInput(f"max_error_rate must be from 0 to 1, not {max_error_rate!r}.")
-        if confidence is not None and not (_is_number(confidence) and 0.5 <= confidence < 1):
+        if confidence is not None and not 0.5 <= (finite(confidence) or 0) < 1:
             raise InvalidInput(f"confidence must be from 0.5 to below 1, such as 0.95, not {confidence!r}.")
         if "ask" in (on_failure, on_inconclusive):
-            check_can_ask()
+            _check_can_ask()
         self._check_literals()
 
     def _check_literals(self) -> None:
@@ -147,19 +154,13 @@ class EvalGateOperator(LineageOperator):
             body = [report.markdown_table(self._results)]
             if examples:
                 body += ["**Lowest-scoring examples**", report.examples_markdown(examples)]
-            ask(
-                context,
-                task_id=self.task_id,
-                subject=f"Gate {self.task_id}: {verdict['outcome']}. Continue anyway?",
-                body="\n\n".join(body),
-                within=self.response_timeout,
-            )
+            self._ask(context, f"Gate {self.task_id}: {verdict['outcome']}. Continue anyway?", body)
         raise (EvalGateInconclusive if is_inconclusive else EvalGateFailed)(message, verdict=verdict)
 
     def execute_complete(self, context: Context, event: Any) -> dict[str, Any]:
         """Report the verdict with the response of a person, and fail unless they approved."""
         verdict = self._check()
-        verdict["approved"], verdict["responded_by"] = read_response(event)
+        verdict["approved"], verdict["responded_by"] = _read_response(event)
         self._report(context, verdict)
         if not verdict["approved"]:
             context["ti"].xcom_push(key="return_value", value=verdict)
@@ -168,11 +169,31 @@ class EvalGateOperator(LineageOperator):
         self.log.info("%s Approved by %s.", self._message(), verdict["responded_by"])
         return verdict
 
+    def _ask(self, context: Context, subject: str, body: Sequence[str]) -> NoReturn:
+        """Ask a person, and defer; Airflow resumes the task in ``execute_complete`` with the response.
+
+        :param body: the paragraphs of the question in Markdown.
+        """
+        _check_can_ask()
+        from airflow.providers.standard.operators.hitl import HITLOperator
+
+        # The standard provider for Airflow 3.1 uses the task's own timeout as the time for a response.
+        has_timeout = "response_timeout" in inspect.signature(HITLOperator.__init__).parameters
+        limit: Any = {"response_timeout" if has_timeout else "execution_timeout": self.response_timeout}
+        HITLOperator(
+            task_id=self.task_id,
+            subject=subject,
+            body="\n\n".join(body),
+            options=[APPROVE, REJECT],
+            **limit,
+        ).execute(context)
+        raise RuntimeError("HITLOperator returned without deferring")
+
     def _check(self) -> dict[str, Any]:
         """Check the rules, and return the verdict."""
+        from airflow_provider_online_tasks.gate.checks import check_summary, verdict
         from airflow_provider_online_tasks.gate.report import EXAMPLES, select_examples
         from airflow_provider_online_tasks.gate.rules import read_labels, read_rules
-        from airflow_provider_online_tasks.gate.verdict import check_summary, verdict
 
         rules = read_rules(self.rules, min_evaluated=self.min_evaluated)
         self._results = check_summary(
@@ -195,23 +216,20 @@ class EvalGateOperator(LineageOperator):
 
     def _message(self) -> str:
         """Return which rules did not pass."""
-        open_rules = [result for result in self._results if not result.passed]
         texts = [
             f"{result.evaluator}.{result.measure} is {result.measured_text}, "
             f"{'inconclusive for' if result.outcome == 'inconclusive' else 'not'} {result.rule}"
-            for result in open_rules
+            for result in self._results
+            if not result.passed
         ]
-        return (
-            f"{len(open_rules)} of {len(self._results)} rules of the gate did not pass: {'; '.join(texts)}."
-        )
+        return f"{len(texts)} of {len(self._results)} rules of the gate did not pass: {'; '.join(texts)}."
 
     def _report(self, context: Context, verdict: dict[str, Any]) -> None:
         """Push the record for the Evals page, and add the verdict to asset events and OpenLineage."""
         from airflow_provider_online_tasks.gate.report import EXAMPLES
-
-        facts = {key: value for key, value in verdict.items() if key != EXAMPLES}
         from airflow_provider_online_tasks.results.history import VERDICT_KEY, verdict_record
 
+        facts = {key: value for key, value in verdict.items() if key != EXAMPLES}
         context["ti"].xcom_push(key=VERDICT_KEY, value=verdict_record(verdict))
         update_asset_events(context, self.outlets, facts)
         self.keep_lineage(
@@ -219,5 +237,28 @@ class EvalGateOperator(LineageOperator):
         )
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _check_can_ask() -> None:
+    """Raise InvalidInput if this Airflow has no required actions."""
+    from importlib.metadata import version
+
+    from packaging.version import Version
+
+    installed = version("apache-airflow-core")
+    if Version(Version(installed).base_version) < Version("3.1"):
+        raise InvalidInput(
+            f'"ask" needs the required actions of Airflow 3.1 or later; this is {installed}. Upgrade '
+            f'Airflow, or use "fail".'
+        )
+
+
+def _read_response(event: object) -> tuple[bool, str]:
+    """Return whether a person approved, and who responded. An unreadable response is a rejection."""
+    if not isinstance(event, Mapping):
+        return False, "no one (unreadable response)"
+    if "error" in event:
+        return False, on_one_line(f"no one ({event.get('error_type')}: {event['error']})")
+    user: Any = event.get("responded_by_user")
+    name = user.get("name") if isinstance(user, Mapping) else getattr(user, "name", None)
+    chosen = event.get("chosen_options")
+    is_approved = isinstance(chosen, list | tuple) and list(chosen) == [APPROVE]
+    return is_approved, on_one_line(str(name or "an unknown user"))

@@ -198,8 +198,8 @@ class EvalResultsOperator(LineageOperator):
                 window = DataWindow.read(self.data_start_time, self.data_end_time)
             task = hook.get_task(task_id)
             reader = Reader(
-                hook.client,
-                task,
+                client=hook.client,
+                task=task,
                 evaluators=names,
                 granularity=self.granularity,
                 group_by=group_by,

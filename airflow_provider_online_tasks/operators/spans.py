@@ -103,7 +103,7 @@ class SendSpansOperator(OnlineTasksOperator):
         with self.hook as hook:
             task_id, window = task_and_window(hook.get_task_run(run_id))
             task = hook.get_task(task_id)
-            reader = Reader(hook.client, task, evaluators=(evaluator,), log=self.log)
+            reader = Reader(client=hook.client, task=task, evaluators=(evaluator,), log=self.log)
             self.links = hook.links_of(project_id=reader.project_id, window=window)
             attributes = (INPUT, OUTPUT) if self.dataset_id is not None else ()
             selected, left_out = select_spans(

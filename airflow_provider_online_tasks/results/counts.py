@@ -5,7 +5,9 @@ from __future__ import annotations
 import heapq
 import math
 import random
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks._text import on_one_line
@@ -23,16 +25,16 @@ NO_LABEL = "(no label)"
 EXPLANATION_CHARACTERS = 300
 
 
+@dataclass
 class Counts:
     """How many evaluations there are, their labels, and the mean and variance of their scores."""
 
-    def __init__(self) -> None:
-        self.evaluated = 0
-        self.labelled = 0
-        self.other_labels = 0
-        self.invalid_scores = 0
-        self.labels: dict[str, int] = {}
-        self.scores = Mean()
+    evaluated: int = 0
+    labelled: int = 0
+    other_labels: int = 0
+    invalid_scores: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+    scores: Mean = field(default_factory=Mean)
 
     def add(self, evaluation: Evaluation) -> None:
         """Count an evaluation."""
@@ -47,7 +49,7 @@ class Counts:
     def _add_label(self, label: str, count: int) -> None:
         self.labelled += count
         if label in self.labels or len(self.labels) < MAX_LABELS:
-            self.labels[label] = self.labels.get(label, 0) + count
+            self.labels[label] += count
         else:
             self.other_labels += count
 
@@ -64,8 +66,8 @@ class Counts:
     def summary(self) -> dict[str, Any]:
         """Return the counts as JSON values; labels with the most frequent first."""
         scores = self.scores
+        labels = self.labels.most_common()
         is_finite = scores.count > 0 and math.isfinite(scores.mean) and math.isfinite(scores.squares)
-        labels = sorted(self.labels.items(), key=lambda item: -item[1])
         return {
             "evaluated": self.evaluated,
             "labelled": self.labelled,

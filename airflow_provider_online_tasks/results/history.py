@@ -24,10 +24,7 @@ OTHER_LABELS = "(other labels)"
 
 
 def results_record(summary: Mapping[str, Any], *, spans_url: str | None = None) -> dict[str, Any]:
-    """Return the record of a summary of ``EvalResultsOperator``.
-
-    :param spans_url: URL of the window's spans in the Arize UI.
-    """
+    """Return the record of a summary of ``EvalResultsOperator``."""
     return {
         "start": summary.get("data_start_time"),
         "end": summary.get("data_end_time"),
@@ -40,11 +37,8 @@ def results_record(summary: Mapping[str, Any], *, spans_url: str | None = None) 
 
 
 def _evaluator_record(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the figures, with the most frequent labels and the intervals of their shares."""
-    counts = sorted(
-        ((label, entry["count"]) for label, entry in figures.get("labels", {}).items()),
-        key=lambda pair: -pair[1],
-    )
+    """Return the figures, with the intervals of the most frequent labels, which are listed first."""
+    counts = [(label, entry["count"]) for label, entry in figures.get("labels", {}).items()]
     others = sum(count for _, count in counts[MAX_LABELS:]) + figures.get("other_labels", 0)
     counts = counts[:MAX_LABELS] + ([(OTHER_LABELS, others)] if others else [])
     total = sum(count for _, count in counts)
@@ -63,10 +57,7 @@ def _evaluator_record(figures: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def verdict_record(verdict: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the record of a verdict of ``EvalGateOperator``.
-
-    It has the run and the window, by which the page finds the results that were checked.
-    """
+    """Return the record of a verdict; by its run and window the page finds the results that were checked."""
     rules = list(verdict.get("rules", ()))[:MAX_RULES]
     return {
         **{key: verdict.get(key) for key in _VERDICT_FIELDS},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,7 @@ def task_and_window(run: TaskRun) -> tuple[str, DataWindow]:
     return run.task_id, DataWindow(start=run.data_start_time, end=run.data_end_time)
 
 
+@dataclass(kw_only=True)
 class Reader:
     """Reads the spans of a task.
 
@@ -55,42 +57,36 @@ class Reader:
     :raises InvalidInput: the task evaluates a dataset instead of a project's spans.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        task: Task,
-        *,
-        evaluators: Sequence[str] = (),
-        granularity: str = SPAN,
-        group_by: str | None = None,
-        log: Any,
-    ) -> None:
-        if task.project_id is None:
+    client: Client
+    task: Task
+    log: Any
+    evaluators: Sequence[str] = ()
+    granularity: str = SPAN
+    group_by: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.task.project_id is None:
             raise InvalidInput(
-                f"Task {task.id} has no results to read: it does not evaluate a project's spans."
+                f"Task {self.task.id} has no results to read: it does not evaluate a project's spans."
             )
-        self.project_id: str = task.project_id
-        self._client = client
-        self._task = task
-        self._evaluators = evaluators
-        self._attributes = [group_by] if group_by is not None else []
-        if granularity == SESSION:
-            self._attributes.append(SESSION_ID)
-        self._list_spans = partial(list_spans, self.project_id, granularity=granularity)
-        self._log = log
+        self.project_id: str = self.task.project_id
+        self._list_spans = partial(list_spans, self.project_id, granularity=self.granularity)
 
     def read(self, window: DataWindow, results: Results, rows: RowWriter | None = None) -> None:
         """Count the evaluations of a window's spans, and write them as rows."""
         logged_at = time.monotonic()
-        text_length = _SEGMENT_CHARACTERS if self._attributes else 1
-        for page in self.pages(window, attributes=self._attributes, text_length=text_length):
+        attributes = [] if self.group_by is None else [self.group_by]
+        if self.granularity == SESSION:
+            attributes.append(SESSION_ID)
+        text_length = _SEGMENT_CHARACTERS if attributes else 1
+        for page in self.pages(window, attributes=attributes, text_length=text_length):
             for span in page:
                 taken = results.add(span)
                 if rows is not None:
                     rows.write(span, taken)
             if time.monotonic() - logged_at >= PROGRESS_SECONDS:
                 logged_at = time.monotonic()
-                self._log.info("%d spans read.", results.spans)
+                self.log.info("%d spans read.", results.spans)
 
     def pages(
         self, window: DataWindow, *, attributes: Sequence[str] = (), text_length: int | None = 1
@@ -100,23 +96,20 @@ class Reader:
         def call_at(cursor: str | None) -> RestCall[Page[Span]]:
             return self._list_spans(
                 window=window,
-                query_filter=self._task.query_filter,
-                evaluators=self._evaluators,
+                query_filter=self.task.query_filter,
+                evaluators=self.evaluators,
                 attributes=attributes,
                 text_length=text_length,
                 cursor=cursor,
             )
 
-        for page in pages(self._client.send, call_at):
+        for page in pages(self.client.send, call_at):
             yield page.items
 
     def describe_examples(
         self, window: DataWindow, summary: dict[str, Any], url_of: Callable[[str, str | None], str | None]
     ) -> None:
-        """Add input, output, explanation and URL to the lowest-scoring examples of a summary.
-
-        :param url_of: returns the URL of a span by its ID and the ID of its trace.
-        """
+        """Add input, output, explanation and URL to the lowest-scoring examples of a summary."""
         examples: dict[str, list[tuple[str, dict[str, Any]]]] = {}
         for name, figures in summary["evaluators"].items():
             for example in figures["lowest_scoring_examples"]:
@@ -134,9 +127,9 @@ class Reader:
             text_length=_EXAMPLE_CHARACTERS,
         )
         try:
-            page = self._client.send(call)
+            page = self.client.send(call)
         except CallError as error:
-            self._log.warning("Could not read input and output of the lowest-scoring examples: %s", error)
+            self.log.warning("Could not read input and output of the lowest-scoring examples: %s", error)
             return
         for span in page.items:
             explanations = {evaluation.name: evaluation.explanation for evaluation in span.evaluations}
@@ -151,14 +144,14 @@ class Reader:
         Evaluators that are pinned to a version or defined within the task cannot change.
         """
         new: list[dict[str, str | None]] = []
-        for evaluator in self._task.evaluators:
+        for evaluator in self.task.evaluators:
             evaluator_id, name = evaluator.evaluator_id, evaluator.evaluator_name
             if evaluator_id is None or evaluator.evaluator_version_id is not None:
                 continue
             try:
                 versions = self._versions_in_order(evaluator_id)
             except CallError as error:
-                self._log.warning(
+                self.log.warning(
                     "Could not list the versions of evaluator %s: %s", name or evaluator_id, error
                 )
                 continue
@@ -170,7 +163,7 @@ class Reader:
         return new
 
     def _versions_in_order(self, evaluator_id: str) -> list[tuple[datetime, str]]:
-        listed = pages(self._client.send, lambda cursor: list_evaluator_versions(evaluator_id, cursor=cursor))
+        listed = pages(self.client.send, lambda cursor: list_evaluator_versions(evaluator_id, cursor=cursor))
         versions = [version for page in listed for version in page.items]
         return sorted((version.created_at, version.id) for version in versions if version.created_at)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -103,6 +104,7 @@ class EvaluatorResults:
         return shown | ({OTHER_SEGMENTS: others.summary()} if others.evaluated else {})
 
 
+@dataclass(kw_only=True)
 class Results:
     """The evaluations of a window's spans.
 
@@ -119,27 +121,19 @@ class Results:
     :param max_segments: how many segments the summary has.
     """
 
-    def __init__(
-        self,
-        *,
-        run_id: str | None,
-        online_task_id: str,
-        evaluators: Sequence[str] = (),
-        direction: str = MAXIMIZE,
-        granularity: str = SPAN,
-        group_by: str | None = None,
-        max_segments: int = MAX_SEGMENTS,
-    ) -> None:
+    run_id: str | None
+    online_task_id: str
+    evaluators: Sequence[str] = ()
+    direction: str = MAXIMIZE
+    granularity: str = SPAN
+    group_by: str | None = None
+    max_segments: int = MAX_SEGMENTS
+
+    def __post_init__(self) -> None:
         self.spans = 0
         self.duplicates = Duplicates()
         self.is_unambiguous = True
-        self._run_id = run_id
-        self._task_id = online_task_id
-        self._names = evaluators
-        self._granularity = granularity
-        self._group_by = group_by
-        self._max_segments = None if group_by is None else max_segments
-        self._empty = partial(EvaluatorResults, direction)
+        self._empty = partial(EvaluatorResults, self.direction)
         self._of_run: defaultdict[str, EvaluatorResults] = defaultdict(self._empty)
         self._of_task: defaultdict[str, EvaluatorResults] = defaultdict(self._empty)
         self._spans_of_run = 0
@@ -157,8 +151,8 @@ class Results:
         if item is not None:
             self._items.add(item)
         segment = None
-        if self._group_by is not None:
-            value = span.attribute(self._group_by)
+        if self.group_by is not None:
+            value = span.attribute(self.group_by)
             segment = on_one_line("" if value is None else str(value)) or NO_SEGMENT
         evaluations = self._own_evaluations(span, item)
         is_of_run = False
@@ -174,15 +168,15 @@ class Results:
 
     def _item(self, span: Span) -> int | None:
         """Return the hash of the trace or session of a span; None if spans are evaluated."""
-        if self._granularity == SPAN:
+        if self.granularity == SPAN:
             return None
-        return hash(span.trace_id if self._granularity == TRACE else str(span.attribute(SESSION_ID)))
+        return hash(span.trace_id if self.granularity == TRACE else str(span.attribute(SESSION_ID)))
 
     def _own_evaluations(self, span: Span, item: int | None) -> dict[tuple[str, bool], Evaluation]:
         """Return the evaluations to count, by evaluator and whether they name the run."""
         own: dict[tuple[str, bool], Evaluation] = {}
         for evaluation in span.evaluations:
-            of_run = self._run_id is not None and evaluation.names(self._run_id)
+            of_run = self.run_id is not None and evaluation.names(self.run_id)
             if not (of_run or self._is_of_task(evaluation)):
                 continue
             key = (evaluation.name, of_run)
@@ -196,17 +190,17 @@ class Results:
 
     def _is_of_task(self, evaluation: Evaluation) -> bool:
         """Return whether an evaluation that doesn't name the run is the task's, and names no other run."""
-        names_task = evaluation.names(self._task_id)
-        if not (evaluation.name in self._names if self._names else names_task):
+        names_task = evaluation.names(self.online_task_id)
+        if not (evaluation.name in self.evaluators if self.evaluators else names_task):
             return False
-        return self._run_id is None or not (
+        return self.run_id is None or not (
             names_task or any("run" in key.lower() for key in evaluation.metadata)
         )
 
     @property
     def items(self) -> int:
         """How many spans, traces or sessions were read."""
-        return self.spans if self._granularity == SPAN else len(self._items)
+        return self.spans if self.granularity == SPAN else len(self._items)
 
     @property
     def items_of_run(self) -> int:
@@ -222,17 +216,18 @@ class Results:
     def by_evaluator(self) -> Mapping[str, EvaluatorResults]:
         """The results of each evaluator, including requested ones without evaluations."""
         results = self._of_run if self.is_by_run else self._of_task
-        return {name: results.get(name) or self._empty() for name in sorted({*self._names, *results})}
+        return {name: results.get(name) or self._empty() for name in sorted({*self.evaluators, *results})}
 
     def summary(self) -> dict[str, Any]:
         """Return the figures as JSON values."""
+        max_segments = None if self.group_by is None else self.max_segments
         return {
             "spans": self.spans,
-            "granularity": self._granularity,
-            "group_by": self._group_by,
+            "granularity": self.granularity,
+            "group_by": self.group_by,
             "matched_by": "run_id" if self.is_by_run else "evaluator",
             "evaluators": {
-                name: results.summary(self.items, max_segments=self._max_segments)
+                name: results.summary(self.items, max_segments=max_segments)
                 for name, results in self.by_evaluator.items()
             },
         }

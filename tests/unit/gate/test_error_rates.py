@@ -21,8 +21,8 @@ from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.api.responses import Evaluation, Span
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 from airflow_provider_online_tasks.exceptions import EvalGateFailed
+from airflow_provider_online_tasks.gate.checks import check_summary
 from airflow_provider_online_tasks.gate.rules import read_rules
-from airflow_provider_online_tasks.gate.verdict import check_summary
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
 from airflow_provider_online_tasks.inputs.runs import RunInput

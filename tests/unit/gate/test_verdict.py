@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.gate.checks import decide
+from airflow_provider_online_tasks.gate.checks import check_summary, decide, verdict
 from airflow_provider_online_tasks.gate.intervals import (
     Interval,
     quantile_ranks,
@@ -17,7 +17,6 @@ from airflow_provider_online_tasks.gate.intervals import (
 from airflow_provider_online_tasks.gate.rules import Threshold, read_rules
 from airflow_provider_online_tasks.gate.samples import drop_interval
 from airflow_provider_online_tasks.gate.summary import EvaluatorSummary
-from airflow_provider_online_tasks.gate.verdict import check_summary, verdict
 from tests.support.summaries import results, summary
 
 KNOWN = {"e": ["correct", "incorrect"]}
