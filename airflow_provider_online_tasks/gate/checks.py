@@ -8,7 +8,6 @@ from typing import Any
 
 from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks.gate.evaluator_versions import changed_in_hub, changed_in_metadata
-from airflow_provider_online_tasks.gate.intervals import Interval
 from airflow_provider_online_tasks.gate.rules import (
     COMPARE,
     MIN_COVERAGE,
@@ -96,7 +95,7 @@ def at_least(
     )
 
 
-def decide(comparison: str, interval: Interval, bound: float) -> str:
+def decide(comparison: str, interval: tuple[float, float], bound: float) -> str:
     """Return the outcome of a rule on a measure that lies within this interval."""
     low, high = interval
     match comparison:

@@ -1,18 +1,12 @@
 """Confidence intervals for shares, means, quantiles and differences.
 
-Sources:
-
-- Clopper and Pearson: "The use of confidence or fiducial limits illustrated in the case of the binomial",
-  Biometrika 26 (1934), pages 404 to 413.
-- Newcombe: "Interval estimation for the difference between independent proportions", Statistics in Medicine
-  17 (1998), pages 873 to 890, method 10.
-- Welch: "The generalization of 'Student's' problem when several different population variances are
-  involved", Biometrika 34 (1947), pages 28 to 35.
+``docs/statistics.md`` names the methods and their sources.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
@@ -124,8 +118,7 @@ def _squared_error(sample: Mean) -> float:
 def quantile_ranks(share: float, total: int, confidence: float) -> tuple[int, int]:
     """Return the ranks (from 1) of the ordered values between which a quantile lies.
 
-    The number of values below the quantile is binomial. 0 and ``total + 1`` mean that the sample is too
-    small for that end.
+    0 and ``total + 1`` mean that the sample is too small for that end.
     """
     tail = (1 - confidence) / 2
     return _rank_above(share, total, tail), total + 1 - _rank_above(1 - share, total, tail)
@@ -133,15 +126,9 @@ def quantile_ranks(share: float, total: int, confidence: float) -> tuple[int, in
 
 def _rank_above(share: float, total: int, tail: float) -> int:
     """Return the largest rank whose value is above the quantile with at most this probability."""
-    low, high = 0, total
-    while low < high:
-        rank = (low + high + 1) // 2
-        # P(fewer than `rank` values are below the quantile) = P(X <= rank - 1)
-        if 1 - beta_cdf(rank, total - rank + 1, share) <= tail:
-            low = rank
-        else:
-            high = rank - 1
-    return low
+    # P(fewer than `rank` values are below the quantile) = P(X <= rank - 1)
+    ranks = range(1, total + 1)
+    return bisect_right(ranks, tail, key=lambda rank: 1 - beta_cdf(rank, total - rank + 1, share))
 
 
 def evaluations_for_share(share: float, bound: float, confidence: float) -> int | None:
@@ -184,14 +171,12 @@ def t_quantile(confidence: float, degrees: float) -> float:
 
 def beta_quantile(a: float, b: float, probability: float) -> float:
     """Return the quantile of the beta distribution, by bisection."""
-    low, high = 0.0, 1.0
+    low, step = 0.0, 0.5
     for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        if beta_cdf(a, b, middle) < probability:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
+        if beta_cdf(a, b, low + step) < probability:
+            low += step
+        step /= 2
+    return low + step
 
 
 def beta_cdf(a: float, b: float, x: float) -> float:

@@ -72,11 +72,6 @@ class Threshold:
         return self.is_lower_bound and self.quantile is None
 
     @property
-    def needs_labels(self) -> bool:
-        """Whether the rule is always satisfied by a misspelled label, whose share is 0."""
-        return self.is_label and not self.is_lower_bound and COMPARE[self.comparison](0.0, self.bound)
-
-    @property
     def text(self) -> str:
         """The rule as text."""
         return f"{self.comparison} {self.bound:g}"
@@ -262,16 +257,17 @@ def check_labels(rules: Iterable[EvaluatorRules], labels: Mapping[str, Sequence[
     :raises InvalidInput: a label is unknown, or a rule needs the labels of an evaluator and they are not set.
     """
     for evaluator in rules:
-        known = labels.get(evaluator.evaluator)
-        for threshold in evaluator.all_thresholds:
-            if threshold.is_label and known is not None and threshold.measure not in known:
+        name, known = evaluator.evaluator, labels.get(evaluator.evaluator)
+        for threshold in filter(lambda each: each.is_label, evaluator.all_thresholds):
+            if known is None:
+                # The share of a misspelled label is 0.
+                if not threshold.is_lower_bound and COMPARE[threshold.comparison](0.0, threshold.bound):
+                    raise InvalidInput(
+                        f"The rule {name}.{threshold.measure} {threshold.text} is always satisfied by a "
+                        f"misspelled label. Set labels={{{name!r}: [...]}} with all labels of the evaluator."
+                    )
+            elif threshold.measure not in known:
                 raise InvalidInput(
                     f"The rule {threshold.measure!r}: {threshold.text!r} names a label that evaluator "
-                    f"{evaluator.evaluator!r} doesn't have. It has {', '.join(map(repr, known))}."
-                )
-            if known is None and threshold.needs_labels:
-                raise InvalidInput(
-                    f"The rule {evaluator.evaluator}.{threshold.measure} {threshold.text} is always "
-                    f"satisfied by a misspelled label. Set labels={{{evaluator.evaluator!r}: [...]}} with "
-                    f"all labels of the evaluator."
+                    f"{name!r} doesn't have. It has {', '.join(map(repr, known))}."
                 )

@@ -99,10 +99,7 @@ class EvaluatorSummary(BaseModel):
 
     @classmethod
     def read(cls, name: str, value: Any) -> EvaluatorSummary:
-        """Read an evaluator's part of a summary.
-
-        :raises InvalidInput: it is not one, or its numbers contradict each other.
-        """
+        """Read an evaluator's part of a summary; raise InvalidInput if its numbers contradict each other."""
         try:
             return cls.model_validate(value)
         except ValidationError as error:
@@ -131,9 +128,7 @@ class EvaluatorSummary(BaseModel):
                 "score_variance": scores.variance,
                 "score_is_binary": scores.is_binary,
                 "invalid_scores": sum(window.invalid_scores for window in windows),
-                "evaluator_versions": [
-                    dict(each) for window in windows for each in window.evaluator_versions
-                ],
+                "evaluator_versions": versions,
             }
         )
 

@@ -36,10 +36,8 @@ class EvalGateOperator(LineageOperator):
     """Check the results of an eval against rules. If a rule fails, downstream tasks do not run.
 
     It sends no requests to Arize: it reads the summary of ``EvalResultsOperator``. A rule compares the share
-    of a label, ``score_mean`` or a quantile (``score_p05`` … ``score_p95``) with a bound. ``min_evaluated``
-    is the minimum number of evaluations for a rule, ``max_missing`` the maximum share of them without the
-    label or score, ``max_drop`` the maximum loss against the baseline, and ``each_segment`` has rules for
-    every segment. A rule that cannot be measured fails, and incomplete results fail.
+    of a label, ``score_mean`` or a quantile (``score_p05`` … ``score_p95``) with a bound; ``docs/results.md``
+    lists the other keys. A rule that cannot be measured fails, and incomplete results fail.
 
     XCom: the verdict with one entry per rule and the lowest-scoring examples. It is also the ``extra`` of
     the events of the task's ``outlets``, and OpenLineage's data quality assertions.

@@ -6,7 +6,7 @@ API: https://arize.com/docs/api-reference/spans/list-spans
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -53,18 +53,11 @@ FIRST_PAUSE, MAX_PAUSE = 15.0, 600.0
 class EvalResultsOperator(LineageOperator):
     """Read the evaluations of a finished run, and return a summary.
 
-    Set the run's ID, or the task and a window. The summary (XCom) has per evaluator: ``evaluated``,
-    ``not_evaluated`` (spans without an evaluation), ``labels`` (count and share of each), ``score_mean``,
-    ``score_variance``, ``score_quantiles`` (p05 to p95), ``invalid_scores`` (scores such as NaN),
-    ``evaluator_versions``, ``segments``, and ``lowest_scoring_examples``: at most 20 examples with input,
-    output, explanation and URL.
-
-    ``complete`` says whether all evaluations of the run were read: ``read`` is compared with ``expected``,
-    the run's own count. Arize indexes evaluations late, so the task waits in the triggerer and reads
-    everything again until the numbers agree; the pauses double from ``poll_interval`` to 10 minutes.
-    ``complete`` is None if it is unknown.
-
-    Spans are counted page by page: memory does not depend on the window.
+    Set the run's ID, or the task and a window. The summary (XCom) has the counts, labels, scores, segments
+    and lowest-scoring examples of each evaluator. ``complete`` says whether all evaluations of the run were
+    read: ``read`` is compared with ``expected``, the run's own count; None if that is unknown. Arize indexes
+    evaluations late, so the task waits in the triggerer and reads everything again until the numbers agree;
+    the pauses double from ``poll_interval`` to 10 minutes.
 
     :param run_id: the run's ID. (templated)
     :param online_task_id: the task, instead of a run. (templated)
@@ -170,11 +163,7 @@ class EvalResultsOperator(LineageOperator):
     def execute_complete(
         self, context: Context, event: Any, pauses: int = 0, deadline: float | None = None
     ) -> dict[str, Any]:
-        """Read again after a pause.
-
-        :param pauses: how many pauses there were.
-        :param deadline: until when evaluations may be missing.
-        """
+        """Read again after a pause."""
         return self._read(context, pauses=pauses, deadline=deadline)
 
     def _read(self, context: Context, *, pauses: int = 0, deadline: float | None = None) -> dict[str, Any]:
@@ -246,7 +235,7 @@ class EvalResultsOperator(LineageOperator):
             }
             reader.describe_examples(window, summary, links.span)
         context["ti"].xcom_push(key=RESULTS_KEY, value=results_record(summary, spans_url=links.spans))
-        self._log_summary(summary)
+        self._report(context, run, summary)
         if completeness.complete is False:
             message = (
                 f"The results of run {summary['run_id']} are incomplete: {completeness.incomplete_reason}."
@@ -257,7 +246,6 @@ class EvalResultsOperator(LineageOperator):
                     f"{message} Clear the task to read again, or increase complete_within.", summary=summary
                 )
             self.log.warning("%s", message)
-        self._report(context, run, summary)
         return summary
 
     def _pause_if_time_is_left(
@@ -304,14 +292,14 @@ class EvalResultsOperator(LineageOperator):
             **summary,
         }
 
-    def _log_summary(self, summary: Mapping[str, Any]) -> None:
+    def _report(self, context: Context, run: TaskRun | None, summary: dict[str, Any]) -> None:
+        """Log the results, and add them to the task's asset events and to OpenLineage."""
         if summary["run_id"] is not None and summary["matched_by"] != "run_id":
             self.log.warning("Evaluations have no run ID, so all evaluations in the window are used.")
+        labels: dict[str, dict[str, float]] = {}
         for name, figures in summary["evaluators"].items():
-            shares = ", ".join(
-                f"{label} {entry['share']:.1%} ({entry['count']})"
-                for label, entry in figures["labels"].items()
-            )
+            labels[name] = {label: entry["share"] for label, entry in figures["labels"].items()}
+            shares = ", ".join(f"{label} {share:.1%}" for label, share in labels[name].items())
             mean, invalid = figures["score_mean"], figures["invalid_scores"]
             self.log.info(
                 "%s: %d evaluated, %d not evaluated. %s%s%s",
@@ -322,13 +310,6 @@ class EvalResultsOperator(LineageOperator):
                 "" if mean is None else f"; mean score {mean:.4g}",
                 f"; {invalid} scores are not finite numbers" if invalid else "",
             )
-
-    def _report(self, context: Context, run: TaskRun | None, summary: dict[str, Any]) -> None:
-        """Add the results to the task's asset events and to OpenLineage."""
-        labels = {
-            name: {label: entry["share"] for label, entry in figures["labels"].items()}
-            for name, figures in summary["evaluators"].items()
-        }
         window = {key: summary[key] for key in ("online_task_id", "data_start_time", "data_end_time")}
         completeness = {key: summary[key] for key in ("complete", "expected", "read")}
         facts = {**(run.summary() if run else window), **completeness, "labels": labels}
