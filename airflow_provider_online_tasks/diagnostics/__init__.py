@@ -8,8 +8,6 @@ Exit code 0: no problem. 1: a difference makes calls fail. 2: Arize cannot be re
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from airflow_provider_online_tasks import __version__
 from airflow_provider_online_tasks._airflow import AirflowNotFoundException
 from airflow_provider_online_tasks.api.reachability import ask_graphql, ask_rest
@@ -27,7 +25,14 @@ def run_doctor(conn_id: str, *, show_all: bool = False) -> int:
     """
     try:
         with OnlineTasksHook(conn_id) as hook:
-            checks = list(check_connection(hook))
+            endpoint = hook.settings.endpoint
+            ask_rest(hook.client)
+            ask_graphql(hook.client)
+            checks = [
+                Check(subject="REST", detail=f"{endpoint.rest_url} accepts the key"),
+                Check(subject="GraphQL", detail=f"{endpoint.graphql_url} accepts the key"),
+                *check_schema(lambda document: hook.client.query(document, name="introspection")),
+            ]
     except (OnlineTasksError, AirflowNotFoundException) as error:
         print(f"Arize cannot be reached: {error}")  # noqa: T201
         return UNREACHABLE
@@ -41,16 +46,3 @@ def run_doctor(conn_id: str, *, show_all: bool = False) -> int:
         f"(calls fail), {counts[Status.WARNING]} warnings (optional parts differ)."
     )
     return CALLS_FAIL if counts[Status.ERROR] else NO_PROBLEM
-
-
-def check_connection(hook: OnlineTasksHook) -> Iterator[Check]:
-    """Yield the checks of a connection: both APIs, then the GraphQL schema.
-
-    :raises CallError: one of the APIs cannot be reached or rejects the key.
-    """
-    endpoint = hook.settings.endpoint
-    ask_rest(hook.client)
-    yield Check(subject="REST", detail=f"{endpoint.rest_url} accepts the key")
-    ask_graphql(hook.client)
-    yield Check(subject="GraphQL", detail=f"{endpoint.graphql_url} accepts the key")
-    yield from check_schema(lambda document: hook.client.query(document, name="introspection"))

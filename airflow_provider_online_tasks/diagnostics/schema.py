@@ -19,7 +19,7 @@ from airflow_provider_online_tasks.inputs.evaluators import CodeEvaluator, HubEv
 from airflow_provider_online_tasks.inputs.runs import RunInput
 
 if TYPE_CHECKING:
-    from graphql import DocumentNode, GraphQLSchema
+    from graphql import GraphQLSchema
 
     from airflow_provider_online_tasks.api.calls import GraphQLCall
 
@@ -40,11 +40,7 @@ class Status(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """The result of a check.
-
-    :param subject: what was checked.
-    :param detail: what was found.
-    """
+    """What was checked, and what was found."""
 
     subject: str
     detail: str
@@ -55,9 +51,14 @@ def check_schema(query: Callable[[str], Mapping[str, Any]]) -> Iterator[Check]:
     """Yield what matches and what differs.
 
     :param query: sends a GraphQL query and returns its data.
-    :raises CallError: Arize rejects the query.
     """
-    from graphql import GraphQLError, build_client_schema, build_schema, get_introspection_query
+    from graphql import (
+        GraphQLError,
+        build_client_schema,
+        build_schema,
+        find_breaking_changes,
+        get_introspection_query,
+    )
 
     try:
         schema = build_client_schema(query(get_introspection_query(descriptions=False)))  # type: ignore[arg-type]
@@ -67,26 +68,26 @@ def check_schema(query: Callable[[str], Mapping[str, Any]]) -> Iterator[Check]:
         return
     for minimal_calls in _minimal_calls():
         yield from _check_mutation(schema, minimal_calls)
-    yield from _check_documented(build_schema(DOCUMENTED.read_text(encoding="utf-8")), schema)
+    documented = build_schema(DOCUMENTED.read_text(encoding="utf-8"))
+    changes = find_breaking_changes(_used_part(documented), _used_part(schema))
+    for change in changes:
+        yield Check(subject="documented", status=Status.WARNING, detail=change.description)
+    if not changes:
+        yield Check(subject="documented", detail="everything documented exists")
 
 
 def _minimal_calls() -> Iterator[list[GraphQLCall[Any]]]:
     """Yield, per mutation, calls with only the fields that this version always sends."""
+    template = TemplateEvaluator(name="one", template="{attributes.output.value}", rails=["yes", "no"])
     evaluators: tuple[dict[str, Any], ...] = (
-        {
-            "template_evaluators": [
-                TemplateEvaluator(name="one", template="{attributes.output.value}", rails=["yes", "no"])
-            ]
-        },
+        {"template_evaluators": [template]},
         {"code_evaluators": [CodeEvaluator(name="two")]},
         {"evaluators": [HubEvaluator(evaluator_id=_ID)]},
     )
     end = datetime.now(UTC)
     run = RunInput(online_task_id=_ID, data_start_time=end - timedelta(days=1), data_end_time=end)
-    yield [
-        calls.create_eval_task(EvalTaskInput(name="a", model_id=_ID, **each), "fraction")
-        for each in evaluators
-    ]
+    tasks = [EvalTaskInput(name="a", model_id=_ID, **arguments) for arguments in evaluators]
+    yield [calls.create_eval_task(task, "fraction") for task in tasks]
     yield [calls.patch_eval_task(EvalTaskPatch(online_task_id=_ID, name="a"), "fraction")]
     yield [calls.run_online_task(run)]
 
@@ -94,6 +95,7 @@ def _minimal_calls() -> Iterator[list[GraphQLCall[Any]]]:
 def _check_mutation(schema: GraphQLSchema, minimal_calls: list[GraphQLCall[Any]]) -> Iterator[Check]:
     """Validate what is sent to a mutation and what is read from its response."""
     from graphql import parse, validate
+    from graphql.execution import get_variable_values
 
     name, documented_type = minimal_calls[0].name, minimal_calls[0].input_type
     mutation = schema.mutation_type.fields.get(name) if schema.mutation_type else None
@@ -108,34 +110,14 @@ def _check_mutation(schema: GraphQLSchema, minimal_calls: list[GraphQLCall[Any]]
         yield Check(subject=f"{name}(input:)", status=Status.WARNING, detail=detail)
     document = parse(minimal_calls[0].document(input_type))
     errors = [error.message for error in validate(schema, document)]
+    variables = document.definitions[0].variable_definitions  # type: ignore[attr-defined]
     for call in minimal_calls:
-        errors += _input_errors(schema, document, call.input)
+        values = get_variable_values(schema, variables, {"input": dict(call.input)})
+        errors += [error.message for error in values] if isinstance(values, list) else []
     for message in dict.fromkeys(errors):
         yield Check(subject=name, status=Status.ERROR, detail=message)
     if not errors:
         yield Check(subject=name, detail="accepts what is sent and returns what is read")
-
-
-def _input_errors(schema: GraphQLSchema, document: DocumentNode, value: Mapping[str, Any]) -> list[str]:
-    """Return why the schema rejects an input."""
-    from graphql import OperationDefinitionNode
-    from graphql.execution import get_variable_values
-
-    (operation,) = document.definitions
-    assert isinstance(operation, OperationDefinitionNode)  # noqa: S101
-    read = get_variable_values(schema, operation.variable_definitions or (), {"input": dict(value)})
-    return [error.message for error in read] if isinstance(read, list) else []
-
-
-def _check_documented(documented: GraphQLSchema, schema: GraphQLSchema) -> Iterator[Check]:
-    """Yield how the part of the schema that the mutations use differs from the documented one."""
-    from graphql import find_breaking_changes
-
-    changes = find_breaking_changes(_used_part(documented), _used_part(schema))
-    for change in changes:
-        yield Check(subject="documented", status=Status.WARNING, detail=change.description)
-    if not changes:
-        yield Check(subject="documented", detail="everything documented exists")
 
 
 def _used_part(schema: GraphQLSchema) -> GraphQLSchema:

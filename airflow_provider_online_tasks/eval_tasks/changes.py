@@ -8,9 +8,8 @@ LLM and code of evaluators that are written in the task: these are sent each tim
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.inputs.arguments import describe_sampling_rate
@@ -26,73 +25,39 @@ _IDENTITY = frozenset({"name", "model_id"})
 _REST_ONLY = frozenset({"evaluators", "query_filters"})
 
 
-def _has_same_rate(task: Task, wanted: EvalTaskInput) -> bool:
-    rate = task.sampling_rate
-    return rate is not None and math.isclose(rate, wanted.sampling_rate, abs_tol=_RATE_TOLERANCE)
-
-
-def _has_same_filter(task: Task, wanted: EvalTaskInput) -> bool:
-    return (task.query_filter or "").strip() == (wanted.query_filter or "").strip()
-
-
-def _has_same_named_filters(task: Task, wanted: EvalTaskInput) -> bool:
-    if wanted.query_filters is None:
-        return not task.query_filters
-    filters = wanted.query_filters.to_rest()
-    # Arize adds the default expression of a single filter: the filter itself.
-    default = {"expression": filters["filters"][0]["id"]}
-    existing = {name: value for name, value in (task.query_filters or {}).items() if value is not None}
-    return default | existing == default | filters
-
-
-# A field that is not listed here cannot be compared, and is sent each time.
-_COMPARISONS: Mapping[str, Callable[[Task, EvalTaskInput], bool]] = {
-    "sampling_rate": _has_same_rate,
-    "query_filter": _has_same_filter,
-    "query_filters": _has_same_named_filters,
-    "run_continuously": lambda task, wanted: task.run_continuously == wanted.run_continuously,
-    "evaluators": lambda task, wanted: (
-        wanted.evaluators is None or calls.same_attachments(wanted.evaluators, task)
-    ),
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class TaskChanges:
-    """What an update sends.
-
-    :param fields: the fields to set, as in :class:`EvalTaskInput`.
-    :param not_compared: the names of those that Arize does not return, so that they may not differ.
-    """
+class TaskChanges(NamedTuple):
+    """The fields that an update sets, and the names of those that Arize does not return."""
 
     fields: Mapping[str, Any]
     not_compared: tuple[str, ...]
 
 
 def find_changes(task: Task, wanted: EvalTaskInput) -> TaskChanges:
-    """Compare a task with the arguments of the DAG.
-
-    :param task: the existing task.
-    :param wanted: the task as the DAG defines it.
-    """
-    names = [name for name in type(wanted).model_fields if name not in _IDENTITY]
-    different = [name for name in names if name in _COMPARISONS and not _COMPARISONS[name](task, wanted)]
-    not_compared = [name for name in names if name not in _COMPARISONS and getattr(wanted, name) is not None]
-    return TaskChanges(
-        fields={name: getattr(wanted, name) for name in names if name in {*different, *not_compared}},
-        not_compared=tuple(not_compared),
-    )
+    """Compare a task with the arguments of the DAG."""
+    rate = task.sampling_rate
+    named_filters, default = {}, {}
+    if wanted.query_filters is not None:
+        named_filters = wanted.query_filters.to_rest()
+        # Arize adds the default expression of a single filter: the filter itself.
+        default = {"expression": named_filters["filters"][0]["id"]}
+    existing = {name: value for name, value in (task.query_filters or {}).items() if value is not None}
+    # A field that is missing here cannot be compared, and is sent each time.
+    is_same = {
+        "sampling_rate": (
+            rate is not None and math.isclose(rate, wanted.sampling_rate, abs_tol=_RATE_TOLERANCE)
+        ),
+        "query_filter": (task.query_filter or "").strip() == (wanted.query_filter or "").strip(),
+        "query_filters": default | existing == default | named_filters,
+        "run_continuously": task.run_continuously == wanted.run_continuously,
+        "evaluators": (wanted.evaluators is None or calls.same_attachments(wanted.evaluators, task)),
+    }
+    fields = {name: getattr(wanted, name) for name in type(wanted).model_fields if name not in _IDENTITY}
+    changed = {name: value for name, value in fields.items() if not is_same.get(name, value is None)}
+    return TaskChanges(changed, not_compared=tuple(name for name in changed if name not in is_same))
 
 
 def update_task(hook: OnlineTasksHook, task_id: str, wanted: EvalTaskInput, *, log: Any) -> None:
-    """Change what differs between an existing task and the arguments of the DAG.
-
-    :param hook: the connection to Arize.
-    :param task_id: the existing task.
-    :param wanted: the task as the DAG defines it.
-    :param log: the task's log.
-    :raises CallError: the subclass that fits what happened.
-    """
+    """Change what differs between an existing task and the arguments of the DAG."""
     task = hook.get_task(task_id)
     changes = find_changes(task, wanted)
     if not changes.fields:
@@ -108,7 +73,4 @@ def update_task(hook: OnlineTasksHook, task_id: str, wanted: EvalTaskInput, *, l
     sampling = "" if rate is None else f"; {describe_sampling_rate(rate)}"
     log.info("Updated %s of task %s%s.", ", ".join(changes.fields), task_id, sampling)
     if changes.not_compared:
-        log.info(
-            "Arize does not return %s, so they are sent each time.",
-            ", ".join(changes.not_compared),
-        )
+        log.info("Arize does not return %s, so they are sent each time.", ", ".join(changes.not_compared))

@@ -18,10 +18,7 @@ STATE_KEY = "deleted_online_task"
 
 @dataclass(frozen=True, kw_only=True)
 class DeletionIntent(Intent):
-    """The intent to delete a task that exists.
-
-    :param online_task_id: the task.
-    """
+    """The intent to delete a task that exists."""
 
     online_task_id: str
 
@@ -31,13 +28,8 @@ def delete_task(
 ) -> None:
     """Delete a task.
 
-    :param hook: the connection to Arize.
-    :param online_task_id: the task.
-    :param must_exist: whether a missing task is an error, unless an earlier try of this task deleted it.
-    :param context: the Airflow context.
-    :param log: the task's log.
-    :raises NotFound: the task is missing and ``must_exist`` is set.
-    :raises CallError: the subclass that fits what happened.
+    :raises NotFound: ``must_exist`` is set, and the task is missing, but not because an earlier try of this
+        execution deleted it.
     """
     intents = IntentStore(context, STATE_KEY, DeletionIntent)
     intent = DeletionIntent(online_task_id=online_task_id)
