@@ -10,21 +10,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
-from airflow_provider_online_tasks._times import parse_time, wire_time
+from pydantic import AwareDatetime, BaseModel, ValidationError
+
 from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.api.calls import skim_task_runs
 from airflow_provider_online_tasks.api.http import Response
 from airflow_provider_online_tasks.api.responses import RunStatus, TaskRun
 from airflow_provider_online_tasks.exceptions import CallError, NotFound, RateLimited, Unavailable
 from airflow_provider_online_tasks.runs.backoff import backoff
 
 Exchange = Callable[[calls.RestCall[Any]], Awaitable[tuple[Any, Response]]]
-ListRuns = Callable[[str | None], calls.RestCall[calls.Page[TaskRun]]]
 log = logging.getLogger(__name__)
 
 # Arize may show a run as finished some time after the end time that it reports.
@@ -35,16 +35,7 @@ MOST_PAGES = 100
 LONGEST_PAUSE = 900.0
 
 
-class _Anything:
-    def __contains__(self, _: object) -> bool:
-        return True
-
-
-ANYTHING = _Anything()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Memory:
+class Memory(BaseModel, frozen=True):
     """What has been reported, as of a poll.
 
     :param since: runs that finished before this time, on Arize's clock, are not reported any more.
@@ -52,34 +43,22 @@ class Memory:
     :param unfinished: IDs of the runs that were not finished.
     """
 
-    since: datetime
-    reported: Mapping[str, datetime] = field(default_factory=dict)
+    since: AwareDatetime
+    reported: dict[str, AwareDatetime] = {}
     unfinished: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the memory as JSON values."""
-        return {
-            "since": wire_time(self.since),
-            "reported": {run_id: wire_time(at) for run_id, at in self.reported.items()},
-            "unfinished": list(self.unfinished),
-        }
 
     @classmethod
     def from_json(cls, value: Any) -> Memory | None:
-        """Read the result of :meth:`to_json`; None if the value is something else."""
+        """Return the memory that was stored as JSON values; None if the value is something else."""
         try:
-            return cls(
-                since=parse_time(value["since"], "since"),
-                reported={run_id: parse_time(at, "reported") for run_id, at in value["reported"].items()},
-                unfinished=tuple(value["unfinished"]),
-            )
-        except (AttributeError, KeyError, TypeError, ValueError):
+            return cls.model_validate(value)
+        except ValidationError:
             return None
 
     def with_reported(self, reported: Mapping[str, datetime]) -> Memory:
         """Return the memory with more reported runs, without those that finished before `since`."""
         both = {**reported, **self.reported}
-        return replace(self, reported={run_id: at for run_id, at in both.items() if at >= self.since})
+        return self.model_copy(update={"reported": {key: at for key, at in both.items() if at >= self.since}})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +101,11 @@ async def poll_finished_runs(
                     await asyncio.sleep(started_at + poll_interval - loop.time())
         except Exception as error:  # noqa: BLE001  if a watcher ended, no one would notice
             failures += 1
-            pause = _pause(error, failures, poll_interval)
+            if isinstance(error, RateLimited | Unavailable):
+                pause = max(poll_interval, min(error.retry_after or 0.0, LONGEST_PAUSE))
+            else:
+                longest = max(poll_interval, LONGEST_PAUSE)
+                pause = backoff(failures + 1, first=poll_interval, longest=longest)
             log.warning(
                 "Finished runs of task %s could not be read. The next attempt is in %.0f s: %s",
                 online_task_id,
@@ -130,12 +113,6 @@ async def poll_finished_runs(
                 error if isinstance(error, CallError) else f"{type(error).__name__}: {error}",
             )
         await asyncio.sleep(pause)
-
-
-def _pause(error: Exception, failures: int, poll_interval: float) -> float:
-    if isinstance(error, RateLimited | Unavailable):
-        return max(poll_interval, min(error.retry_after or 0.0, LONGEST_PAUSE))
-    return backoff(failures + 1, first=poll_interval, longest=max(poll_interval, LONGEST_PAUSE))
 
 
 @contextlib.asynccontextmanager
@@ -154,7 +131,7 @@ async def _open_session(conn_id: str) -> AsyncIterator[Exchange]:
         try:
             return await session.exchange(call)
         except RateLimited:
-            share.rate_limited(loop.time(), sent_at=sent_at)
+            share.budget.rate_limited(loop.time(), sent_at=sent_at)
             raise
 
     try:
@@ -174,32 +151,32 @@ async def find_finished_runs(online_task_id: str, memory: Memory | None, exchang
     def has_all_news(runs: list[TaskRun]) -> bool:
         return memory is None or go_back_beyond(runs, memory.since)
 
-    def list_recent(cursor: str | None) -> calls.RestCall[calls.Page[TaskRun]]:
-        # Leaves out runs that can't be read, which must not hide the others.
-        return skim_task_runs(online_task_id, ANYTHING, cursor=cursor)
-
-    runs, server_time = await _read_list(list_recent, exchange, stop=has_all_news)
-    if memory is None:
-        unfinished = {run_id for run_id, run in runs.items() if not run.is_over}
-        unfinished |= await _read_unfinished(online_task_id, exchange)
-        return Found(finished=(), memory=Memory(since=server_time, unfinished=_bounded(unfinished)))
+    # Leaves out runs that can't be read, which must not hide the others.
+    list_readable = partial(calls.skim_task_runs, online_task_id, None)
+    runs, server_time = await _read_list(list_readable, exchange, stop=has_all_news)
     still_unfinished: set[str] = set()
-    if unlisted := [run_id for run_id in memory.unfinished if run_id not in runs]:
-        still_unfinished = await _read_unfinished(online_task_id, exchange) & set(unlisted)
-        for run_id in unlisted:
-            if run_id not in still_unfinished:
-                with contextlib.suppress(NotFound):
-                    run, _ = await exchange(calls.get_task_run(run_id))
-                    runs[run.id] = run
-    ends = {run.id: _end(run) or server_time for run in runs.values() if _is_news(run, memory)}
+    if memory is None:
+        still_unfinished = await _read_unfinished(online_task_id, exchange)
+    elif unlisted := set(memory.unfinished) - set(runs):
+        still_unfinished = await _read_unfinished(online_task_id, exchange) & unlisted
+        for run_id in unlisted - still_unfinished:
+            with contextlib.suppress(NotFound):
+                run, _ = await exchange(calls.get_task_run(run_id))
+                runs[run.id] = run
     still_unfinished |= {run_id for run_id, run in runs.items() if not run.is_over}
-    after = Memory(
-        since=max(memory.since, server_time - LATENESS),
-        reported=memory.reported,
-        unfinished=_bounded(still_unfinished),
-    )
+    unfinished = tuple(still_unfinished)[:MOST_UNFINISHED]
+    if memory is None:
+        return Found(finished=(), memory=Memory(since=server_time, unfinished=unfinished))
+    ends: dict[str, datetime] = {}
+    for run_id, run in runs.items():
+        if run.is_over and run_id not in memory.reported:
+            end = run.run_finished_at or run.created_at
+            if run_id in memory.unfinished or (end is not None and end >= memory.since):
+                ends[run_id] = end or server_time
+    since = max(memory.since, server_time - LATENESS)
+    after = Memory(since=since, reported=memory.reported, unfinished=unfinished)
     return Found(
-        finished=tuple(runs[run_id] for run_id in sorted(ends, key=lambda run_id: ends[run_id])),
+        finished=tuple(runs[run_id] for run_id in sorted(ends, key=ends.__getitem__)),
         memory=after.with_reported(ends),
     )
 
@@ -214,39 +191,24 @@ def go_back_beyond(runs: list[TaskRun], since: datetime) -> bool:
     return is_newest_first and created[-1] < since
 
 
-def _is_news(run: TaskRun, memory: Memory) -> bool:
-    if not run.is_over or run.id in memory.reported:
-        return False
-    end = _end(run)
-    return run.id in memory.unfinished or (end is not None and end >= memory.since)
-
-
-def _end(run: TaskRun) -> datetime | None:
-    return run.run_finished_at or run.created_at
-
-
-def _bounded(run_ids: Iterable[str]) -> tuple[str, ...]:
-    return tuple(run_ids)[:MOST_UNFINISHED]
-
-
 async def _read_unfinished(online_task_id: str, exchange: Exchange) -> set[str]:
     """Return the IDs of the task's unfinished runs."""
     run_ids: set[str] = set()
     for status in (RunStatus.PENDING, RunStatus.RUNNING):
-
-        def list_runs(cursor: str | None, status: RunStatus = status) -> calls.RestCall[calls.Page[TaskRun]]:
-            return calls.list_task_runs(online_task_id, status=status, cursor=cursor)
-
-        runs, _ = await _read_list(list_runs, exchange)
+        runs, _ = await _read_list(partial(calls.list_task_runs, online_task_id, status=status), exchange)
         run_ids |= set(runs)
     return run_ids
 
 
 async def _read_list(
-    list_runs: ListRuns, exchange: Exchange, *, stop: Callable[[list[TaskRun]], bool] = lambda _: False
+    list_runs: Callable[..., calls.RestCall[calls.Page[TaskRun]]],
+    exchange: Exchange,
+    *,
+    stop: Callable[[list[TaskRun]], bool] = lambda _: False,
 ) -> tuple[dict[str, TaskRun], datetime]:
     """Return the runs of a list by ID, and Arize's time when it sent the first page.
 
+    :param list_runs: returns the call for the page at a ``cursor``.
     :param stop: returns whether the runs read so far are enough.
     :raises UnexpectedResponse: the list doesn't end.
     """
@@ -254,7 +216,7 @@ async def _read_list(
     server_time: datetime | None = None
     cursors, cursor = calls.Cursors("list task runs", most=MOST_PAGES), None
     while True:
-        page, response = await exchange(list_runs(cursor))
+        page, response = await exchange(list_runs(cursor=cursor))
         server_time = server_time or response.date or datetime.now(UTC)
         # IDs with other characters can't be stored in the memory.
         runs |= {run.id: run for run in page.items if run.id.isprintable()}

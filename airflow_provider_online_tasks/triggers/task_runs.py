@@ -31,7 +31,6 @@ DEFAULT_POLL_INTERVAL = 60.0
 # Airflow stores an event within a second or two. Runs whose event was not stored must be reported again.
 STORED_AFTER_SECONDS = 5.0
 # Keep the event after a long absence at a size that Airflow can handle.
-MOST_RUNS = 100
 MOST_BYTES = 60_000
 # How far a restarted triggerer has to go back at most if nothing was reported.
 REMEMBER_EVERY = timedelta(hours=1)
@@ -102,31 +101,25 @@ class FinishedRunsTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield an event whenever runs have finished. Never ends."""
-        async with aclosing(self._poll(await self._recall())) as polls:
-            async for found in polls:
-                async for event in self._report(found):
-                    yield event
+        async with aclosing(self.open_shared_stream(self.serialize()[1])) as polls:
+            async for event in self.filter_shared_stream(polls):
+                yield event
 
-    def _poll(self, memory: Memory | None) -> AsyncGenerator[Found, None]:
-        from airflow_provider_online_tasks.runs.finished_runs import poll_finished_runs
-
-        return poll_finished_runs(
-            self.conn_id, self.online_task_id, poll_interval=self.poll_interval, memory=memory
-        )
-
-    # -- One poll for several watchers (Airflow 3.3 and later). --
+    # Airflow 3.3 and later: one poll for several watchers.
 
     def shared_stream_key(self) -> Hashable:
         """Return a key that is equal for watchers that can share a poll."""
         return ("online_task_runs", self.conn_id, self.online_task_id, self.poll_interval)
 
     @classmethod
-    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[Found]:
+    async def open_shared_stream(
+        cls, kwargs: dict[str, Any], memory: Memory | None = None
+    ) -> AsyncGenerator[Found, None]:
         """Poll for all watchers with the same key."""
         from airflow_provider_online_tasks.runs.finished_runs import poll_finished_runs
 
         polls = poll_finished_runs(
-            kwargs["conn_id"], kwargs["online_task_id"], poll_interval=kwargs["poll_interval"]
+            kwargs["conn_id"], kwargs["online_task_id"], poll_interval=kwargs["poll_interval"], memory=memory
         )
         async with aclosing(polls):
             async for found in polls:
@@ -136,22 +129,20 @@ class FinishedRunsTrigger(BaseEventTrigger):
         """Yield an event whenever the shared poll has found runs that this watcher has not reported."""
         from airflow_provider_online_tasks.runs.finished_runs import Found
 
-        memory = await self._recall()
+        stored = await self._recall()
         async for found in shared_stream:
             if self._memory is not None:
                 news = found.without(self._memory.reported)
-            elif memory is not None:
+            elif stored is not None:
                 # The shared poll doesn't know what happened before it started. Poll once from where this
                 # watcher was, after the first result of the shared poll, so that there is no gap.
-                async with aclosing(self._poll(memory)) as polls:
+                async with aclosing(self.open_shared_stream(self.serialize()[1], stored)) as polls:
                     news = await anext(polls)
             else:
                 # Other watchers may have started long ago. This one starts now.
                 news = Found(finished=(), memory=found.memory)
             async for event in self._report(news):
                 yield event
-
-    # -- Events and memory. --
 
     async def _report(self, found: Found) -> AsyncIterator[TriggerEvent]:
         """Yield the events for the result of a poll, then remember that they were sent."""
@@ -188,7 +179,7 @@ class FinishedRunsTrigger(BaseEventTrigger):
                 async with asyncio.timeout(STORE_SECONDS):
                     stored = [Memory.from_json(await store.aget(self._key)) for store in self._stores()]
             except Exception as error:  # noqa: BLE001  starting without the memory would miss runs
-                self.log.warning("The reported runs can't be read from the state store: %s", _reason(error))
+                self.log.warning("The reported runs can't be read from the state store: %r", error)
                 await asyncio.sleep(min(self.poll_interval, STORED_AFTER_SECONDS))
             else:
                 memories = [memory for memory in stored if memory is not None]
@@ -198,17 +189,11 @@ class FinishedRunsTrigger(BaseEventTrigger):
         try:
             async with asyncio.timeout(STORE_SECONDS):
                 for store in self._stores():
-                    await store.aset(self._key, memory.to_json())
+                    await store.aset(self._key, memory.model_dump(mode="json"))
         except Exception as error:  # noqa: BLE001  the next poll tries again
-            self.log.warning(
-                "The reported runs could not be stored and may be reported again: %s", _reason(error)
-            )
+            self.log.warning("The reported runs could not be stored and may be reported again: %r", error)
         else:
             self._stored_since = memory.since
-
-
-def _reason(error: Exception) -> str:
-    return f"no reply within {STORE_SECONDS:g} s" if isinstance(error, TimeoutError) else str(error)
 
 
 def split_summaries(runs: Sequence[TaskRun]) -> Iterator[list[dict[str, Any]]]:
@@ -217,12 +202,11 @@ def split_summaries(runs: Sequence[TaskRun]) -> Iterator[list[dict[str, Any]]]:
     total = 0
     for run in runs:
         summary = run.summary()
-        needed = len(json.dumps(summary)) + 2
-        if summaries and (len(summaries) == MOST_RUNS or total + needed > MOST_BYTES):
+        total += len(json.dumps(summary)) + 2
+        if summaries and total > MOST_BYTES:
             yield summaries
-            summaries, total = [], 0
+            summaries, total = [], len(json.dumps(summary)) + 2
         summaries.append(summary)
-        total += needed
     if summaries:
         yield summaries
 

@@ -398,7 +398,7 @@ class TestTheStore:
     def test_stored_state_survives_the_database(self) -> None:
         now = datetime(2026, 5, 1, 12, 30, 15, 250_000, tzinfo=UTC)
         memory = Memory(since=now, reported={"run": now + timedelta(seconds=1)}, unfinished=("other",))
-        assert Memory.from_json(json.loads(json.dumps(memory.to_json()))) == memory
+        assert Memory.from_json(json.loads(json.dumps(memory.model_dump(mode="json")))) == memory
 
     @pytest.mark.parametrize(
         "value", [None, 1, "x", [], {}, {"since": "x", "reported": {}, "unfinished": []}]
