@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
+from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.exceptions import BadRequest, OnlineTasksError, RateLimited, Unavailable
 from airflow_provider_online_tasks.runs.backoff import backoff
-from airflow_provider_online_tasks.runs.polling.budget import Allowance
+from airflow_provider_online_tasks.runs.polling.budget import WINDOW_SECONDS, Budget
 from airflow_provider_online_tasks.runs.polling.session import Session
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses import TaskRun
     from airflow_provider_online_tasks.api.settings import Settings
-    from airflow_provider_online_tasks.runs.polling.budget import Budget
 
 # Arize documents 300 mutations per minute. The default budget is 60 reads per minute.
 CANCELLATIONS_PER_READ = 5
@@ -38,7 +39,8 @@ class Cancellations:
         self._settings = settings
         self._polls = polls
         self._per_minute = CANCELLATIONS_PER_READ * settings.requests_per_minute
-        self._allowance = Allowance(self._per_minute)
+        # When the last cancellations were sent: as many as may be sent in a minute.
+        self._sent = collections.deque([float("-inf")] * self._per_minute, maxlen=self._per_minute)
         self._places = asyncio.Semaphore(MOST_IN_FLIGHT)
         self._turn = asyncio.Lock()
         self._paused_until = float("-inf")
@@ -59,15 +61,25 @@ class Cancellations:
                 async with asyncio.timeout_at(until), self._shared_session() as session:
                     return await self._cancel(session, run_id, until)
             except TimeoutError:
-                raise NotInTime(f"Arize did not respond in time. {self._limit}") from None
+                raise NotInTime(
+                    "Arize did not confirm the cancellation in time. At most "
+                    f"{self._per_minute} cancellations per minute are sent."
+                ) from None
 
     async def _cancel(self, session: Session, run_id: str, until: float) -> TaskRun:
         loop, failures = asyncio.get_running_loop(), 0
         while True:
             try:
                 async with self._places:
-                    await self._wait_for_turn(until)
-                    return await _cancel_or_read(session, run_id)
+                    await self._wait_for_turn()
+                    try:
+                        return await session.send(calls.cancel_task_run(run_id))
+                    except BadRequest:
+                        # The run has finished, or was cancelled by a request whose response was lost.
+                        run = await session.send(calls.get_task_run(run_id))
+                        if run.is_over:
+                            return run
+                        raise
             except (RateLimited, Unavailable) as error:
                 failures += 1
                 delay = error.retry_after
@@ -80,19 +92,15 @@ class Cancellations:
                     raise
                 await asyncio.sleep(delay)
 
-    async def _wait_for_turn(self, until: float) -> None:
+    async def _wait_for_turn(self) -> None:
         loop = asyncio.get_running_loop()
         async with self._turn:
-            # A rate limit may postpone the turn during the sleep.
-            while (at := max(self._allowance.ready_at(), self._paused_until)) > loop.time():
-                if at >= until:
-                    raise NotInTime(f"Too many runs were to be cancelled at once. {self._limit}")
-                await asyncio.sleep(at - loop.time())
-            self._allowance.take(loop.time())
-
-    @property
-    def _limit(self) -> str:
-        return f"At most {self._per_minute} cancellations per minute are sent."
+            while True:
+                pause = max(self._sent[0] + WINDOW_SECONDS, self._paused_until) - loop.time()
+                if pause <= 0:
+                    self._sent.append(loop.time())
+                    return
+                await asyncio.sleep(pause)  # a rate limit may postpone the turn meanwhile
 
     @contextlib.asynccontextmanager
     async def _shared_session(self) -> AsyncIterator[Session]:
@@ -113,19 +121,6 @@ class Cancellations:
                 closing.add_done_callback(self._closing.discard)
                 if opening.done():
                     await asyncio.shield(closing)
-
-
-async def _cancel_or_read(session: Session, run_id: str) -> TaskRun:
-    from airflow_provider_online_tasks.api import calls
-
-    try:
-        return await session.send(calls.cancel_task_run(run_id))
-    except BadRequest:
-        # The run has finished, or was cancelled by a request whose response was lost.
-        run = await session.send(calls.get_task_run(run_id))
-        if run.is_over:
-            return run
-        raise
 
 
 async def _close(opening: asyncio.Task[Session]) -> None:

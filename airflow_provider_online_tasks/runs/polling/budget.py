@@ -24,23 +24,20 @@ class Budget:
     follows within a minute stay within the limit. A 429 lowers the rate for a while.
 
     :param per_minute: maximum requests in any minute, a positive integer.
+    :ivar rate: the current maximum.
+    :ivar gap: seconds between two requests after a burst.
     """
 
     def __init__(self, per_minute: int) -> None:
         self.per_minute = per_minute
         self._holds = 0
-        self._rate = float(per_minute)
+        self.rate = float(per_minute)
         self._raised_at = float("-inf")
         self._limited_at = float("-inf")
         self._full_at = float("-inf")
         self._sent: collections.deque[float] = collections.deque(maxlen=per_minute)
         self._set_pace()
         self._longest_burst = self._burst_seconds
-
-    @property
-    def rate(self) -> float:
-        """The current maximum of requests per minute."""
-        return self._rate
 
     @property
     def is_held(self) -> bool:
@@ -66,12 +63,6 @@ class Budget:
         self._sent.append(now)
         self._full_at = max(now, self._full_at) + self.gap
 
-    def reserve(self, now: float) -> float:
-        """Count a request, and return when it may be sent."""
-        at = max(now, self.ready_at())
-        self.take(now)
-        return at
-
     def rate_limited(self, now: float, *, sent_at: float) -> None:
         """Lower the rate after a 429.
 
@@ -82,20 +73,20 @@ class Budget:
         self._raise_rate(now)
         recent = sum(at > now - WINDOW_SECONDS for at in self._sent)
         lowest = max(1.0, self.per_minute * LOWEST_SHARE)
-        self._rate = max(lowest, LOWERED_TO * min(self._rate, float(recent)))
+        self.rate = max(lowest, LOWERED_TO * min(self.rate, float(recent)))
         self._limited_at = self._raised_at = now
         self._set_pace()
 
     def _raise_rate(self, now: float) -> None:
-        if self._rate < self.per_minute:
+        if self.rate < self.per_minute:
             minutes = (now - self._raised_at) / 60.0
-            self._rate = min(self.per_minute, self._rate + minutes * RAISED_PER_MINUTE * self.per_minute)
+            self.rate = min(self.per_minute, self.rate + minutes * RAISED_PER_MINUTE * self.per_minute)
             self._raised_at = now
             self._set_pace()
 
     def _set_pace(self) -> None:
-        burst = max(1, int(self._rate // 12))
-        self.gap = WINDOW_SECONDS / (self._rate - burst + 1)
+        burst = max(1, int(self.rate // 12))
+        self.gap = WINDOW_SECONDS / (self.rate - burst + 1)
         self._burst_seconds = (burst - 1) * self.gap
 
 
@@ -107,7 +98,7 @@ class Share:
     """
 
     def __init__(self, budget: Budget, part: float) -> None:
-        self._budget = budget
+        self.budget = budget
         self._part = part
         self._free_at = float("-inf")
         # First come, first served. Without the lock, one of several that sleep until the same moment could
@@ -119,29 +110,8 @@ class Share:
         loop = asyncio.get_running_loop()
         async with self._turn:
             await asyncio.sleep(self._free_at - loop.time())
-            at = self._budget.reserve(loop.time())
-            self._free_at = at + self._budget.gap / self._part
+            now = loop.time()
+            at = max(now, self.budget.ready_at())
+            self.budget.take(now)
+            self._free_at = at + self.budget.gap / self._part
         await asyncio.sleep(at - loop.time())
-
-    def rate_limited(self, now: float, *, sent_at: float) -> None:
-        """Lower the rate of the complete budget after a 429."""
-        self._budget.rate_limited(now, sent_at=sent_at)
-
-
-class Allowance:
-    """Allow at most a number of requests in any minute, without spreading them.
-
-    :param per_minute: maximum requests in any minute, a positive integer.
-    """
-
-    def __init__(self, per_minute: int) -> None:
-        self._sent: collections.deque[float] = collections.deque(maxlen=per_minute)
-
-    def ready_at(self) -> float:
-        """Return when the next request may be sent."""
-        is_full = len(self._sent) == self._sent.maxlen
-        return self._sent[0] + WINDOW_SECONDS if is_full else float("-inf")
-
-    def take(self, now: float) -> None:
-        """Count a request that is sent now."""
-        self._sent.append(now)

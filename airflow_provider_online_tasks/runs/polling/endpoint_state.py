@@ -65,17 +65,16 @@ class EndpointState:
                 self._rejections.add(now)
             else:
                 self._rejections.clear()
-        seconds = self._pause(error)
+        retry_after = error.retry_after if isinstance(error, RateLimited | Unavailable) else None
+        if retry_after is not None:
+            seconds = min(max(retry_after, FIRST_PAUSE), LONGEST_RETRY_AFTER)
+        elif isinstance(error, RateLimited):
+            seconds = backoff(self._failures, first=FIRST_RATE_LIMIT_PAUSE, longest=LONGEST_RATE_LIMIT_PAUSE)
+        else:
+            first = FIRST_REJECTED_PAUSE if isinstance(error, AuthenticationFailed) else FIRST_PAUSE
+            seconds = backoff(self._failures, first=first, longest=LONGEST_PAUSE)
         self.paused_until = max(self.paused_until, now + seconds)
         if self.trouble is None:
             log.warning("Waits pause for %.0f s and then go on: %s", seconds, error)
         self.trouble = str(error)
         return self._rejections.end_wait(now)
-
-    def _pause(self, error: CallError) -> float:
-        if isinstance(error, RateLimited | Unavailable) and error.retry_after is not None:
-            return min(max(error.retry_after, FIRST_PAUSE), LONGEST_RETRY_AFTER)
-        if isinstance(error, RateLimited):
-            return backoff(self._failures, first=FIRST_RATE_LIMIT_PAUSE, longest=LONGEST_RATE_LIMIT_PAUSE)
-        first = FIRST_REJECTED_PAUSE if isinstance(error, AuthenticationFailed) else FIRST_PAUSE
-        return backoff(self._failures, first=first, longest=LONGEST_PAUSE)

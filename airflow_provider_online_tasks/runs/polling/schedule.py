@@ -106,14 +106,12 @@ class Scheduled:
 
     :param at: time of the next request, if it is in the queue.
     :param ticket: its entry in the queue; 0 if it has none.
-    :param late: seconds by which the budget delayed the last request.
     """
 
     at: float = 0.0
     ticket: int = 0
     in_flight: bool = False
     sent_at: float = 0.0
-    late: float = 0.0
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

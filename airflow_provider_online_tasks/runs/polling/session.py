@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
-from airflow_provider_online_tasks.exceptions import (
-    CallError,
-    InvalidConnection,
-    Unavailable,
-    UnexpectedResponse,
-)
+from airflow_provider_online_tasks import exceptions
+from airflow_provider_online_tasks.api.async_client import AsyncClient
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.async_client import AsyncClient
     from airflow_provider_online_tasks.api.calls import RestCall
     from airflow_provider_online_tasks.api.http import Response
     from airflow_provider_online_tasks.api.settings import Settings
@@ -21,66 +16,37 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Session:
-    """An HTTP session with one endpoint and key. Use :meth:`open`.
-
-    :param settings: where and how to send.
-    :param client: sends the calls.
-    """
-
-    def __init__(self, settings: Settings, client: AsyncClient) -> None:
-        self._settings = settings
-        self._client = client
+class Session(AsyncClient):
+    """An HTTP session with one endpoint and key. Use :meth:`open`."""
 
     @classmethod
-    async def open(cls, settings: Settings) -> Session:
+    async def open(cls, settings: Settings) -> Self:
         """Open a session, in a thread because certificates take long to load.
 
         :raises InvalidConnection: the CA bundle or the proxy can't be used.
         """
-        return cls(settings, await asyncio.to_thread(_open_client, settings))
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.close()
-
-    async def send(self, call: RestCall[T]) -> T:
-        """Send a call and return the value of its response.
-
-        :raises CallError: the subclass that fits what happened.
-        """
-        value, _ = await self.exchange(call)
-        return value
+        try:
+            return await asyncio.to_thread(cls, settings)
+        except (OSError, ValueError) as error:
+            raise exceptions.InvalidConnection(
+                f"Can't open a session with {settings.endpoint.rest_url}: the connection's CA bundle or "
+                f"proxy is not valid. {type(error).__name__}: {error}"
+            ) from None
 
     async def exchange(self, call: RestCall[T]) -> tuple[T, Response]:
         """Send a call and return the value of its response, and the response.
 
         :raises CallError: the subclass that fits what happened.
         """
+        seconds, place = self.settings.timeout, f"{call.name} at {self.settings.endpoint.rest_url}"
         try:
             # The client's timeout is for each part of a response; this one is for the complete response.
-            async with asyncio.timeout(self._settings.timeout):
-                return await self._client.exchange(call)
-        except CallError:
+            async with asyncio.timeout(seconds):
+                return await super().exchange(call)
+        except exceptions.CallError:
             raise
         except TimeoutError:
-            problem = f"no complete response within {self._settings.timeout:g} s"
-            raise Unavailable(self._message(call, problem)) from None
+            raise exceptions.Unavailable(f"{place}: no complete response within {seconds:g} s") from None
         except Exception as error:  # noqa: BLE001  one call must not end what others share
-            problem = f"{type(error).__name__}: {error}"
-            raise UnexpectedResponse(self._message(call, problem)) from None
-
-    def _message(self, call: RestCall[Any], problem: str) -> str:
-        return f"{call.name} at {self._settings.endpoint.rest_url}: {problem}"
-
-
-def _open_client(settings: Settings) -> AsyncClient:
-    from airflow_provider_online_tasks.api.async_client import AsyncClient
-
-    try:
-        return AsyncClient(settings)
-    except (OSError, ValueError) as error:
-        raise InvalidConnection(
-            f"Can't open a session with {settings.endpoint.rest_url}: the connection's CA bundle or proxy is "
-            f"not valid. {type(error).__name__}: {error}"
-        ) from None
+            problem = f"{place}: {type(error).__name__}: {error}"
+            raise exceptions.UnexpectedResponse(problem) from None

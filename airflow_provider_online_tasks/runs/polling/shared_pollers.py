@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 
 from asgiref.sync import sync_to_async
 
+from airflow_provider_online_tasks import _airflow
 from airflow_provider_online_tasks.exceptions import InvalidConnection
+from airflow_provider_online_tasks.hooks.online_tasks import read_settings
 from airflow_provider_online_tasks.runs.cancellation import Cancellations
 from airflow_provider_online_tasks.runs.polling.budget import Budget, Share
 from airflow_provider_online_tasks.runs.polling.poller import Poller
@@ -123,15 +125,16 @@ class SharedByLoop:
         if settings is not None and settings in self.pollers:
             return settings
         if conn_id not in self._reads:
-            self._reads[conn_id] = asyncio.create_task(_read(conn_id))
-            self._reads[conn_id].add_done_callback(lambda read: self._was_read(conn_id, read))
+            self._reads[conn_id] = asyncio.create_task(self._read_shared(conn_id))
         # Shielded: the others still need it if one of them is cancelled.
         return await asyncio.shield(self._reads[conn_id])
 
-    def _was_read(self, conn_id: str, read: asyncio.Task[Settings]) -> None:
-        del self._reads[conn_id]
-        if not read.cancelled() and read.exception() is None:
-            self._settings[conn_id] = read.result()
+    async def _read_shared(self, conn_id: str) -> Settings:
+        try:
+            settings = self._settings[conn_id] = await _read(conn_id)
+        finally:
+            del self._reads[conn_id]
+        return settings
 
     def _forget(self, settings: Settings) -> None:
         del self.pollers[settings]
@@ -171,9 +174,6 @@ def this_loop() -> SharedByLoop:
 
 
 async def _read(conn_id: str) -> Settings:
-    from airflow_provider_online_tasks import _airflow
-    from airflow_provider_online_tasks.hooks.online_tasks import read_settings
-
     for delay in (*READ_DELAYS, None):
         try:
             connection, extra = await _airflow.read_connection(conn_id)

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from airflow_provider_online_tasks.runs.backoff import backoff
 from airflow_provider_online_tasks.runs.polling.schedule import PolledRun, Scheduled
 
 # A round includes runs that are due within this part of their interval, so that they become due together.
 AHEAD = 0.25
-# Maximum number of poll intervals for which the runs of a task are read by their IDs.
-LONGEST_BY_ID = 16
+# For how many poll intervals the runs of a task are read by their IDs if its pages are not worth it.
+BY_ID_INTERVALS = 8
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -24,25 +23,20 @@ class TaskPages(Scheduled):
 
     :param missing: IDs of the runs that this round has yet to show; None between rounds.
     :param cursor: start of the next page; None for the first one.
-    :param jitter: factor for the intervals of the runs that this round reads.
     :param by_id_until: until when the runs are read by their IDs.
-    :param failures: pages in a row that could not be read.
-    :param failing_since: when the first of them failed.
+    :param failing_since: when the first of the last pages failed; None if the last page could be read.
     """
 
     task_id: str
     runs: dict[str, PolledRun] = field(default_factory=dict)
     missing: set[str] | None = None
     cursor: str | None = None
-    jitter: float = 1.0
     by_id_until: float = float("-inf")
-    failures: int = 0
-    failing_since: float = 0.0
+    failing_since: float | None = None
     _cursors: set[str | None] = field(default_factory=set)
     _pages: int = 0
     _shown: int = 0
     _fruitless_pages: int = 0
-    _fruitless_rounds: int = 0
 
     def listed(self) -> list[PolledRun]:
         """Return the runs that are read by pages."""
@@ -52,10 +46,9 @@ class TaskPages(Scheduled):
         """Return whether the runs are read by their IDs at present."""
         return len(self.runs) == 1 or now < self.by_id_until
 
-    def begin_round(self, now: float, jitter: float) -> None:
+    def begin_round(self, now: float) -> None:
         """Start with the first page, to read all runs that are due soon."""
         self.missing = {run.run_id for run in self.listed() if run.due <= now + AHEAD * run.interval}
-        self.jitter = jitter
         self.cursor = None
         self._cursors = {None}
         self._pages = self._shown = self._fruitless_pages = 0
@@ -68,12 +61,11 @@ class TaskPages(Scheduled):
         :return: whether the next page is worth a request.
         """
         missing = self.missing or set()
-        was_fruitful = bool(missing & shown)
+        self._fruitless_pages = 0 if missing & shown else self._fruitless_pages + 1
         missing -= shown
-        self.failures = 0
+        self.failing_since = None
         self._pages += 1
         self._shown += len(shown)
-        self._fruitless_pages = 0 if was_fruitful else self._fruitless_pages + 1
         self.cursor = next_cursor
         is_new = next_cursor not in self._cursors
         self._cursors.add(next_cursor)
@@ -83,26 +75,12 @@ class TaskPages(Scheduled):
     def end_round(self, now: float, *, use_ids: bool = False) -> set[str]:
         """End the round, and return the IDs of the runs that it has not shown.
 
-        :param use_ids: read the runs by their IDs for the maximum time.
+        :param use_ids: read the runs by their IDs for a while in any case.
         """
         missing, self.missing = self.missing or set(), None
-        if missing and self._shown <= self._pages:
-            self._fruitless_rounds += 1
-            intervals = backoff(self._fruitless_rounds, first=1, longest=LONGEST_BY_ID)
-        else:
-            self._fruitless_rounds = 0
-            intervals = 0.0
-        if use_ids:
-            intervals = LONGEST_BY_ID
-        if intervals and self.runs:
-            self.by_id_until = now + intervals * min(run.interval for run in self.runs.values())
+        if self.runs and (use_ids or (missing and self._shown <= self._pages)):
+            self.by_id_until = now + BY_ID_INTERVALS * min(run.interval for run in self.runs.values())
         return missing
-
-    def page_failed(self, now: float) -> None:
-        """Record a page that could not be read."""
-        self.failures += 1
-        if self.failures == 1:
-            self.failing_since = now
 
     def remove(self, run: PolledRun) -> None:
         """Forget a run."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider_online_tasks.runs.polling.budget import Allowance, Budget, Share
+from airflow_provider_online_tasks.runs.polling.budget import Budget, Share
 from airflow_provider_online_tasks.runs.polling.shared_pollers import WATCHERS_SHARE
 from tests.support import quick_time
 
@@ -177,15 +177,6 @@ def test_share_with_too_many_users_gives_them_equal_turns() -> None:
     assert min(turns.values()) >= max(turns.values()) - 2
 
 
-def test_allowance_spent_comes_back_after_a_minute() -> None:
-    allowance = Allowance(3)
-    for _ in range(3):
-        assert allowance.ready_at() <= 100.0
-        allowance.take(100.0)
-
-    assert allowance.ready_at() == 161.0
-
-
 def test_held_budget_two_holders_releases_with_the_last_one() -> None:
     budget = Budget(60)
     with budget.hold():
@@ -200,10 +191,3 @@ def test_rate_limited_on_two_budgets_changes_only_one() -> None:
     now = sent(one, [0.0] * 60)[-1]
     one.rate_limited(now, sent_at=now)
     assert (one.rate < 60, other.rate) == (True, 60)
-
-
-def test_share_rate_limited_lowers_the_complete_budget() -> None:
-    budget = Budget(60)
-    now = sent(budget, [0.0] * 60)[-1]
-    Share(budget, 1 / 3).rate_limited(now, sent_at=now)
-    assert budget.rate < 40

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from airflow_provider_online_tasks.runs.polling.schedule import PolledRun, Wait
-from airflow_provider_online_tasks.runs.polling.task_pages import LONGEST_BY_ID, TaskPages
+from airflow_provider_online_tasks.runs.polling.task_pages import BY_ID_INTERVALS, TaskPages
 
 
 def pages_of(*run_ids: str, interval: float = 10.0) -> TaskPages:
@@ -16,7 +16,7 @@ def pages_of(*run_ids: str, interval: float = 10.0) -> TaskPages:
     for run_id in run_ids:
         run = task.runs[run_id] = PolledRun(run_id=run_id)
         run.waits.append(Wait(cast("Any", None), run, conn_id="arize", poll_interval=interval))
-    task.begin_round(0.0, 1.0)
+    task.begin_round(0.0)
     return task
 
 
@@ -58,21 +58,21 @@ def test_begin_round_again_follows_the_cursors_again() -> None:
     for _ in range(2):
         assert task.add_page(set(), "2")
         task.end_round(0.0)
-        task.begin_round(0.0, 1.0)
+        task.begin_round(0.0)
         assert task.cursor is None
 
 
 def test_begin_round_includes_runs_due_within_a_quarter_of_their_interval() -> None:
     task = pages_of("now", "soon", "later", interval=10.0)
     task.runs["soon"].due, task.runs["later"].due = 102.5, 102.6
-    task.begin_round(100.0, 1.0)
+    task.begin_round(100.0)
     assert task.missing == {"now", "soon"}
 
 
 def test_begin_round_leaves_out_runs_read_by_id() -> None:
     task = pages_of("a", "b")
     task.runs["b"].by_id = True
-    task.begin_round(0.0, 1.0)
+    task.begin_round(0.0)
     assert task.missing == {"a"}
 
 
@@ -88,8 +88,8 @@ def test_end_round_pages_show_one_run_each_prefers_ids(shown: set[str], prefers_
     task = pages_of("a", "b")
     task.add_page(shown, None)
     assert task.end_round(100.0) == {"a", "b"}
-    assert task.prefers_ids(109.0) is prefers_ids
-    assert not task.prefers_ids(110.0)
+    assert task.prefers_ids(99.0 + BY_ID_INTERVALS * 10.0) is prefers_ids
+    assert not task.prefers_ids(100.0 + BY_ID_INTERVALS * 10.0)
 
 
 def test_end_round_small_pages_show_every_run_keeps_pages() -> None:
@@ -100,29 +100,10 @@ def test_end_round_small_pages_show_every_run_keeps_pages() -> None:
     assert not task.prefers_ids(100.0)
 
 
-def test_end_round_fruitless_again_prefers_ids_twice_as_long() -> None:
-    task, seconds = pages_of("a", "b", interval=1.0), []
-    for _ in range(6):
-        task.begin_round(0.0, 1.0)
-        task.add_page(set(), None)
-        task.end_round(100.0)
-        seconds.append(task.by_id_until - 100.0)
-    assert seconds == [1.0, 2.0, 4.0, 8.0, LONGEST_BY_ID, LONGEST_BY_ID]
-
-
-def test_end_round_fruitful_resets_the_time_by_ids() -> None:
-    task = pages_of("a", "b", interval=1.0)
-    for shown in (set(), set(), {"a", "b"}, set()):
-        task.begin_round(0.0, 1.0)
-        task.add_page(shown, None)
-        task.end_round(100.0)
-    assert task.by_id_until == 101.0
-
-
-def test_end_round_use_ids_prefers_ids_for_the_maximum_time() -> None:
+def test_end_round_use_ids_prefers_ids_for_a_while() -> None:
     task = pages_of("a", "b", interval=2.0)
     assert task.end_round(100.0, use_ids=True) == {"a", "b"}
-    assert task.by_id_until == 100.0 + LONGEST_BY_ID * 2.0
+    assert task.by_id_until == 100.0 + BY_ID_INTERVALS * 2.0
 
 
 def test_end_round_without_runs_has_nothing_to_read() -> None:
@@ -136,11 +117,8 @@ def test_prefers_ids_single_run_always() -> None:
     assert not pages_of("a", "b").prefers_ids(0.0)
 
 
-def test_page_failed_counts_until_a_page_is_read() -> None:
+def test_add_page_after_failure_forgets_the_failure() -> None:
     task = pages_of("a", "b")
-    for now in (100.0, 200.0):
-        task.page_failed(now)
-        task.page_failed(now + 30.0)
-        assert (task.failures, task.failing_since) == (2, now)
-        task.add_page({"a"}, None)
-        assert task.failures == 0
+    task.failing_since = 100.0
+    task.add_page({"a"}, None)
+    assert task.failing_since is None
