@@ -14,15 +14,7 @@ from airflow_provider_online_tasks._airflow import AirflowSkipException
 from airflow_provider_online_tasks._defaults import DEFAULT_MAX_SPANS, DEFAULT_POLL_INTERVAL
 from airflow_provider_online_tasks.asset_events import update_asset_events
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs.arguments import (
-    check_id,
-    check_name,
-    positive_seconds,
-    read_deferrable,
-    read_id,
-    read_name,
-    switch,
-)
+from airflow_provider_online_tasks.inputs import arguments
 from airflow_provider_online_tasks.inputs.templating import is_templated
 from airflow_provider_online_tasks.operators.base import LineageOperator, OnlineTasksOperator
 from airflow_provider_online_tasks.runs import window as windows
@@ -139,11 +131,11 @@ class RunOnlineTaskOperator(LineageOperator):
         self.index_delay = index_delay
         self.max_spans = max_spans
         self.override_evaluations = override_evaluations
-        self.wait_for_completion = switch(wait_for_completion, "wait_for_completion")
-        self.deferrable = read_deferrable(deferrable)
-        self.poll_interval = positive_seconds(poll_interval, "poll_interval")
-        self.timeout = None if timeout is None else positive_seconds(timeout, "timeout")
-        self.cancel_on_kill = switch(cancel_on_kill, "cancel_on_kill")
+        self.wait_for_completion = arguments.switch(wait_for_completion, "wait_for_completion")
+        self.deferrable = arguments.read_deferrable(deferrable)
+        self.poll_interval = arguments.positive_seconds(poll_interval, "poll_interval")
+        self.timeout = None if timeout is None else arguments.positive_seconds(timeout, "timeout")
+        self.cancel_on_kill = arguments.switch(cancel_on_kill, "cancel_on_kill")
         self.on_nothing_evaluated = on_nothing_evaluated
         self.max_error_rate = max_error_rate
         from airflow_provider_online_tasks.inputs.runs import RunInput
@@ -156,7 +148,7 @@ class RunOnlineTaskOperator(LineageOperator):
         if (online_task_id is None) == (online_task is None):
             raise InvalidInput("Set one of online_task_id (the task's global ID) and online_task (its name).")
         if online_task is not None:
-            check_name(online_task, "online_task")
+            arguments.check_name(online_task, "online_task")
         RunInput.check_literals(
             {
                 "online_task_id": online_task_id or "online_task",
@@ -236,7 +228,7 @@ class RunOnlineTaskOperator(LineageOperator):
         )
         online_task_id = self.online_task_id
         if online_task_id is None:
-            name = read_name(self.online_task, "online_task")
+            name = arguments.read_name(self.online_task, "online_task")
             online_task_id = hook.find_task(name).id
             self.log.info("The task %r is %s.", name, online_task_id)
         if window.is_long:
@@ -353,11 +345,11 @@ class CancelOnlineTaskRunOperator(OnlineTasksOperator):
     def __init__(self, *, run_id: str | XComArg, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.run_id = run_id
-        check_id(run_id, "run_id")
+        arguments.check_id(run_id, "run_id")
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Cancel the run."""
-        run_id = read_id(self.run_id, "run_id")
+        run_id = arguments.read_id(self.run_id, "run_id")
         with self.hook as hook:
             run = hook.get_task_run(run_id)
             was_finished = run.is_over

@@ -10,18 +10,11 @@ import re
 import textwrap
 from typing import Any, Literal, NamedTuple, assert_never
 
+from airflow_provider_online_tasks import exceptions
 from airflow_provider_online_tasks._airflow import AirflowSkipException
 from airflow_provider_online_tasks._defaults import DEFAULT_MAX_SPANS
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.api.responses import RunStatus, TaskRun
-from airflow_provider_online_tasks.exceptions import (
-    InvalidInput,
-    OnlineTaskRunCancelled,
-    OnlineTaskRunErrorRateExceeded,
-    OnlineTaskRunFailed,
-    OnlineTaskRunNothingEvaluated,
-    OnlineTaskRunUnsuccessful,
-)
 from airflow_provider_online_tasks.inputs.arguments import choice
 
 LOG_COLUMNS = 100
@@ -88,7 +81,7 @@ def says_no_data(code: str | None, reason: str) -> bool:
 class Explanation(NamedTuple):
     """The exception of an end state (None for a success), what happened, what it means, and what to do."""
 
-    exception: type[OnlineTaskRunUnsuccessful] | None
+    exception: type[exceptions.OnlineTaskRunUnsuccessful] | None
     happened: str
     meaning: str = ""
     advice: str = ""
@@ -112,14 +105,14 @@ def explain(end_state: EndState, run: TaskRun, *, max_error_rate: float | None =
                 meaning = "No span in the window matches the task's filter and sampling."
                 advice = CHECK_THE_WINDOW
             return Explanation(
-                OnlineTaskRunNothingEvaluated,
+                exceptions.OnlineTaskRunNothingEvaluated,
                 f"Run {run.id} evaluated nothing.{f' {reason}' if run.failure_reason else ''}",
                 meaning,
                 advice,
             )
         case EndState.ERROR_RATE_EXCEEDED:
             return Explanation(
-                OnlineTaskRunErrorRateExceeded,
+                exceptions.OnlineTaskRunErrorRateExceeded,
                 f"Run {run.id} completed with too many errors: {counts}.",
                 f"{counts.error_rate:.1%} of the attempted spans could not be evaluated, more than "
                 f"max_error_rate ({max_error_rate or 0.0:.1%}) allows.",
@@ -127,21 +120,21 @@ def explain(end_state: EndState, run: TaskRun, *, max_error_rate: float | None =
             )
         case EndState.ONLY_ERRORS:
             return Explanation(
-                OnlineTaskRunFailed,
+                exceptions.OnlineTaskRunFailed,
                 f"Run {run.id} completed with errors only: {counts}. {reason}",
                 "The evaluator failed on every span.",
                 "Check the evaluator's LLM, its API key and the template.",
             )
         case EndState.FAILED:
             return Explanation(
-                OnlineTaskRunFailed,
+                exceptions.OnlineTaskRunFailed,
                 f"Run {run.id} failed: {counts}. {reason}",
                 "Its labels are kept. The remaining spans of the window are not evaluated.",
                 "Fix the cause, then clear the task to start a new run.",
             )
         case EndState.CANCELLED:
             return Explanation(
-                OnlineTaskRunCancelled,
+                exceptions.OnlineTaskRunCancelled,
                 f"Run {run.id} was cancelled: {counts}. {reason}",
                 "It stopped before the first span: a user cancelled it, the LLM rejected its credentials, or "
                 "the evaluator is broken."
@@ -170,7 +163,7 @@ class EndRules:
             or not isinstance(max_error_rate, int | float)
             or not 0 <= max_error_rate <= 1
         ):
-            raise InvalidInput(f"max_error_rate must be from 0 to 1, not {shown(max_error_rate)}.")
+            raise exceptions.InvalidInput(f"max_error_rate must be from 0 to 1, not {shown(max_error_rate)}.")
         self.max_error_rate: float | None = max_error_rate
 
     def accept(self, run: TaskRun) -> bool:
@@ -223,18 +216,20 @@ class EndRules:
             f"There is nothing to evaluate in {window}.",
             CHECK_THE_WINDOW,
         )
-        self._react(OnlineTaskRunNothingEvaluated, sentences, log=log)
+        self._react(exceptions.OnlineTaskRunNothingEvaluated, sentences, log=log)
 
     def _react(
         self,
-        exception: type[OnlineTaskRunUnsuccessful],
+        exception: type[exceptions.OnlineTaskRunUnsuccessful],
         sentences: tuple[str, ...],
         *,
         log: Any,
         run: TaskRun | None = None,
         url: str | None = None,
     ) -> None:
-        reaction = self.on_nothing_evaluated if exception is OnlineTaskRunNothingEvaluated else "fail"
+        reaction = (
+            self.on_nothing_evaluated if exception is exceptions.OnlineTaskRunNothingEvaluated else "fail"
+        )
         write = log.error if reaction == "fail" else log.warning
         for sentence in sentences:
             for line in textwrap.wrap(sentence, LOG_COLUMNS, break_long_words=False, break_on_hyphens=False):

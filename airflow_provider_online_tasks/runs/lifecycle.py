@@ -7,17 +7,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_online_tasks import _clock
+from airflow_provider_online_tasks import _clock, exceptions
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.api.responses import RunStatus, TaskRun
-from airflow_provider_online_tasks.exceptions import (
-    BadRequest,
-    CallError,
-    OnlineTaskRunTimeout,
-    OnlineTasksError,
-    TaskErrorReturned,
-    WindowTooLong,
-)
 from airflow_provider_online_tasks.idempotency.create_once import Outcome, Result
 from airflow_provider_online_tasks.inputs.runs import RunInput
 from airflow_provider_online_tasks.runs.blocking_wait import BlockingWait
@@ -72,12 +64,12 @@ class RunLifecycle:
         self._stop_if_killed()
         try:
             self._use(self._submission.obtain())
-        except (BadRequest, TaskErrorReturned) as error:
-            if isinstance(error, TaskErrorReturned) and says_no_data(error.code, error.reason):
+        except (exceptions.BadRequest, exceptions.TaskErrorReturned) as error:
+            if isinstance(error, exceptions.TaskErrorReturned) and says_no_data(error.code, error.reason):
                 self._rules.conclude_without_run(error.reason, run.window, log=self._log)
                 return False
             if run.window.is_long:
-                raise WindowTooLong(
+                raise exceptions.WindowTooLong(
                     f"{error} The window {run.window} is longer than the documented maximum of 30 days: "
                     f"split it with split_window() and map the operator over the parts."
                 ) from error
@@ -107,7 +99,7 @@ class RunLifecycle:
             self._plan(RunInput.read(kept["run"]))
             self.outcome, self.since = Outcome[kept["outcome"]], parse_time(kept["since"], "since")
         except (KeyError, TypeError, ValueError) as error:
-            raise OnlineTasksError(
+            raise exceptions.OnlineTasksError(
                 f"The trigger's event can't be used ({type(error).__name__}: {error}). Clear the task: the "
                 f"new try resumes its run."
             ) from None
@@ -156,7 +148,7 @@ class RunLifecycle:
         duration = "its time" if limit is None else "{:g} s ({})".format(*limit)
         counts = f" {last_seen.counts} so far; the labels are kept." if last_seen else ""
         url = self.find_links().spans
-        raise OnlineTaskRunTimeout(
+        raise exceptions.OnlineTaskRunTimeout(
             f"Run {self.run_id} did not finish within {duration} and was cancelled.{counts} A retry starts a "
             f"run for the remaining spans. If the run was only slow, increase the limit or use a shorter "
             f"window.{f' See {url}' if url else ''}"
@@ -197,9 +189,9 @@ class RunLifecycle:
         if self._fate_when_killed is TaskFate.UNKNOWN:  # the signal interrupted a call to Airflow; ask again
             self._fate_when_killed = worker_task_fate(self._context["ti"])
         if self.run_id is None:
-            raise OnlineTasksError("Airflow ended the task before it started a run.")
+            raise exceptions.OnlineTasksError("Airflow ended the task before it started a run.")
         self._end_run(self.hook, self._fate_when_killed)
-        raise OnlineTasksError(f"Airflow ended the task while it waited for run {self.run_id}.")
+        raise exceptions.OnlineTasksError(f"Airflow ended the task while it waited for run {self.run_id}.")
 
     def _end_run(self, hook: OnlineTasksHook, fate: TaskFate) -> None:
         if fate is TaskFate.ENDED:
@@ -216,7 +208,7 @@ class RunLifecycle:
         """Cancel the run, and return it if it was finished already. Errors are only logged."""
         try:
             run, was_finished = hook.end_task_run(str(self.run_id))
-        except CallError as error:
+        except exceptions.CallError as error:
             self._log.error(
                 "Run %s could not be cancelled and may still be running. Cancel it in the Arize UI: %s",
                 self.run_id,

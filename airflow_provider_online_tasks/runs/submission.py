@@ -13,16 +13,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_online_tasks import _clock
+from airflow_provider_online_tasks import _clock, exceptions
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.responses import TaskRun
-from airflow_provider_online_tasks.exceptions import (
-    AuthenticationFailed,
-    NotFound,
-    OnlineTaskRunUnreachable,
-    PermissionDenied,
-)
 from airflow_provider_online_tasks.idempotency.create_once import (
     SERVER_TIME_MARGIN,
     CreateOnce,
@@ -82,13 +76,7 @@ class Submission(CreateOnce[RunIntent, TaskRun]):
     verb: ClassVar[str] = "start"
 
     def __init__(
-        self,
-        *,
-        hook: OnlineTasksHook,
-        run: RunInput,
-        context: Context,
-        log: Any,
-        rules: EndRules,
+        self, *, hook: OnlineTasksHook, run: RunInput, context: Context, log: Any, rules: EndRules
     ) -> None:
         super().__init__(hook=hook, intents=IntentStore(context, STATE_KEY, RunIntent), log=log)
         self._run = run
@@ -99,10 +87,8 @@ class Submission(CreateOnce[RunIntent, TaskRun]):
         """Return the run of this execution: that of an earlier try if there is one, else a new one.
 
         :raises TaskErrorReturned: Arize did not start the run.
-        :raises OnlineTaskRunUnreachable: the run of an earlier try can't be read. The next try reads it
-            again.
+        :raises OnlineTaskRunUnreachable: the run of an earlier try can't be read.
         :raises Unavailable: it is not known whether the run was started. The next try searches first.
-        :raises CallError: the subclass that fits what happened.
         """
         intent = self._intents.read()
         if intent is None:
@@ -222,9 +208,9 @@ class Submission(CreateOnce[RunIntent, TaskRun]):
         try:
             try:
                 return self._hook.get_task_run(run_id)
-            except NotFound:  # deleted or a hiccup: the list of runs shows which
+            except exceptions.NotFound:  # deleted or a hiccup: the list of runs shows which
                 return next((run for run in self._list_runs(intent) if run.id == run_id), None)
-        except (AuthenticationFailed, NotFound, PermissionDenied) as error:
+        except (exceptions.AuthenticationFailed, exceptions.NotFound, exceptions.PermissionDenied) as error:
             raise run_unreachable(run_id, error) from error
 
     def _use(self, run: TaskRun, outcome: Outcome) -> Result[TaskRun] | None:
@@ -248,17 +234,17 @@ class Submission(CreateOnce[RunIntent, TaskRun]):
         """
         try:
             run = self._read_earlier_run(intent, intent.id) if intent.id else self._search(intent)
-        except NotFound:
+        except exceptions.NotFound:
             run = None  # its task was deleted
-        except OnlineTaskRunUnreachable as error:
-            if not isinstance(error.__cause__, NotFound):
+        except exceptions.OnlineTaskRunUnreachable as error:
+            if not isinstance(error.__cause__, exceptions.NotFound):
                 raise
             run = None
         if run is None:
             return intent.earlier_runs
         if not run.is_over:
             self._log.warning("Cancelling run %s of an earlier try.", run.id)
-            with contextlib.suppress(NotFound):
+            with contextlib.suppress(exceptions.NotFound):
                 self._hook.end_task_run(run.id)
         return (*intent.earlier_runs, run.id)
 
@@ -293,9 +279,5 @@ def _created_at(run: TaskRun) -> datetime:
 
 def has_window(run: TaskRun, window: DataWindow) -> bool:
     """Return whether a run is over a window. Arize may round its times."""
-    if run.data_start_time is None or run.data_end_time is None:
-        return False
-    return (
-        abs(run.data_start_time - window.start) < WINDOW_TOLERANCE
-        and abs(run.data_end_time - window.end) < WINDOW_TOLERANCE
-    )
+    bounds = ((run.data_start_time, window.start), (run.data_end_time, window.end))
+    return all(time is not None and abs(time - bound) < WINDOW_TOLERANCE for time, bound in bounds)

@@ -17,17 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from airflow_provider_online_tasks.exceptions import (
-    AuthenticationFailed,
-    BadRequest,
-    CallError,
-    NotFound,
-    OnlineTaskRunUnreachable,
-    PermissionDenied,
-    RateLimited,
-    Unavailable,
-    UnexpectedResponse,
-)
+from airflow_provider_online_tasks import exceptions
 
 LONGEST_RETRY_AFTER = 300.0
 FIRST_RATE_LIMIT_PAUSE = 15.0
@@ -35,7 +25,13 @@ FIRST_RATE_LIMIT_PAUSE = 15.0
 REJECTED_SECONDS = 300.0
 LEAST_REJECTIONS = 3
 
-REJECTIONS = (AuthenticationFailed, BadRequest, NotFound, PermissionDenied, UnexpectedResponse)
+REJECTIONS = (
+    exceptions.AuthenticationFailed,
+    exceptions.BadRequest,
+    exceptions.NotFound,
+    exceptions.PermissionDenied,
+    exceptions.UnexpectedResponse,
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,25 +60,25 @@ class Rejections:
         return self.count >= LEAST_REJECTIONS and now - self.since >= REJECTED_SECONDS
 
 
-def pause_after(error: CallError) -> float:
+def pause_after(error: exceptions.CallError) -> float:
     """Return the minimum seconds until the next poll after a poll that failed."""
-    if not isinstance(error, RateLimited | Unavailable):
+    if not isinstance(error, exceptions.RateLimited | exceptions.Unavailable):
         return 0.0
     if error.retry_after is not None:
         return min(max(error.retry_after, 0.0), LONGEST_RETRY_AFTER)
-    return FIRST_RATE_LIMIT_PAUSE if isinstance(error, RateLimited) else 0.0
+    return FIRST_RATE_LIMIT_PAUSE if isinstance(error, exceptions.RateLimited) else 0.0
 
 
 def run_unreachable(
     run_id: str, error: BaseException, seconds: float | None = None
-) -> OnlineTaskRunUnreachable:
+) -> exceptions.OnlineTaskRunUnreachable:
     """Return the exception of a wait whose run can't be read.
 
     :param seconds: for how long the run could not be read; None if that is not what ended the wait.
     """
     duration = "" if seconds is None else f" for {seconds:.0f} s"
-    reason = str(error) if isinstance(error, CallError) else f"{type(error).__name__}: {error}"
-    return OnlineTaskRunUnreachable(
+    reason = str(error) if isinstance(error, exceptions.CallError) else f"{type(error).__name__}: {error}"
+    return exceptions.OnlineTaskRunUnreachable(
         f"Run {run_id} could not be read{duration} and may still be running. A retry resumes it. "
         f"{reason.removesuffix('.')}."
     )

@@ -6,6 +6,7 @@ API: https://arize.com/docs/api-reference/tasks/get-task-run
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -16,14 +17,7 @@ from airflow_provider_online_tasks._airflow import AirflowSensorTimeout
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID, DEFAULT_POLL_INTERVAL
 from airflow_provider_online_tasks.asset_events import update_asset_events
 from airflow_provider_online_tasks.exceptions import OnlineTaskRunUnsuccessful, OnlineTasksError
-from airflow_provider_online_tasks.inputs.arguments import (
-    check_id,
-    check_keywords,
-    check_name,
-    positive_seconds,
-    read_deferrable,
-    read_id,
-)
+from airflow_provider_online_tasks.inputs import arguments
 from airflow_provider_online_tasks.operators.base import UsesArize
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
 
@@ -86,18 +80,18 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
         poke_interval: float = DEFAULT_POLL_INTERVAL,
         **kwargs: Any,
     ) -> None:
-        check_keywords(type(self), kwargs)
-        super().__init__(poke_interval=positive_seconds(poke_interval, "poke_interval"), **kwargs)
+        arguments.check_keywords(type(self), kwargs)
+        super().__init__(poke_interval=arguments.positive_seconds(poke_interval, "poke_interval"), **kwargs)
         self.run_id = run_id
         self.conn_id: Any = conn_id
-        self.deferrable = read_deferrable(deferrable)
+        self.deferrable = arguments.read_deferrable(deferrable)
         self.on_nothing_evaluated = on_nothing_evaluated
         self.max_error_rate = max_error_rate
-        check_name(conn_id, "conn_id")
+        arguments.check_name(conn_id, "conn_id")
         from airflow_provider_online_tasks.runs.end_states import EndRules
 
         self._rules = EndRules(on_nothing_evaluated=on_nothing_evaluated, max_error_rate=max_error_rate)
-        check_id(run_id, "run_id")
+        arguments.check_id(run_id, "run_id")
 
     def execute(self, context: Context) -> Any:
         """Wait in this process, with reschedules, or in the triggerer."""
@@ -121,7 +115,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
         from airflow_provider_online_tasks.triggers.events import read_event
 
         seen = read_event(event)
-        if seen.run_id != read_id(self.run_id, "run_id"):
+        if seen.run_id != arguments.read_id(self.run_id, "run_id"):
             raise OnlineTasksError(f"The trigger's event is about run {seen.run_id}, not {self.run_id}.")
         run = seen.finished_run()
         if run is None:
@@ -139,20 +133,20 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
         from airflow_provider_online_tasks.runs.blocking_wait import BlockingWait
         from airflow_provider_online_tasks.runs.wait_policy import LEAST_REJECTIONS, Rejections
 
+        run_id = arguments.read_id(self.run_id, "run_id")
         if not self.reschedule or self.deferrable:
-            self._wait = self._wait or BlockingWait(
-                run_id=read_id(self.run_id, "run_id"), poll_interval=self.poke_interval, log=self.log
-            )
+            if self._wait is None:
+                self._wait = BlockingWait(run_id=run_id, poll_interval=self.poke_interval, log=self.log)
             return self._wait.poll(hook)
         # Each poll is a process of its own. Before Airflow 3.3 nothing is kept between them, so the first
         # rejection has to end the wait.
         store, try_number = context.get("task_state_store"), context["ti"].try_number
         stored: Any = store.get(REJECTIONS_KEY) if store else None
         rejections = Rejections() if store else Rejections(count=LEAST_REJECTIONS, since=float("-inf"))
-        if stored and stored["try_number"] == try_number:
-            rejections = Rejections(count=stored["count"], since=stored["since"])
+        if stored and stored.pop("try_number") == try_number:
+            rejections = Rejections(**stored)
         self._wait = BlockingWait(
-            run_id=read_id(self.run_id, "run_id"),
+            run_id=run_id,
             poll_interval=self.poke_interval,
             log=self.log,
             rejections=rejections,
@@ -160,10 +154,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
         )
         run = self._wait.poll(hook)
         if store and rejections.count:
-            store.set(
-                REJECTIONS_KEY,
-                {"count": rejections.count, "since": rejections.since, "try_number": try_number},
-            )
+            store.set(REJECTIONS_KEY, {**asdict(rejections), "try_number": try_number})
         elif store and stored:
             store.delete(REJECTIONS_KEY)
         return run
@@ -182,7 +173,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
         self.defer_in_try(
             context.get("ti"),
             trigger=OnlineTaskRunTrigger(
-                run_id=read_id(self.run_id, "run_id"),
+                run_id=arguments.read_id(self.run_id, "run_id"),
                 online_task_id=self._polled.task_id if self._polled else None,
                 conn_id=self.conn_id,
                 poll_interval=self.poke_interval,
