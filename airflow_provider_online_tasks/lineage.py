@@ -18,17 +18,8 @@ FACET_KEY = "arizeOnlineTasks_run"
 
 @define(kw_only=True)
 class OnlineTaskRunFacet(RunFacet):
-    """A run of an online task.
+    """A run of an online task: its summary, and the completeness of its results.
 
-    :param online_task_id: the task.
-    :param run_id: the run.
-    :param status: how it ended.
-    :param data_start_time: start of the window of spans.
-    :param data_end_time: end of the window.
-    :param num_successes: spans that were evaluated.
-    :param num_errors: spans whose evaluation failed.
-    :param num_skipped: spans that were skipped.
-    :param failure_reason: why it failed or was cancelled, as Arize returned it.
     :param complete: whether all evaluations of the run were read; None if unknown.
     :param expected: how many items the run says it evaluated.
     :param read: how many of them could be read.

@@ -38,13 +38,8 @@ class RuleResult:
     """The result of one rule.
 
     :param evaluator: the evaluator's column name; ``*`` for all.
-    :param rule: what the rule demands.
-    :param measured: the measured value; None if there was nothing to measure.
     :param margin: distance from the bound: 0 or more if the measured value satisfies the rule.
-    :param outcome: ``passed``, ``failed`` or ``inconclusive``.
-    :param segment: the segment; None for all.
     :param low: lower end of the confidence interval; None if there is none or it is infinite.
-    :param evaluations: how many evaluations the result is based on.
     :param evaluations_needed: about how many evaluations an inconclusive rule needs.
     """
 
@@ -114,12 +109,7 @@ def decide(comparison: str, interval: tuple[float, float], bound: float) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluatorCheck:
-    """Checks the results of one evaluator, or of a segment, against its rules.
-
-    :param labels: all labels of the evaluator; None if unknown.
-    :param confidence: confidence of the intervals; None compares the measured values.
-    :param across_versions: whether ``max_drop`` compares results of different evaluator versions.
-    """
+    """Checks one evaluator, or a segment. ``labels`` are all labels of the evaluator; None if unknown."""
 
     rules: EvaluatorRules
     labels: Sequence[str] | None
@@ -129,11 +119,7 @@ class EvaluatorCheck:
     def check(
         self, now: EvaluatorSummary, before: EvaluatorSummary | None, version_change: str | None
     ) -> Iterator[RuleResult]:
-        """Check all rules.
-
-        :param before: the results of the baseline; None without a baseline.
-        :param version_change: how the evaluator version changed, according to the Eval Hub.
-        """
+        """Check all rules. The Eval Hub names the version change; the baseline may be None."""
         yield from self.check_measures(now)
         if self.rules.max_drop is not None:
             for threshold in self.rules.thresholds:

@@ -39,11 +39,7 @@ COMPARE: Mapping[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Threshold:
-    """A rule on one measure of one evaluator.
-
-    :param measure: a label (its share is compared), ``score_mean``, or a quantile such as ``score_p05``.
-    :param comparison: ``>=``, ``>``, ``<=``, ``<`` or ``==``.
-    """
+    """A rule on a measure: a label (its share is compared), ``score_mean``, or a quantile (``score_p05``)."""
 
     evaluator: str
     measure: str
@@ -85,10 +81,7 @@ class Threshold:
 
     @classmethod
     def read(cls, evaluator: str, measure: str, rule: Any) -> Threshold:
-        """Parse a rule.
-
-        :raises InvalidInput: it cannot be parsed.
-        """
+        """Parse a rule; raise InvalidInput if it cannot be parsed."""
         where = f"Rule {shown(rule)} for {evaluator}.{measure}"
         match = _THRESHOLD.fullmatch(rule) if isinstance(rule, str) else None
         if match is None:
@@ -107,16 +100,7 @@ class Threshold:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluatorRules:
-    """The rules for one evaluator.
-
-    :param thresholds: the rules on its measures.
-    :param min_evaluated: the minimum number of evaluations for each rule.
-    :param max_missing: the maximum share of evaluations without the label or score that a rule measures.
-    :param max_drop: the maximum loss against the baseline, for measures with a lower bound.
-    :param min_coverage: the minimum share of the items in the window that must be evaluated.
-    :param each_segment: the rules for every segment.
-    :param segments: in the rules for segments: the segments that must exist.
-    """
+    """The rules for one evaluator. ``segments`` are the segments that must exist."""
 
     evaluator: str
     thresholds: tuple[Threshold, ...]
@@ -136,12 +120,10 @@ class EvaluatorRules:
 def read_rules(
     rules: Any, *, min_evaluated: int = 1, skip_templates: bool = False
 ) -> tuple[EvaluatorRules, ...]:
-    """Parse the rules of a gate.
+    """Parse the rules of a gate; raise InvalidInput if one cannot be parsed.
 
-    :param rules: evaluator name to rules, as in the module's example.
     :param min_evaluated: the default for evaluators whose rules don't set it.
     :param skip_templates: whether to leave out values that are templates.
-    :raises InvalidInput: a rule cannot be parsed, or there is no rule.
     """
     if not isinstance(rules, Mapping) or not rules:
         raise InvalidInput(
@@ -157,11 +139,7 @@ def read_rules(
 
 
 def check_rules(rules: Any, *, labels: Any, min_evaluated: int) -> None:
-    """Check the rules when the DAG is parsed: all literal values, and rules across values if all are literal.
-
-    :param labels: the labels of the evaluators, as for :func:`read_labels`.
-    :raises InvalidInput: a rule cannot be parsed, names an unknown label, or there is no rule.
-    """
+    """Check the rules when the DAG is parsed: literal values, and rules across values if all are literal."""
     if is_leaf_template(rules):
         return
     read = read_rules(rules, min_evaluated=min_evaluated, skip_templates=True)
@@ -172,10 +150,7 @@ def check_rules(rules: Any, *, labels: Any, min_evaluated: int) -> None:
 def _evaluator_rules(
     name: str, given: Any, default_min: int, skip_templates: bool, settings: frozenset[str] = _SETTINGS
 ) -> EvaluatorRules:
-    """Parse the rules for one evaluator.
-
-    :param settings: the keys that are settings; every other key is a measure.
-    """
+    """Parse the rules for one evaluator. Every key that is not one of the settings is a measure."""
     if not isinstance(given, Mapping) or not given:
         raise InvalidInput(f"The rules for {name!r} must be a dict such as {{'correct': '>= 0.95'}}.")
     if misplaced := sorted((_SETTINGS - settings) & set(given)):
@@ -234,11 +209,7 @@ def _segment_rules(name: str, given: Any, is_partial: bool) -> EvaluatorRules | 
 
 
 def read_labels(labels: Any) -> dict[str, tuple[str, ...]]:
-    """Read the labels of the evaluators.
-
-    :param labels: evaluator name to the list of its labels; None if unknown.
-    :raises InvalidInput: it is not such a dict.
-    """
+    """Read the labels of the evaluators: evaluator name to the list of its labels."""
     such_as = "['correct', 'incorrect']"
     if labels is not None and not isinstance(labels, Mapping):
         raise InvalidInput(
@@ -252,10 +223,7 @@ def read_labels(labels: Any) -> dict[str, tuple[str, ...]]:
 
 
 def check_labels(rules: Iterable[EvaluatorRules], labels: Mapping[str, Sequence[str]]) -> None:
-    """Check that the rules name labels that their evaluators have.
-
-    :raises InvalidInput: a label is unknown, or a rule needs the labels of an evaluator and they are not set.
-    """
+    """Raise InvalidInput if a rule names an unknown label, or needs the labels and they are not known."""
     for evaluator in rules:
         name, known = evaluator.evaluator, labels.get(evaluator.evaluator)
         for threshold in filter(lambda each: each.is_label, evaluator.all_thresholds):

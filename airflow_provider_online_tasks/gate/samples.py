@@ -30,15 +30,7 @@ MIN_SCORES_FOR_MEAN = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """The sample that a rule is checked against.
-
-    :param measured: the measured value; None if there is nothing to measure.
-    :param total: how many evaluations it is based on.
-    :param count: for a share, how many of them have the label.
-    :param interval: the confidence interval; None without a confidence, or if it is unknown.
-    :param evaluations_needed: how many evaluations the rule needs to pass or fail.
-    :param note: a remark for the reader.
-    """
+    """The sample that a rule is checked against. ``count`` is the number of evaluations with a label."""
 
     measured: float | None
     total: int
@@ -54,55 +46,22 @@ def sample_of(
     labels: Sequence[str] | None,
     confidence: float | None,
 ) -> Sample:
-    """Return the sample that a rule is checked against.
-
-    :param labels: all labels of the evaluator; None if unknown.
-    :param confidence: confidence of the interval; None for no interval.
-    """
-    if threshold.is_label:
-        return _share(threshold, summary, labels, confidence)
+    """Return the sample that a rule is checked against, with an interval if there is a confidence."""
     if threshold.quantile is not None:
         return _quantile(threshold.quantile, summary, confidence)
-    return _mean(threshold, summary, confidence)
-
-
-def _share(
-    threshold: Threshold,
-    summary: EvaluatorSummary,
-    labels: Sequence[str] | None,
-    confidence: float | None,
-) -> Sample:
-    total, count, note = summary.labelled, summary.label_counts.get(threshold.measure, 0), ""
-    unknown = summary.unknown_labels(labels)
-    if unknown and not threshold.is_lower_bound:
-        # An unknown label may be a misspelling of this one. Count it the way that is worse for the rule.
-        distances = [abs(number / total - threshold.bound) for number in (count, count + unknown)]
-        if threshold.comparison != "==" or distances[1] > distances[0]:
-            count += unknown
-        note = f"{unknown} evaluations have unknown labels and count against the rule"
-    return _share_sample(count, total, threshold, confidence, note)
-
-
-def _share_sample(
-    count: int, total: int, threshold: Threshold, confidence: float | None, note: str = ""
-) -> Sample:
-    if not total:
-        return Sample(measured=None, total=0)
-    share = count / total
-    return Sample(
-        measured=share,
-        total=total,
-        count=count,
-        interval=share_interval(count, total, confidence) if confidence else None,
-        evaluations_needed=evaluations_for_share(share, threshold.bound, confidence) if confidence else None,
-        note=note,
-    )
-
-
-def _mean(threshold: Threshold, summary: EvaluatorSummary, confidence: float | None) -> Sample:
     scores = summary.scores
+    if threshold.is_label:
+        total, count, note = summary.labelled, summary.label_counts.get(threshold.measure, 0), ""
+        unknown = summary.unknown_labels(labels)
+        if unknown and not threshold.is_lower_bound:
+            # An unknown label may be a misspelling of this one. Count it the way that is worse for the rule.
+            distances = [abs(number / total - threshold.bound) for number in (count, count + unknown)]
+            if threshold.comparison != "==" or distances[1] > distances[0]:
+                count += unknown
+            note = f"{unknown} evaluations have unknown labels and count against the rule"
+        return _share(count, total, threshold, confidence, note)
     if not scores.count or scores.is_binary:
-        return _share_sample(scores.ones, scores.count, threshold, confidence)
+        return _share(scores.ones, scores.count, threshold, confidence, "")
     sample = Sample(measured=scores.mean, total=scores.count)
     if confidence is None:
         return sample
@@ -113,6 +72,19 @@ def _mean(threshold: Threshold, summary: EvaluatorSummary, confidence: float | N
         sample,
         interval=mean_interval(scores, confidence),
         evaluations_needed=None if needed is None else max(MIN_SCORES_FOR_MEAN, needed),
+    )
+
+
+def _share(count: int, total: int, threshold: Threshold, confidence: float | None, note: str) -> Sample:
+    if not total:
+        return Sample(measured=None, total=0)
+    sample = Sample(measured=count / total, total=total, count=count, note=note)
+    if confidence is None:
+        return sample
+    return replace(
+        sample,
+        interval=share_interval(count, total, confidence),
+        evaluations_needed=evaluations_for_share(count / total, threshold.bound, confidence),
     )
 
 

@@ -22,11 +22,7 @@ PERCENTILES = 101
 
 
 def read_evaluators(summary: Any, argument: str) -> Mapping[str, Any]:
-    """Return the part of a summary that has an entry per evaluator.
-
-    :param argument: name of the argument, for the message.
-    :raises InvalidInput: it is not a summary.
-    """
+    """Return the entries of the evaluators; raise InvalidInput if the argument is no summary."""
     evaluators = summary.get("evaluators") if isinstance(summary, Mapping) else None
     if not isinstance(evaluators, Mapping):
         raise InvalidInput(

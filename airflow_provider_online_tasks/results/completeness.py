@@ -13,12 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Completeness:
-    """Whether all evaluations of a run were read.
+    """Whether all evaluations of a run were read; ``complete`` is None if unknown.
 
-    :param complete: whether they were; None if unknown.
     :param expected: how many items the run says it evaluated; None without a run.
     :param read: how many items have evaluations of the run, for the evaluator with the fewest.
-    :param incomplete_reason: why ``complete`` is not True.
     """
 
     complete: bool | None
@@ -32,10 +30,8 @@ def check_completeness(
 ) -> Completeness:
     """Compare the number of evaluations read with the run's own count.
 
-    A run counts items (spans by default), and each of its evaluators evaluates every item.
-
-    :param evaluators: how many evaluators the run has; 0 if unknown.
-    :param have_filters: whether evaluators have their own filters, so that they evaluate fewer items.
+    A run counts items (spans by default), and each of its evaluators evaluates every item, unless it has its
+    own filter. The number of evaluators is 0 if unknown.
     """
     counts = [one.counts.evaluated for one in results.by_evaluator.values()]
     read = min(counts) if counts and len(counts) >= evaluators else 0

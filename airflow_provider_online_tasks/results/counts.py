@@ -110,10 +110,7 @@ class Quantiles:
 
 
 class LowestScoring:
-    """The examples with the lowest scores; without scores, those with the rarest label.
-
-    :param direction: ``maximize`` (a high score is good) or ``minimize``.
-    """
+    """The lowest-scoring (``minimize``: highest-scoring) examples; without scores, the rarest label."""
 
     def __init__(self, direction: str) -> None:
         self._sign = -1 if direction == MAXIMIZE else 1
@@ -142,10 +139,7 @@ class LowestScoring:
                 examples.append(example)
 
     def summary(self, labels: Mapping[str, int]) -> list[dict[str, Any]]:
-        """Return the examples, the lowest-scoring first.
-
-        :param labels: how many evaluations have each label.
-        """
+        """Return the examples, the lowest-scoring first."""
         examples = [example for *_, example in sorted(self._scored, key=lambda it: it[:2], reverse=True)]
         if not examples and len(labels) > 1:
             rarest = min(labels, key=lambda label: (labels[label], label))

@@ -32,10 +32,7 @@ _SPAN_ID = re.compile(r"[0-9A-Za-z_-]{1,100}")
 
 
 def task_and_window(run: TaskRun) -> tuple[str, DataWindow]:
-    """Return the task of a finished run, and the window whose spans it evaluated.
-
-    :raises InvalidInput: the run is not finished, or has no window.
-    """
+    """Return a finished run's task and window; raise InvalidInput if it is not finished or has no window."""
     if not run.is_over:
         raise InvalidInput(
             f"Run {run.id} is {run.status_text}, so its results are incomplete. Wait for it with "
@@ -48,14 +45,7 @@ def task_and_window(run: TaskRun) -> tuple[str, DataWindow]:
 
 @dataclass(kw_only=True)
 class Reader:
-    """Reads the spans of a task.
-
-    :param task: the task, whose filter selects the spans.
-    :param evaluators: column names of the evaluators to read; empty for all.
-    :param granularity: what they evaluate: ``span``, ``trace`` or ``session``.
-    :param group_by: dotted path of the attribute whose values are the segments.
-    :raises InvalidInput: the task evaluates a dataset instead of a project's spans.
-    """
+    """Reads the spans of a task. No evaluators means all; the values of ``group_by`` are the segments."""
 
     client: Client
     task: Task

@@ -65,11 +65,8 @@ class RowWriter:
 def open_rows(path: Any, rows_format: RowsFormat, *, conn_id: Any) -> Iterator[RowWriter]:
     """Collect rows, and write the file when the block ends without an exception.
 
-    An existing file stays unchanged until all rows are known.
-
-    :param path: a path or URL of Airflow's object storage.
-    :param conn_id: Airflow connection of the storage.
-    :raises InvalidInput: the format is Parquet, and pyarrow is not installed.
+    An existing file stays unchanged until all rows are known. The path is a path or URL of Airflow's object
+    storage.
     """
     from airflow.sdk import ObjectStoragePath
 

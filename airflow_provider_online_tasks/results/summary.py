@@ -35,10 +35,7 @@ _MAX_SAME_START = 100_000
 
 
 class EvaluatorResults:
-    """The evaluations of one evaluator.
-
-    :param direction: whether a high score is good: ``maximize`` or ``minimize``.
-    """
+    """The evaluations of one evaluator."""
 
     def __init__(self, direction: str) -> None:
         self.counts = Counts()
@@ -110,15 +107,8 @@ class Results:
 
     Evaluations whose metadata names the run are the run's. If no evaluation names any run, all evaluations
     of the task's evaluators in the window are used (``matched_by`` in the summary says which). Evaluations
-    that name another run are never used.
-
-    :param run_id: the run; None for all evaluations of the task in the window.
-    :param online_task_id: the task.
-    :param evaluators: column names of the evaluators; empty: those whose evaluations name the run or task.
-    :param direction: whether a high score is good: ``maximize`` or ``minimize``.
-    :param granularity: what is evaluated: ``span``, ``trace`` or ``session``.
-    :param group_by: dotted path of the attribute whose values are the segments.
-    :param max_segments: how many segments the summary has.
+    that name another run are never used. Without ``evaluators``, those count whose evaluations name the run
+    or task.
     """
 
     run_id: str | None
