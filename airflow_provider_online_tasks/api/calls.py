@@ -18,7 +18,6 @@ from airflow_provider_online_tasks.api.fields import identifier
 from airflow_provider_online_tasks.api.responses import (
     ATTRIBUTES,
     ArizeTemplate,
-    AttachedEvaluator,
     Evaluator,
     EvaluatorType,
     EvaluatorVersion,
@@ -75,8 +74,6 @@ MUTATION_INPUT_TYPES = {
 _GRAPHQL_NAME = re.compile("[_A-Za-z][_0-9A-Za-z]*")
 # REST's names of fields. REST has no names for evaluators that are defined in the task.
 _REST_NAMES = {"model_id": "project_id", "run_continuously": "is_continuous"}
-# The fields of an attached evaluator besides its ID.
-_ATTACHMENT = ("evaluator_version_id", "query_filter", "column_mappings", "query_mappings")
 
 
 @dataclass(frozen=True)
@@ -84,11 +81,8 @@ class RestCall(Generic[T]):
     """A REST v2 request.
 
     :param name: name of the call, for messages.
-    :param method: HTTP method.
     :param path: path with quoted parts.
     :param read: reads the response's object; KeyError, TypeError and ValueError mean that it is malformed.
-    :param query: query parameters.
-    :param body: JSON body.
     :param repeatable: whether executing it twice is harmless.
     :param about: the ID that the response must have, if it has one.
     """
@@ -107,9 +101,7 @@ class RestCall(Generic[T]):
 class GraphQLCall(Generic[T]):
     """A GraphQL mutation with one ``$input`` variable.
 
-    :param name: name of the mutation.
     :param selection: the selected fields of the payload.
-    :param input: the variable's value.
     :param read: reads the payload; KeyError, TypeError and ValueError mean that it is malformed.
     :param repeatable: whether executing it twice is harmless.
     """
@@ -134,13 +126,11 @@ class GraphQLCall(Generic[T]):
 
 
 def read_value(call: RestCall[T] | GraphQLCall[T], value: dict[str, Any], response: Response) -> T:  # noqa: RET503  unexpected() raises
-    """Return what the call reads from its response.
+    """Return what the call reads from the object in its response.
 
-    :param value: the object in the response.
     :raises TaskErrorReturned: the run was not started.
     :raises UnexpectedResponse: a field is missing or has an undocumented value.
     """
-    problem: str
     try:
         result = call.read(value)
         if isinstance(call, RestCall) and call.about is not None and value.get("id") is not None:
@@ -157,10 +147,7 @@ def read_value(call: RestCall[T] | GraphQLCall[T], value: dict[str, Any], respon
 
 
 def check_same_id(received: object, requested: str) -> None:
-    """Check that a response is about the requested object.
-
-    :raises ValueError: it is about another one.
-    """
+    """Raise ValueError if a response is about another object than the requested one."""
     if str(received) != requested:
         raise ValueError(f"it is about {shown(received)}, not about {shown(requested)}")
 
@@ -170,22 +157,14 @@ def check_same_id(received: object, requested: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Page(Generic[T]):
-    """A page of a list.
-
-    :param items: the items of the page.
-    :param next_cursor: start of the next page; None on the last one.
-    """
+    """A page of a list. The last one has no next cursor."""
 
     items: tuple[T, ...]
     next_cursor: str | None
 
 
 def read_page(name: str, read: Callable[[Any], T]) -> Callable[[dict[str, Any]], Page[T]]:
-    """Return a function that reads a page of a list.
-
-    :param name: name of the field with the items.
-    :param read: reads an item.
-    """
+    """Return a function that reads a page of a list, whose items are in the field `name`."""
 
     def read_page_of_items(value: dict[str, Any]) -> Page[T]:
         items, pagination = value[name], value.get("pagination") or {}
@@ -200,11 +179,7 @@ def read_page(name: str, read: Callable[[Any], T]) -> Callable[[dict[str, Any]],
 
 
 class Cursors:
-    """The cursors of one list, none of which may repeat.
-
-    :param what: name of the call, for messages.
-    :param most: maximum number of pages.
-    """
+    """The cursors of one list, none of which may repeat. `what` is the call's name, for messages."""
 
     def __init__(self, what: str, *, most: int = MOST_PAGES) -> None:
         self.what = what
@@ -232,21 +207,17 @@ class Cursors:
 
 
 def pages(
-    send: Callable[[RestCall[Page[T]]], Page[T]],
-    call_at: Callable[[str | None], RestCall[Page[T]]],
-    *,
-    most: int = MOST_PAGES,
+    send: Callable[[RestCall[Page[T]]], Page[T]], call_at: Callable[[str | None], RestCall[Page[T]]]
 ) -> Iterator[Page[T]]:
     """Yield the pages of a list.
 
     :param send: sends a call, such as ``client.send``.
     :param call_at: returns the call for the page at a cursor, such as
         ``lambda cursor: list_tasks(cursor=cursor)``.
-    :param most: maximum number of pages.
     :raises UnexpectedResponse: a cursor repeats, or the list has too many pages.
     """
     call = call_at(None)
-    cursors = Cursors(call.name, most=most)
+    cursors = Cursors(call.name, most=MOST_PAGES)
     while True:
         page = send(call)
         yield page
@@ -361,11 +332,7 @@ def get_task(task_id: str) -> RestCall[Task]:
 
 
 def list_tasks(
-    *,
-    project_id: str | None = None,
-    name: str | None = None,
-    limit: int = PAGE,
-    cursor: str | None = None,
+    *, project_id: str | None = None, name: str | None = None, limit: int = PAGE, cursor: str | None = None
 ) -> RestCall[Page[Task]]:
     """GET /v2/tasks; ``name`` matches a part of the name."""
     query = _paged(limit, cursor, project_id=project_id, name=name)
@@ -406,7 +373,7 @@ def task_type(evaluator_type: EvaluatorType) -> TaskType:
 
 def create_hub_task(task: EvalTaskInput, kind: TaskType) -> RestCall[Task]:
     """POST /v2/tasks: returns the new task."""
-    body = {"type": kind, **_fields(task, task.to_rest())}
+    body = {"type": kind, **_fields(task, task.to_rest(), None)}
     return RestCall("create task", "POST", "/v2/tasks", Task.from_wire, body=body, repeatable=False)
 
 
@@ -418,56 +385,49 @@ def update_hub_task(
     :param changed: the fields to set. The list of evaluators is replaced.
     :param current: the task before the change, from which evaluators keep their fields.
     """
-    body = _fields(wanted, changed)
-    if "evaluators" in body:
-        body["evaluators"] = _attachments(wanted.evaluators or (), current)
+    body = _fields(wanted, changed, current)
     return RestCall("update task", "PATCH", f"/v2/tasks/{_part(task_id)}", Task.from_wire, body=body)
 
 
 def same_attachments(evaluators: Iterable[HubEvaluator], current: Task) -> bool:
     """Return whether a task has these evaluators with these fields. Their order is not documented."""
     wanted = {fields.pop("evaluator_id"): fields for fields in _attachments(evaluators, current)}
-    return wanted == {evaluator.evaluator_id: _kept(evaluator) for evaluator in current.evaluators}
+    return wanted == _attached_fields(current)
 
 
-def _fields(task: EvalTaskInput | EvalTaskPatch, names: Iterable[str]) -> dict[str, Any]:
+def _fields(
+    task: EvalTaskInput | EvalTaskPatch, names: Iterable[str], current: Task | None
+) -> dict[str, Any]:
     written = task.to_rest()
     body = {_REST_NAMES.get(name, name): written.get(name) for name in names}
     if "evaluators" in body:
-        body["evaluators"] = [_attachment(evaluator) for evaluator in _in_order(task.evaluators or ())]
+        body["evaluators"] = _attachments(task.evaluators or (), current)
     return body
 
 
-def _in_order(evaluators: Iterable[HubEvaluator]) -> list[HubEvaluator]:
-    """Return evaluators by their position, which REST has no field for."""
-    return sorted(evaluators, key=lambda evaluator: evaluator.position or 0)
-
-
-def _attachment(evaluator: HubEvaluator) -> dict[str, Any]:
-    return {name: value for name, value in evaluator.to_rest().items() if name != "position"}
-
-
-def _attachments(evaluators: Iterable[HubEvaluator], current: Task) -> list[dict[str, Any]]:
-    """Return the evaluators of a task after a change.
+def _attachments(evaluators: Iterable[HubEvaluator], current: Task | None) -> list[dict[str, Any]]:
+    """Return the evaluators of a task after a change, by their position, which REST has no field for.
 
     An evaluator with only an ID keeps the mappings, the version and the filter that it has in the task.
     """
-    kept = {evaluator.evaluator_id: _kept(evaluator) for evaluator in current.evaluators}
-    return [
-        _attachment(evaluator)
-        if evaluator.needs_rest
-        else {"evaluator_id": evaluator.evaluator_id, **kept.get(evaluator.evaluator_id, {})}
-        for evaluator in _in_order(evaluators)
-    ]
+    attached = _attached_fields(current) if current else {}
+    attachments = []
+    for evaluator in sorted(evaluators, key=lambda evaluator: evaluator.position or 0):
+        fields = {name: value for name, value in evaluator.to_rest().items() if name != "position"}
+        kept = {} if evaluator.needs_rest else attached.get(evaluator.evaluator_id, {})
+        attachments.append({**fields, **kept})
+    return attachments
 
 
-def _kept(attached: AttachedEvaluator) -> dict[str, Any]:
-    """Return the fields of a task's evaluator besides its ID, in REST's form."""
-    fields = {name: getattr(attached, name) for name in _ATTACHMENT}
+def _attached_fields(task: Task) -> dict[str | None, dict[str, Any]]:
+    """Return the fields of a task's evaluators by the evaluators' IDs, in REST's form."""
     return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in fields.items()
-        if value is not None
+        evaluator.evaluator_id: {
+            name: list(value) if isinstance(value, tuple) else value
+            for name in ("evaluator_version_id", "query_filter", "column_mappings", "query_mappings")
+            if (value := getattr(evaluator, name)) is not None
+        }
+        for evaluator in task.evaluators
     }
 
 
@@ -602,12 +562,7 @@ def list_spaces() -> RestCall[Page[Space]]:
 
 
 def read_viewer_spaces(data: Mapping[str, Any]) -> Page[Space]:
-    """Read the response to :data:`VIEWER_SPACES`.
-
-    :raises KeyError: a field is missing.
-    :raises TypeError: a field has another type.
-    :raises ValueError: a field has a wrong value.
-    """
+    """Read the response to :data:`VIEWER_SPACES`. LookupError, TypeError, ValueError: it is malformed."""
     spaces = data["viewer"]["spaces"]
     more = spaces["pageInfo"]
     return Page(

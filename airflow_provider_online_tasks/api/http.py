@@ -53,7 +53,7 @@ class Response:
     :param headers: HTTP headers, names in lower case.
     :param repeatable: whether executing the call twice is harmless.
     :param secret: the API key, which the server may repeat.
-    :param unreadable: why the body could not be read, if so.
+    :param unreadable: why the body could not be read.
     """
 
     call: str
@@ -142,10 +142,7 @@ class Response:
         self.unexpected(problem)
 
     def unexpected(self, problem: str) -> NoReturn:
-        """Raise for a response that cannot be read.
-
-        :param problem: what is wrong, as the rest of a sentence.
-        """
+        """Raise for a response that cannot be read."""
         message = f"{self.what}: the response (HTTP {self.status}) {self.quoted(problem)}"
         if self.is_html:
             message += f". {NOT_ARIZE}"

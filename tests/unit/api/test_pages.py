@@ -62,13 +62,14 @@ def test_pages_of_two_lists_may_have_equal_cursors(hook_on: HookOn) -> None:
             assert count_pages(hook_on(host=arize.url)) == 2
 
 
-def test_pages_more_than_the_maximum_end_the_list(hook_on: HookOn) -> None:
+def test_pages_more_than_the_maximum_end_the_list(hook_on: HookOn, monkeypatch: pytest.MonkeyPatch) -> None:
     def endless(seen: Seen) -> Reply:
         pagination = {"has_more": True, "next_cursor": f"{len(arize.seen)}"}
         return Reply.of({"task_runs": [], "pagination": pagination})
 
+    monkeypatch.setattr(calls, "MOST_PAGES", 7)
     with RecordingServer(endless) as arize, pytest.raises(UnexpectedResponse):
-        count_pages(hook_on(host=arize.url), most=7)
+        count_pages(hook_on(host=arize.url))
     assert len(arize.seen) == 7
 
 

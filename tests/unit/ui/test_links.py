@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -151,3 +152,66 @@ def test_links_are_sent_once_without_retry(arize: Emulator) -> None:
     with OnlineTasksHook() as hook:
         assert hook.links_of(project_id=arize.project_id) == Links(project_id=arize.project_id)
     assert [request["operation"] for request in arize.requests()] == ["rest.get_project"]
+
+
+def known_hook(arize: Emulator) -> OnlineTasksHook:
+    """A hook whose connection has the IDs of all links."""
+    hook = OnlineTasksHook()
+    ids = {"organization_id": "O", "space_id": "S", "model_id": arize.project_id}
+    hook.settings = replace(hook.settings, **ids)
+    return hook
+
+
+def test_links_skip_an_evaluator_that_is_defined_in_the_task(arize: Emulator) -> None:
+    with known_hook(arize) as hook:
+        links = hook.links_of(project_id=arize.project_id, evaluator_ids=[None, "first", "second"])
+
+    assert links.evaluator is not None
+    assert links.evaluator.endswith("/evaluators/first")
+
+
+def test_links_ids_of_the_connection_need_no_request(arize: Emulator) -> None:
+    window = DataWindow(start=EPOCH, end=EPOCH + timedelta(days=1))
+    with known_hook(arize) as hook:
+        known = hook.known_links(window)
+        assert hook.links_of(project_id=arize.project_id, window=window) == known
+
+    assert known.spans is not None
+    assert known.spans.startswith(f"{hook.settings.endpoint.app_url}/organizations/O/spaces/S/projects/")
+    assert arize.requests() == []
+
+
+@pytest.mark.parametrize("missing", ["organization_id", "space_id", "model_id"])
+def test_known_links_missing_id_gives_no_link_and_no_request(arize: Emulator, missing: str) -> None:
+    with known_hook(arize) as hook:
+        hook.settings = replace(hook.settings, **{missing: None})
+        assert hook.known_links() == Links()
+
+    assert arize.requests() == []
+
+
+def test_links_project_shows_all_spans_without_the_filter_of_the_task(arize: Emulator) -> None:
+    window = DataWindow(start=EPOCH, end=EPOCH + timedelta(days=1))
+    with known_hook(arize) as hook:
+        links = hook.links_of(project_id=arize.project_id, window=window, query_filter=FILTER)
+
+    query = parse_qs(urlsplit(str(links.project)).query, keep_blank_values=True)
+    assert query["queryFilterA"] == [""]
+    assert "startA" not in query
+    assert "startA" in parse_qs(urlsplit(str(links.spans)).query)
+
+
+def test_span_link_needs_a_window_and_a_trace() -> None:
+    links = Links(spans="https://app.example.com/spans?a=b")
+    assert links.span("s/1", None) is None
+    assert Links().span("s/1", "t 1") is None
+    url = urlsplit(str(links.span("s/1", "t 1")))
+    assert parse_qs(url.query) == {"a": ["b"], "selectedTraceId": ["t 1"], "selectedSpanId": ["s/1"]}
+
+
+@pytest.mark.parametrize("link", [OnlineTaskRunLink(), ProjectLink(), EvaluatorLink()])
+def test_operator_link_unknown_address_is_empty(link: OnlineTaskRunLink) -> None:
+    operator: Any = SimpleNamespace()
+    assert link.get_link(operator, ti_key=Any) == ""
+    operator.links = Links(spans="run_url", project="project_url", evaluator="evaluator_url")
+    assert link.get_link(operator, ti_key=Any) == link.xcom_key
