@@ -48,10 +48,7 @@ def write_time(epoch: float | None) -> str | None:
 
 
 def read_time(text: object) -> float:
-    """Return the epoch seconds of an ISO 8601 date-time with an offset.
-
-    :raises ValueError: for anything else.
-    """
+    """Return the epoch seconds of an ISO 8601 date-time with an offset."""
     moment = datetime.fromisoformat(text) if isinstance(text, str) and "T" in text.upper() else None
     if moment is None or moment.tzinfo is None:
         raise ValueError("expected an ISO 8601 date-time with an offset, such as 2007-12-03T10:15:30Z")

@@ -52,11 +52,7 @@ def describe(error: ValidationError) -> str:
 def problem(
     path: str, status: int, detail: str, code: str | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Return an error as RFC 9457 problem details.
-
-    :param path: the path of the request.
-    :param code: the ``error_code``, if there is one.
-    """
+    """Return an error as RFC 9457 problem details."""
     phrase = HTTPStatus(status).phrase
     word = "invalid-request" if status == HTTPStatus.BAD_REQUEST else phrase.lower().replace(" ", "-")
     document = {

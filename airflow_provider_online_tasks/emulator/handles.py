@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlencode
@@ -20,8 +21,6 @@ from airflow_provider_online_tasks.emulator.control.client import EmulatorContro
 from airflow_provider_online_tasks.emulator.settings import KEY_VARIABLES, EmulatorSettings
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from airflow_provider_online_tasks.emulator.server.server import EmulatorServer
     from airflow_provider_online_tasks.emulator.state import EmulatorState
 
@@ -51,8 +50,13 @@ def connection_fields(url: str, api_key: str) -> dict[str, Any]:
     }
 
 
-class _Handle(EmulatorControl):
-    """What both handles have in common."""
+class Emulator(EmulatorControl):
+    """An emulator in a thread of this process.
+
+    Use it in a ``with`` statement, or call :meth:`start` and :meth:`stop`.
+
+    :param settings: its settings.
+    """
 
     project_id = ids.PROJECT_ID
     space_id = ids.SPACE_ID
@@ -62,6 +66,8 @@ class _Handle(EmulatorControl):
         self.settings = settings or EmulatorSettings()
         super().__init__("", self.settings.api_key)
         self._port = self.settings.port
+        self._server: EmulatorServer | None = None
+        self._thread: threading.Thread | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.url if self._port else 'not started'}>"
@@ -70,18 +76,8 @@ class _Handle(EmulatorControl):
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
-
-    def start(self) -> None:
-        """Start the emulator and return when it accepts requests."""
-        raise NotImplementedError
-
-    def stop(self) -> None:
-        """Stop the emulator at once, and return when it has stopped."""
-        raise NotImplementedError
 
     @property
     def url(self) -> str:
@@ -109,20 +105,6 @@ class _Handle(EmulatorControl):
         key, host = (quote(fields[name], safe="") for name in ("password", "host"))
         return f"{scheme}://:{key}@{host}:{fields['port']}/?{urlencode(fields['extra'])}"
 
-
-class Emulator(_Handle):
-    """An emulator in a thread of this process.
-
-    Use it in a ``with`` statement, or call :meth:`start` and :meth:`stop`.
-
-    :param settings: its settings.
-    """
-
-    def __init__(self, settings: EmulatorSettings | None = None) -> None:
-        super().__init__(settings)
-        self._server: EmulatorServer | None = None
-        self._thread: threading.Thread | None = None
-
     def start(self) -> None:
         """Start the emulator and return when it accepts requests."""
         from airflow_provider_online_tasks.emulator.server.server import EmulatorServer, silence_uvicorn
@@ -131,26 +113,18 @@ class Emulator(_Handle):
         # The port stays the same after a restart, as that of a real server.
         server = EmulatorServer(dataclasses.replace(self.settings, port=self._port))
         self._server, self._port = server, server.port
-        ready = threading.Event()
-        failures: list[BaseException] = []
-
-        def on_ready(_: EmulatorState) -> None:
-            ready.set()
+        ready: Future[EmulatorState] = Future()
 
         def run() -> None:
             try:
-                server.serve(on_ready)
+                server.serve(ready.set_result)
             except BaseException as error:  # noqa: BLE001 -- raised again in the thread that waits
-                failures.append(error)
-            finally:
-                ready.set()
+                if not ready.done():
+                    ready.set_exception(error)
 
         self._thread = threading.Thread(target=run, name="online-tasks-emulator", daemon=True)
         self._thread.start()
-        if not ready.wait(_TIMEOUT):
-            raise RuntimeError(f"The emulator did not start within {_TIMEOUT:.0f} seconds")
-        if failures:
-            raise failures[0]
+        ready.result(_TIMEOUT)
 
     def stop(self) -> None:
         """Stop the emulator at once, and return when it has stopped."""
@@ -160,7 +134,7 @@ class Emulator(_Handle):
             self._server = self._thread = None
 
 
-class EmulatorProcess(_Handle):
+class EmulatorProcess(Emulator):
     """An emulator in a separate process, which can be killed and continues after a restart.
 
     :param settings: its settings; without a ``database`` it gets a temporary one.
@@ -193,22 +167,22 @@ class EmulatorProcess(_Handle):
             env={**os.environ, **keys, "PYTHONUNBUFFERED": "1"},
         )
         self._process = process
-        output = process.stdout
-        assert output is not None  # noqa: S101  it is a pipe
+        assert process.stdout is not None  # noqa: S101  it is a pipe
         timer = threading.Timer(_TIMEOUT, process.kill)
+        timer.daemon = True
         timer.start()
         lines = []
-        for line in output:
+        for line in process.stdout:
             lines.append(line)
             if line.strip().startswith(READY_LINE):
                 break
-        timer.cancel()
-        if not lines or not lines[-1].strip().startswith(READY_LINE):
+        else:
             self.kill()
             raise RuntimeError(f"The emulator did not start:\n{''.join(lines)}")
-        self._port = int(lines[-1].rpartition(":")[2])
+        timer.cancel()
+        self._port = int(line.rpartition(":")[2])
         # Read to the end, so that the process never waits for a full pipe.
-        threading.Thread(target=list, args=(output,), daemon=True).start()
+        threading.Thread(target=list, args=(process.stdout,), daemon=True).start()
 
     def stop(self) -> None:
         """Stop the emulator, return when it has stopped, and remove its temporary database."""

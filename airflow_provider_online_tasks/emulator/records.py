@@ -17,11 +17,7 @@ Record = dict[str, Any]
 
 
 class Records:
-    """The objects of one type.
-
-    :param kind: their name in paths and in the database.
-    :param type_name: the type in their IDs.
-    """
+    """The objects of one type."""
 
     def __init__(self, kind: str, type_name: str) -> None:
         self._kind = kind

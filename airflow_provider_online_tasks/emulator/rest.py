@@ -76,11 +76,7 @@ class Call:
         show: Callable[[Any], Any] = lambda item: item,
         most: int = 100,
     ) -> dict[str, Any]:
-        """Return a response with a page of items.
-
-        :param field: the field that holds the page.
-        :param show: writes an item.
-        """
+        """Return a response with a page of items."""
         page, pagination = self.page(items, key, most)
         return {field: [show(each) for each in page], "pagination": pagination}
 
@@ -135,12 +131,7 @@ def space_id(value: str) -> str:
 def page_of(
     items: Sequence[Any], key: Callable[[Any], Any], count: int, cursor: str | None, most: int
 ) -> tuple[Sequence[Any], dict[str, Any]]:
-    """Return a page and its ``pagination``; the cursor is the key of the last item.
-
-    :param items: items with falling keys.
-    :param count: the size of the page.
-    :param most: the maximum size.
-    """
+    """Return a page of items with falling keys, and its ``pagination``; a cursor is the last item's key."""
     if not 1 <= count <= most:
         raise RequestError(400, f"limit must be a number from 1 to {most}")
     if cursor:

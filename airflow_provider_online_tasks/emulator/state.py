@@ -60,5 +60,5 @@ class EmulatorState:
         self.runs.clear()
         self.faults.clear_faults()
         self.faults.clear_fates()
-        self.limiter.clear()
+        self.limiter = RateLimiter()
         self.requests.clear()

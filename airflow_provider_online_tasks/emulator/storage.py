@@ -9,13 +9,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.pool import StaticPool
 
-from airflow_provider_online_tasks.emulator.spans.columns import computed_column
+from airflow_provider_online_tasks.emulator.spans.values import computed_column
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
-
-CHUNK = 500  # SQLite limits the number of parameters of a statement
 
 _metadata = sa.MetaData()
 
@@ -101,10 +99,7 @@ class Storage:
     def upsert(
         self, table: sa.Table, rows: Sequence[Mapping[str, Any]], only: Collection[str] | None = None
     ) -> None:
-        """Insert rows, or update the rows that have the same keys.
-
-        :param only: the columns that an update changes; None for all.
-        """
+        """Insert rows, or update the rows that have the same keys."""
         with self._engine.begin() as connection:
             _upsert(connection, table, rows, only)
 
@@ -159,27 +154,20 @@ class Storage:
         self, granularity: str, span_ids: Sequence[str], names: Sequence[str]
     ) -> set[tuple[str, str]]:
         """Return the pairs of a span ID and an evaluator's name that have an evaluation."""
-        pairs: set[tuple[str, str]] = set()
-        for begin in range(0, len(span_ids), CHUNK):
-            statement = sa.select(EVALUATIONS.c.span_id, EVALUATIONS.c.name).where(
-                EVALUATIONS.c.span_id.in_(span_ids[begin : begin + CHUNK]),
-                EVALUATIONS.c.granularity == granularity,
-                EVALUATIONS.c.name.in_(names),
-            )
-            pairs.update((row[0], row[1]) for row in self.rows(statement))
-        return pairs
+        columns = EVALUATIONS.c
+        statement = sa.select(columns.span_id, columns.name).where(
+            among(columns.span_id, span_ids), columns.granularity == granularity, columns.name.in_(names)
+        )
+        return {(row[0], row[1]) for row in self.rows(statement)}
 
     def evaluations(
         self, span_ids: Sequence[str] | None = None, made_until: float | None = None, **equal: str | None
     ) -> list[dict[str, Any]]:
-        """Return evaluations, oldest first.
-
-        :param equal: the values of columns, such as ``run_id``; None for any.
-        """
+        """Return evaluations, oldest first."""
         columns = EVALUATIONS.c
         conditions = [columns[name] == value for name, value in equal.items() if value is not None]
         if span_ids is not None:
-            conditions.append(columns.span_id.in_(span_ids))
+            conditions.append(among(columns.span_id, span_ids))
         if made_until is not None:
             conditions.append(columns.created_at <= made_until)
         found = sa.select(EVALUATIONS).where(*conditions)
@@ -193,6 +181,12 @@ class Storage:
         group = (EVALUATIONS.c.task_id, EVALUATIONS.c.name, EVALUATIONS.c.label)
         statement = sa.select(*group, count).group_by(*group).order_by(*group[:2], count.desc())
         return [tuple(row) for row in self.rows(statement)]
+
+
+def among(column: sa.Column[Any], values: Sequence[str]) -> sa.ColumnElement[bool]:
+    """Return the condition that a column has one of any number of values."""
+    each = sa.func.json_each(json.dumps(list(values))).table_valued("value")
+    return column.in_(sa.select(each.c.value))
 
 
 def _upsert(

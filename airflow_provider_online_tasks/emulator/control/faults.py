@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -37,6 +38,7 @@ BEFORE: frozenset[str] = frozenset(NotExecuted.__args__)  # type: ignore[attr-de
 RunOutcome = Literal["complete", "hang", "fail", "cancel", "nothing"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
+Limited = TypeVar("Limited", "Fault", "RunFate")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -111,56 +113,48 @@ class FaultQueue:
     """The faults and fates of the next requests and runs, oldest first."""
 
     def __init__(self) -> None:
-        self._faults: list[tuple[Fault, _Count]] = []
-        self._fates: list[tuple[RunFate, _Count]] = []
+        self.clear_faults()
+        self.clear_fates()
 
     def add_fault(self, fault: Fault) -> None:
         """Add a fault."""
-        self._faults.append((fault, _Count(fault.times, fault.skip)))
+        self._faults.append(fault)
 
     def add_fate(self, fate: RunFate) -> None:
         """Add a fate."""
-        self._fates.append((fate, _Count(fate.times)))
+        self._fates.append(fate)
 
     def clear_faults(self) -> None:
         """Delete all faults."""
-        self._faults.clear()
+        self._faults: list[Fault] = []
 
     def clear_fates(self) -> None:
         """Delete all fates."""
-        self._fates.clear()
+        self._fates: list[RunFate] = []
 
     def take_fault(self, operation: str) -> Fault | None:
         """Return the fault of this request, or None."""
-        for fault, count in self._faults:
-            if fnmatch.fnmatchcase(operation, fault.operation) and count.take():
-                self._faults = [each for each in self._faults if each[1].times != 0]
-                return fault
+        for index, fault in enumerate(self._faults):
+            if not fnmatch.fnmatchcase(operation, fault.operation):
+                continue
+            if fault.skip:
+                self._faults[index] = dataclasses.replace(fault, skip=fault.skip - 1)
+                continue
+            self._faults[index : index + 1] = _left(fault)
+            return fault
         return None
 
     def take_fate(self) -> RunFate:
         """Return the fate of a new run."""
         if not self._fates:
             return RunFate()
-        fate, count = self._fates[0]
-        count.take()
-        if count.times == 0:
-            del self._fates[0]
+        fate = self._fates[0]
+        self._fates[:1] = _left(fate)
         return fate
 
 
-class _Count:
-    """How many requests a fault or a fate still skips and applies to."""
-
-    def __init__(self, times: int | None, skip: int = 0) -> None:
-        self.times = times
-        self._skip = skip
-
-    def take(self) -> bool:
-        """Count a request; return whether the fault or fate applies to it."""
-        if self._skip:
-            self._skip -= 1
-            return False
-        if self.times is not None:
-            self.times -= 1
-        return True
+def _left(used: Limited) -> list[Limited]:
+    """Return what is left of a fault or a fate after its use."""
+    if used.times is None:
+        return [used]
+    return [dataclasses.replace(used, times=used.times - 1)] if used.times > 1 else []

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow_provider_online_tasks.emulator.evaluators.custom_code import code_error
+from airflow_provider_online_tasks.emulator.evaluators.judge import output_text, text_of
 from airflow_provider_online_tasks.emulator.evaluators.models import (
     Evaluation,
     EvaluationError,
@@ -14,13 +15,15 @@ from airflow_provider_online_tasks.emulator.evaluators.models import (
     NoValueError,
     Rejection,
 )
-from airflow_provider_online_tasks.emulator.evaluators.texts import as_text, attributes_of, output_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from airflow_provider_online_tasks.emulator.spans.units import Unit
+    from airflow_provider_online_tasks.emulator.spans.values import Unit
 
+_MODULE: Final = "arize.experimental.datasets.experiments.evaluators.base"
+_BASE: Final = "CodeEvaluator"
+_ENTIRE_ROW: Final = "dataset_row"
 _LABELS: Final = ("fail", "pass")
 _REGEX_SECONDS: Final = 0.5
 _slow_patterns: set[str] = set()
@@ -92,15 +95,7 @@ class CodeKind:
 
 
 def run_check(name: str, span: Mapping[str, Any], parameters: Mapping[str, Any] | None = None) -> Evaluation:
-    """
-    Return the evaluation of a managed code evaluator.
-
-    :param name: for example ``JSON_PARSEABLE`` or ``JSONParseable``: case and separators are ignored.
-    :param span: the span to check.
-    :param parameters: the parameters of the check, and ``span_attribute``: the attribute to read (default:
-        the output).
-    :raises EvaluationError: there is no such evaluator, or a parameter is missing or wrong.
-    """
+    """Return the evaluation of a managed code evaluator."""
     check = _CHECKS.get(_key(name))
     if check is None:
         raise EvaluationError(f"There is no managed evaluator {name!r}")
@@ -109,7 +104,7 @@ def run_check(name: str, span: Mapping[str, Any], parameters: Mapping[str, Any] 
     if attribute is None:
         text = output_text(span)
     else:
-        text = as_text(attributes_of(span).get(str(attribute).removeprefix("attributes.")))
+        text = text_of(span, str(attribute).removeprefix("attributes."))
     passed, reason = check(text, parameters)
     return Evaluation(_LABELS[passed], float(passed), reason)
 
@@ -181,3 +176,40 @@ def _keywords(parameters: Mapping[str, Any]) -> list[str]:
     if not isinstance(keywords, list) or not keywords or not all(isinstance(item, str) for item in keywords):
         raise EvaluationError(f"the parameter 'keywords' must be a list of texts, not {value!r}")
     return keywords
+
+
+def code_error(
+    code: str, imports: str | None, class_name: str | None, variables: Sequence[str]
+) -> str | None:
+    """Return why Arize cannot load or call a code evaluator, or None. The code never runs."""
+    try:
+        tree, imported = ast.parse(code), ast.parse(imports or "")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return f"the code cannot be parsed: {error}"
+    if any(isinstance(node, ast.Import | ast.ImportFrom) for node in tree.body):
+        return "the code contains an import; put all imports into the imports field"
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    found = next((node for node in classes if class_name in (None, node.name)), None)
+    if found is None:
+        return f"the code defines no class {class_name or 'that evaluates'}"
+    if not any(_BASE in (getattr(base, "attr", None), getattr(base, "id", None)) for base in found.bases):
+        return f"the class {found.name} does not extend {_BASE}"
+    if not any(
+        isinstance(node, ast.ImportFrom)
+        and node.module == _MODULE
+        and {_BASE, "*"} & {name.name for name in node.names}
+        for node in imported.body
+    ):
+        return f"the imports lack {_BASE} from {_MODULE}, the only module that has it at Arize"
+    methods = [node for node in found.body if isinstance(node, ast.FunctionDef) and node.name == "evaluate"]
+    if not methods:
+        return f"the class {found.name} has no method evaluate()"
+    arguments = methods[0].args
+    positional = [each.arg for each in (*arguments.posonlyargs, *arguments.args)]
+    names = {*positional[1:], *(each.arg for each in arguments.kwonlyargs)}
+    if positional[:1] != ["self"] or not names:
+        return "evaluate() has the wrong signature: it must take self and each of its variables by name"
+    unnamed = [name for name in variables if name not in names]
+    if unnamed and _ENTIRE_ROW not in names:
+        return f"evaluate() has the wrong signature: it does not name the variable {unnamed[0]!r}"
+    return None

@@ -11,10 +11,10 @@ from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.errors import InvalidError, NotFoundError
 from airflow_provider_online_tasks.emulator.evaluators.kinds import KIND_OF_TYPE
 from airflow_provider_online_tasks.emulator.evaluators.models import Evaluator
-from airflow_provider_online_tasks.emulator.integrations.models import INTEGRATIONS
+from airflow_provider_online_tasks.emulator.integrations import INTEGRATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from airflow_provider_online_tasks.emulator.clock import Clock
     from airflow_provider_online_tasks.emulator.evaluators.kinds import Kind
@@ -63,13 +63,14 @@ TEMPLATES: Final = (
         data_granularity="SESSION",
     ),
 )
-_BUILT_IN_CODE: Final[dict[str, dict[str, Any]]] = {
-    "output_present": {
+_BUILT_IN_CODE: Final[tuple[dict[str, Any], ...]] = (
+    {
+        "name": "output_present",
         "managed_evaluator": "MATCHES_REGEX",
         "static_params": [{"name": "pattern", "type": "REGEX", "default_value": "\\S"}],
     },
-    "json_parseable": {"managed_evaluator": "JSON_PARSEABLE"},
-}
+    {"name": "json_parseable", "managed_evaluator": "JSON_PARSEABLE"},
+)
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -110,6 +111,16 @@ class HubEvaluator:
                 return version
         raise InvalidError(f"{version_id!r} is not a version of evaluator {self.id!r}")
 
+    def definition(self, version_id: str | None) -> dict[str, Any]:
+        """Return the fields of :class:`Evaluator` that a version defines."""
+        config = self.version(version_id).config
+        return {
+            "hub_name": self.name,
+            "name": config["name"],
+            "granularity": (config.get("data_granularity") or "SPAN").lower(),
+            **self.kind.from_hub(config),
+        }
+
 
 class Hub:
     """The evaluators of the space, in memory and in the database."""
@@ -120,17 +131,16 @@ class Hub:
         self._evaluators: dict[str, HubEvaluator] = {}
         for record in storage.records("evaluator"):
             versions = [Version(**each) for each in record.pop("versions")]
-            evaluator = HubEvaluator(**record, versions=versions)
-            self._evaluators[evaluator.id] = evaluator
+            self._evaluators[record["id"]] = HubEvaluator(**record, versions=versions)
         if not self._evaluators:
             self.reset()
 
     def reset(self) -> None:
         """Delete everything but the built-in evaluators."""
         self._evaluators.clear()
-        for number, (name, type_name, config) in enumerate(_built_in(), 1):
-            version = self._version(number, config, "Built in")
-            self._add(number, version, name=name, description=None, type=type_name)
+        for number, (type_name, config) in enumerate(_built_in(), 1):
+            version = self._version(config, "Built in", number)
+            self._add(number, version, name=config["name"], description=None, type=type_name)
 
     def all(self) -> list[HubEvaluator]:
         """Return all evaluators in the order they were created."""
@@ -156,7 +166,7 @@ class Hub:
         """Create an evaluator with its first version."""
         self._check_name(name, None)
         number = _FIRST_NUMBER + self._storage.take_numbers("Evaluator")
-        version = self._new_version(config, message)
+        version = self._version(config, message)
         return self._add(number, version, name=name, description=description, type=type_name)
 
     def update(self, evaluator: HubEvaluator, changes: Mapping[str, Any]) -> None:
@@ -170,7 +180,7 @@ class Hub:
 
     def add_version(self, evaluator: HubEvaluator, config: dict[str, Any], message: str) -> Version:
         """Add a version; unless a task pins another one, its runs use it from now on."""
-        version = self._new_version(config, message)
+        version = self._version(config, message)
         evaluator.versions.append(version)
         evaluator.updated_at = version.created_at
         self._save(evaluator)
@@ -190,19 +200,17 @@ class Hub:
         evaluator = self.get(evaluator_id)
         return Evaluator(
             kind=evaluator.kind.name,
-            hub_name=evaluator.name,
             evaluator_id=evaluator_id,
             evaluator_version_id=version_id,
-            **{**_definition(evaluator, evaluator.version(version_id)), **attachment},
+            **{**evaluator.definition(version_id), **attachment},
         )
 
     def current(self, evaluator: Evaluator) -> Evaluator:
         """Return an evaluator of a task with the definition that a run uses now."""
         if evaluator.evaluator_id is None:
             return evaluator
-        found = self.get(evaluator.evaluator_id)
-        definition = _definition(found, found.version(evaluator.evaluator_version_id))
-        return dataclasses.replace(evaluator, hub_name=found.name, **definition)
+        definition = self.get(evaluator.evaluator_id).definition(evaluator.evaluator_version_id)
+        return dataclasses.replace(evaluator, **definition)
 
     def _add(self, number: int, version: Version, **fields: Any) -> HubEvaluator:
         evaluator = HubEvaluator(
@@ -217,10 +225,9 @@ class Hub:
         self._save(evaluator)
         return evaluator
 
-    def _new_version(self, config: dict[str, Any], message: str) -> Version:
-        return self._version(_FIRST_NUMBER + self._storage.take_numbers("EvaluatorVersion"), config, message)
-
-    def _version(self, number: int, config: dict[str, Any], message: str) -> Version:
+    def _version(self, config: dict[str, Any], message: str, number: int | None = None) -> Version:
+        if number is None:
+            number = _FIRST_NUMBER + self._storage.take_numbers("EvaluatorVersion")
         content = json.dumps([number, config, message], sort_keys=True)
         return Version(
             id=ids.encode("EvaluatorVersion", number),
@@ -238,45 +245,27 @@ class Hub:
             raise InvalidError(f"An evaluator named {name!r} already exists in this space")
 
 
-def _built_in() -> list[tuple[str, str, dict[str, Any]]]:
-    """Return name, type and definition of the built-in evaluators."""
-    common = {
-        "include_explanations": True,
-        "use_function_calling": False,
-        "use_structured_output": True,
-        "llm_config": {
-            "ai_integration_id": INTEGRATIONS[0].id,
-            "model_name": "gpt-4o",
-            "invocation_parameters": {"temperature": 0},
-            "provider_parameters": {},
-        },
-    }
-    templates = [
-        {
-            "name": each.name,
-            "template": each.template,
-            "classification_choices": each.choices,
-            "direction": each.direction,
-            "data_granularity": each.data_granularity,
-            **common,
-        }
-        for each in TEMPLATES
-    ]
-    code = [
-        {"type": "MANAGED", "name": name, "variables": ["attributes.output.value"], **config}
-        for name, config in _BUILT_IN_CODE.items()
-    ]
-    return [
-        (str(config["name"]), type_name, config)
-        for type_name, configs in (("TEMPLATE", templates), ("CODE", code))
-        for config in configs
-    ]
-
-
-def _definition(evaluator: HubEvaluator, version: Version) -> dict[str, Any]:
-    """Return the fields of :class:`Evaluator` that a version defines."""
-    return {
-        "name": version.config["name"],
-        "granularity": (version.config.get("data_granularity") or "SPAN").lower(),
-        **evaluator.kind.from_hub(version.config),
-    }
+def _built_in() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the type and the definition of each built-in evaluator."""
+    for each in TEMPLATES:
+        yield (
+            "TEMPLATE",
+            {
+                "name": each.name,
+                "template": each.template,
+                "classification_choices": each.choices,
+                "direction": each.direction,
+                "data_granularity": each.data_granularity,
+                "include_explanations": True,
+                "use_function_calling": False,
+                "use_structured_output": True,
+                "llm_config": {
+                    "ai_integration_id": INTEGRATIONS[0].id,
+                    "model_name": "gpt-4o",
+                    "invocation_parameters": {"temperature": 0},
+                    "provider_parameters": {},
+                },
+            },
+        )
+    for config in _BUILT_IN_CODE:
+        yield "CODE", {"type": "MANAGED", "variables": ["attributes.output.value"], **config}

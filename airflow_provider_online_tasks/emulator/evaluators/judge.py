@@ -12,18 +12,14 @@ import unicodedata
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_online_tasks.emulator.evaluators.models import Evaluation, EvaluationError
-from airflow_provider_online_tasks.emulator.evaluators.texts import (
-    documents_text,
-    input_text,
-    output_text,
-    reference_text,
-)
+from airflow_provider_online_tasks.emulator.spans.values import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 SIGNATURE: Final = "Offline judge, deterministic, no LLM:"
 
+_REFERENCE_NAMES: Final = frozenset({"reference", "context", "documents"})
 _READ: Final = 10_000  # only the beginning of longer texts is read: a span must not take seconds
 _REFUSAL: Final = re.compile(
     r"\b(?:can(?:no|')t|cannot|can not|unable to|won't|not able to) (?:help|assist|answer|provide|comply)"
@@ -67,11 +63,7 @@ _REFUSAL_STEMS: Final = ("refus", "reject")
 def judge(
     template: str, rails: Sequence[str], choices: Mapping[str, float] | None, span: Mapping[str, Any]
 ) -> Evaluation:
-    """Return the evaluation of a span; the same span and template always get the same label.
-
-    :param rails: the labels to choose from.
-    :param choices: scores by label, if the evaluator has them.
-    """
+    """Return the evaluation of a span; the same span and template always get the same label."""
     if not rails:
         raise EvaluationError("The evaluator has no rails; it needs at least two labels")
     problem = _problem(span, [word for rail in rails if is_negative(rail) for word in _words(rail)])
@@ -148,7 +140,7 @@ def _problem(span: Mapping[str, Any], negative_words: Sequence[str]) -> str | No
     if span.get("status_code") == "ERROR":
         return "the span ended with the status ERROR"
     if span.get("kind") == "RETRIEVER":
-        documents = _normal(documents_text(span))
+        documents = _normal(_documents(span))
         if not documents.strip():
             return "nothing was retrieved"
         unrelated = not _content_words(question) & _content_words(documents)
@@ -197,3 +189,45 @@ def _is_latin(text: str) -> bool:
 
 def _normal(text: str) -> str:
     return unicodedata.normalize("NFKC", text[:_READ])
+
+
+# -- texts ----------------------------------------------------------------------------------------
+
+
+def input_text(span: Mapping[str, Any]) -> str:
+    """Return the input of a span."""
+    return text_of(span, "input.value") or _messages(span, "llm.input_messages.", "user")
+
+
+def output_text(span: Mapping[str, Any]) -> str:
+    """Return the output of a span."""
+    return text_of(span, "output.value") or _messages(span, "llm.output_messages.", "assistant")
+
+
+def reference_text(span: Mapping[str, Any]) -> str:
+    """Return the texts that a span's output should agree with: retrieved documents and context."""
+    context = [key for key in span["attributes"] if key.rpartition(".")[2] in _REFERENCE_NAMES]
+    texts = [_documents(span), *(text_of(span, key) for key in context)]
+    # applications put retrieved texts into the system message
+    return "\n".join(filter(None, texts)) or _messages(span, "llm.input_messages.", "system")
+
+
+def text_of(span: Mapping[str, Any], key: str) -> str:
+    """Return an attribute of a span as text, empty if it is missing."""
+    return as_text(span["attributes"].get(key)) or ""
+
+
+def _documents(span: Mapping[str, Any]) -> str:
+    return "\n".join(
+        text_of(span, key)
+        for key in span["attributes"]
+        if key.startswith("retrieval.documents.") and key.endswith(".document.content")
+    )
+
+
+def _messages(span: Mapping[str, Any], prefix: str, role: str) -> str:
+    return "\n".join(
+        text_of(span, key.removesuffix("role") + "content")
+        for key, value in span["attributes"].items()
+        if key.startswith(prefix) and key.endswith(".message.role") and value == role
+    )

@@ -19,7 +19,7 @@ from airflow_provider_online_tasks.emulator.evaluators.template import TemplateK
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from airflow_provider_online_tasks.emulator.spans.units import Unit
+    from airflow_provider_online_tasks.emulator.spans.values import Unit
 
 Kind = TemplateKind | CodeKind
 KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in (TemplateKind(), CodeKind())}
@@ -27,11 +27,7 @@ KIND_OF_TYPE: Final = {kind.hub_type: kind for kind in KINDS.values()}
 
 
 class Outcome(NamedTuple):
-    """The result for one span, trace or session.
-
-    :param failed: whether an evaluator failed; the other evaluations are discarded.
-    :param note: why there is no evaluation, for the page.
-    """
+    """The result for one span, trace or session."""
 
     evaluations: list[tuple[Evaluator, Evaluation]]
     failed: bool = False
@@ -39,10 +35,7 @@ class Outcome(NamedTuple):
 
 
 def evaluate(unit: Unit, evaluators: Iterable[Evaluator], queries: Mapping[str, Collection[str]]) -> Outcome:
-    """Return the result of evaluators; without any evaluation, the unit is skipped.
-
-    :param queries: the IDs of the spans that each named query of the task matches.
-    """
+    """Return the result of evaluators; without any evaluation, the unit is skipped."""
     evaluations: list[tuple[Evaluator, Evaluation]] = []
     note = None
     for evaluator in evaluators:

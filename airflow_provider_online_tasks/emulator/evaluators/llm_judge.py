@@ -17,7 +17,7 @@ from airflow_provider_online_tasks.emulator.evaluators.models import Evaluation,
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from airflow_provider_online_tasks.emulator.spans.units import Unit
+    from airflow_provider_online_tasks.emulator.spans.values import Unit
 
 _PATH = "/chat/completions"
 

@@ -13,13 +13,13 @@ from airflow_provider_online_tasks.emulator.evaluators.models import (
     NoValueError,
     Rejection,
 )
-from airflow_provider_online_tasks.emulator.integrations.models import missing_model
-from airflow_provider_online_tasks.emulator.spans.units import CONVERSATION
+from airflow_provider_online_tasks.emulator.integrations import missing_model
+from airflow_provider_online_tasks.emulator.spans.values import CONVERSATION
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from airflow_provider_online_tasks.emulator.spans.units import Unit
+    from airflow_provider_online_tasks.emulator.spans.values import Unit
 
 # {{name}} or {name}; a name contains no quote, so that JSON in a template is not a variable
 _VARIABLE = re.compile(r"\{\{ *([A-Za-z_][\w.\-]*) *\}\}|\{ *([A-Za-z_][\w.\-]*) *\}")

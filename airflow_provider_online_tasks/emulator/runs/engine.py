@@ -12,7 +12,7 @@ from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.control.faults import RunFate, RunOutcome
 from airflow_provider_online_tasks.emulator.errors import InvalidError, NotFoundError, RequestError
 from airflow_provider_online_tasks.emulator.evaluators.kinds import KINDS, Outcome, evaluate
-from airflow_provider_online_tasks.emulator.evaluators.models import Evaluator, Rejection
+from airflow_provider_online_tasks.emulator.evaluators.models import Rejection
 from airflow_provider_online_tasks.emulator.runs.models import (
     CANCELLED,
     COMPLETED,
@@ -23,7 +23,6 @@ from airflow_provider_online_tasks.emulator.runs.models import (
     RUNNING,
     NotStartedError,
     Run,
-    RunRequest,
 )
 from airflow_provider_online_tasks.emulator.runs.plans import Plan, fraction, make_plans, without_labels
 from airflow_provider_online_tasks.emulator.spans.filters import checked_filter
@@ -31,7 +30,7 @@ from airflow_provider_online_tasks.emulator.spans.filters import checked_filter
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow_provider_online_tasks.emulator.spans.units import Unit
+    from airflow_provider_online_tasks.emulator.spans.values import Unit
     from airflow_provider_online_tasks.emulator.state import EmulatorState
     from airflow_provider_online_tasks.emulator.tasks.models import Task
 
@@ -89,24 +88,27 @@ class Runs:
     # -- starting ---------------------------------------------------------------------------------
 
     def create(
-        self, task: Task, request: RunRequest, *, most_days: int | None = None, fate: RunFate | None = None
+        self,
+        task: Task,
+        *,
+        data_start: float | None = None,
+        data_end: float | None = None,
+        max_spans: int | None = None,
+        override: bool | None = None,
+        most_days: int | None = None,
+        fate: RunFate | None = None,
     ) -> Run:
-        """Start a run of a task.
-
-        :param most_days: the longest window; None for any length.
-        :param fate: how the run goes; None takes the next fate of the control plane.
-        :raises NotStartedError: the window is not valid, or no span matches and the settings reject this.
-        """
+        """Start a run of a task."""
         settings = self._state.settings
-        start = task.last_run_at if request.data_start is None else request.data_start
-        end = self._clock.stamp() if request.data_end is None else request.data_end
+        start = task.last_run_at if data_start is None else data_start
+        end = self._clock.stamp() if data_end is None else data_end
         if start is None:
             raise NotStartedError("The start of the data is required for the first run of a task")
         if start >= end:
             raise NotStartedError("The start of the data must be before the end")
         if most_days is not None and end - start > most_days * 86_400:
             raise NotStartedError(f"The data window is longer than {most_days} days")
-        max_spans = request.max_spans or DEFAULT_MAX_SPANS
+        max_spans = max_spans or DEFAULT_MAX_SPANS
         rejection: Rejection | None = None
         try:
             evaluators = [self._state.hub.current(each) for each in task.evaluators]
@@ -124,13 +126,8 @@ class Runs:
         )
         if settings.no_data == "task_error" and not any(plan.items for plan in plans):
             raise NotStartedError("There is no data in this window: no span matches the task", "NO_DATA")
-        fields = {
-            "task_id": task.id,
-            "data_start": start,
-            "data_end": end,
-            "max_spans": max_spans,
-            "override": bool(request.override),
-        }
+        fields = {"task_id": task.id, "data_start": start, "data_end": end}
+        fields |= {"max_spans": max_spans, "override": bool(override)}
         if fate is None:
             fate = self._state.faults.take_fate()  # only now: a rejected request uses up no fate
         if len(plans) == 1:
@@ -140,7 +137,7 @@ class Runs:
             run = self._start(empty, RunFate(), None, **fields)
             children = [self._start(plan, fate, rejection, parent_id=run.id, **fields) for plan in plans]
             run.children = [child.id for child in children]
-            self._storage.save_run(dataclasses.asdict(run))
+            self._save(run)
         task.last_run_at = run.created_at
         self._state.tasks.save(task)
         return run
@@ -227,16 +224,13 @@ class Runs:
                 task.continuous_until = since = now
             if now < since + CONTINUOUS_SECONDS:
                 continue
-            if until > since and self._has_spans(task, since, until):
-                self.create(task, RunRequest(data_start=since, data_end=until), fate=RunFate())
+            compiled = checked_filter(task.span_filter)
+            if self._state.spans.matching(
+                project_id=task.model_id, start=since, end=until, compiled=compiled
+            ):
+                self.create(task, data_start=since, data_end=until, fate=RunFate())
             task.continuous_until = max(since, until)
             self._state.tasks.save(task)
-
-    def _has_spans(self, task: Task, start: float, end: float) -> bool:
-        compiled = checked_filter(task.span_filter)
-        return bool(
-            self._state.spans.matching(project_id=task.model_id, start=start, end=end, compiled=compiled)
-        )
 
     def _scheduled(
         self, *, number: int, seconds: float, pending_seconds: float | None, outcome: str, **fields: Any
@@ -266,9 +260,7 @@ class Runs:
         while True:
             self.start_continuous()
             for run_id in list(self._plans):
-                run = self._runs.get(run_id)
-                if run is not None:
-                    self.advance(run)
+                self.advance(self._runs[run_id])
             await asyncio.sleep(TICK_SECONDS)
 
     def advance(self, run: Run) -> None:
@@ -332,11 +324,13 @@ class Runs:
     async def judge_forever(self) -> None:
         """Let the LLM judge evaluate what is due; the server serves other requests meanwhile."""
         while (judge := self._state.llm_judge) is not None:
-            for run, plan in [(self._runs[run_id], plan) for run_id, plan in self._plans.items()]:
+            for run in [self._runs[run_id] for run_id in self._plans]:
                 self.advance(run)
                 until = min(run.due(self._clock.now()), run.position + _LLM_BATCH)
                 if run.id in self._plans and run.status == RUNNING and run.position < until:
-                    outcomes, usage = await judge.evaluate(self._evaluated(run, until), plan.queries)
+                    outcomes, usage = await judge.evaluate(
+                        self._evaluated(run, until), self._plans[run.id].queries
+                    )
                     usage.update(run.usage)
                     run.usage = dict(usage)
                     if run.id in self._plans:  # the run was not cancelled meanwhile
@@ -349,6 +343,11 @@ class Runs:
         items = plan.items[run.position : run.position + len(outcomes)]
         now = self._clock.stamp()
         run_id = run.parent_id or run.id
+        origin = {"task_id": run.task_id, "run_id": run_id}
+        if plan.granularity != "span":
+            origin["granularity"] = plan.granularity.upper()
+        if run.parent_id is not None:
+            origin["child_run_id"] = run.id
         rows = [
             {
                 "span_id": item.span_id,
@@ -356,7 +355,7 @@ class Runs:
                 "name": evaluator.name,
                 **evaluation._asdict(),
                 "metadata": json.dumps(
-                    {"task_id": run.task_id, "run_id": run_id, **_origin(evaluator, plan, run)}
+                    origin | ({"evaluator_id": evaluator.evaluator_id} if evaluator.evaluator_id else {})
                 ),
                 "task_id": run.task_id,
                 "run_id": run_id,
@@ -370,7 +369,10 @@ class Runs:
         run.num_successes += sum(1 for each in outcomes if each.evaluations)
         run.num_skipped += sum(1 for each in outcomes if not each.failed and not each.evaluations)
         run.note = next((each.note for each in outcomes if each.note is not None), run.note)
-        self._storage.save_run(dataclasses.asdict(run), rows)
+        self._save(run, rows)
+
+    def _save(self, run: Run, evaluations: Sequence[Mapping[str, Any]] = ()) -> None:
+        self._storage.save_run(dataclasses.asdict(run), evaluations)
 
     # -- finishing --------------------------------------------------------------------------------
 
@@ -381,7 +383,7 @@ class Runs:
         self._plans.pop(run.id, None)
         # A synthetic run that finishes by the clock would finish the same way after a restart.
         if not run.synthetic or when != run.ends:
-            self._storage.save_run(dataclasses.asdict(run))
+            self._save(run)
 
     def cancel(self, run: Run) -> None:
         """Cancel a run that has not finished."""
@@ -392,10 +394,7 @@ class Runs:
                 self._finish(each, CANCELLED, _CANCELLED_REASON, self._clock.now())
 
     def set(self, run: Run, changes: Mapping[str, Any]) -> None:
-        """Change a run: its status, its reason, its counts, or how long it still takes.
-
-        A status that is not final stays until the next change.
-        """
+        """Change a run: its status, its reason, its counts, or how long it still takes."""
         changes = dict(changes)
         status = changes.pop("status", None)
         if "seconds" in changes:
@@ -419,20 +418,10 @@ class Runs:
             if run.over:
                 run.target = run.position
             run.status, run.pinned, run.finished_at = status, True, None
-        self._storage.save_run(dataclasses.asdict(run))
+        self._save(run)
 
     def clear(self) -> None:
         """Delete all runs."""
         self._runs.clear()
         self._of_task.clear()
         self._plans.clear()
-
-
-def _origin(evaluator: Evaluator, plan: Plan, run: Run) -> dict[str, Any]:
-    """Return the metadata of an evaluation, in addition to task and run."""
-    origin = {
-        "evaluator_id": evaluator.evaluator_id,
-        "granularity": plan.granularity.upper() if plan.granularity != "span" else None,
-        "child_run_id": run.id if run.parent_id is not None else None,
-    }
-    return {name: value for name, value in origin.items() if value is not None}

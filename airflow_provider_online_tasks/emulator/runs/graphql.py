@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.emulator.errors import InvalidError, NotFoundError
 from airflow_provider_online_tasks.emulator.graphql import mutation
-from airflow_provider_online_tasks.emulator.runs.models import NotStartedError, RunRequest
+from airflow_provider_online_tasks.emulator.runs.models import NotStartedError
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator.graphql import Context
@@ -21,15 +21,15 @@ def run_online_task(context: Context, fields: dict[str, Any]) -> dict[str, Any]:
     max_spans = fields.get("maxSpans")
     if max_spans is not None and max_spans < 1:
         raise InvalidError(f"maxSpans must be at least 1, not {max_spans}")
-    request = RunRequest(
-        data_start=fields.get("dataStartTime"),
-        data_end=fields.get("dataEndTime"),
-        max_spans=max_spans,
-        override=fields.get("overrideEvaluations"),
-    )
     try:
-        task = state.tasks.get(fields["onlineTaskId"])
-        run = state.runs.create(task, request, most_days=state.settings.graphql_max_window_days)
+        run = state.runs.create(
+            state.tasks.get(fields["onlineTaskId"]),
+            data_start=fields.get("dataStartTime"),
+            data_end=fields.get("dataEndTime"),
+            max_spans=max_spans,
+            override=fields.get("overrideEvaluations"),
+            most_days=state.settings.graphql_max_window_days,
+        )
     except NotFoundError as error:
         return _task_error(error.detail, "NOT_FOUND")
     except NotStartedError as error:

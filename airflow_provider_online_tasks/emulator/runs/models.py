@@ -20,16 +20,6 @@ class NotStartedError(Exception):
         self.code = code
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RunRequest:
-    """What a request to start a run asks for; None takes the default."""
-
-    data_start: float | None = None
-    data_end: float | None = None
-    max_spans: int | None = None
-    override: bool | None = None
-
-
 @dataclasses.dataclass(kw_only=True)
 class Run:
     """A task run. Names in ``_at`` are timestamps of the server; the schedule is actual time."""

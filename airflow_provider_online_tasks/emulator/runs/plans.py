@@ -18,12 +18,7 @@ if TYPE_CHECKING:
 
 
 class Item(NamedTuple):
-    """A span, trace or session to evaluate.
-
-    :param key: its ID.
-    :param span_id: the span that holds its evaluations.
-    :param evaluators: the indices of the evaluators that evaluate it.
-    """
+    """A span, trace or session to evaluate."""
 
     key: str
     span_id: str
@@ -67,13 +62,7 @@ def make_plans(
     indexed_until: float,
     readable_until: float,
 ) -> list[Plan]:
-    """Return the plan of a run, or one plan per evaluator if they have several granularities.
-
-    Sampling and ``maxSpans`` apply at the highest granularity; the newest spans come first.
-
-    :param indexed_until: spans that started later are ignored.
-    :param readable_until: filters do not see evaluations that were made later.
-    """
+    """Return the plan of a run, or one plan per evaluator if they have several granularities."""
     not_indexed: set[str] = set()
 
     def matching(*filters: str | None, start: float = window[0], end: float = window[1]) -> list[str]:

@@ -11,7 +11,7 @@ from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.clock import write_time
 from airflow_provider_online_tasks.emulator.errors import RequestError
 from airflow_provider_online_tasks.emulator.rest import Body, Call, Moment, Operation
-from airflow_provider_online_tasks.emulator.runs.models import STATUSES, NotStartedError, Run, RunRequest
+from airflow_provider_online_tasks.emulator.runs.models import STATUSES, NotStartedError, Run
 from airflow_provider_online_tasks.emulator.tasks.rest import task_of
 
 MAX_WINDOW_DAYS = 30
@@ -30,16 +30,18 @@ def trigger_task_run(call: Call) -> bytes:
     task, body = task_of(call), call.body
     if body.experiment_ids:
         raise RequestError(400, "experiment_ids is not allowed for a task on a project")
-    request = RunRequest(
-        data_start=body.data_start_time,
-        data_end=body.data_end_time,
-        max_spans=body.max_spans,
-        override=body.override_evaluations,
-    )
     try:
-        return _run(call, call.state.runs.create(task, request, most_days=MAX_WINDOW_DAYS))
+        run = call.state.runs.create(
+            task,
+            data_start=body.data_start_time,
+            data_end=body.data_end_time,
+            max_spans=body.max_spans,
+            override=body.override_evaluations,
+            most_days=MAX_WINDOW_DAYS,
+        )
     except NotStartedError as error:
         raise RequestError(422 if error.code == "NO_DATA" else 400, str(error)) from error
+    return _run(call, run)
 
 
 def list_task_runs(call: Call) -> bytes:

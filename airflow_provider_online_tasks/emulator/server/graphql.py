@@ -20,8 +20,8 @@ from ariadne import (
 from graphql import (
     EnumValueNode,
     FieldNode,
+    FragmentSpreadNode,
     GraphQLError,
-    InlineFragmentNode,
     OperationDefinitionNode,
     OperationType,
     build_schema,
@@ -37,7 +37,7 @@ from airflow_provider_online_tasks.emulator.graphql import Context, coded_error
 from airflow_provider_online_tasks.emulator.rest import READ, WRITE
 from airflow_provider_online_tasks.emulator.runs.graphql import run_online_task
 from airflow_provider_online_tasks.emulator.server.requests import ApiRequest
-from airflow_provider_online_tasks.emulator.spaces.graphql import COST_LIMIT, resolvers
+from airflow_provider_online_tasks.emulator.spaces import COST_LIMIT, resolvers
 from airflow_provider_online_tasks.emulator.tasks.graphql import create_eval_task, patch_eval_task, task_type
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ SCHEMA_PATH = Path(__file__).parents[2] / "api" / "schema.graphql"
 
 _ENTERPRISE_ONLY = "GraphQL Mutation access is only available for enterprise accounts"
 _MAIN_FIELDS: dict[str, tuple[str, ...]] = {
-    "graphql.createEvalTask": ("data", "createEvalTask", "evalTask", "id"),
-    "graphql.patchEvalTask": ("data", "patchEvalTask", "evalTask", "id"),
-    "graphql.runOnlineTask": ("data", "runOnlineTask", "result", "runId"),
+    "createEvalTask": ("data", "createEvalTask", "evalTask", "id"),
+    "patchEvalTask": ("data", "patchEvalTask", "evalTask", "id"),
+    "runOnlineTask": ("data", "runOnlineTask", "result", "runId"),
 }
 
 # Ariadne logs every rejected request as an error.
@@ -66,28 +66,22 @@ _silent.addHandler(logging.NullHandler())
 
 @functools.lru_cache
 def executable_schema(patch_input_type: str) -> GraphQLSchema:
-    """Return the schema with its resolvers.
-
-    :param patch_input_type: the name of the input type of patchEvalTask.
-    """
+    """Return the schema with its resolvers."""
     sdl = load_schema_from_path(str(SCHEMA_PATH)).replace(PATCH_INPUT_TYPE, patch_input_type)
     mutation = MutationType()
     mutation.set_field("createEvalTask", create_eval_task)
     mutation.set_field("patchEvalTask", patch_eval_task)
     mutation.set_field("runOnlineTask", run_online_task)
     result = UnionType("RunOnlineTaskResult", lambda value, *_: value["__typename"])
-    task = task_type(build_schema(sdl))
-    return make_executable_schema(sdl, [mutation, *resolvers(), task, result, *_scalars()])
-
-
-def _scalars() -> list[ScalarType]:
-    """Return the scalars."""
-    return [
+    scalars = [
         ScalarType("DateTime", value_parser=_date_time),
         ScalarType("JSONObject", value_parser=_json_object),
         _open_enum("ExternalLLMProviderModel"),
         _open_enum("LLMIntegrationProvider"),
     ]
+    return make_executable_schema(
+        sdl, [mutation, *resolvers(), task_type(build_schema(sdl)), result, *scalars]
+    )
 
 
 def _date_time(value: Any) -> float:
@@ -125,94 +119,70 @@ def route(state: EmulatorState) -> Route:
     """Return the route of the GraphQL API."""
 
     async def endpoint(request: Request) -> Response:
-        return await GraphQLRequest(state, request, await request.body()).respond()
+        return await _request(state, request, await request.body()).respond()
 
     return Route("/graphql", endpoint, methods=["POST"])
 
 
-class GraphQLRequest(ApiRequest):
-    """A GraphQL request."""
+def _request(state: EmulatorState, request: Request, body: bytes) -> ApiRequest:
+    try:
+        data = json.loads(body)
+    except ValueError:
+        data = None
+    definition = _definition(data)
+    name = "query"
+    if definition is not None and definition.operation is OperationType.MUTATION:
+        selections = definition.selection_set.selections
+        name = next((each.name.value for each in selections if isinstance(each, FieldNode)), "mutation")
 
-    def __init__(self, state: EmulatorState, request: Request, body: bytes) -> None:
-        try:
-            self._data = json.loads(body)
-        except ValueError:
-            self._data = None
-        self._definition = _definition(self._data)
-        name = "query"
-        if self._definition is not None and self._definition.operation is OperationType.MUTATION:
-            selections = self._definition.selection_set.selections
-            fields = [each.name.value for each in selections if isinstance(each, FieldNode)]
-            name = fields[0] if fields else "mutation"
-        self._is_mutation = name != "query"
-        super().__init__(state, request, f"graphql.{name}", WRITE if self._is_mutation else READ)
-
-    def key(self) -> str:
-        """Return the ``x-api-key`` header."""
-        return self.request.headers.get("x-api-key", "")
-
-    def error(
-        self, status: int, message: str, code: str | None = None, headers: Mapping[str, str] | None = None
-    ) -> Response:
-        """Return a response with an error."""
-        extensions = {"code": code or "INTERNAL_SERVER_ERROR"}
-        document = {"errors": [{"message": message, "extensions": extensions}], "data": None}
-        return Response(json.dumps(document), status, headers, media_type="application/json")
-
-    def rate_limited(self, status: int | None, message: str | None, headers: dict[str, str]) -> Response:
-        """Return the error of a rate limit, with the status of the settings."""
-        status = self.state.settings.graphql_rate_limit_status if status is None else status
-        message = message or "TOO_MANY_REQUESTS: the rate limit is exceeded, retry in a minute"
-        return self.error(status, message, "TOO_MANY_REQUESTS", headers)
-
-    def fault(self, fault: Fault) -> Response | None:
-        """Return the faults that GraphQL reports in a response of its own."""
-        match fault.kind:
-            case "graphql_error":
-                status, message, code = 200, "Internal server error", "INTERNAL_SERVER_ERROR"
-            case "not_found":
-                status, message, code = 200, "not found", "NOT_FOUND"
-            case "unknown_type":
-                status, code = 400, "GRAPHQL_VALIDATION_FAILED"
-                message = f'Unknown type "{self._input_type()}".'
-            case "task_error":
-                return self._execute(fault)
-            case _:
-                return None
-        return self.error(fault.status or status, fault.message or message, fault.code or code)
-
-    def main_field(self) -> tuple[str, ...]:
-        """Return the path of the main field of a mutation."""
-        return _MAIN_FIELDS.get(self.operation, ("data",))
-
-    def execute(self) -> Response:
-        """Execute the document."""
-        return self._execute(None)
-
-    def _execute(self, task_error: Fault | None) -> Response:
-        if not isinstance(self._data, dict):
-            return self.error(400, "The body is not a JSON object with a query", "BAD_REQUEST")
-        if self._is_mutation and not self.state.settings.mutations_permitted:
-            return self.error(200, _ENTERPRISE_ONLY, "FORBIDDEN")
-        variables = self._data.get("variables")
-        cost = _cost(self._definition, variables if isinstance(variables, dict) else {})
+    def execute(task_error: Fault | None) -> Response:
+        if not isinstance(data, dict):
+            return _error(400, "The body is not a JSON object with a query", "BAD_REQUEST")
+        if name != "query" and not state.settings.mutations_permitted:
+            return _error(200, _ENTERPRISE_ONLY, "FORBIDDEN")
+        values = data.get("variables")
+        cost = max(1, _cost(definition, values if isinstance(values, dict) else {}))
         if cost > COST_LIMIT:
             message = f"The call costs {cost} points; the limit is {COST_LIMIT}"
-            return self.error(200, message, "COST_LIMIT_EXCEEDED")
-        _, document = graphql_sync(
-            executable_schema(self.state.settings.patch_input_type),
-            self._data,
-            context_value=Context(self.state, cost, task_error),
-            logger=_silent,
-        )
+            return _error(200, message, "COST_LIMIT_EXCEEDED")
+        schema = executable_schema(state.settings.patch_input_type)
+        context = Context(state, cost, task_error)
+        _, document = graphql_sync(schema, data, context_value=context, logger=_silent)
         _add_codes(document)
         # Without data, the document itself was rejected.
         status = 200 if "data" in document else 400
         return Response(json.dumps(document), status, media_type="application/json")
 
-    def _input_type(self) -> str:
-        variables = self._definition.variable_definitions if self._definition is not None else ()
-        return print_ast(variables[0].type).strip("!") if variables else "Input"
+    variables = definition.variable_definitions if definition is not None else None
+    input_type = print_ast(variables[0].type).strip("!") if variables else "Input"
+    return ApiRequest(
+        state=state,
+        request=request,
+        operation=f"graphql.{name}",
+        budget=READ if name == "query" else WRITE,
+        key=request.headers.get("x-api-key", ""),
+        main_field=_MAIN_FIELDS.get(name, ("data",)),
+        execute=execute,
+        error=_error,
+        rate_limit=(
+            state.settings.graphql_rate_limit_status,
+            "TOO_MANY_REQUESTS: the rate limit is exceeded, retry in a minute",
+            "TOO_MANY_REQUESTS",
+        ),
+        errors={
+            "graphql_error": (200, "Internal server error", "INTERNAL_SERVER_ERROR"),
+            "not_found": (200, "not found", "NOT_FOUND"),
+            "unknown_type": (400, f'Unknown type "{input_type}".', "GRAPHQL_VALIDATION_FAILED"),
+        },
+    )
+
+
+def _error(
+    status: int, message: str, code: str | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    error = {"message": message, "extensions": {"code": code or "INTERNAL_SERVER_ERROR"}}
+    document = {"errors": [error], "data": None}
+    return Response(json.dumps(document), status, headers, media_type="application/json")
 
 
 def _add_codes(document: dict[str, Any]) -> None:
@@ -244,35 +214,24 @@ def _definition(data: Any) -> OperationDefinitionNode | None:
     return None
 
 
-def _cost(definition: OperationDefinitionNode | None, variables: Mapping[str, Any]) -> int:
-    """Return the cost of a call: a point per object and field, times the size of the page.
+def _cost(node: Any, variables: Mapping[str, Any]) -> int:
+    """Return the cost of a node's selections: a point per object and field, times the size of the page.
 
     ``edges``, ``pageInfo`` and fragments cost nothing themselves.
     """
-
-    def of_selections(node: OperationDefinitionNode | FieldNode | InlineFragmentNode) -> int:
-        selections = node.selection_set.selections if node.selection_set else ()
-        return sum(
-            of_field(each) if isinstance(each, FieldNode) else of_selections(each)
-            for each in selections
-            if isinstance(each, FieldNode | InlineFragmentNode)
-        )
-
-    def of_field(field: FieldNode) -> int:
-        if field.name.value == "pageInfo" or field.name.value.startswith("__"):
-            return 0
-        size = _page_size(field, variables)
-        if size is not None:
-            return size * of_selections(field)
-        return (field.name.value != "edges") + of_selections(field)
-
-    return max(1, of_selections(definition)) if definition is not None else 1
-
-
-def _page_size(field: FieldNode, variables: Mapping[str, Any]) -> int | None:
-    """Return the requested size of a connection's page, or None."""
-    for argument in field.arguments or ():
-        if argument.name.value in {"first", "last"}:
-            value = value_from_ast_untyped(argument.value, dict(variables))
-            return value if isinstance(value, int) and value > 0 else 1
-    return None
+    cost = 0
+    for each in node.selection_set.selections if node is not None and node.selection_set else ():
+        name = each.name.value if isinstance(each, FieldNode) else ""
+        if name == "pageInfo" or name.startswith("__") or isinstance(each, FragmentSpreadNode):
+            continue
+        sizes = [
+            value_from_ast_untyped(argument.value, dict(variables))
+            for argument in getattr(each, "arguments", None) or ()
+            if argument.name.value in {"first", "last"}
+        ]
+        inner = _cost(each, variables)
+        if sizes:
+            cost += inner * (sizes[0] if isinstance(sizes[0], int) and sizes[0] > 0 else 1)
+        else:
+            cost += inner + (name not in {"", "edges"})
+    return cost

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import abc
 import asyncio
 import collections
 import contextlib
@@ -18,7 +17,7 @@ from starlette.responses import Response
 from airflow_provider_online_tasks.emulator.control.faults import BEFORE, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
@@ -31,14 +30,11 @@ _WINDOW_SECONDS = 60.0
 _BAD_KEY = "The API key is missing, invalid or expired"
 _LOGGED_HEADERS = ("accept", "content-type", "origin", "user-agent")
 _GATEWAY_PAGE = "<html><head><title>{0}</title></head><body><h1>{0}</h1><hr>gateway</body></html>"
-# The status, the message and the code of the faults that are errors of the API.
-_ERRORS = {
+# The status, the message and the code of an error.
+Error = tuple[int, str, str | None]
+_ERRORS: dict[str, Error] = {
     "unauthorized": (401, _BAD_KEY, "UNAUTHENTICATED"),
     "forbidden": (403, "The user of the key has no permission for this request", "FORBIDDEN"),
-    "not_found": (404, "The object was not found", "NOT_FOUND"),
-    "graphql_error": (500, "Internal server error", "INTERNAL_SERVER_ERROR"),
-    "task_error": (422, "The run could not be started", "UNPROCESSABLE"),
-    "unknown_type": (400, "Unknown type", "BAD_REQUEST"),
 }
 
 
@@ -46,25 +42,19 @@ class RateLimiter:
     """Counts requests in a sliding minute, per key and kind of request."""
 
     def __init__(self) -> None:
-        self._times: dict[tuple[str, str], collections.deque[float]] = collections.defaultdict(
-            collections.deque
-        )
+        self._times: dict[tuple[str, str], collections.deque[float]] = {}
 
     def wait(self, key: str, kind: str, limit: int | None, now: float) -> float:
         """Count a request; return 0 if it is allowed, else the seconds until the next one is."""
         if limit is None:
             return 0.0
-        times = self._times[key, kind]
+        times = self._times.setdefault((key, kind), collections.deque())
         while times and times[0] <= now - _WINDOW_SECONDS:
             times.popleft()
         if len(times) >= limit:
             return times[len(times) - limit] + _WINDOW_SECONDS - now
         times.append(now)
         return 0.0
-
-    def clear(self) -> None:
-        """Forget all requests."""
-        self._times.clear()
 
 
 @dataclasses.dataclass(slots=True)
@@ -83,47 +73,30 @@ class LoggedRequest:
     fault: str | None = None
 
 
-class ApiRequest(abc.ABC):
+@dataclasses.dataclass(kw_only=True)
+class ApiRequest:
     """A request to one of the two APIs.
 
     :param operation: its name in faults and in the log.
     :param budget: the setting with its rate limit.
+    :param key: the key of the client, or the empty string.
+    :param main_field: the path of the field that a client needs most in the response.
+    :param execute: executes the request; with the fault ``task_error``, it starts no run.
+    :param error: returns an error of this API.
+    :param rate_limit: the error of a rate limit.
+    :param errors: the errors of faults.
     """
 
-    def __init__(self, state: EmulatorState, request: Request, operation: str, budget: str) -> None:
-        self.state = state
-        self.request = request
-        self.operation = operation
-        self.budget = budget
-
-    @abc.abstractmethod
-    def key(self) -> str:
-        """Return the key of the client, or the empty string."""
-
-    @abc.abstractmethod
-    def error(
-        self, status: int, message: str, code: str | None = None, headers: Mapping[str, str] | None = None
-    ) -> Response:
-        """Return an error."""
-
-    @abc.abstractmethod
-    def rate_limited(self, status: int | None, message: str | None, headers: dict[str, str]) -> Response:
-        """Return the error of a rate limit.
-
-        :param status: the HTTP status; None for that of the settings.
-        """
-
-    @abc.abstractmethod
-    def execute(self) -> Response:
-        """Execute the request."""
-
-    @abc.abstractmethod
-    def main_field(self) -> tuple[str, ...]:
-        """Return the path of the field that a client needs most in the response."""
-
-    def fault(self, fault: Fault) -> Response | None:
-        """Return the response to a fault that only this API has, or None."""
-        return None
+    state: EmulatorState
+    request: Request
+    operation: str
+    budget: str
+    key: str
+    main_field: tuple[str, ...]
+    execute: Callable[[Fault | None], Response]
+    error: Callable[..., Response]
+    rate_limit: Error
+    errors: Mapping[str, Error]
 
     async def respond(self) -> Response:
         """Return the response, and log the request."""
@@ -135,27 +108,25 @@ class ApiRequest(abc.ABC):
             time=state.clock.now(),
             host_header=request.headers.get("host", ""),
             headers={name: request.headers[name] for name in _LOGGED_HEADERS if name in request.headers},
-            key_ok=self.key() == state.settings.api_key,
+            key_ok=self.key == state.settings.api_key,
         )
         state.requests.append(entry)
-        if entry.key_ok:
-            response = await self._respond(entry)
-        else:
-            response = self.error(401, _BAD_KEY, "UNAUTHENTICATED")
+        response = await self._respond(entry) if entry.key_ok else self.error(*_ERRORS["unauthorized"])
         entry.status = None if isinstance(response, DroppedResponse) else response.status_code
         return response
 
     async def _respond(self, entry: LoggedRequest) -> Response:
         state = self.state
         limit = getattr(state.settings, self.budget)
-        wait = state.limiter.wait(self.key(), self.budget, limit, state.clock.now())
+        wait = state.limiter.wait(self.key, self.budget, limit, state.clock.now())
         if wait:
-            headers = {"Retry-After": str(math.ceil(wait))} if state.settings.retry_after else {}
-            return self.rate_limited(None, None, headers)
+            return self.error(
+                *self.rate_limit, {"Retry-After": str(math.ceil(wait))} if state.settings.retry_after else {}
+            )
         fault = state.faults.take_fault(self.operation)
         if fault is None:
             entry.executed = True
-            return self.execute()
+            return self.execute(None)
         entry.fault = fault.kind
         if fault.kind in BEFORE:
             await asyncio.sleep(fault.seconds)
@@ -163,28 +134,25 @@ class ApiRequest(abc.ABC):
         if fault.kind == "delay":
             await asyncio.sleep(fault.seconds)
         entry.executed = True
-        response = self.execute()
+        response = self.execute(None)
         if fault.kind != "delay":
             await asyncio.sleep(fault.seconds)
         return self._changed(response, fault)
 
     def _not_executed(self, fault: Fault) -> Response:
-        """Return the response to a fault that prevents the execution."""
-        response = self.fault(fault)
-        if response is not None:
-            return response
-        headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
         if fault.kind == "drop_before":
             return DroppedResponse()
         if fault.kind == "status_before":
             return _gateway_page(fault)
-        if fault.kind == "rate_limited":
-            return self.rate_limited(fault.status or 429, fault.message, headers)
-        status, message, code = _ERRORS[fault.kind]
-        return self.error(fault.status or status, fault.message or message, fault.code or code, headers)
+        errors = {**_ERRORS, **self.errors, "rate_limited": (429, *self.rate_limit[1:])}
+        if fault.kind not in errors:
+            return self.execute(fault)
+        status, message, code = errors[fault.kind]
+        return self.error(
+            fault.status or status, fault.message or message, fault.code or code, _retry_after(fault)
+        )
 
     def _changed(self, response: Response, fault: Fault) -> Response:
-        """Return the response to an executed request as a fault changes it."""
         match fault.kind:
             case "delay" | "delay_after":
                 return response
@@ -207,7 +175,7 @@ class ApiRequest(abc.ABC):
                     error["extensions"] = {"code": fault.code}
                 document["errors"] = [error]
             case _:
-                path = tuple(fault.field.split(".")) if fault.field else self.main_field()
+                path = tuple(fault.field.split(".")) if fault.field else self.main_field
                 _remove_field(document, path, null=fault.kind == "null_field")
         return Response(json.dumps(document), response.status_code, media_type="application/json")
 
@@ -227,9 +195,12 @@ def _remove_field(document: Any, path: tuple[str, ...], *, null: bool) -> None:
 
 def _gateway_page(fault: Fault) -> Response:
     status = fault.status or 502
-    headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
     title = fault.message or f"{status} Bad Gateway"
-    return Response(_GATEWAY_PAGE.format(title), status, headers, media_type="text/html")
+    return Response(_GATEWAY_PAGE.format(title), status, _retry_after(fault), media_type="text/html")
+
+
+def _retry_after(fault: Fault) -> dict[str, str]:
+    return {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
 
 
 class DroppedResponse(Response):

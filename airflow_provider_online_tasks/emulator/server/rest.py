@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 from typing import TYPE_CHECKING
@@ -11,23 +12,21 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
-from airflow_provider_online_tasks.emulator.annotation_queues import rest as annotation_queues
-from airflow_provider_online_tasks.emulator.datasets import rest as datasets
+from airflow_provider_online_tasks.emulator import annotation_queues, datasets, integrations, spaces
 from airflow_provider_online_tasks.emulator.errors import RequestError, describe, problem
 from airflow_provider_online_tasks.emulator.evaluators import rest as evaluators
-from airflow_provider_online_tasks.emulator.integrations import rest as integrations
 from airflow_provider_online_tasks.emulator.rest import READ, WRITE, Call, Operation
 from airflow_provider_online_tasks.emulator.runs import rest as runs
-from airflow_provider_online_tasks.emulator.server.requests import ApiRequest
-from airflow_provider_online_tasks.emulator.spaces import rest as spaces
+from airflow_provider_online_tasks.emulator.server.requests import ApiRequest, Error
 from airflow_provider_online_tasks.emulator.spans import rest as spans
 from airflow_provider_online_tasks.emulator.tasks import rest as tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from starlette.requests import Request
 
+    from airflow_provider_online_tasks.emulator.control.faults import Fault
     from airflow_provider_online_tasks.emulator.state import EmulatorState
 
 _RESOURCES = (tasks, runs, evaluators, integrations, spans, annotation_queues, datasets, spaces)
@@ -62,51 +61,44 @@ _OTHER_OPERATIONS = {
         for resource in ("annotation-queues", "datasets", "evaluators", "projects")
     },
 }
+_ERRORS: dict[str, Error] = {
+    "not_found": (404, "The object was not found", "NOT_FOUND"),
+    "graphql_error": (500, "Internal server error", "INTERNAL_SERVER_ERROR"),
+    "task_error": (422, "The run could not be started", "UNPROCESSABLE"),
+    "unknown_type": (400, "Unknown type", "BAD_REQUEST"),
+}
 
 
-class RestRequest(ApiRequest):
-    """A REST request."""
+def _request(state: EmulatorState, request: Request, operation: Operation, content: bytes) -> ApiRequest:
+    error = functools.partial(problem, request.url.path)
 
-    def __init__(self, state: EmulatorState, request: Request, operation: Operation, body: bytes) -> None:
-        budget = operation.budget or (READ if operation.method == "GET" else WRITE)
-        super().__init__(state, request, f"rest.{operation.name}", budget)
-        self._operation = operation
-        self._body = body
-
-    def key(self) -> str:
-        """Return the bearer token."""
-        scheme, _, key = self.request.headers.get("authorization", "").partition(" ")
-        return key.strip() if scheme.lower() == "bearer" else ""
-
-    def error(
-        self, status: int, message: str, code: str | None = None, headers: Mapping[str, str] | None = None
-    ) -> Response:
-        """Return problem details."""
-        return problem(self.request.url.path, status, message, code, headers)
-
-    def rate_limited(self, status: int | None, message: str | None, headers: dict[str, str]) -> Response:
-        """Return a 429."""
-        return self.error(status or 429, message or "Too many requests per minute", None, headers)
-
-    def main_field(self) -> tuple[str, ...]:
-        """Return the main field of the operation."""
-        return (self._operation.main_field,)
-
-    def execute(self) -> Response:
-        """Validate the body and call the handler."""
-        operation, request = self._operation, self.request
+    def execute(_: Fault | None) -> Response:
         try:
             model = operation.body
-            body = model.model_validate_json(self._body or b"{}") if model is not None else None
-            document = operation.handler(Call(self.state, request.path_params, request.query_params, body))
-        except RequestError as error:
-            return self.error(error.status, error.detail)
-        except ValidationError as error:
-            return self.error(400, describe(error))
+            body = model.model_validate_json(content or b"{}") if model is not None else None
+            document = operation.handler(Call(state, request.path_params, request.query_params, body))
+        except RequestError as rejection:
+            return error(rejection.status, rejection.detail)
+        except ValidationError as rejection:
+            return error(400, describe(rejection))
         if document is None:
             return Response(status_code=operation.status)
-        content = document if isinstance(document, bytes) else json.dumps(document)
-        return Response(content, operation.status, media_type="application/json")
+        document = document if isinstance(document, bytes) else json.dumps(document)
+        return Response(document, operation.status, media_type="application/json")
+
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    return ApiRequest(
+        state=state,
+        request=request,
+        operation=f"rest.{operation.name}",
+        budget=operation.budget or (READ if operation.method == "GET" else WRITE),
+        key=key.strip() if scheme.lower() == "bearer" else "",
+        main_field=(operation.main_field,),
+        execute=execute,
+        error=error,
+        rate_limit=(429, "Too many requests per minute", None),
+        errors=_ERRORS,
+    )
 
 
 def routes(state: EmulatorState) -> Iterable[Route]:
@@ -114,25 +106,25 @@ def routes(state: EmulatorState) -> Iterable[Route]:
 
     def route(operation: Operation) -> Route:
         async def endpoint(request: Request) -> Response:
-            return await RestRequest(state, request, operation, await request.body()).respond()
+            return await _request(state, request, operation, await request.body()).respond()
 
         return Route(operation.path, endpoint, methods=[operation.method])
 
-    return map(route, (*OPERATIONS, *_not_served()))
-
-
-def _not_served() -> Iterable[Operation]:
-    """Yield operations of Arize that answer 501: a 404 would mean that an object is missing."""
-    for path, methods in _OTHER_OPERATIONS.items():
-        for method in methods:
-            yield _not_implemented(method, f"/v2/{path}")
-    for resource in _OTHER_RESOURCES.split():
-        for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
-            yield _not_implemented(method, f"/v2/{resource}")
-            yield _not_implemented(method, f"/v2/{resource}/{{rest:path}}")
+    not_served = [
+        *((method, f"/v2/{path}") for path, methods in _OTHER_OPERATIONS.items() for method in methods),
+        *(
+            (method, f"/v2/{resource}{rest}")
+            for resource in _OTHER_RESOURCES.split()
+            for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+            for rest in ("", "/{rest:path}")
+        ),
+    ]
+    return map(route, (*OPERATIONS, *itertools.starmap(_not_implemented, not_served)))
 
 
 def _not_implemented(method: str, path: str) -> Operation:
+    """Return an operation that answers 501: a 404 would mean that an object is missing."""
+
     def not_served(call: Call) -> None:
         served = path.replace("{rest:path}", call.path.get("rest", ""))
         raise RequestError(501, f"This emulator does not serve {method} {served} of Arize's API")

@@ -61,10 +61,7 @@ class _Wrapper:
 
 
 class EmulatorServer:
-    """A server on its own socket.
-
-    :param settings: its settings; port 0 takes a free port.
-    """
+    """A server on its own socket."""
 
     def __init__(self, settings: EmulatorSettings) -> None:
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
@@ -83,10 +80,7 @@ class EmulatorServer:
         self._server: _Server | None = None
 
     def serve(self, on_ready: Callable[[EmulatorState], None]) -> None:
-        """Serve in the calling thread until the server is stopped.
-
-        :param on_ready: called when the server accepts connections.
-        """
+        """Serve in the calling thread until the server is stopped."""
         with contextlib.closing(self._socket):
             state = EmulatorState(self._settings)
             with contextlib.closing(state.storage):

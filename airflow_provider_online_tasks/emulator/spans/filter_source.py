@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
-
-if TYPE_CHECKING:
-    from sqlglot.errors import SqlglotError
+from typing import Final, NamedTuple
 
 _LONGEST: Final = 10_000
 _MOST_WORDS: Final = 800
@@ -33,10 +30,7 @@ Value = str | int | float
 
 
 class FilterError(ValueError):
-    """A query filter that is not valid; the message says what is wrong and where.
-
-    :param position: the index of the character, if one is wrong.
-    """
+    """A query filter that is not valid; the message says what is wrong and where."""
 
     def __init__(self, message: str, position: int | None = None) -> None:
         super().__init__(message)
@@ -44,21 +38,11 @@ class FilterError(ValueError):
 
 
 class Name(NamedTuple):
-    """The name of a column, an attribute or a field of an evaluation, and its position.
-
-    :param quoted: whether double quotes surround it: on the right of a comparison, it is a text.
-    """
+    """The name of a column, an attribute or a field of an evaluation, and its position."""
 
     path: str
     position: int
-    quoted: bool
-
-
-class Literal(NamedTuple):
-    """A value and its position."""
-
-    value: Value
-    position: int
+    quoted: bool  # in double quotes: on the right of a comparison, it is a text
 
 
 class FilterSource:
@@ -72,24 +56,18 @@ class FilterSource:
     def __init__(self, text: str) -> None:
         self.text = text
         self.names: list[Name] = []
-        self.literals: list[Literal] = []
-        self._starts: list[tuple[int, int]] = []
+        self.literals: list[Value] = []
         self.sql = ""
         self._check_size()
         self._read()
 
-    def error(self, what: str, position: int) -> FilterError:
+    def error(self, what: str, position: int | None = None) -> FilterError:
         """Return an error that shows its position in the filter."""
+        if position is None:
+            return FilterError(f"The filter is not valid: {what}")
         excerpt = self.text[position : position + 40]
         near = f", at {excerpt!r}" if excerpt.strip() else ", at its end"
         return FilterError(f"The filter is not valid at character {position + 1}{near}: {what}", position)
-
-    def error_at_parser(self, error: SqlglotError) -> FilterError:
-        """Return an error of the parser with the position in the filter."""
-        details = getattr(error, "errors", None) or [{}]
-        column = details[0].get("col") or len(self.sql)
-        position = next((old for new, old in reversed(self._starts) if new < column), 0)
-        return self.error("expected conditions such as name = 'x', joined by AND or OR", position)
 
     def _check_size(self) -> None:
         if not self.text.strip():
@@ -104,7 +82,7 @@ class FilterSource:
             raise self.error("not a Unicode character", error.start) from None
 
     def _read(self) -> None:
-        position = depth = negations = 0
+        position = depth = negations = words = 0
         while position < len(self.text):
             match = _TOKEN.match(self.text, position)
             if match is None:
@@ -116,9 +94,9 @@ class FilterSource:
                 word = self._token(match.lastgroup, match.group(), position)
                 depth += {"(": 1, ")": -1}.get(word, 0)
                 negations = negations + 1 if word == "NOT" else 0
-                if max(depth, negations) > _DEEPEST or len(self._starts) >= _MOST_WORDS:
+                if max(depth, negations) > _DEEPEST or words >= _MOST_WORDS:
                     raise self.error("the filter is too long or too deeply nested", position)
-                self._starts.append((len(self.sql), position))
+                words += 1
                 self.sql += f"{word} "
             position = match.end()
 
@@ -126,9 +104,9 @@ class FilterSource:
         if kind == "operator":
             return token
         if kind == "text":
-            return self._literal(token[1:-1].replace("''", "'"), position)
+            return self._literal(token[1:-1].replace("''", "'"))
         if kind == "number":
-            return self._literal(_number(token), position)
+            return self._literal(_number(token))
         word = token.upper()
         if word in _KEYWORDS:
             return word
@@ -137,13 +115,13 @@ class FilterSource:
                 raise self.error("CONTAINS is written between a name and a text: name CONTAINS 'x'", position)
             return _CONTAINS_SQL
         if word in _BOOLEANS:
-            return self._literal(_BOOLEANS[word], position)
+            return self._literal(_BOOLEANS[word])
         bare = token.replace('"', "")
         self.names.append(Name(bare, position, quoted=token == f'"{bare}"'))
         return f'"{len(self.names) - 1}"'
 
-    def _literal(self, value: Value, position: int) -> str:
-        self.literals.append(Literal(value, position))
+    def _literal(self, value: Value) -> str:
+        self.literals.append(value)
         return f"'{len(self.literals) - 1}'"
 
 

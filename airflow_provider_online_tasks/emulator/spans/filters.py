@@ -13,15 +13,14 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from airflow_provider_online_tasks.emulator.errors import InvalidError
-from airflow_provider_online_tasks.emulator.spans.columns import is_computed
 from airflow_provider_online_tasks.emulator.spans.filter_source import (
     FilterError,
     FilterSource,
-    Literal,
     Name,
     Value,
     as_number,
 )
+from airflow_provider_online_tasks.emulator.spans.values import is_computed
 
 _FIELDS = ("name", "kind", "parent_id", "status_code", "status_message", "span_id", "trace_id")
 _TEXT_COLUMNS: Final = {
@@ -58,10 +57,7 @@ Node = Any  # releases of sqlglot differ in the name of the base class
 
 
 class CompiledFilter(NamedTuple):
-    """A condition on the table ``spans``, and the values of its named parameters.
-
-    :param attributes: the attributes that the filter names.
-    """
+    """A condition on the table ``spans``, and the values of its named parameters."""
 
     sql: str
     parameters: dict[str, object]
@@ -93,8 +89,8 @@ def compile_filter(query_filter: str, known: Container[str] | None = None) -> Co
     try:
         tree = sqlglot.parse_one(source.sql)
         sql = compiler.condition(tree)
-    except SqlglotError as error:
-        raise source.error_at_parser(error) from None
+    except SqlglotError:
+        raise source.error("expected conditions such as name = 'x', joined by AND or OR") from None
     return CompiledFilter(sql, compiler.parameters, frozenset(compiler.attributes))
 
 
@@ -112,7 +108,7 @@ class _Operand(NamedTuple):
     """The left side of a comparison: its SQL, and the conversion of values to its type."""
 
     sql: str
-    convert: Callable[[Literal], Value] | None
+    convert: Callable[[Value], Value] | None
 
 
 class _Compiler:
@@ -121,7 +117,6 @@ class _Compiler:
         self._known = known
         self.parameters: dict[str, object] = {}
         self._source = source
-        self._last_position = 0
 
     def condition(self, node: Node) -> str:
         """Return the SQL of a condition."""
@@ -131,7 +126,9 @@ class _Compiler:
             case exp.Not():
                 inner = node.this.unnest()
                 # two negations cancel each other
-                return self.condition(inner.this) if isinstance(inner, exp.Not) else self._not(inner)
+                if isinstance(inner, exp.Not):
+                    return self.condition(inner.this)
+                return f"(NOT {self.condition(inner)})"
             case exp.And() | exp.Or():
                 word = " AND " if isinstance(node, exp.And) else " OR "
                 return f"({word.join(self.condition(term) for term in _terms(node))})"
@@ -145,14 +142,11 @@ class _Compiler:
                 return self._text_search(node)
         if type(node) in _COMPARISONS:
             return self._comparison(node)
-        raise self._unexpected(node, "a condition such as name = 'x'")
-
-    def _not(self, node: Node) -> str:
-        return f"(NOT {self.condition(node)})"
+        raise self._source.error("expected a condition such as name = 'x'")
 
     def _text_search(self, node: Node) -> str:
         text = f"CAST({self._operand(node.this).sql} AS TEXT)"
-        sought = self._bind(str(self._value(node.expression).value))
+        sought = self._bind(str(self._value(node.expression)))
         found = f"{text} LIKE {sought}" if isinstance(node, exp.Like) else f"instr({text}, {sought}) > 0"
         # releases of sqlglot differ: NOT LIKE is a negated LIKE, or a NOT around a LIKE
         return f"(NOT {found})" if node.args.get("negate") else f"({found})"
@@ -165,14 +159,14 @@ class _Compiler:
         operand = self._operand(left)
         if isinstance(right, exp.Null):
             if operator not in {"=", "<>"}:
-                raise self._source.error("null has no order; use = null or != null", self._last_position)
+                raise self._source.error("null has no order; use = null or != null")
             return f"({operand.sql} IS {'NOT ' if operator == '<>' else ''}NULL)"
         return self._compare(operand, operator, self._value(right))
 
     def _in(self, node: exp.In) -> str:
         values = node.args.get("expressions") or []
         if not values or node.args.get("query") or node.args.get("unnest") or node.args.get("field"):
-            raise self._unexpected(node.this, "IN with a list of values, such as IN ('a', 'b')")
+            raise self._source.error("expected IN with a list of values, such as IN ('a', 'b')")
         operand = self._operand(node.this)
         return "(" + " OR ".join(self._compare(operand, "=", self._value(value)) for value in values) + ")"
 
@@ -186,19 +180,19 @@ class _Compiler:
         value = node.expression
         negated = isinstance(value, exp.Not)
         if not isinstance(value.this if negated else value, exp.Null):
-            raise self._unexpected(node.this, "IS NULL or IS NOT NULL")
+            raise self._source.error("expected IS NULL or IS NOT NULL")
         return f"({self._operand(node.this).sql} IS {'NOT ' if negated else ''}NULL)"
 
-    def _compare(self, operand: _Operand, operator: str, literal: Literal) -> str:
+    def _compare(self, operand: _Operand, operator: str, value: Value) -> str:
         if operand.convert is not None:
-            return f"({operand.sql} {operator} {self._bind(operand.convert(literal))})"
+            return f"({operand.sql} {operator} {self._bind(operand.convert(value))})"
         # an attribute has the type of its value; SQLite would order every number before every text
-        number = as_number(literal.value)
+        number = as_number(value)
         if_number = "NULL" if number is None else f"{operand.sql} {operator} {self._bind(number)}"
-        if_text = f"{operand.sql} {operator} {self._bind(str(literal.value))}"
+        if_text = f"{operand.sql} {operator} {self._bind(str(value))}"
         if number is None and operator == "<>":
             if_number = "1"
-        if not isinstance(literal.value, str) and operator not in {"=", "<>"}:
+        if not isinstance(value, str) and operator not in {"=", "<>"}:
             if_text = "NULL"
         by_type = f"WHEN 'null' THEN NULL WHEN 'text' THEN {if_text} ELSE {if_number}"
         return f"(CASE typeof({operand.sql}) {by_type} END)"
@@ -207,7 +201,7 @@ class _Compiler:
         name = self._name(node)
         path = name.path
         if path in _TEXT_COLUMNS:
-            return _Operand(_TEXT_COLUMNS[path], _to_text)
+            return _Operand(_TEXT_COLUMNS[path], str)
         if path == "latency_ms":
             return _Operand("spans.latency_ms", self._to_number)
         if path in _TIME_COLUMNS:
@@ -218,7 +212,7 @@ class _Compiler:
         if first == "event" and rest:
             if rest not in {"name", "attributes"}:
                 raise self._source.error("expected event.name or event.attributes", name.position)
-            return _Operand("spans.events", _to_text)
+            return _Operand("spans.events", str)
         if not rest:
             raise self._unknown_column(name)
         return self._attribute(rest if first == "attributes" else path, name)
@@ -246,7 +240,7 @@ class _Compiler:
                 " AND evaluations.created_at <= :readable_until ORDER BY evaluations.created_at DESC LIMIT 1"
             )
         sql = f"(SELECT {table}.{field} FROM {table} WHERE {table}.span_id = spans.span_id AND {condition})"  # noqa: S608  these names are ours
-        return _Operand(sql, self._to_number if field == "score" else _to_text)
+        return _Operand(sql, self._to_number if field == "score" else str)
 
     def _name(self, node: Node) -> Name:
         if (
@@ -255,33 +249,29 @@ class _Compiler:
             or not node.this.quoted
             or len(node.parts) > 1
         ):
-            raise self._unexpected(node, "the name of a column or an attribute")
-        name = self._source.names[int(node.name)]
-        self._last_position = name.position
-        return name
+            raise self._source.error("expected the name of a column or an attribute")
+        return self._source.names[int(node.name)]
 
-    def _value(self, node: Node) -> Literal:
+    def _value(self, node: Node) -> Value:
         if isinstance(node, exp.Column) and (name := self._name(node)).quoted:
-            return Literal(name.path, name.position)
+            return name.path
         if not isinstance(node, exp.Literal):
-            raise self._unexpected(node, "a value: a number, or a text in quotes")
-        literal = self._source.literals[int(node.name)]
-        self._last_position = literal.position
-        return literal
+            raise self._source.error("expected a value: a number, or a text in quotes")
+        return self._source.literals[int(node.name)]
 
-    def _to_number(self, literal: Literal) -> Value:
-        number = as_number(literal.value)
+    def _to_number(self, value: Value) -> Value:
+        number = as_number(value)
         if number is None:
-            raise self._source.error("expected a number", literal.position)
+            raise self._source.error(f"expected a number, not {value!r}")
         return number
 
-    def _to_time(self, literal: Literal) -> Value:
+    def _to_time(self, value: Value) -> Value:
         try:
-            moment = datetime.fromisoformat(str(literal.value))
+            moment = datetime.fromisoformat(str(value))
             return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         except (ValueError, OverflowError):
             raise self._source.error(
-                "expected a time such as '2026-01-31T08:00:00Z'", literal.position
+                f"expected a time such as '2026-01-31T08:00:00Z', not {value!r}"
             ) from None
 
     def _bind(self, value: Value) -> str:
@@ -295,15 +285,6 @@ class _Compiler:
         what = f"there is no column {name.path}; {hint} An attribute is written attributes.{name.path}"
         return self._source.error(what, name.position)
 
-    def _unexpected(self, node: Node, expected: str) -> FilterError:
-        position = self._last_position
-        for part in node.walk():
-            is_name = isinstance(part, exp.Identifier) and part.quoted
-            if is_name or isinstance(part, exp.Literal):
-                position = (self._source.names if is_name else self._source.literals)[int(part.name)].position
-                break
-        return self._source.error(f"expected {expected}", position)
-
 
 def _terms(node: Node) -> list[Node]:
     """Return the terms of a chain of ANDs or of ORs, so that the SQL of a long chain is not nested."""
@@ -314,7 +295,3 @@ def _terms(node: Node) -> list[Node]:
         if type(left) is not type(node):
             return [left, *reversed(terms)]
         node = left
-
-
-def _to_text(literal: Literal) -> str:
-    return str(literal.value)

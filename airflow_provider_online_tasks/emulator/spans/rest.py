@@ -9,8 +9,8 @@ from pydantic import Field
 from airflow_provider_online_tasks.emulator.clock import write_time
 from airflow_provider_online_tasks.emulator.errors import InvalidError, NotFoundError, RequestError
 from airflow_provider_online_tasks.emulator.rest import DAY, READ, Body, Call, Moment, Operation, project_id
-from airflow_provider_online_tasks.emulator.spans.columns import column, is_computed
 from airflow_provider_online_tasks.emulator.spans.filters import checked_filter
+from airflow_provider_online_tasks.emulator.spans.values import column, is_computed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from airflow_provider_online_tasks.emulator.spans.columns import computed_columns, metadata_of
 from airflow_provider_online_tasks.emulator.spans.filters import FOREVER
-from airflow_provider_online_tasks.emulator.spans.units import Unit
-from airflow_provider_online_tasks.emulator.storage import ANNOTATIONS, CHUNK, SPANS
+from airflow_provider_online_tasks.emulator.spans.values import Unit, computed_columns, metadata_of
+from airflow_provider_online_tasks.emulator.storage import ANNOTATIONS, SPANS, among
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -88,10 +87,7 @@ class SpanStore:
         end_inclusive: bool = False,
         readable_until: float = FOREVER,
     ) -> list[tuple[float, str, str]]:
-        """Return start time, trace ID and span ID of the matching spans of a window, newest first.
-
-        :param readable_until: a filter does not see evaluations that were made later.
-        """
+        """Return start time, trace ID and span ID of the matching spans of a window, newest first."""
         conditions = [
             "project_id = :project_id",
             "start_time >= :window_start",
@@ -113,36 +109,27 @@ class SpanStore:
     def unit_keys(self, granularity: str, span_ids: Sequence[str]) -> dict[str, str]:
         """Return the key of each span's unit; spans without a session have none."""
         column = _UNIT_COLUMNS[granularity]
-        keys: dict[str, str] = {}
-        for begin in range(0, len(span_ids), CHUNK):
-            chunk = SPANS.c.span_id.in_(span_ids[begin : begin + CHUNK])
-            statement = sa.select(SPANS.c.span_id, column).where(chunk, column.is_not(None))
-            keys.update((row[0], row[1]) for row in self._storage.rows(statement))
-        return keys
+        statement = sa.select(SPANS.c.span_id, column).where(
+            among(SPANS.c.span_id, span_ids), column.is_not(None)
+        )
+        return {row[0]: row[1] for row in self._storage.rows(statement)}
 
     def root_spans(self, granularity: str, keys: Sequence[str], until: float = FOREVER) -> dict[str, str]:
-        """Return the span of each unit that holds its results: the span, or the root of its first trace.
-
-        :param until: ignore spans that started later.
-        """
+        """Return the span of each unit that holds its results: the span, or the root of its first trace."""
         column = _UNIT_COLUMNS[granularity]
+        statement = (
+            sa.select(column, SPANS.c.span_id)
+            .where(among(column, keys), SPANS.c.start_time < until)
+            # Without a root, the first span of the trace takes its place.
+            .order_by(SPANS.c.parent_id.is_not(None), SPANS.c.start_time, SPANS.c.span_id)
+        )
         roots: dict[str, str] = {}
-        for begin in range(0, len(keys), CHUNK):
-            statement = (
-                sa.select(column, SPANS.c.span_id)
-                .where(column.in_(keys[begin : begin + CHUNK]), SPANS.c.start_time < until)
-                # Without a root, the first span of the trace takes its place.
-                .order_by(SPANS.c.parent_id.is_not(None), SPANS.c.start_time, SPANS.c.span_id)
-            )
-            for key, span_id in self._storage.rows(statement):
-                roots.setdefault(key, span_id)
+        for key, span_id in self._storage.rows(statement):
+            roots.setdefault(key, span_id)
         return roots
 
     def units(self, granularity: str, keys: Sequence[str], until: float = FOREVER) -> list[Unit]:
-        """Return the units with these keys, in this order.
-
-        :param until: ignore spans that started later.
-        """
+        """Return the units with these keys, in this order."""
         if granularity == "span":
             return [Unit("span", span["span_id"], (span,)) for span in self.get(keys)]
         column = _UNIT_COLUMNS[granularity]
@@ -156,12 +143,10 @@ class SpanStore:
 
     def get(self, span_ids: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Yield the spans with these IDs, in this order."""
-        for begin in range(0, len(span_ids), CHUNK):
-            chunk = span_ids[begin : begin + CHUNK]
-            rows = self._storage.rows(sa.select(SPANS).where(SPANS.c.span_id.in_(chunk)))
-            found = {row.span_id: row for row in rows}
-            for span_id in chunk:
-                yield _span(found[span_id])
+        rows = self._storage.rows(sa.select(SPANS).where(among(SPANS.c.span_id, span_ids)))
+        found = {row.span_id: row for row in rows}
+        for span_id in span_ids:
+            yield _span(found[span_id])
 
     def annotate(
         self, granularity: str, span_id: str, values: Iterable[Mapping[str, Any]], now: float
@@ -173,7 +158,7 @@ class SpanStore:
 
     def annotations(self, span_ids: Sequence[str]) -> list[dict[str, Any]]:
         """Return the annotations of spans, in the order of their names."""
-        found = sa.select(ANNOTATIONS).where(ANNOTATIONS.c.span_id.in_(span_ids))
+        found = sa.select(ANNOTATIONS).where(among(ANNOTATIONS.c.span_id, span_ids))
         rows = self._storage.rows(found.order_by(ANNOTATIONS.c.name))
         return [dict(row._mapping) for row in rows]  # noqa: SLF001  SQLAlchemy's public name
 

@@ -80,10 +80,7 @@ class Tasks:
         return task
 
     def create(self, *, model_id: str, **values: Any) -> Task:
-        """Create a task.
-
-        :param values: fields of :class:`Task`.
-        """
+        """Create a task."""
         if model_id not in ids.PROJECTS:
             raise NotFoundError(f"Model {model_id!r} not found")
         self._check({"evaluators": [], **values}, model_id, None)
@@ -126,11 +123,7 @@ class Tasks:
         self._tasks.clear()
 
     def check_name(self, name: str, task: Task | None, model_id: str | None = None) -> None:
-        """Reject a name that another task has.
-
-        :param task: the task that gets the name.
-        :param model_id: compare only with the tasks of this project; None with those of the space.
-        """
+        """Reject a name that another task has."""
         for other in self._tasks.values():
             compared = model_id in (None, other.model_id) and not other.deleted and other is not task
             if compared and other.name == name:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
-from airflow_provider_online_tasks.emulator.integrations.models import INTEGRATIONS
-from airflow_provider_online_tasks.emulator.spans.units import Unit
+from airflow_provider_online_tasks.emulator.integrations import INTEGRATIONS
+from airflow_provider_online_tasks.emulator.spans.values import Unit
 from tests.support.emulator_api import AGENTS, Api, template_evaluator
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks._times import parse_time
-from airflow_provider_online_tasks.emulator.integrations.models import INTEGRATIONS
+from airflow_provider_online_tasks.emulator.integrations import INTEGRATIONS
 from tests.support.emulator_api import AGENTS, Api
 
 from .test_rest import evaluation_task, problem

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from airflow_provider_online_tasks.emulator.evaluators.code import run_check
 from airflow_provider_online_tasks.emulator.evaluators.hub import TEMPLATES, Template
-from airflow_provider_online_tasks.emulator.evaluators.judge import is_negative, judge
-from airflow_provider_online_tasks.emulator.evaluators.models import Evaluation, EvaluationError
-from airflow_provider_online_tasks.emulator.evaluators.texts import (
+from airflow_provider_online_tasks.emulator.evaluators.judge import (
     input_text,
+    is_negative,
+    judge,
     output_text,
     reference_text,
 )
+from airflow_provider_online_tasks.emulator.evaluators.models import Evaluation, EvaluationError
 from airflow_provider_online_tasks.emulator.spans.sample import load_spans
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from airflow_provider_online_tasks.emulator import Emulator, EmulatorProcess, Em
 from airflow_provider_online_tasks.emulator.evaluators.kinds import Outcome
 from airflow_provider_online_tasks.emulator.evaluators.llm_judge import LlmJudge
 from airflow_provider_online_tasks.emulator.evaluators.models import Evaluation, Evaluator
-from airflow_provider_online_tasks.emulator.spans.units import Unit
+from airflow_provider_online_tasks.emulator.spans.values import Unit
 from tests.support.emulator_api import AGENTS, Api, eventually, template_evaluator
 
 KEY = "sk-not-for-logs"

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
-from airflow_provider_online_tasks.emulator.integrations.models import INTEGRATIONS, missing_model
+from airflow_provider_online_tasks.emulator.integrations import INTEGRATIONS, missing_model
 from tests.support.emulator_api import AGENTS, CREATE, LLM, Api, template_evaluator
 
 

@@ -1,4 +1,4 @@
-"""The columns of a span: its attributes, and the columns that Arize computes from nested attributes.
+"""The values of a span, a trace or a session: attributes, and the columns that Arize computes from them.
 
 A list such as ``retrieval.documents`` is a column, and so are the values of its entries:
 ``retrieval.documents.contents``. The keys of ``metadata``, which instrumentation writes as JSON, are columns
@@ -7,13 +7,26 @@ too.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
+CONVERSATION: Final = "conversation"
+
+Span = dict[str, Any]
+
+_FIELDS: Final = {
+    **{name: name for name in ("name", "kind", "parent_id", "status_code", "status_message")},
+    **{name: name for name in ("span_id", "trace_id", "start_time", "end_time")},
+    "span_kind": "kind",
+    "context.span_id": "span_id",
+    "context.trace_id": "trace_id",
+    "latency_ms": "start_time",
+}
 _DOCUMENTS: Final = {
     "ids": "document.id",
     "scores": "document.score",
@@ -50,11 +63,7 @@ def is_computed(key: str) -> bool:
 
 
 def computed_columns(names: Iterable[str], metadata_keys: Iterable[str]) -> set[str]:
-    """Return the columns that Arize computes.
-
-    :param names: the names of the attributes.
-    :param metadata_keys: the keys in ``metadata``.
-    """
+    """Return the columns that Arize computes."""
     names = list(names)
     found = {base for base in _LISTS if any(name.startswith(f"{base}.") for name in names)}
     found |= {column for column, pattern in _PLURALS.items() if any(map(pattern.match, names))}
@@ -84,10 +93,7 @@ def column(attributes: Mapping[str, Any], key: str) -> Any:
 
 
 def computed_column(attributes: str, key: str) -> str | int | float | None:
-    """Return the value of a column for SQLite.
-
-    :param attributes: the span's attributes as JSON.
-    """
+    """Return the value of a column for SQLite."""
     value = column(json.loads(attributes), key)
     return value if value is None or isinstance(value, str | int | float) else as_text(value)
 
@@ -126,3 +132,60 @@ def _nested(flat: Mapping[str, Any]) -> Any:
     if values and all(name.isdecimal() for name in values):
         return [values[name] for name in sorted(values, key=int)]
     return values
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """A span, a trace or a session.
+
+    :param granularity: ``span``, ``trace`` or ``session``.
+    :param span_id: the span that holds its evaluations: itself, or the root of the (first) trace.
+    :param spans: its spans, ordered by start time.
+    """
+
+    granularity: str
+    span_id: str
+    spans: tuple[Span, ...]
+
+    def text(self, path: str, within: Collection[str] | None = None) -> str | None:
+        """Return the values at a path, or None if no span has one."""
+        if path == CONVERSATION and self.granularity == "session":
+            values = [
+                _value(span, f"attributes.{key}")
+                for span in self._roots
+                for key in ("input.value", "output.value")
+            ]
+            return "\n".join(filter(None, map(as_text, values)))
+        spans = [span for span in self.spans if within is None or span["span_id"] in within]
+        texts = [text for span in spans if (text := as_text(_value(span, path))) is not None]
+        return "\n".join(texts) if texts else None
+
+    @property
+    def _roots(self) -> list[Span]:
+        return [span for span in self.spans if span["parent_id"] is None] or [self.spans[0]]
+
+    @property
+    def as_span(self) -> Span:
+        """The unit as one span: the root of a trace, or all exchanges of a session."""
+        if self.granularity == "span":
+            return self.spans[0]
+        roots = self._roots
+        attributes: dict[str, Any] = {}
+        for span in (*self.spans, *roots):
+            attributes.update(span["attributes"])
+        for key in ("input.value", "output.value"):
+            attributes[key] = "\n".join(
+                text for span in roots if (text := as_text(_value(span, f"attributes.{key}"))) is not None
+            )
+        failed = any(span["status_code"] == "ERROR" for span in roots)
+        first = next(span for span in self.spans if span["span_id"] == self.span_id)
+        status = {"status_code": "ERROR" if failed else first["status_code"]}
+        return {**first, **status, "attributes": attributes}
+
+
+def _value(span: Span, path: str) -> Any:
+    if path in _FIELDS:
+        return span[_FIELDS[path]]
+    if not path.startswith("attributes."):
+        return None
+    return column(span["attributes"], path.removeprefix("attributes."))

@@ -1,4 +1,4 @@
-"""The AI integrations of the emulated space, and the models of each."""
+"""AI integrations: the providers and models of the emulated space, over REST and GraphQL."""
 
 from __future__ import annotations
 
@@ -6,9 +6,17 @@ import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from airflow_provider_online_tasks.emulator import ids
+from airflow_provider_online_tasks.emulator.clock import write_time
+from airflow_provider_online_tasks.emulator.errors import NotFoundError
+from airflow_provider_online_tasks.emulator.graphql import USER
+from airflow_provider_online_tasks.emulator.rest import Call, Operation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from graphql import GraphQLResolveInfo
+
+    from airflow_provider_online_tasks.emulator.graphql import Context
 
 _VARIANT: Final = (
     r"(-(turbo|mini|nano|preview|vision|latest|pro|codex|chat|realtime|audio|\d+k|\d+|high|low))*"
@@ -51,10 +59,7 @@ _BY_PROVIDER: Final = {each.provider.lower(): each for each in INTEGRATIONS}
 
 
 def missing_model(llm: Mapping[str, Any] | None) -> str | None:
-    """Return why a model cannot be called, or None.
-
-    :param llm: its ``provider`` or ``integration_id``, and its ``model``.
-    """
+    """Return why a model cannot be called, or None."""
     llm = llm or {}
     integration_id, provider, model = llm.get("integration_id"), llm.get("provider"), llm.get("model")
     if integration_id is not None:
@@ -72,3 +77,59 @@ def missing_model(llm: Mapping[str, Any] | None) -> str | None:
     if len(model) <= _LONGEST and re.fullmatch(integration.models, model.replace("_", "-"), re.IGNORECASE):
         return None
     return f"the call to {integration.name} failed: the model {model[:_LONGEST]!r} does not exist"
+
+
+def integrations(_: Any, info: GraphQLResolveInfo[Context]) -> list[dict[str, Any]]:
+    """Resolve the AI integrations of a space."""
+    started = write_time(info.context.state.started_at)
+    return [
+        {
+            "id": each.id,
+            "name": each.name,
+            "provider": each.provider,
+            "hasApiKey": True,
+            "baseUrl": None,
+            "modelNames": [],
+            "enableDefaultModels": True,
+            "functionCallingEnabled": True,
+            "createdAt": started,
+            "updatedAt": started,
+            "creator": USER,
+        }
+        for each in INTEGRATIONS
+    ]
+
+
+def list_ai_integrations(call: Call) -> dict[str, Any]:
+    """List the AI integrations of the space."""
+    found = [_integration(call, each.id) for each in INTEGRATIONS] if call.in_space else []
+    return call.listed("ai_integrations", found, lambda each: -(ids.decode(each["id"]) or (0, 0))[1])
+
+
+def get_ai_integration(call: Call) -> dict[str, Any]:
+    """Return an AI integration."""
+    return _integration(call, call.id("integration_id", "LlmIntegration"))
+
+
+def _integration(call: Call, integration_id: str) -> dict[str, Any]:
+    found = next((each for each in INTEGRATIONS if each.id == integration_id), None)
+    if found is None:
+        raise NotFoundError(f"AI integration {integration_id!r} not found")
+    return {
+        "id": found.id,
+        "name": found.name,
+        # The spelling of REST: OPEN_AI, AWS_BEDROCK, …
+        "provider": re.sub(r"(?<=[a-z])(?=[A-Z])", "_", found.provider).upper(),
+        "has_api_key": True,
+        "enable_default_models": True,
+        "function_calling_enabled": True,
+        "created_at": write_time(call.state.started_at),
+        "updated_at": write_time(call.state.started_at),
+        "created_by_user_id": ids.USER_ID,
+    }
+
+
+OPERATIONS = (
+    Operation("GET", "/v2/ai-integrations", list_ai_integrations, "ai_integrations"),
+    Operation("GET", "/v2/ai-integrations/{integration_id}", get_ai_integration),
+)

@@ -1,1 +1,0 @@
-"""Organizations, spaces and projects."""
