@@ -18,7 +18,6 @@ from airflow_provider_online_tasks.emulator.clock import write_time
 from airflow_provider_online_tasks.emulator.errors import describe
 from airflow_provider_online_tasks.emulator.handles import READY_LINE, base_url, connection_fields
 from airflow_provider_online_tasks.emulator.settings import (
-    CHOICES,
     KEY_VARIABLES,
     EmulatorSettings,
     read_setting,
@@ -39,10 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValidationError as error:
         sys.stderr.write(f"{describe(error)}\n")
         return 2
-    from airflow_provider_online_tasks.emulator.server.server import EmulatorServer, silence_uvicorn
+    from airflow_provider_online_tasks.emulator.server.server import EmulatorServer
     from airflow_provider_online_tasks.emulator.spans.sample import SpanFileError
-
-    silence_uvicorn()
 
     def on_ready(state: EmulatorState) -> None:
         sys.stdout.write(banner(state, server.port))
@@ -102,8 +99,6 @@ def _parser() -> argparse.ArgumentParser:
             options["help"] += f" (environment variable: {variable})"
         if isinstance(field.default, bool):
             options["action"] = argparse.BooleanOptionalAction
-        elif field.name in CHOICES:
-            options["choices"] = CHOICES[field.name]
         else:
             options["type"] = partial(_read, field.name)
         parser.add_argument(f"--{field.name.replace('_', '-')}", **options)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from airflow_provider_online_tasks.emulator.errors import RequestError
 from airflow_provider_online_tasks.emulator.records import Record, Records, listed_items, shown
 from airflow_provider_online_tasks.emulator.rest import DAY, Body, Call, Moment, Operation, project_id
-from airflow_provider_online_tasks.emulator.spans.rest import spans_of_records
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from airflow_provider_online_tasks.emulator.spans.api import spans_of_records
 
 QUEUES = Records("annotation_queue", "AnnotationQueue")
 
@@ -78,40 +75,37 @@ def list_annotation_queue_records(call: Call) -> Record:
 
 
 def _add_records(call: Call, queue: Record, sources: list[_Source]) -> list[Record]:
-    records = [
-        {
-            "id": str(uuid.uuid4()),
-            "annotation_queue_id": queue["id"],
-            "source_type": "SPANS",
-            "granularity": "SPAN",
-            "data": {
-                "name": span["name"],
-                "context.span_id": span["span_id"],
-                "context.trace_id": span["trace_id"],
-                **{f"attributes.{name}": value for name, value in span["attributes"].items()},
-            },
-            "annotations": [],
-            "evaluations": [],
-            "assigned_users": [],
-        }
-        for source in sources
-        for span in _spans(call, source)
-    ]
+    records = []
+    for source in sources:
+        if source.start_time >= source.end_time:
+            raise RequestError(400, "start_time must be before end_time")
+        if source.end_time - source.start_time > _MOST_DAYS * DAY:
+            raise RequestError(400, f"The time range is longer than {_MOST_DAYS} days")
+        window = (source.start_time, source.end_time)
+        spans_of_records(call.state.spans, project_id(source.project_id), "SPAN", source.span_ids, window)
+        records += [
+            {
+                "id": str(uuid.uuid4()),
+                "annotation_queue_id": queue["id"],
+                "source_type": "SPANS",
+                "granularity": "SPAN",
+                "data": {
+                    "name": span["name"],
+                    "context.span_id": span["span_id"],
+                    "context.trace_id": span["trace_id"],
+                    **{f"attributes.{name}": value for name, value in span["attributes"].items()},
+                },
+                "annotations": [],
+                "evaluations": [],
+                "assigned_users": [],
+            }
+            for span in call.state.spans.get(source.span_ids)
+        ]
     if len(records) > 500:
         raise RequestError(400, f"record_sources has {len(records)} records; at most 500 are allowed")
     queue["items"] += records
     QUEUES.save(call.state, queue)
     return records
-
-
-def _spans(call: Call, source: _Source) -> Iterable[Record]:
-    if source.start_time >= source.end_time:
-        raise RequestError(400, "start_time must be before end_time")
-    if source.end_time - source.start_time > _MOST_DAYS * DAY:
-        raise RequestError(400, f"The time range is longer than {_MOST_DAYS} days")
-    window = (source.start_time, source.end_time)
-    spans_of_records(call.state.spans, project_id(source.project_id), "SPAN", source.span_ids, window)
-    return call.state.spans.get(source.span_ids)
 
 
 _QUEUE = "/v2/annotation-queues/{annotation_queue_id}"

@@ -11,7 +11,7 @@ from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.clock import write_time
 from airflow_provider_online_tasks.emulator.errors import NotFoundError, RequestError
 from airflow_provider_online_tasks.emulator.records import Record, Records, listed_items, shown
-from airflow_provider_online_tasks.emulator.rest import READ, Body, Call, Operation, page_of
+from airflow_provider_online_tasks.emulator.rest import READ, Body, Call, Operation
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator.state import EmulatorState
@@ -99,9 +99,8 @@ def search_dataset_examples(call: Call) -> Record:
         raise RequestError(400, "filter: this emulator has no filter for examples")
     if body.dataset_version_id is not None:
         raise RequestError(400, "dataset_version_id: this emulator has only the newest version")
-    numbered = list(enumerate(dataset["items"]))
-    page, pagination = page_of(numbered, lambda each: -each[0], body.limit, body.cursor, 500)
-    return {"examples": [example for _, example in page], "pagination": pagination}
+    query = {"limit": str(body.limit), "cursor": body.cursor or ""}
+    return listed_items(call, "examples", dataset, query)
 
 
 def _add_examples(state: EmulatorState, dataset: Record, examples: list[Record]) -> list[str]:

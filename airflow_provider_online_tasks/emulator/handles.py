@@ -35,11 +35,7 @@ def base_url(host: str, port: int) -> str:
 
 
 def connection_fields(url: str, api_key: str) -> dict[str, Any]:
-    """Return the fields of the Airflow connection.
-
-    The port is a separate field, because Airflow's *Test* button needs it. The emulator's spans are indexed,
-    so there is no index delay.
-    """
+    """Return the fields of the Airflow connection; its *Test* button needs the port as a separate field."""
     host, _, port = url.rpartition(":")
     return {
         "conn_type": CONNECTION_TYPE,
@@ -107,9 +103,8 @@ class Emulator(EmulatorControl):
 
     def start(self) -> None:
         """Start the emulator and return when it accepts requests."""
-        from airflow_provider_online_tasks.emulator.server.server import EmulatorServer, silence_uvicorn
+        from airflow_provider_online_tasks.emulator.server.server import EmulatorServer
 
-        silence_uvicorn()
         # The port stays the same after a restart, as that of a real server.
         server = EmulatorServer(dataclasses.replace(self.settings, port=self._port))
         self._server, self._port = server, server.port

@@ -102,24 +102,26 @@ def integrations(_: Any, info: GraphQLResolveInfo[Context]) -> list[dict[str, An
 
 def list_ai_integrations(call: Call) -> dict[str, Any]:
     """List the AI integrations of the space."""
-    found = [_integration(call, each.id) for each in INTEGRATIONS] if call.in_space else []
-    return call.listed("ai_integrations", found, lambda each: -(ids.decode(each["id"]) or (0, 0))[1])
+    numbered = list(enumerate(INTEGRATIONS)) if call.in_space else []
+    return call.listed(
+        "ai_integrations", numbered, lambda each: -each[0], lambda each: _integration(call, each[1])
+    )
 
 
 def get_ai_integration(call: Call) -> dict[str, Any]:
     """Return an AI integration."""
-    return _integration(call, call.id("integration_id", "LlmIntegration"))
-
-
-def _integration(call: Call, integration_id: str) -> dict[str, Any]:
-    found = next((each for each in INTEGRATIONS if each.id == integration_id), None)
-    if found is None:
+    integration_id = call.id("integration_id", "LlmIntegration")
+    if integration_id not in _BY_ID:
         raise NotFoundError(f"AI integration {integration_id!r} not found")
+    return _integration(call, _BY_ID[integration_id])
+
+
+def _integration(call: Call, integration: Integration) -> dict[str, Any]:
     return {
-        "id": found.id,
-        "name": found.name,
+        "id": integration.id,
+        "name": integration.name,
         # The spelling of REST: OPEN_AI, AWS_BEDROCK, …
-        "provider": re.sub(r"(?<=[a-z])(?=[A-Z])", "_", found.provider).upper(),
+        "provider": re.sub(r"(?<=[a-z])(?=[A-Z])", "_", integration.provider).upper(),
         "has_api_key": True,
         "enable_default_models": True,
         "function_calling_enabled": True,

@@ -10,6 +10,8 @@ from airflow_provider_online_tasks.emulator.errors import NotFoundError, Request
 from airflow_provider_online_tasks.emulator.rest import space_id
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow_provider_online_tasks.emulator.rest import Call
     from airflow_provider_online_tasks.emulator.state import EmulatorState
 
@@ -47,11 +49,8 @@ class Records:
 
     def get(self, call: Call) -> Record:
         """Return the object in the path."""
-        return self.find(call.state, call.id(f"{self._kind}_id", self._type_name))
-
-    def find(self, state: EmulatorState, wanted: str) -> Record:
-        """Return the object with an ID."""
-        for record in state.storage.records(self._kind):
+        wanted = call.id(f"{self._kind}_id", self._type_name)
+        for record in call.state.storage.records(self._kind):
             if record["id"] == wanted:
                 return record
         raise NotFoundError(f"{self._type_name} {wanted!r} not found")
@@ -72,7 +71,7 @@ def shown(record: Record) -> Record:
     return {name: value for name, value in record.items() if name not in {"number", "items"}} | times
 
 
-def listed_items(call: Call, field: str, record: Record) -> Record:
+def listed_items(call: Call, field: str, record: Record, query: Mapping[str, str] | None = None) -> Record:
     """Return a response with the items of an object, oldest first."""
-    numbered = list(enumerate(record["items"]))
-    return call.listed(field, numbered, lambda each: -each[0], lambda each: each[1], most=500)
+    page, pagination = call.page(list(enumerate(record["items"])), lambda each: -each[0], 500, query)
+    return {field: [item for _, item in page], "pagination": pagination}

@@ -61,12 +61,30 @@ class Call:
         return self.query.get("name", "").lower() in name.lower()
 
     def page(
-        self, items: Sequence[Any], key: Callable[[Any], Any], most: int = 100
+        self,
+        items: Sequence[Any],
+        key: Callable[[Any], Any],
+        most: int = 100,
+        query: Mapping[str, str] | None = None,
     ) -> tuple[Sequence[Any], dict[str, Any]]:
-        """Return the page of the query; see :func:`page_of`."""
-        limit = self.query.get("limit", "50")
+        """Return a page of items with falling keys, and its ``pagination``; a cursor is the last key."""
+        query = self.query if query is None else query
+        limit = query.get("limit", "50")
         count = int(limit) if limit.isdecimal() else 0
-        return page_of(items, key, count, self.query.get("cursor"), most)
+        if not 1 <= count <= most:
+            raise RequestError(400, f"limit must be a number from 1 to {most}")
+        if query.get("cursor"):
+            try:
+                after = json.loads(base64.b64decode(query["cursor"], altchars=b"-_", validate=True))
+                after = tuple(after) if isinstance(after, list) else after
+                items = [item for item in items if key(item) < after]
+            except (binascii.Error, ValueError, TypeError) as error:
+                raise RequestError(400, "cursor is not a cursor of this server") from error
+        page = items[:count]
+        if len(page) == len(items):
+            return page, {"has_more": False}
+        last = json.dumps(key(page[-1])).encode()
+        return page, {"has_more": True, "next_cursor": base64.urlsafe_b64encode(last).decode()}
 
     def listed(
         self,
@@ -74,10 +92,9 @@ class Call:
         items: Sequence[Any],
         key: Callable[[Any], Any],
         show: Callable[[Any], Any] = lambda item: item,
-        most: int = 100,
     ) -> dict[str, Any]:
         """Return a response with a page of items."""
-        page, pagination = self.page(items, key, most)
+        page, pagination = self.page(items, key)
         return {field: [show(each) for each in page], "pagination": pagination}
 
 
@@ -126,23 +143,3 @@ def space_id(value: str) -> str:
     if checked_id(value, "Space") != ids.SPACE_ID:
         raise NotFoundError(f"Space {value!r} not found")
     return value
-
-
-def page_of(
-    items: Sequence[Any], key: Callable[[Any], Any], count: int, cursor: str | None, most: int
-) -> tuple[Sequence[Any], dict[str, Any]]:
-    """Return a page of items with falling keys, and its ``pagination``; a cursor is the last item's key."""
-    if not 1 <= count <= most:
-        raise RequestError(400, f"limit must be a number from 1 to {most}")
-    if cursor:
-        try:
-            after = json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
-            after = tuple(after) if isinstance(after, list) else after
-            items = [item for item in items if key(item) < after]
-        except (binascii.Error, ValueError, TypeError) as error:
-            raise RequestError(400, "cursor is not a cursor of this server") from error
-    page = items[:count]
-    if len(page) == len(items):
-        return page, {"has_more": False}
-    last = json.dumps(key(page[-1])).encode()
-    return page, {"has_more": True, "next_cursor": base64.urlsafe_b64encode(last).decode()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -14,17 +14,6 @@ DEFAULT_API_KEY = "ak-emulator-0000"
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 OneOrMore = Annotated[int, Field(ge=1)]
-StatusCase = Literal["upper", "lower"]
-SamplingRateUnit = Literal["fraction", "percent"]
-NoData = Literal["completed", "task_error"]
-RunsOrder = Literal["newest", "oldest", "shuffled"]
-
-CHOICES: dict[str, tuple[str, ...]] = {
-    "status_case": get_args(StatusCase),
-    "sampling_rate_unit": get_args(SamplingRateUnit),
-    "no_data": get_args(NoData),
-    "runs_order": get_args(RunsOrder),
-}
 # The server reads these only when it starts.
 START_ONLY = frozenset(
     {"host", "port", "host_names", "api_key", "database", "spans", "judge_url", "judge_key", "judge_model"}
@@ -82,8 +71,8 @@ class EmulatorSettings:
     judge_model: str | None = None
     run_seconds: Seconds = 6.0
     index_delay: Seconds = 0.0
-    status_case: StatusCase = "upper"
-    sampling_rate_unit: SamplingRateUnit = "fraction"
+    status_case: Literal["upper", "lower"] = "upper"
+    sampling_rate_unit: Literal["fraction", "percent"] = "fraction"
     queries_per_minute: OneOrMore | None = 100
     mutations_per_minute: OneOrMore | None = 300
     retry_after: bool = False
@@ -91,8 +80,8 @@ class EmulatorSettings:
     mutations_permitted: bool = True
     graphql_max_window_days: OneOrMore | None = None
     patch_input_type: str = "PatchEvalTaskMutationInput"
-    no_data: NoData = "completed"
-    runs_order: RunsOrder = "newest"
+    no_data: Literal["completed", "task_error"] = "completed"
+    runs_order: Literal["newest", "oldest", "shuffled"] = "newest"
 
     def __post_init__(self) -> None:
         if self.judge_url is not None and not self.judge_model:

@@ -9,7 +9,7 @@ from ariadne import InterfaceType, ObjectType, QueryType
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.clock import write_time
 from airflow_provider_online_tasks.emulator.errors import NotFoundError
-from airflow_provider_online_tasks.emulator.evaluators.graphql import evaluator, evaluators
+from airflow_provider_online_tasks.emulator.evaluators.api import evaluator, evaluators
 from airflow_provider_online_tasks.emulator.graphql import Context, Named, connection
 from airflow_provider_online_tasks.emulator.integrations import integrations
 from airflow_provider_online_tasks.emulator.rest import Call, Operation, project_id, space_id

@@ -31,15 +31,11 @@ class EmulatorState:
         self.settings = settings
         self.clock = Clock()
         self.started_at = self.clock.now()
-        self.faults = FaultQueue()
-        self.limiter = RateLimiter()
-        self.requests: collections.deque[LoggedRequest] = collections.deque(maxlen=_LOG_LENGTH)
         self.storage = Storage(settings.database)
         self.spans = SpanStore(self.storage)
         path = Path(settings.spans) if settings.spans is not None else None
         self.spans.add(load_spans(path, now=datetime.now(UTC)))
-        self.hub = Hub(self.storage, self.clock)
-        self.tasks = Tasks(self.storage, self.clock, self.spans)
+        self._load()
         self.llm_judge: LlmJudge | None = None
         if settings.judge_url is not None:
             from airflow_provider_online_tasks.emulator.evaluators.llm_judge import LlmJudge
@@ -55,10 +51,12 @@ class EmulatorState:
         """Delete everything but the spans and the settings."""
         self.clock.reset()  # first, because the built-in evaluators are created again
         self.storage.clear()
-        self.hub.reset()
-        self.tasks.clear()
         self.runs.clear()
-        self.faults.clear_faults()
-        self.faults.clear_fates()
+        self._load()
+
+    def _load(self) -> None:
+        self.faults = FaultQueue()
         self.limiter = RateLimiter()
-        self.requests.clear()
+        self.requests: collections.deque[LoggedRequest] = collections.deque(maxlen=_LOG_LENGTH)
+        self.hub = Hub(self.storage, self.clock)
+        self.tasks = Tasks(self.storage, self.clock, self.spans)

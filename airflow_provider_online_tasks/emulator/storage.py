@@ -100,8 +100,15 @@ class Storage:
         self, table: sa.Table, rows: Sequence[Mapping[str, Any]], only: Collection[str] | None = None
     ) -> None:
         """Insert rows, or update the rows that have the same keys."""
+        statement = sqlite.insert(table)
+        changed = {
+            column.name: statement.excluded[column.name]
+            for column in table.columns
+            if not column.primary_key and (only is None or column.name in only)
+        }
+        keys = [column.name for column in table.primary_key]
         with self._engine.begin() as connection:
-            _upsert(connection, table, rows, only)
+            connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), list(rows))
 
     def take_numbers(self, name: str, count: int = 1) -> int:
         """Reserve numbers for new IDs and return the first."""
@@ -109,8 +116,6 @@ class Storage:
         self._numbers[name] = first + count - 1
         self.upsert(_counters, [{"name": name, "value": self._numbers[name]}])
         return first
-
-    # -- records ----------------------------------------------------------------------------------
 
     def records(self, kind: str) -> list[dict[str, Any]]:
         """Return the records of a kind in the order of their numbers."""
@@ -127,8 +132,6 @@ class Storage:
         with self._engine.begin() as connection:
             connection.execute(_records.delete().where(same))
 
-    # -- runs and evaluations ---------------------------------------------------------------------
-
     def runs(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
         """Return the runs' records and plans in the order they were created."""
         rows = self.rows(sa.select(_runs.c.record, _runs.c.plan).order_by(_runs.c.number))
@@ -143,11 +146,11 @@ class Storage:
         self.upsert(_runs, rows)
 
     def save_run(self, record: Mapping[str, Any], evaluations: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Save a run's progress and its evaluations in one transaction."""
+        """Save a run's evaluations, then its progress: a restart repeats what is not counted."""
+        if evaluations:
+            self.upsert(EVALUATIONS, evaluations)
+        same = _runs.c.number == record["number"]
         with self._engine.begin() as connection:
-            if evaluations:
-                _upsert(connection, EVALUATIONS, evaluations)
-            same = _runs.c.number == record["number"]
             connection.execute(_runs.update().where(same).values(record=json.dumps(record)))
 
     def labelled(
@@ -187,19 +190,3 @@ def among(column: sa.Column[Any], values: Sequence[str]) -> sa.ColumnElement[boo
     """Return the condition that a column has one of any number of values."""
     each = sa.func.json_each(json.dumps(list(values))).table_valued("value")
     return column.in_(sa.select(each.c.value))
-
-
-def _upsert(
-    connection: sa.Connection,
-    table: sa.Table,
-    rows: Sequence[Mapping[str, Any]],
-    only: Collection[str] | None = None,
-) -> None:
-    statement = sqlite.insert(table)
-    changed = {
-        column.name: statement.excluded[column.name]
-        for column in table.columns
-        if not column.primary_key and (only is None or column.name in only)
-    }
-    keys = [column.name for column in table.primary_key]
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), list(rows))

@@ -94,14 +94,14 @@ def run_task(arize: ArizeClient, task: Any, **fields: Any) -> Any:
     return arize.tasks.wait_for_run(run_id=run.id, poll_interval=0.05, timeout=600)
 
 
-def test_this_is_the_sdk_that_was_read() -> None:
+def test_sdk_version_is_the_expected_one() -> None:
     assert sdk_version == "8.61.0"
 
 
 # --- spaces and projects ------------------------------------------------------------------------------------
 
 
-def test_names_lead_to_ids(arize: ArizeClient, emulator: EmulatorProcess) -> None:
+def test_ids_are_found_by_name(arize: ArizeClient, emulator: EmulatorProcess) -> None:
     (space,) = arize.spaces.list().spaces
     assert (space.id, space.name, space.organization_id) == (
         emulator.space_id,
@@ -115,7 +115,7 @@ def test_names_lead_to_ids(arize: ArizeClient, emulator: EmulatorProcess) -> Non
     assert arize.projects.get(project=emulator.project_id).name == PROJECT
 
 
-def test_every_host_option_leads_to_the_emulator(emulator: EmulatorProcess, tmp_path: Any) -> None:
+def test_every_host_option_reaches_the_emulator(emulator: EmulatorProcess, tmp_path: Any) -> None:
     host, port = emulator.url.removeprefix("http://").split(":")
     client = ArizeClient(
         api_key=emulator.api_key,
@@ -158,7 +158,7 @@ def test_create_and_get(arize: ArizeClient, emulator: EmulatorProcess) -> None:
     assert arize.tasks.get(task="nightly", space=SPACE) == created
 
 
-def test_create_a_code_evaluation(arize: ArizeClient, emulator: EmulatorProcess) -> None:
+def test_create_accepts_code_evaluator(arize: ArizeClient, emulator: EmulatorProcess) -> None:
     task = make_task(
         arize,
         emulator,
@@ -272,7 +272,7 @@ def test_delete(arize: ArizeClient, emulator: EmulatorProcess) -> None:
         ({"name": "taken"}, {400, 422}, "already exists"),
     ],
 )
-def test_what_a_task_cannot_be(
+def test_invalid_task_is_rejected(
     arize: ArizeClient, emulator: EmulatorProcess, fields: dict[str, Any], statuses: set[int], detail: str
 ) -> None:
     make_task(arize, emulator, "taken")
@@ -380,7 +380,9 @@ def test_cancel(arize: ArizeClient, emulator: EmulatorProcess) -> None:
         (RunFate(outcome="nothing"), RunStatus.COMPLETED),
     ],
 )
-def test_other_ends(arize: ArizeClient, emulator: EmulatorProcess, fate: RunFate, status: RunStatus) -> None:
+def test_failed_and_cancelled_runs_are_reported(
+    arize: ArizeClient, emulator: EmulatorProcess, fate: RunFate, status: RunStatus
+) -> None:
     task = make_task(arize, emulator)
     emulator.next_run(fate)
     run = run_task(arize, task)
@@ -397,7 +399,7 @@ def test_errors_are_counted(arize: ArizeClient, emulator: EmulatorProcess) -> No
     assert run.num_successes > 0
 
 
-def test_a_second_run_starts_where_the_first_was_triggered(
+def test_second_run_starts_where_the_first_was_triggered(
     arize: ArizeClient, emulator: EmulatorProcess
 ) -> None:
     task = make_task(arize, emulator)
@@ -417,7 +419,7 @@ def test_a_second_run_starts_where_the_first_was_triggered(
         (NOW - 31 * DAY, NOW, "30 days"),
     ],
 )
-def test_windows_that_are_refused(
+def test_invalid_window_is_rejected(
     arize: ArizeClient, emulator: EmulatorProcess, start: datetime, end: datetime, detail: str
 ) -> None:
     task = make_task(arize, emulator)
@@ -430,7 +432,7 @@ def test_windows_that_are_refused(
 # --- spans --------------------------------------------------------------------------------------------------
 
 
-def test_spans_page_through_all_of_a_window(arize: ArizeClient, emulator: EmulatorProcess) -> None:
+def test_pages_contain_all_spans_of_a_window(arize: ArizeClient, emulator: EmulatorProcess) -> None:
     found: list[Any] = []
     cursor = None
     while True:
@@ -501,7 +503,7 @@ def test_columns_of_spans(arize: ArizeClient, emulator: EmulatorProcess) -> None
         ({"cursor": "not a cursor"}, {400, 422}),
     ],
 )
-def test_searches_that_are_refused(
+def test_invalid_span_search_is_rejected(
     arize: ArizeClient, emulator: EmulatorProcess, fields: dict[str, Any], statuses: set[int]
 ) -> None:
     with pytest.raises(exceptions.ApiException) as caught:
@@ -513,7 +515,7 @@ def test_searches_that_are_refused(
 # --- errors -------------------------------------------------------------------------------------------------
 
 
-def test_a_wrong_key_is_unauthorized(
+def test_wrong_key_is_unauthorized(
     make_client: Callable[[str], ArizeClient], emulator: EmulatorProcess
 ) -> None:
     stranger = make_client("ak-of-nobody")
@@ -529,7 +531,7 @@ def test_a_wrong_key_is_unauthorized(
         assert "ak-of-nobody" not in str(caught.value)
 
 
-def test_what_is_not_there_is_not_found(arize: ArizeClient, emulator: EmulatorProcess) -> None:
+def test_missing_objects_are_not_found(arize: ArizeClient, emulator: EmulatorProcess) -> None:
     for ask in (
         lambda: arize.tasks.get(task=UNKNOWN_TASK),
         lambda: arize.tasks.list_runs(task=UNKNOWN_TASK),
@@ -544,7 +546,7 @@ def test_what_is_not_there_is_not_found(arize: ArizeClient, emulator: EmulatorPr
         assert caught.value.data.detail
 
 
-def test_too_many_requests(arize: ArizeClient, emulator: EmulatorProcess) -> None:
+def test_rate_limit_raises_too_many_requests(arize: ArizeClient, emulator: EmulatorProcess) -> None:
     emulator.configure(queries_per_minute=3)
     for _ in range(3):
         arize.tasks.list()
@@ -555,7 +557,7 @@ def test_too_many_requests(arize: ArizeClient, emulator: EmulatorProcess) -> Non
     assert "retry-after" not in {name.lower() for name in caught.value.headers}
 
 
-def test_the_sdk_waits_as_long_as_it_is_told(arize: ArizeClient, emulator: EmulatorProcess) -> None:
+def test_sdk_waits_for_retry_after(arize: ArizeClient, emulator: EmulatorProcess) -> None:
     emulator.add_fault(Fault(operation="rest.list_tasks", kind="rate_limited", retry_after=1))
     started = time.monotonic()
     assert arize.tasks.list().tasks == []
@@ -570,7 +572,7 @@ def test_the_sdk_waits_as_long_as_it_is_told(arize: ArizeClient, emulator: Emula
         (Fault(operation="rest.get_task_run", kind="status_before", status=503), "ServiceException"),
     ],
 )
-def test_faults_reach_the_sdk_as_its_own_errors(
+def test_faults_raise_errors_of_the_sdk(
     arize: ArizeClient, emulator: EmulatorProcess, fault: Fault, error: str
 ) -> None:
     run = run_task(arize, make_task(arize, emulator))
@@ -580,7 +582,7 @@ def test_faults_reach_the_sdk_as_its_own_errors(
     assert arize.tasks.get_run(run_id=run.id).id == run.id
 
 
-def test_the_emulator_saw_the_sdk_and_kept_no_key(arize: ArizeClient, emulator: EmulatorProcess) -> None:
+def test_request_log_contains_the_sdk_but_no_key(arize: ArizeClient, emulator: EmulatorProcess) -> None:
     arize.tasks.list()
     (request,) = emulator.requests("rest.list_tasks")
     assert (request["method"], request["status"], request["key_ok"]) == ("GET", 200, True)
@@ -595,9 +597,7 @@ def post(emulator: EmulatorProcess, path: str, body: dict[str, Any]) -> None:
     requests.post(emulator.url + path, json=body, headers=key, timeout=30).raise_for_status()
 
 
-def test_the_sdk_reads_the_spans_that_were_sent_to_a_queue(
-    arize: ArizeClient, emulator: EmulatorProcess
-) -> None:
+def test_sdk_reads_spans_sent_to_a_queue(arize: ArizeClient, emulator: EmulatorProcess) -> None:
     spans = arize.spans.list(project=emulator.project_id, filter=AGENTS, limit=3).spans
     queue = arize.annotation_queues.create(
         name="review", space=SPACE, annotation_config_ids=["c"], annotator_emails=["a@example.com"]
@@ -621,9 +621,7 @@ def test_the_sdk_reads_the_spans_that_were_sent_to_a_queue(
     assert sorted(record["data"]["context.span_id"] for record in read) == sorted(span_ids)
 
 
-def test_the_sdk_reads_the_examples_that_were_sent_to_a_dataset(
-    arize: ArizeClient, emulator: EmulatorProcess
-) -> None:
+def test_sdk_reads_examples_sent_to_a_dataset(arize: ArizeClient, emulator: EmulatorProcess) -> None:
     dataset = arize.datasets.create(name="failures", space=SPACE, examples=[{"question": "theirs"}])
     post(emulator, f"/v2/datasets/{dataset.id}/examples", dataset_body(EXAMPLES))
 

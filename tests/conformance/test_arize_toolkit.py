@@ -24,7 +24,7 @@ def toolkit(emulator: EmulatorProcess) -> Client:
     )
 
 
-def test_names_lead_to_ids(toolkit: Client, emulator: EmulatorProcess) -> None:
+def test_ids_are_found_by_name(toolkit: Client, emulator: EmulatorProcess) -> None:
     assert (toolkit.org_id, toolkit.space_id) == (emulator.organization_id, emulator.space_id)
     assert [each["id"] for each in toolkit.get_all_organizations()] == [emulator.organization_id]
     assert [each["id"] for each in toolkit.get_all_spaces()] == [emulator.space_id]

@@ -49,7 +49,7 @@ _measured: dict[str, dict[str, str]] = {}
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_a_client_does_what_the_table_says(client: str, emulator: EmulatorProcess) -> None:
+def test_client_matches_the_published_table(client: str, emulator: EmulatorProcess) -> None:
     command, environment = CLIENTS[client]
     outcomes = run(command, environment, emulator)
     _measured[client] = outcomes
@@ -57,7 +57,7 @@ def test_a_client_does_what_the_table_says(client: str, emulator: EmulatorProces
     assert not failed
 
 
-def test_the_table_is_the_one_that_is_measured(emulator: EmulatorProcess) -> None:
+def test_published_table_is_the_measured_one(emulator: EmulatorProcess) -> None:
     assert list(_measured) == list(CLIENTS)
     table = "\n".join(
         [

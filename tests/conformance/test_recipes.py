@@ -49,12 +49,12 @@ def output(*command: str | Path, folder: Path, **environment: str) -> str:
     return done.stdout
 
 
-def test_the_sdk(emulator: EmulatorProcess, tmp_path: Path) -> None:
+def test_sdk_recipe_works(emulator: EmulatorProcess, tmp_path: Path) -> None:
     script = recipe("from arize", emulator) + "\nprint(client.spaces.list().spaces[0].id)\n"
     assert emulator.space_id in output(sys.executable, "-c", script, folder=tmp_path)
 
 
-def test_ax(emulator: EmulatorProcess, tmp_path: Path) -> None:
+def test_ax_recipe_works(emulator: EmulatorProcess, tmp_path: Path) -> None:
     ax = VENV / "bin" / "ax"
     (tmp_path / "profile.toml").write_text(recipe("[profile]", emulator), encoding="utf-8")
     create = re.search(r"`ax (profiles create [^`]*)`", PAGE.read_text(encoding="utf-8"))
@@ -63,7 +63,7 @@ def test_ax(emulator: EmulatorProcess, tmp_path: Path) -> None:
     assert emulator.space_id in output(ax, "spaces", "list", "--output", "json", folder=tmp_path)
 
 
-def test_the_typescript_client(emulator: EmulatorProcess, tmp_path: Path) -> None:
+def test_typescript_recipe_works(emulator: EmulatorProcess, tmp_path: Path) -> None:
     node = shutil.which("node")
     if node is None:
         pytest.skip("there is no node")

@@ -29,9 +29,6 @@ class EmulatorControl:
         self._url = url.rstrip("/")
         self.api_key = api_key
 
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._url}>"
-
     @property
     def url(self) -> str:
         """The URL of both APIs and of the page."""

@@ -17,14 +17,16 @@ from airflow_provider_online_tasks.emulator.evaluators.models import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from airflow_provider_online_tasks.emulator.spans.values import Unit
 
 _MODULE: Final = "arize.experimental.datasets.experiments.evaluators.base"
 _BASE: Final = "CodeEvaluator"
 _ENTIRE_ROW: Final = "dataset_row"
-_LABELS: Final = ("fail", "pass")
+_MANAGED: Final = frozenset(
+    {"jsonparseable", "matchesregex", "containsanykeyword", "containsallkeywords", "exactmatch"}
+)
 _REGEX_SECONDS: Final = 0.5
 _slow_patterns: set[str] = set()
 
@@ -74,7 +76,7 @@ class CodeKind:
             reason = code_error(
                 evaluator.code, evaluator.imports, evaluator.evaluation_class, evaluator.variables
             )
-        elif _key(evaluator.code_name) not in _CHECKS:
+        elif _key(evaluator.code_name) not in _MANAGED:
             reason = f"there is no managed evaluator {evaluator.code_name!r}, and no code is given"
         return Rejection("CANCELLED", f"Code evaluator {evaluator.name!r}: {reason}") if reason else None
 
@@ -95,71 +97,57 @@ class CodeKind:
 
 
 def run_check(name: str, span: Mapping[str, Any], parameters: Mapping[str, Any] | None = None) -> Evaluation:
-    """Return the evaluation of a managed code evaluator."""
-    check = _CHECKS.get(_key(name))
-    if check is None:
-        raise EvaluationError(f"There is no managed evaluator {name!r}")
+    """Return the evaluation of a managed code evaluator; the case and separators of its name are ignored."""
     parameters = parameters or {}
     attribute = parameters.get("span_attribute")
     if attribute is None:
         text = output_text(span)
     else:
         text = text_of(span, str(attribute).removeprefix("attributes."))
-    passed, reason = check(text, parameters)
-    return Evaluation(_LABELS[passed], float(passed), reason)
-
-
-def _json_parseable(text: str, _: Mapping[str, Any]) -> tuple[bool, str]:
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError) as error:
-        return False, f"The text is not JSON: {error}."
-    return True, "The text is JSON."
-
-
-def _matches_regex(text: str, parameters: Mapping[str, Any]) -> tuple[bool, str]:
-    import regex  # type: ignore[import-untyped]
-
-    pattern = _text_parameter(parameters, "pattern")
-    slow = f"the pattern {pattern!r} takes longer than {_REGEX_SECONDS} s"
-    if pattern in _slow_patterns:
-        raise EvaluationError(slow)
-    try:
-        found = regex.search(pattern, text, timeout=_REGEX_SECONDS) is not None
-    except TimeoutError:
-        _slow_patterns.add(pattern)  # a run must not wait for each of its spans
-        raise EvaluationError(slow) from None
-    except (regex.error, RecursionError, OverflowError) as error:
-        raise EvaluationError(f"the pattern {pattern!r} is not a regular expression: {error}") from None
-    return found, f"The text {'matches' if found else 'does not match'} {pattern!r}."
-
-
-def _contains_any_keyword(text: str, parameters: Mapping[str, Any]) -> tuple[bool, str]:
-    found = [keyword for keyword in _keywords(parameters) if keyword in text]
-    return bool(found), f"The text contains {found[0]!r}." if found else "The text contains no keyword."
-
-
-def _contains_all_keywords(text: str, parameters: Mapping[str, Any]) -> tuple[bool, str]:
-    missing = [keyword for keyword in _keywords(parameters) if keyword not in text]
-    return not missing, f"{missing[0]!r} is missing." if missing else "The text contains all keywords."
-
-
-def _exact_match(text: str, parameters: Mapping[str, Any]) -> tuple[bool, str]:
-    same = text == _text_parameter(parameters, "expected")
-    return same, f"The text {'equals' if same else 'differs from'} the expected text."
+    match _key(name):
+        case "jsonparseable":
+            try:
+                json.loads(text)
+                passed, reason = True, "The text is JSON."
+            except (ValueError, RecursionError) as error:
+                passed, reason = False, f"The text is not JSON: {error}."
+        case "matchesregex":
+            pattern = _text_parameter(parameters, "pattern")
+            passed = _matches(pattern, text)
+            reason = f"The text {'matches' if passed else 'does not match'} {pattern!r}."
+        case "containsanykeyword":
+            found = [keyword for keyword in _keywords(parameters) if keyword in text]
+            passed = bool(found)
+            reason = f"The text contains {found[0]!r}." if found else "The text contains no keyword."
+        case "containsallkeywords":
+            missing = [keyword for keyword in _keywords(parameters) if keyword not in text]
+            passed = not missing
+            reason = f"{missing[0]!r} is missing." if missing else "The text contains all keywords."
+        case "exactmatch":
+            passed = text == _text_parameter(parameters, "expected")
+            reason = f"The text {'equals' if passed else 'differs from'} the expected text."
+        case _:
+            raise EvaluationError(f"There is no managed evaluator {name!r}")
+    return Evaluation("pass" if passed else "fail", float(passed), reason)
 
 
 def _key(name: str) -> str:
     return re.sub(r"[\W_]", "", name).lower()
 
 
-_CHECKS: Final[dict[str, Callable[[str, Mapping[str, Any]], tuple[bool, str]]]] = {
-    "jsonparseable": _json_parseable,
-    "matchesregex": _matches_regex,
-    "containsanykeyword": _contains_any_keyword,
-    "containsallkeywords": _contains_all_keywords,
-    "exactmatch": _exact_match,
-}
+def _matches(pattern: str, text: str) -> bool:
+    import regex  # type: ignore[import-untyped]
+
+    slow = f"the pattern {pattern!r} takes longer than {_REGEX_SECONDS} s"
+    if pattern in _slow_patterns:
+        raise EvaluationError(slow)
+    try:
+        return regex.search(pattern, text, timeout=_REGEX_SECONDS) is not None
+    except TimeoutError:
+        _slow_patterns.add(pattern)  # a run must not wait for each of its spans
+        raise EvaluationError(slow) from None
+    except (regex.error, RecursionError, OverflowError) as error:
+        raise EvaluationError(f"the pattern {pattern!r} is not a regular expression: {error}") from None
 
 
 def _text_parameter(parameters: Mapping[str, Any], name: str) -> str:

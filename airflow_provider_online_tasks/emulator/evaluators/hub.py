@@ -132,12 +132,8 @@ class Hub:
         for record in storage.records("evaluator"):
             versions = [Version(**each) for each in record.pop("versions")]
             self._evaluators[record["id"]] = HubEvaluator(**record, versions=versions)
-        if not self._evaluators:
-            self.reset()
-
-    def reset(self) -> None:
-        """Delete everything but the built-in evaluators."""
-        self._evaluators.clear()
+        if self._evaluators:
+            return
         for number, (type_name, config) in enumerate(_built_in(), 1):
             version = self._version(config, "Built in", number)
             self._add(number, version, name=config["name"], description=None, type=type_name)

@@ -74,9 +74,6 @@ def judge(
     return Evaluation(label, None if score is None else float(score), explanation)
 
 
-# -- labels ---------------------------------------------------------------------------------------
-
-
 def is_negative(rail: str) -> bool | None:
     """Return whether a label is negative; None if its wording does not tell."""
     negated = False
@@ -124,9 +121,6 @@ def _choose(rails: Sequence[str], choices: Mapping[str, float], *, negative: boo
         candidates = [rail for rail in candidates if scores[rail] == extreme]
     digest = hashlib.sha256(seed.encode("utf-8", "surrogatepass")).digest()
     return candidates[int.from_bytes(digest[:8], "big") % len(candidates)]
-
-
-# -- spans ----------------------------------------------------------------------------------------
 
 
 def _problem(span: Mapping[str, Any], negative_words: Sequence[str]) -> str | None:
@@ -189,9 +183,6 @@ def _is_latin(text: str) -> bool:
 
 def _normal(text: str) -> str:
     return unicodedata.normalize("NFKC", text[:_READ])
-
-
-# -- texts ----------------------------------------------------------------------------------------
 
 
 def input_text(span: Mapping[str, Any]) -> str:

@@ -175,7 +175,7 @@ class Runs:
             **fields,
         )
         plan = dataclasses.replace(plan, items=todo[: run.target])
-        self._storage.add_runs([(dataclasses.asdict(run), plan.record())])
+        self._storage.add_runs([(dataclasses.asdict(run), dataclasses.asdict(plan))])
         self._add(run)
         self._plans[run.id] = plan
         return run
@@ -325,7 +325,6 @@ class Runs:
         """Let the LLM judge evaluate what is due; the server serves other requests meanwhile."""
         while (judge := self._state.llm_judge) is not None:
             for run in [self._runs[run_id] for run_id in self._plans]:
-                self.advance(run)
                 until = min(run.due(self._clock.now()), run.position + _LLM_BATCH)
                 if run.id in self._plans and run.status == RUNNING and run.position < until:
                     outcomes, usage = await judge.evaluate(

@@ -41,10 +41,6 @@ class Plan:
     queries: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     note: str | None = None
 
-    def record(self) -> dict[str, Any]:
-        """Return the plan for the database."""
-        return dataclasses.asdict(self)
-
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Plan:
         """Return a plan from the database."""

@@ -24,7 +24,7 @@ from graphql import (
     GraphQLError,
     OperationDefinitionNode,
     OperationType,
-    build_schema,
+    get_operation_ast,
     parse,
     print_ast,
     value_from_ast_untyped,
@@ -35,10 +35,10 @@ from starlette.routing import Route
 from airflow_provider_online_tasks.emulator.clock import read_time
 from airflow_provider_online_tasks.emulator.graphql import Context, coded_error
 from airflow_provider_online_tasks.emulator.rest import READ, WRITE
-from airflow_provider_online_tasks.emulator.runs.graphql import run_online_task
+from airflow_provider_online_tasks.emulator.runs.api import run_online_task
 from airflow_provider_online_tasks.emulator.server.requests import ApiRequest
 from airflow_provider_online_tasks.emulator.spaces import COST_LIMIT, resolvers
-from airflow_provider_online_tasks.emulator.tasks.graphql import create_eval_task, patch_eval_task, task_type
+from airflow_provider_online_tasks.emulator.tasks.api import create_eval_task, patch_eval_task, task_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,9 +79,7 @@ def executable_schema(patch_input_type: str) -> GraphQLSchema:
         _open_enum("ExternalLLMProviderModel"),
         _open_enum("LLMIntegrationProvider"),
     ]
-    return make_executable_schema(
-        sdl, [mutation, *resolvers(), task_type(build_schema(sdl)), result, *scalars]
-    )
+    return make_executable_schema(sdl, [mutation, *resolvers(), task_type(), result, *scalars])
 
 
 def _date_time(value: Any) -> float:
@@ -202,16 +200,9 @@ def _definition(data: Any) -> OperationDefinitionNode | None:
     if not isinstance(data, dict) or not isinstance(data.get("query"), str):
         return None
     try:
-        definitions = parse(data["query"]).definitions
+        return get_operation_ast(parse(data["query"]), data.get("operationName"))
     except GraphQLError:
         return None
-    name = data.get("operationName")
-    for each in definitions:
-        if isinstance(each, OperationDefinitionNode) and (
-            name is None or (each.name and each.name.value == name)
-        ):
-            return each
-    return None
 
 
 def _cost(node: Any, variables: Mapping[str, Any]) -> int:

@@ -14,12 +14,12 @@ from starlette.routing import Route
 
 from airflow_provider_online_tasks.emulator import annotation_queues, datasets, integrations, spaces
 from airflow_provider_online_tasks.emulator.errors import RequestError, describe, problem
-from airflow_provider_online_tasks.emulator.evaluators import rest as evaluators
+from airflow_provider_online_tasks.emulator.evaluators import api as evaluators
 from airflow_provider_online_tasks.emulator.rest import READ, WRITE, Call, Operation
-from airflow_provider_online_tasks.emulator.runs import rest as runs
+from airflow_provider_online_tasks.emulator.runs import api as runs
 from airflow_provider_online_tasks.emulator.server.requests import ApiRequest, Error
-from airflow_provider_online_tasks.emulator.spans import rest as spans
-from airflow_provider_online_tasks.emulator.tasks import rest as tasks
+from airflow_provider_online_tasks.emulator.spans import api as spans
+from airflow_provider_online_tasks.emulator.tasks import api as tasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -29,35 +29,25 @@ if TYPE_CHECKING:
 
 
 def create_app(state: EmulatorState) -> ASGIApp:
-    """Return the application."""
+    """Return the application. It rejects other hosts, and adds the date of the emulator's clock."""
     routes = [graphql.route(state), *rest.routes(state), *control.routes(state), *page.routes(state)]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: rest.unknown})
-    return _Wrapper(app, state)
+    starlette = Starlette(routes=routes, exception_handlers={HTTPException: rest.unknown})
 
-
-class _Wrapper:
-    """Rejects other hosts, passes the connection on, and adds the date of the emulator's clock.
-
-    A page elsewhere could make a browser send requests here, with its own name in the Host header.
-    """
-
-    def __init__(self, app: ASGIApp, state: EmulatorState) -> None:
-        self._app = app
-        self._state = state
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # uvicorn's send is a method of an object that has the transport.
         scope[TRANSPORT] = getattr(getattr(send, "__self__", None), "transport", None)
 
         async def dated_send(message: Any) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"date", self._state.clock.http_date())]
+                message["headers"] = [*message["headers"], (b"date", state.clock.http_date())]
             await send(message)
 
-        app = self._app
-        if not self._state.settings.accepts_host(Headers(scope=scope).get("host", "")):
-            app = problem(scope["path"], 421, "The Host header does not name this emulator")
-        await app(scope, receive, dated_send)
+        # A page elsewhere could make a browser send requests here, with its own name in the Host header.
+        accepted = state.settings.accepts_host(Headers(scope=scope).get("host", ""))
+        rejection = problem(scope["path"], 421, "The Host header does not name this emulator")
+        await (starlette if accepted else rejection)(scope, receive, dated_send)
+
+    return app
 
 
 class EmulatorServer:
@@ -65,22 +55,17 @@ class EmulatorServer:
 
     def __init__(self, settings: EmulatorSettings) -> None:
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        # asyncio disables Nagle's algorithm, which would delay a response by 40 ms, only if the protocol is
-        # given as TCP.
-        self._socket = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        try:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._socket.bind((settings.host, settings.port))
-            self._socket.listen(1024)
-        except OSError:
-            self._socket.close()
-            raise
+        self._socket = socket.create_server((settings.host, settings.port), family=family, backlog=1024)
+        # Without Nagle's algorithm, which would delay a response by 40 ms; connections inherit this.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port: int = self._socket.getsockname()[1]
         self._settings = settings
         self._server: _Server | None = None
 
     def serve(self, on_ready: Callable[[EmulatorState], None]) -> None:
         """Serve in the calling thread until the server is stopped."""
+        # The banner has what matters of uvicorn's messages.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         with contextlib.closing(self._socket):
             state = EmulatorState(self._settings)
             with contextlib.closing(state.storage):
@@ -146,8 +131,3 @@ class _Server(uvicorn.Server):
     def stop(self) -> None:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stopped.set)
-
-
-def silence_uvicorn() -> None:
-    """Keep uvicorn's messages out of the output; the banner has what matters."""
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Container
 from datetime import UTC, datetime
@@ -13,13 +12,6 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from airflow_provider_online_tasks.emulator.errors import InvalidError
-from airflow_provider_online_tasks.emulator.spans.filter_source import (
-    FilterError,
-    FilterSource,
-    Name,
-    Value,
-    as_number,
-)
 from airflow_provider_online_tasks.emulator.spans.values import is_computed
 
 _FIELDS = ("name", "kind", "parent_id", "status_code", "status_message", "span_id", "trace_id")
@@ -50,10 +42,144 @@ _COMPARISONS: Final[dict[type[Any], str]] = {
     exp.GT: ">",
     exp.GTE: ">=",
 }
+_LONGEST: Final = 10_000
+_MOST_WORDS: Final = 800
+_DEEPEST: Final = 6  # SQLite's parser allows 100 open symbols, and a level takes a dozen
+
+_TOKEN: Final = re.compile(
+    r"""
+      (?P<space>\s+)
+    | (?P<text>'(?:[^']|'')*')
+    | (?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
+    | (?P<path>(?:[^\W\d]\w*|"[^"\\\x00-\x1f]+")(?:\.(?:\w[\w-]*|"[^"\\\x00-\x1f]+"))*)
+    | (?P<operator><=|>=|<>|!=|==|[=<>(),])
+    """,
+    re.VERBOSE,
+)
+# all other words are names, so a filter can contain no other SQL
+_KEYWORDS: Final = frozenset({"AND", "OR", "NOT", "IN", "LIKE", "IS", "NULL", "BETWEEN"})
+# Arize's infix CONTAINS is not SQL: the parser sees it as GLOB
+_CONTAINS: Final = "CONTAINS"
+_CONTAINS_SQL: Final = "GLOB"
+_BOOLEANS: Final = {"TRUE": 1, "FALSE": 0}
 FOREVER: Final = 1e18  # a time later than every evaluation
 _MIRRORED: Final = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
+Value = str | int | float
 Node = Any  # releases of sqlglot differ in the name of the base class
+
+
+class FilterError(ValueError):
+    """A query filter that is not valid; the message says what is wrong and where."""
+
+    def __init__(self, message: str, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+class Name(NamedTuple):
+    """The name of a column, an attribute or a field of an evaluation, and its position."""
+
+    path: str
+    position: int
+    quoted: bool  # in double quotes: on the right of a comparison, it is a text
+
+
+class FilterSource:
+    """
+    The tokens of a filter, and SQL for the parser.
+
+    In this SQL, numbers replace names and values: the parser sees only the structure, and a user's text
+    reaches the database only as a bound parameter.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.names: list[Name] = []
+        self.literals: list[Value] = []
+        self.sql = ""
+        self._check_size()
+        self._read()
+
+    def error(self, what: str, position: int | None = None) -> FilterError:
+        """Return an error that shows its position in the filter."""
+        if position is None:
+            return FilterError(f"The filter is not valid: {what}")
+        excerpt = self.text[position : position + 40]
+        near = f", at {excerpt!r}" if excerpt.strip() else ", at its end"
+        return FilterError(f"The filter is not valid at character {position + 1}{near}: {what}", position)
+
+    def _check_size(self) -> None:
+        if not self.text.strip():
+            raise FilterError("The filter is empty; omit it, or send null, to match every span")
+        if len(self.text) > _LONGEST:
+            raise FilterError(f"The filter has {len(self.text)} characters; at most {_LONGEST} are allowed")
+        if "\0" in self.text:
+            raise self.error("a null character", self.text.index("\0"))
+        try:
+            self.text.encode()
+        except UnicodeEncodeError as error:
+            raise self.error("not a Unicode character", error.start) from None
+
+    def _read(self) -> None:
+        position = depth = negations = words = 0
+        while position < len(self.text):
+            match = _TOKEN.match(self.text, position)
+            if match is None:
+                what = (
+                    "a text without a closing quote" if self.text[position] in "'\"" else "unknown character"
+                )
+                raise self.error(what, position)
+            if match.lastgroup != "space":
+                word = self._token(match.lastgroup, match.group(), position)
+                depth += {"(": 1, ")": -1}.get(word, 0)
+                negations = negations + 1 if word == "NOT" else 0
+                if max(depth, negations) > _DEEPEST or words >= _MOST_WORDS:
+                    raise self.error("the filter is too long or too deeply nested", position)
+                words += 1
+                self.sql += f"{word} "
+            position = match.end()
+
+    def _token(self, kind: str | None, token: str, position: int) -> str:
+        if kind == "operator":
+            return token
+        if kind == "text":
+            return self._literal(token[1:-1].replace("''", "'"))
+        if kind == "number":
+            return self._literal(_number(token))
+        word = token.upper()
+        if word in _KEYWORDS:
+            return word
+        if word == _CONTAINS:
+            if self.text[position + len(token) :].lstrip().startswith("("):
+                raise self.error("CONTAINS is written between a name and a text: name CONTAINS 'x'", position)
+            return _CONTAINS_SQL
+        if word in _BOOLEANS:
+            return self._literal(_BOOLEANS[word])
+        bare = token.replace('"', "")
+        self.names.append(Name(bare, position, quoted=token == f'"{bare}"'))
+        return f'"{len(self.names) - 1}"'
+
+    def _literal(self, value: Value) -> str:
+        self.literals.append(value)
+        return f"'{len(self.literals) - 1}'"
+
+
+def _number(token: str) -> int | float:
+    try:
+        number = int(token)
+    except ValueError:
+        return float(token)
+    # SQLite's integers have 64 bits
+    return number if -(2**63) <= number < 2**63 else float(number)
+
+
+def as_number(value: Value) -> int | float | None:
+    """Return a value, or the number that a text contains; None for other texts."""
+    if not isinstance(value, str):
+        return value
+    match = _TOKEN.fullmatch(value.strip())
+    return _number(value.strip()) if match is not None and match.lastgroup == "number" else None
 
 
 class CompiledFilter(NamedTuple):
@@ -70,19 +196,12 @@ class CompiledFilter(NamedTuple):
 
 
 def compile_filter(query_filter: str, known: Container[str] | None = None) -> CompiledFilter:
-    """
-    Return a query filter as a SQLite condition.
+    """Return a query filter as a SQLite condition.
 
-    Supported are columns of a span (``name``, ``span_kind``, ``latency_ms``, …), attributes by their
-    dotted names with or without ``attributes.``, ``eval.<name>.label|score|explanation`` and the same of
-    ``trace_eval`` and ``session_eval``, ``annotation.<name>.label|score|text``, ``event.name|attributes``;
-    ``=``, ``!=``, ``<``, ``<=``, ``>``, ``>=``, ``IN``, ``LIKE``, ``CONTAINS``, ``BETWEEN``, ``IS NULL``
-    (also written ``= null``) and their negations; ``AND``, ``OR``, ``NOT`` and parentheses. Names may be in
-    double quotes; texts are in single quotes, or in double quotes on the right of a comparison.
+    Names of columns, attributes, evaluations and annotations may be in double quotes; texts are in single
+    quotes, or in double quotes on the right of a comparison.
 
-    :param query_filter: the filter.
     :param known: the attributes that exist, without their prefix; None accepts any name.
-    :raises FilterError: the filter is not valid.
     """
     source = FilterSource(query_filter)
     compiler = _Compiler(source, known)
@@ -131,7 +250,7 @@ class _Compiler:
                 return f"(NOT {self.condition(inner)})"
             case exp.And() | exp.Or():
                 word = " AND " if isinstance(node, exp.And) else " OR "
-                return f"({word.join(self.condition(term) for term in _terms(node))})"
+                return f"({word.join(self.condition(term) for term in node.flatten(unnest=False))})"
             case exp.In():
                 return self._in(node)
             case exp.Between():
@@ -280,18 +399,5 @@ class _Compiler:
         return f":{name}"
 
     def _unknown_column(self, name: Name) -> FilterError:
-        near = difflib.get_close_matches(name.path, _COLUMNS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"the columns are {', '.join(_COLUMNS)}."
-        what = f"there is no column {name.path}; {hint} An attribute is written attributes.{name.path}"
+        what = f"the columns are {', '.join(_COLUMNS)}. An attribute is written attributes.{name.path}"
         return self._source.error(what, name.position)
-
-
-def _terms(node: Node) -> list[Node]:
-    """Return the terms of a chain of ANDs or of ORs, so that the SQL of a long chain is not nested."""
-    terms: list[Node] = []
-    while True:
-        terms.append(node.expression)
-        left = node.this
-        if type(left) is not type(node):
-            return [left, *reversed(terms)]
-        node = left

@@ -118,10 +118,6 @@ class Tasks:
         """Save a task."""
         self._storage.save_record("task", task.number, dataclasses.asdict(task))
 
-    def clear(self) -> None:
-        """Delete all tasks."""
-        self._tasks.clear()
-
     def check_name(self, name: str, task: Task | None, model_id: str | None = None) -> None:
         """Reject a name that another task has."""
         for other in self._tasks.values():

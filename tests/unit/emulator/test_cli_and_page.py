@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shlex
 import signal
@@ -33,7 +34,7 @@ from tests.support.emulator_api import Api, template_evaluator
 MODULE = "airflow_provider_online_tasks.emulator"
 
 
-def test_the_banner_has_all_that_is_needed_next(
+def test_banner_shows_url_key_and_connection(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ONLINE_TASKS_EMULATOR_API_KEY", "ak-mine")
@@ -55,9 +56,7 @@ def test_the_banner_has_all_that_is_needed_next(
     assert "WARNING" not in told
 
 
-def test_a_host_that_others_can_reach_is_pointed_out(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_public_host_shows_a_warning(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     line = {"name": "a", "start_time": -60, "end_time": -59, "attributes": {"input.value": "x"}}
     (tmp_path / "spans.jsonl").write_text(json.dumps(line) + "\n")
     spans = f"--spans={tmp_path / 'spans.jsonl'}"
@@ -84,23 +83,26 @@ def test_invalid_arguments_are_reported_without_a_traceback(capfd: pytest.Captur
         )
 
 
-def test_an_unknown_choice_is_refused_with_the_known_ones(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="2"):
+def test_unknown_choice_is_rejected_with_the_allowed_values(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
         main(["--status-case=title"])
+    assert caught.value.code == 2
     assert "upper" in capfd.readouterr().err
 
 
-def test_a_port_in_use_is_said_so(emulator: Emulator, capfd: pytest.CaptureFixture[str]) -> None:
+def test_port_in_use_is_reported(emulator: Emulator, capfd: pytest.CaptureFixture[str]) -> None:
     port = emulator.url.rpartition(":")[2]
     assert main([f"--port={port}"]) == 1
     assert f"127.0.0.1:{port}" in capfd.readouterr().err
-    with pytest.raises(OSError, match="in use"):
+    with pytest.raises(OSError) as caught:  # noqa: PT011 -- its number is checked
         Emulator(EmulatorSettings(port=int(port))).start()
+    assert caught.value.errno == errno.EADDRINUSE
 
 
 def test_help_describes_every_setting(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="0"):
+    with pytest.raises(SystemExit) as caught:
         main(["--help"])
+    assert caught.value.code == 0
     told = capfd.readouterr().out
     for option in ("--run-seconds", "--no-retry-after", "--runs-order", "--for-seconds", "--index-delay"):
         assert option in told
@@ -108,7 +110,7 @@ def test_help_describes_every_setting(capfd: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_without_a_traceback(number: signal.Signals) -> None:
+def test_signal_stops_the_command_without_a_traceback(number: signal.Signals) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", MODULE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -122,7 +124,7 @@ def test_a_signal_ends_it_without_a_traceback(number: signal.Signals) -> None:
 
 
 @pytest.mark.online_tasks_emulator(run_seconds=0)
-def test_the_page_shows_tasks_runs_and_label_shares(api: Api, emulator: Emulator) -> None:
+def test_page_shows_tasks_runs_and_label_shares(api: Api, emulator: Emulator) -> None:
     empty = requests.get(emulator.url, timeout=60)
     assert empty.headers["content-type"].startswith("text/html")
     assert "None yet." in empty.text
@@ -144,7 +146,7 @@ def test_the_page_shows_tasks_runs_and_label_shares(api: Api, emulator: Emulator
 
 
 @pytest.mark.online_tasks_emulator(run_seconds=30)
-def test_the_page_shows_the_progress_of_a_live_run(api: Api, emulator: Emulator) -> None:
+def test_page_shows_the_progress_of_a_running_run(api: Api, emulator: Emulator) -> None:
     api.run(api.create())
     emulator.set_run(emulator.runs()[0]["id"], status="RUNNING", num_successes=1)
     page = requests.get(emulator.url, timeout=60).text
@@ -152,7 +154,7 @@ def test_the_page_shows_the_progress_of_a_live_run(api: Api, emulator: Emulator)
     assert 0 < progress < 1
 
 
-def test_a_connection_for_airflow(emulator: Emulator) -> None:
+def test_connection_is_valid_for_airflow(emulator: Emulator) -> None:
     from airflow.sdk.definitions.connection import Connection
 
     host, _, port = emulator.url.rpartition(":")
@@ -183,7 +185,7 @@ def test_handles_and_settings_show_no_key() -> None:
     control = EmulatorControl("http://127.0.0.1:1", "ak-secret")
     assert "secret" not in f"{settings!r} {emulator!r} {control!r}"
     assert repr(emulator) == "<Emulator not started>"
-    with pytest.raises(RuntimeError, match="call start"):
+    with pytest.raises(RuntimeError):
         _ = emulator.url
 
 
@@ -263,18 +265,18 @@ def test_setting_is_read_from_text() -> None:
 
 
 @pytest.mark.parametrize(("host", "loopback"), [("localhost", True), ("::1", True), ("example.org", False)])
-def test_what_counts_as_this_machine_alone(host: str, loopback: bool) -> None:
+def test_loopback_hosts_are_recognized(host: str, loopback: bool) -> None:
     assert EmulatorSettings(host=host).is_loopback is loopback
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
-def test_an_ipv6_address_makes_a_url() -> None:
+def test_ipv6_host_is_bracketed_in_the_url() -> None:
     with Emulator(EmulatorSettings(host="::1", run_seconds=0)) as emulator:
         assert emulator.url.startswith("http://[::1]:")
         assert Api(emulator).rest("GET", "spaces").status_code == 200
 
 
-def test_an_emulator_starts_again_on_its_port_and_stops_twice() -> None:
+def test_restart_keeps_the_port_and_second_stop_does_nothing() -> None:
     emulator = Emulator()
     emulator.start()
     url = emulator.url
@@ -288,7 +290,7 @@ def test_an_emulator_starts_again_on_its_port_and_stops_twice() -> None:
         assert control.info()["project_id"] == emulator.project_id
 
 
-def test_stopping_waits_for_no_slow_request(api: Api, emulator: Emulator) -> None:
+def test_stop_does_not_wait_for_a_slow_request(api: Api, emulator: Emulator) -> None:
     emulator.add_fault(public.Fault("*", "delay", seconds=300))
     with pytest.raises(requests.ReadTimeout):
         requests.get(

@@ -23,12 +23,12 @@ def ask(api: Api, task_id: str) -> requests.Response:
 
 
 @pytest.mark.parametrize(("kind", "runs"), [("drop_before", 0), ("drop_after", 1)])
-def test_a_dropped_connection_is_reset_before_or_after_the_run_exists(
+def test_dropped_connection_is_reset_before_or_after_the_run_starts(
     api: Api, emulator: Emulator, kind: str, runs: int
 ) -> None:
     task_id = api.create()
     emulator.add_fault(Fault("graphql.runOnlineTask", kind))
-    with pytest.raises(requests.ConnectionError, match="reset by peer"):
+    with pytest.raises(requests.ConnectionError):
         ask(api, task_id)
     assert len(emulator.runs()) == runs
     seen = emulator.requests("graphql.runOnlineTask")[-1]
@@ -38,7 +38,7 @@ def test_a_dropped_connection_is_reset_before_or_after_the_run_exists(
 
 
 @pytest.mark.parametrize(("kind", "runs"), [("status_before", 0), ("status_after", 1)])
-def test_a_gateway_answers_with_a_page_before_or_after_the_run_exists(
+def test_gateway_page_is_sent_before_or_after_the_run_starts(
     api: Api, emulator: Emulator, kind: str, runs: int
 ) -> None:
     task_id = api.create()
@@ -52,10 +52,10 @@ def test_a_gateway_answers_with_a_page_before_or_after_the_run_exists(
     assert len(emulator.runs()) == 2 * runs
 
 
-def test_a_truncated_answer_promises_more_than_comes(api: Api, emulator: Emulator) -> None:
+def test_truncated_response_is_shorter_than_its_content_length(api: Api, emulator: Emulator) -> None:
     task_id = api.create()
     emulator.add_fault(Fault("graphql.runOnlineTask", "truncated"))
-    with pytest.raises(requests.exceptions.ChunkedEncodingError, match="IncompleteRead"):
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):
         ask(api, task_id)
     assert len(emulator.runs()) == 1
 
@@ -68,14 +68,14 @@ def test_a_truncated_answer_promises_more_than_comes(api: Api, emulator: Emulato
         (Fault("rest.*", "garbage", body='"text"', status=201), '"text"'),
     ],
 )
-def test_garbage_is_not_what_was_asked_for(api: Api, emulator: Emulator, fault: Fault, body: str) -> None:
+def test_garbage_response_is_not_json(api: Api, emulator: Emulator, fault: Fault, body: str) -> None:
     run_id = api.run(api.create())
     emulator.add_fault(fault)
     response = api.rest("GET", f"task-runs/{run_id}")
     assert (response.status_code, response.text) == (fault.status or 200, body)
 
 
-def test_an_answer_that_is_a_list(api: Api, emulator: Emulator) -> None:
+def test_not_object_response_is_a_list(api: Api, emulator: Emulator) -> None:
     run_id = api.run(api.create())
     emulator.add_fault(Fault("rest.get_task_run", "not_object"))
     (run,) = api.rest("GET", f"task-runs/{run_id}").json()
@@ -92,7 +92,7 @@ REST_FIELDS = [
 
 
 @pytest.mark.parametrize(("method", "path", "operation", "field"), REST_FIELDS)
-def test_the_main_field_is_left_out_or_null(
+def test_main_field_is_missing_or_null(
     api: Api, emulator: Emulator, method: str, path: str, operation: str, field: str
 ) -> None:
     task_id = api.create()
@@ -105,7 +105,7 @@ def test_the_main_field_is_left_out_or_null(
     assert (set(answer), answer[field]) == (whole, None)
 
 
-def test_the_main_field_of_a_mutation_or_another_one(api: Api, emulator: Emulator) -> None:
+def test_missing_field_of_a_mutation_is_the_main_or_the_named_field(api: Api, emulator: Emulator) -> None:
     task_id = api.create()
     emulator.add_fault(Fault("graphql.runOnlineTask", "missing_field"))
     assert ask(api, task_id).json()["data"]["runOnlineTask"]["result"] == {
@@ -148,7 +148,7 @@ def test_errors_of_graphql(
     assert len(emulator.runs()) == runs
 
 
-def test_an_unknown_type_is_the_one_the_document_declares(api: Api, emulator: Emulator) -> None:
+def test_unknown_type_names_the_type_of_the_document(api: Api, emulator: Emulator) -> None:
     emulator.add_fault(Fault("graphql.patchEvalTask", "unknown_type"))
     document = "mutation ($input: SomeInput!) { patchEvalTask(input: $input) { evalTask { id } } }"
     assert api.graphql(document).json()["errors"][0]["message"] == 'Unknown type "SomeInput".'
@@ -156,7 +156,7 @@ def test_an_unknown_type_is_the_one_the_document_declares(api: Api, emulator: Em
     assert "Unknown type" in api.graphql("{ viewer { id } }").json()["errors"][0]["message"]
 
 
-def test_a_task_error_is_a_member_of_the_union(api: Api, emulator: Emulator) -> None:
+def test_task_error_is_a_member_of_the_result_union(api: Api, emulator: Emulator) -> None:
     task_id = api.create()
     emulator.add_fault(Fault("graphql.runOnlineTask", "task_error", message="no credits", code="PAYMENT"))
     emulator.add_fault(Fault("graphql.runOnlineTask", "task_error"))
@@ -191,7 +191,7 @@ def test_errors_of_rest(api: Api, emulator: Emulator, fault: Fault, status: int)
 
 
 @pytest.mark.parametrize(("kind", "runs"), [("delay", 1), ("delay_after", 1), ("drop_before", 0)])
-def test_a_client_that_waits_less_than_the_server_takes(
+def test_client_timeout_shorter_than_the_delay_loses_the_response(
     api: Api, emulator: Emulator, kind: str, runs: int
 ) -> None:
     task_id = api.create()
@@ -209,14 +209,14 @@ def test_a_client_that_waits_less_than_the_server_takes(
     assert len(emulator.runs()) == runs
 
 
-def test_a_delay_takes_its_time(api: Api, emulator: Emulator) -> None:
+def test_delay_lasts_as_long_as_requested(api: Api, emulator: Emulator) -> None:
     emulator.add_fault(Fault("rest.list_tasks", "delay", seconds=0.4))
     began = time.monotonic()
     assert api.rest("GET", "tasks").status_code == 200
     assert time.monotonic() - began >= 0.4
 
 
-def test_a_delay_holds_up_nobody_else(api: Api, emulator: Emulator) -> None:
+def test_delay_does_not_block_other_requests(api: Api, emulator: Emulator) -> None:
     emulator.add_fault(Fault("rest.list_tasks", "delay", seconds=300))
     answered = threading.Event()
 
@@ -231,7 +231,7 @@ def test_a_delay_holds_up_nobody_else(api: Api, emulator: Emulator) -> None:
     assert not answered.is_set()
 
 
-def test_a_fault_meets_the_requests_it_names_as_often_as_it_says(api: Api, emulator: Emulator) -> None:
+def test_fault_applies_to_matching_requests_for_its_number_of_times(api: Api, emulator: Emulator) -> None:
     emulator.add_fault(Fault("rest.list_*", "forbidden", times=2, skip=1))
     paths = ["tasks", f"spaces/{emulator.space_id}", "tasks", "spaces", "projects"]
     assert [api.rest("GET", path).status_code for path in paths] == [200, 200, 403, 403, 200]
@@ -243,7 +243,7 @@ def test_a_fault_meets_the_requests_it_names_as_often_as_it_says(api: Api, emula
     assert api.rest("GET", "tasks").status_code == 200
 
 
-def test_the_log_shows_requests_without_their_key(api: Api, emulator: Emulator) -> None:
+def test_request_log_does_not_contain_the_key(api: Api, emulator: Emulator) -> None:
     api.graphql(CREATE, input={"name": "x", "modelId": emulator.project_id, "llmConfig": LLM})
     api.rest("GET", "tasks")
     mutation, read = emulator.requests()
@@ -267,7 +267,7 @@ def test_the_log_shows_requests_without_their_key(api: Api, emulator: Emulator) 
     assert emulator.requests() == []
 
 
-def test_the_control_plane_wants_the_key_and_sense(emulator: Emulator) -> None:
+def test_control_plane_rejects_wrong_keys_and_invalid_requests(emulator: Emulator) -> None:
     url = f"{emulator.url}/emulator"
     assert requests.get(f"{url}/runs", timeout=60).status_code == 401
     headers = {"Authorization": f"Bearer {emulator.api_key}"}

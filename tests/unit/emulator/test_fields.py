@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from graphql import GraphQLInputObjectType
 
+from airflow_provider_online_tasks.emulator.evaluators.api import VersionInput
 from airflow_provider_online_tasks.emulator.evaluators.kinds import KIND_OF_TYPE, KINDS
-from airflow_provider_online_tasks.emulator.evaluators.rest import VersionInput
 from airflow_provider_online_tasks.emulator.server.graphql import PATCH_INPUT_TYPE, executable_schema
-from airflow_provider_online_tasks.emulator.tasks.graphql import FIELDS
+from airflow_provider_online_tasks.emulator.tasks.api import FIELDS
 from airflow_provider_online_tasks.emulator.tasks.models import Task
 
 if TYPE_CHECKING:

@@ -91,29 +91,29 @@ def judged(arize: Api, *evaluators: Any, **fields: Any) -> list[tuple[str, str, 
     )
 
 
-def test_one_result_for_each_trace_at_its_root(arize: Api) -> None:
+def test_trace_evaluator_gives_one_result_per_trace_at_its_root(arize: Api) -> None:
     assert judged(arize, about("trace")) == [("trace", f"t{i}-1", "judge") for i in (1, 2, 3, 4)]
 
 
-def test_one_result_for_each_session_at_its_first_root(arize: Api) -> None:
+def test_session_evaluator_gives_one_result_per_session_at_its_first_root(arize: Api) -> None:
     assert judged(arize, about("session")) == [("session", "t1-1", "judge"), ("session", "t3-1", "judge")]
 
 
 @pytest.mark.parametrize(("granularity", "found"), [("span", []), ("trace", ["t1-1"]), ("session", ["t1-1"])])
-def test_a_filter_selects_what_has_a_matching_span(arize: Api, granularity: str, found: list[str]) -> None:
+def test_filter_selects_traces_with_a_matching_span(arize: Api, granularity: str, found: list[str]) -> None:
     # The span that matches has no input of its own: it is judged by what its trace or session has.
     results = judged(arize, about(granularity), queryFilter="status_code = 'ERROR'")
     assert [span_id for _, span_id, _ in results] == found
 
 
-def test_the_cap_counts_traces_and_sessions(arize: Api) -> None:
+def test_max_spans_counts_traces_and_sessions(arize: Api) -> None:
     task_id = arize.create(queryFilter=None, templateEvaluators=[about("trace")])
     assert arize.counts(arize.run(task_id, maxSpans=2)) == (2, 0, 0)
     assert {each["span_id"] for each in arize.emulator.evaluations()} == {"t3-1", "t4-1"}
     assert arize.counts(arize.run(task_id)) == (2, 0, 2)
 
 
-def test_columns_of_traces_and_sessions_are_filters(arize: Api) -> None:
+def test_filters_use_evaluations_of_traces_and_sessions(arize: Api) -> None:
     judged(arize, about("trace", "t"), name="traces")
     judged(arize, about("session", "s"), name="sessions")
     judged(arize, about("span", "x"), name="spans")
@@ -129,7 +129,7 @@ def test_columns_of_traces_and_sessions_are_filters(arize: Api) -> None:
     assert found("eval.t.label IS NOT NULL") == found("trace_eval.x.label IS NOT NULL") == set()
 
 
-def test_the_results_are_read_with_the_root_span(arize: Api) -> None:
+def test_evaluations_of_traces_are_read_with_the_root_span(arize: Api) -> None:
     run_id = arize.run(arize.create(queryFilter=None, templateEvaluators=[about("session")]))
     arize.read(run_id)
     body = {
@@ -144,7 +144,7 @@ def test_the_results_are_read_with_the_root_span(arize: Api) -> None:
     assert evaluation["metadata"]["granularity"] == "SESSION"
 
 
-def test_several_granularities_are_split_into_child_runs(arize: Api) -> None:
+def test_several_granularities_start_child_runs(arize: Api) -> None:
     task_id = arize.create(
         queryFilter=None, templateEvaluators=[about("span", "x"), about("trace", "t"), about("session", "s")]
     )
@@ -160,7 +160,7 @@ def test_several_granularities_are_split_into_child_runs(arize: Api) -> None:
     assert {each["span_id"] for each in evaluations if each["name"] == "x"} == {"t1-1", "t2-1", "t3-1"}
 
 
-def test_a_run_that_was_split_is_cancelled_as_one(arize: Api) -> None:
+def test_cancelling_a_parent_run_cancels_its_children(arize: Api) -> None:
     arize.emulator.configure(run_seconds=600)
     run_id = arize.run(
         arize.create(queryFilter=None, templateEvaluators=[about("span", "x"), about("trace", "t")])
@@ -177,7 +177,7 @@ def subject(granularity: str, *spans: dict[str, Any]) -> Unit:
     return Unit(granularity, whole[0]["span_id"], whole)
 
 
-def test_value_is_on_any_span_of_a_trace_or_session() -> None:
+def test_text_reads_any_span_of_a_trace_or_session() -> None:
     trace = subject("trace", *SPANS[:3])
     assert trace.text("attributes.tool.name") is not None
     assert trace.text("attributes.tool.name", within={"t1-3"}) is not None
@@ -187,7 +187,7 @@ def test_value_is_on_any_span_of_a_trace_or_session() -> None:
     assert trace.text("conversation") is None
 
 
-def test_spans_that_are_not_indexed_yet_are_on_no_trace_and_no_session(tmp_path: Path) -> None:
+def test_spans_not_indexed_yet_are_ignored_in_traces_and_sessions(tmp_path: Path) -> None:
     path = tmp_path / "spans.jsonl"
     spans = [
         span("t1", 1, -8000, session="s1"),
@@ -214,7 +214,7 @@ def test_spans_that_are_not_indexed_yet_are_on_no_trace_and_no_session(tmp_path:
         assert {each["label"] for each in emulator.evaluations()} == {"pass"}
 
 
-def test_a_conversation_is_judged_over_rest(arize: Api) -> None:
+def test_conversation_is_evaluated_over_rest(arize: Api) -> None:
     evaluator = hub_evaluator(arize, CONFIG)
     mapping = {"variable_name": "conversation", "query_ids": [], "attribute_path": "conversation"}
     task = rest_task(arize, evaluator["id"], [mapping], [{"id": "A", "filter": AGENTS}])
@@ -222,7 +222,7 @@ def test_a_conversation_is_judged_over_rest(arize: Api) -> None:
     assert arize.counts(run_id) == (2, 0, 0)
 
 
-def test_a_mapping_reads_only_the_spans_of_its_queries(arize: Api) -> None:
+def test_query_mapping_reads_only_the_spans_of_its_queries(arize: Api) -> None:
     config = {**CONFIG, "data_granularity": "TRACE", "template": "{tool}"}
     evaluator = hub_evaluator(arize, config)
     filters = [{"id": "A", "filter": AGENTS}, {"id": "B", "filter": "status_code = 'ERROR'"}]
@@ -236,7 +236,7 @@ def test_a_mapping_reads_only_the_spans_of_its_queries(arize: Api) -> None:
     assert counts(["A"], "tools of agents") == (0, 0, 4)
 
 
-def test_a_mapping_names_declared_queries_only(arize: Api) -> None:
+def test_query_mapping_with_undeclared_query_is_rejected(arize: Api) -> None:
     evaluator = hub_evaluator(arize, {**CONFIG, "data_granularity": "TRACE"})
     mapping = {
         "variable_name": "conversation",

@@ -37,7 +37,7 @@ def nodes(connection: Any) -> list[Any]:
     return [edge["node"] for edge in connection["edges"]]
 
 
-def test_organizations_lead_to_spaces_and_models(api: Api, emulator: Emulator) -> None:
+def test_organizations_list_spaces_and_models(api: Api, emulator: Emulator) -> None:
     [organization] = nodes(ask(api, ORGANIZATIONS)["account"]["organizations"])
     assert organization["id"] == emulator.organization_id
     [space] = nodes(ask(api, SPACES, id=organization["id"])["node"]["spaces"])
@@ -47,7 +47,7 @@ def test_organizations_lead_to_spaces_and_models(api: Api, emulator: Emulator) -
     assert {each["modelType"] for each in models} == {"generative_llm"}
 
 
-def test_pages_of_a_connection(api: Api, emulator: Emulator) -> None:
+def test_connection_returns_pages(api: Api, emulator: Emulator) -> None:
     first = ask(api, MODELS, id=emulator.space_id, first=1)["node"]["models"]
     assert first["pageInfo"]["hasNextPage"]
     cursor = first["pageInfo"]["endCursor"]
@@ -57,7 +57,7 @@ def test_pages_of_a_connection(api: Api, emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("variables", [{"first": 0}, {"cursor": "nonsense"}])
-def test_a_page_that_cannot_be_is_refused(api: Api, emulator: Emulator, variables: Any) -> None:
+def test_invalid_page_is_rejected(api: Api, emulator: Emulator, variables: Any) -> None:
     answer = api.graphql(MODELS, id=emulator.space_id, **variables).json()
     assert answer["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
 
@@ -78,6 +78,6 @@ def test_evaluators_are_found_by_name_and_type(api: Api, emulator: Emulator) -> 
     assert (evaluator["taskType"], evaluator["commitMessage"]) == ("template_evaluation", "Built in")
 
 
-def test_the_integrations_of_a_space_are_a_list(api: Api, emulator: Emulator) -> None:
+def test_space_lists_its_integrations(api: Api, emulator: Emulator) -> None:
     found = ask(api, INTEGRATIONS, id=emulator.space_id)["node"]["llmIntegrations"]
     assert {"openAI", "anthropic"} <= {each["provider"] for each in found}

@@ -46,7 +46,7 @@ def create(api: Api, config: dict[str, Any] | None = None, **fields: Any) -> Any
     return response.json()
 
 
-def test_an_evaluator_is_created_read_renamed_and_deleted(api: Api) -> None:
+def test_evaluator_is_created_read_renamed_and_deleted(api: Api) -> None:
     created = create(api, description="How it sounds")
     version = created["version"]
     assert (created["name"], created["type"], created["description"]) == ("Tone", "TEMPLATE", "How it sounds")
@@ -63,7 +63,7 @@ def test_an_evaluator_is_created_read_renamed_and_deleted(api: Api) -> None:
     assert problem(api.rest("GET", path), 404)
 
 
-def test_a_field_is_known_by_its_older_name_too(api: Api) -> None:
+def test_older_field_name_is_accepted(api: Api) -> None:
     config = template_config(use_function_calling_if_available=True)
     del config["use_function_calling"]
     assert create(api, config)["version"]["template_config"]["use_function_calling"] is True
@@ -87,7 +87,7 @@ def test_versions_are_added_listed_and_read(api: Api) -> None:
     assert pinned["version"] == created["version"]
 
 
-def test_a_task_runs_the_newest_version_or_the_one_it_pins(api: Api, emulator: Emulator) -> None:
+def test_run_uses_the_newest_or_the_pinned_version(api: Api, emulator: Emulator) -> None:
     created = create(api)
 
     def run(name: str, **attachment: Any) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def test_a_task_runs_the_newest_version_or_the_one_it_pins(api: Api, emulator: E
     assert {each["metadata"]["evaluator_id"] for each in evaluations} == {created["id"]}
 
 
-def test_a_task_created_earlier_takes_up_a_new_version(api: Api, emulator: Emulator) -> None:
+def test_existing_task_uses_a_new_version(api: Api, emulator: Emulator) -> None:
     created = create(api, template_config(template="{no_mapping}"))
     evaluator = {"evaluator_id": created["id"], "column_mappings": MAPPINGS}
     task = evaluation_task(emulator, query_filter=AGENTS, evaluators=[evaluator])
@@ -117,17 +117,17 @@ def test_a_task_created_earlier_takes_up_a_new_version(api: Api, emulator: Emula
     assert api.read(api.run(task_id))["num_successes"] > 50
 
 
-def test_a_run_of_a_deleted_evaluator_is_cancelled(api: Api, emulator: Emulator) -> None:
+def test_run_with_a_deleted_evaluator_is_cancelled(api: Api, emulator: Emulator) -> None:
     created = create(api)
     task = evaluation_task(emulator, query_filter=AGENTS, evaluators=[{"evaluator_id": created["id"]}])
     task_id = api.rest("POST", "tasks", json=task).json()["id"]
     api.rest("DELETE", f"evaluators/{created['id']}")
     run = api.read(api.run(task_id))
     assert (run["status"], run["num_successes"]) == ("CANCELLED", 0)
-    assert "not found" in run["failure_reason"]
+    assert run["failure_reason"]
 
 
-def test_each_evaluator_has_a_filter_of_its_own(api: Api, emulator: Emulator) -> None:
+def test_each_evaluator_has_its_own_filter(api: Api, emulator: Emulator) -> None:
     created = create(api)
     evaluator = {
         "evaluator_id": created["id"],
@@ -144,7 +144,7 @@ def test_each_evaluator_has_a_filter_of_its_own(api: Api, emulator: Emulator) ->
     assert judged <= {span["context"]["span_id"] for span in spans}
 
 
-def test_code_evaluators_are_versions_too(api: Api, emulator: Emulator) -> None:
+def test_code_evaluators_have_versions(api: Api, emulator: Emulator) -> None:
     config = {
         "type": "MANAGED",
         "name": "is json",
@@ -191,7 +191,7 @@ def test_invalid_evaluator_is_rejected(api: Api, emulator: Emulator) -> None:
     assert len(emulator.evaluator_ids) == 6
 
 
-def test_templates_to_begin_with(api: Api, emulator: Emulator) -> None:
+def test_templates_are_listed(api: Api, emulator: Emulator) -> None:
     templates = api.rest("GET", "evaluator-templates").json()["evaluator_templates"]
     assert "hallucination" in {each["column_name"] for each in templates}
     for number, each in enumerate(templates):
@@ -200,20 +200,20 @@ def test_templates_to_begin_with(api: Api, emulator: Emulator) -> None:
         create(api, template_config(**{name: each[name] for name in fields}), name=f"copy {number}")
 
 
-def test_ai_integrations_can_be_looked_up(api: Api) -> None:
+def test_ai_integration_is_found_by_id(api: Api) -> None:
     found = api.rest("GET", "ai-integrations").json()["ai_integrations"]
     assert {"OPEN_AI", "ANTHROPIC", "AWS_BEDROCK", "VERTEX_AI"} <= {each["provider"] for each in found}
     assert api.rest("GET", f"ai-integrations/{found[0]['id']}").json() == found[0]
 
 
-def test_the_hub_survives_a_reset_as_it_was(api: Api, emulator: Emulator) -> None:
+def test_reset_keeps_the_ids_of_built_in_evaluators(api: Api, emulator: Emulator) -> None:
     before = emulator.evaluator_ids
     create(api)
     emulator.reset()
     assert emulator.evaluator_ids == before
 
 
-def test_a_reset_makes_the_hub_anew_by_the_true_time(api: Api, emulator: Emulator) -> None:
+def test_reset_stamps_built_in_evaluators_with_the_actual_time(api: Api, emulator: Emulator) -> None:
     emulator.set_clock_offset(3600)
     emulator.reset()
     found = api.rest("GET", "evaluators").json()["evaluators"]

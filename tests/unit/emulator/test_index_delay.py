@@ -27,7 +27,7 @@ def evaluated(api: Api, query_filter: str = AGENTS) -> int:
 
 
 @LAGGING
-def test_a_run_does_not_see_spans_younger_than_the_delay(api: Api, emulator: Emulator) -> None:
+def test_run_ignores_spans_younger_than_the_delay(api: Api, emulator: Emulator) -> None:
     task_id = api.create()
     early, *_ = api.counts(api.run(task_id))
     emulator.advance(2 * 24 * HOUR)
@@ -52,12 +52,12 @@ def test_evaluations_can_be_read_after_the_delay(api: Api, emulator: Emulator) -
     assert 0 < evaluated(api, by_label) < count
 
 
-def test_nothing_lags_by_default(api: Api) -> None:
+def test_index_has_no_delay_by_default(api: Api) -> None:
     count, *_ = api.counts(api.run(api.create(templateEvaluators=[template_evaluator()])))
     assert evaluated(api) == count
 
 
-def test_time_passes_for_runs_too(api: Api, emulator: Emulator) -> None:
+def test_advanced_clock_indexes_spans_for_later_runs(api: Api, emulator: Emulator) -> None:
     emulator.configure(run_seconds=3600)
     run_id = api.run(api.create())
     assert api.read(run_id)["status"] == "PENDING"
@@ -70,7 +70,7 @@ def test_time_passes_for_runs_too(api: Api, emulator: Emulator) -> None:
     emulator.reset()
 
 
-def test_the_command_line_takes_the_delay() -> None:
+def test_command_line_sets_the_index_delay() -> None:
     assert _parser().parse_args(["--index-delay", "7200"]).index_delay == 7200
     with pytest.raises(ValueError, match="index_delay"):
         EmulatorSettings(index_delay=-1)

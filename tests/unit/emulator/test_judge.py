@@ -89,7 +89,7 @@ def test_texts_of_a_span_come_from_values_documents_or_messages() -> None:
         ),
     ],
 )
-def test_rail_speaks_against_the_span(rail: str) -> None:
+def test_negative_label_is_recognized(rail: str) -> None:
     assert is_negative(rail) is True
 
 
@@ -110,12 +110,12 @@ def test_rail_speaks_against_the_span(rail: str) -> None:
         *("no issues", "fully grounded", "partially correct", "answered", "OK"),
     ],
 )
-def test_rail_speaks_for_the_span(rail: str) -> None:
+def test_positive_label_is_recognized(rail: str) -> None:
     assert is_negative(rail) is False
 
 
 @pytest.mark.parametrize("rail", ["", "1", "formal", "united", "red", "正しい"])
-def test_wording_that_does_not_tell(rail: str) -> None:
+def test_neutral_label_is_neither_negative_nor_positive(rail: str) -> None:
     assert is_negative(rail) is None
 
 
@@ -151,15 +151,15 @@ def test_good_answers_get_the_positive_label() -> None:
         assert offline(span(answer)).label == "correct", answer
 
 
-def test_a_failed_span_gets_the_negative_rail() -> None:
+def test_failed_span_gets_the_negative_label() -> None:
     assert offline({**span("You can return it within 45 days."), "status_code": "ERROR"}).label == "incorrect"
 
 
-def test_an_answer_without_context_is_taken_as_it_is() -> None:
+def test_output_without_context_gets_the_positive_label() -> None:
     assert offline({"attributes": {"output.value": "The moon has 12 sides."}}).label == "correct"
 
 
-def test_a_retriever_is_judged_by_its_documents() -> None:
+def test_retriever_is_evaluated_by_its_documents() -> None:
     rails = ("irrelevant", "relevant")
     found = {"retrieval.documents.0.document.content": CONTEXT, "input.value": QUESTION}
     search: dict[str, Any] = {"span_id": "s2", "kind": "RETRIEVER", "attributes": found}
@@ -170,7 +170,7 @@ def test_a_retriever_is_judged_by_its_documents() -> None:
     assert offline(search, rails).label == "irrelevant"
 
 
-def test_abuse_and_refusal_have_evaluators_of_their_own() -> None:
+def test_abuse_and_refusal_labels_have_their_own_rules() -> None:
     wrong = span("A parcel can be returned within 90 days.")
     assert offline(wrong, ("toxic", "non-toxic")).label == "non-toxic"
     assert offline(span("Read the page, idiot."), ("toxic", "non-toxic")).label == "toxic"
@@ -178,7 +178,7 @@ def test_abuse_and_refusal_have_evaluators_of_their_own() -> None:
     assert offline(span("I cannot help you."), ("refused", "answered")).label == "refused"
 
 
-def test_the_order_of_the_rails_does_not_matter() -> None:
+def test_order_of_labels_does_not_matter() -> None:
     assert offline(span(""), ("correct", "incorrect")).label == "incorrect"
     assert offline(span("within 45 days"), ("correct", "incorrect")).label == "correct"
 
@@ -190,24 +190,24 @@ def test_scores_come_from_the_choices() -> None:
     assert offline(span("within 45 days")).score is None
 
 
-def test_scores_decide_where_the_wording_does_not() -> None:
+def test_scores_decide_between_neutral_labels() -> None:
     rails, choices = ("1", "2", "3"), {"1": 1.0, "2": 2.0, "3": 3.0}
     assert offline(span(""), rails, choices).label == "1"
     assert offline(span("within 45 days"), rails, choices).label == "3"
 
 
-def test_otherwise_chance_decides_the_same_way_every_time() -> None:
+def test_neutral_labels_are_chosen_deterministically() -> None:
     spans = [{**span("within 45 days"), "span_id": f"s{number}"} for number in range(60)]
     first = [offline(item, ("formal", "casual")).label for item in spans]
     assert first == [offline(item, ("formal", "casual")).label for item in spans]
     assert set(first) == {"formal", "casual"}
 
 
-def test_the_judge_says_what_it_is() -> None:
+def test_explanation_names_the_offline_judge() -> None:
     assert str(offline(span("")).explanation).startswith("Offline judge, deterministic, no LLM:")
 
 
-def test_an_evaluator_without_rails_is_an_error() -> None:
+def test_evaluator_without_labels_is_an_error() -> None:
     with pytest.raises(EvaluationError):
         offline(span("x"), ())
 
@@ -217,20 +217,20 @@ def test_an_evaluator_without_rails_is_an_error() -> None:
     context=st.one_of(st.none(), st.integers(), st.text(max_size=200), st.lists(st.text())),
     rails=st.lists(st.text(max_size=12), min_size=1, max_size=4),
 )
-def test_any_span_gets_one_of_the_rails(answer: str, context: Any, rails: list[str]) -> None:
+def test_any_span_gets_one_of_the_labels(answer: str, context: Any, rails: list[str]) -> None:
     judged = span(answer, **{"support.context": context})
     verdict = offline(judged, rails)
     assert verdict.label in rails
     assert verdict == offline(judged, rails)
 
 
-def test_a_huge_answer_is_judged_quickly() -> None:
+def test_huge_output_is_evaluated_quickly() -> None:
     started = time.monotonic()
     offline(span("a parcel, 45 days; " * 100_000, **{"support.context": "never a parcel, " * 100_000}))
     assert time.monotonic() - started < 60
 
 
-def test_the_sample_gets_a_believable_share_of_each_label() -> None:
+def test_sample_gets_a_plausible_share_of_each_label() -> None:
     hub = next(template for template in TEMPLATES if template.name == "correctness")
     agents = [item for item in load_spans(None, now=datetime.now(UTC)) if item["kind"] == "AGENT"]
     labels = [offline(item, list(hub.choices), hub.choices, template=hub.template).label for item in agents]
@@ -256,7 +256,7 @@ def test_the_sample_gets_a_believable_share_of_each_label() -> None:
         ("exact_match", {"expected": "45 days"}, "fail"),
     ],
 )
-def test_code_evaluator(name: str, parameters: dict[str, Any] | None, label: str) -> None:
+def test_managed_check_returns_label(name: str, parameters: dict[str, Any] | None, label: str) -> None:
     verdict = run_check(name, span("within 45 days", metadata='{"plan": 1}'), parameters)
     assert (verdict.label, verdict.score) == (label, float(label == "pass"))
     assert verdict.explanation
@@ -276,7 +276,7 @@ def test_check_without_valid_parameters_is_an_error() -> None:
             run_check(name, span("x"), parameters)
 
 
-def test_slow_pattern_is_stopped_and_not_tried_again() -> None:
+def test_slow_pattern_is_stopped_and_not_repeated() -> None:
     pattern = r"^(.+)(.+)(.+)(.+)(.+)(.+)\6\5\4\3\2\1$"
     text = span(
         "You can return the parcel within 45 days, and the warranty does not cover water damage. " * 2
@@ -292,7 +292,7 @@ def test_slow_pattern_is_stopped_and_not_tried_again() -> None:
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template.name)
-def test_every_template_of_the_hub_judges_the_sample(template: Template) -> None:
+def test_every_hub_template_evaluates_the_sample(template: Template) -> None:
     for item in load_spans(None, now=datetime.now(UTC)):
         verdict = offline(item, list(template.choices), template.choices, template=template.template)
         assert verdict.label in template.choices

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.online_tasks_emulator(queries_per_minute=4, mutations_per_minute=2)
-def test_reads_share_one_budget_and_writes_another(api: Api, emulator: Emulator) -> None:
+def test_reads_and_writes_have_separate_rate_limits(api: Api, emulator: Emulator) -> None:
     reads = [
         api.rest("GET", "tasks"),
         api.graphql("{ viewer { id } }"),
@@ -43,7 +43,7 @@ def test_reads_share_one_budget_and_writes_another(api: Api, emulator: Emulator)
 @pytest.mark.online_tasks_emulator(
     queries_per_minute=1, mutations_per_minute=1, retry_after=True, graphql_rate_limit_status=429
 )
-def test_a_refusal_may_say_how_long_to_wait(api: Api) -> None:
+def test_retry_after_is_sent_when_enabled(api: Api) -> None:
     api.rest("GET", "tasks")
     assert 58 <= int(api.rest("GET", "tasks").headers["retry-after"]) <= 60
     api.create()
@@ -52,7 +52,7 @@ def test_a_refusal_may_say_how_long_to_wait(api: Api) -> None:
     assert 58 <= int(again.headers["retry-after"]) <= 60
 
 
-def test_limits_can_be_set_and_lifted_while_running(api: Api, emulator: Emulator) -> None:
+def test_rate_limits_change_while_running(api: Api, emulator: Emulator) -> None:
     assert {api.rest("GET", "tasks").status_code for _ in range(150)} == {200}
     emulator.configure(queries_per_minute=1)
     assert [api.rest("GET", "tasks").status_code for _ in range(2)] == [200, 429]
@@ -60,7 +60,7 @@ def test_limits_can_be_set_and_lifted_while_running(api: Api, emulator: Emulator
     assert api.rest("GET", "tasks").status_code == 200
 
 
-def test_the_minute_slides() -> None:
+def test_rate_limit_window_slides() -> None:
     limiter = RateLimiter()
     assert [limiter.wait("key", "reads", 2, now) for now in (0.0, 30.0)] == [0, 0]
     assert limiter.wait("key", "reads", 2, 45.0) == 15

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 import time
@@ -49,7 +50,8 @@ class Endpoint:
                 for name, value in {"Content-Length": str(len(content)), **headers}.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(content)
+                with contextlib.suppress(ConnectionError):  # the emulator may have stopped
+                    self.wfile.write(content)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -235,8 +237,16 @@ def test_waiting_judge_delays_neither_requests_nor_stop(endpoint: Endpoint) -> N
             assert (api.read(cancelled)["status"], api.counts(cancelled)) == ("CANCELLED", (0, 0, 0))
             assert [run["usage"]["calls"] for run in emulator.runs()] == [4, 4]
             release.clear()
-            api.run(api.create(name="unfinished"), maxSpans=4, overrideEvaluations=True)
+            api.run(api.create(name="deleted"), maxSpans=4, overrideEvaluations=True)
             eventually(lambda: len(endpoint.requests) == 12)
+            emulator.reset()
+            release.set()
+            again = api.run(api.create(), maxSpans=4)
+            assert finished(api, again)["status"] == "COMPLETED"
+            assert {each["run_id"] for each in emulator.evaluations()} == {again}
+            release.clear()
+            api.run(api.create(name="unfinished"), maxSpans=4, overrideEvaluations=True)
+            eventually(lambda: len(endpoint.requests) == 20)
             api.http.close()
             began = time.monotonic()
         assert time.monotonic() - began < 1

@@ -61,14 +61,14 @@ def pytest_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_the_fixture_serves_a_project_that_only_installs_it(tmp_path: Path) -> None:
+def test_fixture_works_in_a_project_that_only_installs_the_package(tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\n")
     (tmp_path / "test_dag.py").write_text(TEST)
     result = pytest_in(tmp_path)
     assert "3 passed" in result.stdout, result.stdout + result.stderr
 
 
-def test_settings_come_from_the_ini_file_and_the_command_line(tmp_path: Path) -> None:
+def test_settings_are_read_from_ini_file_and_command_line(tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text(INI)
     (tmp_path / "test_dag.py").write_text(TEST_INI)
     arguments = ("run_seconds=3.5", "api_key=1234", "mutations_permitted=false")
@@ -93,7 +93,7 @@ def test_invalid_setting_is_reported(tmp_path: Path, line: str, words: str) -> N
     assert words in result.stdout
 
 
-def test_the_plugin_loads_nothing_heavy(tmp_path: Path) -> None:
+def test_plugin_import_is_light(tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     (tmp_path / "test_other.py").write_text(
         "import sys\n"

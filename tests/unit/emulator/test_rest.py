@@ -57,7 +57,7 @@ def problem(response: requests.Response, status: int) -> str:
     return detail
 
 
-def test_a_task_is_created_read_changed_and_deleted(api: Api, emulator: Emulator) -> None:
+def test_task_is_created_read_changed_and_deleted(api: Api, emulator: Emulator) -> None:
     evaluator = {
         "evaluator_id": emulator.evaluator_ids["correctness"],
         "evaluator_version_id": "RXZhbHVhdG9yVmVyc2lvbjoxOnFSd1g=",
@@ -90,7 +90,7 @@ def test_a_task_is_created_read_changed_and_deleted(api: Api, emulator: Emulator
     assert api.rest("POST", "tasks", json=evaluation_task(emulator, name="weekly")).status_code == 201
 
 
-def test_tasks_are_listed_by_what_they_are(api: Api, emulator: Emulator) -> None:
+def test_task_list_filters_by_name_type_and_project(api: Api, emulator: Emulator) -> None:
     for name in ("Alpha", "beta", "alphabet"):
         api.create(name=name)
     code = {"evaluator_id": emulator.evaluator_ids["json_parseable"]}
@@ -112,7 +112,7 @@ def test_tasks_are_listed_by_what_they_are(api: Api, emulator: Emulator) -> None
     assert problem(api.rest("GET", "tasks", params={"type": "NONE"}), 400)
 
 
-def test_pages_go_on_where_the_last_one_ended(api: Api, emulator: Emulator) -> None:
+def test_next_page_continues_after_the_last(api: Api, emulator: Emulator) -> None:
     task_id = api.create()
     run_ids = [api.run(task_id) for _ in range(5)]
 
@@ -156,7 +156,7 @@ def test_runs_are_listed_by_status(api: Api, emulator: Emulator) -> None:
 
 
 @pytest.mark.online_tasks_emulator(run_seconds=30)
-def test_a_run_is_triggered_and_cancelled_once(api: Api, emulator: Emulator) -> None:
+def test_run_is_triggered_and_cancelled_once(api: Api, emulator: Emulator) -> None:
     task_id = api.create()
     window = {"data_start_time": days_ago(2), "data_end_time": days_ago(1)}
     body = window | {"max_spans": 7, "override_evaluations": True}
@@ -268,7 +268,7 @@ def test_invalid_task_is_rejected(api: Api, emulator: Emulator) -> None:
     assert api.rest("POST", "tasks", json=evaluation_task(emulator)).status_code == 201
 
 
-def test_an_update_that_does_not_fit_is_refused(api: Api, emulator: Emulator) -> None:
+def test_invalid_update_is_rejected(api: Api, emulator: Emulator) -> None:
     task_id = api.create()
     api.create(name="taken")
     code = {"evaluator_id": emulator.evaluator_ids["json_parseable"]}
@@ -300,14 +300,14 @@ def test_named_filters_are_changed_and_cleared(api: Api, emulator: Emulator) -> 
     assert cleared["query_filters"] is None
 
 
-def test_a_task_has_a_name_of_its_own_in_the_space(api: Api, emulator: Emulator) -> None:
+def test_task_name_is_unique_in_the_space(api: Api, emulator: Emulator) -> None:
     made = api.rest("POST", "tasks", json=evaluation_task(emulator))
     assert made.status_code == 201
     again = api.rest("POST", "tasks", json=evaluation_task(emulator, project_id=ids.SECOND_PROJECT_ID))
     assert problem(again, 422)
 
 
-def test_identifiers_of_nothing_and_of_other_things(api: Api, emulator: Emulator) -> None:
+def test_unknown_ids_and_ids_of_other_types_are_rejected(api: Api, emulator: Emulator) -> None:
     for path in ("tasks/nope", "task-runs/nope", "projects/nope", "spaces/nope"):
         assert problem(api.rest("GET", path), 400)
     for path in (
@@ -343,7 +343,7 @@ def test_operation_that_is_not_served_answers_501_with_its_name(api: Api, emulat
     assert api.rest("GET", f"projects/{emulator.project_id}").status_code == 200
 
 
-def test_names_stand_for_identifiers(api: Api, emulator: Emulator) -> None:
+def test_objects_are_found_by_name(api: Api, emulator: Emulator) -> None:
     project = api.rest("GET", f"projects/{emulator.project_id}").json()
     assert (project["name"], project["space_id"]) == ("support-assistant", emulator.space_id)
     space = api.rest("GET", f"spaces/{emulator.space_id}").json()
@@ -356,7 +356,7 @@ def test_names_stand_for_identifiers(api: Api, emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "wrong"])
-def test_a_wrong_key_is_401(api: Api, emulator: Emulator, key: str) -> None:
+def test_wrong_key_gets_401(api: Api, emulator: Emulator, key: str) -> None:
     assert problem(api.rest("GET", "tasks", key=key), 401)
     basic = requests.get(f"{emulator.url}/v2/tasks", auth=("user", emulator.api_key), timeout=60)
     assert problem(basic, 401)
@@ -364,12 +364,12 @@ def test_a_wrong_key_is_401(api: Api, emulator: Emulator, key: str) -> None:
 
 
 @pytest.mark.parametrize("body", [b"nonsense", b"[]"])
-def test_a_body_that_is_no_object_is_400(api: Api, body: bytes) -> None:
+def test_body_that_is_not_an_object_gets_400(api: Api, body: bytes) -> None:
     assert problem(api.rest("POST", "tasks", data=body), 400)
 
 
 @pytest.mark.online_tasks_emulator(status_case="lower")
-def test_older_servers_spell_statuses_in_lower_case(api: Api, emulator: Emulator) -> None:
+def test_status_case_setting_spells_statuses_in_lower_case(api: Api, emulator: Emulator) -> None:
     run_id = api.run(api.create())
     assert api.read(run_id)["status"] == "completed"
     emulator.configure(status_case="upper")
@@ -431,9 +431,7 @@ def test_evaluations_are_read_back_with_their_spans(api: Api) -> None:
 
 
 @pytest.mark.parametrize("field", ["label", "score", "explanation"])
-def test_one_column_of_an_evaluation_can_be_chosen_or_left_out(
-    api: Api, emulator: Emulator, field: str
-) -> None:
+def test_single_evaluation_column_is_included_or_excluded(api: Api, emulator: Emulator, field: str) -> None:
     choices = {"bad": 0, "good": 1}
     api.read(
         api.run(api.create(templateEvaluators=[template_evaluator("tone", classificationChoices=choices)]))
@@ -449,7 +447,7 @@ def test_one_column_of_an_evaluation_can_be_chosen_or_left_out(
     assert shown(excluded_columns=[f"eval.tone.{field}"]) == {"label", "score", "explanation"} - {field}
 
 
-def test_columns_can_be_chosen_and_texts_cut(api: Api) -> None:
+def test_columns_are_selected_and_texts_truncated(api: Api) -> None:
     api.read(api.run(api.create()))
     (span,) = list_spans(api, 1, filter=AGENTS, included_columns=["attributes.input.value"])
     assert set(span["attributes"]) == {"input.value"}
@@ -481,7 +479,7 @@ def test_invalid_span_query_is_rejected(api: Api, emulator: Emulator) -> None:
 
 
 @pytest.mark.online_tasks_emulator(run_seconds=30)
-def test_the_servers_clock_can_be_wrong(api: Api, emulator: Emulator) -> None:
+def test_clock_offset_changes_server_times(api: Api, emulator: Emulator) -> None:
     emulator.set_clock_offset(-3600)
     run = api.read(api.run(api.create(templateEvaluators=[template_evaluator()])))
     behind = datetime.now(UTC) - datetime.fromisoformat(run["created_at"])

@@ -27,7 +27,7 @@ def annotate(api: Api, record_id: str, *values: dict[str, Any], **fields: Any) -
     return api.rest("POST", "spans/annotate", json=body)
 
 
-def test_an_annotation_is_written_changed_read_and_filtered_by(api: Api) -> None:
+def test_annotation_is_written_changed_read_and_filtered(api: Api) -> None:
     span_id = agents(api)[0]["context"]["span_id"]
     first = annotate(api, span_id, {"name": "review", "label": "Wrong", "score": 0})
     assert (first.status_code, first.content) == (202, b"")
@@ -46,7 +46,7 @@ def test_an_annotation_is_written_changed_read_and_filtered_by(api: Api) -> None
     assert found["context"]["span_id"] == span_id
 
 
-def test_a_trace_is_annotated_at_its_root(api: Api, emulator: Emulator) -> None:
+def test_trace_is_annotated_at_its_root(api: Api, emulator: Emulator) -> None:
     root = agents(api)[0]["context"]
     value = {"name": "review", "label": "Wrong"}
     assert annotate(api, root["span_id"], value, granularity="TRACE").status_code == 202
@@ -130,7 +130,7 @@ def test_invalid_record_source_adds_nothing(api: Api) -> None:
     assert api.rest("GET", path).json()["records"] == []
 
 
-def test_a_dataset_takes_examples(api: Api, emulator: Emulator) -> None:
+def test_dataset_accepts_examples(api: Api, emulator: Emulator) -> None:
     body = {"name": "failures", "space_id": emulator.space_id, "examples": [{"input": "one"}]}
     created = api.rest("POST", "datasets", json=body)
     assert created.status_code == 201
@@ -149,7 +149,7 @@ def test_a_dataset_takes_examples(api: Api, emulator: Emulator) -> None:
     assert problem(reserved, 400)
 
 
-def test_a_reset_forgets_them(api: Api, emulator: Emulator) -> None:
+def test_reset_deletes_annotations_queues_and_datasets(api: Api, emulator: Emulator) -> None:
     make_queue(api)
     annotate(api, agents(api)[0]["context"]["span_id"], {"name": "a", "label": "x"})
     emulator.reset()

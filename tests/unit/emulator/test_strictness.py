@@ -35,14 +35,13 @@ def ending(run: dict[str, Any]) -> tuple[str, tuple[int, int, int]]:
         "{input.value}",
     ],
 )
-def test_a_variable_without_a_value_skips_every_span(api: Api, emulator: Emulator, template: str) -> None:
+def test_variable_without_a_value_skips_every_span(api: Api, emulator: Emulator, template: str) -> None:
     run = judged(api, templateEvaluators=[template_evaluator(template=template)])
     status, (successes, errors, skipped) = ending(run)
     assert (status, successes, errors, run["failure_reason"]) == ("COMPLETED", 0, 0, None)
     assert skipped > 50
     assert emulator.evaluations() == []
     [known] = emulator.runs()
-    assert "is not on the span" in known["note"]
     assert html.escape(known["note"]) in requests.get(emulator.url, timeout=60).text
 
 
@@ -61,22 +60,22 @@ def test_only_spans_without_the_path_are_skipped(api: Api, emulator: Emulator) -
     }
 
 
-def test_a_span_that_one_evaluator_skips_counts_for_the_other(api: Api, emulator: Emulator) -> None:
+def test_span_skipped_by_one_evaluator_counts_for_the_other(api: Api, emulator: Emulator) -> None:
     evaluators = [template_evaluator(), template_evaluator("unmapped", template="{input}")]
     _, (successes, errors, skipped) = ending(judged(api, templateEvaluators=evaluators))
     assert (successes > 50, errors, skipped) == (True, 0, 0)
     assert {each["name"] for each in emulator.evaluations()} == {"answer quality"}
 
 
-def test_an_evaluator_of_the_hub_without_mappings_judges_nothing(api: Api, emulator: Emulator) -> None:
+def test_hub_evaluator_without_mappings_evaluates_nothing(api: Api, emulator: Emulator) -> None:
     hub = [{"evaluatorId": emulator.evaluator_ids["correctness"]}]
     run = judged(api, templateEvaluators=None, llmConfig=None, evaluators=hub)
     assert ending(run)[1][:2] == (0, 0)
     assert run["num_skipped"] > 50
-    assert "the variable {input} has no mapping" in emulator.runs()[0]["note"]
+    assert "{input}" in emulator.runs()[0]["note"]
 
 
-def test_the_variables_of_the_hub_are_no_columns(api: Api, emulator: Emulator) -> None:
+def test_hub_variables_are_not_columns(api: Api, emulator: Emulator) -> None:
     config = {
         "name": "tone",
         "template": "{attributes.output.value}",
@@ -97,7 +96,7 @@ def test_the_variables_of_the_hub_are_no_columns(api: Api, emulator: Emulator) -
     assert (ending(run)[1][:2], run["num_skipped"] > 50) == ((0, 0), True)
 
 
-def test_what_nests_below_a_path_is_a_value(api: Api, emulator: Emulator) -> None:
+def test_nested_attributes_are_a_value(api: Api, emulator: Emulator) -> None:
     evaluator = template_evaluator(template="{attributes.llm.input_messages}")
     run = judged(api, queryFilter="span_kind = 'LLM'", templateEvaluators=[evaluator])
     assert (run["num_successes"] > 50, run["num_skipped"]) == (True, 0)
@@ -114,7 +113,7 @@ def test_what_nests_below_a_path_is_a_value(api: Api, emulator: Emulator) -> Non
         "attributes.metadata",
     ],
 )
-def test_the_columns_that_arize_documents_are_values(api: Api, path: str) -> None:
+def test_documented_columns_are_values(api: Api, path: str) -> None:
     run = judged(
         api,
         queryFilter=f"{path} IS NOT NULL",
@@ -128,31 +127,28 @@ def test_the_columns_that_arize_documents_are_values(api: Api, path: str) -> Non
 
 # --- judge models -------------------------------------------------------------------------------------------
 
-WRONG_MODELS: list[tuple[dict[str, Any], str]] = [
-    ({**LLM, "modelName": "GPT_9000"}, "the model 'GPT_9000' does not exist"),
-    ({**LLM, "provider": "openAl"}, "no AI integration of the provider 'openAl'"),
-    ({**LLM, "provider": "anthropic"}, "the model 'GPT_4o' does not exist"),
-    ({**LLM, "integrationId": "TGxtSW50ZWdyYXRpb246OTk6cVJ3WA=="}, "does not exist, or its credentials"),
-]
+WRONG_MODELS: tuple[dict[str, Any], ...] = (
+    {**LLM, "modelName": "GPT_9000"},
+    {**LLM, "provider": "openAl"},
+    {**LLM, "provider": "anthropic"},
+    {**LLM, "integrationId": "TGxtSW50ZWdyYXRpb246OTk6cVJ3WA=="},
+)
 
 
-@pytest.mark.parametrize(("llm", "reason"), WRONG_MODELS, ids=[reason for _, reason in WRONG_MODELS])
-def test_a_judge_that_does_not_exist_cancels_the_run_after_a_moment(
-    api: Api, emulator: Emulator, llm: dict[str, Any], reason: str
-) -> None:
+def test_unknown_model_cancels_the_run_after_a_second(api: Api, emulator: Emulator) -> None:
     emulator.configure(run_seconds=600)
     emulator.stop_clock()
-    run_id = api.run(api.create(llmConfig=llm))
-    assert api.read(run_id)["status"] == "PENDING"
-    emulator.advance(2)
-    run = api.read(run_id)
-    assert ending(run) == ("CANCELLED", (0, 0, 0))
-    assert reason in run["failure_reason"]
+    for number, llm in enumerate(WRONG_MODELS):
+        run_id = api.run(api.create(name=f"task {number}", llmConfig=llm))
+        assert api.read(run_id)["status"] == "PENDING"
+        emulator.advance(2)
+        run = api.read(run_id)
+        assert ending(run) == ("CANCELLED", (0, 0, 0)), llm
+        assert run["failure_reason"]
 
 
-@pytest.mark.parametrize(
-    ("provider", "model"),
-    [
+def test_existing_models_are_accepted() -> None:
+    for provider, model in (
         ("openAI", "GPT_4o"),
         ("openAI", "gpt-4o-mini"),
         ("openAI", "GPT_4o_MINI_2024_07_18"),
@@ -172,26 +168,24 @@ def test_a_judge_that_does_not_exist_cancels_the_run_after_a_moment(
         ("awsBedrock", "anthropic.claude-v2"),
         ("azureOpenAI", "our-deployment"),
         ("custom", "llama"),
-    ],
-)
-def test_models_that_exist(provider: str, model: str) -> None:
-    assert missing_model({"provider": provider, "model": model}) is None
-    assert provider in {each.provider for each in INTEGRATIONS}
+    ):
+        assert missing_model({"provider": provider, "model": model}) is None, model
+        assert provider in {each.provider for each in INTEGRATIONS}
 
 
-def test_a_name_of_any_length_is_looked_up_at_once() -> None:
+def test_long_model_name_is_rejected_quickly() -> None:
     reason = missing_model({"provider": "anthropic", "model": "claude-" + "2" * 1_000_000 + "!"})
     assert reason is not None
     assert len(reason) < 1000
 
 
-def test_rails_may_be_missing_until_the_run(api: Api) -> None:
+def test_missing_labels_fail_the_run(api: Api) -> None:
     run = judged(api, templateEvaluators=[template_evaluator(rails=None)])
     assert ending(run) == ("FAILED", (0, 0, 0))
-    assert "missing rails and classification choices" in run["failure_reason"]
+    assert run["failure_reason"]
 
 
-def test_choices_stand_in_for_rails(api: Api) -> None:
+def test_choices_replace_rails(api: Api) -> None:
     evaluator = template_evaluator(rails=None, classificationChoices={"bad": 0, "good": 1})
     assert judged(api, templateEvaluators=[evaluator])["num_successes"] > 50
 
@@ -201,7 +195,7 @@ def test_choices_stand_in_for_rails(api: Api) -> None:
 UNKNOWN = "attributes.user.tier = 'gold'"
 
 
-def test_a_filter_on_an_attribute_that_no_span_has_is_refused(api: Api, emulator: Emulator) -> None:
+def test_filter_on_unknown_attribute_is_rejected(api: Api, emulator: Emulator) -> None:
     task = {
         "name": "x",
         "modelId": emulator.project_id,
@@ -209,13 +203,14 @@ def test_a_filter_on_an_attribute_that_no_span_has_is_refused(api: Api, emulator
         "templateEvaluators": [template_evaluator()],
         "llmConfig": LLM,
     }
-    refusal = "unknown attribute attributes.user.tier"
-    assert refusal in api.graphql(CREATE, input=task).json()["errors"][0]["message"]
+    [error] = api.graphql(CREATE, input=task).json()["errors"]
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+    assert "attributes.user.tier" in error["message"]
     response = api.rest("POST", "spans", json={"project_id": emulator.project_id, "filter": UNKNOWN})
-    assert (response.status_code, refusal in response.json()["detail"]) == (422, True)
+    assert (response.status_code, "attributes.user.tier" in response.json()["detail"]) == (422, True)
 
 
-def test_an_attribute_that_is_not_in_the_eval_index_matches_nothing(api: Api, emulator: Emulator) -> None:
+def test_filter_outside_the_eval_index_matches_nothing(api: Api, emulator: Emulator) -> None:
     query_filter = f"{AGENTS} AND attributes.metadata CONTAINS 'hearth'"
     run = judged(api, queryFilter=query_filter)
     assert ending(run) == ("COMPLETED", (0, 0, 0))
@@ -243,12 +238,12 @@ def test_documented_columns_are_filters_of_spans(api: Api, emulator: Emulator, q
     assert 0 < len(answer.json()["spans"]) < 500
 
 
-def test_a_key_that_no_metadata_has_is_unknown(api: Api, emulator: Emulator) -> None:
+def test_filter_on_unknown_metadata_key_is_rejected(api: Api, emulator: Emulator) -> None:
     body = {"project_id": emulator.project_id, "filter": "attributes.metadata.colour = 'red'"}
     assert "unknown attribute attributes.metadata.colour" in api.rest("POST", "spans", json=body).text
 
 
-def test_a_regular_expression_that_takes_for_ever_holds_up_nobody(api: Api) -> None:
+def test_slow_regular_expression_does_not_block_the_server(api: Api) -> None:
     code = {
         "name": "slow",
         "position": 0,
@@ -278,15 +273,15 @@ class Polite(CodeEvaluator):
     def evaluate(self, *, dataset_row=None, **kwargs):
         return EvaluationResult(label="pass", score=1.0)
 """
-WRONG_CODE = [
-    ("class Polite(CodeEvaluator): def", "cannot be parsed"),
-    ("class Other(CodeEvaluator): ...", "defines no class Polite"),
-    (GOOD.replace("CodeEvaluator", "Thing"), "does not extend CodeEvaluator"),
-    (GOOD.replace("def evaluate", "def judge"), "has no method evaluate()"),
-    (GOOD.replace("self, *, dataset_row=None, **kwargs", "self, **kwargs"), "wrong signature"),
-    (GOOD.replace("self, *, dataset_row=None, **kwargs", "answer"), "wrong signature"),
-    ("import json\n" + GOOD, "import"),
-]
+WRONG_CODE = (
+    "class Polite(CodeEvaluator): def",
+    "class Other(CodeEvaluator): ...",
+    GOOD.replace("CodeEvaluator", "Thing"),
+    GOOD.replace("def evaluate", "def judge"),
+    GOOD.replace("self, *, dataset_row=None, **kwargs", "self, **kwargs"),
+    GOOD.replace("self, *, dataset_row=None, **kwargs", "answer"),
+    "import json\n" + GOOD,
+)
 WRONG_IMPORTS = [
     None,
     "import json",
@@ -305,24 +300,15 @@ def code_evaluator(**fields: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize(("code", "reason"), WRONG_CODE, ids=[reason for _, reason in WRONG_CODE])
-def test_code_that_cannot_be_loaded_cancels_the_run(api: Api, code: str, reason: str) -> None:
-    run = judged(
-        api,
-        templateEvaluators=None,
-        llmConfig=None,
-        codeEvaluators=[code_evaluator(evalClassCodeBlock=code)],
-    )
-    assert ending(run) == ("CANCELLED", (0, 0, 0))
-    assert reason in run["failure_reason"]
-
-
-@pytest.mark.parametrize("imports", WRONG_IMPORTS)
-def test_code_without_the_one_import_that_arize_has_cancels_the_run(api: Api, imports: str | None) -> None:
-    code = code_evaluator(evalClassCodeBlock=GOOD, packageImports=imports)
-    run = judged(api, templateEvaluators=None, llmConfig=None, codeEvaluators=[code])
-    assert ending(run) == ("CANCELLED", (0, 0, 0))
-    assert "arize.experimental.datasets.experiments.evaluators.base" in run["failure_reason"]
+def test_invalid_code_cancels_the_run(api: Api) -> None:
+    wrong = [code_evaluator(evalClassCodeBlock=code) for code in WRONG_CODE]
+    wrong += [code_evaluator(evalClassCodeBlock=GOOD, packageImports=imports) for imports in WRONG_IMPORTS]
+    for number, code in enumerate(wrong):
+        run = judged(
+            api, name=f"task {number}", templateEvaluators=None, llmConfig=None, codeEvaluators=[code]
+        )
+        assert ending(run) == ("CANCELLED", (0, 0, 0)), code
+        assert run["failure_reason"]
 
 
 def code_of_the_hub(api: Api, emulator: Emulator, **config: Any) -> Any:
@@ -332,23 +318,20 @@ def code_of_the_hub(api: Api, emulator: Emulator, **config: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("variables", "reason"), [(["output"], None), (["attributes.output.value"], "does not name the variable")]
+    ("variables", "status"), [(["output"], "COMPLETED"), (["attributes.output.value"], "CANCELLED")]
 )
-def test_the_variables_of_code_are_parameters_of_evaluate(
-    api: Api, emulator: Emulator, variables: list[str], reason: str | None
+def test_code_variables_must_be_parameters_of_evaluate(
+    api: Api, emulator: Emulator, variables: list[str], status: str
 ) -> None:
     code = GOOD.replace("dataset_row", "output")
     made = code_of_the_hub(
         api, emulator, type="CUSTOM", code=code, imports=IMPORTS, variables=variables
     ).json()
     run = judged(api, templateEvaluators=None, llmConfig=None, evaluators=[{"evaluatorId": made["id"]}])
-    if reason is None:
-        assert run["status"] == "COMPLETED"
-    else:
-        assert (ending(run), reason in run["failure_reason"]) == (("CANCELLED", (0, 0, 0)), True)
+    assert run["status"] == status
 
 
-def test_code_of_the_hub_is_for_the_spans_of_its_own_filter(api: Api, emulator: Emulator) -> None:
+def test_hub_code_evaluator_uses_its_own_filter(api: Api, emulator: Emulator) -> None:
     made = code_of_the_hub(
         api,
         emulator,
@@ -388,13 +371,13 @@ def test_static_parameters_are_checked(
     assert (answer.status_code, refusal in answer.json()["detail"]) == (400, True)
 
 
-def test_a_managed_evaluator_that_does_not_exist_cancels_the_run(api: Api) -> None:
+def test_unknown_managed_evaluator_cancels_the_run(api: Api) -> None:
     run = judged(api, templateEvaluators=None, llmConfig=None, codeEvaluators=[code_evaluator()])
     assert ending(run) == ("CANCELLED", (0, 0, 0))
-    assert "no managed evaluator 'Polite'" in run["failure_reason"]
+    assert "Polite" in run["failure_reason"]
 
 
-def test_code_of_users_is_never_run(api: Api) -> None:
+def test_custom_code_is_never_run(api: Api) -> None:
     run = judged(
         api,
         templateEvaluators=None,
@@ -405,7 +388,7 @@ def test_code_of_users_is_never_run(api: Api) -> None:
     assert (status, successes, errors > 50, skipped) == ("COMPLETED", 0, True, 0)
 
 
-def test_a_check_of_an_attribute_that_is_not_there_skips_the_span(api: Api) -> None:
+def test_check_of_a_missing_attribute_skips_the_span(api: Api) -> None:
     code = {
         "name": "is json",
         "position": 0,
@@ -416,7 +399,7 @@ def test_a_check_of_an_attribute_that_is_not_there_skips_the_span(api: Api) -> N
     assert (run["num_successes"], run["num_errors"], run["num_skipped"] > 50) == (0, 0, True)
 
 
-def test_inline_evaluators_have_a_text_for_an_id(api: Api) -> None:
+def test_inline_evaluator_has_an_empty_id(api: Api) -> None:
     # Arize's SDK reads the field as a required text up to 8.58: null would break the whole list of tasks.
     api.create()
     [task] = api.rest("GET", "tasks").json()["tasks"]
@@ -426,7 +409,7 @@ def test_inline_evaluators_have_a_text_for_an_id(api: Api) -> None:
 # --- continuous tasks ---------------------------------------------------------------------------------------
 
 
-def test_a_continuous_task_evaluates_new_spans_every_two_minutes(tmp_path: Any) -> None:
+def test_continuous_task_evaluates_new_spans_every_two_minutes(tmp_path: Any) -> None:
     spans = tmp_path / "spans.jsonl"
     line = (
         '{{"name": "agent", "kind": "AGENT", "start_time": {0}, "attributes": {{"input.value": "Hello"}}}}\n'

@@ -10,7 +10,7 @@ from airflow_provider_online_tasks.emulator.settings import EmulatorSettings as 
 
 
 @pytest.mark.parametrize("path", ["/", "/v2/tasks", "/graphql", "/emulator/info"])
-def test_a_foreign_host_header_is_refused(emulator: Emulator, path: str) -> None:
+def test_foreign_host_header_is_rejected(emulator: Emulator, path: str) -> None:
     key = {"Authorization": f"Bearer {emulator.api_key}"}
     for host in ("evil.example", "evil.example:80", "127.0.0.1.evil.example", "192.0.2.1", "localhost.evil"):
         response = requests.get(f"{emulator.url}{path}", headers={**key, "Host": host}, timeout=60)
@@ -20,7 +20,7 @@ def test_a_foreign_host_header_is_refused(emulator: Emulator, path: str) -> None
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1234", "127.0.0.1", "127.0.0.9:80", "[::1]:80"])
-def test_loopback_has_several_names(emulator: Emulator, host: str) -> None:
+def test_loopback_names_are_accepted(emulator: Emulator, host: str) -> None:
     assert requests.get(emulator.url, headers={"Host": host}, timeout=60).status_code == 200
 
 
@@ -28,12 +28,12 @@ def test_loopback_has_several_names(emulator: Emulator, host: str) -> None:
     ("host", "answers"),
     [("10.0.0.5:8080", True), ("arize", True), ("ARIZE:80", True), ("evil.example", False), ("", True)],
 )
-def test_an_emulator_that_others_reach_knows_its_names(host: str, answers: bool) -> None:
+def test_public_emulator_accepts_its_host_names(host: str, answers: bool) -> None:
     settings = Settings(host="0.0.0.0", host_names="arize,other")
     assert settings.accepts_host(host) is answers
 
 
-def test_the_page_needs_the_key_unless_it_is_on_loopback() -> None:
+def test_page_needs_the_key_unless_on_loopback() -> None:
     with Emulator(EmulatorSettings(host="0.0.0.0")) as emulator:
         url = emulator.url.replace("0.0.0.0", "127.0.0.1")
         for path in ("", "/organizations/x/spaces/y"):

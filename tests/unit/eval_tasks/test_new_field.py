@@ -66,7 +66,7 @@ ADDITIONS = (
         "    retention_days: int | None = None\n",
     ),
     (
-        "emulator/tasks/graphql.py",
+        "emulator/tasks/api.py",
         '    "llmConfig": "llm_config",\n',
         '    "retentionDays": "retention_days",\n',
     ),

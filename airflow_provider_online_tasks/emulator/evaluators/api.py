@@ -1,4 +1,4 @@
-"""The Eval Hub over REST: evaluators, their versions, and Arize's templates."""
+"""The Eval Hub over REST and GraphQL: evaluators, their versions, and Arize's templates."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from airflow_provider_online_tasks.emulator.clock import write_time
 from airflow_provider_online_tasks.emulator.errors import InvalidError, RequestError
 from airflow_provider_online_tasks.emulator.evaluators.hub import TEMPLATES
 from airflow_provider_online_tasks.emulator.evaluators.kinds import KIND_OF_TYPE
+from airflow_provider_online_tasks.emulator.graphql import USER, connection
 from airflow_provider_online_tasks.emulator.rest import Body, Call, Operation, checked_id, space_id
 from airflow_provider_online_tasks.emulator.spans.filters import checked_filter
 
 if TYPE_CHECKING:
+    from graphql import GraphQLResolveInfo
+
     from airflow_provider_online_tasks.emulator.evaluators.hub import HubEvaluator, Version
+    from airflow_provider_online_tasks.emulator.graphql import Context
 
 Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
@@ -245,6 +249,39 @@ def _config(type_name: str, version: VersionInput) -> dict[str, Any]:
         return config.model_dump()
     checked_filter(config.query_filter)
     return {**config.model_dump(exclude_unset=True), "data_granularity": config.data_granularity}
+
+
+def evaluators(
+    _: Any,
+    info: GraphQLResolveInfo[Context],
+    *,
+    name: str | None = None,
+    taskType: str | None = None,  # noqa: N803 -- the argument's name in the schema
+    **page: Any,
+) -> dict[str, Any]:
+    """Resolve the evaluators of a space, newest first."""
+    found = [evaluator(each) for each in reversed(info.context.state.hub.all())]
+    matching = [
+        each for each in found if name in (None, each["name"]) and taskType in (None, each["taskType"])
+    ]
+    return connection(matching, **page)
+
+
+def evaluator(found: HubEvaluator) -> dict[str, Any]:
+    """Return an evaluator with its newest version."""
+    newest = found.versions[-1]
+    return {
+        "id": found.id,
+        "name": found.name,
+        "description": found.description,
+        "taskType": found.kind.task_type.lower(),
+        "commitHash": newest.commit_hash,
+        "commitMessage": newest.commit_message,
+        "tags": [],
+        "createdAt": write_time(found.created_at),
+        "updatedAt": write_time(found.updated_at),
+        "createdBy": USER,
+    }
 
 
 _EVALUATOR = "/v2/evaluators/{evaluator_id}"
