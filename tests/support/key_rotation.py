@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from airflow_provider_online_tasks.emulator.server.rest import RestRequest
+from airflow_provider_online_tasks.emulator.server.requests import ApiRequest
 
 if TYPE_CHECKING:
     import pytest
+    from starlette.responses import Response
 
     from airflow_provider_online_tasks.emulator import Emulator
 
@@ -16,9 +17,11 @@ NEW_KEY = "ak-rotated"
 
 def rotate(arize: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the emulator accept only the new key over REST."""
-    really = RestRequest.key
+    respond = ApiRequest.respond
 
-    def rotated(self: Any) -> str:
-        return arize.api_key if really(self) == NEW_KEY else "revoked"
+    async def with_new_key(self: ApiRequest) -> Response:
+        if self.operation.startswith("rest."):
+            self.key = arize.api_key if self.key == NEW_KEY else "revoked"
+        return await respond(self)
 
-    monkeypatch.setattr(RestRequest, "key", rotated)
+    monkeypatch.setattr(ApiRequest, "respond", with_new_key)
