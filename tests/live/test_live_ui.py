@@ -61,7 +61,7 @@ def shown() -> Iterator[Shown]:
 
 def test_make_ui_serves_evals_until_interrupted(shown: Shown) -> None:
     said = shown.until("Ctrl-C stops everything.")
-    [page] = re.findall(r"Evals, filling up during the next minute: (\S+)", said)
+    [page] = re.findall(r"(http\S+/plugin/arize-evals)", said)
     url = page.removesuffix("/plugin/arize-evals")
 
     def ask(path: str) -> Any:
