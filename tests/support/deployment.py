@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any, Self, TypeVar
 
 import psutil
 import requests
+from cryptography.fernet import Fernet
 
 from tests.support.airflow_home import create_database
 
@@ -98,6 +100,10 @@ class Deployment:
             "AIRFLOW__API__ENABLE_XCOM_DESERIALIZE_SUPPORT": "True",
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": self.url.rpartition(":")[2],
+            # Components that start at the same time in a new home would each generate their own secrets.
+            "AIRFLOW__API__SECRET_KEY": secrets.token_hex(64),
+            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(64),
+            "AIRFLOW__CORE__FERNET_KEY": Fernet.generate_key().decode(),
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__CORE__AUTH_MANAGER": (
                 "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
