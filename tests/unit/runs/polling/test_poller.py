@@ -218,6 +218,26 @@ def test_wrong_task_id_is_corrected(arize: Emulator) -> None:
     assert count_reads(arize)[LIST] > count_reads(arize)[GET]
 
 
+def test_runs_moved_to_their_task_are_not_read_with_the_wrong_one(arize: Emulator) -> None:
+    task, other = create_task(arize), create_task(arize, "another")
+    runs = arize.create_runs(task, 2, fate=HANG)
+    [alone] = arize.create_runs(other, 1, fate=HANG)
+
+    async def wait() -> None:
+        poller = poller_of(arize)
+        waits = [poller.add(run, other, conn_id=CONN_ID, poll_interval=2.0) for run in (*runs, alone)]
+        await asyncio.sleep(60)
+        arize.clear_requests()
+        await asyncio.sleep(60)
+        for each in waits:
+            each.close()
+
+    quick_time.run(wait())
+    # The only run that is left to the other task is read by its ID.
+    paths = {unquote(request["path"]) for request in arize.requests("rest.*")}
+    assert paths == {f"/v2/tasks/{task}/runs", f"/v2/task-runs/{alone}"}
+
+
 def test_task_without_waits_is_not_read_any_more(arize: Emulator) -> None:
     task, other = create_task(arize), create_task(arize, "other")
     runs = arize.create_runs(task, 3, fate=HANG)
