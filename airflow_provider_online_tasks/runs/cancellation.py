@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.exceptions import BadRequest, OnlineTasksError, RateLimited, Unavailable
-from airflow_provider_online_tasks.runs.backoff import backoff
 from airflow_provider_online_tasks.runs.polling.budget import WINDOW_SECONDS, Budget
 from airflow_provider_online_tasks.runs.polling.session import Session
+from airflow_provider_online_tasks.runs.wait_policy import backoff
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses import TaskRun
@@ -29,11 +29,7 @@ class NotInTime(OnlineTasksError):
 
 
 class Cancellations:
-    """Cancels runs of one endpoint and key over one session, while polls wait.
-
-    :param settings: where and how to send.
-    :param polls: the budget of the polls.
-    """
+    """Cancels runs of one endpoint and key over one session, while polls wait."""
 
     def __init__(self, settings: Settings, polls: Budget) -> None:
         self._settings = settings

@@ -22,7 +22,7 @@ from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.http import Response
 from airflow_provider_online_tasks.api.responses import RunStatus, TaskRun
 from airflow_provider_online_tasks.exceptions import CallError, NotFound, RateLimited, Unavailable
-from airflow_provider_online_tasks.runs.backoff import backoff
+from airflow_provider_online_tasks.runs.wait_policy import backoff
 
 Exchange = Callable[[calls.RestCall[Any]], Awaitable[tuple[Any, Response]]]
 log = logging.getLogger(__name__)
@@ -144,8 +144,6 @@ async def find_finished_runs(online_task_id: str, memory: Memory | None, exchang
     """Poll once.
 
     :param memory: of the last poll; None for the first one, which reports nothing.
-    :param exchange: sends a call and returns the value of the response, and the response.
-    :raises CallError: a request failed, so nothing was found out.
     """
 
     def has_all_news(runs: list[TaskRun]) -> bool:
@@ -208,9 +206,7 @@ async def _read_list(
 ) -> tuple[dict[str, TaskRun], datetime]:
     """Return the runs of a list by ID, and Arize's time when it sent the first page.
 
-    :param list_runs: returns the call for the page at a ``cursor``.
     :param stop: returns whether the runs read so far are enough.
-    :raises UnexpectedResponse: the list doesn't end.
     """
     runs: dict[str, TaskRun] = {}
     server_time: datetime | None = None

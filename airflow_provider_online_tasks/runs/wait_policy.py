@@ -82,3 +82,13 @@ def run_unreachable(
         f"Run {run_id} could not be read{duration} and may still be running. A retry resumes it. "
         f"{reason.removesuffix('.')}."
     )
+
+
+def backoff(failures: int, *, first: float, longest: float) -> float:
+    """Return the seconds to wait before the next attempt, doubled with each failure.
+
+    :param failures: number of failures in a row; 0 counts as 1.
+    :param first: seconds after the first failure.
+    """
+    doublings = min(max(failures, 1) - 1, 64)  # a larger exponent could overflow
+    return min(first * 2.0**doublings, longest)

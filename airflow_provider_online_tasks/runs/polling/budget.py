@@ -91,11 +91,7 @@ class Budget:
 
 
 class Share:
-    """A part of a budget, for users that must leave the rest to others.
-
-    :param budget: the complete budget.
-    :param part: how much of it, above 0 and below 1.
-    """
+    """A part of a budget, above 0 and below 1, for users that must leave the rest to others."""
 
     def __init__(self, budget: Budget, part: float) -> None:
         self.budget = budget

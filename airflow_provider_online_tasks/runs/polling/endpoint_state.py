@@ -6,11 +6,11 @@ import asyncio
 import logging
 
 from airflow_provider_online_tasks.exceptions import AuthenticationFailed, CallError, RateLimited, Unavailable
-from airflow_provider_online_tasks.runs.backoff import backoff
 from airflow_provider_online_tasks.runs.wait_policy import (
     FIRST_RATE_LIMIT_PAUSE,
     LONGEST_RETRY_AFTER,
     Rejections,
+    backoff,
 )
 
 log = logging.getLogger(__name__)
@@ -21,10 +21,7 @@ LONGEST_RATE_LIMIT_PAUSE = 60.0
 
 
 class EndpointState:
-    """What the responses to all requests say about one endpoint and key.
-
-    :param url: the endpoint, for messages.
-    """
+    """What the responses to all requests say about one endpoint and key."""
 
     def __init__(self, url: str) -> None:
         self._url = url

@@ -28,7 +28,6 @@ from typing import TYPE_CHECKING
 from airflow_provider_online_tasks import exceptions
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.exceptions import CallError
-from airflow_provider_online_tasks.runs.backoff import backoff
 from airflow_provider_online_tasks.runs.polling.endpoint_state import (
     FIRST_PAUSE,
     FIRST_REJECTED_PAUSE,
@@ -38,7 +37,7 @@ from airflow_provider_online_tasks.runs.polling.endpoint_state import (
 from airflow_provider_online_tasks.runs.polling.schedule import PolledRun, Queue, Shortage, Wait
 from airflow_provider_online_tasks.runs.polling.session import Session
 from airflow_provider_online_tasks.runs.polling.task_pages import TaskPages
-from airflow_provider_online_tasks.runs.wait_policy import REJECTED_SECONDS, run_unreachable
+from airflow_provider_online_tasks.runs.wait_policy import REJECTED_SECONDS, backoff, run_unreachable
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses import TaskRun
@@ -71,8 +70,6 @@ class Poller:
 
     It works in its own context, because the triggerer attributes log lines to triggers by context.
 
-    :param settings: where and how to send.
-    :param budget: how many requests may be sent.
     :param on_closed: called when the last wait has ended. No wait may be added from then on.
     :param on_key_rejected: called when the key is rejected. It may move waits to another poller.
     """

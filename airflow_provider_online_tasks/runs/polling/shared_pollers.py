@@ -58,23 +58,14 @@ async def poll_run(
 
 
 async def cancel_run(conn_id: str, run_id: str, *, until: float) -> TaskRun:
-    """Cancel a run, before any other request is sent to its endpoint.
-
-    :param until: when to give up, on the event loop's clock.
-    :return: the run afterwards: cancelled, or finished before.
-    :raises NotInTime: the time limit was reached.
-    :raises CallError: the subclass that fits what happened.
-    """
+    """Cancel a run before any other request is sent to its endpoint; see :meth:`Cancellations.cancel`."""
     shared = this_loop()
     settings = await shared.settings_of(conn_id)
     return await shared.endpoint(settings).cancellations.cancel(run_id, until=until)
 
 
 async def settings_of_watcher(conn_id: str) -> tuple[Settings, Share]:
-    """Return the settings of a connection, and the share of the budget for all watchers that use them.
-
-    :raises InvalidConnection: the connection can't be used.
-    """
+    """Return the settings of a connection, and the share of the budget for all watchers that use them."""
     shared = this_loop()
     settings = await shared.settings_of(conn_id)
     return settings, shared.endpoint(settings).watchers_share

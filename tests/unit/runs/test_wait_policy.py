@@ -17,6 +17,7 @@ from airflow_provider_online_tasks.exceptions import (
 from airflow_provider_online_tasks.runs.wait_policy import (
     REJECTIONS,
     Rejections,
+    backoff,
     pause_after,
     run_unreachable,
 )
@@ -92,3 +93,16 @@ def test_run_unreachable_is_retried() -> None:
     for error in (NotFound("no such run."), ValueError("a bug")):
         assert not isinstance(run_unreachable("run-1", error, 300.0), AirflowFailException)
         assert "run-1" in str(run_unreachable("run-1", error))
+
+
+def test_backoff_failures_in_a_row_doubles_up_to_longest() -> None:
+    assert [backoff(failures, first=1.5, longest=10.0) for failures in range(1, 6)] == [1.5, 3, 6, 10, 10]
+
+
+def test_backoff_no_failure_counts_as_one() -> None:
+    assert backoff(0, first=2.0, longest=30.0) == 2.0
+
+
+@pytest.mark.parametrize("failures", [1_000, 100_000])
+def test_backoff_very_many_failures_returns_longest(failures: int) -> None:
+    assert backoff(failures, first=0.5, longest=30.0) == 30.0
