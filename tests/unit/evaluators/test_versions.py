@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +14,7 @@ import requests
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks.api.client import Client
 from airflow_provider_online_tasks.emulator import Fault
-from airflow_provider_online_tasks.evaluators.versions import add_hash, content_hash, read_hash
+from airflow_provider_online_tasks.evaluators.versions import STATE_KEY, add_hash, content_hash, read_hash
 from airflow_provider_online_tasks.exceptions import (
     BadRequest,
     InvalidInput,
@@ -204,6 +206,55 @@ def test_newest_version_counts_in_any_order(arize: Emulator, make: Make) -> None
 
     assert execute(make()) == result
     assert versions(arize, result["evaluator_id"]) == listed
+
+
+def test_version_without_time_is_not_newest(arize: Emulator, make: Make) -> None:
+    execute(make(template="{output}, friendly?"))
+    result = execute(make())
+    newest, older = versions(arize, result["evaluator_id"])
+    undated = {**older, "created_at": None}
+    for order in ([newest, undated], [undated, newest]):
+        body = json.dumps({"evaluator_versions": order, "pagination": {"has_more": False}})
+        arize.add_fault(Fault("rest.list_evaluator_versions", "garbage", body=body))
+        assert execute(make()) == result
+
+
+def test_evaluator_and_version_are_found_on_second_page(
+    arize: Emulator, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = execute(make())
+    exchange = Client.exchange
+    lists = {"list evaluators": "evaluators", "list evaluator versions": "evaluator_versions"}
+
+    def start_with_empty_page(client: Client, call: Any, **options: Any) -> Any:
+        if call.name not in lists:
+            return exchange(client, call, **options)
+        if call.query.get("cursor") != "second":
+            pagination = {"has_more": True, "next_cursor": "second"}
+            return call.read({lists[call.name]: [], "pagination": pagination}), SimpleNamespace(date=None)
+        query = {name: value for name, value in call.query.items() if name != "cursor"}
+        return exchange(client, replace(call, query=query), **options)
+
+    monkeypatch.setattr(Client, "exchange", start_with_empty_page)
+    assert execute(make()) == result
+    assert (len(arize.requests(CREATE)), len(arize.requests(ADD))) == (1, 0)
+
+
+def test_evaluator_of_same_name_in_another_space_is_ignored(
+    arize: Emulator, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreign = {"id": "RXZhbHVhdG9yOjk5OTpxUndY", "name": "tone", "type": "TEMPLATE"}
+    exchange = Client.exchange
+
+    def show_every_space(client: Client, call: Any, **options: Any) -> Any:
+        if call.name != "list evaluators" or call.query.get("space_id") == arize.space_id:
+            return exchange(client, call, **options)
+        page = call.read({"evaluators": [foreign], "pagination": {"has_more": False}})
+        return page, SimpleNamespace(date=None)
+
+    monkeypatch.setattr(Client, "exchange", show_every_space)
+    result = execute(make())
+    assert [evaluator["id"] for evaluator in named(arize, "tone")] == [result["evaluator_id"]]
 
 
 def test_code_evaluator_is_created(arize: Emulator, make: Make) -> None:
@@ -452,6 +503,43 @@ def test_content_that_changed_between_tries_is_not_searched_for(arize: Emulator,
     began = _clock.monotonic()
     result = execute(make(template="{output}, friendly?"), instance)
     assert _clock.monotonic() - began < 30
+    assert len(versions(arize, result["evaluator_id"])) == 1
+
+
+@pytest.mark.parametrize("change", ["name", "space"])
+@pytest.mark.usefixtures("_time_flies")
+def test_evaluator_or_space_that_changed_between_tries_is_not_searched_for(
+    arize: Emulator, make: Make, change: str
+) -> None:
+    instance = TaskInstance()
+    assert instance.store is not None
+    arize.add_fault(Fault(CREATE, "status_before", status=503, times=3))
+    with pytest.raises(Unavailable):
+        execute(make(), instance)
+    if change == "space":  # the emulator has one space
+        instance.store.values[STATE_KEY]["space_id"] = "U3BhY2U6OTk5OnFSd1g="
+    began = _clock.monotonic()
+    execute(make(name="other", column_name="tone") if change == "name" else make(), instance)
+    assert _clock.monotonic() - began < 30
+
+
+@pytest.mark.usefixtures("_time_flies")
+def test_evaluator_deleted_during_outage_is_created_again(
+    arize: Emulator, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = execute(make(template="{output}?"))
+    arize.add_fault(Fault(ADD, "drop_before"))
+    sleep = _clock.sleep
+
+    def delete_first(seconds: float) -> None:
+        sleep(seconds)
+        url = f"{arize.url}/v2/evaluators/{first['evaluator_id']}"
+        requests.delete(url, headers={"Authorization": f"Bearer {arize.api_key}"}, timeout=60)
+
+    monkeypatch.setattr(_clock, "sleep", delete_first)
+    result = execute(make())
+    assert [evaluator["id"] for evaluator in named(arize, "tone")] == [result["evaluator_id"]]
+    assert result["evaluator_id"] != first["evaluator_id"]
     assert len(versions(arize, result["evaluator_id"])) == 1
 
 
