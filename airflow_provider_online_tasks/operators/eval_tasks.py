@@ -43,6 +43,14 @@ if TYPE_CHECKING:
     CodeEvaluators = Sequence[CodeEvaluator | Mapping[str, Any]] | CodeEvaluator | Mapping[str, Any] | XComArg
 
 IfExists = Literal["fail", "skip", "update"]
+_RENDERERS = {
+    "template_evaluators": "json",
+    "evaluators": "json",
+    "code_evaluators": "json",
+    "llm_config": "json",
+    "query_filter": "sql",
+    "query_filters": "json",
+}
 
 
 class CreateEvalTaskOperator(LineageOperator):
@@ -89,14 +97,7 @@ class CreateEvalTaskOperator(LineageOperator):
     :raises CallError: Arize rejected a request or could not be reached.
     """
 
-    template_fields_renderers: ClassVar[dict[str, str]] = {
-        "template_evaluators": "json",
-        "evaluators": "json",
-        "code_evaluators": "json",
-        "llm_config": "json",
-        "query_filter": "sql",
-        "query_filters": "json",
-    }
+    template_fields_renderers: ClassVar[dict[str, str]] = _RENDERERS
     operator_extra_links = (ProjectLink(), EvaluatorLink())
 
     def __init__(
@@ -195,14 +196,7 @@ class PatchEvalTaskOperator(OnlineTasksOperator):
     :raises CallError: Arize rejected a request or could not be reached.
     """
 
-    template_fields_renderers: ClassVar[dict[str, str]] = {
-        "template_evaluators": "json",
-        "code_evaluators": "json",
-        "llm_config": "json",
-        "query_filter": "sql",
-        "evaluators": "json",
-        "query_filters": "json",
-    }
+    template_fields_renderers: ClassVar[dict[str, str]] = _RENDERERS
     operator_extra_links = (ProjectLink(), EvaluatorLink())
 
     def __init__(

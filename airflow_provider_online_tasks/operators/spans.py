@@ -24,8 +24,6 @@ from airflow_provider_online_tasks.ui.links import ProjectLink
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
-    from airflow_provider_online_tasks.results.sending import Destination
-
 MAX_SPANS = 500
 
 
@@ -94,54 +92,48 @@ class SendSpansOperator(OnlineTasksOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Select the spans, and send those that are missing in the queue or dataset."""
+        from airflow_provider_online_tasks.results import sending
         from airflow_provider_online_tasks.results.reading import INPUT, OUTPUT, Reader, task_and_window
-        from airflow_provider_online_tasks.results.sending import SpanSending, select_spans
 
         run_id, labels = read_id(self.run_id, "run_id"), _read_labels(self.labels)
         evaluator = read_name(self.evaluator, "evaluator")
-        destination = self._destination()
+        destination: sending.Destination
+        if self.annotation_queue_id is not None:
+            destination = sending.AnnotationQueue(read_id(self.annotation_queue_id, "annotation_queue_id"))
+        else:
+            destination = sending.Dataset(read_id(self.dataset_id, "dataset_id"))
         with self.hook as hook:
             task_id, window = task_and_window(hook.get_task_run(run_id))
             task = hook.get_task(task_id)
             reader = Reader(client=hook.client, task=task, evaluators=(evaluator,), log=self.log)
             self.links = hook.links_of(project_id=reader.project_id, window=window)
             attributes = (INPUT, OUTPUT) if self.dataset_id is not None else ()
-            selected, left_out = select_spans(
+            selected, left_out = sending.select_spans(
                 reader.pages(window, attributes=attributes, text_length=None),
                 run_id=run_id,
                 evaluator=evaluator,
                 labels=labels,
                 max_spans=self.max_spans,
             )
-            sent = SpanSending(
+            sent = sending.SpanSending(
                 hook=hook,
                 destination=destination,
                 project_id=reader.project_id,
                 context=context,
                 log=self.log,
             ).send(selected)
-        self.log.info(
-            "%d spans have the labels %s. Sent: %d; duplicates: %d; over max_spans: %d.",
-            len(selected) + left_out,
-            ", ".join(sorted(labels)),
-            len(sent),
-            len(selected) - len(sent),
-            left_out,
-        )
-        return {
+        counts = {
             "selected": len(selected) + left_out,
             "sent": len(sent),
             "already_there": len(selected) - len(sent),
             "left_out": left_out,
-            "span_ids": sent,
         }
-
-    def _destination(self) -> Destination:
-        from airflow_provider_online_tasks.results.sending import AnnotationQueue, Dataset
-
-        if self.annotation_queue_id is not None:
-            return AnnotationQueue(read_id(self.annotation_queue_id, "annotation_queue_id"))
-        return Dataset(read_id(self.dataset_id, "dataset_id"))
+        self.log.info(
+            "Spans with the labels %s: %d. Sent: %d; duplicates: %d; over max_spans: %d.",
+            ", ".join(sorted(labels)),
+            *counts.values(),
+        )
+        return {**counts, "span_ids": sent}
 
 
 def _read_labels(labels: Any) -> frozenset[str]:
