@@ -7,7 +7,7 @@ https://arize.com/docs/ax/graphql-reference/apis/online-tasks-api
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from pydantic import ValidationInfo, field_validator, model_validator
 from pydantic.alias_generators import to_camel
@@ -30,18 +30,6 @@ from airflow_provider_online_tasks.inputs.evaluators import (
     TemplateEvaluator,
 )
 
-Evaluator = TypeVar("Evaluator", TemplateEvaluator, CodeEvaluator, HubEvaluator)
-
-
-def _numbered(evaluators: Sequence[Evaluator] | None, first: int) -> list[Evaluator] | None:
-    """Return evaluators with a position each: their own, or their place in the list."""
-    if evaluators is None:
-        return None
-    return [
-        evaluator.model_copy(update={"position": place}) if evaluator.position is None else evaluator
-        for place, evaluator in enumerate(evaluators, start=first)
-    ]
-
 
 class _EvalTask(WireInput, frozen=True):
     """What a new task and a patch share. The types of the fields differ, so each class has its own."""
@@ -53,31 +41,35 @@ class _EvalTask(WireInput, frozen=True):
         evaluators: Any
         query_filters: Any
 
-    @field_validator("template_evaluators", mode="after", check_fields=False)
+    @field_validator("template_evaluators", "code_evaluators", "evaluators", mode="after", check_fields=False)
     @classmethod
-    def _number_templates(cls, value: Any) -> Any:
-        return _numbered(value, 1)
+    def _number(cls, evaluators: Any, info: ValidationInfo) -> Any:
+        """Give each evaluator a position: its own, or its place in the list."""
+        if evaluators is None:
+            return None
+        first = 0 if info.field_name == "evaluators" else 1
+        if info.field_name == "code_evaluators":
+            first += len(info.data.get("template_evaluators") or ())
+        return [
+            evaluator.model_copy(update={"position": place}) if evaluator.position is None else evaluator
+            for place, evaluator in enumerate(evaluators, start=first)
+        ]
 
-    @field_validator("code_evaluators", mode="after", check_fields=False)
-    @classmethod
-    def _number_codes(cls, value: Any, info: ValidationInfo) -> Any:
-        return _numbered(value, 1 + len(info.data.get("template_evaluators") or ()))
-
-    @field_validator("evaluators", mode="after", check_fields=False)
-    @classmethod
-    def _number_hub_evaluators(cls, value: Any) -> Any:
-        return _numbered(value, 0)
+    @model_validator(mode="after")
+    def _has_no_evaluator_twice(self) -> Self:
+        inline: list[Any] = [*(self.template_evaluators or ()), *(self.code_evaluators or ())]
+        if twice := _first_twice([evaluator.name for evaluator in inline]):
+            raise ValueError(f"Two evaluators are named {shown(twice)}. Use different names.")
+        if twice := _first_twice([evaluator.evaluator_id for evaluator in self.evaluators or ()]):
+            raise ValueError(f"evaluators has {shown(twice)} twice. List each evaluator once.")
+        return self
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         """Reject what Arize rejects, with a better message, and what it would mix up."""
-        inline: list[Any] = [*(self.template_evaluators or ()), *(self.code_evaluators or ())]
+        inline = self.template_evaluators or self.code_evaluators
         hub: Sequence[HubEvaluator] = self.evaluators or ()
         filters: QueryFilters | None = self.query_filters
-        if twice := _first_twice(evaluator.name for evaluator in inline):
-            raise ValueError(f"Two evaluators are named {shown(twice)}. Use different names.")
-        if twice := _first_twice(evaluator.evaluator_id for evaluator in hub):
-            raise ValueError(f"evaluators has {shown(twice)} twice. List each evaluator once.")
         if self.query_filter is not None and filters is not None:
             raise ValueError("Set only one of query_filter and query_filters.")
         if inline and hub:
@@ -98,24 +90,20 @@ class _EvalTask(WireInput, frozen=True):
             raise ValueError("query_filter is for spans. With query_mappings, use query_filters.")
         if for_spans and filters is not None:
             raise ValueError("query_filters is for traces and sessions. For spans, use query_filter.")
-        if filters is not None or not self.keeps_none:  # a patch may leave the task's filters unchanged
-            self._check_query_ids(for_more)
+        if self.keeps_none and "query_filters" not in self.model_fields_set:
+            return self  # a patch that leaves the task's filters unchanged
+        declared = {each.id for each in filters.filters} if filters else set()
+        for mapping in (each for evaluator in for_more for each in evaluator.query_mappings or ()):
+            if unknown := sorted(set(mapping.query_ids) - declared):
+                raise ValueError(
+                    f"query_mappings maps {shown(mapping.variable_name)} to query {unknown[0]}, which "
+                    f"query_filters does not have."
+                )
         return self
 
-    def _check_query_ids(self, evaluators: Sequence[HubEvaluator]) -> None:
-        declared = {each.id for each in self.query_filters.filters} if self.query_filters else set()
-        for evaluator in evaluators:
-            for mapping in evaluator.query_mappings or ():
-                if unknown := sorted(set(mapping.query_ids) - declared):
-                    raise ValueError(
-                        f"query_mappings maps {shown(mapping.variable_name)} to query {unknown[0]}, which "
-                        f"query_filters does not have."
-                    )
 
-
-def _first_twice(names: Any) -> str | None:
-    listed = list(names)
-    return min((name for name in listed if listed.count(name) > 1), default=None)
+def _first_twice(names: list[str]) -> str | None:
+    return min((name for name in names if names.count(name) > 1), default=None)
 
 
 class EvalTaskInput(_EvalTask, frozen=True):

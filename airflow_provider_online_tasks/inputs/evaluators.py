@@ -32,7 +32,7 @@ from airflow_provider_online_tasks.inputs.base import (
     WireInput,
     certain_problem,
 )
-from airflow_provider_online_tasks.inputs.templating import is_airflow_value, is_changed_by_jinja
+from airflow_provider_online_tasks.inputs.templating import is_changed_by_jinja
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses import ArizeTemplate
@@ -60,7 +60,7 @@ class Templated(WireInput, frozen=True):
             return value
         for name in ("template", "code"):
             text = value.get(name)
-            if isinstance(text, str) and not is_airflow_value(text) and is_changed_by_jinja(text):
+            if isinstance(text, str) and is_changed_by_jinja(text):
                 raise certain_problem(
                     f"has Jinja in {name}, which Airflow would render before Arize receives it. Write "
                     f"variables in single braces, such as {{attributes.input.value}}, or put the text "

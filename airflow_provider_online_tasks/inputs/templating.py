@@ -33,24 +33,23 @@ def is_leaf_template(value: Any) -> bool:
 
 def key_problem(mapping: Mapping[Any, Any]) -> str | None:
     """Return why a dict with a template as a key is wrong; None if it has none."""
-    for key in mapping:
-        if is_leaf_template(key):
-            return (
-                f"has the key {shown(key)}. Airflow renders the values of a dict, not its keys. Create the "
-                f"dict in a task and pass its output."
-            )
+    if keys := [key for key in mapping if is_leaf_template(key)]:
+        return (
+            f"has the key {shown(keys[0])}. Airflow renders the values of a dict, not its keys. Create the "
+            f"dict in a task and pass its output."
+        )
     return None
 
 
-# A template that starts with one of these can only be a value of Airflow.
-_AIRFLOW = re.compile(
+# A template that is only a value of Airflow, such as ``{{ var.value.prompt }}``.
+_AIRFLOW_VALUE = re.compile(
     r"\{\{-?\s*(?:var|conn|params|ti|task_instance|dag_run|macros)\s*[.\[](?:(?!\}\}).)*\}\}", re.DOTALL
 )
 
 
 def is_changed_by_jinja(text: str) -> bool:
-    """Return whether Jinja would change a text: it contains Jinja outside of ``{% raw %}``."""
-    if not is_leaf_template(text):
+    """Return whether Jinja would change a text by mistake, outside of ``{% raw %}``."""
+    if not is_leaf_template(text) or _AIRFLOW_VALUE.fullmatch(text.strip()):
         return False
     from jinja2 import Environment, TemplateSyntaxError
 
@@ -59,8 +58,3 @@ def is_changed_by_jinja(text: str) -> bool:
     except TemplateSyntaxError:
         return True
     return not kinds <= {"raw_begin", "raw_end", "data"}
-
-
-def is_airflow_value(text: str) -> bool:
-    """Return whether a text is only one value of Airflow, such as ``{{ var.value.prompt }}``."""
-    return _AIRFLOW.fullmatch(text.strip()) is not None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.exceptions import InvalidInput
@@ -28,7 +29,7 @@ class DataWindow:
 
     @classmethod
     def of(cls, start: Any, end: Any) -> DataWindow:
-        """Return a window.
+        """Return a window, which may end later.
 
         :raises InvalidInput: not a time, reversed, or empty.
         """
@@ -45,14 +46,13 @@ class DataWindow:
         return window
 
     @classmethod
-    def read(cls, start: Any, end: Any, *, now: datetime | None = None) -> DataWindow:
+    def read(cls, start: Any, end: Any) -> DataWindow:
         """Return a window that has ended.
 
-        :param now: the present. Default: the clock.
         :raises InvalidInput: not a time, reversed, empty, or in the future.
         """
         window = cls.of(start, end)
-        present = now or datetime.now(UTC)
+        present = _clock.now()
         if window.end > present + CLOCK_TOLERANCE:
             raise InvalidInput(
                 f"The window ends in the future, at {wire_time(window.end)} (now is {wire_time(present)}). "

@@ -228,6 +228,99 @@ def test_create_fields_that_do_not_fit_together_are_rejected(changes: dict[str, 
     rejection(EvalTaskInput, **changes)
 
 
+MAPPED: dict[str, Any] = {"variable_name": "v", "query_ids": ["A"], "attribute_path": "a"}
+OTHER_QUERY = {**MAPPED, "query_ids": ["B"]}
+FOR_TRACES: dict[str, Any] = {"evaluator_id": "RXZhbHVhdG9yOjE6YQ==", "query_mappings": [MAPPED]}
+FOR_SPANS: dict[str, Any] = {"evaluator_id": "RXZhbHVhdG9yOjI6Yg==", "column_mappings": {"v": "a"}}
+FILTER_A: dict[str, Any] = {"filters": TWO_FILTERS[:1]}
+
+
+@pytest.mark.parametrize(
+    ("valid", "wrong"),
+    [
+        # The kind of the evaluators and the kind of the filter.
+        (
+            {"evaluators": [FOR_TRACES], "query_filters": FILTER_A},
+            {"query_filter": "x", "query_filters": ...},
+        ),
+        (
+            {"evaluators": [FOR_SPANS], "query_filter": "x"},
+            {"query_filter": ..., "query_filters": FILTER_A},
+        ),
+        (
+            {"evaluators": [HUB, FOR_TRACES], "query_filters": FILTER_A},
+            {"evaluators": [FOR_SPANS, FOR_TRACES]},
+        ),
+        (
+            {"evaluators": [{**HUB, "query_filter": "x"}]},
+            {"evaluators": [{**FOR_TRACES, "query_filter": "x"}], "query_filters": FILTER_A},
+        ),
+        # Each mapping of each evaluator names a filter of the task.
+        (
+            {"evaluators": [FOR_TRACES], "query_filters": FILTER_A},
+            {"evaluators": [{**FOR_TRACES, "query_mappings": [MAPPED, OTHER_QUERY]}]},
+        ),
+        (
+            {"evaluators": [FOR_TRACES, {**HUB, "query_mappings": [MAPPED]}], "query_filters": FILTER_A},
+            {"evaluators": [FOR_TRACES, {**HUB, "query_mappings": [OTHER_QUERY]}]},
+        ),
+        (
+            {"evaluators": [FOR_TRACES], "query_filters": {"filters": TWO_FILTERS, "expression": "A OR B"}},
+            {"query_filters": {"filters": TWO_FILTERS}},
+        ),
+    ],
+)
+@pytest.mark.parametrize("model", [EvalTaskInput, EvalTaskPatch])
+def test_hub_fields_that_do_not_fit_together_are_rejected(
+    model: type[WireInput], valid: dict[str, Any], wrong: dict[str, Any]
+) -> None:
+    base = {**VALID[model], "template_evaluators": ...}
+    model.read({name: value for name, value in (base | valid).items() if value is not ...})
+    rejection(model, **(base | valid | wrong))
+
+
+def test_mapping_needs_query_filters_unless_a_patch_leaves_them_unchanged() -> None:
+    rejection(EvalTaskInput, template_evaluators=..., evaluators=[FOR_TRACES])
+    EvalTaskPatch.read({**PATCH, "evaluators": [FOR_TRACES]})
+    rejection(EvalTaskPatch, evaluators=[FOR_TRACES], query_filters=None)
+
+
+@pytest.mark.parametrize(
+    "inline",
+    [
+        {"llm_config": {"model_name": "m"}},
+        {"code_evaluators": {"name": "c"}},
+        {"template_evaluators": TEMPLATE},
+    ],
+)
+@pytest.mark.parametrize("hub", [{"evaluators": [HUB]}, {"query_filters": None}])
+def test_patch_of_inline_and_hub_fields_is_rejected(inline: dict[str, Any], hub: dict[str, Any]) -> None:
+    EvalTaskPatch.read(PATCH | inline)
+    EvalTaskPatch.read(PATCH | hub)
+    rejection(EvalTaskPatch, **inline, **hub)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"column_mappings": {"v": "a"}},
+        {"evaluator_version_id": "VmVyc2lvbjox"},
+        {"query_filter": "x = 1"},
+        {"query_mappings": [MAPPED]},
+    ],
+)
+def test_second_evaluator_with_a_field_that_only_rest_has_needs_rest(field: dict[str, Any]) -> None:
+    other = {"evaluator_id": "RXZhbHVhdG9yOjE6YQ=="}
+    task = {**TASK, "template_evaluators": None}
+    assert not EvalTaskInput.read(task | {"evaluators": [other, HUB]}).needs_rest
+
+    filters = FILTER_A if "query_mappings" in field else None
+    found = EvalTaskInput.read(task | {"evaluators": [other, HUB | field], "query_filters": filters})
+
+    assert found.needs_rest
+    assert [each.needs_rest for each in found.evaluators or ()] == [False, True]
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs.windows import DataWindow, split_window
@@ -112,11 +113,12 @@ def test_split_window_reversed_window_is_rejected() -> None:
 # Windows
 
 
-def test_window_end_within_clock_tolerance_is_accepted() -> None:
+def test_window_end_within_clock_tolerance_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     now = datetime(2024, 10, 9, tzinfo=UTC)
-    assert DataWindow.read("2024-10-08", now + timedelta(seconds=59), now=now).end > now
+    monkeypatch.setattr(_clock, "now", lambda: now)
+    assert DataWindow.read("2024-10-08", now + timedelta(seconds=60)).end > now
     with pytest.raises(InvalidInput, match="2024-10-09T00:01:01Z"):
-        DataWindow.read("2024-10-08", now + timedelta(seconds=61), now=now)
+        DataWindow.read("2024-10-08", now + timedelta(seconds=61))
 
 
 def test_window_over_30_days_is_long() -> None:
