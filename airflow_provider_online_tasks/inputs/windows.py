@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.exceptions import InvalidInput
@@ -29,7 +28,7 @@ class DataWindow:
 
     @classmethod
     def of(cls, start: Any, end: Any) -> DataWindow:
-        """Return a window, which may end later.
+        """Return a window.
 
         :raises InvalidInput: not a time, reversed, or empty.
         """
@@ -46,13 +45,14 @@ class DataWindow:
         return window
 
     @classmethod
-    def read(cls, start: Any, end: Any) -> DataWindow:
+    def read(cls, start: Any, end: Any, *, now: datetime | None = None) -> DataWindow:
         """Return a window that has ended.
 
+        :param now: the present. Default: the clock.
         :raises InvalidInput: not a time, reversed, empty, or in the future.
         """
         window = cls.of(start, end)
-        present = _clock.now()
+        present = now or datetime.now(UTC)
         if window.end > present + CLOCK_TOLERANCE:
             raise InvalidInput(
                 f"The window ends in the future, at {wire_time(window.end)} (now is {wire_time(present)}). "

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs.windows import DataWindow, split_window
@@ -113,12 +112,11 @@ def test_split_window_reversed_window_is_rejected() -> None:
 # Windows
 
 
-def test_window_end_within_clock_tolerance_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_window_end_within_clock_tolerance_is_accepted() -> None:
     now = datetime(2024, 10, 9, tzinfo=UTC)
-    monkeypatch.setattr(_clock, "now", lambda: now)
-    assert DataWindow.read("2024-10-08", now + timedelta(seconds=60)).end > now
+    assert DataWindow.read("2024-10-08", now + timedelta(seconds=59), now=now).end > now
     with pytest.raises(InvalidInput, match="2024-10-09T00:01:01Z"):
-        DataWindow.read("2024-10-08", now + timedelta(seconds=61))
+        DataWindow.read("2024-10-08", now + timedelta(seconds=61), now=now)
 
 
 def test_window_over_30_days_is_long() -> None:
