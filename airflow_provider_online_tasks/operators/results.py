@@ -258,7 +258,7 @@ class EvalResultsOperator(LineageOperator):
             deadline = end + self.complete_within
         if now >= deadline:
             return
-        seconds = min(self.poll_interval * 2**pauses, MAX_PAUSE, deadline - now)
+        seconds = min(self.poll_interval * 2 ** min(pauses, 20), MAX_PAUSE, deadline - now)
         moment = datetime.fromtimestamp(now + seconds, UTC)
         self.log.info(
             "%d of %d evaluated items of run %s could be read. Reading again at %s, for the last time at %s.",
@@ -298,8 +298,11 @@ class EvalResultsOperator(LineageOperator):
             self.log.warning("Evaluations have no run ID, so all evaluations in the window are used.")
         labels: dict[str, dict[str, float]] = {}
         for name, figures in summary["evaluators"].items():
-            labels[name] = {label: entry["share"] for label, entry in figures["labels"].items()}
-            shares = ", ".join(f"{label} {share:.1%}" for label, share in labels[name].items())
+            counts = figures["labels"]
+            labels[name] = {label: each["share"] for label, each in counts.items()}
+            shares = ", ".join(
+                f"{label} {each['share']:.1%} ({each['count']})" for label, each in counts.items()
+            )
             mean, invalid = figures["score_mean"], figures["invalid_scores"]
             self.log.info(
                 "%s: %d evaluated, %d not evaluated. %s%s%s",

@@ -547,6 +547,13 @@ def test_pauses_double_up_to_ten_minutes_and_end_at_the_deadline(late):
     assert seconds_from_now(pause_of(lambda: resume(results, previous))) == pytest.approx(60, abs=5)
 
 
+def test_pause_after_thousands_of_pauses_is_still_ten_minutes(late):
+    _, run_id = run_task(late)
+    pause = pause_of(lambda: operator(run_id).execute(context()))
+    pause.kwargs.update(pauses=5_000, deadline=time.time() + 100_000)
+    assert seconds_from_now(pause_of(lambda: resume(operator(run_id), pause))) == pytest.approx(600, abs=5)
+
+
 def test_pause_is_long_enough_for_the_scheduler_to_note_the_deferral(late):
     _, run_id = run_task(late)
     pause = pause_of(lambda: operator(run_id, poll_interval=0.1).execute(context()))
