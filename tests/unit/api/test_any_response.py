@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -250,7 +251,36 @@ def test_any_date_header_is_a_date_or_none(text: str) -> None:
     assert found is None or found.tzinfo is not None
 
 
+# The key
+
+
+def test_key_in_body_is_hidden() -> None:
+    came = answer({"id": KEY})
+    assert KEY.encode() not in came.body
+    assert came.json() == {"id": "***"}
+
+
+def test_key_with_json_escapes_is_hidden_in_names_and_values() -> None:
+    escaped = KEY.replace("/", r"\/")
+    body = f'{{"{escaped}": ["{escaped}", {{"a": "x{escaped}"}}], "n": 1}}'
+    assert answer(body).json() == {"***": ["***", {"a": "x***"}], "n": 1}
+
+
+def test_key_at_the_end_of_a_cut_text_is_hidden() -> None:
+    assert KEY[:4] not in answer().quoted("x" * 295 + KEY)
+
+
 # What is read
+
+
+def test_http_date_without_zone_is_utc_in_any_local_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert http_date("Thu, 01 Jan 1970 00:00:30 -0000") == datetime(1970, 1, 1, 0, 0, 30, tzinfo=UTC)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_mutation_response_is_read() -> None:
