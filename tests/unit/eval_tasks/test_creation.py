@@ -224,6 +224,14 @@ def test_rejected_request_leaves_no_intent_and_is_not_searched_for(
     assert (requests(CREATE), requests(LIST)) == (1, 1)
 
 
+@pytest.mark.parametrize("if_exists", ["skip", "update"])
+def test_rejected_request_without_existing_task_raises(arize: Emulator, if_exists: str) -> None:
+    arize.add_fault(Fault(CREATE, "graphql_error", code="BAD_USER_INPUT"))
+    with pytest.raises(BadRequest):
+        run(arize, TaskInstance(), if_exists=if_exists)
+    assert ids(arize) == []
+
+
 def test_wrong_query_filter_is_rejected(arize: Emulator, requests: Requests) -> None:
     instance = TaskInstance()
     with pytest.raises(BadRequest):

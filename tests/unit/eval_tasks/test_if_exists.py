@@ -84,6 +84,11 @@ def test_several_tasks_of_one_name_use_oldest_in_any_order(arize: Emulator, crea
         arize.clear_faults()
 
 
+def test_task_listed_without_project_is_used(arize: Emulator, create: Create) -> None:
+    listed(arize, {"id": "VGFzazo5", "name": TASK["name"], "project_id": None, "created_at": None})
+    assert execute(create(if_exists="skip")) == "VGFzazo5"
+
+
 def test_only_exact_name_matches(arize: Emulator, create: Create) -> None:
     execute(create(name="answer correctness of yesterday"))
     execute(create(name="Answer correctness"))
