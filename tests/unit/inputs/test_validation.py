@@ -283,6 +283,7 @@ def test_mapping_needs_query_filters_unless_a_patch_leaves_them_unchanged() -> N
     rejection(EvalTaskInput, template_evaluators=..., evaluators=[FOR_TRACES])
     EvalTaskPatch.read({**PATCH, "evaluators": [FOR_TRACES]})
     rejection(EvalTaskPatch, evaluators=[FOR_TRACES], query_filters=None)
+    rejection(EvalTaskPatch, evaluators=[FOR_TRACES, FOR_SPANS])
 
 
 @pytest.mark.parametrize(
@@ -420,6 +421,13 @@ def test_check_literals_accepts_a_window_that_has_not_ended_and_read_does_not() 
     reversed_window = {"data_start_time": "2999-01-02", "data_end_time": "2999-01-01"}
     with pytest.raises(InvalidInput):
         RunInput.check_literals(RUN | reversed_window)
+
+
+def test_check_literals_code_with_jinja_is_rejected_unless_it_is_wanted() -> None:
+    evaluator = VALID[EvaluatorInput] | {"code": "class N: x = '{{ ds }}'"}
+    with pytest.raises(InvalidInput):
+        EvaluatorInput.check_literals(evaluator)
+    EvaluatorInput.check_literals(evaluator | {"jinja": True})
 
 
 def test_check_literals_template_as_a_key_is_rejected() -> None:
