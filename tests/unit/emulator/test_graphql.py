@@ -345,7 +345,7 @@ def test_invalid_body_gets_400(emulator: Emulator, body: bytes) -> None:
 
 def test_enum_written_as_string_in_a_document_is_rejected(api: Api, emulator: Emulator) -> None:
     document = SEED_CREATE.replace("MODEL_ID", emulator.project_id).replace("GPT_4o,", '"GPT_4o",')
-    assert api.graphql(document).json()["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+    assert api.graphql(document).json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
     assert emulator.tasks() == []
 
 
