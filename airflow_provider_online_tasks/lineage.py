@@ -1,7 +1,4 @@
-"""OpenLineage: the spans that a task evaluated, and the results.
-
-Imported only if the OpenLineage provider is installed, when it asks for lineage.
-"""
+"""OpenLineage: the spans that a task evaluated, and the results. Imported only with OpenLineage."""
 
 from __future__ import annotations
 
@@ -18,13 +15,7 @@ FACET_KEY = "arizeOnlineTasks_run"
 
 @define(kw_only=True)
 class OnlineTaskRunFacet(RunFacet):
-    """A run of an online task: its summary, and the completeness of its results.
-
-    :param complete: whether all evaluations of the run were read; None if unknown.
-    :param expected: how many items the run says it evaluated.
-    :param read: how many of them could be read.
-    :param labels: the share of each label by evaluator, if the evaluations were read.
-    """
+    """A run of an online task: its summary, and the completeness and the label shares of its results."""
 
     online_task_id: str | None = None
     run_id: str | None = None
@@ -42,11 +33,7 @@ class OnlineTaskRunFacet(RunFacet):
 
 
 def lineage_of(facts: Mapping[str, Any], *, namespace: str | None, project_id: str | None) -> Any:
-    """Return the lineage of a task: the spans of the project, with an assertion for each rule of a gate.
-
-    :param facts: facts about the run, by the names of :class:`OnlineTaskRunFacet`; others are ignored.
-    :param namespace: base URL of the Arize UI.
-    """
+    """Return the lineage of a task: the spans of the project, with an assertion for each rule of a gate."""
     known = {field.name for field in fields(OnlineTaskRunFacet)} - {field.name for field in fields(RunFacet)}
     facet = OnlineTaskRunFacet(**{name: value for name, value in facts.items() if name in known})
     spans: list[Dataset] = []

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import AssetAlias, BaseOperator
 
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
@@ -55,11 +55,7 @@ class UsesArize(_Operator):
     def defer_in_try(
         self, ti: Any, *, trigger: BaseTrigger, method_name: str, kwargs: dict[str, Any] | None = None
     ) -> NoReturn:
-        """Defer without a timeout of Airflow's: the trigger ends in time.
-
-        :param method_name: the method that continues.
-        :param kwargs: its arguments. ``airflow dags test`` doesn't pass them.
-        """
+        """Defer without a timeout of Airflow's. ``airflow dags test`` doesn't pass the kwargs."""
         deferred = {"try_number": getattr(ti, "try_number", None), "links": asdict(self.links)}
         kwargs = {**(kwargs or {}), DEFERRED: deferred}
         self.defer(trigger=trigger, method_name=method_name, kwargs=kwargs, timeout=None)
@@ -88,6 +84,13 @@ class UsesArize(_Operator):
         return super().resume_execution(next_method, kwargs, context)
 
 
+def update_asset_events(context: Context, outlets: Iterable[Any], facts: Mapping[str, Any]) -> None:
+    """Add facts to the events of the outlets, except of aliases: only the DAG's author knows their assets."""
+    for outlet in outlets:
+        if not isinstance(outlet, AssetAlias):
+            context["outlet_events"][outlet].extra.update(facts)
+
+
 class OnlineTasksOperator(UsesArize, BaseOperator):
     """Base of the operators of this provider.
 
@@ -113,12 +116,7 @@ class LineageOperator(OnlineTasksOperator):
     def keep_lineage(
         self, facts: Mapping[str, Any], *, namespace: str | None, project_id: str | None
     ) -> None:
-        """Store what OpenLineage asks for when the task ends. It makes no API calls.
-
-        :param facts: the fields of :class:`~airflow_provider_online_tasks.lineage.OnlineTaskRunFacet`.
-        :param namespace: the URL of the Arize UI.
-        :param project_id: the project of the evaluated spans, if it is known.
-        """
+        """Store what OpenLineage asks for when the task ends. The namespace is the URL of the Arize UI."""
         self._facts, self._namespace = dict(facts), namespace
         self._project_id = project_id or self._project_id
 

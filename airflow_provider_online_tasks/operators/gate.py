@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, get_args
 
 from airflow_provider_online_tasks._airflow import AirflowSkipException
 from airflow_provider_online_tasks._text import on_one_line
-from airflow_provider_online_tasks.asset_events import update_asset_events
 from airflow_provider_online_tasks.exceptions import EvalGateFailed, EvalGateInconclusive, InvalidInput
 from airflow_provider_online_tasks.inputs.arguments import (
     choice,
@@ -19,7 +18,7 @@ from airflow_provider_online_tasks.inputs.arguments import (
     whole_number,
 )
 from airflow_provider_online_tasks.inputs.templating import is_templated
-from airflow_provider_online_tasks.operators.base import LineageOperator
+from airflow_provider_online_tasks.operators.base import LineageOperator, update_asset_events
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from airflow_provider_online_tasks._defaults import MAX_SEGMENTS
 from airflow_provider_online_tasks._times import wire_time
-from airflow_provider_online_tasks.asset_events import update_asset_events
 from airflow_provider_online_tasks.exceptions import EvalResultsIncomplete, InvalidInput
 from airflow_provider_online_tasks.inputs.arguments import (
     MAXIMIZE,
@@ -32,7 +31,7 @@ from airflow_provider_online_tasks.inputs.arguments import (
 )
 from airflow_provider_online_tasks.inputs.templating import is_templated
 from airflow_provider_online_tasks.inputs.windows import DataWindow
-from airflow_provider_online_tasks.operators.base import LineageOperator
+from airflow_provider_online_tasks.operators.base import LineageOperator, update_asset_events
 from airflow_provider_online_tasks.results.rows import RowsFormat, RowWriter, open_rows
 from airflow_provider_online_tasks.runs.window import check_window_literals
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._airflow import AirflowSkipException
 from airflow_provider_online_tasks._defaults import DEFAULT_MAX_SPANS, DEFAULT_POLL_INTERVAL
-from airflow_provider_online_tasks.asset_events import update_asset_events
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs import arguments
 from airflow_provider_online_tasks.inputs.templating import is_templated
-from airflow_provider_online_tasks.operators.base import LineageOperator, OnlineTasksOperator
+from airflow_provider_online_tasks.operators.base import (
+    LineageOperator,
+    OnlineTasksOperator,
+    update_asset_events,
+)
 from airflow_provider_online_tasks.runs import window as windows
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
 
@@ -28,9 +31,6 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.inputs.runs import RunInput
     from airflow_provider_online_tasks.runs.end_states import OnNothingEvaluated
     from airflow_provider_online_tasks.runs.lifecycle import RunLifecycle, WaitLimit
-
-RUN_ID_KEY = "run_id"
-RUN_KEY = "run"
 
 
 class RunOnlineTaskOperator(LineageOperator):
@@ -170,27 +170,19 @@ class RunOnlineTaskOperator(LineageOperator):
             start = windows.earliest_start(
                 context,
                 run.window,
-                index_delay=windows.read_index_delay(self.index_delay),
+                index_delay=self.index_delay,
                 index_delay_minutes=hook.settings.index_delay_minutes,
                 log=self.log,
             )
             if start is not None:
-                self.pause_until(
-                    start,
-                    context["ti"],
-                    method_name="execute_after_index_delay",
-                    kwargs={"run": run.to_rest()},
-                )
+                kwargs = {"run": run.to_rest()}
+                self.pause_until(start, context["ti"], method_name="execute_after_index_delay", kwargs=kwargs)
             return self._follow(context, lifecycle) if lifecycle.start(run) else None
 
     def execute_after_index_delay(
         self, context: Context, event: Any = None, run: Mapping[str, Any] | None = None
     ) -> str | None:
-        """Start the run after the index delay.
-
-        :param event: the trigger's event, which isn't used.
-        :param run: the planned run; None in ``airflow dags test``, which passes the event only.
-        """
+        """Start the planned run after the index delay. ``airflow dags test`` passes the event only."""
         from airflow_provider_online_tasks.inputs.runs import RunInput
 
         with self.hook as hook:
@@ -251,7 +243,7 @@ class RunOnlineTaskOperator(LineageOperator):
         """Announce the run, and wait for it if asked to."""
         run, run_id, push = lifecycle.run, str(lifecycle.run_id), context["ti"].xcom_push
         push(key="return_value", value=run_id)
-        push(key=RUN_ID_KEY, value=run_id)
+        push(key="run_id", value=run_id)
         self.links = lifecycle.hook.known_links(run.window)
         self.links.push(context)
         self.log.info(
@@ -293,7 +285,7 @@ class RunOnlineTaskOperator(LineageOperator):
             lifecycle.restart()
             return self._follow(context, lifecycle)
         summary = run.summary()
-        context["ti"].xcom_push(key=RUN_KEY, value=summary)
+        context["ti"].xcom_push(key="run", value=summary)
         self.links = lifecycle.find_links()
         self._keep_lineage(lifecycle.hook, summary)
         try:

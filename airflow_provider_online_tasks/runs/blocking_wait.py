@@ -11,7 +11,6 @@ from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.retry import NO_RETRY
 from airflow_provider_online_tasks.exceptions import AuthenticationFailed, CallError
 from airflow_provider_online_tasks.runs import wait_policy
-from airflow_provider_online_tasks.runs.progress import ProgressLog
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses import TaskRun
@@ -19,14 +18,7 @@ if TYPE_CHECKING:
 
 
 class BlockingWait:
-    """Polls a run.
-
-    :param poll_interval: seconds between two polls.
-    :param rejections: the rejected polls before this wait. Default: none.
-    :param clock: the clock of ``rejections``. Default: monotonic.
-    :ivar run: the run as it was last read; None before that.
-    :ivar pause: seconds until the next poll.
-    """
+    """Polls a run. ``clock`` is that of the earlier ``rejections``, monotonic by default."""
 
     def __init__(
         self,
@@ -41,16 +33,13 @@ class BlockingWait:
         self._poll_interval = poll_interval
         self._log = log
         self._clock = clock or _clock.monotonic
-        self._progress = ProgressLog(run_id)
+        self._progress = wait_policy.ProgressLog(run_id)
         self._rejections = rejections or wait_policy.Rejections()
         self.run: TaskRun | None = None
         self.pause = poll_interval
 
     def poll(self, hook: OnlineTasksHook) -> TaskRun | None:
-        """Return the run as it is now, or None if it can't be read at the moment.
-
-        :raises OnlineTaskRunUnreachable: Arize rejected the polls for minutes.
-        """
+        """Return the run as it is now, or None if it can't be read at the moment."""
         try:
             # The wait is the retry: a client that retries would delay deadlines and kills.
             self.run = hook.client.send(calls.get_task_run(self._run_id), retry=NO_RETRY)

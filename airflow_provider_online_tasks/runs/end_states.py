@@ -36,10 +36,7 @@ class EndState(enum.Enum):
 
 
 def read_end_state(run: TaskRun, *, max_error_rate: float | None = None) -> EndState:
-    """Return the end state of a finished run.
-
-    :raises ValueError: the run isn't finished.
-    """
+    """Return the end state of a finished run."""
     counts = run.counts
     match run.status:
         case RunStatus.COMPLETED:
@@ -63,11 +60,8 @@ def read_end_state(run: TaskRun, *, max_error_rate: float | None = None) -> EndS
 
 
 def says_already_labelled(reason: str | None) -> bool:
-    """Return whether the reason of a cancelled run says that all matching spans already have a label.
-
-    Only the wording differs from rejected credentials and broken evaluators: the documented reason recommends
-    override_evaluations. An unknown wording counts as a failure.
-    """
+    """Return whether the reason of a cancelled run says that all matching spans already have a label."""
+    # Only the wording differs from rejected credentials and broken evaluators. Unknown ones are failures.
     words = (reason or "").lower().replace("_", " ")
     return "override evaluations" in words and "already" in words
 
@@ -147,10 +141,7 @@ def explain(end_state: EndState, run: TaskRun, *, max_error_rate: float | None =
 
 
 class EndRules:
-    """Which end states are successes. The arguments are those of the operator.
-
-    :raises InvalidInput: a value is wrong.
-    """
+    """Which end states are successes. The arguments are those of the operator."""
 
     def __init__(
         self, *, on_nothing_evaluated: OnNothingEvaluated = "skip", max_error_rate: Any = None
@@ -182,14 +173,7 @@ class EndRules:
         task: str | None = None,
         max_spans: int | None = None,
     ) -> None:
-        """Return if a finished run counts as a success, else log the reason and raise.
-
-        :param url: the link to the run's spans in the Arize UI.
-        :param task: the name of the run's task.
-        :param max_spans: the run's maximum number of spans. None: the API's, 10,000.
-        :raises OnlineTaskRunUnsuccessful: the subclass of the end state.
-        :raises AirflowSkipException: the run evaluated nothing, and that skips.
-        """
+        """Return if a finished run counts as a success, else log the reason and raise."""
         end_state = read_end_state(run, max_error_rate=self.max_error_rate)
         explanation = explain(end_state, run, max_error_rate=self.max_error_rate)
         if task is not None and run.task_id is not None:
@@ -206,11 +190,7 @@ class EndRules:
             )
 
     def conclude_without_run(self, reason: str, window: object, *, log: Any) -> None:
-        """Return if a window without data counts as a success, else log Arize's reason and raise.
-
-        :raises OnlineTaskRunNothingEvaluated: that fails.
-        :raises AirflowSkipException: that skips.
-        """
+        """Return if a window without data counts as a success, else log Arize's reason and raise."""
         sentences = (
             f"Arize started no run. It gives the reason: {reason}",
             f"There is nothing to evaluate in {window}.",
@@ -237,12 +217,8 @@ class EndRules:
         if url:
             log.info("The spans in Arize: %s", url)
         message = " ".join(sentences) + (f" See {url}" if url else "")
-        match reaction:
-            case "fail":
-                raise exception(message, run=run.summary() if run else None)
-            case "skip":
-                raise AirflowSkipException(message)
-            case "succeed":
-                log.info("The task succeeds because on_nothing_evaluated is %r.", reaction)
-            case _:
-                assert_never(reaction)
+        if reaction == "fail":
+            raise exception(message, run=run.summary() if run else None)
+        if reaction == "skip":
+            raise AirflowSkipException(message)
+        log.info("The task succeeds because on_nothing_evaluated is %r.", reaction)

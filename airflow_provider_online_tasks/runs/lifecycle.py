@@ -30,36 +30,24 @@ WaitLimit = tuple[float, str]
 
 
 class RunLifecycle:
-    """The steps of an execution, in the order of their use.
-
-    :ivar run: the planned run, once it is known.
-    :ivar run_id: the ID of the run in Arize, once it is known.
-    :ivar outcome: whether that run is new, resumed, or adopted.
-    :ivar since: when this try got it.
-    :ivar finished: the run in Arize, if it had finished by then.
-    """
+    """The steps of an execution, in the order of their use."""
 
     run: RunInput
     outcome: Outcome
-    since: datetime
+    since: datetime  # when this try got the run
     _submission: Submission
 
     def __init__(self, *, context: Context, hook: OnlineTasksHook, rules: EndRules, log: Any) -> None:
         self.hook = hook
         self.run_id: str | None = None
-        self.finished: TaskRun | None = None
+        self.finished: TaskRun | None = None  # set if the run had finished when this try got it
         self._context = context
         self._rules = rules
         self._log = log
         self._fate_when_killed: TaskFate | None = None
 
     def start(self, run: RunInput) -> bool:
-        """Start a run, or resume that of an earlier try. False: the window has no data, and that succeeds.
-
-        :raises TaskErrorReturned: Arize did not start the run.
-        :raises OnlineTaskRunNothingEvaluated: the window has no data, and that fails.
-        :raises AirflowSkipException: the window has no data, and that skips.
-        """
+        """Start a run, or resume that of an earlier try. False: the window has no data, and that succeeds."""
         self._plan(run)
         self._stop_if_killed()
         try:
@@ -90,11 +78,7 @@ class RunLifecycle:
         return {"run": self.run.to_rest(), "outcome": self.outcome.name, "since": wire_time(self.since)}
 
     def resume(self, run_id: str, kept: Mapping[str, Any]) -> None:
-        """Continue with the run that this try had before it deferred.
-
-        :param kept: the result of :meth:`to_json`.
-        :raises OnlineTasksError: it is something else.
-        """
+        """Continue with the run that this try had before it deferred, from what :meth:`to_json` returned."""
         try:
             self._plan(RunInput.read(kept["run"]))
             self.outcome, self.since = Outcome[kept["outcome"]], parse_time(kept["since"], "since")
@@ -117,12 +101,7 @@ class RunLifecycle:
         self._stop_if_killed()
 
     def wait(self, *, poll_interval: float, limit: WaitLimit | None) -> TaskRun:
-        """Wait in this process until the run finishes, and return it.
-
-        :param poll_interval: seconds between two polls.
-        :raises OnlineTaskRunTimeout: it did not finish in time and was cancelled.
-        :raises OnlineTaskRunUnreachable: Arize rejected the polls for minutes.
-        """
+        """Wait in this process until the run finishes, and return it."""
         wait = BlockingWait(run_id=str(self.run_id), poll_interval=poll_interval, log=self._log)
         ends = _clock.monotonic() + (math.inf if limit is None else limit[0])
         while True:
@@ -136,11 +115,7 @@ class RunLifecycle:
             _clock.sleep(min(wait.pause, left))
 
     def time_out(self, last_seen: TaskRun | None, limit: WaitLimit | None) -> TaskRun:
-        """Cancel a run that is late; return it if it finished before that.
-
-        :param last_seen: the run as it was last read.
-        :raises OnlineTaskRunTimeout: it had not finished.
-        """
+        """Cancel a run that is late and raise; return the run if it finished before that."""
         run = self._cancel(self.hook)
         # A cancelled run was cancelled here: the response to an earlier attempt was lost.
         if run is not None and run.status is not RunStatus.CANCELLED:
@@ -168,13 +143,8 @@ class RunLifecycle:
         """Note the success, so that clearing the task later starts a new run."""
         self._submission.finish()
 
-    # -- Kills. --
-
     def on_kill(self) -> None:
-        """Cancel the run if the task ended; leave it to the next try otherwise.
-
-        Called by a signal handler. A run that is being started is cancelled once its ID is known.
-        """
+        """Cancel the run if the task ended, once its ID is known. Called by a signal handler."""
         self._fate_when_killed = worker_task_fate(self._context["ti"])
         if self.run_id is not None:
             # The signal may interrupt a request or a call to Airflow: use another session, and don't read the

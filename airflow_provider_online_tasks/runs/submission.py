@@ -11,18 +11,14 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks import _clock, exceptions
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.responses import TaskRun
-from airflow_provider_online_tasks.idempotency.create_once import (
-    SERVER_TIME_MARGIN,
-    CreateOnce,
-    Outcome,
-    Result,
-)
+from airflow_provider_online_tasks.idempotency import create_once
+from airflow_provider_online_tasks.idempotency.create_once import Outcome, Result
 from airflow_provider_online_tasks.idempotency.intents import Intent, IntentStore
 from airflow_provider_online_tasks.inputs.windows import DataWindow
 from airflow_provider_online_tasks.runs.wait_policy import run_unreachable
@@ -41,19 +37,14 @@ MAX_KNOWN_RUNS = 300
 
 @dataclass(frozen=True, kw_only=True)
 class RunIntent(Intent):
-    """A request to start a run.
-
-    :param server_time: the time by Arize's clock just before the first request.
-    :param known: IDs of runs that existed before: over the same window, or started by earlier tries.
-    :param knows_all: whether ``known`` has all of them, so that no clock is needed to recognize a new run.
-    """
+    """A request to start a run."""
 
     online_task_id: str
-    server_time: str
+    server_time: str  # by Arize's clock, just before the first request
     data_start_time: str
     data_end_time: str
-    known: tuple[str, ...] = ()
-    knows_all: bool = False
+    known: tuple[str, ...] = ()  # the runs over the same window that existed before, or of earlier tries
+    knows_all: bool = False  # if ``known`` has all of them, no clock is needed to recognize a new run
 
     @property
     def window(self) -> DataWindow:
@@ -69,11 +60,11 @@ class RunIntent(Intent):
         return (*self.known, self.id) if self.id else self.known
 
 
-class Submission(CreateOnce[RunIntent, TaskRun]):
+class Submission(create_once.CreateOnce[RunIntent, TaskRun]):
     """Starts the run of an execution, or finds it if an earlier try started it."""
 
-    noun: ClassVar[str] = "run"
-    verb: ClassVar[str] = "start"
+    noun = "run"
+    verb = "start"
 
     def __init__(
         self, *, hook: OnlineTasksHook, run: RunInput, context: Context, log: Any, rules: EndRules
@@ -84,12 +75,7 @@ class Submission(CreateOnce[RunIntent, TaskRun]):
         self._rules = rules
 
     def obtain(self) -> Result[TaskRun]:
-        """Return the run of this execution: that of an earlier try if there is one, else a new one.
-
-        :raises TaskErrorReturned: Arize did not start the run.
-        :raises OnlineTaskRunUnreachable: the run of an earlier try can't be read.
-        :raises Unavailable: it is not known whether the run was started. The next try searches first.
-        """
+        """Return the run of this execution: that of an earlier try if there is one, else a new one."""
         intent = self._intents.read()
         if intent is None:
             return self._find_without_intent() or self._start()
@@ -116,8 +102,6 @@ class Submission(CreateOnce[RunIntent, TaskRun]):
     def finish(self) -> None:
         """Note the success of the execution, so that clearing the task later starts a new run."""
         self._intents.finish()
-
-    # -- A new run. --
 
     def _start(self, *, known: tuple[str, ...] = ()) -> Result[TaskRun]:
         """Note Arize's clock and the runs that exist, then send the request."""
@@ -156,8 +140,6 @@ class Submission(CreateOnce[RunIntent, TaskRun]):
     def _discard(self, created_id: str) -> None:
         self._log.warning("Cancelling run %s: another try has replaced this one.", created_id)
         self._hook.end_task_run(created_id)
-
-    # -- The run of an earlier try. --
 
     def _resume(self, intent: RunIntent) -> Result[TaskRun]:
         """Continue with the run of an earlier try, or start a new one if there is none that can be used."""
@@ -201,10 +183,7 @@ class Submission(CreateOnce[RunIntent, TaskRun]):
         return self._use(newest, Outcome.RESUMED)
 
     def _read_earlier_run(self, intent: RunIntent, run_id: str) -> TaskRun | None:
-        """Return the run of an earlier try, or None if it was deleted.
-
-        :raises OnlineTaskRunUnreachable: Arize rejects the request. A new run could be a second one.
-        """
+        """Return the run of an earlier try, None if it was deleted; raise if Arize rejects the request."""
         try:
             try:
                 return self._hook.get_task_run(run_id)
@@ -215,10 +194,8 @@ class Submission(CreateOnce[RunIntent, TaskRun]):
 
     def _use(self, run: TaskRun, outcome: Outcome) -> Result[TaskRun] | None:
         """Return a run of an earlier try, unless it finished so that a new run is needed."""
-        if not run.is_over:
-            return Result(id=run.id, outcome=outcome, resource=run)
-        if self._rules.accept(run):
-            return Result(id=run.id, outcome=Outcome.FINISHED, resource=run)
+        if not run.is_over or self._rules.accept(run):
+            return Result(id=run.id, outcome=Outcome.FINISHED if run.is_over else outcome, resource=run)
         self._log.warning(
             "Run %s of an earlier try ended as %s (%s). Starting a new run.",
             run.id,
@@ -228,10 +205,7 @@ class Submission(CreateOnce[RunIntent, TaskRun]):
         return None
 
     def _retire(self, intent: RunIntent) -> tuple[str, ...]:
-        """Cancel the run of an earlier try for something else, so that at most one run is live.
-
-        :return: the runs that must not be mistaken for a new one.
-        """
+        """Cancel the run of an earlier try for something else. Return the runs that aren't the new one."""
         try:
             run = self._read_earlier_run(intent, intent.id) if intent.id else self._search(intent)
         except exceptions.NotFound:
@@ -248,8 +222,6 @@ class Submission(CreateOnce[RunIntent, TaskRun]):
                 self._hook.end_task_run(run.id)
         return (*intent.earlier_runs, run.id)
 
-    # -- Recognizing a run. --
-
     def _find_matching(self, intent: RunIntent) -> list[TaskRun]:
         # Unsuccessful runs last, whoever started them: they must not hide a running one.
         return sorted(
@@ -259,14 +231,13 @@ class Submission(CreateOnce[RunIntent, TaskRun]):
 
     def _new_runs(self, intent: RunIntent) -> Iterator[TaskRun]:
         """Yield the runs over the window of an intent that may be its result."""
-        since = parse_time(intent.server_time, "server_time") - SERVER_TIME_MARGIN
+        since = parse_time(intent.server_time, "server_time") - create_once.SERVER_TIME_MARGIN
         for run in self._list_runs(intent):
             is_new = intent.knows_all or run.created_at is None or run.created_at >= since
             if is_new and run.id not in intent.known and has_window(run, intent.window):
                 yield run
 
     def _list_runs(self, intent: RunIntent) -> Iterator[TaskRun]:
-        """Yield all runs of the task of an intent, page by page."""
         for page in calls.pages(
             self._read_page, lambda cursor: calls.list_task_runs(intent.online_task_id, cursor=cursor)
         ):

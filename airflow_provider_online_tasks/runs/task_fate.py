@@ -30,7 +30,6 @@ WORKER_SECONDS = 2.0
 # Triggers that ask within this time share a request.
 GATHERING_SECONDS = 0.1
 MOST_RUNS_PER_REQUEST = 100
-IN_PROCESS_COMMS = "InProcessSupervisorComms"
 
 States = Mapping[str, Mapping[str, Any]]
 """The state of each task instance: DAG run ID, then task ID with the map index."""
@@ -66,10 +65,7 @@ def worker_task_fate(ti: Any) -> TaskFate:
 
 
 async def trigger_task_fate(ti: Any) -> tuple[TaskFate, str]:
-    """Return the fate of a task whose trigger Airflow drops, and its state in words.
-
-    :raises Exception: Airflow doesn't answer.
-    """
+    """Return the fate of a task whose trigger Airflow drops, and its state; raise without an answer."""
     return _fate(await _shared_states(ti.dag_id, ti.task_id, ti.run_id), ti, RESUMED_AFTER_TRIGGER)
 
 
@@ -88,8 +84,7 @@ def runs_in_process() -> bool:
     """Return whether the task and its trigger run in one process, as in ``airflow dags test``."""
     from airflow.sdk.execution_time import task_runner
 
-    comms = getattr(task_runner, "SUPERVISOR_COMMS", None)
-    return type(comms).__name__ == IN_PROCESS_COMMS
+    return type(getattr(task_runner, "SUPERVISOR_COMMS", None)).__name__ == "InProcessSupervisorComms"
 
 
 # The requests that triggers still join, by event loop, DAG and task: their DAG runs, and the response.

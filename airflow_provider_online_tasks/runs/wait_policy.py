@@ -1,4 +1,4 @@
-"""When a wait for a run goes on, pauses or ends: one policy for the worker, the sensor and the triggerer.
+"""When a wait for a run goes on, pauses, ends or logs: one policy for worker, sensor and triggerer.
 
 =============================================  ==============================================================
 response to a poll                             the wait
@@ -18,7 +18,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from airflow_provider_online_tasks import exceptions
+from airflow_provider_online_tasks._text import on_one_line
+from airflow_provider_online_tasks.api.responses import RunStatus, TaskRun
 
+QUIET_SECONDS = 60.0
 LONGEST_RETRY_AFTER = 300.0
 FIRST_RATE_LIMIT_PAUSE = 15.0
 # Rejections for this long aren't a hiccup of a deployment, a proxy or a permission cache.
@@ -36,14 +39,10 @@ REJECTIONS = (
 
 @dataclass(slots=True, kw_only=True)
 class Rejections:
-    """The rejected polls of one run since the last other response.
-
-    :param count: number of rejected polls in a row.
-    :param since: time of the first one, on a clock of the caller's choice.
-    """
+    """The rejected polls of one run since the last other response."""
 
     count: int = 0
-    since: float = 0.0
+    since: float = 0.0  # the first one, on a clock of the caller's choice
 
     def add(self, now: float) -> None:
         """Count a rejected poll."""
@@ -72,10 +71,7 @@ def pause_after(error: exceptions.CallError) -> float:
 def run_unreachable(
     run_id: str, error: BaseException, seconds: float | None = None
 ) -> exceptions.OnlineTaskRunUnreachable:
-    """Return the exception of a wait whose run can't be read.
-
-    :param seconds: for how long the run could not be read; None if that is not what ended the wait.
-    """
+    """Return the exception of a wait whose run can't be read, for a number of seconds if that ended it."""
     duration = "" if seconds is None else f" for {seconds:.0f} s"
     reason = str(error) if isinstance(error, exceptions.CallError) else f"{type(error).__name__}: {error}"
     return exceptions.OnlineTaskRunUnreachable(
@@ -85,10 +81,50 @@ def run_unreachable(
 
 
 def backoff(failures: int, *, first: float, longest: float) -> float:
-    """Return the seconds to wait before the next attempt, doubled with each failure.
-
-    :param failures: number of failures in a row; 0 counts as 1.
-    :param first: seconds after the first failure.
-    """
+    """Return the seconds to wait after a number of failures in a row, doubled with each of them."""
     doublings = min(max(failures, 1) - 1, 64)  # a larger exponent could overflow
     return min(first * 2.0**doublings, longest)
+
+
+class ProgressLog:
+    """Decides which polls of one run are logged: a change at once, everything else once per minute."""
+
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
+        self._logged: TaskRun | None = None
+        self._logged_at = 0.0
+        self._problem: str | None = None
+        self._problem_at = 0.0
+
+    def has_news(self, run: TaskRun, now: float) -> bool:
+        """Return whether :meth:`line` would return a line."""
+        logged = self._logged
+        if self._problem is not None or logged is None:
+            return True
+        return logged.status_text.upper() != run.status_text.upper() or now - self._logged_at >= QUIET_SECONDS
+
+    def line(self, run: TaskRun, now: float) -> str | None:
+        """Return the line to log for a run that was just read, or None."""
+        if not self.has_news(run, now):
+            return None
+        before, elapsed = self._logged, now - self._logged_at
+        self._logged, self._logged_at, self._problem = run, now, None
+        status = on_one_line(run.status_text.upper())
+        if run.status is RunStatus.UNKNOWN:
+            is_new = before is None or before.status_text.upper() != run.status_text.upper()
+            status = f"{status!r}{', an unknown status that is treated as running' if is_new else ''}"
+        parts = [f"Run {run.id} is {status}", f"{run.counts.done} spans done ({run.counts})"]
+        if before is not None and elapsed > 0 and run.counts.done > before.counts.done:
+            rate = (run.counts.done - before.counts.done) / elapsed
+            parts.append(f"{rate:.1f} spans per second" if rate >= 1 else f"{60 * rate:.1f} spans per minute")
+        if run.counts.errors:
+            parts.append(f"{run.counts.error_rate:.1%} errors")
+        return ", ".join(parts) + "."
+
+    def problem_line(self, problem: Exception | str, now: float) -> str | None:
+        """Return the line to log when the run can't be read, or None."""
+        text = on_one_line(str(problem))
+        if text == self._problem and now - self._problem_at < QUIET_SECONDS:
+            return None
+        self._problem, self._problem_at = text, now
+        return f"Run {self._run_id} can't be read at the moment, the wait goes on: {text}"

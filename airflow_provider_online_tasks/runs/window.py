@@ -23,12 +23,8 @@ HOW_TO_SET_A_WINDOW = (
 )
 
 
-def read_duration(value: Any, name: str, *, least: timedelta | None = None) -> timedelta:
-    """Return a timedelta, a number of seconds, or an ISO 8601 duration such as ``PT2H`` as a timedelta.
-
-    :param least: minimum. Default: above 0.
-    :raises InvalidInput: it is not a duration, or too short.
-    """
+def read_duration(value: Any, name: str, *, may_be_zero: bool = False) -> timedelta:
+    """Return a timedelta, a number of seconds, or an ISO 8601 duration such as ``PT2H`` as a timedelta."""
     from pydantic import TypeAdapter, ValidationError
 
     try:
@@ -42,20 +38,15 @@ def read_duration(value: Any, name: str, *, least: timedelta | None = None) -> t
             f"{name} must be a timedelta, a number of seconds or an ISO 8601 duration such as 'PT2H', not "
             f"{shown(value)}."
         ) from None
-    if found < least if least is not None else found <= timedelta(0):
-        raise InvalidInput(
-            f"{name} must be {'at least 0' if least is not None else 'above 0'}, not {shown(value)}."
-        )
+    if found < timedelta(0) or (not found and not may_be_zero):
+        raise InvalidInput(f"{name} must be {'at least' if may_be_zero else 'above'} 0, not {shown(value)}.")
     return found
 
 
 def check_window_arguments(
     data_start_time: Any, data_end_time: Any, lookback: Any, partition_length: Any = None
 ) -> None:
-    """Check that the arguments set one window.
-
-    :raises InvalidInput: a half window, two windows, or a length that is not a duration above 0.
-    """
+    """Check that the arguments set one window."""
     if (data_start_time is None) != (data_end_time is None):
         name, missing = ("data_start_time", "data_end_time")[:: 1 if data_end_time is None else -1]
         raise InvalidInput(f"{name} is set without {missing}. {HOW_TO_SET_A_WINDOW}")
@@ -73,10 +64,7 @@ def check_window_arguments(
 
 
 def check_window_literals(data_start_time: Any, data_end_time: Any) -> None:
-    """Check the literals of a window when the DAG is parsed. The window may end later.
-
-    :raises InvalidInput: not a time, reversed, or empty.
-    """
+    """Check the literals of a window when the DAG is parsed. The window may end later."""
     for value, name in ((data_start_time, "data_start_time"), (data_end_time, "data_end_time")):
         if not is_templated(value):
             read_time(value, name)
@@ -85,19 +73,9 @@ def check_window_literals(data_start_time: Any, data_end_time: Any) -> None:
 
 
 def resolve_window(
-    context: Context,
-    *,
-    data_start_time: Any,
-    data_end_time: Any,
-    lookback: Any,
-    partition_length: Any = None,
+    context: Context, *, data_start_time: Any, data_end_time: Any, lookback: Any, partition_length: Any = None
 ) -> DataWindow:
-    """Return the window of a run. It is the same in every try of a DAG run.
-
-    The arguments are those of the operator, rendered.
-
-    :raises InvalidInput: the DAG run has no window, or the window is reversed, empty or in the future.
-    """
+    """Return the window of a run from the rendered arguments. It is the same in every try of a DAG run."""
     check_window_arguments(data_start_time, data_end_time, lookback, partition_length)
     dag_run = context["dag_run"]
     if data_start_time is not None:
@@ -141,28 +119,18 @@ def resolve_window(
 
 
 def read_index_delay(index_delay: Any) -> timedelta | None:
-    """Return the ``index_delay`` argument as a timedelta; None means the connection's index delay.
-
-    :raises InvalidInput: it is not a duration of at least 0.
-    """
-    return None if index_delay is None else read_duration(index_delay, "index_delay", least=timedelta(0))
+    """Return the ``index_delay`` argument as a timedelta; None means the connection's index delay."""
+    return None if index_delay is None else read_duration(index_delay, "index_delay", may_be_zero=True)
 
 
 def earliest_start(
-    context: Context,
-    window: DataWindow,
-    *,
-    index_delay: timedelta | None,
-    index_delay_minutes: float,
-    log: Any,
+    context: Context, window: DataWindow, *, index_delay: Any, index_delay_minutes: float, log: Any
 ) -> datetime | None:
     """Return when the run may start, or None if it may start now: Arize indexes spans late.
 
-    :param index_delay: the operator's argument.
-    :param index_delay_minutes: the connection's value, which applies without the argument. A manual DAG run
-        ignores it.
-    :raises InvalidInput: the delay is out of range.
+    The connection's ``index_delay_minutes`` apply without ``index_delay``, except to manual DAG runs.
     """
+    index_delay = read_index_delay(index_delay)
     try:
         delay = timedelta(minutes=index_delay_minutes) if index_delay is None else index_delay
         start = window.end + delay

@@ -15,10 +15,9 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._airflow import AirflowSensorTimeout
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID, DEFAULT_POLL_INTERVAL
-from airflow_provider_online_tasks.asset_events import update_asset_events
 from airflow_provider_online_tasks.exceptions import OnlineTaskRunUnsuccessful, OnlineTasksError
 from airflow_provider_online_tasks.inputs import arguments
-from airflow_provider_online_tasks.operators.base import UsesArize
+from airflow_provider_online_tasks.operators.base import UsesArize, update_asset_events
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
 
 if TYPE_CHECKING:
@@ -126,10 +125,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
             return self._conclude(context, hook, run)
 
     def _poll(self, context: Context, hook: OnlineTasksHook) -> TaskRun | None:
-        """Return the run, or None if it can't be read at the moment.
-
-        :raises OnlineTaskRunUnreachable: Arize rejected the polls for minutes.
-        """
+        """Return the run, or None if it can't be read at the moment."""
         from airflow_provider_online_tasks.runs.blocking_wait import BlockingWait
         from airflow_provider_online_tasks.runs.wait_policy import LEAST_REJECTIONS, Rejections
 

@@ -10,13 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, PlainSerializer
 
+from airflow_provider_online_tasks import exceptions
 from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks.api.responses import TaskRun
-from airflow_provider_online_tasks.exceptions import (
-    InvalidConnection,
-    OnlineTaskRunUnreachable,
-    OnlineTasksError,
-)
 
 Outcome = Literal["finished", "timeout", "error"]
 FINISHED: Outcome = "finished"
@@ -24,7 +20,7 @@ TIMEOUT: Outcome = "timeout"
 ERROR: Outcome = "error"
 
 
-class UnreadableEvent(OnlineTasksError):
+class UnreadableEvent(exceptions.OnlineTasksError):
     """A deferred task was resumed with an event that its trigger doesn't send."""
 
 
@@ -37,22 +33,13 @@ def _on_one_line(value: Any) -> Any:
 
 
 class RunEvent(BaseModel):
-    """How a wait ended.
-
-    :param outcome: :data:`FINISHED` (the run finished, successfully or not), :data:`TIMEOUT` (the deadline
-        passed) or :data:`ERROR` (the run can't be read).
-    :param run_id: the run.
-    :param run: the run as it was last read; None if it never was.
-    :param error_type: the class name of the error, with :data:`ERROR`.
-    :param error_message: its message.
-    :param payload: what the task gave to its trigger.
-    """
+    """How a wait ended: the run finished, successfully or not; the deadline passed; or it can't be read."""
 
     model_config = ConfigDict(frozen=True, strict=True)
 
     outcome: Outcome
     run_id: str = Field(min_length=1)
-    run: Annotated[
+    run: Annotated[  # as it was last read
         InstanceOf[TaskRun] | None,
         BeforeValidator(_read_run),
         PlainSerializer(lambda run: None if run is None else run.summary()),
@@ -62,23 +49,17 @@ class RunEvent(BaseModel):
     payload: dict[str, Any]
 
     def finished_run(self) -> TaskRun | None:
-        """Return the finished run; None after the deadline.
-
-        :raises OnlineTasksError: the run could not be read. The class is that of the trigger's error.
-        """
+        """Return the finished run; None after the deadline. Raise the trigger's error if there was one."""
         if self.outcome == ERROR:
-            kinds = {kind.__name__: kind for kind in (InvalidConnection, OnlineTaskRunUnreachable)}
-            kind = kinds.get(self.error_type or "", OnlineTasksError)
+            expected = (exceptions.InvalidConnection, exceptions.OnlineTaskRunUnreachable)
+            kinds = {kind.__name__: kind for kind in expected}
+            kind = kinds.get(self.error_type or "", exceptions.OnlineTasksError)
             raise kind(f"The wait for run {self.run_id} failed: {self.error_message}")
         return self.run if self.outcome == FINISHED else None
 
 
 def read_event(event: object) -> RunEvent:
-    """Return the event that ``execute_complete`` gets.
-
-    :raises UnreadableEvent: it is not a complete and consistent event of
-        :class:`~airflow_provider_online_tasks.triggers.runs.OnlineTaskRunTrigger`.
-    """
+    """Return the event that ``execute_complete`` gets, if it is complete and consistent."""
     problem = None
     try:
         seen = RunEvent.model_validate(event)

@@ -14,13 +14,12 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_online_tasks._defaults import DEFAULT_POLL_INTERVAL
 from airflow_provider_online_tasks._text import on_one_line
-from airflow_provider_online_tasks.api.responses import RunStatus
+from airflow_provider_online_tasks.api.responses import RunStatus, TaskRun
 from airflow_provider_online_tasks.exceptions import InvalidInput, OnlineTasksError
-from airflow_provider_online_tasks.runs.progress import QUIET_SECONDS, ProgressLog
+from airflow_provider_online_tasks.runs.wait_policy import QUIET_SECONDS, ProgressLog
 from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED, TIMEOUT, Outcome, RunEvent
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.responses import TaskRun
     from airflow_provider_online_tasks.runs.polling.schedule import Wait
 
 # Airflow fails a deferred task whose event comes before its scheduler has noted that the worker is done.
@@ -35,6 +34,7 @@ ASK_AGAIN_SECONDS = 2.0
 # The message with which Airflow cancels a trigger after a user ended its task, before it calls on_kill.
 USER_ACTION = "__airflow_user_action__"
 MAX_PAYLOAD_BYTES = 16_000
+ARGUMENTS = ("run_id", "online_task_id", "conn_id", "poll_interval", "deadline", "cancel_on_kill", "payload")
 
 
 class OnlineTaskRunTrigger(BaseTrigger):
@@ -91,13 +91,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
         return (
             f"{OnlineTaskRunTrigger.__module__}.{OnlineTaskRunTrigger.__qualname__}",
             {
-                "run_id": self.run_id,
-                "online_task_id": self.online_task_id,
-                "conn_id": self.conn_id,
-                "poll_interval": self.poll_interval,
-                "deadline": self.deadline,
-                "cancel_on_kill": self.cancel_on_kill,
-                "payload": self.payload,
+                **{name: getattr(self, name) for name in ARGUMENTS},
                 "in_process": self.in_process or runs_in_process(),
             },
         )
@@ -187,8 +181,6 @@ class OnlineTaskRunTrigger(BaseTrigger):
             payload=self.payload,
         )
 
-    # -- Kills. --
-
     async def on_kill(self) -> None:
         """Cancel the run if a user ended the task."""
         killing = self._start_kill()
@@ -226,10 +218,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
             self.log.info("Cancelled run %s because %s: %s.", self.run_id, reason, run.counts)
 
     async def _reason_to_cancel(self, until: float) -> str | None:
-        """Return why the run is cancelled, or None if it isn't.
-
-        :raises OnlineTasksError: Airflow doesn't answer whether the task ended.
-        """
+        """Return why the run is cancelled, or None if it isn't. Raise if Airflow doesn't answer."""
         from airflow_provider_online_tasks.runs.task_fate import TaskFate, trigger_task_fate
 
         if not self.cancel_on_kill:

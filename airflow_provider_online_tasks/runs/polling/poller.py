@@ -115,7 +115,7 @@ class Poller:
         for wait in [wait for run in self._runs.values() for wait in run.waits if wait.conn_id == conn_id]:
             task_id = wait.run.task_id
             self.discard(wait)
-            wait.server, wait.run = other, other._run(wait.run_id)
+            wait.server, wait.run = other, other._run(wait.run.run_id)
             other._attach(wait, task_id)
 
     def discard(self, wait: Wait) -> None:

@@ -27,11 +27,7 @@ class Shortage(NamedTuple):
 
 
 class Wait:
-    """One wait for a run.
-
-    :ivar has_news: tells whether a poll is worth waking up for. Default: every poll. The end of the run
-        always is.
-    """
+    """One wait for a run. ``has_news`` tells whether a poll is worth waking up for; its end always is."""
 
     __slots__ = ("_error", "_unread", "_waiter", "conn_id", "has_news", "poll_interval", "run", "server")
 
@@ -46,11 +42,6 @@ class Wait:
         self._waiter: asyncio.Future[None] | None = None
 
     @property
-    def run_id(self) -> str:
-        """The ID of the run."""
-        return self.run.run_id
-
-    @property
     def trouble(self) -> str | None:
         """Why the run can't be read at the moment; None if it can."""
         return self.run.trouble or self.server.trouble
@@ -61,10 +52,7 @@ class Wait:
         return self.server.shortage(self.run)
 
     async def next(self) -> TaskRun:
-        """Return the run after the next poll with news; for the last time when it is finished.
-
-        :raises Exception: the error that ended the wait.
-        """
+        """Return the run after the next poll with news. Raise the error that ended the wait, if one did."""
         while self._unread is None:
             if self._error is not None:
                 raise self._error.with_traceback(None)
@@ -102,36 +90,26 @@ class Wait:
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Scheduled:
-    """Something that a request is sent about. Times are those of the event loop.
+    """Something that a request is sent about. Times are those of the event loop."""
 
-    :param at: time of the next request, if it is in the queue.
-    :param ticket: its entry in the queue; 0 if it has none.
-    """
-
-    at: float = 0.0
-    ticket: int = 0
+    at: float = 0.0  # of the next request, if it is in the queue
+    ticket: int = 0  # its entry in the queue; 0 if it has none
     in_flight: bool = False
     sent_at: float = 0.0
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class PolledRun(Scheduled):
-    """A run with at least one wait.
-
-    :param by_id: whether the next poll reads it by ID instead of with the list of its task.
-    :param was_late: seconds by which the budget delayed its last poll.
-    :param failures: number of failed polls in a row.
-    :param trouble: why it can't be read at the moment.
-    """
+    """A run with at least one wait."""
 
     run_id: str
     task_id: str | None = None
     waits: list[Wait] = field(default_factory=list)
     due: float = 0.0
-    by_id: bool = False
+    by_id: bool = False  # whether the next poll reads it by ID instead of with the list of its task
     read_at: float = 0.0
-    was_late: float = 0.0
-    failures: int = 0
+    was_late: float = 0.0  # seconds by which the budget delayed its last poll
+    failures: int = 0  # in a row
     rejections: Rejections = field(default_factory=Rejections)
     trouble: str | None = None
 
@@ -165,10 +143,7 @@ class Queue(Generic[T]):
         self._tickets = itertools.count(1)
 
     def put(self, item: T, at: float) -> bool:
-        """Add an item, unless it is queued for an earlier time or has a request in flight.
-
-        :return: whether it is the first one now.
-        """
+        """Add an item unless it is queued earlier or in flight. Return whether it is the first one now."""
         if item.in_flight or (item.ticket and item.at <= at):
             return False
         item.at, item.ticket = at, next(self._tickets)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.sdk import DAG, Asset, AssetAlias, task
 
-from airflow_provider_online_tasks.asset_events import update_asset_events
 from airflow_provider_online_tasks.emulator import RunFate
+from airflow_provider_online_tasks.operators.base import update_asset_events
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
 from airflow_provider_online_tasks.sensors.runs import OnlineTaskRunSensor
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_online_tasks.api.responses import RunStatus, TaskRun
-from airflow_provider_online_tasks.runs.progress import ProgressLog
+from airflow_provider_online_tasks.runs.wait_policy import ProgressLog
 
 
 def run(status: str = "RUNNING", **counts: int) -> TaskRun:
