@@ -174,7 +174,7 @@ def test_response_without_label_is_an_error_without_the_key(api: Api, endpoint: 
         (200, {"Content-Length": "99"}, b"{"),
         (401, {}, f"wrong key {KEY}".encode()),
         (503, {}, b"<html>"),
-        (302, {"Location": f"{endpoint.url}/elsewhere"}, b""),
+        (307, {"Location": f"{endpoint.url}/elsewhere"}, b""),
     )
     for number, reply in enumerate(replies):
         endpoint.reply = lambda reply=reply: reply
