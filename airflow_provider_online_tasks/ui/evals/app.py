@@ -15,13 +15,9 @@ from airflow.utils.session import create_session
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 
-from airflow_provider_online_tasks.results.history import (
-    RESULTS_KEY,
-    VERDICT_KEY,
-    read_results,
-    read_verdict,
-)
+from airflow_provider_online_tasks.results.history import RESULTS_KEY, VERDICT_KEY
 from airflow_provider_online_tasks.ui.evals import reads
+from airflow_provider_online_tasks.ui.evals.records import read_results, read_verdict
 
 WWW = Path(__file__).parent / "www"
 FILES = {

@@ -12,15 +12,17 @@ from hypothesis import strategies as st
 
 from airflow_provider_online_tasks.gate.intervals import share_interval
 from airflow_provider_online_tasks.results.history import (
-    MAX_EVALUATORS,
     MAX_LABELS,
     MAX_RULES,
     OTHER_LABELS,
+    results_record,
+    verdict_record,
+)
+from airflow_provider_online_tasks.ui.evals.records import (
+    MAX_EVALUATORS,
     TEXT_CHARACTERS,
     read_results,
     read_verdict,
-    results_record,
-    verdict_record,
 )
 
 WINDOW = {"data_start_time": "2026-01-01T00:00:00Z", "data_end_time": "2026-01-02T00:00:00Z"}
