@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import TaskGroup
 
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs.evaluators import TemplateEvaluator
-from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
-from airflow_provider_online_tasks.operators.gate import EvalGateOperator
+from airflow_provider_online_tasks.inputs.evaluators import LlmConfig, TemplateEvaluator
+from airflow_provider_online_tasks.operators import eval_tasks
+from airflow_provider_online_tasks.operators.gate import EvalGateOperator, OnFailure, OnInconclusive
 from airflow_provider_online_tasks.operators.results import COMPLETE_WITHIN, EvalResultsOperator
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
 
@@ -22,14 +22,6 @@ if TYPE_CHECKING:
     from airflow.sdk import XComArg
 
     from airflow_provider_online_tasks.inputs.arguments import Granularity
-    from airflow_provider_online_tasks.inputs.evaluators import LlmConfig
-    from airflow_provider_online_tasks.operators.eval_tasks import (
-        CodeEvaluators,
-        HubEvaluators,
-        IfExists,
-        TemplateEvaluators,
-    )
-    from airflow_provider_online_tasks.operators.gate import OnFailure, OnInconclusive
     from airflow_provider_online_tasks.runs.end_states import OnNothingEvaluated
 
 
@@ -40,13 +32,13 @@ def online_eval(
     name: str | XComArg | None = None,
     model_id: str | XComArg | None = None,
     project: str | XComArg | None = None,
-    template_evaluators: TemplateEvaluators | None = None,
-    evaluators: HubEvaluators | None = None,
-    code_evaluators: CodeEvaluators | None = None,
+    template_evaluators: eval_tasks.TemplateEvaluators | None = None,
+    evaluators: eval_tasks.HubEvaluators | None = None,
+    code_evaluators: eval_tasks.CodeEvaluators | None = None,
     llm_config: LlmConfig | Mapping[str, Any] | XComArg | None = None,
     sampling_rate: float | str | XComArg = 1,
     query_filter: str | XComArg | None = None,
-    if_exists: IfExists = "update",
+    if_exists: eval_tasks.IfExists = "update",
     data_start_time: datetime | str | XComArg | None = None,
     data_end_time: datetime | str | XComArg | None = None,
     lookback: timedelta | float | str | XComArg | None = None,
@@ -123,7 +115,7 @@ def online_eval(
     with TaskGroup(group_id, default_args=arguments) as group:
         task_id: Any = online_task_id
         if name is not None:
-            task_id = CreateEvalTaskOperator(
+            task_id = eval_tasks.CreateEvalTaskOperator(
                 task_id="create_task",
                 name=name,
                 model_id=model_id,

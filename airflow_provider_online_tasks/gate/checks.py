@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from airflow_provider_online_tasks._text import on_one_line
-from airflow_provider_online_tasks.gate.evaluator_versions import changed_in_hub, changed_in_metadata
 from airflow_provider_online_tasks.gate.rules import (
     COMPARE,
     MIN_COVERAGE,
@@ -22,6 +21,8 @@ from airflow_provider_online_tasks.gate.summary import (
     NO_SEGMENT,
     OTHER_SEGMENTS,
     EvaluatorSummary,
+    changed_in_hub,
+    changed_in_metadata,
     list_summaries,
     read_evaluators,
 )
@@ -35,13 +36,7 @@ DROP_CONFIDENCE = 0.95
 
 @dataclass(frozen=True, kw_only=True)
 class RuleResult:
-    """The result of one rule.
-
-    :param evaluator: the evaluator's column name; ``*`` for all.
-    :param margin: distance from the bound: 0 or more if the measured value satisfies the rule.
-    :param low: lower end of the confidence interval; None if there is none or it is infinite.
-    :param evaluations_needed: about how many evaluations an inconclusive rule needs.
-    """
+    """The result of one rule. ``margin`` is 0 or more if the measured value satisfies the rule."""
 
     evaluator: str
     measure: str
@@ -93,17 +88,12 @@ def at_least(
 def decide(comparison: str, interval: tuple[float, float], bound: float) -> str:
     """Return the outcome of a rule on a measure that lies within this interval."""
     low, high = interval
-    match comparison:
-        case ">=":
-            passed, failed = low >= bound - TOLERANCE, high < bound
-        case ">":
-            passed, failed = low > bound, high <= bound
-        case "<=":
-            passed, failed = high <= bound + TOLERANCE, low > bound
-        case "<":
-            passed, failed = high < bound, low >= bound
-        case _:
-            raise ValueError(f"{comparison} is compared without an interval")
+    if comparison in ("<=", "<"):
+        low, high, bound = -high, -low, -bound
+    if comparison in (">=", "<="):
+        passed, failed = low >= bound - TOLERANCE, high < bound
+    else:
+        passed, failed = low > bound, high <= bound
     return PASSED if passed else FAILED if failed else INCONCLUSIVE
 
 
@@ -214,13 +204,8 @@ class EvaluatorCheck:
                 return replace(result, note=note)
             note += f"; {change}"
         drop = earlier.measured - current.measured
-        interval = drop_interval(
-            threshold,
-            before=before,
-            now=now,
-            labels=self.labels,
-            confidence=self.confidence or DROP_CONFIDENCE,
-        )
+        confidence = self.confidence or DROP_CONFIDENCE
+        interval = drop_interval(threshold, before, now, labels=self.labels, confidence=confidence)
         outcome = decide("<=", interval, bound) if interval else INCONCLUSIVE
         if interval and outcome == INCONCLUSIVE and self.confidence is None:
             outcome = PASSED  # the measured drop may be chance
@@ -283,13 +268,7 @@ def check_summary(
     across_evaluator_versions: bool = False,
     accept_unverified: bool = False,
 ) -> list[RuleResult]:
-    """Check a summary of results against the rules, and return one result per rule.
-
-    The arguments are those of ``EvalGateOperator``.
-
-    :param baseline: the results of earlier windows, one or a list; None: the baseline within the summary.
-    :raises InvalidInput: ``summary`` is not a summary of results, or a label may be misspelled.
-    """
+    """Check a summary of results, and return one result per rule. The arguments are those of the operator."""
     evaluators = read_evaluators(summary, "summary")
     labels = labels or {}
     check_labels(rules, labels)
@@ -308,17 +287,13 @@ def check_summary(
             continue
         now = EvaluatorSummary.read(name, evaluators[name])
         before = [EvaluatorSummary.read(name, window[name]) for window in earlier if window.get(name)]
+        merged = EvaluatorSummary.merge(before) if before else None
+        version_change = changed_in_hub(summary, name) if baseline is None else None
+        across = across_evaluator_versions
         check = EvaluatorCheck(
-            rules=one,
-            labels=labels.get(name),
-            confidence=confidence,
-            across_versions=across_evaluator_versions,
+            rules=one, labels=labels.get(name), confidence=confidence, across_versions=across
         )
-        results += check.check(
-            now,
-            EvaluatorSummary.merge(before) if before else None,
-            changed_in_hub(summary, name) if baseline is None else None,
-        )
+        results += check.check(now, merged, version_change)
     return results
 
 

@@ -12,12 +12,7 @@ from functools import lru_cache
 from statistics import NormalDist
 from typing import NamedTuple
 
-_BISECTIONS = 60
-_MAX_TERMS = 5_000
 _TINY = 1e-300
-_CONVERGED = 1e-14
-# Above this sample size, the estimate of the score test is returned without a check.
-_MAX_CHECKED = 1_000_000
 _MAX_STEPS = 60
 
 
@@ -30,11 +25,7 @@ class Interval(NamedTuple):
 
 @dataclass
 class Mean:
-    """Mean and variance of a stream of numbers, by Welford's method.
-
-    :param squares: sum of the squared deviations from the mean.
-    :param ends: how many of the numbers are 0 or 1.
-    """
+    """Mean and variance of a stream of numbers, by Welford's method. ``ends`` counts zeros and ones."""
 
     count: int = 0
     mean: float = 0.0
@@ -138,7 +129,7 @@ def evaluations_for_share(share: float, bound: float, confidence: float) -> int 
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     total = math.ceil(z * z * bound * (1 - bound) / (share - bound) ** 2)
     for _ in range(_MAX_STEPS):
-        if total > _MAX_CHECKED:
+        if total > 1_000_000:  # the estimate is good enough
             break
         low, high = share_interval(share * total, total, confidence)
         if low > bound or high < bound:
@@ -172,7 +163,7 @@ def t_quantile(confidence: float, degrees: float) -> float:
 def beta_quantile(a: float, b: float, probability: float) -> float:
     """Return the quantile of the beta distribution, by bisection."""
     low, step = 0.0, 0.5
-    for _ in range(_BISECTIONS):
+    for _ in range(60):
         if beta_cdf(a, b, low + step) < probability:
             low += step
         step /= 2
@@ -195,14 +186,14 @@ def _beta_fraction(a: float, b: float, x: float) -> float:
     """Evaluate the continued fraction by Lentz's method."""
     c, d = 1.0, 1 / _nonzero(1 - (a + b) * x / (a + 1))
     value = d
-    for term in range(1, _MAX_TERMS):
+    for term in range(1, 5_000):
         even = term * (b - term) * x / ((a + 2 * term - 1) * (a + 2 * term))
         odd = -(a + term) * (a + b + term) * x / ((a + 2 * term) * (a + 2 * term + 1))
         for factor in (even, odd):
             d = 1 / _nonzero(1 + factor * d)
             c = _nonzero(1 + factor / c)
             value *= c * d
-        if abs(c * d - 1) < _CONVERGED:
+        if abs(c * d - 1) < 1e-14:
             break
     return value
 

@@ -5,24 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from airflow_provider_online_tasks.gate.intervals import (
-    Interval,
-    Mean,
-    evaluations_for_mean,
-    evaluations_for_share,
-    mean_difference,
-    mean_interval,
-    quantile_ranks,
-    share_difference,
-    share_interval,
-)
-from airflow_provider_online_tasks.gate.summary import PERCENTILES, SCORES_KEPT
-
-if TYPE_CHECKING:
-    from airflow_provider_online_tasks.gate.rules import Threshold
-    from airflow_provider_online_tasks.gate.summary import EvaluatorSummary
+from airflow_provider_online_tasks.gate import intervals, rules
+from airflow_provider_online_tasks.gate.summary import PERCENTILES, SCORES_KEPT, EvaluatorSummary
 
 # Student's interval assumes that the mean is normally distributed.
 MIN_SCORES_FOR_MEAN = 20
@@ -35,13 +20,13 @@ class Sample:
     measured: float | None
     total: int
     count: int | None = None
-    interval: Interval | None = None
+    interval: intervals.Interval | None = None
     evaluations_needed: int | None = None
     note: str = ""
 
 
 def sample_of(
-    threshold: Threshold,
+    threshold: rules.Threshold,
     summary: EvaluatorSummary,
     labels: Sequence[str] | None,
     confidence: float | None,
@@ -67,15 +52,15 @@ def sample_of(
         return sample
     if problem := _interval_problem(scores):
         return replace(sample, note=problem)
-    needed = evaluations_for_mean(scores, threshold.bound, confidence)
+    needed = intervals.evaluations_for_mean(scores, threshold.bound, confidence)
     return replace(
         sample,
-        interval=mean_interval(scores, confidence),
+        interval=intervals.mean_interval(scores, confidence),
         evaluations_needed=None if needed is None else max(MIN_SCORES_FOR_MEAN, needed),
     )
 
 
-def _share(count: int, total: int, threshold: Threshold, confidence: float | None, note: str) -> Sample:
+def _share(count: int, total: int, threshold: rules.Threshold, confidence: float | None, note: str) -> Sample:
     if not total:
         return Sample(measured=None, total=0)
     sample = Sample(measured=count / total, total=total, count=count, note=note)
@@ -83,12 +68,12 @@ def _share(count: int, total: int, threshold: Threshold, confidence: float | Non
         return sample
     return replace(
         sample,
-        interval=share_interval(count, total, confidence),
-        evaluations_needed=evaluations_for_share(count / total, threshold.bound, confidence),
+        interval=intervals.share_interval(count, total, confidence),
+        evaluations_needed=intervals.evaluations_for_share(count / total, threshold.bound, confidence),
     )
 
 
-def _interval_problem(scores: Mean) -> str | None:
+def _interval_problem(scores: intervals.Mean) -> str | None:
     """Return why a mean has no interval; None if it has one."""
     if scores.count < MIN_SCORES_FOR_MEAN:
         return f"the interval of a mean needs {MIN_SCORES_FOR_MEAN} scores"
@@ -103,27 +88,28 @@ def _quantile(percent: int, summary: EvaluatorSummary, confidence: float | None)
     if confidence is None:
         return sample
     kept = min(total, SCORES_KEPT)
-    low_rank, high_rank = quantile_ranks(percent / 100, kept, confidence)
+    low_rank, high_rank = intervals.quantile_ranks(percent / 100, kept, confidence)
     # The summary has percentiles, not all scores: take the next percentile on the far side of each rank.
     ranks = [round(each / 100 * (kept - 1)) + 1 for each in range(PERCENTILES)]
     below = [value for value, rank in zip(percentiles, ranks, strict=True) if rank <= low_rank]
     above = [value for value, rank in zip(percentiles, ranks, strict=True) if rank >= high_rank]
-    interval = Interval(below[-1] if below else -math.inf, above[0] if above else math.inf)
+    interval = intervals.Interval(below[-1] if below else -math.inf, above[0] if above else math.inf)
     return replace(sample, interval=interval)
 
 
 def drop_interval(
-    threshold: Threshold,
-    *,
+    threshold: rules.Threshold,
     before: EvaluatorSummary,
     now: EvaluatorSummary,
+    *,
     labels: Sequence[str] | None,
     confidence: float,
-) -> Interval | None:
+) -> intervals.Interval | None:
     """Return the confidence interval of the drop between two windows; None if it is unknown."""
     earlier, current = (sample_of(threshold, summary, labels, None) for summary in (before, now))
     if earlier.count is not None and current.count is not None:
-        return share_difference((earlier.count, earlier.total), (current.count, current.total), confidence)
+        shares = (earlier.count, earlier.total), (current.count, current.total)
+        return intervals.share_difference(*shares, confidence)
     if _interval_problem(before.scores) or _interval_problem(now.scores):
         return None
-    return mean_difference(before.scores, now.scores, confidence)
+    return intervals.mean_difference(before.scores, now.scores, confidence)

@@ -10,13 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, get_args
 from airflow_provider_online_tasks._airflow import AirflowSkipException
 from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks.exceptions import EvalGateFailed, EvalGateInconclusive, InvalidInput
-from airflow_provider_online_tasks.inputs.arguments import (
-    choice,
-    finite,
-    positive_seconds,
-    switch,
-    whole_number,
-)
+from airflow_provider_online_tasks.inputs import arguments
 from airflow_provider_online_tasks.inputs.templating import is_templated
 from airflow_provider_online_tasks.operators.base import LineageOperator, update_asset_events
 
@@ -96,26 +90,27 @@ class EvalGateOperator(LineageOperator):
         self.rules = rules
         self.labels = labels
         self.baseline = baseline
-        self.min_evaluated = whole_number(min_evaluated, "min_evaluated")
+        self.min_evaluated = arguments.whole_number(min_evaluated, "min_evaluated")
         self.max_error_rate = max_error_rate
         self.confidence = confidence
-        self.on_inconclusive = choice(on_inconclusive, "on_inconclusive", get_args(OnInconclusive))
-        self.on_failure = choice(on_failure, "on_failure", get_args(OnFailure))
+        self.on_inconclusive = arguments.choice(on_inconclusive, "on_inconclusive", get_args(OnInconclusive))
+        self.on_failure = arguments.choice(on_failure, "on_failure", get_args(OnFailure))
         if response_timeout is not None:
-            response_timeout = timedelta(seconds=positive_seconds(response_timeout, "response_timeout"))
+            response_timeout = timedelta(
+                seconds=arguments.positive_seconds(response_timeout, "response_timeout")
+            )
         self.response_timeout = response_timeout
-        self.across_evaluator_versions = switch(across_evaluator_versions, "across_evaluator_versions")
-        self.accept_unverified = switch(accept_unverified, "accept_unverified")
+        self.across_evaluator_versions = arguments.switch(
+            across_evaluator_versions, "across_evaluator_versions"
+        )
+        self.accept_unverified = arguments.switch(accept_unverified, "accept_unverified")
         self._results: list[RuleResult] = []
-        if (rate := finite(max_error_rate)) is None or not 0 <= rate <= 1:
+        if (rate := arguments.finite(max_error_rate)) is None or not 0 <= rate <= 1:
             raise InvalidInput(f"max_error_rate must be from 0 to 1, not {max_error_rate!r}.")
-        if confidence is not None and not 0.5 <= (finite(confidence) or 0) < 1:
+        if confidence is not None and not 0.5 <= (arguments.finite(confidence) or 0) < 1:
             raise InvalidInput(f"confidence must be from 0.5 to below 1, such as 0.95, not {confidence!r}.")
         if "ask" in (on_failure, on_inconclusive):
             _check_can_ask()
-        self._check_literals()
-
-    def _check_literals(self) -> None:
         from airflow_provider_online_tasks.gate.rules import check_rules
 
         check_rules(self.rules, labels=self.labels, min_evaluated=self.min_evaluated)
@@ -126,8 +121,8 @@ class EvalGateOperator(LineageOperator):
         if not is_templated(self.summary):
             read_evaluators(self.summary, "summary")
         if not is_templated(self.baseline):
-            for summary in list_summaries(self.baseline):
-                read_evaluators(summary, "baseline")
+            for earlier in list_summaries(self.baseline):
+                read_evaluators(earlier, "baseline")
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Check the rules, log and report the verdict, and stop downstream tasks unless it passed."""
@@ -167,22 +162,16 @@ class EvalGateOperator(LineageOperator):
         return verdict
 
     def _ask(self, context: Context, subject: str, body: Sequence[str]) -> NoReturn:
-        """Ask a person, and defer; Airflow resumes the task in ``execute_complete`` with the response.
-
-        :param body: the paragraphs of the question in Markdown.
-        """
+        """Ask a person, and defer; Airflow resumes the task in ``execute_complete`` with the response."""
         _check_can_ask()
         from airflow.providers.standard.operators.hitl import HITLOperator
 
         # The standard provider for Airflow 3.1 uses the task's own timeout as the time for a response.
         has_timeout = "response_timeout" in inspect.signature(HITLOperator.__init__).parameters
         limit: Any = {"response_timeout" if has_timeout else "execution_timeout": self.response_timeout}
+        text = "\n\n".join(body)
         HITLOperator(
-            task_id=self.task_id,
-            subject=subject,
-            body="\n\n".join(body),
-            options=[APPROVE, REJECT],
-            **limit,
+            task_id=self.task_id, subject=subject, body=text, options=[APPROVE, REJECT], **limit
         ).execute(context)
         raise RuntimeError("HITLOperator returned without deferring")
 

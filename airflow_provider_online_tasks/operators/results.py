@@ -16,19 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 from airflow_provider_online_tasks._defaults import MAX_SEGMENTS
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.exceptions import EvalResultsIncomplete, InvalidInput
-from airflow_provider_online_tasks.inputs.arguments import (
-    MAXIMIZE,
-    MINIMIZE,
-    Granularity,
-    check_id,
-    check_name,
-    choice,
-    positive_seconds,
-    read_id,
-    read_name,
-    read_names,
-    whole_number,
-)
+from airflow_provider_online_tasks.inputs import arguments
+from airflow_provider_online_tasks.inputs.arguments import MAXIMIZE, MINIMIZE, Granularity
 from airflow_provider_online_tasks.inputs.templating import is_templated
 from airflow_provider_online_tasks.inputs.windows import DataWindow
 from airflow_provider_online_tasks.operators.base import LineageOperator, update_asset_events
@@ -128,61 +117,59 @@ class EvalResultsOperator(LineageOperator):
         self.data_start_time = data_start_time
         self.data_end_time = data_end_time
         self.evaluators = evaluators
-        self.direction = choice(direction, "direction", (MAXIMIZE, MINIMIZE))
-        self.granularity = choice(granularity, "granularity", get_args(Granularity))
+        self.direction = arguments.choice(direction, "direction", (MAXIMIZE, MINIMIZE))
+        self.granularity = arguments.choice(granularity, "granularity", get_args(Granularity))
         self.group_by = group_by
-        self.max_segments = whole_number(max_segments, "max_segments")
-        self.baseline = None if baseline is None else positive_seconds(baseline, "baseline")
+        self.max_segments = arguments.whole_number(max_segments, "max_segments")
+        self.baseline = None if baseline is None else arguments.positive_seconds(baseline, "baseline")
         is_read_once = complete_within in (0, timedelta())
-        self.complete_within = 0.0 if is_read_once else positive_seconds(complete_within, "complete_within")
-        self.poll_interval = positive_seconds(poll_interval, "poll_interval")
-        self.on_incomplete = choice(on_incomplete, "on_incomplete", get_args(OnIncomplete))
+        self.complete_within = (
+            0.0 if is_read_once else arguments.positive_seconds(complete_within, "complete_within")
+        )
+        self.poll_interval = arguments.positive_seconds(poll_interval, "poll_interval")
+        self.on_incomplete = arguments.choice(on_incomplete, "on_incomplete", get_args(OnIncomplete))
         self.rows_path = rows_path
-        self.rows_format = choice(rows_format, "rows_format", get_args(RowsFormat))
+        self.rows_format = arguments.choice(rows_format, "rows_format", get_args(RowsFormat))
         self.rows_conn_id = rows_conn_id
         window = [online_task_id, data_start_time, data_end_time]
         if (run_id is None) == (online_task_id is None) or len({part is None for part in window}) > 1:
             raise InvalidInput("Set either run_id, or online_task_id with data_start_time and data_end_time.")
         if run_id is not None:
-            check_id(run_id, "run_id")
+            arguments.check_id(run_id, "run_id")
         else:
-            check_id(online_task_id, "online_task_id")
+            arguments.check_id(online_task_id, "online_task_id")
             check_window_literals(data_start_time, data_end_time)
         if not is_templated(evaluators):
             self._evaluator_names()
         for name in ("group_by", "rows_path", "rows_conn_id"):
             value = getattr(self, name)
             if value is not None and not hasattr(value, "open"):
-                check_name(value, name)
+                arguments.check_name(value, name)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the evaluations and return a summary; while evaluations are missing, defer and read again."""
-        return self._read(context)
+        return self.execute_complete(context, None)
 
     def execute_complete(
         self, context: Context, event: Any, pauses: int = 0, deadline: float | None = None
     ) -> dict[str, Any]:
-        """Read again after a pause."""
-        return self._read(context, pauses=pauses, deadline=deadline)
-
-    def _read(self, context: Context, *, pauses: int = 0, deadline: float | None = None) -> dict[str, Any]:
-        from airflow_provider_online_tasks.results.completeness import check_completeness
+        """Read, for the first time or again after a pause."""
         from airflow_provider_online_tasks.results.history import RESULTS_KEY, results_record
-        from airflow_provider_online_tasks.results.reading import Reader, task_and_window
+        from airflow_provider_online_tasks.results.reading import Reader, check_completeness, task_and_window
         from airflow_provider_online_tasks.results.summary import Results
 
         names = self._evaluator_names()
-        group_by = None if self.group_by is None else read_name(self.group_by, "group_by")
+        group_by = None if self.group_by is None else arguments.read_name(self.group_by, "group_by")
         rows_file: AbstractContextManager[RowWriter | None] = nullcontext()
         if self.rows_path is not None:
             rows_file = open_rows(self.rows_path, self.rows_format, conn_id=self.rows_conn_id)
         with self.hook as hook, rows_file as rows:
             run: TaskRun | None = None
             if self.run_id is not None:
-                run = hook.get_task_run(read_id(self.run_id, "run_id"))
+                run = hook.get_task_run(arguments.read_id(self.run_id, "run_id"))
                 task_id, window = task_and_window(run)
             else:
-                task_id = read_id(self.online_task_id, "online_task_id")
+                task_id = arguments.read_id(self.online_task_id, "online_task_id")
                 window = DataWindow.read(self.data_start_time, self.data_end_time)
             task = hook.get_task(task_id)
             reader = Reader(
@@ -322,7 +309,7 @@ class EvalResultsOperator(LineageOperator):
         if self.evaluators is None:
             return ()
         given = [self.evaluators] if isinstance(self.evaluators, str) else self.evaluators
-        names = read_names(given, "evaluators", such_as="['correctness']")
+        names = arguments.read_names(given, "evaluators", such_as="['correctness']")
         if not names:
             raise InvalidInput("evaluators is empty. Leave it out to read all evaluators of the task.")
         return names

@@ -14,9 +14,14 @@ from airflow_provider_online_tasks._defaults import MAX_SEGMENTS
 from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks._times import parse_time
 from airflow_provider_online_tasks.api.calls import EVAL_PREFIXES
-from airflow_provider_online_tasks.gate.evaluator_versions import Version, version_of, versions_text
 from airflow_provider_online_tasks.gate.intervals import mean_interval, share_interval
-from airflow_provider_online_tasks.gate.summary import NO_SEGMENT, OTHER_SEGMENTS
+from airflow_provider_online_tasks.gate.summary import (
+    NO_SEGMENT,
+    OTHER_SEGMENTS,
+    Version,
+    version_of,
+    versions_text,
+)
 from airflow_provider_online_tasks.inputs.arguments import MAXIMIZE
 from airflow_provider_online_tasks.results.counts import Counts, LowestScoring, Quantiles
 
@@ -63,11 +68,7 @@ class EvaluatorResults:
         return True
 
     def summary(self, items: int, *, max_segments: int | None) -> dict[str, Any]:
-        """Return the figures as JSON values.
-
-        :param items: how many spans, traces or sessions were read.
-        :param max_segments: how many segments to list; None if evaluations were not assigned to segments.
-        """
+        """Return the figures as JSON values; without ``max_segments`` there are no segments."""
         versions = [version for version, _ in self._versions.most_common()]
         return {
             **self.counts.summary(),

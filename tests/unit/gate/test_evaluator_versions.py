@@ -12,8 +12,8 @@ import requests
 from airflow_provider_online_tasks.emulator import Emulator, Fault
 from airflow_provider_online_tasks.exceptions import OnlineTasksError
 from airflow_provider_online_tasks.gate.checks import check_summary
-from airflow_provider_online_tasks.gate.evaluator_versions import version_of
 from airflow_provider_online_tasks.gate.rules import read_rules
+from airflow_provider_online_tasks.gate.summary import version_of
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
 from airflow_provider_online_tasks.inputs.runs import RunInput

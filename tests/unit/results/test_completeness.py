@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from airflow_provider_online_tasks.api.responses import RunStatus, TaskRun
-from airflow_provider_online_tasks.results.completeness import check_completeness
+from airflow_provider_online_tasks.results.reading import check_completeness
 from airflow_provider_online_tasks.results.summary import Results
 from tests.support.evaluated_runs import spans
 
