@@ -1,32 +1,35 @@
-"""Create an eval task once.
+"""Create an eval task once, and update an existing one to match the DAG.
 
 Two tasks with the same name evaluate, and cost, twice. A task is recognized by its exact name in the same
 project, so the operator searches for it before it creates one.
+
+An update sends what differs from what REST returns. REST does not return the templates, labels, LLM and code
+of evaluators that are written in the task: these are sent each time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.responses import Task
-from airflow_provider_online_tasks.eval_tasks.changes import update_task
 from airflow_provider_online_tasks.exceptions import BadRequest, NotFound, TaskExists
 from airflow_provider_online_tasks.idempotency import create_once
 from airflow_provider_online_tasks.idempotency.create_once import Outcome, Result
 from airflow_provider_online_tasks.idempotency.intents import Intent, IntentStore
 from airflow_provider_online_tasks.inputs.arguments import describe_sampling_rate
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput, EvalTaskPatch
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-    from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
 
 STATE_KEY = "eval_task"
 _LATEST = datetime.max.replace(tzinfo=UTC)
@@ -39,6 +42,36 @@ class TaskIntent(Intent):
     server_time: str
     model_id: str
     name: str
+
+
+class TaskChanges(NamedTuple):
+    """The fields that an update sets, and the names of those that Arize does not return."""
+
+    fields: Mapping[str, Any]
+    not_compared: tuple[str, ...]
+
+
+def find_changes(task: Task, wanted: EvalTaskInput) -> TaskChanges:
+    """Compare a task with the arguments of the DAG."""
+    rate = task.sampling_rate
+    named_filters, default = {}, {}
+    if wanted.query_filters is not None:
+        named_filters = wanted.query_filters.to_rest()
+        # Arize adds the default expression of a single filter: the filter itself.
+        default = {"expression": named_filters["filters"][0]["id"]}
+    existing = {name: value for name, value in (task.query_filters or {}).items() if value is not None}
+    # A field that is missing here cannot be compared, and is sent each time.
+    is_same = {
+        "sampling_rate": rate is not None and math.isclose(rate, wanted.sampling_rate, abs_tol=1e-9),
+        "query_filter": (task.query_filter or "").strip() == (wanted.query_filter or "").strip(),
+        "query_filters": default | existing == default | named_filters,
+        "run_continuously": task.run_continuously == wanted.run_continuously,
+        "evaluators": wanted.evaluators is None or calls.same_attachments(wanted.evaluators, task),
+    }
+    names = [name for name in type(wanted).model_fields if name not in ("name", "model_id")]
+    fields = {name: getattr(wanted, name) for name in names}
+    changed = {name: value for name, value in fields.items() if not is_same.get(name, value is None)}
+    return TaskChanges(changed, not_compared=tuple(name for name in changed if name not in is_same))
 
 
 class TaskCreation(create_once.CreateOnce[TaskIntent, Task]):
@@ -62,7 +95,7 @@ class TaskCreation(create_once.CreateOnce[TaskIntent, Task]):
         """
         result = self._adopt() or self._use_existing() or self._create()
         if self._if_exists == "update" and result.outcome is not Outcome.CREATED:
-            update_task(self._hook, result.id, self._task, log=self._log)
+            self._update(result.id)
         if result.outcome is not Outcome.EXISTED:
             self._intents.finish()
         return result
@@ -146,6 +179,31 @@ class TaskCreation(create_once.CreateOnce[TaskIntent, Task]):
             if existing is None:
                 raise
             return existing
+
+    def _update(self, task_id: str) -> None:
+        """Change what differs between an existing task and the arguments of the DAG."""
+        task = self._hook.get_task(task_id)
+        changes = find_changes(task, self._task)
+        if not changes.fields:
+            self._log.info("Task %s matches the DAG. Nothing was sent.", task_id)
+            return
+        over_rest = (
+            set(changes.fields)
+            if self._task.needs_rest
+            else set(changes.fields) & {"evaluators", "query_filters"}
+        )
+        patch = {name: value for name, value in changes.fields.items() if name not in over_rest}
+        if patch:
+            self._hook.patch_eval_task(EvalTaskPatch(online_task_id=task_id, **patch))
+        if over_rest:
+            self._hook.client.send(calls.update_hub_task(task_id, self._task, over_rest, task))
+        rate = changes.fields.get("sampling_rate")
+        sampling = "" if rate is None else f"; {describe_sampling_rate(rate)}"
+        self._log.info("Updated %s of task %s%s.", ", ".join(changes.fields), task_id, sampling)
+        if changes.not_compared:
+            self._log.info(
+                "Arize does not return %s, so they are sent each time.", ", ".join(changes.not_compared)
+            )
 
     def _send_request(self) -> str:
         return self._hook.create_eval_task(self._task)

@@ -8,18 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs.arguments import (
-    UNSET,
-    argument_names,
-    check_id,
-    check_name,
-    choice,
-    describe_sampling_rate,
-    read_id,
-    read_name,
-    switch,
-)
+from airflow_provider_online_tasks.exceptions import InvalidInput, NotFound
+from airflow_provider_online_tasks.idempotency.intents import Intent, IntentStore
+from airflow_provider_online_tasks.inputs import arguments
+from airflow_provider_online_tasks.inputs.arguments import UNSET
 from airflow_provider_online_tasks.inputs.base import plain
 from airflow_provider_online_tasks.operators.base import LineageOperator, OnlineTasksOperator
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, ProjectLink
@@ -120,7 +112,7 @@ class CreateEvalTaskOperator(LineageOperator):
         from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
 
         super().__init__(**kwargs)
-        self.if_exists = choice(if_exists, "if_exists", get_args(IfExists))
+        self.if_exists = arguments.choice(if_exists, "if_exists", get_args(IfExists))
         self.name = name
         self.model_id = model_id
         self.project = project
@@ -135,11 +127,11 @@ class CreateEvalTaskOperator(LineageOperator):
         if (model_id is None) == (project is None):
             raise InvalidInput("Set exactly one of model_id (the project's ID) and project (its name).")
         if project is not None:
-            check_name(project, "project")
+            arguments.check_name(project, "project")
         found_later = {} if project is None else {"model_id": "project"}
         EvalTaskInput.check_literals(self._arguments() | found_later)
 
-    template_fields: Sequence[str] = ("conn_id", *argument_names(__init__, besides={"if_exists"}))
+    template_fields: Sequence[str] = ("conn_id", *arguments.argument_names(__init__, besides={"if_exists"}))
 
     def _arguments(self) -> dict[str, Any]:
         from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
@@ -152,10 +144,10 @@ class CreateEvalTaskOperator(LineageOperator):
         from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
 
         with self.hook as hook:
-            arguments = self._arguments()
+            values = self._arguments()
             if self.project is not None:
-                arguments["model_id"] = hook.find_project(read_name(self.project, "project"))
-            task = EvalTaskInput.read(arguments)
+                values["model_id"] = hook.find_project(arguments.read_name(self.project, "project"))
+            task = EvalTaskInput.read(values)
             result = TaskCreation(
                 hook=hook, task=task, if_exists=self.if_exists, context=context, log=self.log
             ).run()
@@ -229,7 +221,7 @@ class PatchEvalTaskOperator(OnlineTasksOperator):
         self.query_filters = plain(query_filters)
         EvalTaskPatch.check_literals(self._arguments())
 
-    template_fields: Sequence[str] = ("conn_id", *argument_names(__init__))
+    template_fields: Sequence[str] = ("conn_id", *arguments.argument_names(__init__))
 
     def _arguments(self) -> dict[str, Any]:
         from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskPatch
@@ -245,7 +237,7 @@ class PatchEvalTaskOperator(OnlineTasksOperator):
             task_id = hook.patch_eval_task(patch)
             self.links = hook.links(task_id)
         is_sampled = "sampling_rate" in patch.changes
-        sampling = f"; {describe_sampling_rate(patch.sampling_rate)}" if is_sampled else ""
+        sampling = f"; {arguments.describe_sampling_rate(patch.sampling_rate)}" if is_sampled else ""
         self.log.info("Updated %s of task %s%s.", ", ".join(patch.changes), task_id, sampling)
         return task_id
 
@@ -269,18 +261,27 @@ class DeleteOnlineTaskOperator(OnlineTasksOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.online_task_id = online_task_id
-        self.ignore_if_missing = switch(ignore_if_missing, "ignore_if_missing")
-        check_id(online_task_id, "online_task_id")
+        self.ignore_if_missing = arguments.switch(ignore_if_missing, "ignore_if_missing")
+        arguments.check_id(online_task_id, "online_task_id")
 
     def execute(self, context: Context) -> None:
         """Delete the task."""
-        from airflow_provider_online_tasks.eval_tasks.deletion import delete_task
-
+        task_id = arguments.read_id(self.online_task_id, "online_task_id")
+        intents = IntentStore(context, "deleted_online_task", Intent)
+        intent = Intent(id=task_id)
+        existed = intents.read() == intent
         with self.hook as hook:
-            delete_task(
-                hook,
-                read_id(self.online_task_id, "online_task_id"),
-                must_exist=not self.ignore_if_missing,
-                context=context,
-                log=self.log,
-            )
+            if not (existed or self.ignore_if_missing):
+                hook.get_task(task_id)
+                intents.write(intent)
+                existed = True
+            try:
+                hook.delete_task(task_id)
+            except NotFound as error:
+                if existed:  # the response to an earlier request was lost
+                    self.log.info("Task %s is already deleted.", task_id)
+                else:
+                    self.log.info("There is no task %s to delete. %s", task_id, error)
+            else:
+                self.log.info("Deleted task %s.", task_id)
+            intents.delete()

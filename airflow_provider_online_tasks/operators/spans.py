@@ -9,14 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs.arguments import (
-    check_id,
-    check_name,
-    read_id,
-    read_name,
-    read_names,
-    whole_number,
-)
+from airflow_provider_online_tasks.inputs import arguments
 from airflow_provider_online_tasks.inputs.templating import is_templated
 from airflow_provider_online_tasks.operators.base import OnlineTasksOperator
 from airflow_provider_online_tasks.ui.links import ProjectLink
@@ -50,14 +43,6 @@ class SendSpansOperator(OnlineTasksOperator):
     :raises CallError: Arize rejected a request or could not be reached.
     """
 
-    template_fields: Sequence[str] = (
-        "conn_id",
-        "run_id",
-        "evaluator",
-        "labels",
-        "annotation_queue_id",
-        "dataset_id",
-    )
     template_fields_renderers: ClassVar[dict[str, str]] = {"labels": "json"}
     operator_extra_links = (ProjectLink(),)
 
@@ -78,30 +63,34 @@ class SendSpansOperator(OnlineTasksOperator):
         self.labels = labels
         self.annotation_queue_id = annotation_queue_id
         self.dataset_id = dataset_id
-        self.max_spans = whole_number(max_spans, "max_spans")
+        self.max_spans = arguments.whole_number(max_spans, "max_spans")
         if (annotation_queue_id is None) == (dataset_id is None):
             raise InvalidInput("Set exactly one of annotation_queue_id and dataset_id.")
-        check_id(run_id, "run_id")
-        check_name(evaluator, "evaluator")
+        arguments.check_id(run_id, "run_id")
+        arguments.check_name(evaluator, "evaluator")
         if annotation_queue_id is not None:
-            check_id(annotation_queue_id, "annotation_queue_id")
+            arguments.check_id(annotation_queue_id, "annotation_queue_id")
         if dataset_id is not None:
-            check_id(dataset_id, "dataset_id")
+            arguments.check_id(dataset_id, "dataset_id")
         if not is_templated(labels):
             _read_labels(labels)
+
+    template_fields: Sequence[str] = ("conn_id", *arguments.argument_names(__init__, besides={"max_spans"}))
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Select the spans, and send those that are missing in the queue or dataset."""
         from airflow_provider_online_tasks.results import sending
         from airflow_provider_online_tasks.results.reading import INPUT, OUTPUT, Reader, task_and_window
 
-        run_id, labels = read_id(self.run_id, "run_id"), _read_labels(self.labels)
-        evaluator = read_name(self.evaluator, "evaluator")
+        run_id, labels = arguments.read_id(self.run_id, "run_id"), _read_labels(self.labels)
+        evaluator = arguments.read_name(self.evaluator, "evaluator")
         destination: sending.Destination
         if self.annotation_queue_id is not None:
-            destination = sending.AnnotationQueue(read_id(self.annotation_queue_id, "annotation_queue_id"))
+            destination = sending.AnnotationQueue(
+                arguments.read_id(self.annotation_queue_id, "annotation_queue_id")
+            )
         else:
-            destination = sending.Dataset(read_id(self.dataset_id, "dataset_id"))
+            destination = sending.Dataset(arguments.read_id(self.dataset_id, "dataset_id"))
         with self.hook as hook:
             task_id, window = task_and_window(hook.get_task_run(run_id))
             task = hook.get_task(task_id)
@@ -137,7 +126,7 @@ class SendSpansOperator(OnlineTasksOperator):
 
 
 def _read_labels(labels: Any) -> frozenset[str]:
-    read = read_names(labels, "labels", such_as="['incorrect']")
+    read = arguments.read_names(labels, "labels", such_as="['incorrect']")
     if not read:
         raise InvalidInput("labels is empty. Name the labels whose spans to send, such as ['incorrect'].")
     return frozenset(read)

@@ -9,8 +9,7 @@ import pytest
 from graphql import build_schema, graphql_sync
 
 from airflow_provider_online_tasks import diagnostics
-from airflow_provider_online_tasks.diagnostics.__main__ import main
-from airflow_provider_online_tasks.diagnostics.schema import DOCUMENTED, Check, Status, check_schema
+from airflow_provider_online_tasks.diagnostics import DOCUMENTED, Check, Status, check_schema, main
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
 if TYPE_CHECKING:

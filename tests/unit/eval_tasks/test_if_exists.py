@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_online_tasks.api import calls, responses
 from airflow_provider_online_tasks.emulator import Fault
-from airflow_provider_online_tasks.eval_tasks.changes import find_changes
+from airflow_provider_online_tasks.eval_tasks.creation import find_changes
 from airflow_provider_online_tasks.exceptions import InvalidInput, PermissionDenied, TaskExists
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput, EvalTaskPatch

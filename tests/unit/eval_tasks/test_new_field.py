@@ -79,7 +79,7 @@ from airflow_provider_online_tasks.api.settings import Endpoint
 from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.emulator import DEFAULT_API_KEY, Emulator
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-from airflow_provider_online_tasks.eval_tasks.changes import find_changes
+from airflow_provider_online_tasks.eval_tasks.creation import find_changes
 
 with Emulator() as arize:
     operator = CreateEvalTaskOperator(

@@ -11,7 +11,7 @@ import requests
 from airflow_provider_online_tasks.api import responses
 from airflow_provider_online_tasks.api.calls import task_type
 from airflow_provider_online_tasks.emulator import Fault
-from airflow_provider_online_tasks.eval_tasks.changes import find_changes
+from airflow_provider_online_tasks.eval_tasks.creation import find_changes
 from airflow_provider_online_tasks.exceptions import BadRequest, InvalidInput, NotFound, UnexpectedResponse
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput

@@ -1,4 +1,9 @@
-"""Compare Arize's GraphQL schema with what this version sends and reads. Sends introspection queries only.
+"""Check that a connection works and that Arize's schema is what this version expects. Changes nothing.
+
+Run ``airflow online-tasks doctor --conn-id arize_online_tasks_default``, or before Airflow 3.2
+``python -m airflow_provider_online_tasks.diagnostics``.
+
+Exit code 0: no problem. 1: a difference makes calls fail. 2: Arize cannot be reached.
 
 graphql-core validates the documents and inputs of this version against the schema that Arize shows, as
 Arize's server does, and compares the part that the mutations use with the documented schema.
@@ -6,14 +11,21 @@ Arize's server does, and compares the part that the mutations use with the docum
 
 from __future__ import annotations
 
+import argparse
 import enum
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_online_tasks.api import calls
+from airflow_provider_online_tasks import __version__
+from airflow_provider_online_tasks._airflow import AirflowNotFoundException
+from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
+from airflow_provider_online_tasks.api import calls, reachability
+from airflow_provider_online_tasks.exceptions import OnlineTasksError
+from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput, EvalTaskPatch
 from airflow_provider_online_tasks.inputs.evaluators import CodeEvaluator, HubEvaluator, TemplateEvaluator
 from airflow_provider_online_tasks.inputs.runs import RunInput
@@ -21,10 +33,9 @@ from airflow_provider_online_tasks.inputs.runs import RunInput
 if TYPE_CHECKING:
     from graphql import GraphQLSchema
 
-    from airflow_provider_online_tasks.api.calls import GraphQLCall
-
+NO_PROBLEM, CALLS_FAIL, UNREACHABLE = 0, 1, 2
 # The schema that Arize documents.
-DOCUMENTED = Path(__file__).parents[1] / "api" / "schema.graphql"
+DOCUMENTED = Path(__file__).parent / "api" / "schema.graphql"
 _ID = "T25saW5lVGFzazoxOmFiY2Q="
 
 
@@ -45,6 +56,36 @@ class Check:
     subject: str
     detail: str
     status: Status = Status.OK
+
+
+def run_doctor(conn_id: str, *, show_all: bool = False) -> int:
+    """Check a connection, print what was found, and return the exit code.
+
+    :param show_all: whether to print successful checks, too.
+    """
+    try:
+        with OnlineTasksHook(conn_id) as hook:
+            endpoint = hook.settings.endpoint
+            reachability.ask_rest(hook.client)
+            reachability.ask_graphql(hook.client)
+            checks = [
+                Check(subject="REST", detail=f"{endpoint.rest_url} accepts the key"),
+                Check(subject="GraphQL", detail=f"{endpoint.graphql_url} accepts the key"),
+                *check_schema(lambda document: hook.client.query(document, name="introspection")),
+            ]
+    except (OnlineTasksError, AirflowNotFoundException) as error:
+        print(f"Arize cannot be reached: {error}")  # noqa: T201
+        return UNREACHABLE
+    shown = [check for check in checks if show_all or check.status is not Status.OK]
+    width = max((len(check.subject) for check in shown), default=0)
+    for check in shown:
+        print(f"{check.status.value:7}  {check.subject:{width}}  {check.detail}")  # noqa: T201
+    counts = {status: sum(check.status is status for check in checks) for status in Status}
+    print(  # noqa: T201
+        f"airflow-provider-online-tasks {__version__}: {counts[Status.OK]} ok, {counts[Status.ERROR]} errors "
+        f"(calls fail), {counts[Status.WARNING]} warnings (optional parts differ)."
+    )
+    return CALLS_FAIL if counts[Status.ERROR] else NO_PROBLEM
 
 
 def check_schema(query: Callable[[str], Mapping[str, Any]]) -> Iterator[Check]:
@@ -76,7 +117,7 @@ def check_schema(query: Callable[[str], Mapping[str, Any]]) -> Iterator[Check]:
         yield Check(subject="documented", detail="everything documented exists")
 
 
-def _minimal_calls() -> Iterator[list[GraphQLCall[Any]]]:
+def _minimal_calls() -> Iterator[list[calls.GraphQLCall[Any]]]:
     """Yield, per mutation, calls with only the fields that this version always sends."""
     template = TemplateEvaluator(name="one", template="{attributes.output.value}", rails=["yes", "no"])
     evaluators: tuple[dict[str, Any], ...] = (
@@ -92,7 +133,7 @@ def _minimal_calls() -> Iterator[list[GraphQLCall[Any]]]:
     yield [calls.run_online_task(run)]
 
 
-def _check_mutation(schema: GraphQLSchema, minimal_calls: list[GraphQLCall[Any]]) -> Iterator[Check]:
+def _check_mutation(schema: GraphQLSchema, minimal_calls: list[calls.GraphQLCall[Any]]) -> Iterator[Check]:
     """Validate what is sent to a mutation and what is read from its response."""
     from graphql import parse, validate
     from graphql.execution import get_variable_values
@@ -130,3 +171,20 @@ def _used_part(schema: GraphQLSchema) -> GraphQLSchema:
         query=GraphQLObjectType("Query", {"unused": GraphQLField(GraphQLString)}),
         mutation=GraphQLObjectType("Mutation", fields) if fields else None,
     )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the arguments, run the doctor, and return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_online_tasks.diagnostics", description=__doc__
+    )
+    parser.add_argument(
+        "--conn-id", default=DEFAULT_CONN_ID, help="Airflow connection (default: %(default)s)"
+    )
+    parser.add_argument("--all", action="store_true", help="print successful checks, too")
+    options = parser.parse_args(arguments)
+    return run_doctor(options.conn_id, show_all=options.all)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
