@@ -14,21 +14,9 @@ from urllib.parse import quote
 
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks._times import wire_time
+from airflow_provider_online_tasks.api import responses
 from airflow_provider_online_tasks.api.fields import identifier
-from airflow_provider_online_tasks.api.responses import (
-    ATTRIBUTES,
-    ArizeTemplate,
-    Evaluator,
-    EvaluatorType,
-    EvaluatorVersion,
-    Project,
-    RunStatus,
-    Space,
-    Span,
-    Task,
-    TaskError,
-    TaskRun,
-)
+from airflow_provider_online_tasks.api.responses import EvaluatorVersion, Task, TaskRun
 from airflow_provider_online_tasks.api.settings import PERCENT
 from airflow_provider_online_tasks.exceptions import InvalidInput, TaskErrorReturned, UnexpectedResponse
 from airflow_provider_online_tasks.inputs.arguments import read_id
@@ -52,7 +40,6 @@ REVIEW_PAGE = 500
 QUEUE_RECORDS, QUEUE_DAYS, DATASET_EXAMPLES = 500, 7, 1_000
 """Limits of a request: records, days between its spans, and examples."""
 LONGEST_MESSAGE = 1_000
-"""Maximum number of characters of a commit message."""
 EVAL_PREFIXES = {"span": "eval", "trace": "trace_eval", "session": "session_eval"}
 """The column prefix of evaluations by granularity."""
 SPAN_ID = "span_id"
@@ -78,14 +65,7 @@ _REST_NAMES = {"model_id": "project_id", "run_continuously": "is_continuous"}
 
 @dataclass(frozen=True)
 class RestCall(Generic[T]):
-    """A REST v2 request.
-
-    :param name: name of the call, for messages.
-    :param path: path with quoted parts.
-    :param read: reads the response's object; KeyError, TypeError and ValueError mean that it is malformed.
-    :param repeatable: whether executing it twice is harmless.
-    :param about: the ID that the response must have, if it has one.
-    """
+    """A REST v2 request. `read` may raise KeyError, TypeError or ValueError for a malformed response."""
 
     name: str
     method: Literal["GET", "POST", "PATCH", "DELETE"]
@@ -93,18 +73,13 @@ class RestCall(Generic[T]):
     read: Callable[[dict[str, Any]], T]
     query: Mapping[str, str | int] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
-    repeatable: bool = True
-    about: str | None = None
+    repeatable: bool = True  # executing it twice is harmless
+    about: str | None = None  # the ID that the response must have, if it has one
 
 
 @dataclass(frozen=True)
 class GraphQLCall(Generic[T]):
-    """A GraphQL mutation with one ``$input`` variable.
-
-    :param selection: the selected fields of the payload.
-    :param read: reads the payload; KeyError, TypeError and ValueError mean that it is malformed.
-    :param repeatable: whether executing it twice is harmless.
-    """
+    """A GraphQL mutation with one ``$input`` variable. `selection` are the fields of its payload."""
 
     name: str
     selection: str
@@ -126,11 +101,7 @@ class GraphQLCall(Generic[T]):
 
 
 def read_value(call: RestCall[T] | GraphQLCall[T], value: dict[str, Any], response: Response) -> T:  # noqa: RET503  unexpected() raises
-    """Return what the call reads from the object in its response.
-
-    :raises TaskErrorReturned: the run was not started.
-    :raises UnexpectedResponse: a field is missing or has an undocumented value.
-    """
+    """Return what the call reads from the object in its response."""
     try:
         result = call.read(value)
         if isinstance(call, RestCall) and call.about is not None and value.get("id") is not None:
@@ -187,10 +158,7 @@ class Cursors:
         self._followed: set[int] = set()
 
     def after(self, page: Page[Any]) -> str | None:
-        """Return the cursor of the next page, or None after the last one.
-
-        :raises UnexpectedResponse: the cursor repeats, or the list has too many pages.
-        """
+        """Return the cursor of the next page, or None after the last one."""
         cursor = page.next_cursor
         if cursor is None:
             return None
@@ -209,13 +177,7 @@ class Cursors:
 def pages(
     send: Callable[[RestCall[Page[T]]], Page[T]], call_at: Callable[[str | None], RestCall[Page[T]]]
 ) -> Iterator[Page[T]]:
-    """Yield the pages of a list.
-
-    :param send: sends a call, such as ``client.send``.
-    :param call_at: returns the call for the page at a cursor, such as
-        ``lambda cursor: list_tasks(cursor=cursor)``.
-    :raises UnexpectedResponse: a cursor repeats, or the list has too many pages.
-    """
+    """Yield the pages of a list. `call_at` returns the call for the page at a cursor."""
     call = call_at(None)
     cursors = Cursors(call.name, most=MOST_PAGES)
     while True:
@@ -286,10 +248,7 @@ def _read_id(value: Mapping[str, Any], name: str, where: str = "") -> str:
 
 
 def run_online_task(run: RunInput) -> GraphQLCall[str]:
-    """runOnlineTask: returns the run's ID.
-
-    :raises TaskErrorReturned: (on reading) the server did not start the run.
-    """
+    """runOnlineTask: returns the run's ID. Reading raises TaskErrorReturned if no run was started."""
 
     def read(payload: dict[str, Any]) -> str:
         result = payload["result"]
@@ -297,7 +256,7 @@ def run_online_task(run: RunInput) -> GraphQLCall[str]:
             raise ValueError(f"result is {shown(result)}, not an object")  # noqa: TRY004  as for every malformed field
         if "runId" in result:
             return _read_id(result, "runId", "result.")
-        error = TaskError.from_wire(result, "result")
+        error = responses.TaskError.from_wire(result, "result")
         reason = error.message or "no reason given"
         code = f" (code {error.code})" if error.code else ""
         raise TaskErrorReturned(
@@ -323,6 +282,18 @@ def argument_type(data: Mapping[str, Any], mutation: str) -> str | None:
     return None
 
 
+def _list(
+    what: str,
+    path: str,
+    read: Callable[[dict[str, Any]], Page[T]],
+    cursor: str | None = None,
+    limit: int = PAGE,
+    /,
+    **filters: str | None,
+) -> RestCall[Page[T]]:
+    return RestCall(f"list {what}", "GET", path, read, _paged(limit, cursor, **filters))
+
+
 # Tasks
 
 
@@ -335,8 +306,8 @@ def list_tasks(
     *, project_id: str | None = None, name: str | None = None, limit: int = PAGE, cursor: str | None = None
 ) -> RestCall[Page[Task]]:
     """GET /v2/tasks; ``name`` matches a part of the name."""
-    query = _paged(limit, cursor, project_id=project_id, name=name)
-    return RestCall("list tasks", "GET", "/v2/tasks", read_page("tasks", Task.from_wire), query)
+    read = read_page("tasks", Task.from_wire)
+    return _list("tasks", "/v2/tasks", read, cursor, limit, project_id=project_id, name=name)
 
 
 def delete_task(task_id: str) -> RestCall[None]:
@@ -352,11 +323,8 @@ def _read_nothing(_: Mapping[str, Any]) -> None:
 # evaluator, and evaluators of traces or sessions.
 
 
-def task_type(evaluator_type: EvaluatorType) -> TaskType:
-    """Return the type of a task for a type of evaluator.
-
-    :raises InvalidInput: Arize documents no such task.
-    """
+def task_type(evaluator_type: responses.EvaluatorType) -> TaskType:
+    """Return the type of a task for a type of evaluator, or raise InvalidInput if Arize documents none."""
     match evaluator_type:
         case "TEMPLATE":
             return "TEMPLATE_EVALUATION"
@@ -440,22 +408,24 @@ def get_task_run(run_id: str) -> RestCall[TaskRun]:
 
 
 def list_task_runs(
-    task_id: str, *, status: RunStatus | None = None, limit: int = PAGE, cursor: str | None = None
+    task_id: str,
+    *,
+    status: responses.RunStatus | None = None,
+    limit: int = PAGE,
+    cursor: str | None = None,
 ) -> RestCall[Page[TaskRun]]:
     """GET /v2/tasks/{task_id}/runs, in an undocumented order."""
-    query = _paged(limit, cursor, status=status.value if status else None)
-    read = read_page("task_runs", TaskRun.from_wire)
-    return RestCall("list task runs", "GET", f"/v2/tasks/{_part(task_id)}/runs", read, query)
+    path, read = f"/v2/tasks/{_part(task_id)}/runs", read_page("task_runs", TaskRun.from_wire)
+    return _list("task runs", path, read, cursor, limit, status=status.value if status else None)
 
 
 def skim_task_runs(
     task_id: str, wanted: Container[str] | None, *, cursor: str | None = None
 ) -> RestCall[Page[TaskRun]]:
-    """GET /v2/tasks/{task_id}/runs, and read only some of the runs.
+    """GET /v2/tasks/{task_id}/runs, and read only the runs with the `wanted` IDs; None for all.
 
-    A run that cannot be read is left out, so that it does not hide the others.
-
-    :param wanted: IDs of the runs, checked when the response arrives; None for all.
+    A run that cannot be read is left out, so that it does not hide the others. `wanted` is checked when the
+    response arrives.
     """
 
     def read_wanted(item: object) -> TaskRun | None:
@@ -482,19 +452,18 @@ def cancel_task_run(run_id: str) -> RestCall[TaskRun]:
 # Evaluators of the Eval Hub
 
 
-def get_evaluator(evaluator_id: str) -> RestCall[Evaluator]:
+def get_evaluator(evaluator_id: str) -> RestCall[responses.Evaluator]:
     """GET /v2/evaluators/{evaluator_id}."""
-    path = f"/v2/evaluators/{_part(evaluator_id)}"
-    return RestCall("get evaluator", "GET", path, Evaluator.from_wire, about=evaluator_id)
+    path, read = f"/v2/evaluators/{_part(evaluator_id)}", responses.Evaluator.from_wire
+    return RestCall("get evaluator", "GET", path, read, about=evaluator_id)
 
 
 def list_evaluators(
     *, name: str, space_id: str | None = None, cursor: str | None = None
-) -> RestCall[Page[Evaluator]]:
+) -> RestCall[Page[responses.Evaluator]]:
     """GET /v2/evaluators; ``name`` matches a part of the name, case-insensitively."""
-    query = _paged(PAGE, cursor, name=name, space_id=space_id)
-    read = read_page("evaluators", Evaluator.from_wire)
-    return RestCall("list evaluators", "GET", "/v2/evaluators", read, query)
+    read = read_page("evaluators", responses.Evaluator.from_wire)
+    return _list("evaluators", "/v2/evaluators", read, cursor, name=name, space_id=space_id)
 
 
 def create_evaluator(
@@ -502,17 +471,13 @@ def create_evaluator(
     space_id: str,
     name: str,
     description: str | None,
-    evaluator_type: EvaluatorType,
+    evaluator_type: responses.EvaluatorType,
     content: Mapping[str, Any],
     commit_message: str,
 ) -> RestCall[EvaluatorVersion]:
     """POST /v2/evaluators: returns the first version of the new evaluator."""
-    body = {
-        "space_id": space_id,
-        "name": name,
-        "type": evaluator_type,
-        "version": {"commit_message": commit_message, **content},
-    }
+    version = {"commit_message": commit_message, **content}
+    body = {"space_id": space_id, "name": name, "type": evaluator_type, "version": version}
     if description is not None:
         body["description"] = description
 
@@ -529,54 +494,52 @@ def list_evaluator_versions(
     evaluator_id: str, *, cursor: str | None = None
 ) -> RestCall[Page[EvaluatorVersion]]:
     """GET /v2/evaluators/{evaluator_id}/versions, in an undocumented order."""
-    path = f"/v2/evaluators/{_part(evaluator_id)}/versions"
     read = read_page("evaluator_versions", EvaluatorVersion.from_wire)
-    return RestCall("list evaluator versions", "GET", path, read, _paged(PAGE, cursor))
+    return _list("evaluator versions", f"/v2/evaluators/{_part(evaluator_id)}/versions", read, cursor)
 
 
 def create_evaluator_version(
     evaluator_id: str, *, content: Mapping[str, Any], commit_message: str
 ) -> RestCall[EvaluatorVersion]:
     """POST /v2/evaluators/{evaluator_id}/versions: returns the new version, which becomes the active one."""
-    path = f"/v2/evaluators/{_part(evaluator_id)}/versions"
+    path, read = f"/v2/evaluators/{_part(evaluator_id)}/versions", EvaluatorVersion.from_wire
     body = {"commit_message": commit_message, **content}
-    read = EvaluatorVersion.from_wire
     return RestCall("create evaluator version", "POST", path, read, body=body, repeatable=False)
 
 
-def list_evaluator_templates() -> RestCall[tuple[ArizeTemplate, ...]]:
+def list_evaluator_templates() -> RestCall[tuple[responses.ArizeTemplate, ...]]:
     """GET /v2/evaluator-templates: Arize's own prompts for LLM judges."""
-    read = read_page("evaluator_templates", ArizeTemplate.from_wire)
-    return RestCall(
-        "list evaluator templates", "GET", "/v2/evaluator-templates", lambda value: read(value).items
+    page, path = (
+        read_page("evaluator_templates", responses.ArizeTemplate.from_wire),
+        "/v2/evaluator-templates",
     )
+    return RestCall("list evaluator templates", "GET", path, lambda value: page(value).items)
 
 
 # Projects, spaces and organizations
 
 
-def list_spaces() -> RestCall[Page[Space]]:
+def list_spaces() -> RestCall[Page[responses.Space]]:
     """GET /v2/spaces: the first spaces that the key can read."""
-    read = read_page("spaces", Space.from_wire)
-    return RestCall("list spaces", "GET", "/v2/spaces", read, _paged(SPACES_PAGE, None))
+    return _list("spaces", "/v2/spaces", read_page("spaces", responses.Space.from_wire), None, SPACES_PAGE)
 
 
-def read_viewer_spaces(data: Mapping[str, Any]) -> Page[Space]:
+def read_viewer_spaces(data: Mapping[str, Any]) -> Page[responses.Space]:
     """Read the response to :data:`VIEWER_SPACES`. LookupError, TypeError, ValueError: it is malformed."""
     spaces = data["viewer"]["spaces"]
     more = spaces["pageInfo"]
     return Page(
-        items=tuple(Space.from_wire(edge["node"]) for edge in spaces["edges"]),
+        items=tuple(responses.Space.from_wire(edge["node"]) for edge in spaces["edges"]),
         next_cursor=str(more["endCursor"]) if more["hasNextPage"] else None,
     )
 
 
 def list_projects(
     *, name: str, space_id: str | None = None, cursor: str | None = None
-) -> RestCall[Page[Project]]:
+) -> RestCall[Page[responses.Project]]:
     """GET /v2/projects; ``name`` matches a part of the name, case-insensitively."""
-    query = _paged(PAGE, cursor, name=name, space_id=space_id)
-    return RestCall("list projects", "GET", "/v2/projects", read_page("projects", Project.from_wire), query)
+    read = read_page("projects", responses.Project.from_wire)
+    return _list("projects", "/v2/projects", read, cursor, name=name, space_id=space_id)
 
 
 def get_project_space(project_id: str) -> RestCall[str]:
@@ -607,7 +570,7 @@ def list_spans(
     text_length: int | None = 1,
     cursor: str | None = None,
     limit: int = SPANS_PAGE,
-) -> RestCall[Page[Span]]:
+) -> RestCall[Page[responses.Span]]:
     """POST /v2/spans: the spans of a window, newest first, with as few fields as the API allows.
 
     :param evaluators: column names of the evaluators to read; empty for all.
@@ -621,13 +584,12 @@ def list_spans(
     if query_filter:
         body["filter"] = query_filter
     if evaluators:
-        body["included_columns"] = [
-            f"{EVAL_PREFIXES[granularity]}.{name}.{part}"
-            for name in evaluators
-            for part in ("label", "score", "explanation", "metadata")
-        ]
-        body["included_columns"] += [ATTRIBUTES + path.removeprefix(ATTRIBUTES) for path in attributes]
-    read = read_page("spans", Span.from_wire)
+        columns = [f"{EVAL_PREFIXES[granularity]}.{name}" for name in evaluators]
+        parts = ("label", "score", "explanation", "metadata")
+        prefix = responses.ATTRIBUTES
+        body["included_columns"] = [f"{column}.{part}" for column in columns for part in parts]
+        body["included_columns"] += [prefix + path.removeprefix(prefix) for path in attributes]
+    read = read_page("spans", responses.Span.from_wire)
     return RestCall("list spans", "POST", "/v2/spans", read, _paged(limit, cursor), body)
 
 
@@ -644,23 +606,16 @@ def list_queue_spans(queue_id: str, *, cursor: str | None = None) -> RestCall[Pa
     def span_of_record(record: Any) -> str | None:
         return _span_of(record.get("data")) if isinstance(record, Mapping) else None
 
-    path = f"/v2/annotation-queues/{_part(queue_id)}/records"
-    read = read_page("records", span_of_record)
-    return RestCall("list annotation queue records", "GET", path, read, _paged(REVIEW_PAGE, cursor))
+    path, read = f"/v2/annotation-queues/{_part(queue_id)}/records", read_page("records", span_of_record)
+    return _list("annotation queue records", path, read, cursor, REVIEW_PAGE)
 
 
 def add_queue_spans(
     queue_id: str, *, project_id: str, window: DataWindow, span_ids: Sequence[str]
 ) -> RestCall[None]:
     """POST /v2/annotation-queues/{id}/records: add spans of a window of up to seven days."""
-    source = {
-        "record_type": "SPAN",
-        "project_id": project_id,
-        **_bounds(window),
-        "span_ids": list(span_ids),
-    }
-    path = f"/v2/annotation-queues/{_part(queue_id)}/records"
-    body = {"record_sources": [source]}
+    source = {"record_type": "SPAN", "project_id": project_id, **_bounds(window), "span_ids": list(span_ids)}
+    path, body = f"/v2/annotation-queues/{_part(queue_id)}/records", {"record_sources": [source]}
     name = "add annotation queue records"
     return RestCall(name, "POST", path, _read_nothing, body=body, repeatable=False)
 
@@ -668,8 +623,7 @@ def add_queue_spans(
 def list_dataset_spans(dataset_id: str, *, cursor: str | None = None) -> RestCall[Page[str | None]]:
     """GET /v2/datasets/{id}/examples: the span of each example; None if it has none."""
     path = f"/v2/datasets/{_part(dataset_id)}/examples"
-    read = read_page("examples", _span_of)
-    return RestCall("list dataset examples", "GET", path, read, _paged(REVIEW_PAGE, cursor))
+    return _list("dataset examples", path, read_page("examples", _span_of), cursor, REVIEW_PAGE)
 
 
 def add_dataset_examples(dataset_id: str, examples: Sequence[Mapping[str, Any]]) -> RestCall[None]:

@@ -131,11 +131,7 @@ class TaskRun(Model):
 
     @classmethod
     def from_summary(cls, value: Mapping[str, Any]) -> Self:
-        """Read the result of :meth:`summary`.
-
-        :raises KeyError: it is not a summary.
-        :raises ValueError: it is not a summary.
-        """
+        """Read the result of :meth:`summary`. KeyError and ValueError: it is something else."""
         return cls.from_wire({**value, "id": value["run_id"], "task_id": value["online_task_id"]})
 
 
@@ -144,14 +140,7 @@ _TIMES = ("created_at", "run_started_at", "run_finished_at", "data_start_time", 
 
 @dataclass(frozen=True, kw_only=True)
 class AttachedEvaluator(Model):
-    """An evaluator of a task.
-
-    :param evaluator_id: its ID in the Eval Hub; None if it is defined in the task.
-    :param evaluator_name: its name, if Arize returns it.
-    :param evaluator_version_id: the pinned version; None for the newest.
-    :param column_mappings: the attribute for each variable of the template.
-    :param query_mappings: the same for an evaluator of traces or sessions.
-    """
+    """An evaluator of a task. One that is defined in the task has no ID; the newest version has none."""
 
     evaluator_id: Annotated[Id | None, fields.Blank] = None
     evaluator_name: Name | None = None
@@ -222,13 +211,7 @@ class EvaluatorVersion(Model):
 
 @dataclass(frozen=True, kw_only=True)
 class ArizeTemplate(Model):
-    """One of Arize's own prompts for LLM judges.
-
-    :param name: its name, and the default column of its evaluations.
-    :param classification_choices: the score of each label.
-    :param direction: whether a high score is good.
-    :param data_granularity: what it evaluates; None for spans.
-    """
+    """One of Arize's own prompts for LLM judges. Without a granularity it evaluates spans."""
 
     name: Annotated[Name, Field(validation_alias="column_name")]
     template: Exact
@@ -239,14 +222,7 @@ class ArizeTemplate(Model):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation(Model):
-    """An evaluation of a span by one evaluator.
-
-    :param name: the evaluator's column name.
-    :param score: its score, if it is a finite number.
-    :param metadata: IDs of the task and the run, if the API has them.
-    :param not_number: whether the score is something else than a finite number: NaN, infinity, text, a
-        boolean.
-    """
+    """An evaluation of a span. `not_number`: its score is NaN, infinity, text or a boolean."""
 
     name: Name
     label: Name | None = None

@@ -47,10 +47,7 @@ class Endpoint:
 
     @classmethod
     def of_region(cls, region: str, *, where: str = "The connection") -> Endpoint:
-        """Return the endpoint of a data region: ``us``, ``eu-west-1a``, ``ca-central-1a``, …
-
-        A new region needs no new release: any name of this form is accepted.
-        """
+        """Return the endpoint of a data region. A new region needs no new release."""
         name = region.strip().lower()
         if not _REGION.fullmatch(name):
             raise InvalidConnection(
@@ -70,11 +67,7 @@ class Endpoint:
         port: int | None = None,
         where: str = "The connection",
     ) -> Endpoint:
-        """Return the endpoint of a host, on-premises or Arize's own.
-
-        ``app.….arize.com`` has REST at ``api.….arize.com``. Any other host serves both, unless ``rest_host``
-        is set.
-        """
+        """Return the endpoint of a host. Only Arize's own hosts have REST at another host by default."""
         app_url = _base_url(host, f"{where}: host", scheme=scheme, port=port)
         if rest_host:
             return cls(app_url=app_url, rest_url=_base_url(rest_host, f"{where}: rest_host", scheme=scheme))
@@ -86,21 +79,7 @@ class Endpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How to call one Arize. Equal settings may share a session and a request budget.
-
-    :param endpoint: the addresses.
-    :param api_key: the API key. Never shown.
-    :param timeout: seconds to wait for a connection and for each part of a response. The complete response
-        may take twice as long. Default 30.
-    :param verify: whether to verify TLS certificates, or the path of a CA bundle. Default True.
-    :param proxy: URL of a proxy; None to use the environment's. Never shown, because it may have a password.
-    :param requests_per_minute: requests per minute for all waits of a process. Default 60.
-    :param sampling_rate_unit: ``fraction``, or ``percent`` for older servers. Default ``fraction``.
-    :param organization_id: global ID of the organization, for links.
-    :param space_id: global ID of the space, for links and to search for names.
-    :param model_id: global ID of the project, for DAGs that read it from the connection, and for links.
-    :param index_delay_minutes: minutes until Arize has indexed a span, so that runs find it. Default 120.
-    """
+    """How to call one Arize. Equal settings may share a session and a request budget."""
 
     endpoint: Endpoint
     api_key: str = field(repr=False)
