@@ -13,19 +13,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from airflow_provider_online_tasks.api._transport import (
-    ACCEPTED,
-    CHUNK,
-    MOST_BODY,
-    MOST_HEADERS,
-    TOO_LARGE,
-    Body,
-    ResponseTooSlow,
-    UnreadableBody,
-    proxy_for,
-    tls_context,
-    user_agent,
-)
+from airflow_provider_online_tasks.api import _transport
 from airflow_provider_online_tasks.api.settings import RESPONSE_TIMEOUTS
 
 if TYPE_CHECKING:
@@ -67,15 +55,15 @@ class BoundedReader(io.RawIOBase):
         """Read the next part, within the limits."""
         remaining = self._deadline - time.monotonic()
         if remaining <= 0:
-            raise ResponseTooSlow
+            raise _transport.ResponseTooSlow
         if self._left <= 0:
-            raise UnreadableBody(TOO_LARGE)
+            raise _transport.UnreadableBody(_transport.TOO_LARGE)
         self._source.settimeout(min(remaining, self._part_timeout))
         try:
             count = self._raw.readinto(memoryview(buffer)[: self._left])
         except TimeoutError:
             if remaining < self._part_timeout:
-                raise ResponseTooSlow from None
+                raise _transport.ResponseTooSlow from None
             raise
         self._left -= count or 0
         return count
@@ -95,7 +83,7 @@ class _BoundedResponse(HTTPResponse):
         self.fp.close()
         timeout = RESPONSE_TIMEOUTS * sock.gettimeout()
         # Twice the body, because chunk sizes stand between the bytes of a body.
-        reader = BoundedReader(sock, timeout=timeout, most=MOST_HEADERS + 2 * MOST_BODY)
+        reader = BoundedReader(sock, timeout=timeout, most=_transport.MOST_HEADERS + 2 * _transport.MOST_BODY)
         self.fp = io.BufferedReader(reader)
 
 
@@ -119,7 +107,7 @@ class _Adapter(HTTPAdapter):
     """Opens bounded connections with the TLS settings of the connection."""
 
     def __init__(self, settings: Settings, *, uses_tls: bool) -> None:
-        self._tls: dict[str, Any] = {"ssl_context": tls_context(settings)} if uses_tls else {}
+        self._tls: dict[str, Any] = {"ssl_context": _transport.tls_context(settings)} if uses_tls else {}
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -152,12 +140,14 @@ class Session(requests.Session):
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self.settings = settings
-        self.headers["User-Agent"] = user_agent()
-        self.headers["Accept-Encoding"] = ACCEPTED
+        self.headers["User-Agent"] = _transport.user_agent()
+        self.headers["Accept-Encoding"] = _transport.ACCEPTED
         self.auth = lambda request: request  # or a .netrc file would replace the key
         self.trust_env = False  # proxies, certificates and passwords come from the settings
         endpoint = settings.endpoint
-        self._proxies = {url: proxy_for(settings, url) for url in (endpoint.app_url, endpoint.rest_url)}
+        self._proxies = {
+            url: _transport.proxy_for(settings, url) for url in (endpoint.app_url, endpoint.rest_url)
+        }
         used = (*self._proxies, *self._proxies.values())
         adapter = _Adapter(settings, uses_tls=any(str(url).startswith("https:") for url in used))
         self.mount("https://", adapter)
@@ -184,14 +174,14 @@ class Session(requests.Session):
             "stream": True,
         }
         response = super().send(request, **kwargs)
-        body = Body({name.lower(): text for name, text in response.headers.items()})
+        body = _transport.Body({name.lower(): text for name, text in response.headers.items()})
         raw, is_complete = response.raw, False
         try:
-            while chunk := raw.read(CHUNK, decode_content=False):
+            while chunk := raw.read(_transport.CHUNK, decode_content=False):
                 body.add(chunk)
             content = body.complete()
             is_complete = True
-        except UnreadableBody as error:
+        except _transport.UnreadableBody as error:
             self.unreadable, content = str(error), body.start()
         finally:
             # A connection with unread data cannot be used again.

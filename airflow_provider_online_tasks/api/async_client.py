@@ -8,16 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
-from airflow_provider_online_tasks.api._transport import (
-    ACCEPTED,
-    CHUNK,
-    Body,
-    ResponseTooSlow,
-    UnreadableBody,
-    proxy_for,
-    tls_context,
-    user_agent,
-)
+from airflow_provider_online_tasks.api import _transport
 from airflow_provider_online_tasks.api.calls import read_value
 from airflow_provider_online_tasks.api.http import Response, no_response, rest_value
 
@@ -35,16 +26,16 @@ class AsyncClient:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        proxy = proxy_for(settings, settings.endpoint.rest_url)
+        proxy = _transport.proxy_for(settings, settings.endpoint.rest_url)
         uses_tls = settings.endpoint.rest_url.startswith("https:") or str(proxy).startswith("https:")
-        tls: ssl.SSLContext | bool = tls_context(settings) if uses_tls else False
+        tls: ssl.SSLContext | bool = _transport.tls_context(settings) if uses_tls else False
         proxy_tls = tls if isinstance(tls, ssl.SSLContext) and str(proxy).startswith("https:") else None
         self._http = httpx.AsyncClient(
             headers={
                 "Authorization": f"Bearer {settings.api_key}",
-                "User-Agent": user_agent(),
+                "User-Agent": _transport.user_agent(),
                 "Accept": "application/json",
-                "Accept-Encoding": ACCEPTED,
+                "Accept-Encoding": _transport.ACCEPTED,
             },
             timeout=settings.timeout,
             verify=tls,
@@ -64,10 +55,7 @@ class AsyncClient:
         return (await self.exchange(call))[0]
 
     async def exchange(self, call: RestCall[T]) -> tuple[T, Response]:
-        """Send a call and return the value in its response, and the response.
-
-        :raises CallError: the subclass that fits what happened.
-        """
+        """Send a call and return the value in its response, and the response."""
         host = self.settings.endpoint.rest_url
         problem: BaseException | None = None
         try:
@@ -78,7 +66,7 @@ class AsyncClient:
         if problem is not None:
             # Not raised while the exception is handled, because that one holds the key.
             if type(problem) is TimeoutError:
-                problem = ResponseTooSlow()
+                problem = _transport.ResponseTooSlow()
             was_sent = not isinstance(problem, _NOT_SENT)
             raise no_response(
                 problem, call=call.name, host=host, may_have_executed=was_sent and not call.repeatable
@@ -91,12 +79,12 @@ class AsyncClient:
         )
         response = await self._http.send(request, stream=True)
         headers = {key.lower(): value for key, value in response.headers.items()}
-        body, unreadable = Body(headers), None
+        body, unreadable = _transport.Body(headers), None
         try:
-            async for chunk in response.aiter_raw(CHUNK):
+            async for chunk in response.aiter_raw(_transport.CHUNK):
                 body.add(chunk)
             content = body.complete()
-        except UnreadableBody as error:
+        except _transport.UnreadableBody as error:
             content, unreadable = body.start(), str(error)
         finally:
             await response.aclose()

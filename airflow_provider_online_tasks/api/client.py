@@ -7,20 +7,14 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPException
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 import urllib3.exceptions
 
+from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api._session import Session
-from airflow_provider_online_tasks.api.calls import (
-    ARGUMENT_TYPES,
-    GraphQLCall,
-    RestCall,
-    argument_type,
-    read_value,
-)
+from airflow_provider_online_tasks.api.calls import GraphQLCall, RestCall
 from airflow_provider_online_tasks.api.http import Response, graphql_data, no_response, rest_value
 from airflow_provider_online_tasks.api.retry import RetryPolicy
 from airflow_provider_online_tasks.exceptions import BadRequest, CallError
@@ -37,12 +31,7 @@ _TROUBLE = (requests.RequestException, urllib3.exceptions.HTTPError, HTTPExcepti
 
 
 class Client:
-    """Sends calls to one Arize, one after the other, over one session.
-
-    :param settings: host, key and timeouts.
-    :param retry: when to repeat a call. Default: :class:`RetryPolicy`.
-    :param sleep: waits between attempts.
-    """
+    """Sends calls to one Arize, one after the other, over one session. `sleep` waits between attempts."""
 
     def __init__(
         self,
@@ -61,9 +50,7 @@ class Client:
     def __enter__(self) -> Client:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -80,20 +67,13 @@ class Client:
             self._before_send = lambda: None
 
     def send(self, call: RestCall[T] | GraphQLCall[T], *, retry: RetryPolicy | None = None) -> T:
-        """Send a call and return the value in its response.
-
-        :param retry: when to repeat it. Default: the client's own policy.
-        :raises CallError: the subclass that fits what happened.
-        """
+        """Send a call and return the value in its response. `retry` replaces the client's own policy."""
         return self.exchange(call, retry=retry)[0]
 
     def exchange(
         self, call: RestCall[T] | GraphQLCall[T], *, retry: RetryPolicy | None = None
     ) -> tuple[T, Response]:
-        """Send a call and return the value in its response, and the response.
-
-        :raises CallError: the subclass that fits what happened.
-        """
+        """Send a call and return the value in its response, and the response."""
         return (retry or self.retry).retrying(self._sleep)(self._attempt, call)
 
     def _attempt(self, call: RestCall[T] | GraphQLCall[T]) -> tuple[T, Response]:
@@ -114,7 +94,7 @@ class Client:
         except _TROUBLE as error:
             problem = error
         response = self._response(problem, call.name, host, repeatable=call.repeatable)
-        return read_value(call, rest_value(response), response), response
+        return calls.read_value(call, rest_value(response), response), response
 
     def _mutate(self, call: GraphQLCall[T]) -> tuple[T, Response]:
         variables = {"input": dict(call.input)}
@@ -128,8 +108,8 @@ class Client:
             if error.may_have_executed or (last is not None and last.is_redirect):
                 raise
             try:
-                data = self.query(ARGUMENT_TYPES, name=f"type of {call.name}")
-                real_type = argument_type(data, call.name)
+                data = self.query(calls.ARGUMENT_TYPES, name=f"type of {call.name}")
+                real_type = calls.argument_type(data, call.name)
             except (CallError, LookupError, TypeError, AttributeError):
                 real_type = None  # the first error is the one to report
             if real_type in (None, input_type):
@@ -140,14 +120,10 @@ class Client:
         payload = data.get(call.name)
         if not isinstance(payload, dict):
             response.unexpected(f"has no {call.name}")
-        return read_value(call, payload, response), response
+        return calls.read_value(call, payload, response), response
 
     def query(self, document: str, *, name: str) -> dict[str, Any]:
-        """Send a GraphQL query once and return its data.
-
-        :param name: name of the query, for messages.
-        :raises CallError: the subclass that fits what happened.
-        """
+        """Send a GraphQL query once and return its data. `name` is for messages."""
         return self._post(document, name, None, repeatable=True)[1]
 
     def _post(

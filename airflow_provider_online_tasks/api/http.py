@@ -16,29 +16,23 @@ from http import HTTPStatus
 from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from airflow_provider_online_tasks import exceptions
 from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks.api._transport import SHOWN, ResponseTooSlow, UnreadableBody, read_json
-from airflow_provider_online_tasks.exceptions import (
-    AuthenticationFailed,
-    BadRequest,
-    CallError,
-    NotFound,
-    PermissionDenied,
-    RateLimited,
-    Unavailable,
-    UnexpectedResponse,
-)
 
 if TYPE_CHECKING:
     from graphql import ExecutionResult
 
+_FIXES: dict[type[BaseException], str] = {
+    ConnectionRefusedError: "Nothing listens there. Check the connection's host and port",
+    socket.gaierror: "No host has this name. Check the connection's host or region",
+}
 HIDDEN = "***"
 # A shorter secret may be part of an ID or a text by chance; it is hidden in messages only.
 SHORTEST_IN_VALUES = 8
 LONGEST_RETRY_AFTER = 86_400.0
 _LONGEST_HEADER = 1_000
 RATE_LIMIT_WORD = "TOO_MANY_REQUESTS"
-PLAN_WORDS = "only available for enterprise accounts"
 _REDIRECT = range(300, 400)
 CHECK_KEY = "Check the connection's API key, and that it belongs to this region's account"
 CHECK_PERMISSION = "Check the permissions of the key's user, and that the plan includes this feature"
@@ -48,13 +42,7 @@ NOT_ARIZE = "This is an HTML page, so the host is not Arize's API. Check the con
 
 @dataclass(frozen=True, kw_only=True)
 class Response:
-    """The response to a call. Its body and its messages do not contain the API key.
-
-    :param headers: HTTP headers, names in lower case.
-    :param repeatable: whether executing the call twice is harmless.
-    :param secret: the API key, which the server may repeat.
-    :param unreadable: why the body could not be read.
-    """
+    """The response to a call. Its body and its messages do not contain the API key."""
 
     call: str
     host: str
@@ -63,7 +51,7 @@ class Response:
     body: bytes = field(repr=False)
     repeatable: bool
     secret: str = field(default="", repr=False)
-    unreadable: str | None = None
+    unreadable: str | None = None  # why the body could not be read
 
     def __post_init__(self) -> None:
         if len(self.secret) >= SHORTEST_IN_VALUES:
@@ -114,10 +102,7 @@ class Response:
         return self.quoted(self.body[:SHOWN].decode("utf-8", "replace")) or self.unreadable or "an empty body"
 
     def json(self) -> Any:
-        """Return the body's JSON.
-
-        :raises ValueError: it is not JSON, or too large.
-        """
+        """Return the body's JSON, or raise ValueError if it is not JSON or too large."""
         if self.unreadable:
             raise UnreadableBody(self.unreadable)
         value = read_json(self.body)
@@ -126,10 +111,7 @@ class Response:
         return _without(value, self.secret) if is_escaped else value
 
     def json_object(self) -> dict[str, Any]:  # noqa: RET503  unexpected() raises
-        """Return the body as a JSON object.
-
-        :raises UnexpectedResponse: it is something else.
-        """
+        """Return the body as a JSON object, or raise UnexpectedResponse."""
         problem = "is not a JSON object"
         try:
             value = self.json()
@@ -148,7 +130,7 @@ class Response:
             message += f". {NOT_ARIZE}"
         elif not self.unreadable:
             message += f": {self.summary()}"
-        raise UnexpectedResponse(message, may_have_executed=not self.repeatable)
+        raise exceptions.UnexpectedResponse(message, may_have_executed=not self.repeatable)
 
 
 def _without(value: Any, secret: str) -> Any:
@@ -174,10 +156,7 @@ def http_date(text: str | None) -> datetime | None:
 
 
 def rest_value(response: Response) -> dict[str, Any]:
-    """Return the object of a REST response.
-
-    :raises CallError: the subclass that fits the status.
-    """
+    """Return the object of a REST response, or raise the CallError that fits the status."""
     if response.status == HTTPStatus.NO_CONTENT:
         return {}
     if response.status in (HTTPStatus.OK, HTTPStatus.CREATED):
@@ -190,40 +169,41 @@ def rest_value(response: Response) -> dict[str, Any]:
     raise status_error(response, response.quoted(": ".join(parts)) or response.summary())
 
 
-def status_error(response: Response, reason: str) -> CallError:
+def status_error(response: Response, reason: str) -> exceptions.CallError:
     """Return the exception for an HTTP status."""
     status = response.status
     is_late = status == HTTPStatus.REQUEST_TIMEOUT or status >= HTTPStatus.INTERNAL_SERVER_ERROR
     message = f"{response.what}: HTTP {status}: {reason}"
     if status in _REDIRECT:
         target = response.quoted(response.headers.get("location", "an unknown address"))
-        return BadRequest(
+        return exceptions.BadRequest(
             f"{message}. The host redirects to {target!r}, which is not followed, so that the key stays with "
             f"this host. Set the connection's host to the right one."
         )
     if response.is_html and not is_late:
         message = f"{message}. {NOT_ARIZE}"
     if status == HTTPStatus.UNAUTHORIZED:
-        return AuthenticationFailed(f"{message}. {CHECK_KEY}.")
+        return exceptions.AuthenticationFailed(f"{message}. {CHECK_KEY}.")
     if status == HTTPStatus.FORBIDDEN:
-        return PermissionDenied(f"{message}. {CHECK_PERMISSION}.")
+        return exceptions.PermissionDenied(f"{message}. {CHECK_PERMISSION}.")
     if status == HTTPStatus.NOT_FOUND:
-        return NotFound(f"{message}. {CHECK_ID}.")
+        return exceptions.NotFound(f"{message}. {CHECK_ID}.")
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return RateLimited(message, retry_after=response.retry_after)
+        return exceptions.RateLimited(message, retry_after=response.retry_after)
     may_have_executed = not response.repeatable
     if is_late:
-        return Unavailable(message, may_have_executed=may_have_executed, retry_after=response.retry_after)
+        return exceptions.Unavailable(
+            message, may_have_executed=may_have_executed, retry_after=response.retry_after
+        )
     if status >= HTTPStatus.BAD_REQUEST:
-        return BadRequest(message)
-    return UnexpectedResponse(message, may_have_executed=may_have_executed)
+        return exceptions.BadRequest(message)
+    return exceptions.UnexpectedResponse(message, may_have_executed=may_have_executed)
 
 
 def graphql_data(response: Response, result: ExecutionResult | None) -> dict[str, Any]:
-    """Return the data of a GraphQL response.
+    """Return the data of a GraphQL response; `result` is None if gql could not read it.
 
-    :param result: gql's result, or None if gql could not read the response.
-    :raises CallError: it has errors, or is not a GraphQL response. Partial data counts as an error.
+    Raise a CallError if it has errors. Partial data counts as an error.
     """
     status = response.status
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS) or (
@@ -254,37 +234,36 @@ def graphql_data(response: Response, result: ExecutionResult | None) -> dict[str
 
 def _graphql_error(
     response: Response, data: dict[str, Any] | None, errors: list[Mapping[str, Any]]
-) -> CallError:
+) -> exceptions.CallError:
     """Return the exception for the errors at the top level of a GraphQL response."""
     messages = response.quoted("; ".join(str(error.get("message", error)) for error in errors))
     message = f"{response.what}: {messages}"
     extensions = [error.get("extensions") for error in errors]
     codes = {str(each.get("code", "")).upper() for each in extensions if isinstance(each, Mapping)}
     if RATE_LIMIT_WORD in codes or RATE_LIMIT_WORD in messages.upper():
-        return RateLimited(message, retry_after=response.retry_after)
+        return exceptions.RateLimited(message, retry_after=response.retry_after)
     if "UNAUTHENTICATED" in codes:
-        return AuthenticationFailed(f"{message}. {CHECK_KEY}.")
-    if PLAN_WORDS in messages.lower():
-        return PermissionDenied(
+        return exceptions.AuthenticationFailed(f"{message}. {CHECK_KEY}.")
+    if "only available for enterprise accounts" in messages.lower():
+        return exceptions.PermissionDenied(
             f"{message}. GraphQL mutations need an enterprise account "
             f"(https://arize.com/docs/ax/graphql-reference)."
         )
     if codes & {"FORBIDDEN", "PERMISSION_DENIED"} or response.status == HTTPStatus.FORBIDDEN:
-        return PermissionDenied(f"{message}. {CHECK_PERMISSION}.")
+        return exceptions.PermissionDenied(f"{message}. {CHECK_PERMISSION}.")
     if "NOT_FOUND" in codes or response.status == HTTPStatus.NOT_FOUND:
-        return NotFound(f"{message}. {CHECK_ID}.")
+        return exceptions.NotFound(f"{message}. {CHECK_ID}.")
     if "INTERNAL_SERVER_ERROR" in codes:
-        return Unavailable(message, may_have_executed=not response.repeatable)
+        return exceptions.Unavailable(message, may_have_executed=not response.repeatable)
     # Without data and without an error of a field, nothing was executed.
     was_executed = data is not None or any(error.get("path") for error in errors)
-    return BadRequest(message, may_have_executed=was_executed and not response.repeatable)
+    return exceptions.BadRequest(message, may_have_executed=was_executed and not response.repeatable)
 
 
-def no_response(error: BaseException, *, call: str, host: str, may_have_executed: bool) -> Unavailable:
-    """Return the exception for a call that got no response. It repeats no text of the server.
-
-    :param error: the exception of the HTTP library.
-    """
+def no_response(
+    error: BaseException, *, call: str, host: str, may_have_executed: bool
+) -> exceptions.Unavailable:
+    """Return the exception for a call that got no response. It repeats no text of the server."""
     cause = error
     while deeper := cause.__cause__ or cause.__context__ or getattr(cause, "reason", None):
         if not isinstance(deeper, BaseException):
@@ -297,14 +276,8 @@ def no_response(error: BaseException, *, call: str, host: str, may_have_executed
     message += (f": {reason}" if reason else "") + (f". {fix}" if fix else "")
     if may_have_executed:
         message += ". The call may have been executed."
-    kind = UnexpectedResponse if isinstance(cause, UnreadableBody) else Unavailable
+    kind = exceptions.UnexpectedResponse if isinstance(cause, UnreadableBody) else exceptions.Unavailable
     return kind(message, may_have_executed=may_have_executed)
-
-
-_FIXES: dict[type[BaseException], str] = {
-    ConnectionRefusedError: "Nothing listens there. Check the connection's host and port",
-    socket.gaierror: "No host has this name. Check the connection's host or region",
-}
 
 
 def _reason(cause: BaseException) -> str:

@@ -21,24 +21,18 @@ class RetryPolicy:
 
     A call is repeated only if it was certainly not executed, or if executing it twice is harmless.
 
-    :param attempts: maximum number of attempts without a usable response, at least 1. Default 4.
-    :param first_delay: seconds before the second attempt; doubled for each further one. Default 1.
-    :param max_delay: longest delay in seconds. If the server asks for a longer one, the call fails. Default
-        65.
-    :param patience: total seconds that a call may wait because of the rate limit. It counts time and not
-        attempts, so that many tasks that start together all succeed. Default 600.
+    The server may ask for a delay. If it is longer than `max_delay` seconds, the call fails. `patience` is
+    the number of seconds that a call may wait because of the rate limit. It is not a number of attempts, so
+    that many tasks that start together all succeed.
     """
 
     attempts: int = 4
-    first_delay: float = 1.0
+    first_delay: float = 1.0  # doubled for each further attempt
     max_delay: float = 65.0
     patience: float = 600.0
 
     def retrying(self, sleep: Callable[[float], None]) -> Retrying:
-        """Return what repeats a call.
-
-        :param sleep: waits between attempts.
-        """
+        """Return what repeats a call. `sleep` waits between attempts."""
         return Retrying(
             retry=retry_if_exception(
                 lambda error: isinstance(error, RateLimited | Unavailable) and not error.may_have_executed

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from airflow_provider_online_tasks._airflow import BaseHook
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.api import calls
+from airflow_provider_online_tasks.api.responses import Project, RunStatus, Task, TaskRun
 from airflow_provider_online_tasks.exceptions import (
     BadRequest,
     InvalidConnection,
     InvalidInput,
+    NotFound,
     OnlineTasksError,
 )
+from airflow_provider_online_tasks.inputs.arguments import read_name
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
     from airflow_provider_online_tasks.api.client import Client
-    from airflow_provider_online_tasks.api.responses import RunStatus, Task, TaskRun
     from airflow_provider_online_tasks.api.settings import Settings
     from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput, EvalTaskPatch
     from airflow_provider_online_tasks.inputs.runs import RunInput
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 CONN_TYPE = "arize_online_tasks"
+MAX_LISTED = 10
+"""Names that an error lists."""
+Named = TypeVar("Named", Project, Task)
 
 
 def read_settings(connection: Connection, extra: dict[str, Any] | None = None) -> Settings:
@@ -88,9 +92,7 @@ class OnlineTasksHook(BaseHook):
     def __enter__(self) -> OnlineTasksHook:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     @cached_property
@@ -203,9 +205,7 @@ class OnlineTasksHook(BaseHook):
         :raises NotFound: the key can read no such task.
         :raises InvalidInput: several tasks have this name.
         """
-        from airflow_provider_online_tasks.api.search import find_one
-
-        return find_one(
+        return _find_one(
             lambda: self.list_tasks(name=name),
             name,
             noun="task",
@@ -219,10 +219,8 @@ class OnlineTasksHook(BaseHook):
         :raises NotFound: the key can read no such project.
         :raises InvalidInput: several projects have this name.
         """
-        from airflow_provider_online_tasks.api.search import find_one
-
         space_id = self.settings.space_id
-        return find_one(
+        return _find_one(
             lambda: calls.items(
                 self.client.send,
                 lambda cursor: calls.list_projects(name=name, space_id=space_id, cursor=cursor),
@@ -271,8 +269,6 @@ class OnlineTasksHook(BaseHook):
         :param status: only runs with this status, such as ``COMPLETED``.
         :raises InvalidInput: the status is unknown.
         """
-        from airflow_provider_online_tasks.api.responses import RunStatus
-
         wanted = None if status is None else RunStatus.read(status)
         if wanted is RunStatus.UNKNOWN:
             known = ", ".join(each.value for each in RunStatus if each is not RunStatus.UNKNOWN)
@@ -347,3 +343,29 @@ class OnlineTasksHook(BaseHook):
                 return works, " ".join((message, *self.settings.warnings))
         except OnlineTasksError as error:
             return False, str(error)
+
+
+def _find_one(
+    search: Callable[[], Iterable[Named]],
+    name: str,
+    *,
+    noun: str,
+    describe: Callable[[Named], str],
+    advice: str,
+) -> Named:
+    """Return the object with exactly this name: Arize's filters match a part of a name."""
+    read_name(name, f"The name of the {noun}")
+    same: list[Named] = []
+    similar: list[str] = []
+    for item in search():
+        if item.name == name and len(same) <= MAX_LISTED:
+            same.append(item)
+        elif item.name != name and len(similar) < MAX_LISTED:
+            similar.append(shown(item.name))
+    if len(same) == 1:
+        return same[0]
+    if same:
+        listed = ", ".join(describe(item) for item in same[:MAX_LISTED])
+        raise InvalidInput(f"Several {noun}s are named {shown(name)}: {listed}. {advice}")
+    hint = f"Similar names: {', '.join(similar)}." if similar else "No similar name exists."
+    raise NotFound(f"This API key can read no {noun} named {shown(name)}. {hint}")
