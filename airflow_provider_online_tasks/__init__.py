@@ -71,9 +71,7 @@ __all__ = ["__version__", *_PLACES]  # noqa: PLE0604  the keys are texts
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.exceptions import *  # noqa: F403
-    from airflow_provider_online_tasks.hooks.online_tasks import (
-        OnlineTasksHook as OnlineTasksHook,
-    )
+    from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook as OnlineTasksHook
     from airflow_provider_online_tasks.inputs.arguments import UNSET as UNSET
     from airflow_provider_online_tasks.inputs.eval_tasks import (
         EvalTaskInput as EvalTaskInput,
@@ -94,9 +92,7 @@ if TYPE_CHECKING:
         DataWindow as DataWindow,
         split_window as split_window,
     )
-    from airflow_provider_online_tasks.notifications.eval_gate import (
-        EvalGateNotifier as EvalGateNotifier,
-    )
+    from airflow_provider_online_tasks.notifications.eval_gate import EvalGateNotifier as EvalGateNotifier
     from airflow_provider_online_tasks.operators.eval_tasks import (
         CreateEvalTaskOperator as CreateEvalTaskOperator,
         DeleteOnlineTaskOperator as DeleteOnlineTaskOperator,
@@ -109,21 +105,11 @@ if TYPE_CHECKING:
         CancelOnlineTaskRunOperator as CancelOnlineTaskRunOperator,
         RunOnlineTaskOperator as RunOnlineTaskOperator,
     )
-    from airflow_provider_online_tasks.operators.spans import (
-        SendSpansOperator as SendSpansOperator,
-    )
-    from airflow_provider_online_tasks.sensors.runs import (
-        OnlineTaskRunSensor as OnlineTaskRunSensor,
-    )
-    from airflow_provider_online_tasks.task_groups import (
-        online_eval as online_eval,
-    )
-    from airflow_provider_online_tasks.triggers.runs import (
-        OnlineTaskRunTrigger as OnlineTaskRunTrigger,
-    )
-    from airflow_provider_online_tasks.triggers.task_runs import (
-        FinishedRunsTrigger as FinishedRunsTrigger,
-    )
+    from airflow_provider_online_tasks.operators.spans import SendSpansOperator as SendSpansOperator
+    from airflow_provider_online_tasks.sensors.runs import OnlineTaskRunSensor as OnlineTaskRunSensor
+    from airflow_provider_online_tasks.task_groups import online_eval as online_eval
+    from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger as OnlineTaskRunTrigger
+    from airflow_provider_online_tasks.triggers.task_runs import FinishedRunsTrigger as FinishedRunsTrigger
 else:  # type checkers take any name for known where there is a __getattr__
 
     def __getattr__(name: str) -> Any:

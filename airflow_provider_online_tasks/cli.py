@@ -14,8 +14,6 @@ from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 if TYPE_CHECKING:
     from airflow.cli.cli_config import CLICommand
 
-DOCTOR_HELP = "check that a connection works and that Arize is what this version expects; changes nothing"
-
 
 def get_commands() -> list[CLICommand]:
     """Return the commands: ``airflow online-tasks doctor``."""
@@ -23,7 +21,7 @@ def get_commands() -> list[CLICommand]:
 
     doctor = ActionCommand(
         name="doctor",
-        help=DOCTOR_HELP,
+        help="check that a connection works and that Arize is what this version expects; changes nothing",
         func=run_doctor,
         args=(
             Arg(  # type: ignore[no-untyped-call]

@@ -54,11 +54,15 @@ class CallError(OnlineTasksError):
 
     :param message: what happened, where, and what to do.
     :param may_have_executed: whether the server may have executed the call anyway.
+    :param retry_after: seconds that the server asks to wait, if known.
     """
 
-    def __init__(self, message: str, *, may_have_executed: bool = False) -> None:
+    def __init__(
+        self, message: str, *, may_have_executed: bool = False, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.may_have_executed = may_have_executed
+        self.retry_after = retry_after
 
 
 class AuthenticationFailed(CallError, AirflowFailException):
@@ -109,27 +113,11 @@ class WindowTooLong(BadRequest):
 
 
 class RateLimited(CallError):
-    """Too many requests: the documented limits are 100 queries and 300 mutations per minute.
-
-    :param retry_after: seconds that the server asks to wait, if known.
-    """
-
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
+    """Too many requests: the documented limits are 100 queries and 300 mutations per minute."""
 
 
 class Unavailable(CallError):
-    """No usable response: connection refused or lost, a timeout, or HTTP 5xx.
-
-    :param retry_after: seconds that the server asks to wait, if known.
-    """
-
-    def __init__(
-        self, message: str, *, may_have_executed: bool = False, retry_after: float | None = None
-    ) -> None:
-        super().__init__(message, may_have_executed=may_have_executed)
-        self.retry_after = retry_after
+    """No usable response: connection refused or lost, a timeout, or HTTP 5xx."""
 
 
 class UnexpectedResponse(Unavailable):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 _INTEGRATION = "Arize AX"
-# Airflow's form shows the fields of a section together, and those without one as "Extra Fields".
-_NETWORK = "Network and limits"
 
 
 def _modules(package: str, *names: str) -> list[dict[str, Any]]:
@@ -17,6 +15,59 @@ def _modules(package: str, *names: str) -> list[dict[str, Any]]:
 def _field(label: str, description: str, kind: str = "string", **schema: Any) -> dict[str, Any]:
     schema = {"type": [kind, "null"], "default": None, **schema}
     return {"label": label, "description": description, "schema": schema}
+
+
+def _network_field(label: str, description: str, kind: str = "string", **schema: Any) -> dict[str, Any]:
+    # Airflow's form shows the fields of a section together, and those without one as "Extra Fields".
+    return _field(label, description, kind, section="Network and limits", **schema)
+
+
+_CONNECTION_FIELDS = {
+    "region": _field(
+        "Region",
+        "Data region of the account; one that is not suggested can be typed. Default: us. "
+        "Leave it empty if a host is set.",
+        # Suggestions: an enum would allow no region that is newer than this list.
+        examples=["us", "eu-west-1a", "ca-central-1a", "us-central-1a", "us-east-1b"],
+    ),
+    "model_id": _field(
+        "Project ID",
+        "For DAGs that read the project (model_id) from the connection, and for links into Arize.",
+    ),
+    "organization_id": _field(
+        "Organisation ID", "For links into Arize. Default: requested when it is needed."
+    ),
+    "space_id": _field("Space ID", "For links into Arize. Default: requested when it is needed."),
+    "index_delay_minutes": _field(
+        "Index delay (minutes)",
+        "How long after its window ends a run starts, so that Arize has indexed all spans. Default: 120.",
+        "number",
+        minimum=0,
+    ),
+    "rest_host": _network_field("REST host", "Only if REST is served by another host than GraphQL."),
+    "timeout": _network_field(
+        "Timeout", "Seconds to wait for a connection, and for each part of a response. Default: 30.", "number"
+    ),
+    "verify": _network_field("Verify TLS", "Whether TLS certificates are verified.", "boolean", default=True),
+    "ca_bundle": _network_field(
+        "CA bundle", "Path of a file with the certificates to verify with. Default: the system's."
+    ),
+    "proxy": _network_field(
+        "Proxy", "URL of a proxy, such as http://proxy.example.com:3128. Default: from the environment."
+    ),
+    "requests_per_minute": _network_field(
+        "Requests per minute",
+        "Budget that all waits of a triggerer share. Default: 60.",
+        "integer",
+        minimum=1,
+    ),
+    "sampling_rate_unit": _network_field(
+        "Unit of sampling_rate",
+        "What the server understands; percent is for older servers.",
+        default="fraction",
+        enum=["fraction", "percent"],
+    ),
+}
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -40,9 +91,7 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": _modules("triggers", "runs", "task_runs"),
         # https://airflow.apache.org/docs/apache-airflow-providers/howto/create-custom-providers.html
         "cli": ["airflow_provider_online_tasks.cli.get_commands"],
-        "notifications": [
-            "airflow_provider_online_tasks.notifications.eval_gate.EvalGateNotifier",
-        ],
+        "notifications": ["airflow_provider_online_tasks.notifications.eval_gate.EvalGateNotifier"],
         "connection-types": [
             {
                 "connection-type": "arize_online_tasks",
@@ -58,76 +107,7 @@ def get_provider_info() -> dict[str, Any]:
                         "password": "of a user with developer permission",
                     },
                 },
-                "conn-fields": {
-                    "region": _field(
-                        "Region",
-                        "Data region of the account; one that is not suggested can be typed. Default: us. "
-                        "Leave it empty if a host is set.",
-                        # Suggestions: an enum would allow no region that is newer than this list.
-                        examples=["us", "eu-west-1a", "ca-central-1a", "us-central-1a", "us-east-1b"],
-                    ),
-                    "model_id": _field(
-                        "Project ID",
-                        "For DAGs that read the project (model_id) from the connection, and for links into "
-                        "Arize.",
-                    ),
-                    "organization_id": _field(
-                        "Organisation ID", "For links into Arize. Default: requested when it is needed."
-                    ),
-                    "space_id": _field(
-                        "Space ID", "For links into Arize. Default: requested when it is needed."
-                    ),
-                    "index_delay_minutes": _field(
-                        "Index delay (minutes)",
-                        "How long after its window ends a run starts, so that Arize has indexed all spans. "
-                        "Default: 120.",
-                        "number",
-                        minimum=0,
-                    ),
-                    "rest_host": _field(
-                        "REST host",
-                        "Only if REST is served by another host than GraphQL.",
-                        section=_NETWORK,
-                    ),
-                    "timeout": _field(
-                        "Timeout",
-                        "Seconds to wait for a connection, and for each part of a response. Default: 30.",
-                        "number",
-                        section=_NETWORK,
-                    ),
-                    "verify": _field(
-                        "Verify TLS",
-                        "Whether TLS certificates are verified.",
-                        "boolean",
-                        default=True,
-                        section=_NETWORK,
-                    ),
-                    "ca_bundle": _field(
-                        "CA bundle",
-                        "Path of a file with the certificates to verify with. Default: the system's.",
-                        section=_NETWORK,
-                    ),
-                    "proxy": _field(
-                        "Proxy",
-                        "URL of a proxy, such as http://proxy.example.com:3128. Default: from the "
-                        "environment.",
-                        section=_NETWORK,
-                    ),
-                    "requests_per_minute": _field(
-                        "Requests per minute",
-                        "Budget that all waits of a triggerer share. Default: 60.",
-                        "integer",
-                        minimum=1,
-                        section=_NETWORK,
-                    ),
-                    "sampling_rate_unit": _field(
-                        "Unit of sampling_rate",
-                        "What the server understands; percent is for older servers.",
-                        default="fraction",
-                        enum=["fraction", "percent"],
-                        section=_NETWORK,
-                    ),
-                },
+                "conn-fields": _CONNECTION_FIELDS,
             }
         ],
         "extra-links": [

@@ -10,8 +10,6 @@ from attrs import define, fields
 from openlineage.client.event_v2 import Dataset, InputDataset
 from openlineage.client.facet_v2 import RunFacet
 
-FACET_KEY = "arizeOnlineTasks_run"
-
 
 @define(kw_only=True)
 class OnlineTaskRunFacet(RunFacet):
@@ -41,7 +39,7 @@ def lineage_of(facts: Mapping[str, Any], *, namespace: str | None, project_id: s
         name = f"projects/{project_id}/spans"
         facets = _assertions(facts["rules"]) if facts.get("rules") else {}
         spans = [InputDataset(namespace=namespace, name=name, inputFacets=facets)]
-    return OperatorLineage(inputs=spans, run_facets={FACET_KEY: facet})
+    return OperatorLineage(inputs=spans, run_facets={"arizeOnlineTasks_run": facet})
 
 
 def _assertions(rules: Any) -> dict[str, Any]:

@@ -45,12 +45,7 @@ UNSET: Final = Unset.UNSET
 
 
 def check_keywords(operator: type, keywords: Iterable[str]) -> None:
-    """Suggest the right name for a mistyped argument. Airflow itself rejects it without a suggestion.
-
-    :param operator: the class of the operator or sensor.
-    :param keywords: the arguments that its own ``__init__`` does not have.
-    :raises TypeError: an argument is unknown and similar to a known one.
-    """
+    """Suggest the right name for a mistyped argument. Airflow itself rejects it without a suggestion."""
     for keyword in keywords:
         known = _known_arguments(operator)
         if keyword not in known and (near := get_close_matches(keyword, known, n=1, cutoff=0.75)):
@@ -160,10 +155,7 @@ def _read(check: Callable[[Any], Value], value: Any, name: str) -> Value:
 
 
 def read_names(value: Any, name: str, *, such_as: str) -> tuple[str, ...]:
-    """Return a list of names, which may be empty.
-
-    :param such_as: an example of a list, for the message.
-    """
+    """Return a list of names, which may be empty; ``such_as`` is an example for the message."""
     if isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping):
         names = tuple(value)
         if all(isinstance(each, str) and each.strip() for each in names):
@@ -185,10 +177,7 @@ def check_text(value: Any) -> str:
 
 
 def check_id_text(value: Any) -> str:
-    """Return an ID of Arize without spaces around it, or raise ``ValueError``.
-
-    A name, and a word that a missing XCom renders to, are no IDs.
-    """
+    """Return an ID without spaces around it, or raise ``ValueError``, also for a name or an empty XCom."""
     text = value.strip() if isinstance(value, str) else value
     if isinstance(text, str) and text.lower() in ("", "none", "null", "undefined"):
         raise ValueError(

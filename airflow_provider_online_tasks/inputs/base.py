@@ -9,30 +9,16 @@ from datetime import datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    Strict,
-    ValidationError,
-    ValidationInfo,
-    model_validator,
-)
+import pydantic
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationError
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError, to_jsonable_python
+from pydantic_core import ErrorDetails, PydanticCustomError, to_jsonable_python
 
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs.arguments import UNSET, check_id_text, check_text
 from airflow_provider_online_tasks.inputs.templating import is_templated, key_problem
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
 
 MAX_PROBLEMS = 3
 MAX_MESSAGE = 500
@@ -43,13 +29,13 @@ PARSING = {"parsing": True}
 CERTAIN = "certain"
 
 
-class WireInput(BaseModel, frozen=True):
+class WireInput(pydantic.BaseModel, frozen=True):
     """An object that the API takes.
 
     Create it with keyword arguments, or :meth:`read` a dict with snake_case or camelCase keys.
     """
 
-    model_config = ConfigDict(
+    model_config = pydantic.ConfigDict(
         alias_generator=to_camel,
         validate_by_name=True,
         loc_by_alias=False,
@@ -85,9 +71,7 @@ class WireInput(BaseModel, frozen=True):
 
     @classmethod
     def check_literals(cls, value: Any, *, later: Collection[str] = ()) -> None:
-        """Validate what is known when the DAG is parsed.
-
-        Each literal is checked. Rules across fields are checked if all of the fields are literal.
+        """Validate each literal when the DAG is parsed, and rules across fields if all of them are literal.
 
         :param later: required fields that are found when the task runs.
         :raises InvalidInput: as :meth:`read`.
@@ -116,7 +100,7 @@ class WireInput(BaseModel, frozen=True):
     def _dump(self, *, by_alias: bool) -> dict[str, Any]:
         return self.model_dump(mode="json", by_alias=by_alias, exclude_none=True)
 
-    @model_validator(mode="before")
+    @pydantic.model_validator(mode="before")
     @classmethod
     def _read_keys(cls, value: Any) -> Any:
         """Name an unknown key with the nearest known one, and drop what counts as left out."""
@@ -193,9 +177,14 @@ def _not_bool(value: Any) -> Any:
     return value
 
 
+def first_twice(names: Sequence[str]) -> str | None:
+    """Return the first name in alphabetical order that a list has twice."""
+    return min((name for name in names if names.count(name) > 1), default=None)
+
+
 def _unique(labels: Sequence[str]) -> Sequence[str]:
-    if twice := sorted({label for label in labels if labels.count(label) > 1}):
-        raise ValueError(f"names {shown(twice[0])} twice. List each label once.")
+    if twice := first_twice(labels):
+        raise ValueError(f"names {shown(twice)} twice. List each label once.")
     return labels
 
 
@@ -218,7 +207,7 @@ def _json_object(value: Any) -> dict[str, Any]:
     return copied
 
 
-def _has_no_template_keys(value: Any, info: ValidationInfo) -> Any:
+def _has_no_template_keys(value: Any, info: pydantic.ValidationInfo) -> Any:
     """Reject a dict that has a template as a key when the DAG is parsed: Airflow renders values only."""
     if info.context is PARSING and isinstance(value, Mapping) and (problem := key_problem(value)):
         raise certain_problem(problem)
@@ -231,20 +220,18 @@ def _as_fraction(rate: float) -> float:
 
 
 Item = TypeVar("Item", bound=WireInput)
-Text = Annotated[str, Strict(), AfterValidator(check_text)]
-Id = Annotated[str, Strict(), AfterValidator(check_id_text)]
-Filter = Text
+Text = Annotated[str, pydantic.Strict(), AfterValidator(check_text)]
+Id = Annotated[str, pydantic.Strict(), AfterValidator(check_id_text)]
 Flag = Annotated[bool, BeforeValidator(_stripped)]
 Place = Annotated[int, BeforeValidator(_not_bool), Field(ge=0, le=MAX_INT)]
 Count = Annotated[int, BeforeValidator(_not_bool), Field(ge=1, le=MAX_INT)]
 Number = Annotated[float, BeforeValidator(_not_bool)]
-Temperature = Annotated[Number, Field(ge=0)]
 SamplingRate = Annotated[Number, Field(gt=0, le=100), AfterValidator(_as_fraction)]
-Time = Annotated[datetime | str, PlainValidator(parse_time), PlainSerializer(wire_time)]
+Time = Annotated[datetime | str, PlainValidator(parse_time), pydantic.PlainSerializer(wire_time)]
 QueryId = Literal["A", "B", "C", "D", "E"]
 if TYPE_CHECKING:  # for type checkers, a text is a sequence of texts too
     Texts = list[str] | tuple[str, ...]
-    QueryIds = list[str] | tuple[str, ...]
+    QueryIds = Texts
 else:
     Texts = Sequence[Text]
     QueryIds = Sequence[QueryId]

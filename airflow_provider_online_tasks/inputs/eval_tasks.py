@@ -13,15 +13,8 @@ from pydantic import ValidationInfo, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
 from airflow_provider_online_tasks._text import shown
-from airflow_provider_online_tasks.inputs.base import (
-    Filter,
-    Flag,
-    Id,
-    OneOrMore,
-    SamplingRate,
-    Text,
-    WireInput,
-)
+from airflow_provider_online_tasks.inputs import base
+from airflow_provider_online_tasks.inputs.base import Flag, Id, OneOrMore, SamplingRate, Text, WireInput
 from airflow_provider_online_tasks.inputs.evaluators import (
     CodeEvaluator,
     HubEvaluator,
@@ -58,9 +51,9 @@ class _EvalTask(WireInput, frozen=True):
     @model_validator(mode="after")
     def _has_no_evaluator_twice(self) -> Self:
         inline: list[Any] = [*(self.template_evaluators or ()), *(self.code_evaluators or ())]
-        if twice := _first_twice([evaluator.name for evaluator in inline]):
+        if twice := base.first_twice([evaluator.name for evaluator in inline]):
             raise ValueError(f"Two evaluators are named {shown(twice)}. Use different names.")
-        if twice := _first_twice([evaluator.evaluator_id for evaluator in self.evaluators or ()]):
+        if twice := base.first_twice([evaluator.evaluator_id for evaluator in self.evaluators or ()]):
             raise ValueError(f"evaluators has {shown(twice)} twice. List each evaluator once.")
         return self
 
@@ -102,10 +95,6 @@ class _EvalTask(WireInput, frozen=True):
         return self
 
 
-def _first_twice(names: list[str]) -> str | None:
-    return min((name for name in names if names.count(name) > 1), default=None)
-
-
 class EvalTaskInput(_EvalTask, frozen=True):
     """The input of createEvalTask.
 
@@ -125,7 +114,7 @@ class EvalTaskInput(_EvalTask, frozen=True):
     name: Text
     model_id: Id
     sampling_rate: SamplingRate = 1.0
-    query_filter: Filter | None = None
+    query_filter: Text | None = None
     run_continuously: Flag = False
     template_evaluators: OneOrMore[TemplateEvaluator] | None = None
     code_evaluators: OneOrMore[CodeEvaluator] | None = None
@@ -173,7 +162,7 @@ class EvalTaskPatch(_EvalTask, frozen=True):
     online_task_id: Id
     name: Text = _UNCHANGED
     sampling_rate: SamplingRate = _UNCHANGED
-    query_filter: Filter | None = _UNCHANGED
+    query_filter: Text | None = _UNCHANGED
     run_continuously: Flag = _UNCHANGED
     template_evaluators: OneOrMore[TemplateEvaluator] = _UNCHANGED
     code_evaluators: OneOrMore[CodeEvaluator] = _UNCHANGED

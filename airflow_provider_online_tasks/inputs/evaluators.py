@@ -12,26 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, assert_never
 from pydantic import Field, ValidationInfo, model_validator
 
 from airflow_provider_online_tasks._text import shown
+from airflow_provider_online_tasks.inputs import base
 from airflow_provider_online_tasks.inputs.arguments import Direction, Granularity
-from airflow_provider_online_tasks.inputs.base import (
-    PARSING,
-    Filter,
-    Flag,
-    Id,
-    JsonObject,
-    Labels,
-    OneOrMore,
-    Place,
-    QueryId,
-    QueryIds,
-    Scores,
-    Temperature,
-    Text,
-    TextByName,
-    Texts,
-    WireInput,
-    certain_problem,
-)
+from airflow_provider_online_tasks.inputs.base import Flag, Id, JsonObject, OneOrMore, Place, Text, WireInput
 from airflow_provider_online_tasks.inputs.templating import is_changed_by_jinja
 
 if TYPE_CHECKING:
@@ -54,14 +37,14 @@ class Templated(WireInput, frozen=True):
     @model_validator(mode="before")
     @classmethod
     def _is_not_rendered_by_mistake(cls, value: Any, info: ValidationInfo) -> Any:
-        if info.context is not PARSING or not isinstance(value, dict):
+        if info.context is not base.PARSING or not isinstance(value, dict):
             return value
         if str(value.get("jinja")).strip().lower() == "true":
             return value
         for name in ("template", "code"):
             text = value.get(name)
             if isinstance(text, str) and is_changed_by_jinja(text):
-                raise certain_problem(
+                raise base.certain_problem(
                     f"has Jinja in {name}, which Airflow would render before Arize receives it. Write "
                     f"variables in single braces, such as {{attributes.input.value}}, or put the text "
                     f"between {{% raw %}} and {{% endraw %}}. To let Airflow render it, set jinja=True."
@@ -82,7 +65,7 @@ class LlmConfig(WireInput, frozen=True):
 
     model_name: Text | None = None
     provider: Text | None = None
-    temperature: Temperature | None = None
+    temperature: Annotated[base.Number, Field(ge=0)] | None = None
     integration_id: Id | None = None
     invocation_parameters: JsonObject | None = None
     provider_parameters: JsonObject | None = None
@@ -133,12 +116,12 @@ class TemplateEvaluator(Templated, frozen=True):
 
     name: Text
     template: Text
-    rails: Labels
+    rails: base.Labels
     position: Place | None = None
     include_explanations: Flag = False
     use_function_calling_if_available: Flag = False
-    query_filter: Filter | None = None
-    classification_choices: Scores | None = None
+    query_filter: Text | None = None
+    classification_choices: base.Scores | None = None
     direction: Direction | None = None
     data_granularity_type: Granularity | None = None
     llm_config: EvaluatorLlmConfig | None = None
@@ -174,8 +157,8 @@ class CodeEvaluator(WireInput, frozen=True):
     evaluation_class: Text | None = None
     evaluation_input_params: JsonObject | None = None
     package_imports: Text | None = None
-    query_filter: Filter | None = None
-    span_attributes: Texts | None = None
+    query_filter: Text | None = None
+    span_attributes: base.Texts | None = None
     data_granularity_type: Granularity | None = None
 
 
@@ -189,7 +172,7 @@ class QueryMapping(WireInput, frozen=True):
     """
 
     variable_name: Text
-    query_ids: QueryIds
+    query_ids: base.QueryIds
     attribute_path: Text
 
 
@@ -200,8 +183,8 @@ class NamedFilter(WireInput, frozen=True):
     :param filter: the spans, such as ``attributes.openinference.span.kind = 'AGENT'``.
     """
 
-    id: QueryId
-    filter: Filter
+    id: base.QueryId
+    filter: Text
 
 
 class QueryFilters(WireInput, frozen=True):
@@ -217,8 +200,8 @@ class QueryFilters(WireInput, frozen=True):
     @model_validator(mode="after")
     def _combines_its_filters(self) -> Self:
         ids = [each.id for each in self.filters]
-        if twice := sorted({name for name in ids if ids.count(name) > 1}):
-            raise ValueError(f"has two filters with the id {twice[0]!r}. Use different IDs.")
+        if twice := base.first_twice(ids):
+            raise ValueError(f"has two filters with the id {twice!r}. Use different IDs.")
         if len(ids) > 1 and self.expression is None:
             raise ValueError("needs an expression for two or more filters, such as 'A AND B'.")
         return self
@@ -240,9 +223,9 @@ class HubEvaluator(WireInput, frozen=True):
 
     evaluator_id: Id
     position: Place | None = None
-    column_mappings: TextByName | None = None
+    column_mappings: base.TextByName | None = None
     evaluator_version_id: Id | None = None
-    query_filter: Filter | None = None
+    query_filter: Text | None = None
     query_mappings: OneOrMore[QueryMapping] | None = None
 
     @property
@@ -289,15 +272,15 @@ class EvaluatorInput(Templated, frozen=True):
 
     name: Annotated[Text, Field(max_length=255)]
     template: Text | None = None
-    classification_choices: Scores | None = None
+    classification_choices: base.Scores | None = None
     llm_config: EvaluatorLlmConfig | None = None
     direction: Direction | None = None
     include_explanations: Flag = False
     use_function_calling: Flag = False
     code: Text | None = None
     imports: Text | None = None
-    variables: Texts | None = None
-    query_filter: Filter | None = None
+    variables: base.Texts | None = None
+    query_filter: Text | None = None
     data_granularity: Granularity | None = None
     column_name: Text | None = None
     description: Text | None = None
