@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._airflow import AirflowSkipException
@@ -15,11 +15,7 @@ from airflow_provider_online_tasks._defaults import DEFAULT_MAX_SPANS, DEFAULT_P
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs import arguments
 from airflow_provider_online_tasks.inputs.templating import is_templated
-from airflow_provider_online_tasks.operators.base import (
-    LineageOperator,
-    OnlineTasksOperator,
-    update_asset_events,
-)
+from airflow_provider_online_tasks.operators import base
 from airflow_provider_online_tasks.runs import window as windows
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
 
@@ -33,7 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.runs.lifecycle import RunLifecycle, WaitLimit
 
 
-class RunOnlineTaskOperator(LineageOperator):
+class RunOnlineTaskOperator(base.LineageOperator):
     """Run an online task over a window of historical spans (``runOnlineTask``) and return the run's ID.
 
     One execution leaves at most one live run, whatever fails: a retry resumes the run of the earlier try.
@@ -258,26 +254,23 @@ class RunOnlineTaskOperator(LineageOperator):
             lifecycle.finish()
             return run_id
         if lifecycle.finished is None and self.deferrable:
-            self._defer(context, lifecycle)
+            from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
+
+            limit = self._wait_limit
+            trigger = OnlineTaskRunTrigger(
+                run_id=run_id,
+                online_task_id=run.online_task_id,
+                conn_id=self.conn_id,
+                poll_interval=self.poll_interval,
+                deadline=None if limit is None else _clock.epoch() + limit[0],
+                cancel_on_kill=self.cancel_on_kill,
+                payload=lifecycle.to_json(),
+            )
+            self.defer_in_try(context["ti"], trigger=trigger, method_name="execute_complete")
         finished = lifecycle.finished or lifecycle.wait(
             poll_interval=self.poll_interval, limit=self._wait_limit
         )
         return self._conclude(context, lifecycle, finished)
-
-    def _defer(self, context: Context, lifecycle: RunLifecycle) -> NoReturn:
-        from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
-
-        limit = self._wait_limit
-        trigger = OnlineTaskRunTrigger(
-            run_id=str(lifecycle.run_id),
-            online_task_id=lifecycle.run.online_task_id,
-            conn_id=self.conn_id,
-            poll_interval=self.poll_interval,
-            deadline=None if limit is None else _clock.epoch() + limit[0],
-            cancel_on_kill=self.cancel_on_kill,
-            payload=lifecycle.to_json(),
-        )
-        self.defer_in_try(context["ti"], trigger=trigger, method_name="execute_complete")
 
     def _conclude(self, context: Context, lifecycle: RunLifecycle, run: TaskRun) -> str:
         """Act on the end state of the finished run."""
@@ -299,7 +292,7 @@ class RunOnlineTaskOperator(LineageOperator):
         except AirflowSkipException:
             lifecycle.finish()
             raise
-        update_asset_events(context, self.outlets, summary)
+        base.update_asset_events(context, self.outlets, summary)
         lifecycle.finish()
         return run.id
 
@@ -320,7 +313,7 @@ class RunOnlineTaskOperator(LineageOperator):
             self._lifecycle.on_kill()
 
 
-class CancelOnlineTaskRunOperator(OnlineTasksOperator):
+class CancelOnlineTaskRunOperator(base.OnlineTasksOperator):
     """Cancel a run (``POST /v2/task-runs/{run_id}/cancel``) and return its summary.
 
     A run that is already finished stays as it is: the log and the summary give its end state.

@@ -1,7 +1,4 @@
-"""How a run can end, and what a task does about it: succeed, skip or fail.
-
-A status or an end state without an entry is a type error.
-"""
+"""How a run can end, and what a task does about it: succeed, skip or fail."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
@@ -98,7 +98,17 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
             with self.hook as hook:
                 self._polled = self._poll(context, hook)
             if self._polled is None or not self._polled.is_over:
-                self._defer(context)
+                from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
+
+                trigger = OnlineTaskRunTrigger(
+                    run_id=arguments.read_id(self.run_id, "run_id"),
+                    online_task_id=self._polled.task_id if self._polled else None,
+                    conn_id=self.conn_id,
+                    poll_interval=self.poke_interval,
+                    deadline=_clock.epoch() + self.timeout,
+                    cancel_on_kill=False,
+                )
+                self.defer_in_try(context.get("ti"), trigger=trigger, method_name="execute_complete")
         return super().execute(context)
 
     def poke(self, context: Context) -> PokeReturnValue:
@@ -162,22 +172,6 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
         interval: float = super()._get_next_poke_interval(started_at, run_duration, poke_count)
         pause = self._wait.pause if self._wait else 0.0
         return max(interval, min(pause, self.timeout - run_duration()))
-
-    def _defer(self, context: Context) -> NoReturn:
-        from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
-
-        self.defer_in_try(
-            context.get("ti"),
-            trigger=OnlineTaskRunTrigger(
-                run_id=arguments.read_id(self.run_id, "run_id"),
-                online_task_id=self._polled.task_id if self._polled else None,
-                conn_id=self.conn_id,
-                poll_interval=self.poke_interval,
-                deadline=_clock.epoch() + self.timeout,
-                cancel_on_kill=False,
-            ),
-            method_name="execute_complete",
-        )
 
     def _conclude(self, context: Context, hook: OnlineTasksHook, run: TaskRun) -> dict[str, Any]:
         """Return the run's summary if it counts as a success, else raise."""

@@ -1,7 +1,4 @@
-"""The event that a trigger sends to its task.
-
-An event that can't be read is an error: it must never let a task succeed.
-"""
+"""The event that a trigger sends to its task. One that can't be read must never let a task succeed."""
 
 from __future__ import annotations
 

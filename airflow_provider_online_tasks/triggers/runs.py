@@ -17,7 +17,7 @@ from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks.api.responses import RunStatus, TaskRun
 from airflow_provider_online_tasks.exceptions import InvalidInput, OnlineTasksError
 from airflow_provider_online_tasks.runs.wait_policy import QUIET_SECONDS, ProgressLog
-from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED, TIMEOUT, Outcome, RunEvent
+from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED, TIMEOUT, RunEvent
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.runs.polling.schedule import Wait
@@ -118,6 +118,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
         loop = asyncio.get_running_loop()
         left = math.inf if self.deadline is None else self.deadline - time.time()
         deadline = loop.time() + left
+        error: Exception | None = None
         last_poll = asyncio.timeout(None if self.deadline is None else max(left, 0.0) + LAST_POLL_SECONDS)
         try:
             async with (
@@ -130,11 +131,20 @@ class OnlineTaskRunTrigger(BaseTrigger):
                 ) as wait,
             ):
                 run = await self._follow(wait, deadline)
-                return self._event(FINISHED if run.is_over else TIMEOUT, run)
-        except Exception as error:  # noqa: BLE001  an exception in run() would lose the run and its payload
+                outcome = FINISHED if run.is_over else TIMEOUT
+        except Exception as exception:  # noqa: BLE001  an exception in run() would lose the run and its payload
             if last_poll.expired():
-                return self._event(TIMEOUT, self._last_seen)
-            return self._event(ERROR, self._last_seen, error)
+                outcome = TIMEOUT
+            else:
+                outcome, error = ERROR, exception
+        return RunEvent(
+            outcome=outcome,
+            run_id=self.run_id,
+            run=self._last_seen,
+            error_type=type(error).__name__ if error else None,
+            error_message=str(error) if error else None,
+            payload=self.payload,
+        )
 
     async def _follow(self, wait: Wait, deadline: float) -> TaskRun:
         """Log the progress of the run; return it when it is finished, or at the first poll after the
@@ -170,16 +180,6 @@ class OnlineTaskRunTrigger(BaseTrigger):
                     shortage.waits,
                     shortage.rate,
                 )
-
-    def _event(self, outcome: Outcome, run: TaskRun | None, error: Exception | None = None) -> RunEvent:
-        return RunEvent(
-            outcome=outcome,
-            run_id=self.run_id,
-            run=run,
-            error_type=type(error).__name__ if error else None,
-            error_message=str(error) if error else None,
-            payload=self.payload,
-        )
 
     async def on_kill(self) -> None:
         """Cancel the run if a user ended the task."""

@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("hooks",),
     ("idempotency",),
     ("runs", "eval_tasks", "evaluators", "results"),
-    ("asset_events", "lineage"),
+    ("lineage",),
     ("triggers",),
     ("operators", "sensors", "notifications"),
     ("task_groups", "diagnostics", "ui"),
