@@ -63,13 +63,7 @@ class RuleResult:
 
 
 def at_least(
-    evaluator: str,
-    measure: str,
-    measured: float | None,
-    least: float,
-    *,
-    note: str = "",
-    segment: str | None = None,
+    evaluator: str, measure: str, measured: float | None, least: float, *, note: str = ""
 ) -> RuleResult:
     """Return the result of a rule that demands a minimum; an unknown value fails."""
     margin = None if measured is None else measured - least
@@ -81,7 +75,6 @@ def at_least(
         margin=margin,
         outcome=PASSED if margin is not None and margin >= -TOLERANCE else FAILED,
         note=note,
-        segment=segment,
     )
 
 
@@ -97,7 +90,7 @@ def decide(comparison: str, interval: tuple[float, float], bound: float) -> str:
     return PASSED if passed else FAILED if failed else INCONCLUSIVE
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class EvaluatorCheck:
     """Checks one evaluator, or a segment. ``labels`` are all labels of the evaluator; None if unknown."""
 
@@ -209,16 +202,9 @@ class EvaluatorCheck:
         outcome = decide("<=", interval, bound) if interval else INCONCLUSIVE
         if interval and outcome == INCONCLUSIVE and self.confidence is None:
             outcome = PASSED  # the measured drop may be chance
-        low, high = interval or (None, None)
-        return replace(
-            result,
-            measured=drop,
-            margin=bound - drop,
-            outcome=outcome,
-            note=note,
-            low=finite(low),
-            high=finite(high),
-        )
+        low, high = map(finite, interval or (None, None))
+        result = replace(result, outcome=outcome, note=note, low=low, high=high)
+        return replace(result, measured=drop, margin=bound - drop)
 
     def _label_problem(self, threshold: Threshold, before: EvaluatorSummary) -> str | None:
         """Return why the label may have had another name in the baseline, which would hide its loss."""
@@ -252,9 +238,8 @@ class EvaluatorCheck:
                 note = "no evaluation of this required segment"
                 if OTHER_SEGMENTS in segments:
                     note += f". It may be part of {OTHER_SEGMENTS}: increase max_segments"
-                yield at_least(
-                    rules.evaluator, MIN_EVALUATED, 0, rules.min_evaluated, note=note, segment=name
-                )
+                result = at_least(rules.evaluator, MIN_EVALUATED, 0, rules.min_evaluated, note=note)
+                yield replace(result, segment=name)
 
 
 def check_summary(
@@ -289,10 +274,7 @@ def check_summary(
         before = [EvaluatorSummary.read(name, window[name]) for window in earlier if window.get(name)]
         merged = EvaluatorSummary.merge(before) if before else None
         version_change = changed_in_hub(summary, name) if baseline is None else None
-        across = across_evaluator_versions
-        check = EvaluatorCheck(
-            rules=one, labels=labels.get(name), confidence=confidence, across_versions=across
-        )
+        check = EvaluatorCheck(one, labels.get(name), confidence, across_evaluator_versions)
         results += check.check(now, merged, version_change)
     return results
 

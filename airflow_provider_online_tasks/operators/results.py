@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath, XComArg
 
     from airflow_provider_online_tasks.api.responses import TaskRun
-    from airflow_provider_online_tasks.results.reading import Reader
-    from airflow_provider_online_tasks.results.summary import Results
 
 OnIncomplete = Literal["fail", "warn"]
 # Arize indexes evaluations one to two hours late.
@@ -201,9 +199,18 @@ class EvalResultsOperator(LineageOperator):
             self.links = links = hook.links_of(
                 project_id=reader.project_id, evaluator_ids=task.evaluator_ids, window=window
             )
-            earlier = None
+            baseline: dict[str, Any] | None = None
             if self.baseline is not None:
-                earlier = new_results(run_id=None, evaluators=tuple(results.by_evaluator))
+                start = window.start - timedelta(seconds=self.baseline)
+                earlier = DataWindow(start=start, end=window.start - timedelta(milliseconds=1))
+                earlier_results = new_results(run_id=None, evaluators=tuple(results.by_evaluator))
+                reader.read(earlier, earlier_results)
+                until = (run.run_finished_at if run else None) or datetime.now(UTC)
+                versions = reader.new_evaluator_versions(earlier.start, until)
+                baseline = {**_window_summary(earlier), "new_evaluator_versions": versions}
+                baseline |= earlier_results.summary()
+                for figures in baseline["evaluators"].values():
+                    del figures["lowest_scoring_examples"]
             summary: dict[str, Any] = {
                 "run_id": run.id if run else None,
                 "online_task_id": task_id,
@@ -215,7 +222,7 @@ class EvalResultsOperator(LineageOperator):
                 "errors": run.counts.errors if run else None,
                 "duplicate_spans": results.duplicates.count,
                 **results.summary(),
-                "baseline": self._read_baseline(reader, window, earlier, run) if earlier else None,
+                "baseline": baseline,
                 "rows_path": None if self.rows_path is None else str(self.rows_path),
                 "rows_written": rows.count if rows else 0,
             }
@@ -260,23 +267,6 @@ class EvalResultsOperator(LineageOperator):
             method_name="execute_complete",
             kwargs={"pauses": pauses + 1, "deadline": deadline},
         )
-
-    def _read_baseline(
-        self, reader: Reader, window: DataWindow, results: Results, run: TaskRun | None
-    ) -> dict[str, Any]:
-        """Read the evaluations of the time before the window, and return a summary."""
-        start = window.start - timedelta(seconds=self.baseline or 0)
-        earlier = DataWindow(start=start, end=window.start - timedelta(milliseconds=1))
-        reader.read(earlier, results)
-        summary = results.summary()
-        for figures in summary["evaluators"].values():
-            del figures["lowest_scoring_examples"]
-        evaluated_until = (run.run_finished_at if run else None) or datetime.now(UTC)
-        return {
-            **_window_summary(earlier),
-            "new_evaluator_versions": reader.new_evaluator_versions(earlier.start, evaluated_until),
-            **summary,
-        }
 
     def _report(self, context: Context, run: TaskRun | None, summary: dict[str, Any]) -> None:
         """Log the results, and add them to the task's asset events and to OpenLineage."""
