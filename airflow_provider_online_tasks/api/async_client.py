@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
 
+from airflow_provider_online_tasks import exceptions
 from airflow_provider_online_tasks.api import _transport
-from airflow_provider_online_tasks.api.calls import read_value
+from airflow_provider_online_tasks.api.calls import RestCall, read_value
 from airflow_provider_online_tasks.api.http import Response, no_response, rest_value
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.calls import RestCall
     from airflow_provider_online_tasks.api.settings import Settings
 
 T = TypeVar("T")
 KEEP_ALIVE_SECONDS = 75.0
+_NO_RESPONSE = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError)
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 
@@ -46,6 +47,17 @@ class AsyncClient:
             limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE_SECONDS),
         )
 
+    @classmethod
+    async def open(cls, settings: Settings) -> Self:
+        """Create a client, in a thread because certificates take long to load."""
+        try:
+            return await asyncio.to_thread(cls, settings)
+        except (OSError, ValueError) as error:
+            raise exceptions.InvalidConnection(
+                f"Can't open a session with {settings.endpoint.rest_url}: the connection's CA bundle or "
+                f"proxy is not valid. {type(error).__name__}: {error}"
+            ) from None
+
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
@@ -55,23 +67,33 @@ class AsyncClient:
         return (await self.exchange(call))[0]
 
     async def exchange(self, call: RestCall[T]) -> tuple[T, Response]:
-        """Send a call and return the value in its response, and the response."""
-        host = self.settings.endpoint.rest_url
-        problem: BaseException | None = None
+        """Send a call and return the value in its response, and the response. Raise only `CallError`."""
+        host, seconds = self.settings.endpoint.rest_url, self.settings.timeout
+        response, problem = None, None
         try:
-            async with asyncio.timeout(self.settings.response_timeout):
+            # httpx's timeout is for each part of a response; this one is for the complete response.
+            async with asyncio.timeout(seconds):
                 response = await self._request(call, host)
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
-            problem = error.with_traceback(None)  # which would keep this call and its response alive
-        if problem is not None:
-            # Not raised while the exception is handled, because that one holds the key.
+        except Exception as error:  # noqa: BLE001  one call must not end what others share
+            # Tracebacks would keep this call and its response alive.
+            problem = TimeoutError() if type(error) is TimeoutError else error.with_traceback(None)
+        # Not raised while the exception is handled, because that one holds the key.
+        if isinstance(problem, _NO_RESPONSE):
+            may_have_executed = not isinstance(problem, _NOT_SENT) and not call.repeatable
             if type(problem) is TimeoutError:
-                problem = _transport.ResponseTooSlow()
-            was_sent = not isinstance(problem, _NOT_SENT)
-            raise no_response(
-                problem, call=call.name, host=host, may_have_executed=was_sent and not call.repeatable
-            )
-        return read_value(call, rest_value(response), response), response
+                raise exceptions.Unavailable(
+                    f"{call.name} at {host}: no complete response within {seconds:g} s",
+                    may_have_executed=may_have_executed,
+                )
+            raise no_response(problem, call=call.name, host=host, may_have_executed=may_have_executed)
+        if response is not None:
+            try:
+                return read_value(call, rest_value(response), response), response
+            except exceptions.CallError:
+                raise
+            except Exception as error:  # noqa: BLE001
+                problem = error
+        raise exceptions.UnexpectedResponse(f"{call.name} at {host}: {type(problem).__name__}: {problem}")
 
     async def _request(self, call: RestCall[Any], host: str) -> Response:
         request = self._http.build_request(

@@ -94,11 +94,6 @@ class Settings:
     index_delay_minutes: float = DEFAULT_INDEX_DELAY_MINUTES
 
     @property
-    def response_timeout(self) -> float:
-        """Seconds for a complete response."""
-        return RESPONSE_TIMEOUTS * self.timeout
-
-    @property
     def warnings(self) -> list[str]:
         """A warning for each host that receives the key over plain HTTP."""
         urls = dict.fromkeys((self.endpoint.app_url, self.endpoint.rest_url))

@@ -8,14 +8,13 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from airflow_provider_online_tasks.api import calls
+from airflow_provider_online_tasks.api import calls, responses
+from airflow_provider_online_tasks.api.async_client import AsyncClient
 from airflow_provider_online_tasks.exceptions import BadRequest, OnlineTasksError, RateLimited, Unavailable
 from airflow_provider_online_tasks.runs.polling.budget import WINDOW_SECONDS, Budget
-from airflow_provider_online_tasks.runs.polling.session import Session
 from airflow_provider_online_tasks.runs.wait_policy import backoff
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.responses import TaskRun
     from airflow_provider_online_tasks.api.settings import Settings
 
 # Arize documents 300 mutations per minute. The default budget is 60 reads per minute.
@@ -40,17 +39,14 @@ class Cancellations:
         self._places = asyncio.Semaphore(MOST_IN_FLIGHT)
         self._turn = asyncio.Lock()
         self._paused_until = float("-inf")
-        self._session: asyncio.Task[Session] | None = None
+        self._session: asyncio.Task[AsyncClient] | None = None
         self._session_users = 0
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def cancel(self, run_id: str, *, until: float) -> TaskRun:
-        """Cancel a run.
+    async def cancel(self, run_id: str, *, until: float) -> responses.TaskRun:
+        """Cancel a run, and return it afterwards: cancelled, or finished before.
 
-        :param until: when to give up, on the event loop's clock.
-        :return: the run afterwards: cancelled, or finished before.
-        :raises NotInTime: the time limit was reached.
-        :raises CallError: the subclass that fits what happened.
+        :param until: when to give up and raise :class:`NotInTime`, on the event loop's clock.
         """
         with self._polls.hold():
             try:
@@ -62,7 +58,7 @@ class Cancellations:
                     f"{self._per_minute} cancellations per minute are sent."
                 ) from None
 
-    async def _cancel(self, session: Session, run_id: str, until: float) -> TaskRun:
+    async def _cancel(self, session: AsyncClient, run_id: str, until: float) -> responses.TaskRun:
         loop, failures = asyncio.get_running_loop(), 0
         while True:
             try:
@@ -99,10 +95,10 @@ class Cancellations:
                 await asyncio.sleep(pause)  # a rate limit may postpone the turn meanwhile
 
     @contextlib.asynccontextmanager
-    async def _shared_session(self) -> AsyncIterator[Session]:
+    async def _shared_session(self) -> AsyncIterator[AsyncClient]:
         """Open a session for the first user, and close it after the last one."""
         if self._session is None:
-            self._session = asyncio.create_task(Session.open(self._settings))
+            self._session = asyncio.create_task(AsyncClient.open(self._settings))
         opening = self._session
         self._session_users += 1
         try:
@@ -119,7 +115,7 @@ class Cancellations:
                     await asyncio.shield(closing)
 
 
-async def _close(opening: asyncio.Task[Session]) -> None:
+async def _close(opening: asyncio.Task[AsyncClient]) -> None:
     """Close a session that may still be opening."""
     with contextlib.suppress(Exception):  # whoever needs the session raises it
         await (await opening).close()

@@ -36,12 +36,7 @@ LONGEST_PAUSE = 900.0
 
 
 class Memory(BaseModel, frozen=True):
-    """What has been reported, as of a poll.
-
-    :param since: runs that finished before this time, on Arize's clock, are not reported any more.
-    :param reported: IDs of the reported runs that finished since then, with their end times.
-    :param unfinished: IDs of the runs that were not finished.
-    """
+    """What has been reported, as of a poll: the runs that finished since a time on Arize's clock."""
 
     since: AwareDatetime
     reported: dict[str, AwareDatetime] = {}
@@ -63,11 +58,7 @@ class Memory(BaseModel, frozen=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """The result of a poll.
-
-    :param finished: finished runs that were not reported before, the earliest end first.
-    :param memory: what to remember once they are reported.
-    """
+    """Newly finished runs, the earliest end first, and what to remember once they are reported."""
 
     finished: tuple[TaskRun, ...]
     memory: Memory
@@ -83,10 +74,7 @@ class Found:
 async def poll_finished_runs(
     conn_id: str, online_task_id: str, *, poll_interval: float, memory: Memory | None = None
 ) -> AsyncGenerator[Found, None]:
-    """Poll forever, every ``poll_interval`` seconds. After an error, poll later and find what was missed.
-
-    :param memory: of the last poll; None to start with the runs that finish from now on.
-    """
+    """Poll forever, every ``poll_interval`` seconds. After an error, poll later and find what was missed."""
     loop, failures = asyncio.get_running_loop(), 0
     while True:
         try:
@@ -104,26 +92,23 @@ async def poll_finished_runs(
             if isinstance(error, RateLimited | Unavailable):
                 pause = max(poll_interval, min(error.retry_after or 0.0, LONGEST_PAUSE))
             else:
-                longest = max(poll_interval, LONGEST_PAUSE)
-                pause = backoff(failures + 1, first=poll_interval, longest=longest)
-            log.warning(
-                "Finished runs of task %s could not be read. The next attempt is in %.0f s: %s",
-                online_task_id,
-                pause,
-                error if isinstance(error, CallError) else f"{type(error).__name__}: {error}",
-            )
+                pause = backoff(failures + 1, first=poll_interval, longest=max(poll_interval, LONGEST_PAUSE))
+            reason = error if isinstance(error, CallError) else f"{type(error).__name__}: {error}"
+            message = "Finished runs of task %s could not be read. The next attempt is in %.0f s: %s"
+            log.warning(message, online_task_id, pause, reason)
         await asyncio.sleep(pause)
 
 
 @contextlib.asynccontextmanager
 async def _open_session(conn_id: str) -> AsyncIterator[Exchange]:
     """Open a session with the connection's current settings, within the watchers' share of the budget."""
-    from airflow_provider_online_tasks.runs.polling.session import Session
-    from airflow_provider_online_tasks.runs.polling.shared_pollers import settings_of_watcher
+    from airflow_provider_online_tasks.api.async_client import AsyncClient
+    from airflow_provider_online_tasks.runs.polling.shared_pollers import this_loop
 
-    loop = asyncio.get_running_loop()
-    settings, share = await settings_of_watcher(conn_id)
-    session = await Session.open(settings)
+    loop, shared = asyncio.get_running_loop(), this_loop()
+    settings = await shared.settings_of(conn_id)
+    share = shared.endpoint(settings).watchers_share
+    session = await AsyncClient.open(settings)
 
     async def exchange(call: calls.RestCall[Any]) -> tuple[Any, Response]:
         await share.wait()
@@ -141,17 +126,12 @@ async def _open_session(conn_id: str) -> AsyncIterator[Exchange]:
 
 
 async def find_finished_runs(online_task_id: str, memory: Memory | None, exchange: Exchange) -> Found:
-    """Poll once.
-
-    :param memory: of the last poll; None for the first one, which reports nothing.
-    """
-
-    def has_all_news(runs: list[TaskRun]) -> bool:
-        return memory is None or go_back_beyond(runs, memory.since)
-
+    """Poll once. The first poll, without a memory, reports nothing."""
     # Leaves out runs that can't be read, which must not hide the others.
     list_readable = partial(calls.skim_task_runs, online_task_id, None)
-    runs, server_time = await _read_list(list_readable, exchange, stop=has_all_news)
+    runs, server_time = await _read_list(
+        list_readable, exchange, stop=lambda runs: memory is None or go_back_beyond(runs, memory.since)
+    )
     still_unfinished: set[str] = set()
     if memory is None:
         still_unfinished = await _read_unfinished(online_task_id, exchange)
@@ -204,10 +184,7 @@ async def _read_list(
     *,
     stop: Callable[[list[TaskRun]], bool] = lambda _: False,
 ) -> tuple[dict[str, TaskRun], datetime]:
-    """Return the runs of a list by ID, and Arize's time when it sent the first page.
-
-    :param stop: returns whether the runs read so far are enough.
-    """
+    """Return the runs of a list by ID until they suffice, and Arize's time when it sent the first page."""
     runs: dict[str, TaskRun] = {}
     server_time: datetime | None = None
     cursors, cursor = calls.Cursors("list task runs", most=MOST_PAGES), None
@@ -216,8 +193,5 @@ async def _read_list(
         server_time = server_time or response.date or datetime.now(UTC)
         # IDs with other characters can't be stored in the memory.
         runs |= {run.id: run for run in page.items if run.id.isprintable()}
-        if stop(list(runs.values())):
-            return runs, server_time
-        cursor = cursors.after(page)
-        if cursor is None:
+        if stop(list(runs.values())) or (cursor := cursors.after(page)) is None:
             return runs, server_time

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Iterator, Sequence
 from contextlib import aclosing
@@ -14,20 +15,13 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks.api.responses import RunStatus
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs.arguments import (
-    check_literal,
-    positive_seconds,
-    read_id,
-    read_name,
-    read_names,
-)
+from airflow_provider_online_tasks.inputs import arguments
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses import TaskRun
     from airflow_provider_online_tasks.runs.finished_runs import Found, Memory
 
-FINISHED = tuple(status.value for status in RunStatus if status.is_over)
-DEFAULT_POLL_INTERVAL = 60.0
+FINISHED = [status.value for status in RunStatus if status.is_over]
 # Airflow stores an event within a second or two. Runs whose event was not stored must be reported again.
 STORED_AFTER_SECONDS = 5.0
 # Keep the event after a long absence at a size that Airflow can handle.
@@ -75,29 +69,27 @@ class FinishedRunsTrigger(BaseEventTrigger):
         online_task_id: str,
         conn_id: str = DEFAULT_CONN_ID,
         statuses: Sequence[str] | None = None,
-        poll_interval: float = DEFAULT_POLL_INTERVAL,
+        poll_interval: float = 60.0,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        check_literal(online_task_id, "online_task_id")
-        check_literal(conn_id, "conn_id")
-        self.online_task_id = read_id(online_task_id, "online_task_id")
-        self.conn_id = read_name(conn_id, "conn_id")
-        self.statuses = _read_statuses(statuses)
-        self.poll_interval = positive_seconds(poll_interval, "poll_interval")
+        arguments.check_literal(online_task_id, "online_task_id")
+        arguments.check_literal(conn_id, "conn_id")
+        self.online_task_id = arguments.read_id(online_task_id, "online_task_id")
+        self.conn_id = arguments.read_name(conn_id, "conn_id")
+        names: Any = FINISHED if statuses is None else [statuses] if isinstance(statuses, str) else statuses
+        wanted = {name.upper() for name in arguments.read_names(names, "statuses", such_as=str(FINISHED))}
+        if not wanted or not wanted <= set(FINISHED):
+            raise InvalidInput(f"statuses must be some of {', '.join(FINISHED)}, not {statuses!r}.")
+        self.statuses = [status for status in FINISHED if status in wanted]
+        self.poll_interval = arguments.positive_seconds(poll_interval, "poll_interval")
         self._memory: Memory | None = None
         self._stored_since: datetime | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and arguments with which a triggerer creates this trigger again."""
-        return (
-            f"{FinishedRunsTrigger.__module__}.{FinishedRunsTrigger.__qualname__}",
-            {
-                "online_task_id": self.online_task_id,
-                "conn_id": self.conn_id,
-                "statuses": self.statuses,
-                "poll_interval": self.poll_interval,
-            },
-        )
+        names = ("online_task_id", "conn_id", "statuses", "poll_interval")
+        path = f"{FinishedRunsTrigger.__module__}.{FinishedRunsTrigger.__qualname__}"
+        return path, {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield an event whenever runs have finished. Never ends."""
@@ -127,8 +119,6 @@ class FinishedRunsTrigger(BaseEventTrigger):
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Found]) -> AsyncIterator[TriggerEvent]:
         """Yield an event whenever the shared poll has found runs that this watcher has not reported."""
-        from airflow_provider_online_tasks.runs.finished_runs import Found
-
         stored = await self._recall()
         async for found in shared_stream:
             if self._memory is not None:
@@ -140,7 +130,7 @@ class FinishedRunsTrigger(BaseEventTrigger):
                     news = await anext(polls)
             else:
                 # Other watchers may have started long ago. This one starts now.
-                news = Found(finished=(), memory=found.memory)
+                news = dataclasses.replace(found, finished=())
             async for event in self._report(news):
                 yield event
 
@@ -154,8 +144,16 @@ class FinishedRunsTrigger(BaseEventTrigger):
             await asyncio.sleep(STORED_AFTER_SECONDS)
         self._memory = memory = found.memory
         stored = self._stored_since
-        if found.finished or stored is None or memory.since - stored > REMEMBER_EVERY:
-            await self._remember(memory)
+        if not found.finished and stored is not None and memory.since - stored <= REMEMBER_EVERY:
+            return
+        try:
+            async with asyncio.timeout(STORE_SECONDS):
+                for store in self._stores():
+                    await store.aset(self._key, memory.model_dump(mode="json"))
+        except Exception as error:  # noqa: BLE001  the next poll tries again
+            self.log.warning("The reported runs could not be stored and may be reported again: %r", error)
+        else:
+            self._stored_since = memory.since
 
     def _stores(self) -> list[Any]:
         store = getattr(self, "asset_state_store", None)
@@ -185,16 +183,6 @@ class FinishedRunsTrigger(BaseEventTrigger):
                 memories = [memory for memory in stored if memory is not None]
                 return max(memories, key=lambda memory: memory.since, default=None)
 
-    async def _remember(self, memory: Memory) -> None:
-        try:
-            async with asyncio.timeout(STORE_SECONDS):
-                for store in self._stores():
-                    await store.aset(self._key, memory.model_dump(mode="json"))
-        except Exception as error:  # noqa: BLE001  the next poll tries again
-            self.log.warning("The reported runs could not be stored and may be reported again: %r", error)
-        else:
-            self._stored_since = memory.since
-
 
 def split_summaries(runs: Sequence[TaskRun]) -> Iterator[list[dict[str, Any]]]:
     """Yield the summaries of runs, as many at a time as one event can hold."""
@@ -202,20 +190,11 @@ def split_summaries(runs: Sequence[TaskRun]) -> Iterator[list[dict[str, Any]]]:
     total = 0
     for run in runs:
         summary = run.summary()
-        total += len(json.dumps(summary)) + 2
-        if summaries and total > MOST_BYTES:
+        size = len(json.dumps(summary)) + 2
+        if summaries and total + size > MOST_BYTES:
             yield summaries
-            summaries, total = [], len(json.dumps(summary)) + 2
+            summaries, total = [], 0
         summaries.append(summary)
+        total += size
     if summaries:
         yield summaries
-
-
-def _read_statuses(statuses: Sequence[str] | None) -> list[str]:
-    if statuses is None:
-        return list(FINISHED)
-    names = [statuses] if isinstance(statuses, str) else statuses
-    wanted = {name.upper() for name in read_names(names, "statuses", such_as=str(list(FINISHED)))}
-    if not wanted or not wanted <= set(FINISHED):
-        raise InvalidInput(f"statuses must be some of {', '.join(FINISHED)}, not {statuses!r}.")
-    return [status for status in FINISHED if status in wanted]

@@ -18,7 +18,6 @@ from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
 from airflow_provider_online_tasks.runs.polling.budget import Budget
 from airflow_provider_online_tasks.runs.polling.poller import Poller
-from airflow_provider_online_tasks.runs.polling.session import Session
 from airflow_provider_online_tasks.triggers.events import RunEvent, read_event
 from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
 from tests.support.quick_time import run
@@ -129,18 +128,18 @@ class Sessions:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.opened = self.closed = 0
-        really_open, really_close = Session.open, Session.close
+        really_open, really_close = AsyncClient.open, AsyncClient.close
 
-        async def count_open(settings: Settings) -> Session:
+        async def count_open(settings: Settings) -> AsyncClient:
             self.opened += 1
             return await really_open(settings)
 
-        async def count_close(session: Session) -> None:
+        async def count_close(session: AsyncClient) -> None:
             self.closed += 1
             await really_close(session)
 
-        monkeypatch.setattr(Session, "open", count_open)
-        monkeypatch.setattr(Session, "close", count_close)
+        monkeypatch.setattr(AsyncClient, "open", count_open)
+        monkeypatch.setattr(AsyncClient, "close", count_close)
 
 
 def poller_of(

@@ -22,10 +22,6 @@ class Budget:
 
     A twelfth of the requests may be sent at once. The others are spread so that the burst and everything that
     follows within a minute stay within the limit. A 429 lowers the rate for a while.
-
-    :param per_minute: maximum requests in any minute, a positive integer.
-    :ivar rate: the current maximum.
-    :ivar gap: seconds between two requests after a burst.
     """
 
     def __init__(self, per_minute: int) -> None:
@@ -64,11 +60,8 @@ class Budget:
         self._full_at = max(now, self._full_at) + self.gap
 
     def rate_limited(self, now: float, *, sent_at: float) -> None:
-        """Lower the rate after a 429.
-
-        :param sent_at: when the request was sent. Requests in flight at the last 429 say nothing new.
-        """
-        if sent_at < self._limited_at:
+        """Lower the rate after a 429."""
+        if sent_at < self._limited_at:  # requests in flight at the last 429 say nothing new
             return
         self._raise_rate(now)
         recent = sum(at > now - WINDOW_SECONDS for at in self._sent)

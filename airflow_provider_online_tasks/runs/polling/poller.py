@@ -1,8 +1,7 @@
 """Poll all runs that a process waits for at one Arize endpoint, with as few requests as possible.
 
 What is read
-    Runs of one task are read together, by pages of the task's list (see
-    :mod:`~airflow_provider_online_tasks.runs.polling.task_pages`). A run that the pages don't show, that is
+    Runs of one task are read together, by pages of the task's list. A run that the pages don't show, that is
     the only one of its task, or whose task is not known yet is read by its ID. The response names its task.
 
 When
@@ -26,21 +25,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from airflow_provider_online_tasks import exceptions
-from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.exceptions import CallError
-from airflow_provider_online_tasks.runs.polling.endpoint_state import (
-    FIRST_PAUSE,
-    FIRST_REJECTED_PAUSE,
-    LONGEST_PAUSE,
-    EndpointState,
-)
-from airflow_provider_online_tasks.runs.polling.schedule import PolledRun, Queue, Shortage, Wait
-from airflow_provider_online_tasks.runs.polling.session import Session
-from airflow_provider_online_tasks.runs.polling.task_pages import TaskPages
-from airflow_provider_online_tasks.runs.wait_policy import REJECTED_SECONDS, backoff, run_unreachable
+from airflow_provider_online_tasks.api import calls, responses
+from airflow_provider_online_tasks.api.async_client import AsyncClient
+from airflow_provider_online_tasks.runs import wait_policy
+from airflow_provider_online_tasks.runs.polling.schedule import PolledRun, Queue, Shortage, TaskPages, Wait
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.responses import TaskRun
     from airflow_provider_online_tasks.api.settings import Settings
     from airflow_provider_online_tasks.runs.polling.budget import Budget
 
@@ -61,6 +51,10 @@ MOST_IN_FLIGHT = 8
 SLOW_SECONDS = 3.0
 MOST_WITH_SLOW = 64
 
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+FIRST_REJECTED_PAUSE = 2.0
+LONGEST_RATE_LIMIT_PAUSE = 60.0
+
 # Errors that concern the run or task of the request. Others concern all requests.
 REFUSED = (exceptions.NotFound, exceptions.PermissionDenied, exceptions.BadRequest)
 
@@ -68,10 +62,8 @@ REFUSED = (exceptions.NotFound, exceptions.PermissionDenied, exceptions.BadReque
 class Poller:
     """Serves the waits of one event loop for one endpoint and key, and ends with the last wait.
 
+    No wait may be added once it has called `on_closed`; `on_key_rejected` may move waits to another poller.
     It works in its own context, because the triggerer attributes log lines to triggers by context.
-
-    :param on_closed: called when the last wait has ended. No wait may be added from then on.
-    :param on_key_rejected: called when the key is rejected. It may move waits to another poller.
     """
 
     def __init__(
@@ -84,7 +76,7 @@ class Poller:
     ) -> None:
         self.settings = settings
         self._budget = budget
-        self._endpoint = EndpointState(settings.endpoint.rest_url)
+        self.endpoint = EndpointState(settings.endpoint.rest_url)
         self._on_closed = on_closed
         self._on_key_rejected = on_key_rejected
         self._loop = asyncio.get_running_loop()
@@ -100,22 +92,21 @@ class Poller:
     # -- Waits. --
 
     def add(self, run_id: str, task_id: str | None, *, conn_id: str, poll_interval: float) -> Wait:
-        """Start a wait. Its run is read at once.
-
-        :param task_id: the run's task if it is known.
-        """
+        """Start a wait. Its run is read at once."""
+        run = self._runs.setdefault(run_id, PolledRun(run_id=run_id))
         # In this order, NaN becomes the shortest interval too.
         interval = max(SHORTEST_INTERVAL, poll_interval)
-        wait = Wait(self, self._run(run_id), conn_id=conn_id, poll_interval=interval)
+        wait = Wait(self, run, conn_id=conn_id, poll_interval=interval)
         self._attach(wait, task_id)
         return wait
 
     def move(self, conn_id: str, other: Poller) -> None:
         """Move the waits that use a connection to another poller."""
         for wait in [wait for run in self._runs.values() for wait in run.waits if wait.conn_id == conn_id]:
-            task_id = wait.run.task_id
+            run_id, task_id = wait.run.run_id, wait.run.task_id
             self.discard(wait)
-            wait.server, wait.run = other, other._run(wait.run.run_id)
+            wait.server = other
+            wait.run = other._runs.setdefault(run_id, PolledRun(run_id=run_id))
             other._attach(wait, task_id)
 
     def discard(self, wait: Wait) -> None:
@@ -126,11 +117,6 @@ class Poller:
             if not run.waits:
                 self._forget(run)
 
-    @property
-    def trouble(self) -> str | None:
-        """Why no run is read at the moment; None if runs are read."""
-        return self._endpoint.trouble
-
     def count_waits(self) -> int:
         """Return the number of waits."""
         return sum(len(run.waits) for run in self._runs.values())
@@ -138,7 +124,7 @@ class Poller:
     def shortage(self, run: PolledRun) -> Shortage:
         """Return how late a run is read because of the request budget."""
         late = run.was_late
-        if not run.in_flight and self._endpoint.trouble is None:
+        if not run.in_flight and self.endpoint.trouble is None:
             late = max(late, self._lateness(run, self._loop.time()))
         return Shortage(late, self._budget.rate, self.count_waits())
 
@@ -153,9 +139,6 @@ class Poller:
         else:
             self._queue_up(self._tasks[run.task_id], now + GATHERING_SECONDS)
 
-    def _run(self, run_id: str) -> PolledRun:
-        return self._runs.setdefault(run_id, PolledRun(run_id=run_id))
-
     def _attach(self, wait: Wait, task_id: str | None) -> None:
         run = wait.run
         run.waits.append(wait)
@@ -165,7 +148,7 @@ class Poller:
         self.hasten(wait)
 
     def _lateness(self, run: PolledRun, at: float) -> float:
-        return at - max(run.due, self._endpoint.paused_until)
+        return at - max(run.due, self.endpoint.paused_until)
 
     def _assign(self, run: PolledRun, task_id: str | None) -> None:
         """Move a run to the task with this ID; None if it is not read any more."""
@@ -204,7 +187,7 @@ class Poller:
 
     async def _serve(self) -> None:
         try:
-            self._session = await Session.open(self.settings)
+            self._session = await AsyncClient.open(self.settings)
             try:
                 while self._runs:
                     await self._send_next()
@@ -224,7 +207,7 @@ class Poller:
         item, now, pause = self._queue.first(), self._loop.time(), None
         if item is not None:
             ready_at = max(
-                item.at, self._endpoint.paused_until, self._budget.ready_at(), self._place_free_at(now)
+                item.at, self.endpoint.paused_until, self._budget.ready_at(), self._place_free_at(now)
             )
             if self._budget.is_held:
                 ready_at = max(ready_at, now + HELD_SECONDS)
@@ -245,7 +228,7 @@ class Poller:
         if len(self._requests) >= MOST_WITH_SLOW:
             return now + SLOW_SECONDS
         # While it is in doubt whether the endpoint responds, one request is enough to find out.
-        most = 1 if self._endpoint.is_in_doubt else MOST_IN_FLIGHT
+        most = 1 if self.endpoint.is_in_doubt else MOST_IN_FLIGHT
         slow_at = sorted(at for item in self._requests if (at := item.sent_at + SLOW_SECONDS) > now)
         return slow_at[-most] if len(slow_at) >= most else now
 
@@ -270,7 +253,7 @@ class Poller:
         if isinstance(item, TaskPages):
             self._end_round(item, use_ids=True)
         elif item.waits:
-            self._fail(item, run_unreachable(item.run_id, error))
+            self._fail(item, wait_policy.run_unreachable(item.run_id, error))
 
     def _queue_up(self, item: PolledRun | TaskPages, at: float) -> None:
         if self._queue.put(item, at):
@@ -281,13 +264,9 @@ class Poller:
         self._queue_up(run, at)
 
     def _deliver(
-        self, run: PolledRun, found: TaskRun, source: PolledRun | TaskPages, due_after: float
+        self, run: PolledRun, found: responses.TaskRun, source: PolledRun | TaskPages, due_after: float
     ) -> None:
-        """Hand a run to its waits, and schedule the next read.
-
-        :param source: what the request was for.
-        :param due_after: the part of its interval after which the run is due again.
-        """
+        """Hand a run to its waits, and schedule the next read after this part of its interval."""
         waits = run.waits
         if found.is_over:
             run.waits = []
@@ -297,7 +276,8 @@ class Poller:
             run.was_late = max(0.0, self._lateness(run, source.sent_at))
             run.read_at = self._loop.time()
             run.due = run.read_at + due_after * run.interval
-            run.clear_failures()
+            run.failures, run.trouble = 0, None
+            run.rejections.clear()
             if not run.in_flight:
                 run.ticket, run.by_id = 0, run.task_id is None
             if run.by_id:
@@ -307,51 +287,56 @@ class Poller:
         for wait in waits:
             wait.deliver(found)
 
-    def _endpoint_failed(self, error: CallError, sent_at: float) -> None:
+    def _endpoint_failed(self, error: exceptions.CallError, sent_at: float) -> None:
         """Act on an error that says nothing about a single run."""
         if isinstance(error, exceptions.RateLimited):
             self._budget.rate_limited(self._loop.time(), sent_at=sent_at)
-        key_stays_rejected = self._endpoint.failed(error, sent_at=sent_at)
+        key_stays_rejected = self.endpoint.failed(error, sent_at=sent_at)
         if isinstance(error, exceptions.AuthenticationFailed):
             self._on_key_rejected()
         if key_stays_rejected:
             for run in list(self._runs.values()):
-                self._fail(run, run_unreachable(run.run_id, error, REJECTED_SECONDS))
+                self._fail(run, wait_policy.run_unreachable(run.run_id, error, wait_policy.REJECTED_SECONDS))
 
     # -- Reading a run by its ID. --
 
     async def _read_run(self, run: PolledRun) -> None:
         try:
             found = await self._session.send(calls.get_task_run(run.run_id))
-        except CallError as error:
+        except exceptions.CallError as error:
             run.in_flight = False
             if run.waits:
                 # The traceback would keep the response in memory.
                 self._run_failed(run, error.with_traceback(None))
             return
         run.in_flight = False
-        self._endpoint.responded()
+        self.endpoint.responded()
         if run.waits:
             self._assign(run, found.task_id or run.task_id)
-            self._deliver(run, found, run, _random_part())
+            self._deliver(run, found, run, random.uniform(EARLIEST, 1.0))  # noqa: S311
 
-    def _run_failed(self, run: PolledRun, error: CallError) -> None:
+    def _run_failed(self, run: PolledRun, error: exceptions.CallError) -> None:
         now, first = self._loop.time(), FIRST_PAUSE
-        run.count_failure(error, now)
+        run.failures += 1
+        if isinstance(error, wait_policy.REJECTIONS):
+            run.rejections.add(now)
+        else:
+            run.rejections.clear()
         if isinstance(error, (*REFUSED, exceptions.UnexpectedResponse)):
             run.trouble, first = str(error), FIRST_REJECTED_PAUSE
             is_about_run = isinstance(error, REFUSED)
             if is_about_run:
-                self._endpoint.responded()
-            elif self._endpoint.responded_at > run.rejections.since or len(self._runs) == 1:
+                self.endpoint.responded()
+            elif self.endpoint.responded_at > run.rejections.since or len(self._runs) == 1:
                 # Unreadable responses may come for all runs, but others can be read.
                 is_about_run = True
             if is_about_run and run.rejections.end_wait(now):
-                self._fail(run, run_unreachable(run.run_id, error, now - run.rejections.since))
+                self._fail(run, wait_policy.run_unreachable(run.run_id, error, now - run.rejections.since))
         else:
             self._endpoint_failed(error, run.sent_at)
         if run.waits:
-            self._queue_by_id(run, now + backoff(run.failures, first=first, longest=LONGEST_PAUSE))
+            pause = wait_policy.backoff(run.failures, first=first, longest=LONGEST_PAUSE)
+            self._queue_by_id(run, now + pause)
 
     # -- Reading the pages of a task. --
 
@@ -376,7 +361,7 @@ class Poller:
         try:
             call = calls.skim_task_runs(task.task_id, self._runs, cursor=task.cursor)
             page = await self._session.send(call)
-        except CallError as error:
+        except exceptions.CallError as error:
             task.in_flight = False
             self._page_failed(task, error)
             return
@@ -384,8 +369,8 @@ class Poller:
             task.in_flight = False
             self._end_round(task, use_ids=True)
             return
-        self._endpoint.responded()
-        due_after = _random_part()
+        self.endpoint.responded()
+        due_after = random.uniform(EARLIEST, 1.0)  # noqa: S311
         for number, found in enumerate(page.items, 1):
             if number % DELIVERED_AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -412,16 +397,16 @@ class Poller:
         self._queue_task(task)
         self._forget_task_if_unused(task)
 
-    def _page_failed(self, task: TaskPages, error: CallError) -> None:
+    def _page_failed(self, task: TaskPages, error: exceptions.CallError) -> None:
         now, is_list_at_fault = self._loop.time(), isinstance(error, REFUSED)
         if is_list_at_fault:
-            self._endpoint.responded()
+            self.endpoint.responded()
         else:
             self._endpoint_failed(error, task.sent_at)
             if not isinstance(error, exceptions.AuthenticationFailed | exceptions.RateLimited):
                 if task.failing_since is None:
                     task.failing_since = now
-                elif self._endpoint.responded_at > task.failing_since:
+                elif self.endpoint.responded_at > task.failing_since:
                     is_list_at_fault = True
                 elif listed := task.listed():
                     # Read one run, to find out whether only the list fails.
@@ -432,5 +417,61 @@ class Poller:
             self._queue_up(task, now)
 
 
-def _random_part() -> float:
-    return random.uniform(EARLIEST, 1.0)  # noqa: S311
+class EndpointState:
+    """What the responses to all requests say about one endpoint and key."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._loop = asyncio.get_running_loop()
+        self.trouble: str | None = None
+        self.paused_until = float("-inf")
+        self.responded_at = float("-inf")
+        self._paused_at = float("-inf")
+        self._failures = 0
+        self._rejections = wait_policy.Rejections()
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether the last response said nothing about the run that was asked for."""
+        return self._failures > 0
+
+    def responded(self) -> None:
+        """Record a response: the endpoint works."""
+        if self.is_in_doubt:
+            log.info("%s responds again.", self._url)
+        self._failures = 0
+        self._rejections.clear()
+        self.trouble = None
+        self.responded_at = self._loop.time()
+
+    def failed(self, error: exceptions.CallError, *, sent_at: float) -> bool:
+        """Pause all requests after an error that concerns no run in particular.
+
+        :param sent_at: when the request was sent. If that was before the last pause began, the error doesn't
+            make the pause longer.
+        :return: whether the key has been rejected for so long that the waits end.
+        """
+        now = self._loop.time()
+        if sent_at >= self._paused_at or not self._failures:
+            self._failures += 1
+            self._paused_at = now
+            if isinstance(error, exceptions.AuthenticationFailed):
+                self._rejections.add(now)
+            else:
+                self._rejections.clear()
+        first, longest = FIRST_PAUSE, LONGEST_PAUSE
+        if isinstance(error, exceptions.RateLimited):
+            first, longest = wait_policy.FIRST_RATE_LIMIT_PAUSE, LONGEST_RATE_LIMIT_PAUSE
+        elif isinstance(error, exceptions.AuthenticationFailed):
+            first = FIRST_REJECTED_PAUSE
+        seconds = wait_policy.backoff(self._failures, first=first, longest=longest)
+        if (
+            isinstance(error, exceptions.RateLimited | exceptions.Unavailable)
+            and error.retry_after is not None
+        ):
+            seconds = min(max(error.retry_after, FIRST_PAUSE), wait_policy.LONGEST_RETRY_AFTER)
+        self.paused_until = max(self.paused_until, now + seconds)
+        if self.trouble is None:
+            log.warning("Waits pause for %.0f s and then go on: %s", seconds, error)
+        self.trouble = str(error)
+        return self._rejections.end_wait(now)

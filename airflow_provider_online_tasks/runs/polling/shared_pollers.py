@@ -42,12 +42,7 @@ WATCHERS_SHARE = 1 / 3
 async def poll_run(
     conn_id: str, run_id: str, *, online_task_id: str | None, poll_interval: float
 ) -> AsyncIterator[Wait]:
-    """Poll a run while the context lasts.
-
-    :param online_task_id: the run's task if it is known, so that its runs are read together.
-    :param poll_interval: maximum seconds between two reads, while the budget suffices.
-    :raises InvalidConnection: the connection can't be used.
-    """
+    """Poll a run while the context lasts: together with other runs of its task if the task is known."""
     shared = this_loop()
     poller = shared.poller(await shared.settings_of(conn_id))
     wait = poller.add(run_id, online_task_id, conn_id=conn_id, poll_interval=poll_interval)
@@ -62,13 +57,6 @@ async def cancel_run(conn_id: str, run_id: str, *, until: float) -> TaskRun:
     shared = this_loop()
     settings = await shared.settings_of(conn_id)
     return await shared.endpoint(settings).cancellations.cancel(run_id, until=until)
-
-
-async def settings_of_watcher(conn_id: str) -> tuple[Settings, Share]:
-    """Return the settings of a connection, and the share of the budget for all watchers that use them."""
-    shared = this_loop()
-    settings = await shared.settings_of(conn_id)
-    return settings, shared.endpoint(settings).watchers_share
 
 
 class SharedEndpoint:
@@ -116,15 +104,10 @@ class SharedByLoop:
         if settings is not None and settings in self.pollers:
             return settings
         if conn_id not in self._reads:
-            self._reads[conn_id] = asyncio.create_task(self._read_shared(conn_id))
+            reading = self._reads[conn_id] = asyncio.create_task(_read(conn_id))
+            reading.add_done_callback(lambda _: self._reads.pop(conn_id))
         # Shielded: the others still need it if one of them is cancelled.
-        return await asyncio.shield(self._reads[conn_id])
-
-    async def _read_shared(self, conn_id: str) -> Settings:
-        try:
-            settings = self._settings[conn_id] = await _read(conn_id)
-        finally:
-            del self._reads[conn_id]
+        settings = self._settings[conn_id] = await asyncio.shield(self._reads[conn_id])
         return settings
 
     def _forget(self, settings: Settings) -> None:
@@ -165,16 +148,15 @@ def this_loop() -> SharedByLoop:
 
 
 async def _read(conn_id: str) -> Settings:
-    for delay in (*READ_DELAYS, None):
+    delays = iter(READ_DELAYS)
+    while True:
         try:
             connection, extra = await _airflow.read_connection(conn_id)
             # Masking the key sends it to the supervisor and waits for the reply. Before Airflow 3.3 the
             # triggerer's line to it belongs to this event loop: only a thread of asgiref can use it.
             return await sync_to_async(read_settings)(connection, extra)
-        except InvalidConnection:
-            raise
-        except Exception:
-            if delay is None:
+        except Exception as error:
+            delay = next(delays, None)
+            if delay is None or isinstance(error, InvalidConnection):
                 raise
-            await asyncio.sleep(delay)
-    raise AssertionError("the last attempt returns or raises")
+        await asyncio.sleep(delay)

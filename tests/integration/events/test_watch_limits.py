@@ -117,15 +117,15 @@ def test_missing_response_times_out_and_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     connect(requests_per_minute=600, timeout=0.5)
-    really, held = AsyncClient.exchange, []
+    really, held = AsyncClient._request, []
 
-    async def trickles(self: AsyncClient, call: Any) -> Any:
+    async def trickles(self: AsyncClient, call: Any, host: str) -> Any:
         if arize.requests(LIST) and not held:
             held.append(call)
             await asyncio.sleep(3600)  # what each part of it in time amounts to
-        return await really(self, call)
+        return await really(self, call, host)
 
-    monkeypatch.setattr(AsyncClient, "exchange", trickles)
+    monkeypatch.setattr(AsyncClient, "_request", trickles)
 
     quick_time.run(watched_once_more(arize, online_task_id, Fault("graphql.*", "delay")))
 

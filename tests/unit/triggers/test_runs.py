@@ -14,8 +14,7 @@ import pytest
 
 from airflow_provider_online_tasks.api.responses import RunStatus
 from airflow_provider_online_tasks.emulator import Fault, RunFate
-from airflow_provider_online_tasks.runs.polling import endpoint_state as _endpoint_state
-from airflow_provider_online_tasks.runs.polling import shared_pollers
+from airflow_provider_online_tasks.runs.polling import poller, shared_pollers
 from airflow_provider_online_tasks.triggers import runs as trigger_module
 from airflow_provider_online_tasks.triggers.runs import (
     EARLIEST_EVENT_SECONDS,
@@ -38,7 +37,7 @@ def task_log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) 
     """What triggers write into the logs of their tasks."""
     monkeypatch.setattr(OnlineTaskRunTrigger, "log", logging.getLogger("task"))
     caplog.set_level(logging.INFO, logger="task")
-    caplog.set_level(logging.INFO, logger=_endpoint_state.__name__)
+    caplog.set_level(logging.INFO, logger=poller.__name__)
     return caplog
 
 
@@ -305,7 +304,7 @@ def test_progress_is_logged_in_context_of_its_trigger(
         own = [line for owner, name, line in lines if owner == run and name == "task"]
         assert any("is COMPLETED" in line for line in own)
         assert all(run in line for line in own)
-    of_poller = [(owner, line) for owner, name, line in lines if name == _endpoint_state.__name__]
+    of_poller = [(owner, line) for owner, name, line in lines if name == poller.__name__]
     assert [owner for owner, _ in of_poller] == ["nobody's"] * 2
 
 

@@ -14,7 +14,6 @@ from airflow_provider_online_tasks.api.async_client import AsyncClient
 from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.exceptions import InvalidConnection, OnlineTasksError
 from airflow_provider_online_tasks.runs.cancellation import MOST_IN_FLIGHT, NotInTime
-from airflow_provider_online_tasks.runs.polling.session import Session
 from airflow_provider_online_tasks.runs.polling.shared_pollers import cancel_run, poll_run
 from airflow_provider_online_tasks.triggers import runs as trigger_module
 from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
@@ -373,13 +372,13 @@ def test_session_that_cannot_be_opened_fails_the_cancellation_only(
     task = create_task(arize)
     [run] = arize.create_runs(task, 1, (3600.0, 3600.0))
 
-    async def cannot_open(settings: Settings) -> Session:
+    async def cannot_open(settings: Settings) -> AsyncClient:
         raise InvalidConnection("no certificate")
 
     async def cancel_twice() -> Any:
         until = asyncio.get_running_loop().time() + 20
         with monkeypatch.context() as first:
-            first.setattr(Session, "open", cannot_open)
+            first.setattr(AsyncClient, "open", cannot_open)
             with pytest.raises(InvalidConnection):
                 await cancel_run(CONN_ID, run, until=until)
         return await cancel_run(CONN_ID, run, until=until)

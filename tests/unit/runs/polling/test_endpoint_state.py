@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from airflow_provider_online_tasks.exceptions import AuthenticationFailed, CallError, RateLimited, Unavailable
-from airflow_provider_online_tasks.runs.polling.endpoint_state import EndpointState
+from airflow_provider_online_tasks.runs.polling.poller import EndpointState
 from tests.support import quick_time
 
 NO_RESPONSE = Unavailable("no response")

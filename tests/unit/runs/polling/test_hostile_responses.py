@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_online_tasks.api.responses import TaskRun
-from airflow_provider_online_tasks.runs.polling.schedule import Wait
-from airflow_provider_online_tasks.runs.polling.task_pages import TaskPages
+from airflow_provider_online_tasks.runs.polling.schedule import TaskPages, Wait
 from airflow_provider_online_tasks.triggers import task_runs
 from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED, TIMEOUT, RunEvent, read_event
 from tests.support import quick_time

@@ -20,7 +20,8 @@ from airflow_provider_online_tasks.emulator import (
     RunFate,
 )
 from airflow_provider_online_tasks.exceptions import OnlineTaskRunUnreachable
-from airflow_provider_online_tasks.runs.polling import endpoint_state
+from airflow_provider_online_tasks.runs import wait_policy
+from airflow_provider_online_tasks.runs.polling import poller as poller_module
 from airflow_provider_online_tasks.runs.polling.shared_pollers import poll_run, this_loop
 from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED, RunEvent
 from tests.support import quick_time
@@ -276,7 +277,7 @@ def test_rate_limit_pauses_all_requests_for_retry_after(
 def test_rate_limit_without_retry_after_pauses_longer_each_time(
     arize: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoint_state, "FIRST_RATE_LIMIT_PAUSE", 0.5)
+    monkeypatch.setattr(wait_policy, "FIRST_RATE_LIMIT_PAUSE", 0.5)
     arize.add_fault(Fault("rest.*", "rate_limited", times=3))
     run = run_alone(arize, seconds=(0.0, 0.0))
 
@@ -432,7 +433,7 @@ def test_outage_ends_no_wait(connect: Callable[..., str], tmp_path: Any) -> None
 def test_random_waits_cancellations_and_faults_end_every_wait_well(
     arize: Emulator, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    monkeypatch.setattr(endpoint_state, "LONGEST_PAUSE", 1.0)
+    monkeypatch.setattr(poller_module, "LONGEST_PAUSE", 1.0)
     chance = random.Random(seed)
     arize.configure(runs_order=chance.choice(["newest", "oldest", "shuffled"]))
     tasks = [create_task(arize, f"task {number}") for number in range(4)]

@@ -6,8 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from airflow_provider_online_tasks.runs.polling.schedule import PolledRun, Wait
-from airflow_provider_online_tasks.runs.polling.task_pages import BY_ID_INTERVALS, TaskPages
+from airflow_provider_online_tasks.runs.polling.schedule import BY_ID_INTERVALS, PolledRun, TaskPages, Wait
 
 
 def pages_of(*run_ids: str, interval: float = 10.0) -> TaskPages:
