@@ -111,8 +111,7 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "extra-links": [
-            "airflow_provider_online_tasks.ui.links.EvaluatorLink",
-            "airflow_provider_online_tasks.ui.links.OnlineTaskRunLink",
-            "airflow_provider_online_tasks.ui.links.ProjectLink",
+            f"airflow_provider_online_tasks.ui.links.{name}"
+            for name in ("EvaluatorLink", "OnlineTaskRunLink", "ProjectLink")
         ],
     }

@@ -200,20 +200,15 @@ def rendered_number(value: Any) -> float | None:
     if isinstance(value, bool | bytes | bytearray):
         return None
     try:
-        return finite(float(value))
+        number = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
+    return number if math.isfinite(number) else None
 
 
 def finite(value: object) -> float | None:
     """Return a finite number; None for everything else, booleans and text included."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
+    return rendered_number(value) if isinstance(value, int | float) else None
 
 
 def describe_sampling_rate(fraction: float) -> str:

@@ -214,11 +214,6 @@ def _has_no_template_keys(value: Any, info: pydantic.ValidationInfo) -> Any:
     return value
 
 
-def _as_fraction(rate: float) -> float:
-    """Return a sampling rate as a fraction: Arize documents fractions (0, 1] and percentages (1, 100]."""
-    return rate if rate <= 1 else rate / 100
-
-
 Item = TypeVar("Item", bound=WireInput)
 Text = Annotated[str, pydantic.Strict(), AfterValidator(check_text)]
 Id = Annotated[str, pydantic.Strict(), AfterValidator(check_id_text)]
@@ -226,7 +221,10 @@ Flag = Annotated[bool, BeforeValidator(_stripped)]
 Place = Annotated[int, BeforeValidator(_not_bool), Field(ge=0, le=MAX_INT)]
 Count = Annotated[int, BeforeValidator(_not_bool), Field(ge=1, le=MAX_INT)]
 Number = Annotated[float, BeforeValidator(_not_bool)]
-SamplingRate = Annotated[Number, Field(gt=0, le=100), AfterValidator(_as_fraction)]
+# Arize documents fractions (0, 1] and percentages (1, 100].
+SamplingRate = Annotated[
+    Number, Field(gt=0, le=100), AfterValidator(lambda rate: rate if rate <= 1 else rate / 100)
+]
 Time = Annotated[datetime | str, PlainValidator(parse_time), pydantic.PlainSerializer(wire_time)]
 QueryId = Literal["A", "B", "C", "D", "E"]
 if TYPE_CHECKING:  # for type checkers, a text is a sequence of texts too
