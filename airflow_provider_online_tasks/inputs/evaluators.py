@@ -27,10 +27,7 @@ _COLUMN = re.compile(r"[a-zA-Z0-9_\s\-&()]+")
 
 
 class Templated(WireInput, frozen=True):
-    """Base of the inputs with text for an LLM, which Airflow must not render by mistake.
-
-    :param jinja: whether Airflow renders Jinja in the text. Default False.
-    """
+    """Base of the inputs with text for an LLM, which Airflow must not render by mistake."""
 
     jinja: Flag = Field(default=False, exclude=True)
 
