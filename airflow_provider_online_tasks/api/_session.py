@@ -21,11 +21,7 @@ if TYPE_CHECKING:
 
 
 class RequestBody(io.BytesIO):
-    """A request body that records whether it was handed to the socket.
-
-    Before that, the server cannot have executed the request: only then have name resolution, connecting,
-    proxy and TLS handshake finished.
-    """
+    """A request body that records whether it was handed to the socket: only then can it have run."""
 
     was_read = False
 
@@ -36,10 +32,7 @@ class RequestBody(io.BytesIO):
 
 
 class BoundedReader(io.RawIOBase):
-    """Reads an HTTP response from a socket with a limit of bytes and a deadline.
-
-    A socket's timeout restarts with each part that arrives; the deadline is for the entire response.
-    """
+    """Reads an HTTP response with a limit of bytes, and a deadline for all parts together."""
 
     def __init__(self, source: socket.socket, *, timeout: float, most: int) -> None:
         self._source = source
@@ -128,10 +121,7 @@ class _Adapter(HTTPAdapter):
 
 
 class Session(requests.Session):
-    """A session that stays with its hosts, and records its last request and response.
-
-    gql passes neither of them on.
-    """
+    """A session that stays with its hosts, and records its last request and response."""
 
     body: RequestBody | None = None
     response: requests.Response | None = None

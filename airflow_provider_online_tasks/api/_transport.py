@@ -138,10 +138,7 @@ class Body:
 
 
 def read_json(body: bytes) -> Any:
-    """Parse JSON, unless its values would take too much memory.
-
-    :raises ValueError: it is not JSON, or too large (:class:`UnreadableBody`).
-    """
+    """Parse JSON. ValueError: it is not JSON, or its values would take too much memory."""
     if _memory(body) > MOST_MEMORY:
         raise UnreadableBody("is too large: it holds too many values")
     try:

@@ -94,10 +94,8 @@ class GraphQLCall(Generic[T]):
 
     def document(self, input_type: str | None = None) -> str:
         """Return the GraphQL document. It contains no values of the user."""
-        return (
-            f"mutation ($input: {input_type or self.input_type}!) "
-            f"{{ {self.name}(input: $input) {{ {self.selection} }} }}"
-        )
+        input_type = input_type or self.input_type
+        return f"mutation ($input: {input_type}!) {{ {self.name}(input: $input) {{ {self.selection} }} }}"
 
 
 def read_value(call: RestCall[T] | GraphQLCall[T], value: dict[str, Any], response: Response) -> T:  # noqa: RET503  unexpected() raises
@@ -348,11 +346,7 @@ def create_hub_task(task: EvalTaskInput, kind: TaskType) -> RestCall[Task]:
 def update_hub_task(
     task_id: str, wanted: EvalTaskInput | EvalTaskPatch, changed: Iterable[str], current: Task
 ) -> RestCall[Task]:
-    """PATCH /v2/tasks/{task_id}: returns the task. A repeat sets the same values again.
-
-    :param changed: the fields to set. The list of evaluators is replaced.
-    :param current: the task before the change, from which evaluators keep their fields.
-    """
+    """PATCH /v2/tasks/{task_id}: set the `changed` fields. Evaluators keep their fields in `current`."""
     body = _fields(wanted, changed, current)
     return RestCall("update task", "PATCH", f"/v2/tasks/{_part(task_id)}", Task.from_wire, body=body)
 

@@ -31,10 +31,7 @@ _KEPT = "\u00a0\u200c\u200d"
 
 
 def identifier(value: object) -> str:
-    """Return an ID: printable text that can be a part of an address, or an integer as text.
-
-    :raises ValueError: it is something else.
-    """
+    """Return an ID, printable text or an integer as text, or raise ValueError."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MOST:
         return str(value)
     if (
@@ -132,11 +129,7 @@ class Model:
 
     @classmethod
     def from_wire(cls, value: object, where: str = "") -> Self:
-        """Read a JSON object. Fields that the class does not have are ignored.
-
-        :param where: the field that holds it, for messages.
-        :raises ValueError: a field is missing or has an undocumented value.
-        """
+        """Read a JSON object, or raise ValueError; `where` is the field that holds it, for messages."""
         try:
             result: Self = _reader(cls).validate_python(value)  # type: ignore[arg-type]  # a class can be hashed
         except ValidationError as error:

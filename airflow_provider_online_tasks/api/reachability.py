@@ -14,15 +14,10 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.client import Client
 
 T = TypeVar("T")
-_MUTATIONS = '{ __type(name: "Mutation") { fields { name } } }'
 
 
 def examine(client: Client) -> tuple[bool, str]:
-    """Return whether the connection works, and a sentence about it.
-
-    It sends five requests, and one for the connection's model_id. Only a mutation can show whether the
-    account's plan includes mutations, so that is not tested.
-    """
+    """Return whether the connection works, and a sentence about it. Sends no mutation."""
     endpoint, model_id = client.settings.endpoint, client.settings.model_id
     rest, graphql = f"REST at {endpoint.rest_url}", f"GraphQL at {endpoint.graphql_url}"
     no_rest, no_graphql = _trouble(lambda: ask_rest(client)), _trouble(lambda: ask_graphql(client))
@@ -84,8 +79,9 @@ def _compare_accounts(client: Client) -> tuple[bool, str]:
 
 def _check_mutations(client: Client) -> tuple[bool, str]:
     """Return False if the schema lacks a mutation."""
+    query = '{ __type(name: "Mutation") { fields { name } } }'
     existing = _known(
-        lambda: {field["name"] for field in client.query(_MUTATIONS, name="mutations")["__type"]["fields"]}
+        lambda: {field["name"] for field in client.query(query, name="mutations")["__type"]["fields"]}
     )
     if existing is None:
         return True, "whether the mutations exist is not known because the schema is hidden"

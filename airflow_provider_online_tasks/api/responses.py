@@ -39,10 +39,7 @@ class RunStatus(enum.StrEnum):
     @property
     def is_over(self) -> bool:
         """Whether the run has finished. An unknown status counts as running."""
-        return self in _OVER
-
-
-_OVER = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED})
+        return self in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +114,7 @@ class TaskRun(Model):
 
     def summary(self) -> dict[str, Any]:
         """Return the run as plain JSON values, for XCom and a trigger's event."""
+        times = ("created_at", "run_started_at", "run_finished_at", "data_start_time", "data_end_time")
         return {
             "run_id": self.id,
             "online_task_id": self.task_id,
@@ -126,16 +124,13 @@ class TaskRun(Model):
             "num_skipped": self.num_skipped,
             "error_rate": self.counts.error_rate,
             "failure_reason": self.failure_reason,
-            **{name: wire_time(at) if (at := getattr(self, name)) else None for name in _TIMES},
+            **{name: wire_time(at) if (at := getattr(self, name)) else None for name in times},
         }
 
     @classmethod
     def from_summary(cls, value: Mapping[str, Any]) -> Self:
         """Read the result of :meth:`summary`. KeyError and ValueError: it is something else."""
         return cls.from_wire({**value, "id": value["run_id"], "task_id": value["online_task_id"]})
-
-
-_TIMES = ("created_at", "run_started_at", "run_finished_at", "data_start_time", "data_end_time")
 
 
 @dataclass(frozen=True, kw_only=True)

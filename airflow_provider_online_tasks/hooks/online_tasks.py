@@ -13,6 +13,7 @@ from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.responses import Project, RunStatus, Task, TaskRun
+from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.exceptions import (
     BadRequest,
     InvalidConnection,
@@ -21,14 +22,13 @@ from airflow_provider_online_tasks.exceptions import (
     OnlineTasksError,
 )
 from airflow_provider_online_tasks.inputs.arguments import read_name
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput, EvalTaskPatch
+from airflow_provider_online_tasks.inputs.runs import RunInput
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
     from airflow_provider_online_tasks.api.client import Client
-    from airflow_provider_online_tasks.api.settings import Settings
-    from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput, EvalTaskPatch
-    from airflow_provider_online_tasks.inputs.runs import RunInput
     from airflow_provider_online_tasks.inputs.windows import DataWindow
     from airflow_provider_online_tasks.ui.links import Links
 
@@ -46,8 +46,6 @@ def read_settings(connection: Connection, extra: dict[str, Any] | None = None) -
     :raises InvalidConnection: a field is missing or wrong.
     """
     from airflow.sdk.log import mask_secret
-
-    from airflow_provider_online_tasks.api.settings import Settings
 
     if connection.conn_type not in (None, "", CONN_TYPE):
         raise InvalidConnection(
@@ -150,8 +148,6 @@ class OnlineTasksHook(BaseHook):
         :param task: the task, or a dict with its fields.
         :raises InvalidInput: a field is wrong, or the evaluators are of different types.
         """
-        from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
-
         task = EvalTaskInput.read(task)
         if not task.needs_rest:
             return self.client.send(calls.create_eval_task(task, self.settings.sampling_rate_unit))
@@ -173,8 +169,6 @@ class OnlineTasksHook(BaseHook):
         :param patch: the changes, or a dict with them.
         :raises InvalidInput: a field is wrong, or there is nothing to change.
         """
-        from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskPatch
-
         patch = EvalTaskPatch.read(patch)
         if not patch.needs_rest:
             return self.client.send(calls.patch_eval_task(patch, self.settings.sampling_rate_unit))
@@ -250,8 +244,6 @@ class OnlineTasksHook(BaseHook):
         :raises InvalidInput: a field is wrong.
         :raises TaskErrorReturned: the server did not start the run.
         """
-        from airflow_provider_online_tasks.inputs.runs import RunInput
-
         return self.client.send(calls.run_online_task(RunInput.read(run)))
 
     def get_task_run(self, run_id: str) -> TaskRun:
