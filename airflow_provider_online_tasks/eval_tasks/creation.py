@@ -87,12 +87,7 @@ class TaskCreation(create_once.CreateOnce[TaskIntent, Task]):
         self._if_exists = if_exists
 
     def run(self) -> Result[Task]:
-        """Return the task of an earlier try, an existing task, or a new one; update it if asked to.
-
-        :raises TaskExists: another task has this name, and ``if_exists`` is ``fail``.
-        :raises Unavailable: it is not known whether the task was created. The next try searches first.
-        :raises CallError: the subclass that fits what happened.
-        """
+        """Return the task of an earlier try, an existing task, or a new one; update it if asked to."""
         result = self._adopt() or self._use_existing() or self._create()
         if self._if_exists == "update" and result.outcome is not Outcome.CREATED:
             self._update(result.id)
@@ -114,8 +109,7 @@ class TaskCreation(create_once.CreateOnce[TaskIntent, Task]):
     def _find_intended(self, intent: TaskIntent) -> Task | None:
         if (intent.model_id, intent.name) != (self._task.model_id, self._task.name):
             self._log.warning(
-                "An earlier try created a task named %r in project %s, which differs from the arguments of "
-                "this try. It stays as it is.",
+                "An earlier try created task %r in project %s, not that of this try. It stays as it is.",
                 intent.name,
                 intent.model_id,
             )
@@ -141,10 +135,7 @@ class TaskCreation(create_once.CreateOnce[TaskIntent, Task]):
         return next((task for task in tasks if task.created_at and task.created_at >= since), None)
 
     def _use_existing(self) -> Result[Task] | None:
-        """Return the oldest task of this name.
-
-        :raises TaskExists: there is one, and ``if_exists`` is ``fail``.
-        """
+        """Return the oldest task of this name. Raise TaskExists if ``if_exists`` is ``fail``."""
         tasks = self._find_by_name()
         if not tasks:
             return None
@@ -175,8 +166,7 @@ class TaskCreation(create_once.CreateOnce[TaskIntent, Task]):
             # Another process may have created the task since the search. The error does not say so reliably.
             if error.may_have_executed or self._if_exists == "fail":
                 raise
-            existing = self._use_existing()
-            if existing is None:
+            if (existing := self._use_existing()) is None:
                 raise
             return existing
 

@@ -85,12 +85,7 @@ class EvaluatorPublication(CreateOnce[VersionIntent, EvaluatorVersion]):
         self._evaluator_id: str | None = None
 
     def run(self) -> EvaluatorVersion:
-        """Return the newest version if it has the wanted content, else a new version.
-
-        :raises InvalidInput: an evaluator of this name has another type.
-        :raises Unavailable: it is not known whether the version was created. The next try searches first.
-        :raises CallError: the subclass that fits what happened.
-        """
+        """Return the newest version if it has the wanted content, else a new version."""
         intent = VersionIntent(space_id=self._space_id, name=self._wanted.name, content=self._hash)
         earlier = self._intents.read()
         if earlier is not None and replace(earlier, sent_at=None, sent_at_worker=None, id=None) != intent:
@@ -99,12 +94,8 @@ class EvaluatorPublication(CreateOnce[VersionIntent, EvaluatorVersion]):
         if version is None:
             version = self._create(intent)
         else:
-            self._log.info(
-                "Version %s of evaluator %s (%r) has this content already.",
-                version.id,
-                version.evaluator_id,
-                self._wanted.name,
-            )
+            message = "Version %s of evaluator %s (%r) has this content already."
+            self._log.info(message, version.id, version.evaluator_id, self._wanted.name)
         self._intents.delete()
         return version
 
@@ -145,10 +136,7 @@ class EvaluatorPublication(CreateOnce[VersionIntent, EvaluatorVersion]):
             yield version
 
     def _find_current(self) -> EvaluatorVersion | None:
-        """Return the newest version of the evaluator if it has the wanted content; note the evaluator.
-
-        :raises InvalidInput: the evaluator of this name has another type.
-        """
+        """Return the newest version of the evaluator if it has the wanted content; note the evaluator."""
         name, space_id = self._wanted.name, self._space_id
         listed = self._list(lambda cursor: calls.list_evaluators(name=name, space_id=space_id, cursor=cursor))
         # Arize's filter also matches parts of a name.

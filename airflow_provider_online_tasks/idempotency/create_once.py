@@ -100,11 +100,7 @@ class CreateOnce(ABC, Generic[IntentT, Resource]):
         """Undo a request of a try that was replaced meanwhile."""
 
     def _create_once(self, intent: IntentT) -> Result[Resource]:
-        """Send the request and return its result: created, or adopted after a lost response.
-
-        :raises Unavailable: it is not known whether the request was executed. The next try searches first.
-        :raises CallError: the subclass that fits what happened; the request was not executed.
-        """
+        """Send the request and return its result: created, or adopted after a lost response."""
         for _ in range(MAX_REQUESTS):
             # The server may still execute an earlier request without a response: keep its intent.
             is_first = intent.sent_at is None
@@ -162,10 +158,7 @@ class CreateOnce(ABC, Generic[IntentT, Resource]):
         return self._intents.write(replace(intent, id=resource_id))
 
     def _recover(self, intent: IntentT, error: CallError) -> Resource | None:
-        """Search for the result of a request whose response was lost.
-
-        :raises Unavailable: the search failed.
-        """
+        """Search for the result of a request whose response was lost. Raise Unavailable if that fails."""
         # A server that responded has finished with the request: one search is enough.
         seconds = SEARCH_SECONDS if isinstance(error, Unavailable) else 0.0
         duration = f" for up to {seconds:.0f} s" if seconds else ""
@@ -181,11 +174,7 @@ class CreateOnce(ABC, Generic[IntentT, Resource]):
             ) from error
 
     def _search_for_earlier(self, earlier: IntentT | None, wanted: IntentT) -> Resource | None:
-        """Search for the result of a request that an earlier try may have sent.
-
-        :param earlier: the intent that it stored, if it was for the same thing.
-        :param wanted: the intent of this try, for Airflow before 3.3, which keeps nothing between tries.
-        """
+        """Search for the result of an earlier try, by its intent or, before Airflow 3.3, by this try's."""
         if earlier is not None:
             self._log.info("An earlier try may have sent the request. Searching for the %s.", self.noun)
             return self._search(earlier)
@@ -196,9 +185,8 @@ class CreateOnce(ABC, Generic[IntentT, Resource]):
     def _search(self, intent: IntentT, *, seconds: float | None = None) -> Resource | None:
         """Search for the result of an intent until it appears or the deadline passes.
 
-        :param seconds: how long to search. Default: as long as the server may still execute a request of an
-            earlier try.
-        :raises CallError: the last search failed, so the result is unknown.
+        By default, search as long as the server may still execute a request of an earlier try. Raise
+        CallError if the last search failed, so that the result is unknown.
         """
         from tenacity import RetryCallState, Retrying, retry_if_exception_type, retry_if_result
         from tenacity.wait import wait_exponential

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs.arguments import check_name, read_name, switch
+from airflow_provider_online_tasks.inputs.arguments import argument_names, check_name, read_name, switch
 from airflow_provider_online_tasks.inputs.base import plain
 from airflow_provider_online_tasks.inputs.evaluators import EvaluatorInput
 from airflow_provider_online_tasks.operators.base import OnlineTasksOperator
@@ -70,11 +70,6 @@ class EvaluatorOperator(OnlineTasksOperator):
     :raises CallError: Arize rejected a request or could not be reached.
     """
 
-    template_fields: Sequence[str] = (
-        "conn_id",
-        *(name for name in EvaluatorInput.model_fields if name != "jinja"),
-        "commit_message",
-    )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "classification_choices": "json",
         "llm_config": "json",
@@ -129,6 +124,8 @@ class EvaluatorOperator(OnlineTasksOperator):
         EvaluatorInput.check_literals(self._arguments())
         if commit_message is not None:
             check_name(commit_message, "commit_message")
+
+    template_fields: Sequence[str] = ("conn_id", *argument_names(__init__, besides={"jinja"}))
 
     def _arguments(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in EvaluatorInput.model_fields}

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses import Evaluation, Span
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
-STATE_KEY = "sent_spans"
-
 
 class SelectedSpan(NamedTuple):
     """A span to send, and the evaluation that selected it."""
@@ -63,17 +61,13 @@ class SelectedSpan(NamedTuple):
 def select_spans(
     pages: Iterable[Sequence[Span]], *, run_id: str, evaluator: str, labels: Collection[str], max_spans: int
 ) -> tuple[list[SelectedSpan], int]:
-    """Return the spans that an evaluator gave one of some labels in a run, and how many more there are.
-
-    :param pages: the run's spans; the first ``max_spans`` matching ones are returned.
-    """
+    """Return the spans that an evaluator gave one of some labels in a run, and how many more there are."""
     selected: dict[str, SelectedSpan] = {}
     left_out: set[str] = set()
     for span in itertools.chain.from_iterable(pages):
         for evaluation in span.evaluations:
-            if evaluation.name != evaluator or evaluation.label not in labels:
-                continue
-            if not evaluation.names(run_id):  # an evaluation of another run
+            is_selected = evaluation.name == evaluator and evaluation.label in labels
+            if not (is_selected and evaluation.names(run_id)):
                 continue
             if span.span_id in selected or len(selected) < max_spans:
                 selected[span.span_id] = SelectedSpan(span, evaluation)
@@ -157,18 +151,14 @@ class SpanSending(CreateOnce[SendIntent, Destination]):
     def __init__(
         self, *, hook: OnlineTasksHook, destination: Destination, project_id: str, context: Context, log: Any
     ) -> None:
-        super().__init__(hook=hook, intents=IntentStore(context, STATE_KEY, SendIntent), log=log)
+        super().__init__(hook=hook, intents=IntentStore(context, "sent_spans", SendIntent), log=log)
         self._destination = destination
         self._project_id = project_id
         self._held: set[str | None] = set()
         self._batch: Sequence[SelectedSpan] = ()
 
     def send(self, spans: Sequence[SelectedSpan]) -> list[str]:
-        """Add the spans that are missing in the queue or dataset, and return their IDs.
-
-        :raises Unavailable: it is not known whether a request was executed. The next try searches first.
-        :raises CallError: the subclass that fits what happened.
-        """
+        """Add the spans that are missing in the queue or dataset, and return their IDs."""
         if not spans:
             return []
         earlier = self._intents.read()
@@ -188,8 +178,7 @@ class SpanSending(CreateOnce[SendIntent, Destination]):
         return SendIntent(destination_id=self._destination.id, span_ids=span_ids)
 
     def _send_request(self) -> str:
-        missing = self._missing(self._batch)
-        self._hook.client.send(self._destination.add(self._project_id, missing))
+        self._hook.client.send(self._destination.add(self._project_id, self._missing(self._batch)))
         return self._destination.id
 
     def _find_matching(self, intent: SendIntent) -> Iterator[Destination]:

@@ -84,6 +84,20 @@ def test_several_tasks_of_one_name_use_oldest_in_any_order(arize: Emulator, crea
         arize.clear_faults()
 
 
+@pytest.mark.parametrize("created_at", ["2026-01-01T00:00:00Z", None])
+def test_tasks_created_at_the_same_time_use_lowest_id_in_any_order(
+    arize: Emulator, create: Create, created_at: str | None
+) -> None:
+    tasks = [
+        {"id": task_id, "name": TASK["name"], "project_id": arize.project_id, "created_at": created_at}
+        for task_id in ("VGFzazo1", "VGFzazo2")
+    ]
+    for order in (tasks, tasks[::-1]):
+        listed(arize, *order)
+        assert execute(create(if_exists="skip")) == "VGFzazo1"
+        arize.clear_faults()
+
+
 def test_task_listed_without_project_is_used(arize: Emulator, create: Create) -> None:
     listed(arize, {"id": "VGFzazo5", "name": TASK["name"], "project_id": None, "created_at": None})
     assert execute(create(if_exists="skip")) == "VGFzazo5"
