@@ -228,5 +228,5 @@ class CreateOnce(ABC, Generic[IntentT, Resource]):
 
     @property
     def _server_now(self) -> datetime:
-        """The time by Arize's clock, as far as it is known."""
+        """The time by Arize's clock, if it is known."""
         return self._server_time + timedelta(seconds=_clock.monotonic() - self._server_time_noted_at)

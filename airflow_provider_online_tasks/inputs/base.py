@@ -45,7 +45,7 @@ class WireInput(pydantic.BaseModel, frozen=True):
     )
 
     keeps_none: ClassVar[bool] = False
-    """Whether None is a value of its own (clear the field), and not the same as a field left out."""
+    """Whether None is a separate value (clear the field), and not the same as a field left out."""
 
     if not TYPE_CHECKING:  # type checkers use the signature that pydantic describes
 

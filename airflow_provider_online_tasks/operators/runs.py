@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class RunOnlineTaskOperator(base.LineageOperator):
     """Run an online task over a window of historical spans (``runOnlineTask``) and return the run's ID.
 
-    One execution leaves at most one live run, whatever fails: a retry resumes the run of the earlier try.
+    One execution leaves at most one live run: a retry resumes the run of the earlier try.
     Clearing the task after it succeeded starts a new run.
 
     The window is ``data_start_time`` to ``data_end_time``, else ``lookback``, else the DAG run's data

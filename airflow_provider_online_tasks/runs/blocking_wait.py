@@ -62,7 +62,7 @@ class BlockingWait:
         if isinstance(error, AuthenticationFailed):
             try:
                 has_new_key = hook.renew()
-            except Exception as unreadable:  # noqa: BLE001  the wait goes on, whatever Airflow raises
+            except Exception as unreadable:  # noqa: BLE001  the wait continues after any error of Airflow
                 self._log.warning("The connection can't be read again: %s", on_one_line(str(unreadable)))
             else:
                 if has_new_key:

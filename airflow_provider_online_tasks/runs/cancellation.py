@@ -117,5 +117,5 @@ class Cancellations:
 
 async def _close(opening: asyncio.Task[AsyncClient]) -> None:
     """Close a session that may still be opening."""
-    with contextlib.suppress(Exception):  # whoever needs the session raises it
+    with contextlib.suppress(Exception):  # the next user of the session raises it
         await (await opening).close()

@@ -22,7 +22,7 @@ _NO_DATA = re.compile(r"\bno (matching )?(data|spans?)\b")
 
 
 class EndState(enum.Enum):
-    """How a run ended, as far as it matters to a pipeline."""
+    """How a run ended: the cases that a pipeline treats differently."""
 
     SUCCEEDED = "succeeded"
     NOTHING_EVALUATED = "nothing evaluated"

@@ -223,7 +223,7 @@ class Submission(create_once.CreateOnce[RunIntent, TaskRun]):
         return (*intent.earlier_runs, run.id)
 
     def _find_matching(self, intent: RunIntent) -> list[TaskRun]:
-        # Unsuccessful runs last, whoever started them: they must not hide a running one.
+        # Unsuccessful runs last: they must not hide a running one.
         return sorted(
             self._new_runs(intent),
             key=lambda run: (run.is_over and not self._rules.accept(run), _created_at(run)),
@@ -249,6 +249,6 @@ def _created_at(run: TaskRun) -> datetime:
 
 
 def has_window(run: TaskRun, window: DataWindow) -> bool:
-    """Return whether a run is over a window. Arize may round its times."""
+    """Return whether a run has a window. Arize may round its times."""
     bounds = ((run.data_start_time, window.start), (run.data_end_time, window.end))
     return all(time is not None and abs(time - bound) < WINDOW_TOLERANCE for time, bound in bounds)

@@ -1,7 +1,7 @@
 """Whether a task still needs its run when Airflow ends its process or drops its trigger.
 
 Airflow does both for two kinds of reasons. A user clears a task or marks it failed or successful: nothing
-needs the run any more. Or Airflow has a problem of its own (its API server is away, a triggerer restarts):
+needs the run any more. Or Airflow has an internal problem (its API server is away, a triggerer restarts):
 another process resumes the task. Only the state of the task tells which it was.
 """
 
@@ -50,7 +50,7 @@ def worker_task_fate(ti: Any) -> TaskFate:
     answers: list[States] = []
 
     def ask() -> None:
-        with contextlib.suppress(Exception):  # whatever it is, Airflow doesn't answer
+        with contextlib.suppress(Exception):  # any error: Airflow doesn't answer
             answers.append(
                 ti.get_task_states(
                     dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index

@@ -1,12 +1,12 @@
-"""When a wait for a run goes on, pauses, ends or logs: one policy for worker, sensor and triggerer.
+"""When a wait for a run continues, pauses, ends or logs: one policy for worker, sensor and triggerer.
 
 =============================================  ==============================================================
 response to a poll                             the wait
 =============================================  ==============================================================
-429                                            goes on after ``Retry-After``, at most 300 s; without it after
+429                                            continues after ``Retry-After``, at most 300 s; without it after
                                                15 s
-no response, 5xx                               goes on after ``Retry-After``, or at the next poll
-401, 403, 404, 400, or an unreadable response  goes on, and ends with :class:`OnlineTaskRunUnreachable` when
+no response, 5xx                               continues after ``Retry-After``, or at the next poll
+401, 403, 404, 400, or an unreadable response  continues, and ends with :class:`OnlineTaskRunUnreachable` when
                                                there was nothing else for 300 s in at least 3 polls
 =============================================  ==============================================================
 
@@ -127,4 +127,4 @@ class ProgressLog:
         if text == self._problem and now - self._problem_at < QUIET_SECONDS:
             return None
         self._problem, self._problem_at = text, now
-        return f"Run {self._run_id} can't be read at the moment, the wait goes on: {text}"
+        return f"Run {self._run_id} can't be read at the moment, the wait continues: {text}"

@@ -144,7 +144,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
             if self._wait is None:
                 self._wait = BlockingWait(run_id=run_id, poll_interval=self.poke_interval, log=self.log)
             return self._wait.poll(hook)
-        # Each poll is a process of its own. Before Airflow 3.3 nothing is kept between them, so the first
+        # Each poll is a separate process. Before Airflow 3.3 nothing is kept between them, so the first
         # rejection has to end the wait.
         store, try_number = context.get("task_state_store"), context["ti"].try_number
         stored: Any = store.get(REJECTIONS_KEY) if store else None

@@ -77,7 +77,7 @@ class EmulatorControl:
         """Change a run.
 
         Its fields are ``status``, ``failure_reason``, ``num_successes``, ``num_errors``, ``num_skipped`` and
-        ``seconds`` (how long it still takes; None for ever). A status that is not final stays until the next
+        ``seconds`` (how long it still takes; None: it never finishes). A status that is not final stays until the next
         change.
         """
         run: dict[str, Any] = self._send("PATCH", f"runs/{quote(run_id, safe='')}", body=fields)

@@ -1,4 +1,4 @@
-"""The judge of template evaluators: deterministic rules, offline, without a language model.
+"""The offline judge of template evaluators: deterministic rules, offline, without a language model.
 
 A span gets a negative label if it failed, if its output is empty or refuses to answer, and if the output
 contradicts its context or shares no words with it. The wording of the labels tells which are negative.
