@@ -58,7 +58,7 @@ class Intent:
 
     :param sent_at: when the request was last sent, by Arize's clock; None before the first request.
     :param sent_at_worker: the same moment by the worker's clock.
-    :param id: the ID of what was created, once known; or of what is to be deleted.
+    :param id: the ID of what was created, once known; or of what must be deleted.
     :param succeeded_at: ``max_tries`` when the execution succeeded. A retry whose predecessor's success was
         not reported has the same ``max_tries`` and uses the same object; a cleared task has a higher one and
         starts again.

@@ -1,4 +1,4 @@
-"""Find the runs of a task that have finished since the last poll: each one once, also those that others started.
+"""Find the runs of a task that have finished since the last poll: each one once, whichever tool started it.
 
 Arize doesn't document the order of a task's list of runs. A poll reads pages until the list ends, or until
 the pages are newest first so far and go back beyond what was reported. Runs that were unfinished at the last

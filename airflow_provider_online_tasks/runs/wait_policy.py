@@ -3,8 +3,8 @@
 =============================================  ==============================================================
 response to a poll                             the wait
 =============================================  ==============================================================
-429                                            continues after ``Retry-After``, at most 300 s; without it after
-                                               15 s
+429                                            continues after ``Retry-After``, at most 300 s, or else
+                                               after 15 s
 no response, 5xx                               continues after ``Retry-After``, or at the next poll
 401, 403, 404, 400, or an unreadable response  continues, and ends with :class:`OnlineTaskRunUnreachable` when
                                                there was nothing else for 300 s in at least 3 polls

@@ -77,8 +77,8 @@ class EmulatorControl:
         """Change a run.
 
         Its fields are ``status``, ``failure_reason``, ``num_successes``, ``num_errors``, ``num_skipped`` and
-        ``seconds`` (how long it still takes; None: it never finishes). A status that is not final stays until the next
-        change.
+        ``seconds`` (how long it still takes; None: it never finishes). A status that is not final stays
+        until the next change.
         """
         run: dict[str, Any] = self._send("PATCH", f"runs/{quote(run_id, safe='')}", body=fields)
         return run

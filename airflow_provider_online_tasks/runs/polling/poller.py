@@ -472,6 +472,6 @@ class EndpointState:
             seconds = min(max(error.retry_after, FIRST_PAUSE), wait_policy.LONGEST_RETRY_AFTER)
         self.paused_until = max(self.paused_until, now + seconds)
         if self.trouble is None:
-            log.warning("Waits pause for %.0f s and then go on: %s", seconds, error)
+            log.warning("Waits pause for %.0f s and then continue: %s", seconds, error)
         self.trouble = str(error)
         return self._rejections.end_wait(now)
