@@ -18,17 +18,12 @@ ADDITIONS = (
     (
         "inputs/eval_tasks.py",
         "    llm_config: LlmConfig | None = None\n",
-        "    retention_days: Count | None = None\n",
+        "    retention_days: base.Count | None = None\n",
     ),
     (
         "inputs/eval_tasks.py",
         "    llm_config: LlmConfig = _UNCHANGED\n",
-        "    retention_days: Count | None = _UNCHANGED\n",
-    ),
-    (
-        "inputs/eval_tasks.py",
-        "    OneOrMore,\n",
-        "    Count,\n",
+        "    retention_days: base.Count | None = _UNCHANGED\n",
     ),
     (
         "operators/eval_tasks.py",
