@@ -83,7 +83,8 @@ def test_make_ui_serves_evals_until_interrupted(shown: Shown) -> None:
 
     assert shown.process.wait(60) == 0
     assert shown.until("Stopped.")
-    assert not [each for each in family if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not [each for each in alive if each.status() != psutil.STATUS_ZOMBIE]
     log = (PROJECT / ".demo" / "airflow.log").read_text(errors="replace")
     assert "XCom not found" not in log
     assert "HTTP 429" not in log

@@ -22,12 +22,19 @@ TIMED_OUT = {"error": "no response", "error_type": "timeout"}
 RELEASE = Asset("release")
 
 
+class OutletEvents(list[tuple[Any, SimpleNamespace]]):
+    """Asset events by outlet. Assets of Airflow 3.0 can't be keys of a dict."""
+
+    def __getitem__(self, outlet: Any) -> Any:
+        return next(event for known, event in self if known == outlet)
+
+
 class Execution:
     """A task instance with its context: keeps XComs in the order of the pushes, and asset events."""
 
     def __init__(self, *outlets: Any) -> None:
         self.pushes: list[tuple[str, Any]] = []
-        self.events = {outlet: SimpleNamespace(extra={}) for outlet in outlets}
+        self.events = OutletEvents((outlet, SimpleNamespace(extra={})) for outlet in outlets)
 
     @property
     def context(self) -> Any:
