@@ -175,11 +175,6 @@ class Task(Model):
         """The Eval Hub IDs of its evaluators in their order; None for those defined in the task."""
         return tuple(evaluator.evaluator_id for evaluator in self.evaluators)
 
-    @property
-    def evaluator_names(self) -> tuple[str | None, ...]:
-        """The names of its evaluators in their order, if Arize returns them."""
-        return tuple(evaluator.evaluator_name for evaluator in self.evaluators)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluator(Model):
