@@ -503,11 +503,10 @@ def create_evaluator_version(
 
 def list_evaluator_templates() -> RestCall[tuple[responses.ArizeTemplate, ...]]:
     """GET /v2/evaluator-templates: Arize's own prompts for LLM judges."""
-    page, path = (
-        read_page("evaluator_templates", responses.ArizeTemplate.from_wire),
-        "/v2/evaluator-templates",
+    read = read_page("evaluator_templates", responses.ArizeTemplate.from_wire)
+    return RestCall(
+        "list evaluator templates", "GET", "/v2/evaluator-templates", lambda value: read(value).items
     )
-    return RestCall("list evaluator templates", "GET", path, lambda value: page(value).items)
 
 
 # Projects, spaces and organizations
