@@ -84,7 +84,7 @@ flaky: $(STAMP) .tmp ## repeat the unit tests on a busy machine to find unreliab
 	$(BIN)/python -m pytest --numprocesses=8 -m 'not slow and not dag' -p no:cacheprovider \
 		--count=$(or $(TIMES),10) $(or $(ONLY),tests/unit)
 
-lint: $(STAMP) ## check the style
+lint: $(STAMP) prose ## check the style and the wording
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 

@@ -1,4 +1,4 @@
-"""Check the project's prose: the pages, and the docstrings, comments and messages of the code.
+"""Check the project's prose: the pages, and the docstrings, comments, messages and test names of the code.
 
 The rules are proselint's and the word list in ``prose.toml``. Code in pages, names in backticks and
 f-string fields are not prose.
@@ -41,15 +41,23 @@ def prose_of_page(source: str) -> str:
     return CODE_IN_PAGES.sub(blank, source)
 
 
+def prose_of_token(token: tokenize.TokenInfo, before: str) -> str:
+    """Return the prose of a comment, a text or a test's name; an empty text for other tokens."""
+    if before == "def" and token.string.startswith("test_"):
+        return f".    {token.string[5:].replace('_', ' ')}."
+    is_text = token.type == tokenize.STRING and len(token.string.split()) >= MINIMUM_WORDS
+    return CODE_IN_TEXTS.sub(blank, token.string) if is_text or token.type == tokenize.COMMENT else ""
+
+
 def prose_of_code(source: str) -> str:
-    """Return the comments and the texts of a Python file, at their lines."""
+    """Return the prose of a Python file, at its lines."""
     lines = [[" "] * len(line) for line in source.splitlines()]
+    before = ""
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        is_text = token.type == tokenize.STRING and len(token.string.split()) >= MINIMUM_WORDS
-        if token.type == tokenize.COMMENT or is_text:
-            for number, line in enumerate(CODE_IN_TEXTS.sub(blank, token.string).splitlines()):
-                first = token.start[1] if number == 0 else 0
-                lines[token.start[0] - 1 + number][first : first + len(line)] = line
+        for number, line in enumerate(prose_of_token(token, before).splitlines()):
+            first = token.start[1] if number == 0 else 0
+            lines[token.start[0] - 1 + number][first : first + len(line)] = line
+        before = token.string
     return "\n".join("".join(line) for line in lines)
 
 

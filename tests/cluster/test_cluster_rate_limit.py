@@ -25,9 +25,9 @@ WAITS_SECONDS = 200.0
 
 
 def refused(arize: EmulatorProcess) -> list[float]:
-    """Return when requests were refused for being too many."""
+    """Return when requests were rejected because of the rate limit."""
     requests = arize.requests()
-    # Over GraphQL, the refusal is inside an answer of status 200; neither is executed nor spoilt.
+    # Over GraphQL, a rate limit error has status 200. The requests were neither executed nor hit by a fault.
     return [each["time"] for each in requests if each["key_ok"] and not each["executed"]]
 
 

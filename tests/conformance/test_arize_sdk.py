@@ -1,4 +1,4 @@
-"""Arize's own SDK works against the emulator: tasks, runs, spans, and the errors it makes of refusals."""
+"""Arize's SDK works against the emulator: tasks, runs, spans, and the errors that it raises."""
 
 from __future__ import annotations
 
@@ -376,7 +376,7 @@ def test_cancel(arize: ArizeClient, emulator: EmulatorProcess) -> None:
     ("fate", "status"),
     [
         (RunFate(outcome="fail", failure_reason="the evaluator is broken"), RunStatus.FAILED),
-        (RunFate(outcome="cancel", failure_reason="the model refused the key"), RunStatus.CANCELLED),
+        (RunFate(outcome="cancel", failure_reason="the model rejected the key"), RunStatus.CANCELLED),
         (RunFate(outcome="nothing"), RunStatus.COMPLETED),
     ],
 )

@@ -39,7 +39,7 @@ def test_promise_ids_are_unique() -> None:
     assert [promise for promise, times in promises().items() if times > 1] == []
 
 
-def test_promise_has_a_test() -> None:
+def test_reliability_statement_has_test() -> None:
     assert promises().keys() - {promise for promise, _ in marked_tests()} == set()
 
 

@@ -1,4 +1,4 @@
-"""On a whole Airflow: each finished run triggers DAGs once, also when the triggerer is killed in between."""
+"""In an Airflow deployment, each finished run triggers DAGs once, even if the triggerer is killed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def watched(arize: EmulatorProcess) -> str:
 def airflow(
     tmp_path_factory: pytest.TempPathFactory, arize: EmulatorProcess, watched: str
 ) -> Iterator[Deployment]:
-    """A whole Airflow whose DAGs watch the task, and have begun to."""
+    """Return an Airflow deployment whose DAGs already watch the task."""
     environment = {
         "AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT": arize.connection_json,
         "WATCHED_ONLINE_TASK_ID": watched,

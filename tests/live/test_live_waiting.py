@@ -1,4 +1,4 @@
-"""On a whole Airflow: what becomes of a run when a worker, a triggerer or a person ends the task that waits.
+"""On a complete Airflow deployment: what happens to a run when its waiting task is killed or marked.
 
 Every test looks at the emulator's own records, and every run continues until its test ends it.
 """

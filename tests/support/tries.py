@@ -57,7 +57,7 @@ class Store:
         return json.loads(self._text).get(key, default)
 
     def set(self, key: str, value: Any, *, retention: Any = None) -> None:
-        assert value is not None  # Airflow refuses it
+        assert value is not None  # Airflow rejects None
         self.reached("set:before")
         self._save({**json.loads(self._text), key: value})
         self.reached("set:after")

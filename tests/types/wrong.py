@@ -1,4 +1,4 @@
-"""What users must not write. Both type checkers refuse each line that ends in `wrong`, and no other."""
+"""What users must not write. Both type checkers reject the lines that end in `wrong`, and no others."""
 
 from __future__ import annotations
 

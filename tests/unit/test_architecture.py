@@ -11,7 +11,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGE = "airflow_provider_online_tasks"
 
-# From bottom to top. A module may import modules of its own layer and of the layers below. The longest entry
+# From bottom to top. A module may import modules of the same layer and of the layers below. The longest entry
 # that a module's name starts with counts; "" is the front door, __init__.py.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("exceptions", "_airflow", "_clock", "_defaults", "_text", "_times"),

@@ -47,7 +47,7 @@ def test_command_exits_with_doctors_code(arize: Emulator) -> None:
 
 
 def test_module_of_commands_imports_nothing_heavy() -> None:
-    """Airflow loads it for each of its own commands."""
+    """Airflow loads the module for each of its commands."""
     code = (
         "import sys; from airflow_provider_online_tasks.cli import run_doctor; "
         "print([name for name in ('airflow', 'graphql', 'gql', 'requests') if name in sys.modules])"

@@ -51,7 +51,7 @@ def test_it_keeps_to_airflows_schema() -> None:
 def test_the_connection_form_keeps_to_airflows_schema() -> None:
     whole = airflows_schema("provider.yaml.schema.json")
     schema = {**whole["properties"]["connection-types"], "definitions": whole["definitions"]}
-    # Airflow permits other keys beside a field's schema; a misspelled one would be ignored in silence.
+    # Airflow allows other keys next to a field's schema; a misspelled one would be ignored silently.
     jsonschema.validate(INFO["connection-types"], schema)
     for field in CONNECTION["conn-fields"].values():
         jsonschema.Draft7Validator.check_schema(field["schema"])
@@ -89,7 +89,7 @@ def test_airflow_finds_it() -> None:
     assert found.load() is get_provider_info
 
 
-def test_each_call_returns_data_of_its_own() -> None:
+def test_provider_info_each_call_returns_new_data() -> None:
     get_provider_info()["connection-types"].clear()
     assert get_provider_info() == INFO
 

@@ -109,7 +109,7 @@ class EmulatorControl:
         return run_ids
 
     def set_clock_offset(self, seconds: float) -> None:
-        """Set the server's clock wrong: all timestamps, and the time that it takes for now."""
+        """Set the server's clock wrong: it affects all timestamps and what counts as now."""
         self._send("PUT", "clock", body={"offset": seconds})
 
     def advance(self, seconds: float) -> None:

@@ -56,7 +56,7 @@ all_clients = pytest.mark.parametrize("ask", [by_rest, by_graphql, waiting])
 
 @contextmanager
 def dripping(start: bytes, drop: bytes, pause: float) -> Iterator[str]:
-    """A server that sends a start at once and then drop by drop, for ever."""
+    """Return a server that sends a start at once, and then one small piece after another without end."""
     done = threading.Event()
 
     def serve(connection: socket.socket) -> None:
@@ -110,7 +110,7 @@ def test_slow_response_ends_at_its_deadline(hook_on: HookOn, ask: Ask, start: by
         began = time.monotonic()
         with pytest.raises(Unavailable):
             ask(hook)
-    # Drops come much faster than the time-out, so that only the bound of the whole ends it.
+    # The pieces come much faster than the read timeout, so only the limit on the entire request ends it.
     assert time.monotonic() - began < 60
 
 

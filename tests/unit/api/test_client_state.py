@@ -195,7 +195,7 @@ async def send_async(hook: OnlineTasksHook, call: calls.RestCall[Any]) -> Any:
         await client.close()
 
 
-def test_async_client_goes_on_after_a_failure(hook_on: HookOn) -> None:
+def test_async_client_after_failure_continues(hook_on: HookOn) -> None:
     replies = [Reply.of({}, 401), Reply(200, b" " * 4_000_000), Reply.of(RUNNING)]
 
     async def main(hook: OnlineTasksHook) -> list[Any]:

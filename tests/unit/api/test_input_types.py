@@ -38,7 +38,7 @@ def test_input_type_is_queried_once(hook_on: HookOn, odd_emulator: Emulator) -> 
 
     assert [task["name"] for task in odd_emulator.tasks()] == ["two"]
     assert [request["operation"] for request in odd_emulator.requests()] == [
-        "graphql.patchEvalTask",  # refused: validation comes before execution
+        "graphql.patchEvalTask",  # rejected: validation comes before execution
         "graphql.query",
         "graphql.patchEvalTask",
         "graphql.patchEvalTask",

@@ -96,7 +96,7 @@ def test_rate_limited_mutation_is_repeated(
     run_id = hook.run_online_task(run_of(task_id))
 
     assert [run["id"] for run in emulator.runs()] == [run_id]
-    # The limit counts by the minute: a second's wait would only meet it again.
+    # The limit is per minute: after one second, it would still apply.
     assert min(pauses) >= 6
     assert sum(pauses) <= 65
 

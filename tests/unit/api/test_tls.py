@@ -247,7 +247,7 @@ def test_environment_proxy_is_used(
         assert [seen.method for seen in proxy.seen] == ["CONNECT"] * 2
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         assert ask(hook_on(host=server.url, extra={"ca_bundle": str(authority.file)})) == RUN
-        # The connection's proxy counts whatever NO_PROXY says.
+        # The connection's proxy takes precedence over NO_PROXY.
         extra = {"ca_bundle": str(authority.file), "proxy": proxy.url}
         assert ask(hook_on(host=server.url, extra=extra)) == RUN
     assert len(proxy.seen) == 3

@@ -167,7 +167,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 @pytest.mark.parametrize(
     "answer",
     [
-        pytest.param(f"{KEY}\r\n\r\n".encode(), id="in place of a status line"),
+        pytest.param(f"{KEY}\r\n\r\n".encode(), id="instead of a status line"),
         pytest.param(f"HTTP/1.1 abc {KEY}\r\n\r\n".encode(), id="in the status"),
         pytest.param(f"HTTP/1.1 400 {KEY}\r\nContent-Length: 0\r\n\r\n".encode(), id="in the reason"),
         pytest.param(OK + f"Content-Length: {KEY}\r\n\r\n".encode(), id="as the length"),
@@ -199,10 +199,10 @@ def test_exception_chain_has_no_key(hook_on: HookOn, ask: Any, answer: bytes) ->
 @pytest.mark.parametrize("spell", [str, lambda key: "".join(f"\\u{ord(sign):04x}" for sign in key)])
 def test_key_in_a_value_is_hidden(hook_on: HookOn, send: Any, spell: Any) -> None:
     key = KEY.replace('"', "")
-    body = f'{{"id": "{RUN}", "status": "FAILED", "failure_reason": "header {spell(key)} refused"}}'
+    body = f'{{"id": "{RUN}", "status": "FAILED", "failure_reason": "header {spell(key)} rejected"}}'
     with RecordingServer(lambda _: Reply(200, body.encode())) as server:
         run = send(hook_on(host=server.url, password=key), calls.get_task_run(RUN))
-    assert run.failure_reason == "header *** refused"
+    assert run.failure_reason == "header *** rejected"
     assert key not in json.dumps(run.summary())
 
 

@@ -33,7 +33,7 @@ def test_dropped_connection_is_reset_before_or_after_the_run_starts(
     assert len(emulator.runs()) == runs
     seen = emulator.requests("graphql.runOnlineTask")[-1]
     assert (seen["status"], seen["executed"], seen["fault"]) == (None, runs == 1, kind)
-    # The same session goes on with a new connection.
+    # The same session continues with a new connection.
     assert ask(api, task_id).status_code == 200
 
 
@@ -200,7 +200,7 @@ def test_client_timeout_shorter_than_the_delay_loses_the_response(
     headers = {"x-api-key": emulator.api_key}
     with pytest.raises(requests.ReadTimeout):
         requests.post(f"{emulator.url}/graphql", json=body, headers=headers, timeout=0.2)
-    # With delay the run comes into being after the client has gone, with delay_after before.
+    # With delay, the run is created after the client disconnected; with delay_after, before.
     assert kind == "delay_after" or emulator.runs() == []
     if runs:
         eventually(emulator.runs)
@@ -237,7 +237,7 @@ def test_fault_applies_to_matching_requests_for_its_number_of_times(api: Api, em
     assert [api.rest("GET", path).status_code for path in paths] == [200, 200, 403, 403, 200]
     emulator.add_fault(Fault("*", "unauthorized", times=None))
     assert [api.rest("GET", "tasks").status_code for _ in range(3)] == [401] * 3
-    # A refused key spends no fault, and the control plane is not affected.
+    # A request with a wrong key uses up no fault, and the control plane is not affected.
     assert api.rest("GET", "tasks", key="wrong").status_code == 401
     emulator.clear_faults()
     assert api.rest("GET", "tasks").status_code == 200

@@ -1,4 +1,4 @@
-"""Traces and sessions: what is judged, from which spans, and where the results are."""
+"""Traces and sessions: what is evaluated, from which spans, and where the results are stored."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def about(
 
 
 def judged(arize: Api, *evaluators: Any, **fields: Any) -> list[tuple[str, str, str]]:
-    """Run a task and return what was judged: granularity, span, name."""
+    """Run a task and return its evaluations: granularity, span, name."""
     run_id = arize.run(
         arize.create(**{"queryFilter": None, **fields, "templateEvaluators": list(evaluators)})
     )
@@ -101,7 +101,7 @@ def test_session_evaluator_gives_one_result_per_session_at_its_first_root(arize:
 
 @pytest.mark.parametrize(("granularity", "found"), [("span", []), ("trace", ["t1-1"]), ("session", ["t1-1"])])
 def test_filter_selects_traces_with_a_matching_span(arize: Api, granularity: str, found: list[str]) -> None:
-    # The span that matches has no input of its own: it is judged by what its trace or session has.
+    # The matching span has no input: it is evaluated with the input of its trace or session.
     results = judged(arize, about(granularity), queryFilter="status_code = 'ERROR'")
     assert [span_id for _, span_id, _ in results] == found
 

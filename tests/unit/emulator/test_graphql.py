@@ -1,4 +1,4 @@
-"""The GraphQL API: the seed page's documents word for word, and what is refused and how."""
+"""The GraphQL API: the documents of Arize's page verbatim, and how invalid requests are rejected."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def test_patch_changes_given_fields_and_null_clears_the_filter(api: Api, emulato
     api.graphql(PATCH, input={"onlineTaskId": task_id, "queryFilter": None, "runContinuously": False})
     (task,) = emulator.tasks()
     assert (task["query_filter"], task["is_continuous"]) == (None, False)
-    # The task has its LLM configuration already, so a new evaluator needs none of its own.
+    # The task has its LLM configuration already, so a new evaluator needs none.
     patch = {"onlineTaskId": task_id, "templateEvaluators": [template_evaluator("tone")]}
     assert "errors" not in api.graphql(PATCH, input=patch).json()
     assert [each["name"] for each in emulator.tasks()[0]["evaluators"]] == ["tone"]

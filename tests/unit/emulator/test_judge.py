@@ -1,4 +1,4 @@
-"""How spans get their labels: the offline judge, a judge behind an endpoint, code evaluators."""
+"""How spans get their labels: the offline judge, an LLM judge behind an endpoint, code evaluators."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_bad_answers_get_the_negative_label() -> None:
         result = offline(span(answer))
         assert result.label == "incorrect", answer
         explanations.add(result.explanation)
-    assert len(explanations) == 5  # two are empty, two refuse
+    assert len(explanations) == 5  # two are empty, two decline to answer
 
 
 def test_good_answers_get_the_positive_label() -> None:
@@ -170,7 +170,7 @@ def test_retriever_is_evaluated_by_its_documents() -> None:
     assert offline(search, rails).label == "irrelevant"
 
 
-def test_abuse_and_refusal_labels_have_their_own_rules() -> None:
+def test_abuse_and_declined_answer_labels_use_separate_rules() -> None:
     wrong = span("A parcel can be returned within 90 days.")
     assert offline(wrong, ("toxic", "non-toxic")).label == "non-toxic"
     assert offline(span("Read the page, idiot."), ("toxic", "non-toxic")).label == "toxic"

@@ -1,4 +1,4 @@
-"""The rate limits: how many requests pass, which share a budget, and what the refusal looks like."""
+"""The rate limits: how many requests pass, which share a budget, and how the others are rejected."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_reads_and_writes_have_separate_rate_limits(api: Api, emulator: Emulator
     refused = api.graphql(RUN, input={"onlineTaskId": task_id})
     assert "TOO_MANY_REQUESTS" in refused.json()["errors"][0]["message"]
     assert emulator.requests("graphql.runOnlineTask")[0]["executed"] is False
-    # A key that is refused is not counted, nor is the control plane.
+    # Requests with a wrong key and the control plane are not counted.
     assert api.rest("GET", "tasks", key="wrong").status_code == 401
     assert emulator.info()
 

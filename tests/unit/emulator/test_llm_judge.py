@@ -215,7 +215,7 @@ def test_mapped_columns_fill_the_prompt(api: Api, emulator: Emulator, endpoint: 
     assert all(prompt.startswith("Question: user-") for prompt in endpoint.prompts)
 
 
-def test_waiting_judge_delays_neither_requests_nor_stop(endpoint: Endpoint) -> None:
+def test_slow_model_delays_neither_requests_nor_stop(endpoint: Endpoint) -> None:
     release = threading.Event()
 
     def late() -> Reply:
@@ -270,7 +270,7 @@ def test_silent_endpoint_times_out(endpoint: Endpoint) -> None:
     assert endpoint.requests[0]["key"] is None
 
 
-def test_judge_options_are_checked_and_keep_the_key_secret(endpoint: Endpoint) -> None:
+def test_model_options_invalid_rejected_without_key(endpoint: Endpoint) -> None:
     for fields in (
         {"judge_url": "ftp://127.0.0.1/v1"},
         {"judge_url": "127.0.0.1:80"},

@@ -1,4 +1,4 @@
-"""The fixture as the tests of a DAG author meet it: in a pytest of their own."""
+"""The pytest fixture, used by a DAG author's tests in a separate pytest."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_ini(online_tasks_emulator):
 
 
 def pytest_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run pytest as a project of its own would."""
+    """Run pytest as another project would."""
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
         cwd=folder,

@@ -105,7 +105,7 @@ def test_window_without_spans_completes_or_is_a_task_error(api: Api, emulator: E
     emulator.next_run(RunFate("fail"))
     body = {"data_start_time": "2020-01-01T00:00:00Z", "data_end_time": "2020-01-02T00:00:00Z"}
     assert api.rest("POST", f"tasks/{task_id}/trigger", json=body).status_code == 422
-    # A run that was refused used up no fate.
+    # The rejected request used up no fate.
     assert api.read(api.run(task_id))["status"] == "FAILED"
 
 

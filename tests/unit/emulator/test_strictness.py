@@ -125,7 +125,7 @@ def test_documented_columns_are_values(api: Api, path: str) -> None:
     assert (run["num_successes"] > 50, run["num_errors"], run["num_skipped"]) == (True, 0, 0)
 
 
-# --- judge models -------------------------------------------------------------------------------------------
+# --- LLM models --------------------------------------------------------------------------------------------
 
 WRONG_MODELS: tuple[dict[str, Any], ...] = (
     {**LLM, "modelName": "GPT_9000"},
@@ -400,7 +400,7 @@ def test_check_of_a_missing_attribute_skips_the_span(api: Api) -> None:
 
 
 def test_inline_evaluator_has_an_empty_id(api: Api) -> None:
-    # Arize's SDK reads the field as a required text up to 8.58: null would break the whole list of tasks.
+    # Arize's SDK reads the field as a required text up to 8.58: null would make the list of tasks unreadable.
     api.create()
     [task] = api.rest("GET", "tasks").json()["tasks"]
     assert [each["evaluator_id"] for each in task["evaluators"]] == [""]

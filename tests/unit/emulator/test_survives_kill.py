@@ -1,4 +1,4 @@
-"""An emulator that is killed goes on where it was."""
+"""An emulator that was killed continues with its stored state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests in the name of another host are refused, and a page that others can reach needs the key."""
+"""Requests in the name of another host are rejected, and a page that others can reach needs the key."""
 
 from __future__ import annotations
 

@@ -603,7 +603,7 @@ def test_space_comes_from_argument_connection_or_project(
         ({"name": "tone: v1"}, "name"),
         ({"column_name": "a/b"}, "column_name"),
         ({"name": "n" * 256}, "name"),
-        ({"template": "Judge {{ output }}"}, "template"),
+        ({"template": "Rate {{ output }}"}, "template"),
         ({"commit_message": " "}, "commit_message"),
         ({**dict.fromkeys(EVALUATOR, ...), "llm_config": ..., **CODE, "code": "x = {{ y }}"}, "code"),
         ({**dict.fromkeys(EVALUATOR, ...), "llm_config": ..., **CODE, "variables": []}, "variables"),

@@ -397,7 +397,7 @@ def test_check_literals_missing_field_is_rejected_unless_it_comes_later(model: t
 
 
 @pytest.mark.parametrize("field", ["template_evaluators", "code_evaluators", "evaluators"])
-def test_check_literals_beside_a_template_checks_the_literal(field: str) -> None:
+def test_check_literals_next_to_template_checked(field: str) -> None:
     literal = {"template_evaluators": TEMPLATE, "code_evaluators": {"name": "c"}, "evaluators": HUB}[field]
     task = {"name": "n", "model_id": TASK["model_id"], field: ["{{ params.one }}", literal]}
     EvalTaskInput.check_literals(task)

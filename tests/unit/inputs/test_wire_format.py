@@ -39,7 +39,7 @@ few = settings(max_examples=examples(60), deadline=None, suppress_health_check=[
 
 
 def typed(written: dict[str, Any]) -> dict[str, Any]:
-    """Return the same fields with typed classes in place of the nested dicts."""
+    """Return the same fields with typed classes instead of the nested dicts."""
     kinds = {
         "template_evaluators": TemplateEvaluator,
         "code_evaluators": CodeEvaluator,

@@ -67,7 +67,7 @@ def test_approval_given_is_in_record_event_and_result() -> None:
         assert (reported["approved"], reported["responded_by"]) == (True, "Ann")
 
 
-def test_approval_refused_fails_and_is_in_record_and_result() -> None:
+def test_approval_rejected_fails_and_is_in_record_and_result() -> None:
     execution = Execution(RELEASE)
     operator = gate(found(50, 50), outlets=[RELEASE])
 

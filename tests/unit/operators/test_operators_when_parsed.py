@@ -435,7 +435,7 @@ def make_fields(kind: type[BaseOperator]) -> list[str]:
     [
         "Question: {{ input }}",
         "{{input}}",
-        "Judge the answers of {{ ds }}: {output}",
+        "Rate the answers of {{ ds }}: {output}",
         "{{ ds }}",
         "{% if output %}Answer: {output}{% endif %}",
         "{# for the judge #} {output}",

@@ -150,7 +150,7 @@ def lowest(direction, pairs):
 @pytest.mark.parametrize(
     ("direction", "expected"), [("maximize", range(20)), ("minimize", range(100, 80, -1))]
 )
-def test_examples_are_the_twenty_worst_by_direction(direction, expected):
+def test_examples_are_the_twenty_lowest_scoring_by_direction(direction, expected):
     pairs = [("ok", number / 100) for number in range(101)]
     assert lowest(direction, pairs) == list(expected)
 

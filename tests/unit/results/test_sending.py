@@ -41,7 +41,7 @@ DESTINATIONS = {
 
 
 class Places:
-    """Creates and reads queues and datasets with an HTTP client of its own."""
+    """Create and read queues and datasets with a separate HTTP client."""
 
     def __init__(self, emulator):
         self.emulator = emulator

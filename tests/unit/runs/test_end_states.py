@@ -75,7 +75,7 @@ def run(
         ("COMPLETED", (8, 2, 0), None, 0.1, EndState.ERROR_RATE_EXCEEDED),
         ("COMPLETED", (10, 0, 0), None, 0.0, EndState.SUCCEEDED),
         ("COMPLETED", (99, 1, 0), None, 0, EndState.ERROR_RATE_EXCEEDED),
-        # Without a success it is a failure, whatever the threshold.
+        # Without a success it is a failure, with any threshold.
         ("COMPLETED", (0, 3, 0), None, 1.0, EndState.ONLY_ERRORS),
         ("COMPLETED", (0, 3, 0), None, None, EndState.ONLY_ERRORS),
         ("COMPLETED", (0, 0, 0), None, None, EndState.NOTHING_EVALUATED),

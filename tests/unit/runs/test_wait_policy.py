@@ -104,5 +104,5 @@ def test_backoff_no_failure_counts_as_one() -> None:
 
 
 @pytest.mark.parametrize("failures", [1_000, 100_000])
-def test_backoff_very_many_failures_returns_longest(failures: int) -> None:
+def test_backoff_many_failures_returns_longest(failures: int) -> None:
     assert backoff(failures, first=0.5, longest=30.0) == 30.0

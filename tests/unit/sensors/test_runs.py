@@ -149,7 +149,7 @@ def test_reschedule_after_rate_limit_waits_for_retry_after(arize: Emulator, cloc
 
 
 @pytest.mark.parametrize("kind", ["unauthorized", "forbidden", "not_found"])
-def test_rejections_shorter_than_5_minutes_wait_goes_on(arize: Emulator, clock: Clock, kind: str) -> None:
+def test_rejections_shorter_than_5_minutes_wait_continues(arize: Emulator, clock: Clock, kind: str) -> None:
     run = create_run(arize)
     arize.add_fault(Fault(GET, kind, times=20))
 
@@ -218,7 +218,7 @@ def test_reschedule_clock_set_back_starts_rejection_period_again(arize: Emulator
 
 
 @pytest.mark.promise("sensor")
-def test_reschedule_new_try_starts_refusal_period_again(arize: Emulator, clock: Clock) -> None:
+def test_reschedule_new_try_restarts_rejection_period(arize: Emulator, clock: Clock) -> None:
     run, store = create_run(arize), Store()
     arize.add_fault(Fault(GET, "not_found", times=None))
 

@@ -239,7 +239,7 @@ def end_tasks(arize: Emulator, count: int, **arguments: Any) -> None:
             for _ in range(STEPS):
                 await asyncio.sleep(0)
             await asyncio.sleep(1)
-        # On Python 3.11, Airflow stops waiting after it has cancelled twice. The cancellations go on.
+        # On Python 3.11, Airflow stops waiting after it has cancelled twice. The cancellations continue.
         others = asyncio.all_tasks() - {asyncio.current_task()}
         await asyncio.wait([each for each in others if "_kill" in repr(each.get_coro())] or running)
 
@@ -325,7 +325,7 @@ def test_cancellations_share_a_session_and_go_before_polls(
 
     asked = [request["operation"] for request in arize.requests("rest.*")]
     last = len(asked) - asked[::-1].index(CANCEL)
-    # One poll may have been in flight when the first run was to be cancelled.
+    # One poll may have been in flight when the first cancellation was due.
     assert sum(name != CANCEL for name in asked[:last]) <= 1
     assert statuses(arize) == {"CANCELLED", "RUNNING"} or statuses(arize) == {"CANCELLED", "PENDING"}
 

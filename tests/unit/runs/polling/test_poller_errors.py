@@ -1,4 +1,4 @@
-"""What polling does after errors: which waits end, which go on, and how it recovers."""
+"""What polling does after errors: which waits end, which continue, and how it recovers."""
 
 from __future__ import annotations
 

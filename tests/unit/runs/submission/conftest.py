@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def emulator(arize: Emulator) -> Emulator:
-    """The emulator, with nothing in it; its runs are over at once."""
+    """Return an empty emulator whose runs finish at once."""
     return arize
 
 

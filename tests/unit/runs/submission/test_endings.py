@@ -190,7 +190,7 @@ def test_other_task_error_raises(execution: Execution, emulator: Emulator) -> No
     assert (caught.value.code, caught.value.reason) == ("PAUSED", "the task is paused")
 
 
-@pytest.mark.parametrize("reason", [None, "The LLM integration refused its credentials."])
+@pytest.mark.parametrize("reason", [None, "The LLM integration rejected its credentials."])
 def test_cancelled_before_first_span_fails(waiter: Waiter, emulator: Emulator, reason: str | None) -> None:
     emulator.next_run(RunFate("cancel", failure_reason=reason))
 

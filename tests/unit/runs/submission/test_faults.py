@@ -48,7 +48,7 @@ def test_no_fault_starts_one_run(execution: Execution, emulator: Emulator) -> No
     assert execution.pushed["return_value"] == execution.pushed["run_id"] == run_id
     (run,) = emulator.runs()
     assert (run["data_start"], run["data_end"]) == (START.timestamp(), END.timestamp())
-    # One look at what is there already, and the mutation: a crowd of submissions has to fit into the limit.
+    # One list of existing runs, and the mutation: many simultaneous submissions have to fit into the limit.
     assert [request["operation"] for request in emulator.requests()] == [LIST, RUN]
     record = stored(execution)
     assert record
@@ -252,7 +252,7 @@ def test_lost_response_adopts_finished_run(execution: Execution, emulator: Emula
     emulator.next_run(RunFate("fail", seconds=0, failure_reason="the evaluator is broken"))
     emulator.add_fault(Fault(RUN, "drop_after"))
 
-    # It is the run that was asked for; what its end means is for whoever waits for it.
+    # It is the requested run; what its end means is decided by the wait.
     assert [execution.next_try()] == run_ids(emulator)
 
 
@@ -358,7 +358,7 @@ def test_search_reads_all_pages(execution: Execution, emulator: Emulator) -> Non
 def test_late_run_is_adopted_by_next_try(
     execution: Execution, emulator: Emulator, time: Time, connect: Callable[..., None]
 ) -> None:
-    # The first request is carried out long after its connection was lost; the second is refused.
+    # The first request is carried out long after its connection was lost; the second is rejected.
     emulator.add_fault(Fault(RUN, "drop_before"))
     emulator.add_fault(Fault(RUN, "unauthorized"))
     with pytest.raises(CallError):
@@ -441,7 +441,7 @@ def test_unreadable_earlier_run_fails_and_next_try_resumes(
 
     with pytest.raises((CallError, OnlineTaskRunUnreachable)) as caught:
         execution.next_try()
-    assert not isinstance(caught.value, AirflowFailException)  # the next try takes it up
+    assert not isinstance(caught.value, AirflowFailException)  # the next try resumes
 
     emulator.clear_faults()
     assert execution.next_try() == run_id

@@ -28,13 +28,13 @@ HANG = RunFate("hang", pending_seconds=0, times=None)
 
 @pytest.fixture(scope="module")
 def arize() -> Iterator[EmulatorProcess]:
-    """An emulator in a process of its own."""
+    """Return an emulator in a separate process."""
     with EmulatorProcess(EmulatorSettings(queries_per_minute=None, mutations_per_minute=None)) as emulator:
         yield emulator
 
 
 class Worker:
-    """A process that runs first tries, each in a process of its own."""
+    """A process that runs first tries, each in a separate process."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -57,7 +57,7 @@ class Worker:
         for line in self._process.stdout:
             if line.startswith(WORDS):
                 return line.strip()
-        raise AssertionError("the worker has gone")
+        raise AssertionError("the worker ended")
 
     def close(self) -> None:
         self._process.kill()

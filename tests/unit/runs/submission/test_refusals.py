@@ -38,7 +38,7 @@ def finish_after(emulator: Emulator, looks: int) -> None:
 
 @pytest.mark.promise("wait-refused")
 @pytest.mark.parametrize("kind", REFUSALS)
-def test_rejections_shorter_than_5_minutes_wait_goes_on(
+def test_rejections_shorter_than_5_minutes_wait_continues(
     execution: Execution, emulator: Emulator, time: Time, kind: str
 ) -> None:
     emulator.next_run(HANG)
@@ -132,7 +132,7 @@ def test_key_rotation_wait_uses_new_key(
     assert time.passed < 150
 
 
-def test_unreadable_connection_wait_goes_on(
+def test_unreadable_connection_wait_continues(
     execution: Execution,
     emulator: Emulator,
     time: Time,

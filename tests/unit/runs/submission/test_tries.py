@@ -29,7 +29,7 @@ from tests.support.tries import END, START, WAIT, Execution, Killed, Store, Time
 
 RUN = "graphql.runOnlineTask"
 CANCEL = "rest.cancel_task_run"
-# Labels that are there are made anew.
+# Existing labels are replaced.
 AGAIN = {**WAIT, "override_evaluations": True}
 HANG = RunFate("hang", times=None, pending_seconds=0)
 
@@ -483,7 +483,7 @@ def test_other_window_without_live_run_starts_run(
     assert len(emulator.runs()) == 2
 
 
-# -- A lost run that failed must not be taken for the one that is asked for now. --
+# -- A lost run that failed must not be adopted as the requested one. --
 
 
 def test_failed_run_is_not_adopted_again(execution: Execution, emulator: Emulator) -> None:
@@ -619,7 +619,7 @@ def test_search_time_counts_from_last_request(execution: Execution, emulator: Em
 def test_search_time_counts_from_rate_limited_request(
     execution: Execution, emulator: Emulator, time: Time
 ) -> None:
-    # It is refused for minutes, as in a crowd, and is on its way at last when the process is killed.
+    # It is rejected for minutes because of the rate limit, and in flight when the process is killed.
     emulator.add_fault(Fault(RUN, "rate_limited", times=5))
     killed(execution, "set:after", skip=5)
     assert time.passed > 120
@@ -743,7 +743,7 @@ def test_search_two_candidates_prefers_older(
 def test_search_two_candidates_prefers_running_run(
     execution: Execution, emulator: Emulator, order: str
 ) -> None:
-    # Nothing tells which of them the first request started. A run that goes on must not be lost.
+    # Nothing shows which of them the first request started. A running run must not be lost.
     emulator.next_run(HANG)
     emulator.configure(runs_order=order)
     killed(execution, "set:before", skip=1)
@@ -813,14 +813,14 @@ def test_older_fewer_retries_do_not_count_as_clear(older: Execution, emulator: E
 def test_older_retry_after_failed_run_starts_new_run(
     older: Execution, emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    emulator.next_run(RunFate("fail", failure_reason="The judge is out of credits."))
+    emulator.next_run(RunFate("fail", failure_reason="The model is out of credits."))
     with pytest.raises(OnlineTaskRunFailed):
         older.next_try(**WAIT)
 
     run_id = older.next_try(**WAIT)
 
     assert statuses(emulator)[1:] == [(run_id, "COMPLETED")]
-    assert "The judge is out of credits." in caplog.text
+    assert "The model is out of credits." in caplog.text
 
 
 @pytest.mark.promise("older-same-task-and-window")
@@ -863,7 +863,7 @@ def test_older_retry_with_wrong_clock_resumes_run(
 
 
 def restart_dag_run(older: Execution, time: Time, seconds: float) -> None:
-    """Clear the task of a DAG run that is over, which then starts again."""
+    """Clear the task of a finished DAG run, which then starts again."""
     older.clear()
     time.advance(seconds)
     older.dag_run_start += timedelta(seconds=seconds)
@@ -886,7 +886,7 @@ def test_older_clear_without_retries_starts_new_run(
 
 @pytest.mark.promise("older-clear")
 @pytest.mark.parametrize("seconds", [5, 600], ids=["at once", "later"])
-@pytest.mark.parametrize("restarts", [True, False], ids=["DAG run over", "DAG run going on"])
+@pytest.mark.parametrize("restarts", [True, False], ids=["DAG run finished", "DAG run running"])
 def test_older_clear_starts_new_run(
     older: Execution, emulator: Emulator, time: Time, seconds: float, restarts: bool
 ) -> None:
