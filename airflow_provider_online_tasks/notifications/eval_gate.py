@@ -21,10 +21,10 @@ CONTEXT_KEY = "eval_gate"
 class EvalGateNotifier(BaseNotifier):
     """Render the verdict of an ``EvalGateOperator``, and send it with another notifier.
 
-    Use it as a callback of the gate: ``on_failure_callback``, ``on_skipped_callback`` or
-    ``on_success_callback``. The templates of the inner notifier can use ``eval_gate``: its ``title`` (one
-    line), ``text`` (a table), ``markdown``, ``html`` and ``verdict`` (the gate's XCom). Texts of spans and
-    evaluators are escaped in ``markdown`` and ``html``.
+    Use it as a callback of the gate (``on_failure_callback``, ``on_skipped_callback`` or
+    ``on_success_callback``), or in its ``notifiers``. The templates of the inner notifier can use
+    ``eval_gate``: its ``title`` (one line), ``text`` (a table), ``markdown``, ``html`` and ``verdict`` (the
+    gate's XCom). Texts of spans and evaluators are escaped in ``markdown`` and ``html``.
 
     :param channel: the notifier that sends, such as
         ``SmtpNotifier(to="…", subject="{{ eval_gate.title }}", html_content="{{ eval_gate.html }}")``.

@@ -8,14 +8,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, get_args
 
 from airflow_provider_online_tasks._airflow import AirflowSkipException
-from airflow_provider_online_tasks._text import on_one_line
+from airflow_provider_online_tasks._text import on_one_line, shown
 from airflow_provider_online_tasks.exceptions import EvalGateFailed, EvalGateInconclusive, InvalidInput
 from airflow_provider_online_tasks.inputs import arguments
 from airflow_provider_online_tasks.inputs.templating import is_templated
 from airflow_provider_online_tasks.operators.base import LineageOperator, update_asset_events
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context, XComArg
+    from airflow.sdk import BaseNotifier, Context, XComArg
 
     from airflow_provider_online_tasks.gate.checks import RuleResult
 
@@ -53,6 +53,8 @@ class EvalGateOperator(LineageOperator):
         later).
     :param response_timeout: how long to wait for that person, a timedelta or seconds; then the task fails.
         Default: no limit.
+    :param notifiers: one or several notifiers that tell people that the gate waits for them, such as
+        ``EvalGateNotifier(SmtpNotifier(…))``. Default: none.
     :param across_evaluator_versions: whether ``max_drop`` compares results of different evaluator versions.
         Default False.
     :param accept_unverified: whether results pass if it is unknown whether they are complete, such as those
@@ -81,6 +83,7 @@ class EvalGateOperator(LineageOperator):
         on_inconclusive: OnInconclusive = "fail",
         on_failure: OnFailure = "fail",
         response_timeout: timedelta | float | None = None,
+        notifiers: BaseNotifier | Sequence[BaseNotifier] = (),
         across_evaluator_versions: bool = False,
         accept_unverified: bool = False,
         **kwargs: Any,
@@ -100,6 +103,7 @@ class EvalGateOperator(LineageOperator):
                 seconds=arguments.positive_seconds(response_timeout, "response_timeout")
             )
         self.response_timeout = response_timeout
+        self.notifiers = _read_notifiers(notifiers)
         self.across_evaluator_versions = arguments.switch(
             across_evaluator_versions, "across_evaluator_versions"
         )
@@ -169,10 +173,16 @@ class EvalGateOperator(LineageOperator):
         # The standard provider for Airflow 3.1 uses the task's own timeout as the time for a response.
         has_timeout = "response_timeout" in inspect.signature(HITLOperator.__init__).parameters
         limit: Any = {"response_timeout" if has_timeout else "execution_timeout": self.response_timeout}
-        text = "\n\n".join(body)
-        HITLOperator(
-            task_id=self.task_id, subject=subject, body=text, options=[APPROVE, REJECT], **limit
-        ).execute(context)
+        question = HITLOperator(
+            task_id=self.task_id,
+            subject=subject,
+            body="\n\n".join(body),
+            options=[APPROVE, REJECT],
+            notifiers=self.notifiers,
+            **limit,
+        )
+        # Airflow logs a warning if a decorated execute() is called within another operator.
+        inspect.unwrap(HITLOperator.execute)(question, context)
         raise RuntimeError("HITLOperator returned without deferring")
 
     def _check(self) -> dict[str, Any]:
@@ -221,6 +231,19 @@ class EvalGateOperator(LineageOperator):
         self.keep_lineage(
             facts, namespace=self.summary.get("arize_url"), project_id=self.summary.get("project_id")
         )
+
+
+def _read_notifiers(notifiers: Any) -> list[BaseNotifier]:
+    """Return the notifiers as a list; raise InvalidInput if one is no notifier."""
+    from airflow.sdk import BaseNotifier
+
+    listed = list(notifiers) if isinstance(notifiers, list | tuple) else [notifiers]
+    for notifier in listed:
+        if not isinstance(notifier, BaseNotifier):
+            raise InvalidInput(
+                f"notifiers must be notifiers, such as SmtpNotifier(to='…'), not {shown(notifier)}."
+            )
+    return listed
 
 
 def _check_can_ask() -> None:

@@ -10,10 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.sdk import DAG, Asset
+from airflow.sdk import DAG, Asset, BaseNotifier
 
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
+from airflow_provider_online_tasks.notifications.eval_gate import EvalGateNotifier
 from airflow_provider_online_tasks.operators.gate import EvalGateOperator
 from airflow_provider_online_tasks.operators.results import EvalResultsOperator
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
@@ -160,18 +161,39 @@ class Reviewer:
                 return
 
 
+class Chat(BaseNotifier):
+    """Keeps the messages that it sends."""
+
+    template_fields = ("message",)
+
+    def __init__(self, message: str, sent: list[str]) -> None:
+        super().__init__()
+        self.message, self.sent = message, sent
+
+    def notify(self, context: Any) -> None:
+        self.sent.append(self.message)
+
+
 @pytest.mark.since_airflow("3.3", "dag.test() that hands a person's answer to a trigger")
 @pytest.mark.parametrize(("option", "state"), [("Approve", "success"), ("Reject", "failed")])
-def test_failed_gate_with_ask_follows_the_approval(
-    emulate: Callable[..., Emulator], run_dag: Callable[..., Any], option: str, state: str
+def test_failed_gate_with_ask_notifies_once_and_follows_the_approval(
+    emulate: Callable[..., Emulator],
+    run_dag: Callable[..., Any],
+    capfd: pytest.CaptureFixture[str],
+    option: str,
+    state: str,
 ) -> None:
     emulator = emulate(300, bad=60)
     dag_id = f"asks_{option.lower()}"
     reviewer = Reviewer(dag_id, option)
+    sent: list[str] = []
+    notifier = EvalGateNotifier(Chat("{{ eval_gate.verdict.outcome }}", sent))
 
-    result = run_dag(pipeline(dag_id, emulator, on_failure="ask"))
+    result = run_dag(pipeline(dag_id, emulator, on_failure="ask", notifiers=[notifier]))
 
     reviewer.done()
+    assert sent == ["failed"]
+    assert "outside of the Task Runner" not in "".join(capfd.readouterr())
     [asked] = reviewer.asked
     assert asked["subject"] == "Gate gate: failed. Continue anyway?"
     assert "FAILED" in asked["body"]

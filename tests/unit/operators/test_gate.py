@@ -12,6 +12,7 @@ from airflow.sdk import Asset, AssetAlias
 
 from airflow_provider_online_tasks._airflow import AirflowSkipException, TaskDeferred
 from airflow_provider_online_tasks.exceptions import EvalGateFailed, EvalGateInconclusive, InvalidInput
+from airflow_provider_online_tasks.notifications.eval_gate import EvalGateNotifier
 from airflow_provider_online_tasks.operators.gate import EvalGateOperator
 from airflow_provider_online_tasks.results.history import VERDICT_KEY
 from tests.support.summaries import results, summary
@@ -230,6 +231,20 @@ def test_ask_without_timeout_waits_without_limit(questions: list[dict[str, Any]]
     with pytest.raises(TaskDeferred):
         gate(found(50, 50), on_failure="ask").execute(Execution().context)
     assert questions[0]["response_timeout"] is None
+
+
+@pytest.mark.since_airflow("3.1", "required actions")
+def test_ask_passes_notifiers_on(questions: list[dict[str, Any]]) -> None:
+    notifiers = [EvalGateNotifier(lambda context: None)]  # type: ignore[arg-type]
+    with pytest.raises(TaskDeferred):
+        gate(found(50, 50), on_failure="ask", notifiers=notifiers).execute(Execution().context)
+    assert questions[0]["notifiers"] == notifiers
+
+
+@pytest.mark.parametrize("notifiers", ["slack", [EvalGateNotifier], 5])
+def test_notifiers_that_are_none_are_rejected(notifiers: Any) -> None:
+    with pytest.raises(InvalidInput):
+        gate(found(1, 1), notifiers=notifiers)
 
 
 # -- arguments reach the check
