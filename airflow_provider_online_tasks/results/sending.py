@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from airflow_provider_online_tasks._times import parse_time
 from airflow_provider_online_tasks.api import calls
+from airflow_provider_online_tasks.exceptions import EvalResultsIncomplete, InvalidInput
 from airflow_provider_online_tasks.idempotency.create_once import CreateOnce
 from airflow_provider_online_tasks.idempotency.intents import Intent, IntentStore
 from airflow_provider_online_tasks.inputs.windows import DataWindow
@@ -23,7 +24,7 @@ from airflow_provider_online_tasks.results.reading import INPUT, OUTPUT
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_online_tasks.api.responses import Evaluation, Span
+    from airflow_provider_online_tasks.api.responses import Evaluation, Span, Task, TaskRun
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
 
@@ -58,22 +59,64 @@ class SelectedSpan(NamedTuple):
         return {name: value for name, value in fields.items() if value is not None}
 
 
+class Selection(NamedTuple):
+    """The spans that labels select, how many more there are, and how many spans have any evaluation.
+
+    ``labels`` are the labels of the evaluations that equal a selecting label, apart from case and spaces.
+    """
+
+    spans: list[SelectedSpan]
+    left_out: int
+    evaluated: int
+    labels: set[str]
+
+
 def select_spans(
-    pages: Iterable[Sequence[Span]], *, run_id: str, evaluator: str, labels: Collection[str], max_spans: int
-) -> tuple[list[SelectedSpan], int]:
-    """Return the spans that an evaluator gave one of some labels in a run, and how many more there are."""
+    pages: Iterable[Sequence[Span]], *, evaluator: str, labels: Collection[str], max_spans: int
+) -> Selection:
+    """Select the first spans that an evaluator gave one of some labels."""
     selected: dict[str, SelectedSpan] = {}
     left_out: set[str] = set()
+    evaluated, wanted = 0, {_folded(label) for label in labels}
+    similar: set[str] = set()
     for span in itertools.chain.from_iterable(pages):
         for evaluation in span.evaluations:
-            is_selected = evaluation.name == evaluator and evaluation.label in labels
-            if not (is_selected and evaluation.names(run_id)):
+            if evaluation.name != evaluator:
+                continue
+            evaluated += 1
+            if evaluation.label is not None and _folded(evaluation.label) in wanted:
+                similar.add(evaluation.label)
+            if evaluation.label not in labels:
                 continue
             if span.span_id in selected or len(selected) < max_spans:
                 selected[span.span_id] = SelectedSpan(span, evaluation)
             else:
                 left_out.add(span.span_id)
-    return list(selected.values()), len(left_out)
+    return Selection(list(selected.values()), len(left_out), evaluated, similar)
+
+
+def check_selection(
+    selection: Selection, run: TaskRun, task: Task, *, evaluator: str, labels: Collection[str]
+) -> None:
+    """Raise an exception if a name is probably misspelled, so that no span would ever be selected."""
+    names = [each.evaluator_name for each in task.evaluators if each.evaluator_name]
+    if not selection.evaluated and run.counts.successes:
+        message = (
+            f"Run {run.id} evaluated {run.counts.successes} items, but no evaluation by {evaluator!r} could "
+            f"be read. The task's evaluators are {', '.join(map(repr, names)) or 'unknown'}. Check evaluator "
+            f"and granularity, and chain this task after EvalResultsOperator, which waits for evaluations."
+        )
+        # The column of an evaluator of the hub may have another name than the evaluator.
+        is_unknown = names and evaluator not in names and not any(task.evaluator_ids)
+        raise InvalidInput(message) if is_unknown else EvalResultsIncomplete(message)
+    similar = {_folded(label): label for label in selection.labels}
+    for label in set(labels) - selection.labels:
+        if other := similar.get(_folded(label)):
+            raise InvalidInput(f"labels: no span has the label {label!r}. Did you mean {other!r}?")
+
+
+def _folded(label: str) -> str:
+    return label.strip().casefold()
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import pytest
 from airflow.sdk import DAG, Asset, BaseNotifier
 
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
-from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
 from airflow_provider_online_tasks.notifications.eval_gate import EvalGateNotifier
+from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
 from airflow_provider_online_tasks.operators.gate import EvalGateOperator
 from airflow_provider_online_tasks.operators.results import EvalResultsOperator
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator

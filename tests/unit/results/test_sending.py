@@ -13,9 +13,10 @@ import requests
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.api.client import Client
 from airflow_provider_online_tasks.api.responses import Evaluation, Span
-from airflow_provider_online_tasks.emulator import Fault
+from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings, Fault
 from airflow_provider_online_tasks.exceptions import (
     BadRequest,
+    EvalResultsIncomplete,
     InvalidInput,
     Unavailable,
     UnexpectedResponse,
@@ -224,35 +225,28 @@ def span(span_id, *evaluations):
     return Span(
         span_id=span_id,
         start_time="2026-11-01T00:00:00Z",
-        evaluations=tuple(
-            Evaluation(name=name, label=label, metadata={"run_id": run_id})
-            for name, label, run_id in evaluations
-        ),
+        evaluations=tuple(Evaluation(name=name, label=label) for name, label in evaluations),
     )
 
 
-def test_selection_matches_evaluator_label_and_run():
+def test_selection_matches_evaluator_and_label():
     pages = [
-        [span("1", ("tone", "polite", "r"), ("strict", "toxic", "r"))],
-        [span("2", ("tone", "toxic", "other")), span("3", ("tone", "toxic", "other"), ("tone", "rude", "r"))],
-        [span("4", ("strict", "fine", "r"), ("tone", "toxic", "r")), span("5")],
+        [span("1", ("tone", "polite"), ("strict", "toxic"))],
+        [span("2", ("strict", "toxic")), span("3", ("strict", "toxic"), ("tone", "rude"))],
+        [span("4", ("strict", "fine"), ("tone", "toxic")), span("5")],
     ]
-    chosen = {"run_id": "r", "evaluator": "tone", "labels": {"toxic", "rude"}, "max_spans": 9}
-    selected, left_out = select_spans(pages, **chosen)
-    assert [(each.id, each.evaluation.label) for each in selected] == [("3", "rude"), ("4", "toxic")]
-    assert left_out == 0
+    selection = select_spans(pages, evaluator="tone", labels={"toxic", "rude"}, max_spans=9)
+    assert [(each.id, each.evaluation.label) for each in selection.spans] == [("3", "rude"), ("4", "toxic")]
+    assert (selection.left_out, selection.evaluated) == (0, 3)
 
 
 def test_selection_counts_span_on_two_pages_once():
-    pages = [
-        [span(span_id, ("tone", "toxic", "r")) for span_id in "112"],
-        [span("1", ("tone", "toxic", "r"))],
-    ]
-    chosen = {"run_id": "r", "evaluator": "tone", "labels": {"toxic"}}
-    selected, left_out = select_spans(pages, max_spans=9, **chosen)
-    assert ([each.id for each in selected], left_out) == (["1", "2"], 0)
-    selected, left_out = select_spans([*pages, *pages], max_spans=1, **chosen)
-    assert ([each.id for each in selected], left_out) == (["1"], 1)
+    pages = [[span(span_id, ("tone", "toxic")) for span_id in "112"], [span("1", ("tone", "toxic"))]]
+    chosen = {"evaluator": "tone", "labels": {"toxic"}}
+    selection = select_spans(pages, max_spans=9, **chosen)
+    assert ([each.id for each in selection.spans], selection.left_out) == (["1", "2"], 0)
+    selection = select_spans([*pages, *pages], max_spans=1, **chosen)
+    assert ([each.id for each in selection.spans], selection.left_out) == (["1"], 1)
 
 
 def spans_at(*hours):
@@ -279,9 +273,9 @@ def test_dataset_batches_hold_at_most_1000_examples():
     assert [len(batch) for batch in batches] == [1_000, 1_000, 1]
 
 
-def test_spans_of_another_run_are_not_sent(few, destination):
+def test_spans_labelled_by_an_earlier_run_are_sent_too(few, destination):
     half = NOW - timedelta(hours=14)
-    earlier, earlier_toxic = evaluated(few, start=NOW - timedelta(days=2), end=half)
+    _, earlier_toxic = evaluated(few, start=NOW - timedelta(days=2), end=half)
     later, later_toxic = evaluated(few, start=NOW - timedelta(days=2))
     # The later run evaluated only what the earlier one left, and its window holds the labels of both.
     assert earlier_toxic
@@ -290,10 +284,52 @@ def test_spans_of_another_run_are_not_sent(few, destination):
 
     sent = send(later, **destination)
 
-    assert set(sent["span_ids"]) == later_toxic
-    assert sent["selected"] == len(later_toxic)
-    assert set(held(few, destination)) == later_toxic
-    assert set(send(earlier, **destination)["span_ids"]) == earlier_toxic
+    assert set(sent["span_ids"]) == earlier_toxic | later_toxic
+    assert set(held(few, destination)) == earlier_toxic | later_toxic
+
+
+@pytest.mark.parametrize("granularity", ["trace", "session"])
+def test_spans_of_traces_and_sessions_are_sent(monkeypatch, granularity):
+    settings = EmulatorSettings(run_seconds=0, queries_per_minute=None, mutations_per_minute=None)
+    with Emulator(settings) as emulator:
+        monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", emulator.connection_json)
+        # The filter matches no span that carries the evaluation.
+        query_filter = "attributes.openinference.span.kind = 'LLM'"
+        run_id, _ = evaluated(
+            emulator, evaluators=[tone(data_granularity_type=granularity)], query_filter=query_filter
+        )
+        polite = {
+            each["span_id"] for each in emulator.evaluations(run_id=run_id) if each["label"] == "polite"
+        }
+        queue = {"annotation_queue_id": Places(emulator).queue()}
+        sent = send(run_id, labels=["polite"], granularity=granularity, **queue)
+        assert set(sent["span_ids"]) == polite
+        assert len(polite) > 5
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"evaluator": "Tone"}, {"evaluator": "tone2"}, {"labels": ["Toxic"]}, {"labels": ["toxic", " Polite"]}],
+)
+def test_misspelled_evaluator_or_label_is_rejected_before_sending(few, destination, arguments):
+    run_id, _ = evaluated(few)
+    with pytest.raises(InvalidInput):
+        send(run_id, **destination, **arguments)
+    assert few.requests(operations(destination)[0]) == []
+
+
+def test_wrong_granularity_is_an_error_that_a_retry_may_resolve(few, destination):
+    run_id, _ = evaluated(few)
+    with pytest.raises(EvalResultsIncomplete):
+        send(run_id, granularity="trace", **destination)
+
+
+def test_evaluations_that_cannot_be_read_yet_are_an_error_that_a_retry_resolves(few, destination):
+    run_id, toxic = evaluated(few)
+    few.add_fault(Fault("rest.list_spans", "garbage", body='{"spans": []}'))
+    with pytest.raises(EvalResultsIncomplete):
+        send(run_id, **destination)
+    assert set(send(run_id, **destination)["span_ids"]) == toxic
 
 
 def test_labels_of_another_evaluator_are_not_sent(few, destination):
