@@ -116,10 +116,11 @@ class RunLifecycle:
 
     def time_out(self, last_seen: TaskRun | None, limit: WaitLimit | None) -> TaskRun:
         """Cancel a run that is late and raise; return the run if it finished before that."""
-        run = self._cancel(self.hook)
-        # A cancelled run was cancelled here: the response to an earlier attempt was lost.
-        if run is not None and run.status is not RunStatus.CANCELLED:
-            return run
+        # A cancelled run was cancelled by the trigger, or here: the response to an earlier attempt was lost.
+        if last_seen is None or last_seen.status is not RunStatus.CANCELLED:
+            run = self._cancel(self.hook)
+            if run is not None and run.status is not RunStatus.CANCELLED:
+                return run
         duration = "its time" if limit is None else "{:g} s ({})".format(*limit)
         counts = f" {last_seen.counts} so far; the labels are kept." if last_seen else ""
         url = self.find_links().spans

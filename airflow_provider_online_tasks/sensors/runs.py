@@ -106,6 +106,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
                     conn_id=self.conn_id,
                     poll_interval=self.poke_interval,
                     deadline=_clock.epoch() + self.timeout,
+                    cancel_at_deadline=False,
                     cancel_on_kill=False,
                 )
                 self.defer_in_try(context.get("ti"), trigger=trigger, method_name="execute_complete")

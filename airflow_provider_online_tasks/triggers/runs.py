@@ -17,7 +17,7 @@ from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks.api.responses import RunStatus, TaskRun
 from airflow_provider_online_tasks.exceptions import InvalidInput, OnlineTasksError
 from airflow_provider_online_tasks.runs.wait_policy import QUIET_SECONDS, ProgressLog
-from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED, TIMEOUT, RunEvent
+from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED, TIMEOUT, Outcome, RunEvent
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.runs.polling.schedule import Wait
@@ -29,12 +29,23 @@ LATE_SECONDS = 10.0
 # Maximum length of the last poll, after the deadline.
 LAST_POLL_SECONDS = 30.0
 # Airflow gives on_kill 30 seconds. The outcome has to be logged within them.
-ON_KILL_SECONDS = 24.0
+CANCEL_SECONDS = 24.0
+# Airflow passes the triggers of a triggerer that is silent for 30 seconds to another one.
+REPLACED_SECONDS = 60.0
 ASK_AGAIN_SECONDS = 2.0
 # The message with which Airflow cancels a trigger after a user ended its task, before it calls on_kill.
 USER_ACTION = "__airflow_user_action__"
 MAX_PAYLOAD_BYTES = 16_000
-ARGUMENTS = ("run_id", "online_task_id", "conn_id", "poll_interval", "deadline", "cancel_on_kill", "payload")
+ARGUMENTS = (
+    "run_id",
+    "online_task_id",
+    "conn_id",
+    "poll_interval",
+    "deadline",
+    "cancel_at_deadline",
+    "cancel_on_kill",
+    "payload",
+)
 
 
 class OnlineTaskRunTrigger(BaseTrigger):
@@ -50,6 +61,8 @@ class OnlineTaskRunTrigger(BaseTrigger):
     :param poll_interval: seconds between two polls, while the request budget suffices. Default 10.
     :param deadline: time at which the wait ends, in seconds since the epoch. It is absolute, so that it
         survives a restart of the triggerer. Default: none.
+    :param cancel_at_deadline: whether the run is cancelled at the deadline, also if the task can't resume
+        because its DAG is paused or no worker is free. Default True.
     :param cancel_on_kill: whether the run is cancelled when a user clears the waiting task or marks it as
         failed or successful (Airflow 3.3 and later). Default True.
     :param payload: JSON values that the event returns to the task, at most 16 kB. No secrets.
@@ -66,6 +79,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
         conn_id: str,
         poll_interval: float = DEFAULT_POLL_INTERVAL,
         deadline: float | None = None,
+        cancel_at_deadline: bool = True,
         cancel_on_kill: bool = True,
         payload: Mapping[str, Any] | None = None,
         in_process: bool = False,
@@ -76,6 +90,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
         self.conn_id = conn_id
         self.poll_interval = poll_interval
         self.deadline = deadline
+        self.cancel_at_deadline = cancel_at_deadline
         self.cancel_on_kill = cancel_on_kill
         self.payload = dict(payload or {})
         self.in_process = in_process
@@ -115,8 +130,8 @@ class OnlineTaskRunTrigger(BaseTrigger):
         from airflow_provider_online_tasks.runs.polling.shared_pollers import poll_run
 
         # On the loop's clock from here: a wall clock that is set back must not extend the wait.
-        loop = asyncio.get_running_loop()
-        left = math.inf if self.deadline is None else self.deadline - time.time()
+        loop, began = asyncio.get_running_loop(), time.time()
+        left = math.inf if self.deadline is None else self.deadline - began
         deadline = loop.time() + left
         error: Exception | None = None
         last_poll = asyncio.timeout(None if self.deadline is None else max(left, 0.0) + LAST_POLL_SECONDS)
@@ -137,6 +152,10 @@ class OnlineTaskRunTrigger(BaseTrigger):
                 outcome = TIMEOUT
             else:
                 outcome, error = ERROR, exception
+        # A triggerer that was suspended may have been replaced: the task, which Airflow checks, cancels then.
+        was_suspended = time.time() - began - max(left, 0.0) > REPLACED_SECONDS
+        if outcome == TIMEOUT and self.cancel_at_deadline and not was_suspended:
+            outcome = await self._cancel_at_deadline()
         return RunEvent(
             outcome=outcome,
             run_id=self.run_id,
@@ -181,6 +200,35 @@ class OnlineTaskRunTrigger(BaseTrigger):
                     shortage.rate,
                 )
 
+    async def _cancel_at_deadline(self) -> Outcome:
+        """Cancel the run. If that fails, the task tries again when it resumes."""
+        until = asyncio.get_running_loop().time() + CANCEL_SECONDS
+        try:
+            run = self._last_seen = await self._cancel(until, "its deadline has passed")
+        except Exception as error:  # noqa: BLE001  the event must be sent in any case
+            self._log_not_cancelled(error, "Its task cancels it when it resumes.")
+            return TIMEOUT
+        return FINISHED if run.is_over and run.status is not RunStatus.CANCELLED else TIMEOUT
+
+    async def _cancel(self, until: float, reason: str) -> TaskRun:
+        from airflow_provider_online_tasks.runs.polling.shared_pollers import cancel_run
+
+        run = await cancel_run(self.conn_id, self.run_id, until=until)
+        if run.is_over and run.status is not RunStatus.CANCELLED:
+            self.log.info("Run %s finished before the cancellation: %s.", self.run_id, run.status.value)
+        else:
+            self.log.info("Cancelled run %s because %s: %s.", self.run_id, reason, run.counts)
+        return run
+
+    def _log_not_cancelled(self, error: Exception, advice: str) -> None:
+        self.log.warning(
+            "Run %s was not cancelled and may still be running: %s: %s %s",
+            self.run_id,
+            type(error).__name__,
+            on_one_line(str(error)),
+            advice,
+        )
+
     async def on_kill(self) -> None:
         """Cancel the run if a user ended the task."""
         killing = self._start_kill()
@@ -195,27 +243,16 @@ class OnlineTaskRunTrigger(BaseTrigger):
         return self._killing
 
     async def _kill(self) -> None:
-        from airflow_provider_online_tasks.runs.polling.shared_pollers import cancel_run
-
-        until = asyncio.get_running_loop().time() + ON_KILL_SECONDS
+        until = asyncio.get_running_loop().time() + CANCEL_SECONDS
         try:
             reason = await self._reason_to_cancel(until)
-            if reason is None:
-                return
-            run = await cancel_run(self.conn_id, self.run_id, until=until)
+            if reason is not None:
+                await self._cancel(until, reason)
         except Exception as error:  # noqa: BLE001  a failed cancellation must not delay the end of the task
-            self.log.warning(
-                "Run %s was not cancelled and may still be running: %s: %s If its task ended, cancel it with "
-                "CancelOnlineTaskRunOperator or in the Arize UI.",
-                self.run_id,
-                type(error).__name__,
-                on_one_line(str(error)),
+            self._log_not_cancelled(
+                error,
+                "If its task ended, cancel it with CancelOnlineTaskRunOperator or in the Arize UI.",
             )
-            return
-        if run.is_over and run.status is not RunStatus.CANCELLED:
-            self.log.info("Run %s finished before the cancellation: %s.", self.run_id, run.status.value)
-        else:
-            self.log.info("Cancelled run %s because %s: %s.", self.run_id, reason, run.counts)
 
     async def _reason_to_cancel(self, until: float) -> str | None:
         """Return why the run is cancelled, or None if it isn't. Raise if Airflow doesn't answer."""

@@ -106,15 +106,85 @@ def test_unknown_status_counts_as_running(arize: Emulator, task_log: pytest.LogC
     assert task_log.text.count("unknown status") == 1
 
 
-@pytest.mark.promise("older-no-kill-hook")
-def test_running_run_ends_at_deadline(arize: Emulator) -> None:
+@pytest.mark.promise("deadline", "older-no-kill-hook")
+@pytest.mark.parametrize("seconds", [30.0, -3600.0])
+def test_running_run_is_cancelled_at_deadline(arize: Emulator, seconds: float) -> None:
+    run, task = a_run(arize, outcome="hang")
+
+    [event] = wait_for(trigger(run, task, deadline=time.time() + seconds))
+
+    assert event.outcome == TIMEOUT
+    assert event.run is not None
+    assert event.run.status is RunStatus.CANCELLED
+    assert [each["status"] for each in arize.runs()] == ["CANCELLED"]
+
+
+@pytest.mark.promise("sensor")
+def test_run_without_cancel_at_deadline_continues(arize: Emulator) -> None:
+    run, task = a_run(arize, outcome="hang")
+
+    [event] = wait_for(trigger(run, task, deadline=time.time() + 30.0, cancel_at_deadline=False))
+
+    assert event.outcome == TIMEOUT
+    assert event.run is not None
+    assert event.run.status is RunStatus.RUNNING
+    assert arize.requests("rest.cancel_task_run") == []
+
+
+@pytest.mark.promise("deadline")
+@pytest.mark.parametrize("kind", ["status_before", "drop_before", "rate_limited"])
+def test_cancellation_at_deadline_is_repeated(arize: Emulator, kind: str) -> None:
+    arize.add_fault(Fault("rest.cancel_task_run", kind, times=2, retry_after=2))
     run, task = a_run(arize, outcome="hang")
 
     [event] = wait_for(trigger(run, task, deadline=time.time() + 30.0))
 
     assert event.outcome == TIMEOUT
+    assert [each["status"] for each in arize.runs()] == ["CANCELLED"]
+
+
+@pytest.mark.parametrize("kind", ["status_before", "forbidden"])
+def test_failed_cancellation_at_deadline_sends_event(arize: Emulator, kind: str) -> None:
+    arize.add_fault(Fault("rest.cancel_task_run", kind, times=None))
+    run, task = a_run(arize, outcome="hang")
+
+    [event] = wait_for(trigger(run, task, deadline=time.time() + 30.0), within=90)
+
+    assert event.outcome == TIMEOUT
     assert event.run is not None
     assert event.run.status is RunStatus.RUNNING
+
+
+def test_run_that_finishes_before_cancellation_is_finished(
+    arize: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The polls fail until after the deadline, so only the cancellation finds out."""
+    monkeypatch.setattr(trigger_module, "LAST_POLL_SECONDS", 0.5)
+    run, task = a_run(arize, seconds=0.0)
+    arize.add_fault(Fault("rest.get_task_run", "status_before"))
+
+    [event] = wait_for(trigger(run, task, deadline=time.time() - 1.0))
+
+    assert event.outcome == FINISHED
+    assert event.run is not None
+    assert event.run.status is RunStatus.COMPLETED
+
+
+def test_suspended_triggerer_leaves_cancellation_to_task(
+    arize: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another triggerer may have taken over, and the next try may wait for the same run."""
+    run, task = a_run(arize, outcome="hang")
+    right = time.time
+
+    async def wait() -> Any:
+        event = asyncio.create_task(event_of(trigger(run, task, deadline=time.time() + 30.0)))
+        await asyncio.sleep(0.3)
+        monkeypatch.setattr(time, "time", lambda: right() + 3600)
+        return await event
+
+    assert quick_time.run(wait()).outcome == TIMEOUT
+    assert arize.requests("rest.cancel_task_run") == []
 
 
 @pytest.mark.promise("deadline")
@@ -133,12 +203,13 @@ def test_past_deadline_polls_once(arize: Emulator, outcome: str, expected: str) 
     [event] = wait_for(trigger(run, task, deadline=time.time() - 3600))
 
     assert event.outcome == expected
-    assert len(arize.requests("rest.*")) == 1
+    assert len(arize.requests("rest.get_task_run")) == 1
 
 
 @pytest.mark.promise("poll-outage")
 def test_deadline_during_outage_is_kept(arize: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trigger_module, "LAST_POLL_SECONDS", 1.0)
+    monkeypatch.setattr(trigger_module, "CANCEL_SECONDS", 1.0)
     arize.add_fault(Fault("rest.*", "status_before", times=None))
     run, task = a_run(arize)
 
@@ -236,6 +307,7 @@ def test_trigger_survives_serialization(arize: Emulator) -> None:
         task,
         deadline=time.time() + 60,
         cancel_on_kill=False,
+        cancel_at_deadline=False,
         payload={"max_error_rate": 0.1, "labels": ["a"], "nothing": None},
     )
     path, kwargs = stored.serialize()
@@ -246,6 +318,7 @@ def test_trigger_survives_serialization(arize: Emulator) -> None:
         "poll_interval": 0.2,
         "deadline": stored.deadline,
         "cancel_on_kill": False,
+        "cancel_at_deadline": False,
         "payload": {"max_error_rate": 0.1, "labels": ["a"], "nothing": None},
         "in_process": False,
     }
@@ -365,7 +438,7 @@ def test_on_kill_with_cancel_on_kill_false_leaves_run(
 def test_on_kill_slow_cancellation_ends_in_time(
     arize: Emulator, monkeypatch: pytest.MonkeyPatch, task_log: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(trigger_module, "ON_KILL_SECONDS", 1.0)
+    monkeypatch.setattr(trigger_module, "CANCEL_SECONDS", 1.0)
     delay_responses(monkeypatch, 5.0, to="cancel task run")
     run, task = a_run(arize, outcome="hang")
 

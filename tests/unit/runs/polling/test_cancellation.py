@@ -492,7 +492,7 @@ def test_triggerer_shuts_down_cancels_nothing(arize: Emulator, airflow: Airflow)
 
 
 def test_time_limit_is_below_airflows_limit() -> None:
-    assert trigger_module.ON_KILL_SECONDS < job_runner._ON_CANCEL_TIMEOUT - 5
+    assert trigger_module.CANCEL_SECONDS < job_runner._ON_CANCEL_TIMEOUT - 5
 
 
 @pytest.mark.promise("kill-many")

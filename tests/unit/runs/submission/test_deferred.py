@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from airflow_provider_online_tasks.exceptions import (
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED, TIMEOUT, RunEvent
 from tests.support.tries import Execution, Killed, Time
+from tests.support.waits import event_of
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses import TaskRun
@@ -144,6 +146,28 @@ def test_finished_event_nothing_evaluated_skips(emulator: Emulator, deferred: De
 def test_timeout_event_cancels_run(emulator: Emulator, deferred: Deferred) -> None:
     with pytest.raises(OnlineTaskRunTimeout):
         deferred.resume(TIMEOUT)
+    assert [run["status"] for run in emulator.runs()] == ["CANCELLED"]
+
+
+@pytest.mark.promise("deadline")
+def test_run_cancelled_by_trigger_is_not_cancelled_again(emulator: Emulator, deferred: Deferred) -> None:
+    emulator.set_run(deferred.trigger.run_id, status="CANCELLED")
+    with pytest.raises(OnlineTaskRunTimeout):
+        deferred.resume(TIMEOUT)
+    assert emulator.requests("rest.cancel_task_run") == []
+
+
+@pytest.mark.promise("deadline")
+def test_trigger_of_operator_cancels_at_deadline(
+    execution: Execution, emulator: Emulator, time: Time
+) -> None:
+    emulator.next_run(HANG)
+    waiting = Deferred(execution, timeout=1, cancel_on_kill=False).trigger
+    waiting.in_process = True
+
+    event = asyncio.run(event_of(waiting))
+
+    assert event.outcome == TIMEOUT
     assert [run["status"] for run in emulator.runs()] == ["CANCELLED"]
 
 
