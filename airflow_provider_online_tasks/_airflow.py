@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 try:
     from airflow.sdk import BaseHook
@@ -54,22 +54,17 @@ __all__ = [
 ]
 
 
-async def read_connection(conn_id: str) -> tuple[Connection, dict[str, Any]]:
-    """Return a connection and its extra, from an event loop.
+async def read_connection(conn_id: str) -> Connection:
+    """Return a connection, from an event loop.
 
-    Airflow masks their secrets through its supervisor. Before 3.3.2 that blocks, so a thread does it.
+    Airflow masks its secrets through its supervisor. Before 3.3.2 that blocks, so a thread does it.
 
     :raises AirflowNotFoundException: the connection does not exist.
     """
     from airflow.sdk import Connection
 
     if hasattr(Connection, "aextra_dejson"):
-        connection = await BaseHook.aget_connection(conn_id)
-        return connection, await connection.aextra_dejson()
+        return await BaseHook.aget_connection(conn_id)
     from asgiref.sync import sync_to_async
 
-    def read() -> tuple[Connection, dict[str, Any]]:
-        connection = BaseHook.get_connection(conn_id)
-        return connection, connection.extra_dejson
-
-    return await sync_to_async(read)()
+    return await sync_to_async(BaseHook.get_connection)(conn_id)

@@ -8,12 +8,15 @@ A response takes at most about 16 MB of memory, also if it is compressed or malf
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 import re
 import ssl
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -44,6 +47,13 @@ _ANY_HEADER = zlib.MAX_WBITS | 32
 _PER_SEPARATOR, _PER_OBJECT = 64, 200
 _WIDE = re.compile(rb"[\xf0-\xf4]|\\u[dD][89abAB]")
 _TEXT = re.compile(rb'[^"]+')
+_LIBRARY_LOGGERS = (
+    "gql.transport.requests",
+    *(f"httpcore.{name}" for name in ("connection", "http11", "http2", "proxy", "socks")),
+    "httpx",
+    *(f"urllib3.{name}" for name in ("connection", "connectionpool", "poolmanager", "response")),
+)
+_calls: ContextVar[bool] = ContextVar("calls_arize", default=False)
 TOO_LARGE = f"is too large: more than {MOST_BODY // MEBI} MiB"
 
 
@@ -51,6 +61,24 @@ TOO_LARGE = f"is too large: more than {MOST_BODY // MEBI} MiB"
 def user_agent() -> str:
     """Return the User-Agent header."""
     return f"{DISTRIBUTION}/{version(DISTRIBUTION)}"
+
+
+@contextlib.contextmanager
+def without_library_logs() -> Iterator[None]:
+    """Drop what the HTTP libraries log about a call: their lines contain responses and headers."""
+    token = _calls.set(True)
+    try:
+        yield
+    finally:
+        _calls.reset(token)
+
+
+def _is_about_others(_: logging.LogRecord) -> bool:
+    return not _calls.get()
+
+
+for _name in _LIBRARY_LOGGERS:
+    logging.getLogger(_name).addFilter(_is_about_others)
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import httpx
 
 from airflow_provider_online_tasks import exceptions
+from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks.api import _transport
 from airflow_provider_online_tasks.api.calls import RestCall, read_value
-from airflow_provider_online_tasks.api.http import Response, no_response, rest_value
+from airflow_provider_online_tasks.api.http import Response, no_response, rest_value, without_secret
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.settings import Settings
@@ -60,7 +61,8 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        with _transport.without_library_logs():
+            await self._http.aclose()
 
     async def send(self, call: RestCall[T]) -> T:
         """Send a call and return the value in its response."""
@@ -72,8 +74,9 @@ class AsyncClient:
         response, problem = None, None
         try:
             # httpx's timeout is for each part of a response; this one is for the complete response.
-            async with asyncio.timeout(seconds):
-                response = await self._request(call, host)
+            with _transport.without_library_logs():
+                async with asyncio.timeout(seconds):
+                    response = await self._request(call, host)
         except Exception as error:  # noqa: BLE001  one call must not end what others share
             # Tracebacks would keep this call and its response alive.
             problem = TimeoutError() if type(error) is TimeoutError else error.with_traceback(None)
@@ -93,7 +96,8 @@ class AsyncClient:
                 raise
             except Exception as error:  # noqa: BLE001
                 problem = error
-        raise exceptions.UnexpectedResponse(f"{call.name} at {host}: {type(problem).__name__}: {problem}")
+        reason = without_secret(f"{type(problem).__name__}: {problem}", self.settings.api_key)
+        raise exceptions.UnexpectedResponse(f"{call.name} at {host}: {on_one_line(reason)}")
 
     async def _request(self, call: RestCall[Any], host: str) -> Response:
         request = self._http.build_request(

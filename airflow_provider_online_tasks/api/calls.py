@@ -107,7 +107,8 @@ def read_value(call: RestCall[T] | GraphQLCall[T], value: dict[str, Any], respon
         return result  # noqa: TRY300
     except TaskErrorReturned as error:
         message, reason = f"{response.what}: {response.quoted(str(error))}", response.quoted(error.reason)
-        raise TaskErrorReturned(message, code=error.code, reason=reason) from None
+        code = None if error.code is None else response.quoted(error.code)
+        raise TaskErrorReturned(message, code=code, reason=reason) from None
     except KeyError as error:
         problem = f"lacks the field {error}"
     except (TypeError, ValueError, AttributeError) as error:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import requests
 import urllib3.exceptions
 
-from airflow_provider_online_tasks.api import calls
+from airflow_provider_online_tasks.api import _transport, calls
 from airflow_provider_online_tasks.api._session import Session
 from airflow_provider_online_tasks.api.calls import GraphQLCall, RestCall
 from airflow_provider_online_tasks.api.http import Response, graphql_data, no_response, rest_value
@@ -20,8 +20,6 @@ from airflow_provider_online_tasks.api.retry import RetryPolicy
 from airflow_provider_online_tasks.exceptions import BadRequest, CallError
 
 if TYPE_CHECKING:
-    from graphql import ExecutionResult
-
     from airflow_provider_online_tasks.api.settings import Settings
 
 T = TypeVar("T")
@@ -83,14 +81,12 @@ class Client:
         host = self.settings.endpoint.rest_url
         problem: Exception | None = None
         self._session.forget()
+        headers = {"Authorization": f"Bearer {self.settings.api_key}", "Accept": "application/json"}
         try:
-            self._session.request(
-                call.method,
-                host + call.path,
-                params=dict(call.query),
-                json=call.body,
-                headers={"Authorization": f"Bearer {self.settings.api_key}", "Accept": "application/json"},
-            )
+            with _transport.without_library_logs():
+                self._session.request(
+                    call.method, host + call.path, params=dict(call.query), json=call.body, headers=headers
+                )
         except _TROUBLE as error:
             problem = error
         response = self._response(problem, call.name, host, repeatable=call.repeatable)
@@ -139,19 +135,19 @@ class Client:
         )
         transport.session = self._session
         request = GraphQLRequest(gql(document), variable_values=variables)
-        result: ExecutionResult | None = None
         problem: Exception | None = None
         self._session.forget()
         try:
-            result = transport.execute(request)
+            # gql's result is not used, because it may contain the key.
+            with _transport.without_library_logs():
+                transport.execute(request)
         except (TransportError, *_TROUBLE) as error:
             problem = error
-        except (TypeError, AttributeError) as error:  # the response is not an object
+        except (TypeError, AttributeError):  # the response is not an object
             if self._session.response is None:
                 raise
-            problem = error
         response = self._response(problem, name, endpoint.app_url, repeatable=repeatable)
-        return response, graphql_data(response, result)
+        return response, graphql_data(response)
 
     def _response(self, problem: Exception | None, name: str, host: str, *, repeatable: bool) -> Response:
         """Return the response, or raise if there is none.

@@ -25,6 +25,8 @@ LONGEST_WORD = 100
 LONGEST_NAME = 1_000
 LONGEST_REASON = 2_000
 LONGEST_TEXT = 20_000
+HIDDEN = "***"
+"""What a response has instead of the API key."""
 MOST = 2**63 - 1
 """The largest count that every encoding of Airflow can hold."""
 _KEPT = "\u00a0\u200c\u200d"
@@ -38,6 +40,7 @@ def identifier(value: object) -> str:
         not isinstance(value, str)
         or not 0 < len(value) <= LONGEST_ID
         or value in (".", "..")
+        or HIDDEN in value
         or not value.isprintable()
         or value.isspace()
     ):

@@ -6,34 +6,34 @@ with HTTP 200 or 4xx, at the top level or in a mutation's result union.
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from http import HTTPStatus
 from http.client import HTTPException, IncompleteRead, RemoteDisconnected
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, AnyStr, NoReturn
 
 from airflow_provider_online_tasks import exceptions
 from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks.api._transport import SHOWN, ResponseTooSlow, UnreadableBody, read_json
-
-if TYPE_CHECKING:
-    from graphql import ExecutionResult
+from airflow_provider_online_tasks.api.fields import HIDDEN
 
 _FIXES: dict[type[BaseException], str] = {
     ConnectionRefusedError: "Nothing listens there. Check the connection's host and port",
     socket.gaierror: "No host has this name. Check the connection's host or region",
 }
-HIDDEN = "***"
 # A shorter secret may be part of an ID or a text by chance; it is hidden in messages only.
 SHORTEST_IN_VALUES = 8
 LONGEST_RETRY_AFTER = 86_400.0
 _LONGEST_HEADER = 1_000
 RATE_LIMIT_WORD = "TOO_MANY_REQUESTS"
 _REDIRECT = range(300, 400)
+_INVISIBLE = bytes(byte for byte in range(256) if not ord("!") <= byte <= ord("~"))
 CHECK_KEY = "Check the connection's API key, and that it belongs to this region's account"
 CHECK_PERMISSION = "Check the permissions of the key's user, and that the plan includes this feature"
 CHECK_ID = "Check the ID, and that the key can read it. Arize's IDs are global IDs, not names"
@@ -55,8 +55,10 @@ class Response:
 
     def __post_init__(self) -> None:
         if len(self.secret) >= SHORTEST_IN_VALUES:
-            body = self.body.replace(self.secret.encode(), HIDDEN.encode())
-            object.__setattr__(self, "body", body)
+            secret = self.secret.encode()
+            if secret in self.body.translate(None, _INVISIBLE):  # much faster than the pattern
+                body = _pattern(secret).sub(HIDDEN.encode(), self.body)
+                object.__setattr__(self, "body", body)
 
     @property
     def what(self) -> str:
@@ -93,7 +95,7 @@ class Response:
 
     def quoted(self, text: str) -> str:
         """Return a text of the server for a message: one line, bounded, without the key."""
-        return on_one_line(text.replace(self.secret, HIDDEN) if self.secret else text)
+        return on_one_line(without_secret(text, self.secret))
 
     def summary(self) -> str:
         """Return the body for a message."""
@@ -108,7 +110,7 @@ class Response:
         value = read_json(self.body)
         # The bytes may contain the key with JSON escapes.
         is_escaped = b"\\" in self.body and len(self.secret) >= SHORTEST_IN_VALUES
-        return _without(value, self.secret) if is_escaped else value
+        return without_secret(value, self.secret) if is_escaped else value
 
     def json_object(self) -> dict[str, Any]:  # noqa: RET503  unexpected() raises
         """Return the body as a JSON object, or raise UnexpectedResponse."""
@@ -133,15 +135,25 @@ class Response:
         raise exceptions.UnexpectedResponse(message, may_have_executed=not self.repeatable)
 
 
-def _without(value: Any, secret: str) -> Any:
+@lru_cache(maxsize=64)
+def _pattern(secret: AnyStr) -> re.Pattern[AnyStr]:
+    """Return a pattern for a secret, also if blanks, control or invisible characters split it."""
+    if isinstance(secret, bytes):
+        return re.compile(b"[^!-~]*".join(re.escape(bytes([byte])) for byte in secret))
+    return re.compile("[^!-~]*".join(map(re.escape, secret)))
+
+
+def without_secret(value: Any, secret: str) -> Any:
     """Return a JSON value with the secret replaced in every text."""
     match value:
         case str():
-            return value.replace(secret, HIDDEN)
+            return _pattern(secret).sub(HIDDEN, value) if secret else value
         case list():
-            return [_without(item, secret) for item in value]
+            return [without_secret(item, secret) for item in value]
         case dict():
-            return {_without(name, secret): _without(item, secret) for name, item in value.items()}
+            return {
+                without_secret(name, secret): without_secret(item, secret) for name, item in value.items()
+            }
         case _:
             return value
 
@@ -200,11 +212,8 @@ def status_error(response: Response, reason: str) -> exceptions.CallError:
     return exceptions.UnexpectedResponse(message, may_have_executed=may_have_executed)
 
 
-def graphql_data(response: Response, result: ExecutionResult | None) -> dict[str, Any]:
-    """Return the data of a GraphQL response; `result` is None if gql could not read it.
-
-    Raise a CallError if it has errors. Partial data counts as an error.
-    """
+def graphql_data(response: Response) -> dict[str, Any]:
+    """Return the data of a GraphQL response. Raise a CallError if it has errors, also with partial data."""
     status = response.status
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS) or (
         status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _REDIRECT
@@ -214,12 +223,13 @@ def graphql_data(response: Response, result: ExecutionResult | None) -> dict[str
         except (ValueError, LookupError, TypeError):
             messages = ""
         raise status_error(response, response.quoted(messages) or response.summary())
-    data: Any = None
-    errors: Any = None
-    if result is not None and not response.unreadable:
-        data, errors = result.data, result.errors
-    elif status < HTTPStatus.BAD_REQUEST:
-        response.json_object()  # raises if the body is not an object
+    try:
+        value = response.json_object()
+    except exceptions.UnexpectedResponse:
+        if status < HTTPStatus.BAD_REQUEST:
+            raise
+        value = {}
+    data, errors = value.get("data"), value.get("errors")
     if status >= HTTPStatus.BAD_REQUEST and not errors:
         raise status_error(response, response.summary())
     if not isinstance(errors or [], list) or not (data is None or isinstance(data, dict)):

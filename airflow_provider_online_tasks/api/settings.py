@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.exceptions import InvalidConnection
 
 BASE_DOMAIN = "arize.com"
@@ -24,6 +25,9 @@ PERCENT: Final = "percent"
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_REQUESTS_PER_MINUTE = 60
 DEFAULT_INDEX_DELAY_MINUTES = 120.0
+MOST_SECONDS = 30 * 86_400
+MOST_REQUESTS_PER_MINUTE = 100_000
+MOST_PORT = 65_535
 RESPONSE_TIMEOUTS = 2
 """The complete response may take this many timeouts."""
 PROXY_SCHEMES = ("http", "https")
@@ -120,7 +124,7 @@ class Settings:
             raise InvalidConnection(
                 f"{where}: unknown extra {', '.join(unknown)}. Known: {', '.join(sorted(EXTRA_FIELDS))}."
             )
-        text = {name: str("" if extra.get(name) is None else extra[name]).strip() for name in EXTRA_FIELDS}
+        text = {name: _field_text(name, extra.get(name), where) for name in EXTRA_FIELDS}
         unit = text["sampling_rate_unit"] or FRACTION
         if unit not in (FRACTION, PERCENT):
             raise InvalidConnection(
@@ -137,29 +141,46 @@ class Settings:
         else:
             endpoint = Endpoint.of_region(text["region"] or US_REGION, where=where)
 
-        def number(name: str, default: float, *, may_be_zero: bool = False) -> float:
+        def number(name: str, default: float, most: float, *, may_be_zero: bool = False) -> float:
             try:
                 value = float(text[name]) if text[name] else default
             except ValueError:
                 value = -1.0
-            if not (0 < value < float("inf") or (may_be_zero and value == 0)):
+            if not (0 < value <= most or (may_be_zero and value == 0)):
                 least = "at least" if may_be_zero else "a number above"
-                raise InvalidConnection(f"{where}: {name} must be {least} 0, not {text[name]!r}.")
+                raise InvalidConnection(
+                    f"{where}: {name} must be {least} 0 and at most {most}, not {shown(text[name])}."
+                )
             return value
 
         return cls(
             api_key=_key(api_key, where),
             endpoint=endpoint,
-            timeout=number("timeout", DEFAULT_TIMEOUT),
+            timeout=number("timeout", DEFAULT_TIMEOUT, MOST_SECONDS),
             verify=_verify(extra.get("verify"), text["ca_bundle"], where),
             proxy=read_proxy(text["proxy"], where),
-            requests_per_minute=max(1, round(number("requests_per_minute", DEFAULT_REQUESTS_PER_MINUTE))),
+            requests_per_minute=max(
+                1, round(number("requests_per_minute", DEFAULT_REQUESTS_PER_MINUTE, MOST_REQUESTS_PER_MINUTE))
+            ),
             sampling_rate_unit=unit,
             organization_id=text["organization_id"] or None,
             space_id=text["space_id"] or None,
             model_id=text["model_id"] or None,
-            index_delay_minutes=number("index_delay_minutes", DEFAULT_INDEX_DELAY_MINUTES, may_be_zero=True),
+            index_delay_minutes=number(
+                "index_delay_minutes", DEFAULT_INDEX_DELAY_MINUTES, MOST_SECONDS / 60, may_be_zero=True
+            ),
         )
+
+
+def _field_text(name: str, value: Any, where: str) -> str:
+    """Return a field of the extra as text; empty if it is missing. A proxy's URL may have a password."""
+    kinds = (str, int) if name.endswith("_id") else (str, int, float, bool)
+    if value is not None and type(value) not in kinds:
+        raise InvalidConnection(f"{where}: {name} must be a text, not a {type(value).__name__}.")
+    text = "" if value is None else str(value).strip()
+    if not text.isprintable():
+        raise InvalidConnection(f"{where}: {name} contains a line break, a tab or another control character.")
+    return text
 
 
 def _base_url(host: str, where: str, *, scheme: str | None = None, port: int | None = None) -> str:
@@ -168,6 +189,8 @@ def _base_url(host: str, where: str, *, scheme: str | None = None, port: int | N
         text = f"{scheme or 'https'}://{text}"
     if "@" in text:  # before anything else, so that no message shows it
         raise InvalidConnection(f"{where} contains credentials. Put the API key into the password field.")
+    if not text.isprintable():  # urlsplit drops line breaks and tabs, which is another host
+        raise InvalidConnection(f"{where} {host!r} contains control characters. Type it again.")
     try:
         parts = urlsplit(text)
         own_port = parts.port
@@ -181,6 +204,8 @@ def _base_url(host: str, where: str, *, scheme: str | None = None, port: int | N
     if not _HOST.fullmatch(name):
         raise InvalidConnection(f"{where} {host!r} is not a host name.")
     chosen = own_port if own_port is not None else port
+    if chosen is not None and not 0 < chosen <= MOST_PORT:
+        raise InvalidConnection(f"{where} has the port {chosen}. A port is a number from 1 to {MOST_PORT}.")
     return f"{parts.scheme}://{name.lower()}" + (f":{chosen}" if chosen is not None else "")
 
 
@@ -228,7 +253,9 @@ def read_proxy(url: str, where: str) -> str | None:
         return None
     try:
         parts = urlsplit(url)
-        is_valid = parts.scheme in PROXY_SCHEMES and bool(parts.hostname) and parts.port != 0
+        is_valid = (
+            parts.scheme in PROXY_SCHEMES and bool(parts.hostname) and parts.port != 0 and url.isprintable()
+        )
     except ValueError:
         is_valid = False
     if not is_valid:  # not shown, because it may have a password

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
@@ -39,10 +40,9 @@ MAX_LISTED = 10
 Named = TypeVar("Named", Project, Task)
 
 
-def read_settings(connection: Connection, extra: dict[str, Any] | None = None) -> Settings:
+def read_settings(connection: Connection) -> Settings:
     """Return the settings of a connection, and mask its secrets in logs.
 
-    :param extra: the connection's extra, if it has been read already.
     :raises InvalidConnection: a field is missing or wrong.
     """
     from airflow.sdk.log import mask_secret
@@ -57,7 +57,7 @@ def read_settings(connection: Connection, extra: dict[str, Any] | None = None) -
         api_key=connection.password,
         scheme=connection.schema,
         port=connection.port,
-        extra=connection.extra_dejson if extra is None else extra,
+        extra=_read_extra(connection),
         conn_id=connection.conn_id,
     )
     mask_secret(settings.api_key)
@@ -66,6 +66,20 @@ def read_settings(connection: Connection, extra: dict[str, Any] | None = None) -
     for warning in settings.warnings:
         log.warning("%s", warning)
     return settings
+
+
+def _read_extra(connection: Connection) -> dict[str, Any]:
+    """Return the extra. Airflow reads broken JSON as empty, which would be the region us."""
+    try:
+        extra = json.loads(connection.extra or "{}")
+    except ValueError:
+        extra = None
+    if not isinstance(extra, dict):  # not shown, because it may have a proxy's password
+        raise InvalidConnection(
+            f"Connection {connection.conn_id!r}: extra is not a JSON object. Write it such as "
+            f'{{"region": "us"}}.'
+        )
+    return extra
 
 
 class OnlineTasksHook(BaseHook):

@@ -151,10 +151,10 @@ async def _read(conn_id: str) -> Settings:
     delays = iter(READ_DELAYS)
     while True:
         try:
-            connection, extra = await _airflow.read_connection(conn_id)
+            connection = await _airflow.read_connection(conn_id)
             # Masking the key sends it to the supervisor and waits for the reply. Before Airflow 3.3 the
             # triggerer's line to it belongs to this event loop: only a thread of asgiref can use it.
-            return await sync_to_async(read_settings)(connection, extra)
+            return await sync_to_async(read_settings)(connection)
         except Exception as error:
             delay = next(delays, None)
             if delay is None or isinstance(error, InvalidConnection):

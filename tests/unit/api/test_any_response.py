@@ -9,9 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import requests
-from gql.transport.exceptions import TransportError
-from gql.transport.requests import RequestsHTTPTransport
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -85,20 +82,10 @@ def read_rest(call: calls.RestCall[Any], came: Response) -> Any:
 
 
 def read_graphql(call: calls.GraphQLCall[Any], came: Response) -> Any:
-    payload = graphql_data(came, read_by_gql(came)).get(call.name)
+    payload = graphql_data(came).get(call.name)
     if not isinstance(payload, dict):
         came.unexpected(f"has no {call.name}")
     return calls.read_value(call, payload, came)
-
-
-def read_by_gql(came: Response) -> Any:
-    """What gql makes of the answer, as it does for the client."""
-    response = requests.Response()
-    response.status_code, response._content, response.encoding = came.status, came.body, "utf-8"
-    try:
-        return RequestsHTTPTransport(HOST)._prepare_result(response)
-    except (TransportError, TypeError, AttributeError):
-        return None
 
 
 def check(error: CallError, came: Response) -> None:

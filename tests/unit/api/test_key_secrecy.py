@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import logging
@@ -11,14 +12,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from airflow_provider_online_tasks.api import calls
+from airflow_provider_online_tasks.api.async_client import AsyncClient
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings, Fault
 from airflow_provider_online_tasks.exceptions import (
     BadRequest,
     InvalidConnection,
     OnlineTasksError,
     Unavailable,
+    UnexpectedResponse,
 )
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from tests.support.examples import RUN, eval_task, run_of
@@ -26,6 +31,7 @@ from tests.support.servers import RecordingServer, Reply, Seen, closed_port, for
 
 HookOn = Callable[..., OnlineTasksHook]
 KEY = "ak-0123456789abcdef-NeverShown"
+LIBRARIES = ("gql", "httpcore", "httpx", "requests", "urllib3")
 
 
 def answers(seen: Seen) -> Reply:
@@ -158,12 +164,6 @@ def shown(error: BaseException) -> str:
 def test_key_is_in_no_log_exception_or_repr(
     heard: Everything, hook_on: HookOn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    # Both libraries are there to be heard.
-    import gql.transport.requests  # noqa: F401
-    import urllib3.connectionpool  # noqa: F401
-
-    logging.getLogger("gql.transport.requests").setLevel(logging.DEBUG)
-    logging.getLogger("urllib3").setLevel(logging.DEBUG)
     kinds = [
         "unauthorized",
         "forbidden",
@@ -209,10 +209,107 @@ def test_key_is_in_no_log_exception_or_repr(
                     ask(hook_on(host=host, password=KEY, extra={"timeout": 0.1}))
                 told.append(shown(caught.value))
 
-    assert {"gql.transport.requests", "urllib3.connectionpool"} <= heard.loggers
     assert sum("Traceback" in text for text in told) > 2 * len(kinds)
     for text in [*told, *heard.lines]:
         assert KEY not in text
+
+
+def test_libraries_log_nothing_about_a_call(heard: Everything, hook_on: HookOn) -> None:
+    """Their DEBUG lines show responses and headers, and urllib3 warns of headers that it cannot parse."""
+    echoes = (("X-Echo", f"Bearer {KEY}"), ("Content-Type", "application/json"))
+    body = json.dumps({"data": {"runOnlineTask": {"result": {"runId": RUN}}}, "id": RUN, "status": "RUNNING"})
+    with RecordingServer(lambda _: Reply(200, body.encode(), echoes)) as arize:
+        hook = hook_on(host=arize.url, password=KEY)
+        hook.get_task_run(RUN)
+        hook.run_online_task(run_of())
+
+        async def poll() -> None:
+            client = await AsyncClient.open(hook.settings)
+            await client.send(calls.get_task_run(RUN))
+            await client.close()
+
+        asyncio.run(poll())
+        assert len(arize.seen) == 3
+    assert {name for name in heard.loggers if name.split(".")[0] in LIBRARIES} == set()
+
+
+def test_libraries_log_calls_of_others(heard: Everything) -> None:
+    with RecordingServer(lambda _: Reply.of({})) as other:
+        httpx.get(other.url)
+    assert any(name.startswith("httpcore.") for name in heard.loggers)
+
+
+def visible(value: Any) -> str:
+    """Return the visible ASCII characters of all texts in a value."""
+    if isinstance(value, str):
+        return "".join(sign for sign in value if "!" <= sign <= "~")
+    parts = [*value, *value.values()] if isinstance(value, dict) else value
+    return " ".join(map(visible, parts)) if isinstance(parts, list | tuple) else str(value)
+
+
+# What a server may do to the key that it received, so that a search for the key does not find it.
+DISGUISES: dict[str, Callable[[str], str]] = {
+    "plain": lambda key: key,
+    "bearer": lambda key: f"Bearer {key}",
+    "escaped": lambda key: "".join(rf"\u{ord(sign):04x}" for sign in key),
+    "control characters": r"\u0000".join,
+    "line breaks": r"\r\n".join,
+    "zero-width characters": "\u200b".join,
+    "joiners": r"\u200d".join,
+    "blanks": lambda key: f"{key[:9]} {key[9:]}",
+}
+
+
+@pytest.mark.parametrize("disguise", DISGUISES)
+@pytest.mark.parametrize("field", ["id", "code", "message", "error", "status"])
+def test_key_in_any_field_of_a_response_is_hidden(hook_on: HookOn, disguise: str, field: str) -> None:
+    key = DISGUISES[disguise](KEY)
+    told: list[Any] = []
+
+    def echo(seen: Seen) -> Reply:
+        result = f'"runId": "{key}"' if field == "id" else '"message": "no", "code": "NO"'
+        if field in ("code", "message"):
+            result = f'"message": "no", "{field}": "{key}"'
+        run = f'"data": {{"runOnlineTask": {{"result": {{{result}}}}}}}'
+        if field == "error":
+            run = f'"errors": [{{"message": "{key}", "extensions": {{"code": "{key}"}}}}]'
+        task = f'"evalTask": {{"id": "{key}", "name": "{key}"}}'
+        return Reply(
+            200,
+            (
+                f'{{"id": "{key if field == "id" else RUN}", "status": "{key}", "failure_reason": "{key}", '
+                f'"patchEvalTask": {{{task}}}, {run}}}'
+            ).encode(),
+        )
+
+    with RecordingServer(echo) as arize:
+        hook = hook_on(host=arize.url, password=KEY)
+        for ask in (
+            lambda: hook.get_task_run(RUN).summary(),
+            lambda: hook.run_online_task(run_of()),
+            lambda: next(hook.list_tasks()),
+        ):
+            try:
+                told.append(ask())
+            except OnlineTasksError as error:
+                told.append([str(error), *error.args, *vars(error).values()])
+    assert len(told) == 3
+    assert KEY not in visible(told)
+
+
+@pytest.mark.parametrize("says", ["runOnlineTask", "createEvalTask"])
+@pytest.mark.parametrize("disguise", DISGUISES)
+def test_key_instead_of_an_id_is_not_an_id(hook_on: HookOn, says: str, disguise: str) -> None:
+    key = DISGUISES[disguise](KEY)
+    run = f'"runOnlineTask": {{"result": {{"runId": "{key}"}}}}'
+    body = f'{{"data": {{{run}, "createEvalTask": {{"evalTask": {{"id": "{key}", "name": "n"}}}}}}}}'.encode()
+    with RecordingServer(lambda _: Reply(200, body)) as arize:
+        hook = hook_on(host=arize.url, password=KEY)
+        with pytest.raises(UnexpectedResponse) as caught:
+            hook.run_online_task(run_of()) if says == "runOnlineTask" else hook.create_eval_task(
+                eval_task("P", "E")
+            )
+    assert caught.value.may_have_executed
 
 
 @pytest.mark.parametrize("says", ["REST", "GraphQL"])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_online_tasks.api.settings import EXTRA_FIELDS, Endpoint, Settings
@@ -101,6 +101,11 @@ def test_host_similar_to_arize_keeps_the_key_on_its_host(host: str) -> None:
         "ari ze.example",
         "https://me:hunter2@arize.example",
         "me:hunter2@arize.example:port",
+        "arize.exa\nmple",
+        "https://arize\t.example",
+        "arize.example\r:443",
+        "arize.example\x00",
+        "arize.example\u200b",
     ],
 )
 def test_wrong_host_is_rejected_and_its_field_is_named(host: str) -> None:
@@ -113,7 +118,26 @@ def test_wrong_host_is_rejected_and_its_field_is_named(host: str) -> None:
         assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize("scheme", ["htt\nps", "https\t", "\x00https"])
+def test_control_character_in_scheme_is_rejected(scheme: str) -> None:
+    with pytest.raises(InvalidConnection):
+        settings_of(host="arize.example", scheme=scheme)
+
+
+@pytest.mark.parametrize("host", ["arize.example\n", "\tarize.example "])
+def test_blanks_around_a_host_are_removed(host: str) -> None:
+    assert settings_of(host=host).endpoint.app_url == "https://arize.example"
+
+
+@pytest.mark.parametrize("port", [-1, 0, 65_536, 70_000])
+def test_port_out_of_range_is_rejected(port: int) -> None:
+    for fields in ({"host": "arize.example", "port": port}, {"host": f"arize.example:{port}"}):
+        with pytest.raises(InvalidConnection, match="'arize'"):
+            settings_of(**fields)
+
+
 @given(st.text())
+@example("arize.\nexample")
 def test_any_host_is_http_or_rejected(host: str) -> None:
     try:
         endpoint = Endpoint.of_hosts(host)
@@ -121,6 +145,7 @@ def test_any_host_is_http_or_rejected(host: str) -> None:
         return
     assert endpoint.app_url.startswith(("https://", "http://"))
     assert not set(endpoint.app_url[8:]) & set("/?#@\\ \t\r\n")
+    assert endpoint.app_url.partition("://")[2].lower() in host.lower()
 
 
 # Written down from docs/connection.md, not from the code.
@@ -196,6 +221,20 @@ def test_every_field_is_read(tmp_path: Path) -> None:
         ({"proxy": "proxy.example.com:3128"}, "proxy"),
         ({"proxy": "ftp://me:hunter2@proxy.example.com"}, "proxy"),
         ({"proxy": "http://me:hunter2@proxy.example.com:port"}, "proxy"),
+        ({"proxy": "http://proxy.exa\nmple.com:3128"}, "proxy"),
+        ({"proxy": "http://me:hunter2@proxy\t.example.com"}, "proxy"),
+        ({"proxy": ["http://me:hunter2@proxy.example.com"]}, "proxy"),
+        ({"space_id": ["S"]}, "space_id"),
+        ({"organization_id": {"id": "O"}}, "organization_id"),
+        ({"model_id": True}, "model_id"),
+        ({"model_id": 1.5}, "model_id"),
+        ({"model_id": "M\nN"}, "model_id"),
+        ({"region": ["us"]}, "region"),
+        ({"timeout": [30]}, "timeout"),
+        ({"timeout": 1e300}, "timeout"),
+        ({"requests_per_minute": 1e9}, "requests_per_minute"),
+        ({"index_delay_minutes": 1e300}, "index_delay_minutes"),
+        ({"ca_bundle": {"path": "/etc/ca.pem"}}, "ca_bundle"),
         ({"password": None}, "API key"),
         ({"password": "  "}, "API key"),
         ({"password": "***"}, "type the key again"),

@@ -159,6 +159,30 @@ def test_wrong_connection_is_rejected(monkeypatch: pytest.MonkeyPatch, fields: d
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "extra",
+    ["region=eu-west-1a", '{"region": "eu-west-1a"', '"eu-west-1a"', "[1]", "1", "null", "{'region': 'us'}"],
+)
+def test_extra_that_is_no_object_is_rejected(monkeypatch: pytest.MonkeyPatch, extra: str) -> None:
+    """Airflow reads an extra with broken JSON as empty, so the key would go to another region."""
+    hook = hook_of(monkeypatch, {"extra": extra})
+    with pytest.raises(InvalidConnection, match="extra"):
+        hook.settings  # noqa: B018
+
+
+def test_wrong_extra_is_rejected_without_showing_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    hook = hook_of(monkeypatch, {"extra": '{"proxy": "http://me:hunter2@proxy:3128"'})
+    with pytest.raises(InvalidConnection) as caught:
+        hook.settings  # noqa: B018
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("extra", ["", "{}", '{"region": "us"}'])
+def test_empty_extra_is_the_us_region(monkeypatch: pytest.MonkeyPatch, extra: str) -> None:
+    assert hook_of(monkeypatch, {"extra": extra}).settings.endpoint.app_url == APP
+
+
 def test_missing_ca_bundle_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     fields = {"host": "https://127.0.0.1:1", "extra": {"ca_bundle": "/no/such/bundle.pem"}}
     hook = hook_of(monkeypatch, fields)
