@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -13,6 +13,7 @@ from airflow.sdk import AssetAlias, BaseOperator
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks.inputs.arguments import check_keywords, check_name
+from airflow_provider_online_tasks.inputs.templating import is_leaf_template
 from airflow_provider_online_tasks.ui.links import Links
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from airflow.triggers.base import BaseTrigger
 
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+    from airflow_provider_online_tasks.inputs.base import WireInput
 
     _Operator = BaseOperator
 else:
@@ -31,6 +33,8 @@ DEFERRED = "deferred"
 # Airflow fails a deferred task whose event comes before its scheduler has noted that the worker is done.
 # Half of the time is for clocks that differ.
 SHORTEST_PAUSE = timedelta(seconds=10)
+# Stands for mapped data when literals are checked.
+DATA = "{{ params.data }}"
 
 
 class UsesArize(_Operator):
@@ -51,6 +55,42 @@ class UsesArize(_Operator):
         from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
         return OnlineTasksHook(self.conn_id)
+
+    def _mapped_data(self, context: Context | None = None) -> set[str]:
+        """Return the arguments that are mapped over the result of another task.
+
+        Without a context, these are all arguments that the result of ``expand_kwargs`` may have.
+        """
+        has_dag: bool = self.has_dag()  # type: ignore[no-untyped-call]
+        mapped: Any = self.dag.task_dict.get(self.task_id) if has_dag else None
+        over = getattr(mapped, "expand_input", None)
+        if over is None:
+            return set()
+        if isinstance(over.value, Mapping):
+            return {name for name, value in over.value.items() if is_leaf_template(value)}
+        if isinstance(over.value, Sequence) and all(isinstance(part, Mapping) for part in over.value):
+            return set()
+        if context is not None:
+            return set(over.resolve(context)[0])
+        return set(self.template_fields) - set(mapped.partial_kwargs)
+
+    def check_literals(self, model: type[WireInput], values: Mapping[str, Any]) -> None:
+        """Check the literals of a model when the DAG is parsed. Mapped data is read when the task runs."""
+        model.check_literals({**values, **dict.fromkeys(self._mapped_data() & values.keys(), DATA)})
+
+    def _do_render_template_fields(
+        self,
+        parent: Any,
+        template_fields: Iterable[str],
+        context: Context,
+        jinja_env: Any,
+        seen_oids: set[int],
+    ) -> None:
+        """Render the template fields, except mapped data: Airflow renders it if it is nested or a copy."""
+        if parent is self:
+            data = self._mapped_data(context)
+            template_fields = [name for name in template_fields if name not in data]
+        super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
 
     def defer_in_try(
         self, ti: Any, *, trigger: BaseTrigger, method_name: str, kwargs: dict[str, Any] | None = None

@@ -129,7 +129,7 @@ class CreateEvalTaskOperator(LineageOperator):
         if project is not None:
             arguments.check_name(project, "project")
         found_later = {} if project is None else {"model_id": "project"}
-        EvalTaskInput.check_literals(self._arguments() | found_later)
+        self.check_literals(EvalTaskInput, self._arguments() | found_later)
 
     template_fields: Sequence[str] = ("conn_id", *arguments.argument_names(__init__, besides={"if_exists"}))
 
@@ -219,7 +219,7 @@ class PatchEvalTaskOperator(OnlineTasksOperator):
         self.llm_config = plain(llm_config)
         self.evaluators = plain(evaluators)
         self.query_filters = plain(query_filters)
-        EvalTaskPatch.check_literals(self._arguments())
+        self.check_literals(EvalTaskPatch, self._arguments())
 
     template_fields: Sequence[str] = ("conn_id", *arguments.argument_names(__init__))
 

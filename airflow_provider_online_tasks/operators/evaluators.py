@@ -121,7 +121,7 @@ class EvaluatorOperator(OnlineTasksOperator):
         self.commit_message = commit_message
         self.space_id = space_id
         self.jinja = switch(jinja, "jinja")
-        EvaluatorInput.check_literals(self._arguments())
+        self.check_literals(EvaluatorInput, self._arguments())
         if commit_message is not None:
             check_name(commit_message, "commit_message")
 
