@@ -78,10 +78,7 @@ def get_dataset(call: Call) -> Record:
 
 def insert_dataset_examples(call: Call) -> Record:
     """Append examples to a dataset."""
-    dataset = DATASETS.get(call)
-    version_id = call.query.get("dataset_version_id")
-    if version_id and version_id not in {each["id"] for each in dataset["versions"]}:
-        raise NotFoundError(f"Dataset version {version_id!r} not found")
+    dataset = _dataset(call, call.query.get("dataset_version_id"))
     example_ids = _add_examples(call.state, dataset, call.body.examples)
     fields = {name: value for name, value in shown(dataset).items() if name != "versions"}
     return {**fields, "dataset_version_id": dataset["versions"][-1]["id"], "example_ids": example_ids}
@@ -89,18 +86,25 @@ def insert_dataset_examples(call: Call) -> Record:
 
 def list_dataset_examples(call: Call) -> Record:
     """List the examples of a dataset, oldest first."""
-    return listed_items(call, "examples", DATASETS.get(call))
+    return listed_items(call, "examples", _dataset(call, call.query.get("dataset_version_id")))
 
 
 def search_dataset_examples(call: Call) -> Record:
     """List the examples of a dataset, oldest first."""
-    dataset, body = DATASETS.get(call), call.body
+    body = call.body
+    dataset = _dataset(call, body.dataset_version_id)
     if body.filter is not None:
         raise RequestError(400, "filter: this emulator has no filter for examples")
-    if body.dataset_version_id is not None:
-        raise RequestError(400, "dataset_version_id: this emulator has only the newest version")
     query = {"limit": str(body.limit), "cursor": body.cursor or ""}
     return listed_items(call, "examples", dataset, query)
+
+
+def _dataset(call: Call, version_id: str | None) -> Record:
+    """Return the dataset in the path; reject another version than its only one, the newest."""
+    dataset = DATASETS.get(call)
+    if version_id and version_id != dataset["versions"][-1]["id"]:
+        raise NotFoundError(f"Dataset version {version_id!r} not found")
+    return dataset
 
 
 def _add_examples(state: EmulatorState, dataset: Record, examples: list[Record]) -> list[str]:

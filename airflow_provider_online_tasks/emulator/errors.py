@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
+# The documented words of problem types; other statuses use their phrase.
+_WORDS = {
+    400: "invalid-request",
+    404: "resource-not-found",
+    409: "resource-conflict",
+    422: "validation-error",
+}
+
+
 class RequestError(Exception):
     """A request that is rejected; the detail goes to the client.
 
@@ -54,7 +63,7 @@ def problem(
 ) -> Response:
     """Return an error as RFC 9457 problem details."""
     phrase = HTTPStatus(status).phrase
-    word = "invalid-request" if status == HTTPStatus.BAD_REQUEST else phrase.lower().replace(" ", "-")
+    word = _WORDS.get(status, phrase.lower().replace(" ", "-"))
     document = {
         "status": status,
         "title": phrase,

@@ -64,6 +64,7 @@ def mutation(resolve: Callable[[Context, dict[str, Any]], Any]) -> Any:
 
 
 def connection(
+    kind: str,
     items: Sequence[Any],
     *,
     search: str | None = None,
@@ -71,7 +72,7 @@ def connection(
     first: int | None = None,
     after: str | None = None,
 ) -> dict[str, Any]:
-    """Return a page of named things."""
+    """Return a page of named things; a cursor belongs to their kind."""
     wanted = (search or "").lower()
     names = [(each, (each["name"] if isinstance(each, dict) else each.name).lower()) for each in items]
     if useExactSearchMatch:
@@ -81,8 +82,8 @@ def connection(
     begin = 0
     if after:
         cursor = ids.decode(after)
-        if cursor is None or cursor.type != "Cursor":
-            raise coded_error("after is not a cursor of this server", "BAD_USER_INPUT")
+        if cursor is None or cursor.type != f"{kind}Cursor":
+            raise coded_error("after is not a cursor of this list", "BAD_USER_INPUT")
         begin = cursor.number
     if first is not None and first < 1:
         raise coded_error(f"first must be at least 1, not {first}", "BAD_USER_INPUT")
@@ -90,5 +91,8 @@ def connection(
     has_next = end < len(found)
     return {
         "edges": [{"node": each} for each in found[begin:end]],
-        "pageInfo": {"hasNextPage": has_next, "endCursor": ids.encode("Cursor", end) if has_next else None},
+        "pageInfo": {
+            "hasNextPage": has_next,
+            "endCursor": ids.encode(f"{kind}Cursor", end) if has_next else None,
+        },
     }

@@ -9,7 +9,7 @@ from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.clock import write_time
 from airflow_provider_online_tasks.emulator.errors import NotFoundError
 from airflow_provider_online_tasks.emulator.graphql import USER
-from airflow_provider_online_tasks.emulator.rest import Call, Operation
+from airflow_provider_online_tasks.emulator.rest import Call, Operation, checked_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,18 +102,25 @@ def integrations(_: Any, info: GraphQLResolveInfo[Context]) -> list[dict[str, An
 
 def list_ai_integrations(call: Call) -> dict[str, Any]:
     """List the AI integrations of the space."""
-    numbered = list(enumerate(INTEGRATIONS)) if call.in_space else []
+    found = [each for each in INTEGRATIONS if call.in_space and call.matches_name(each.name)]
     return call.listed(
-        "ai_integrations", numbered, lambda each: -each[0], lambda each: _integration(call, each[1])
+        "ai_integrations",
+        found,
+        lambda each: -INTEGRATIONS.index(each),
+        lambda each: _integration(call, each),
     )
 
 
 def get_ai_integration(call: Call) -> dict[str, Any]:
     """Return an AI integration."""
-    integration_id = call.id("integration_id", "LlmIntegration")
-    if integration_id not in _BY_ID:
-        raise NotFoundError(f"AI integration {integration_id!r} not found")
-    return _integration(call, _BY_ID[integration_id])
+    return _integration(call, _BY_ID[known_integration(call.path["integration_id"])])
+
+
+def known_integration(value: str) -> str:
+    """Return the ID of an AI integration that exists."""
+    if checked_id(value, "LlmIntegration") not in _BY_ID:
+        raise NotFoundError(f"AI integration {value!r} not found")
+    return value
 
 
 def _integration(call: Call, integration: Integration) -> dict[str, Any]:
@@ -125,6 +132,8 @@ def _integration(call: Call, integration: Integration) -> dict[str, Any]:
         "has_api_key": True,
         "enable_default_models": True,
         "function_calling_enabled": True,
+        "auth_type": "DEFAULT",
+        "scopings": [],
         "created_at": write_time(call.state.started_at),
         "updated_at": write_time(call.state.started_at),
         "created_by_user_id": ids.USER_ID,

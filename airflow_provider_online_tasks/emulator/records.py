@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.clock import write_time
 from airflow_provider_online_tasks.emulator.errors import NotFoundError, RequestError
-from airflow_provider_online_tasks.emulator.rest import space_id
+from airflow_provider_online_tasks.emulator.rest import checked_id, space_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airflow_provider_online_tasks.emulator.rest import Call
     from airflow_provider_online_tasks.emulator.state import EmulatorState
@@ -47,22 +47,22 @@ class Records:
         """Save an object."""
         state.storage.save_record(self._kind, record["number"], record)
 
-    def get(self, call: Call) -> Record:
-        """Return the object in the path."""
-        wanted = call.id(f"{self._kind}_id", self._type_name)
+    def get(self, call: Call, object_id: str | None = None) -> Record:
+        """Return an object; None returns the object in the path."""
+        wanted = checked_id(object_id or call.path[f"{self._kind}_id"], self._type_name)
         for record in call.state.storage.records(self._kind):
             if record["id"] == wanted:
                 return record
         raise NotFoundError(f"{self._type_name} {wanted!r} not found")
 
-    def listed(self, call: Call, field: str) -> Record:
+    def listed(self, call: Call, field: str, show: Callable[[Record], Record] | None = None) -> Record:
         """Return a response with the matching objects, newest first."""
         found = [
             each
             for each in reversed(call.state.storage.records(self._kind))
             if call.in_space and call.matches_name(each["name"])
         ]
-        return call.listed(field, found, lambda each: each["number"], shown)
+        return call.listed(field, found, lambda each: each["number"], show or shown)
 
 
 def shown(record: Record) -> Record:
@@ -73,5 +73,6 @@ def shown(record: Record) -> Record:
 
 def listed_items(call: Call, field: str, record: Record, query: Mapping[str, str] | None = None) -> Record:
     """Return a response with the items of an object, oldest first."""
-    page, pagination = call.page(list(enumerate(record["items"])), lambda each: -each[0], 500, query)
+    numbered = list(enumerate(record["items"]))
+    page, pagination = call.page(numbered, lambda each: -each[0], 500, query)
     return {field: [item for _, item in page], "pagination": pagination}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
+import hashlib
 import json
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -42,6 +43,7 @@ class Call:
     """A REST request whose body is validated."""
 
     state: EmulatorState
+    operation: str
     path: Mapping[str, str]
     query: Mapping[str, str]
     body: Any
@@ -67,7 +69,10 @@ class Call:
         most: int = 100,
         query: Mapping[str, str] | None = None,
     ) -> tuple[Sequence[Any], dict[str, Any]]:
-        """Return a page of items with falling keys, and its ``pagination``; a cursor is the last key."""
+        """Return a page of items with falling keys, and its ``pagination``.
+
+        A cursor is the list that it belongs to and the last key.
+        """
         query = self.query if query is None else query
         limit = query.get("limit", "50")
         count = int(limit) if limit.isdecimal() else 0
@@ -75,16 +80,27 @@ class Call:
             raise RequestError(400, f"limit must be a number from 1 to {most}")
         if query.get("cursor"):
             try:
-                after = json.loads(base64.b64decode(query["cursor"], altchars=b"-_", validate=True))
+                same, after = json.loads(base64.b64decode(query["cursor"], altchars=b"-_", validate=True))
                 after = tuple(after) if isinstance(after, list) else after
                 items = [item for item in items if key(item) < after]
             except (binascii.Error, ValueError, TypeError) as error:
                 raise RequestError(400, "cursor is not a cursor of this server") from error
+            if same != self._list:
+                raise RequestError(400, "cursor belongs to another list, or to other filters")
         page = items[:count]
         if len(page) == len(items):
             return page, {"has_more": False}
-        last = json.dumps(key(page[-1])).encode()
+        last = json.dumps([self._list, key(page[-1])]).encode()
         return page, {"has_more": True, "next_cursor": base64.urlsafe_b64encode(last).decode()}
+
+    @property
+    def _list(self) -> str:
+        """What a cursor belongs to: everything in the request but the page."""
+        page = {"limit", "cursor"}
+        query = sorted((name, value) for name, value in self.query.items() if name not in page)
+        body = self.body.model_dump_json(exclude=page) if self.body is not None else None
+        content = json.dumps([self.operation, dict(self.path), query, body])
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def listed(
         self,
@@ -101,10 +117,11 @@ class Call:
 class Operation(NamedTuple):
     """An endpoint.
 
-    :param handler: returns the JSON document of the response, or its bytes.
+    :param handler: returns the JSON document of the response, its bytes, or the response.
     :param main_field: the field of the response that a client needs most.
     :param body: the model of the request body; None ignores the body.
     :param budget: the rate limit that it counts against.
+    :param invalid: the status if the body is JSON, but not valid.
     """
 
     method: str
@@ -114,6 +131,7 @@ class Operation(NamedTuple):
     body: type[BaseModel] | None = None
     status: int = 200
     budget: str | None = None
+    invalid: int = 400
 
     @property
     def name(self) -> str:

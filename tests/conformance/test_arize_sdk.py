@@ -599,8 +599,9 @@ def post(emulator: EmulatorProcess, path: str, body: dict[str, Any]) -> None:
 
 def test_sdk_reads_spans_sent_to_a_queue(arize: ArizeClient, emulator: EmulatorProcess) -> None:
     spans = arize.spans.list(project=emulator.project_id, filter=AGENTS, limit=3).spans
+    config = arize.annotation_configs.create_freeform(name="review", space=SPACE)
     queue = arize.annotation_queues.create(
-        name="review", space=SPACE, annotation_config_ids=["c"], annotator_emails=["a@example.com"]
+        name="review", space=SPACE, annotation_config_ids=[config.id], annotator_emails=["a@example.com"]
     )
     span_ids = [span.context.span_id for span in spans]
     starts = [span.start_time for span in spans]

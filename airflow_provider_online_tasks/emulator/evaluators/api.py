@@ -12,6 +12,7 @@ from airflow_provider_online_tasks.emulator.errors import InvalidError, RequestE
 from airflow_provider_online_tasks.emulator.evaluators.hub import TEMPLATES
 from airflow_provider_online_tasks.emulator.evaluators.kinds import KIND_OF_TYPE
 from airflow_provider_online_tasks.emulator.graphql import USER, connection
+from airflow_provider_online_tasks.emulator.integrations import known_integration
 from airflow_provider_online_tasks.emulator.rest import Body, Call, Operation, checked_id, space_id
 from airflow_provider_online_tasks.emulator.spans.filters import checked_filter
 
@@ -39,7 +40,7 @@ _NEEDED_PARAMETERS = {
 
 
 class _LlmConfig(Body):
-    ai_integration_id: Annotated[str, AfterValidator(lambda value: checked_id(value, "LlmIntegration"))]
+    ai_integration_id: Annotated[str, AfterValidator(known_integration)]
     model_name: Text
     invocation_parameters: dict[str, Any]
     provider_parameters: dict[str, Any]
@@ -121,11 +122,17 @@ class _EvaluatorChanges(Body):
     description: str | None = None
 
 
+class _VersionIds(Body):
+    version_ids: Annotated[
+        list[Annotated[str, AfterValidator(lambda value: checked_id(value, "EvaluatorVersion"))]],
+        Field(min_length=1, max_length=100),
+    ]
+
+
 def list_evaluators(call: Call) -> dict[str, Any]:
-    """List the matching evaluators, newest first."""
+    """List the matching evaluators, the last updated first."""
     found = [each for each in call.state.hub.all() if call.in_space and call.matches_name(each.name)]
-    found.sort(key=lambda each: -each.number)
-    return call.listed("evaluators", found, lambda each: each.number, _evaluator)
+    return call.listed("evaluators", found, lambda each: (each.updated_at, each.number), _evaluator)
 
 
 def create_evaluator(call: Call) -> dict[str, Any]:
@@ -166,8 +173,12 @@ def update_evaluator(call: Call) -> dict[str, Any]:
 
 
 def delete_evaluator(call: Call) -> None:
-    """Delete an evaluator with all its versions."""
-    call.state.hub.delete(_evaluator_of(call))
+    """Delete an evaluator with all its versions, unless a task uses it."""
+    evaluator = _evaluator_of(call)
+    users = [task.name for task in call.state.tasks.using(evaluator.id)]
+    if users:
+        raise RequestError(409, f"Evaluator {evaluator.name!r} is used by tasks: {', '.join(users)}")
+    call.state.hub.delete(evaluator)
 
 
 def list_evaluator_versions(call: Call) -> dict[str, Any]:
@@ -184,6 +195,22 @@ def create_evaluator_version(call: Call) -> dict[str, Any]:
     evaluator = _evaluator_of(call)
     config = _config(evaluator.type, call.body)
     return _version(evaluator, call.state.hub.add_version(evaluator, config, call.body.commit_message))
+
+
+def delete_evaluator_versions(call: Call) -> dict[str, Any]:
+    """Delete versions; tasks that pin one of them use the newest version from now on."""
+    evaluator, wanted = _evaluator_of(call), list(dict.fromkeys(call.body.version_ids))
+    deleted = [each.id for each in evaluator.versions if each.id in wanted]
+    if len(deleted) == len(evaluator.versions):
+        raise RequestError(409, f"Keep at least one version of evaluator {evaluator.name!r}, or delete it")
+    call.state.hub.delete_versions(evaluator, deleted)
+    for task in call.state.tasks.using(evaluator.id):
+        for each in task.evaluators:
+            if each.evaluator_version_id in deleted:
+                each.evaluator_version_id = None
+        call.state.tasks.save(task)
+    left = [each for each in wanted if each not in deleted]
+    return {"completed": True, "deleted_version_ids": deleted, "not_deleted_version_ids": left}
 
 
 def get_evaluator_version(call: Call) -> dict[str, Any]:
@@ -244,7 +271,7 @@ def _config(type_name: str, version: VersionInput) -> dict[str, Any]:
     given = {name: config for name, config in version if name != "commit_message" and config is not None}
     config = given.pop(field, None)
     if config is None or given:
-        raise RequestError(400, f"version needs {field}, and no other definition, for the type {type_name}")
+        raise InvalidError(f"version needs {field}, and no other definition, for the type {type_name}")
     if isinstance(config, _TemplateConfig):
         return config.model_dump()
     checked_filter(config.query_filter)
@@ -259,12 +286,12 @@ def evaluators(
     taskType: str | None = None,  # noqa: N803 -- the argument's name in the schema
     **page: Any,
 ) -> dict[str, Any]:
-    """Resolve the evaluators of a space, newest first."""
-    found = [evaluator(each) for each in reversed(info.context.state.hub.all())]
+    """Resolve the evaluators of a space, the last updated first."""
+    found = [evaluator(each) for each in info.context.state.hub.all()]
     matching = [
         each for each in found if name in (None, each["name"]) and taskType in (None, each["taskType"])
     ]
-    return connection(matching, **page)
+    return connection("Evaluator", matching, **page)
 
 
 def evaluator(found: HubEvaluator) -> dict[str, Any]:
@@ -288,12 +315,13 @@ _EVALUATOR = "/v2/evaluators/{evaluator_id}"
 _VERSIONS = f"{_EVALUATOR}/versions"
 OPERATIONS = (
     Operation("GET", "/v2/evaluators", list_evaluators, "evaluators"),
-    Operation("POST", "/v2/evaluators", create_evaluator, body=_EvaluatorInput, status=201),
+    Operation("POST", "/v2/evaluators", create_evaluator, body=_EvaluatorInput, status=201, invalid=422),
     Operation("GET", _EVALUATOR, get_evaluator),
     Operation("PATCH", _EVALUATOR, update_evaluator, body=_EvaluatorChanges),
     Operation("DELETE", _EVALUATOR, delete_evaluator, status=204),
     Operation("GET", _VERSIONS, list_evaluator_versions, "evaluator_versions"),
-    Operation("POST", _VERSIONS, create_evaluator_version, body=VersionInput, status=201),
+    Operation("POST", _VERSIONS, create_evaluator_version, body=VersionInput, status=201, invalid=422),
+    Operation("DELETE", _VERSIONS, delete_evaluator_versions, "completed", _VersionIds),
     Operation("GET", "/v2/evaluator-versions/{version_id}", get_evaluator_version),
     Operation("GET", "/v2/evaluator-templates", list_evaluator_templates, "evaluator_templates"),
 )

@@ -14,7 +14,7 @@ from airflow_provider_online_tasks.emulator.evaluators.models import Evaluator
 from airflow_provider_online_tasks.emulator.integrations import INTEGRATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from airflow_provider_online_tasks.emulator.clock import Clock
     from airflow_provider_online_tasks.emulator.evaluators.kinds import Kind
@@ -139,8 +139,8 @@ class Hub:
             self._add(number, version, name=config["name"], description=None, type=type_name)
 
     def all(self) -> list[HubEvaluator]:
-        """Return all evaluators in the order they were created."""
-        return list(self._evaluators.values())
+        """Return all evaluators, the last updated first."""
+        return sorted(self._evaluators.values(), key=lambda each: (-each.updated_at, -each.number))
 
     def get(self, evaluator_id: str) -> HubEvaluator:
         """Return an evaluator."""
@@ -181,6 +181,11 @@ class Hub:
         evaluator.updated_at = version.created_at
         self._save(evaluator)
         return version
+
+    def delete_versions(self, evaluator: HubEvaluator, version_ids: Collection[str]) -> None:
+        """Delete some of the versions of an evaluator."""
+        evaluator.versions = [each for each in evaluator.versions if each.id not in version_ids]
+        self._save(evaluator)
 
     def delete(self, evaluator: HubEvaluator) -> None:
         """Delete an evaluator with all its versions."""

@@ -12,7 +12,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
-from airflow_provider_online_tasks.emulator import annotation_queues, datasets, integrations, spaces
+from airflow_provider_online_tasks.emulator import (
+    annotation_configs,
+    annotation_queues,
+    datasets,
+    integrations,
+    spaces,
+)
 from airflow_provider_online_tasks.emulator.errors import RequestError, describe, problem
 from airflow_provider_online_tasks.emulator.evaluators import api as evaluators
 from airflow_provider_online_tasks.emulator.rest import READ, WRITE, Call, Operation
@@ -29,18 +35,22 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator.control.faults import Fault
     from airflow_provider_online_tasks.emulator.state import EmulatorState
 
-_RESOURCES = (tasks, runs, evaluators, integrations, spans, annotation_queues, datasets, spaces)
+_RESOURCES = (
+    *(tasks, runs, evaluators, integrations, spans),
+    *(annotation_configs, annotation_queues, datasets, spaces),
+)
 OPERATIONS = tuple(itertools.chain.from_iterable(each.OPERATIONS for each in _RESOURCES))
 
 # Arize's REST API that this emulator does not serve: resources, and operations of the other resources.
 _OTHER_RESOURCES = (
-    "alignment-tasks annotation-configs api-keys audit-logs dashboards experiments integrations monitors "
+    "alignment-tasks api-keys audit-logs dashboards experiments integrations monitors "
     "organizations prompt-versions prompts resource-restrictions role-bindings roles tags traces users "
     "webhook-subscriptions webhooks"
 )
 _OTHER_OPERATIONS = {
     "ai-integrations": ["POST"],
     "ai-integrations/{id}": ["DELETE", "PATCH"],
+    "annotation-configs/{id}": ["DELETE", "PATCH"],
     "annotation-queues/{id}": ["DELETE", "PATCH"],
     "annotation-queues/{id}/records": ["DELETE"],
     "annotation-queues/{id}/records/{record_id}/annotate": ["POST"],
@@ -48,7 +58,6 @@ _OTHER_OPERATIONS = {
     "datasets/{id}": ["DELETE", "PATCH"],
     "datasets/{id}/examples": ["DELETE", "PATCH"],
     "datasets/{id}/examples/annotate": ["POST"],
-    "evaluators/{id}/versions": ["DELETE"],
     "projects": ["POST"],
     "projects/{id}": ["DELETE", "PATCH"],
     "spaces": ["POST"],
@@ -58,7 +67,7 @@ _OTHER_OPERATIONS = {
     "spans": ["DELETE"],
     **{
         f"{resource}/{{id}}/tags": ["GET", "POST", "DELETE"]
-        for resource in ("annotation-queues", "datasets", "evaluators", "projects")
+        for resource in ("annotation-configs", "annotation-queues", "datasets", "evaluators", "projects")
     },
 }
 _ERRORS: dict[str, Error] = {
@@ -76,11 +85,15 @@ def _request(state: EmulatorState, request: Request, operation: Operation, conte
         try:
             model = operation.body
             body = model.model_validate_json(content or b"{}") if model is not None else None
-            document = operation.handler(Call(state, request.path_params, request.query_params, body))
+            call = Call(state, operation.name, request.path_params, request.query_params, body)
+            document = operation.handler(call)
         except RequestError as rejection:
             return error(rejection.status, rejection.detail)
         except ValidationError as rejection:
-            return error(400, describe(rejection))
+            malformed = rejection.errors()[0]["type"] == "json_invalid"
+            return error(400 if malformed else operation.invalid, describe(rejection))
+        if isinstance(document, Response):
+            return document
         if document is None:
             return Response(status_code=operation.status)
         document = document if isinstance(document, bytes) else json.dumps(document)

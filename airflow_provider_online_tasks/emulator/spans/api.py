@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from airflow_provider_online_tasks.emulator.clock import write_time
 from airflow_provider_online_tasks.emulator.errors import InvalidError, NotFoundError, RequestError
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_online_tasks.emulator.spans.store import SpanStore
+    from airflow_provider_online_tasks.emulator.state import EmulatorState
 
+_ANNOTATIONS = {
+    "span": "annotations",
+    "trace": "trace_annotations",
+    "session": "session_annotations",
+}
 _PREFIXES = {"span": "eval", "trace": "trace_eval", "session": "session_eval"}
 _LOOKBACK_DAYS = {"SPAN": 31, "TRACE": 31, "SESSION": 7}
 _MOST_ANNOTATED = {"SPAN": 1000, "TRACE": 1000, "SESSION": 100}
@@ -39,16 +45,24 @@ class _SpanQuery(Body):
         return self.excluded_columns is None or name not in self.excluded_columns
 
 
-class _AnnotationValue(Body):
+class AnnotationValue(Body):
+    """A value of an annotation; a field that is missing keeps its value."""
+
     name: Annotated[str, Field(min_length=1)]
     score: float | None = None
     label: str | None = None
     text: str | None = None
 
+    @model_validator(mode="after")
+    def _has_value(self) -> Self:
+        if (self.label, self.score, self.text) == (None, None, None):
+            raise ValueError("an annotation needs a label, a score or a text")
+        return self
+
 
 class _AnnotatedRecord(Body):
     record_id: Annotated[str, Field(min_length=1)]
-    values: Annotated[list[_AnnotationValue], Field(min_length=1)]
+    values: Annotated[list[AnnotationValue], Field(min_length=1)]
 
 
 class _Annotations(Body):
@@ -68,35 +82,46 @@ def list_spans(call: Call) -> dict[str, Any]:
     if query.included_columns is not None and query.excluded_columns is not None:
         raise InvalidError("Set only one of included_columns and excluded_columns")
     now = state.clock.stamp()
+    start = now - 7 * DAY if query.start_time is None else query.start_time
+    end = now if query.end_time is None else query.end_time
+    if start > end:
+        raise InvalidError("start_time must not be after end_time")
     readable_until = now - state.settings.index_delay
     matching = state.spans.matching(
         project_id=project,
-        start=now - 7 * DAY if query.start_time is None else query.start_time,
-        end=now if query.end_time is None else query.end_time,
+        start=start,
+        end=end,
         end_inclusive=True,
         compiled=checked_filter(query.filter, state.spans.attribute_names(project)),
         readable_until=readable_until,
     )
     page, pagination = call.page(matching, lambda row: row, most=500)
     span_ids = [span_id for _, _, span_id in page]
-    evaluations: dict[str, list[Any]] = {span_id: [] for span_id in span_ids}
-    for each in state.storage.evaluations(span_ids=span_ids, made_until=readable_until):
-        shown = _evaluation(each, query.shows)
-        if shown is not None:
-            evaluations[each["span_id"]].append(shown)
-    annotations: dict[tuple[str, str], list[Any]] = {}
-    for each in state.spans.annotations(span_ids):
-        annotations.setdefault((each["span_id"], each["granularity"]), []).append(_annotation(each))
+    values = values_of_spans(state, span_ids, query.shows)
     spans = [
-        {
-            **_span(span, query),
-            "annotations": annotations.get((span["span_id"], "span"), []),
-            "trace_annotations": annotations.get((span["span_id"], "trace"), []),
-            "evaluations": evaluations[span["span_id"]],
-        }
-        for span in state.spans.get(span_ids)
+        {**_span(span, query), **values[span_id]}
+        for span_id, span in zip(span_ids, state.spans.get(span_ids), strict=True)
     ]
     return {"spans": spans, "pagination": pagination}
+
+
+def values_of_spans(
+    state: EmulatorState, span_ids: list[str], shows: Callable[[str], bool] = lambda _: True
+) -> dict[str, dict[str, list[Any]]]:
+    """Return the annotations and evaluations of spans that can be read now.
+
+    :param shows: whether the response contains a column.
+    """
+    fields = (*_ANNOTATIONS.values(), "evaluations")
+    values: dict[str, dict[str, list[Any]]] = {each: {field: [] for field in fields} for each in span_ids}
+    readable_until = state.clock.stamp() - state.settings.index_delay
+    for each in state.storage.evaluations(span_ids=span_ids, made_until=readable_until):
+        shown = _evaluation(each, shows)
+        if shown is not None:
+            values[each["span_id"]]["evaluations"].append(shown)
+    for each in state.spans.annotations(span_ids):
+        values[each["span_id"]][_ANNOTATIONS[each["granularity"]]].append(_annotation(each))
+    return values
 
 
 def _span(span: dict[str, Any], query: _SpanQuery) -> dict[str, Any]:
@@ -154,13 +179,16 @@ def annotate_spans(call: Call) -> None:
     granularity = body.granularity or "SPAN"
     if len(body.annotations) > _MOST_ANNOTATED[granularity]:
         raise RequestError(400, f"annotations must have at most {_MOST_ANNOTATED[granularity]} entries")
-    for value in (value for each in body.annotations for value in each.values):
-        if value.label is value.score is value.text is None:
-            raise RequestError(400, "An annotation needs a label, a score or a text")
-    now = call.state.clock.stamp()
-    end = now if body.end_time is None else body.end_time
-    start = end - _LOOKBACK_DAYS[granularity] * DAY if body.start_time is None else body.start_time
     record_ids = [each.record_id for each in body.annotations]
+    for names in (record_ids, *([value.name for value in each.values] for each in body.annotations)):
+        if len(set(names)) < len(names):
+            raise RequestError(400, "annotations contains a record_id twice, or a name twice for a record")
+    now, days = call.state.clock.stamp(), _LOOKBACK_DAYS[granularity]
+    end = now if body.end_time is None else body.end_time
+    start = end - days * DAY if body.start_time is None else body.start_time
+    if not start < end <= now or end - start > days * DAY:
+        problem = f"The time range must be at most {days} days long and must not end in the future"
+        raise RequestError(400, problem)
     roots = spans_of_records(spans, project, granularity, record_ids, (start, end))
     for each in body.annotations:
         span_id = roots[each.record_id]

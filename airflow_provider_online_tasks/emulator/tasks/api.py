@@ -178,8 +178,8 @@ def _attached(state: EmulatorState, attachments: Iterable[_EvaluatorAttachment])
                 f"Evaluator {evaluator.name!r} evaluates {evaluator.granularity}s: set {expected}"
             )
         evaluators.append(evaluator)
-    if len({each.query_mappings is None for each in evaluators}) > 1:
-        raise RequestError(400, "Use either column_mappings or query_mappings for all evaluators of a task")
+    if len({each.granularity for each in evaluators}) > 1:
+        raise InvalidError("All evaluators of a task need the same data granularity")
     if len({each.evaluator_id for each in evaluators}) < len(evaluators):
         raise RequestError(400, "evaluators contains an evaluator twice")
     return evaluators

@@ -79,6 +79,11 @@ class Tasks:
             raise NotFoundError(f"Task {task_id!r} not found")
         return task
 
+    def using(self, evaluator_id: str) -> list[Task]:
+        """Return the tasks with an evaluator of the Eval Hub."""
+        used = [task for task in self._tasks.values() if not task.deleted]
+        return [task for task in used if any(each.evaluator_id == evaluator_id for each in task.evaluators)]
+
     def create(self, *, model_id: str, **values: Any) -> Task:
         """Create a task."""
         if model_id not in ids.PROJECTS:

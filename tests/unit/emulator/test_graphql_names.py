@@ -81,3 +81,14 @@ def test_evaluators_are_found_by_name_and_type(api: Api, emulator: Emulator) -> 
 def test_space_lists_its_integrations(api: Api, emulator: Emulator) -> None:
     found = ask(api, INTEGRATIONS, id=emulator.space_id)["node"]["llmIntegrations"]
     assert {"openAI", "anthropic"} <= {each["provider"] for each in found}
+
+
+def test_cursor_of_another_connection_is_rejected(api: Api) -> None:
+    query = """query ($models: String, $evaluators: String) { viewer { spaces { edges { node {
+      models(first: 1, after: $models) { edges { node { id } } pageInfo { endCursor } }
+      evaluators(first: 1, after: $evaluators) { edges { node { id } } pageInfo { endCursor } } } } } } }"""
+    [space] = api.graphql(query).json()["data"]["viewer"]["spaces"]["edges"]
+    cursors = {name: space["node"][name]["pageInfo"]["endCursor"] for name in ("models", "evaluators")}
+    assert "errors" not in api.graphql(query, **cursors).json()
+    swapped = {"models": cursors["evaluators"], "evaluators": cursors["models"]}
+    assert len(api.graphql(query, **swapped).json()["errors"]) >= 1

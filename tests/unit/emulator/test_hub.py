@@ -24,13 +24,17 @@ def template_config(**fields: Any) -> dict[str, Any]:
         "include_explanations": True,
         "use_function_calling": False,
         "classification_choices": {"rude": 0, "polite": 1},
-        "llm_config": {
-            "ai_integration_id": INTEGRATIONS[0].id,
-            "model_name": "gpt-4o",
-            "invocation_parameters": {"temperature": 0},
-            "provider_parameters": {},
-        },
+        "llm_config": llm_config(INTEGRATIONS[0].id),
         **fields,
+    }
+
+
+def llm_config(integration_id: str) -> dict[str, Any]:
+    return {
+        "ai_integration_id": integration_id,
+        "model_name": "gpt-4o",
+        "invocation_parameters": {"temperature": 0},
+        "provider_parameters": {},
     }
 
 
@@ -117,14 +121,70 @@ def test_existing_task_uses_a_new_version(api: Api, emulator: Emulator) -> None:
     assert api.read(api.run(task_id))["num_successes"] > 50
 
 
-def test_run_with_a_deleted_evaluator_is_cancelled(api: Api, emulator: Emulator) -> None:
+def attach(api: Api, evaluator_id: str, **fields: Any) -> str:
+    """Create a task with an evaluator and return its ID."""
+    attached = {"evaluator_id": evaluator_id, "column_mappings": MAPPINGS, **fields}
+    task = evaluation_task(api.emulator, query_filter=AGENTS, evaluators=[attached])  # type: ignore[arg-type]
+    task_id: str = api.rest("POST", "tasks", json=task).json()["id"]
+    return task_id
+
+
+def test_deleting_an_evaluator_in_use_conflicts_until_its_task_is_deleted(api: Api) -> None:
     created = create(api)
-    task = evaluation_task(emulator, query_filter=AGENTS, evaluators=[{"evaluator_id": created["id"]}])
-    task_id = api.rest("POST", "tasks", json=task).json()["id"]
-    api.rest("DELETE", f"evaluators/{created['id']}")
-    run = api.read(api.run(task_id))
-    assert (run["status"], run["num_successes"]) == ("CANCELLED", 0)
-    assert run["failure_reason"]
+    path = f"evaluators/{created['id']}"
+    task_id = attach(api, created["id"])
+    assert "nightly" in problem(api.rest("DELETE", path), 409)
+    assert api.read(api.run(task_id))["num_successes"] > 50
+    api.rest("DELETE", f"tasks/{task_id}")
+    assert api.rest("DELETE", path).status_code == 204
+    assert problem(api.rest("GET", path), 404)
+
+
+def test_deleting_all_versions_conflicts_and_deletes_nothing(api: Api) -> None:
+    created = create(api)
+    path = f"evaluators/{created['id']}/versions"
+    second = {"commit_message": "Second", "template_config": template_config(template="{output}")}
+    version_ids = [created["version"]["id"], api.rest("POST", path, json=second).json()["id"]]
+    assert problem(api.rest("DELETE", path, json={"version_ids": version_ids}), 409)
+    assert len(api.rest("GET", path).json()["evaluator_versions"]) == 2
+    for wrong in ([], ["nope"], version_ids * 51):
+        assert problem(api.rest("DELETE", path, json={"version_ids": wrong}), 400)
+
+
+def test_deleting_a_pinned_version_makes_its_task_use_the_newest(api: Api) -> None:
+    created = create(api)
+    path = f"evaluators/{created['id']}/versions"
+    first = created["version"]["id"]
+    task_id = attach(api, created["id"], evaluator_version_id=first)
+    second = {"commit_message": "Needs more", "template_config": template_config(template="{no_mapping}")}
+    api.rest("POST", path, json=second)
+    unknown = "RXZhbHVhdG9yVmVyc2lvbjo5OTk5OnFSd1g="
+    deleted = api.rest("DELETE", path, json={"version_ids": [first, first, unknown]}).json()
+    assert deleted == {
+        "completed": True,
+        "deleted_version_ids": [first],
+        "not_deleted_version_ids": [unknown],
+    }
+    [attached] = api.rest("GET", f"tasks/{task_id}").json()["evaluators"]
+    assert attached["evaluator_version_id"] is None
+    assert api.read(api.run(task_id))["num_successes"] == 0
+
+
+def test_evaluators_are_listed_by_update_newest_first(api: Api) -> None:
+    first, second = create(api, name="first"), create(api, name="second")
+
+    def names(path: str) -> list[str]:
+        return [each["name"] for each in api.rest("GET", path).json()["evaluators"]][:2]
+
+    assert names("evaluators") == ["second", "first"]
+    api.rest("PATCH", f"evaluators/{first['id']}", json={"description": "changed"})
+    assert names("evaluators") == ["first", "second"]
+    version = {"commit_message": "Second", "template_config": template_config(template="{output}")}
+    api.rest("POST", f"evaluators/{second['id']}/versions", json=version)
+    page = api.rest("GET", "evaluators?limit=1").json()
+    cursor = page["pagination"]["next_cursor"]
+    following = api.rest("GET", f"evaluators?limit=1&cursor={cursor}").json()
+    assert [each["name"] for each in page["evaluators"] + following["evaluators"]] == ["second", "first"]
 
 
 def test_each_evaluator_has_its_own_filter(api: Api, emulator: Emulator) -> None:
@@ -166,21 +226,24 @@ def test_code_evaluators_have_versions(api: Api, emulator: Emulator) -> None:
 
 
 INVALID: list[tuple[dict[str, Any], int]] = [
-    ({"name": ""}, 400),
-    ({"name": "x" * 256}, 400),
+    ({"name": ""}, 422),
+    ({"name": "x" * 256}, 422),
     ({"name": "correctness"}, 422),
-    ({"type": "MAGIC"}, 400),
+    ({"type": "MAGIC"}, 422),
     ({"type": "HARNESS"}, 422),
     ({"space_id": "U3BhY2U6OTk6cVJ3WA=="}, 404),
-    ({"version": None}, 400),
-    ({"version": {"commit_message": "", "template_config": template_config()}}, 400),
-    ({"version": {"commit_message": "x" * 1001, "template_config": template_config()}}, 400),
-    (body(template_config(name="a.b")), 400),
-    (body(template_config(classification_choices={"a": "b"})), 400),
-    (body(template_config(llm_config=None)), 400),
-    (body(template_config(direction="UP")), 400),
-    (body(template_config(data_granularity="span")), 400),
-    (body(template_config(colour="red")), 400),
+    ({"version": None}, 422),
+    ({"version": {"commit_message": "", "template_config": template_config()}}, 422),
+    ({"version": {"commit_message": "x" * 1001, "template_config": template_config()}}, 422),
+    (body(template_config(name="a.b")), 422),
+    (body(template_config(classification_choices={"a": "b"})), 422),
+    (body(template_config(llm_config=None)), 422),
+    (body(template_config(direction="UP")), 422),
+    (body(template_config(data_granularity="span")), 422),
+    (body(template_config(colour="red")), 422),
+    (body(template_config(llm_config=llm_config("TGxtSW50ZWdyYXRpb246OTk6cVJ3WA=="))), 404),
+    (body(template_config(llm_config=llm_config("nope"))), 400),
+    (body(type="CODE"), 422),
 ]
 
 
@@ -204,6 +267,10 @@ def test_ai_integration_is_found_by_id(api: Api) -> None:
     found = api.rest("GET", "ai-integrations").json()["ai_integrations"]
     assert {"OPEN_AI", "ANTHROPIC", "AWS_BEDROCK", "VERTEX_AI"} <= {each["provider"] for each in found}
     assert api.rest("GET", f"ai-integrations/{found[0]['id']}").json() == found[0]
+    # Older releases of Arize's SDK need these.
+    assert (found[0]["auth_type"], found[0]["scopings"]) == ("DEFAULT", [])
+    named = api.rest("GET", "ai-integrations?name=bedrock").json()["ai_integrations"]
+    assert [each["provider"] for each in named] == ["AWS_BEDROCK"]
 
 
 def test_reset_keeps_the_ids_of_built_in_evaluators(api: Api, emulator: Emulator) -> None:

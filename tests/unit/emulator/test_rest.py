@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import Emulator
 
 
+DOCUMENTED_TYPES = {
+    400: "invalid-request",
+    404: "resource-not-found",
+    409: "resource-conflict",
+    422: "validation-error",
+}
 MAPPING = {"variable_name": "input", "query_ids": [], "attribute_path": "attributes.input.value"}
 
 
@@ -45,7 +51,7 @@ def problem(response: requests.Response, status: int) -> str:
     assert response.headers["content-type"] == "application/problem+json"
     kind = response.json()["type"]
     assert kind.startswith("https://arize.com/docs/ax/rest-reference/errors#")
-    assert kind.rpartition("#")[2] == {400: "invalid-request", 404: "not-found"}.get(
+    assert kind.rpartition("#")[2] == DOCUMENTED_TYPES.get(
         status, HTTPStatus(status).phrase.lower().replace(" ", "-")
     )
     document = response.json()
@@ -139,6 +145,36 @@ def test_next_page_continues_after_the_last(api: Api, emulator: Emulator) -> Non
     assert shuffled not in (created, created[::-1])
     for query in ({"limit": "0"}, {"limit": "101"}, {"limit": "many"}, {"cursor": "%"}, {"cursor": "e30="}):
         assert problem(api.rest("GET", f"tasks/{task_id}/runs", params=query), 400)
+
+
+def test_cursor_of_another_list_is_rejected(api: Api, emulator: Emulator) -> None:
+    tasks = [api.create(name=f"task {number}") for number in range(3)]
+    for _ in range(2):
+        api.run(tasks[0])
+        api.run(tasks[1])
+
+    def cursor(method: str, path: str, **options: Any) -> str:
+        found: str = api.rest(method, path, **options).json()["pagination"]["next_cursor"]
+        return found
+
+    runs = f"tasks/{tasks[0]}/runs"
+    spans = {"project_id": emulator.project_id}
+    of_tasks, of_runs = cursor("GET", "tasks?limit=1"), cursor("GET", f"{runs}?limit=1")
+    of_spans = cursor("POST", "spans?limit=1", json=spans)
+    for path, foreign in (
+        (runs, of_tasks),
+        (f"tasks/{tasks[1]}/runs", of_runs),
+        ("evaluators", of_tasks),
+        ("tasks?name=task", of_tasks),
+        (f"{runs}?status=COMPLETED", of_runs),
+    ):
+        assert problem(api.rest("GET", path, params={"cursor": foreign}), 400)
+    for body in ({"filter": AGENTS}, {"start_time": days_ago(3)}, {"project_id": ids.SECOND_PROJECT_ID}):
+        response = api.rest("POST", "spans", params={"cursor": of_spans}, json={**spans, **body})
+        assert problem(response, 400), body
+    # The limit may change from page to page.
+    assert api.rest("GET", f"{runs}?limit=5", params={"cursor": of_runs}).status_code == 200
+    assert api.rest("POST", "spans?limit=5", params={"cursor": of_spans}, json=spans).status_code == 200
 
 
 def test_runs_are_listed_by_status(api: Api, emulator: Emulator) -> None:
@@ -255,6 +291,16 @@ INVALID_TASKS: list[tuple[dict[str, Any], int]] = [
         },
         422,
     ),
+    (
+        {
+            "query_filters": {"filters": [{"id": "A", "filter": AGENTS}]},
+            "evaluators": [
+                {"evaluator_id": "RXZhbHVhdG9yOjE6cVJ3WA=="},
+                {**CALM, "query_mappings": [MAPPING]},
+            ],
+        },
+        422,
+    ),
     ({"colour": "red"}, 400),
 ]
 
@@ -327,7 +373,7 @@ def test_operation_that_is_not_served_answers_501_with_its_name(api: Api, emulat
     for method, path in (
         ("GET", "webhooks"),
         ("POST", "webhooks/abc/test"),
-        ("GET", "annotation-configs"),
+        ("DELETE", "annotation-configs/abc"),
         ("GET", "alignment-tasks/abc/runs"),
         ("GET", "monitors"),
         ("DELETE", f"datasets/{emulator.project_id}"),
@@ -468,6 +514,7 @@ def test_invalid_span_query_is_rejected(api: Api, emulator: Emulator) -> None:
         ({"filter": " "}, 422),
         ({"filter": "status_code ="}, 422),
         ({"start_time": "yesterday"}, 400),
+        ({"start_time": days_ago(1), "end_time": days_ago(2)}, 422),
         ({"included_columns": ["a"], "excluded_columns": ["b"]}, 422),
         ({"included_columns": []}, 400),
         ({"truncate_string_length": 0}, 400),

@@ -66,6 +66,11 @@ INVALID_ANNOTATIONS: list[tuple[str | None, dict[str, Any], dict[str, Any], int]
     (None, {"name": "a", "label": "x"}, {"granularity": "span"}, 400),
     (None, {"name": "a", "label": "x"}, {"end_time": "2020-01-01T00:00:00Z"}, 404),
     (None, {"name": "a", "label": "x"}, {"annotations": []}, 400),
+    (None, {"name": "a", "label": "x"}, {"end_time": days_ago(-0.1)}, 400),
+    (None, {"name": "a", "label": "x"}, {"start_time": days_ago(-0.1)}, 400),
+    (None, {"name": "a", "label": "x"}, {"start_time": days_ago(31.1)}, 400),
+    (None, {"name": "a", "label": "x"}, {"start_time": days_ago(1), "end_time": days_ago(2)}, 400),
+    (None, {"name": "a", "label": "x"}, {"granularity": "SESSION", "start_time": days_ago(7.1)}, 400),
 ]
 
 
@@ -76,12 +81,73 @@ def test_invalid_annotation_writes_nothing(api: Api) -> None:
     assert not any(each["annotations"] for each in agents(api))
 
 
-def make_queue(api: Api) -> str:
+def test_record_or_name_that_is_annotated_twice_is_rejected(api: Api, emulator: Emulator) -> None:
+    span_id = agents(api)[0]["context"]["span_id"]
+    value = {"name": "a", "label": "x"}
+    assert problem(annotate(api, span_id, value, {"name": "a", "label": "y"}), 400)
+    record = {"record_id": span_id, "values": [value]}
+    twice = {"project_id": emulator.project_id, "annotations": [record, record]}
+    assert problem(api.rest("POST", "spans/annotate", json=twice), 400)
+    assert not any(each["annotations"] for each in agents(api))
+
+
+def make_config(api: Api, name: str = "correctness", **fields: Any) -> Any:
+    body = {
+        "name": name,
+        "space_id": api.emulator.info()["space_id"],
+        "annotation_config_type": "CATEGORICAL",
+        "values": [{"label": "correct", "score": 1}, {"label": "incorrect"}],
+        **fields,
+    }
+    return api.rest("POST", "annotation-configs", json=body)
+
+
+def test_annotation_config_is_created_listed_and_read(api: Api) -> None:
+    created = make_config(api, optimization_direction="MAXIMIZE")
+    assert created.status_code == 201
+    config = created.json()
+    assert (config["type"], config["optimization_direction"]) == ("CATEGORICAL", "MAXIMIZE")
+    assert config["values"] == [{"label": "correct", "score": 1}, {"label": "incorrect", "score": None}]
+    assert api.rest("GET", f"annotation-configs/{config['id']}").json() == config
+    score = make_config(
+        api,
+        "usefulness",
+        annotation_config_type="CONTINUOUS",
+        values=None,
+        minimum_score=0,
+        maximum_score=5,
+    ).json()
+    assert (score["maximum_score"], score["optimization_direction"]) == (5, "NONE")
+    text = make_config(api, "note", annotation_config_type="FREEFORM", values=None).json()
+    listed = api.rest("GET", "annotation-configs").json()["annotation_configs"]
+    assert listed == [text, score, config]
+    [found] = api.rest("GET", "annotation-configs?name=useful").json()["annotation_configs"]
+    assert found == score
+
+
+def test_invalid_annotation_config_is_rejected(api: Api) -> None:
+    make_config(api)
+    for name, fields, status in (
+        ("correctness", {}, 409),
+        ("", {}, 400),
+        ("a", {"values": None}, 400),
+        ("a", {"values": []}, 400),
+        ("a", {"values": [{"score": 1}]}, 400),
+        ("a", {"minimum_score": 1}, 400),
+        ("a", {"annotation_config_type": "OTHER"}, 400),
+        ("a", {"optimization_direction": "UP"}, 400),
+        ("a", {"space_id": "U3BhY2U6OTk6cVJ3WA=="}, 404),
+    ):
+        assert problem(make_config(api, name, **fields), status), fields
+
+
+def make_queue(api: Api, **fields: Any) -> str:
     body = {
         "name": "review",
         "space_id": api.emulator.info()["space_id"],
-        "annotation_config_ids": ["QW5ub3RhdGlvbkNvbmZpZzoxOnFSd1g="],
-        "annotator_emails": ["ada@example.com"],
+        "annotation_config_ids": fields.pop("annotation_config_ids", None) or [make_config(api).json()["id"]],
+        "annotator_emails": ["ada@example.com", "bob@example.com"],
+        **fields,
     }
     response = api.rest("POST", "annotation-queues", json=body)
     assert response.status_code == 201, response.text
@@ -110,7 +176,77 @@ def test_spans_are_added_to_a_queue_in_order(api: Api) -> None:
     records = api.rest("GET", path).json()["records"]
     assert records == added.json()["record_sources"]
     assert [each["data"]["context.span_id"] for each in records] == [second, first, third]
-    assert api.rest("GET", f"annotation-queues/{queue_id}").json()["name"] == "review"
+    queue = api.rest("GET", f"annotation-queues/{queue_id}").json()
+    assert queue["name"] == "review"
+    assert [each["name"] for each in queue["annotation_configs"]] == ["correctness"]
+    assert [each["email"] for each in queue["annotators"]] == ["ada@example.com", "bob@example.com"]
+
+
+def test_adding_a_record_again_stores_it_once(api: Api) -> None:
+    path = f"annotation-queues/{make_queue(api)}/records"
+    first, second = (each["context"]["span_id"] for each in agents(api)[:2])
+
+    def add(*sources: list[str]) -> Any:
+        body = {"record_sources": [source(api, span_ids=span_ids) for span_ids in sources]}
+        return api.rest("POST", path, json=body)
+
+    assert len(add([first, first], [first]).json()["record_sources"]) == 1
+    again = add([first])
+    assert (again.status_code, again.json()) == (200, {"record_sources": []})
+    more = add([first, second])
+    assert more.status_code == 201
+    [record] = more.json()["record_sources"]
+    assert record["data"]["context.span_id"] == second
+    assert len(api.rest("GET", path).json()["records"]) == 2
+
+
+def test_records_show_annotations_evaluations_and_assigned_users(api: Api) -> None:
+    api.read(api.run(api.create()))
+    queue_id = make_queue(api, assignment_method="all")
+    root = agents(api)[0]["context"]
+    path = f"annotation-queues/{queue_id}/records"
+    api.rest("POST", path, json={"record_sources": [source(api, span_ids=[root["span_id"]])]})
+    annotate(api, root["span_id"], {"name": "correctness", "label": "correct"})
+    annotate(api, root["span_id"], {"name": "tone", "label": "calm"}, granularity="TRACE")
+    [record] = api.rest("GET", path).json()["records"]
+    assert [each["label"] for each in record["annotations"]] == ["correct"]
+    assert [each["label"] for each in record["trace_annotations"]] == ["calm"]
+    assert record["session_annotations"] == []
+    assert [each["name"] for each in record["evaluations"]] == ["answer quality"]
+    assert [(each["user"]["email"], each["completion_status"]) for each in record["assigned_users"]] == [
+        ("ada@example.com", "PENDING"),
+        ("bob@example.com", "PENDING"),
+    ]
+
+
+def test_random_assignment_gives_each_record_one_user(api: Api) -> None:
+    path = f"annotation-queues/{make_queue(api, assignment_method='RANDOM')}/records"
+    span_ids = [each["context"]["span_id"] for each in agents(api)[:20]]
+    api.rest("POST", path, json={"record_sources": [source(api, span_ids=span_ids)]})
+    records = api.rest("GET", path).json()["records"]
+    users = [[each["user"]["email"] for each in record["assigned_users"]] for record in records]
+    assert sorted(set(map(tuple, users))) == [("ada@example.com",), ("bob@example.com",)]
+
+
+def test_invalid_queue_is_rejected(api: Api, emulator: Emulator) -> None:
+    config_id = make_config(api).json()["id"]
+    body = {
+        "name": "review",
+        "space_id": emulator.space_id,
+        "annotation_config_ids": [config_id],
+        "annotator_emails": ["ada@example.com"],
+    }
+    for fields, status in (
+        ({"assignment_method": "FAIR"}, 400),
+        ({"annotation_config_ids": ["nope"]}, 400),
+        ({"annotation_config_ids": ["QW5ub3RhdGlvbkNvbmZpZzo5OTpxUndY"]}, 404),
+        ({"annotation_config_ids": []}, 400),
+        ({"name": "x" * 256}, 400),
+        ({"instructions": "x" * 5001}, 400),
+        ({"record_sources": [source(api, span_ids=["nope"])]}, 404),
+    ):
+        assert problem(api.rest("POST", "annotation-queues", json={**body, **fields}), status), fields
+    assert api.rest("GET", "annotation-queues").json()["annotation_queues"] == []
 
 
 INVALID_SOURCES: list[tuple[dict[str, Any], int]] = [
@@ -173,5 +309,22 @@ def test_examples_are_searched_page_by_page(api: Api, emulator: Emulator) -> Non
         assert problem(search(limit=limit), 400)
     assert problem(search(cursor="x"), 400)
     assert problem(search(filter="n = 3"), 400)
-    assert problem(search(dataset_version_id="v"), 400)
     assert problem(search(query="n"), 400)
+
+
+def test_dataset_version_is_the_newest_or_unknown(api: Api, emulator: Emulator) -> None:
+    body = {"name": "d", "space_id": emulator.space_id, "examples": [{"n": 1}]}
+    dataset = api.rest("POST", "datasets", json=body).json()
+    path = f"datasets/{dataset['id']}/examples"
+    for version in ("", dataset["versions"][0]["id"]):
+        more = {"examples": [{"n": 2}]}
+        added = api.rest("POST", f"{path}?dataset_version_id={version}", json=more)
+        assert added.status_code == 201
+        listed = api.rest("GET", f"{path}?dataset_version_id={version}").json()["examples"]
+        found = api.rest("POST", f"{path}/search", json={"dataset_version_id": version}).json()["examples"]
+        assert listed == found
+    assert len(found) == 3
+    unknown = "RGF0YXNldFZlcnNpb246OTk6cVJ3WA=="
+    assert problem(api.rest("POST", f"{path}?dataset_version_id={unknown}", json=more), 404)
+    assert problem(api.rest("GET", f"{path}?dataset_version_id={unknown}"), 404)
+    assert problem(api.rest("POST", f"{path}/search", json={"dataset_version_id": unknown}), 404)

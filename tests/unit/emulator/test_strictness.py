@@ -368,7 +368,7 @@ def test_static_parameters_are_checked(
         variables=["attributes.output.value"],
         static_params=parameters,
     )
-    assert (answer.status_code, refusal in answer.json()["detail"]) == (400, True)
+    assert (answer.status_code, refusal in answer.json()["detail"]) == (422, True)
 
 
 def test_unknown_managed_evaluator_cancels_the_run(api: Api) -> None:

@@ -62,11 +62,13 @@ class Places:
         return answer.json()
 
     def queue(self):
+        name = f"review {next(self._numbers)}"
+        config = {"name": name, "space_id": self.space_id, "annotation_config_type": "FREEFORM"}
         return self._post(
             "/v2/annotation-queues",
-            name=f"review {next(self._numbers)}",
+            name=name,
             space_id=self.space_id,
-            annotation_config_ids=["c"],
+            annotation_config_ids=[self._post("/v2/annotation-configs", **config)["id"]],
             annotator_emails=["a@example.com"],
         )["id"]
 
