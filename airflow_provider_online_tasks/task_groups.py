@@ -14,13 +14,14 @@ from airflow.sdk import TaskGroup
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs.evaluators import LlmConfig, TemplateEvaluator
 from airflow_provider_online_tasks.operators import eval_tasks
-from airflow_provider_online_tasks.operators.gate import EvalGateOperator, OnFailure, OnInconclusive
+from airflow_provider_online_tasks.operators.gate import EvalGateOperator, OnFailure
 from airflow_provider_online_tasks.operators.results import COMPLETE_WITHIN, EvalResultsOperator
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import XComArg
 
+    from airflow_provider_online_tasks.gate.rules import OnInconclusive
     from airflow_provider_online_tasks.inputs.arguments import Granularity
     from airflow_provider_online_tasks.runs.end_states import OnNothingEvaluated
 

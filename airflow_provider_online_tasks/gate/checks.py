@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks.gate.rules import (
     COMPARE,
+    MAX_DROP,
     MIN_COVERAGE,
     MIN_EVALUATED,
     TOLERANCE,
     EvaluatorRules,
+    OnInconclusive,
     Threshold,
     check_labels,
 )
@@ -30,13 +33,17 @@ from airflow_provider_online_tasks.inputs.arguments import finite
 
 PASSED, FAILED, INCONCLUSIVE = "passed", "failed", "inconclusive"
 TOO_FEW, NOTHING = "too few evaluations", "nothing to measure"
+LABELS_NAMED = 5
 # A drop is tested statistically even if the rules are compared without intervals.
 DROP_CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
 class RuleResult:
-    """The result of one rule. ``margin`` is 0 or more if the measured value satisfies the rule."""
+    """The result of one rule. ``margin`` is 0 or more if the measured value satisfies the rule.
+
+    ``on_inconclusive`` is the setting of the rule; None if the gate decides.
+    """
 
     evaluator: str
     measure: str
@@ -50,6 +57,7 @@ class RuleResult:
     high: float | None = None
     evaluations: int | None = None
     evaluations_needed: int | None = None
+    on_inconclusive: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -92,12 +100,19 @@ def decide(comparison: str, interval: tuple[float, float], bound: float) -> str:
 
 @dataclass(frozen=True)
 class EvaluatorCheck:
-    """Checks one evaluator, or a segment. ``labels`` are all labels of the evaluator; None if unknown."""
+    """Checks one evaluator, or a segment.
+
+    ``labels`` are all labels of the evaluator; None if unknown. ``labels_found`` are those of its results.
+    ``tests`` is the number of tests, one of which may fail by chance.
+    """
 
     rules: EvaluatorRules
     labels: Sequence[str] | None
+    labels_found: Collection[str]
     confidence: float | None
     across_versions: bool
+    tests: int = 1
+    too_few: str = FAILED
 
     def check(
         self, now: EvaluatorSummary, before: EvaluatorSummary | None, version_change: str | None
@@ -109,15 +124,17 @@ class EvaluatorCheck:
                 if threshold.can_drop:
                     yield self._check_drop(threshold, self.rules.max_drop, now, before, version_change)
         if self.rules.each_segment is not None:
-            yield from self._check_segments(self.rules.each_segment, now.segments or {})
+            yield from self._check_segments(self.rules.each_segment, now.segments)
 
     def check_measures(self, summary: EvaluatorSummary) -> Iterator[RuleResult]:
         """Check the number of evaluations, the coverage and the thresholds."""
         name, missing = self.rules.evaluator, summary.not_evaluated
         note = f"{missing} more were read and have no evaluation" if missing else ""
-        if summary.evaluated < self.rules.min_evaluated:
-            note = TOO_FEW
-        yield at_least(name, MIN_EVALUATED, summary.evaluated, self.rules.min_evaluated, note=note)
+        enough = at_least(name, MIN_EVALUATED, summary.evaluated, self.rules.min_evaluated, note=note)
+        if not enough.passed:
+            reaction = self.rules.on_inconclusive.get(MIN_EVALUATED)
+            enough = replace(enough, outcome=self.too_few, note=TOO_FEW, on_inconclusive=reaction)
+        yield enough
         if self.rules.min_coverage is not None:
             coverage = summary.coverage
             result = at_least(name, MIN_COVERAGE, coverage, self.rules.min_coverage)
@@ -132,29 +149,52 @@ class EvaluatorCheck:
 
     def _check_threshold(self, threshold: Threshold, summary: EvaluatorSummary) -> RuleResult:
         sample = sample_of(threshold, summary, self.labels, self.confidence)
-        measured, bound, comparison = sample.measured, threshold.bound, threshold.comparison
+        outcome = self._outcome(threshold, sample)
+        if outcome == FAILED and self.confidence is not None and self.tests > 1:
+            # The error probability of a failure is divided among the tests (Bonferroni).
+            corrected = 1 - (1 - self.confidence) / self.tests
+            sample = sample_of(threshold, summary, self.labels, corrected)
+            outcome = self._outcome(threshold, sample)
+        measured, bound = sample.measured, threshold.bound
         low, high = sample.interval or (None, None)
         result = RuleResult(
             evaluator=threshold.evaluator,
             measure=threshold.measure,
             rule=threshold.text,
-            outcome=FAILED,
+            outcome=outcome,
             measured=measured,
             margin=None if measured is None else threshold.margin(measured),
             note=sample.note,
             evaluations=sample.total,
             low=finite(low),
             high=finite(high),
+            on_inconclusive=self.rules.on_inconclusive.get(threshold.measure),
         )
-        if (problem := self._problem(threshold, summary, sample)) or measured is None:
-            return replace(result, note=problem or NOTHING)
-        if threshold.is_label and threshold.is_lower_bound and measured == 0 < bound and not sample.note:
-            result = replace(result, note="no span has this label; check its spelling in the rule")
-        if self.confidence is None or comparison == "==":
-            return replace(result, outcome=PASSED if COMPARE[comparison](measured, bound) else FAILED)
-        outcome = decide(comparison, sample.interval, bound) if sample.interval else INCONCLUSIVE
+        if problem := self._problem(threshold, summary, sample):
+            return replace(result, outcome=self.too_few if problem == TOO_FEW else FAILED, note=problem)
+        if measured is None:
+            return replace(result, note=NOTHING)
+        if threshold.is_label and threshold.is_lower_bound and measured == 0 < bound:
+            result = replace(result, note=self._label_hint(threshold.measure, summary))
         needed = sample.evaluations_needed if outcome == INCONCLUSIVE else None
-        return replace(result, outcome=outcome, evaluations_needed=needed)
+        return replace(result, evaluations_needed=needed)
+
+    def _outcome(self, threshold: Threshold, sample: Sample) -> str:
+        """Return whether a measured value or, with a confidence, its interval satisfies a rule."""
+        measured, bound, comparison = sample.measured, threshold.bound, threshold.comparison
+        if measured is None:
+            return FAILED
+        if self.confidence is None or comparison == "==":
+            return PASSED if COMPARE[comparison](measured, bound) else FAILED
+        return decide(comparison, sample.interval, bound) if sample.interval else INCONCLUSIVE
+
+    def _label_hint(self, label: str, summary: EvaluatorSummary) -> str:
+        """Return why a label without evaluations may be misspelled; empty if it is not."""
+        if self.labels is None and label not in self.labels_found:
+            listed = ", ".join(map(repr, itertools.islice(self.labels_found, LABELS_NAMED)))
+            return f"no evaluation has this label; found: {listed}. Check its spelling in the rule"
+        unknown = summary.unknown_labels(self.labels)
+        return f"{unknown} evaluations have labels that are not in labels" if unknown else ""
 
     def _problem(self, threshold: Threshold, summary: EvaluatorSummary, sample: Sample) -> str | None:
         """Return why the evaluations are not enough to check a rule; None if they are."""
@@ -182,6 +222,7 @@ class EvaluatorCheck:
             rule=f"<= {bound:g}",
             outcome=FAILED,
             evaluations=current.total,
+            on_inconclusive=self.rules.on_inconclusive.get(MAX_DROP),
         )
         if (problem := self._problem(threshold, now, current)) or current.measured is None:
             return replace(result, note=problem or NOTHING)
@@ -217,19 +258,19 @@ class EvaluatorCheck:
         return None
 
     def _check_segments(
-        self, rules: EvaluatorRules, segments: Mapping[str, EvaluatorSummary]
+        self, rules: EvaluatorRules, segments: Mapping[str, EvaluatorSummary] | None
     ) -> Iterator[RuleResult]:
-        """Check each segment. The error probability is divided among all tests (Bonferroni)."""
-        if not set(segments) - {NO_SEGMENT}:
-            note = "the results have no segments. Set group_by of EvalResultsOperator"
-            if segments:
-                note = "no span has the attribute of group_by; check its spelling"
+        """Check each segment. One with too few evaluations is inconclusive."""
+        if not segments or not set(segments) - {NO_SEGMENT}:
+            note = "no span has the attribute of group_by; check its spelling"
+            if not segments:
+                note = NOTHING
+            if segments is None:
+                note = "the results have no segments. Set group_by of EvalResultsOperator"
             yield at_least(rules.evaluator, "segments", 0, 1, note=note)
             return
-        confidence = self.confidence
-        if confidence is not None:
-            confidence = 1 - (1 - confidence) / (len(segments) * len(rules.thresholds))
-        check = replace(self, rules=rules, confidence=confidence)
+        tests = len(segments) * len(rules.thresholds)
+        check = replace(self, rules=rules, tests=tests, too_few=INCONCLUSIVE)
         for name, segment in segments.items():
             for result in check.check_measures(segment):
                 yield replace(result, segment=name)
@@ -274,18 +315,25 @@ def check_summary(
         before = [EvaluatorSummary.read(name, window[name]) for window in earlier if window.get(name)]
         merged = EvaluatorSummary.merge(before) if before else None
         version_change = changed_in_hub(summary, name) if baseline is None else None
-        check = EvaluatorCheck(one, labels.get(name), confidence, across_evaluator_versions)
+        check = EvaluatorCheck(one, labels.get(name), now.labels, confidence, across_evaluator_versions)
         results += check.check(now, merged, version_change)
     return results
 
 
-def verdict(results: Sequence[RuleResult], *, on_inconclusive: str = "fail") -> dict[str, Any]:
-    """Return the results and the outcome of the gate as JSON values."""
+def verdict(
+    results: Sequence[RuleResult], *, on_failure: str = "fail", on_inconclusive: str = "fail"
+) -> dict[str, Any]:
+    """Return the results, the outcome of the gate and its reaction as JSON values."""
     outcomes = {result.outcome for result in results}
     outcome = next(each for each in (FAILED, INCONCLUSIVE, PASSED) if each in outcomes)
+    reaction = {PASSED: "pass", FAILED: on_failure}.get(outcome)
+    if reaction is None:  # the strictest one
+        settings = {each.on_inconclusive or on_inconclusive for each in results if each.outcome == outcome}
+        reaction = next(each for each in get_args(OnInconclusive) if each in settings)
     return {
-        "passed": outcome == PASSED or (outcome == INCONCLUSIVE and on_inconclusive == "pass"),
+        "passed": reaction == "pass",
         "outcome": outcome,
+        "reaction": reaction,
         "rules": [{**asdict(result), "passed": result.passed} for result in results],
     }
 

@@ -10,9 +10,9 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal, get_args
 
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.exceptions import InvalidInput
@@ -22,8 +22,10 @@ from airflow_provider_online_tasks.inputs.templating import is_leaf_template, is
 MIN_EVALUATED, MIN_COVERAGE = "min_evaluated", "min_coverage"
 MAX_DROP, MAX_MISSING = "max_drop", "max_missing"
 EACH_SEGMENT, SEGMENTS, SCORE_MEAN = "each_segment", "segments", "score_mean"
-_SETTINGS = frozenset({MIN_EVALUATED, MIN_COVERAGE, MAX_DROP, MAX_MISSING, EACH_SEGMENT})
-_SEGMENT_SETTINGS = frozenset({MIN_EVALUATED, MAX_MISSING, SEGMENTS})
+ON_INCONCLUSIVE = "on_inconclusive"
+OnInconclusive = Literal["fail", "skip", "ask", "pass"]  # the strictest first
+_SETTINGS = frozenset({MIN_EVALUATED, MIN_COVERAGE, MAX_DROP, MAX_MISSING, ON_INCONCLUSIVE, EACH_SEGMENT})
+_SEGMENT_SETTINGS = frozenset({MIN_EVALUATED, MAX_MISSING, ON_INCONCLUSIVE, SEGMENTS})
 _QUANTILE = re.compile(r"score_p(\d\d)")
 _THRESHOLD = re.compile(r"\s*(>=|<=|==|>|<)\s*(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(%?)\s*")
 # The arithmetic of shares and means is not exact.
@@ -100,7 +102,10 @@ class Threshold:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluatorRules:
-    """The rules for one evaluator. ``segments`` are the segments that must exist."""
+    """The rules for one evaluator. ``segments`` are the segments that must exist.
+
+    ``on_inconclusive`` says what rules do if they are inconclusive; the gate decides on the others.
+    """
 
     evaluator: str
     thresholds: tuple[Threshold, ...]
@@ -108,6 +113,7 @@ class EvaluatorRules:
     max_missing: float
     max_drop: float | None = None
     min_coverage: float | None = None
+    on_inconclusive: Mapping[str, str] = field(default_factory=dict)
     each_segment: EvaluatorRules | None = None
     segments: tuple[str, ...] = ()
 
@@ -115,6 +121,11 @@ class EvaluatorRules:
     def all_thresholds(self) -> tuple[Threshold, ...]:
         """The rules on its measures and on those of each segment."""
         return self.thresholds + (self.each_segment.thresholds if self.each_segment else ())
+
+    @property
+    def reactions(self) -> set[str]:
+        """What its inconclusive rules and those of each segment do."""
+        return {*self.on_inconclusive.values(), *(self.each_segment.reactions if self.each_segment else ())}
 
 
 def read_rules(
@@ -138,13 +149,17 @@ def read_rules(
     )
 
 
-def check_rules(rules: Any, *, labels: Any, min_evaluated: int) -> None:
-    """Check the rules when the DAG is parsed: literal values, and rules across values if all are literal."""
+def check_rules(rules: Any, *, labels: Any, min_evaluated: int) -> tuple[EvaluatorRules, ...]:
+    """Check the rules when the DAG is parsed: literal values, and rules across values if all are literal.
+
+    Return the rules that are literals.
+    """
     if is_leaf_template(rules):
-        return
+        return ()
     read = read_rules(rules, min_evaluated=min_evaluated, skip_templates=True)
     if not is_templated(labels):
         check_labels(read, read_labels(labels))
+    return read
 
 
 def _evaluator_rules(
@@ -183,6 +198,7 @@ def _evaluator_rules(
             f"{name}.{MAX_DROP} needs a rule with a lower bound on a label or score_mean, such as "
             f"'correct': '>= 0.95'."
         )
+    measures = [one.measure for one in thresholds] + [MAX_DROP] * (drop is not None)
     # Outside of each_segment, "segments" is a label like any other.
     segments = given.get(SEGMENTS, ()) if SEGMENTS in settings else ()
     segments = read_names(segments, f"{name}.{EACH_SEGMENT}.{SEGMENTS}", such_as="['free', 'paid']")
@@ -193,9 +209,28 @@ def _evaluator_rules(
         max_missing=missing,
         max_drop=drop,
         min_coverage=coverage,
+        on_inconclusive=_read_reactions(name, given.get(ON_INCONCLUSIVE), measures, is_partial),
         each_segment=_segment_rules(name, given.get(EACH_SEGMENT), is_partial),
         segments=tuple(dict.fromkeys(segments)),
     )
+
+
+def _read_reactions(name: str, given: Any, measures: Iterable[str], is_partial: bool) -> dict[str, str]:
+    """Read ``on_inconclusive`` of an evaluator: one reaction, or a reaction per rule."""
+    if given is None:
+        return {}
+    allowed = get_args(OnInconclusive)
+    known = {*measures, MIN_EVALUATED}
+    reactions = given if isinstance(given, Mapping) else dict.fromkeys(known, given)
+    for rule, reaction in reactions.items():
+        if reaction not in allowed:
+            raise InvalidInput(
+                f"{name}.{ON_INCONCLUSIVE} must be one of {', '.join(allowed)}, or a dict of rules and these "
+                f"words such as {{'{MAX_DROP}': 'pass'}}, not {shown(given)}."
+            )
+        if rule not in known and not is_partial:
+            raise InvalidInput(f"{name}.{ON_INCONCLUSIVE} names {shown(rule)}, which has no rule.")
+    return dict(reactions)
 
 
 def _segment_rules(name: str, given: Any, is_partial: bool) -> EvaluatorRules | None:

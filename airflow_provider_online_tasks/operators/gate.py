@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, get_args
 from airflow_provider_online_tasks._airflow import AirflowSkipException
 from airflow_provider_online_tasks._text import on_one_line, shown
 from airflow_provider_online_tasks.exceptions import EvalGateFailed, EvalGateInconclusive, InvalidInput
+from airflow_provider_online_tasks.gate.rules import OnInconclusive, check_rules
 from airflow_provider_online_tasks.inputs import arguments
 from airflow_provider_online_tasks.inputs.templating import is_templated
 from airflow_provider_online_tasks.operators.base import LineageOperator, update_asset_events
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.gate.checks import RuleResult
 
 OnFailure = Literal["fail", "skip", "ask"]
-OnInconclusive = Literal["fail", "skip", "pass", "ask"]
 MAX_ERROR_RATE = 0.05
 APPROVE, REJECT = "Approve", "Reject"
 
@@ -47,7 +47,9 @@ class EvalGateOperator(LineageOperator):
         Default 0.05.
     :param confidence: confidence of the intervals by which a rule passes, fails or is inconclusive, such as
         0.95. Default: none; the measured values are compared.
-    :param on_inconclusive: what an inconclusive rule does: ``fail`` (default), ``skip``, ``pass`` or ``ask``.
+    :param on_inconclusive: what an inconclusive rule does, unless it has its own setting: ``fail`` (default),
+        ``skip``, ``ask`` or ``pass``. If the settings of several inconclusive rules differ, the first of
+        these words decides.
     :param on_failure: whether a failed rule fails the task (``fail``, default), skips it and its downstream
         tasks (``skip``), or asks a person on Airflow's page of required actions (``ask``, Airflow 3.1 or
         later).
@@ -113,11 +115,9 @@ class EvalGateOperator(LineageOperator):
             raise InvalidInput(f"max_error_rate must be from 0 to 1, not {max_error_rate!r}.")
         if confidence is not None and not 0.5 <= (arguments.finite(confidence) or 0) < 1:
             raise InvalidInput(f"confidence must be from 0.5 to below 1, such as 0.95, not {confidence!r}.")
-        if "ask" in (on_failure, on_inconclusive):
+        read = check_rules(self.rules, labels=self.labels, min_evaluated=self.min_evaluated)
+        if "ask" in {on_failure, on_inconclusive}.union(*(evaluator.reactions for evaluator in read)):
             _check_can_ask()
-        from airflow_provider_online_tasks.gate.rules import check_rules
-
-        check_rules(self.rules, labels=self.labels, min_evaluated=self.min_evaluated)
         if is_templated(self.summary) and (self.baseline is None or is_templated(self.baseline)):
             return
         from airflow_provider_online_tasks.gate.summary import list_summaries, read_evaluators
@@ -142,10 +142,9 @@ class EvalGateOperator(LineageOperator):
             return verdict
         context["ti"].xcom_push(key="return_value", value=verdict)
         message, is_inconclusive = self._message(), verdict["outcome"] == "inconclusive"
-        reaction = self.on_inconclusive if is_inconclusive else self.on_failure
-        if reaction == "skip":
+        if verdict["reaction"] == "skip":
             raise AirflowSkipException(message)
-        if reaction == "ask":
+        if verdict["reaction"] == "ask":
             self.log.info("%s Waiting for a decision on the page of required actions.", message)
             body = [report.markdown_table(self._results)]
             if examples:
@@ -204,7 +203,7 @@ class EvalGateOperator(LineageOperator):
         )
         subject = ("run_id", "online_task_id", "project_id", "data_start_time", "data_end_time")
         return {
-            **verdict(self._results, on_inconclusive=self.on_inconclusive),
+            **verdict(self._results, on_failure=self.on_failure, on_inconclusive=self.on_inconclusive),
             "confidence": self.confidence,
             **{key: self.summary.get(key) for key in subject},
             EXAMPLES: select_examples(self.summary, [evaluator.evaluator for evaluator in rules]),

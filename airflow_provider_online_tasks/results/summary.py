@@ -132,6 +132,7 @@ class Results:
         self._items: set[int] = set()
         self._items_of_run: set[int] = set()
         self._counted: defaultdict[tuple[str, bool], set[int]] = defaultdict(set)
+        self._segments: dict[int, str] = {}
 
     def add(self, span: Span) -> list[Evaluation]:
         """Count a span's evaluations, and return those that belong to the task."""
@@ -145,6 +146,11 @@ class Results:
         if self.group_by is not None:
             value = span.attribute(self.group_by)
             segment = on_one_line("" if value is None else str(value)) or NO_SEGMENT
+            if item is not None and segment != NO_SEGMENT:
+                segment = self._segments.setdefault(item, segment)
+            elif item is not None:
+                # The root span, which has the evaluation, is listed after the others.
+                segment = self._segments.get(item, NO_SEGMENT)
         evaluations = self._own_evaluations(span, item)
         is_of_run = False
         for (name, of_run), evaluation in evaluations.items():

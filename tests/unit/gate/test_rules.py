@@ -74,6 +74,11 @@ def test_threshold_on_scores_may_be_negative_or_above_1():
         {"correctness": {"correct": ">= 0.9", "each_segment": {"score_p05": ">= 0"}}},
         {"correctness": {"each_segment": {"correct": ">= 0.9", "max_drop": 0.1}}},
         *(
+            {"correctness": {"correct": ">= 0.9", "on_inconclusive": reaction}}
+            for reaction in ("passed", True, {"correct": "no"}, {"corect": "pass"}, {"max_drop": "pass"})
+        ),
+        {"correctness": {"correct": ">= 0.9", "each_segment": {"correct": ">= 0.9", "on_inconclusive": 1}}},
+        *(
             {"correctness": {"correct": ">= 0.9", "min_coverage": coverage}}
             for coverage in (0, -0.1, 1.1, True, "most", math.nan, math.inf)
         ),

@@ -162,6 +162,52 @@ def test_failed_rule_outweighs_an_inconclusive_one():
     assert [rule["passed"] for rule in found["rules"]] == [True, False, False]
 
 
+FIRST_DAY = {"correct": ">= 0.9", "max_drop": 0.02}
+
+
+@pytest.mark.parametrize(
+    ("counts", "is_passed"), [((300, 0), True), ((12, 5), False), ((19, 1), False), ((150, 150), False)]
+)
+def test_first_day_passes_only_if_the_levels_pass(counts, is_passed):
+    rules = read_rules({"e": {**FIRST_DAY, "on_inconclusive": {"max_drop": "pass"}}})
+    found = verdict(check_summary(rules, summary(e=labels(*counts)), confidence=0.95))
+    assert found["passed"] is is_passed
+
+
+def test_inconclusive_setting_of_an_evaluator_applies_to_its_own_rules():
+    figures = summary(e=labels(30), f=labels(30))
+    lenient = {"correct": ">= 0.95", "on_inconclusive": "pass"}
+    for rules_of_f, is_passed in ((lenient, True), ({"correct": ">= 0.95"}, False)):
+        rules = read_rules({"e": lenient, "f": rules_of_f})
+        found = verdict(check_summary(rules, figures, confidence=0.95))
+        assert (found["passed"], found["outcome"]) == (is_passed, "inconclusive")
+
+
+def test_inconclusive_setting_of_segments_applies_to_segments_only():
+    parts = segmented(free=(30, 0), paid=(300, 0))
+    rules = {"correct": ">= 0.97", "each_segment": {"correct": ">= 0.95", "on_inconclusive": "pass"}}
+    assert passes(rules, summary(e=parts), confidence=0.95)
+    assert not passes({**rules, "correct": ">= 0.995"}, summary(e=parts), confidence=0.95)
+
+
+@pytest.mark.parametrize(
+    ("reactions", "expected"),
+    [
+        (["pass", "ask"], "ask"),
+        (["ask", "skip"], "skip"),
+        (["skip", "fail"], "fail"),
+        (["pass", "pass"], "pass"),
+    ],
+)
+def test_strictest_setting_of_inconclusive_rules_decides(reactions, expected):
+    rules = dict(zip(("correct", "right"), reactions, strict=True))
+    given = {"correct": ">= 0.4", "right": ">= 0.4", "on_inconclusive": rules}
+    found = check_summary(
+        read_rules({"e": given}), summary(e=results(labels={"correct": 10, "right": 10})), confidence=0.95
+    )
+    assert verdict(found, on_inconclusive="fail")["reaction"] == expected
+
+
 def test_mean_with_confidence_has_students_interval():
     result = check({"score_mean": ">= 0.8"}, summary(e=results(mean=0.83, scored=100)), confidence=0.95)
     result = result["score_mean"]
@@ -330,6 +376,22 @@ def test_misspelled_label_of_a_rule_fails_with_a_note():
     assert result.outcome == "failed"
     assert result.note
     assert check({"corect": ">= 0"}, GOOD)["corect"].note == ""
+
+
+def test_label_that_only_a_segment_lacks_has_no_hint_of_a_misspelling():
+    rules = {"each_segment": {"correct": ">= 0.5"}}
+    found = check(rules, summary(e=segmented(free=(0, 9), paid=(9, 0))))
+    assert (found["correct", "free"].outcome, found["correct", "free"].note) == ("failed", "")
+    found = check({"each_segment": {"corect": ">= 0.5"}}, summary(e=segmented(free=(0, 9), paid=(9, 0))))
+    assert found["corect", "free"].note
+
+
+def test_label_among_the_known_labels_has_no_hint_of_a_misspelling():
+    found = check({"correct": ">= 0.5"}, summary(e=results(labels={"incorrect": 9})), labels=KNOWN)
+    assert (found["correct"].outcome, found["correct"].note) == ("failed", "")
+    # The evaluator writes its labels in another case.
+    found = check({"correct": ">= 0.5"}, summary(e=results(labels={"Correct": 9})), labels=KNOWN)
+    assert found["correct"].note
 
 
 def test_label_that_the_evaluator_does_not_have_is_rejected():
@@ -521,11 +583,13 @@ def test_segment_rule_finds_the_bad_segment_behind_a_good_total():
     assert found["correct", "free"].outcome == "failed"
 
 
-def test_segment_with_too_few_evaluations_fails():
+@pytest.mark.parametrize("confidence", [None, 0.95])
+@pytest.mark.parametrize("free", [(3, 0), (0, 3)])
+def test_segment_with_too_few_evaluations_is_inconclusive(confidence, free):
     rules = {"each_segment": {"correct": ">= 0.9", "min_evaluated": 20}}
-    found = check(rules, summary(e=segmented(paid=(1_000, 10), free=(3, 0))))
-    assert found["min_evaluated", "free"].outcome == "failed"
-    assert found["min_evaluated", "paid"].outcome == "passed"
+    found = check(rules, summary(e=segmented(paid=(1_000, 10), free=free)), confidence=confidence)
+    assert found["min_evaluated", "free"].outcome == found["correct", "free"].outcome == "inconclusive"
+    assert found["min_evaluated", "paid"].outcome == found["correct", "paid"].outcome == "passed"
 
 
 @pytest.mark.parametrize("figures", [labels(400), segmented(**{"(none)": (400, 0)})])
@@ -545,26 +609,36 @@ def test_segment_that_is_required_and_missing_fails():
         )
 
 
-def test_segment_intervals_share_the_confidence_among_ten_segments():
+def test_segments_pass_at_the_confidence_of_the_gate():
+    rules = {"each_segment": {"correct": ">= 0.85"}}
+    parts = {f"part {number}": (30, 0) for number in range(20)}
+    found = check(rules, summary(e=segmented(**parts)), confidence=0.95)
+    assert {found["correct", part].outcome for part in parts} == {"passed"}
+
+
+def test_segment_that_fails_among_ten_has_the_corrected_interval():
     rules = {"each_segment": {"correct": ">= 0.9"}}
-    alone = check(rules, summary(e=segmented(one=(97, 3))), confidence=0.95)["correct", "one"]
-    parts = {f"part {number}": (97, 3) for number in range(10)}
-    among = check(rules, summary(e=segmented(**parts)), confidence=0.95)["correct", "part 0"]
-    assert (alone.outcome, among.outcome) == ("passed", "inconclusive")
-    single = check({"correct": ">= 0.9"}, summary(e=labels(97, 3)), confidence=0.995)["correct"]
-    assert (among.low, among.high) == (single.low, single.high)
+    parts = {f"part {number}": (100, 0) for number in range(9)}
+    single = check({"correct": ">= 0.9"}, summary(e=labels(83, 17)), confidence=0.995)["correct"]
+    for counts, outcome in (((83, 17), "inconclusive"), ((70, 30), "failed")):
+        alone = check({"correct": ">= 0.9"}, summary(e=labels(*counts)), confidence=0.95)["correct"]
+        assert alone.outcome == "failed"
+        among = check(rules, summary(e=segmented(bad=counts, **parts)), confidence=0.95)["correct", "bad"]
+        assert among.outcome == outcome
+        if counts == (83, 17):
+            assert (among.low, among.high) == (single.low, single.high)
 
 
-def test_segment_intervals_with_two_rules_share_the_confidence():
-    part = labels(96, 4, mean=0.9, scored=100)
+def test_segments_that_fail_share_the_confidence_between_two_rules():
+    part = labels(40, 60, mean=0.9, scored=100)
     total = results(
-        labels={"correct": 192, "incorrect": 8}, mean=0.9, scored=200, segments={"free": part, "paid": part}
+        labels={"correct": 80, "incorrect": 120}, mean=0.9, scored=200, segments={"free": part, "paid": part}
     )
-    rules = {"each_segment": {"correct": ">= 0.5", "score_mean": ">= 0.1"}}
+    rules = {"each_segment": {"correct": ">= 0.9", "score_mean": ">= 0.1"}}
 
     found = check(rules, summary(e=total), confidence=0.95)
 
-    single = check({"correct": ">= 0.5"}, summary(e=labels(96, 4)), confidence=1 - 0.05 / 4)["correct"]
+    single = check({"correct": ">= 0.9"}, summary(e=labels(40, 60)), confidence=1 - 0.05 / 4)["correct"]
     for segment in ("free", "paid"):
         assert (found["correct", segment].low, found["correct", segment].high) == (single.low, single.high)
 

@@ -234,6 +234,18 @@ def test_ask_without_timeout_waits_without_limit(questions: list[dict[str, Any]]
 
 
 @pytest.mark.since_airflow("3.1", "required actions")
+def test_ask_about_one_rule_asks_only_if_this_rule_is_inconclusive(questions: list[dict[str, Any]]) -> None:
+    rules = {"e": {"correct": ">= 0.9", "max_drop": 0.02, "on_inconclusive": {"max_drop": "ask"}}}
+    operator = EvalGateOperator(task_id="gate", summary=found(300, 0), rules=rules, confidence=0.95)
+    with pytest.raises(TaskDeferred):
+        operator.execute(Execution().context)
+    operator.summary = found(30, 0) | {"baseline": {"evaluators": {"e": results(labels={"correct": 300})}}}
+    with pytest.raises(EvalGateInconclusive):
+        operator.execute(Execution().context)
+    assert len(questions) == 1
+
+
+@pytest.mark.since_airflow("3.1", "required actions")
 def test_ask_passes_notifiers_on(questions: list[dict[str, Any]]) -> None:
     notifiers = [EvalGateNotifier(lambda context: None)]  # type: ignore[arg-type]
     with pytest.raises(TaskDeferred):

@@ -320,6 +320,18 @@ def test_segments_of_two_values_add_up_to_all_evaluations(many):
     assert sum(means) / 2 == pytest.approx(figures["score_mean"])
 
 
+@pytest.mark.parametrize("granularity", ["trace", "session"])
+def test_segments_of_traces_and_sessions_have_the_value_of_any_span(arize, granularity):
+    _, run_id = run_task(arize, evaluators=[tone(data_granularity_type=granularity)])
+    # Only LLM spans have a model; the evaluations are on the root spans.
+    found = read(
+        run_id=run_id, granularity=granularity, evaluators=["tone"], group_by="attributes.llm.model_name"
+    )
+    figures = found["evaluators"]["tone"]
+    assert "(none)" not in figures["segments"]
+    assert sum(each["evaluated"] for each in figures["segments"].values()) == figures["evaluated"] > 5
+
+
 @pytest.mark.parametrize("names", [["tone"], None])
 def test_segments_beyond_max_segments_are_counted_as_other(many, names):
     _, run_id = run_task(many, evaluators=[tone()])
