@@ -190,14 +190,13 @@ class OnlineTaskRunTrigger(BaseTrigger):
                     log.info("%s", line)
                 if run.is_over or now() >= deadline:
                     return run
-            shortage = wait.shortage
-            if shortage.late > LATE_SECONDS:
+            if wait.seconds_late > LATE_SECONDS:
                 log.info(
                     "Polls of run %s are %.0f s late: %d waits share %.0f requests per minute.",
                     self.run_id,
-                    shortage.late,
-                    shortage.waits,
-                    shortage.rate,
+                    wait.seconds_late,
+                    wait.server.count_waits(),
+                    wait.server.requests_per_minute,
                 )
 
     async def _cancel_at_deadline(self) -> Outcome:

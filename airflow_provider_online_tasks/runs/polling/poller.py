@@ -28,7 +28,7 @@ from airflow_provider_online_tasks import exceptions
 from airflow_provider_online_tasks.api import calls, responses
 from airflow_provider_online_tasks.api.async_client import AsyncClient
 from airflow_provider_online_tasks.runs import wait_policy
-from airflow_provider_online_tasks.runs.polling.schedule import PolledRun, Queue, Shortage, TaskPages, Wait
+from airflow_provider_online_tasks.runs.polling.schedule import PolledRun, Queue, TaskPages, Wait
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.settings import Settings
@@ -121,12 +121,16 @@ class Poller:
         """Return the number of waits."""
         return sum(len(run.waits) for run in self._runs.values())
 
-    def shortage(self, run: PolledRun) -> Shortage:
+    @property
+    def requests_per_minute(self) -> float:
+        """How many requests the budget allows at present."""
+        return self._budget.rate
+
+    def seconds_late(self, run: PolledRun) -> float:
         """Return how late a run is read because of the request budget."""
-        late = run.was_late
-        if not run.in_flight and self.endpoint.trouble is None:
-            late = max(late, self._lateness(run, self._loop.time()))
-        return Shortage(late, self._budget.rate, self.count_waits())
+        if run.in_flight or self.endpoint.trouble is not None:
+            return run.was_late
+        return max(run.was_late, self._lateness(run, self._loop.time()))
 
     def hasten(self, wait: Wait) -> None:
         """Read the run of a wait at once."""
@@ -274,8 +278,7 @@ class Poller:
         else:
             # A page may show a run before it is due.
             run.was_late = max(0.0, self._lateness(run, source.sent_at))
-            run.read_at = self._loop.time()
-            run.due = run.read_at + due_after * run.interval
+            run.due = self._loop.time() + due_after * run.interval
             run.failures, run.trouble = 0, None
             run.rejections.clear()
             if not run.in_flight:

@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import itertools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from airflow_provider_online_tasks.runs.wait_policy import Rejections
 
@@ -20,14 +20,6 @@ if TYPE_CHECKING:
 AHEAD = 0.25
 # For how many poll intervals the runs of a task are read by their IDs if its pages are not worth it.
 BY_ID_INTERVALS = 8
-
-
-class Shortage(NamedTuple):
-    """Seconds by which a run is read late, requests per minute, and the waits that share them."""
-
-    late: float
-    rate: float
-    waits: int
 
 
 class Wait:
@@ -51,9 +43,9 @@ class Wait:
         return self.run.trouble or self.server.endpoint.trouble
 
     @property
-    def shortage(self) -> Shortage:
+    def seconds_late(self) -> float:
         """How late the run is read because of the request budget."""
-        return self.server.shortage(self.run)
+        return self.server.seconds_late(self.run)
 
     async def next(self) -> TaskRun:
         """Return the run after the next poll with news. Raise the error that ended the wait, if one did."""
@@ -111,7 +103,6 @@ class PolledRun(Scheduled):
     waits: list[Wait] = field(default_factory=list)
     due: float = 0.0
     by_id: bool = False  # whether the next poll reads it by ID instead of with the list of its task
-    read_at: float = 0.0
     was_late: float = 0.0  # seconds by which the budget delayed its last poll
     failures: int = 0  # in a row
     rejections: Rejections = field(default_factory=Rejections)
