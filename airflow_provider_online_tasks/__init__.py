@@ -33,6 +33,7 @@ _MODULES = {
         "OnlineTasksError",
         "PermissionDenied",
         "RateLimited",
+        "ResponseTooLarge",
         "TaskErrorReturned",
         "TaskExists",
         "Unavailable",

@@ -17,6 +17,7 @@ the task's ``retries`` says::
     │   ├── RateLimited                     HTTP 429
     │   └── Unavailable                     no response, or HTTP 5xx
     │       └── UnexpectedResponse          a response that cannot be read
+    │           └── ResponseTooLarge        a response of more than 3 MiB
     ├── TaskExists *                        a task with this name exists, with if_exists="fail"
     ├── OnlineTaskRunUnsuccessful           a run finished without success; the sensor is not retried
     │   ├── OnlineTaskRunFailed
@@ -122,6 +123,10 @@ class Unavailable(CallError):
 
 class UnexpectedResponse(Unavailable):
     """The response cannot be read: not JSON, cut off, or without a documented field."""
+
+
+class ResponseTooLarge(UnexpectedResponse):
+    """The response is too large to be read, with the smallest page size too."""
 
 
 class OnlineTaskRunUnsuccessful(OnlineTasksError):

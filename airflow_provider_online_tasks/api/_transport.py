@@ -55,6 +55,7 @@ _LIBRARY_LOGGERS = (
 )
 _calls: ContextVar[bool] = ContextVar("calls_arize", default=False)
 TOO_LARGE = f"is too large: more than {MOST_BODY // MEBI} MiB"
+TOO_MANY_VALUES = "is too large: it holds too many values"
 
 
 @cache
@@ -168,7 +169,7 @@ class Body:
 def read_json(body: bytes) -> Any:
     """Parse JSON. ValueError: it is not JSON, or its values would take too much memory."""
     if _memory(body) > MOST_MEMORY:
-        raise UnreadableBody("is too large: it holds too many values")
+        raise UnreadableBody(TOO_MANY_VALUES)
     try:
         return from_json(body)
     except ValueError:

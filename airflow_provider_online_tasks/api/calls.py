@@ -18,7 +18,12 @@ from airflow_provider_online_tasks.api import responses
 from airflow_provider_online_tasks.api.fields import identifier
 from airflow_provider_online_tasks.api.responses import EvaluatorVersion, Task, TaskRun
 from airflow_provider_online_tasks.api.settings import PERCENT
-from airflow_provider_online_tasks.exceptions import InvalidInput, TaskErrorReturned, UnexpectedResponse
+from airflow_provider_online_tasks.exceptions import (
+    InvalidInput,
+    ResponseTooLarge,
+    TaskErrorReturned,
+    UnexpectedResponse,
+)
 from airflow_provider_online_tasks.inputs.arguments import read_id
 
 if TYPE_CHECKING:
@@ -31,6 +36,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 TaskType = Literal["TEMPLATE_EVALUATION", "CODE_EVALUATION"]
 MOST_PAGES = 10_000
+PAGES_BEFORE_LARGER = 4
+"""After a page was too large, this many smaller ones are read before the limit is doubled."""
 LONGEST_CURSOR = 8_192
 PAGE = 100
 """Items of a page, where the API documents no lower limit."""
@@ -174,18 +181,41 @@ class Cursors:
 
 
 def pages(
-    send: Callable[[RestCall[Page[T]]], Page[T]], call_at: Callable[[str | None], RestCall[Page[T]]]
+    send: Callable[[RestCall[Page[T]]], Page[T]],
+    call_at: Callable[[str | None], RestCall[Page[T]]],
+    *,
+    skip: Callable[[str | None], Page[T]] | None = None,
 ) -> Iterator[Page[T]]:
-    """Yield the pages of a list. `call_at` returns the call for the page at a cursor."""
-    call = call_at(None)
+    """Yield the pages of a list.
+
+    A page that is too large is requested again with half of its limit, down to one item.
+
+    :param call_at: returns the call for the page at a cursor.
+    :param skip: returns the page instead of an item at a cursor that is too large. Default: raise.
+    """
+    cursor = None
+    call = call_at(cursor)
     cursors = Cursors(call.name, most=MOST_PAGES)
+    most = limit = int(call.query["limit"])
+    read_with_limit = 0
     while True:
-        page = send(call)
+        try:
+            page = send(replace(call, query={**call.query, "limit": limit}))
+        except ResponseTooLarge:
+            if limit > 1:
+                limit, read_with_limit = limit // 2, 0
+                continue
+            if skip is None:
+                raise
+            page = skip(cursor)
         yield page
         cursor = cursors.after(page)
         if cursor is None:
             return
         call = call_at(cursor)
+        read_with_limit += 1
+        if read_with_limit == PAGES_BEFORE_LARGER:
+            limit, read_with_limit = min(2 * limit, most), 0
 
 
 def items(

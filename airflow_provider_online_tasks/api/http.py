@@ -20,7 +20,14 @@ from typing import Any, AnyStr, NoReturn
 
 from airflow_provider_online_tasks import exceptions
 from airflow_provider_online_tasks._text import on_one_line
-from airflow_provider_online_tasks.api._transport import SHOWN, ResponseTooSlow, UnreadableBody, read_json
+from airflow_provider_online_tasks.api._transport import (
+    SHOWN,
+    TOO_LARGE,
+    TOO_MANY_VALUES,
+    ResponseTooSlow,
+    UnreadableBody,
+    read_json,
+)
 from airflow_provider_online_tasks.api.fields import HIDDEN
 
 _FIXES: dict[type[BaseException], str] = {
@@ -132,7 +139,9 @@ class Response:
             message += f". {NOT_ARIZE}"
         elif not self.unreadable:
             message += f": {self.summary()}"
-        raise exceptions.UnexpectedResponse(message, may_have_executed=not self.repeatable)
+        is_too_large = problem in (TOO_LARGE, TOO_MANY_VALUES)
+        kind = exceptions.ResponseTooLarge if is_too_large else exceptions.UnexpectedResponse
+        raise kind(message, may_have_executed=not self.repeatable)
 
 
 @lru_cache(maxsize=64)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tenacity import RetryCallState, Retrying, retry_if_exception
 
 from airflow_provider_online_tasks._text import sentence
-from airflow_provider_online_tasks.exceptions import RateLimited, Unavailable
+from airflow_provider_online_tasks.exceptions import RateLimited, ResponseTooLarge, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,11 @@ class RetryPolicy:
         """Return what repeats a call. `sleep` waits between attempts."""
         return Retrying(
             retry=retry_if_exception(
-                lambda error: isinstance(error, RateLimited | Unavailable) and not error.may_have_executed
+                lambda error: (
+                    isinstance(error, RateLimited | Unavailable)
+                    and not error.may_have_executed
+                    and not isinstance(error, ResponseTooLarge)  # it would be as large again
+                )
             ),
             wait=self._delay,
             stop=self._gives_up,

@@ -17,6 +17,7 @@ from airflow_provider_online_tasks.exceptions import (
     AuthenticationFailed,
     CallError,
     RateLimited,
+    ResponseTooLarge,
     Unavailable,
     UnexpectedResponse,
 )
@@ -209,7 +210,7 @@ def test_async_client_after_failure_continues(hook_on: HookOn) -> None:
         return results
 
     with RecordingServer(lambda _: replies.pop(0)) as arize:
-        assert asyncio.run(main(hook_on(host=arize.url))) == [AuthenticationFailed, UnexpectedResponse, RUN]
+        assert asyncio.run(main(hook_on(host=arize.url))) == [AuthenticationFailed, ResponseTooLarge, RUN]
 
 
 def test_two_async_clients_close_separately(hook_on: HookOn) -> None:
