@@ -97,7 +97,7 @@ class CreateOnce(ABC, Generic[IntentT, Resource]):
         self._intents.delete()
 
     def _discard(self, created_id: str) -> None:
-        """Undo a request of a try that was replaced meanwhile."""
+        """Undo a request whose result no try will use."""
 
     def _create_once(self, intent: IntentT) -> Result[Resource]:
         """Send the request and return its result: created, or adopted after a lost response."""
@@ -155,7 +155,14 @@ class CreateOnce(ABC, Generic[IntentT, Resource]):
     def _store_id(self, intent: IntentT, resource_id: str) -> IntentT:
         # Log first: if the state store fails, the ID is still in the task log.
         self._log.info("%s", self._describe_created(intent, resource_id))
-        return self._intents.write(replace(intent, id=resource_id))
+        try:
+            return self._intents.write(replace(intent, id=resource_id))
+        except TryNoLongerCurrent:
+            raise  # the current try may have adopted it
+        except Exception:
+            if self._try.is_last:
+                self._discard(resource_id)
+            raise
 
     def _recover(self, intent: IntentT, error: CallError) -> Resource | None:
         """Search for the result of a request whose response was lost. Raise Unavailable if that fails."""

@@ -35,6 +35,11 @@ class CurrentTry:
     dag_run_start: datetime | None
     """When the DAG run started. Clearing a finished DAG run changes it."""
 
+    @property
+    def is_last(self) -> bool:
+        """Whether Airflow starts no other try if this one fails."""
+        return self.number > self.max_tries
+
     @classmethod
     def of(cls, context: Context) -> CurrentTry:
         """Read the Airflow context."""
@@ -96,6 +101,7 @@ class IntentStore(Generic[IntentT]):
         self._store: Any = context.get("task_state_store")
         self._key = key
         self._kind = kind
+        self.latest: IntentT | None = None  # as it was last read or written in this process
 
     @property
     def is_available(self) -> bool:
@@ -110,29 +116,39 @@ class IntentStore(Generic[IntentT]):
         if not isinstance(value, Mapping):
             return None
         try:
-            return TypeAdapter(self._kind).validate_python(dict(value))
+            self.latest = TypeAdapter(self._kind).validate_python(dict(value))
         except ValidationError:
             return None
+        return self.latest
 
     def write(self, intent: IntentT) -> IntentT:
         """Write the intent and return it. Raise TryNoLongerCurrent if another try has replaced this one."""
-        if self._store is None:
-            return intent
         # The store takes JSON values only.
-        value = {
-            name: list(part) if isinstance(part, tuple) else part for name, part in asdict(intent).items()
-        }
+        self._set(
+            self._key,
+            {name: list(part) if isinstance(part, tuple) else part for name, part in asdict(intent).items()},
+        )
+        self.latest = intent
+        return intent
+
+    def check_try(self) -> None:
+        """Raise TryNoLongerCurrent if another try has replaced this one."""
+        self._set("current_try", self.current_try.number)
+
+    def _set(self, key: str, value: Any) -> None:
+        if self._store is None:
+            return
         try:
-            self._store.set(self._key, value)
+            self._store.set(key, value)
         except Exception as error:
             detail = getattr(getattr(error, "error", None), "detail", None)
             if isinstance(detail, Mapping) and detail.get("status_code") in _STALE_TRY:
                 raise TryNoLongerCurrent("Airflow has replaced this try of the task.") from error
             raise
-        return intent
 
     def delete(self) -> None:
         """Delete the intent."""
+        self.latest = None
         if self._store is not None:
             self._store.delete(self._key)
 

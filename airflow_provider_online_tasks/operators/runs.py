@@ -237,22 +237,12 @@ class RunOnlineTaskOperator(base.LineageOperator):
 
     def _follow(self, context: Context, lifecycle: RunLifecycle) -> str:
         """Announce the run, and wait for it if asked to."""
-        run, run_id, push = lifecycle.run, str(lifecycle.run_id), context["ti"].xcom_push
-        push(key="return_value", value=run_id)
-        push(key="run_id", value=run_id)
-        self.links = lifecycle.hook.known_links(run.window)
-        self.links.push(context)
-        self.log.info(
-            "Run %s (%s) evaluates at most %s spans.%s",
-            run_id,
-            lifecycle.outcome.value,
-            run.max_spans or DEFAULT_MAX_SPANS,
-            f" See {self.links.spans}" if self.links.spans else "",
-        )
-        self._keep_lineage(lifecycle.hook, {**run.to_rest(), "run_id": run_id})
-        if not self.wait_for_completion:
-            lifecycle.finish()
-            return run_id
+        run, run_id = lifecycle.run, str(lifecycle.run_id)
+        with lifecycle.cancelled_if_last_try_fails():
+            self._announce(context, lifecycle)
+            if not self.wait_for_completion:
+                lifecycle.finish()
+                return run_id
         if lifecycle.finished is None and self.deferrable:
             from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
 
@@ -271,6 +261,22 @@ class RunOnlineTaskOperator(base.LineageOperator):
             poll_interval=self.poll_interval, limit=self._wait_limit
         )
         return self._conclude(context, lifecycle, finished)
+
+    def _announce(self, context: Context, lifecycle: RunLifecycle) -> None:
+        """Push the run's ID and the links that are known, and log the run."""
+        run, run_id, push = lifecycle.run, str(lifecycle.run_id), context["ti"].xcom_push
+        push(key="return_value", value=run_id)
+        push(key="run_id", value=run_id)
+        self.links = lifecycle.hook.known_links(run.window)
+        self.links.push(context)
+        self.log.info(
+            "Run %s (%s) evaluates at most %s spans.%s",
+            run_id,
+            lifecycle.outcome.value,
+            run.max_spans or DEFAULT_MAX_SPANS,
+            f" See {self.links.spans}" if self.links.spans else "",
+        )
+        self._keep_lineage(lifecycle.hook, {**run.to_rest(), "run_id": run_id})
 
     def _conclude(self, context: Context, lifecycle: RunLifecycle, run: TaskRun) -> str:
         """Act on the end state of the finished run."""
@@ -308,9 +314,10 @@ class RunOnlineTaskOperator(base.LineageOperator):
         return min(limits, key=lambda limit: limit[0], default=None)
 
     def on_kill(self) -> None:
-        """Cancel the run that the task waits for, if the task ended."""
-        if self.cancel_on_kill and self.wait_for_completion and self._lifecycle is not None:
-            self._lifecycle.on_kill()
+        """Cancel the run that the task starts or waits for, if the task ended."""
+        lifecycle = self._lifecycle
+        if self.cancel_on_kill and lifecycle and (self.wait_for_completion or lifecycle.run_id is None):
+            lifecycle.on_kill()
 
 
 class CancelOnlineTaskRunOperator(base.OnlineTasksOperator):

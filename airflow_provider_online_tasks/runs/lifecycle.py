@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from airflow_provider_online_tasks.idempotency.create_once import Outcome, Resul
 from airflow_provider_online_tasks.inputs.runs import RunInput
 from airflow_provider_online_tasks.runs.blocking_wait import BlockingWait
 from airflow_provider_online_tasks.runs.end_states import EndRules, EndState, read_end_state, says_no_data
-from airflow_provider_online_tasks.runs.submission import Submission
+from airflow_provider_online_tasks.runs.submission import RunIntent, Submission
 from airflow_provider_online_tasks.runs.task_fate import TaskFate, worker_task_fate
 
 if TYPE_CHECKING:
@@ -91,9 +92,12 @@ class RunLifecycle:
 
     def _plan(self, run: RunInput) -> None:
         self.run = run
-        self._submission = Submission(
-            hook=self.hook, run=run, context=self._context, log=self._log, rules=self._rules
-        )
+        # on_kill can't read the connection, because the signal may interrupt a call to Airflow.
+        self.hook.settings  # noqa: B018
+        self._submission = self._new_submission(self.hook)
+
+    def _new_submission(self, hook: OnlineTasksHook) -> Submission:
+        return Submission(hook=hook, run=self.run, context=self._context, log=self._log, rules=self._rules)
 
     def _use(self, result: Result[TaskRun]) -> None:
         self.run_id, self.outcome, self.since = result.id, result.outcome, _clock.now()
@@ -118,7 +122,8 @@ class RunLifecycle:
         """Cancel a run that is late and raise; return the run if it finished before that."""
         # A cancelled run was cancelled by the trigger, or here: the response to an earlier attempt was lost.
         if last_seen is None or last_seen.status is not RunStatus.CANCELLED:
-            run = self._cancel(self.hook)
+            self._submission.check_try()  # this process may have been suspended
+            run = self._cancel(self.hook, str(self.run_id))
             if run is not None and run.status is not RunStatus.CANCELLED:
                 return run
         duration = "its time" if limit is None else "{:g} s ({})".format(*limit)
@@ -144,14 +149,50 @@ class RunLifecycle:
         """Note the success, so that clearing the task later starts a new run."""
         self._submission.finish()
 
+    @contextlib.contextmanager
+    def cancelled_if_last_try_fails(self) -> Iterator[None]:
+        """Cancel the run after an error of Airflow in the last try: no other try would wait for it."""
+        try:
+            yield
+        except Exception:
+            if self._submission.is_last_try:
+                self._submission.check_try()
+                self._cancel(self.hook, str(self.run_id))
+            raise
+
     def on_kill(self) -> None:
-        """Cancel the run if the task ended, once its ID is known. Called by a signal handler."""
-        self._fate_when_killed = worker_task_fate(self._context["ti"])
-        if self.run_id is not None:
-            # The signal may interrupt a request or a call to Airflow: use another session, and don't read the
-            # connection again.
-            with self.hook.sibling() as hook:
-                self._end_run(hook, self._fate_when_killed)
+        """Cancel the run if the task ended. Called by a signal handler."""
+        fate = self._fate_when_killed = worker_task_fate(self._context["ti"])
+        submission = getattr(self, "_submission", None)  # None before the window is known
+        intent = submission.unfinished if submission else None
+        run_id = self.run_id
+        if run_id is None and intent is None:
+            return
+        # The signal may interrupt a request or a call to Airflow: use another session, and don't read the
+        # connection again.
+        with self.hook.sibling() as hook:
+            if run_id is None and intent is not None:
+                run_id = self._find_run(hook, intent, fate)
+            if run_id is not None:
+                self._end_run(hook, fate, run_id)
+
+    def _find_run(self, hook: OnlineTasksHook, intent: RunIntent, fate: TaskFate) -> str | None:
+        """Return the ID of the run that this process resumes, or whose request has no response yet."""
+        if intent.id is not None:
+            return intent.id
+        if fate is TaskFate.ENDED:
+            with contextlib.suppress(exceptions.CallError):
+                run = self._new_submission(hook).find(intent)
+                if run is not None:
+                    return run.id
+        self._log.warning(
+            "Airflow ends this process before Arize responded: %s. A run of task %s over the window %s may "
+            "exist. The next try searches for it. If there is no next try, cancel it in the Arize UI.",
+            fate.value,
+            intent.online_task_id,
+            intent.window,
+        )
+        return None
 
     def _stop_if_killed(self) -> None:
         """Raise after a kill: Airflow gives the process a few seconds more."""
@@ -161,33 +202,33 @@ class RunLifecycle:
             self._fate_when_killed = worker_task_fate(self._context["ti"])
         if self.run_id is None:
             raise exceptions.OnlineTasksError("Airflow ended the task before it started a run.")
-        self._end_run(self.hook, self._fate_when_killed)
+        self._end_run(self.hook, self._fate_when_killed, self.run_id)
         raise exceptions.OnlineTasksError(f"Airflow ended the task while it waited for run {self.run_id}.")
 
-    def _end_run(self, hook: OnlineTasksHook, fate: TaskFate) -> None:
+    def _end_run(self, hook: OnlineTasksHook, fate: TaskFate, run_id: str) -> None:
         if fate is TaskFate.ENDED:
-            self._cancel(hook)
+            self._cancel(hook, run_id)
             return
         self._log.warning(
             "Airflow ends this process: %s. Run %s is not cancelled: the next try resumes it. If there is no "
             "next try, cancel it with CancelOnlineTaskRunOperator.",
             fate.value,
-            self.run_id,
+            run_id,
         )
 
-    def _cancel(self, hook: OnlineTasksHook) -> TaskRun | None:
+    def _cancel(self, hook: OnlineTasksHook, run_id: str) -> TaskRun | None:
         """Cancel the run, and return it if it was finished already. Errors are only logged."""
         try:
-            run, was_finished = hook.end_task_run(str(self.run_id))
+            run, was_finished = hook.end_task_run(run_id)
         except exceptions.CallError as error:
             self._log.error(
                 "Run %s could not be cancelled and may still be running. Cancel it in the Arize UI: %s",
-                self.run_id,
+                run_id,
                 error,
             )
             return None
         if was_finished:
-            self._log.info("Run %s finished before the cancellation: %s.", self.run_id, run.status.value)
+            self._log.info("Run %s finished before the cancellation: %s.", run_id, run.status.value)
             return run
-        self._log.info("Cancelled run %s: %s.", self.run_id, run.counts)
+        self._log.info("Cancelled run %s: %s.", run_id, run.counts)
         return None

@@ -19,7 +19,7 @@ from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.responses import TaskRun
 from airflow_provider_online_tasks.idempotency import create_once
 from airflow_provider_online_tasks.idempotency.create_once import Outcome, Result
-from airflow_provider_online_tasks.idempotency.intents import Intent, IntentStore
+from airflow_provider_online_tasks.idempotency.intents import Intent, IntentStore, TryNoLongerCurrent
 from airflow_provider_online_tasks.inputs.windows import DataWindow
 from airflow_provider_online_tasks.runs.wait_policy import run_unreachable
 
@@ -99,6 +99,30 @@ class Submission(create_once.CreateOnce[RunIntent, TaskRun]):
         intent = self._intents.read()
         return self._start(known=(*(intent.earlier_runs if intent else ()), run_id))
 
+    @property
+    def is_last_try(self) -> bool:
+        """Whether no other try resumes the run."""
+        return self._try.is_last
+
+    @property
+    def unfinished(self) -> RunIntent | None:
+        """The intent of this execution if its run may be unfinished. Sends no request."""
+        intent = self._intents.latest
+        return intent if intent is not None and intent.sent_at and intent.succeeded_at is None else None
+
+    def find(self, intent: RunIntent) -> TaskRun | None:
+        """Search once for the run of an intent without an ID."""
+        return next(iter(self._find_matching(intent)), None)
+
+    def check_try(self) -> None:
+        """Raise TryNoLongerCurrent if Airflow has replaced this try; not if Airflow doesn't answer."""
+        try:
+            self._intents.check_try()
+        except TryNoLongerCurrent:
+            raise
+        except Exception as error:  # noqa: BLE001  an outage must not keep a run alive
+            self._log.warning("Airflow doesn't answer whether this try is current: %s", error)
+
     def finish(self) -> None:
         """Note the success of the execution, so that clearing the task later starts a new run."""
         self._intents.finish()
@@ -138,7 +162,9 @@ class Submission(create_once.CreateOnce[RunIntent, TaskRun]):
         return f"Run {created_id}: task {intent.online_task_id}, window {intent.window}."
 
     def _discard(self, created_id: str) -> None:
-        self._log.warning("Cancelling run %s: another try has replaced this one.", created_id)
+        self._log.warning(
+            "Cancelling run %s: its ID can't be stored, so no try would wait for it.", created_id
+        )
         self._hook.end_task_run(created_id)
 
     def _resume(self, intent: RunIntent) -> Result[TaskRun]:
@@ -217,6 +243,7 @@ class Submission(create_once.CreateOnce[RunIntent, TaskRun]):
         if run is None:
             return intent.earlier_runs
         if not run.is_over:
+            self.check_try()
             self._log.warning("Cancelling run %s of an earlier try.", run.id)
             with contextlib.suppress(exceptions.NotFound):
                 self._hook.end_task_run(run.id)

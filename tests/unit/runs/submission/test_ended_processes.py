@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_online_tasks._airflow import AirflowFailException, AirflowTaskTimeout
-from airflow_provider_online_tasks.emulator import RunFate
+from airflow_provider_online_tasks.emulator import Fault, RunFate
 from airflow_provider_online_tasks.exceptions import OnlineTasksError
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.runs import task_fate
 from tests.support.key_rotation import NEW_KEY, rotate
-from tests.support.tries import Execution, Killed, Time
+from tests.support.tries import Execution, Killed, Time, start_run
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import Emulator
@@ -289,3 +289,139 @@ def test_two_killed_tasks_cancel_their_own_runs(execution: Execution, emulator: 
     by_status = {run["id"]: run["status"] for run in emulator.runs()}
     assert by_status[execution.pushed["run_id"]] == "CANCELLED"
     assert by_status[other.pushed["run_id"]] == "RUNNING"
+
+
+# -- A kill before the response to runOnlineTask. --
+
+
+@pytest.fixture
+def killed_amid_request(execution: Execution, emulator: Emulator) -> Callable[..., None]:
+    """``killed_amid_request()``: end the process after Arize executed the request, before the response."""
+    really = OnlineTasksHook.run_online_task
+
+    def amid(hook: OnlineTasksHook, run: Any) -> str:
+        really(hook, run)
+        execution.kill()
+        raise Killed
+
+    def kill(**arguments: Any) -> None:
+        emulator.next_run(HANG)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(OnlineTasksHook, "run_online_task", amid)
+            with pytest.raises(Killed):
+                execution.next_try(**{**WAIT, **arguments})
+
+    return kill
+
+
+@pytest.mark.promise("killed-during-request")
+@pytest.mark.parametrize("arguments", [WAIT, {"wait_for_completion": False}])
+def test_kill_during_request_cancels_run(
+    emulator: Emulator, killed_amid_request: Callable[..., None], arguments: dict[str, Any]
+) -> None:
+    killed_amid_request(**arguments)
+    assert [run["status"] for run in emulator.runs()] == ["CANCELLED"]
+
+
+@pytest.mark.promise("killed-during-request")
+def test_kill_during_request_of_resumed_task_leaves_run_to_next_try(
+    execution: Execution,
+    emulator: Emulator,
+    killed_amid_request: Callable[..., None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    execution.state = lambda: "running"
+    killed_amid_request()
+    (run,) = emulator.runs()
+    assert run["status"] == "RUNNING"
+    assert execution.online_task_id in next(line for line in caplog.messages if "may exist" in line)
+
+    emulator.set_run(run["id"], status="COMPLETED", num_successes=3)
+    assert execution.next_try(**WAIT) == run["id"]
+
+
+@pytest.mark.promise("killed-during-request")
+def test_kill_during_request_that_is_not_executed_yet_is_logged(
+    execution: Execution, emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    def amid(hook: OnlineTasksHook, run: Any) -> str:
+        execution.kill()
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(OnlineTasksHook, "run_online_task", amid)
+        with pytest.raises(Killed):
+            execution.next_try(**WAIT)
+
+    assert emulator.runs() == []
+    assert execution.online_task_id in next(line for line in caplog.messages if "may exist" in line)
+
+
+def test_kill_during_request_ignores_run_that_existed_before(
+    execution: Execution, emulator: Emulator, killed_amid_request: Callable[..., None]
+) -> None:
+    emulator.next_run(HANG)
+    existed = start_run(execution.online_task_id)
+
+    killed_amid_request()
+
+    cancelled = [run["id"] for run in emulator.runs() if run["status"] == "CANCELLED"]
+    assert len(emulator.runs()) == 2
+    assert existed not in cancelled
+    assert len(cancelled) == 1
+
+
+def test_kill_during_search_for_lost_response_cancels_run(
+    execution: Execution, emulator: Emulator, time: Time
+) -> None:
+    emulator.next_run(HANG)
+    emulator.add_fault(Fault("graphql.runOnlineTask", "drop_before"))
+
+    def executed_late() -> None:
+        start_run(execution.online_task_id)
+        execution.kill()
+        raise Killed
+
+    time.on_sleep = executed_late
+    with pytest.raises(Killed):
+        execution.next_try(**WAIT)
+
+    assert [run["status"] for run in emulator.runs()] == ["CANCELLED"]
+
+
+@pytest.mark.promise("ended-by-user")
+def test_kill_while_earlier_run_is_read_cancels_it(
+    execution: Execution, emulator: Emulator, waiting: Callable[..., str]
+) -> None:
+    def die() -> None:
+        raise Killed
+
+    waiting(die)
+
+    def amid(hook: OnlineTasksHook, run_id: str) -> Any:
+        execution.kill()
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(OnlineTasksHook, "get_task_run", amid)
+        with pytest.raises(Killed):
+            execution.next_try(**WAIT)
+
+    assert [run["status"] for run in emulator.runs()] == ["CANCELLED"]
+
+
+def test_execution_timeout_during_request_cancels_run(
+    execution: Execution, emulator: Emulator, killed_amid_request: Callable[..., None]
+) -> None:
+    execution.state = lambda: "running"
+    really = execution.kill
+
+    def time_out() -> None:
+        try:
+            raise AirflowTaskTimeout
+        except AirflowTaskTimeout:  # as Airflow's task runner does
+            really()
+
+    execution.kill = time_out  # type: ignore[method-assign]
+    killed_amid_request()
+    assert [run["status"] for run in emulator.runs()] == ["CANCELLED"]

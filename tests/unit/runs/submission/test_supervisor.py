@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_online_tasks.emulator import RunFate
+from airflow_provider_online_tasks.emulator import Fault, RunFate
 from tests.support.pages import PROJECT
 from tests.support.servers import RecordingServer, Reply, Seen
 from tests.support.tries import END, START
@@ -80,10 +80,10 @@ def api() -> ExecutionApi:
 
 
 @pytest.fixture
-def worker(
+def new_worker(
     task_id: str, emulator: Emulator, api: ExecutionApi, airflow_db: None, tmp_path: Path
 ) -> Iterator[subprocess.Popen[str]]:
-    """A worker that waits for a run that does not end."""
+    """A worker that was just started, and whose run does not end."""
     emulator.next_run(RunFate("hang", times=None, pending_seconds=0))
     (tmp_path / "waits.py").write_text(
         DAG_FILE.format(task=task_id, start=START.isoformat(), end=END.isoformat())
@@ -112,10 +112,16 @@ def worker(
         ) as process,
     ):
         try:
-            until(lambda: len(emulator.requests("rest.get_task_run")) > 1, tmp_path)
             yield process
         finally:
             process.kill()
+
+
+@pytest.fixture
+def worker(emulator: Emulator, new_worker: subprocess.Popen[str], tmp_path: Path) -> subprocess.Popen[str]:
+    """A worker that waits for a run that does not end."""
+    until(lambda: len(emulator.requests("rest.get_task_run")) > 1, tmp_path)
+    return new_worker
 
 
 def until(holds: Any, folder: Path, seconds: float = 300) -> None:
@@ -134,6 +140,20 @@ def test_task_marked_failed_cancels_run(
 ) -> None:
     api.state = "failed"
     worker.wait(300)
+    assert [run["status"] for run in emulator.runs()] == ["CANCELLED"], (tmp_path / "task.log").read_text()
+
+
+@pytest.mark.promise("killed-during-request")
+@pytest.mark.slow
+@pytest.mark.dag
+@pytest.mark.since_airflow("3.3", "supervise_task")
+def test_task_marked_failed_during_request_cancels_run(
+    emulator: Emulator, api: ExecutionApi, new_worker: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    emulator.add_fault(Fault("graphql.runOnlineTask", "delay_after", seconds=60))
+    until(emulator.runs, tmp_path)
+    api.state = "failed"
+    new_worker.wait(300)
     assert [run["status"] for run in emulator.runs()] == ["CANCELLED"], (tmp_path / "task.log").read_text()
 
 
