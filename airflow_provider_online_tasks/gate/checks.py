@@ -33,6 +33,7 @@ from airflow_provider_online_tasks.inputs.arguments import finite
 
 PASSED, FAILED, INCONCLUSIVE = "passed", "failed", "inconclusive"
 TOO_FEW, NOTHING = "too few evaluations", "nothing to measure"
+DROP_OF = "drop of "
 LABELS_NAMED = 5
 # A drop is tested statistically even if the rules are compared without intervals.
 DROP_CONFIDENCE = 0.95
@@ -218,7 +219,7 @@ class EvaluatorCheck:
         current = sample_of(threshold, now, self.labels, None)
         result = RuleResult(
             evaluator=self.rules.evaluator,
-            measure=f"drop of {threshold.measure}",
+            measure=DROP_OF + threshold.measure,
             rule=f"<= {bound:g}",
             outcome=FAILED,
             evaluations=current.total,

@@ -10,8 +10,6 @@ from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks.gate.checks import FAILED, RuleResult
 
 HEAD = ("evaluator", "measure", "rule", "measured", "interval", "margin", "outcome")
-EXAMPLES = "lowest_scoring_examples"
-_EXAMPLES_PER_EVALUATOR = 5
 _MARKDOWN = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]()<>#+-!|~"})
 
 
@@ -69,15 +67,6 @@ def html_table(results: Sequence[RuleResult]) -> str:
     head = "".join(f"<th>{name}</th>" for name in HEAD)
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows(results))
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def select_examples(summary: Mapping[str, Any], evaluators: Iterable[str]) -> list[dict[str, Any]]:
-    """Return the first lowest-scoring examples of each of these evaluators."""
-    return [
-        {"evaluator": name, **example}
-        for name in evaluators
-        for example in ((summary["evaluators"].get(name) or {}).get(EXAMPLES) or [])[:_EXAMPLES_PER_EVALUATOR]
-    ]
 
 
 def examples_text(examples: Iterable[Mapping[str, Any]]) -> str:

@@ -49,6 +49,7 @@ def render(context: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that the templates of the inner notifier can use."""
     from airflow_provider_online_tasks.gate import report
     from airflow_provider_online_tasks.gate.checks import RuleResult
+    from airflow_provider_online_tasks.gate.examples import EXAMPLES
 
     task = context.get("ti")
     verdict = getattr(context.get("exception"), "verdict", None)
@@ -63,7 +64,7 @@ def render(context: Mapping[str, Any]) -> dict[str, Any]:
     results = [
         RuleResult(**{key: value for key, value in rule.items() if key in known}) for rule in verdict["rules"]
     ]
-    examples = verdict.get(report.EXAMPLES) or []
+    examples = verdict.get(EXAMPLES) or []
     outcome = str(verdict.get("outcome"))
     if verdict.get("approved") is True:
         outcome += f", approved by {verdict.get('responded_by')}"

@@ -32,7 +32,7 @@ class EvalGateOperator(LineageOperator):
     of a label, ``score_mean`` or a quantile (``score_p05`` … ``score_p95``) with a bound; ``docs/results.md``
     lists the other keys. A rule that cannot be measured fails, and incomplete results fail.
 
-    XCom: the verdict with one entry per rule and the lowest-scoring examples. It is also the ``extra`` of
+    XCom: the verdict with one entry per rule and examples that violate the rules. It is also the ``extra`` of
     the events of the task's ``outlets``, and OpenLineage's data quality assertions.
 
     :param summary: the result of ``EvalResultsOperator``. (templated)
@@ -131,12 +131,13 @@ class EvalGateOperator(LineageOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Check the rules, log and report the verdict, and stop downstream tasks unless it passed."""
         from airflow_provider_online_tasks.gate import report
+        from airflow_provider_online_tasks.gate.examples import EXAMPLES
 
         verdict = self._check()
-        examples = verdict[report.EXAMPLES]
+        examples = verdict[EXAMPLES]
         self.log.info("Rules of the gate:\n%s", report.text_table(self._results))
         if examples:
-            self.log.info("Lowest-scoring examples:\n%s", report.examples_text(examples))
+            self.log.info("Examples that violate the rules:\n%s", report.examples_text(examples))
         self._report(context, verdict)
         if verdict["passed"]:
             return verdict
@@ -148,7 +149,7 @@ class EvalGateOperator(LineageOperator):
             self.log.info("%s Waiting for a decision on the page of required actions.", message)
             body = [report.markdown_table(self._results)]
             if examples:
-                body += ["**Lowest-scoring examples**", report.examples_markdown(examples)]
+                body += ["**Examples that violate the rules**", report.examples_markdown(examples)]
             self._ask(context, f"Gate {self.task_id}: {verdict['outcome']}. Continue anyway?", body)
         raise (EvalGateInconclusive if is_inconclusive else EvalGateFailed)(message, verdict=verdict)
 
@@ -187,15 +188,15 @@ class EvalGateOperator(LineageOperator):
     def _check(self) -> dict[str, Any]:
         """Check the rules, and return the verdict."""
         from airflow_provider_online_tasks.gate.checks import check_summary, verdict
-        from airflow_provider_online_tasks.gate.report import EXAMPLES, select_examples
+        from airflow_provider_online_tasks.gate.examples import EXAMPLES, select_examples
         from airflow_provider_online_tasks.gate.rules import read_labels, read_rules
 
-        rules = read_rules(self.rules, min_evaluated=self.min_evaluated)
+        rules, labels = read_rules(self.rules, min_evaluated=self.min_evaluated), read_labels(self.labels)
         self._results = check_summary(
             rules,
             self.summary,
             baseline=self.baseline,
-            labels=read_labels(self.labels),
+            labels=labels,
             max_error_rate=self.max_error_rate,
             confidence=self.confidence,
             across_evaluator_versions=self.across_evaluator_versions,
@@ -206,7 +207,7 @@ class EvalGateOperator(LineageOperator):
             **verdict(self._results, on_failure=self.on_failure, on_inconclusive=self.on_inconclusive),
             "confidence": self.confidence,
             **{key: self.summary.get(key) for key in subject},
-            EXAMPLES: select_examples(self.summary, [evaluator.evaluator for evaluator in rules]),
+            EXAMPLES: select_examples(rules, self._results, self.summary, labels),
         }
 
     def _message(self) -> str:
@@ -221,7 +222,7 @@ class EvalGateOperator(LineageOperator):
 
     def _report(self, context: Context, verdict: dict[str, Any]) -> None:
         """Push the record for the Evals page, and add the verdict to asset events and OpenLineage."""
-        from airflow_provider_online_tasks.gate.report import EXAMPLES
+        from airflow_provider_online_tasks.gate.examples import EXAMPLES
         from airflow_provider_online_tasks.results.history import VERDICT_KEY, verdict_record
 
         facts = {key: value for key, value in verdict.items() if key != EXAMPLES}

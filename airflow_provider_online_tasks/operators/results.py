@@ -40,7 +40,7 @@ class EvalResultsOperator(LineageOperator):
     """Read the evaluations of a finished run, and return a summary.
 
     Set the run's ID, or the task and a window. The summary (XCom) has the counts, labels, scores, segments
-    and lowest-scoring examples of each evaluator. ``complete`` says whether all evaluations of the run were
+    and examples of each evaluator. ``complete`` says whether all evaluations of the run were
     read: ``read`` is compared with ``expected``, the run's own count; None if that is unknown. Arize indexes
     evaluations late, so the task waits in the triggerer and reads everything again until the numbers agree;
     the pauses double from ``poll_interval`` to 10 minutes.
@@ -210,7 +210,7 @@ class EvalResultsOperator(LineageOperator):
                 baseline = {**_window_summary(earlier), "new_evaluator_versions": versions}
                 baseline |= earlier_results.summary()
                 for figures in baseline["evaluators"].values():
-                    del figures["lowest_scoring_examples"]
+                    del figures["examples"]
             summary: dict[str, Any] = {
                 "run_id": run.id if run else None,
                 "online_task_id": task_id,

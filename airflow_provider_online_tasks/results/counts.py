@@ -6,11 +6,11 @@ import heapq
 import math
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_online_tasks._text import on_one_line
+from airflow_provider_online_tasks.gate.examples import EXAMPLES_SHOWN, distinct_first
 from airflow_provider_online_tasks.gate.intervals import Mean
 from airflow_provider_online_tasks.gate.summary import PERCENTILES, SCORES_KEPT
 from airflow_provider_online_tasks.inputs.arguments import MAXIMIZE
@@ -18,11 +18,9 @@ from airflow_provider_online_tasks.inputs.arguments import MAXIMIZE
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses import Evaluation, Span
 
-MAX_EXAMPLES = 20
+CANDIDATES = 20
 MAX_LABELS = 200
 QUANTILES = (5, 25, 50, 75, 95)
-NO_LABEL = "(no label)"
-EXPLANATION_CHARACTERS = 300
 
 
 @dataclass
@@ -109,41 +107,71 @@ class Quantiles:
         }
 
 
-class LowestScoring:
-    """The lowest-scoring (``minimize``: highest-scoring) examples; without scores, the rarest label."""
+class Examples:
+    """Spans to show as examples: with the lowest and the highest scores, and of each label.
+
+    Direction ``minimize`` puts the highest scores first.
+    """
 
     def __init__(self, direction: str) -> None:
-        self._sign = -1 if direction == MAXIMIZE else 1
-        self._seen = 0
-        self._scored: list[tuple[float, int, dict[str, Any]]] = []
-        self._labelled: dict[str, list[dict[str, Any]]] = {}
+        lowest, highest = _Extremes(-1), _Extremes(1)
+        self._extremes = (lowest, highest) if direction == MAXIMIZE else (highest, lowest)
+        self._labelled: dict[str | None, list[dict[str, Any]]] = {}
+        self._labels: Counter[str | None] = Counter()
 
-    def add(self, span: Span, evaluation: Evaluation) -> None:
+    def add(self, span: Span, evaluation: Evaluation, segment: str | None) -> None:
         """Consider an evaluation; of equal ones, the first are kept."""
-        self._seen += 1
+        label, score = evaluation.label, evaluation.score
         example = {
             "span_id": span.span_id,
             "trace_id": span.trace_id,
             "start_time": span.start_time,
-            "label": evaluation.label,
-            "score": evaluation.score,
-            "explanation": (evaluation.explanation or "")[:EXPLANATION_CHARACTERS],
+            "label": label,
+            "score": score,
+            "segment": segment,
         }
-        if evaluation.score is not None:
-            heapq.heappush(self._scored, (self._sign * evaluation.score, -self._seen, example))
-            if len(self._scored) > MAX_EXAMPLES:
-                heapq.heappop(self._scored)
-        elif (label := evaluation.label or NO_LABEL) in self._labelled or len(self._labelled) < MAX_LABELS:
+        if score is not None:
+            for extremes in self._extremes:
+                extremes.add(score, example)
+        if label in self._labelled or len(self._labelled) < MAX_LABELS:
+            self._labels[label] += 1
             examples = self._labelled.setdefault(label, [])
-            if len(examples) < MAX_EXAMPLES:
+            if len(examples) < CANDIDATES:
                 examples.append(example)
 
-    def summary(self, labels: Mapping[str, int]) -> list[dict[str, Any]]:
-        """Return the examples, the lowest-scoring first."""
-        examples = [example for *_, example in sorted(self._scored, key=lambda it: it[:2], reverse=True)]
-        if not examples and len(labels) > 1:
-            rarest = min(labels, key=lambda label: (labels[label], label))
-            examples = self._labelled.get(rarest, [])
+    def groups(self) -> list[list[dict[str, Any]]]:
+        """Return the candidates by end of the scores and by label: at most 100, so that inputs can differ."""
+        labels = [label for label, _ in self._labels.most_common()]
+        if len(labels) > 2 * EXAMPLES_SHOWN:  # the most frequent and the rarest labels
+            labels = labels[:EXAMPLES_SHOWN] + labels[-EXAMPLES_SHOWN:]
+        per_label = min(CANDIDATES, 3 * CANDIDATES // max(1, len(labels)))
         return [
-            {**example, "explanation": on_one_line(example["explanation"]) or None} for example in examples
+            *(extremes.in_order() for extremes in self._extremes),
+            *(self._labelled[label][:per_label] for label in labels),
         ]
+
+
+class _Extremes:
+    """The examples with the lowest (sign -1) or the highest scores (sign 1)."""
+
+    def __init__(self, sign: int) -> None:
+        self._sign = sign
+        self._seen = 0
+        self._kept: list[tuple[float, int, dict[str, Any]]] = []
+
+    def add(self, score: float, example: dict[str, Any]) -> None:
+        self._seen += 1
+        entry = (self._sign * score, -self._seen, example)
+        if len(self._kept) < CANDIDATES:
+            heapq.heappush(self._kept, entry)
+        elif entry > self._kept[0]:
+            heapq.heapreplace(self._kept, entry)
+
+    def in_order(self) -> list[dict[str, Any]]:
+        return [example for *_, example in sorted(self._kept, reverse=True)]
+
+
+def choose_examples(groups: Iterable[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Return 5 examples of each group, those with different inputs first."""
+    chosen = [example for group in groups for example in distinct_first(group)[:EXAMPLES_SHOWN]]
+    return list({example["span_id"]: example for example in chosen}.values())

@@ -16,6 +16,7 @@ from airflow_provider_online_tasks.api.calls import Page, RestCall, list_evaluat
 from airflow_provider_online_tasks.api.responses import RunStatus, Span, Task, TaskRun
 from airflow_provider_online_tasks.exceptions import CallError, InvalidInput
 from airflow_provider_online_tasks.inputs.windows import DataWindow
+from airflow_provider_online_tasks.results.counts import choose_examples
 from airflow_provider_online_tasks.results.summary import SESSION, SESSION_ID, SPAN, Results
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ PROGRESS_SECONDS = 15.0
 INPUT, OUTPUT = "input.value", "output.value"
 _SEGMENT_CHARACTERS = 100
 _EXAMPLE_CHARACTERS = 300
-_MAX_DESCRIBED = 100
 _SPAN_ID = re.compile(r"[0-9A-Za-z_-]{1,100}")
 
 
@@ -98,34 +98,37 @@ class Reader:
     def describe_examples(
         self, window: DataWindow, summary: dict[str, Any], url_of: Callable[[str, str | None], str | None]
     ) -> None:
-        """Add input, output, explanation and URL to the lowest-scoring examples of a summary."""
-        examples: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+        """Choose the examples of a summary, and add their input, output, explanation and URL."""
         for name, figures in summary["evaluators"].items():
-            for example in figures["lowest_scoring_examples"]:
+            examples = {each["span_id"]: each for group in figures["examples"] for each in group}
+            for example in examples.values():
                 example["url"] = url_of(example["span_id"], example["trace_id"])
-                if _SPAN_ID.fullmatch(example["span_id"]):
-                    examples.setdefault(example["span_id"], []).append((name, example))
+            self._describe(window, name, {key: examples[key] for key in examples if _SPAN_ID.fullmatch(key)})
+            figures["examples"] = choose_examples(figures["examples"])
+
+    def _describe(self, window: DataWindow, evaluator: str, examples: dict[str, dict[str, Any]]) -> None:
+        """Add input, output and explanation to the examples of an evaluator, which are listed by span ID."""
         if not examples:
             return
-        span_ids = ", ".join(f"'{span_id}'" for span_id in list(examples)[:_MAX_DESCRIBED])
+        span_ids = ", ".join(f"'{span_id}'" for span_id in examples)
         call = self._list_spans(
             window=window,
             query_filter=f"context.span_id IN ({span_ids})",
-            evaluators=tuple(summary["evaluators"]),
+            evaluators=(evaluator,),
             attributes=(INPUT, OUTPUT),
             text_length=_EXAMPLE_CHARACTERS,
         )
         try:
             page = self.client.send(call)
         except CallError as error:
-            self.log.warning("Could not read input and output of the lowest-scoring examples: %s", error)
+            self.log.warning("Could not read input and output of the examples of %s: %s", evaluator, error)
             return
         for span in page.items:
             explanations = {evaluation.name: evaluation.explanation for evaluation in span.evaluations}
-            for name, example in examples.get(span.span_id, ()):
+            if example := examples.get(span.span_id):
                 example["input"] = _shortened(span.attribute(INPUT))
                 example["output"] = _shortened(span.attribute(OUTPUT))
-                example["explanation"] = _shortened(explanations.get(name)) or example["explanation"]
+                example["explanation"] = _shortened(explanations.get(evaluator))
 
     def new_evaluator_versions(self, since: datetime, until: datetime) -> list[dict[str, str | None]]:
         """Return the versions in the Eval Hub that replaced others of the task's evaluators in this time.

@@ -23,7 +23,7 @@ from airflow_provider_online_tasks.gate.summary import (
     versions_text,
 )
 from airflow_provider_online_tasks.inputs.arguments import MAXIMIZE
-from airflow_provider_online_tasks.results.counts import Counts, LowestScoring, Quantiles
+from airflow_provider_online_tasks.results.counts import Counts, Examples, Quantiles
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses import Evaluation, Span
@@ -46,7 +46,7 @@ class EvaluatorResults:
         self.counts = Counts()
         self._empty = 0
         self._quantiles = Quantiles()
-        self._lowest = LowestScoring(direction)
+        self._examples = Examples(direction)
         self._segments: defaultdict[str, Counts] = defaultdict(Counts)
         self._versions: Counter[Version] = Counter()
 
@@ -56,7 +56,7 @@ class EvaluatorResults:
             self._empty += 1
             return False
         self.counts.add(evaluation)
-        self._lowest.add(span, evaluation)
+        self._examples.add(span, evaluation, segment)
         if evaluation.score is not None:
             self._quantiles.add(evaluation.score)
         version = version_of(evaluation.metadata)
@@ -79,7 +79,7 @@ class EvaluatorResults:
             "evaluator_versions": [dict(sorted(version)) for version in versions],
             "evaluator_version": versions_text(versions),
             "segments": None if max_segments is None else self._segment_summaries(max_segments),
-            "lowest_scoring_examples": self._lowest.summary(self.counts.labels),
+            "examples": self._examples.groups(),
         }
 
     def _score_interval(self) -> list[float] | None:

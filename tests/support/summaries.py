@@ -49,6 +49,6 @@ def results(
         "invalid_scores": 0,
         "evaluator_versions": [],
         "segments": None,
-        "lowest_scoring_examples": [],
+        "examples": [],
         **more,
     }

@@ -59,13 +59,6 @@ def test_tables_escape_names_from_others():
     assert len(report.markdown_table([nasty]).splitlines()) == 3
 
 
-def test_examples_of_two_evaluators_are_five_of_each():
-    figures = {"lowest_scoring_examples": [{"span_id": str(number)} for number in range(9)]}
-    summary = {"evaluators": {"a": figures, "b": figures, "c": {}}}
-    examples = report.select_examples(summary, ["b", "a", "c", "missing"])
-    assert [example["evaluator"] for example in examples] == ["b"] * 5 + ["a"] * 5
-
-
 def test_examples_without_url_name_the_span():
     example = {"evaluator": "e", "span_id": "s", "label": None, "score": 0.1, "input": "a\nb", "url": None}
     assert report.examples_text([example]) == "e: 0.1\n    input: a b\n    span s"

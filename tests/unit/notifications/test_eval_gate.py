@@ -96,7 +96,7 @@ def test_verdict_that_was_not_approved_names_no_approval() -> None:
 @pytest.mark.parametrize(("form", "escaped"), [("html", "&lt;script&gt;"), ("markdown", r"\<script\>")])
 def test_texts_of_spans_are_escaped(form: str, escaped: str) -> None:
     example = {"span_id": "s", "trace_id": "t", "label": "bad", "score": None, "input": NASTY, "url": None}
-    _, body = sent(form, failed_gate(lowest_scoring_examples=[example]))
+    _, body = sent(form, failed_gate(examples=[example]))
     assert "<script>" not in body
     assert escaped in body
     assert "next line" in body
@@ -106,7 +106,7 @@ def test_texts_of_spans_are_escaped(form: str, escaped: str) -> None:
 @pytest.mark.parametrize(("form", "link"), [("html", '<a href="{}">'), ("markdown", "]({})")])
 def test_example_links_to_its_span_if_the_url_is_known(form: str, link: str, url: str | None) -> None:
     example = {"span_id": "s", "trace_id": "t", "label": "bad", "score": None, "input": "hello", "url": url}
-    _, body = sent(form, failed_gate(lowest_scoring_examples=[example]))
+    _, body = sent(form, failed_gate(examples=[example]))
     assert "hello" in body
     assert (link.format(url) in body) is (url is not None)
 

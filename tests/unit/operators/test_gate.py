@@ -105,7 +105,7 @@ def test_approval_of_inconclusive_gate_keeps_outcome() -> None:
 def test_asset_event_of_failed_gate_has_rules_and_no_examples() -> None:
     example = {"span_id": "s", "trace_id": "t", "label": "incorrect", "input": "a customer's question"}
     execution = Execution(RELEASE)
-    operator = gate(found(50, 50, lowest_scoring_examples=[example]), outlets=[RELEASE, AssetAlias("models")])
+    operator = gate(found(50, 50, examples=[example]), outlets=[RELEASE, AssetAlias("models")])
 
     with pytest.raises(EvalGateFailed) as failed:
         operator.execute(execution.context)
@@ -113,7 +113,7 @@ def test_asset_event_of_failed_gate_has_rules_and_no_examples() -> None:
     extra = execution.events[RELEASE].extra
     assert (extra["outcome"], extra["run_id"]) == ("failed", "R")
     assert "customer" not in str(extra)
-    assert failed.value.verdict["lowest_scoring_examples"][0]["input"] == "a customer's question"
+    assert failed.value.verdict["examples"][0]["input"] == "a customer's question"
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_ask_shows_outcome_rules_and_examples_and_pushes_the_verdict(
     example = {"span_id": "s", "label": "incorrect", "input": "a question"}
     execution = Execution()
     operator = gate(
-        found(*counts, lowest_scoring_examples=[example]),
+        found(*counts, examples=[example]),
         confidence=0.95,
         response_timeout=3600,
         **{argument: "ask"},

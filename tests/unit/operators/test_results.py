@@ -19,6 +19,7 @@ import pytest
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
 from airflow_provider_online_tasks._airflow import TaskDeferred
+from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.api.client import Client
 from airflow_provider_online_tasks.api.responses import RunStatus
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings, Fault
@@ -35,7 +36,6 @@ from airflow_provider_online_tasks.inputs.runs import RunInput
 from airflow_provider_online_tasks.operators.gate import EvalGateOperator
 from airflow_provider_online_tasks.operators.results import EvalResultsOperator
 from airflow_provider_online_tasks.results import reading
-from airflow_provider_online_tasks.results.counts import MAX_EXAMPLES
 from airflow_provider_online_tasks.results.history import RESULTS_KEY
 from airflow_provider_online_tasks.results.rows import PARQUET_BATCH
 from tests.support.evaluated_runs import (
@@ -94,8 +94,9 @@ def test_summary_of_two_evaluators_equals_the_records_of_the_emulator(arize):
         assert found["score_mean"] == pytest.approx(labels["correct"] / labels.total())
         assert found["not_evaluated"] == summary["spans"] - len(records)
         wrong = {one["span_id"] for one in records if one["label"] == "incorrect"}
-        assert len(found["lowest_scoring_examples"]) == MAX_EXAMPLES
-        assert {one["span_id"] for one in found["lowest_scoring_examples"][: len(wrong)]} <= wrong
+        shown = Counter(one["label"] for one in found["examples"])
+        assert shown == {"correct": 5, "incorrect": min(5, len(wrong))}
+        assert {one["span_id"] for one in found["examples"] if one["label"] == "incorrect"} <= wrong
 
 
 def test_runs_of_one_task_are_read_apart_and_the_task_has_both(arize):
@@ -359,7 +360,7 @@ def test_baseline_is_the_time_before_the_window(many):
     before = found["baseline"]["evaluators"]["tone"]
     assert before["evaluated"] == len(many.evaluations(run_id=earlier)) > 300
     assert found["evaluators"]["tone"]["evaluated"] == len(many.evaluations(run_id=run_id)) > 300
-    assert "lowest_scoring_examples" not in before
+    assert "examples" not in before
     verdict = gate(found, {"tone": {"polite": ">= 0.5", "max_drop": 0.1}})
     assert verdict["passed"] is True
     assert verdict["rules"][-1]["measure"] == "drop of polite"
@@ -375,12 +376,14 @@ def test_baseline_without_spans_is_empty_and_inconclusive(many):
 
 def test_examples_have_input_output_explanation_and_url(many):
     _, run_id = run_task(many, evaluators=[tone()])
-    examples = read(run_id=run_id)["evaluators"]["tone"]["lowest_scoring_examples"]
+    examples = read(run_id=run_id)["evaluators"]["tone"]["examples"]
     records = {one["span_id"]: one for one in many.evaluations(run_id=run_id)}
-    assert len(examples) == 20
+    assert [example["label"] for example in examples] == ["toxic"] * 5 + ["polite"] * 5
     for example in examples:
         assert example["input"].startswith("Question ")
-        assert example["output"] == "You stupid idiot, shut up."
+        assert example["output"] == (
+            "You stupid idiot, shut up." if example["label"] == "toxic" else "Thank you, with pleasure."
+        )
         assert example["explanation"] == records[example["span_id"]]["explanation"]
         url = urlsplit(example["url"])
         query = parse_qs(url.query)
@@ -394,7 +397,7 @@ def test_examples_of_two_evaluators_have_their_own_explanations(many):
     found = read(run_id=run_id)["evaluators"]
     records = {(one["name"], one["span_id"]): one for one in many.evaluations(run_id=run_id)}
     for name in ("tone", "correctness"):
-        for example in found[name]["lowest_scoring_examples"]:
+        for example in found[name]["examples"]:
             assert example["explanation"] == records[name, example["span_id"]]["explanation"]
 
 
@@ -403,16 +406,39 @@ def test_examples_that_cannot_be_read_do_not_fail_the_task(many):
     many.add_fault(Fault("rest.list_spans", "forbidden", skip=3))
     found = read(run_id=run_id)
     assert found["complete"] is True
-    assert "input" not in found["evaluators"]["tone"]["lowest_scoring_examples"][0]
+    assert "input" not in found["evaluators"]["tone"]["examples"][0]
 
 
 def test_examples_are_in_the_verdict_of_the_gate(many):
     _, run_id = run_task(many, evaluators=[tone()])
     with pytest.raises(EvalGateFailed) as failed:
         gate(read(run_id=run_id), {"tone": {"polite": "== 1"}})
-    examples = failed.value.verdict["lowest_scoring_examples"]
+    examples = failed.value.verdict["examples"]
     assert [example["label"] for example in examples] == ["toxic"] * 5
     assert all(example["input"] and example["url"] for example in examples)
+
+
+def test_examples_of_rails_without_known_scores_violate_the_rule(monkeypatch, tmp_path):
+    """Rails have no documented scores, and the emulator scores the first one lowest."""
+    path = tmp_path / "spans.jsonl"
+    with path.open("w") as lines:
+        for number in range(60):
+            at = NOW - timedelta(hours=2, seconds=number)
+            question = "Again?" if number % 2 else f"Question {number}"
+            answer = "You stupid idiot, shut up." if number % 3 == 0 else "Thank you, with pleasure."
+            attributes = {"input.value": question, "output.value": answer}
+            span = {"name": "answer", "kind": "LLM", "start_time": wire_time(at), "end_time": wire_time(at)}
+            lines.write(json.dumps({**span, "attributes": attributes}) + "\n")
+    with arize_with(monkeypatch, path) as emulator:
+        without_scores = tone()
+        del without_scores["classification_choices"]
+        _, run_id = run_task(emulator, evaluators=[without_scores])
+        with pytest.raises(EvalGateFailed) as failed:
+            gate(read(run_id=run_id), {"tone": {"polite": ">= 0.9"}})
+    examples = failed.value.verdict["examples"]
+    assert [example["label"] for example in examples] == ["toxic"] * 5
+    assert len({example["input"] for example in examples}) == 5
+    assert all(example["explanation"] for example in examples)
 
 
 def test_progress_of_a_long_read_is_logged(many, monkeypatch, capsys):

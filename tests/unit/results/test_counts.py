@@ -9,11 +9,11 @@ import pytest
 
 from airflow_provider_online_tasks.api.responses import Evaluation, Span
 from airflow_provider_online_tasks.results.counts import (
-    MAX_EXAMPLES,
     MAX_LABELS,
     Counts,
-    LowestScoring,
+    Examples,
     Quantiles,
+    choose_examples,
 )
 
 
@@ -136,46 +136,54 @@ def test_quantiles_without_scores_are_unknown():
     assert quantiles([]) == {"score_quantiles": None, "score_percentiles": None}
 
 
-# -- lowest-scoring examples
+# -- examples
 
 
-def lowest(direction, pairs):
-    examples, labels = LowestScoring(direction), {}
+def chosen(pairs, direction="maximize", inputs=None):
+    examples = Examples(direction)
     for number, (label, score) in enumerate(pairs):
-        examples.add(Span(span_id=str(number)), evaluation(label, score))
-        labels[label] = labels.get(label, 0) + 1
-    return [int(example["span_id"]) for example in examples.summary(labels)]
+        examples.add(Span(span_id=str(number)), evaluation(label, score), None)
+    groups = examples.groups()
+    candidates = {example["span_id"]: example for group in groups for example in group}
+    assert len(candidates) <= 100
+    for span_id, example in candidates.items():
+        example["input"] = (inputs or str)(int(span_id))
+    return [int(example["span_id"]) for example in choose_examples(groups)]
 
 
-@pytest.mark.parametrize(
-    ("direction", "expected"), [("maximize", range(20)), ("minimize", range(100, 80, -1))]
-)
-def test_examples_are_the_twenty_lowest_scoring_by_direction(direction, expected):
-    pairs = [("ok", number / 100) for number in range(101)]
-    assert lowest(direction, pairs) == list(expected)
+@pytest.mark.parametrize("step", [1, -1])
+def test_examples_with_scores_are_the_lowest_and_the_highest(step):
+    pairs = [(None, number / 100) for number in range(101)][::step]
+    scores = [pairs[number][1] for number in chosen(pairs)]
+    assert scores[:10] == [0, 0.01, 0.02, 0.03, 0.04, 1, 0.99, 0.98, 0.97, 0.96]
 
 
-def test_examples_in_other_order_are_the_same():
-    pairs = [("ok", number / 100) for number in range(100, -1, -1)]
-    assert lowest("maximize", pairs) == list(range(100, 80, -1))
+def test_examples_of_direction_minimize_begin_with_the_highest_score():
+    pairs = [(None, number / 100) for number in range(101)]
+    assert chosen(pairs, "minimize")[:5] == [100, 99, 98, 97, 96]
 
 
 def test_examples_with_equal_scores_are_the_first():
-    pairs = [("ok", 0.5 if number else 0.1) for number in range(2 * MAX_EXAMPLES)]
-    assert lowest("maximize", pairs) == list(range(MAX_EXAMPLES))
+    assert chosen([(None, 0.5)] * 99) == [0, 1, 2, 3, 4]
 
 
-def test_examples_without_scores_have_the_rarest_label():
-    pairs = [("odd" if number % 25 == 0 else "ok", None) for number in range(100)]
-    assert lowest("maximize", pairs) == [0, 25, 50, 75]
+def test_examples_include_each_label():
+    # All scores are equal, as of rails whose scores are not known.
+    pairs = [("odd" if number % 25 == 0 else "ok", 1.0) for number in range(100)]
+    assert {pairs[number][0] for number in chosen(pairs)} == {"odd", "ok"}
+    assert {0, 25, 50, 75} <= set(chosen(pairs))
+    assert set(chosen([(label, None) for label, _ in pairs])) == {0, 25, 50, 75, 1, 2, 3, 4, 5}
 
 
-def test_examples_with_one_label_and_no_scores_are_none():
-    assert lowest("maximize", [("ok", None)] * 5) == []
+def test_examples_of_many_labels_are_of_the_most_frequent_and_the_rarest():
+    pairs = [(f"label {number}", None) for number in range(190) for _ in range(number + 1)]
+    labels = {pairs[number][0] for number in chosen(pairs)}
+    assert labels == {f"label {number}" for number in (*range(5), *range(185, 190))}
 
 
-def test_example_explanation_is_cut_to_300_characters_on_one_line():
-    examples = LowestScoring("maximize")
-    examples.add(Span(span_id="1"), evaluation("ok", 0.1, explanation="a\n" + "x" * 301))
-    [example] = examples.summary({"ok": 1})
-    assert example["explanation"] == "a " + "x" * 298
+def test_examples_with_distinct_inputs_come_first():
+    pairs = [("bad", 0.0)] * 20 + [("ok", 1.0)] * 80
+    # Three questions, which are repeated, and then different ones.
+    numbers = chosen(pairs, inputs=lambda number: str(number % 3 if number < 15 else number))
+    assert [number for number in numbers if number < 20] == [0, 1, 2, 15, 16]
+    assert chosen([("bad", None)] * 4, inputs=lambda number: "same") == [0, 1, 2, 3]

@@ -41,7 +41,7 @@ SUMMARY: dict[str, Any] = {
             "score_mean": 0.9,
             "score_interval": [0.8, 0.95],
             "evaluator_version": "v1",
-            "lowest_scoring_examples": [{"span_id": "1", "input": "a customer's question"}],
+            "examples": [{"span_id": "1", "input": "a customer's question"}],
         },
         "tone": {"evaluated": 4, "labels": {"polite": {"count": 4, "share": 1.0}}, "score_mean": None},
     },
