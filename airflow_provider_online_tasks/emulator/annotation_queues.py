@@ -138,7 +138,7 @@ def _records(call: Call, items: list[Record]) -> list[Record]:
             "granularity": "SPAN",
             "data": {
                 "name": span["name"],
-                "context.span_id": span["span_id"],
+                "context.span_id": span["shown_id"],
                 "context.trace_id": span["trace_id"],
                 **{f"attributes.{name}": value for name, value in span["attributes"].items()},
             },

@@ -37,7 +37,8 @@ class EmulatorSettings:
     :param api_key: the only key that it accepts, over GraphQL (``x-api-key``) and REST (``Bearer``).
     :param database: an SQLite file that survives the process; None keeps everything in memory
         (a separate process: in a temporary file).
-    :param spans: a JSONL file of spans to evaluate; None loads the included sample.
+    :param spans: a file of spans to evaluate: JSON or JSONL, also as Phoenix, ``ax spans export`` and
+        OpenTelemetry's SDK write it, or CSV or Parquet with pyarrow; None loads the included sample.
     :param judge_url: an OpenAI-compatible API with an LLM judge for template evaluators, such as
         ``http://127.0.0.1:8080/v1``; None evaluates by simple rules, without an LLM.
     :param judge_key: the key of that API.

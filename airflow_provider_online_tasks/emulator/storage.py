@@ -27,7 +27,18 @@ def _table(name: str, keys: Mapping[str, Any], columns: Mapping[str, Any]) -> sa
     )
 
 
-_text = ("trace_id", "parent_id", "name", "kind", "status_code", "status_message", "project_id", "session_id")
+# A span ID is unique in its trace only: `span_id` is the key of a span here, `shown_id` its ID at Arize.
+_text = (
+    "shown_id",
+    "trace_id",
+    "parent_id",
+    "name",
+    "kind",
+    "status_code",
+    "status_message",
+    "project_id",
+    "session_id",
+)
 SPANS = _table(
     "spans",
     {"span_id": sa.Text},

@@ -133,7 +133,7 @@ def _span(span: dict[str, Any], query: _SpanQuery) -> dict[str, Any]:
     start, end = span["start_time"], span["end_time"]
     return {
         **{name: span[name] for name in ("name", "kind", "parent_id", "status_code", "status_message")},
-        "context": {"trace_id": span["trace_id"], "span_id": span["span_id"]},
+        "context": {"trace_id": span["trace_id"], "span_id": span["shown_id"]},
         "start_time": write_time(start.timestamp()),
         "end_time": write_time(end.timestamp()),
         "latency_ms": round((end - start).total_seconds() * 1000, 3),
@@ -191,10 +191,6 @@ def annotate_spans(call: Call) -> None:
         raise RequestError(400, problem)
     roots = spans_of_records(spans, project, granularity, record_ids, (start, end))
     for each in body.annotations:
-        span_id = roots[each.record_id]
-        if granularity == "TRACE" and span_id != each.record_id:
-            raise InvalidError(f"{each.record_id!r} is not the root span of its trace")
-    for each in body.annotations:
         values = [value.model_dump(exclude_none=True) for value in each.values]
         spans.annotate(granularity.lower(), roots[each.record_id], values, now)
 
@@ -213,12 +209,13 @@ def spans_of_records(
         sessions = set(spans.unit_keys("session", in_window).values())
         found = spans.root_spans("session", [key for key in keys if key in sessions])
     else:
-        ids = set(in_window)
-        found = {key: key for key in keys if key in ids}
+        found = spans.with_ids(keys, in_window)
     if granularity == "TRACE":
-        traces = spans.unit_keys("trace", list(found))
+        traces = spans.unit_keys("trace", list(found.values()))
         roots = spans.root_spans("trace", list(traces.values()))
-        found = {key: roots[traces[key]] for key in found}
+        for key, span_id in found.items():
+            if roots[traces[span_id]] != span_id:
+                raise InvalidError(f"{key!r} is not the root span of its trace")
     missing = [key for key in keys if key not in found]
     if missing:
         raise NotFoundError(f"{granularity.capitalize()} {missing[0]!r} not found in the time range")

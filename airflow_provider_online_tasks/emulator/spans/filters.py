@@ -17,8 +17,9 @@ from airflow_provider_online_tasks.emulator.spans.values import is_computed
 _FIELDS = ("name", "kind", "parent_id", "status_code", "status_message", "span_id", "trace_id")
 _TEXT_COLUMNS: Final = {
     **{name: f"spans.{name}" for name in _FIELDS},
+    "span_id": "spans.shown_id",
     "span_kind": "spans.kind",
-    "context.span_id": "spans.span_id",
+    "context.span_id": "spans.shown_id",
     "context.trace_id": "spans.trace_id",
 }
 _TIME_COLUMNS: Final = {"start_time": "spans.start_time", "end_time": "spans.end_time"}

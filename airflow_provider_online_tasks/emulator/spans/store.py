@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator.spans.filters import CompiledFilter
     from airflow_provider_online_tasks.emulator.storage import Storage
 
-_COLUMNS = ("span_id", "trace_id", "parent_id", "name", "kind", "status_code", "status_message")
+_COLUMNS = ("span_id", "shown_id", "trace_id", "parent_id", "name", "kind", "status_code", "status_message")
 _UNIT_COLUMNS = {"span": SPANS.c.span_id, "trace": SPANS.c.trace_id, "session": SPANS.c.session_id}
 
 
@@ -30,12 +30,20 @@ class SpanStore:
         self._attribute_names: dict[str, frozenset[str]] = {}
 
     def add(self, spans: Iterable[Mapping[str, Any]]) -> None:
-        """Add spans, unless the database already has spans."""
+        """Add spans, unless the database already has spans; a span that is repeated is added once."""
         if self._storage.rows(sa.select(SPANS.c.span_id).limit(1)):
             return
-        rows = [
-            {
-                **{name: span[name] for name in (*_COLUMNS, "project_id")},
+        rows: dict[tuple[str, ...], dict[str, Any]] = {}
+        shown_ids: set[str] = set()
+        for span in spans:
+            shown_id = span["span_id"]
+            identity = (span["project_id"], span["trace_id"], shown_id)
+            if identity in rows:
+                continue
+            rows[identity] = {
+                **{name: span[name] for name in (*_COLUMNS, "project_id") if name != "shown_id"},
+                "span_id": "/".join(identity) if shown_id in shown_ids else shown_id,
+                "shown_id": shown_id,
                 # Rounded as times are shown: a window that begins at a shown time contains the span.
                 "start_time": round(span["start_time"].timestamp(), 3),
                 "end_time": round(span["end_time"].timestamp(), 3),
@@ -44,10 +52,9 @@ class SpanStore:
                 "attributes": json.dumps(span["attributes"], ensure_ascii=False),
                 "events": json.dumps(span["events"], ensure_ascii=False),
             }
-            for span in spans
-        ]
+            shown_ids.add(shown_id)
         if rows:
-            self._storage.upsert(SPANS, rows)
+            self._storage.upsert(SPANS, list(rows.values()))
 
     def attribute_names(self, project_id: str) -> frozenset[str]:
         """Return the names of all attributes of a project, and of the columns computed from them."""
@@ -113,6 +120,12 @@ class SpanStore:
             among(SPANS.c.span_id, span_ids), column.is_not(None)
         )
         return {row[0]: row[1] for row in self._storage.rows(statement)}
+
+    def with_ids(self, shown_ids: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
+        """Return the keys of the spans with these IDs; of several with the same ID, the first of the keys."""
+        ids = sa.select(SPANS.c.span_id, SPANS.c.shown_id).where(among(SPANS.c.shown_id, shown_ids))
+        shown = dict(map(tuple, self._storage.rows(ids)))
+        return {shown[key]: key for key in reversed(keys) if key in shown}
 
     def root_spans(self, granularity: str, keys: Sequence[str], until: float = FOREVER) -> dict[str, str]:
         """Return the span of each unit that holds its results: the span, or the root of its first trace."""

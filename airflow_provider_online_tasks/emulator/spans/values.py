@@ -21,9 +21,10 @@ Span = dict[str, Any]
 
 _FIELDS: Final = {
     **{name: name for name in ("name", "kind", "parent_id", "status_code", "status_message")},
-    **{name: name for name in ("span_id", "trace_id", "start_time", "end_time")},
+    **{name: name for name in ("trace_id", "start_time", "end_time")},
+    "span_id": "shown_id",
     "span_kind": "kind",
-    "context.span_id": "span_id",
+    "context.span_id": "shown_id",
     "context.trace_id": "trace_id",
     "latency_ms": "start_time",
 }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TABLES = """
 CREATE TABLE spans (span_id TEXT, trace_id TEXT, parent_id TEXT, name TEXT, kind TEXT, status_code TEXT,
     status_message TEXT, start_time REAL, end_time REAL, latency_ms REAL, project_id TEXT, attributes TEXT,
-    events TEXT);
+    events TEXT, shown_id TEXT GENERATED ALWAYS AS (span_id));
 CREATE TABLE annotations (span_id, granularity TEXT, name, label, score REAL, text TEXT);
 CREATE TABLE evaluations (span_id, granularity TEXT, name, label, score REAL, explanation, metadata TEXT,
     task_id, run_id, created_at REAL);
