@@ -24,19 +24,26 @@ from airflow_provider_online_tasks import __version__
 from airflow_provider_online_tasks._airflow import AirflowNotFoundException
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks.api import calls, reachability
-from airflow_provider_online_tasks.exceptions import OnlineTasksError
+from airflow_provider_online_tasks.exceptions import CallError, OnlineTasksError
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput, EvalTaskPatch
-from airflow_provider_online_tasks.inputs.evaluators import CodeEvaluator, HubEvaluator, TemplateEvaluator
+from airflow_provider_online_tasks.inputs.evaluators import (
+    CodeEvaluator,
+    HubEvaluator,
+    LlmConfig,
+    TemplateEvaluator,
+)
 from airflow_provider_online_tasks.inputs.runs import RunInput
 
 if TYPE_CHECKING:
     from graphql import GraphQLSchema
 
+    from airflow_provider_online_tasks.api.client import Client
+
 NO_PROBLEM, CALLS_FAIL, UNREACHABLE = 0, 1, 2
 # The schema that Arize documents.
 DOCUMENTED = Path(__file__).parent / "api" / "schema.graphql"
-_ID = "T25saW5lVGFzazoxOmFiY2Q="
+_ID = "an-id"
 
 
 class Status(enum.Enum):
@@ -71,6 +78,7 @@ def run_doctor(conn_id: str, *, show_all: bool = False) -> int:
             checks = [
                 Check(subject="REST", detail=f"{endpoint.rest_url} accepts the key"),
                 Check(subject="GraphQL", detail=f"{endpoint.graphql_url} accepts the key"),
+                *_check_project(hook.client),
                 *check_schema(lambda document: hook.client.query(document, name="introspection")),
             ]
     except (OnlineTasksError, AirflowNotFoundException) as error:
@@ -86,6 +94,14 @@ def run_doctor(conn_id: str, *, show_all: bool = False) -> int:
         f"(calls fail), {counts[Status.WARNING]} warnings (optional parts differ)."
     )
     return CALLS_FAIL if counts[Status.ERROR] else NO_PROBLEM
+
+
+def _check_project(client: Client) -> Iterator[Check]:
+    """Check that the project of the connection exists, if it has one."""
+    try:
+        reachability.ask_project(client)
+    except CallError as error:
+        yield Check(subject="model_id", status=Status.ERROR, detail=str(error))
 
 
 def check_schema(query: Callable[[str], Mapping[str, Any]]) -> Iterator[Check]:
@@ -121,7 +137,7 @@ def _minimal_calls() -> Iterator[list[calls.GraphQLCall[Any]]]:
     """Yield, per mutation, calls with only the fields that this version always sends."""
     template = TemplateEvaluator(name="one", template="{attributes.output.value}", rails=["yes", "no"])
     evaluators: tuple[dict[str, Any], ...] = (
-        {"template_evaluators": [template]},
+        {"template_evaluators": [template], "llm_config": LlmConfig(model_name="m")},
         {"code_evaluators": [CodeEvaluator(name="two")]},
         {"evaluators": [HubEvaluator(evaluator_id=_ID)]},
     )

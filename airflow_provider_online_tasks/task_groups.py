@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import TaskGroup
 
 from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.inputs.arguments import suggests_names
 from airflow_provider_online_tasks.inputs.evaluators import LlmConfig, TemplateEvaluator
 from airflow_provider_online_tasks.operators import eval_tasks
 from airflow_provider_online_tasks.operators.gate import EvalGateOperator, OnFailure
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.runs.end_states import OnNothingEvaluated
 
 
+@suggests_names
 def online_eval(
     group_id: str = "online_eval",
     *,

@@ -44,6 +44,12 @@ _INVISIBLE = bytes(byte for byte in range(256) if not ord("!") <= byte <= ord("~
 CHECK_KEY = "Check the connection's API key, and that it belongs to this region's account"
 CHECK_PERMISSION = "Check the permissions of the key's user, and that the plan includes this feature"
 CHECK_ID = "Check the ID, and that the key can read it. Arize's IDs are global IDs, not names"
+_ADVICE = {401: CHECK_KEY, 403: CHECK_PERMISSION, 404: CHECK_ID}
+_KINDS: dict[int, type[exceptions.CallError]] = {
+    401: exceptions.AuthenticationFailed,
+    403: exceptions.PermissionDenied,
+    404: exceptions.NotFound,
+}
 NOT_ARIZE = "This is an HTML page, so the host is not Arize's API. Check the connection's host"
 
 
@@ -202,13 +208,11 @@ def status_error(response: Response, reason: str) -> exceptions.CallError:
             f"this host. Set the connection's host to the right one."
         )
     if response.is_html and not is_late:
-        message = f"{message}. {NOT_ARIZE}"
-    if status == HTTPStatus.UNAUTHORIZED:
-        return exceptions.AuthenticationFailed(f"{message}. {CHECK_KEY}.")
-    if status == HTTPStatus.FORBIDDEN:
-        return exceptions.PermissionDenied(f"{message}. {CHECK_PERMISSION}.")
-    if status == HTTPStatus.NOT_FOUND:
-        return exceptions.NotFound(f"{message}. {CHECK_ID}.")
+        message = f"{message}. {NOT_ARIZE}."
+    elif advice := _ADVICE.get(status):
+        message = f"{message}. {advice}."
+    if kind := _KINDS.get(status):
+        return kind(message)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return exceptions.RateLimited(message, retry_after=response.retry_after)
     may_have_executed = not response.repeatable

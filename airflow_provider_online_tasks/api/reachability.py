@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 def examine(client: Client) -> tuple[bool, str]:
     """Return whether the connection works, and a sentence about it. Sends no mutation."""
-    endpoint, model_id = client.settings.endpoint, client.settings.model_id
+    endpoint = client.settings.endpoint
     rest, graphql = f"REST at {endpoint.rest_url}", f"GraphQL at {endpoint.graphql_url}"
     no_rest, no_graphql = _trouble(lambda: ask_rest(client)), _trouble(lambda: ask_graphql(client))
     if no_rest and no_graphql:
@@ -29,10 +29,8 @@ def examine(client: Client) -> tuple[bool, str]:
     if no_graphql:
         return False, f"{rest} accepts the key, but {graphql} does not work: {_hint(no_graphql)}{no_graphql}"
     both = f"{rest} and {graphql} accept the key"
-    if model_id is not None:
-        problem = _trouble(lambda: client.send(calls.get_project_space(model_id), retry=NO_RETRY))
-        if problem:
-            return False, f"{both}, but the connection's model_id is wrong: {problem}"
+    if problem := _trouble(lambda: ask_project(client)):
+        return False, f"{both}, but the connection's model_id is wrong: {problem}"
     is_account_right, account = _compare_accounts(client)
     has_mutations, mutations = _check_mutations(client)
     return is_account_right and has_mutations, f"{both}; {account}; {mutations}."
@@ -46,6 +44,12 @@ def ask_rest(client: Client) -> None:
 def ask_graphql(client: Client) -> None:
     """Send the smallest GraphQL query."""
     client.query(calls.TYPE_NAME, name="query")
+
+
+def ask_project(client: Client) -> None:
+    """Read the project of the connection's model_id, if it has one."""
+    if client.settings.model_id is not None:
+        client.send(calls.get_project_space(client.settings.model_id), retry=NO_RETRY)
 
 
 def _trouble(ask: Callable[[], object]) -> CallError | None:

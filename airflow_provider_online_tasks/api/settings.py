@@ -14,7 +14,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from airflow_provider_online_tasks._text import shown
-from airflow_provider_online_tasks.exceptions import InvalidConnection
+from airflow_provider_online_tasks.exceptions import InvalidConnection, InvalidInput
+from airflow_provider_online_tasks.inputs.arguments import PLACEHOLDER, read_id
 
 BASE_DOMAIN = "arize.com"
 US_REGION = "us"
@@ -163,9 +164,9 @@ class Settings:
                 1, round(number("requests_per_minute", DEFAULT_REQUESTS_PER_MINUTE, MOST_REQUESTS_PER_MINUTE))
             ),
             sampling_rate_unit=unit,
-            organization_id=text["organization_id"] or None,
-            space_id=text["space_id"] or None,
-            model_id=text["model_id"] or None,
+            organization_id=_id(text, "organization_id", where),
+            space_id=_id(text, "space_id", where),
+            model_id=_id(text, "model_id", where),
             index_delay_minutes=number(
                 "index_delay_minutes", DEFAULT_INDEX_DELAY_MINUTES, MOST_SECONDS / 60, may_be_zero=True
             ),
@@ -228,11 +229,20 @@ def _key(api_key: str | None, where: str) -> str:
             f"{where} has {key!r} instead of an API key. Airflow 3.0 hides the password when you test a "
             f"saved connection: type the key again to test it. DAGs use the real key."
         )
+    if PLACEHOLDER.fullmatch(key):
+        raise InvalidConnection(f"{where} has the placeholder {key!r} instead of an API key.")
     if not key.isascii() or not key.isprintable() or " " in key:
         raise InvalidConnection(
             f"{where}: the API key contains characters that no key has. Paste the key again."
         )
     return key
+
+
+def _id(extra: Mapping[str, str], name: str, where: str) -> str | None:
+    try:
+        return read_id(extra[name], name) if extra[name] else None
+    except InvalidInput as error:
+        raise InvalidConnection(f"{where}: {error}") from None
 
 
 def _verify(value: Any, ca_bundle: str, where: str) -> bool | str:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
 from airflow_provider_online_tasks._text import shown
@@ -27,6 +28,7 @@ OnInconclusive = Literal["fail", "skip", "ask", "pass"]  # the strictest first
 _SETTINGS = frozenset({MIN_EVALUATED, MIN_COVERAGE, MAX_DROP, MAX_MISSING, ON_INCONCLUSIVE, EACH_SEGMENT})
 _SEGMENT_SETTINGS = frozenset({MIN_EVALUATED, MAX_MISSING, ON_INCONCLUSIVE, SEGMENTS})
 _QUANTILE = re.compile(r"score_p(\d\d)")
+_WRONG_QUANTILE = re.compile(r"score_p(?:\d|\d{3,})?")
 _THRESHOLD = re.compile(r"\s*(>=|<=|==|>|<)\s*(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(%?)\s*")
 # The arithmetic of shares and means is not exact.
 TOLERANCE = 1e-9
@@ -86,17 +88,24 @@ class Threshold:
         """Parse a rule; raise InvalidInput if it cannot be parsed."""
         where = f"Rule {shown(rule)} for {evaluator}.{measure}"
         match = _THRESHOLD.fullmatch(rule) if isinstance(rule, str) else None
+        known = (*_SETTINGS, SEGMENTS, SCORE_MEAN)
+        near = get_close_matches(measure, known, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
         if match is None:
             raise InvalidInput(
-                f'{where} cannot be parsed. Write it as ">= 0.95", "> 0.9", "<= 5%" or "== 0".'
+                f'{where} cannot be parsed.{hint} Write a rule as ">= 0.95", "> 0.9", "<= 5%" or "== 0".'
             )
+        if _WRONG_QUANTILE.fullmatch(measure):
+            raise InvalidInput(f"{where}: a quantile has two digits, such as 'score_p05' or 'score_p99'.")
         comparison, number, percent = match.groups()
         bound = float(Decimal(number) / (100 if percent else 1))
         threshold = cls(evaluator=evaluator, measure=measure, comparison=comparison, bound=bound)
         if not math.isfinite(bound):
             raise InvalidInput(f"{where}: the bound must be a finite number.")
         if threshold.is_label and not 0 <= bound <= 1:
-            raise InvalidInput(f"{where}: the share of a label must be from 0 to 1, or from 0% to 100%.")
+            raise InvalidInput(
+                f"{where}: the share of a label must be from 0 to 1, or from 0% to 100%.{hint}"
+            )
         return threshold
 
 
@@ -138,7 +147,8 @@ def read_rules(
     """
     if not isinstance(rules, Mapping) or not rules:
         raise InvalidInput(
-            "rules is empty. Set at least one, such as {'correctness': {'correct': '>= 0.95'}}."
+            f"rules must be a dict of evaluators and their rules, such as "
+            f"{{'correctness': {{'correct': '>= 0.95'}}}}, not {shown(rules)}."
         )
     if skip_templates and (problem := key_problem(rules)):
         raise InvalidInput(f"rules {problem}")
@@ -167,7 +177,10 @@ def _evaluator_rules(
 ) -> EvaluatorRules:
     """Parse the rules for one evaluator. Every key that is not one of the settings is a measure."""
     if not isinstance(given, Mapping) or not given:
-        raise InvalidInput(f"The rules for {name!r} must be a dict such as {{'correct': '>= 0.95'}}.")
+        raise InvalidInput(
+            f"rules[{name!r}] must be a dict of the rules for the evaluator {name!r}, such as "
+            f"{{'correct': '>= 0.95'}}, not {shown(given)}."
+        )
     if misplaced := sorted((_SETTINGS - settings) & set(given)):
         raise InvalidInput(f"{name}.{EACH_SEGMENT} cannot have {misplaced[0]!r}.")
     # Rules across values are checked only if all values are known.

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from airflow_provider_online_tasks._airflow import BaseHook
+from airflow_provider_online_tasks._airflow import AirflowNotFoundException, BaseHook
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.api import calls
@@ -106,6 +106,21 @@ class OnlineTasksHook(BaseHook):
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    @classmethod
+    def get_connection(cls, conn_id: str) -> Connection:
+        """Return an Airflow connection.
+
+        :raises AirflowNotFoundException: it does not exist. Airflow retries the task, because a secrets
+            backend that is unavailable has the same effect.
+        """
+        try:
+            return super().get_connection(conn_id)
+        except AirflowNotFoundException:
+            raise AirflowNotFoundException(
+                f"The connection {shown(conn_id)} doesn't exist. Create it: airflow connections add "
+                f"{shown(conn_id)} --conn-type {CONN_TYPE} --conn-password YOUR_API_KEY"
+            ) from None
 
     @cached_property
     def settings(self) -> Settings:

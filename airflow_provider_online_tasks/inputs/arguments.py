@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import enum
 import inspect
 import math
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from difflib import get_close_matches
-from functools import cache
-from typing import Any, Final, Literal, TypeVar
+from functools import cache, wraps
+from typing import Any, Final, Literal, ParamSpec, TypeVar
 
 from airflow_provider_online_tasks._airflow import conf
 from airflow_provider_online_tasks._text import shown
@@ -24,6 +26,22 @@ MINIMIZE: Final = "minimize"
 
 Word = TypeVar("Word", bound=str)
 Value = TypeVar("Value")
+P = ParamSpec("P")
+
+# A global ID is base64 of "Type:number:suffix". Per type: the argument that takes it, and its name in the UI.
+_ID_TYPES: Final = {
+    "OnlineTask": ("online_task_id", "a task"),
+    "TaskRun": ("run_id", "a run"),
+    "Model": ("model_id", "a project"),
+    "Space": ("space_id", "a space"),
+    "AccountOrganization": ("organization_id", "an organization"),
+    "Evaluator": ("evaluator_id", "an evaluator"),
+    "EvaluatorVersion": ("evaluator_version_id", "an evaluator version"),
+    "LlmIntegration": ("integration_id", "an LLM integration"),
+}
+_ID_NAMES: Final = dict(_ID_TYPES.values())
+_GLOBAL_ID: Final = re.compile(r"([A-Za-z]+):\d+:\w+")
+PLACEHOLDER: Final = re.compile(r"(?i)your[_-].+|<.+>")
 
 
 class Unset(enum.Enum):
@@ -46,10 +64,25 @@ UNSET: Final = Unset.UNSET
 
 def check_keywords(operator: type, keywords: Iterable[str]) -> None:
     """Suggest the right name for a mistyped argument. Airflow itself rejects it without a suggestion."""
+    _check_names(operator.__name__, keywords, _known_arguments(operator))
+
+
+def suggests_names(function: Callable[P, Value]) -> Callable[P, Value]:
+    """Make a function suggest the right name for a mistyped argument, as Python 3.13 does."""
+    known = frozenset(inspect.signature(function).parameters)
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> Value:
+        _check_names(function.__qualname__.removesuffix(".__init__"), kwargs, known)
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _check_names(owner: str, keywords: Iterable[str], known: frozenset[str]) -> None:
     for keyword in keywords:
-        known = _known_arguments(operator)
         if keyword not in known and (near := get_close_matches(keyword, known, n=1, cutoff=0.75)):
-            raise TypeError(f"{operator.__name__} has no argument {keyword!r}. Did you mean {near[0]!r}?")
+            raise TypeError(f"{owner} has no argument {keyword!r}. Did you mean {near[0]!r}?")
 
 
 @cache
@@ -139,7 +172,7 @@ def read_name(value: Any, name: str) -> str:
 
 def read_id(value: Any, name: str) -> str:
     """Return an ID of Arize without spaces around it."""
-    return _read(check_id_text, value, name)
+    return _read(lambda text: check_id_text(text, name), value, name)
 
 
 def read_time(value: Any, name: str) -> datetime:
@@ -176,14 +209,24 @@ def check_text(value: Any) -> str:
     return value
 
 
-def check_id_text(value: Any) -> str:
-    """Return an ID without spaces around it, or raise ``ValueError``, also for a name or an empty XCom."""
+def check_id_text(value: Any, name: str | None) -> str:
+    """Return an ID without spaces around it, or raise ``ValueError``.
+
+    A name, an empty XCom, a placeholder, and the ID of an object of another type are not valid.
+
+    :param name: the argument, such as ``online_task_id``.
+    """
     text = value.strip() if isinstance(value, str) else value
     if isinstance(text, str) and text.lower() in ("", "none", "null", "undefined"):
         raise ValueError(
             f"is {value!r}: its XCom or variable is empty. Check the upstream task's ID and that it ran."
         )
     check_text(text)
+    if PLACEHOLDER.fullmatch(text):
+        raise ValueError(
+            f"is the placeholder {shown(text)}. Replace it with the global ID that Arize's UI shows in the "
+            f"address, or read it from the connection or a variable."
+        )
     if any(character.isspace() for character in text):
         raise ValueError(
             f"is {shown(text)}, which looks like a name. Use the global ID that Arize's UI shows in the "
@@ -192,7 +235,19 @@ def check_id_text(value: Any) -> str:
         )
     if not text.strip("."):  # would climb the path of an address
         raise ValueError(f"is {shown(value)}, which is not an ID. Use the global ID that Arize shows.")
+    other, found = _ID_TYPES.get(_id_type(text), (name, ""))
+    if other != name and name in _ID_NAMES:
+        raise ValueError(f"is {shown(text)}, the ID of {found} ({other}). Use the ID of {_ID_NAMES[name]}.")
     return str(text)
+
+
+def _id_type(value: str) -> str:
+    """Return the type in a global ID; an empty text if it has none."""
+    try:
+        match = _GLOBAL_ID.fullmatch(base64.b64decode(value, validate=True).decode())
+    except ValueError:
+        return ""
+    return match[1] if match else ""
 
 
 def rendered_number(value: Any) -> float | None:

@@ -116,7 +116,7 @@ class WireInput(pydantic.BaseModel, frozen=True):
 
     @classmethod
     def _invalid_input(cls, problems: list[ErrorDetails]) -> InvalidInput:
-        message = " ".join(_sentence(problem, cls.__name__) for problem in problems[:MAX_PROBLEMS])
+        message = " ".join(_sentence(problem, cls) for problem in problems[:MAX_PROBLEMS])
         if len(problems) > MAX_PROBLEMS:
             message += f" Further problems: {len(problems) - MAX_PROBLEMS}."
         return InvalidInput(message if len(message) <= MAX_MESSAGE else message[:MAX_MESSAGE] + "…")
@@ -139,10 +139,10 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _sentence(problem: ErrorDetails, subject: str) -> str:
+def _sentence(problem: ErrorDetails, model: type[WireInput]) -> str:
     """Say what is wrong with a field. A value is shown at bounded length only."""
     parts = (f".{part}" if str(part).isidentifier() else f"[{shown(part)}]" for part in problem["loc"])
-    place = "".join(parts).removeprefix(".") or subject
+    place = "".join(parts).removeprefix(".") or model.__name__
     value, context = problem["input"], problem.get("ctx", {})
     match problem["type"]:
         case "missing":
@@ -151,9 +151,9 @@ def _sentence(problem: ErrorDetails, subject: str) -> str:
             return f"{place} is set twice, in both spellings."
         case "value_error" | "certain":
             text = str(context.get("error") or context.get("problem"))
-            if text[0].islower():
-                return f"{place} {text}"
-            return f"{place}: {text}" if problem["loc"] else text
+            if not problem["loc"] and (text[0].isupper() or text.split(maxsplit=1)[0] in model.model_fields):
+                return text
+            return f"{place} {text}" if text[0].islower() else f"{place}: {text}"
         case _ if value is None:
             return f"{place} must not be None."
         case "sequence_str":
@@ -216,7 +216,9 @@ def _has_no_template_keys(value: Any, info: pydantic.ValidationInfo) -> Any:
 
 Item = TypeVar("Item", bound=WireInput)
 Text = Annotated[str, pydantic.Strict(), AfterValidator(check_text)]
-Id = Annotated[str, pydantic.Strict(), AfterValidator(check_id_text)]
+Id = Annotated[
+    str, pydantic.Strict(), AfterValidator(lambda value, info: check_id_text(value, info.field_name))
+]
 Flag = Annotated[bool, BeforeValidator(_stripped)]
 Place = Annotated[int, BeforeValidator(_not_bool), Field(ge=0, le=MAX_INT)]
 Count = Annotated[int, BeforeValidator(_not_bool), Field(ge=1, le=MAX_INT)]

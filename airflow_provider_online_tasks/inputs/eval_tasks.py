@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
-from pydantic import ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
 from airflow_provider_online_tasks._text import shown
@@ -119,8 +119,19 @@ class EvalTaskInput(_EvalTask, frozen=True):
     template_evaluators: OneOrMore[TemplateEvaluator] | None = None
     code_evaluators: OneOrMore[CodeEvaluator] | None = None
     evaluators: OneOrMore[HubEvaluator] | None = None
-    llm_config: LlmConfig | None = None
+    llm_config: LlmConfig | None = Field(default=None, validate_default=True)
     query_filters: QueryFilters | None = None
+
+    @field_validator("llm_config")
+    @classmethod
+    def _has_an_llm(cls, llm: LlmConfig | None, info: ValidationInfo) -> LlmConfig | None:
+        evaluators: Sequence[TemplateEvaluator] = info.data.get("template_evaluators") or ()
+        if llm is None and any(evaluator.llm_config is None for evaluator in evaluators):
+            raise base.certain_problem(
+                "is required with template_evaluators, such as "
+                "llm_config={'model_name': 'GPT_4o', 'provider': 'openAI'}."
+            )
+        return llm
 
     @property
     def needs_rest(self) -> bool:
@@ -132,7 +143,7 @@ class EvalTaskInput(_EvalTask, frozen=True):
         if not (self.template_evaluators or self.code_evaluators or self.evaluators):
             raise ValueError("Set template_evaluators, code_evaluators or evaluators.")
         if self.llm_config is not None and self.evaluators and self.needs_rest:
-            raise ValueError("llm_config is for template_evaluators. An Eval Hub evaluator has its own LLM.")
+            raise ValueError("llm_config is for template_evaluators. Eval Hub evaluators have one.")
         return self
 
 

@@ -65,6 +65,11 @@ class DataWindow:
         """Whether it is longer than the 30 days that the API documents as its limit."""
         return self.end - self.start > MAX_WINDOW
 
+    @property
+    def is_short(self) -> bool:
+        """Whether it is shorter than a minute, probably because its length was meant in hours or days."""
+        return self.end - self.start < timedelta(minutes=1)
+
     def __str__(self) -> str:
         return f"{wire_time(self.start)} to {wire_time(self.end)}"
 

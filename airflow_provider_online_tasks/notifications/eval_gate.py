@@ -11,6 +11,7 @@ from airflow.sdk import BaseNotifier
 
 from airflow_provider_online_tasks._text import on_one_line, shown
 from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.inputs.arguments import suggests_names
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -31,6 +32,7 @@ class EvalGateNotifier(BaseNotifier):
     :raises InvalidInput: ``channel`` is not a notifier.
     """
 
+    @suggests_names
     def __init__(self, channel: BaseNotifier) -> None:
         super().__init__()
         if isinstance(channel, type) or not callable(channel):

@@ -148,6 +148,7 @@ class CreateEvalTaskOperator(LineageOperator):
             if self.project is not None:
                 values["model_id"] = hook.find_project(arguments.read_name(self.project, "project"))
             task = EvalTaskInput.read(values)
+            _warn_about_templates(task.template_evaluators, self.log)
             result = TaskCreation(
                 hook=hook, task=task, if_exists=self.if_exists, context=context, log=self.log
             ).run()
@@ -233,6 +234,7 @@ class PatchEvalTaskOperator(OnlineTasksOperator):
         from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskPatch
 
         patch = EvalTaskPatch.read(self._arguments())
+        _warn_about_templates(patch.template_evaluators, self.log)
         with self.hook as hook:
             task_id = hook.patch_eval_task(patch)
             self.links = hook.links(task_id)
@@ -285,3 +287,13 @@ class DeleteOnlineTaskOperator(OnlineTasksOperator):
             else:
                 self.log.info("Deleted task %s.", task_id)
             intents.delete()
+
+
+def _warn_about_templates(evaluators: Sequence[TemplateEvaluator] | None, log: Any) -> None:
+    for evaluator in evaluators or ():
+        if "{" not in evaluator.template:
+            log.warning(
+                "The template of evaluator %r has no variable, so the LLM doesn't see the span. Add one in "
+                "single braces, such as {attributes.output.value}.",
+                evaluator.name,
+            )

@@ -219,6 +219,12 @@ class RunOnlineTaskOperator(base.LineageOperator):
             name = arguments.read_name(self.online_task, "online_task")
             online_task_id = hook.find_task(name).id
             self.log.info("The task %r is %s.", name, online_task_id)
+        if window.is_short:
+            self.log.warning(
+                "The window %s is shorter than a minute. lookback and partition_length are in seconds: for a "
+                "day, use timedelta(days=1).",
+                window,
+            )
         if window.is_long:
             self.log.warning(
                 "The window %s is longer than the documented maximum of 30 days. It is sent unchanged. To "

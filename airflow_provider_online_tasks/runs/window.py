@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from airflow_provider_online_tasks.inputs.windows import DataWindow
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+_SHORTHAND = re.compile(r"\s*(\d{1,6})\s*([hms])(?:ours?|in(?:ute)?s?|ec(?:ond)?s?)?\s*", re.IGNORECASE)
 HOW_TO_SET_A_WINDOW = (
     "Set the window in one of three ways: data_start_time and data_end_time; lookback=timedelta(days=1), "
     "which ends with the DAG run's data interval; or a schedule whose DAG runs have a data interval, "
@@ -34,9 +36,11 @@ def read_duration(value: Any, name: str, *, may_be_zero: bool = False) -> timede
     try:
         found = TypeAdapter(timedelta).validate_python(None if isinstance(value, bool) else seconds)
     except (ValidationError, OverflowError):
+        match = _SHORTHAND.fullmatch(value) if isinstance(value, str) else None
+        hint = f" Did you mean 'PT{match[1]}{match[2].upper()}'?" if match else ""
         raise InvalidInput(
             f"{name} must be a timedelta, a number of seconds or an ISO 8601 duration such as 'PT2H', not "
-            f"{shown(value)}."
+            f"{shown(value)}.{hint}"
         ) from None
     if found < timedelta(0) or (not found and not may_be_zero):
         raise InvalidInput(f"{name} must be {'at least' if may_be_zero else 'above'} 0, not {shown(value)}.")

@@ -16,6 +16,7 @@ from airflow_provider_online_tasks._defaults import DEFAULT_POLL_INTERVAL
 from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks.api.responses import RunStatus, TaskRun
 from airflow_provider_online_tasks.exceptions import InvalidInput, OnlineTasksError
+from airflow_provider_online_tasks.inputs.arguments import suggests_names
 from airflow_provider_online_tasks.runs.wait_policy import QUIET_SECONDS, ProgressLog
 from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED, TIMEOUT, Outcome, RunEvent
 
@@ -71,6 +72,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
     :raises InvalidInput: the payload is too large.
     """
 
+    @suggests_names
     def __init__(
         self,
         *,

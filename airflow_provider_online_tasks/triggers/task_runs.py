@@ -63,6 +63,7 @@ class FinishedRunsTrigger(BaseEventTrigger):
     :raises InvalidInput: an argument is not valid.
     """
 
+    @arguments.suggests_names
     def __init__(
         self,
         *,

@@ -166,8 +166,8 @@ def check_requirements(requirements):
 
 def check_variable(name, value, monkeypatch):
     if name.startswith("AIRFLOW_CONN_"):
-        # The reader replaces placeholders such as <API key>.
-        monkeypatch.setenv(name, re.sub(r"<[^<>]+>", "placeholder", value))
+        # The reader replaces placeholders such as YOUR_API_KEY.
+        monkeypatch.setenv(name, re.sub(r"<[^<>]+>|YOUR_\w+", "replaced", value))
         with OnlineTasksHook(name.removeprefix("AIRFLOW_CONN_").lower()) as hook:
             assert hook.settings.api_key
     elif name.startswith("AIRFLOW__"):

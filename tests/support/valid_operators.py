@@ -25,7 +25,12 @@ EVALUATOR: dict[str, Any] = {"name": "j", "template": "{output}", "rails": ["goo
 HUB: dict[str, Any] = {"evaluator_id": "RXZhbHVhdG9yOjEyOmFCY0Q="}
 MAPPING = {"variable_name": "input", "query_ids": ["A"], "attribute_path": "attributes.input.value"}
 VALID: dict[type[BaseOperator], dict[str, Any]] = {
-    CreateEvalTaskOperator: {"name": "n", "model_id": "M", "template_evaluators": [EVALUATOR]},
+    CreateEvalTaskOperator: {
+        "name": "n",
+        "model_id": "M",
+        "template_evaluators": [EVALUATOR],
+        "llm_config": {"model_name": "m"},
+    },
     PatchEvalTaskOperator: {"online_task_id": "T", "name": "n"},
     DeleteOnlineTaskOperator: {"online_task_id": "T"},
     RunOnlineTaskOperator: {"online_task_id": "T"},

@@ -251,6 +251,8 @@ def eval_tasks(draw: st.DrawFn) -> Pair:
     else:
         inline, inline_wire = draw(inline_evaluators().filter(lambda pair: pair[0]))
         given, wire = given | inline, wire | inline_wire
+        if any("llm_config" not in each for each in inline.get("template_evaluators", ())):
+            given["llm_config"], wire["llmConfig"] = draw(llm_configs())
     return given, wire
 
 

@@ -22,6 +22,7 @@ NEW_TASK: dict[str, Any] = {
     "name": "answers",
     "model_id": "TW9kZWw6MTphYmNk",
     "template_evaluators": EVALUATOR,
+    "llm_config": {"model_name": "GPT_4o", "provider": "openAI"},
 }
 RULES = {"correctness": {"correct": ">= 0.9"}}
 TASK_ID = "T25saW5lVGFzazoxOnFSd1g="

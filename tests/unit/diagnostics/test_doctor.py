@@ -98,8 +98,10 @@ def test_command_prints_each_check_and_changes_nothing(
     lines = capsys.readouterr().out.splitlines()
     assert len([line for line in lines if line.startswith("ok ")]) == 6
     requests = arize.requests()
-    assert {request["operation"] for request in requests} == {"rest.list_tasks", "graphql.query"}
-    assert {request["method"] for request in requests if request["operation"] == "rest.list_tasks"} == {"GET"}
+    assert {request["operation"] for request in requests} == {
+        *("rest.list_tasks", "rest.get_project", "graphql.query")
+    }
+    assert {each["method"] for each in requests if each["operation"].startswith("rest.")} == {"GET"}
 
 
 def test_command_without_all_prints_summary_only_if_nothing_differs(
@@ -148,6 +150,18 @@ def test_missing_connection_is_reported_in_one_line(capsys: pytest.CaptureFixtur
     output = capsys.readouterr().out
     assert "no_such_connection" in output
     assert len(output.splitlines()) == 1
+
+
+@pytest.mark.parametrize("model_id", ["TW9kZWw6OTk5OnFSd1g=", "an-unknown-id"])
+def test_project_that_does_not_exist_is_error(
+    arize: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], model_id: str
+) -> None:
+    connection = json.loads(arize.connection_json)
+    connection["extra"] = {"model_id": model_id}
+    monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", json.dumps(connection))
+    assert main([]) == diagnostics.CALLS_FAIL
+    words = capsys.readouterr().out.split()
+    assert words[:2] == [Status.ERROR.value, "model_id"]
 
 
 def test_two_connections_are_checked_separately(

@@ -24,8 +24,9 @@ from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.idempotency.create_once import Outcome, Result
 from airflow_provider_online_tasks.idempotency.intents import IntentStore
 from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
+from airflow_provider_online_tasks.operators.eval_tasks import PatchEvalTaskOperator
 from tests.support.late_server import LateServer
-from tests.support.task_instance import TASK, Killed, TaskInstance
+from tests.support.task_instance import EVALUATOR, TASK, Killed, TaskInstance
 from tests.support.tries import Time
 
 if TYPE_CHECKING:
@@ -536,3 +537,23 @@ def test_with_state_store_retry_without_intent_does_not_adopt_task(arize: Emulat
     run(arize, TaskInstance())
     with pytest.raises(TaskExists):
         run(arize, instance)
+
+
+@pytest.mark.parametrize(("template", "warned"), [("Is it correct?", True), ("Is {output} correct?", False)])
+def test_template_without_variable_created_and_updated_with_warning(
+    create: Create,
+    arize: Emulator,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    template: str,
+    warned: bool,
+) -> None:
+    monkeypatch.setattr(PatchEvalTaskOperator, "log", log)
+    evaluators = [{**EVALUATOR, "template": template}]
+    task_id = create(template_evaluators=evaluators).execute(TaskInstance().next_try())
+    patch = PatchEvalTaskOperator(task_id="a", online_task_id=task_id, template_evaluators=evaluators)
+    patch.execute(TaskInstance().next_try())
+
+    assert [task["id"] for task in arize.tasks()] == [task_id]
+    named = [record for record in caplog.records if EVALUATOR["name"] in record.args]
+    assert [record.levelno for record in named] == ([logging.WARNING] * 2 if warned else [])

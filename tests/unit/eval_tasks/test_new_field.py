@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ADDITIONS = (
     (
         "inputs/eval_tasks.py",
-        "    llm_config: LlmConfig | None = None\n",
+        "    run_continuously: Flag = False\n",
         "    retention_days: base.Count | None = None\n",
     ),
     (

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.models.connection import Connection
 
+from airflow_provider_online_tasks._airflow import AirflowNotFoundException
 from airflow_provider_online_tasks.exceptions import InvalidConnection
 from airflow_provider_online_tasks.get_provider_info import get_provider_info
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
@@ -149,6 +151,11 @@ def test_sampling_rate_is_sent_in_percent_to_older_servers(
         {"host": "https://someone:secret@arize.example.org"},
         {"extra": {"region": "eu/../evil"}},
         {"extra": {"regoin": "us"}},
+        {"password": "YOUR_API_KEY"},
+        {"extra": {"model_id": "YOUR_PROJECT_ID"}},
+        {"extra": {"model_id": "T25saW5lVGFzazo0NTpxUndY"}},
+        {"extra": {"space_id": "TW9kZWw6MTIzOmFCY0Q="}},
+        {"extra": {"organization_id": "my organization"}},
     ],
 )
 def test_wrong_connection_is_rejected(monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]) -> None:
@@ -181,6 +188,20 @@ def test_wrong_extra_is_rejected_without_showing_it(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("extra", ["", "{}", '{"region": "us"}'])
 def test_empty_extra_is_the_us_region(monkeypatch: pytest.MonkeyPatch, extra: str) -> None:
     assert hook_of(monkeypatch, {"extra": extra}).settings.endpoint.app_url == APP
+
+
+def test_missing_connection_named_with_command_that_creates_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for read in (OnlineTasksHook("no_such").renew, lambda: OnlineTasksHook("no_such").settings):
+        with pytest.raises(AirflowNotFoundException) as caught:
+            read()
+    command = str(caught.value).partition("airflow connections add ")[2]
+    conn_id, *options = shlex.split(command)
+    assert conn_id == "no_such"
+
+    connection = dict(zip(options[::2], options[1::2], strict=True))
+    fields = {"conn_type": connection["--conn-type"], "password": connection["--conn-password"] + "1"}
+    with pytest.raises(InvalidConnection, match="YOUR_API_KEY"):
+        hook_of(monkeypatch, fields).settings  # noqa: B018
 
 
 def test_missing_ca_bundle_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:

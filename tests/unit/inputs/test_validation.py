@@ -32,7 +32,13 @@ from airflow_provider_online_tasks.inputs.runs import RunInput
 LONGEST_MESSAGE = 700
 TEMPLATE: dict[str, Any] = {"name": "j", "template": "{output}", "rails": ["good", "bad"]}
 HUB: dict[str, Any] = {"evaluator_id": "RXZhbHVhdG9yOjEyOmFCY0Q="}
-TASK: dict[str, Any] = {"name": "n", "model_id": "TW9kZWw6MTIzOmFCY0Q=", "template_evaluators": [TEMPLATE]}
+TASK: dict[str, Any] = {
+    "name": "n",
+    "model_id": "TW9kZWw6MTIzOmFCY0Q=",
+    "template_evaluators": [TEMPLATE],
+    "llm_config": {"model_name": "m"},
+}
+NO_INLINE: dict[str, Any] = {"template_evaluators": ..., "llm_config": ...}
 PATCH: dict[str, Any] = {"online_task_id": "T25saW5lVGFzazo0NTpxUndY", "name": "n"}
 RUN: dict[str, Any] = {
     "online_task_id": "T25saW5lVGFzazo0NTpxUndY",
@@ -197,21 +203,21 @@ def test_patch_required_field_set_to_none_is_rejected() -> None:
         {"template_evaluators": [TEMPLATE, TEMPLATE]},
         {"code_evaluators": [{"name": "j"}]},
         {"template_evaluators": ..., "evaluators": [HUB, HUB]},
-        {"template_evaluators": ..., "evaluators": [HUB], "query_filters": {"filters": TWO_FILTERS}},
+        {**NO_INLINE, "evaluators": [HUB], "query_filters": {"filters": TWO_FILTERS}},
         {
-            "template_evaluators": ...,
+            **NO_INLINE,
             "evaluators": [HUB],
             "query_filters": {"filters": [TWO_FILTERS[0]] * 2, "expression": "A"},
         },
         {"query_filters": {"filters": TWO_FILTERS[:1]}},
         {
-            "template_evaluators": ...,
+            **NO_INLINE,
             "evaluators": [HUB],
             "query_filter": "x = 1",
             "query_filters": {"filters": TWO_FILTERS[:1]},
         },
         {
-            "template_evaluators": ...,
+            **NO_INLINE,
             "evaluators": [
                 {**HUB, "query_mappings": [{"variable_name": "v", "query_ids": ["B"], "attribute_path": "a"}]}
             ],
@@ -220,7 +226,6 @@ def test_patch_required_field_set_to_none_is_rejected() -> None:
         {
             "template_evaluators": ...,
             "evaluators": [{**HUB, "column_mappings": {"a": "b"}}],
-            "llm_config": {"model_name": "m"},
         },
     ],
 )
@@ -274,16 +279,21 @@ FILTER_A: dict[str, Any] = {"filters": TWO_FILTERS[:1]}
 def test_hub_fields_that_do_not_fit_together_are_rejected(
     model: type[WireInput], valid: dict[str, Any], wrong: dict[str, Any]
 ) -> None:
-    base = {**VALID[model], "template_evaluators": ...}
+    base = VALID[model] | NO_INLINE
     model.read({name: value for name, value in (base | valid).items() if value is not ...})
     rejection(model, **(base | valid | wrong))
 
 
 def test_mapping_needs_query_filters_unless_a_patch_leaves_them_unchanged() -> None:
-    rejection(EvalTaskInput, template_evaluators=..., evaluators=[FOR_TRACES])
+    rejection(EvalTaskInput, **NO_INLINE, evaluators=[FOR_TRACES])
     EvalTaskPatch.read({**PATCH, "evaluators": [FOR_TRACES]})
     rejection(EvalTaskPatch, evaluators=[FOR_TRACES], query_filters=None)
     rejection(EvalTaskPatch, evaluators=[FOR_TRACES, FOR_SPANS])
+
+
+def test_rule_across_fields_names_fields_as_written() -> None:
+    message = rejection(EvalTaskInput, **NO_INLINE, evaluators=[HUB, HUB])
+    assert message.startswith("evaluators ")
 
 
 @pytest.mark.parametrize(
@@ -312,7 +322,7 @@ def test_patch_of_inline_and_hub_fields_is_rejected(inline: dict[str, Any], hub:
 )
 def test_second_evaluator_with_a_field_that_only_rest_has_needs_rest(field: dict[str, Any]) -> None:
     other = {"evaluator_id": "RXZhbHVhdG9yOjE6YQ=="}
-    task = {**TASK, "template_evaluators": None}
+    task = {**TASK, "template_evaluators": None, "llm_config": None}
     assert not EvalTaskInput.read(task | {"evaluators": [other, HUB]}).needs_rest
 
     filters = FILTER_A if "query_mappings" in field else None

@@ -119,6 +119,12 @@ def test_window_end_within_clock_tolerance_is_accepted() -> None:
         DataWindow.read("2024-10-08", now + timedelta(seconds=61), now=now)
 
 
+def test_window_below_one_minute_is_short() -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    assert DataWindow.read(start, start + timedelta(seconds=59)).is_short
+    assert not DataWindow.read(start, start + timedelta(minutes=1)).is_short
+
+
 def test_window_over_30_days_is_long() -> None:
     start = datetime(2024, 1, 1, tzinfo=UTC)
     assert not DataWindow.read(start, start + timedelta(days=30)).is_long

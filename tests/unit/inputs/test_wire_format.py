@@ -155,6 +155,7 @@ def test_evaluators_without_position_get_their_place() -> None:
         model_id="m",
         template_evaluators=[{"name": "a", **judge}, {"name": "b", "position": 7, **judge}],
         code_evaluators=[{"name": "c"}],
+        llm_config={"model_name": "m"},
     ).to_wire()
     assert [one["position"] for one in inline["templateEvaluators"]] == [1, 7]
     assert [one["position"] for one in inline["codeEvaluators"]] == [3]

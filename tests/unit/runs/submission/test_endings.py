@@ -353,3 +353,13 @@ def test_wait_logs_progress_once_per_minute(
     assert 4 <= len(lines) <= 6
     assert "RUNNING" in lines[0]
     assert "COMPLETED" in lines[-1]
+
+
+@pytest.mark.parametrize(("seconds", "warned"), [(1, True), (59, True), (60, False)])
+def test_short_window_is_sent_with_warning(
+    execution: Execution, emulator: Emulator, caplog: pytest.LogCaptureFixture, seconds: int, warned: bool
+) -> None:
+    execution.next_try(data_start_time=None, data_end_time=None, lookback=seconds)
+
+    assert len(emulator.runs()) == 1
+    assert any("lookback" in line for line in warnings(caplog)) is warned
