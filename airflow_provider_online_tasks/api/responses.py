@@ -5,9 +5,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, AliasPath, BeforeValidator, Field, PlainValidator
+from pydantic import AfterValidator, AliasChoices, AliasPath, BeforeValidator, Field, PlainValidator
 
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.api import fields
@@ -16,6 +16,7 @@ from airflow_provider_online_tasks.inputs.arguments import finite
 
 ATTRIBUTES = "attributes."
 EvaluatorType = Literal["TEMPLATE", "CODE", "HARNESS", "REMOTE"]
+_COLUMN = AliasChoices(*(AliasPath(f"{kind.lower()}_config", "name") for kind in get_args(EvaluatorType)))
 
 
 class RunStatus(enum.StrEnum):
@@ -189,7 +190,7 @@ class Evaluator(Model):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluatorVersion(Model):
-    """A version of an evaluator. It never changes."""
+    """A version of an evaluator. It never changes. Its evaluations are in its column."""
 
     id: Id
     evaluator_id: Id
@@ -197,6 +198,7 @@ class EvaluatorVersion(Model):
         fields.LongText, BeforeValidator(lambda value: "" if value is None else value)
     ] = ""
     created_at: Time | None = None
+    column: Annotated[Name | None, Field(validation_alias=_COLUMN)] = None
 
 
 @dataclass(frozen=True, kw_only=True)

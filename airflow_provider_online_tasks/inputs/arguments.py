@@ -21,6 +21,7 @@ from airflow_provider_online_tasks.inputs.templating import is_leaf_template, is
 
 Direction = Literal["maximize", "minimize", "none"]
 Granularity = Literal["span", "trace", "session"]
+Scope = Literal["window", "run"]
 MAXIMIZE: Final = "maximize"
 MINIMIZE: Final = "minimize"
 

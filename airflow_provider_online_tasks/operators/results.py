@@ -17,7 +17,7 @@ from airflow_provider_online_tasks._defaults import MAX_SEGMENTS
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.exceptions import EvalResultsIncomplete, InvalidInput
 from airflow_provider_online_tasks.inputs import arguments
-from airflow_provider_online_tasks.inputs.arguments import MAXIMIZE, MINIMIZE, Granularity
+from airflow_provider_online_tasks.inputs.arguments import MAXIMIZE, MINIMIZE, Granularity, Scope
 from airflow_provider_online_tasks.inputs.templating import is_templated
 from airflow_provider_online_tasks.inputs.windows import DataWindow
 from airflow_provider_online_tasks.operators.base import LineageOperator, update_asset_events
@@ -40,17 +40,20 @@ class EvalResultsOperator(LineageOperator):
     """Read the evaluations of a finished run, and return a summary.
 
     Set the run's ID, or the task and a window. The summary (XCom) has the counts, labels, scores, segments
-    and examples of each evaluator. ``complete`` says whether all evaluations of the run were
-    read: ``read`` is compared with ``expected``, the run's own count; None if that is unknown. Arize indexes
-    evaluations late, so the task waits in the triggerer and reads everything again until the numbers agree;
-    the pauses double from ``poll_interval`` to 10 minutes.
+    and examples of each evaluator. They are about the window: labels from before the run count too, and
+    ``from_run`` and ``from_before`` say how many evaluations come from the run and how many don't.
+    ``complete`` says whether all evaluations of the run were read: ``read`` is compared with ``expected``,
+    the run's own count; None if that is unknown. Arize indexes evaluations late, so the task waits in the
+    triggerer and reads everything again until the numbers agree; the pauses double from ``poll_interval`` to
+    10 minutes.
 
     :param run_id: the run's ID. (templated)
     :param online_task_id: the task, instead of a run. (templated)
     :param data_start_time: start of the window, with ``online_task_id``. (templated)
     :param data_end_time: end of the window, with ``online_task_id``. (templated)
-    :param evaluators: column names of the evaluators to read. Default: those whose evaluations name the run
-        or the task in their metadata. (templated)
+    :param scope: which evaluations count: ``window`` (default) for all by the task's evaluators on the
+        matching spans of the window, or ``run`` for those of the run only.
+    :param evaluators: column names of the evaluators to read. Default: those of the task. (templated)
     :param direction: whether a high score is good: ``maximize`` (default) or ``minimize``.
     :param granularity: what the evaluators evaluate: ``span`` (default), ``trace`` or ``session``.
     :param group_by: an attribute such as ``attributes.llm.model_name``, whose values are the segments.
@@ -95,6 +98,7 @@ class EvalResultsOperator(LineageOperator):
         online_task_id: str | XComArg | None = None,
         data_start_time: datetime | str | XComArg | None = None,
         data_end_time: datetime | str | XComArg | None = None,
+        scope: Scope = "window",
         evaluators: Sequence[str] | XComArg | None = None,
         direction: Literal["maximize", "minimize"] = MAXIMIZE,
         granularity: Granularity = "span",
@@ -114,6 +118,7 @@ class EvalResultsOperator(LineageOperator):
         self.online_task_id = online_task_id
         self.data_start_time = data_start_time
         self.data_end_time = data_end_time
+        self.scope = arguments.choice(scope, "scope", get_args(Scope))
         self.evaluators = evaluators
         self.direction = arguments.choice(direction, "direction", (MAXIMIZE, MINIMIZE))
         self.granularity = arguments.choice(granularity, "granularity", get_args(Granularity))
@@ -132,6 +137,8 @@ class EvalResultsOperator(LineageOperator):
         window = [online_task_id, data_start_time, data_end_time]
         if (run_id is None) == (online_task_id is None) or len({part is None for part in window}) > 1:
             raise InvalidInput("Set either run_id, or online_task_id with data_start_time and data_end_time.")
+        if scope == "run" and run_id is None:
+            raise InvalidInput('scope="run" needs run_id. Set it, or leave out scope.')
         if run_id is not None:
             arguments.check_id(run_id, "run_id")
         else:
@@ -153,7 +160,13 @@ class EvalResultsOperator(LineageOperator):
     ) -> dict[str, Any]:
         """Read, for the first time or again after a pause."""
         from airflow_provider_online_tasks.results.history import RESULTS_KEY, results_record
-        from airflow_provider_online_tasks.results.reading import Reader, check_completeness, task_and_window
+        from airflow_provider_online_tasks.results.reading import (
+            Reader,
+            check_completeness,
+            expects_more_labels,
+            has_nothing_to_add,
+            task_and_window,
+        )
         from airflow_provider_online_tasks.results.summary import Results
 
         names = self._evaluator_names()
@@ -180,21 +193,29 @@ class EvalResultsOperator(LineageOperator):
             )
             new_results = partial(
                 Results,
+                scope=self.scope,
                 online_task_id=task_id,
                 direction=self.direction,
                 granularity=self.granularity,
                 group_by=group_by,
                 max_segments=self.max_segments,
             )
-            results = new_results(run_id=run.id if run else None, evaluators=names)
+            results = new_results(
+                run_id=run.id if run else None, evaluators=reader.names, filtered=reader.filtered
+            )
             reader.read(window, results, rows)
+            if results.spans and not results.evaluated:
+                is_own = run is not None and not has_nothing_to_add(run)
+                reader.check_granularity(window, run.id if run and is_own else None)
             completeness = check_completeness(
                 results,
                 run,
                 evaluators=len(set(names)) or len(task.evaluators),
-                have_filters=any(evaluator.query_filter for evaluator in task.evaluators),
+                missing=reader.missing_of_filtered(window, results),
             )
-            if run is not None and completeness.complete is False:
+            if run is not None and (
+                completeness.complete is False or expects_more_labels(results, run, task)
+            ):
                 self._pause_if_time_is_left(context, run, completeness.read, pauses, deadline)
             self.links = links = hook.links_of(
                 project_id=reader.project_id, evaluator_ids=task.evaluator_ids, window=window
@@ -270,7 +291,7 @@ class EvalResultsOperator(LineageOperator):
 
     def _report(self, context: Context, run: TaskRun | None, summary: dict[str, Any]) -> None:
         """Log the results, and add them to the task's asset events and to OpenLineage."""
-        if summary["run_id"] is not None and summary["matched_by"] != "run_id":
+        if self.scope != summary["scope"]:
             self.log.warning("Evaluations have no run ID, so all evaluations in the window are used.")
         labels: dict[str, dict[str, float]] = {}
         for name, figures in summary["evaluators"].items():
@@ -281,14 +302,15 @@ class EvalResultsOperator(LineageOperator):
             )
             mean, invalid = figures["score_mean"], figures["invalid_scores"]
             self.log.info(
-                "%s: %d evaluated, %d not evaluated. %s%s%s",
+                "%s: %d evaluated (%d in this run, %d before), %d not evaluated. %s%s%s",
                 name,
-                figures["evaluated"],
-                figures["not_evaluated"],
+                *(figures[key] for key in ("evaluated", "from_run", "from_before", "not_evaluated")),
                 shares or "No labels",
                 "" if mean is None else f"; mean score {mean:.4g}",
                 f"; {invalid} scores are not finite numbers" if invalid else "",
             )
+            if sum(map(bool, figures["evaluator_versions"])) > 1:
+                self.log.warning("%s: the evaluator version changed: %s", name, figures["evaluator_version"])
         window = {key: summary[key] for key in ("online_task_id", "data_start_time", "data_end_time")}
         completeness = {key: summary[key] for key in ("complete", "expected", "read")}
         facts = {**(run.summary() if run else window), **completeness, "labels": labels}

@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks._text import on_one_line
-from airflow_provider_online_tasks._times import wire_time
-from airflow_provider_online_tasks.api.calls import Page, RestCall, list_evaluator_versions, list_spans, pages
-from airflow_provider_online_tasks.api.responses import RunStatus, Span, Task, TaskRun
+from airflow_provider_online_tasks._times import parse_time, wire_time
+from airflow_provider_online_tasks.api.calls import (
+    EVAL_PREFIXES,
+    Page,
+    RestCall,
+    list_evaluator_versions,
+    list_spans,
+    pages,
+)
+from airflow_provider_online_tasks.api.responses import (
+    AttachedEvaluator,
+    EvaluatorVersion,
+    RunStatus,
+    Span,
+    Task,
+    TaskRun,
+)
 from airflow_provider_online_tasks.exceptions import CallError, InvalidInput
 from airflow_provider_online_tasks.inputs.windows import DataWindow
 from airflow_provider_online_tasks.results.counts import choose_examples
-from airflow_provider_online_tasks.results.summary import SESSION, SESSION_ID, SPAN, Results
+from airflow_provider_online_tasks.results.summary import SESSION, SESSION_ID, SPAN, WINDOW, Results
+from airflow_provider_online_tasks.runs.end_states import EndState, read_end_state
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.client import Client
@@ -44,7 +59,10 @@ def task_and_window(run: TaskRun) -> tuple[str, DataWindow]:
 
 @dataclass(kw_only=True)
 class Reader:
-    """Reads the spans of a task. No evaluators means all; the values of ``group_by`` are the segments."""
+    """Reads the spans of a task with the columns of some evaluators, or of all evaluators of the task.
+
+    The values of ``group_by`` are the segments.
+    """
 
     client: Client
     task: Task
@@ -59,17 +77,38 @@ class Reader:
                 f"Task {self.task.id} has no results to read: it does not evaluate a project's spans."
             )
         self.project_id: str = self.task.project_id
-        self._list_spans = partial(list_spans, self.project_id, granularity=self.granularity)
+        self._list_spans = partial(list_spans, self.project_id)
+        self._versions: dict[str, list[tuple[datetime, EvaluatorVersion]]] = {}
+
+    @cached_property
+    def columns(self) -> Mapping[str, AttachedEvaluator]:
+        """The evaluators of the task by the name of their column; empty if a name is unknown."""
+        columns = {}
+        for evaluator in self.task.evaluators:
+            name = self._column_of(evaluator)
+            if name is None:
+                return {}
+            columns[name] = evaluator
+        return columns
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The columns to read; empty for all."""
+        return tuple(self.evaluators or self.columns)
 
     def read(self, window: DataWindow, results: Results, rows: RowWriter | None = None) -> None:
-        """Count the evaluations of a window's spans, and write them as rows."""
+        """Count the evaluations of a window's spans, and write them as rows.
+
+        Arize lists a span that starts when the window ends. It belongs to the next window, unless the run
+        evaluated it.
+        """
         logged_at = time.monotonic()
-        attributes = [] if self.group_by is None else [self.group_by]
-        if self.granularity == SESSION:
-            attributes.append(SESSION_ID)
+        attributes = [*([] if self.group_by is None else [self.group_by]), *self._item_attributes]
         text_length = _SEGMENT_CHARACTERS if attributes else 1
         for page in self.pages(window, attributes=attributes, text_length=text_length):
             for span in page:
+                if _starts_at(span, window.end) and not results.has_evaluation_of_run(span):
+                    continue
                 taken = results.add(span)
                 if rows is not None:
                     rows.write(span, taken)
@@ -78,15 +117,23 @@ class Reader:
                 self.log.info("%d spans read.", results.spans)
 
     def pages(
-        self, window: DataWindow, *, attributes: Sequence[str] = (), text_length: int | None = 1
+        self,
+        window: DataWindow,
+        *,
+        own_filter: str | None = None,
+        attributes: Sequence[str] = (),
+        text_length: int | None = 1,
     ) -> Iterator[tuple[Span, ...]]:
-        """Yield the task's spans of a window page by page, newest first."""
+        """Yield the task's spans of a window that match an evaluator's filter page by page, newest first."""
+        filters = [query_filter for query_filter in (self.task.query_filter, own_filter) if query_filter]
+        query_filter = filters[0] if len(filters) == 1 else " AND ".join(f"({each})" for each in filters)
 
         def call_at(cursor: str | None) -> RestCall[Page[Span]]:
             return self._list_spans(
                 window=window,
-                query_filter=self.task.query_filter,
-                evaluators=self.evaluators,
+                query_filter=query_filter,
+                evaluators=self.names,
+                granularity=self.granularity,
                 attributes=attributes,
                 text_length=text_length,
                 cursor=cursor,
@@ -94,6 +141,48 @@ class Reader:
 
         for page in pages(self.client.send, call_at):
             yield page.items
+
+    @property
+    def _item_attributes(self) -> list[str]:
+        return [SESSION_ID] if self.granularity == SESSION else []
+
+    def check_granularity(self, window: DataWindow, run_id: str | None) -> None:
+        """Raise InvalidInput if the evaluations, of a run if one is given, have another granularity."""
+        for granularity in EVAL_PREFIXES.keys() - {self.granularity} if self.names else ():
+            call = self._list_spans(
+                window=window,
+                query_filter=self.task.query_filter,
+                evaluators=self.names,
+                granularity=granularity,
+            )
+            found = [each for span in self.client.send(call).items for each in span.evaluations]
+            if any(run_id is None or evaluation.names(run_id) for evaluation in found):
+                raise InvalidInput(
+                    f"The evaluators {', '.join(self.names)} evaluate each {granularity}, and granularity is "
+                    f"{self.granularity!r}. Set granularity={granularity!r}."
+                )
+
+    def missing_of_filtered(self, window: DataWindow, results: Results) -> dict[str, int] | None:
+        """Return how many evaluations of the run are missing of each evaluator that has its own filter.
+
+        None means unknown: the columns of the evaluators are.
+        """
+        if not self.columns and any(evaluator.query_filter for evaluator in self.task.evaluators):
+            return None
+        missing: dict[str, int] = {}
+        for name in results.filtered:
+            uncovered = results.uncovered(name)
+            if uncovered:
+                own_filter = self.columns[name].query_filter
+                matching = self.pages(window, own_filter=own_filter, attributes=self._item_attributes)
+                uncovered &= {results.item(span) for page in matching for span in page}
+            missing[name] = len(uncovered)
+        return missing
+
+    @property
+    def filtered(self) -> tuple[str, ...]:
+        """The columns of the evaluators that have their own filter."""
+        return tuple(name for name in self.names if name in self.columns and self.columns[name].query_filter)
 
     def describe_examples(
         self, window: DataWindow, summary: dict[str, Any], url_of: Callable[[str, str | None], str | None]
@@ -115,6 +204,7 @@ class Reader:
             window=window,
             query_filter=f"context.span_id IN ({span_ids})",
             evaluators=(evaluator,),
+            granularity=self.granularity,
             attributes=(INPUT, OUTPUT),
             text_length=_EXAMPLE_CHARACTERS,
         )
@@ -148,16 +238,39 @@ class Reader:
                 )
                 continue
             new += [
-                {"evaluator": name, "version_id": version_id, "created_at": wire_time(created_at)}
-                for created_at, version_id in versions[1:]  # the first version replaced none
+                {"evaluator": name, "version_id": version.id, "created_at": wire_time(created_at)}
+                for created_at, version in versions[1:]  # the first version replaced none
                 if since < created_at <= until
             ]
         return new
 
-    def _versions_in_order(self, evaluator_id: str) -> list[tuple[datetime, str]]:
-        listed = pages(self.client.send, lambda cursor: list_evaluator_versions(evaluator_id, cursor=cursor))
-        versions = [version for page in listed for version in page.items]
-        return sorted((version.created_at, version.id) for version in versions if version.created_at)
+    def _column_of(self, evaluator: AttachedEvaluator) -> str | None:
+        """Return the column of an evaluator; None if it is unknown."""
+        if evaluator.evaluator_id is None:
+            return evaluator.evaluator_name
+        try:
+            versions = [version for _, version in self._versions_in_order(evaluator.evaluator_id)]
+        except CallError as error:
+            name = evaluator.evaluator_name or evaluator.evaluator_id
+            self.log.warning(
+                "Could not read the column of evaluator %s, so only evaluations that name the task count: %s",
+                name,
+                error,
+            )
+            return None
+        pinned = [version for version in versions if version.id == evaluator.evaluator_version_id]
+        column = next((version.column for version in reversed(pinned or versions)), None)
+        return column or evaluator.evaluator_name
+
+    def _versions_in_order(self, evaluator_id: str) -> list[tuple[datetime, EvaluatorVersion]]:
+        if evaluator_id not in self._versions:
+            listed = pages(
+                self.client.send, lambda cursor: list_evaluator_versions(evaluator_id, cursor=cursor)
+            )
+            versions = [version for page in listed for version in page.items]
+            dated = [(version.created_at, version) for version in versions if version.created_at]
+            self._versions[evaluator_id] = sorted(dated, key=lambda each: (each[0], each[1].id))
+        return self._versions[evaluator_id]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,41 +284,98 @@ class Completeness:
 
 
 def check_completeness(
-    results: Results, run: TaskRun | None, *, evaluators: int, have_filters: bool
+    results: Results, run: TaskRun | None, *, evaluators: int, missing: Mapping[str, int] | None
 ) -> Completeness:
-    """Compare the number of evaluations read with the run's own count.
+    """Compare the number of the run's evaluations that were read with the run's own count.
 
-    A run counts items (spans by default), and each of its evaluators evaluates every item, unless it has its
-    own filter. The number of evaluators is 0 if unknown.
+    A run counts items (spans by default). Each of its evaluators has evaluated every item, in this run or
+    before, unless it has its own filter.
+
+    :param evaluators: the number of evaluators; 0 if unknown.
+    :param missing: how many evaluations are missing of each evaluator with its own filter; None if there are
+        filters and it is unknown.
     """
-    counts = [one.counts.evaluated for one in results.by_evaluator.values()]
-    read = min(counts) if counts and len(counts) >= evaluators else 0
+    if run is None:
+        read = _least((each.counts.evaluated for each in results.by_evaluator.values()), evaluators)
+        unknown = "without a run, the number of evaluations is unknown"
+        return Completeness(complete=None, expected=None, read=read, incomplete_reason=unknown)
+    expected, missing_of_filtered = run.counts.successes, missing or {}
+    counts = [
+        expected - missing_of_filtered[name] if name in missing_of_filtered else results.covered(name)
+        for name in results.by_evaluator
+    ]
+    read = _least(counts, evaluators)
+    if missing_of_filtered:
+        read = min(read, results.items_of_run)
     complete: bool | None = None
     reason: str | None = None
-    expected = run.counts.successes if run else None
-    if run is None or expected is None:
-        reason = "without a run, the number of evaluations is unknown"
+    if has_nothing_to_add(run) and results.scope == WINDOW:
+        unread = [name for name, each in results.by_evaluator.items() if not each.counts.evaluated]
+        complete = bool(counts) and not set(unread) - set(missing_of_filtered)
+        if not complete:
+            reason = f"all spans have labels, and none of {', '.join(unread) or 'the task'} could be read"
     elif not results.is_by_run and any(counts) and max(counts) >= expected:
         reason = "the evaluations have no run ID, so some may be from an earlier run"
-    elif read < expected and have_filters and results.items_of_run >= expected:
+    elif read < expected and missing is None and results.items_of_run >= expected:
         reason = "evaluators with their own filters evaluate an unknown number of items"
     elif read < expected:
         complete = False
         reason = f"{read} of {expected} evaluated items could be read. Arize indexes evaluations late, or "
         reason += "some were deleted"
-    elif run.status is not RunStatus.COMPLETED:
+    else:
+        reason = _doubt(results, run, read, evaluators)
+        complete = None if reason else True
+    return Completeness(complete=complete, expected=expected, read=read, incomplete_reason=reason)
+
+
+def _doubt(results: Results, run: TaskRun, read: int, evaluators: int) -> str | None:
+    """Return why results may be incomplete although as many evaluations were read as the run counts."""
+    reason: str | None = None
+    if run.status is not RunStatus.COMPLETED:
         reason = f"the run ended {run.status.value}, so it did not evaluate everything"
     elif not evaluators:
         reason = "the task's evaluators are unknown, so one may be missing. Set evaluators"
-    elif read > expected + run.counts.errors:  # other evaluators may have evaluated items with errors
-        reason = f"{read} items have evaluations of the run, which counts {expected}. Check granularity"
+    elif (items := max(read, results.items_of_run)) > run.counts.attempted:  # others may evaluate errors
+        reason = f"{items} items have evaluations of the run, which counts {run.counts.successes}. Check "
+        reason += "granularity"
     elif not results.duplicates.is_ordered:
         reason = "the spans were not listed in order of time, so some may be counted twice"
     elif not results.is_unambiguous:
-        reason = "some items have two different evaluations by one evaluator of the run"
-    else:
-        complete = True
-    return Completeness(complete=complete, expected=expected, read=read, incomplete_reason=reason)
+        reason = "some items have two different evaluations by one evaluator"
+    return reason
+
+
+def has_nothing_to_add(run: TaskRun) -> bool:
+    """Return whether a finished run evaluated nothing because all matching spans had a label already."""
+    return run.is_over and read_end_state(run) is EndState.NOTHING_TO_ADD
+
+
+def expects_more_labels(results: Results, run: TaskRun, task: Task) -> bool:
+    """Return whether labels may not be indexed yet: the run says that all spans have one, and some don't.
+
+    This can't be known of a sample, nor of traces and sessions, which a filter may show in part.
+    """
+    is_sample = task.sampling_rate not in (None, 1)
+    if not has_nothing_to_add(run) or is_sample or results.granularity != SPAN:
+        return False
+    return any(
+        each.counts.evaluated < results.items
+        for name, each in results.by_evaluator.items()
+        if name not in results.filtered
+    )
+
+
+def _least(counts: Iterable[int], evaluators: int) -> int:
+    """Return the smallest count; 0 if an evaluator is missing."""
+    listed = list(counts)
+    return min(listed) if listed and len(listed) >= evaluators else 0
+
+
+def _starts_at(span: Span, end: datetime) -> bool:
+    try:
+        return parse_time(span.start_time) >= end
+    except ValueError:
+        return False
 
 
 def _shortened(value: Any) -> str | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from airflow_provider_online_tasks._defaults import MAX_SEGMENTS
 from airflow_provider_online_tasks._text import on_one_line
@@ -22,12 +22,13 @@ from airflow_provider_online_tasks.gate.summary import (
     version_of,
     versions_text,
 )
-from airflow_provider_online_tasks.inputs.arguments import MAXIMIZE
+from airflow_provider_online_tasks.inputs.arguments import MAXIMIZE, Scope
 from airflow_provider_online_tasks.results.counts import Counts, Examples, Quantiles
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses import Evaluation, Span
 
+WINDOW, RUN = get_args(Scope)
 MAX_VERSIONS = 20
 MAX_SEGMENTS_KEPT = 5_000
 CONFIDENCE = 0.95
@@ -48,7 +49,7 @@ class EvaluatorResults:
         self._quantiles = Quantiles()
         self._examples = Examples(direction)
         self._segments: defaultdict[str, Counts] = defaultdict(Counts)
-        self._versions: Counter[Version] = Counter()
+        self.versions: Counter[Version] = Counter()
 
     def add(self, span: Span, evaluation: Evaluation, segment: str | None) -> bool:
         """Count an evaluation. Return False if it is empty: it has neither a label nor a score."""
@@ -60,8 +61,8 @@ class EvaluatorResults:
         if evaluation.score is not None:
             self._quantiles.add(evaluation.score)
         version = version_of(evaluation.metadata)
-        if version in self._versions or len(self._versions) < MAX_VERSIONS:
-            self._versions[version] += 1
+        if version in self.versions or len(self.versions) < MAX_VERSIONS:
+            self.versions[version] += 1
         if segment is not None:
             is_kept = segment in self._segments or len(self._segments) < MAX_SEGMENTS_KEPT
             self._segments[segment if is_kept else OTHER_SEGMENTS].add(evaluation)
@@ -69,15 +70,14 @@ class EvaluatorResults:
 
     def summary(self, items: int, *, max_segments: int | None) -> dict[str, Any]:
         """Return the figures as JSON values; without ``max_segments`` there are no segments."""
-        versions = [version for version, _ in self._versions.most_common()]
         return {
             **self.counts.summary(),
             "not_evaluated": items - self.counts.evaluated,
             "empty": self._empty,
             **self._quantiles.summary(),
             "score_interval": self._score_interval(),
-            "evaluator_versions": [dict(sorted(version)) for version in versions],
-            "evaluator_version": versions_text(versions),
+            "evaluator_versions": version_list(self.versions),
+            "evaluator_version": versions_text(self.versions),
             "segments": None if max_segments is None else self._segment_summaries(max_segments),
             "examples": self._examples.groups(),
         }
@@ -106,15 +106,18 @@ class EvaluatorResults:
 class Results:
     """The evaluations of a window's spans.
 
-    Evaluations whose metadata names the run are the run's. If no evaluation names any run, all evaluations
-    of the task's evaluators in the window are used (``matched_by`` in the summary says which). Evaluations
-    that name another run are never used. Without ``evaluators``, those count whose evaluations name the run
-    or task.
+    The scope ``window`` counts all evaluations by the evaluators. The scope ``run`` counts those whose
+    metadata names the run; if no evaluation names it, all that name no other run count, and ``scope`` in the
+    summary is ``window``. Without ``evaluators``, evaluations count whose metadata names the run or the task.
+
+    ``filtered`` are evaluators with their own filter: the run's items without their evaluation are kept.
     """
 
     run_id: str | None
     online_task_id: str
     evaluators: Sequence[str] = ()
+    filtered: Collection[str] = ()
+    scope: Scope = "window"
     direction: str = MAXIMIZE
     granularity: str = SPAN
     group_by: str | None = None
@@ -126,22 +129,24 @@ class Results:
         self.is_unambiguous = True
         self._empty = partial(EvaluatorResults, self.direction)
         self._of_run: defaultdict[str, EvaluatorResults] = defaultdict(self._empty)
-        self._of_task: defaultdict[str, EvaluatorResults] = defaultdict(self._empty)
+        self._of_window: defaultdict[str, EvaluatorResults] = defaultdict(self._empty)
+        self._without_run: Counter[str] = Counter()
         self._spans_of_run = 0
+        self._covered: Counter[str] = Counter()
+        self._uncovered: defaultdict[str, set[int]] = defaultdict(set)
         # Hashes of the traces or sessions that were counted; unused for spans.
         self._items: set[int] = set()
         self._items_of_run: set[int] = set()
-        self._counted: defaultdict[tuple[str, bool], set[int]] = defaultdict(set)
+        self._counted_of_run: defaultdict[str, set[int]] = defaultdict(set)
+        self._counted: defaultdict[str, set[int]] = defaultdict(set)
         self._segments: dict[int, str] = {}
 
     def add(self, span: Span) -> list[Evaluation]:
-        """Count a span's evaluations, and return those that belong to the task."""
+        """Count a span's evaluations, and return those that count for the window."""
         if self.duplicates.is_duplicate(span):
             return []
         self.spans += 1
-        item = self._item(span)
-        if item is not None:
-            self._items.add(item)
+        item = None if self.granularity == SPAN else self.item(span)
         segment = None
         if self.group_by is not None:
             value = span.attribute(self.group_by)
@@ -151,48 +156,85 @@ class Results:
             elif item is not None:
                 # The root span, which has the evaluation, is listed after the others.
                 segment = self._segments.get(item, NO_SEGMENT)
-        evaluations = self._own_evaluations(span, item)
-        is_of_run = False
-        for (name, of_run), evaluation in evaluations.items():
-            self._of_task[name].add(span, evaluation, segment)
-            if of_run:
-                is_of_run |= self._of_run[name].add(span, evaluation, segment)
+        of_run, others = self._split(span)
+        of_window = {**others, **of_run}
+        own = {
+            name
+            for name, evaluation in of_run.items()
+            if item not in self._counted_of_run[name] and self._of_run[name].add(span, evaluation, segment)
+        }
+        added = {
+            name
+            for name, evaluation in of_window.items()
+            if item not in self._counted[name] and self._of_window[name].add(span, evaluation, segment)
+        }
+        self._without_run.update(name for name in added - own if not self._names_other_run(of_window[name]))
         if item is None:
-            self._spans_of_run += is_of_run
-        elif is_of_run:
-            self._items_of_run.add(item)
-        return list(evaluations.values())
+            self._note_coverage(span, own, added)
+        else:
+            self._note_item(item, own, added)
+        return list(of_window.values())
 
-    def _item(self, span: Span) -> int | None:
-        """Return the hash of the trace or session of a span; None if spans are evaluated."""
-        if self.granularity == SPAN:
-            return None
-        return hash(span.trace_id if self.granularity == TRACE else str(span.attribute(SESSION_ID)))
+    def has_evaluation_of_run(self, span: Span) -> bool:
+        """Return whether an evaluation of a span names the run."""
+        return self.run_id is not None and any(each.names(self.run_id) for each in span.evaluations)
 
-    def _own_evaluations(self, span: Span, item: int | None) -> dict[tuple[str, bool], Evaluation]:
-        """Return the evaluations to count, by evaluator and whether they name the run."""
-        own: dict[tuple[str, bool], Evaluation] = {}
+    def _split(self, span: Span) -> tuple[dict[str, Evaluation], dict[str, Evaluation]]:
+        """Return the evaluations that name the run, and the others that count, by evaluator."""
+        of_run: dict[str, Evaluation] = {}
+        others: dict[str, Evaluation] = {}
+        ambiguous = set()
         for evaluation in span.evaluations:
-            of_run = self.run_id is not None and evaluation.names(self.run_id)
-            if not (of_run or self._is_of_task(evaluation)):
-                continue
-            key = (evaluation.name, of_run)
-            if item is not None:
-                if item in self._counted[key]:
-                    continue
-                self._counted[key].add(item)
-            first = own.setdefault(key, evaluation)
-            self.is_unambiguous &= _figures(first) == _figures(evaluation)
-        return own
+            name, is_of_run = evaluation.name, self.run_id is not None and evaluation.names(self.run_id)
+            if is_of_run or self._is_counted(evaluation):
+                first = (of_run if is_of_run else others).setdefault(name, evaluation)
+                if _figures(first) != _figures(evaluation):
+                    ambiguous.add((name, is_of_run))
+        # An evaluation of the run replaces the others, so these may differ.
+        self.is_unambiguous &= not any(is_of_run or name not in of_run for name, is_of_run in ambiguous)
+        return of_run, others
 
-    def _is_of_task(self, evaluation: Evaluation) -> bool:
-        """Return whether an evaluation that doesn't name the run is the task's, and names no other run."""
+    def _is_counted(self, evaluation: Evaluation) -> bool:
+        """Return whether an evaluation that doesn't name the run counts."""
         names_task = evaluation.names(self.online_task_id)
         if not (evaluation.name in self.evaluators if self.evaluators else names_task):
             return False
-        return self.run_id is None or not (
-            names_task or any("run" in key.lower() for key in evaluation.metadata)
-        )
+        return self.scope == WINDOW or not self._names_other_run(evaluation)
+
+    def _names_other_run(self, evaluation: Evaluation) -> bool:
+        """Return whether an evaluation that doesn't name the run names another one, under any key."""
+        is_named = any("run" in key.lower() for key in evaluation.metadata)
+        return is_named or evaluation.names(self.online_task_id)
+
+    def _note_coverage(self, span: Span, own: Collection[str], added: Collection[str]) -> None:
+        """Count a span of the run for each of its evaluators."""
+        if not own:
+            return
+        self._spans_of_run += 1
+        self._covered.update(added)
+        for name in self.filtered:
+            if name not in added:
+                self._uncovered[name].add(self.item(span))
+
+    def _note_item(self, item: int, own: Collection[str], added: Collection[str]) -> None:
+        """Note a trace or session, and the evaluators that were counted for it."""
+        self._items.add(item)
+        if own:
+            self._items_of_run.add(item)
+        for name in own:
+            self._counted_of_run[name].add(item)
+        for name in added:
+            self._counted[name].add(item)
+
+    def item(self, span: Span) -> int:
+        """Return the hash of the span, or of its trace or session."""
+        match self.granularity:
+            case "span":
+                return hash(span.span_id)
+            case "trace":
+                return hash(span.trace_id)
+            case _:
+                return hash(str(span.attribute(SESSION_ID)))
 
     @property
     def items(self) -> int:
@@ -206,27 +248,55 @@ class Results:
 
     @property
     def is_by_run(self) -> bool:
-        """Whether evaluations name their run."""
+        """Whether evaluations name the run."""
         return bool(self._of_run)
+
+    def covered(self, name: str) -> int:
+        """Return how many items of the run the evaluator has evaluated, in the run or before.
+
+        If no evaluation names the run: how many may be of the run, because they name none.
+        """
+        if not self.is_by_run:
+            return self._without_run[name]
+        return self._covered[name] + len(self._items_of_run & self._counted[name])
+
+    def uncovered(self, name: str) -> set[int]:
+        """Return the items of the run that an evaluator with its own filter has not evaluated."""
+        return self._uncovered[name] | (self._items_of_run - self._counted[name])
 
     @property
     def by_evaluator(self) -> Mapping[str, EvaluatorResults]:
         """The results of each evaluator, including requested ones without evaluations."""
-        results = self._of_run if self.is_by_run else self._of_task
+        results = self._of_run if self._is_of_run_only else self._of_window
         return {name: results.get(name) or self._empty() for name in sorted({*self.evaluators, *results})}
+
+    @property
+    def evaluated(self) -> int:
+        """How many evaluations were read."""
+        return sum(each.counts.evaluated for each in self.by_evaluator.values())
+
+    @property
+    def _is_of_run_only(self) -> bool:
+        return self.scope == RUN and self.is_by_run
 
     def summary(self) -> dict[str, Any]:
         """Return the figures as JSON values."""
         max_segments = None if self.group_by is None else self.max_segments
+        evaluators = {}
+        for name, results in self.by_evaluator.items():
+            of_run = self._of_run.get(name) or self._empty()
+            evaluators[name] = {
+                **results.summary(self.items, max_segments=max_segments),
+                "from_run": of_run.counts.evaluated,
+                "from_before": results.counts.evaluated - of_run.counts.evaluated,
+                "versions_from_before": version_list(results.versions - of_run.versions),
+            }
         return {
+            "scope": RUN if self._is_of_run_only else WINDOW,
             "spans": self.spans,
             "granularity": self.granularity,
             "group_by": self.group_by,
-            "matched_by": "run_id" if self.is_by_run else "evaluator",
-            "evaluators": {
-                name: results.summary(self.items, max_segments=max_segments)
-                for name, results in self.by_evaluator.items()
-            },
+            "evaluators": evaluators,
         }
 
 
@@ -267,6 +337,11 @@ class Duplicates:
         self.is_ordered = start <= self._last_start and len(self._same_start) <= _MAX_SAME_START
         self._last_start = start
         return False
+
+
+def version_list(versions: Counter[Version]) -> list[dict[str, str]]:
+    """Return versions as JSON values, the most frequent first."""
+    return [dict(sorted(version)) for version, _ in versions.most_common()]
 
 
 def _figures(evaluation: Evaluation) -> tuple[str | None, float | None, bool]:

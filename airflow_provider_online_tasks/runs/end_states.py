@@ -25,6 +25,7 @@ class EndState(enum.Enum):
     """How a run ended: the cases that a pipeline treats differently."""
 
     SUCCEEDED = "succeeded"
+    NOTHING_TO_ADD = "nothing to add"
     NOTHING_EVALUATED = "nothing evaluated"
     ERROR_RATE_EXCEEDED = "too many errors"
     ONLY_ERRORS = "only errors"
@@ -48,7 +49,7 @@ def read_end_state(run: TaskRun, *, max_error_rate: float | None = None) -> EndS
             return EndState.FAILED
         case RunStatus.CANCELLED:
             if counts.done == 0 and says_already_labelled(run.failure_reason):
-                return EndState.NOTHING_EVALUATED
+                return EndState.NOTHING_TO_ADD
             return EndState.CANCELLED
         case RunStatus.PENDING | RunStatus.RUNNING | RunStatus.UNKNOWN:
             raise ValueError(f"run {run.id} isn't finished: {run.status_text}")
@@ -86,12 +87,19 @@ def explain(end_state: EndState, run: TaskRun, *, max_error_rate: float | None =
     match end_state:
         case EndState.SUCCEEDED:
             return Explanation(None, f"Run {run.id} completed: {counts}.")
+        case EndState.NOTHING_TO_ADD:
+            return Explanation(
+                None,
+                f"Run {run.id} has nothing to add: all matching spans already have a label, which "
+                f"EvalResultsOperator reads. To evaluate the spans again, set override_evaluations=True.",
+            )
         case EndState.NOTHING_EVALUATED:
-            advice = "To evaluate them again, set override_evaluations=True."
-            if run.status is RunStatus.CANCELLED:
-                meaning = "All matching spans already have a label."
-            elif counts.skipped:
-                meaning = f"All {counts.skipped} spans were skipped, as spans are that already have a label."
+            if counts.skipped:
+                meaning = (
+                    f"All {counts.skipped} spans were skipped: they have a label already, or no value for a "
+                    f"variable of the template."
+                )
+                advice = "Look at the spans in Arize, and check the column mappings of the evaluator."
             else:
                 meaning = "No span in the window matches the task's filter and sampling."
                 advice = CHECK_THE_WINDOW
@@ -159,7 +167,7 @@ class EndRules:
         end_state = read_end_state(run, max_error_rate=self.max_error_rate)
         if end_state is EndState.NOTHING_EVALUATED:
             return self.on_nothing_evaluated != "fail"
-        return end_state is EndState.SUCCEEDED
+        return end_state in (EndState.SUCCEEDED, EndState.NOTHING_TO_ADD)
 
     def conclude(
         self,

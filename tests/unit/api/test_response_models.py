@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, get_type_hints
 
 import pytest
-from pydantic import AliasPath
+from pydantic import AliasChoices, AliasPath
 from pydantic.fields import FieldInfo
 
 from airflow_provider_online_tasks.api import responses
@@ -24,7 +24,13 @@ TIME = "2026-01-02T03:04:05Z"
 VALID: dict[type[Model], dict[str, Any]] = {
     responses.TaskError: {"message": "no", "code": "NO_DATA"},
     responses.Evaluator: {"id": "E", "name": "n", "type": "template"},
-    responses.EvaluatorVersion: {"id": "V", "evaluator_id": "E", "commit_message": "m", "created_at": TIME},
+    responses.EvaluatorVersion: {
+        "id": "V",
+        "evaluator_id": "E",
+        "commit_message": "m",
+        "created_at": TIME,
+        "template_config": {"name": "n"},
+    },
     responses.ArizeTemplate: {
         "column_name": "n",
         "template": "{input}",
@@ -116,6 +122,7 @@ def fields_of(kind: type[Model]) -> Iterator[tuple[str, tuple[str, ...]]]:
         if name != "__slots__":
             infos = [part for part in getattr(hint, "__metadata__", ()) if isinstance(part, FieldInfo)]
             alias = next((info.validation_alias for info in infos if info.validation_alias), name)
+            alias = alias.choices[0] if isinstance(alias, AliasChoices) else alias
             yield name, tuple(map(str, alias.path)) if isinstance(alias, AliasPath) else (str(alias),)
 
 

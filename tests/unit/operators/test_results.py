@@ -84,7 +84,6 @@ def many(monkeypatch, tmp_path):
 def test_summary_of_two_evaluators_equals_the_records_of_the_emulator(arize):
     _, run_id = run_task(arize, evaluators=[evaluator(), evaluator("tone")])
     summary = read(run_id=run_id)
-    assert summary["matched_by"] == "run_id"
     assert set(summary["evaluators"]) == {"correctness", "tone"}
     for name, found in summary["evaluators"].items():
         records = [one for one in arize.evaluations(run_id=run_id) if one["name"] == name]
@@ -104,10 +103,14 @@ def test_runs_of_one_task_are_read_apart_and_the_task_has_both(arize):
     second = run_again(task_id)
     counts = Counter(one["run_id"] for one in arize.evaluations())
     for run_id in (first, second):
-        assert read(run_id=run_id)["evaluators"]["correctness"]["evaluated"] == counts[run_id]
-    both = read(online_task_id=task_id, **WINDOW)
-    assert both["evaluators"]["correctness"]["evaluated"] == counts[first] + counts[second]
-    assert both["matched_by"] == "evaluator"
+        found = read(run_id=run_id, scope="run")
+        assert found["evaluators"]["correctness"]["evaluated"] == counts[run_id] == found["read"]
+        assert found["scope"] == "run"
+    for both in (read(online_task_id=task_id, **WINDOW), read(run_id=second)):
+        assert both["evaluators"]["correctness"]["evaluated"] == counts[first] + counts[second]
+        assert both["scope"] == "window"
+    assert both["evaluators"]["correctness"]["from_before"] == counts[first]
+    assert (both["complete"], both["read"]) == (True, counts[second])
 
 
 def test_evaluations_of_another_task_on_the_same_spans_are_not_read(arize):
@@ -158,12 +161,39 @@ def test_evaluations_that_a_later_run_replaced_are_missing(monkeypatch, tmp_path
         gate(replaced)
 
 
-def test_run_whose_spans_already_have_labels_does_not_pass_the_gate(many):
-    task_id, _ = run_task(many)
-    found = read(run_id=run_again(task_id), complete_within=0, on_incomplete="warn")
-    assert found["complete"] is not True
+def test_run_whose_spans_already_have_labels_has_the_results_of_the_window(many):
+    task_id, first = run_task(many)
+    run_id = run_again(task_id)
+    found = read(run_id=run_id)
+    assert (found["complete"], found["expected"], found["read"]) == (True, 0, 0)
+    figures = found["evaluators"]["correctness"]
+    assert (figures["from_run"], figures["from_before"]) == (0, 1_200)
+    assert figures["labels"] == read(run_id=first)["evaluators"]["correctness"]["labels"]
+    assert gate(found)["passed"] is True
+    of_run = read(run_id=run_id, scope="run", complete_within=0, on_incomplete="warn")
     with pytest.raises(EvalGateFailed):
-        gate(found)
+        gate(of_run)
+
+
+def test_labels_that_are_not_indexed_yet_are_waited_for(monkeypatch, tmp_path):
+    """A span that arrived after the first run has no label, and Arize says that all have one."""
+    with arize_with(monkeypatch, spans_file(tmp_path, 100)) as arize:
+        task_id, _ = run_task(arize, max_spans=99)
+        run_id = run_again(task_id, max_spans=99)
+        assert arize.runs()[-1]["status"] == "CANCELLED"
+        results = operator(run_id)
+        pause = pause_of(lambda: results.execute(context()))
+        pause.kwargs["deadline"] = time.time() - 1
+        assert resume(results, pause)["complete"] is True
+
+
+def test_span_at_the_end_of_the_window_counts_for_the_next_window(monkeypatch, tmp_path):
+    with arize_with(monkeypatch, spans_file(tmp_path, 100)) as arize:
+        middle = NOW + timedelta(seconds=-86_000 + 800 * 50)  # when a span starts
+        task_id, _ = run_task(arize, start=middle)
+        before = run_again(task_id, data_end_time=middle)
+        figures = read(run_id=before)["evaluators"]["correctness"]
+        assert (figures["from_run"], figures["from_before"]) == (50, 0)
 
 
 def test_spans_over_max_spans_are_not_evaluated_and_lower_the_coverage(many):
@@ -288,21 +318,62 @@ def test_completeness_depends_on_counts_and_status_of_the_run(
     assert read(run_id=run_id, complete_within=0, on_incomplete="warn")["complete"] is complete
 
 
-@pytest.mark.parametrize(("query_filter", "complete"), [("name = 'x'", None), (None, False)])
-def test_completeness_depends_on_filters_of_the_evaluators(arize, monkeypatch, query_filter, complete):
-    _, run_id = run_task(arize)
-    get_task = OnlineTasksHook.get_task
+def run_hub_task(arize, filters):
+    """Run a task with Eval Hub evaluators that have these filters; return the run's ID."""
+    with OnlineTasksHook() as hook:
+        evaluators = [
+            {"evaluator_id": arize.evaluator_ids[name], **({"query_filter": own} if own else {})}
+            for name, own in filters.items()
+        ]
+        task = {"name": "filtered", "model_id": arize.project_id, "evaluators": evaluators}
+        return run_again(hook.create_eval_task(EvalTaskInput.read(task)))
 
-    def changed(hook, task_id):
-        task = get_task(hook, task_id)
-        [attached] = task.evaluators
-        more = {"column_mappings": {"output": "attributes.output.value"}}
-        return dataclasses.replace(
-            task, evaluators=(attached, dataclasses.replace(attached, **more, query_filter=query_filter))
-        )
 
-    monkeypatch.setattr(OnlineTasksHook, "get_task", changed)
-    assert read(run_id=run_id, complete_within=0, on_incomplete="warn")["complete"] is complete
+ONE_SPAN = "attributes.input.value = 'Question 7'"
+
+
+@pytest.mark.parametrize("other", [None, "name = 'answer'"])
+def test_evaluator_with_its_own_filter_is_complete_for_its_spans(monkeypatch, tmp_path, other):
+    with arize_with(monkeypatch, spans_file(tmp_path, 100)) as arize:
+        run_id = run_hub_task(arize, {"output_present": other, "json_parseable": ONE_SPAN})
+        found = read(run_id=run_id)
+    assert (found["complete"], found["expected"], found["read"]) == (True, 100, 100)
+    assert found["evaluators"]["json_parseable"]["evaluated"] == 1
+    gate(found, {"json_parseable": {"min_evaluated": 1}, "output_present": {"min_evaluated": 100}})
+
+
+def test_evaluator_with_its_own_filter_is_incomplete_without_its_evaluation(monkeypatch, tmp_path):
+    with arize_with(monkeypatch, spans_file(tmp_path, 100)) as arize:
+        run_id = run_hub_task(arize, {"output_present": None, "json_parseable": ONE_SPAN})
+        send = Client.send
+
+        def without_evaluation(self, call, **arguments):
+            page = send(self, call, **arguments)
+            if call.name != "list spans":
+                return page
+            spans = [
+                dataclasses.replace(
+                    span, evaluations=tuple(one for one in span.evaluations if one.name == "output_present")
+                )
+                for span in page.items
+            ]
+            return dataclasses.replace(page, items=tuple(spans))
+
+        monkeypatch.setattr(Client, "send", without_evaluation)
+        found = read(run_id=run_id, complete_within=0, on_incomplete="warn")
+    assert (found["complete"], found["expected"], found["read"]) == (False, 100, 99)
+
+
+@pytest.mark.parametrize(
+    ("evaluated", "granularity"), [("span", "session"), ("span", "trace"), ("trace", "span")]
+)
+@pytest.mark.parametrize("again", [False, True])
+def test_granularity_that_is_not_that_of_the_evaluations_is_rejected(arize, evaluated, granularity, again):
+    task_id, run_id = run_task(arize, evaluators=[tone(data_granularity_type=evaluated)])
+    if again:
+        run_id = run_again(task_id)
+    with pytest.raises(InvalidInput, match=evaluated):
+        read(run_id=run_id, granularity=granularity)
 
 
 # -- segments, baseline, examples

@@ -11,6 +11,8 @@ from airflow_provider_online_tasks.results.reading import check_completeness
 from airflow_provider_online_tasks.results.summary import Results
 from tests.support.evaluated_runs import spans
 
+NO_FILTERS: dict[str, int] = {}
+
 
 def counted(listed, **arguments):
     results = Results(**{"run_id": "r", "online_task_id": "t", **arguments})
@@ -19,13 +21,11 @@ def counted(listed, **arguments):
     return results
 
 
-def completeness(results, expected, evaluators=1, have_filters=False, errors=0, status=RunStatus.COMPLETED):
+def completeness(results, expected, evaluators=1, missing=NO_FILTERS, status=RunStatus.COMPLETED, **fields):
     run = None
     if expected is not None:
-        run = TaskRun(
-            id="r", status=status, status_text=status.value, num_successes=expected, num_errors=errors
-        )
-    return check_completeness(results, run, evaluators=evaluators, have_filters=have_filters)
+        run = TaskRun(id="r", status=status, status_text=status.value, num_successes=expected, **fields)
+    return check_completeness(results, run, evaluators=evaluators, missing=missing)
 
 
 def complete(*arguments, **more):
@@ -60,15 +60,56 @@ def test_results_of_the_evaluator_with_the_fewest_evaluations_count():
     results = counted(two_evaluators(10, 9))
     state = completeness(results, 10, evaluators=2)
     assert (state.complete, state.read) == (False, 9)
-    assert complete(results, 9, evaluators=2, errors=1) is True
+    assert complete(results, 9, evaluators=2, num_errors=1) is True
     assert complete(results, 9, evaluators=3) is False  # nothing of the third evaluator yet
 
 
 @pytest.mark.parametrize(("expected", "expected_state"), [(9, None), (10, None), (11, False)])
-def test_filters_of_evaluators_explain_missing_evaluations_of_read_items_only(expected, expected_state):
+def test_unknown_filters_explain_missing_evaluations_of_read_items_only(expected, expected_state):
     results = counted(two_evaluators(10, 5))
-    assert complete(results, expected, evaluators=2, have_filters=True) is expected_state
+    assert complete(results, expected, evaluators=2, missing=None) is expected_state
     assert complete(results, expected, evaluators=2) is False
+
+
+@pytest.mark.parametrize(
+    ("expected", "missing", "expected_state"),
+    [(10, 0, True), (10, 1, False), (11, 0, False), (9, 0, None)],
+)
+def test_evaluator_with_a_filter_is_complete_if_no_matching_item_is_missing(
+    expected, missing, expected_state
+):
+    results = counted(two_evaluators(10, 5), filtered=["f"])
+    assert len(results.uncovered("f")) == 5
+    state = completeness(results, expected, evaluators=2, missing={"f": missing})
+    assert state.complete is expected_state
+
+
+def test_items_that_have_an_evaluation_from_before_are_covered():
+    """The run evaluated all spans with f, and e had evaluated half of them before."""
+    before = {"run_id": "r0", "task_id": "t"}
+
+    def listed():
+        for place, span in enumerate(two_evaluators(10, 10)):
+            first, second = span.evaluations
+            first = dataclasses.replace(first, metadata=before if place < 5 else first.metadata)
+            yield dataclasses.replace(span, evaluations=(first, second))
+
+    assert complete(counted(listed(), evaluators=["e", "f"]), 10, evaluators=2) is True
+    assert complete(counted(listed(), evaluators=["e", "f"], scope="run"), 10, evaluators=2) is False
+
+
+LABELLED = {"status": RunStatus.CANCELLED, "failure_reason": "already labelled: override_evaluations"}
+
+
+def test_results_of_a_run_with_nothing_to_add_are_complete_if_there_are_labels():
+    labels = counted(spans(10, metadata={"run_id": "r0", "task_id": "t"}), evaluators=["e"])
+    assert complete(labels, 0, **LABELLED) is True
+    assert complete(counted([], evaluators=["e"]), 0, **LABELLED) is False
+    assert (
+        complete(counted(spans(10, metadata={"run_id": "r0"}), evaluators=["e", "f"]), 0, **LABELLED) is False
+    )
+    of_run = counted(spans(10, metadata={"run_id": "r0"}), evaluators=["e"], scope="run")
+    assert complete(of_run, 0, **LABELLED) is None
 
 
 def test_results_of_another_run_are_incomplete():
@@ -96,8 +137,8 @@ def test_results_with_more_items_than_the_run_counts_are_unknown():
     """A run over traces counts 4, and 10 spans have evaluations."""
     results = counted(spans(10), evaluators=["e"])
     assert complete(results, 4) is None
-    assert complete(results, 4, errors=5) is None
-    assert complete(results, 9, errors=1) is True  # another evaluator failed on one item
+    assert complete(results, 4, num_errors=5) is None
+    assert complete(results, 9, num_errors=1) is True  # another evaluator failed on one item
 
 
 def test_results_with_empty_evaluations_are_incomplete():

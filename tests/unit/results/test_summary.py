@@ -38,7 +38,7 @@ def with_evaluations(span, *changes):
 
 def test_evaluations_without_metadata_count_for_named_evaluators_only():
     named = counted(spans(10, metadata={}), evaluators=["e"])
-    assert named.summary()["matched_by"] == "evaluator"
+    assert named.summary()["scope"] == "window"
     assert figures(named)["evaluated"] == 10
     assert counted(spans(10, metadata={})).summary()["evaluators"] == {}
 
@@ -46,8 +46,8 @@ def test_evaluations_without_metadata_count_for_named_evaluators_only():
 @pytest.mark.parametrize(
     "metadata", [{"run_id": "other", "task_id": "t"}, {"task_run": "other"}, {"task_id": "t"}]
 )
-def test_evaluations_of_another_run_do_not_count(metadata):
-    results = Results(run_id="r", online_task_id="t", evaluators=["e"])
+def test_evaluations_of_another_run_do_not_count_in_the_scope_run(metadata):
+    results = Results(run_id="r", online_task_id="t", evaluators=["e"], scope="run")
     assert [results.add(span) for span in spans(10, metadata=metadata)] == [[]] * 10
     assert figures(results)["evaluated"] == 0
 
@@ -59,6 +59,27 @@ def test_evaluations_of_two_runs_on_the_same_spans_count_for_the_run_asked_for()
         first, second = (figures(counted(listed, run_id=run_id)) for run_id in ("r", "r2"))
         assert (list(first["labels"]), first["evaluated"]) == (["ok"], 10)
         assert (list(second["labels"]), second["evaluated"]) == (["bad"], 10)
+
+
+def test_evaluations_of_other_runs_count_in_the_window_and_are_counted_apart():
+    others = ({"run_id": "r0", "task_id": "t"}, {"run_id": "r9", "task_id": "other"}, {})
+    listed = [
+        span if place < 4 else with_evaluations(span, {"metadata": others[place % 3]})
+        for place, span in enumerate(spans(10))
+    ]
+    found = figures(counted(listed, evaluators=["e"]))
+    assert (found["evaluated"], found["from_run"], found["from_before"]) == (10, 4, 6)
+    assert counted(listed, evaluators=["e"], scope="run").summary()["scope"] == "run"
+
+
+def test_versions_from_before_are_those_of_other_runs():
+    before = {"metadata": {"run_id": "r0", "evaluator_version_id": "v1"}}
+    listed = [
+        with_evaluations(span, before if place else version("v2")) for place, span in enumerate(spans(3))
+    ]
+    found = figures(counted(listed, evaluators=["e"]))
+    assert found["versions_from_before"] == [{"evaluator_version_id": "v1"}]
+    assert [one["evaluator_version_id"] for one in found["evaluator_versions"]] == ["v1", "v2"]
 
 
 def test_evaluations_of_another_task_do_not_count():
@@ -262,10 +283,12 @@ def test_evaluation_of_the_run_counts_next_to_an_earlier_one_of_the_span(changes
 
 
 @pytest.mark.parametrize("changes", [(EARLIER, {}), ({}, EARLIER)])
-def test_evaluation_of_the_run_counts_next_to_an_earlier_one_of_the_trace(changes):
+def test_trace_with_an_earlier_evaluation_counts_once(changes):
     listed = [
         dataclasses.replace(with_evaluations(span, change), trace_id="one")
         for span, change in zip(spans(2), changes, strict=True)
     ]
     results = counted(listed, evaluators=["e"], granularity="trace")
-    assert (list(figures(results)["labels"]), results.items_of_run) == (["ok"], 1)
+    assert (figures(results)["evaluated"], figures(results)["from_run"], results.items_of_run) == (1, 1, 1)
+    of_run = counted(listed, evaluators=["e"], granularity="trace", scope="run")
+    assert list(figures(of_run)["labels"]) == ["ok"]

@@ -80,8 +80,8 @@ def run(
         ("COMPLETED", (0, 3, 0), None, None, EndState.ONLY_ERRORS),
         ("COMPLETED", (0, 0, 0), None, None, EndState.NOTHING_EVALUATED),
         ("COMPLETED", (0, 0, 7), None, 0.0, EndState.NOTHING_EVALUATED),
-        ("CANCELLED", (0, 0, 0), LABELLED, None, EndState.NOTHING_EVALUATED),
-        ("cancelled", (0, 0, 0), LABELLED.upper(), None, EndState.NOTHING_EVALUATED),
+        ("CANCELLED", (0, 0, 0), LABELLED, None, EndState.NOTHING_TO_ADD),
+        ("cancelled", (0, 0, 0), LABELLED.upper(), 0.0, EndState.NOTHING_TO_ADD),
         # Rejected LLM credentials and a broken evaluator end like this.
         ("CANCELLED", (0, 0, 0), "Invalid integration credentials", None, EndState.CANCELLED),
         ("CANCELLED", (0, 0, 0), None, None, EndState.CANCELLED),
@@ -235,7 +235,6 @@ UNSUCCESSFUL: list[tuple[TaskRun, dict[str, Any], type[OnlineTaskRunUnsuccessful
         {"on_nothing_evaluated": "fail"},
         OnlineTaskRunNothingEvaluated,
     ),
-    (run("CANCELLED", (0, 0, 0), LABELLED), {"on_nothing_evaluated": "fail"}, OnlineTaskRunNothingEvaluated),
 ]
 
 
@@ -274,12 +273,19 @@ def test_without_retry_keeps_class_message_and_run() -> None:
 
 
 def test_conclude_nothing_evaluated_skips_or_succeeds(caplog: pytest.LogCaptureFixture) -> None:
-    for ended in (run(), run(counts=(0, 0, 3)), run("CANCELLED", reason=LABELLED)):
+    for ended in (run(), run(counts=(0, 0, 3))):
         with pytest.raises(AirflowSkipException):
             conclude(ended)
         caplog.clear()
         conclude(ended, on_nothing_evaluated="succeed")
         assert ended.id in levels(caplog, logging.WARNING)[0]
+
+
+@pytest.mark.parametrize("reaction", ["fail", "skip", "succeed"])
+def test_conclude_nothing_to_add_succeeds(reaction: Any) -> None:
+    ended = run("CANCELLED", reason=LABELLED)
+    conclude(ended, on_nothing_evaluated=reaction, max_error_rate=0.0)
+    assert EndRules(on_nothing_evaluated=reaction).accept(ended)
 
 
 def test_conclude_without_run_reacts_as_configured() -> None:
@@ -355,7 +361,7 @@ def test_every_finished_status_has_an_end_state(status: RunStatus) -> None:
 def test_every_end_state_has_exception_text_and_advice(end_state: EndState) -> None:
     explanation = explain(end_state, run(counts=(1, 1, 0)), max_error_rate=0.1)
     assert explanation.happened.startswith("Run VGFza1J1bjo5OTpxUndY ")
-    if end_state is EndState.SUCCEEDED:
+    if end_state in (EndState.SUCCEEDED, EndState.NOTHING_TO_ADD):
         assert explanation.exception is None
     else:
         assert explanation.exception is not None
