@@ -17,6 +17,7 @@ from airflow_provider_online_tasks.gate.rules import (
     EvaluatorRules,
     OnInconclusive,
     Threshold,
+    check_bounds,
     check_labels,
 )
 from airflow_provider_online_tasks.gate.samples import Sample, drop_interval, sample_of
@@ -92,11 +93,8 @@ def decide(comparison: str, interval: tuple[float, float], bound: float) -> str:
     low, high = interval
     if comparison in ("<=", "<"):
         low, high, bound = -high, -low, -bound
-    if comparison in (">=", "<="):
-        passed, failed = low >= bound - TOLERANCE, high < bound
-    else:
-        passed, failed = low > bound, high <= bound
-    return PASSED if passed else FAILED if failed else INCONCLUSIVE
+    bound += TOLERANCE if comparison in (">", "<") else -TOLERANCE
+    return PASSED if low > bound else FAILED if high <= bound else INCONCLUSIVE
 
 
 @dataclass(frozen=True)
@@ -202,7 +200,7 @@ class EvaluatorCheck:
         if not threshold.is_label and summary.invalid_scores:
             return f"{summary.invalid_scores} scores are not finite numbers"
         missing = summary.evaluated - sample.total
-        if missing > self.rules.max_missing * summary.evaluated:
+        if missing > self.rules.max_missing * summary.evaluated + TOLERANCE:
             what = "label" if threshold.is_label else "score"
             return f"{missing} of {summary.evaluated} evaluations have no {what} (see max_missing)"
         return TOO_FEW if sample.total < self.rules.min_evaluated else None
@@ -299,6 +297,7 @@ def check_summary(
     evaluators = read_evaluators(summary, "summary")
     labels = labels or {}
     check_labels(rules, labels)
+    check_bounds(rules, confidence)
     earlier = [
         read_evaluators(window, "baseline")
         for window in list_summaries(summary.get("baseline") if baseline is None else baseline)

@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,10 +33,10 @@ _THRESHOLD = re.compile(r"\s*(>=|<=|==|>|<)\s*(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)
 # The arithmetic of shares and means is not exact.
 TOLERANCE = 1e-9
 COMPARE: Mapping[str, Callable[[float, float], bool]] = {
-    ">=": operator.ge,
-    ">": operator.gt,
-    "<=": operator.le,
-    "<": operator.lt,
+    ">=": lambda one, other: one >= other - TOLERANCE,
+    ">": lambda one, other: one > other + TOLERANCE,
+    "<=": lambda one, other: one <= other + TOLERANCE,
+    "<": lambda one, other: one < other - TOLERANCE,
     "==": lambda one, other: math.isclose(one, other, rel_tol=0, abs_tol=TOLERANCE),
 }
 
@@ -159,7 +159,9 @@ def read_rules(
     )
 
 
-def check_rules(rules: Any, *, labels: Any, min_evaluated: int) -> tuple[EvaluatorRules, ...]:
+def check_rules(
+    rules: Any, *, labels: Any, min_evaluated: int, confidence: float | None = None
+) -> tuple[EvaluatorRules, ...]:
     """Check the rules when the DAG is parsed: literal values, and rules across values if all are literal.
 
     Return the rules that are literals.
@@ -167,6 +169,7 @@ def check_rules(rules: Any, *, labels: Any, min_evaluated: int) -> tuple[Evaluat
     if is_leaf_template(rules):
         return ()
     read = read_rules(rules, min_evaluated=min_evaluated, skip_templates=True)
+    check_bounds(read, confidence)
     if not is_templated(labels):
         check_labels(read, read_labels(labels))
     return read
@@ -287,3 +290,16 @@ def check_labels(rules: Iterable[EvaluatorRules], labels: Mapping[str, Sequence[
                     f"The rule {threshold.measure!r}: {threshold.text!r} names a label that evaluator "
                     f"{name!r} doesn't have. It has {', '.join(map(repr, known))}."
                 )
+
+
+def check_bounds(rules: Iterable[EvaluatorRules], confidence: float | None) -> None:
+    """Raise InvalidInput if a rule on a label can never pass. No interval ends at 0 and 1 only."""
+    for threshold in itertools.chain.from_iterable(evaluator.all_thresholds for evaluator in rules):
+        comparison, bound = threshold.comparison, threshold.bound
+        never = [(">", 1), ("<", 0)] if confidence is None else [(">", 1), (">=", 1), ("<", 0), ("<=", 0)]
+        if threshold.is_label and (comparison, bound) in never:
+            raise InvalidInput(
+                f"The rule {threshold.evaluator}.{threshold.measure} {threshold.text} can never pass"
+                f'{"" if confidence is None else " with confidence"}. Use "== {bound:g}" to compare the '
+                f"measured share."
+            )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 OnFailure = Literal["fail", "skip", "ask"]
 MAX_ERROR_RATE = 0.05
+MAX_CONFIDENCE = 0.999999
 APPROVE, REJECT = "Approve", "Reject"
 
 
@@ -46,7 +47,7 @@ class EvalGateOperator(LineageOperator):
     :param max_error_rate: maximum share of the run's attempted items whose evaluation failed, 0 to 1.
         Default 0.05.
     :param confidence: confidence of the intervals by which a rule passes, fails or is inconclusive, such as
-        0.95. Default: none; the measured values are compared.
+        0.95; from 0.5 to 0.999999. Default: none; the measured values are compared.
     :param on_inconclusive: what an inconclusive rule does, unless it has its own setting: ``fail`` (default),
         ``skip``, ``ask`` or ``pass``. If the settings of several inconclusive rules differ, the first of
         these words decides.
@@ -113,9 +114,13 @@ class EvalGateOperator(LineageOperator):
         self._results: list[RuleResult] = []
         if (rate := arguments.finite(max_error_rate)) is None or not 0 <= rate <= 1:
             raise InvalidInput(f"max_error_rate must be from 0 to 1, not {max_error_rate!r}.")
-        if confidence is not None and not 0.5 <= (arguments.finite(confidence) or 0) < 1:
-            raise InvalidInput(f"confidence must be from 0.5 to below 1, such as 0.95, not {confidence!r}.")
-        read = check_rules(self.rules, labels=self.labels, min_evaluated=self.min_evaluated)
+        if confidence is not None and not 0.5 <= (arguments.finite(confidence) or 0) <= MAX_CONFIDENCE:
+            raise InvalidInput(
+                f"confidence must be from 0.5 to {MAX_CONFIDENCE}, such as 0.95, not {confidence!r}."
+            )
+        read = check_rules(
+            self.rules, labels=self.labels, min_evaluated=self.min_evaluated, confidence=confidence
+        )
         if "ask" in {on_failure, on_inconclusive}.union(*(evaluator.reactions for evaluator in read)):
             _check_can_ask()
         if is_templated(self.summary) and (self.baseline is None or is_templated(self.baseline)):

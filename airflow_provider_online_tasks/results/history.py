@@ -17,7 +17,7 @@ MAX_LABELS = 20
 MAX_RULES = 100
 OTHER_LABELS = "(other labels)"
 _VERDICT_KEYS = ("run_id", "outcome", "passed", "approved", "responded_by", "confidence")
-_RULE_KEYS = [field.name for field in fields(RuleResult) if field.name != "margin"]
+_RULE_KEYS = [each.name for each in fields(RuleResult) if each.name not in ("margin", "on_inconclusive")]
 
 
 def results_record(summary: Mapping[str, Any], *, spans_url: str | None = None) -> dict[str, Any]:

@@ -95,6 +95,36 @@ def test_threshold_agrees_with_arithmetic_and_margin_with_outcome(share, bound, 
         assert (result.margin >= 0) is result.passed
 
 
+@pytest.mark.parametrize(
+    ("rule", "is_passed"),
+    [(">= 0.8", True), ("> 0.8", False), ("<= 0.8", True), ("< 0.8", False), ("== 0.8", True)],
+)
+@pytest.mark.parametrize("error", [-2e-16, 0, 2e-16])
+def test_mean_at_its_bound_ignores_the_error_of_floats(rule, is_passed, error):
+    assert passes({"score_mean": rule}, summary(e=results(mean=0.8 + error))) is is_passed
+
+
+@pytest.mark.parametrize("percent", range(1, 100))
+def test_max_missing_at_its_bound_is_accepted(percent):
+    figures = results(labels={"correct": 100 - percent}, evaluated=100)
+    assert passes({"correct": ">= 0.9", "max_missing": percent / 100}, summary(e=figures))
+    assert not passes({"correct": ">= 0.9", "max_missing": (percent - 1) / 100}, summary(e=figures))
+
+
+@pytest.mark.parametrize("rule", [">= 100%", "> 1", "<= 0", "< 0%"])
+@pytest.mark.parametrize("where", ["rules", "each_segment"])
+def test_rule_that_no_interval_satisfies_is_rejected(rule, where):
+    rules = {"correct": rule} if where == "rules" else {"each_segment": {"correct": rule}}
+    with pytest.raises(InvalidInput):
+        check(rules, summary(e=labels(100)), labels=KNOWN, confidence=0.95)
+    if "=" in rule:
+        check(rules, summary(e=labels(100)), labels=KNOWN)
+    else:
+        with pytest.raises(InvalidInput):
+            check(rules, summary(e=labels(100)), labels=KNOWN)
+    check({"correct": "== 1", "incorrect": "== 0"}, summary(e=labels(100)), labels=KNOWN, confidence=0.95)
+
+
 def test_rules_of_two_evaluators_are_checked_against_their_own_results():
     rules = read_rules({"e": {"correct": ">= 0.9"}, "f": {"correct": ">= 0.5", "min_evaluated": 50}})
     found = check_summary(rules, summary(f=labels(60, 40), e=labels(95, 5)))

@@ -153,10 +153,27 @@ def test_gate_executed_again_with_better_results_passes() -> None:
     assert "approved" not in verdict
 
 
-@pytest.mark.parametrize("confidence", [0.49, 1, True, "0.95"])
+@pytest.mark.parametrize("confidence", [0.49, 1, 1 - 1e-16, 0.9999999, True, "0.95"])
 def test_confidence_out_of_range_is_rejected(confidence: Any) -> None:
     with pytest.raises(InvalidInput):
         gate(found(1, 1), confidence=confidence)
+
+
+@pytest.mark.parametrize("share", [1, 20, 250])
+def test_highest_confidence_is_accepted_also_for_many_segments(share: int) -> None:
+    parts = {f"part {number}": results(labels={"correct": share, "incorrect": 9}) for number in range(500)}
+    given = found(share * 500, 4_500, segments=parts)
+    rules = {"e": {"each_segment": {"correct": ">= 0.9999"}}}
+    operator = EvalGateOperator(task_id="gate", summary=given, rules=rules, confidence=0.999999)
+    with pytest.raises(EvalGateFailed):
+        operator.execute(Execution().context)
+
+
+def test_rule_that_can_never_pass_with_confidence_is_rejected_at_parse_time() -> None:
+    rules = {"e": {"correct": ">= 100%"}}
+    EvalGateOperator(task_id="gate", summary=found(1, 1), rules=rules)
+    with pytest.raises(InvalidInput):
+        EvalGateOperator(task_id="gate", summary=found(1, 1), rules=rules, confidence=0.95)
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.1, True, "0.1"])
