@@ -206,7 +206,45 @@ def test_older_task_that_appears_late_is_used_if_it_may_exist(
     assert requests(CREATE) == 2  # the first task's, and the one without a response
 
 
+@pytest.mark.parametrize("seconds", [-50, 50])
+def test_lost_response_clocks_of_servers_differ_adopts_task(
+    arize: Emulator, time: Time, requests: Requests, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """One server of Arize answers the search, and another one with another clock creates the task."""
+    exchange = Client.exchange
+
+    def lossy(client: Client, call: Any, **options: Any) -> Any:
+        is_creation = call.name == "createEvalTask"
+        time.server_offset = seconds if is_creation else 0
+        time.show()
+        response = exchange(client, call, **options)
+        if is_creation:
+            raise Unavailable("no response", may_have_executed=True)
+        return response
+
+    monkeypatch.setattr(Client, "exchange", lossy)
+    result = run(arize, TaskInstance())
+    assert result.outcome is Outcome.ADOPTED
+    assert ids(arize) == [result.id]
+    assert requests(CREATE) == 1
+
+
 # Rejected requests
+
+
+@pytest.mark.parametrize("if_exists", ["skip", "update"])
+def test_response_with_data_and_errors_task_not_found_raises(
+    arize: Emulator, requests: Requests, if_exists: str
+) -> None:
+    """Arize may have created the task, so a task that appears later is not taken for another process's."""
+    instance = TaskInstance()
+    nothing = '{"tasks": [], "pagination": {"has_more": false, "next_cursor": null}}'
+    arize.add_fault(Fault(LIST, "garbage", body=nothing, times=2))
+    arize.add_fault(Fault(CREATE, "partial"))
+    with pytest.raises(BadRequest) as caught:
+        run(arize, instance, if_exists=if_exists)
+    assert caught.value.may_have_executed
+    assert (requests(CREATE), requests(LIST)) == (1, 2)
 
 
 @pytest.mark.parametrize(
