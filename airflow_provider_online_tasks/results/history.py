@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from airflow_provider_online_tasks.gate.checks import RuleResult
+from airflow_provider_online_tasks.gate.checks import FAILED, INCONCLUSIVE, PASSED, RuleResult
 from airflow_provider_online_tasks.gate.intervals import share_interval
 
 RESULTS_KEY = "eval_results"
@@ -14,9 +14,10 @@ VERDICT_KEY = "eval_verdict"
 CONFIDENCE = 0.95
 DIGITS = 5  # enough for a plot, and half the size of a response
 MAX_LABELS = 20
-MAX_RULES = 100
+MAX_RULES = 1_000
 OTHER_LABELS = "(other labels)"
 _VERDICT_KEYS = ("run_id", "outcome", "passed", "approved", "responded_by", "confidence")
+_OUTCOMES = (FAILED, INCONCLUSIVE, PASSED)
 _RULE_KEYS = [each.name for each in fields(RuleResult) if each.name not in ("margin", "on_inconclusive")]
 
 
@@ -55,7 +56,8 @@ def _evaluator_record(figures: Mapping[str, Any]) -> dict[str, Any]:
 
 def verdict_record(verdict: Mapping[str, Any]) -> dict[str, Any]:
     """Return the record of a verdict; by its run and window the page finds the results that were checked."""
-    rules = list(verdict.get("rules", ()))[:MAX_RULES]
+    # Failed rules first: the limit must not omit one.
+    rules = sorted(verdict.get("rules", ()), key=lambda rule: _OUTCOMES.index(rule["outcome"]))[:MAX_RULES]
     return {
         **{key: verdict.get(key) for key in _VERDICT_KEYS},
         "start": verdict.get("data_start_time"),

@@ -79,7 +79,7 @@ def ask() -> dict[str, dict[str, object]]:
             page = server.get(f"/arize-evals/api/history?dag_id={dag_id}", headers=headers)
             answers[name][f"page {dag_id}"] = page.status_code
         overview = server.get("/arize-evals/api/overview", headers=headers)
-        answers[name]["overview"] = sorted({one["dag_id"] for one in overview.json()["records"]})
+        answers[name]["overview"] = sorted({one["dag_id"] for one in overview.json()["evaluators"]})
     return answers
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 DAY = timedelta(days=1)
+# A right-to-left override, which reverses the text after it, a new line, and 300 characters.
+ODD_LABEL = "\u202eetaruccani\n" + "very " * 60
 HOSTILE = "<img src=x onerror=\"document.title='hacked'\"> & 'quoted'"
 RESULTS_TASK, GATE_TASK, OTHER_TASK = "read_results", "gate", "other_work"
 # Name, labels (the good one first), share of the good label, evaluations per window.
@@ -52,12 +54,22 @@ def write_dags(folder: Path, dag_ids: Sequence[str]) -> None:
 
 
 def summaries(
-    end: datetime, *, windows: int, evaluators: int, hostile: bool = False
+    end: datetime,
+    *,
+    windows: int,
+    evaluators: int,
+    hostile: bool = False,
+    misspelled: str | None = None,
+    failed_runs: int = 0,
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Return the results of ``EvalResultsOperator`` and ``EvalGateOperator`` for a number of days.
 
     After two thirds of the days the evaluator versions change; a week before the end the first evaluator
     drops for two days; and every 40th day the results are incomplete.
+
+    :param hostile: whether a label is HTML, another has odd characters, and another is empty.
+    :param misspelled: an evaluator that has a rule and no results.
+    :param failed_runs: how many of the newest runs failed before there were results.
     """
     from airflow_provider_online_tasks.gate.intervals import share_interval
 
@@ -67,7 +79,12 @@ def summaries(
         until = end - (windows - 1 - place) * DAY
         figures: dict[str, Any] = {}
         rules: list[dict[str, Any]] = []
-        for number, (name, labels, share, evaluated) in enumerate(EVALUATORS[:evaluators]):
+        for number in range(evaluators):
+            name, labels, share, evaluated = EVALUATORS[number % len(EVALUATORS)]
+            if number >= len(EVALUATORS):
+                name = f"{name}_{number // len(EVALUATORS) + 1}"
+            if hostile and number == 1:
+                labels = ("", ODD_LABEL)
             drop = 0.09 if number == 0 and windows - 9 <= place < windows - 7 else 0.0
             total = max(8, int(evaluated * (0.8 + 0.4 * chance.random())))
             wave = 0.015 * math.sin(place / 9 + number)
@@ -107,6 +124,17 @@ def summaries(
                         "evaluations_needed": 900 if outcome == "inconclusive" else None,
                     }
                 )
+        if misspelled:
+            rules.append(
+                {
+                    "evaluator": misspelled,
+                    "measure": "min_evaluated",
+                    "rule": ">= 1",
+                    "measured": 0,
+                    "outcome": "failed",
+                    "note": "no evaluation of this evaluator; evaluators with results: 'correctness'",
+                }
+            )
         complete = place % 40 != 39
         run_id = f"run {place}"
         summary = {
@@ -117,7 +145,7 @@ def summaries(
             "expected": max(one["evaluated"] for one in figures.values()),
             "skipped": place % 7,
             "errors": place % 3,
-            "evaluators": figures,
+            "evaluators": figures if place < windows - failed_runs else {},
         }
         completeness = {
             "evaluator": "*",
@@ -166,7 +194,8 @@ def fill(
         until = datetime.fromisoformat(summary["data_end_time"])
         run_id = f"scheduled__{until.isoformat()}"
         common = {"dag_id": dag_id, "run_id": run_id}
-        state = "success" if verdict["passed"] else "failed"
+        has_failed = not summary["evaluators"]
+        state = "success" if verdict["passed"] and not has_failed else "failed"
         runs.append(
             {
                 **common,
@@ -179,7 +208,10 @@ def fill(
                 "end_date": until + timedelta(minutes=9),
             }
         )
-        for task_id, ended in ((OTHER_TASK, "success"), (RESULTS_TASK, "success"), (GATE_TASK, state)):
+        ended_of = {OTHER_TASK: "success", RESULTS_TASK: "success", GATE_TASK: state}
+        if has_failed:
+            ended_of |= {RESULTS_TASK: "failed", GATE_TASK: "upstream_failed"}
+        for task_id, ended in ended_of.items():
             instances.append(
                 {
                     **common,
@@ -196,8 +228,12 @@ def fill(
                 }
             )
         for task_id, key, value in (
-            (RESULTS_TASK, RESULTS_KEY, results_record(summary, spans_url=spans_url)),
-            (GATE_TASK, VERDICT_KEY, verdict_record(verdict)),
+            ()
+            if has_failed
+            else (
+                (RESULTS_TASK, RESULTS_KEY, results_record(summary, spans_url=spans_url)),
+                (GATE_TASK, VERDICT_KEY, verdict_record(verdict)),
+            )
         ):
             xcoms.append(
                 {
@@ -206,12 +242,19 @@ def fill(
                     "task_id": task_id,
                     "map_index": -1,
                     "key": key,
-                    "value": json.dumps(value),
+                    "value": _stored(value),
                     "timestamp": until + timedelta(minutes=3),
                 }
             )
     for model, rows in ((DagRun, runs), (TaskInstance, instances), (XComModel, xcoms)):
         session.connection().execute(insert(model.__table__), rows)
+
+
+def _stored(value: Any) -> Any:
+    """Return a value as this Airflow stores it: a JSON object since 3.3, JSON text before."""
+    from airflow.sdk.bases.xcom import BaseXCom
+
+    return BaseXCom.serialize_value(value)
 
 
 def make(home: Path, plan: Mapping[str, Mapping[str, Any]], environment: Mapping[str, str]) -> None:

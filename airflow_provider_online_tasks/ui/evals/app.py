@@ -15,9 +15,9 @@ from airflow.utils.session import create_session
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 
-from airflow_provider_online_tasks.results.history import RESULTS_KEY, VERDICT_KEY
-from airflow_provider_online_tasks.ui.evals import reads
-from airflow_provider_online_tasks.ui.evals.records import read_results, read_verdict
+from airflow_provider_online_tasks.ui.evals import reads, views
+from airflow_provider_online_tasks.ui.evals.histories import histories
+from airflow_provider_online_tasks.ui.evals.records import Record, read
 
 WWW = Path(__file__).parent / "www"
 FILES = {
@@ -42,6 +42,7 @@ HEADERS = {
 MAX_DAYS = 366
 
 Days = Annotated[int, Query(ge=1, le=MAX_DAYS)]
+DagId = Annotated[str, Query(min_length=1)]
 Until = Annotated[datetime | None, Query()]
 
 
@@ -59,10 +60,9 @@ def create_app() -> FastAPI:
 
     app.get("/", include_in_schema=False)(_page)
     app.get("/static/{name}", include_in_schema=False)(_static)
-    app.get(
-        "/api/history",
-        dependencies=[Depends(requires_access_dag(method="GET", access_entity=DagAccessEntity.XCOM))],
-    )(_history)
+    access = Depends(requires_access_dag(method="GET", access_entity=DagAccessEntity.XCOM))
+    app.get("/api/history", dependencies=[access])(_history)
+    app.get("/api/run", dependencies=[access])(_run)
     app.get("/api/overview")(_overview)
     return app
 
@@ -78,34 +78,42 @@ def _static(name: str) -> Response:
     return FileResponse(WWW / name, media_type=FILES[name], headers={"Cache-Control": "max-age=3600"})
 
 
-def _history(
-    dag_id: Annotated[str, Query(min_length=1)],
-    run_id: str | None = None,
-    days: Days = 90,
-    until: Until = None,
-) -> Response:
-    """Return the records of a DAG in a time span, or of one of its runs."""
-    if dag_id == "~":  # Airflow's access check treats it as every DAG
-        raise HTTPException(404)
+def _run(dag_id: DagId, run_id: str) -> Response:
+    """Return the records of one DAG run of any age."""
     with create_session(scoped=False) as session:
-        if run_id is not None:
-            records = reads.of_dag_run(session, dag_id=dag_id, run_id=run_id)
-        else:
-            records = reads.history(session, dag_id=dag_id, span=_span(days, until))
-    return _response(records, is_cut=len(records) == reads.MAX_RECORDS)
+        found = reads.of_dag_run(session, dag_id=_one(dag_id), run_id=run_id)
+    return JSONResponse({"records": [views.record(record) for record in read(found.records)]})
+
+
+def _history(dag_id: DagId, days: Days = 90, until: Until = None) -> Response:
+    """Return the history of each evaluator of a DAG in a time span."""
+    span = _span(days, until)
+    with create_session(scoped=False) as session:
+        found = reads.history(session, dag_id=_one(dag_id), span=span)
+        dags = reads.dag_states(session, dag_ids=[dag_id], span=span)
+    records = read(found.records)
+    return _response(views.dag(histories(records, dags)), records, is_cut=found.is_cut)
 
 
 def _overview(user: GetUserDep, days: Days = 30, until: Until = None) -> Response:
-    """Return the newest records of each DAG whose XComs the user may read."""
+    """Return the newest window of each evaluator in the DAGs whose XComs the user may read."""
     span = _span(days, until)
     with create_session(scoped=False) as session:
-        dag_ids = reads.dags_with_records(session, span=span)
+        dag_ids = reads.dags_with_records(session)
         teams = reads.teams(session, dag_ids) if dag_ids else {}
         readable = list(islice(_readable(dag_ids, teams, user), reads.OVERVIEW_DAGS + 1))
         shown = readable[: reads.OVERVIEW_DAGS]
-        records = reads.overview(session, dag_ids=shown, span=span) if shown else []
-    is_cut = len(shown) < len(readable) or len(dag_ids) == reads.MAX_DAGS
-    return _response(records, is_cut=is_cut or len(records) == reads.MAX_RECORDS)
+        found = reads.overview(session, dag_ids=shown, span=span)
+        dags = reads.dag_states(session, dag_ids=shown, span=span)
+    is_cut = found.is_cut or len(shown) < len(readable) or len(dag_ids) == reads.MAX_DAGS
+    records = read(found.records)
+    return _response(views.overview(histories(records, dags)), records, is_cut=is_cut)
+
+
+def _one(dag_id: str) -> str:
+    if dag_id == "~":  # Airflow's access check treats it as every DAG
+        raise HTTPException(404)
+    return dag_id
 
 
 def _readable(dag_ids: Iterable[str], teams: Mapping[str, str | None], user: Any) -> Iterator[str]:
@@ -124,23 +132,7 @@ def _span(days: int, until: datetime | None) -> reads.Span:
     return reads.Span(since=end - timedelta(days=days), until=end)
 
 
-def _response(records: Iterable[reads.Record], *, is_cut: bool) -> Response:
+def _response(content: dict[str, Any], records: Iterable[Record], *, is_cut: bool) -> Response:
+    omitted = max((record.value.get("omitted", 0) for record in records), default=0)
     # Encode directly: FastAPI would first inspect hundreds of thousands of values.
-    return JSONResponse({"records": list(_shown(records)), "is_cut": is_cut})
-
-
-def _shown(records: Iterable[reads.Record]) -> Iterator[dict[str, Any]]:
-    """Yield the records for the browser, without unreadable ones."""
-    read = {RESULTS_KEY: read_results, VERDICT_KEY: read_verdict}
-    for record in records:
-        value = read[record.key](record.value)
-        if value is not None:
-            yield {
-                "dag_id": record.dag_id,
-                "run_id": record.run_id,
-                "task_id": record.task_id,
-                "map_index": record.map_index,
-                "kind": "results" if record.key == RESULTS_KEY else "verdict",
-                "at": record.at.isoformat(),
-                "value": value,
-            }
+    return JSONResponse({**content, "is_cut": is_cut, "omitted_evaluators": omitted})

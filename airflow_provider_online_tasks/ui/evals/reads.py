@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.models.dag import DagModel
 from airflow.models.dagbundle import DagBundleModel
 from airflow.models.dagrun import DagRun
+from airflow.models.taskinstance import TaskInstance
 from airflow.models.team import Team
 from airflow.models.xcom import XComModel
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from airflow_provider_online_tasks.results.history import RESULTS_KEY, VERDICT_KEY
+from airflow_provider_online_tasks.ui.evals.records import (
+    OVERVIEW_WINDOWS,
+    DagState,
+    FinishedRun,
+    Record,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -23,7 +30,13 @@ if TYPE_CHECKING:
 MAX_RECORDS = 4_000
 MAX_DAGS = 1_000
 OVERVIEW_DAGS = 200
-OVERVIEW_WINDOWS = 12  # per task and kind of record: the length of the trend in the overview
+MAX_TASKS = 10_000
+# How long after its time the scheduler may create a DAG run.
+OVERDUE = timedelta(hours=1)
+EVAL_OPERATORS = ("EvalResultsOperator", "EvalGateOperator")
+UNFINISHED = ("queued", "running")
+# The worst first: what counts of a mapped task.
+TASK_STATES = ("failed", "upstream_failed", "skipped")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,25 +56,18 @@ class Span:
         return DagRun.run_after >= self.since, DagRun.run_after < self.until
 
 
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """A record that an operator pushed.
+class Records(NamedTuple):
+    """Records in order of time.
 
-    :param key: the kind of record.
-    :param at: when the DAG run was due.
-    :param value: the record as stored.
+    :param is_cut: whether there are older ones, too many to return.
     """
 
-    dag_id: str
-    run_id: str
-    task_id: str
-    map_index: int
-    key: str
-    at: datetime
-    value: Any
+    records: list[Record]
+    is_cut: bool
 
 
 _RECORDS = select(
+    XComModel.dag_run_id,
     XComModel.dag_id,
     XComModel.run_id,
     XComModel.task_id,
@@ -69,33 +75,38 @@ _RECORDS = select(
     XComModel.key,
     XComModel.value,
     DagRun.run_after,
+    DagRun.run_type,
 ).join(DagRun, DagRun.id == XComModel.dag_run_id)
 _IS_RECORD = XComModel.key.in_((RESULTS_KEY, VERDICT_KEY))
-_NEWEST_FIRST = (DagRun.run_after.desc(), XComModel.dag_run_id.desc(), XComModel.map_index.desc())
+_IS_MANUAL = DagRun.run_type == "manual"
+_NEWEST_FIRST = (
+    DagRun.run_after.desc(),
+    XComModel.dag_run_id.desc(),
+    XComModel.map_index.desc(),
+    # Without these, PostgreSQL returns the records of a run in any order.
+    XComModel.task_id,
+    XComModel.key,
+)
 
 
-def history(session: Session, *, dag_id: str, span: Span) -> list[Record]:
-    """Return the newest records of a DAG, at most :data:`MAX_RECORDS`, in order of time."""
+def history(session: Session, *, dag_id: str, span: Span) -> Records:
+    """Return the newest records of a DAG, at most :data:`MAX_RECORDS`."""
     query = _RECORDS.where(XComModel.dag_id == dag_id, _IS_RECORD, *span.condition)
     return _read(session, query)
 
 
-def of_dag_run(session: Session, *, dag_id: str, run_id: str) -> list[Record]:
+def of_dag_run(session: Session, *, dag_id: str, run_id: str) -> Records:
     """Return the records of one DAG run of any age."""
     query = _RECORDS.where(XComModel.dag_id == dag_id, XComModel.run_id == run_id, _IS_RECORD)
     return _read(session, query)
 
 
-def dags_with_records(session: Session, *, span: Span) -> list[str]:
-    """Return the DAGs with records, at most :data:`MAX_DAGS`."""
-    query = (
-        select(XComModel.dag_id)
-        .join(DagRun, DagRun.id == XComModel.dag_run_id)
-        .where(XComModel.key == RESULTS_KEY, *span.condition)
-        .distinct()
-        .order_by(XComModel.dag_id)
-        .limit(MAX_DAGS)
-    )
+def dags_with_records(session: Session) -> list[str]:
+    """Return the DAGs that have a record of any age, at most :data:`MAX_DAGS`.
+
+    The time is no condition: with a join to the DAG runs, databases read the XComs of all DAGs.
+    """
+    query = select(XComModel.dag_id).where(_IS_RECORD).distinct().order_by(XComModel.dag_id).limit(MAX_DAGS)
     return list(session.scalars(query))
 
 
@@ -110,10 +121,12 @@ def teams(session: Session, dag_ids: Collection[str]) -> Mapping[str, str | None
     return {row.dag_id: row.name for row in session.execute(query)}
 
 
-def overview(session: Session, *, dag_ids: Collection[str], span: Span) -> list[Record]:
-    """Return the newest records of each task and kind in these DAGs, in order of time."""
+def overview(session: Session, *, dag_ids: Collection[str], span: Span) -> Records:
+    """Return the newest records of each task and kind in these DAGs."""
     place = func.row_number().over(
-        partition_by=(XComModel.dag_id, XComModel.task_id, XComModel.key), order_by=_NEWEST_FIRST
+        partition_by=(XComModel.dag_id, XComModel.task_id, XComModel.key),
+        # Records of manual runs must not displace those of the schedule.
+        order_by=(_IS_MANUAL, *_NEWEST_FIRST),
     )
     newest = (
         select(
@@ -133,9 +146,76 @@ def overview(session: Session, *, dag_ids: Collection[str], span: Span) -> list[
     return _read(session, query)
 
 
-def _read(session: Session, query: Any) -> list[Record]:
+def dag_states(session: Session, *, dag_ids: Collection[str], span: Span) -> dict[str, DagState]:
+    """Return each DAG's newest finished run in the time span, and whether a scheduled run is missing."""
+    newest = _newest_runs(session, dag_ids, span)
+    is_at_work = (
+        select(DagRun.id).where(DagRun.dag_id == DagModel.dag_id, DagRun.state.in_(UNFINISHED)).exists()
+    )
+    now = datetime.now(UTC)
+    query = select(DagModel.dag_id, DagModel.is_paused, DagModel.next_dagrun_create_after).where(
+        DagModel.dag_id.in_(dag_ids),
+        or_(
+            DagModel.next_dagrun_create_after < now - OVERDUE,
+            DagModel.is_paused & (DagModel.next_dagrun_create_after < now),
+        ),
+        ~is_at_work,
+    )
+    is_past = span.until < now - OVERDUE
+    missing = {} if is_past else {row.dag_id: row for row in session.execute(query)}
+    return {
+        dag_id: DagState(
+            newest=newest.get(dag_id),
+            due=missing[dag_id].next_dagrun_create_after if dag_id in missing else None,
+            is_paused=dag_id in missing and missing[dag_id].is_paused,
+        )
+        for dag_id in dag_ids
+    }
+
+
+def _newest_runs(session: Session, dag_ids: Collection[str], span: Span) -> dict[str, FinishedRun]:
+    place = func.row_number().over(
+        partition_by=DagRun.dag_id, order_by=(_IS_MANUAL, DagRun.run_after.desc(), DagRun.id.desc())
+    )
+    ranked = (
+        select(DagRun.dag_id, DagRun.run_id, DagRun.run_after, place.label("place"))
+        .where(DagRun.dag_id.in_(dag_ids), DagRun.state.not_in(UNFINISHED), *span.condition)
+        .subquery()
+    )
+    query = (
+        select(
+            ranked.c.dag_id,
+            ranked.c.run_id,
+            ranked.c.run_after,
+            TaskInstance.task_id,
+            TaskInstance.operator,
+            TaskInstance.state,
+        )
+        .join(
+            TaskInstance, (TaskInstance.dag_id == ranked.c.dag_id) & (TaskInstance.run_id == ranked.c.run_id)
+        )
+        .where(ranked.c.place == 1)
+        .distinct()  # of a mapped task only its states
+        .limit(MAX_TASKS)
+    )
+    found: dict[str, FinishedRun] = {}
+    for row in session.execute(query):
+        run = found.setdefault(row.dag_id, FinishedRun(run_id=row.run_id, at=row.run_after))
+        states = (run.tasks.get(row.task_id), row.state)
+        run.tasks[row.task_id] = next((state for state in TASK_STATES if state in states), row.state or "")
+        if row.operator in EVAL_OPERATORS:
+            run.eval_tasks[row.task_id] = row.operator
+    return found
+
+
+def _read(session: Session, query: Any) -> Records:
     """Return the newest records of a query, in order of time."""
-    rows = session.execute(query.order_by(*_NEWEST_FIRST).limit(MAX_RECORDS))
+    rows = session.execute(query.order_by(*_NEWEST_FIRST).limit(MAX_RECORDS + 1)).all()
+    is_cut = len(rows) > MAX_RECORDS
+    if is_cut:
+        # Without its other records, the oldest DAG run would show results without their verdict.
+        of_others = [row for row in rows if row.dag_run_id != rows[-1].dag_run_id]
+        rows = of_others or rows[:-1]
     records = [
         Record(
             dag_id=row.dag_id,
@@ -144,8 +224,9 @@ def _read(session: Session, query: Any) -> list[Record]:
             map_index=row.map_index,
             key=row.key,
             at=row.run_after,
+            is_manual=row.run_type == "manual",
             value=row.value,
         )
         for row in rows
     ]
-    return records[::-1]
+    return Records(records[::-1], is_cut)

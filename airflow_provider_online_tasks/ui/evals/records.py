@@ -1,16 +1,83 @@
-"""Read the records of the Evals page: a DAG can push any value, so each is validated and bounded."""
+"""The records of the Evals page: a DAG can push any value, so each is validated and bounded."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
+from airflow_provider_online_tasks._text import on_one_line
+from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.inputs.arguments import finite
-from airflow_provider_online_tasks.results.history import DIGITS, MAX_LABELS, MAX_RULES
+from airflow_provider_online_tasks.results.history import (
+    DIGITS,
+    MAX_LABELS,
+    MAX_RULES,
+    RESULTS_KEY,
+    VERDICT_KEY,
+)
 
-MAX_EVALUATORS = 50
+if TYPE_CHECKING:
+    from datetime import datetime
+
+MAX_EVALUATORS = 1_000
 TEXT_CHARACTERS = 200
+EMPTY = "(empty)"
+OVERVIEW_WINDOWS = 12  # per task and kind of record: the length of the trend in the overview
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A record that an operator pushed.
+
+    :param key: the kind of record.
+    :param at: when the DAG run was due.
+    :param is_manual: whether the DAG run was triggered manually.
+    :param value: the record as stored.
+    """
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    key: str
+    at: datetime
+    is_manual: bool
+    value: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedRun:
+    """The newest finished DAG run; one that was triggered manually only if there is no other.
+
+    :param tasks: the worst state of each task. A mapped task has several.
+    :param eval_tasks: the operators of the tasks that read results or check a gate.
+    """
+
+    run_id: str
+    at: datetime
+    tasks: dict[str, str] = field(default_factory=dict)
+    eval_tasks: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DagState:
+    """What Airflow knows about the runs of a DAG.
+
+    :param due: when a scheduled DAG run was due that does not exist. None if none is missing.
+    """
+
+    newest: FinishedRun | None = None
+    due: datetime | None = None
+    is_paused: bool = False
+
+
+def read(records: Iterable[Record]) -> list[Record]:
+    """Return the records with their values read, without unreadable ones."""
+    readers = {RESULTS_KEY: read_results, VERDICT_KEY: read_verdict}
+    values = ((record, readers[record.key](record.value)) for record in records)
+    return [replace(record, value=value) for record, value in values if value is not None]
 
 
 def read_results(value: Any) -> dict[str, Any] | None:
@@ -21,8 +88,9 @@ def read_results(value: Any) -> dict[str, Any] | None:
         return None
     return {
         **_read_fields(record, _RESULTS_FIELDS),
+        "omitted": max(0, len(evaluators) - MAX_EVALUATORS),
         "evaluators": {
-            str(_text(str(name))): _read_evaluator(entry)
+            _name(str(name)): _read_evaluator(entry)
             for name, entry in list(evaluators.items())[:MAX_EVALUATORS]
             if isinstance(entry, Mapping)
         },
@@ -62,10 +130,14 @@ def _read_evaluator(entry: Mapping[str, Any]) -> dict[str, Any]:
         part if isinstance(part, Mapping) else {} for part in (entry.get("score"), entry.get("labels"))
     )
     shares: dict[str, dict[str, Any]] = {}
-    for label, share in labels.items():
-        if isinstance(share, Mapping) and len(shares) <= MAX_LABELS:
-            shares[str(_text(str(label)))] = _read_fields(share, _SHARE_FIELDS)
-    shares = {label: share for label, share in shares.items() if share["count"] is not None}
+    for label, entry_of_label in list(labels.items())[: MAX_LABELS + 1]:
+        share = _read_fields(entry_of_label, _SHARE_FIELDS) if isinstance(entry_of_label, Mapping) else {}
+        if share.get("count") is None:
+            continue
+        name = _name(str(label))
+        if name in shares:  # two labels that differ only in characters that aren't shown
+            share = {"count": share["count"] + shares[name]["count"], "low": None, "high": None}
+        shares[name] = share
     total = sum(share["count"] for share in shares.values())
     for share in shares.values():
         share["share"] = round(share["count"] / total, DIGITS) if total else None
@@ -80,10 +152,28 @@ def _read_evaluator(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str | None:
+    """Return a text on one line, without invisible characters; None for other values."""
     if not isinstance(value, str):
         return None
-    text = value.encode("utf-8", "replace").decode()
+    text = on_one_line(value.encode("utf-8", "replace").decode())
     return text if len(text) <= TEXT_CHARACTERS else text[: TEXT_CHARACTERS - 1] + "…"
+
+
+def _name(value: str) -> str:
+    """Return the name of a label, an evaluator or a segment; an empty one has a name, too."""
+    return _text(value) or EMPTY
+
+
+def _optional_name(value: Any) -> str | None:
+    return _name(value) if isinstance(value, str) else None
+
+
+def _moment(value: Any) -> str | None:
+    """Return a time as ISO 8601; None for anything else."""
+    try:
+        return wire_time(parse_time(value))
+    except ValueError:
+        return None
 
 
 def _flag(value: Any) -> bool | None:
@@ -102,18 +192,21 @@ def _url(value: Any) -> str | None:
 
 
 _RESULTS_FIELDS: Mapping[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("start", "end", "run_id"), _text),
+    **dict.fromkeys(("start", "end"), _moment),
+    "run_id": _text,
     "complete": _flag,
     **dict.fromkeys(("expected", "skipped", "errors"), _count),
     "spans_url": _url,
 }
 _VERDICT_FIELDS: Mapping[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("run_id", "start", "end", "outcome", "responded_by"), _text),
+    **dict.fromkeys(("start", "end"), _moment),
+    **dict.fromkeys(("run_id", "outcome", "responded_by"), _text),
     **dict.fromkeys(("passed", "approved"), _flag),
     "confidence": finite,
 }
 _RULE_FIELDS: Mapping[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("evaluator", "measure", "rule", "segment", "outcome", "note"), _text),
+    **dict.fromkeys(("evaluator", "measure", "segment"), _optional_name),
+    **dict.fromkeys(("rule", "outcome", "note"), _text),
     **dict.fromkeys(("measured", "low", "high", "evaluations", "evaluations_needed"), finite),
 }
 _SHARE_FIELDS: Mapping[str, Callable[[Any], Any]] = {"count": _count, "low": finite, "high": finite}

@@ -70,6 +70,7 @@ def test_results_record_read_back_has_all_figures_of_two_evaluators() -> None:
         "skipped": 3,
         "errors": 2,
         "spans_url": "https://app.arize.com/spans",
+        "omitted": 0,
     }
     one, other = evaluators["correctness"], evaluators["tone"]
     assert (one["evaluated"], one["not_evaluated"], one["evaluator_version"]) == (100, 7, "v1")

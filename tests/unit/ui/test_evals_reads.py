@@ -6,6 +6,7 @@ import importlib
 import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
@@ -28,13 +29,17 @@ def reads() -> ModuleType:
 
 @pytest.fixture
 def session() -> Iterator[Any]:
+    from airflow.models import import_all_models
+    from airflow.models.dag import DagModel
     from airflow.models.dagrun import DagRun
+    from airflow.models.taskinstance import TaskInstance
     from airflow.models.xcom import XComModel
     from sqlalchemy import create_engine
     from sqlalchemy.orm import Session
 
+    import_all_models()
     engine = create_engine("sqlite://")
-    for model in (DagRun, XComModel):
+    for model in (DagModel, DagRun, TaskInstance, XComModel):
         model.__table__.create(engine)
     with Session(engine) as made:
         yield made
@@ -42,19 +47,34 @@ def session() -> Iterator[Any]:
 
 
 def add_runs(
-    session: Any, dag_id: str, days: int, *pushed: tuple[str, str], map_indexes: Any = (-1,)
+    session: Any,
+    dag_id: str,
+    days: int,
+    *pushed: tuple[str, str],
+    map_indexes: Any = (-1,),
+    run_type: str = "scheduled",
+    state: str = "success",
+    tasks: Any = (),
 ) -> None:
     """Add a DAG run per day up to noon, each with one XCom per task, key and map index."""
     from airflow.models.dagrun import DagRun
+    from airflow.models.taskinstance import TaskInstance
     from airflow.models.xcom import XComModel
     from sqlalchemy import func, insert, select
 
     first = (session.scalar(select(func.max(DagRun.id))) or 0) + 1
     for number in range(days):
         at = NOON - (days - 1 - number) * DAY
-        run = {"dag_id": dag_id, "run_id": f"run {number}"}
-        row = {"id": first + number, "run_type": "scheduled", "run_after": at, "log_template_id": None}
-        session.execute(insert(DagRun.__table__).values(**run, **row))
+        run = {
+            "dag_id": dag_id,
+            "run_id": f"run {number}" if run_type == "scheduled" else f"{run_type} {number}",
+        }
+        row = {"id": first + number, "run_type": run_type, "run_after": at, "log_template_id": None}
+        session.execute(insert(DagRun.__table__).values(**run, **row, state=state))
+        for task_id, map_index, operator, task_state in tasks:
+            facts = {"id": uuid4(), "task_id": task_id, "map_index": map_index, "operator": operator}
+            facts |= {"max_tries": 0, "pool": "default_pool", "pool_slots": 1}
+            session.execute(insert(TaskInstance.__table__).values(**run, **facts, state=task_state))
         for task_id, key in pushed:
             for map_index in map_indexes:
                 values = {"dag_run_id": first + number, "task_id": task_id, "key": key, "timestamp": at}
@@ -72,7 +92,7 @@ def span(reads: ModuleType, days: int = 366) -> Any:
 def test_overview_task_with_both_kinds_gets_newest_twelve_of_each(reads: ModuleType, session: Any) -> None:
     add_runs(session, "d", 15, ("t", RESULTS_KEY), ("t", VERDICT_KEY))
 
-    found = reads.overview(session, dag_ids=["d"], span=span(reads))
+    found, _ = reads.overview(session, dag_ids=["d"], span=span(reads))
 
     for key in (RESULTS_KEY, VERDICT_KEY):
         numbers = [json.loads(one.value)["number"] for one in found if one.key == key]
@@ -84,7 +104,7 @@ def test_overview_two_tasks_and_two_dags_each_get_twelve(reads: ModuleType, sess
     add_runs(session, "e", 14, ("t", RESULTS_KEY))
     add_runs(session, "hidden", 2, ("t", RESULTS_KEY))
 
-    found = reads.overview(session, dag_ids=["d", "e"], span=span(reads))
+    found, _ = reads.overview(session, dag_ids=["d", "e"], span=span(reads))
 
     counts = dict.fromkeys((("d", "t"), ("d", "u"), ("e", "t")), 0)
     for one in found:
@@ -95,7 +115,7 @@ def test_overview_two_tasks_and_two_dags_each_get_twelve(reads: ModuleType, sess
 def test_overview_mapped_task_counts_map_indexes_of_newest_run_first(reads: ModuleType, session: Any) -> None:
     add_runs(session, "d", 3, ("t", RESULTS_KEY), map_indexes=range(5))
 
-    found = reads.overview(session, dag_ids=["d"], span=span(reads))
+    found, _ = reads.overview(session, dag_ids=["d"], span=span(reads))
 
     assert [(one.run_id, one.map_index) for one in found][-5:] == [("run 2", index) for index in range(5)]
     assert len({(one.run_id, one.map_index) for one in found}) == len(found) == 12
@@ -104,7 +124,7 @@ def test_overview_mapped_task_counts_map_indexes_of_newest_run_first(reads: Modu
 def test_history_span_includes_its_start_and_excludes_its_end(reads: ModuleType, session: Any) -> None:
     add_runs(session, "d", 4, ("t", RESULTS_KEY), ("t", "return_value"))
 
-    found = reads.history(session, dag_id="d", span=reads.Span(since=NOON - 2 * DAY, until=NOON))
+    found, _ = reads.history(session, dag_id="d", span=reads.Span(since=NOON - 2 * DAY, until=NOON))
 
     assert [one.run_id for one in found] == ["run 1", "run 2"]
     assert {one.key for one in found} == {RESULTS_KEY}
@@ -116,7 +136,7 @@ def test_history_over_limit_keeps_newest_in_order(
     monkeypatch.setattr(reads, "MAX_RECORDS", 3)
     add_runs(session, "d", 10, ("t", RESULTS_KEY))
 
-    found = reads.history(session, dag_id="d", span=span(reads))
+    found, _ = reads.history(session, dag_id="d", span=span(reads))
 
     assert [one.run_id for one in found] == ["run 7", "run 8", "run 9"]
 
@@ -125,7 +145,7 @@ def test_run_of_any_age_returns_only_its_records(reads: ModuleType, session: Any
     add_runs(session, "d", 10, ("t", RESULTS_KEY), ("g", VERDICT_KEY), ("t", "return_value"))
     add_runs(session, "e", 10, ("t", RESULTS_KEY))
 
-    found = reads.of_dag_run(session, dag_id="d", run_id="run 0")
+    found, _ = reads.of_dag_run(session, dag_id="d", run_id="run 0")
 
     assert sorted((one.dag_id, one.run_id, one.task_id) for one in found) == [
         ("d", "run 0", "g"),
@@ -133,11 +153,96 @@ def test_run_of_any_age_returns_only_its_records(reads: ModuleType, session: Any
     ]
 
 
-def test_dags_with_records_lists_those_with_results_in_span(reads: ModuleType, session: Any) -> None:
+def test_dags_with_records_lists_dags_with_records_of_any_age(reads: ModuleType, session: Any) -> None:
     add_runs(session, "b", 10, ("t", RESULTS_KEY))
-    add_runs(session, "a", 1, ("t", RESULTS_KEY))
+    add_runs(session, "a", 1, ("g", VERDICT_KEY))
     add_runs(session, "other", 1, ("t", "return_value"))
 
-    assert reads.dags_with_records(session, span=span(reads)) == ["a", "b"]
-    early = reads.Span(since=NOON - 9 * DAY, until=NOON - DAY)
-    assert reads.dags_with_records(session, span=early) == ["b"]
+    assert reads.dags_with_records(session) == ["a", "b"]
+
+
+def test_history_over_limit_omits_no_record_of_a_run(
+    reads: ModuleType, session: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "MAX_RECORDS", 3)
+    add_runs(session, "d", 10, ("t", RESULTS_KEY), ("g", VERDICT_KEY))
+
+    found, is_cut = reads.history(session, dag_id="d", span=span(reads))
+
+    assert [(one.run_id, one.task_id) for one in found] == [("run 9", "t"), ("run 9", "g")]
+    assert is_cut
+
+
+def test_order_of_records_is_fully_determined(reads: ModuleType, session: Any) -> None:
+    from sqlalchemy import event
+
+    sent: list[str] = []
+    event.listen(session.bind, "before_cursor_execute", lambda *given: sent.append(given[2]))
+    reads.history(session, dag_id="d", span=span(reads))
+
+    [order] = [one.rpartition("ORDER BY")[2] for one in sent]
+    for column in ("dag_run_id", "task_id", "map_index", '"key"'):  # the primary key of an XCom
+        assert column in order
+
+
+def test_overview_manual_runs_displace_no_scheduled_one(reads: ModuleType, session: Any) -> None:
+    add_runs(session, "d", 3, ("t", RESULTS_KEY))
+    add_runs(session, "d", 15, ("t", RESULTS_KEY), run_type="manual")
+
+    found, _ = reads.overview(session, dag_ids=["d"], span=span(reads))
+
+    assert [one.run_id for one in found if not one.is_manual] == ["run 0", "run 1", "run 2"]
+    assert len(found) == reads.OVERVIEW_WINDOWS
+
+
+def test_newest_finished_run_has_the_worst_state_of_mapped_tasks(reads: ModuleType, session: Any) -> None:
+    states = (("r", 0, "EvalResultsOperator", "success"), ("r", 1, "EvalResultsOperator", "failed"))
+    add_runs(session, "d", 2, tasks=[*states, ("g", -1, "MyGate", "upstream_failed")], state="failed")
+    add_runs(session, "d", 2, tasks=[("r", -1, "EvalResultsOperator", "success")], run_type="manual")
+    add_runs(session, "at_work", 1, tasks=[("r", -1, "EvalResultsOperator", "deferred")], state="running")
+
+    found = reads.dag_states(session, dag_ids=["d", "at_work"], span=span(reads))
+
+    assert found["d"].newest.run_id == "run 1"
+    assert found["d"].newest.tasks == {"r": "failed", "g": "upstream_failed"}
+    assert found["d"].newest.eval_tasks == {"r": "EvalResultsOperator"}
+    assert found["at_work"].newest is None
+
+
+@pytest.mark.parametrize(
+    ("is_paused", "due_hours_ago", "is_at_work", "is_missing"),
+    [
+        (False, -1, False, False),
+        (False, 0.5, False, False),  # the scheduler may be late
+        (False, 2, False, True),
+        (False, 2, True, False),  # the next run waits for the one at work
+        (True, -1, False, False),
+        (True, 0.5, False, True),
+        (True, None, False, False),  # without a schedule
+    ],
+)
+def test_missing_run_is_reported_when_it_was_due(
+    reads: ModuleType,
+    session: Any,
+    is_paused: bool,
+    due_hours_ago: float | None,
+    is_at_work: bool,
+    is_missing: bool,
+) -> None:
+    from airflow.models.dag import DagModel
+
+    now = datetime.now(UTC)
+    due = None if due_hours_ago is None else now - timedelta(hours=due_hours_ago)
+    dag = DagModel(dag_id="d", is_paused=is_paused, next_dagrun_create_after=due, bundle_name="b")
+    session.add(dag)
+    session.flush()
+    if is_at_work:
+        add_runs(session, "d", 1, state="running")
+    today = reads.Span(since=now - DAY, until=now)
+
+    state = reads.dag_states(session, dag_ids=["d"], span=today)["d"]
+
+    assert (state.due is not None) is is_missing
+    assert state.is_paused is (is_missing and is_paused)
+    past = reads.Span(since=now - 3 * DAY, until=now - 2 * DAY)
+    assert reads.dag_states(session, dag_ids=["d"], span=past)["d"].due is None

@@ -23,6 +23,33 @@ export const asked = new Map(
   }),
 );
 
+// Filters in the URL, also in that of Airflow's page around it, so that it can be shared. -----------------------------
+
+const PREFIX = "evals_";
+
+export function readFilters() {
+  const found = {};
+  for (const place of [location, ...(outer ? [outer.location] : [])]) {
+    for (const [name, value] of new URLSearchParams(place.search)) {
+      if (name.startsWith(PREFIX)) found[name.slice(PREFIX.length)] = value;
+    }
+  }
+  return found;
+}
+
+// Write the filters that are set. A new entry in the browser's history leads back to the previous ones.
+export function writeFilters(filters, { isNewEntry = false } = {}) {
+  for (const [view, isNew] of [[window, isNewEntry], ...(outer ? [[outer, false]] : [])]) {
+    const address = new URL(view.location.href);
+    for (const [name, value] of Object.entries(filters)) {
+      if (value) address.searchParams.set(PREFIX + name, value);
+      else address.searchParams.delete(PREFIX + name);
+    }
+    if (address.href === view.location.href) continue;
+    view.history[isNew ? "pushState" : "replaceState"](view.history.state, "", address);
+  }
+}
+
 // Theme ------------------------------------------------------------------------------------------------------
 
 const COLOURS = { "--bg": "bg", "--fg": "fg", "--muted": "fg-muted", "--line": "border", "--raised": "bg-subtle" };
@@ -100,10 +127,11 @@ export function tick(seconds, step) {
 
 // Links ------------------------------------------------------------------------------------------------------
 
-export function taskInstance(one) {
-  const part = encodeURIComponent;
+export const dagRunPage = (dag, run) => `${root}/dags/${encodeURIComponent(dag)}/runs/${encodeURIComponent(run)}`;
+
+export function taskInstance(dag, one) {
   const mapped = one.map_index >= 0 ? `/mapped/${one.map_index}` : "";
-  return `${root}/dags/${part(one.dag_id)}/runs/${part(one.run_id)}/tasks/${part(one.task_id)}${mapped}`;
+  return `${dagRunPage(dag, one.run_id)}/tasks/${encodeURIComponent(one.task_id)}${mapped}`;
 }
 
 // The frame allows neither pop-ups nor navigation of the outer page, so the outer page opens the link.

@@ -1,15 +1,15 @@
 // The Evals page: filters, views and tables. Texts of records are inserted as text, never as HTML.
-import { asked, follow, link, taskInstance, time, timeZone } from "./airflow.js";
+import { asked, dagRunPage, follow, link, readFilters, taskInstance, time, timeZone, writeFilters } from "./airflow.js";
 import { clear, corners, draw } from "./plots.js";
-import { FAILED, INCONCLUSIVE, PASSED, between, figure, histories, outcomeOf, percent } from "./windows.js";
+import { FAILED, INCONCLUSIVE, OUTCOMES, PASSED, STALE, between, count, demanded, histories, measured, percent, score } from "./windows.js";
 
 const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
 const DAY = 86_400_000;
 const MAX_DAYS = 366;
-// The task or task instance of the tab; null on the page of the navigation.
-const task = asked.get("task_id"), dagRun = asked.get("run_id");
-let shown = { records: [], is_cut: false };
+// The DAG, task or task instance of the tab; undefined on the page of the navigation.
+const ownDag = asked.get("dag_id"), task = asked.get("task_id"), dagRun = asked.get("run_id");
+let shown = {};
 let problem = null;
 
 // Small helpers -----------------------------------------------------------------------------------------------
@@ -36,14 +36,16 @@ function say(text, isError = false) {
 
 // Data --------------------------------------------------------------------------------------------------------
 
-// Return the URL of the records that the filters select; null while a date is missing or wrong.
+// Return the URL of the data that the filters select; null while a date is missing or wrong.
 function source() {
   const dag = $("dag").value;
   const query = new URLSearchParams();
   if (dag) query.set("dag_id", dag);
   if (dagRun) {
     query.set("run_id", dagRun);
-  } else if ($("days").value) {
+    return `api/run?${query}`;
+  }
+  if ($("days").value) {
     query.set("days", $("days").value);
   } else {
     const from = Date.parse($("from").value), to = Date.parse($("to").value);
@@ -66,7 +68,7 @@ async function load() {
   if (address === null) return render();
   const mine = (asking += 1);
   say("Loading…");
-  let found = { records: [], is_cut: false };
+  let found = {};
   try {
     const response = await fetch(address, { headers: { Accept: "application/json" } });
     if (response.ok) found = await response.json();
@@ -76,7 +78,8 @@ async function load() {
   }
   if (mine !== asking) return; // a newer request was sent
   shown = found;
-  if (!$("dag").value) for (const id of new Set(shown.records.map((one) => one.dag_id))) offer(id);
+  if (shown.evaluators && shown.records) histories(shown);
+  if (!$("dag").value) for (const id of new Set((shown.evaluators || []).map((one) => one.dag_id))) offer(id);
   render();
 }
 const MESSAGES = {
@@ -90,6 +93,8 @@ function offer(id) {
 
 // Views -------------------------------------------------------------------------------------------------------
 
+const stateOf = (one) => one.status.state || "none";
+
 function render() {
   clear();
   const main = $("main"), dag = $("dag").value;
@@ -99,17 +104,40 @@ function render() {
   $("title").textContent = dagRun ? "Evals of this task instance" : task ? `Evals of ${task}` : dag ? `Evals of ${dag}` : "Evals";
   if (problem) return say(problem, true);
   if (dagRun) return instance(main);
-  const all = ofTask(histories(shown.records));
-  $("evaluators").replaceChildren(...[...new Set(all.map((one) => one.name))].map((name) => make("option", null, { value: name })));
+  const all = ofTask(shown.evaluators || []);
+  $("evaluators").replaceChildren(...[...new Set(all.map(nameOf))].map((name) => make("option", null, { value: name })));
   const wanted = $("evaluator").value.trim().toLowerCase();
-  const found = all.filter((one) => one.name.toLowerCase().includes(wanted));
-  if (!found.length) return say(nothing(all.length > 0));
-  say(shown.is_cut ? "Not all records are shown. Select a DAG or a shorter time." : "");
+  const named = all.filter((one) => nameOf(one).toLowerCase().includes(wanted));
+  countStates(named);
+  const found = named.filter((one) => !$("status").value || stateOf(one) === $("status").value);
+  if ($("sort").value === "newest") found.sort((a, b) => Date.parse(endOf(b)) - Date.parse(endOf(a)));
+  if (!found.length) return say(nothing(all.length, named.length));
+  say([
+    shown.is_cut ? "Not all records are shown. Select a DAG or a shorter time." : "",
+    shown.omitted_evaluators ? `${shown.omitted_evaluators} more evaluators of a task are not shown.` : "",
+  ].filter(Boolean).join(" "));
   $("zone").hidden = false;
   if (!dag) return main.append(overview(found));
   main.append(legend());
   for (const one of found) main.append(history(one));
 }
+
+const nameOf = (one) => one.name ?? one.task_id;
+const newestOf = (one) => (one.windows ? one.windows.at(-1) : one.newest);
+const endOf = (one) => { const newest = newestOf(one); return newest ? newest.end || newest.at : one.status.at; };
+
+// Show how many evaluators have each status, in the filter and above the evaluators.
+function countStates(found) {
+  const counts = new Map(STATES.map(([state]) => [state, found.filter((one) => stateOf(one) === state).length]));
+  for (const option of $("status").options) {
+    const [, name] = STATES.find(([state]) => state === option.value) || [];
+    if (name) option.textContent = `${name} (${counts.get(option.value)})`;
+  }
+  const parts = STATES.filter(([state]) => counts.get(state));
+  $("counts").replaceChildren(...parts.map(([state, name]) =>
+    make("span", null, { class: `badge ${state}` }, ...(state === "none" ? [] : [mark(state)]), `${counts.get(state)} ${name.toLowerCase()}`)));
+}
+const STATES = [[FAILED, "Failed"], [STALE, "Stale"], [INCONCLUSIVE, "Inconclusive"], [PASSED, "Passed"], ["none", "No gate"]];
 
 // The evals of a task; for a gate, those that it checks.
 function ofTask(found) {
@@ -119,8 +147,9 @@ function ofTask(found) {
   return found.filter((one) => one.windows.some((window) => window.gates.some((gate) => gate.task_id === task)));
 }
 
-function nothing(haveOthers) {
-  if (haveOthers) return "No evaluator matches this name.";
+function nothing(others, named) {
+  if (named) return "No evaluator has this status.";
+  if (others) return "No evaluator matches this name.";
   const when = $("days").value ? `in the ${$("days").selectedOptions[0].textContent.toLowerCase()}` : "in this time";
   if (task) return `This task has no evals ${when}. Only finished tasks with EvalResultsOperator or EvalGateOperator have evals.`;
   return `No evals ${when}. They appear here when a task with EvalResultsOperator has finished.`;
@@ -129,103 +158,127 @@ function nothing(haveOthers) {
 function overview(found) {
   const haveTasks = new Set(found.map((one) => JSON.stringify([one.dag_id, one.name]))).size < found.length;
   const rows = found.map((one) => {
-    const last = one.windows.at(-1);
+    const { newest } = one;
     const dag = make("button", one.dag_id, { class: "link", type: "button" });
     dag.addEventListener("click", () => show(one.dag_id));
+    const name = haveTasks && one.name !== null ? `${one.name} (${one.task_id})` : nameOf(one);
+    const subject = make("span", null, { class: "subject" }, make("span", name, { class: "name", title: name }), dag);
+    if (!newest) return [status(one), subject, statusLinks(one), "–", "–", "–", "–", "–"];
+    const others = newest.other_labels ? `, ${newest.other_labels} more` : "";
+    const labels = Object.entries(newest.shares).map(([label, it]) => `${label} ${percent(it)}`).join(", ") + others;
     return [
-      dag, haveTasks ? `${one.name} (${one.task_id})` : one.name, badge(last.outcome), trend(one),
-      last.evaluator.score ? figure(last.evaluator.score.mean) + between(last.evaluator.score, figure) : "–",
-      labels(last, 4, false), number(last.evaluator.evaluated), time(last.value.end || last.at), links(last),
+      status(one), subject, make("span", null, { class: "links" }, links(one.dag_id, newest), statusLinks(one)), trend(one.trend),
+      newest.score ? score(newest.score.mean) + between(newest.score, score) : "–",
+      labels ? make("span", labels, { class: "clamped", title: labels }) : "–", number(count(newest.evaluated)), period(newest),
     ];
   });
   return table(
     "The newest window of each evaluator",
-    ["DAG", "Evaluator", "Gate", "Trend", "Mean score (interval)", "Labels", "Evaluated", "End of window", "Links"], rows,
+    ["Status", "Evaluator, DAG", "Links", "Trend", "Mean score (interval)", "Labels", "Evaluated", "Window"], rows,
   );
 }
 
+const period = (window) => make("span", null, { class: "period" },
+  make("span", time(window.start || window.at)), make("span", `to ${time(window.end || window.at)}`));
+
 // The trend of the newest windows: the mean score, else the share of the most frequent label.
 function trend(one) {
-  const last = one.windows.at(-1).evaluator, label = Object.keys(last.shares)[0];
-  const values = one.windows.slice(-12).map(({ evaluator }) => {
-    if (last.score) return evaluator.score && evaluator.score.mean;
-    return label === undefined ? null : Object.hasOwn(evaluator.shares, label) ? evaluator.shares[label].share : 0;
-  }).filter((value) => typeof value === "number");
-  if (values.length < 2) return "–";
+  if (!one || one.values.length < 2) return "–";
+  const { values } = one, write = one.what === "mean score" ? score : percent;
   const low = Math.min(...values), room = Math.max(...values) - low;
   const points = values.map((value, place) => {
     const down = room ? 18 - (16 * (value - low)) / room : 10;
     return `${((96 * place) / (values.length - 1) + 2).toFixed(1)},${down.toFixed(1)}`;
   });
-  const what = last.score ? "mean score" : label;
-  const name = `${what} of the newest ${values.length} windows, from ${figure(values[0])} to ${figure(values.at(-1))}`;
+  const name = `${one.what} of the newest ${values.length} windows, from ${write(values[0])} to ${write(values.at(-1))}`;
   return drawn("svg", { viewBox: "0 0 100 20", class: "trend", role: "img", "aria-label": name }, drawn("polyline", { points: points.join(" ") }));
 }
 
 function history(one) {
-  const last = one.windows.at(-1), { evaluator, value } = last;
+  const last = one.windows.at(-1);
+  const count_ = `${one.windows.length} window${one.windows.length === 1 ? "" : "s"} of ${one.task_id}`;
+  const heading = make("div", null, { class: "heading" }, make("h2", nameOf(one), { title: nameOf(one) }), status(one),
+    make("span", last ? `${count_}; the newest is ${time(last.start || last.at)} to ${time(last.end || last.at)}` : "no results", { class: "muted" }), statusLinks(one));
+  const section = make("section", null, { "aria-label": `Evaluator ${nameOf(one)}` }, heading);
+  if (!last) return section;
   const facts = make("dl", null, { class: "facts" });
-  const fact = (name, text) => facts.append(make("div", null, {}, make("dt", name), make("dd", text)));
-  for (const [label, it] of Object.entries(evaluator.shares).slice(0, 3)) fact(label, percent(it.share) + between(it, percent));
-  if (evaluator.score) fact("Mean score", figure(evaluator.score.mean) + between(evaluator.score, figure));
-  fact("Evaluated", figure(evaluator.evaluated) + (value.complete === false ? ", incomplete" : ""));
-  fact("Skipped", figure(value.skipped));
-  fact("Errors", figure(value.errors));
-  const chosen = make("p", "Click a window in a plot for its links.", { class: "chosen", role: "status" });
-  const grid = make("div", null, { class: "plots", "aria-hidden": "true" });
-  const count = `${one.windows.length} window${one.windows.length === 1 ? "" : "s"}`;
-  const heading = make("div", null, { class: "heading" }, make("h2", one.name), badge(last.outcome),
-    make("span", `${count} of ${one.task_id}; the newest ends ${time(value.end || last.at)}`, { class: "muted" }));
-  requestAnimationFrame(() => {
-    if (grid.isConnected) draw(grid, one, (window) => chosen.replaceChildren(`${time(window.value.start)} to ${time(window.value.end || window.at)}: `, links(window)));
-  });
-  return make("section", null, { "aria-label": `Evaluator ${one.name}` }, heading, facts, grid, chosen, windowsTable(one));
+  const fact = (name, text) => facts.append(make("div", null, {}, make("dt", name, { class: "clamped", title: name }), make("dd", text)));
+  for (const [label, it] of Object.entries(last.shares).slice(0, 3)) fact(label, percent(it.share) + between(it, percent));
+  if (last.score) fact("Mean score", score(last.score.mean) + between(last.score, score));
+  fact("Evaluated", count(last.evaluated) + (last.complete === false ? ", incomplete" : ""));
+  fact("Skipped", count(last.skipped));
+  fact("Errors", count(last.errors));
+  const chosen = make("p", "Click a window in a plot for its links, or select it with the arrow keys.", { class: "chosen", role: "status" });
+  const choose = (window) => chosen.replaceChildren(
+    `${time(window.start || window.at)} to ${time(window.end || window.at)}: `, badge(window.outcome), " ", make("span", null, { class: "links" }, links(one.dag_id, window)));
+  choose(last);
+  const grid = make("div", null, { class: "plots", role: "group", tabindex: "0", "aria-label": `Plots of ${nameOf(one)}: select a window with the left and right arrow keys` });
+  draw(grid, one, choose);
+  section.append(facts, chosen, grid, windowsTable(one));
+  return section;
 }
 
 function windowsTable(one) {
   const details = make("details", null, {}, make("summary", "The same numbers as a table"));
   const fill = () => details.append(table(
-    `Windows of ${one.name}`,
-    ["From", "To", "Gate", "Labels (interval)", "Mean score (interval)", "Evaluated", "Skipped", "Errors", "Evaluator version", "Links"],
-    [...one.windows].reverse().map((window) => {
-      const { evaluator, value } = window;
-      return [
-        time(value.start || window.at), time(value.end || window.at), badge(window.outcome), labels(window, Infinity, true),
-        evaluator.score ? figure(evaluator.score.mean) + between(evaluator.score, figure) : "–",
-        number(`${figure(evaluator.evaluated)}${value.complete === false ? " (incomplete)" : ""}`), number(figure(value.skipped)), number(figure(value.errors)),
-        `${evaluator.evaluator_version || "–"}${window.newVersion ? " (changed)" : ""}`, links(window),
-      ];
-    }),
+    `Windows of ${nameOf(one)}`,
+    ["From", "To", "Gate", "Links", "Labels (interval)", "Mean score (interval)", "Evaluated", "Skipped", "Errors", "Evaluator version"],
+    [...one.windows].reverse().map((window) => [
+      time(window.start || window.at), time(window.end || window.at), badge(window.outcome), make("span", null, { class: "links" }, links(one.dag_id, window)),
+      labelLines(window), window.score ? score(window.score.mean) + between(window.score, score) : "–",
+      number(`${count(window.evaluated)}${window.complete === false ? " (incomplete)" : ""}`), number(count(window.skipped)), number(count(window.errors)),
+      `${window.evaluator_version || "–"}${window.is_new_version ? " (changed)" : ""}`,
+    ]),
   ));
   details.addEventListener("toggle", fill, { once: true });
   return details;
 }
 
-function labels(window, most, withIntervals) {
-  const all = Object.entries(window.evaluator.shares);
-  const lines = all.slice(0, most).map(([label, it]) => `${label} ${percent(it.share)}${withIntervals ? between(it, percent) : ""}`);
-  if (all.length > most) lines.push(`${all.length - most} more`);
-  return lines.length ? make("span", lines.join(withIntervals ? "\n" : ", "), { class: "lines" }) : "–";
+function labelLines({ shares }) {
+  const lines = Object.entries(shares).map(([label, it]) => `${label} ${percent(it.share)}${between(it, percent)}`);
+  return lines.length ? make("span", lines.join("\n"), { class: "lines" }) : "–";
 }
 
-function links(window) {
-  const cell = make("span", null, { class: "links" }, link("results", taskInstance(window)));
-  for (const gate of window.gates) cell.append(link("gate", taskInstance(gate)));
-  if (window.value.spans_url) cell.append(link("spans in Arize", window.value.spans_url, { inNewTab: true }));
+function links(dag, window) {
+  const cell = document.createDocumentFragment();
+  const isGate = window.gates.some((gate) => gate.task_id === window.task_id);
+  if (!isGate) cell.append(link("results", taskInstance(dag, window)));
+  for (const gate of window.gates) cell.append(link("gate", taskInstance(dag, gate)));
+  if (window.spans_url) cell.append(link("spans in Arize", window.spans_url, { inNewTab: true }));
   return cell;
 }
 
 const number = (text) => make("span", text, { class: "number" });
 
-// Verdicts: a shape, a colour and a word. ---------------------------------------------------------------------------
+// Status: a shape, a colour and a word, and why it is stale. -----------------------------------------------------------
 
-function mark(outcome) {
-  const points = corners(outcome, 7, 7, 5).map((corner) => corner.join(",")).join(" ");
-  return drawn("svg", { viewBox: "0 0 14 14", class: `mark ${outcome}`, "aria-hidden": "true" }, drawn("polygon", { points }));
+function mark(state) {
+  const points = corners(state, 7, 7, 5).map((corner) => corner.join(",")).join(" ");
+  return drawn("svg", { viewBox: "0 0 14 14", class: `mark ${state}`, "aria-hidden": "true" }, drawn("polygon", { points }));
 }
 
-function badge(outcome) {
-  return outcome ? make("span", null, { class: `badge ${outcome}` }, mark(outcome), outcome) : make("span", "–", { class: "muted" });
+function badge(state) {
+  return state ? make("span", null, { class: `badge ${state}` }, mark(state), state) : make("span", "no gate", { class: "muted" });
+}
+
+function status(one) {
+  const { state, why, at } = one.status;
+  if (state !== STALE) return badge(state);
+  const last = one.outcome ? `; last verdict: ${one.outcome}` : "";
+  return make("span", null, { class: "status" }, badge(state), make("span", WHY[why](time(at)) + last, { class: "muted" }));
+}
+const WHY = {
+  failed: (at) => `the run of ${at} failed`,
+  skipped: (at) => `skipped in the run of ${at}`,
+  no_results: (at) => `no results in the run of ${at}`,
+  removed: (at) => `not part of the run of ${at}`,
+  paused: (at) => `the DAG is paused; a run was due ${at}`,
+  overdue: (at) => `a run was due ${at}`,
+};
+
+function statusLinks(one) {
+  const { run_id: run } = one.status;
+  return run ? link("DAG run", dagRunPage(one.dag_id, run)) : "";
 }
 
 function legend() {
@@ -234,7 +287,7 @@ function legend() {
   return make("ul", null, { class: "legend", "aria-label": "Legend" },
     entry(sign(drawn("rect", { class: "band", x: 0, y: 1, width: 24, height: 12 }), drawn("line", { class: "line", x1: 0, x2: 24, y1: 7, y2: 7 })), "measured, with its interval"),
     entry(sign(drawn("line", { class: "bound", x1: 0, x2: 24, y1: 7, y2: 7 })), "the gate's bound"),
-    entry(mark(PASSED), "passed"), entry(mark(INCONCLUSIVE), "inconclusive"), entry(mark(FAILED), "failed"),
+    entry(mark(PASSED), "passed"), entry(mark(INCONCLUSIVE), "inconclusive"), entry(mark(FAILED), "failed"), entry(mark(STALE), "stale: no verdict of the newest run"),
     entry(sign(drawn("line", { class: "version", x1: 12, x2: 12, y1: 0, y2: 14 })), "evaluator version changed"),
     entry(sign(drawn("circle", { class: "part", cx: 12, cy: 7, r: 4 })), "incomplete results"),
     entry(sign(...[["counted", 0], ["skipped", 8], ["errors", 16]].map(([name, x]) => drawn("rect", { class: name, x, y: 1, width: 7, height: 12 }))), "evaluated, skipped, errors"));
@@ -244,7 +297,7 @@ function legend() {
 
 function instance(main) {
   const index = Number.parseInt(asked.get("map_index") ?? "-1", 10);
-  const here = shown.records.filter((one) => one.task_id === task && (isNaN(index) || index < 0 || one.map_index === index));
+  const here = (shown.records || []).filter((one) => one.task_id === task && (isNaN(index) || index < 0 || one.map_index === index));
   if (!here.length) return say("This task instance has no evals. Only finished tasks with EvalResultsOperator or EvalGateOperator have evals.");
   say("");
   $("zone").hidden = false;
@@ -252,38 +305,38 @@ function instance(main) {
 }
 
 function verdict(one) {
-  const { value } = one, outcome = value.outcome in TITLES ? value.outcome : outcomeOf(value.rules);
+  const { value } = one, outcomes = value.rules.map((rule) => rule.outcome);
+  const outcome = OUTCOMES.includes(value.outcome) ? value.outcome : OUTCOMES.find((each) => outcomes.includes(each));
   const title = value.passed ? "The gate passed" : value.passed === false && value.approved !== true ? "The gate did not pass" : "The gate's verdict";
   const section = make("section", null, { "aria-label": title }, make("div", null, { class: "heading" }, make("h2", title), badge(outcome)));
   if (value.approved !== null) section.append(make("p", `${value.approved ? "Approved" : "Not approved"} by ${value.responded_by || "a person"}.`));
-  if (value.start) section.append(make("p", `Spans from ${time(value.start)} to ${time(value.end)}.${value.confidence ? ` Rules are checked with intervals of ${figure(100 * value.confidence)} % confidence.` : " Rules are checked against the measured values."}`, { class: "muted" }));
+  if (value.start) section.append(make("p", `Spans from ${time(value.start)} to ${time(value.end)}.${value.confidence ? ` Rules are checked with intervals of ${Number((100 * value.confidence).toPrecision(4))} % confidence.` : " Rules are checked against the measured values."}`, { class: "muted" }));
   section.append(table(
     "The rules of the gate",
     ["Evaluator", "Measure", "Rule", "Measured (interval)", "Evaluations", "Outcome", "Note"],
     value.rules.map((rule) => [
-      rule.evaluator === "*" ? "all" : rule.evaluator, rule.segment ? `${rule.measure}, ${rule.segment}` : rule.measure, rule.rule,
-      figure(rule.measured) + between(rule, figure), number(figure(rule.evaluations)), badge(rule.outcome in TITLES ? rule.outcome : null),
-      [rule.note, rule.evaluations_needed ? `about ${figure(rule.evaluations_needed)} evaluations needed` : ""].filter(Boolean).join("; ") || "–",
+      rule.evaluator === "*" ? "all" : rule.evaluator, rule.segment ? `${rule.measure}, ${rule.segment}` : rule.measure, demanded(rule),
+      measured(rule), number(count(rule.evaluations)), OUTCOMES.includes(rule.outcome) ? badge(rule.outcome) : "–",
+      [rule.note, rule.evaluations_needed ? `about ${count(rule.evaluations_needed)} evaluations needed` : ""].filter(Boolean).join("; ") || "–",
     ]),
   ));
   const checked = shown.records.find((other) => other.kind === "results" && other.value.run_id === value.run_id && other.value.start === value.start);
-  if (checked) section.append(make("p", null, {}, links({ ...checked, gates: [] })));
+  if (checked) section.append(make("p", null, { class: "links" }, links(ownDag, { ...checked, gates: [], spans_url: checked.value.spans_url })));
   return section;
 }
-const TITLES = { [PASSED]: 1, [INCONCLUSIVE]: 1, [FAILED]: 1 };
 
 function results(one) {
   const { value } = one;
   const section = make("section", null, { "aria-label": "Results" }, make("div", null, { class: "heading" }, make("h2", `Spans from ${time(value.start)} to ${time(value.end)}`)));
   section.append(make("p", [
-    value.expected === null ? "" : `The run evaluated ${figure(value.expected)}`, value.skipped === null ? "" : `skipped ${figure(value.skipped)}`,
-    value.errors === null ? "" : `failed on ${figure(value.errors)}`,
+    value.expected === null ? "" : `The run evaluated ${count(value.expected)}`, value.skipped === null ? "" : `skipped ${count(value.skipped)}`,
+    value.errors === null ? "" : `failed on ${count(value.errors)}`,
   ].filter(Boolean).join(", ") + (value.complete === false ? ". Not all evaluations could be read." : value.complete ? ". All evaluations were read." : "."), { class: "muted" }));
   section.append(table(
     "Evaluators", ["Evaluator", "Labels (interval)", "Mean score (interval)", "Evaluated", "Not evaluated", "Evaluator version"],
     Object.entries(value.evaluators).map(([name, found]) => [
-      name, labels({ evaluator: found }, Infinity, true), found.score ? figure(found.score.mean) + between(found.score, figure) : "–",
-      number(figure(found.evaluated)), number(figure(found.not_evaluated)), found.evaluator_version || "–",
+      name, labelLines(found), found.score ? score(found.score.mean) + between(found.score, score) : "–",
+      number(count(found.evaluated)), number(count(found.not_evaluated)), found.evaluator_version || "–",
     ]),
   ));
   if (value.spans_url) section.append(make("p", null, {}, link("Spans in Arize", value.spans_url, { inNewTab: true })));
@@ -293,7 +346,7 @@ function results(one) {
 function table(caption, head, rows) {
   const body = make("tbody", null, {}, ...rows.map((row) => make("tr", null, {}, ...row.map((cell) => {
     const field = make("td", null, {}, cell instanceof Node ? cell : String(cell ?? "–"));
-    if (field.textContent.length > 28 && !field.querySelector(".links")) field.className = "text";
+    if (field.textContent.length > 28 && !field.querySelector(".links, .period, .subject")) field.className = "text";
     if (cell instanceof Element && cell.classList.contains("number")) field.className = "number";
     return field;
   }))));
@@ -304,17 +357,34 @@ function table(caption, head, rows) {
 
 // Filters -----------------------------------------------------------------------------------------------------
 
-// Show a DAG, or all of them, with an address to come back to.
+const FILTERS = ["dag", "evaluator", "status", "sort", "days", "from", "to"];
+const DEFAULTS = Object.fromEntries(FILTERS.map((name) => [name, $(name).value]));
+
+// Set the filters to those of the URL; a tab's DAG is fixed.
+function restore() {
+  const filters = { ...DEFAULTS, ...readFilters() };
+  if (filters.from && filters.to) filters.days = "";
+  if (ownDag) filters.dag = ownDag;
+  if (filters.dag) offer(filters.dag);
+  for (const name of FILTERS) $(name).value = filters[name];
+  $("dates").hidden = Boolean($("days").value);
+}
+
+function keep(options) {
+  const filters = Object.fromEntries(FILTERS.map((name) => [name, $(name).value === DEFAULTS[name] ? "" : $(name).value]));
+  if ($("dates").hidden) filters.from = filters.to = "";
+  if (ownDag) filters.dag = "";
+  writeFilters(filters, options);
+}
+
 function show(dag) {
   offer(dag);
   $("dag").value = dag;
-  window.history.pushState(null, "", dag ? `?dag_id=${encodeURIComponent(dag)}` : location.pathname);
+  keep({ isNewEntry: true });
   load();
 }
 window.addEventListener("popstate", () => {
-  const dag = new URLSearchParams(location.search).get("dag_id") || "";
-  if (dag) offer(dag);
-  $("dag").value = dag;
+  restore();
   load();
 });
 
@@ -322,16 +392,12 @@ $("filters").addEventListener("submit", (event) => event.preventDefault());
 $("dag").addEventListener("change", () => show($("dag").value));
 $("days").addEventListener("change", () => {
   $("dates").hidden = Boolean($("days").value);
-  load();
 });
-for (const id of ["from", "to"]) $(id).addEventListener("change", load);
-$("evaluator").addEventListener("input", render);
-if (asked.get("dag_id")) {
-  offer(asked.get("dag_id"));
-  $("dag").value = asked.get("dag_id");
-}
-// A tab of a task is about one DAG, and one of a task instance about one time too.
-$("dag-filter").hidden = Boolean(task);
+for (const id of ["days", "from", "to"]) $(id).addEventListener("change", () => { keep(); load(); });
+for (const id of ["evaluator", "status", "sort"]) $(id).addEventListener("input", () => { keep(); render(); });
+$("dag-filter").hidden = Boolean(ownDag);
+// A tab of a task instance is about one time.
 $("filters").hidden = Boolean(dagRun);
+restore();
 follow(render);
 load();

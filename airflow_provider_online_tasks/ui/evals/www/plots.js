@@ -1,14 +1,17 @@
 // Small plots of a history: one per label, one for the mean score, one for the counts.
 import { colour, tick, time, timeZone } from "./airflow.js";
-import { FAILED, INCONCLUSIVE, PASSED, between, bounds, figure, labelsOf, percent, share } from "./windows.js";
+import { FAILED, INCONCLUSIVE, OUTCOMES, PASSED, STALE, between, bounds, count, demanded, labelsOf, measured, percent, score, share } from "./windows.js";
 
 const MAX_LABELS = 8;
 const HEIGHT = 150, MIN_WIDTH = 240;
-const CLOSE = 1e-4;
+const CLOSE = 1e-4, DAY = 86_400;
 // Height of the row above the plot with the outcomes of the gate.
 const ROW = 16;
+// Width of the marks of outcomes. Windows that are closer share one mark, with the worst outcome.
+const MARK = 11;
 let plots = [];
 let groups = 0;
+const waiting = new Map();
 
 const watch = new ResizeObserver((entries) => {
   for (const entry of entries) {
@@ -18,46 +21,65 @@ const watch = new ResizeObserver((entries) => {
   }
 });
 
+// Plots are drawn when they are about to be visible.
+const visible = new IntersectionObserver((entries) => {
+  for (const { target } of entries.filter((entry) => entry.isIntersecting)) {
+    visible.unobserve(target);
+    waiting.get(target)();
+    waiting.delete(target);
+  }
+}, { rootMargin: "300px" });
+
 export function clear() {
   watch.disconnect();
+  visible.disconnect();
+  waiting.clear();
   for (const plot of plots) plot.destroy();
   plots = [];
 }
 
-// Draw the plots of a history into a node; `choose` is called with the window that the user clicks.
+// Draw the plots of a history into a node; `choose` is called with the window that the user selects.
 export function draw(grid, one, choose) {
-  const group = uPlot.sync(`evaluator ${(groups += 1)}`);
-  const scores = one.windows.map((window) => window.evaluator.score);
+  waiting.set(grid, () => {
+    const group = uPlot.sync(`evaluator ${(groups += 1)}`);
+    for (const plot of plan(one)) small({ grid, one, group, choose, ...plot });
+    useKeys(grid, one, group.plots[0], choose);
+  });
+  visible.observe(grid);
+}
+
+// Return the plots of a history.
+function plan(one) {
+  const scores = one.windows.map((window) => window.score);
   const labels = labelsOf(one);
   // If one label scores 1 and the others 0, the mean score equals the share of that label: draw it once.
   const same = labels.find((label) => one.windows.every((window, place) => {
     const it = share(window, label);
     return !scores[place] || (it && Math.abs(it.mean - scores[place].mean) < CLOSE);
   }));
-  const common = { grid, one, group, choose };
+  const found = [];
   if (scores.some(Boolean) && same === undefined) {
-    line({ ...common, title: "Mean score", write: figure, points: scores, bound: (window) => bounds(window, "score_mean") });
+    found.push(line({ one, title: "Mean score", write: score, points: scores, bound: (window) => bounds(window, "score_mean") }));
   }
   for (const label of labels.slice(0, MAX_LABELS)) {
     const isMean = label === same && scores.some(Boolean);
-    line({
-      ...common, title: `Share of ${label}${isMean ? " (the mean score)" : ""}, %`, write: percent, isShare: true,
+    found.push(line({
+      one, title: `Share of ${label}${isMean ? " (the mean score)" : ""}, %`, write: percent, isShare: true,
       points: one.windows.map((window) => share(window, label)),
       bound: (window) => [...bounds(window, label), ...(isMean ? bounds(window, "score_mean") : [])],
-    });
+    }));
   }
-  counts(common);
+  return [...found, counts(one)];
 }
 
-function line({ title, write, isShare, points, bound, ...common }) {
-  const { one } = common;
+function line({ one, title, write, isShare, points, bound }) {
   const limits = one.windows.map((window) => bound(window));
   const pick = (name) => points.map((point) => (point && point[name] !== undefined ? point[name] : null));
   const main = colour("--accent"), limit = colour("--failed");
   const few = one.windows.length <= 60;
   const hidden = { stroke: "transparent", points: { show: false } };
-  small({
-    ...common, title, write, isShare,
+  return {
+    title, write, isShare,
     data: [pick("low"), pick("high"), pick("mean"), limits.map((all) => (all.length ? Math.max(...all) : null)), limits.map((all) => (all.length ? Math.min(...all) : null))],
     series: [
       hidden, hidden,
@@ -69,24 +91,23 @@ function line({ title, write, isShare, points, bound, ...common }) {
     range: (low, high) => rangeOf(low, high, isShare),
     tip: (place) => (points[place] ? [write(points[place].mean) + between(points[place], write)] : ["nothing measured"]),
     value: (place) => points[place] && points[place].mean,
-  });
+  };
 }
 
-function counts(common) {
-  const { one } = common;
-  const evaluated = one.windows.map((window) => window.evaluator.evaluated);
-  const skipped = one.windows.map((window) => window.value.skipped || 0), errors = one.windows.map((window) => window.value.errors || 0);
+function counts(one) {
+  const evaluated = one.windows.map((window) => window.evaluated);
+  const skipped = one.windows.map((window) => window.skipped || 0), errors = one.windows.map((window) => window.errors || 0);
   const upTo = (...parts) => evaluated.map((_, place) => parts.reduce((sum, part) => sum + part[place], 0));
   const bars = (name) => ({ stroke: "transparent", width: 0, fill: colour(name), paths: uPlot.paths.bars({ size: [0.7, 24, 1] }), points: { show: false } });
-  small({
-    ...common, title: "Evaluated, skipped and errors", write: figure,
+  return {
+    title: "Evaluated, skipped and errors", write: count,
     // The tallest first: each bar covers the lower part of the previous one.
     data: [upTo(evaluated, skipped, errors), upTo(evaluated, skipped), evaluated],
     series: [bars("--failed"), bars("--faint"), bars("--counted")],
     range: (_, high) => [0, (high || 1) * 1.05],
-    tip: (place) => [`${figure(evaluated[place])} evaluated, ${skipped[place]} skipped, ${errors[place]} errors`],
+    tip: (place) => [`${evaluated[place]} evaluated, ${skipped[place]} skipped, ${errors[place]} errors`],
     value: () => null,
-  });
+  };
 }
 
 function rangeOf(low, high, isShare) {
@@ -100,7 +121,7 @@ function small({ grid, one, group, choose, title, write, isShare, data, series, 
   const figureNode = document.createElement("div");
   figureNode.className = "plot";
   const heading = document.createElement("h3");
-  heading.textContent = title;
+  heading.textContent = heading.title = title;
   const holder = document.createElement("div");
   figureNode.append(heading, holder);
   grid.append(figureNode);
@@ -109,12 +130,16 @@ function small({ grid, one, group, choose, title, write, isShare, data, series, 
   bubble.hidden = true;
   const axis = { stroke: colour("--muted"), font: `11px ${colour("--font")}`, grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
   // A margin of half a window on both sides; half a day for a single window.
-  const room = (low, high) => (low === high ? 43200 : (high - low) / windows.length / 2);
+  const first = times[0], last = times.at(-1), room = (last - first) / windows.length / 2 || DAY / 2;
   const plot = new uPlot({
     width: Math.max(MIN_WIDTH, Math.floor(holder.clientWidth)), height: HEIGHT, padding: [ROW + 6, 14, 0, 0],
     legend: { show: false },
-    cursor: { sync: { key: group.key }, points: { size: 7 }, drag: { x: false, y: false }, y: false },
-    scales: { x: { time: true, range: (_, low, high) => [low - room(low, high), high + room(low, high)] }, y: { range: (_, low, high) => range(low, high) } },
+    cursor: {
+      sync: { key: group.key }, points: { size: 7 }, drag: { x: false, y: false }, y: false,
+      // Snap to the nearest window.
+      move: (self, left, top) => [left < 0 ? left : self.valToPos(times[self.posToIdx(left)], "x"), top],
+    },
+    scales: { x: { time: true, range: () => [first - room, last + room] }, y: { range: (_, low, high) => range(low, high) } },
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1e3), timeZone()),
     series: [{}, ...series], bands,
     axes: [
@@ -142,6 +167,7 @@ const SHAPES = {
   [PASSED]: (size) => [...Array(12).keys()].map((each) => [0.62 * size * Math.cos((each * Math.PI) / 6), 0.62 * size * Math.sin((each * Math.PI) / 6)]),
   [INCONCLUSIVE]: (size) => [[0, -size], [size, 0], [0, size], [-size, 0]],
   [FAILED]: (size) => [[-size, -size * 0.9], [size, -size * 0.9], [0, size]],
+  [STALE]: (size) => [[-size, -size], [size, -size], [size, size], [-size, size]].map((corner) => corner.map((each) => each * 0.8)),
 };
 export const corners = (outcome, x, y, size) => SHAPES[outcome](size).map(([right, down]) => [x + right, y + down]);
 
@@ -154,7 +180,7 @@ function marks(self, windows, value, hasText) {
   ctx.fillStyle = colour("--muted");
   ctx.lineWidth = ratio;
   ctx.font = `${10 * ratio}px ${colour("--font")}`;
-  for (const place of places.filter((each) => windows[each].newVersion)) {
+  for (const place of places.filter((each) => windows[each].is_new_version)) {
     const at = Math.round(x(place));
     ctx.setLineDash([3 * ratio, 3 * ratio]);
     ctx.beginPath(); ctx.moveTo(at, bbox.top); ctx.lineTo(at, bbox.top + bbox.height); ctx.stroke();
@@ -164,23 +190,48 @@ function marks(self, windows, value, hasText) {
     ctx.fillText("version changed", at + (right ? 4 : -4) * ratio, bbox.top + bbox.height - 5 * ratio);
   }
   ctx.setLineDash([]);
-  for (const place of places.filter((each) => windows[each].value.complete === false)) {
+  for (const place of places.filter((each) => windows[each].complete === false)) {
     const measured = value(place);
     if (typeof measured !== "number") continue;
     ctx.fillStyle = colour("--bg");
     ctx.lineWidth = 1.5 * ratio;
     ctx.beginPath(); ctx.arc(x(place), self.valToPos(measured, "y", true), 4 * ratio, 0, 2 * Math.PI); ctx.fill(); ctx.stroke();
   }
-  // Failed ones last, so that nothing hides them.
-  for (const outcome of [PASSED, INCONCLUSIVE, FAILED]) {
+  for (const [middle, outcome] of shared(places.map((place) => [x(place), windows[place].outcome]), MARK * ratio)) {
     ctx.fillStyle = colour(`--${outcome}`);
-    for (const place of places.filter((each) => windows[each].outcome === outcome)) {
-      ctx.beginPath();
-      for (const [right, down] of corners(outcome, x(place), bbox.top - ROW * ratio / 2, size)) ctx.lineTo(right, down);
-      ctx.fill();
-    }
+    ctx.beginPath();
+    for (const [right, down] of corners(outcome, middle, bbox.top - ROW * ratio / 2, size)) ctx.lineTo(right, down);
+    ctx.fill();
   }
   ctx.restore();
+}
+
+// Return one mark for the windows that are closer than a mark is wide: in their middle, with the worst outcome.
+function shared(marks, width) {
+  const found = [];
+  for (const [at, outcome] of marks.filter(([, each]) => each)) {
+    const last = found.at(-1);
+    if (last && at - last.first < width) {
+      last.last = at;
+      if (OUTCOMES.indexOf(outcome) < OUTCOMES.indexOf(last.outcome)) last.outcome = outcome;
+    } else {
+      found.push({ first: at, last: at, outcome });
+    }
+  }
+  return found.map((one) => [(one.first + one.last) / 2, one.outcome]);
+}
+
+// Left, Right, Home and End select a window, as a click does.
+function useKeys(grid, one, plot, choose) {
+  let place = one.windows.length - 1;
+  const steps = { ArrowLeft: () => place - 1, ArrowRight: () => place + 1, Home: () => 0, End: () => one.windows.length - 1 };
+  grid.addEventListener("keydown", (event) => {
+    if (!steps[event.key] || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    place = Math.min(Math.max(steps[event.key](), 0), one.windows.length - 1);
+    plot.setCursor({ left: plot.valToPos(one.windows[place].seconds, "x"), top: 0 });
+    choose(one.windows[place]);
+  });
 }
 
 function hover(self, bubble, windows, tip) {
@@ -189,12 +240,12 @@ function hover(self, bubble, windows, tip) {
   if (!isHere) return;
   const window = windows[place];
   bubble.textContent = [
-    `${time(window.value.start)} to ${time(window.value.end || window.at)}`,
+    `${time(window.start || window.at)} to ${time(window.end || window.at)}`,
     ...tip(place),
-    ...window.rules.filter((rule) => rule.outcome !== PASSED).map((rule) => `${rule.measure} ${figure(rule.measured)}, rule ${rule.rule}: ${rule.outcome}`),
+    ...window.rules.filter((rule) => rule.outcome !== PASSED).map((rule) => `${rule.measure} ${measured(rule)}, rule ${demanded(rule)}: ${rule.outcome}`),
     window.outcome ? `gate: ${window.outcome}` : "",
-    window.newVersion ? `evaluator version changed: ${window.evaluator.evaluator_version || "unknown"}` : "",
-    window.value.complete === false ? "incomplete results" : "",
+    window.is_new_version ? `evaluator version changed: ${window.evaluator_version || "unknown"}` : "",
+    window.complete === false ? "incomplete results" : "",
   ].filter(Boolean).join("\n");
   const isRight = self.cursor.left > self.over.clientWidth / 2;
   bubble.style.left = isRight ? "" : `${self.cursor.left + 12}px`;

@@ -1,49 +1,20 @@
-// Turn the server's records into one history per evaluator, window by window.
+// What the page knows about a window, and how it writes numbers.
 
-export const FAILED = "failed", INCONCLUSIVE = "inconclusive", PASSED = "passed";
-const FAILED_FIRST = [FAILED, INCONCLUSIVE, PASSED];
-const OF_ALL = "*"; // rules on the run, such as its completeness
+export const FAILED = "failed", STALE = "stale", INCONCLUSIVE = "inconclusive", PASSED = "passed";
+export const OUTCOMES = [FAILED, INCONCLUSIVE, PASSED]; // the worst first
 
-export const outcomeOf = (rules) => FAILED_FIRST.find((outcome) => rules.some((rule) => rule.outcome === outcome)) || null;
-
-// The results that a gate checks: those of the same run and window.
-const subject = (one) => [one.dag_id, one.value.run_id ?? one.run_id, one.value.start, one.value.end].join("\n");
-
-// Return one history for each evaluator of each task, its windows in order of time.
-export function histories(records) {
-  const gates = new Map();
-  for (const one of records) {
-    if (one.kind === "verdict") gates.set(subject(one), [...(gates.get(subject(one)) || []), one]);
+// Give each window of the server's histories the fields of its record.
+export function histories({ evaluators, records }) {
+  for (const one of evaluators) {
+    one.windows = one.windows.map((window) => ({ ...records[window.record], ...window }));
+    for (const window of one.windows) window.seconds = Date.parse(window.end || window.at) / 1000;
   }
-  const found = new Map();
-  for (const one of records) {
-    if (one.kind !== "results") continue;
-    for (const [name, evaluator] of Object.entries(one.value.evaluators)) {
-      const key = JSON.stringify([one.dag_id, name, one.task_id]);
-      if (!found.has(key)) found.set(key, { key, dag_id: one.dag_id, task_id: one.task_id, name, windows: [] });
-      const checks = (gates.get(subject(one)) || [])
-        .filter((gate) => gate.value.rules.some((rule) => rule.evaluator === name));
-      const rules = checks.flatMap((gate) => gate.value.rules)
-        .filter((rule) => rule.evaluator === name || rule.evaluator === OF_ALL);
-      found.get(key).windows.push({
-        ...one, evaluator, gates: checks, rules, outcome: outcomeOf(rules), seconds: Date.parse(one.value.end || one.at) / 1000,
-      });
-    }
-  }
-  for (const one of found.values()) {
-    one.windows = one.windows.filter((window) => !isNaN(window.seconds))
-      .sort((a, b) => a.seconds - b.seconds || (a.at < b.at ? -1 : 1));
-    one.windows.forEach((window, place) => {
-      const before = one.windows[place - 1];
-      window.newVersion = Boolean(before) && before.evaluator.evaluator_version !== window.evaluator.evaluator_version;
-    });
-  }
-  return [...found.values()].filter((one) => one.windows.length).sort((a, b) => (a.key < b.key ? -1 : 1));
+  return evaluators;
 }
 
 // Return the share of a label in a window; null where no label was given at all.
 export function share(window, label) {
-  const shares = window.evaluator.shares;
+  const { shares } = window;
   if (Object.hasOwn(shares, label)) return { mean: shares[label].share, low: shares[label].low, high: shares[label].high };
   return Object.keys(shares).length ? { mean: 0, low: null, high: null } : null;
 }
@@ -52,24 +23,41 @@ export function share(window, label) {
 export function labelsOf(one) {
   const totals = new Map();
   for (const window of one.windows) {
-    for (const [label, it] of Object.entries(window.evaluator.shares)) totals.set(label, (totals.get(label) || 0) + it.count);
+    for (const [label, it] of Object.entries(window.shares)) totals.set(label, (totals.get(label) || 0) + it.count);
   }
   return [...totals.keys()].sort((a, b) => totals.get(b) - totals.get(a));
 }
 
+const boundOf = (rule) => Number((/^[<>=]=? ?(-?[\d.]+(?:e-?\d+)?)$/.exec(rule.rule || "") || [])[1]);
+
 // Return the bounds that a window's gates compare a measure with, such as 0.9 of ">= 0.9".
-export function bounds(window, measure) {
-  return window.rules.filter((rule) => rule.measure === measure && !rule.segment)
-    .map((rule) => Number((/^[<>=]=? ?(-?[\d.]+(?:e-?\d+)?)$/.exec(rule.rule || "") || [])[1]))
-    .filter((bound) => !isNaN(bound));
+export const bounds = (window, measure) =>
+  window.rules.filter((rule) => rule.measure === measure && !rule.segment).map(boundOf).filter((bound) => !isNaN(bound));
+
+// Numbers as text: shares in percent, scores with four digits, counts as they are. -----------------------------------
+
+const isMissing = (number) => number === null || number === undefined;
+export const percent = (share) => (isMissing(share) ? "–" : `${(100 * share).toFixed(2)} %`);
+export const count = (number) => (isMissing(number) ? "–" : String(number));
+export const score = (number) => {
+  if (isMissing(number)) return "–";
+  return Math.abs(number) >= 1000 ? number.toFixed(0) : number.toPrecision(4);
+};
+export const between = (one, write) => (isMissing(one.low) || isMissing(one.high) ? "" : ` (${write(one.low)} to ${write(one.high)})`);
+
+// Return how the values of a rule are written, and its bound.
+function writersOf(rule) {
+  if (/^(complete|min_evaluated|segments)$/.test(rule.measure)) return [count, count];
+  if (/^(drop of )?score_(mean|p\d\d)$/.test(rule.measure)) return [score, String];
+  return [percent, (bound) => `${Number((100 * bound).toPrecision(6))} %`];
 }
 
-// Numbers as text ------------------------------------------------------------------------------------------------
+export function measured(rule) {
+  const [write] = writersOf(rule);
+  return write(rule.measured) + between(rule, write);
+}
 
-export const percent = (share) => `${(100 * share).toFixed(1)} %`;
-export const figure = (number) => {
-  if (number === null || number === undefined) return "–";
-  return String(Math.abs(number) >= 1000 && Number.isInteger(number) ? number : Number(Number(number).toPrecision(4)));
-};
-export const between = (one, write) =>
-  one.low === null || one.low === undefined || one.high === null || one.high === undefined ? "" : ` (${write(one.low)} to ${write(one.high)})`;
+export function demanded(rule) {
+  const bound = boundOf(rule);
+  return isNaN(bound) ? rule.rule : `${/^[<>=]+/.exec(rule.rule)[0]} ${writersOf(rule)[1](bound)}`;
+}

@@ -1,0 +1,112 @@
+"""What the browser receives: JSON with what the page draws, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_online_tasks.results.history import RESULTS_KEY
+from airflow_provider_online_tasks.ui.evals.records import OVERVIEW_WINDOWS, Record
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.ui.evals.histories import History, Status, Window
+
+OVERVIEW_LABELS = 4
+DIGITS = 4
+# Fields of results that the windows of all their evaluators share.
+_SHARED = ("start", "end", "complete", "skipped", "errors", "spans_url")
+_WHERE = ("run_id", "task_id", "map_index")
+
+
+def record(one: Record) -> dict[str, Any]:
+    """Return a record of a task instance."""
+    return {**_place(one), "kind": "results" if one.key == RESULTS_KEY else "verdict", "value": one.value}
+
+
+def dag(found: Iterable[tuple[History, Status]]) -> dict[str, Any]:
+    """Return histories with all their windows. What evaluators share is sent once, in ``records``."""
+    places: dict[int, int] = {}
+    records: list[dict[str, Any]] = []
+    evaluators = []
+    for history, status in found:
+        windows = []
+        version = None
+        for place, window in enumerate(history.windows):
+            if (mark := id(window.record)) not in places:
+                places[mark] = len(records)
+                records.append(_shared(window.record))
+            changed = place > 0 and window.figures["evaluator_version"] != version
+            version = window.figures["evaluator_version"]
+            windows.append(
+                {
+                    "record": places[mark],
+                    **window.figures,
+                    "outcome": window.outcome,
+                    "rules": window.rules,
+                    "gates": [_place(gate) for gate in window.gates],
+                    "is_new_version": changed,
+                }
+            )
+        evaluators.append({**_head(history, status), "windows": windows})
+    return {"evaluators": evaluators, "records": records}
+
+
+def overview(found: Iterable[tuple[History, Status]]) -> dict[str, Any]:
+    """Return the newest window of each history, and its trend."""
+    return {
+        "evaluators": [
+            {**_head(history, status), "newest": _newest(history.newest), "trend": _trend(history)}
+            for history, status in found
+        ]
+    }
+
+
+def _head(history: History, status: Status) -> dict[str, Any]:
+    return {
+        "dag_id": history.dag_id,
+        "task_id": history.task_id,
+        "name": history.name,
+        "status": {key: _json(value) for key, value in asdict(status).items() if value is not None},
+        "outcome": history.newest.outcome if history.newest else None,
+    }
+
+
+def _newest(window: Window | None) -> dict[str, Any] | None:
+    if window is None:
+        return None
+    shares = window.figures["shares"]
+    return {
+        **_shared(window.record),
+        "evaluated": window.figures["evaluated"],
+        "score": window.figures["score"],
+        "shares": {label: shares[label]["share"] for label in list(shares)[:OVERVIEW_LABELS]},
+        "other_labels": max(0, len(shares) - OVERVIEW_LABELS),
+        "gates": [_place(gate) for gate in window.gates],
+    }
+
+
+def _trend(history: History) -> dict[str, Any] | None:
+    """Return the mean score of the newest windows, else the share of the most frequent label."""
+    if history.newest is None:
+        return None
+    figures = [window.figures for window in history.windows[-OVERVIEW_WINDOWS:]]
+    if history.newest.figures["score"]:
+        what = "mean score"
+        values = [each["score"]["mean"] for each in figures if each["score"]]
+    else:
+        what = next(iter(history.newest.figures["shares"]), "")
+        values = [each["shares"].get(what, {"share": 0})["share"] for each in figures if each["shares"]]
+    return {"what": what, "values": [round(value, DIGITS) for value in values]}
+
+
+def _shared(one: Record) -> dict[str, Any]:
+    return {**_place(one), **{key: one.value.get(key) for key in _SHARED}}
+
+
+def _place(one: Record) -> dict[str, Any]:
+    return {**{key: getattr(one, key) for key in _WHERE}, "at": one.at.isoformat()}
+
+
+def _json(value: Any) -> Any:
+    return value.isoformat() if hasattr(value, "isoformat") else value

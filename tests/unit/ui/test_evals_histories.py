@@ -1,0 +1,244 @@
+"""Tests for the histories of the Evals page: which verdicts are of which windows, and what is stale."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_online_tasks.results.history import (
+    RESULTS_KEY,
+    VERDICT_KEY,
+    results_record,
+    verdict_record,
+)
+from airflow_provider_online_tasks.ui.evals import views
+from airflow_provider_online_tasks.ui.evals.histories import histories
+from airflow_provider_online_tasks.ui.evals.records import (
+    MAX_EVALUATORS,
+    DagState,
+    FinishedRun,
+    Record,
+    read,
+)
+
+MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def results(day: int, *names: str, labels: Any = None, **changes: Any) -> Any:
+    figures = {"evaluated": 10, "labels": {"good": {"count": 9}} if labels is None else labels}
+    end = MIDNIGHT + day * DAY
+    summary = {"run_id": f"arize {day}", "data_start_time": (end - DAY).isoformat()}
+    summary |= {"data_end_time": end.isoformat(), "evaluators": dict.fromkeys(names, figures)}
+    return record(day, RESULTS_KEY, results_record(summary), **{"task_id": "results", **changes})
+
+
+def verdict(day: int, **outcomes: str) -> Any:
+    end = MIDNIGHT + day * DAY
+    rules = [
+        {"evaluator": name, "measure": "good", "rule": ">= 0.9", "outcome": outcome}
+        for name, outcome in outcomes.items()
+    ]
+    value = {"run_id": f"arize {day}", "data_start_time": (end - DAY).isoformat(), "rules": rules}
+    return record(
+        day, VERDICT_KEY, verdict_record({**value, "data_end_time": end.isoformat()}), task_id="gate"
+    )
+
+
+def record(day: int, key: str, value: Any, **changes: Any) -> Any:
+    where = {"dag_id": "d", "run_id": f"run {day}", "map_index": -1, "at": MIDNIGHT + day * DAY}
+    return Record(**{**where, "is_manual": False, "key": key, "value": value, **changes})
+
+
+def run(day: int, eval_tasks: Any = None, **tasks: str) -> Any:
+    return FinishedRun(run_id=f"run {day}", at=MIDNIGHT + day * DAY, tasks=tasks, eval_tasks=eval_tasks or {})
+
+
+def status_of(records: list[Any], **dag: Any) -> dict[str, tuple[str | None, str | None]]:
+    found = histories(read(records), {"d": DagState(**dag)})
+    return {history.name or history.task_id: (status.state, status.why) for history, status in found}
+
+
+GOOD = {"results": "success", "gate": "success"}
+
+
+def test_newest_window_gives_the_status() -> None:
+    records = [results(1, "a"), verdict(1, a="failed"), results(2, "a"), verdict(2, a="passed")]
+
+    assert status_of(records, newest=run(2, **GOOD)) == {"a": ("passed", None)}
+
+
+def test_rule_on_evaluator_without_results_has_a_history() -> None:
+    records = [results(1, "correctness"), verdict(1, corectness="failed", correctness="passed")]
+
+    found = status_of(records, newest=run(1, results="success", gate="failed"))
+
+    assert found == {"corectness": ("failed", None), "correctness": ("passed", None)}
+
+
+def test_verdict_without_results_has_a_history() -> None:
+    assert status_of([verdict(1, a="failed")], newest=run(1, gate="failed")) == {"a": ("failed", None)}
+
+
+def test_two_results_tasks_of_a_run_each_have_their_own_evaluators() -> None:
+    records = [
+        results(1, "a", task_id="results_a"),
+        results(1, "b", task_id="results_b"),
+        verdict(1, a="passed", b="failed"),
+    ]
+
+    found = histories(read(records), {"d": DagState()})
+
+    assert [(one.task_id, one.name) for one, _ in found] == [("results_b", "b"), ("results_a", "a")]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "why"),
+    [
+        ({"results": "failed", "gate": "upstream_failed"}, "failed"),
+        ({"results": "upstream_failed", "gate": "upstream_failed"}, "failed"),
+        ({"results": "skipped", "gate": "skipped"}, "skipped"),
+        ({"results": "success", "gate": "success"}, "no_results"),
+        ({"another": "success"}, "removed"),
+    ],
+)
+def test_newest_run_without_results_is_stale(tasks: dict[str, str], why: str) -> None:
+    records = [results(1, "a"), verdict(1, a="passed")]
+
+    assert status_of(records, newest=run(2, **tasks)) == {"a": ("stale", why)}
+
+
+@pytest.mark.parametrize(("gate", "why"), [("failed", "failed"), ("skipped", "skipped")])
+def test_newest_run_with_results_and_no_verdict_is_stale(gate: str, why: str) -> None:
+    records = [results(1, "a"), verdict(1, a="passed"), results(2, "a")]
+
+    assert status_of(records, newest=run(2, results="success", gate=gate)) == {"a": ("stale", why)}
+
+
+def test_failed_instance_of_mapped_results_is_stale() -> None:
+    records = [results(2, "a", map_index=0), verdict(2, a="passed")]
+
+    assert status_of(records, newest=run(2, results="failed", gate="failed")) == {"a": ("stale", "failed")}
+
+
+def test_failed_gate_with_a_verdict_is_failed() -> None:
+    records = [results(2, "a"), verdict(2, a="failed")]
+
+    assert status_of(records, newest=run(2, results="success", gate="failed")) == {"a": ("failed", None)}
+
+
+def test_verdict_of_running_run_counts_after_a_failed_run() -> None:
+    records = [results(3, "a"), verdict(3, a="passed")]
+
+    assert status_of(records, newest=run(2, results="failed")) == {"a": ("passed", None)}
+
+
+@pytest.mark.parametrize(("is_paused", "why"), [(True, "paused"), (False, "overdue")])
+def test_missing_run_is_stale(is_paused: bool, why: str) -> None:
+    records = [results(1, "a"), verdict(1, a="passed")]
+
+    found = status_of(records, newest=run(1, **GOOD), due=MIDNIGHT + 2 * DAY, is_paused=is_paused)
+
+    assert found == {"a": ("stale", why)}
+
+
+def test_manual_run_does_not_hide_the_scheduled_verdict() -> None:
+    manual = {"is_manual": True, "run_id": "manual", "at": MIDNIGHT + 2 * DAY}
+    records = [results(1, "a"), verdict(1, a="failed"), results(2, "a", **manual)]
+
+    assert status_of(records, newest=run(1, results="success", gate="failed")) == {"a": ("failed", None)}
+
+
+def test_one_failed_gate_of_mapped_windows_with_equal_times_is_failed() -> None:
+    records = [
+        results(1, "a", map_index=0),
+        verdict(1, a="failed"),
+    ]
+    other = results(1, "a", map_index=1)
+    other.value["run_id"] = "another"
+
+    assert status_of([*records, other]) == {"a": ("failed", None)}
+
+
+def test_task_that_never_left_records_is_stale() -> None:
+    tasks = {"results": "upstream_failed", "gate": "upstream_failed"}
+    operators = {"results": "EvalResultsOperator", "gate": "EvalGateOperator"}
+    assert status_of([], newest=run(1, operators, **tasks)) == {"results": ("stale", "failed")}
+
+    tasks = {"results": "success", "gate": "failed"}
+    found = status_of([results(1, "a")], newest=run(1, operators, **tasks))
+    assert found == {"gate": ("stale", "failed"), "a": (None, None)}
+
+
+def test_bad_news_are_first_and_newest_first() -> None:
+    records = [
+        results(1, "old_failure"),
+        verdict(1, old_failure="failed"),
+        results(2, "failure", "good", "bad", "unknown", "unchecked"),
+        verdict(2, failure="failed", good="passed", bad="failed", unknown="inconclusive"),
+    ]
+
+    assert list(status_of(records)) == ["bad", "failure", "old_failure", "unknown", "good", "unchecked"]
+
+
+def test_more_than_fifty_evaluators_and_their_gates_are_all_shown() -> None:
+    names = [f"evaluator_{number:03}" for number in range(300)]
+    records = [results(1, *names), verdict(1, **dict.fromkeys(names, "passed") | {names[-1]: "failed"})]
+
+    found = status_of(records)
+
+    assert len(found) == 300
+    assert next(iter(found)) == names[-1]
+
+
+def test_evaluators_over_the_limit_are_counted_and_failed_rules_are_kept() -> None:
+    names = [f"evaluator_{number:04}" for number in range(MAX_EVALUATORS + 7)]
+    outcomes = dict.fromkeys(names, "passed") | {names[-1]: "failed"}
+
+    found = read([results(1, *names), verdict(1, **outcomes)])
+
+    assert found[0].value["omitted"] == 7
+    assert found[1].value["rules"][0]["outcome"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [("a\u202eb\nc", "a b c"), ("", "(empty)"), (" \u200b", "(empty)"), ("x" * 300, "x" * 199 + "…")],
+)
+def test_labels_are_cleaned_and_named(label: str, shown: str) -> None:
+    [found] = read([results(1, label, labels={label: {"count": 1}})])
+
+    assert list(found.value["evaluators"]) == [shown]
+    assert list(found.value["evaluators"][shown]["shares"]) == [shown]
+
+
+def test_labels_that_look_the_same_are_counted_together() -> None:
+    [found] = read(
+        [results(1, "a", labels={"good": {"count": 3}, "good\u202e": {"count": 1}, "bad": {"count": 1}})]
+    )
+
+    shares = found.value["evaluators"]["a"]["shares"]
+    assert {label: (one["count"], one["share"]) for label, one in shares.items()} == {
+        "good": (4, 0.8),
+        "bad": (1, 0.2),
+    }
+
+
+def test_dag_view_sends_what_evaluators_share_once() -> None:
+    records = [one for day in range(3) for one in (results(day, "a", "b"), verdict(day, a="passed"))]
+
+    found = json.loads(json.dumps(views.dag(histories(read(records), {"d": DagState()}))))
+
+    assert len(found["records"]) == 3
+    a, b = found["evaluators"]
+    assert [found["records"][window["record"]]["run_id"] for window in a["windows"]] == [
+        "run 0",
+        "run 1",
+        "run 2",
+    ]
+    assert [window["outcome"] for window in a["windows"]] == ["passed"] * 3
+    assert [window["gates"] for window in b["windows"]] == [[]] * 3
+    assert not any(window["is_new_version"] for window in a["windows"])
