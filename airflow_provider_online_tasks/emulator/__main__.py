@@ -92,7 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     helps = _descriptions()
     for field in dataclasses.fields(EmulatorSettings):
-        options: dict[str, Any] = {"default": field.default, "help": helps[field.name]}
+        # Python has no docstrings with -OO.
+        options: dict[str, Any] = {"default": field.default, "help": helps.get(field.name, "")}
         variable = KEY_VARIABLES.get(field.name)
         if variable is not None:
             options["default"] = os.environ.get(variable, field.default)

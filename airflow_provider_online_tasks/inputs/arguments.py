@@ -171,6 +171,16 @@ def read_name(value: Any, name: str) -> str:
     return _read(check_text, value, name)
 
 
+def read_optional_name(value: Any, name: str) -> str | None:
+    """Return a text that is not blank; None if it was left out, or is a template of an empty parameter."""
+    return None if value is None or is_empty(value) else read_name(value, name)
+
+
+def is_empty(value: Any) -> bool:
+    """Return whether a value is what the template of an empty parameter renders to."""
+    return isinstance(value, str) and value.strip() in ("", "None")
+
+
 def read_id(value: Any, name: str) -> str:
     """Return an ID of Arize without spaces around it."""
     return _read(lambda text: check_id_text(text, name), value, name)

@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError, to_jsonable_python
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs.arguments import UNSET, check_id_text, check_text
+from airflow_provider_online_tasks.inputs.arguments import UNSET, check_id_text, check_text, is_empty
 from airflow_provider_online_tasks.inputs.templating import is_templated, key_problem
 
 MAX_PROBLEMS = 3
@@ -25,6 +25,8 @@ MAX_MESSAGE = 500
 MAX_INT = 2**31 - 1
 # The validation context of a DAG that is parsed: templates are not rendered yet.
 PARSING = {"parsing": True}
+# The validation context of a task that runs: a template of an empty parameter renders to "" or "None".
+RENDERED = {"rendered": True}
 # The type of a problem that rendering templates cannot solve, as pydantic's "missing" and "extra_forbidden".
 CERTAIN = "certain"
 
@@ -59,13 +61,14 @@ class WireInput(pydantic.BaseModel, frozen=True):
         __init__.__pydantic_base_init__ = True
 
     @classmethod
-    def read(cls, value: Any) -> Self:
+    def read(cls, value: Any, *, context: dict[str, bool] | None = None) -> Self:
         """Validate a dict, or return an instance as it is.
 
+        :param context: :data:`RENDERED` for the arguments of a task that runs.
         :raises InvalidInput: an unknown key, a missing field, or a value that the API would reject.
         """
         try:
-            return cls.model_validate(value)
+            return cls.model_validate(value, context=context)
         except ValidationError as error:
             raise cls._invalid_input(error.errors(include_url=False)) from None
 
@@ -171,6 +174,10 @@ def _stripped(value: Any) -> Any:
     return value.strip() if isinstance(value, str) else value
 
 
+def _left_out_if_empty(value: Any, info: pydantic.ValidationInfo) -> Any:
+    return None if info.context is RENDERED and is_empty(value) else value
+
+
 def _not_bool(value: Any) -> Any:
     if isinstance(value, bool | bytes | bytearray):
         raise ValueError(f"must be a number, not {shown(value)}.")  # noqa: TRY004  as for every wrong value
@@ -216,6 +223,7 @@ def _has_no_template_keys(value: Any, info: pydantic.ValidationInfo) -> Any:
 
 Item = TypeVar("Item", bound=WireInput)
 Text = Annotated[str, pydantic.Strict(), AfterValidator(check_text)]
+OptionalText = Annotated[Text | None, BeforeValidator(_left_out_if_empty)]
 Id = Annotated[
     str, pydantic.Strict(), AfterValidator(lambda value, info: check_id_text(value, info.field_name))
 ]

@@ -14,7 +14,15 @@ from pydantic.alias_generators import to_camel
 
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.inputs import base
-from airflow_provider_online_tasks.inputs.base import Flag, Id, OneOrMore, SamplingRate, Text, WireInput
+from airflow_provider_online_tasks.inputs.base import (
+    Flag,
+    Id,
+    OneOrMore,
+    OptionalText,
+    SamplingRate,
+    Text,
+    WireInput,
+)
 from airflow_provider_online_tasks.inputs.evaluators import (
     CodeEvaluator,
     HubEvaluator,
@@ -114,7 +122,7 @@ class EvalTaskInput(_EvalTask, frozen=True):
     name: Text
     model_id: Id
     sampling_rate: SamplingRate = 1.0
-    query_filter: Text | None = None
+    query_filter: OptionalText = None
     run_continuously: Flag = False
     template_evaluators: OneOrMore[TemplateEvaluator] | None = None
     code_evaluators: OneOrMore[CodeEvaluator] | None = None
@@ -173,7 +181,7 @@ class EvalTaskPatch(_EvalTask, frozen=True):
     online_task_id: Id
     name: Text = _UNCHANGED
     sampling_rate: SamplingRate = _UNCHANGED
-    query_filter: Text | None = _UNCHANGED
+    query_filter: OptionalText = _UNCHANGED
     run_continuously: Flag = _UNCHANGED
     template_evaluators: OneOrMore[TemplateEvaluator] = _UNCHANGED
     code_evaluators: OneOrMore[CodeEvaluator] = _UNCHANGED

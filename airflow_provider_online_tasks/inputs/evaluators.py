@@ -14,7 +14,16 @@ from pydantic import Field, ValidationInfo, model_validator
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.inputs import base
 from airflow_provider_online_tasks.inputs.arguments import Direction, Granularity
-from airflow_provider_online_tasks.inputs.base import Flag, Id, JsonObject, OneOrMore, Place, Text, WireInput
+from airflow_provider_online_tasks.inputs.base import (
+    Flag,
+    Id,
+    JsonObject,
+    OneOrMore,
+    OptionalText,
+    Place,
+    Text,
+    WireInput,
+)
 from airflow_provider_online_tasks.inputs.templating import is_changed_by_jinja
 
 if TYPE_CHECKING:
@@ -60,8 +69,8 @@ class LlmConfig(WireInput, frozen=True):
     :param provider_parameters: parameters of the provider.
     """
 
-    model_name: Text | None = None
-    provider: Text | None = None
+    model_name: OptionalText = None
+    provider: OptionalText = None
     temperature: Annotated[base.Number, Field(ge=0)] | None = None
     integration_id: Id | None = None
     invocation_parameters: JsonObject | None = None
@@ -117,7 +126,7 @@ class TemplateEvaluator(Templated, frozen=True):
     position: Place | None = None
     include_explanations: Flag = False
     use_function_calling_if_available: Flag = False
-    query_filter: Text | None = None
+    query_filter: OptionalText = None
     classification_choices: base.Scores | None = None
     direction: Direction | None = None
     data_granularity_type: Granularity | None = None
@@ -150,11 +159,11 @@ class CodeEvaluator(WireInput, frozen=True):
 
     name: Text
     position: Place | None = None
-    eval_class_code_block: Text | None = None
-    evaluation_class: Text | None = None
+    eval_class_code_block: OptionalText = None
+    evaluation_class: OptionalText = None
     evaluation_input_params: JsonObject | None = None
-    package_imports: Text | None = None
-    query_filter: Text | None = None
+    package_imports: OptionalText = None
+    query_filter: OptionalText = None
     span_attributes: base.Texts | None = None
     data_granularity_type: Granularity | None = None
 
@@ -192,7 +201,7 @@ class QueryFilters(WireInput, frozen=True):
     """
 
     filters: OneOrMore[NamedFilter]
-    expression: Text | None = None
+    expression: OptionalText = None
 
     @model_validator(mode="after")
     def _combines_its_filters(self) -> Self:
@@ -222,7 +231,7 @@ class HubEvaluator(WireInput, frozen=True):
     position: Place | None = None
     column_mappings: base.TextByName | None = None
     evaluator_version_id: Id | None = None
-    query_filter: Text | None = None
+    query_filter: OptionalText = None
     query_mappings: OneOrMore[QueryMapping] | None = None
 
     @property
@@ -268,19 +277,19 @@ class EvaluatorInput(Templated, frozen=True):
     """
 
     name: Annotated[Text, Field(max_length=255)]
-    template: Text | None = None
+    template: OptionalText = None
     classification_choices: base.Scores | None = None
     llm_config: EvaluatorLlmConfig | None = None
     direction: Direction | None = None
     include_explanations: Flag = False
     use_function_calling: Flag = False
-    code: Text | None = None
-    imports: Text | None = None
+    code: OptionalText = None
+    imports: OptionalText = None
     variables: base.Texts | None = None
-    query_filter: Text | None = None
+    query_filter: OptionalText = None
     data_granularity: Granularity | None = None
-    column_name: Text | None = None
-    description: Text | None = None
+    column_name: OptionalText = None
+    description: OptionalText = None
     space_id: Id | None = None
 
     @model_validator(mode="after")

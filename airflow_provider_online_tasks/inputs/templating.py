@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks._text import shown
+
+if TYPE_CHECKING:
+    import jinja2
 
 _MARKS = ("{{", "{%", "{#")
 
@@ -28,7 +31,27 @@ def is_leaf_template(value: Any) -> bool:
     """Return whether a value is itself a template, and not a container of one."""
     if isinstance(value, str):
         return any(mark in value for mark in _MARKS)
-    return hasattr(value, "iter_references")  # XComArg and its subclasses
+    return is_renderer(value) or hasattr(value, "iter_references")  # XComArg and its subclasses
+
+
+def is_renderer(value: Any) -> bool:
+    """Return whether a value is a function that Airflow calls to render an argument."""
+    return callable(value) and not isinstance(value, type)
+
+
+def text_without_jinja(text: str, environment: jinja2.Environment) -> str | None:
+    """Return a text without the marks of ``{% raw %}``; None if it has other Jinja."""
+    from jinja2 import TemplateSyntaxError
+
+    try:
+        tokens = [(kind, part) for _, kind, part in environment.lex(text)]
+    except TemplateSyntaxError:
+        return None
+    kinds = {kind for kind, _ in tokens}
+    if kinds <= {"data"}:
+        return text
+    is_raw = kinds <= {"raw_begin", "raw_end", "data"}
+    return "".join(part for kind, part in tokens if kind == "data") if is_raw else None
 
 
 def key_problem(mapping: Mapping[Any, Any]) -> str | None:
@@ -51,10 +74,6 @@ def is_changed_by_jinja(text: str) -> bool:
     """Return whether Jinja would change a text by mistake, outside of ``{% raw %}``."""
     if not is_leaf_template(text) or _AIRFLOW_VALUE.fullmatch(text.strip()):
         return False
-    from jinja2 import Environment, TemplateSyntaxError
+    from jinja2 import Environment
 
-    try:
-        kinds = {kind for _, kind, _ in Environment(autoescape=True).lex(text)}
-    except TemplateSyntaxError:
-        return True
-    return not kinds <= {"raw_begin", "raw_end", "data"}
+    return text_without_jinja(text, Environment(autoescape=True)) is None

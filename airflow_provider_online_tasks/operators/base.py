@@ -13,7 +13,7 @@ from airflow.sdk import AssetAlias, BaseOperator
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks.inputs.arguments import check_keywords, check_name
-from airflow_provider_online_tasks.inputs.templating import is_leaf_template
+from airflow_provider_online_tasks.inputs.templating import is_leaf_template, is_renderer, text_without_jinja
 from airflow_provider_online_tasks.ui.links import Links
 
 if TYPE_CHECKING:
@@ -91,6 +91,17 @@ class UsesArize(_Operator):
             data = self._mapped_data(context)
             template_fields = [name for name in template_fields if name not in data]
         super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
+
+    def render_template(
+        self, content: Any, context: Context, jinja_env: Any = None, seen_oids: set[int] | None = None
+    ) -> Any:
+        """Render a template. A text without Jinja stays a text, also if the DAG renders native objects."""
+        jinja_env = jinja_env or self.get_template_env()
+        if is_renderer(content):
+            return content(context=context, jinja_env=jinja_env)
+        if isinstance(content, str) and (text := text_without_jinja(content, jinja_env)) is not None:
+            return text
+        return super().render_template(content, context, jinja_env, seen_oids)
 
     def defer_in_try(
         self, ti: Any, *, trigger: BaseTrigger, method_name: str, kwargs: dict[str, Any] | None = None

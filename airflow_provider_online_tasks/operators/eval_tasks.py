@@ -12,7 +12,7 @@ from airflow_provider_online_tasks.exceptions import InvalidInput, NotFound
 from airflow_provider_online_tasks.idempotency.intents import Intent, IntentStore
 from airflow_provider_online_tasks.inputs import arguments
 from airflow_provider_online_tasks.inputs.arguments import UNSET
-from airflow_provider_online_tasks.inputs.base import plain
+from airflow_provider_online_tasks.inputs.base import RENDERED, plain
 from airflow_provider_online_tasks.operators.base import LineageOperator, OnlineTasksOperator
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, ProjectLink
 
@@ -147,7 +147,7 @@ class CreateEvalTaskOperator(LineageOperator):
             values = self._arguments()
             if self.project is not None:
                 values["model_id"] = hook.find_project(arguments.read_name(self.project, "project"))
-            task = EvalTaskInput.read(values)
+            task = EvalTaskInput.read(values, context=RENDERED)
             _warn_about_templates(task.template_evaluators, self.log)
             result = TaskCreation(
                 hook=hook, task=task, if_exists=self.if_exists, context=context, log=self.log
@@ -233,7 +233,7 @@ class PatchEvalTaskOperator(OnlineTasksOperator):
         """Update the task."""
         from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskPatch
 
-        patch = EvalTaskPatch.read(self._arguments())
+        patch = EvalTaskPatch.read(self._arguments(), context=RENDERED)
         _warn_about_templates(patch.template_evaluators, self.log)
         with self.hook as hook:
             task_id = hook.patch_eval_task(patch)

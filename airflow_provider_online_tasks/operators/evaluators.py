@@ -9,8 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs.arguments import argument_names, check_name, read_name, switch
-from airflow_provider_online_tasks.inputs.base import plain
+from airflow_provider_online_tasks.inputs.arguments import (
+    argument_names,
+    check_name,
+    read_optional_name,
+    switch,
+)
+from airflow_provider_online_tasks.inputs.base import RENDERED, plain
 from airflow_provider_online_tasks.inputs.evaluators import EvaluatorInput
 from airflow_provider_online_tasks.operators.base import OnlineTasksOperator
 from airflow_provider_online_tasks.ui.links import EvaluatorLink
@@ -134,8 +139,8 @@ class EvaluatorOperator(OnlineTasksOperator):
         """Find or create the evaluator and its version."""
         from airflow_provider_online_tasks.evaluators.versions import EvaluatorPublication
 
-        evaluator = EvaluatorInput.read(self._arguments())
-        message = self.commit_message or f"DAG {self.dag_id}, task {self.task_id}"
+        evaluator = EvaluatorInput.read(self._arguments(), context=RENDERED)
+        message = read_optional_name(self.commit_message, "commit_message")
         with self.hook as hook:
             space_id = evaluator.space_id or self._space_of(hook)
             version = EvaluatorPublication(
@@ -143,7 +148,7 @@ class EvaluatorOperator(OnlineTasksOperator):
                 evaluator=evaluator,
                 content=evaluator.content(self._arize_template(hook, evaluator)),
                 space_id=space_id,
-                commit_message=read_name(message, "commit_message"),
+                commit_message=message or f"DAG {self.dag_id}, task {self.task_id}",
                 context=context,
                 log=self.log,
             ).run()

@@ -170,10 +170,11 @@ class EvalResultsOperator(LineageOperator):
         from airflow_provider_online_tasks.results.summary import Results
 
         names = self._evaluator_names()
-        group_by = None if self.group_by is None else arguments.read_name(self.group_by, "group_by")
+        group_by = arguments.read_optional_name(self.group_by, "group_by")
+        rows_path = None if arguments.is_empty(self.rows_path) else self.rows_path
         rows_file: AbstractContextManager[RowWriter | None] = nullcontext()
-        if self.rows_path is not None:
-            rows_file = open_rows(self.rows_path, self.rows_format, conn_id=self.rows_conn_id)
+        if rows_path is not None:
+            rows_file = open_rows(rows_path, self.rows_format, conn_id=self.rows_conn_id)
         with self.hook as hook, rows_file as rows:
             run: TaskRun | None = None
             if self.run_id is not None:
@@ -244,7 +245,7 @@ class EvalResultsOperator(LineageOperator):
                 "duplicate_spans": results.duplicates.count,
                 **results.summary(),
                 "baseline": baseline,
-                "rows_path": None if self.rows_path is None else str(self.rows_path),
+                "rows_path": None if rows_path is None else str(rows_path),
                 "rows_written": rows.count if rows else 0,
             }
             reader.describe_examples(window, summary, links.span)

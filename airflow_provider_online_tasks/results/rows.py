@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_provider_online_tasks._text import on_one_line, shown
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs.arguments import read_name
+from airflow_provider_online_tasks.inputs.arguments import read_name, read_optional_name
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses import Evaluation, Span
@@ -72,11 +73,17 @@ def open_rows(path: Any, rows_format: RowsFormat, *, conn_id: Any) -> Iterator[R
 
     if rows_format == "parquet" and importlib.util.find_spec("pyarrow") is None:
         raise InvalidInput("rows_format 'parquet' needs pyarrow. Install it, or use 'jsonl'.")
-    conn_id = None if conn_id is None else read_name(conn_id, "rows_conn_id")
-    target = (
-        path if hasattr(path, "open") else ObjectStoragePath(read_name(path, "rows_path"), conn_id=conn_id)
-    )
-    target.parent.mkdir(parents=True, exist_ok=True)
+    conn_id = read_optional_name(conn_id, "rows_conn_id")
+    path = path if hasattr(path, "open") else read_name(path, "rows_path")
+    try:
+        target = ObjectStoragePath(path, conn_id=conn_id) if isinstance(path, str) else path
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except (ImportError, ValueError) as error:
+        raise InvalidInput(
+            f"rows_path {shown(str(path))} needs the provider package of its storage, such as "
+            f"apache-airflow-providers-amazon[s3fs] for s3://, apache-airflow-providers-google for gs:// or "
+            f"apache-airflow-providers-microsoft-azure for abfs://: {on_one_line(str(error))}"
+        ) from error
     with tempfile.TemporaryFile() as collected:
         with closing(RowWriter(collected, rows_format)) as writer:
             yield writer

@@ -109,6 +109,13 @@ def test_help_describes_every_setting(capfd: pytest.CaptureFixture[str]) -> None
     assert "older server" in " ".join(told.split())
 
 
+def test_command_runs_without_docstrings() -> None:
+    command = [sys.executable, "-OO", "-m", MODULE, "--help"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "--run-seconds" in shown.stdout
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_stops_the_command_without_a_traceback(number: signal.Signals) -> None:
     process = subprocess.Popen(

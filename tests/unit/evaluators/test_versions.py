@@ -640,3 +640,17 @@ def test_long_commit_message_keeps_hash() -> None:
     assert read_hash(add_hash("[content 0123456789abcdef] is quoted", content)) == content
     assert content_hash({"a": 1, "b": [2]}) == content_hash({"b": [2], "a": 1})
     assert content_hash({"a": 1}) != content_hash({"a": 2})
+
+
+@pytest.mark.parametrize("empty", ["None", "", " None\n"])
+def test_texts_of_empty_parameters_are_left_out(arize: Emulator, make: Make, empty: str) -> None:
+    texts = ("column_name", "description", "commit_message")
+    operator = make(**dict.fromkeys(texts, "{{ params.text }}"))
+    for name in texts:
+        setattr(operator, name, empty)
+    execute(operator)
+    [evaluator] = named(arize, operator.name)
+    [version] = versions(arize, evaluator["id"])
+    assert not evaluator["description"]
+    assert version["template_config"]["name"] == operator.name
+    assert not version["commit_message"].startswith("None")

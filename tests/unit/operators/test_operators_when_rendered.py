@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ from airflow.sdk import DAG, BaseOperator, TaskGroup
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOperator
 from airflow_provider_online_tasks.operators.evaluators import EvaluatorOperator
-from tests.support.valid_operators import EVALUATOR, KINDS, LATER, VALID, instead
+from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
+from tests.support.valid_operators import EVALUATOR, KINDS, LATER, VALID, instead, make
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +32,8 @@ def render(task: Any, dag: DAG) -> Any:
         "dag": dag,
         "dag_run": dag_run,
     }
-    task.render_template_fields({**context, "params": PARAMS} if isinstance(task, BaseOperator) else context)
+    params = {name: param.value for name, param in dag.params.items()}
+    task.render_template_fields({**context, "params": params}, dag.get_template_env())
     return context["ti"].task
 
 
@@ -104,3 +107,58 @@ def test_literal_prompt_that_jinja_would_change_is_rejected_when_another_argumen
 
     with pytest.raises(InvalidInput):
         map_operator(EvaluatorOperator, "name", over, "n")
+
+
+LITERALS = ["1", "1.0", "True", "None", "[1]", "{'a': 1}", "two\nlines\n", "{% raw %}1{% endraw %}"]
+
+
+@pytest.mark.parametrize("is_native", [True, False])
+@KINDS
+def test_literal_stays_as_it_is(kind: type[BaseOperator], is_native: bool) -> None:
+    """Airflow evaluates each text as Python code with ``render_template_as_native_obj=True``."""
+    with DAG("a_dag", render_template_as_native_obj=is_native, params=PARAMS) as dag:
+        task = make(kind)
+    for name in task.template_fields:
+        setattr(task, name, {"texts": LITERALS})
+    render(task, dag)
+    for name in task.template_fields:
+        assert getattr(task, name) == {"texts": [*LITERALS[:-1], "1"]}, name
+
+
+@pytest.mark.parametrize(("is_native", "rendered"), [(True, 5), (False, "5")])
+def test_template_is_rendered_natively_if_dag_says_so(is_native: bool, rendered: Any) -> None:
+    with DAG("a_dag", render_template_as_native_obj=is_native, params={"share": 5}) as dag:
+        task = make(CreateEvalTaskOperator, sampling_rate="{{ params.share }}")
+    assert render(task, dag).sampling_rate == rendered
+
+
+def test_template_with_delimiters_of_the_dag_is_rendered() -> None:
+    delimiters = {"variable_start_string": "<<", "variable_end_string": ">>"}
+    with DAG("a_dag", jinja_environment_kwargs=delimiters, params={"name": "answers"}) as dag:
+        task = make(CreateEvalTaskOperator, name="<< params.name >>")
+    assert render(task, dag).name == "answers"
+
+
+@KINDS
+def test_callable_is_called_when_the_task_is_rendered(kind: type[BaseOperator]) -> None:
+    def read_param(context: Any, jinja_env: Any) -> Any:
+        return context["params"]["later"]
+
+    for name in kind.template_fields:
+        with DAG("a_dag", params=PARAMS) as dag:
+            task = make(kind, **instead(kind, name, read_param))
+        assert getattr(render(task, dag), name) == "2024-10-08", name
+
+
+def test_nested_callable_is_called_when_the_task_is_rendered() -> None:
+    def read_labels(context: Any, jinja_env: Any) -> list[str]:
+        return ["1", "2"]
+
+    with DAG("a_dag") as dag:
+        task = make(CreateEvalTaskOperator, template_evaluators=[{**EVALUATOR, "rails": read_labels}])
+    assert render(task, dag).template_evaluators == [{**EVALUATOR, "rails": ["1", "2"]}]
+
+
+def test_class_as_argument_is_rejected() -> None:
+    with pytest.raises(InvalidInput):
+        make(RunOnlineTaskOperator, lookback=timedelta)

@@ -554,10 +554,30 @@ def test_rows_as_parquet_without_pyarrow_are_rejected_before_any_request(arize, 
     assert read(run_id=run_id, rows_format="parquet")["rows_written"] == 0  # without rows_path
 
 
+@pytest.mark.parametrize("scheme", ["s3", "gs", "abfs", "unknown"])
+def test_rows_on_a_storage_without_its_package_are_rejected_before_any_request(arize, scheme):
+    _, run_id = run_task(arize)
+    arize.clear_requests()
+    with pytest.raises(InvalidInput, match="rows_path"):
+        read(run_id=run_id, rows_path=f"{scheme}://bucket/rows.jsonl")
+    assert arize.requests() == []
+
+
+@pytest.mark.parametrize("empty", ["None", "", " "])
+def test_template_of_an_empty_parameter_leaves_optional_text_out(arize, tmp_path, monkeypatch, empty):
+    monkeypatch.chdir(tmp_path)
+    _, run_id = run_task(arize)
+    task = operator(run_id, rows_path="{{ params.path }}", group_by="{{ params.key }}")
+    task.rows_path = task.group_by = task.rows_conn_id = empty
+    summary = task.execute(context())
+    assert (summary["rows_path"], summary["rows_written"], summary["group_by"]) == (None, 0, None)
+    assert list(tmp_path.iterdir()) == []
+
+
 # -- arguments
 
 
-@pytest.mark.parametrize("name", ["run_id", "evaluators", "group_by", "rows_path"])
+@pytest.mark.parametrize("name", ["run_id", "evaluators"])
 def test_argument_that_renders_to_an_empty_text_is_rejected_before_any_request(arize, name):
     results = operator(
         "R", evaluators=["correctness"], group_by="attributes.metadata.tier", rows_path="file:///rows.jsonl"
