@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -21,7 +20,7 @@ from airflow_provider_online_tasks.inputs.arguments import MAXIMIZE, MINIMIZE, G
 from airflow_provider_online_tasks.inputs.templating import is_templated
 from airflow_provider_online_tasks.inputs.windows import DataWindow
 from airflow_provider_online_tasks.operators.base import LineageOperator, update_asset_events
-from airflow_provider_online_tasks.results.rows import RowsFormat, RowWriter, open_rows
+from airflow_provider_online_tasks.results.rows import RowsFormat, open_rows
 from airflow_provider_online_tasks.runs.window import check_window_literals
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
 
@@ -171,10 +170,7 @@ class EvalResultsOperator(LineageOperator):
 
         names = self._evaluator_names()
         group_by = arguments.read_optional_name(self.group_by, "group_by")
-        rows_path = None if arguments.is_empty(self.rows_path) else self.rows_path
-        rows_file: AbstractContextManager[RowWriter | None] = nullcontext()
-        if rows_path is not None:
-            rows_file = open_rows(rows_path, self.rows_format, conn_id=self.rows_conn_id)
+        rows_file = open_rows(self.rows_path, self.rows_format, conn_id=self.rows_conn_id)
         with self.hook as hook, rows_file as rows:
             run: TaskRun | None = None
             if self.run_id is not None:
@@ -245,7 +241,7 @@ class EvalResultsOperator(LineageOperator):
                 "duplicate_spans": results.duplicates.count,
                 **results.summary(),
                 "baseline": baseline,
-                "rows_path": None if rows_path is None else str(rows_path),
+                "rows_path": str(self.rows_path) if rows else None,
                 "rows_written": rows.count if rows else 0,
             }
             reader.describe_examples(window, summary, links.span)

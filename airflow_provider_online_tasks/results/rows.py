@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_online_tasks._text import on_one_line, shown
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs.arguments import read_name, read_optional_name
+from airflow_provider_online_tasks.inputs.arguments import is_empty, read_name, read_optional_name
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses import Evaluation, Span
@@ -63,14 +63,17 @@ class RowWriter:
 
 
 @contextmanager
-def open_rows(path: Any, rows_format: RowsFormat, *, conn_id: Any) -> Iterator[RowWriter]:
-    """Collect rows, and write the file when the block ends without an exception.
+def open_rows(path: Any, rows_format: RowsFormat, *, conn_id: Any) -> Iterator[RowWriter | None]:
+    """Collect rows, and write the file when the block ends without an exception. No path yields None.
 
     An existing file stays unchanged until all rows are known. The path is a path or URL of Airflow's object
     storage.
     """
     from airflow.sdk import ObjectStoragePath
 
+    if path is None or is_empty(path):
+        yield None
+        return
     if rows_format == "parquet" and importlib.util.find_spec("pyarrow") is None:
         raise InvalidInput("rows_format 'parquet' needs pyarrow. Install it, or use 'jsonl'.")
     conn_id = read_optional_name(conn_id, "rows_conn_id")
