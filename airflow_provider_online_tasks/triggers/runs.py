@@ -194,10 +194,10 @@ class OnlineTaskRunTrigger(BaseTrigger):
                     return run
             if wait.seconds_late > LATE_SECONDS:
                 log.info(
-                    "Polls of run %s are %.0f s late: %d waits share %.0f requests per minute.",
+                    "Polls of run %s are %.0f s late: %d runs share %.0f requests per minute.",
                     self.run_id,
                     wait.seconds_late,
-                    wait.server.count_waits(),
+                    wait.server.count_runs(),
                     wait.server.requests_per_minute,
                 )
 

@@ -117,9 +117,9 @@ class Poller:
             if not run.waits:
                 self._forget(run)
 
-    def count_waits(self) -> int:
-        """Return the number of waits."""
-        return sum(len(run.waits) for run in self._runs.values())
+    def count_runs(self) -> int:
+        """Return the number of runs that are waited for."""
+        return len(self._runs)
 
     @property
     def requests_per_minute(self) -> float:

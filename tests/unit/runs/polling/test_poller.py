@@ -374,11 +374,11 @@ def test_seconds_late_other_waits_end_is_zero_again(arize: Emulator) -> None:
         poller, found = poller_of(arize, per_minute=12), []
         first, *others = [poller.add(*run, conn_id=CONN_ID, poll_interval=10.0) for run in runs]
         await asyncio.sleep(400)
-        found.append((first.seconds_late, poller.count_waits()))
+        found.append((first.seconds_late, poller.count_runs()))
         for each in others:
             each.close()
         await asyncio.sleep(400)
-        found.append((first.seconds_late, poller.count_waits()))
+        found.append((first.seconds_late, poller.count_runs()))
         first.close()
         return found
 

@@ -456,7 +456,7 @@ def test_random_waits_cancellations_and_faults_end_every_wait_well(
         async with asyncio.timeout(3600):
             ended = await asyncio.gather(*waits, return_exceptions=True)
         await eventually(poller.work.done)
-        assert poller.count_waits() == 0
+        assert poller.count_runs() == 0
         assert {type(each) for each in ended} == {RunEvent, asyncio.CancelledError}
         return [event for event in ended if isinstance(event, RunEvent)]
 
