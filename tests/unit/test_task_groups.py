@@ -147,3 +147,93 @@ def test_labels_that_are_given_override_those_of_the_evaluators(dag: DAG) -> Non
         online_eval(**NEW_TASK, rules={"correctness": {"unsure": "<= 0.1"}}, labels=labels)
 
     assert dag.get_task("online_eval.gate").labels == labels
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"template_evaluators": [TemplateEvaluator(**EVALUATOR)]},
+        {"template_evaluators": {**EVALUATOR, "name": "tone"}, "read_evaluators": ["tone", "format"]},
+        {"template_evaluators": None, "evaluators": [{"evaluator_id": "RTox"}], "read_evaluators": "hub"},
+    ],
+)
+def test_rule_on_evaluator_that_the_call_does_not_define_is_rejected(dag: DAG, given: dict[str, Any]) -> None:
+    with dag, pytest.raises(InvalidInput, match="corectness"):
+        online_eval(**{**NEW_TASK, **given}, rules={"corectness": {"score_mean": ">= 0.9"}})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {**NEW_TASK, "template_evaluators": None, "evaluators": [{"evaluator_id": "RTox"}]},
+        {**NEW_TASK, "template_evaluators": {**EVALUATOR, "name": "{{ params.name }}"}},
+        {**NEW_TASK, "template_evaluators": [EVALUATOR, {**EVALUATOR, "name": "tone"}]},
+        {"online_task_id": TASK_ID},
+        {"online_task_id": TASK_ID, "read_evaluators": ["tone"]},
+        {"online_task_id": TASK_ID, "read_evaluators": "{{ params.name }}"},
+    ],
+)
+def test_rule_on_evaluator_that_may_exist_is_allowed(dag: DAG, given: dict[str, Any]) -> None:
+    with dag:
+        online_eval(**given, rules={"tone": {"score_mean": ">= 0.9"}})
+
+    assert dag.has_task("online_eval.gate")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"template_evaluators": EVALUATOR},
+        {"evaluators": [{"evaluator_id": "RTox"}]},
+        {"project": "support"},
+        {"query_filter": "name = 'x'"},
+        {"run_continuously": True},
+    ],
+)
+def test_argument_of_a_new_eval_task_with_an_existing_one_is_rejected(
+    dag: DAG, given: dict[str, Any]
+) -> None:
+    with dag, pytest.raises(InvalidInput, match=next(iter(given))):
+        online_eval(online_task_id=TASK_ID, **given)
+
+
+def test_every_argument_reaches_its_operator(dag: DAG) -> None:
+    of_run: dict[str, Any] = {"override_evaluations": True, "partition_length": DAY}
+    of_results: dict[str, Any] = {"scope": "run", "direction": "minimize", "group_by": "attributes.user"}
+    of_gate: dict[str, Any] = {
+        "min_evaluated": 7,
+        "across_evaluator_versions": True,
+        "accept_unverified": True,
+        "response_timeout": DAY,
+    }
+    with dag:
+        online_eval(
+            **NEW_TASK,
+            rules=RULES,
+            run_continuously=True,
+            read_evaluators=["correctness"],
+            **of_run,
+            **of_results,
+            **of_gate,
+        )
+
+    assert dag.get_task("online_eval.create_task").run_continuously is True
+    results = dag.get_task("online_eval.read_results")
+    assert results.evaluators == ["correctness"]
+    for name, arguments in (("run_task", of_run), ("read_results", of_results), ("gate", of_gate)):
+        task = dag.get_task(f"online_eval.{name}")
+        assert {key: getattr(task, key) for key in arguments} == arguments
+
+
+@pytest.mark.parametrize(
+    ("given", "of_run", "of_gate"), [({}, None, 0.05), ({"max_error_rate": 0.2}, 0.2, 0.2)]
+)
+def test_max_error_rate_is_that_of_the_run_and_of_the_gate(
+    dag: DAG, given: dict[str, Any], of_run: float | None, of_gate: float
+) -> None:
+    with dag:
+        online_eval(**NEW_TASK, rules=RULES, **given)
+
+    rates = [dag.get_task(f"online_eval.{name}").max_error_rate for name in ("run_task", "gate")]
+    assert rates == [of_run, of_gate]
