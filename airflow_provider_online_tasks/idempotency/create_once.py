@@ -96,6 +96,10 @@ class CreateOnce(ABC, Generic[IntentT, Resource]):
         """Forget an intent whose request was not executed."""
         self._intents.delete()
 
+    def _confirm_id(self, intent: IntentT, created_id: str) -> str:
+        """Return the ID by which Arize's other calls know what was created."""
+        return created_id
+
     def _discard(self, created_id: str) -> None:
         """Undo a request whose result no try will use."""
 
@@ -118,6 +122,7 @@ class CreateOnce(ABC, Generic[IntentT, Resource]):
                 if is_first:
                     self._withdraw_intent(intent)
                 raise
+            created_id = self._confirm_id(intent, created_id)
             try:
                 self._store_id(intent, created_id)
             except TryNoLongerCurrent:

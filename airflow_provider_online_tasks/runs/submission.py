@@ -7,6 +7,7 @@ successfully.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -111,7 +112,7 @@ class Submission(create_once.CreateOnce[RunIntent, TaskRun]):
         return intent if intent is not None and intent.sent_at and intent.succeeded_at is None else None
 
     def find(self, intent: RunIntent) -> TaskRun | None:
-        """Search once for the run of an intent without an ID."""
+        """Search once for the run of an intent, by its window."""
         return next(iter(self._find_matching(intent)), None)
 
     def check_try(self) -> None:
@@ -151,6 +152,15 @@ class Submission(create_once.CreateOnce[RunIntent, TaskRun]):
     def _send_request(self) -> str:
         return self._hook.run_online_task(self._run)
 
+    def _confirm_id(self, intent: RunIntent, created_id: str) -> str:
+        if is_rest_id(created_id):
+            return created_id
+        self._log.warning("%s is not the ID of a run in Arize's REST API. Searching for the run.", created_id)
+        with contextlib.suppress(exceptions.CallError):
+            run = self._search(intent, seconds=create_once.SEARCH_SECONDS)
+            return created_id if run is None else run.id
+        return created_id
+
     def _withdraw_intent(self, intent: RunIntent) -> None:
         if intent.known:
             # Keep them: they may not be on the first page of runs that the next try reads.
@@ -175,15 +185,18 @@ class Submission(create_once.CreateOnce[RunIntent, TaskRun]):
             if run is None:
                 self._log.info("The earlier try started no run for window %s.", intent.window)
                 return self._create_once(intent)
-            intent = self._store_id(intent, run.id)
-            outcome = Outcome.ADOPTED
         else:
-            run = self._read_earlier_run(intent, intent.id)
+            # Not found, it may have another ID in REST than in the response to runOnlineTask.
+            run = self._read_earlier_run(intent, intent.id) or self.find(intent)
             if run is None:
                 self._log.warning("Run %s of an earlier try was deleted.", intent.id)
                 return self._start(known=intent.earlier_runs)
-            self._intents.write(intent)
+        if run.id == intent.id:
             outcome = Outcome.RESUMED
+            self._intents.write(intent)
+        else:
+            outcome = Outcome.ADOPTED
+            intent = self._store_id(intent, run.id)
         return self._use(run, outcome) or self._start(known=intent.earlier_runs)
 
     def _find_without_intent(self) -> Result[TaskRun] | None:
@@ -273,6 +286,14 @@ class Submission(create_once.CreateOnce[RunIntent, TaskRun]):
 
 def _created_at(run: TaskRun) -> datetime:
     return run.created_at or datetime.max.replace(tzinfo=UTC)
+
+
+def is_rest_id(run_id: str) -> bool:
+    """Return whether an ID has the documented form of a run's ID in REST: ``TaskRun:…`` in base64."""
+    try:
+        return base64.b64decode(run_id, validate=True).startswith(b"TaskRun:")
+    except ValueError:
+        return False
 
 
 def has_window(run: TaskRun, window: DataWindow) -> bool:

@@ -452,7 +452,8 @@ def test_unreadable_earlier_run_fails_and_next_try_resumes(
 def test_deleted_earlier_run_starts_new_run(execution: Execution, emulator: Emulator) -> None:
     first = execution.next_try()
     assert execution.store is not None
-    execution.store.set(STATE_KEY, {**(stored(execution) or {}), "id": "VGFza1J1bjo5OTk5OnFSd1g="})
+    deleted = {"id": "VGFza1J1bjo5OTk5OnFSd1g=", "known": [first]}
+    execution.store.set(STATE_KEY, {**(stored(execution) or {}), **deleted})
 
     run_id = execution.next_try()
 
