@@ -591,7 +591,9 @@ def list_spans(
     evaluators: Sequence[str] = (),
     granularity: str = "span",
     attributes: Sequence[str] = (),
+    explanations: bool = False,
     text_length: int | None = 1,
+    only_ids: bool = False,
     cursor: str | None = None,
     limit: int = SPANS_PAGE,
 ) -> RestCall[Page[responses.Span]]:
@@ -600,16 +602,20 @@ def list_spans(
     :param evaluators: column names of the evaluators to read; empty for all.
     :param granularity: what those evaluators evaluate: ``span``, ``trace`` or ``session``.
     :param attributes: dotted paths of attributes to read; needs ``evaluators``.
+    :param explanations: whether to read the explanations of ``evaluators``, too.
     :param text_length: maximum number of characters of each text; None for the complete text.
+    :param only_ids: whether to read only the fields that every response has.
     """
     body: dict[str, Any] = {"project_id": project_id, **_bounds(window)}
     if text_length is not None:
         body["truncate_string_length"] = text_length
     if query_filter:
         body["filter"] = query_filter
-    if evaluators:
+    if only_ids:
+        body["included_columns"] = [f"context.{SPAN_ID}"]
+    elif evaluators:
         columns = [f"{EVAL_PREFIXES[granularity]}.{name}" for name in evaluators]
-        parts = ("label", "score", "explanation", "metadata")
+        parts = ["label", "score", "metadata", *(["explanation"] if explanations else [])]
         prefix = responses.ATTRIBUTES
         body["included_columns"] = [f"{column}.{part}" for column in columns for part in parts]
         body["included_columns"] += [prefix + path.removeprefix(prefix) for path in attributes]

@@ -95,8 +95,8 @@ class Call:
 
     @property
     def _list(self) -> str:
-        """What a cursor belongs to: everything in the request but the page."""
-        page = {"limit", "cursor"}
+        """What a cursor belongs to: everything in the request but the page and its columns."""
+        page = {"limit", "cursor", "included_columns", "excluded_columns", "truncate_string_length"}
         query = sorted((name, value) for name, value in self.query.items() if name not in page)
         body = self.body.model_dump_json(exclude=page) if self.body is not None else None
         content = json.dumps([self.operation, dict(self.path), query, body])

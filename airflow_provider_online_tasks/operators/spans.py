@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from airflow_provider_online_tasks.exceptions import InvalidInput
@@ -91,7 +92,7 @@ class SendSpansOperator(OnlineTasksOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Select the spans, and send those that are missing in the queue or dataset."""
         from airflow_provider_online_tasks.results import sending
-        from airflow_provider_online_tasks.results.reading import INPUT, OUTPUT, Reader, task_and_window
+        from airflow_provider_online_tasks.results.reading import Reader, task_and_window
 
         run_id, labels = arguments.read_id(self.run_id, "run_id"), _read_labels(self.labels)
         evaluator = arguments.read_name(self.evaluator, "evaluator")
@@ -117,18 +118,16 @@ class SendSpansOperator(OnlineTasksOperator):
                 log=self.log,
             )
             self.links = hook.links_of(project_id=reader.project_id, window=window)
-            attributes = (INPUT, OUTPUT) if self.dataset_id is not None else ()
             selection = sending.select_spans(
-                reader.pages(window, attributes=attributes, text_length=None),
-                evaluator=evaluator,
-                labels=labels,
-                max_spans=self.max_spans,
+                reader.pages(window), evaluator=evaluator, labels=labels, max_spans=self.max_spans
             )
+            read_texts = partial(reader.spans_with_texts, window, text_length=None)
             sending.check_selection(selection, run, task, evaluator=evaluator, labels=labels)
             sent = sending.SpanSending(
                 hook=hook,
                 destination=destination,
                 project_id=reader.project_id,
+                read_texts=None if self.dataset_id is None else read_texts,
                 context=context,
                 log=self.log,
             ).send(selection.spans)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ from airflow_provider_online_tasks.api.responses import (
     Task,
     TaskRun,
 )
-from airflow_provider_online_tasks.exceptions import CallError, InvalidInput
+from airflow_provider_online_tasks.exceptions import CallError, InvalidInput, ResponseTooLarge
 from airflow_provider_online_tasks.inputs.windows import DataWindow
 from airflow_provider_online_tasks.results.counts import choose_examples
 from airflow_provider_online_tasks.results.summary import SESSION, SESSION_ID, SPAN, WINDOW, Results
@@ -42,6 +42,7 @@ PROGRESS_SECONDS = 15.0
 INPUT, OUTPUT = "input.value", "output.value"
 _SEGMENT_CHARACTERS = 100
 _EXAMPLE_CHARACTERS = 300
+_SPANS_OF_REQUEST = 100
 _SPAN_ID = re.compile(r"[0-9A-Za-z_-]{1,100}")
 
 
@@ -105,7 +106,10 @@ class Reader:
         logged_at = time.monotonic()
         attributes = [*([] if self.group_by is None else [self.group_by]), *self._item_attributes]
         text_length = _SEGMENT_CHARACTERS if attributes else 1
-        for page in self.pages(window, attributes=attributes, text_length=text_length):
+        listed = self.pages(
+            window, attributes=attributes, text_length=text_length, explanations=rows is not None
+        )
+        for page in listed:
             for span in page:
                 if _starts_at(span, window.end) and not results.has_evaluation_of_run(span):
                     continue
@@ -117,30 +121,32 @@ class Reader:
                 self.log.info("%d spans read.", results.spans)
 
     def pages(
-        self,
-        window: DataWindow,
-        *,
-        own_filter: str | None = None,
-        attributes: Sequence[str] = (),
-        text_length: int | None = 1,
+        self, window: DataWindow, *, own_filter: str | None = None, **columns: Any
     ) -> Iterator[tuple[Span, ...]]:
-        """Yield the task's spans of a window that match an evaluator's filter page by page, newest first."""
+        """Yield the task's spans of a window page by page, newest first.
+
+        :param own_filter: the filter of an evaluator, which the spans match too.
+        :param columns: the columns, as :func:`list_spans` takes them. Default: those of the evaluators.
+        """
         filters = [query_filter for query_filter in (self.task.query_filter, own_filter) if query_filter]
         query_filter = filters[0] if len(filters) == 1 else " AND ".join(f"({each})" for each in filters)
+        list_page = partial(self._list_spans, window=window, query_filter=query_filter)
+        columns = {**self._evaluator_columns, **columns}
 
         def call_at(cursor: str | None) -> RestCall[Page[Span]]:
-            return self._list_spans(
-                window=window,
-                query_filter=query_filter,
-                evaluators=self.names,
-                granularity=self.granularity,
-                attributes=attributes,
-                text_length=text_length,
-                cursor=cursor,
-            )
+            return list_page(**columns, cursor=cursor)
 
-        for page in pages(self.client.send, call_at):
+        def skip(cursor: str | None) -> Page[Span]:
+            page = self.client.send(list_page(only_ids=True, cursor=cursor, limit=1))
+            self._warn_of_skipped(span.span_id for span in page.items)
+            return replace(page, items=())
+
+        for page in pages(self.client.send, call_at, skip=skip):
             yield page.items
+
+    @property
+    def _evaluator_columns(self) -> dict[str, Any]:
+        return {"evaluators": self.names, "granularity": self.granularity}
 
     @property
     def _item_attributes(self) -> list[str]:
@@ -149,13 +155,8 @@ class Reader:
     def check_granularity(self, window: DataWindow, run_id: str | None) -> None:
         """Raise InvalidInput if the evaluations, of a run if one is given, have another granularity."""
         for granularity in EVAL_PREFIXES.keys() - {self.granularity} if self.names else ():
-            call = self._list_spans(
-                window=window,
-                query_filter=self.task.query_filter,
-                evaluators=self.names,
-                granularity=granularity,
-            )
-            found = [each for span in self.client.send(call).items for each in span.evaluations]
+            first_page = next(self.pages(window, granularity=granularity))
+            found = [each for span in first_page for each in span.evaluations]
             if any(run_id is None or evaluation.names(run_id) for evaluation in found):
                 raise InvalidInput(
                     f"The evaluators {', '.join(self.names)} evaluate each {granularity}, and granularity is "
@@ -184,6 +185,36 @@ class Reader:
         """The columns of the evaluators that have their own filter."""
         return tuple(name for name in self.names if name in self.columns and self.columns[name].query_filter)
 
+    def spans_with_texts(self, window: DataWindow, span_ids: Sequence[str], **columns: Any) -> Iterator[Span]:
+        """Yield spans with their input, output and explanations; leave out those that are too large.
+
+        :param columns: other columns, as :func:`list_spans` takes them. Default evaluators: those to read.
+        """
+        # Other IDs could change the filter.
+        span_ids = [span_id for span_id in span_ids if _SPAN_ID.fullmatch(span_id)]
+        columns = {**self._evaluator_columns, "attributes": (INPUT, OUTPUT), **columns}
+        size = _SPANS_OF_REQUEST
+        parts = [span_ids[first : first + size] for first in range(0, len(span_ids), size)]
+        while parts:
+            part = parts.pop(0)
+            quoted = ", ".join(f"'{span_id}'" for span_id in part)
+            query_filter = f"context.span_id IN ({quoted})"
+            call = self._list_spans(window=window, query_filter=query_filter, explanations=True, **columns)
+            try:
+                page = self.client.send(call)
+            except ResponseTooLarge:
+                half = len(part) // 2
+                if half:
+                    parts[:0] = [part[:half], part[half:]]
+                else:
+                    self._warn_of_skipped(part)
+            else:
+                yield from page.items
+
+    def _warn_of_skipped(self, span_ids: Iterable[str]) -> None:
+        for span_id in span_ids:
+            self.log.warning("Span %s is not read because it has more than 3 MiB.", span_id)
+
     def describe_examples(
         self, window: DataWindow, summary: dict[str, Any], url_of: Callable[[str, str | None], str | None]
     ) -> None:
@@ -192,33 +223,21 @@ class Reader:
             examples = {each["span_id"]: each for group in figures["examples"] for each in group}
             for example in examples.values():
                 example["url"] = url_of(example["span_id"], example["trace_id"])
-            self._describe(window, name, {key: examples[key] for key in examples if _SPAN_ID.fullmatch(key)})
+            self._describe(window, name, examples)
             figures["examples"] = choose_examples(figures["examples"])
 
     def _describe(self, window: DataWindow, evaluator: str, examples: dict[str, dict[str, Any]]) -> None:
         """Add input, output and explanation to the examples of an evaluator, which are listed by span ID."""
-        if not examples:
-            return
-        span_ids = ", ".join(f"'{span_id}'" for span_id in examples)
-        call = self._list_spans(
-            window=window,
-            query_filter=f"context.span_id IN ({span_ids})",
-            evaluators=(evaluator,),
-            granularity=self.granularity,
-            attributes=(INPUT, OUTPUT),
-            text_length=_EXAMPLE_CHARACTERS,
-        )
+        columns = {"evaluators": (evaluator,), "text_length": _EXAMPLE_CHARACTERS}
         try:
-            page = self.client.send(call)
+            for span in self.spans_with_texts(window, list(examples), **columns):
+                explanations = {evaluation.name: evaluation.explanation for evaluation in span.evaluations}
+                if example := examples.get(span.span_id):
+                    example["input"] = _shortened(span.attribute(INPUT))
+                    example["output"] = _shortened(span.attribute(OUTPUT))
+                    example["explanation"] = _shortened(explanations.get(evaluator))
         except CallError as error:
             self.log.warning("Could not read input and output of the examples of %s: %s", evaluator, error)
-            return
-        for span in page.items:
-            explanations = {evaluation.name: evaluation.explanation for evaluation in span.evaluations}
-            if example := examples.get(span.span_id):
-                example["input"] = _shortened(span.attribute(INPUT))
-                example["output"] = _shortened(span.attribute(OUTPUT))
-                example["explanation"] = _shortened(explanations.get(evaluator))
 
     def new_evaluator_versions(self, since: datetime, until: datetime) -> list[dict[str, str | None]]:
         """Return the versions in the Eval Hub that replaced others of the task's evaluators in this time.

@@ -8,7 +8,7 @@ API: https://arize.com/docs/api-reference/annotation-queues and https://arize.co
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -43,6 +43,12 @@ class SelectedSpan(NamedTuple):
     def start_time(self) -> datetime:
         """The start time of the span."""
         return parse_time(self.span.start_time, "start_time")
+
+    def reread(self, span: Span) -> SelectedSpan:
+        """Return the selection with the span and the evaluation as they were read again."""
+        name, label = self.evaluation.name, self.evaluation.label
+        same = (each for each in span.evaluations if (each.name, each.label) == (name, label))
+        return SelectedSpan(span, next(same, self.evaluation))
 
     def example(self) -> dict[str, Any]:
         """Return the span as an example of a dataset, without the fields that have no value."""
@@ -192,11 +198,19 @@ class SpanSending(CreateOnce[SendIntent, Destination]):
     verb: ClassVar[str] = "add"
 
     def __init__(
-        self, *, hook: OnlineTasksHook, destination: Destination, project_id: str, context: Context, log: Any
+        self,
+        *,
+        hook: OnlineTasksHook,
+        destination: Destination,
+        project_id: str,
+        read_texts: Callable[[Sequence[str]], Iterable[Span]] | None = None,
+        context: Context,
+        log: Any,
     ) -> None:
         super().__init__(hook=hook, intents=IntentStore(context, "sent_spans", SendIntent), log=log)
         self._destination = destination
         self._project_id = project_id
+        self._read_texts = read_texts
         self._held: set[str | None] = set()
         self._batch: Sequence[SelectedSpan] = ()
 
@@ -211,7 +225,7 @@ class SpanSending(CreateOnce[SendIntent, Destination]):
         self._list_held()
         missing = self._missing(spans)
         for batch in self._destination.batches(missing):
-            self._batch = batch
+            self._batch = self._with_texts(batch)
             self._create_once(self._intent(batch))
         self._intents.delete()
         return [span.id for span in missing]
@@ -223,6 +237,13 @@ class SpanSending(CreateOnce[SendIntent, Destination]):
     def _send_request(self) -> str:
         self._hook.client.send(self._destination.add(self._project_id, self._missing(self._batch)))
         return self._destination.id
+
+    def _with_texts(self, spans: Sequence[SelectedSpan]) -> Sequence[SelectedSpan]:
+        """Return the spans with input, output and explanation, unless they are too large to be read."""
+        if self._read_texts is None:
+            return spans
+        complete = {span.span_id: span for span in self._read_texts([span.id for span in spans])}
+        return [each.reread(complete[each.id]) if each.id in complete else each for each in spans]
 
     def _find_matching(self, intent: SendIntent) -> Iterator[Destination]:
         self._list_held()
