@@ -51,7 +51,8 @@ class RunOnlineTaskOperator(base.LineageOperator):
     :param data_start_time: start of the window, a datetime or ISO 8601; UTC without a zone. (templated)
     :param data_end_time: end of the window. (templated)
     :param lookback: length of a window that ends with the DAG run's data interval, or at its run-after time:
-        a timedelta, seconds, or an ISO 8601 duration such as ``P1D``. (templated)
+        a timedelta, seconds, or an ISO 8601 duration such as ``P1D``. Whole days are days in the time zone of
+        the DAG's cron schedule. (templated)
     :param partition_length: length of a window that starts at the DAG run's partition (Airflow 3.3,
         ``dag_run.partition_date``); types as for ``lookback``. (templated)
     :param index_delay: minimum time between the window's end and the start of the run: a timedelta, seconds,

@@ -24,11 +24,16 @@ HOW_TO_SET_A_WINDOW = (
     "such as CronDataIntervalTimetable('@daily', timezone='UTC')."
 )
 
+# The length of months and years differs.
+_CALENDAR_DURATION = re.compile(r"\s*[+-]?P[^T]*[YM]", re.IGNORECASE)
+
 
 def read_duration(value: Any, name: str, *, may_be_zero: bool = False) -> timedelta:
     """Return a timedelta, a number of seconds, or an ISO 8601 duration such as ``PT2H`` as a timedelta."""
     from pydantic import TypeAdapter, ValidationError
 
+    if isinstance(value, str) and _CALENDAR_DURATION.match(value):
+        raise InvalidInput(f"{name} must be in days or shorter units, such as 'P30D', not {shown(value)}.")
     try:
         seconds: Any = float(value) if isinstance(value, str) else value
     except ValueError:
@@ -93,22 +98,21 @@ def resolve_window(
                 f"partition_length needs Airflow 3.3 and a partition of an asset that stands for a time. "
                 f"{HOW_TO_SET_A_WINDOW}"
             )
-        try:
-            return DataWindow.read(start, start + read_duration(partition_length, "partition_length"))
-        except OverflowError:
-            raise InvalidInput(f"partition_length is out of range: {shown(partition_length)}.") from None
+        length = read_duration(partition_length, "partition_length")
+        return DataWindow.read(start, _shift(start, length, context, "partition_length"))
     interval_start = getattr(dag_run, "data_interval_start", None)
     interval_end = getattr(dag_run, "data_interval_end", None)
+    logical_date: Any = getattr(dag_run, "logical_date", None)
+    # TriggerDagRunOperator sets the data interval of a past logical date to the present.
+    is_present = bool(logical_date and interval_start and logical_date < interval_start)
     if lookback is not None:
-        end = interval_end or getattr(dag_run, "run_after", None)
+        end = logical_date if is_present else interval_end or getattr(dag_run, "run_after", None)
         if end is None:
             raise InvalidInput(
                 f"The DAG run has neither a data interval nor a run-after time. {HOW_TO_SET_A_WINDOW}"
             )
-        try:
-            return DataWindow.read(end - read_duration(lookback, "lookback"), end)
-        except OverflowError:
-            raise InvalidInput(f"lookback is out of range: {shown(lookback)}.") from None
+        length = read_duration(lookback, "lookback")
+        return DataWindow.read(_shift(end, length, context, "lookback", sign=-1), end)
     if interval_start is None or interval_end is None:
         raise InvalidInput(
             f"The DAG run has no data interval: an asset triggered it, or it was triggered manually without "
@@ -119,7 +123,39 @@ def resolve_window(
             f"The DAG run's data interval is empty: on Airflow 3, a cron schedule such as '@daily' creates "
             f"intervals that start and end at the same time. {HOW_TO_SET_A_WINDOW}"
         )
+    if is_present:
+        raise InvalidInput(
+            f"The DAG run's data interval starts at {wire_time(interval_start)}, after its logical date "
+            f"{wire_time(logical_date)}: TriggerDagRunOperator sets the interval to the time of the trigger. "
+            f"Set lookback, which ends at the logical date, or data_start_time and data_end_time."
+        )
     return DataWindow.read(interval_start, interval_end)
+
+
+def _shift(moment: datetime, length: timedelta, context: Context, name: str, *, sign: int = 1) -> datetime:
+    """Return a time that is a duration later, or earlier.
+
+    Whole days are days in the time zone of the DAG's cron schedule: daily windows then neither overlap nor
+    leave a gap when the clocks change.
+    """
+    import pendulum
+
+    zone = _zone_of(getattr(context.get("dag"), "timetable", None))
+    try:
+        if zone is None or length % timedelta(days=1):
+            return moment + sign * length
+        return pendulum.instance(moment).in_timezone(zone).add(days=sign * length.days)
+    except (OverflowError, ValueError):
+        raise InvalidInput(f"{name} is out of range: {shown(length)}.") from None
+
+
+def _zone_of(timetable: Any) -> Any:
+    """Return the time zone of a cron schedule; None for schedules without one."""
+    several = getattr(timetable, "timetables", getattr(timetable, "_timetables", ()))
+    for part in (timetable, getattr(timetable, "timetable", None), *several):
+        if zone := getattr(part, "timezone", getattr(part, "_timezone", None)):
+            return zone
+    return None
 
 
 def read_index_delay(index_delay: Any) -> timedelta | None:

@@ -8,15 +8,32 @@ from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 from typing import Any
 
+import pendulum
 import pytest
+from airflow.sdk import DAG, Asset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs.windows import DataWindow, split_window
-from airflow_provider_online_tasks.runs.window import check_window_arguments, resolve_window
+from airflow_provider_online_tasks.runs.window import check_window_arguments, read_index_delay, resolve_window
 from tests.support.random_examples import examples
+
+try:
+    from airflow.sdk import (
+        AssetOrTimeSchedule,
+        CronDataIntervalTimetable,
+        CronTriggerTimetable,
+        MultipleCronTriggerTimetable,
+    )
+except ImportError:  # before Airflow 3.2
+    from airflow.timetables.assets import AssetOrTimeSchedule  # type: ignore[assignment]
+    from airflow.timetables.interval import CronDataIntervalTimetable  # type: ignore[assignment]
+    from airflow.timetables.trigger import (  # type: ignore[assignment]
+        CronTriggerTimetable,
+        MultipleCronTriggerTimetable,
+    )
 
 zones = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 past = st.datetimes(datetime(2000, 1, 1), datetime(2024, 12, 31), timezones=zones)
@@ -145,11 +162,13 @@ class DagRun:
     data_interval_start: datetime | None = None
     data_interval_end: datetime | None = None
     run_after: datetime | None = TUESDAY
+    logical_date: datetime | None = None
+    partition_date: datetime | None = None
 
 
-def window_of(dag_run: DagRun, **arguments: Any) -> DataWindow:
+def window_of(dag_run: DagRun, schedule: Any = None, **arguments: Any) -> DataWindow:
     given_arguments = {"data_start_time": None, "data_end_time": None, "lookback": None} | arguments
-    return resolve_window({"dag_run": dag_run}, **given_arguments)
+    return resolve_window({"dag_run": dag_run, "dag": DAG("a_dag", schedule=schedule)}, **given_arguments)
 
 
 def test_run_window_defaults_to_the_data_interval() -> None:
@@ -225,3 +244,94 @@ def test_run_window_in_the_future_is_rejected() -> None:
     tomorrow = datetime.now(UTC) + DAY
     with pytest.raises(InvalidInput):
         window_of(DagRun(tomorrow - 2 * DAY, tomorrow))
+
+
+# Changes of the clocks
+
+BERLIN = "Europe/Berlin"
+IN_BERLIN = [
+    CronTriggerTimetable("0 0 * * *", timezone=BERLIN),
+    CronDataIntervalTimetable("0 0 * * *", timezone=BERLIN),
+    MultipleCronTriggerTimetable("0 0 * * *", timezone=BERLIN),
+    AssetOrTimeSchedule(
+        timetable=CronTriggerTimetable("0 0 * * *", timezone=BERLIN), assets=[Asset("an_asset")]
+    ),
+]
+
+
+def midnights(first: str) -> list[datetime]:
+    """Return four midnights in Berlin."""
+    return [pendulum.parse(first, tz=BERLIN).add(days=number) for number in range(4)]
+
+
+@pytest.mark.parametrize("lookback", [DAY, "P1D", "1 day, 0:00:00"])
+@pytest.mark.parametrize("first", ["2024-03-30", "2024-10-26"])
+@pytest.mark.parametrize("schedule", IN_BERLIN, ids=lambda schedule: type(schedule).__name__)
+def test_lookback_of_days_tiles_over_a_change_of_the_clocks(schedule: Any, first: str, lookback: Any) -> None:
+    windows = [window_of(DagRun(end, end), schedule, lookback=lookback) for end in midnights(first)]
+    assert [window.end for window in windows[:-1]] == [window.start for window in windows[1:]]
+
+
+@pytest.mark.parametrize(("lookback", "hours"), [(7 * DAY, 167), ("P1W", 167), (timedelta(hours=36), 36)])
+def test_lookback_counts_days_in_the_zone_of_the_schedule(lookback: Any, hours: int) -> None:
+    end = pendulum.datetime(2024, 4, 2, tz=BERLIN)
+    window = window_of(DagRun(end, end), IN_BERLIN[0], lookback=lookback)
+    assert window.end - window.start == timedelta(hours=hours)
+
+
+@pytest.mark.parametrize("schedule", [None, DAY, "@daily", CronTriggerTimetable("@daily", timezone="UTC")])
+def test_lookback_is_exact_without_a_zone_that_changes_its_clocks(schedule: Any) -> None:
+    end = pendulum.datetime(2024, 4, 1, tz=BERLIN)
+    window = window_of(DagRun(end, end), schedule, lookback=DAY)
+    assert window.end - window.start == DAY
+
+
+def test_partition_of_days_tiles_over_a_change_of_the_clocks() -> None:
+    starts = midnights("2024-03-30")
+    windows = [
+        window_of(DagRun(partition_date=start), IN_BERLIN[0], partition_length=DAY) for start in starts
+    ]
+    assert [window.end for window in windows[:-1]] == starts[1:]
+
+
+@pytest.mark.parametrize("duration", ["P1M", "P1Y", "p1m", "+P1Y2D", "P1M1DT1H"])
+@pytest.mark.parametrize("name", ["lookback", "partition_length"])
+def test_duration_in_months_or_years_is_rejected(name: str, duration: str) -> None:
+    with pytest.raises(InvalidInput, match=name):
+        check_window_arguments(None, None, **{"lookback": None, name: duration})
+
+
+def test_index_delay_in_months_is_rejected_and_in_minutes_is_not() -> None:
+    with pytest.raises(InvalidInput, match="index_delay"):
+        read_index_delay("P1M")
+    assert read_index_delay("PT1M") == timedelta(minutes=1)
+
+
+# A DAG run that TriggerDagRunOperator creates for a past day
+
+NOW = TUESDAY + timedelta(hours=15, minutes=7)
+
+
+def test_lookback_ends_at_the_logical_date_before_the_data_interval() -> None:
+    run = DagRun(NOW, NOW, run_after=NOW, logical_date=MONDAY)
+    assert window_of(run, lookback=DAY) == DataWindow(start=MONDAY - DAY, end=MONDAY)
+
+
+@pytest.mark.parametrize("interval", [(TUESDAY, NOW), (NOW, NOW)])
+def test_data_interval_after_the_logical_date_is_rejected(interval: tuple[datetime, datetime]) -> None:
+    with pytest.raises(InvalidInput, match="lookback"):
+        window_of(DagRun(*interval, run_after=NOW, logical_date=MONDAY))
+
+
+@pytest.mark.parametrize(
+    ("interval", "logical_date"),
+    [
+        ((MONDAY, TUESDAY), MONDAY),  # scheduled, with a data interval
+        ((MONDAY, TUESDAY), NOW),  # triggered manually
+    ],
+)
+def test_data_interval_of_the_logical_date_is_the_window(
+    interval: tuple[datetime, datetime], logical_date: datetime
+) -> None:
+    run = DagRun(*interval, logical_date=logical_date)
+    assert window_of(run) == window_of(run, lookback=DAY) == DataWindow(start=MONDAY, end=TUESDAY)
