@@ -13,7 +13,7 @@ from airflow.sdk import TaskGroup
 
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs.arguments import suggests_names
+from airflow_provider_online_tasks.inputs.arguments import finite, suggests_names
 from airflow_provider_online_tasks.inputs.evaluators import CodeEvaluator, LlmConfig, TemplateEvaluator
 from airflow_provider_online_tasks.inputs.templating import is_leaf_template, is_templated
 from airflow_provider_online_tasks.operators import eval_tasks
@@ -65,6 +65,7 @@ def online_eval(
     complete_within: timedelta | float = COMPLETE_WITHIN,
     rules: Mapping[str, Mapping[str, Any] | XComArg] | XComArg | None = None,
     labels: Mapping[str, Sequence[str]] | XComArg | None = None,
+    score_ranges: Mapping[str, Sequence[float]] | XComArg | None = None,
     min_evaluated: int = 1,
     confidence: float | None = None,
     on_inconclusive: OnInconclusive = "fail",
@@ -122,6 +123,8 @@ def online_eval(
         hours.
     :param rules: the rules of the gate per evaluator. Default: no gate. (templated)
     :param labels: all labels of each evaluator. Default: those of the template evaluators. (templated)
+    :param score_ranges: lowest and highest score of each evaluator. Default: those of the
+        ``classification_choices`` of the template evaluators. (templated)
     :param min_evaluated: minimum number of evaluations for evaluators whose rules don't set it. Default 1.
     :param confidence: confidence of the gate, such as 0.95. Default: the measured values are compared.
     :param on_inconclusive: what an inconclusive rule does: ``fail`` (default), ``skip``, ``pass`` or ``ask``.
@@ -211,6 +214,7 @@ def online_eval(
                 summary=results.output,
                 rules=rules,
                 labels=_labels(template_evaluators) if labels is None else labels,
+                score_ranges=_score_ranges(template_evaluators) if score_ranges is None else score_ranges,
                 min_evaluated=min_evaluated,
                 max_error_rate=MAX_ERROR_RATE if max_error_rate is None else max_error_rate,
                 confidence=confidence,
@@ -259,6 +263,18 @@ def _labels(template_evaluators: Any) -> dict[str, list[str]] | None:
         if isinstance(name, str) and isinstance(rails, list | tuple):
             labels[name] = [str(rail) for rail in rails]
     return labels or None
+
+
+def _score_ranges(template_evaluators: Any) -> dict[str, tuple[float, float]] | None:
+    """Return the lowest and the highest score of the template evaluators that are known at parse time."""
+    ranges: dict[str, tuple[float, float]] = {}
+    for evaluator in _listed(template_evaluators):
+        name, choices = _field(evaluator, "name"), _field(evaluator, "classification_choices")
+        given = list(choices.values()) if isinstance(choices, Mapping) else []
+        scores = [score for each in given if (score := finite(each)) is not None]
+        if isinstance(name, str) and len(scores) == len(given) and len({*scores}) > 1:
+            ranges[name] = (min(scores), max(scores))
+    return ranges or None
 
 
 def _listed(evaluators: Any) -> Sequence[Any]:

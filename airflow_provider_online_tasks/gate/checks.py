@@ -20,7 +20,7 @@ from airflow_provider_online_tasks.gate.rules import (
     check_bounds,
     check_labels,
 )
-from airflow_provider_online_tasks.gate.samples import Sample, drop_interval, sample_of
+from airflow_provider_online_tasks.gate.samples import Range, Sample, drop_interval, sample_of
 from airflow_provider_online_tasks.gate.summary import (
     NO_SEGMENT,
     OTHER_SEGMENTS,
@@ -101,13 +101,15 @@ def decide(comparison: str, interval: tuple[float, float], bound: float) -> str:
 class EvaluatorCheck:
     """Checks one evaluator, or a segment.
 
-    ``labels`` are all labels of the evaluator; None if unknown. ``labels_found`` are those of its results.
+    ``labels`` are all labels of the evaluator and ``score_range`` its possible scores; None if unknown.
+    ``labels_found`` are the labels of its results.
     ``tests`` is the number of tests, one of which may fail by chance.
     """
 
     rules: EvaluatorRules
     labels: Sequence[str] | None
     labels_found: Collection[str]
+    score_range: Range | None
     confidence: float | None
     across_versions: bool
     tests: int = 1
@@ -147,12 +149,12 @@ class EvaluatorCheck:
             yield self._check_threshold(threshold, summary)
 
     def _check_threshold(self, threshold: Threshold, summary: EvaluatorSummary) -> RuleResult:
-        sample = sample_of(threshold, summary, self.labels, self.confidence)
+        sample = self._sample(threshold, summary, self.confidence)
         outcome = self._outcome(threshold, sample)
         if outcome == FAILED and self.confidence is not None and self.tests > 1:
             # The error probability of a failure is divided among the tests (Bonferroni).
             corrected = 1 - (1 - self.confidence) / self.tests
-            sample = sample_of(threshold, summary, self.labels, corrected)
+            sample = self._sample(threshold, summary, corrected)
             outcome = self._outcome(threshold, sample)
         measured, bound = sample.measured, threshold.bound
         low, high = sample.interval or (None, None)
@@ -177,6 +179,9 @@ class EvaluatorCheck:
             result = replace(result, note=self._label_hint(threshold.measure, summary))
         needed = sample.evaluations_needed if outcome == INCONCLUSIVE else None
         return replace(result, evaluations_needed=needed)
+
+    def _sample(self, threshold: Threshold, summary: EvaluatorSummary, confidence: float | None) -> Sample:
+        return sample_of(threshold, summary, self.labels, self.score_range, confidence)
 
     def _outcome(self, threshold: Threshold, sample: Sample) -> str:
         """Return whether a measured value or, with a confidence, its interval satisfies a rule."""
@@ -214,7 +219,7 @@ class EvaluatorCheck:
         version_change: str | None,
     ) -> RuleResult:
         """Test whether a measure dropped by more than the bound and chance."""
-        current = sample_of(threshold, now, self.labels, None)
+        current = self._sample(threshold, now, None)
         result = RuleResult(
             evaluator=self.rules.evaluator,
             measure=DROP_OF + threshold.measure,
@@ -225,7 +230,7 @@ class EvaluatorCheck:
         )
         if (problem := self._problem(threshold, now, current)) or current.measured is None:
             return replace(result, note=problem or NOTHING)
-        earlier = sample_of(threshold, before, self.labels, None) if before else None
+        earlier = self._sample(threshold, before, None) if before else None
         if before is None or earlier is None or earlier.measured is None:
             return replace(result, outcome=INCONCLUSIVE, note="no earlier result to compare with")
         if problem := self._problem(threshold, before, earlier) or self._label_problem(threshold, before):
@@ -238,7 +243,14 @@ class EvaluatorCheck:
             note += f"; {change}"
         drop = earlier.measured - current.measured
         confidence = self.confidence or DROP_CONFIDENCE
-        interval = drop_interval(threshold, before, now, labels=self.labels, confidence=confidence)
+        interval = drop_interval(
+            threshold,
+            before,
+            now,
+            labels=self.labels,
+            score_range=self.score_range,
+            confidence=confidence,
+        )
         outcome = decide("<=", interval, bound) if interval else INCONCLUSIVE
         if interval and outcome == INCONCLUSIVE and self.confidence is None:
             outcome = PASSED  # the measured drop may be chance
@@ -288,6 +300,7 @@ def check_summary(
     *,
     baseline: Any = None,
     labels: Mapping[str, Sequence[str]] | None = None,
+    score_ranges: Mapping[str, Range] | None = None,
     max_error_rate: float = 1.0,
     confidence: float | None = None,
     across_evaluator_versions: bool = False,
@@ -315,7 +328,14 @@ def check_summary(
         before = [EvaluatorSummary.read(name, window[name]) for window in earlier if window.get(name)]
         merged = EvaluatorSummary.merge(before) if before else None
         version_change = changed_in_hub(summary, name) if baseline is None else None
-        check = EvaluatorCheck(one, labels.get(name), now.labels, confidence, across_evaluator_versions)
+        check = EvaluatorCheck(
+            one,
+            labels.get(name),
+            now.labels,
+            (score_ranges or {}).get(name),
+            confidence,
+            across_evaluator_versions,
+        )
         results += check.check(now, merged, version_change)
     return results
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 _TINY = 1e-300
 _MAX_STEPS = 60
+_MAX_NEEDED = 100_000_000
 
 
 class Interval(NamedTuple):
@@ -68,14 +69,18 @@ class Mean:
         return round(self.mean * self.count)
 
 
-def share_difference(one: tuple[float, int], other: tuple[float, int], confidence: float) -> Interval:
-    """Return Newcombe's interval for one share (count and total) minus another, from the interval of each."""
-    first, second = one[0] / one[1], other[0] / other[1]
-    of_first, of_second = share_interval(*one, confidence), share_interval(*other, confidence)
+def difference(one: float, of_one: Interval, other: float, of_other: Interval) -> Interval:
+    """Return the interval of one value minus another, from the interval of each (MOVER)."""
     return Interval(
-        first - second - math.hypot(first - of_first.low, of_second.high - second),
-        first - second + math.hypot(of_first.high - first, second - of_second.low),
+        one - other - math.hypot(one - of_one.low, of_other.high - other),
+        one - other + math.hypot(of_one.high - one, other - of_other.low),
     )
+
+
+def share_difference(one: tuple[float, int], other: tuple[float, int], confidence: float) -> Interval:
+    """Return Newcombe's interval for one share (count and total) minus another."""
+    of_one, of_other = share_interval(*one, confidence), share_interval(*other, confidence)
+    return difference(one[0] / one[1], of_one, other[0] / other[1], of_other)
 
 
 @lru_cache(maxsize=4096)
@@ -100,6 +105,27 @@ def mean_difference(one: Mean, other: Mean, confidence: float) -> Interval:
     degrees = error**2 / (first**2 / (one.count - 1) + second**2 / (other.count - 1))
     half = t_quantile(confidence, degrees) * math.sqrt(error)
     return Interval(one.mean - other.mean - half, one.mean - other.mean + half)
+
+
+def bounded_mean_interval(sample: Mean, bounds: tuple[float, float], confidence: float) -> Interval:
+    """Return an interval for a mean of numbers within known bounds.
+
+    Student's interval is too short for skewed numbers: rare numbers far from the mean may be missing in the
+    sample. Each end therefore moves towards its bound by the largest share of numbers that may be missing.
+    """
+    low, high = bounds
+    student = mean_interval(sample, confidence) if sample.count > 1 else Interval(sample.mean, sample.mean)
+    left, right = max(low, student.low), min(high, student.high)
+    missing = 1 - ((1 - confidence) / 2) ** (1 / sample.count)
+    return Interval(left - missing * (left - low), right + missing * (high - right))
+
+
+def bounded_mean_difference(
+    one: Mean, other: Mean, bounds: tuple[float, float], confidence: float
+) -> Interval:
+    """Return the interval of one mean minus another, of numbers within known bounds."""
+    of_one, of_other = (bounded_mean_interval(sample, bounds, confidence) for sample in (one, other))
+    return difference(one.mean, of_one, other.mean, of_other)
 
 
 def _squared_error(sample: Mean) -> float:
@@ -138,18 +164,30 @@ def evaluations_for_share(share: float, bound: float, confidence: float) -> int 
     return total
 
 
-def evaluations_for_mean(sample: Mean, bound: float, confidence: float) -> int | None:
+def evaluations_for_mean(
+    sample: Mean, bound: float, confidence: float, bounds: tuple[float, float] | None = None
+) -> int | None:
     """Return how many evaluations a rule on a mean needs if mean and variance stay; None if unlimited."""
     if sample.mean == bound:
         return None
-    total = 2
+    variance, total = sample.variance or 0.0, 2
     for _ in range(_MAX_STEPS):
         ratio = t_quantile(confidence, total - 1) / (sample.mean - bound)
-        needed = math.ceil((sample.variance or 0.0) * ratio**2) + 1
+        needed = math.ceil(variance * ratio**2) + 1
         if needed in (total, total - 1):
             break
-        total = needed
-    return total
+        total = max(2, needed)
+    if bounds is None:
+        return total
+
+    def is_decided(count: int) -> bool:
+        larger = Mean(count=count, mean=sample.mean, squares=variance * (count - 1))
+        low, high = bounded_mean_interval(larger, bounds, confidence)
+        return low > bound or high < bound
+
+    while total <= _MAX_NEEDED and not is_decided(total):
+        total *= 2
+    return bisect_left(range(total), True, lo=total // 2, key=is_decided) if total <= _MAX_NEEDED else None
 
 
 @lru_cache(maxsize=1024)

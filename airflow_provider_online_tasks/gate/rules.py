@@ -273,6 +273,25 @@ def read_labels(labels: Any) -> dict[str, tuple[str, ...]]:
     }
 
 
+def read_score_ranges(score_ranges: Any) -> dict[str, tuple[float, float]]:
+    """Read the possible scores of the evaluators: evaluator name to the lowest and the highest score."""
+    such_as = "{'helpfulness': (1, 5)}"
+    if not isinstance(score_ranges, Mapping | None):
+        raise InvalidInput(f"score_ranges must be a dict such as {such_as}, not {shown(score_ranges)}.")
+    ranges = {}
+    for name, given in (score_ranges or {}).items():
+        numbers = [rendered_number(end) for end in given] if isinstance(given, list | tuple) else []
+        match numbers:
+            case [float(low), float(high)] if low < high:
+                ranges[str(name)] = (low, high)
+            case _:
+                raise InvalidInput(
+                    f"score_ranges[{name!r}] must be the lowest and the highest score, such as {such_as}, "
+                    f"not {shown(given)}."
+                )
+    return ranges
+
+
 def check_labels(rules: Iterable[EvaluatorRules], labels: Mapping[str, Sequence[str]]) -> None:
     """Raise InvalidInput if a rule names an unknown label, or needs the labels and they are not known."""
     for evaluator in rules:

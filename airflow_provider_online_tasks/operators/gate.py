@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, get_args
 from airflow_provider_online_tasks._airflow import AirflowSkipException
 from airflow_provider_online_tasks._text import on_one_line, shown
 from airflow_provider_online_tasks.exceptions import EvalGateFailed, EvalGateInconclusive, InvalidInput
-from airflow_provider_online_tasks.gate.rules import OnInconclusive, check_rules
+from airflow_provider_online_tasks.gate.rules import OnInconclusive, check_rules, read_score_ranges
 from airflow_provider_online_tasks.inputs import arguments
 from airflow_provider_online_tasks.inputs.templating import is_templated
 from airflow_provider_online_tasks.operators.base import LineageOperator, update_asset_events
@@ -41,6 +41,9 @@ class EvalGateOperator(LineageOperator):
         (templated)
     :param labels: evaluator name to all its labels. Rules on other labels are rejected. Required for upper
         bounds on labels, which are always satisfied by a misspelled label. (templated)
+    :param score_ranges: evaluator name to its lowest and highest possible score, such as
+        ``{"helpfulness": (1, 5)}``. With ``confidence``, a rule on ``score_mean`` without a range needs
+        1,000 scores. (templated)
     :param baseline: the summary of an earlier window, or a list of them, for ``max_drop``. Default: the
         ``baseline`` that ``EvalResultsOperator`` read. (templated)
     :param min_evaluated: minimum number of evaluations for evaluators whose rules don't set it. Default 1.
@@ -69,7 +72,7 @@ class EvalGateOperator(LineageOperator):
     :raises EvalGateInconclusive: no rule failed, and at least one is inconclusive.
     """
 
-    template_fields: Sequence[str] = ("conn_id", "summary", "rules", "labels", "baseline")
+    template_fields: Sequence[str] = ("conn_id", "summary", "rules", "labels", "score_ranges", "baseline")
     template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(template_fields[1:], "json")
     ui_color = "#e0ffe8"
 
@@ -79,6 +82,7 @@ class EvalGateOperator(LineageOperator):
         summary: Any,
         rules: Mapping[str, Mapping[str, Any] | XComArg] | XComArg,
         labels: Mapping[str, Sequence[str]] | XComArg | None = None,
+        score_ranges: Mapping[str, Sequence[float]] | XComArg | None = None,
         baseline: Any = None,
         min_evaluated: int = 1,
         max_error_rate: float = MAX_ERROR_RATE,
@@ -95,6 +99,7 @@ class EvalGateOperator(LineageOperator):
         self.summary = summary
         self.rules = rules
         self.labels = labels
+        self.score_ranges = score_ranges
         self.baseline = baseline
         self.min_evaluated = arguments.whole_number(min_evaluated, "min_evaluated")
         self.max_error_rate = max_error_rate
@@ -123,6 +128,8 @@ class EvalGateOperator(LineageOperator):
         )
         if "ask" in {on_failure, on_inconclusive}.union(*(evaluator.reactions for evaluator in read)):
             _check_can_ask()
+        if not is_templated(score_ranges):
+            read_score_ranges(score_ranges)
         if is_templated(self.summary) and (self.baseline is None or is_templated(self.baseline)):
             return
         from airflow_provider_online_tasks.gate.summary import list_summaries, read_evaluators
@@ -202,6 +209,7 @@ class EvalGateOperator(LineageOperator):
             self.summary,
             baseline=self.baseline,
             labels=labels,
+            score_ranges=read_score_ranges(self.score_ranges),
             max_error_rate=self.max_error_rate,
             confidence=self.confidence,
             across_evaluator_versions=self.across_evaluator_versions,

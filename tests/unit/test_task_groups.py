@@ -123,6 +123,27 @@ def test_arguments_reach_the_operator_they_belong_to(dag: DAG) -> None:
     assert (results.granularity, results.complete_within) == ("trace", DAY.total_seconds())
 
 
+@pytest.mark.parametrize(
+    ("choices", "expected"),
+    [
+        ({"correct": 1, "incorrect": 0}, {"correctness": (0, 1)}),
+        ({"correct": 5, "incorrect": 1}, {"correctness": (1, 5)}),
+        ({"correct": "{{ 1 }}", "incorrect": 0}, None),
+        ({"correct": 1, "incorrect": 1}, None),
+        (None, None),
+    ],
+)
+def test_gate_gets_the_score_range_of_the_choices(dag: DAG, choices: Any, expected: Any) -> None:
+    evaluators = {**NEW_TASK["template_evaluators"], "classification_choices": choices}
+    if choices is None:
+        del evaluators["classification_choices"]
+    with dag:
+        online_eval(
+            **{**NEW_TASK, "template_evaluators": evaluators}, rules={"correctness": {"correct": ">= 0.9"}}
+        )
+    assert dag.get_task("online_eval.gate").score_ranges == expected
+
+
 def test_two_groups_in_one_dag_keep_their_own_tasks_and_labels(dag: DAG) -> None:
     other = {**EVALUATOR, "name": "tone", "rails": ["polite", "rude"]}
     with dag:

@@ -123,6 +123,44 @@ def test_mean_intervals_equal_scipy_and_statsmodels():
     assert ours.mean_difference(mean_of(one), mean_of(other), 0.95) == pytest.approx(welch, rel=1e-9)
 
 
+def bounded(numbers, low, high, confidence):
+    """The interval of a bounded mean, written down once more from its formula, by scipy."""
+    mean, tail = statistics.fmean(numbers), (1 - confidence) / 2
+    spread = statistics.stdev(numbers) if len(numbers) > 1 else 0.0
+    half = stats.t.ppf(1 - tail, max(1, len(numbers) - 1)) * spread / math.sqrt(len(numbers))
+    left, right, ratio = max(low, mean - half), min(high, mean + half), 1 - tail ** (1 / len(numbers))
+    return left - ratio * (left - low), right + ratio * (high - right)
+
+
+@pytest.mark.parametrize("confidence", CONFIDENCES)
+@pytest.mark.parametrize(
+    ("numbers", "low", "high"),
+    [
+        ([0.2, 0.5, 0.9, 0.4, 0.7, 0.6, 0.1], 0, 1),
+        ([5] * 20, 1, 5),
+        ([5] * 19 + [1], 1, 5),
+        ([0.5], 0, 1),
+        ([-1, 1, 0.5] * 40, -2, 3),
+    ],
+)
+def test_bounded_mean_interval_equals_its_formula(numbers, low, high, confidence):
+    found = ours.bounded_mean_interval(mean_of(numbers), (low, high), confidence)
+    assert found == pytest.approx(bounded(numbers, low, high, confidence), rel=1e-8)
+    assert low <= found.low <= found.high <= high
+
+
+def test_bounded_mean_difference_combines_the_intervals_of_both_means():
+    one, other = [5] * 40 + [1] * 2, [5] * 30 + [2] * 8
+    first, second = statistics.fmean(one), statistics.fmean(other)
+    (low_1, high_1), (low_2, high_2) = bounded(one, 1, 5, 0.95), bounded(other, 1, 5, 0.95)
+    expected = (
+        first - second - math.hypot(first - low_1, high_2 - second),
+        first - second + math.hypot(high_1 - first, second - low_2),
+    )
+    found = ours.bounded_mean_difference(mean_of(one), mean_of(other), (1, 5), 0.95)
+    assert found == pytest.approx(expected, rel=1e-8)
+
+
 @pytest.mark.parametrize("share", [0.05, 0.25, 0.5, 0.95])
 @pytest.mark.parametrize("total", [20, 100, 1_000, 10_000])
 def test_quantile_ranks_are_the_tightest_with_nominal_error(share, total):
@@ -230,7 +268,60 @@ def test_mean_rule_errors_at_most_at_nominal_rate(kind, size):
     assert outcomes.count(INCONCLUSIVE) / len(outcomes) >= 0.93
 
 
+def scores_drawn(kind, shape):
+    """Draw scores within 0 and 1 whose distribution is skewed, and return their true mean too."""
+    import numpy as np
+
+    drawing = np.random.default_rng(sum(map(ord, kind)) + shape[1])
+    if kind.startswith("ones"):  # such as "ones 98": 98 % near 1, the others near 0
+        share = int(kind.split()[1]) / 100
+        ones = drawing.random(shape) < share
+        return ones * 0.98 + drawing.random(shape) * 0.02, share * 0.98 + 0.01
+    if kind == "fives":  # 95 % fives on a scale from 1 to 5
+        values, chances = [0, 0.25, 0.5, 0.75, 1], [0.01, 0.01, 0.01, 0.02, 0.95]
+        return drawing.choice(values, p=chances, size=shape), float(np.dot(values, chances))
+    a, b = {"beta high": (20, 0.4), "beta": (8, 2), "uniform": (1, 1)}[kind]
+    return drawing.beta(a, b, shape), a / (a + b)
+
+
+@pytest.mark.parametrize("size", [20, 50, 100, 200, 1_000])
+@pytest.mark.parametrize("kind", ["ones 98", "ones 99", "ones 5", "fives", "beta high", "beta", "uniform"])
+def test_bounded_mean_rule_errors_at_most_at_nominal_rate(kind, size):
+    drawn, mean = scores_drawn(kind, (2_000, size))
+    means, variances = drawn.mean(axis=1), drawn.var(axis=1, ddof=1)
+    outcomes = [
+        decide(">=", ours.bounded_mean_interval(sample(float(m), float(v), size), (0, 1), 0.95), mean)
+        for m, v in zip(means, variances, strict=True)
+    ]
+    for error in (PASSED, FAILED):
+        # 2.5 %, and three standard errors of 2,000 draws
+        assert outcomes.count(error) / len(outcomes) <= 0.0355
+
+
+@pytest.mark.parametrize("size", [20, 100, 1_000])
+@pytest.mark.parametrize("kind", ["ones 98", "fives", "beta"])
+def test_bounded_mean_drop_is_found_at_most_at_nominal_rate(kind, size):
+    (before, _), (now, _) = scores_drawn(kind, (2_000, size)), scores_drawn(kind, (2_000, size + 1))
+    samples = [
+        [sample(float(row.mean()), float(row.var(ddof=1)), len(row)) for row in drawn]
+        for drawn in (before, now)
+    ]
+    found = [
+        ours.bounded_mean_difference(one, other, (0, 1), 0.95).low > 0
+        for one, other in zip(*samples, strict=True)
+    ]
+    assert sum(found) / len(found) <= 0.0355
+
+
 # -- evaluations needed
+
+
+@pytest.mark.parametrize(("mean", "bound"), [(0.9, 0.8), (0.97, 0.95), (0.81, 0.8), (0.9, 0.95)])
+def test_evaluations_for_bounded_mean_decide_the_rule_and_fewer_do_not(mean, bound):
+    total = ours.evaluations_for_mean(sample(mean, 0.01, 30), bound, 0.95, (0, 1))
+    for count, is_decided in ((total, True), (math.floor(total * 0.9) - 2, False)):
+        found = ours.bounded_mean_interval(sample(mean, 0.01, count), (0, 1), 0.95)
+        assert (found.low > bound or found.high < bound) is is_decided
 
 
 @pytest.mark.parametrize(

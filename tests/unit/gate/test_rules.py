@@ -7,7 +7,13 @@ import math
 import pytest
 
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.gate.rules import Threshold, check_labels, check_rules, read_rules
+from airflow_provider_online_tasks.gate.rules import (
+    Threshold,
+    check_labels,
+    check_rules,
+    read_rules,
+    read_score_ranges,
+)
 
 LABELS = {"correctness": ["correct", "incorrect"]}
 
@@ -194,3 +200,35 @@ def test_literals_next_to_templates_are_checked_at_parse_time(rules):
 
 def test_labels_that_are_templates_are_not_checked_at_parse_time():
     check({"correctness": {"incorrect": "<= 0.1"}}, labels="{{ params.labels }}")
+
+
+# -- ranges of scores
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [(None, {}), ({}, {}), ({"e": (0, 1)}, {"e": (0.0, 1.0)}), ({"e": ["1", "5"]}, {"e": (1.0, 5.0)})],
+)
+def test_score_ranges_are_read(given, expected):
+    assert read_score_ranges(given) == expected
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "0-1",
+        (0, 1),
+        {"e": 1},
+        {"e": "01"},
+        {"e": (1,)},
+        {"e": (0, 1, 2)},
+        {"e": (1, 0)},
+        {"e": (1, 1)},
+        {"e": (0, math.inf)},
+        {"e": (0, None)},
+        {"e": (False, True)},
+    ],
+)
+def test_score_ranges_that_are_none_are_rejected(given):
+    with pytest.raises(InvalidInput):
+        read_score_ranges(given)

@@ -238,32 +238,81 @@ def test_strictest_setting_of_inconclusive_rules_decides(reactions, expected):
     assert verdict(found, on_inconclusive="fail")["reaction"] == expected
 
 
-def test_mean_with_confidence_has_students_interval():
-    result = check({"score_mean": ">= 0.8"}, summary(e=results(mean=0.83, scored=100)), confidence=0.95)
-    result = result["score_mean"]
-    assert (result.low, result.high) == pytest.approx((0.79032, 0.86968), abs=1e-5)
+UNIT, LIKERT = {"e": (0.0, 1.0)}, {"e": (1.0, 5.0)}
+
+
+def test_mean_without_a_range_has_students_interval():
+    found = summary(e=results(mean=0.81, scored=1_000))
+    result = check({"score_mean": ">= 0.8"}, found, confidence=0.95)["score_mean"]
+    assert (result.low, result.high) == pytest.approx((0.797589, 0.822411), abs=1e-6)
     assert result.outcome == "inconclusive"
-    more = summary(e=results(mean=0.83, scored=result.evaluations_needed))
+    more = summary(e=results(mean=0.81, scored=result.evaluations_needed))
     assert check({"score_mean": ">= 0.8"}, more, confidence=0.95)["score_mean"].outcome == "passed"
 
 
 @pytest.mark.parametrize(
     "scores",
     [
-        results(mean=0.9, variance=0.01, scored=19),
-        results(mean=0.9, variance=0.0, scored=500),
+        results(mean=0.9, variance=0.01, scored=999),
+        results(mean=0.9, variance=0.0, scored=5_000),
         results(mean=0.9, variance=None, scored=1),
     ],
 )
-def test_mean_of_unknown_spread_is_inconclusive(scores):
+def test_mean_without_a_range_is_inconclusive_below_1000_scores_or_without_spread(scores):
     result = check({"score_mean": ">= 0.1"}, summary(e=scores), confidence=0.95)["score_mean"]
     assert (result.outcome, result.low, result.high) == ("inconclusive", None, None)
 
 
-def test_mean_of_twenty_scores_has_an_interval():
-    found = summary(e=results(mean=0.9, scored=20))
-    result = check({"score_mean": ">= 0.1"}, found, confidence=0.95)["score_mean"]
-    assert (result.low, result.outcome) == (pytest.approx(0.8064, abs=1e-4), "passed")
+@pytest.mark.parametrize(
+    ("figures", "rule", "outcome"),
+    [
+        (results(mean=0.9, variance=0.01, scored=20), ">= 0.6", "passed"),
+        (results(mean=0.9, variance=0.01, scored=20), ">= 0.8", "inconclusive"),
+        (results(mean=0.9, variance=0.01, scored=2_000), ">= 0.95", "failed"),
+        (results(mean=0.9, variance=0.0, scored=500), ">= 0.8", "passed"),
+        (results(mean=0.9, variance=0.0, scored=500), ">= 0.9", "inconclusive"),
+        (results(mean=0.9, variance=None, scored=1), ">= 0.5", "inconclusive"),
+    ],
+)
+def test_mean_with_a_range_is_decided_at_any_number_of_scores(figures, rule, outcome):
+    found = check({"score_mean": rule}, summary(e=figures), confidence=0.95, score_ranges=UNIT)["score_mean"]
+    assert found.outcome == outcome
+    if outcome == "inconclusive" and rule != ">= 0.9":
+        assert found.evaluations_needed > found.evaluations
+
+
+def test_mean_of_equal_scores_at_an_end_of_the_range_is_decided():
+    fives = summary(e=results(mean=5.0, variance=0.0, scored=300))
+    rule = {"score_mean": ">= 4.9"}
+    assert check(rule, fives, confidence=0.95, score_ranges=LIKERT)["score_mean"].outcome == "passed"
+    few = summary(e=results(mean=5.0, variance=0.0, scored=30))
+    assert check(rule, few, confidence=0.95, score_ranges=LIKERT)["score_mean"].outcome == "inconclusive"
+
+
+def test_mean_of_ones_on_another_scale_is_no_share():
+    ones = summary(e=results(mean=1.0, variance=0.0, scored=100, binary=True))
+    found = check({"score_mean": "<= 1.05"}, ones, confidence=0.95, score_ranges=LIKERT)["score_mean"]
+    assert (found.outcome, found.low) == ("inconclusive", 1.0)
+    assert found.high > 1.1
+
+
+@pytest.mark.parametrize(
+    "figures", [{"mean": 1.2}, {"mean": 0.9, "percentiles": [0.5] * 100 + [1.5]}, {"mean": -0.1}]
+)
+def test_mean_of_scores_outside_of_the_range_is_inconclusive(figures):
+    found = summary(e=results(scored=5_000, **figures))
+    result = check({"score_mean": ">= 0.1"}, found, confidence=0.95, score_ranges=UNIT)["score_mean"]
+    assert (result.outcome, result.low) == ("inconclusive", None)
+    assert result.note
+
+
+def test_mean_of_a_segment_has_the_range_of_its_evaluator():
+    part = results(mean=0.9, variance=0.01, scored=50)
+    total = results(mean=0.9, variance=0.01, scored=100, segments={"free": part, "paid": part})
+    rules = {"each_segment": {"score_mean": ">= 0.7"}}
+    found = check(rules, summary(e=total), confidence=0.95, score_ranges=UNIT)
+    assert found["score_mean", "free"].outcome == "passed"
+    assert check(rules, summary(e=total), confidence=0.95)["score_mean", "free"].outcome == "inconclusive"
 
 
 def test_mean_of_zeros_and_ones_is_checked_as_a_share():
@@ -484,13 +533,21 @@ def test_drop_of_two_measures_is_checked_for_each():
     assert outcomes == {"drop of correct": "passed", "drop of score_mean": "failed"}
 
 
-def test_drop_of_the_mean_has_welchs_interval():
+def test_drop_of_the_mean_without_a_range_has_welchs_interval():
     rules = {"score_mean": ">= 0.1", "max_drop": 0.0}
-    now = summary(e=results(mean=0.7, scored=400))
-    result = check(rules, now, baseline=window(results(mean=0.9, scored=400)))["drop of score_mean"]
-    assert (result.outcome, result.low) == ("failed", pytest.approx(0.17224, abs=1e-4))
-    few = check(rules, now, baseline=window(results(mean=0.9, scored=10)))["drop of score_mean"]
+    now = summary(e=results(mean=0.7, scored=1_000))
+    result = check(rules, now, baseline=window(results(mean=0.9, scored=1_000)))["drop of score_mean"]
+    assert (result.outcome, result.low) == ("failed", pytest.approx(0.18246, abs=1e-4))
+    few = check(rules, now, baseline=window(results(mean=0.9, scored=900)))["drop of score_mean"]
     assert few.outcome == "inconclusive"
+
+
+def test_drop_of_the_mean_with_a_range_is_decided_with_fewer_scores():
+    rules = {"score_mean": ">= 0.1", "max_drop": 0.0}
+    now, before = summary(e=results(mean=0.5, scored=50)), window(results(mean=0.9, scored=50))
+    result = check(rules, now, baseline=before, score_ranges=UNIT)["drop of score_mean"]
+    assert (result.outcome, result.measured) == ("failed", pytest.approx(0.4))
+    assert check(rules, now, baseline=before)["drop of score_mean"].outcome == "inconclusive"
 
 
 def test_drop_interval_of_shares_needs_zeros_and_ones_in_both_windows():
@@ -500,13 +557,16 @@ def test_drop_interval_of_shares_needs_zeros_and_ones_in_both_windows():
             before=EvaluatorSummary.read("e", before),
             now=EvaluatorSummary.read("e", now),
             labels=None,
+            score_range=None,
             confidence=0.95,
         )
 
-    binary = [results(mean=mean, scored=400, binary=True, variance=mean * (1 - mean)) for mean in (0.9, 0.7)]
+    binary = [
+        results(mean=mean, scored=1_000, binary=True, variance=mean * (1 - mean)) for mean in (0.9, 0.7)
+    ]
     other = [figures | {"score_is_binary": False} for figures in binary]
     welch = interval(*other)
-    assert interval(*binary) == share_difference((360, 400), (280, 400), 0.95) != welch
+    assert interval(*binary) == share_difference((900, 1_000), (700, 1_000), 0.95) != welch
     assert interval(binary[0], other[1]) == interval(other[0], binary[1]) == welch
 
 

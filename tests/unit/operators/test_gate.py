@@ -319,3 +319,15 @@ def test_argument_labels_rejects_rules_on_unknown_labels() -> None:
     templated.labels = {"e": ["right", "wrong"]}
     with pytest.raises(InvalidInput):
         templated.execute(Execution().context)
+
+
+def test_argument_score_ranges_decides_rules_on_means() -> None:
+    given = summary(e=results(mean=0.9, variance=0.01, scored=50))
+    rules = {"e": {"score_mean": ">= 0.7"}}
+    arguments: dict[str, Any] = {"task_id": "gate", "summary": given, "rules": rules, "confidence": 0.95}
+    with pytest.raises(EvalGateInconclusive):
+        EvalGateOperator(**arguments).execute(Execution().context)
+    ranged = EvalGateOperator(**arguments, score_ranges={"e": (0, 1)})
+    assert ranged.execute(Execution().context)["passed"] is True
+    with pytest.raises(InvalidInput):
+        EvalGateOperator(**arguments, score_ranges={"e": (1, 0)})
