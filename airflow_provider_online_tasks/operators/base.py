@@ -103,6 +103,16 @@ class UsesArize(_Operator):
             return text
         return super().render_template(content, context, jinja_env, seen_oids)
 
+    def wait_limit(self, timeout: float | None = None) -> tuple[float, str] | None:
+        """Return the shorter one of a timeout and ``execution_timeout``, which Airflow ignores in a deferral.
+
+        :return: seconds, and the name of the argument.
+        """
+        limits = [] if timeout is None else [(timeout, "timeout")]
+        if self.execution_timeout is not None:
+            limits.append((self.execution_timeout.total_seconds(), "execution_timeout"))
+        return min(limits, default=None)
+
     def defer_in_try(
         self, ti: Any, *, trigger: BaseTrigger, method_name: str, kwargs: dict[str, Any] | None = None
     ) -> NoReturn:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
+from airflow_provider_online_tasks._airflow import AirflowTaskTimeout
 from airflow_provider_online_tasks._defaults import MAX_SEGMENTS
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.exceptions import EvalResultsIncomplete, InvalidInput
@@ -155,7 +156,12 @@ class EvalResultsOperator(LineageOperator):
         return self.execute_complete(context, None)
 
     def execute_complete(
-        self, context: Context, event: Any, pauses: int = 0, deadline: float | None = None
+        self,
+        context: Context,
+        event: Any,
+        pauses: int = 0,
+        deadline: float | None = None,
+        task_deadline: float | None = None,
     ) -> dict[str, Any]:
         """Read, for the first time or again after a pause."""
         from airflow_provider_online_tasks.results.history import RESULTS_KEY, results_record
@@ -213,7 +219,14 @@ class EvalResultsOperator(LineageOperator):
             if run is not None and (
                 completeness.complete is False or expects_more_labels(results, run, task)
             ):
-                self._pause_if_time_is_left(context, run, completeness.read, pauses, deadline)
+                self._pause_if_time_is_left(
+                    context,
+                    run,
+                    completeness.read,
+                    pauses=pauses,
+                    deadline=deadline,
+                    task_deadline=task_deadline,
+                )
             self.links = links = hook.links_of(
                 project_id=reader.project_id, evaluator_ids=task.evaluator_ids, window=window
             )
@@ -260,16 +273,31 @@ class EvalResultsOperator(LineageOperator):
         return summary
 
     def _pause_if_time_is_left(
-        self, context: Context, run: TaskRun, read: int, pauses: int, deadline: float | None
+        self,
+        context: Context,
+        run: TaskRun,
+        read: int,
+        *,
+        pauses: int,
+        deadline: float | None,
+        task_deadline: float | None,
     ) -> None:
         """Defer until the next read; return if the deadline has passed, which a retry doesn't extend."""
         now = time.time()
+        if task_deadline is None and (limit := self.wait_limit()):
+            task_deadline = now + limit[0]
         if deadline is None:
             end = run.run_finished_at.timestamp() if run.run_finished_at else now
             deadline = end + self.complete_within
         if now >= deadline:
             return
-        seconds = min(self.poll_interval * 2 ** min(pauses, 20), MAX_PAUSE, deadline - now)
+        if task_deadline is not None and now >= task_deadline:
+            raise AirflowTaskTimeout(
+                f"Only {read} of {run.counts.successes} evaluated items of run {run.id} could be read within "
+                f"execution_timeout ({self.execution_timeout}). A retry reads again."
+            )
+        last = min(deadline, task_deadline or deadline)
+        seconds = min(self.poll_interval * 2 ** min(pauses, 20), MAX_PAUSE, last - now)
         moment = datetime.fromtimestamp(now + seconds, UTC)
         self.log.info(
             "%d of %d evaluated items of run %s could be read. Reading again at %s, for the last time at %s.",
@@ -277,13 +305,13 @@ class EvalResultsOperator(LineageOperator):
             run.counts.successes,
             run.id,
             wire_time(moment.replace(microsecond=0)),
-            wire_time(datetime.fromtimestamp(int(deadline), UTC)),
+            wire_time(datetime.fromtimestamp(int(last), UTC)),
         )
         self.pause_until(
             moment,
             context.get("ti"),
             method_name="execute_complete",
-            kwargs={"pauses": pauses + 1, "deadline": deadline},
+            kwargs={"pauses": pauses + 1, "deadline": deadline, "task_deadline": task_deadline},
         )
 
     def _report(self, context: Context, run: TaskRun | None, summary: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
     from airflow_provider_online_tasks.inputs.runs import RunInput
     from airflow_provider_online_tasks.runs.end_states import OnNothingEvaluated
-    from airflow_provider_online_tasks.runs.lifecycle import RunLifecycle, WaitLimit
+    from airflow_provider_online_tasks.runs.lifecycle import RunLifecycle
 
 
 class RunOnlineTaskOperator(base.LineageOperator):
@@ -195,7 +195,7 @@ class RunOnlineTaskOperator(base.LineageOperator):
         with self.hook as hook:
             lifecycle = self._begin(context, hook)
             lifecycle.resume(seen.run_id, seen.payload)
-            run = seen.finished_run() or lifecycle.time_out(seen.run, self._wait_limit)
+            run = seen.finished_run() or lifecycle.time_out(seen.run, self.wait_limit(self.timeout))
             return self._conclude(context, lifecycle, run)
 
     def _begin(self, context: Context, hook: OnlineTasksHook) -> RunLifecycle:
@@ -253,7 +253,7 @@ class RunOnlineTaskOperator(base.LineageOperator):
         if lifecycle.finished is None and self.deferrable:
             from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
 
-            limit = self._wait_limit
+            limit = self.wait_limit(self.timeout)
             trigger = OnlineTaskRunTrigger(
                 run_id=run_id,
                 online_task_id=run.online_task_id,
@@ -265,7 +265,7 @@ class RunOnlineTaskOperator(base.LineageOperator):
             )
             self.defer_in_try(context["ti"], trigger=trigger, method_name="execute_complete")
         finished = lifecycle.finished or lifecycle.wait(
-            poll_interval=self.poll_interval, limit=self._wait_limit
+            poll_interval=self.poll_interval, limit=self.wait_limit(self.timeout)
         )
         return self._conclude(context, lifecycle, finished)
 
@@ -311,14 +311,6 @@ class RunOnlineTaskOperator(base.LineageOperator):
 
     def _keep_lineage(self, hook: OnlineTasksHook, facts: Mapping[str, Any]) -> None:
         self.keep_lineage(facts, namespace=hook.settings.endpoint.app_url, project_id=self.links.project_id)
-
-    @property
-    def _wait_limit(self) -> WaitLimit | None:
-        """The shorter one of ``timeout`` and ``execution_timeout``."""
-        limits = [] if self.timeout is None else [(self.timeout, "timeout")]
-        if self.execution_timeout is not None:
-            limits.append((self.execution_timeout.total_seconds(), "execution_timeout"))
-        return min(limits, key=lambda limit: limit[0], default=None)
 
     def on_kill(self) -> None:
         """Cancel the run that the task starts or waits for, if the task ended."""

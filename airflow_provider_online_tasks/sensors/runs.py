@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_online_tasks import _clock
-from airflow_provider_online_tasks._airflow import AirflowSensorTimeout
+from airflow_provider_online_tasks._airflow import AirflowSensorTimeout, AirflowTaskTimeout
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID, DEFAULT_POLL_INTERVAL
 from airflow_provider_online_tasks.exceptions import OnlineTaskRunUnsuccessful, OnlineTasksError
 from airflow_provider_online_tasks.inputs import arguments
@@ -105,7 +105,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
                     online_task_id=self._polled.task_id if self._polled else None,
                     conn_id=self.conn_id,
                     poll_interval=self.poke_interval,
-                    deadline=_clock.epoch() + self.timeout,
+                    deadline=_clock.epoch() + self._limit[0],
                     cancel_at_deadline=False,
                     cancel_on_kill=False,
                 )
@@ -129,11 +129,15 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
             raise OnlineTasksError(f"The trigger's event is about run {seen.run_id}, not {self.run_id}.")
         run = seen.finished_run()
         if run is None:
-            raise AirflowSensorTimeout(
-                f"Run {self.run_id} did not finish within {self.timeout:g} s (timeout)."
-            )
+            seconds, argument = self._limit
+            error = AirflowSensorTimeout if argument == "timeout" else AirflowTaskTimeout
+            raise error(f"Run {self.run_id} did not finish within {seconds:g} s ({argument}).")
         with self.hook as hook:
             return self._conclude(context, hook, run)
+
+    @property
+    def _limit(self) -> tuple[float, str]:
+        return self.wait_limit(self.timeout) or (self.timeout, "timeout")
 
     def _poll(self, context: Context, hook: OnlineTasksHook) -> TaskRun | None:
         """Return the run, or None if it can't be read at the moment."""

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
-from airflow_provider_online_tasks._airflow import TaskDeferred
+from airflow_provider_online_tasks._airflow import AirflowTaskTimeout, TaskDeferred
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.api.client import Client
 from airflow_provider_online_tasks.api.responses import RunStatus
@@ -676,6 +676,30 @@ def test_pauses_double_up_to_ten_minutes_and_end_at_the_deadline(late):
     assert seconds_from_now(pause_of(lambda: resume(results, previous))) == pytest.approx(60, abs=5)
 
 
+@pytest.mark.promise("execution-timeout")
+def test_execution_timeout_counts_over_pauses(late):
+    _, run_id = run_task(late)
+    results = operator(run_id, poll_interval=40, execution_timeout=timedelta(seconds=100))
+    first = pause_of(lambda: results.execute(context()))
+    assert seconds_from_now(first) == pytest.approx(40, abs=5)
+    first.kwargs["task_deadline"] -= 40
+    second = pause_of(lambda: resume(results, first))
+    assert seconds_from_now(second) == pytest.approx(60, abs=5)
+    second.kwargs["task_deadline"] -= 60
+    with pytest.raises(AirflowTaskTimeout):
+        resume(results, second)
+
+
+@pytest.mark.promise("execution-timeout")
+def test_results_that_are_complete_at_the_execution_timeout_are_returned(late):
+    _, run_id = run_task(late)
+    results = operator(run_id, execution_timeout=timedelta(seconds=100))
+    pause = pause_of(lambda: results.execute(context()))
+    pause.kwargs["task_deadline"] -= 100
+    late.advance(LAG + 1)
+    assert resume(results, pause)["complete"] is True
+
+
 def test_pause_after_thousands_of_pauses_is_still_ten_minutes(late):
     _, run_id = run_task(late)
     pause = pause_of(lambda: operator(run_id).execute(context()))
@@ -692,7 +716,7 @@ def test_pause_is_long_enough_for_the_scheduler_to_note_the_deferral(late):
 def test_pause_carries_no_secret(late):
     _, run_id = run_task(late)
     pause = pause_of(lambda: operator(run_id).execute(context()))
-    assert set(pause.kwargs) == {"pauses", "deadline"}
+    assert set(pause.kwargs) == {"pauses", "deadline", "task_deadline"}
 
 
 def test_retry_of_a_resumed_task_does_not_extend_the_deadline(late):

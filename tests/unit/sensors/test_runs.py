@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import time as real_time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_provider_online_tasks import _clock
-from airflow_provider_online_tasks._airflow import AirflowFailException, AirflowSensorTimeout, TaskDeferred
+from airflow_provider_online_tasks._airflow import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowTaskTimeout,
+    TaskDeferred,
+)
 from airflow_provider_online_tasks.api.responses import RunStatus, TaskRun
 from airflow_provider_online_tasks.emulator import Fault, RunFate
 from airflow_provider_online_tasks.exceptions import (
@@ -337,6 +342,30 @@ def test_timeout_event_raises_sensor_timeout(arize: Emulator) -> None:
 
     with pytest.raises(AirflowSensorTimeout):
         sensor(run, timeout=60).execute_complete(context(), event(run, TIMEOUT))
+
+
+@pytest.mark.promise("execution-timeout")
+@pytest.mark.parametrize(
+    ("timeout", "execution_timeout", "seconds", "error"),
+    [(60, 30, 30, AirflowTaskTimeout), (30, 60, 30, AirflowSensorTimeout)],
+)
+def test_deferred_wait_ends_at_the_shorter_timeout(
+    arize: Emulator,
+    clock: Clock,
+    timeout: int,
+    execution_timeout: int,
+    seconds: int,
+    error: type[BaseException],
+) -> None:
+    run = create_run(arize)
+    limits = {"timeout": timeout, "execution_timeout": timedelta(seconds=execution_timeout)}
+    waiting = sensor(run, deferrable=True, **limits)
+    with pytest.raises(TaskDeferred) as caught:
+        waiting.execute(context())
+    assert caught.value.trigger.deadline == pytest.approx(clock.time() + seconds, abs=10)
+    clock.passed += seconds
+    with pytest.raises(error):
+        sensor(run, deferrable=True, **limits).execute_complete(context(), event(run, TIMEOUT))
 
 
 @pytest.mark.promise("poll-ends-retryable")
