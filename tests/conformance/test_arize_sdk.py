@@ -362,7 +362,7 @@ def test_cancel(arize: ArizeClient, emulator: EmulatorProcess) -> None:
     task = make_task(arize, emulator)
     emulator.next_run(RunFate(outcome="hang"))
     run = arize.tasks.trigger_run(task=task.id, data_start_time=NOW - DAY, data_end_time=NOW)
-    with pytest.raises(TimeoutError, match="did not reach a terminal state"):
+    with pytest.raises(TimeoutError):
         arize.tasks.wait_for_run(run_id=run.id, poll_interval=0.05, timeout=0.5)
     cancelled = arize.tasks.cancel_run(run_id=run.id)
     assert cancelled.status is RunStatus.CANCELLED

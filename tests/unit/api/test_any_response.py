@@ -282,53 +282,44 @@ def test_mutation_response_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "message", "said"),
-    [
-        ("NO_DATA", "Nothing there", "Nothing there (code NO_DATA)"),
-        (None, "Nothing there", "Nothing there"),
-        (7, None, "no reason given (code 7)"),
-    ],
+    ("code", "message"),
+    [("NO_DATA", "No spans"), (None, "No spans"), (7, None)],
 )
-def test_task_error_response_has_code_and_reason(code: Any, message: str | None, said: str) -> None:
+def test_task_error_response_has_code_and_reason(code: Any, message: str | None) -> None:
     result = {"__typename": "TaskError", "message": message, "code": code}
     came = answer({"data": {"runOnlineTask": {"result": result}}}, call="runOnlineTask", repeatable=False)
     with pytest.raises(TaskErrorReturned) as caught:
         read_graphql(MUTATIONS[0], came)
-    assert str(caught.value) == f"runOnlineTask at {HOST}: Task {TASK_ID} was not started: {said}"
     assert caught.value.code == (None if code is None else str(code))
-    assert caught.value.reason == (message or "no reason given")
+    assert message in (caught.value.reason, None)
+    for part in (HOST, TASK_ID, caught.value.code or "", caught.value.reason):
+        assert part in str(caught.value)
     assert not caught.value.may_have_executed
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "named"),
     [
-        ("", "the response (HTTP 200) is not JSON: an empty body"),
-        ('{"data": {"runOnlineTask', "the response (HTTP 200) is not JSON: "),
-        ("[1]", "the response (HTTP 200) is not a JSON object: [1]"),
-        ("{}", "has neither data nor errors"),
-        ('{"data": 5}', "is not a GraphQL response"),
-        ('{"data": null, "errors": "no"}', "is not a GraphQL response"),
-        ('{"data": {}}', "has no runOnlineTask"),
-        ('{"data": {"runOnlineTask": null}}', "has no runOnlineTask"),
-        ('{"data": {"runOnlineTask": {}}}', "lacks the field 'result'"),
-        ('{"data": {"runOnlineTask": {"result": null}}}', "is malformed (result is None, not an object)"),
-        ('{"data": {"runOnlineTask": {"result": {}}}}', "result.message is missing"),
-        (
-            '{"data": {"runOnlineTask": {"result": {"runId": null}}}}',
-            "is malformed (result.runId is None, not an ID)",
-        ),
-        (
-            '{"data": {"runOnlineTask": {"result": {"runId": true}}}}',
-            "is malformed (result.runId is True, not an ID)",
-        ),
+        ("", "HTTP 200"),
+        ('{"data": {"runOnlineTask', "HTTP 200"),
+        ("[1]", "[1]"),
+        ("{}", "{}"),
+        ('{"data": 5}', "5"),
+        ('{"data": null, "errors": "no"}', "no"),
+        ('{"data": {}}', "runOnlineTask"),
+        ('{"data": {"runOnlineTask": null}}', "runOnlineTask"),
+        ('{"data": {"runOnlineTask": {}}}', "result"),
+        ('{"data": {"runOnlineTask": {"result": null}}}', "result"),
+        ('{"data": {"runOnlineTask": {"result": {}}}}', "result.message"),
+        ('{"data": {"runOnlineTask": {"result": {"runId": null}}}}', "result.runId"),
+        ('{"data": {"runOnlineTask": {"result": {"runId": true}}}}', "result.runId"),
     ],
 )
-def test_mutation_malformed_response_may_have_executed(body: str, said: str) -> None:
+def test_mutation_malformed_response_may_have_executed(body: str, named: str) -> None:
     came = answer(body, call="runOnlineTask", repeatable=False)
     with pytest.raises(UnexpectedResponse) as caught:
         read_graphql(MUTATIONS[0], came)
-    assert said in str(caught.value)
+    assert named in str(caught.value)
     assert caught.value.may_have_executed
 
 
@@ -392,27 +383,28 @@ def test_page_has_more_without_cursor_is_rejected() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("field", "value"),
     [
-        ({"id": None}, "id is None, not an ID"),
-        ({"id": ".."}, "id is '..', not an ID"),
-        ({"id": "a\ud800"}, "id is 'a\\ud800', not an ID"),
-        ({"id": "x" * 600}, "id is 'xxx"),
-        ({"num_errors": 2**64}, "num_errors is 18446744073709551616"),
-        ({"status": 5}, "status is 5"),
-        ({"num_errors": -1}, "num_errors is -1"),
-        ({"num_errors": 1.5}, "num_errors is 1.5"),
-        ({"num_errors": True}, "num_errors is True"),
-        ({"created_at": "soon"}, "created_at is not a time: 'soon'"),
-        ({"created_at": 5}, "created_at is not a time: 5"),
-        ({"task_id": {}}, "task_id is {}, not an ID"),
-        ({"task_id": ""}, "task_id is '', not an ID"),
+        ("id", None),
+        ("id", ".."),
+        ("id", "a\ud800"),
+        ("id", "x" * 600),
+        ("num_errors", 2**64),
+        ("num_errors", -1),
+        ("num_errors", 1.5),
+        ("num_errors", True),
+        ("status", 5),
+        ("created_at", "soon"),
+        ("created_at", 5),
+        ("task_id", {}),
+        ("task_id", ""),
     ],
 )
-def test_run_with_malformed_field_is_rejected(changes: dict[str, Any], said: str) -> None:
+def test_run_with_malformed_field_is_rejected(field: str, value: Any) -> None:
     with pytest.raises(UnexpectedResponse) as caught:
-        read_rest(calls.get_task_run("R"), answer({"id": "R", "status": "RUNNING"} | changes))
-    assert f"is malformed ({said}" in str(caught.value)
+        read_rest(calls.get_task_run("R"), answer({"id": "R", "status": "RUNNING", field: value}))
+    assert field in str(caught.value)
+    assert repr(value)[:10] in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -435,9 +427,8 @@ def test_problem_text_is_one_line() -> None:
     problem = {"title": "Bad\nrequest", "detail": "data_start_time\tis\x1b[31m wrong"}
     with pytest.raises(BadRequest) as caught:
         rest_value(answer(problem, 422))
-    assert (
-        str(caught.value) == f"get task run at {HOST}: HTTP 422: Bad request: data_start_time is [31m wrong"
-    )
+    assert str(caught.value).isprintable()
+    assert {HOST, "422", "data_start_time"} <= set(str(caught.value).replace(": ", " ").split())
 
 
 @pytest.mark.parametrize(

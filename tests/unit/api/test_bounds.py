@@ -217,19 +217,17 @@ def test_compressed_response_is_read(hook_on: HookOn, ask: Ask, encoding: str) -
 
 
 @pytest.mark.parametrize(
-    ("encoding", "body", "said"),
+    ("encoding", "body"),
     [
-        ("br", b"x", "compress"),
-        ("gzip", b"no gzip", "cannot be decompressed"),
-        ("gzip", gzip.compress(b'{"id": 1}', mtime=0)[:-9], "decompressed"),
+        ("br", b"x"),
+        ("gzip", b"no gzip"),
+        ("gzip", gzip.compress(b'{"id": 1}', mtime=0)[:-9]),
     ],
 )
 @all_clients
-def test_undecodable_response_is_rejected(
-    hook_on: HookOn, ask: Ask, encoding: str, body: bytes, said: str
-) -> None:
+def test_undecodable_response_is_rejected(hook_on: HookOn, ask: Ask, encoding: str, body: bytes) -> None:
     reply = Reply(200, body, (JSON, ("Content-Encoding", encoding)))
-    with RecordingServer(lambda _: reply) as arize, pytest.raises(UnexpectedResponse, match=said):
+    with RecordingServer(lambda _: reply) as arize, pytest.raises(UnexpectedResponse):
         ask(hook_on(host=arize.url))
 
 

@@ -50,13 +50,13 @@ def lost(hook: OnlineTasksHook, *, sent: bool) -> str:
 def test_connection_refused_may_not_have_executed(hook_on: HookOn) -> None:
     with closed_port() as url:
         message = lost(hook_on(host=url), sent=False)
-    assert "host and port" in message
+    assert {"host", "port"} <= set(message.replace(".", " ").split())
 
 
 def test_unknown_host_may_not_have_executed(hook_on: HookOn) -> None:
     message = lost(hook_on(host="https://arize.invalid"), sent=False)
     assert "arize.invalid" in message
-    assert "host or region" in message
+    assert {"host", "region"} <= set(message.replace(".", " ").split())
 
 
 @pytest.mark.promise("request-handed-over")
@@ -85,7 +85,7 @@ def test_wrong_scheme_is_reported(hook_on: HookOn, tmp_path: Path, speaks_tls: b
         hook = hook_on(host=f"{'http' if speaks_tls else 'https'}://127.0.0.1:{arize.port}", extra=SHORT)
         message = lost(hook, sent=speaks_tls)
     assert arize.seen == []
-    assert ("http://" in message.partition("no response")[2]) is not speaks_tls
+    assert ("http://" in message.replace(hook.settings.endpoint.app_url, "")) is not speaks_tls
 
 
 @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")

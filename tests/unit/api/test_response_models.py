@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, get_type_hints
@@ -196,7 +197,7 @@ def test_hostile_field_is_rejected_or_bounded(model: type[Model]) -> None:
 @pytest.mark.parametrize("model", VALID, ids=lambda model: model.__name__)
 def test_response_that_is_no_object_is_rejected(model: type[Model]) -> None:
     for value in (None, 5, "x", [], [1]):
-        with pytest.raises(ValueError, match=r"^the response "):
+        with pytest.raises(ValueError, match=re.escape(repr(value))):
             model.from_wire(value)
 
 

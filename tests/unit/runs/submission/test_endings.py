@@ -348,7 +348,9 @@ def test_wait_logs_progress_once_per_minute(
     time.on_sleep = end
     execution.next_try(**WAIT)
 
-    lines = [line for line in caplog.messages if "spans done" in line]
+    run_id = emulator.runs()[0]["id"]
+    statuses = ("RUNNING", "COMPLETED")
+    lines = [line for line in caplog.messages if run_id in line and any(each in line for each in statuses)]
     # One at the first poll, one per minute, one at the end.
     assert 4 <= len(lines) <= 6
     assert "RUNNING" in lines[0]

@@ -109,7 +109,7 @@ def test_delay_out_of_range_raises(
 ) -> None:
     connect(extra={"index_delay_minutes": minutes})
 
-    with pytest.raises(InvalidInput, match=f"^{name} "):
+    with pytest.raises(InvalidInput, match=name):
         execution.next_try(**arguments)
 
     assert emulator.requests() == []
@@ -148,7 +148,6 @@ def test_manual_run_starts_at_once_with_warning(
     execution.next_try()
 
     assert len(emulator.runs()) == 1
-    assert "may be missing" in caplog.text
     assert "index_delay" in caplog.text
 
 
@@ -161,7 +160,7 @@ def test_manual_run_of_indexed_window_has_no_warning(
 
     execution.next_try()
 
-    assert "missing" not in caplog.text
+    assert "index_delay" not in caplog.text
 
 
 @pytest.mark.parametrize("run_type", ["manual", "scheduled"])

@@ -149,7 +149,7 @@ def test_unreadable_connection_wait_continues(
     time.on_sleep = act
 
     assert [execution.next_try(**WAIT)] == [run["id"] for run in emulator.runs()]
-    assert "connection" in caplog.text
+    assert "'arize_online_tasks_default'" in caplog.text
 
 
 def test_two_key_rotations_wait_uses_newest_key(
