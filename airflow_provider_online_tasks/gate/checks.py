@@ -19,8 +19,9 @@ from airflow_provider_online_tasks.gate.rules import (
     Threshold,
     check_bounds,
     check_labels,
+    check_score_ranges,
 )
-from airflow_provider_online_tasks.gate.samples import Range, Sample, drop_interval, sample_of
+from airflow_provider_online_tasks.gate.samples import Range, Sample, Scale, drop_interval, sample_of
 from airflow_provider_online_tasks.gate.summary import (
     NO_SEGMENT,
     OTHER_SEGMENTS,
@@ -101,17 +102,16 @@ def decide(comparison: str, interval: tuple[float, float], bound: float) -> str:
 class EvaluatorCheck:
     """Checks one evaluator, or a segment.
 
-    ``labels`` are all labels of the evaluator and ``score_range`` its possible scores; None if unknown.
-    ``labels_found`` are the labels of its results.
-    ``tests`` is the number of tests, one of which may fail by chance.
+    ``labels_found`` are the labels of its results. ``tests`` is the number of tests, one of which may fail by
+    chance.
     """
 
     rules: EvaluatorRules
-    labels: Sequence[str] | None
+    scale: Scale
     labels_found: Collection[str]
-    score_range: Range | None
     confidence: float | None
     across_versions: bool
+    is_baseline_partial: bool
     tests: int = 1
     too_few: str = FAILED
 
@@ -181,7 +181,7 @@ class EvaluatorCheck:
         return replace(result, evaluations_needed=needed)
 
     def _sample(self, threshold: Threshold, summary: EvaluatorSummary, confidence: float | None) -> Sample:
-        return sample_of(threshold, summary, self.labels, self.score_range, confidence)
+        return sample_of(threshold, summary, self.scale, confidence)
 
     def _outcome(self, threshold: Threshold, sample: Sample) -> str:
         """Return whether a measured value or, with a confidence, its interval satisfies a rule."""
@@ -194,21 +194,23 @@ class EvaluatorCheck:
 
     def _label_hint(self, label: str, summary: EvaluatorSummary) -> str:
         """Return why a label without evaluations may be misspelled; empty if it is not."""
-        if self.labels is None and label not in self.labels_found:
+        if self.scale.labels is None and label not in self.labels_found:
             listed = ", ".join(map(repr, itertools.islice(self.labels_found, LABELS_NAMED)))
             return f"no evaluation has this label; found: {listed}. Check its spelling in the rule"
-        unknown = summary.unknown_labels(self.labels)
+        unknown = summary.unknown_labels(self.scale.labels)
         return f"{unknown} evaluations have labels that are not in labels" if unknown else ""
 
     def _problem(self, threshold: Threshold, summary: EvaluatorSummary, sample: Sample) -> str | None:
         """Return why the evaluations are not enough to check a rule; None if they are."""
         if not threshold.is_label and summary.invalid_scores:
             return f"{summary.invalid_scores} scores are not finite numbers"
-        missing = summary.evaluated - sample.total
+        if self.scale.counts_missing and summary.not_evaluated is None:
+            return "the number of missing evaluations is unknown"
+        missing = 0 if self.scale.counts_missing else summary.evaluated - sample.total
         if missing > self.rules.max_missing * summary.evaluated + TOLERANCE:
             what = "label" if threshold.is_label else "score"
             return f"{missing} of {summary.evaluated} evaluations have no {what} (see max_missing)"
-        return TOO_FEW if sample.total < self.rules.min_evaluated else None
+        return TOO_FEW if sample.total - sample.missing < self.rules.min_evaluated else None
 
     def _check_drop(
         self,
@@ -233,7 +235,10 @@ class EvaluatorCheck:
         earlier = self._sample(threshold, before, None) if before else None
         if before is None or earlier is None or earlier.measured is None:
             return replace(result, outcome=INCONCLUSIVE, note="no earlier result to compare with")
-        if problem := self._problem(threshold, before, earlier) or self._label_problem(threshold, before):
+        problem = self._problem(threshold, before, earlier) or self._label_problem(threshold, before)
+        if self.is_baseline_partial:
+            problem = "its results are incomplete"
+        if problem:
             return replace(result, outcome=INCONCLUSIVE, note=f"baseline: {problem}")
         note = f"was {earlier.measured:.4g} of {earlier.total}"
         if change := changed_in_metadata(before.evaluator_versions, now.evaluator_versions) or version_change:
@@ -243,14 +248,7 @@ class EvaluatorCheck:
             note += f"; {change}"
         drop = earlier.measured - current.measured
         confidence = self.confidence or DROP_CONFIDENCE
-        interval = drop_interval(
-            threshold,
-            before,
-            now,
-            labels=self.labels,
-            score_range=self.score_range,
-            confidence=confidence,
-        )
+        interval = drop_interval(threshold, before, now, scale=self.scale, confidence=confidence)
         outcome = decide("<=", interval, bound) if interval else INCONCLUSIVE
         if interval and outcome == INCONCLUSIVE and self.confidence is None:
             outcome = PASSED  # the measured drop may be chance
@@ -262,9 +260,9 @@ class EvaluatorCheck:
         """Return why the label may have had another name in the baseline, which would hide its loss."""
         if not threshold.is_label:
             return None
-        if unknown := before.unknown_labels(self.labels):
+        if unknown := before.unknown_labels(self.scale.labels):
             return f"{unknown} evaluations have unknown labels"
-        if self.labels is None and not before.label_counts.get(threshold.measure):
+        if self.scale.labels is None and not before.label_counts.get(threshold.measure):
             return "no evaluation has this label. If it was renamed, set labels with all labels"
         return None
 
@@ -281,7 +279,8 @@ class EvaluatorCheck:
             yield at_least(rules.evaluator, "segments", 0, 1, note=note)
             return
         tests = len(segments) * len(rules.thresholds)
-        check = replace(self, rules=rules, tests=tests, too_few=INCONCLUSIVE)
+        scale = replace(self.scale, counts_missing=False)  # the number of items of a segment is unknown
+        check = replace(self, rules=rules, scale=scale, tests=tests, too_few=INCONCLUSIVE)
         for name, segment in segments.items():
             for result in check.check_measures(segment):
                 yield replace(result, segment=name)
@@ -308,14 +307,14 @@ def check_summary(
 ) -> list[RuleResult]:
     """Check a summary of results, and return one result per rule. The arguments are those of the operator."""
     evaluators = read_evaluators(summary, "summary")
-    labels = labels or {}
+    labels, score_ranges = labels or {}, score_ranges or {}
     check_labels(rules, labels)
+    check_score_ranges(rules, score_ranges)
     check_bounds(rules, confidence)
-    earlier = [
-        read_evaluators(window, "baseline")
-        for window in list_summaries(summary.get("baseline") if baseline is None else baseline)
-        if not _is_same_window(summary, window)
-    ]
+    windows = list_summaries(summary.get("baseline") if baseline is None else baseline)
+    windows = [window for window in windows if not _is_same_window(summary, window)]
+    earlier = [read_evaluators(window, "baseline") for window in windows]
+    is_partial = any(window.get("complete") is False for window in windows)
     results = [_completeness(summary, accept_unverified), *_error_rate(summary, max_error_rate)]
     for one in rules:
         name = one.evaluator
@@ -328,14 +327,10 @@ def check_summary(
         before = [EvaluatorSummary.read(name, window[name]) for window in earlier if window.get(name)]
         merged = EvaluatorSummary.merge(before) if before else None
         version_change = changed_in_hub(summary, name) if baseline is None else None
-        check = EvaluatorCheck(
-            one,
-            labels.get(name),
-            now.labels,
-            (score_ranges or {}).get(name),
-            confidence,
-            across_evaluator_versions,
+        scale = Scale(
+            labels=labels.get(name), score_range=score_ranges.get(name), counts_missing=one.counts_missing
         )
+        check = EvaluatorCheck(one, scale, now.labels, confidence, across_evaluator_versions, is_partial)
         results += check.check(now, merged, version_change)
     return results
 

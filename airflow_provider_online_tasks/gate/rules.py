@@ -21,11 +21,13 @@ from airflow_provider_online_tasks.inputs.arguments import read_names, rendered_
 from airflow_provider_online_tasks.inputs.templating import is_leaf_template, is_templated, key_problem
 
 MIN_EVALUATED, MIN_COVERAGE = "min_evaluated", "min_coverage"
-MAX_DROP, MAX_MISSING = "max_drop", "max_missing"
+MAX_DROP, MAX_MISSING, MISSING = "max_drop", "max_missing", "missing_evaluations"
 EACH_SEGMENT, SEGMENTS, SCORE_MEAN = "each_segment", "segments", "score_mean"
 ON_INCONCLUSIVE = "on_inconclusive"
 OnInconclusive = Literal["fail", "skip", "ask", "pass"]  # the strictest first
-_SETTINGS = frozenset({MIN_EVALUATED, MIN_COVERAGE, MAX_DROP, MAX_MISSING, ON_INCONCLUSIVE, EACH_SEGMENT})
+_SETTINGS = frozenset(
+    {MIN_EVALUATED, MIN_COVERAGE, MAX_DROP, MAX_MISSING, MISSING, ON_INCONCLUSIVE, EACH_SEGMENT}
+)
 _SEGMENT_SETTINGS = frozenset({MIN_EVALUATED, MAX_MISSING, ON_INCONCLUSIVE, SEGMENTS})
 _QUANTILE = re.compile(r"score_p(\d\d)")
 _WRONG_QUANTILE = re.compile(r"score_p(?:\d|\d{3,})?")
@@ -120,6 +122,7 @@ class EvaluatorRules:
     thresholds: tuple[Threshold, ...]
     min_evaluated: int
     max_missing: float
+    counts_missing: bool = False
     max_drop: float | None = None
     min_coverage: float | None = None
     on_inconclusive: Mapping[str, str] = field(default_factory=dict)
@@ -160,18 +163,22 @@ def read_rules(
 
 
 def check_rules(
-    rules: Any, *, labels: Any, min_evaluated: int, confidence: float | None = None
+    rules: Any, *, labels: Any, min_evaluated: int, score_ranges: Any = None, confidence: float | None = None
 ) -> tuple[EvaluatorRules, ...]:
     """Check the rules when the DAG is parsed: literal values, and rules across values if all are literal.
 
     Return the rules that are literals.
     """
+    known_labels = None if is_templated(labels) else read_labels(labels)
+    known_ranges = None if is_templated(score_ranges) else read_score_ranges(score_ranges)
     if is_leaf_template(rules):
         return ()
     read = read_rules(rules, min_evaluated=min_evaluated, skip_templates=True)
     check_bounds(read, confidence)
-    if not is_templated(labels):
-        check_labels(read, read_labels(labels))
+    if known_labels is not None:
+        check_labels(read, known_labels)
+    if known_ranges is not None:
+        check_score_ranges(read, known_ranges)
     return read
 
 
@@ -223,12 +230,25 @@ def _evaluator_rules(
         thresholds=thresholds,
         min_evaluated=int(least),
         max_missing=missing,
+        counts_missing=_counts_missing(name, given, thresholds),
         max_drop=drop,
         min_coverage=coverage,
         on_inconclusive=_read_reactions(name, given.get(ON_INCONCLUSIVE), measures, is_partial),
         each_segment=_segment_rules(name, given.get(EACH_SEGMENT), is_partial),
         segments=tuple(dict.fromkeys(segments)),
     )
+
+
+def _counts_missing(name: str, given: Mapping[Any, Any], thresholds: Iterable[Threshold]) -> bool:
+    """Return whether missing evaluations count as failures."""
+    value = given.get(MISSING, "ignore")
+    if value not in ("ignore", "fail"):
+        raise InvalidInput(f"{name}.{MISSING} must be one of ignore, fail, not {shown(value)}.")
+    if value == "fail" and MAX_MISSING in given:
+        raise InvalidInput(f"Set only one of {name}.{MAX_MISSING} and {name}.{MISSING}.")
+    if value == "fail" and any(threshold.quantile is not None for threshold in thresholds):
+        raise InvalidInput(f"{name}.{MISSING} cannot be used with rules on quantiles.")
+    return bool(value == "fail")
 
 
 def _read_reactions(name: str, given: Any, measures: Iterable[str], is_partial: bool) -> dict[str, str]:
@@ -309,6 +329,18 @@ def check_labels(rules: Iterable[EvaluatorRules], labels: Mapping[str, Sequence[
                     f"The rule {threshold.measure!r}: {threshold.text!r} names a label that evaluator "
                     f"{name!r} doesn't have. It has {', '.join(map(repr, known))}."
                 )
+
+
+def check_score_ranges(rules: Iterable[EvaluatorRules], score_ranges: Mapping[str, Any]) -> None:
+    """Raise InvalidInput if missing scores count as failures, and their range is not known."""
+    for evaluator in rules:
+        has_scores = any(not threshold.is_label for threshold in evaluator.thresholds)
+        if evaluator.counts_missing and has_scores and evaluator.evaluator not in score_ranges:
+            name = evaluator.evaluator
+            raise InvalidInput(
+                f"{name}.{MISSING} needs the range of the scores. Set score_ranges={{{name!r}: (0, 1)}} with "
+                f"the lowest and the highest score."
+            )
 
 
 def check_bounds(rules: Iterable[EvaluatorRules], confidence: float | None) -> None:

@@ -16,44 +16,85 @@ MIN_SCORES_FOR_MEAN = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
+class Scale:
+    """What an evaluator can say: all its labels and the range of its scores; None if unknown.
+
+    ``counts_missing`` is whether missing evaluations count as failures.
+    """
+
+    labels: Sequence[str] | None = None
+    score_range: Range | None = None
+    counts_missing: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sample:
-    """The sample that a rule is checked against. ``count`` is the number of evaluations with a label."""
+    """The sample that a rule is checked against. ``count`` is the number of evaluations with a label.
+
+    ``missing`` evaluations are part of ``total``, and of ``scores`` with the least favorable score.
+    """
 
     measured: float | None
     total: int
+    missing: int = 0
     count: int | None = None
+    scores: intervals.Mean | None = None
     interval: intervals.Interval | None = None
     evaluations_needed: int | None = None
     note: str = ""
 
 
 def sample_of(
-    threshold: rules.Threshold,
-    summary: EvaluatorSummary,
-    labels: Sequence[str] | None,
-    score_range: Range | None,
-    confidence: float | None,
+    threshold: rules.Threshold, summary: EvaluatorSummary, scale: Scale, confidence: float | None
 ) -> Sample:
-    """Return the sample that a rule is checked against, with an interval if there is a confidence.
-
-    ``labels`` are all labels and ``score_range`` the possible scores of the evaluator; None if unknown.
-    """
+    """Return the sample that a rule is checked against, with an interval if there is a confidence."""
     if threshold.quantile is not None:
         return _quantile(threshold.quantile, summary, confidence)
-    scores = summary.scores
+    values = summary.labelled if threshold.is_label else summary.scores.count
+    missing = summary.items - values if scale.counts_missing else 0
     if threshold.is_label:
-        total, count, note = summary.labelled, summary.label_counts.get(threshold.measure, 0), ""
-        unknown = summary.unknown_labels(labels)
-        if unknown and not threshold.is_lower_bound:
-            # An unknown label may be a misspelling of this one. Count it the way that is worse for the rule.
-            distances = [abs(number / total - threshold.bound) for number in (count, count + unknown)]
-            if threshold.comparison != "==" or distances[1] > distances[0]:
-                count += unknown
-            note = f"{unknown} evaluations have unknown labels and count against the rule"
+        sample = _label_share(threshold, summary, scale, missing, confidence)
+    else:
+        sample = _mean(threshold, summary, scale, missing, confidence)
+    if not missing:
+        return sample
+    notes = [sample.note, f"{missing} missing evaluations count against the rule"]
+    return replace(sample, missing=missing, note="; ".join(filter(None, notes)))
+
+
+def _label_share(
+    threshold: rules.Threshold,
+    summary: EvaluatorSummary,
+    scale: Scale,
+    missing: int,
+    confidence: float | None,
+) -> Sample:
+    total, count, note = summary.labelled + missing, summary.label_counts.get(threshold.measure, 0), ""
+    if threshold.is_lower_bound:
         return _share(count, total, threshold, confidence, note)
+    unknown = summary.unknown_labels(scale.labels)
+    if unknown:  # each may be a misspelling of this label
+        note = f"{unknown} evaluations have unknown labels and count against the rule"
+    if against := unknown + missing:
+        # Count them the way that is worse for the rule.
+        distances = [abs(number / total - threshold.bound) for number in (count, count + against)]
+        if threshold.comparison != "==" or distances[1] > distances[0]:
+            count += against
+    return _share(count, total, threshold, confidence, note)
+
+
+def _mean(
+    threshold: rules.Threshold,
+    summary: EvaluatorSummary,
+    scale: Scale,
+    missing: int,
+    confidence: float | None,
+) -> Sample:
+    score_range = scale.score_range
+    scores = _with_missing_scores(summary.scores, threshold, score_range, missing)
     if not scores.count or _is_share(scores, score_range):
-        return _share(scores.ones, scores.count, threshold, confidence, "")
-    sample = Sample(measured=scores.mean, total=scores.count)
+        return replace(_share(scores.ones, scores.count, threshold, confidence, ""), scores=scores)
+    sample = Sample(measured=scores.mean, total=scores.count, scores=scores)
     if confidence is None:
         return sample
     if problem := _interval_problem(summary, score_range):
@@ -65,6 +106,20 @@ def sample_of(
     else:
         interval = intervals.bounded_mean_interval(scores, score_range, confidence)
     return replace(sample, interval=interval, evaluations_needed=needed)
+
+
+def _with_missing_scores(
+    scores: intervals.Mean, threshold: rules.Threshold, score_range: Range | None, missing: int
+) -> intervals.Mean:
+    """Return the scores, and for each missing one the end of the range that is worse for the rule."""
+    if not missing or score_range is None:
+        return scores
+    low, high = (replace(scores), replace(scores))
+    for filled, end in zip((low, high), score_range, strict=True):
+        filled.merge(intervals.Mean(count=missing, mean=end, ends=missing if end in (0, 1) else 0))
+    if threshold.comparison == "==":
+        return max(low, high, key=lambda each: abs(each.mean - threshold.bound))
+    return low if threshold.is_lower_bound else high
 
 
 def _is_share(scores: intervals.Mean, score_range: Range | None) -> bool:
@@ -122,17 +177,18 @@ def drop_interval(
     before: EvaluatorSummary,
     now: EvaluatorSummary,
     *,
-    labels: Sequence[str] | None,
-    score_range: Range | None,
+    scale: Scale,
     confidence: float,
 ) -> intervals.Interval | None:
     """Return the confidence interval of the drop between two windows; None if it is unknown."""
-    earlier, current = (sample_of(threshold, summary, labels, score_range, None) for summary in (before, now))
+    earlier, current = (sample_of(threshold, summary, scale, None) for summary in (before, now))
     if earlier.count is not None and current.count is not None:
         shares = (earlier.count, earlier.total), (current.count, current.total)
         return intervals.share_difference(*shares, confidence)
-    if _interval_problem(before, score_range) or _interval_problem(now, score_range):
+    score_range = scale.score_range
+    problem = _interval_problem(before, score_range) or _interval_problem(now, score_range)
+    if problem or earlier.scores is None or current.scores is None:
         return None
     if score_range is not None:
-        return intervals.bounded_mean_difference(before.scores, now.scores, score_range, confidence)
-    return intervals.mean_difference(before.scores, now.scores, confidence)
+        return intervals.bounded_mean_difference(earlier.scores, current.scores, score_range, confidence)
+    return intervals.mean_difference(earlier.scores, current.scores, confidence)

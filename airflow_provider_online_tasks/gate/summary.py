@@ -120,6 +120,7 @@ class EvaluatorSummary(BaseModel):
             scores.merge(window.scores)
             labels.update(window.label_counts)
             versions += [dict(version) for version in window.evaluator_versions]
+        not_evaluated = [window.not_evaluated for window in windows]
         return cls.model_validate(
             {
                 "evaluated": sum(window.evaluated for window in windows),
@@ -130,6 +131,7 @@ class EvaluatorSummary(BaseModel):
                 "score_variance": scores.variance,
                 "score_is_binary": scores.is_binary,
                 "invalid_scores": sum(window.invalid_scores for window in windows),
+                "not_evaluated": None if None in not_evaluated else sum(filter(None, not_evaluated)),
                 "evaluator_versions": versions,
             }
         )
@@ -157,11 +159,14 @@ class EvaluatorSummary(BaseModel):
         )
 
     @property
+    def items(self) -> int:
+        """How many items were read; those with an evaluation if the others are unknown."""
+        return self.evaluated + (self.not_evaluated or 0)
+
+    @property
     def coverage(self) -> float | None:
         """The share of the items read that have an evaluation; None if the number of items is unknown."""
-        if self.not_evaluated is None or not (items := self.evaluated + self.not_evaluated):
-            return None
-        return self.evaluated / items
+        return None if self.not_evaluated is None or not self.items else self.evaluated / self.items
 
     def unknown_labels(self, known: Iterable[str] | None) -> int:
         """Return how many evaluations have a label that the evaluator doesn't have; None: labels unknown."""

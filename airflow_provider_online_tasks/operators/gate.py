@@ -124,12 +124,14 @@ class EvalGateOperator(LineageOperator):
                 f"confidence must be from 0.5 to {MAX_CONFIDENCE}, such as 0.95, not {confidence!r}."
             )
         read = check_rules(
-            self.rules, labels=self.labels, min_evaluated=self.min_evaluated, confidence=confidence
+            rules,
+            labels=labels,
+            min_evaluated=self.min_evaluated,
+            score_ranges=score_ranges,
+            confidence=confidence,
         )
         if "ask" in {on_failure, on_inconclusive}.union(*(evaluator.reactions for evaluator in read)):
             _check_can_ask()
-        if not is_templated(score_ranges):
-            read_score_ranges(score_ranges)
         if is_templated(self.summary) and (self.baseline is None or is_templated(self.baseline)):
             return
         from airflow_provider_online_tasks.gate.summary import list_summaries, read_evaluators

@@ -15,7 +15,7 @@ from airflow_provider_online_tasks.gate.intervals import (
     share_interval,
 )
 from airflow_provider_online_tasks.gate.rules import Threshold, read_rules
-from airflow_provider_online_tasks.gate.samples import drop_interval
+from airflow_provider_online_tasks.gate.samples import Scale, drop_interval
 from airflow_provider_online_tasks.gate.summary import EvaluatorSummary
 from tests.support.summaries import results, summary
 
@@ -447,6 +447,88 @@ def test_coverage_below_minimum_or_unknown_fails(without, bound, expected):
     assert check({"correct": ">= 0.5", "min_coverage": bound}, found)["min_coverage"].outcome == expected
 
 
+# -- missing evaluations that count as failures
+
+MISSING = {"missing_evaluations": "fail"}
+
+
+def partial(**counts):
+    """900 of 1,000 evaluations have a label, and 50 more items have no evaluation."""
+    return results(labels=counts, evaluated=1_000, not_evaluated=50)
+
+
+@pytest.mark.parametrize(
+    ("rule", "measured", "outcome"),
+    [
+        ({"correct": ">= 0.92"}, 855 / 1_050, "failed"),
+        ({"correct": ">= 0.8"}, 855 / 1_050, "passed"),
+        ({"incorrect": "<= 0.1"}, (45 + 150) / 1_050, "failed"),
+        ({"incorrect": "<= 0.2"}, (45 + 150) / 1_050, "passed"),
+        ({"correct": "== 0.95"}, 855 / 1_050, "failed"),
+    ],
+)
+def test_missing_evaluations_count_as_failures(rule, measured, outcome):
+    result = check({**rule, **MISSING}, summary(e=partial(correct=855, incorrect=45)), labels=KNOWN)
+    [name] = rule
+    assert (result[name].measured, result[name].outcome) == (pytest.approx(measured), outcome)
+    assert result[name].evaluations == 1_050
+    ignored = check({**rule, "max_missing": 0.1}, summary(e=partial(correct=855, incorrect=45)), labels=KNOWN)
+    assert ignored[name].evaluations == 900
+
+
+def test_missing_evaluations_widen_no_interval_but_move_it():
+    figures, whole = partial(correct=855, incorrect=45), labels(855, 195)
+    found = check({"correct": ">= 0.8", **MISSING}, summary(e=figures), confidence=0.95)["correct"]
+    same = check({"correct": ">= 0.8"}, summary(e=whole), confidence=0.95)["correct"]
+    assert (found.low, found.high) == (same.low, same.high)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"), [(">= 0.5", 0.9 * 900 / 1_050), ("<= 0.5", (810 + 150) / 1_050)]
+)
+def test_missing_scores_have_the_least_favorable_score(rule, expected):
+    figures = results(1_000, mean=0.9, variance=0.01, scored=900, not_evaluated=50)
+    found = check({"score_mean": rule, **MISSING}, summary(e=figures), score_ranges=UNIT)["score_mean"]
+    assert found.measured == pytest.approx(expected)
+
+
+def test_missing_evaluations_of_binary_scores_are_zeros():
+    figures = results(100, mean=1.0, variance=0.0, scored=90, binary=True)
+    found = check(
+        {"score_mean": ">= 0.85", **MISSING}, summary(e=figures), score_ranges=UNIT, confidence=0.95
+    )["score_mean"]
+    assert (found.measured, found.low) == (0.9, pytest.approx(share_interval(90, 100, 0.95).low))
+
+
+def test_missing_evaluations_do_not_count_towards_the_minimum():
+    figures = results(labels={"correct": 10}, not_evaluated=500)
+    found = check({"correct": ">= 0.01", "min_evaluated": 11, **MISSING}, summary(e=figures))
+    assert found["correct"].outcome == found["min_evaluated"].outcome == "failed"
+
+
+def test_missing_evaluations_count_in_a_drop_in_both_windows():
+    rules = {"correct": ">= 0.5", "max_drop": 0.02, **MISSING}
+    now, before = labels(900, 0, not_evaluated=100), window(labels(990, 10, not_evaluated=0))
+    result = check(rules, summary(e=now), baseline=before)["drop of correct"]
+    assert (result.outcome, result.measured) == ("failed", pytest.approx(0.09))
+    same = window(labels(900, 0, not_evaluated=100))
+    assert check(rules, summary(e=now), baseline=same)["drop of correct"].measured == 0
+    assert check({**DROP}, summary(e=now), baseline=before)["drop of correct"].outcome == "passed"
+
+
+def test_missing_evaluations_of_unknown_number_fail():
+    found = check({"correct": ">= 0.5", **MISSING}, summary(e=labels(90, not_evaluated=None)))["correct"]
+    assert found.outcome == "failed"
+    assert found.note
+
+
+@pytest.mark.parametrize("confidence", [None, 0.95])
+def test_missing_scores_without_a_range_are_rejected(confidence):
+    figures = summary(e=results(mean=0.9, scored=90))
+    with pytest.raises(InvalidInput):
+        check({"score_mean": ">= 0.5", **MISSING}, figures, confidence=confidence)
+
+
 # -- labels in another spelling
 
 
@@ -556,8 +638,7 @@ def test_drop_interval_of_shares_needs_zeros_and_ones_in_both_windows():
             Threshold.read("e", "score_mean", ">= 0.1"),
             before=EvaluatorSummary.read("e", before),
             now=EvaluatorSummary.read("e", now),
-            labels=None,
-            score_range=None,
+            scale=Scale(),
             confidence=0.95,
         )
 
@@ -582,6 +663,17 @@ def test_baseline_without_evaluations_is_inconclusive(baseline):
     result = drop_of(labels(400), baseline)
     assert (result.outcome, result.measured) == ("inconclusive", None)
     assert not passes(DROP, summary(e=labels(400)), baseline=baseline)
+
+
+@pytest.mark.parametrize(
+    ("complete", "outcome"), [(False, "inconclusive"), (True, "passed"), (None, "passed")]
+)
+def test_baseline_that_is_incomplete_is_inconclusive(complete, outcome):
+    days = [
+        window(labels(400), run_id="1", complete=True),
+        window(labels(400), run_id="2", complete=complete),
+    ]
+    assert drop_of(labels(400), days).outcome == outcome
 
 
 def test_baseline_below_the_minimum_is_inconclusive():

@@ -331,3 +331,9 @@ def test_argument_score_ranges_decides_rules_on_means() -> None:
     assert ranged.execute(Execution().context)["passed"] is True
     with pytest.raises(InvalidInput):
         EvalGateOperator(**arguments, score_ranges={"e": (1, 0)})
+
+
+@pytest.mark.parametrize("arguments", [{"labels": ["correct"]}, {"score_ranges": (0, 1)}])
+def test_literals_next_to_templated_rules_are_checked_at_parse_time(arguments: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput):
+        EvalGateOperator(task_id="gate", summary=found(1, 1), rules="{{ params.rules }}", **arguments)

@@ -445,6 +445,19 @@ def test_baseline_without_spans_is_empty_and_inconclusive(many):
     assert verdict["outcome"] == "inconclusive"
 
 
+def test_spans_over_max_spans_count_as_failures_if_the_rules_say_so(many):
+    _, run_id = run_task(many, evaluators=[tone()], max_spans=600)
+    found = read(run_id=run_id)
+    figures = found["evaluators"]["tone"]
+    assert (figures["evaluated"], figures["not_evaluated"]) == (600, 600)
+    rules = {"polite": ">= 0.5"}
+    assert gate(found, {"tone": rules})["passed"]
+    with pytest.raises(EvalGateFailed) as failed:
+        gate(found, {"tone": {**rules, "missing_evaluations": "fail"}})
+    measured = {rule["measure"]: rule["measured"] for rule in failed.value.verdict["rules"]}
+    assert measured["polite"] == figures["labels"]["polite"]["count"] / 1_200
+
+
 def test_examples_have_input_output_explanation_and_url(many):
     _, run_id = run_task(many, evaluators=[tone()])
     examples = read(run_id=run_id)["evaluators"]["tone"]["examples"]
