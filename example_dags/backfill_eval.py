@@ -1,5 +1,7 @@
 """Run an existing eval task on months of spans, with one mapped task per part of the window.
 
+The results of each part are in the XCom of its ``read_results``.
+
 Trigger it manually with the task's ID and the start and the end of the window.
 """
 
@@ -9,7 +11,12 @@ from datetime import UTC, datetime
 
 from airflow.sdk import DAG, Param, task
 
-from airflow_provider_online_tasks import OnlineTaskRunSensor, RunOnlineTaskOperator, split_window
+from airflow_provider_online_tasks import (
+    EvalResultsOperator,
+    OnlineTaskRunSensor,
+    RunOnlineTaskOperator,
+    split_window,
+)
 
 # The UI shows the window of each mapped task.
 WINDOW = """
@@ -39,15 +46,24 @@ with DAG(
 
     windows = split("{{ params.start }}", "{{ params.end }}", "{{ params.days }}")
 
-    # Two runs at a time, because each run calls an LLM.
+    # Two runs at a time, because each run calls an LLM. A part without spans has to succeed: if Airflow skips
+    # one mapped task, it skips all downstream tasks, and the results of the other parts are not read.
     runs = RunOnlineTaskOperator.partial(
         task_id="run_task",
         online_task_id="{{ params.online_task_id }}",
+        on_nothing_evaluated="succeed",
         max_active_tis_per_dagrun=2,
         map_index_template=WINDOW,
     ).expand_kwargs(windows)
 
-    # A window without spans is skipped; the others continue.
-    OnlineTaskRunSensor.partial(task_id="wait_for_run", deferrable=True, map_index_template=WINDOW).expand(
-        run_id=runs.output
-    )
+    finished = OnlineTaskRunSensor.partial(
+        task_id="wait_for_run",
+        deferrable=True,
+        on_nothing_evaluated="succeed",
+        map_index_template=WINDOW,
+    ).expand(run_id=runs.output)
+
+    results = EvalResultsOperator.partial(
+        task_id="read_results", map_index_template="{{ task.run_id }}"
+    ).expand(run_id=runs.output)
+    finished >> results

@@ -159,22 +159,32 @@ def test_backfill_evaluates_each_span_of_a_long_window_once(
     assert len(set.union(*spans)) == sum(len(judged) for judged in spans) >= 14 * 6
 
 
-def test_backfill_skips_a_window_without_spans(
-    online_tasks_emulator: Emulator, example_dag: Callable[[str], DAG], run_dag: Callable[..., Any]
+@pytest.mark.parametrize("no_data", ["completed", "task_error"])
+def test_backfill_with_a_window_without_spans_reads_the_results_of_the_others(
+    online_tasks_emulator: Emulator,
+    example_dag: Callable[[str], DAG],
+    run_dag: Callable[..., Any],
+    no_data: str,
 ) -> None:
     start = midnight() - 60 * DAY
+    online_tasks_emulator.configure(no_data=no_data)
+    online_task_id = make_task(online_tasks_emulator)
 
     result = run_dag(
         example_dag("backfill_eval"),
         conf={
-            "online_task_id": make_task(online_tasks_emulator),
+            "online_task_id": online_task_id,
             "start": start.isoformat(),
             "end": midnight().isoformat(),
         },
     )
 
     assert result.state == "success"
-    assert [result.states[f"wait_for_run[{piece}]"] for piece in (0, 1)] == ["skipped", "success"]
+    assert "skipped" not in result.states.values()
+    [run] = [run for run in online_tasks_emulator.runs(online_task_id) if run["num_successes"]]
+    summaries = [xcoms["return_value"] for name, xcoms in result.xcoms.items() if "read_results" in name]
+    [summary] = [summary for summary in summaries if summary["run_id"] == run["id"]]
+    assert (summary["complete"], summary["read"]) == (True, run["num_successes"])
 
 
 def make_task(emulator: Emulator) -> str:

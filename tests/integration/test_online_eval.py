@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG, Asset, task, task_group
+from airflow.sdk import DAG, Asset, TriggerRule, task, task_group
 
-from airflow_provider_online_tasks import online_eval
+from airflow_provider_online_tasks import (
+    CreateEvalTaskOperator,
+    EvalResultsOperator,
+    RunOnlineTaskOperator,
+    online_eval,
+)
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 from airflow_provider_online_tasks.results.history import RESULTS_KEY, VERDICT_KEY
 
@@ -105,3 +110,36 @@ def test_mapped_online_eval_runs_once_per_window(arize: Emulator, run_dag: Calla
             name: results[name] for name in ("run_id", "start", "end")
         }
     assert len(arize.tasks()) == 1
+
+
+@pytest.mark.parametrize("no_data", ["completed", "task_error"])
+@pytest.mark.parametrize(
+    ("of_run", "of_results"),
+    [({}, {"trigger_rule": TriggerRule.NONE_FAILED}), ({"on_nothing_evaluated": "succeed"}, {})],
+)
+def test_mapped_results_are_read_also_if_a_window_has_no_spans(
+    arize: Emulator,
+    run_dag: Callable[..., DagResult],
+    no_data: Any,
+    of_run: dict[str, Any],
+    of_results: dict[str, Any],
+) -> None:
+    arize.configure(no_data=no_data)
+    ends = [NOW - timedelta(days=100), NOW]
+    windows = [{"data_start_time": end - timedelta(days=7), "data_end_time": end} for end in ends]
+    with new_dag(f"an_empty_window_{no_data}_{len(of_run)}") as dag:
+        create = CreateEvalTaskOperator(
+            task_id="create_task",
+            model_id=arize.project_id,
+            **{key: value for key, value in EVAL.items() if key != "rules"},
+        )
+        run = RunOnlineTaskOperator.partial(
+            task_id="run_task", online_task_id=create.output, wait_for_completion=True, **of_run
+        ).expand_kwargs(windows)
+        EvalResultsOperator.partial(task_id="read_results", **of_results).expand(run_id=run.output)
+
+    done = run_dag(dag, logical_date=NOW)
+
+    assert done.state == "success", done.states
+    read = [xcoms["return_value"]["read"] for name, xcoms in done.xcoms.items() if "read_results" in name]
+    assert max(read) == max(run["num_successes"] for run in arize.runs()) > 0
