@@ -6,6 +6,7 @@ Airflow loads this module for each of its commands, so imports happen when a com
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def get_commands() -> list[CLICommand]:
-    """Return the commands: ``airflow online-tasks doctor``."""
+    """Return the commands: ``airflow online-tasks doctor`` and ``airflow online-tasks orphaned-runs``."""
     from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
 
     doctor = ActionCommand(
@@ -30,7 +31,14 @@ def get_commands() -> list[CLICommand]:
             Arg(("--all",), action="store_true", help="print successful checks, too"),  # type: ignore[no-untyped-call]
         ),
     )
-    return [GroupCommand(name="online-tasks", help="Arize online tasks", subcommands=(doctor,))]
+    orphaned_runs = ActionCommand(
+        name="orphaned-runs",
+        help="list unfinished runs whose Airflow task ended, for example while its triggerer was dead",
+        func=run_orphaned_runs,
+        args=(Arg(("--cancel",), action="store_true", help="cancel these runs"),),  # type: ignore[no-untyped-call]
+    )
+    commands = (doctor, orphaned_runs)
+    return [GroupCommand(name="online-tasks", help="Arize online tasks", subcommands=commands)]
 
 
 def run_doctor(options: argparse.Namespace) -> None:
@@ -38,3 +46,11 @@ def run_doctor(options: argparse.Namespace) -> None:
     from airflow_provider_online_tasks import diagnostics
 
     sys.exit(diagnostics.run_doctor(options.conn_id, show_all=options.all))
+
+
+def run_orphaned_runs(options: argparse.Namespace) -> None:
+    """List or cancel the orphaned runs, and exit with 0, 1 after an error, or 2 before Airflow 3.3."""
+    os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"  # find connections in Airflow's database, too
+    from airflow_provider_online_tasks.runs import orphaned_runs
+
+    sys.exit(orphaned_runs.run_orphaned_runs(cancel=options.cancel))

@@ -201,7 +201,13 @@ class RunOnlineTaskOperator(base.LineageOperator):
     def _begin(self, context: Context, hook: OnlineTasksHook) -> RunLifecycle:
         from airflow_provider_online_tasks.runs.lifecycle import RunLifecycle
 
-        self._lifecycle = RunLifecycle(context=context, hook=hook, rules=self._rules, log=self.log)
+        self._lifecycle = RunLifecycle(
+            context=context,
+            hook=hook,
+            rules=self._rules,
+            cancel_on_kill=self.cancel_on_kill,
+            log=self.log,
+        )
         return self._lifecycle
 
     def _plan(self, context: Context, hook: OnlineTasksHook) -> RunInput:

@@ -38,12 +38,15 @@ class RunLifecycle:
     since: datetime  # when this try got the run
     _submission: Submission
 
-    def __init__(self, *, context: Context, hook: OnlineTasksHook, rules: EndRules, log: Any) -> None:
+    def __init__(
+        self, *, context: Context, hook: OnlineTasksHook, rules: EndRules, cancel_on_kill: bool, log: Any
+    ) -> None:
         self.hook = hook
         self.run_id: str | None = None
         self.finished: TaskRun | None = None  # set if the run had finished when this try got it
         self._context = context
         self._rules = rules
+        self._cancel_on_kill = cancel_on_kill
         self._log = log
         self._fate_when_killed: TaskFate | None = None
 
@@ -97,7 +100,14 @@ class RunLifecycle:
         self._submission = self._new_submission(self.hook)
 
     def _new_submission(self, hook: OnlineTasksHook) -> Submission:
-        return Submission(hook=hook, run=self.run, context=self._context, log=self._log, rules=self._rules)
+        return Submission(
+            hook=hook,
+            run=self.run,
+            context=self._context,
+            log=self._log,
+            rules=self._rules,
+            cancel_on_kill=self._cancel_on_kill,
+        )
 
     def _use(self, result: Result[TaskRun]) -> None:
         self.run_id, self.outcome, self.since = result.id, result.outcome, _clock.now()

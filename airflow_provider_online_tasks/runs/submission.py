@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks import _clock, exceptions
+from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.responses import TaskRun
@@ -46,6 +47,8 @@ class RunIntent(Intent):
     data_end_time: str
     known: tuple[str, ...] = ()  # the runs over the same window that existed before, or of earlier tries
     knows_all: bool = False  # if ``known`` has all of them, no clock is needed to recognize a new run
+    conn_id: str = DEFAULT_CONN_ID
+    cancel_on_kill: bool = True
 
     @property
     def window(self) -> DataWindow:
@@ -60,6 +63,12 @@ class RunIntent(Intent):
         """The IDs of runs that must not be mistaken for a new one."""
         return (*self.known, self.id) if self.id else self.known
 
+    def may_have_started(self, run: TaskRun) -> bool:
+        """Return whether a run of the task may be the result of this request."""
+        since = parse_time(self.server_time, "server_time") - create_once.SERVER_TIME_MARGIN
+        is_new = self.knows_all or run.created_at is None or run.created_at >= since
+        return is_new and run.id not in self.known and has_window(run, self.window)
+
 
 class Submission(create_once.CreateOnce[RunIntent, TaskRun]):
     """Starts the run of an execution, or finds it if an earlier try started it."""
@@ -68,12 +77,20 @@ class Submission(create_once.CreateOnce[RunIntent, TaskRun]):
     verb = "start"
 
     def __init__(
-        self, *, hook: OnlineTasksHook, run: RunInput, context: Context, log: Any, rules: EndRules
+        self,
+        *,
+        hook: OnlineTasksHook,
+        run: RunInput,
+        context: Context,
+        log: Any,
+        rules: EndRules,
+        cancel_on_kill: bool,
     ) -> None:
         super().__init__(hook=hook, intents=IntentStore(context, STATE_KEY, RunIntent), log=log)
         self._run = run
         self._window = run.window
         self._rules = rules
+        self._cancel_on_kill = cancel_on_kill
 
     def obtain(self) -> Result[TaskRun]:
         """Return the run of this execution: that of an earlier try if there is one, else a new one."""
@@ -147,6 +164,8 @@ class Submission(create_once.CreateOnce[RunIntent, TaskRun]):
             data_start_time=wire_time(self._window.start),
             data_end_time=wire_time(self._window.end),
             server_time=wire_time(since),
+            conn_id=self._hook.conn_id,
+            cancel_on_kill=self._cancel_on_kill,
         )
 
     def _send_request(self) -> str:
@@ -270,12 +289,8 @@ class Submission(create_once.CreateOnce[RunIntent, TaskRun]):
         )
 
     def _new_runs(self, intent: RunIntent) -> Iterator[TaskRun]:
-        """Yield the runs over the window of an intent that may be its result."""
-        since = parse_time(intent.server_time, "server_time") - create_once.SERVER_TIME_MARGIN
-        for run in self._list_runs(intent):
-            is_new = intent.knows_all or run.created_at is None or run.created_at >= since
-            if is_new and run.id not in intent.known and has_window(run, intent.window):
-                yield run
+        """Yield the runs that may be the result of an intent."""
+        return (run for run in self._list_runs(intent) if intent.may_have_started(run))
 
     def _list_runs(self, intent: RunIntent) -> Iterator[TaskRun]:
         for page in calls.pages(
