@@ -204,7 +204,7 @@ def flatten(attributes: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _fields(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a span, whatever names the file has for them."""
+    """Return the fields of a span, under any of the names that files have for them."""
     fields: dict[str, Any] = {}
     attributes: dict[str, Any] = {}
     for name, value in row.items():

@@ -236,7 +236,7 @@ def test_lost_response_clocks_of_servers_differ_adopts_task(
 def test_response_with_data_and_errors_task_not_found_raises(
     arize: Emulator, requests: Requests, if_exists: str
 ) -> None:
-    """Arize may have created the task, so a task that appears later is not taken for another process's."""
+    """Arize may have created the task, so a task that appears later counts as its own."""
     instance = TaskInstance()
     nothing = '{"tasks": [], "pagination": {"has_more": false, "next_cursor": null}}'
     arize.add_fault(Fault(LIST, "garbage", body=nothing, times=2))
