@@ -121,7 +121,8 @@ export function time(text) {
 export function tick(seconds, step) {
   const at = new Date(seconds * 1000);
   const it = parts(at, { ...MINUTES, month: "short", day: "numeric" });
-  if (step < 86400) return `${it.hour}:${it.minute}`;
+  const clock = `${it.hour}:${it.minute}`;
+  if (step < 86400 && clock !== "00:00") return clock;
   return step < 28 * 86400 ? `${it.day} ${it.month}` : `${it.month} ${it.year}`;
 }
 

@@ -168,17 +168,17 @@ function overview(found) {
     const labels = Object.entries(newest.shares).map(([label, it]) => `${label} ${percent(it)}`).join(", ") + others;
     return [
       status(one), subject, make("span", null, { class: "links" }, links(one.dag_id, newest), statusLinks(one)), trend(one.trend),
-      newest.score ? score(newest.score.mean) + between(newest.score, score) : "–",
+      newest.score ? make("span", null, { class: "stack" }, make("span", score(newest.score.mean)), make("span", between(newest.score, score), { class: "muted" })) : "–",
       labels ? make("span", labels, { class: "clamped", title: labels }) : "–", number(count(newest.evaluated)), period(newest),
     ];
   });
   return table(
     "The newest window of each evaluator",
-    ["Status", "Evaluator, DAG", "Links", "Trend", "Mean score (interval)", "Labels", "Evaluated", "Window"], rows,
+    ["Status", "Evaluator, DAG", "Links", "Trend", "Mean score", "Labels", "Evaluated", "Window"], rows,
   );
 }
 
-const period = (window) => make("span", null, { class: "period" },
+const period = (window) => make("span", null, { class: "stack" },
   make("span", time(window.start || window.at)), make("span", `to ${time(window.end || window.at)}`));
 
 // The trend of the newest windows: the mean score, else the share of the most frequent label.
@@ -210,13 +210,18 @@ function history(one) {
   fact("Errors", count(last.errors));
   const chosen = make("p", "Click a window in a plot for its links, or select it with the arrow keys.", { class: "chosen", role: "status" });
   const choose = (window) => chosen.replaceChildren(
-    `${time(window.start || window.at)} to ${time(window.end || window.at)}: `, badge(window.outcome), " ", make("span", null, { class: "links" }, links(one.dag_id, window)));
+    `${time(window.start || window.at)} to ${time(window.end || window.at)}: `, badge(window.outcome), " ", make("span", null, { class: "links" }, links(one.dag_id, window)),
+    ...problems(window).map((text) => make("span", text, { class: "problem" })));
   choose(last);
   const grid = make("div", null, { class: "plots", role: "group", tabindex: "0", "aria-label": `Plots of ${nameOf(one)}: select a window with the left and right arrow keys` });
   draw(grid, one, choose);
   section.append(facts, chosen, grid, windowsTable(one));
   return section;
 }
+
+// The rules that did not pass.
+const problems = (window) => window.rules.filter((rule) => rule.outcome !== PASSED)
+  .map((rule) => [`${rule.measure} ${measured(rule)}, rule ${demanded(rule)}: ${rule.outcome}`, rule.note].filter(Boolean).join("; "));
 
 function windowsTable(one) {
   const details = make("details", null, {}, make("summary", "The same numbers as a table"));
@@ -346,7 +351,7 @@ function results(one) {
 function table(caption, head, rows) {
   const body = make("tbody", null, {}, ...rows.map((row) => make("tr", null, {}, ...row.map((cell) => {
     const field = make("td", null, {}, cell instanceof Node ? cell : String(cell ?? "–"));
-    if (field.textContent.length > 28 && !field.querySelector(".links, .period, .subject")) field.className = "text";
+    if (field.textContent.length > 28 && !field.querySelector(".links, .stack, .subject")) field.className = "text";
     if (cell instanceof Element && cell.classList.contains("number")) field.className = "number";
     return field;
   }))));

@@ -184,12 +184,13 @@ function marks(self, windows, value, hasText) {
     const at = Math.round(x(place));
     ctx.setLineDash([3 * ratio, 3 * ratio]);
     ctx.beginPath(); ctx.moveTo(at, bbox.top); ctx.lineTo(at, bbox.top + bbox.height); ctx.stroke();
-    const right = at + 60 * ratio < bbox.left + bbox.width;
     if (!hasText) continue;
+    const right = at + ctx.measureText("version changed").width + 4 * ratio < bbox.left + bbox.width;
     ctx.textAlign = right ? "left" : "right";
     ctx.fillText("version changed", at + (right ? 4 : -4) * ratio, bbox.top + bbox.height - 5 * ratio);
   }
   ctx.setLineDash([]);
+  if (windows.length === 1 && hasText) whisker(self, x(0));
   for (const place of places.filter((each) => windows[each].complete === false)) {
     const measured = value(place);
     if (typeof measured !== "number") continue;
@@ -203,6 +204,15 @@ function marks(self, windows, value, hasText) {
     for (const [right, down] of corners(outcome, middle, bbox.top - ROW * ratio / 2, size)) ctx.lineTo(right, down);
     ctx.fill();
   }
+  ctx.restore();
+}
+
+// Draw the interval of a single window, where a band has no width.
+function whisker({ ctx, data: [, [low], [high]], valToPos }, at) {
+  if (low === null || high === null) return;
+  ctx.save();
+  ctx.strokeStyle = colour("--accent");
+  ctx.beginPath(); ctx.moveTo(at, valToPos(low, "y", true)); ctx.lineTo(at, valToPos(high, "y", true)); ctx.stroke();
   ctx.restore();
 }
 
@@ -229,7 +239,7 @@ function useKeys(grid, one, plot, choose) {
     if (!steps[event.key] || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     place = Math.min(Math.max(steps[event.key](), 0), one.windows.length - 1);
-    plot.setCursor({ left: plot.valToPos(one.windows[place].seconds, "x"), top: 0 });
+    plot.setCursor({ left: plot.valToPos(one.windows[place].seconds, "x"), top: 0 }, true, true);
     choose(one.windows[place]);
   });
 }
@@ -247,7 +257,6 @@ function hover(self, bubble, windows, tip) {
     window.is_new_version ? `evaluator version changed: ${window.evaluator_version || "unknown"}` : "",
     window.complete === false ? "incomplete results" : "",
   ].filter(Boolean).join("\n");
-  const isRight = self.cursor.left > self.over.clientWidth / 2;
-  bubble.style.left = isRight ? "" : `${self.cursor.left + 12}px`;
-  bubble.style.right = isRight ? `${self.over.clientWidth - self.cursor.left + 12}px` : "";
+  const { left } = self.cursor, room = innerWidth - self.over.getBoundingClientRect().left - left - 24;
+  bubble.style.left = `${bubble.offsetWidth < room ? left + 12 : left - bubble.offsetWidth - 12}px`;
 }
