@@ -25,3 +25,9 @@ def on_one_line(text: str) -> str:
     visible = "".join(sign if sign.isprintable() else " " for sign in text[: 4 * TEXT_CHARACTERS])
     line = " ".join(visible.split())
     return line if len(line) <= TEXT_CHARACTERS else line[:TEXT_CHARACTERS] + "…"
+
+
+def shown_name(name: str) -> str:
+    """Return the name of a label or an evaluator on one line, cut to 80 characters; never empty."""
+    line = on_one_line(name) or "(empty)"
+    return line if len(line) <= VALUE_CHARACTERS else line[: VALUE_CHARACTERS - 1] + "…"

@@ -28,6 +28,13 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.inputs.arguments import Granularity, Scope
     from airflow_provider_online_tasks.runs.end_states import OnNothingEvaluated
 
+# What Airflow shows for a task of a mapped group, instead of its index.
+_WINDOWS = {
+    "run_task": "{{ task.data_start_time }} to {{ task.data_end_time }}",
+    "read_results": "{{ task.window or '' }}",
+    "gate": "{{ task.summary.data_start_time }} to {{ task.summary.data_end_time }}",
+}
+
 
 @suggests_names
 def online_eval(
@@ -170,6 +177,9 @@ def online_eval(
         columns = _columns(template_evaluators, evaluators, code_evaluators, read_evaluators)
         _check_rules_name_evaluators(rules, columns)
     arguments: Any = {**(default_args or {}), **({} if conn_id is None else {"conn_id": conn_id})}
+    names: dict[str, Any] = {}
+    if data_start_time is not None and "map_index_template" not in arguments:
+        names = {task: {"map_index_template": template} for task, template in _WINDOWS.items()}
     with TaskGroup(group_id, default_args=arguments) as group:
         task_id: Any = online_task_id
         if name is not None:
@@ -195,6 +205,7 @@ def online_eval(
             timeout=timeout,
             max_error_rate=max_error_rate,
             on_nothing_evaluated=on_nothing_evaluated,
+            **names.get("run_task", {}),
         )
         results = EvalResultsOperator(
             task_id="read_results",
@@ -207,6 +218,7 @@ def online_eval(
             group_by=group_by,
             complete_within=complete_within,
             outlets=[] if rules else list(outlets),
+            **names.get("read_results", {}),
         )
         if rules is not None:
             EvalGateOperator(
@@ -225,6 +237,7 @@ def online_eval(
                 across_evaluator_versions=across_evaluator_versions,
                 accept_unverified=accept_unverified,
                 outlets=list(outlets),
+                **names.get("gate", {}),
             )
     return group
 

@@ -31,7 +31,7 @@ DAYS = 7
 DAY_SECONDS = 86_400
 SAMPLE = demo.PROJECT / "airflow_provider_online_tasks/emulator/spans/sample_spans.jsonl"
 START_SECONDS = 240
-STOP_SECONDS = 20
+STOP_SECONDS = 10
 
 
 def main() -> int:
@@ -91,8 +91,6 @@ def ui_environment(environment: Mapping[str, str]) -> dict[str, str]:
     url = f"http://127.0.0.1:{port}"
     return {
         **environment,
-        # ``airflow standalone`` starts its components with the command ``airflow``.
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}",
         "AIRFLOW__API__BASE_URL": url,
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),
@@ -109,14 +107,31 @@ def ui_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def airflow_at_work(environment: Mapping[str, str]) -> Iterator[str]:
-    """Start ``airflow standalone``, and stop it and its child processes at the end.
+    """Start the components of Airflow, and stop them and their child processes at the end.
+
+    The API server comes first: tasks that start before it responds fail.
 
     :raises DemoError: if it does not start in time.
     """
     url = environment["AIRFLOW__API__BASE_URL"]
+    with contextlib.ExitStack() as running:
+        server = running.enter_context(component("api-server", environment))
+        deadline = time.monotonic() + START_SECONDS
+        while not answers(f"{url}/api/v2/monitor/health"):
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise demo.DemoError("Airflow did not start.")
+            time.sleep(1)
+        for name in ("dag-processor", "triggerer", "scheduler"):
+            running.enter_context(component(name, environment))
+        yield url
+
+
+@contextlib.contextmanager
+def component(name: str, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a component of Airflow, and stop it and its child processes at the end."""
     with demo.AIRFLOW_LOG.open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "airflow", "standalone"],
+            [sys.executable, "-m", "airflow", name],
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -124,12 +139,7 @@ def airflow_at_work(environment: Mapping[str, str]) -> Iterator[str]:
             start_new_session=True,  # so that Ctrl-C only reaches this script
         )
     try:
-        deadline = time.monotonic() + START_SECONDS
-        while not answers(f"{url}/api/v2/monitor/health"):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise demo.DemoError("Airflow did not start.")
-            time.sleep(1)
-        yield url
+        yield process
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)

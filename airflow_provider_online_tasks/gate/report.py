@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from airflow_provider_online_tasks._text import on_one_line
+from airflow_provider_online_tasks._text import on_one_line, shown_name
 from airflow_provider_online_tasks.gate.checks import FAILED, RuleResult
 
 HEAD = ("evaluator", "measure", "rule", "measured", "interval", "margin", "outcome")
@@ -31,8 +31,8 @@ def rows(results: Iterable[RuleResult]) -> list[tuple[str, ...]]:
         outcome = result.outcome.upper() if result.outcome == FAILED else result.outcome
         table.append(
             (
-                on_one_line(result.evaluator),
-                on_one_line(f"{result.measure} [{result.segment}]" if result.segment else result.measure),
+                shown_name(result.evaluator),
+                shown_name(result.measure) + (f" [{shown_name(result.segment)}]" if result.segment else ""),
                 result.rule,
                 result.measured_text,
                 interval,

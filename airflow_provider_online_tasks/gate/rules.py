@@ -15,7 +15,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
-from airflow_provider_online_tasks._text import shown
+from airflow_provider_online_tasks._text import shown, shown_name
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs.arguments import read_names, rendered_number
 from airflow_provider_online_tasks.inputs.templating import is_leaf_template, is_templated, key_problem
@@ -88,7 +88,7 @@ class Threshold:
     @classmethod
     def read(cls, evaluator: str, measure: str, rule: Any) -> Threshold:
         """Parse a rule; raise InvalidInput if it cannot be parsed."""
-        where = f"Rule {shown(rule)} for {evaluator}.{measure}"
+        where = f"Rule {shown(rule)} for {shown_name(evaluator)}.{shown_name(measure)}"
         match = _THRESHOLD.fullmatch(rule) if isinstance(rule, str) else None
         known = (*_SETTINGS, SEGMENTS, SCORE_MEAN)
         near = get_close_matches(measure, known, n=1)
@@ -321,8 +321,9 @@ def check_labels(rules: Iterable[EvaluatorRules], labels: Mapping[str, Sequence[
                 # The share of a misspelled label is 0.
                 if not threshold.is_lower_bound and COMPARE[threshold.comparison](0.0, threshold.bound):
                     raise InvalidInput(
-                        f"The rule {name}.{threshold.measure} {threshold.text} is always satisfied by a "
-                        f"misspelled label. Set labels={{{name!r}: [...]}} with all labels of the evaluator."
+                        f"The rule {shown_name(name)}.{shown_name(threshold.measure)} {threshold.text} is "
+                        f"always satisfied by a misspelled label. Set labels={{{name!r}: [...]}} with all "
+                        f"labels of the evaluator."
                     )
             elif threshold.measure not in known:
                 raise InvalidInput(

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, get_args
 
 from airflow_provider_online_tasks._airflow import AirflowSkipException
-from airflow_provider_online_tasks._text import on_one_line, shown
+from airflow_provider_online_tasks._text import on_one_line, shown, shown_name
 from airflow_provider_online_tasks.exceptions import EvalGateFailed, EvalGateInconclusive, InvalidInput
 from airflow_provider_online_tasks.gate.rules import OnInconclusive, check_rules, read_score_ranges
 from airflow_provider_online_tasks.inputs import arguments
@@ -228,7 +228,7 @@ class EvalGateOperator(LineageOperator):
     def _message(self) -> str:
         """Return which rules did not pass."""
         texts = [
-            f"{result.evaluator}.{result.measure} is {result.measured_text}, "
+            f"{shown_name(result.evaluator)}.{shown_name(result.measure)} is {result.measured_text}, "
             f"{'inconclusive for' if result.outcome == 'inconclusive' else 'not'} {result.rule}"
             for result in self._results
             if not result.passed

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from airflow_provider_online_tasks._airflow import AirflowTaskTimeout
 from airflow_provider_online_tasks._defaults import MAX_SEGMENTS
+from airflow_provider_online_tasks._text import shown_name
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.exceptions import EvalResultsIncomplete, InvalidInput
 from airflow_provider_online_tasks.inputs import arguments
@@ -134,6 +135,7 @@ class EvalResultsOperator(LineageOperator):
         self.rows_path = rows_path
         self.rows_format = arguments.choice(rows_format, "rows_format", get_args(RowsFormat))
         self.rows_conn_id = rows_conn_id
+        self.window: DataWindow | None = None  # for map_index_template
         window = [online_task_id, data_start_time, data_end_time]
         if (run_id is None) == (online_task_id is None) or len({part is None for part in window}) > 1:
             raise InvalidInput("Set either run_id, or online_task_id with data_start_time and data_end_time.")
@@ -185,6 +187,7 @@ class EvalResultsOperator(LineageOperator):
             else:
                 task_id = arguments.read_id(self.online_task_id, "online_task_id")
                 window = DataWindow.read(self.data_start_time, self.data_end_time)
+            self.window = window
             task = hook.get_task(task_id)
             reader = Reader(
                 client=hook.client,
@@ -323,19 +326,20 @@ class EvalResultsOperator(LineageOperator):
             counts = figures["labels"]
             labels[name] = {label: each["share"] for label, each in counts.items()}
             shares = ", ".join(
-                f"{label} {each['share']:.1%} ({each['count']})" for label, each in counts.items()
+                f"{shown_name(label)} {each['share']:.1%} ({each['count']})" for label, each in counts.items()
             )
             mean, invalid = figures["score_mean"], figures["invalid_scores"]
             self.log.info(
                 "%s: %d evaluated (%d in this run, %d before), %d not evaluated. %s%s%s",
-                name,
+                shown_name(name),
                 *(figures[key] for key in ("evaluated", "from_run", "from_before", "not_evaluated")),
                 shares or "No labels",
                 "" if mean is None else f"; mean score {mean:.4g}",
                 f"; {invalid} scores are not finite numbers" if invalid else "",
             )
             if sum(map(bool, figures["evaluator_versions"])) > 1:
-                self.log.warning("%s: the evaluator version changed: %s", name, figures["evaluator_version"])
+                version = figures["evaluator_version"]
+                self.log.warning("%s: the evaluator version changed: %s", shown_name(name), version)
         window = {key: summary[key] for key in ("online_task_id", "data_start_time", "data_end_time")}
         completeness = {key: summary[key] for key in ("complete", "expected", "read")}
         facts = {**(run.summary() if run else window), **completeness, "labels": labels}

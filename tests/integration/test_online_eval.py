@@ -17,6 +17,7 @@ from airflow_provider_online_tasks import (
     online_eval,
 )
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
+from airflow_provider_online_tasks.inputs.windows import DataWindow
 from airflow_provider_online_tasks.results.history import RESULTS_KEY, VERDICT_KEY
 
 if TYPE_CHECKING:
@@ -99,6 +100,9 @@ def test_mapped_online_eval_runs_once_per_window(arize: Emulator, run_dag: Calla
     done = run_dag(dag, logical_date=NOW)
 
     assert done.state == "success", done.states
+    assert _names(done, "run_task") == [f"{window['start']} to {window['end']}" for window in windows]
+    shown = [str(DataWindow.of(window["start"], window["end"])) for window in windows]
+    assert _names(done, "read_results") == _names(done, "gate") == shown
     runs = arize.runs()
     begins = [datetime.fromtimestamp(run["data_start"], UTC) for run in runs]
     assert sorted(begins) == [datetime.fromisoformat(window["start"]) for window in windows]
@@ -143,3 +147,16 @@ def test_mapped_results_are_read_also_if_a_window_has_no_spans(
     assert done.state == "success", done.states
     read = [xcoms["return_value"]["read"] for name, xcoms in done.xcoms.items() if "read_results" in name]
     assert max(read) == max(run["num_successes"] for run in arize.runs()) > 0
+
+
+def _names(done: DagResult, task_id: str) -> list[str | None]:
+    """Return what Airflow shows for the mapped instances of a task."""
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        query = select(TaskInstance.rendered_map_index).where(
+            TaskInstance.run_id == done.dag_run.run_id, TaskInstance.task_id == f"of_window.eval.{task_id}"
+        )
+        return list(session.scalars(query.order_by(TaskInstance.map_index)))

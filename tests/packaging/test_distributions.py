@@ -62,6 +62,7 @@ def test_wheel_contains_the_package_and_its_metadata(in_wheel: set[str]) -> None
     assert in_wheel - about == ours
     assert {name.partition(".dist-info/")[2] for name in about} == {
         "METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE",
+        "licenses/airflow_provider_online_tasks/ui/evals/www/uPlot.LICENSE",
     }  # fmt: skip
 
 
@@ -79,7 +80,9 @@ def test_metadata_lists_supported_versions(metadata: Message) -> None:
     versions = [one.removeprefix(python) for one in classifiers if one.startswith(f"{python}3.")]
     assert versions == ["3.11", "3.12", "3.13"]
     assert all(version in SpecifierSet(metadata["Requires-Python"]) for version in versions)
-    assert metadata["License-Expression"] == "Apache-2.0"
+    # With the license of uPlot, which the Evals page contains.
+    assert metadata["License-Expression"] == "Apache-2.0 AND MIT"
+    assert len(metadata.get_all("License-File", [])) == 2
     assert metadata["Description-Content-Type"] == "text/markdown"
 
 

@@ -41,6 +41,19 @@ def test_text_table_shows_segments_notes_and_evaluations_needed():
     assert "1,234" in row[-1]
 
 
+@pytest.mark.parametrize("table", [report.text_table, report.markdown_table, report.html_table])
+def test_table_with_odd_names_is_readable(table):
+    odd = "a\u202eb\nc" + "x" * 300
+    rows = [replace(RESULT, measure=""), replace(RESULT, evaluator=odd, measure=odd, segment=odd)]
+
+    text = table(rows)
+
+    assert "\u202e" not in text
+    assert "empty" in text
+    assert "x" * 80 not in text
+    assert len(text.splitlines()) <= 4
+
+
 def test_text_table_marks_failed_rules_in_capitals():
     rows = cells(report.text_table([replace(RESULT, outcome=each) for each in (FAILED, PASSED)]))
     assert [row[-1] for row in rows] == ["FAILED", "passed"]

@@ -102,6 +102,19 @@ def test_approval_of_inconclusive_gate_keeps_outcome() -> None:
     assert (verdict["outcome"], verdict["approved"]) == ("inconclusive", True)
 
 
+def test_exception_with_odd_label_is_one_short_line() -> None:
+    label = "in\u202ecorrect\n" + "x" * 300
+    given = summary(e=results(labels={label: 1, "other": 9}))
+    operator = EvalGateOperator(task_id="gate", summary=given, rules={"e": {label: ">= 0.9"}})
+
+    with pytest.raises(EvalGateFailed) as failed:
+        operator.execute(Execution().context)
+
+    text = str(failed.value)
+    assert text.isprintable()
+    assert len(text) < 300
+
+
 def test_asset_event_of_failed_gate_has_rules_and_no_examples() -> None:
     example = {"span_id": "s", "trace_id": "t", "label": "incorrect", "input": "a customer's question"}
     execution = Execution(RELEASE)
