@@ -98,7 +98,7 @@ def test_eval_of_a_continuous_task_has_the_verdict_of_one_run(
     assert_verdict_of_one_run(result, from_run=0)
 
 
-def test_eval_of_a_window_that_overlaps_by_half_has_the_verdict_of_one_run(
+def test_overlapping_window_has_verdict_of_one_run(
     arize: Emulator, run_dag: Callable[..., DagResult]
 ) -> None:
     task_id = create_task(arize)
@@ -111,7 +111,7 @@ def test_eval_of_a_window_that_overlaps_by_half_has_the_verdict_of_one_run(
     assert_verdict_of_one_run(result, from_run=SPANS - before["num_successes"])
 
 
-def test_eval_of_a_second_task_with_the_same_evaluator_has_the_verdict_of_one_run(
+def test_second_task_with_same_evaluator_has_verdict_of_one_run(
     arize: Emulator, run_dag: Callable[..., DagResult]
 ) -> None:
     run_before(create_task(arize, "another task"))

@@ -139,7 +139,7 @@ def test_a_form_that_was_left_as_it_is_makes_a_connection() -> None:
     assert settings == Settings.of_connection(host=None, api_key="k", extra={}, conn_id="c")
 
 
-def test_every_field_of_a_connection_is_in_the_form_and_says_what_it_is_for() -> None:
+def test_connection_field_in_form_has_description() -> None:
     assert set(CONNECTION["conn-fields"]) == EXTRA_FIELDS
     for field in CONNECTION["conn-fields"].values():
         assert field["description"].endswith(".")

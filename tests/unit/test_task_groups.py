@@ -162,7 +162,7 @@ def test_outlets_without_rules_belong_to_the_results(dag: DAG) -> None:
     assert [task.task_id for task in dag.tasks if task.outlets] == ["online_eval.read_results"]
 
 
-def test_labels_that_are_given_override_those_of_the_evaluators(dag: DAG) -> None:
+def test_labels_given_override_labels_of_evaluators(dag: DAG) -> None:
     labels = {"correctness": ["correct", "incorrect", "unsure"]}
     with dag:
         online_eval(**NEW_TASK, rules={"correctness": {"unsure": "<= 0.1"}}, labels=labels)

@@ -114,7 +114,7 @@ def test_without_outlets_context_is_not_read() -> None:
     update_asset_events({}, [AssetAlias("dynamic")], {"run_id": "run"})  # type: ignore[typeddict-item]
 
 
-def test_asset_events_of_two_outlets_contain_the_facts_next_to_those_of_others() -> None:
+def test_asset_events_of_two_outlets_keep_facts_of_others() -> None:
     from airflow.sdk.execution_time.context import OutletEventAccessors
 
     events, one, other = OutletEventAccessors(), Asset("one"), Asset("other")

@@ -22,7 +22,7 @@ def evaluations_by_span(emulator: Emulator) -> dict[tuple[str, str], dict[str, A
     return by_span
 
 
-def test_second_run_with_override_replaces_the_evaluations_of_the_first(api: Api, emulator: Emulator) -> None:
+def test_second_run_with_override_replaces_first_evaluations(api: Api, emulator: Emulator) -> None:
     task_id = api.create()
     first = api.run(task_id, maxSpans=20)
     assert api.counts(first) == (20, 0, 0)
@@ -41,9 +41,7 @@ def test_two_tasks_with_one_evaluator_name_share_the_label(api: Api, emulator: E
     assert (tasks.count(one), tasks.count(two)) == (10, 5)
 
 
-def test_second_evaluator_of_a_task_evaluates_spans_that_only_the_first_labelled(
-    api: Api, emulator: Emulator
-) -> None:
+def test_second_evaluator_evaluates_spans_labelled_by_first(api: Api, emulator: Emulator) -> None:
     api.read(api.run(api.create(name="one"), maxSpans=10))
     evaluators = [template_evaluator(), template_evaluator("tone")]
     both = api.create(name="both", templateEvaluators=evaluators)

@@ -95,7 +95,7 @@ def test_trace_evaluator_gives_one_result_per_trace_at_its_root(arize: Api) -> N
     assert judged(arize, about("trace")) == [("trace", f"t{i}-1", "judge") for i in (1, 2, 3, 4)]
 
 
-def test_session_evaluator_gives_one_result_per_session_at_its_first_root(arize: Api) -> None:
+def test_session_evaluator_has_one_result_per_session_at_first_root(arize: Api) -> None:
     assert judged(arize, about("session")) == [("session", "t1-1", "judge"), ("session", "t3-1", "judge")]
 
 

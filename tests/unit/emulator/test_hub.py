@@ -129,7 +129,7 @@ def attach(api: Api, evaluator_id: str, **fields: Any) -> str:
     return task_id
 
 
-def test_deleting_an_evaluator_in_use_conflicts_until_its_task_is_deleted(api: Api) -> None:
+def test_delete_evaluator_in_use_conflicts_until_task_deleted(api: Api) -> None:
     created = create(api)
     path = f"evaluators/{created['id']}"
     task_id = attach(api, created["id"])

@@ -510,9 +510,7 @@ def test_two_dag_runs_at_the_same_time_use_one_task(arize: Emulator, if_exists: 
 
 @pytest.mark.usefixtures("overtaken")
 @pytest.mark.parametrize("if_exists", ["skip", "fail"])
-def test_rejection_without_a_reason_uses_task_of_other_dag_run_unless_it_must_not_exist(
-    arize: Emulator, if_exists: str
-) -> None:
+def test_creation_rejected_without_reason_uses_task_of_other_dag_run(arize: Emulator, if_exists: str) -> None:
     arize.add_fault(Fault(CREATE, "graphql_error", skip=1, message="no", code="BAD_USER_INPUT"))
     if if_exists == "fail":
         with pytest.raises(BadRequest):

@@ -508,7 +508,7 @@ def test_content_that_changed_between_tries_is_not_searched_for(arize: Emulator,
 
 @pytest.mark.parametrize("change", ["name", "space"])
 @pytest.mark.usefixtures("_time_flies")
-def test_evaluator_or_space_that_changed_between_tries_is_not_searched_for(
+def test_evaluator_or_space_changed_between_tries_not_searched(
     arize: Emulator, make: Make, change: str
 ) -> None:
     instance = TaskInstance()

@@ -188,9 +188,7 @@ def test_drop_by_operators_equals_that_of_the_labels_on_record(
 
 @pytest.mark.slow
 @pytest.mark.no_cover
-def test_drop_by_operators_of_a_hundred_repetitions_has_nominal_error_rates(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_drop_by_operators_has_nominal_error_rates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found, _ = evaluated(tmp_path, monkeypatch, REPETITIONS)
 
     unchanged, dropped = ([rule["outcome"] for rule in found[place::3]] for place in (0, 1))

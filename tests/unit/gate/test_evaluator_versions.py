@@ -160,7 +160,7 @@ def test_pinned_version_with_newer_version_is_compared(arize: Emulator) -> None:
     assert gate(found)["passed"] is True
 
 
-def test_version_list_that_is_forbidden_does_not_hide_that_of_the_other_evaluator(arize: Emulator) -> None:
+def test_version_list_forbidden_other_evaluator_still_read(arize: Emulator) -> None:
     version_id = add_version(arize)
     run_id = evaluate_twice(arize, "output_present", NAME)
     arize.add_fault(Fault("rest.list_evaluator_versions", "forbidden"))

@@ -151,7 +151,7 @@ def test_label_of_upper_bound_without_known_labels_is_rejected(rule):
     check_labels(rules, LABELS)
 
 
-def test_label_unknown_to_the_evaluator_is_rejected_also_within_segments():
+def test_unknown_label_rejected_also_within_segments():
     for rules in ({"corect": ">= 0.5"}, {"each_segment": {"corect": ">= 0.5"}}):
         with pytest.raises(InvalidInput):
             check_labels(read_rules({"correctness": rules}), LABELS)

@@ -115,7 +115,7 @@ def test_baseline_as_one_summary_or_a_list_is_a_list(baseline, count):
     assert len(list_summaries(baseline)) == count
 
 
-def test_merge_of_zeros_and_ones_stays_binary_until_another_score_comes():
+def test_merge_of_zeros_and_ones_binary_until_other_score():
     binary = EvaluatorSummary.read("e", results(mean=0.5, scored=10, variance=0.25, binary=True))
     assert EvaluatorSummary.merge([binary, binary]).scores.is_binary
     assert not EvaluatorSummary.merge([binary, one_window()]).scores.is_binary

@@ -428,7 +428,7 @@ def test_invalid_score_fails_rules_on_scores_and_not_those_on_labels():
         ({"correct": ">= 0.8"}, results(labels={"correct": 1}, evaluated=400)),
     ],
 )
-def test_evaluations_without_the_measured_value_fail_beyond_max_missing(rule, figures):
+def test_evaluations_without_measured_value_over_max_missing_fail(rule, figures):
     [measure] = rule
     for more, expected in (
         ({}, "failed"),
@@ -859,7 +859,7 @@ def test_mean_of_zeros_and_ones_counts_the_ones_exactly():
         assert (result.low, result.high) == share_interval(ones, 100, 0.95)
 
 
-def test_quantile_of_more_scores_than_kept_has_the_interval_of_the_sample():
+def test_quantile_of_sampled_scores_has_interval_of_sample():
     percentiles = [place / 100 for place in range(101)]
     of_sample, of_more = (
         check(

@@ -229,7 +229,7 @@ UNTOUCHED = {name: field["schema"]["default"] for name, field in CONNECTION_TYPE
     ],
 )
 @pytest.mark.parametrize("through_test_button", [False, True])
-def test_connection_of_the_form_has_the_same_settings(
+def test_connection_from_form_has_same_settings(
     monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], app: str, through_test_button: bool
 ) -> None:
     posted = {**fields, "extra": {**UNTOUCHED, **fields.get("extra", {})}}

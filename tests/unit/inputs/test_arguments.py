@@ -72,12 +72,12 @@ def test_check_literal_template_is_rejected() -> None:
         (OnlineTaskRunSensor, "poke_intervall", "poke_interval"),
     ],
 )
-def test_mistyped_argument_is_named_with_the_right_one(operator: Any, mistyped: str, right: str) -> None:
+def test_argument_mistyped_rejected_with_right_name(operator: Any, mistyped: str, right: str) -> None:
     needed = {"run_id": "R"} if operator is OnlineTaskRunSensor else {"online_task": "t"}
     with pytest.raises(TypeError, match=f"'{mistyped}'.*'{right}'"):
         operator(task_id="a_task", **needed, **{mistyped: 1})
 
 
-def test_default_args_of_other_operators_are_no_mistyped_arguments() -> None:
+def test_default_args_of_other_operators_ignored() -> None:
     with DAG("a_dag", default_args={"owner": "me", "look_back": 5}):
         RunOnlineTaskOperator(task_id="run", online_task="t")

@@ -160,7 +160,7 @@ def test_numbers_at_their_limits_are_accepted() -> None:
         (RunInput, 5, "data_end_time"),
     ],
 )
-def test_unknown_key_is_named_with_the_nearest(model: type[WireInput], key: Any, nearest: str) -> None:
+def test_key_unknown_rejected_with_nearest_name(model: type[WireInput], key: Any, nearest: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         model.read({**VALID[model], key: "x"})
     assert repr(key) in str(caught.value)
@@ -284,7 +284,7 @@ def test_hub_fields_that_do_not_fit_together_are_rejected(
     rejection(model, **(base | valid | wrong))
 
 
-def test_mapping_needs_query_filters_unless_a_patch_leaves_them_unchanged() -> None:
+def test_mapping_without_query_filters_rejected_except_in_patch() -> None:
     rejection(EvalTaskInput, **NO_INLINE, evaluators=[FOR_TRACES])
     EvalTaskPatch.read({**PATCH, "evaluators": [FOR_TRACES]})
     rejection(EvalTaskPatch, evaluators=[FOR_TRACES], query_filters=None)
@@ -397,7 +397,7 @@ def test_invalid_input_is_not_retried() -> None:
 
 
 @pytest.mark.parametrize("model", VALID, ids=lambda model: model.__name__)
-def test_check_literals_missing_field_is_rejected_unless_it_comes_later(model: type[WireInput]) -> None:
+def test_check_literals_missing_field_rejected_unless_found_later(model: type[WireInput]) -> None:
     model.check_literals("{{ params.all }}")
     required = [name for name, field in model.model_fields.items() if field.is_required()]
     if required:
@@ -424,7 +424,7 @@ def test_check_literals_checks_rules_only_if_all_fields_are_literal() -> None:
     QueryFilters.check_literals({"filters": [{"id": "{{ params.id }}", "filter": "x = 1"}]})
 
 
-def test_check_literals_accepts_a_window_that_has_not_ended_and_read_does_not() -> None:
+def test_check_literals_unfinished_window_accepted_and_read_rejects() -> None:
     window = {"data_start_time": "2999-01-01", "data_end_time": "2999-01-02"}
     RunInput.check_literals(RUN | window)
     rejection(RunInput, **window)
@@ -433,7 +433,7 @@ def test_check_literals_accepts_a_window_that_has_not_ended_and_read_does_not() 
         RunInput.check_literals(RUN | reversed_window)
 
 
-def test_check_literals_code_with_jinja_is_rejected_unless_it_is_wanted() -> None:
+def test_check_literals_code_with_jinja_rejected_unless_jinja_set() -> None:
     evaluator = VALID[EvaluatorInput] | {"code": "class N: x = '{{ ds }}'"}
     with pytest.raises(InvalidInput):
         EvaluatorInput.check_literals(evaluator)

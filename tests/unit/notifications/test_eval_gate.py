@@ -73,7 +73,7 @@ def test_verdict_of_a_failure_comes_from_the_exception() -> None:
     assert "FAILED" in body
 
 
-def test_verdict_of_a_success_or_skip_comes_from_xcom_of_the_same_map_index() -> None:
+def test_verdict_of_success_or_skip_read_from_xcom_of_map_index() -> None:
     channel = Channel("{{ eval_gate.title }}", "")
 
     pulled = notify(channel, xcom=failed_gate().verdict)

@@ -182,7 +182,7 @@ def test_highest_confidence_is_accepted_also_for_many_segments(share: int) -> No
         operator.execute(Execution().context)
 
 
-def test_rule_that_can_never_pass_with_confidence_is_rejected_at_parse_time() -> None:
+def test_rule_impossible_with_confidence_rejected_at_parse_time() -> None:
     rules = {"e": {"correct": ">= 100%"}}
     EvalGateOperator(task_id="gate", summary=found(1, 1), rules=rules)
     with pytest.raises(InvalidInput):

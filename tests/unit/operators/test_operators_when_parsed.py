@@ -418,7 +418,7 @@ def test_evaluator_template_that_jinja_would_change_is_rejected(
         "a } and a { and }} too",
     ],
 )
-def test_evaluator_template_without_jinja_or_with_airflow_value_only_is_allowed(template: str) -> None:
+def test_evaluator_template_without_jinja_or_airflow_value_only_allowed(template: str) -> None:
     make(CreateEvalTaskOperator, template_evaluators=[{**EVALUATOR, "template": template}])
 
 

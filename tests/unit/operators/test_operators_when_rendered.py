@@ -98,7 +98,7 @@ def test_prompt_of_another_task_may_have_double_braces(
         assert getattr(map_operator(kind, name, over, result), name) == value
 
 
-def test_literal_prompt_that_jinja_would_change_is_rejected_when_another_argument_is_mapped(
+def test_literal_prompt_with_jinja_other_argument_mapped_rejected(
     map_operator: Callable[..., Any],
 ) -> None:
     def over(partial: Any, output: Any) -> Any:

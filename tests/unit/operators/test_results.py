@@ -161,7 +161,7 @@ def test_evaluations_that_a_later_run_replaced_are_missing(monkeypatch, tmp_path
         gate(replaced)
 
 
-def test_run_whose_spans_already_have_labels_has_the_results_of_the_window(many):
+def test_run_with_labelled_spans_has_results_of_window(many):
     task_id, first = run_task(many)
     run_id = run_again(task_id)
     found = read(run_id=run_id)
@@ -207,7 +207,7 @@ def test_spans_over_max_spans_are_not_evaluated_and_lower_the_coverage(many):
     assert coverage["margin"] == pytest.approx(100 / 1_200 - 0.08)
 
 
-def test_task_and_window_have_no_expected_count_and_pass_only_if_accepted(arize):
+def test_task_and_window_without_expected_count_pass_only_if_accepted(arize):
     task_id, _ = run_task(arize)
     summary = read(online_task_id=task_id, **WINDOW)
     assert (summary["complete"], summary["expected"], summary["run_id"]) == (None, None, None)
@@ -342,7 +342,7 @@ def test_evaluator_with_its_own_filter_is_complete_for_its_spans(monkeypatch, tm
     gate(found, {"json_parseable": {"min_evaluated": 1}, "output_present": {"min_evaluated": 100}})
 
 
-def test_evaluator_with_its_own_filter_is_incomplete_without_its_evaluation(monkeypatch, tmp_path):
+def test_evaluator_with_filter_without_evaluation_is_incomplete(monkeypatch, tmp_path):
     with arize_with(monkeypatch, spans_file(tmp_path, 100)) as arize:
         run_id = run_hub_task(arize, {"output_present": None, "json_parseable": ONE_SPAN})
         send = Client.send
@@ -558,7 +558,7 @@ def test_rows_as_parquet_have_all_records(arize, tmp_path):
     assert parquet.ParquetFile(path).num_row_groups == -(-table.num_rows // PARQUET_BATCH)
 
 
-def test_rows_as_parquet_without_pyarrow_are_rejected_before_any_request(arize, tmp_path, monkeypatch):
+def test_parquet_rows_without_pyarrow_rejected_before_any_request(arize, tmp_path, monkeypatch):
     _, run_id = run_task(arize)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     arize.clear_requests()
@@ -593,7 +593,7 @@ def test_template_of_an_empty_parameter_leaves_optional_text_out(arize, tmp_path
 
 
 @pytest.mark.parametrize("name", ["run_id", "evaluators"])
-def test_argument_that_renders_to_an_empty_text_is_rejected_before_any_request(arize, name):
+def test_argument_rendered_empty_rejected_before_any_request(arize, name):
     results = operator(
         "R", evaluators=["correctness"], group_by="attributes.metadata.tier", rows_path="file:///rows.jsonl"
     )
@@ -626,7 +626,7 @@ def test_argument_that_renders_to_an_empty_text_is_rejected_before_any_request(a
         {"run_id": "r", "evaluators": []},
     ],
 )
-def test_arguments_that_are_incomplete_or_contradictory_are_rejected_at_parse_time(arguments):
+def test_arguments_incomplete_or_contradictory_rejected_at_parse_time(arguments):
     with pytest.raises(InvalidInput):
         EvalResultsOperator(task_id="results", **arguments)
 

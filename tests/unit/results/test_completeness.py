@@ -65,7 +65,7 @@ def test_results_of_the_evaluator_with_the_fewest_evaluations_count():
 
 
 @pytest.mark.parametrize(("expected", "expected_state"), [(9, None), (10, None), (11, False)])
-def test_unknown_filters_explain_missing_evaluations_of_read_items_only(expected, expected_state):
+def test_unknown_filters_explain_only_missing_evaluations_of_read_items(expected, expected_state):
     results = counted(two_evaluators(10, 5))
     assert complete(results, expected, evaluators=2, missing=None) is expected_state
     assert complete(results, expected, evaluators=2) is False
@@ -75,9 +75,7 @@ def test_unknown_filters_explain_missing_evaluations_of_read_items_only(expected
     ("expected", "missing", "expected_state"),
     [(10, 0, True), (10, 1, False), (11, 0, False), (9, 0, None)],
 )
-def test_evaluator_with_a_filter_is_complete_if_no_matching_item_is_missing(
-    expected, missing, expected_state
-):
+def test_evaluator_with_filter_all_matching_evaluated_is_complete(expected, missing, expected_state):
     results = counted(two_evaluators(10, 5), filtered=["f"])
     assert len(results.uncovered("f")) == 5
     state = completeness(results, expected, evaluators=2, missing={"f": missing})
@@ -101,7 +99,7 @@ def test_items_that_have_an_evaluation_from_before_are_covered():
 LABELLED = {"status": RunStatus.CANCELLED, "failure_reason": "already labelled: override_evaluations"}
 
 
-def test_results_of_a_run_with_nothing_to_add_are_complete_if_there_are_labels():
+def test_results_of_run_with_nothing_to_add_complete_if_labels_exist():
     labels = counted(spans(10, metadata={"run_id": "r0", "task_id": "t"}), evaluators=["e"])
     assert complete(labels, 0, **LABELLED) is True
     assert complete(counted([], evaluators=["e"]), 0, **LABELLED) is False

@@ -98,7 +98,7 @@ def test_counts_merge_adds_up_invalid_scores():
     assert total.summary()["invalid_scores"] == 2
 
 
-def test_counts_merge_of_binary_scores_stays_binary_until_another_score_comes():
+def test_merge_of_binary_scores_stays_binary_until_other_score():
     assert merged([(None, 1.0)], [(None, 0.0)])["score_is_binary"] is True
     assert merged([(None, 1.0)], [(None, 0.5)])["score_is_binary"] is False
     assert merged([(None, 0.5)], [(None, 1.0)])["score_is_binary"] is False
@@ -175,7 +175,7 @@ def test_examples_include_each_label():
     assert set(chosen([(label, None) for label, _ in pairs])) == {0, 25, 50, 75, 1, 2, 3, 4, 5}
 
 
-def test_examples_of_many_labels_are_of_the_most_frequent_and_the_rarest():
+def test_examples_of_many_labels_from_most_frequent_and_rarest():
     pairs = [(f"label {number}", None) for number in range(190) for _ in range(number + 1)]
     labels = {pairs[number][0] for number in chosen(pairs)}
     assert labels == {f"label {number}" for number in (*range(5), *range(185, 190))}

@@ -326,7 +326,7 @@ def test_wrong_granularity_is_an_error_that_a_retry_may_resolve(few, destination
         send(run_id, granularity="trace", **destination)
 
 
-def test_evaluations_that_cannot_be_read_yet_are_an_error_that_a_retry_resolves(few, destination):
+def test_evaluations_not_readable_yet_raise_and_retry_reads_them(few, destination):
     run_id, toxic = evaluated(few)
     few.add_fault(Fault("rest.list_spans", "garbage", body='{"spans": []}'))
     with pytest.raises(EvalResultsIncomplete):
@@ -390,7 +390,7 @@ def test_server_slower_than_timeout_receives_no_span_twice(few, time, monkeypatc
     assert late.received == 1
 
 
-def test_server_slower_than_timeout_for_every_batch_receives_no_span_twice(many, monkeypatch):
+def test_server_slower_than_timeout_every_batch_sent_once(many, monkeypatch):
     time = Time(many)
     time.install(monkeypatch)
     run_id, toxic = evaluated(many)
@@ -533,7 +533,7 @@ def test_endless_list_is_rejected_and_nothing_is_sent(few, destination):
 
 @pytest.mark.parametrize("name", ["run_id", "evaluator", "labels", "annotation_queue_id"])
 @pytest.mark.parametrize("rendered", ["", None])
-def test_argument_that_renders_to_nothing_is_rejected_before_any_request(arize, name, rendered):
+def test_argument_rendered_to_nothing_rejected_before_any_request(arize, name, rendered):
     operator = SendSpansOperator(
         task_id="send", run_id="R", evaluator="tone", labels=["toxic"], annotation_queue_id="{{ params.q }}"
     )

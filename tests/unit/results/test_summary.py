@@ -52,7 +52,7 @@ def test_evaluations_of_another_run_do_not_count_in_the_scope_run(metadata):
     assert figures(results)["evaluated"] == 0
 
 
-def test_evaluations_of_two_runs_on_the_same_spans_count_for_the_run_asked_for():
+def test_evaluations_of_two_runs_on_same_spans_count_for_requested_run():
     both = ({}, {"label": "bad", "metadata": {"run_id": "r2", "task_id": "t"}})
     for order in (both, both[::-1]):
         listed = [with_evaluations(span, *order) for span in spans(10)]
@@ -61,7 +61,7 @@ def test_evaluations_of_two_runs_on_the_same_spans_count_for_the_run_asked_for()
         assert (list(second["labels"]), second["evaluated"]) == (["bad"], 10)
 
 
-def test_evaluations_of_other_runs_count_in_the_window_and_are_counted_apart():
+def test_evaluations_of_other_runs_in_window_counted_separately():
     others = ({"run_id": "r0", "task_id": "t"}, {"run_id": "r9", "task_id": "other"}, {})
     listed = [
         span if place < 4 else with_evaluations(span, {"metadata": others[place % 3]})
@@ -109,7 +109,7 @@ def test_evaluation_listed_twice_by_a_span_counts_once():
     assert results.is_unambiguous
 
 
-def test_evaluations_of_one_span_that_differ_are_ambiguous_from_then_on():
+def test_different_evaluations_of_one_span_are_ambiguous():
     listed = list(spans(10))
     listed[3] = with_evaluations(listed[3], {}, {"label": "bad"})
     listed[5] = with_evaluations(listed[5], {}, {})
@@ -250,7 +250,7 @@ def test_evaluator_versions_are_listed_with_the_most_frequent_first():
     assert found["evaluator_version"].index("v1") < found["evaluator_version"].index("v2")
 
 
-def test_evaluator_versions_beyond_the_limit_are_left_out_and_listed_ones_still_count():
+def test_evaluator_versions_over_limit_left_out():
     names = [f"v{place if place < 25 else 19}" for place in range(28)]
     listed = [with_evaluations(span, version(name)) for span, name in zip(spans(28), names, strict=True)]
     found = [one["evaluator_version_id"] for one in figures(counted(listed))["evaluator_versions"]]
@@ -276,7 +276,7 @@ EARLIER = {"label": "old", "metadata": {}}
 
 
 @pytest.mark.parametrize("changes", [(EARLIER, {}), ({}, EARLIER)])
-def test_evaluation_of_the_run_counts_next_to_an_earlier_one_of_the_span(changes):
+def test_evaluation_of_run_next_to_earlier_one_counts(changes):
     results = counted([with_evaluations(span, *changes) for span in spans(10)], evaluators=["e"])
     assert (list(figures(results)["labels"]), figures(results)["evaluated"]) == (["ok"], 10)
     assert results.is_unambiguous

@@ -54,7 +54,7 @@ def test_views_behind_a_path_prefix_have_it_in_their_urls(monkeypatch: pytest.Mo
     assert {view["href"].partition("?")[0] for view in plugin._views()} == {"/airflow/arize-evals/"}
 
 
-def test_files_for_the_browser_are_small_and_licensed_and_load_nothing_from_other_hosts() -> None:
+def test_browser_files_small_licensed_and_self_contained() -> None:
     assert sum(file.stat().st_size for file in WWW.iterdir()) < 150_000
     assert "Permission is hereby granted" in (WWW / "uPlot.LICENSE").read_text()
     page = (WWW / "index.html").read_text()

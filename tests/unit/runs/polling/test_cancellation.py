@@ -283,7 +283,7 @@ def test_cancellations_with_faults_or_delays_are_repeated(
 
 
 @pytest.mark.promise("kill-many")
-def test_thousand_tasks_ended_at_once_cancel_up_to_the_limit_and_log_the_others(
+def test_thousand_ended_tasks_cancel_up_to_limit_and_log_others(
     arize: Emulator, airflow: Airflow, connect: Callable[..., str], task_log: pytest.LogCaptureFixture
 ) -> None:
     arize.configure(mutations_per_minute=300, queries_per_minute=100)

@@ -144,7 +144,7 @@ def test_find_polled_again_reports_each_run_once_by_end_time() -> None:
     assert arize.poll(memory)[0] == []
 
 
-def test_find_run_finished_long_before_since_reports_it_only_if_it_was_unfinished() -> None:
+def test_find_run_finished_long_before_reported_only_if_unfinished() -> None:
     arize = FakeArize([run("awaited", ended=-600), run("other", ended=-600)])
     assert arize.poll(Memory(since=NOW, unfinished=("awaited",)))[0] == ["awaited"]
 

@@ -71,7 +71,7 @@ def test_runs_of_one_task_are_read_by_pages(arize: Emulator) -> None:
     assert count_reads(arize).total() <= 15
 
 
-def test_waits_that_begin_shortly_after_each_other_are_read_together(arize: Emulator) -> None:
+def test_waits_started_shortly_after_each_other_read_together(arize: Emulator) -> None:
     task = create_task(arize)
     runs = arize.create_runs(task, 4, (0.0, 0.0))
 
@@ -149,7 +149,7 @@ def test_many_runs_behind_a_long_history_are_read_by_pages(arize: Emulator) -> N
     assert count_reads(arize)[GET] < 20
 
 
-def test_run_pushed_off_the_first_page_and_back_is_read_all_the_time(arize: Emulator) -> None:
+def test_run_moving_between_pages_read_every_round(arize: Emulator) -> None:
     task = create_task(arize)
     runs = arize.create_runs(task, 2, fate=HANG)
 
@@ -302,7 +302,7 @@ def test_two_waits_for_one_run_share_its_reads(arize: Emulator) -> None:
     assert count_reads(arize).total() <= 6
 
 
-def test_two_waits_for_one_run_the_shorter_interval_counts_while_it_lasts(arize: Emulator) -> None:
+def test_two_waits_for_one_run_use_shorter_interval(arize: Emulator) -> None:
     task = create_task(arize)
     [run] = arize.create_runs(task, 1, fate=HANG)
     reads: list[int] = []
@@ -516,7 +516,7 @@ def test_connection_read_again_though_another_one_keeps_the_poller(
     assert names == ["one", "two", "two", "one"]
 
 
-def test_budget_outlives_the_waits_that_spent_it(arize: Emulator, connect: Callable[..., str]) -> None:
+def test_budget_after_waits_end_still_counts_requests(arize: Emulator, connect: Callable[..., str]) -> None:
     connect(arize, requests_per_minute=12)
     task = create_task(arize)
 
@@ -550,7 +550,7 @@ def test_waits_that_begin_together_read_the_connection_once(
     assert names == [CONN_ID, CONN_ID]
 
 
-def test_connection_read_for_two_waits_survives_the_cancellation_of_one(
+def test_connection_read_for_two_waits_one_cancelled_continues(
     arize: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = read_connections(monkeypatch, seconds=5.0)
@@ -567,7 +567,7 @@ def test_connection_read_for_two_waits_survives_the_cancellation_of_one(
     assert names == [CONN_ID]
 
 
-def test_cancelled_wait_leaves_the_others_and_the_last_one_closes_the_session(
+def test_cancelled_wait_keeps_others_and_last_closes_session(
     arize: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sessions = Sessions(monkeypatch)
@@ -633,7 +633,7 @@ def test_wait_after_the_last_one_ended_opens_another_session(
     assert (sessions.opened, sessions.closed) == (2, 2)
 
 
-def test_wait_added_while_the_last_one_ends_is_served(arize: Emulator) -> None:
+def test_wait_added_while_last_ends_is_polled(arize: Emulator) -> None:
     task = create_task(arize)
     runs = arize.create_runs(task, 2, (0.0, 0.0))
 
