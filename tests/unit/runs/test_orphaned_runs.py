@@ -56,7 +56,7 @@ class Started:
 
 @pytest.fixture
 def started(arize: Emulator, run_dag: Callable[..., DagResult], online_task: OnlineTask) -> Iterator[Started]:
-    """A task that failed while its run goes on, as after a kill when the triggerer was dead."""
+    """A task that failed while its run is running, as after a kill when the triggerer was dead."""
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session
     from sqlalchemy import delete
