@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_online_tasks._airflow import AirflowFailException
 from airflow_provider_online_tasks.exceptions import InvalidInput, NotFound
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
 from airflow_provider_online_tasks.runs.window import resolve_window
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_online_tasks.emulator import Emulator
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
@@ -71,6 +74,20 @@ def test_task_id_and_name_need_exactly_one(arguments: dict[str, Any]) -> None:
 def test_name_as_id_raises_at_parse() -> None:
     with pytest.raises(InvalidInput, match="online_task"):
         RunOnlineTaskOperator(task_id="run", lookback="P1D", online_task_id="answer correctness")
+
+
+def test_task_id_unknown_to_arize_raises_without_retry(
+    emulator: Emulator, connect: Callable[..., None]
+) -> None:
+    connect()
+    copied = "T25saW5lVGFzazo0NTpxUndY"  # from the documentation
+    operator = RunOnlineTaskOperator(task_id="run", lookback="P1D", index_delay=0, online_task_id=copied)
+
+    with pytest.raises(NotFound, match=copied) as caught:
+        operator.execute(context())  # type: ignore[arg-type]
+
+    assert isinstance(caught.value, AirflowFailException)
+    assert emulator.requests(RUN_MUTATION) == []
 
 
 def test_task_name_is_looked_up(emulator: Emulator, task_id: str) -> None:
