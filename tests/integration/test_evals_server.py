@@ -196,11 +196,7 @@ SLOW_PROCESSOR = 5.0
 @pytest.fixture(scope="module")
 def a_year(airflow_db: None) -> Iterator[list[str]]:
     """The IDs of DAGs with a year of history each; the records are deleted afterwards."""
-    from airflow.models.dagrun import DagRun
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
-    from sqlalchemy import delete
 
     found = history.summaries(datetime.now(UTC).replace(microsecond=0), **YEAR)
     with create_session() as session:
@@ -208,8 +204,7 @@ def a_year(airflow_db: None) -> Iterator[list[str]]:
             history.fill(session, dag_id, found, spans_url=history.SPANS_URL)
     yield MANY_DAGS
     with create_session() as session:
-        for model in (XComModel, TaskInstance, DagRun):
-            session.execute(delete(model).where(model.dag_id.in_(MANY_DAGS)))
+        history.delete(session, MANY_DAGS)
 
 
 @contextmanager

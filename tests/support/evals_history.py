@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -177,8 +178,6 @@ def fill(
 ) -> None:
     """Write a DAG run per window, with its task instances and the XComs that the operators push."""
     from airflow.models.dagrun import DagRun
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.models.xcom import XComModel
     from sqlalchemy import func, insert, select
 
     from airflow_provider_online_tasks.results.history import (
@@ -211,10 +210,12 @@ def fill(
         ended_of = {OTHER_TASK: "success", RESULTS_TASK: "success", GATE_TASK: state}
         if has_failed:
             ended_of |= {RESULTS_TASK: "failed", GATE_TASK: "upstream_failed"}
+        ids = {task_id: uuid4() for task_id in ended_of}
         for task_id, ended in ended_of.items():
             instances.append(
                 {
                     **common,
+                    "id": ids[task_id],
                     "task_id": task_id,
                     "map_index": -1,
                     "state": ended,
@@ -239,6 +240,7 @@ def fill(
                 {
                     **common,
                     "dag_run_id": first + place,
+                    "task_instance_id": ids[task_id],
                     "task_id": task_id,
                     "map_index": -1,
                     "key": key,
@@ -246,8 +248,49 @@ def fill(
                     "timestamp": until + timedelta(minutes=3),
                 }
             )
-    for model, rows in ((DagRun, runs), (TaskInstance, instances), (XComModel, xcoms)):
-        session.connection().execute(insert(model.__table__), rows)
+    session.connection().execute(insert(DagRun.__table__), runs)
+    add_task_instances(session, instances)
+    add_xcoms(session, xcoms)
+
+
+def add_task_instances(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert task instances."""
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import insert
+
+    table = TaskInstance.__table__
+    if "map_index" not in table.columns:  # Airflow 3.4
+        rows = [{**row, "region_index": row["map_index"]} for row in rows]
+    known = [{key: value for key, value in row.items() if key in table.columns} for row in rows]
+    session.connection().execute(insert(table), known)
+
+
+def add_xcoms(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert XComs; each row names its task instance by ID, and by DAG, run, task and map index."""
+    from airflow.models import xcom
+    from sqlalchemy import insert
+
+    # Airflow 3.4 has a table for XComs of task instances, and XComModel is a view.
+    table = getattr(xcom, "XComModelV2", xcom.XComModel).__table__
+    known = [{key: value for key, value in row.items() if key in table.columns} for row in rows]
+    session.connection().execute(insert(table), known)
+
+
+def delete(session: Session, dag_ids: Sequence[str]) -> None:
+    """Delete what :func:`fill` wrote."""
+    from airflow.models import xcom
+    from airflow.models.dagrun import DagRun
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import delete as delete_from
+    from sqlalchemy import select
+
+    if hasattr(xcom, "XComModelV2"):
+        ours = select(TaskInstance.id).where(TaskInstance.dag_id.in_(dag_ids))
+        session.execute(delete_from(xcom.XComModelV2).where(xcom.XComModelV2.task_instance_id.in_(ours)))
+    else:
+        session.execute(delete_from(xcom.XComModel).where(xcom.XComModel.dag_id.in_(dag_ids)))
+    for model in (TaskInstance, DagRun):
+        session.execute(delete_from(model).where(model.dag_id.in_(dag_ids)))
 
 
 def _stored(value: Any) -> Any:

@@ -122,15 +122,19 @@ def teams(session: Session, dag_ids: Collection[str]) -> Mapping[str, str | None
 
 
 def overview(session: Session, *, dag_ids: Collection[str], span: Span) -> Records:
-    """Return the newest records of each task and kind in these DAGs."""
-    place = func.row_number().over(
-        partition_by=(XComModel.dag_id, XComModel.task_id, XComModel.key),
-        # Records of manual runs must not displace those of the schedule.
-        order_by=(_IS_MANUAL, *_NEWEST_FIRST),
-    )
+    """Return the newest records of each task and kind in these DAGs: at least all of the newest run."""
+    # Records of manual runs must not displace those of the schedule.
+    kind = (XComModel.dag_id, XComModel.task_id, XComModel.key)
+    place = func.row_number().over(partition_by=kind, order_by=(_IS_MANUAL, *_NEWEST_FIRST))
+    place_of_run = func.dense_rank().over(partition_by=kind, order_by=(_IS_MANUAL, *_NEWEST_FIRST[:2]))
     newest = (
         select(
-            XComModel.dag_run_id, XComModel.task_id, XComModel.map_index, XComModel.key, place.label("place")
+            XComModel.dag_run_id,
+            XComModel.task_id,
+            XComModel.map_index,
+            XComModel.key,
+            place.label("place"),
+            place_of_run.label("place_of_run"),
         )
         .join(DagRun, DagRun.id == XComModel.dag_run_id)
         .where(XComModel.dag_id.in_(dag_ids), _IS_RECORD, *span.condition)
@@ -142,8 +146,9 @@ def overview(session: Session, *, dag_ids: Collection[str], span: Span) -> Recor
         & (newest.c.task_id == XComModel.task_id)
         & (newest.c.map_index == XComModel.map_index)
         & (newest.c.key == XComModel.key),
-    ).where(newest.c.place <= OVERVIEW_WINDOWS)
-    return _read(session, query)
+    ).where(or_(newest.c.place <= OVERVIEW_WINDOWS, newest.c.place_of_run == 1))
+    # The limit must not omit the newest records of a DAG that runs rarely.
+    return _read(session, query.order_by(newest.c.place))
 
 
 def dag_states(session: Session, *, dag_ids: Collection[str], span: Span) -> dict[str, DagState]:
@@ -209,12 +214,15 @@ def _newest_runs(session: Session, dag_ids: Collection[str], span: Span) -> dict
 
 
 def _read(session: Session, query: Any) -> Records:
-    """Return the newest records of a query, in order of time."""
+    """Return the first records of a query, in reverse order: by time, unless the query has another order."""
     rows = session.execute(query.order_by(*_NEWEST_FIRST).limit(MAX_RECORDS + 1)).all()
     is_cut = len(rows) > MAX_RECORDS
     if is_cut:
-        # Without its other records, the oldest DAG run would show results without their verdict.
-        of_others = [row for row in rows if row.dag_run_id != rows[-1].dag_run_id]
+        # Results must not be shown without their verdict.
+        last = rows[-1]
+        of_others = [
+            row for row in rows if (row.dag_run_id, row.map_index) != (last.dag_run_id, last.map_index)
+        ]
         rows = of_others or rows[:-1]
     records = [
         Record(

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from airflow_provider_online_tasks.results.history import RESULTS_KEY, VERDICT_KEY
+from tests.support.evals_history import add_task_instances, add_xcoms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,17 +31,13 @@ def reads() -> ModuleType:
 @pytest.fixture
 def session() -> Iterator[Any]:
     from airflow.models import import_all_models
-    from airflow.models.dag import DagModel
-    from airflow.models.dagrun import DagRun
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.models.xcom import XComModel
+    from airflow.models.base import Base
     from sqlalchemy import create_engine
     from sqlalchemy.orm import Session
 
     import_all_models()
     engine = create_engine("sqlite://")
-    for model in (DagModel, DagRun, TaskInstance, XComModel):
-        model.__table__.create(engine)
+    Base.metadata.create_all(engine)
     with Session(engine) as made:
         yield made
     engine.dispose()
@@ -55,34 +52,44 @@ def add_runs(
     run_type: str = "scheduled",
     state: str = "success",
     tasks: Any = (),
+    first: datetime | None = None,
 ) -> None:
     """Add a DAG run per day up to noon, each with one XCom per task, key and map index."""
     from airflow.models.dagrun import DagRun
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.models.xcom import XComModel
     from sqlalchemy import func, insert, select
 
-    first = (session.scalar(select(func.max(DagRun.id))) or 0) + 1
+    first_id = (session.scalar(select(func.max(DagRun.id))) or 0) + 1
+    pushing = {(task_id, index, "", "success") for task_id, _ in pushed for index in map_indexes}
     for number in range(days):
-        at = NOON - (days - 1 - number) * DAY
-        run = {
-            "dag_id": dag_id,
-            "run_id": f"run {number}" if run_type == "scheduled" else f"{run_type} {number}",
-        }
-        row = {"id": first + number, "run_type": run_type, "run_after": at, "log_template_id": None}
+        at = first + number * DAY if first else NOON - (days - 1 - number) * DAY
+        name = "run" if run_type == "scheduled" else run_type
+        run = {"dag_id": dag_id, "run_id": f"{name} {number}"}
+        row = {"id": first_id + number, "run_type": run_type, "run_after": at, "log_template_id": None}
         session.execute(insert(DagRun.__table__).values(**run, **row, state=state))
-        for task_id, map_index, operator, task_state in tasks:
-            facts = {"id": uuid4(), "task_id": task_id, "map_index": map_index, "operator": operator}
-            facts |= {"max_tries": 0, "pool": "default_pool", "pool_slots": 1}
-            session.execute(insert(TaskInstance.__table__).values(**run, **facts, state=task_state))
-        for task_id, key in pushed:
-            for map_index in map_indexes:
-                values = {"dag_run_id": first + number, "task_id": task_id, "key": key, "timestamp": at}
-                session.execute(
-                    insert(XComModel.__table__).values(
-                        **run, **values, map_index=map_index, value=json.dumps({"number": number})
-                    )
-                )
+        ids, instances = {}, []
+        for task_id, map_index, operator, task_state in [*pushing, *tasks]:
+            ids[task_id, map_index] = uuid4()
+            facts = {"id": ids[task_id, map_index], "max_tries": 0, "pool": "default_pool", "pool_slots": 1}
+            facts |= {"task_id": task_id, "map_index": map_index, "operator": operator, "state": task_state}
+            instances.append({**run, **facts})
+        if instances:
+            add_task_instances(session, instances)
+        xcoms = [
+            {
+                **run,
+                "dag_run_id": first_id + number,
+                "task_instance_id": ids[task_id, map_index],
+                "task_id": task_id,
+                "map_index": map_index,
+                "key": key,
+                "timestamp": at,
+                "value": json.dumps({"number": number}),
+            }
+            for task_id, key in pushed
+            for map_index in map_indexes
+        ]
+        if xcoms:
+            add_xcoms(session, xcoms)
 
 
 def span(reads: ModuleType, days: int = 366) -> Any:
@@ -119,6 +126,32 @@ def test_overview_mapped_task_counts_map_indexes_of_newest_run_first(reads: Modu
 
     assert [(one.run_id, one.map_index) for one in found][-5:] == [("run 2", index) for index in range(5)]
     assert len({(one.run_id, one.map_index) for one in found}) == len(found) == 12
+
+
+def test_overview_mapped_task_gets_all_map_indexes_of_newest_run(reads: ModuleType, session: Any) -> None:
+    add_runs(session, "d", 3, ("t", RESULTS_KEY), map_indexes=range(20))
+
+    found, _ = reads.overview(session, dag_ids=["d"], span=span(reads))
+
+    assert [(one.run_id, one.map_index) for one in found] == [("run 2", index) for index in range(20)]
+
+
+def test_overview_limit_keeps_the_newest_records_of_each_dag(
+    reads: ModuleType, session: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "MAX_RECORDS", 5)
+    add_runs(session, "daily", 10, ("t", RESULTS_KEY), ("g", VERDICT_KEY))
+    add_runs(session, "finished_long_ago", 1, ("t", RESULTS_KEY), ("g", VERDICT_KEY), first=NOON - 20 * DAY)
+
+    found, is_cut = reads.overview(session, dag_ids=["daily", "finished_long_ago"], span=span(reads))
+
+    assert is_cut
+    assert sorted((one.dag_id, one.task_id) for one in found) == [
+        ("daily", "g"),
+        ("daily", "t"),
+        ("finished_long_ago", "g"),
+        ("finished_long_ago", "t"),
+    ]
 
 
 def test_history_span_includes_its_start_and_excludes_its_end(reads: ModuleType, session: Any) -> None:
