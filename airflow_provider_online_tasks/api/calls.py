@@ -377,14 +377,14 @@ def create_hub_task(task: EvalTaskInput, kind: TaskType) -> RestCall[Task]:
 def update_hub_task(
     task_id: str, wanted: EvalTaskInput | EvalTaskPatch, changed: Iterable[str], current: Task
 ) -> RestCall[Task]:
-    """PATCH /v2/tasks/{task_id}: set the `changed` fields. Evaluators keep their fields in `current`."""
+    """PATCH /v2/tasks/{task_id}: set the `changed` fields; see :func:`attachments`."""
     body = _fields(wanted, changed, current)
     return RestCall("update task", "PATCH", f"/v2/tasks/{_part(task_id)}", Task.from_wire, body=body)
 
 
 def same_attachments(evaluators: Iterable[HubEvaluator], current: Task) -> bool:
     """Return whether a task has these evaluators with these fields. Their order is not documented."""
-    wanted = {fields.pop("evaluator_id"): fields for fields in _attachments(evaluators, current)}
+    wanted = {fields.pop("evaluator_id"): fields for fields in attachments(evaluators, current)}
     return wanted == _attached_fields(current)
 
 
@@ -394,22 +394,26 @@ def _fields(
     written = task.to_rest()
     body = {_REST_NAMES.get(name, name): written.get(name) for name in names}
     if "evaluators" in body:
-        body["evaluators"] = _attachments(task.evaluators or (), current)
+        body["evaluators"] = attachments(task.evaluators or (), current, is_patch=task.keeps_none)
     return body
 
 
-def _attachments(evaluators: Iterable[HubEvaluator], current: Task | None) -> list[dict[str, Any]]:
+def attachments(
+    evaluators: Iterable[HubEvaluator], current: Task | None = None, *, is_patch: bool = False
+) -> list[dict[str, Any]]:
     """Return the evaluators of a task after a change, by their position, which REST has no field for.
 
-    An evaluator with only an ID keeps the mappings, the version and the filter that it has in the task.
+    In a patch, an evaluator keeps the fields that it has in the `current` task, except those that are set. In
+    an update to match a DAG, only an evaluator with nothing but an ID keeps them.
     """
     attached = _attached_fields(current) if current else {}
-    attachments = []
+    fields_of_all = []
     for evaluator in sorted(evaluators, key=lambda evaluator: evaluator.position or 0):
         fields = {name: value for name, value in evaluator.to_rest().items() if name != "position"}
-        kept = {} if evaluator.needs_rest else attached.get(evaluator.evaluator_id, {})
-        attachments.append({**fields, **kept})
-    return attachments
+        kept = attached.get(evaluator.evaluator_id, {}) if is_patch or not evaluator.needs_rest else {}
+        left_out = evaluator.model_fields_set | set(evaluator.excluded_fields)
+        fields_of_all.append({name: value for name, value in kept.items() if name not in left_out} | fields)
+    return fields_of_all
 
 
 def _attached_fields(task: Task) -> dict[str | None, dict[str, Any]]:
@@ -477,10 +481,11 @@ def cancel_task_run(run_id: str) -> RestCall[TaskRun]:
 # Evaluators of the Eval Hub
 
 
-def get_evaluator(evaluator_id: str) -> RestCall[responses.Evaluator]:
-    """GET /v2/evaluators/{evaluator_id}."""
+def get_evaluator(evaluator_id: str, *, version_id: str | None = None) -> RestCall[responses.Evaluator]:
+    """GET /v2/evaluators/{evaluator_id}, with the template of a version, the newest by default."""
     path, read = f"/v2/evaluators/{_part(evaluator_id)}", responses.Evaluator.from_wire
-    return RestCall("get evaluator", "GET", path, read, about=evaluator_id)
+    query = {} if version_id is None else {"version_id": version_id}
+    return RestCall("get evaluator", "GET", path, read, query=query, about=evaluator_id)
 
 
 def list_evaluators(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self, get_args
@@ -16,6 +17,8 @@ from airflow_provider_online_tasks.inputs.arguments import finite
 
 ATTRIBUTES = "attributes."
 EvaluatorType = Literal["TEMPLATE", "CODE", "HARNESS", "REMOTE"]
+# A variable of a template, such as {input}: braces around JSON are none.
+_VARIABLE = re.compile(r"(?<!\{)\{ *([A-Za-z_][\w.\-]*) *\}(?!\})")
 _COLUMN = AliasChoices(*(AliasPath(f"{kind.lower()}_config", "name") for kind in get_args(EvaluatorType)))
 
 
@@ -179,13 +182,22 @@ class Task(Model):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluator(Model):
-    """An evaluator of the Eval Hub. Its name is unique in its space."""
+    """An evaluator of the Eval Hub. Its name is unique in its space. `template`: the prompt of a version."""
 
     id: Id
     name: Name
     type: Annotated[
         EvaluatorType, BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value)
     ]
+    template: Annotated[
+        Exact | None, Field(validation_alias=AliasPath("version", "template_config", "template"))
+    ] = None
+
+    @property
+    def variables(self) -> list[str]:
+        """The variables of the template that a task has to map: attributes and conversations resolve."""
+        names = dict.fromkeys(_VARIABLE.findall(self.template or ""))
+        return [name for name in names if not name.startswith("attributes.") and name != "conversation"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -19,7 +20,7 @@ from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.responses import Task
-from airflow_provider_online_tasks.exceptions import BadRequest, NotFound, TaskExists
+from airflow_provider_online_tasks.exceptions import BadRequest, CallError, NotFound, TaskExists
 from airflow_provider_online_tasks.idempotency import create_once
 from airflow_provider_online_tasks.idempotency.create_once import Outcome, Result
 from airflow_provider_online_tasks.idempotency.intents import Intent, IntentStore
@@ -186,7 +187,7 @@ class TaskCreation(create_once.CreateOnce[TaskIntent, Task]):
         if patch:
             self._hook.patch_eval_task(EvalTaskPatch(online_task_id=task_id, **patch))
         if over_rest:
-            self._hook.client.send(calls.update_hub_task(task_id, self._task, over_rest, task))
+            self._hook.update_hub_task(self._task, over_rest, task)
         rate = changes.fields.get("sampling_rate")
         sampling = "" if rate is None else f"; {describe_sampling_rate(rate)}"
         self._log.info("Updated %s of task %s%s.", ", ".join(changes.fields), task_id, sampling)
@@ -196,6 +197,9 @@ class TaskCreation(create_once.CreateOnce[TaskIntent, Task]):
             )
 
     def _send_request(self) -> str:
+        if self._task.evaluators and not self._task.needs_rest:
+            with suppress(CallError):  # only a warning
+                self._hook.check_mappings(calls.attachments(self._task.evaluators))
         return self._hook.create_eval_task(self._task)
 
     def _describe_created(self, intent: TaskIntent, created_id: str) -> str:

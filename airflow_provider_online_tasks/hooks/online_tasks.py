@@ -13,7 +13,7 @@ from airflow_provider_online_tasks._airflow import AirflowNotFoundException, Bas
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.api.responses import Project, RunStatus, Task, TaskRun
+from airflow_provider_online_tasks.api.responses import Evaluator, Project, RunStatus, Task, TaskRun
 from airflow_provider_online_tasks.api.settings import Settings
 from airflow_provider_online_tasks.exceptions import (
     BadRequest,
@@ -175,13 +175,13 @@ class OnlineTasksHook(BaseHook):
         with fields that GraphQL does not document, such as column mappings, is created over REST.
 
         :param task: the task, or a dict with its fields.
-        :raises InvalidInput: a field is wrong, or the evaluators are of different types.
+        :raises InvalidInput: a field is wrong, the evaluators are of different types, or a variable of a
+            template has no mapping.
         """
         task = EvalTaskInput.read(task)
         if not task.needs_rest:
             return self.client.send(calls.create_eval_task(task, self.settings.sampling_rate_unit))
-        evaluator_ids = [evaluator.evaluator_id for evaluator in task.evaluators or ()]
-        evaluators = [self.client.send(calls.get_evaluator(each)) for each in evaluator_ids]
+        evaluators = self.check_mappings(calls.attachments(task.evaluators or ()))
         types = {calls.task_type(evaluator.type) for evaluator in evaluators}
         if len(types) != 1:
             raise InvalidInput(
@@ -201,8 +201,47 @@ class OnlineTasksHook(BaseHook):
         patch = EvalTaskPatch.read(patch)
         if not patch.needs_rest:
             return self.client.send(calls.patch_eval_task(patch, self.settings.sampling_rate_unit))
-        task = self.get_task(patch.online_task_id)
-        return self.client.send(calls.update_hub_task(task.id, patch, patch.changes, task)).id
+        return self.update_hub_task(patch, patch.changes, self.get_task(patch.online_task_id))
+
+    def update_hub_task(
+        self, wanted: EvalTaskInput | EvalTaskPatch, changed: Iterable[str], current: Task
+    ) -> str:
+        """Change the given fields of a task over REST, and return its ID.
+
+        :param wanted: the fields.
+        :param changed: names of the fields to change.
+        :param current: the task, whose evaluators keep what is left out.
+        :raises InvalidInput: a variable of a template has no mapping.
+        """
+        call = calls.update_hub_task(current.id, wanted, changed, current)
+        self.check_mappings((call.body or {}).get("evaluators") or ())
+        return self.client.send(call).id
+
+    def check_mappings(self, attachments: Iterable[Mapping[str, Any]]) -> list[Evaluator]:
+        """Return the evaluators of a task, and check that it maps the variables of their templates.
+
+        Arize's documentation has an example of an evaluator with only an ID, so that is only a warning.
+
+        :param attachments: the evaluators of the task, in REST's form.
+        :raises InvalidInput: the task doesn't map a variable.
+        """
+        evaluators = []
+        for fields in attachments:
+            call = calls.get_evaluator(fields["evaluator_id"], version_id=fields.get("evaluator_version_id"))
+            evaluators.append(evaluator := self.client.send(call))
+            mapped = {mapping["variable_name"] for mapping in fields.get("query_mappings") or ()}
+            unmapped = set(evaluator.variables) - mapped - set(fields.get("column_mappings") or ())
+            if not unmapped:
+                continue
+            message = (
+                f"The task doesn't map the variables {shown(sorted(unmapped))} of evaluator "
+                f"{shown(evaluator.name)}, so Arize skips every span. Add them to column_mappings, or to "
+                f"query_mappings for traces and sessions."
+            )
+            if len(fields) > 1:
+                raise InvalidInput(message)
+            log.warning("%s", message)
+        return evaluators
 
     def get_task(self, online_task_id: str) -> Task:
         """Return a task.

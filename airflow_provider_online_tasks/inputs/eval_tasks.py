@@ -171,8 +171,8 @@ class EvalTaskPatch(_EvalTask, frozen=True):
     :param template_evaluators: template evaluators that replace the present ones.
     :param code_evaluators: code evaluators that replace the present ones.
     :param llm_config: the LLM of the template evaluators.
-    :param evaluators: evaluators of the Eval Hub that replace the present ones. An evaluator with only an ID
-        keeps the mappings, the version and the filter that it has in the task.
+    :param evaluators: evaluators of the Eval Hub that replace the present ones. An evaluator keeps the
+        mappings, the version and the filter that it has in the task, except those that are given.
     :param query_filters: named filters for evaluators of traces or sessions; None clears them.
     """
 

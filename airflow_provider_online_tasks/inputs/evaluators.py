@@ -7,7 +7,7 @@ https://arize.com/docs/api-reference/evaluators/create-evaluator
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, assert_never
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, assert_never
 
 from pydantic import Field, ValidationInfo, model_validator
 
@@ -225,7 +225,11 @@ class HubEvaluator(WireInput, frozen=True):
     :param query_filter: spans to evaluate, in addition to the task's filter.
     :param query_mappings: value of each variable of the template, for an evaluator of traces or sessions. It
         excludes ``column_mappings`` and ``query_filter``.
+
+    In a patch, a field that is left out keeps its value; None removes it.
     """
+
+    keeps_none: ClassVar[bool] = True
 
     evaluator_id: Id
     position: Place | None = None
@@ -239,6 +243,13 @@ class HubEvaluator(WireInput, frozen=True):
         """Whether it has a field that only REST documents."""
         only_rest = (self.column_mappings, self.evaluator_version_id, self.query_filter, self.query_mappings)
         return any(field is not None for field in only_rest)
+
+    @property
+    def excluded_fields(self) -> tuple[str, ...]:
+        """Names of the fields that the fields of this evaluator exclude."""
+        if self.query_mappings is not None:
+            return ("column_mappings", "query_filter")
+        return ("query_mappings",) if self.is_for_spans else ()
 
     @property
     def is_for_spans(self) -> bool:

@@ -84,7 +84,8 @@ class CreateEvalTaskOperator(LineageOperator):
         labels, LLM and code of evaluators that are written in a task, so these are sent each time.
         Default ``fail``.
     :param conn_id: Airflow connection of type ``arize_online_tasks``. (templated)
-    :raises InvalidInput: an argument is wrong; a literal one when the DAG is parsed.
+    :raises InvalidInput: an argument is wrong (a literal one when the DAG is parsed), or a variable of an
+        evaluator's template has no mapping.
     :raises TaskExists: a task of this name exists, and ``if_exists`` is ``fail``.
     :raises CallError: Arize rejected a request or could not be reached.
     """
@@ -181,8 +182,9 @@ class PatchEvalTaskOperator(OnlineTasksOperator):
     :param code_evaluators: code evaluators that replace the present ones. (templated)
     :param llm_config: the LLM of the template evaluators. (templated)
     :param evaluators: Eval Hub evaluators that replace the present ones, as
-        :class:`~airflow_provider_online_tasks.inputs.evaluators.HubEvaluator` or dicts. One with an ID
-        only keeps the mappings, the version and the filter that it has in the task. (templated)
+        :class:`~airflow_provider_online_tasks.inputs.evaluators.HubEvaluator` or dicts. An evaluator
+        keeps the mappings, the version and the filter that it has in the task, except those that are given;
+        None removes one. (templated)
     :param query_filters: named filters for evaluators of traces or sessions; None clears them. (templated)
     :param conn_id: Airflow connection of type ``arize_online_tasks``. (templated)
     :raises InvalidInput: an argument is wrong; a literal one when the DAG is parsed.

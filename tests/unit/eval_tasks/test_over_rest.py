@@ -15,6 +15,7 @@ from airflow_provider_online_tasks.eval_tasks.creation import find_changes
 from airflow_provider_online_tasks.exceptions import BadRequest, InvalidInput, NotFound, UnexpectedResponse
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
+from airflow_provider_online_tasks.inputs.evaluators import HubEvaluator
 from airflow_provider_online_tasks.operators.eval_tasks import PatchEvalTaskOperator
 from tests.support.task_instance import TaskInstance
 
@@ -269,7 +270,7 @@ def test_patch_pins_version_and_keeps_other_fields(
     task_id = execute(create_hub(query_filter="status_code = 'OK'"))
     evaluator_id = arize.evaluator_ids["correctness"]
     version_id = version_of(arize, evaluator_id)
-    pinned = {"evaluator_id": evaluator_id, "evaluator_version_id": version_id, "column_mappings": MAPPINGS}
+    pinned = {"evaluator_id": evaluator_id, "evaluator_version_id": version_id}
 
     patched(task_id, evaluators=[pinned], name="pinned", sampling_rate=10, run_continuously=True)
 
@@ -279,19 +280,51 @@ def test_patch_pins_version_and_keeps_other_fields(
     assert task["query_filter"] == "attributes.openinference.span.kind = 'AGENT'"
     [attached] = task["evaluators"]
     assert attached["evaluator_version_id"] == version_id
-    assert (attached["column_mappings"], attached["query_filter"]) == (MAPPINGS, None)
+    assert (attached["column_mappings"], attached["query_filter"]) == (MAPPINGS, "status_code = 'OK'")
+
+
+@pytest.mark.parametrize("left_out", ["evaluator_version_id", "query_filter", "column_mappings"])
+def test_patch_keeps_fields_that_are_left_out_of_evaluator(
+    arize: Emulator, create_hub: Create, left_out: str
+) -> None:
+    evaluator_id = arize.evaluator_ids["correctness"]
+    fields = {
+        "evaluator_version_id": version_of(arize, evaluator_id),
+        "query_filter": "status_code = 'OK'",
+        "column_mappings": MAPPINGS,
+    }
+    task_id = execute(create_hub(**fields))
+    changes = {
+        "evaluator_version_id": None,
+        "query_filter": "status_code = 'ERROR'",
+        "column_mappings": {**MAPPINGS, "input": "attributes.question"},
+    }
+    given = {name: value for name, value in changes.items() if name != left_out}
+
+    patched(task_id, evaluators={"evaluator_id": evaluator_id, **given})
+
+    [attached] = arize.tasks()[0]["evaluators"]
+    assert {name: attached[name] for name in fields} == {**given, left_out: fields[left_out]}
+
+
+def test_patch_removes_field_of_evaluator_that_is_none(arize: Emulator, create_hub: Create) -> None:
+    task_id = execute(create_hub(query_filter="status_code = 'OK'"))
+    evaluator = HubEvaluator(evaluator_id=arize.evaluator_ids["correctness"], query_filter=None)
+    patched(task_id, evaluators=[evaluator])
+    [attached] = arize.tasks()[0]["evaluators"]
+    assert (attached["query_filter"], attached["column_mappings"]) == (None, MAPPINGS)
 
 
 def test_patch_with_ids_only_keeps_mappings(arize: Emulator, create_hub: Create) -> None:
     task_id = execute(create_hub(query_filter="status_code = 'OK'"))
-    both = [{"evaluator_id": arize.evaluator_ids[name]} for name in ("correctness", "relevance")]
+    relevance = {"evaluator_id": arize.evaluator_ids["relevance"], "column_mappings": MAPPINGS}
 
-    patched(task_id, evaluators=both)
+    patched(task_id, evaluators=[{"evaluator_id": arize.evaluator_ids["correctness"]}, relevance])
 
     [task] = arize.tasks()
     first, second = task["evaluators"]
     assert (first["column_mappings"], first["query_filter"]) == (MAPPINGS, "status_code = 'OK'")
-    assert second["column_mappings"] is None
+    assert (second["column_mappings"], second["query_filter"]) == (MAPPINGS, None)
 
 
 def test_patch_changes_task_to_sessions(arize: Emulator, create_hub: Create) -> None:
@@ -440,3 +473,76 @@ def test_project_is_searched_in_connections_space_only(
     monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", json.dumps({**connection, "extra": extra}))
     with OnlineTasksHook() as hook, pytest.raises(NotFound):
         hook.find_project("support-assistant")
+
+
+# Variables of templates
+
+SOME = {name: MAPPINGS[name] for name in ("input", "output")}
+
+
+def test_unmapped_variable_of_new_task_is_rejected(arize: Emulator, create_hub: Create) -> None:
+    with pytest.raises(InvalidInput, match="reference"):
+        execute(create_hub(column_mappings=SOME))
+    assert arize.tasks() == []
+
+
+def test_unmapped_variable_of_pinned_version_is_rejected(arize: Emulator, create_hub: Create) -> None:
+    version_id = version_of(arize, arize.evaluator_ids["correctness"])
+    with pytest.raises(InvalidInput, match="reference"):
+        execute(create_hub(column_mappings=SOME, evaluator_version_id=version_id))
+    with pytest.raises(InvalidInput, match="input"):
+        execute(create_hub(column_mappings=None, evaluator_version_id=version_id))
+    assert arize.tasks() == []
+
+
+def test_unmapped_variable_of_update_is_rejected(arize: Emulator, create_hub: Create) -> None:
+    execute(create_hub())
+    with pytest.raises(InvalidInput, match="reference"):
+        execute(create_hub(column_mappings=SOME, task={"if_exists": "update"}))
+    assert arize.tasks()[0]["evaluators"][0]["column_mappings"] == MAPPINGS
+
+
+def test_unmapped_variable_of_patch_is_rejected(arize: Emulator, create_hub: Create) -> None:
+    task_id = execute(create_hub())
+    evaluator_id = arize.evaluator_ids["correctness"]
+    with pytest.raises(InvalidInput, match="reference"):
+        patched(task_id, evaluators={"evaluator_id": evaluator_id, "column_mappings": SOME})
+    assert arize.tasks()[0]["evaluators"][0]["column_mappings"] == MAPPINGS
+
+
+def test_query_mappings_of_all_variables_are_required(arize: Emulator) -> None:
+    evaluator_id = arize.evaluator_ids["correctness"]
+    mappings = [{"variable_name": name} for name in MAPPINGS]
+    with OnlineTasksHook() as hook:
+        hook.check_mappings([{"evaluator_id": evaluator_id, "query_mappings": mappings}])
+        with pytest.raises(InvalidInput, match="reference"):
+            hook.check_mappings([{"evaluator_id": evaluator_id, "query_mappings": mappings[:2]}])
+
+
+@pytest.mark.parametrize("fault", [None, "forbidden"])
+def test_evaluator_with_id_only_is_created_with_a_warning(
+    arize: Emulator, create: Create, caplog: pytest.LogCaptureFixture, fault: Any
+) -> None:
+    if fault:
+        arize.add_fault(Fault("rest.get_evaluator", fault))
+    execute(create(evaluators={"evaluator_id": arize.evaluator_ids["correctness"]}, **INLINE))
+    assert len(arize.tasks()) == 1
+    assert any("reference" in line for line in caplog.messages) is (fault is None)
+
+
+@pytest.mark.parametrize(
+    ("template", "variables"),
+    [
+        ("{input} and { output }, {input} again", ["input", "output"]),
+        ('Return {"label": "good"} or {} for {answer.text}', ["answer.text"]),
+        ("{{input}} in double braces, {a b}, {1}", []),
+        ("{attributes.input.value} {conversation}", []),
+        (None, []),
+    ],
+)
+def test_variables_of_template_are_its_names_in_single_braces(
+    template: str | None, variables: list[str]
+) -> None:
+    config = {"template_config": {"template": template}}
+    evaluator = responses.Evaluator.from_wire({"id": "E", "name": "e", "type": "TEMPLATE", "version": config})
+    assert evaluator.variables == variables
