@@ -9,7 +9,7 @@ from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.retry import NO_RETRY
-from airflow_provider_online_tasks.exceptions import AuthenticationFailed, CallError
+from airflow_provider_online_tasks.exceptions import CallError
 from airflow_provider_online_tasks.runs import wait_policy
 
 if TYPE_CHECKING:
@@ -56,21 +56,22 @@ class BlockingWait:
         self.pause = max(self._poll_interval, wait_policy.pause_after(error))
         if line := self._progress.problem_line(error, _clock.monotonic()):
             self._log.warning("%s", line)
+        if wait_policy.connection_may_have_changed(error) and self._has_changed(hook):
+            self._log.info("The connection has changed. The wait uses its new values.")
+            self._rejections.clear()
+            self.pause = 0.0
+            return
         if not isinstance(error, wait_policy.REJECTIONS):
             self._rejections.clear()
             return
-        if isinstance(error, AuthenticationFailed):
-            try:
-                has_new_key = hook.renew()
-            except Exception as unreadable:  # noqa: BLE001  the wait continues after any error of Airflow
-                self._log.warning("The connection can't be read again: %s", on_one_line(str(unreadable)))
-            else:
-                if has_new_key:
-                    self._log.info("The connection has changed. The wait uses its new values.")
-                    self._rejections.clear()
-                    self.pause = 0.0
-                    return
         now = self._clock()
         self._rejections.add(now)
         if self._rejections.end_wait(now):
             raise wait_policy.run_unreachable(self._run_id, error, now - self._rejections.since) from error
+
+    def _has_changed(self, hook: OnlineTasksHook) -> bool:
+        try:
+            return hook.renew()
+        except Exception as unreadable:  # noqa: BLE001  the wait continues after any error of Airflow
+            self._log.warning("The connection can't be read again: %s", on_one_line(str(unreadable)))
+            return False

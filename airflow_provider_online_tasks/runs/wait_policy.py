@@ -59,6 +59,11 @@ class Rejections:
         return self.count >= LEAST_REJECTIONS and now - self.since >= REJECTED_SECONDS
 
 
+def connection_may_have_changed(error: exceptions.CallError) -> bool:
+    """Return whether the connection is read again after a poll that failed: its key or host may be old."""
+    return not isinstance(error, exceptions.RateLimited)
+
+
 def pause_after(error: exceptions.CallError) -> float:
     """Return the minimum seconds until the next poll after a poll that failed."""
     if not isinstance(error, exceptions.RateLimited | exceptions.Unavailable):

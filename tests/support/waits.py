@@ -153,7 +153,7 @@ def poller_of(
     settings = Settings.of_connection(
         host=arize.url, api_key=api_key or arize.api_key, extra={}, conn_id="test"
     )
-    return Poller(settings, Budget(per_minute), on_closed=on_closed, on_key_rejected=lambda: None)
+    return Poller(settings, Budget(per_minute), on_closed=on_closed, on_settings_doubtful=lambda: None)
 
 
 async def eventually(condition: Callable[[], Awaitable[bool] | bool], within: float = 10.0) -> None:

@@ -62,7 +62,8 @@ REFUSED = (exceptions.NotFound, exceptions.PermissionDenied, exceptions.BadReque
 class Poller:
     """Serves the waits of one event loop for one endpoint and key, and ends with the last wait.
 
-    No wait may be added once it has called `on_closed`; `on_key_rejected` may move waits to another poller.
+    No wait may be added once it has called `on_closed`. `on_settings_doubtful` may move waits to another
+    poller.
     It works in its own context, because the triggerer attributes log lines to triggers by context.
     """
 
@@ -72,13 +73,13 @@ class Poller:
         budget: Budget,
         *,
         on_closed: Callable[[], None],
-        on_key_rejected: Callable[[], None],
+        on_settings_doubtful: Callable[[], None],
     ) -> None:
         self.settings = settings
         self._budget = budget
         self.endpoint = EndpointState(settings.endpoint.rest_url)
         self._on_closed = on_closed
-        self._on_key_rejected = on_key_rejected
+        self._on_settings_doubtful = on_settings_doubtful
         self._loop = asyncio.get_running_loop()
         self._runs: dict[str, PolledRun] = {}
         self._tasks: dict[str, TaskPages] = {}
@@ -100,11 +101,12 @@ class Poller:
         self._attach(wait, task_id)
         return wait
 
-    def move(self, conn_id: str, other: Poller) -> None:
-        """Move the waits that use a connection to another poller."""
+    def move(self, conn_id: str, other_poller: Callable[[], Poller]) -> None:
+        """Move the waits that use a connection to another poller, which starts only if there are any."""
         for wait in [wait for run in self._runs.values() for wait in run.waits if wait.conn_id == conn_id]:
             run_id, task_id = wait.run.run_id, wait.run.task_id
             self.discard(wait)
+            other: Poller = other_poller()
             wait.server = other
             wait.run = other._runs.setdefault(run_id, PolledRun(run_id=run_id))
             other._attach(wait, task_id)
@@ -294,10 +296,7 @@ class Poller:
         """Act on an error that says nothing about a single run."""
         if isinstance(error, exceptions.RateLimited):
             self._budget.rate_limited(self._loop.time(), sent_at=sent_at)
-        key_stays_rejected = self.endpoint.failed(error, sent_at=sent_at)
-        if isinstance(error, exceptions.AuthenticationFailed):
-            self._on_key_rejected()
-        if key_stays_rejected:
+        if self.endpoint.failed(error, sent_at=sent_at):
             for run in list(self._runs.values()):
                 self._fail(run, wait_policy.run_unreachable(run.run_id, error, wait_policy.REJECTED_SECONDS))
 
@@ -321,6 +320,8 @@ class Poller:
     def _run_failed(self, run: PolledRun, error: exceptions.CallError) -> None:
         now, first = self._loop.time(), FIRST_PAUSE
         run.failures += 1
+        if wait_policy.connection_may_have_changed(error):
+            self._on_settings_doubtful()
         if isinstance(error, wait_policy.REJECTIONS):
             run.rejections.add(now)
         else:
@@ -402,6 +403,8 @@ class Poller:
 
     def _page_failed(self, task: TaskPages, error: exceptions.CallError) -> None:
         now, is_list_at_fault = self._loop.time(), isinstance(error, REFUSED)
+        if wait_policy.connection_may_have_changed(error):
+            self._on_settings_doubtful()
         if is_list_at_fault:
             self.endpoint.responded()
         else:

@@ -32,7 +32,8 @@ log = logging.getLogger(__name__)
 
 # The API server or the secrets backend may be away for a moment while it restarts.
 READ_DELAYS = (1.0, 3.0)
-# A rejected key may have been rotated: its connections are read again, at most this often.
+# A rejected key may have been rotated, and a host may have moved: the connections are read again, at most
+# this often.
 RENEW_SECONDS = 10.0
 # Watchers get at most this share of a budget, so that waits always get the rest.
 WATCHERS_SHARE = 1 / 3
@@ -56,7 +57,7 @@ async def cancel_run(conn_id: str, run_id: str, *, until: float) -> TaskRun:
     """Cancel a run before any other request is sent to its endpoint; see :meth:`Cancellations.cancel`."""
     shared = this_loop()
     settings = await shared.settings_of(conn_id)
-    return await shared.endpoint(settings).cancellations.cancel(run_id, until=until)
+    return await shared.cancellations(settings).cancel(run_id, until=until)
 
 
 class SharedEndpoint:
@@ -65,7 +66,6 @@ class SharedEndpoint:
     def __init__(self, settings: Settings) -> None:
         self.budget = Budget(settings.requests_per_minute)
         self.watchers_share = Share(self.budget, WATCHERS_SHARE)
-        self.cancellations = Cancellations(settings, self.budget)
 
 
 class SharedByLoop:
@@ -74,7 +74,8 @@ class SharedByLoop:
     def __init__(self) -> None:
         self.pollers: dict[Settings, Poller] = {}
         self._endpoints: dict[tuple[str, str, int], SharedEndpoint] = {}
-        # By connection ID. Settings are used again for as long as a poller uses them.
+        self._cancellations: dict[Settings, Cancellations] = {}
+        # By connection ID, as they were read last.
         self._settings: dict[str, Settings] = {}
         self._reads: dict[str, asyncio.Task[Settings]] = {}
         self._renewals: dict[Settings, asyncio.Task[None]] = {}
@@ -87,7 +88,7 @@ class SharedByLoop:
                 settings,
                 self.endpoint(settings).budget,
                 on_closed=lambda: self._forget(settings),
-                on_key_rejected=lambda: self._renew(settings),
+                on_settings_doubtful=lambda: self._renew(settings),
             )
         return poller
 
@@ -98,42 +99,59 @@ class SharedByLoop:
             self._endpoints[key] = SharedEndpoint(settings)
         return self._endpoints[key]
 
+    def cancellations(self, settings: Settings) -> Cancellations:
+        """Return what cancels runs with these settings."""
+        if settings not in self._cancellations:
+            self._cancellations[settings] = Cancellations(settings, self.endpoint(settings).budget)
+        return self._cancellations[settings]
+
     async def settings_of(self, conn_id: str) -> Settings:
-        """Return the settings of a connection, and read it once for all that ask at the same time."""
-        settings = self._settings.get(conn_id)
-        if settings is not None and settings in self.pollers:
-            return settings
+        """Read a connection, once for all that ask at the same time, and return its settings.
+
+        If it has changed, its waits move to the new settings. While Airflow can't read it, the settings that
+        its waits use are returned.
+        """
         if conn_id not in self._reads:
             reading = self._reads[conn_id] = asyncio.create_task(_read(conn_id))
             reading.add_done_callback(lambda _: self._reads.pop(conn_id))
-        # Shielded: the others still need it if one of them is cancelled.
-        settings = self._settings[conn_id] = await asyncio.shield(self._reads[conn_id])
+        known = self._settings.get(conn_id)
+        try:
+            # Shielded: the others still need it if one of them is cancelled.
+            settings = await asyncio.shield(self._reads[conn_id])
+        except (InvalidConnection, _airflow.AirflowNotFoundException):
+            raise
+        except Exception as error:
+            if known not in self.pollers:
+                raise
+            log.warning("Connection %s can't be read again: %s", conn_id, error)
+            return known
+        self._move_waits(conn_id, settings)
         return settings
+
+    def _move_waits(self, conn_id: str, settings: Settings) -> None:
+        known, self._settings[conn_id] = self._settings.get(conn_id), settings
+        if known not in (None, settings) and known in self.pollers:
+            log.info("Connection %s has changed. Its waits use the new settings.", conn_id)
+            self.pollers[known].move(conn_id, lambda: self.poller(settings))
 
     def _forget(self, settings: Settings) -> None:
         del self.pollers[settings]
-        # The next wait reads the connection again, and so notices a changed key.
         self._settings = {conn_id: known for conn_id, known in self._settings.items() if known != settings}
 
     def _renew(self, settings: Settings) -> None:
-        """Read the connections of a rejected key again, and move their waits if they have changed."""
+        """Read the connections with these settings again, which Arize rejects or can't be reached with."""
         if settings not in self._renewals:
             # In its own context, because the triggerer attributes log lines to triggers by context.
-            task = asyncio.create_task(self._move_waits(settings), context=contextvars.Context())
+            task = asyncio.create_task(self._read_again(settings), context=contextvars.Context())
             self._renewals[settings] = task
 
-    async def _move_waits(self, old: Settings) -> None:
+    async def _read_again(self, old: Settings) -> None:
         try:
             for conn_id in [conn_id for conn_id, settings in self._settings.items() if settings == old]:
                 try:
-                    new = await _read(conn_id)
+                    await self.settings_of(conn_id)
                 except Exception as error:  # noqa: BLE001  it is read again after the next rejection
                     log.warning("Connection %s can't be read again: %s", conn_id, error)
-                    continue
-                if new != old and old in self.pollers:
-                    log.info("Connection %s has changed. Its waits use the new settings.", conn_id)
-                    self._settings[conn_id] = new
-                    self.pollers[old].move(conn_id, self.poller(new))
             await asyncio.sleep(RENEW_SECONDS)
         finally:
             del self._renewals[old]

@@ -203,7 +203,7 @@ def test_connection_changed_moves_its_waits_only(arize: Emulator, connect: Calla
         new = poller_of(arize, on_closed=lambda: closed.append("new"))
         keep = old.add(runs[0], task, conn_id="one", poll_interval=5.0)
         moved = [old.add(run, task, conn_id="two", poll_interval=5.0) for run in runs]
-        old.move("two", new)
+        old.move("two", lambda: new)
         counts = [old.count_runs(), new.count_runs()]
         assert not (await moved[0].next()).is_over
         for each in moved:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from airflow_provider_online_tasks.exceptions import (
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.runs.wait_policy import REJECTED_SECONDS
 from tests.support.key_rotation import NEW_KEY, rotate
+from tests.support.servers import RecordingServer, Reply, Seen, forward
 from tests.support.tries import WAIT, Execution, Time
 
 if TYPE_CHECKING:
@@ -130,6 +132,33 @@ def test_key_rotation_wait_uses_new_key(
         assert [execution.next_try(**WAIT)] == [run["id"] for run in emulator.runs()]
     assert {one["status"] for one in emulator.requests(GET)} == {200, 401}
     assert time.passed < 150
+
+
+@pytest.mark.promise("connection-changed")
+@pytest.mark.parametrize("status", [403, 404, 502])
+def test_host_changed_after_the_start_wait_uses_the_new_host(
+    execution: Execution, emulator: Emulator, time: Time, connect: Callable[..., None], status: int
+) -> None:
+    emulator.next_run(HANG)
+
+    def answer(seen: Seen) -> Reply:
+        is_poll = seen.target.startswith("/v2/task-runs/")
+        moved = dataclasses.replace(seen, target=emulator.url + seen.target)
+        return Reply.of({"title": "no"}, status) if is_poll else forward(moved)
+
+    with RecordingServer(answer) as old:
+        connect(host=old.url)
+
+        def act() -> None:
+            assert time.passed < 150
+            if time.passed >= 60:
+                connect()
+            if time.passed >= 90:
+                for run in emulator.runs():
+                    emulator.set_run(run["id"], status="COMPLETED", num_successes=3)
+
+        time.on_sleep = act
+        assert [execution.next_try(**WAIT)] == [run["id"] for run in emulator.runs()]
 
 
 def test_unreadable_connection_wait_continues(
