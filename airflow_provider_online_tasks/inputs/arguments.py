@@ -132,10 +132,10 @@ def whole_number(value: Any, name: str) -> int:
 
 
 def positive_seconds(value: Any, name: str) -> float:
-    """Return a positive number of seconds."""
+    """Return a positive number of seconds, or a timedelta as seconds."""
     seconds = finite(value.total_seconds() if isinstance(value, timedelta) else value)
     if seconds is None or seconds <= 0:
-        raise _invalid(name, "a positive number of seconds", value)
+        raise _invalid(name, "a timedelta or a positive number of seconds", value)
     return seconds
 
 

@@ -111,7 +111,9 @@ class WireInput(pydantic.BaseModel, frozen=True):
             return value
         known = [spelling for name in cls.model_fields for spelling in (name, to_camel(name))]
         if unknown := [key for key in value if key not in known]:
-            near = get_close_matches(str(unknown[0])[:80], known, n=1, cutoff=0.5)
+            key = str(unknown[0])[:80]
+            spelled = known[1::2] if key != key.lower() else known[::2]
+            near = get_close_matches(key, spelled, n=1, cutoff=0.5)
             hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(cls.model_fields)}."
             raise certain_problem(f"has no field {shown(unknown[0])}. {hint}")
         given = {key: part for key, part in value.items() if part is not UNSET}
@@ -154,16 +156,22 @@ def _sentence(problem: ErrorDetails, model: type[WireInput]) -> str:
             return f"{place} is set twice, in both spellings."
         case "value_error" | "certain":
             text = str(context.get("error") or context.get("problem"))
-            if not problem["loc"] and (text[0].isupper() or text.split(maxsplit=1)[0] in model.model_fields):
+            names_field = text.split(maxsplit=1)[0] in _field_names(WireInput)
+            if not problem["loc"] and (names_field or not text[0].islower()):
                 return text
-            return f"{place} {text}" if text[0].islower() else f"{place}: {text}"
+            return f"{place}{'.' if names_field else ' ' if text[0].islower() else ': '}{text}"
         case _ if value is None:
             return f"{place} must not be None."
         case "sequence_str":
             return f"{place} must be a list (got {shown(value)})."
         case _:
-            rule = re.sub(r"^\w+ should", "must", problem["msg"])
+            rule = re.sub(r"^\w+ should", "must", problem["msg"]).replace(" after validation", "")
             return f"{place} {rule} (got {shown(value)})."
+
+
+def _field_names(model: type[WireInput]) -> set[str]:
+    """Return the names of the fields of an input and of all inputs that extend it."""
+    return set(model.model_fields).union(*map(_field_names, model.__subclasses__()))
 
 
 # The types of fields, and what they need.

@@ -51,7 +51,7 @@ class Templated(WireInput, frozen=True):
             text = value.get(name)
             if isinstance(text, str) and is_changed_by_jinja(text):
                 raise base.certain_problem(
-                    f"has Jinja in {name}, which Airflow would render before Arize receives it. Write "
+                    f"{name} has Jinja, which Airflow would render before Arize receives it. Write "
                     f"variables in single braces, such as {{attributes.input.value}}, or put the text "
                     f"between {{% raw %}} and {{% endraw %}}. To let Airflow render it, set jinja=True."
                 )

@@ -154,7 +154,8 @@ def test_numbers_at_their_limits_are_accepted() -> None:
         (EvalTaskInput, "samplingrate", "sampling_rate"),
         (EvalTaskInput, "queryfilter", "query_filter"),
         (TemplateEvaluator, "rail", "rails"),
-        (LlmConfig, "model", "modelName"),
+        (LlmConfig, "model", "model_name"),
+        (LlmConfig, "modelNames", "modelName"),
         (RunInput, "start", "data_start_time"),
         (HubEvaluator, "zzz", "column_mappings"),
         (RunInput, 5, "data_end_time"),
@@ -291,9 +292,31 @@ def test_mapping_without_query_filters_rejected_except_in_patch() -> None:
     rejection(EvalTaskPatch, evaluators=[FOR_TRACES, FOR_SPANS])
 
 
-def test_rule_across_fields_names_fields_as_written() -> None:
-    message = rejection(EvalTaskInput, **NO_INLINE, evaluators=[HUB, HUB])
-    assert message.startswith("evaluators ")
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({**NO_INLINE, "evaluators": [HUB, HUB]}, "evaluators"),
+        ({"template_evaluators": [{**TEMPLATE, "rails": "good, bad"}]}, "template_evaluators[0].rails"),
+        (
+            {"template_evaluators": [{**TEMPLATE, "classification_choices": {"fair": 1}}]},
+            "template_evaluators[0].classification_choices",
+        ),
+        ({"template_evaluators": [{**TEMPLATE, "rail": "good"}]}, "template_evaluators[0]"),
+        ({"llm_config": {"provider": "openAI"}}, "llm_config"),
+        ({"query_filters": {"filters": TWO_FILTERS}}, "query_filters"),
+    ],
+)
+def test_rejection_names_field_as_written(changes: dict[str, Any], place: str) -> None:
+    assert rejection(EvalTaskInput, **changes).split()[0] == place
+
+
+def test_rejection_of_jinja_names_field_as_written() -> None:
+    jinja = "{{ ds }} {output}"
+    values = {**TASK, "template_evaluators": [{**TEMPLATE, "template": jinja}]}
+    with pytest.raises(InvalidInput, match=r"^template_evaluators\[0\]\.template "):
+        EvalTaskInput.check_literals(values)
+    with pytest.raises(InvalidInput, match=r"^template "):
+        EvaluatorInput.check_literals({"name": "n", "template": jinja})
 
 
 @pytest.mark.parametrize(
