@@ -28,6 +28,7 @@ from airflow_provider_online_tasks.gate.summary import (
     EvaluatorSummary,
     changed_in_hub,
     changed_in_metadata,
+    changed_since,
     list_summaries,
     read_evaluators,
 )
@@ -326,7 +327,7 @@ def check_summary(
         now = EvaluatorSummary.read(name, evaluators[name])
         before = [EvaluatorSummary.read(name, window[name]) for window in earlier if window.get(name)]
         merged = EvaluatorSummary.merge(before) if before else None
-        version_change = changed_in_hub(summary, name) if baseline is None else None
+        version_change = changed_in_hub(summary, name) if baseline is None else changed_since(before, now)
         scale = Scale(
             labels=labels.get(name), score_range=score_ranges.get(name), counts_missing=one.counts_missing
         )

@@ -85,6 +85,7 @@ class EvaluatorSummary(BaseModel):
     invalid_scores: Count
     score_percentiles: Annotated[tuple[float, ...] | None, BeforeValidator(_percentiles)] = None
     evaluator_versions: Annotated[frozenset[Version], BeforeValidator(_versions)] = frozenset()
+    version_id: str | None = None
     segments: dict[str, EvaluatorSummary] | None = None
     not_evaluated: Count | None = None
 
@@ -204,7 +205,7 @@ def changed_in_metadata(before: frozenset[Version], now: frozenset[Version]) -> 
 
 
 def changed_in_hub(summary: Mapping[str, Any], evaluator: str) -> str | None:
-    """Describe the newest version that the Eval Hub got since the baseline began; None without one.
+    """Describe the newest version that is used since a time in the baseline; None without one.
 
     An evaluator of the hub whose name is not a column of the results may be any of them.
     """
@@ -215,5 +216,13 @@ def changed_in_hub(summary: Mapping[str, Any], evaluator: str) -> str | None:
         return None
     return on_one_line(
         f"the evaluator version changed: version {new[-1]['version_id']} of "
-        f"{new[-1]['evaluator'] or 'the evaluator'} was created at {new[-1]['created_at']}"
+        f"{new[-1]['evaluator'] or 'the evaluator'} is used since {new[-1]['since']}"
     )
+
+
+def changed_since(before: Iterable[EvaluatorSummary], now: EvaluatorSummary) -> str | None:
+    """Describe which versions the runs of earlier summaries used; None if it is the same or unknown."""
+    versions = {summary.version_id for summary in before} - {None, now.version_id}
+    if now.version_id is None or not versions:
+        return None
+    return f"the evaluator version changed from {' or '.join(sorted(map(str, versions)))} to {now.version_id}"

@@ -6,7 +6,7 @@ API: https://arize.com/docs/api-reference/spans/list-spans
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 from airflow_provider_online_tasks._airflow import AirflowTaskTimeout
 from airflow_provider_online_tasks._defaults import MAX_SEGMENTS
 from airflow_provider_online_tasks._text import shown_name
-from airflow_provider_online_tasks._times import wire_time
+from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.exceptions import EvalResultsIncomplete, InvalidInput
 from airflow_provider_online_tasks.inputs import arguments
 from airflow_provider_online_tasks.inputs.arguments import MAXIMIZE, MINIMIZE, Granularity, Scope
@@ -30,11 +30,14 @@ if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath, XComArg
 
     from airflow_provider_online_tasks.api.responses import TaskRun
+    from airflow_provider_online_tasks.results.reading import Reader
+    from airflow_provider_online_tasks.results.summary import Results
 
 OnIncomplete = Literal["fail", "warn"]
 # Arize indexes evaluations one to two hours late.
 COMPLETE_WITHIN = timedelta(hours=2)
 FIRST_PAUSE, MAX_PAUSE = 15.0, 600.0
+NO_VERSION: dict[str, str | None] = {"version_id": None, "version_since": None}
 
 
 class EvalResultsOperator(LineageOperator):
@@ -233,16 +236,24 @@ class EvalResultsOperator(LineageOperator):
             self.links = links = hook.links_of(
                 project_id=reader.project_id, evaluator_ids=task.evaluator_ids, window=window
             )
+            versions = self._read_versions(context, reader, results, run, window)
+            until = (run.run_finished_at if run else None) or datetime.now(UTC)
             baseline: dict[str, Any] | None = None
             if self.baseline is not None:
-                start = window.start - timedelta(seconds=self.baseline)
-                earlier = DataWindow(start=start, end=window.start - timedelta(milliseconds=1))
+                earlier = DataWindow(
+                    start=window.start - timedelta(seconds=self.baseline),
+                    end=window.start - timedelta(milliseconds=1),
+                )
                 earlier_results = new_results(run_id=None, evaluators=tuple(results.by_evaluator))
                 reader.read(earlier, earlier_results)
-                until = (run.run_finished_at if run else None) or datetime.now(UTC)
-                versions = reader.new_evaluator_versions(earlier.start, until)
-                baseline = {**_window_summary(earlier), "new_evaluator_versions": versions}
-                baseline |= earlier_results.summary()
+                baseline = {
+                    **_window_summary(earlier),
+                    "new_evaluator_versions": [
+                        *reader.new_evaluator_versions(earlier.start, until),
+                        *_changed_versions(versions, earlier.start),
+                    ],
+                    **earlier_results.summary(),
+                }
                 for figures in baseline["evaluators"].values():
                     del figures["examples"]
             summary: dict[str, Any] = {
@@ -256,10 +267,13 @@ class EvalResultsOperator(LineageOperator):
                 "errors": run.counts.errors if run else None,
                 "duplicate_spans": results.duplicates.count,
                 **results.summary(),
+                "new_evaluator_versions": reader.new_evaluator_versions(window.start, until),
                 "baseline": baseline,
                 "rows_path": str(self.rows_path) if rows else None,
                 "rows_written": rows.count if rows else 0,
             }
+            for name, figures in summary["evaluators"].items():
+                figures.update(versions.get(name, NO_VERSION))
             reader.describe_examples(window, summary, links.span)
         context["ti"].xcom_push(key=RESULTS_KEY, value=results_record(summary, spans_url=links.spans))
         self._report(context, run, summary)
@@ -274,6 +288,31 @@ class EvalResultsOperator(LineageOperator):
                 )
             self.log.warning("%s", message)
         return summary
+
+    def _read_versions(
+        self, context: Context, reader: Reader, results: Results, run: TaskRun | None, window: DataWindow
+    ) -> dict[str, dict[str, str | None]]:
+        """Return the Eval Hub version of each evaluator with evaluations of the run, and since which window.
+
+        The record of the last earlier window says what the version was before.
+        """
+        from airflow_provider_online_tasks.results.history import RESULTS_KEY, version_times
+
+        of_run = reader.versions_of_run(run) if run else {}
+        version_ids = {name: of_run[name] for name in of_run.keys() & results.evaluators_of_run}
+        record = None
+        if version_ids:
+            record = context["ti"].xcom_pull(
+                task_ids=self.task_id,
+                key=RESULTS_KEY,
+                include_prior_dates=True,
+                map_indexes=context["ti"].map_index,
+            )
+        times = version_times(record, version_ids, wire_time(window.start))
+        return {
+            name: {"version_id": version_id, "version_since": times.get(name)}
+            for name, version_id in version_ids.items()
+        }
 
     def _pause_if_time_is_left(
         self,
@@ -340,6 +379,15 @@ class EvalResultsOperator(LineageOperator):
             if sum(map(bool, figures["evaluator_versions"])) > 1:
                 version = figures["evaluator_version"]
                 self.log.warning("%s: the evaluator version changed: %s", shown_name(name), version)
+        if any(figures["from_before"] for figures in summary["evaluators"].values()):
+            for new in summary["new_evaluator_versions"]:
+                self.log.warning(
+                    "Evaluations from before the run may be by an earlier evaluator version: version %s of "
+                    "%s is used since %s.",
+                    new["version_id"],
+                    shown_name(new["evaluator"] or "the evaluator"),
+                    new["since"],
+                )
         window = {key: summary[key] for key in ("online_task_id", "data_start_time", "data_end_time")}
         completeness = {key: summary[key] for key in ("complete", "expected", "read")}
         facts = {**(run.summary() if run else window), **completeness, "labels": labels}
@@ -354,6 +402,17 @@ class EvalResultsOperator(LineageOperator):
         if not names:
             raise InvalidInput("evaluators is empty. Leave it out to read all evaluators of the task.")
         return names
+
+
+def _changed_versions(
+    versions: Mapping[str, Mapping[str, str | None]], start: datetime
+) -> list[dict[str, str | None]]:
+    """Return the versions that are used since a time after a start."""
+    return [
+        {"evaluator": name, "version_id": version["version_id"], "since": since}
+        for name, version in versions.items()
+        if (since := version["version_since"]) is not None and parse_time(since) > start
+    ]
 
 
 def _window_summary(window: DataWindow) -> dict[str, str]:

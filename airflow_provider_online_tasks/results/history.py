@@ -34,6 +34,19 @@ def results_record(summary: Mapping[str, Any], *, spans_url: str | None = None) 
     }
 
 
+def version_times(record: Any, version_ids: Mapping[str, str], start: str) -> dict[str, str]:
+    """Return the window since which each evaluator has its version, as far as an earlier record says it."""
+    earlier = record.get("evaluators") if isinstance(record, Mapping) else None
+    times = {}
+    for name, version_id in version_ids.items():
+        before = earlier.get(name) if isinstance(earlier, Mapping) else None
+        if isinstance(before, Mapping) and isinstance(before.get("version_id"), str):
+            since = before.get("version_since") if before["version_id"] == version_id else start
+            if isinstance(since, str):
+                times[name] = since
+    return times
+
+
 def _evaluator_record(figures: Mapping[str, Any]) -> dict[str, Any]:
     """Return the figures, with the intervals of the most frequent labels, which are listed first."""
     counts = [(label, entry["count"]) for label, entry in figures.get("labels", {}).items()]
@@ -50,7 +63,7 @@ def _evaluator_record(figures: Mapping[str, Any]) -> dict[str, Any]:
         "not_evaluated": figures.get("not_evaluated"),
         "labels": labels,
         "score": None if mean is None else {"mean": mean, "low": interval[0], "high": interval[1]},
-        "evaluator_version": figures.get("evaluator_version"),
+        **{key: figures.get(key) for key in ("evaluator_version", "version_id", "version_since")},
     }
 
 

@@ -240,14 +240,14 @@ class Reader:
             self.log.warning("Could not read input and output of the examples of %s: %s", evaluator, error)
 
     def new_evaluator_versions(self, since: datetime, until: datetime) -> list[dict[str, str | None]]:
-        """Return the versions in the Eval Hub that replaced others of the task's evaluators in this time.
+        """Return the versions of the task's evaluators that were created in this time and replaced others.
 
-        Evaluators that are pinned to a version or defined within the task cannot change.
+        Of a pinned evaluator only the pinned version counts: the pin moved to it.
         """
         new: list[dict[str, str | None]] = []
         for evaluator in self.task.evaluators:
             evaluator_id, name = evaluator.evaluator_id, evaluator.evaluator_name
-            if evaluator_id is None or evaluator.evaluator_version_id is not None:
+            if evaluator_id is None:
                 continue
             try:
                 versions = self._versions_in_order(evaluator_id)
@@ -257,11 +257,25 @@ class Reader:
                 )
                 continue
             new += [
-                {"evaluator": name, "version_id": version.id, "created_at": wire_time(created_at)}
+                {"evaluator": name, "version_id": version.id, "since": wire_time(created_at)}
                 for created_at, version in versions[1:]  # the first version replaced none
-                if since < created_at <= until
+                if since < created_at <= until and evaluator.evaluator_version_id in (None, version.id)
             ]
         return new
+
+    def versions_of_run(self, run: TaskRun) -> dict[str, str]:
+        """Return the version of each Eval Hub evaluator that a run used: the pinned one, or the newest.
+
+        A pin to a version that was created later has moved since.
+        """
+        started_at, used = run.run_started_at or run.created_at, {}
+        for name, evaluator in self.columns.items():
+            if started_at is not None and evaluator.evaluator_id is not None:
+                versions = self._versions_in_order(evaluator.evaluator_id)
+                known = [version.id for created_at, version in versions if created_at <= started_at]
+                if known and evaluator.evaluator_version_id in (None, *known):
+                    used[name] = evaluator.evaluator_version_id or known[-1]
+        return used
 
     def _column_of(self, evaluator: AttachedEvaluator) -> str | None:
         """Return the column of an evaluator; None if it is unknown."""

@@ -199,7 +199,7 @@ class Results:
         names_task = evaluation.names(self.online_task_id)
         if not (evaluation.name in self.evaluators if self.evaluators else names_task):
             return False
-        return self.scope == WINDOW or not self._names_other_run(evaluation)
+        return self.scope == WINDOW or self.run_id is None or not self._names_other_run(evaluation)
 
     def _names_other_run(self, evaluation: Evaluation) -> bool:
         """Return whether an evaluation that doesn't name the run names another one, under any key."""
@@ -250,6 +250,11 @@ class Results:
     def is_by_run(self) -> bool:
         """Whether evaluations name the run."""
         return bool(self._of_run)
+
+    @property
+    def evaluators_of_run(self) -> Collection[str]:
+        """The evaluators with evaluations that name the run."""
+        return self._of_run.keys()
 
     def covered(self, name: str) -> int:
         """Return how many items of the run the evaluator has evaluated, in the run or before.

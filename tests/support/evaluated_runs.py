@@ -14,6 +14,7 @@ from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
 from airflow_provider_online_tasks.inputs.runs import RunInput
 from airflow_provider_online_tasks.operators.results import EvalResultsOperator
+from airflow_provider_online_tasks.results.history import RESULTS_KEY
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -70,12 +71,21 @@ def run_task(
     return task_id, run_id
 
 
-def context():
-    return {"ti": SimpleNamespace(xcom_push=lambda **_: None)}
+def context(records=()):
+    """Return the context of a task whose records of earlier windows are these; it adds its own."""
+
+    def push(*, key, value):
+        if key == RESULTS_KEY and isinstance(records, list):
+            records.append(value)
+
+    def pull(**_):
+        return records[-1] if records else None
+
+    return {"ti": SimpleNamespace(xcom_push=push, xcom_pull=pull, map_index=-1)}
 
 
-def read(**arguments):
-    return EvalResultsOperator(task_id="results", **arguments).execute(context())
+def read(*, records=(), **arguments):
+    return EvalResultsOperator(task_id="results", **arguments).execute(context(records))
 
 
 def spans_file(folder, count, *, begin=-86_000, seconds=80_000):

@@ -15,7 +15,7 @@ from airflow_provider_online_tasks.gate.checks import check_summary
 from airflow_provider_online_tasks.gate.rules import read_rules
 from airflow_provider_online_tasks.gate.summary import version_of
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
+from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput, EvalTaskPatch
 from airflow_provider_online_tasks.inputs.runs import RunInput
 from airflow_provider_online_tasks.operators.gate import EvalGateOperator
 from tests.support.evaluated_runs import NOW, read
@@ -86,15 +86,23 @@ def test_version_of_metadata_has_the_keys_about_the_evaluator(metadata: Any, exp
 # -- versions in the Eval Hub
 
 
-def evaluate_twice(arize: Emulator, *names: str, pinned: str | None = None) -> str:
+def evaluate_twice(
+    arize: Emulator, *names: str, pinned: str | None = None, then_pinned: str | None = None
+) -> str:
     """Evaluate the two days before the middle, and the time after it; return the second run."""
+
+    def attached(pin: str | None) -> list[dict[str, Any]]:
+        version = {} if pin is None else {"evaluator_version_id": pin}
+        return [{"evaluator_id": arize.evaluator_ids[name], **version} for name in names or (NAME,)]
+
     with OnlineTasksHook() as hook:
         task = {"name": "t", "model_id": arize.project_id}
-        pin = {} if pinned is None else {"evaluator_version_id": pinned}
-        evaluators = [{"evaluator_id": arize.evaluator_ids[name], **pin} for name in names or (NAME,)]
-        task_id = hook.create_eval_task(EvalTaskInput.read({**task, "evaluators": evaluators}))
+        task_id = hook.create_eval_task(EvalTaskInput.read({**task, "evaluators": attached(pinned)}))
         run_id = ""
         for start, end in ((NOW - TWO_DAYS, MIDDLE), (MIDDLE, NOW)):
+            if run_id and then_pinned:
+                change = {"online_task_id": task_id, "evaluators": attached(then_pinned)}
+                hook.patch_eval_task(EvalTaskPatch.read(change))
             run_id = hook.run_online_task(
                 RunInput(online_task_id=task_id, data_start_time=start, data_end_time=end)
             )
@@ -102,8 +110,9 @@ def evaluate_twice(arize: Emulator, *names: str, pinned: str | None = None) -> s
     return run_id
 
 
-def add_version(arize: Emulator) -> str:
+def add_version(arize: Emulator, *, days_ago: float = 0) -> str:
     """Add a version to the evaluator, as a user does in Arize; return its ID."""
+    arize.set_clock_offset(-86_400 * days_ago)
     url = f"{arize.url}/v2/evaluators/{arize.evaluator_ids[NAME]}/versions"
     headers = {"Authorization": f"Bearer {arize.api_key}"}
     [last, *_] = requests.get(url, headers=headers, timeout=60).json()["evaluator_versions"]
@@ -111,6 +120,7 @@ def add_version(arize: Emulator) -> str:
     body = {"commit_message": "Another version", "code_config": code}
     response = requests.post(url, headers=headers, json=body, timeout=60)
     assert response.ok, response.text
+    arize.set_clock_offset(0)
     return str(response.json()["id"])
 
 
@@ -145,6 +155,12 @@ def test_windows_without_a_new_version_are_compared(arize: Emulator) -> None:
     assert gate(found)["passed"] is True
 
 
+def test_new_version_within_the_window_is_listed(arize: Emulator) -> None:
+    version_id = add_version(arize)
+    found = read(run_id=evaluate_twice(arize))
+    assert [version["version_id"] for version in found["new_evaluator_versions"]] == [version_id]
+
+
 def test_version_newer_than_the_run_is_not_listed(arize: Emulator) -> None:
     run_id = evaluate_twice(arize)
     arize.advance(60)
@@ -152,8 +168,58 @@ def test_version_newer_than_the_run_is_not_listed(arize: Emulator) -> None:
     assert new_versions(run_id) == []
 
 
+def test_pin_that_moved_to_a_new_version_since_the_baseline_is_not_compared(arize: Emulator) -> None:
+    before, now = add_version(arize, days_ago=5), add_version(arize)
+    found = read(run_id=evaluate_twice(arize, pinned=before, then_pinned=now), baseline=TWO_DAYS)
+    assert found["evaluators"][NAME]["version_id"] == now
+    with pytest.raises(OnlineTasksError):
+        gate(found)
+    assert gate(found, across_evaluator_versions=True)["passed"] is True
+
+
+def test_pin_that_moved_back_since_the_earlier_results_is_not_compared(arize: Emulator) -> None:
+    before, now = (add_version(arize, days_ago=days) for days in (6, 5))
+    run_id = evaluate_twice(arize, pinned=now, then_pinned=before)
+    [task] = arize.tasks()
+    with OnlineTasksHook() as hook:
+        [earlier_run] = [run.id for run in hook.list_task_runs(task["id"]) if run.id != run_id]
+    records: list[Any] = []
+    first = read(run_id=earlier_run, records=records)
+    assert "version_id" in first["evaluators"][NAME]
+    records[-1]["evaluators"][NAME]["version_id"] = now  # the pin at that time
+    found = read(run_id=run_id, baseline=TWO_DAYS, records=records)
+    with pytest.raises(OnlineTasksError):
+        gate(found)
+    again = read(run_id=run_id, baseline=TWO_DAYS, records=[])
+    assert gate(again)["passed"] is True
+
+
+def test_pin_of_two_summaries_is_compared(arize: Emulator) -> None:
+    found = summary(e=GOOD | {"version_id": "v2"})
+    for version_id, outcome in (("v1", "failed"), ("v2", "passed"), (None, "passed")):
+        baseline = {"evaluators": {"e": GOOD | {"version_id": version_id}}}
+        assert check_summary(RULES, found, baseline=baseline)[-1].outcome == outcome
+
+
+@pytest.mark.parametrize("record", ["x", {"evaluators": None}, {"evaluators": {NAME: {"version_id": 1}}}])
+def test_record_of_another_form_is_ignored(arize: Emulator, record: Any) -> None:
+    found = read(run_id=evaluate_twice(arize), baseline=TWO_DAYS, records=[record])
+    assert gate(found)["passed"] is True
+
+
+def test_version_of_a_run_is_unknown_if_the_pin_moved_after_it(arize: Emulator) -> None:
+    run_id = evaluate_twice(arize, pinned=add_version(arize, days_ago=5))
+    arize.advance(60)
+    now = add_version(arize)
+    attached = [{"evaluator_id": arize.evaluator_ids[NAME], "evaluator_version_id": now}]
+    with OnlineTasksHook() as hook:
+        change = {"online_task_id": arize.tasks()[0]["id"], "evaluators": attached}
+        hook.patch_eval_task(EvalTaskPatch.read(change))
+    assert read(run_id=run_id)["evaluators"][NAME]["version_id"] is None
+
+
 def test_pinned_version_with_newer_version_is_compared(arize: Emulator) -> None:
-    pinned = add_version(arize)
+    pinned = add_version(arize, days_ago=5)
     add_version(arize)
     found = read(run_id=evaluate_twice(arize, pinned=pinned), baseline=TWO_DAYS)
     assert found["baseline"]["new_evaluator_versions"] == []
@@ -177,7 +243,7 @@ def test_version_lists_that_are_forbidden_do_not_fail_the_task(arize: Emulator) 
     ("named", "outcome"), [("e", "failed"), ("in the hub", "failed"), (None, "failed"), ("other", "passed")]
 )
 def test_new_version_belongs_to_the_column_of_its_name_or_to_any(named: str | None, outcome: str) -> None:
-    change = {"evaluator": named, "version_id": "v2", "created_at": "2026-01-01T00:00:00Z"}
+    change = {"evaluator": named, "version_id": "v2", "since": "2026-01-01T00:00:00Z"}
     baseline = {"new_evaluator_versions": [change], "evaluators": {"e": GOOD}}
     found = summary(e=GOOD, other=GOOD) | {"baseline": baseline}
     assert check_summary(RULES, found)[-1].outcome == outcome
@@ -185,7 +251,7 @@ def test_new_version_belongs_to_the_column_of_its_name_or_to_any(named: str | No
 
 def test_new_versions_of_two_summaries_do_not_mix() -> None:
     """A baseline that is passed in comes without the versions of the summary's own baseline."""
-    change = {"evaluator": "e", "version_id": "v2", "created_at": "2026-01-01T00:00:00Z"}
+    change = {"evaluator": "e", "version_id": "v2", "since": "2026-01-01T00:00:00Z"}
     own = {"new_evaluator_versions": [change], "evaluators": {"e": GOOD}}
     found = summary(e=GOOD) | {"baseline": own}
     assert check_summary(RULES, found, baseline={"evaluators": {"e": GOOD}})[-1].outcome == "passed"
@@ -193,7 +259,7 @@ def test_new_versions_of_two_summaries_do_not_mix() -> None:
 
 def test_newest_of_several_new_versions_is_named() -> None:
     changes = [
-        {"evaluator": "e", "version_id": f"v{number}", "created_at": f"2026-01-0{number}T00:00:00Z"}
+        {"evaluator": "e", "version_id": f"v{number}", "since": f"2026-01-0{number}T00:00:00Z"}
         for number in (1, 2, 3)
     ]
     baseline = {"new_evaluator_versions": changes, "evaluators": {"e": GOOD}}

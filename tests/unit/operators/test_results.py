@@ -423,11 +423,12 @@ def test_segments_of_a_misspelled_attribute_do_not_pass_the_gate(many):
     assert gate(read(run_id=run_id, group_by="attributes.metadata.tier"), rules)["passed"]
 
 
-def test_baseline_is_the_time_before_the_window(many):
+@pytest.mark.parametrize("scope", ["window", "run"])
+def test_baseline_is_the_time_before_the_window(many, scope):
     middle = NOW - timedelta(hours=12)
     task_id, earlier = run_task(many, evaluators=[tone()], start=NOW - TWO_DAYS, end=middle)
     run_id = run_again(task_id, data_start_time=middle)
-    found = read(run_id=run_id, baseline=TWO_DAYS)
+    found = read(run_id=run_id, baseline=TWO_DAYS, scope=scope)
     before = found["baseline"]["evaluators"]["tone"]
     assert before["evaluated"] == len(many.evaluations(run_id=earlier)) > 300
     assert found["evaluators"]["tone"]["evaluated"] == len(many.evaluations(run_id=run_id)) > 300
