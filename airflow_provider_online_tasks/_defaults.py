@@ -5,6 +5,8 @@ from __future__ import annotations
 DEFAULT_CONN_ID = "arize_online_tasks_default"
 # Segments of a summary; further ones are counted together.
 MAX_SEGMENTS = 20
+# The attribute with the session of a span.
+SESSION_ID = "session.id"
 # Seconds between two polls of a run.
 DEFAULT_POLL_INTERVAL = 10.0
 # Spans that Arize evaluates in a run without ``max_spans``.

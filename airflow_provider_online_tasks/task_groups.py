@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import TaskGroup
 
+from airflow_provider_online_tasks._defaults import SESSION_ID
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs.arguments import finite, suggests_names
@@ -69,6 +70,7 @@ def online_eval(
     granularity: Granularity = "span",
     baseline: timedelta | None = None,
     group_by: str | XComArg | None = None,
+    cluster_by: str | XComArg | None = SESSION_ID,
     complete_within: timedelta | float = COMPLETE_WITHIN,
     rules: Mapping[str, Mapping[str, Any] | XComArg] | XComArg | None = None,
     labels: Mapping[str, Sequence[str]] | XComArg | None = None,
@@ -126,6 +128,7 @@ def online_eval(
     :param granularity: what the evaluators evaluate: ``span`` (default), ``trace`` or ``session``.
     :param baseline: length of the time before the window to compare with. Default: no comparison.
     :param group_by: attribute whose values are the segments of the results. Default: no segments.
+    :param cluster_by: attribute whose values say which spans resemble each other. Default: ``session.id``.
     :param complete_within: how long after the run's end its evaluations may take to be readable. Default: 2
         hours.
     :param rules: the rules of the gate per evaluator. Default: no gate. (templated)
@@ -216,6 +219,7 @@ def online_eval(
             granularity=granularity,
             baseline=baseline,
             group_by=group_by,
+            cluster_by=cluster_by,
             complete_within=complete_within,
             outlets=[] if rules else list(outlets),
             **names.get("read_results", {}),

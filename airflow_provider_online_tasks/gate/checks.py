@@ -46,7 +46,8 @@ DROP_CONFIDENCE = 0.95
 class RuleResult:
     """The result of one rule. ``margin`` is 0 or more if the measured value satisfies the rule.
 
-    ``on_inconclusive`` is the setting of the rule; None if the gate decides.
+    ``effective_evaluations`` is the number of independent evaluations that say as much: fewer if several are
+    of one session or trace. ``on_inconclusive`` is the setting of the rule; None if the gate decides.
     """
 
     evaluator: str
@@ -60,6 +61,7 @@ class RuleResult:
     low: float | None = None
     high: float | None = None
     evaluations: int | None = None
+    effective_evaluations: float | None = None
     evaluations_needed: int | None = None
     on_inconclusive: str | None = None
 
@@ -126,7 +128,7 @@ class EvaluatorCheck:
                 if threshold.can_drop:
                     yield self._check_drop(threshold, self.rules.max_drop, now, before, version_change)
         if self.rules.each_segment is not None:
-            yield from self._check_segments(self.rules.each_segment, now.segments)
+            yield from self._check_segments(self.rules.each_segment, now)
 
     def check_measures(self, summary: EvaluatorSummary) -> Iterator[RuleResult]:
         """Check the number of evaluations, the coverage and the thresholds."""
@@ -168,6 +170,7 @@ class EvaluatorCheck:
             margin=None if measured is None else threshold.margin(measured),
             note=sample.note,
             evaluations=sample.total,
+            effective_evaluations=sample.effective,
             low=finite(low),
             high=finite(high),
             on_inconclusive=self.rules.on_inconclusive.get(threshold.measure),
@@ -267,10 +270,9 @@ class EvaluatorCheck:
             return "no evaluation has this label. If it was renamed, set labels with all labels"
         return None
 
-    def _check_segments(
-        self, rules: EvaluatorRules, segments: Mapping[str, EvaluatorSummary] | None
-    ) -> Iterator[RuleResult]:
+    def _check_segments(self, rules: EvaluatorRules, now: EvaluatorSummary) -> Iterator[RuleResult]:
         """Check each segment. One with too few evaluations is inconclusive."""
+        segments = now.segments
         if not segments or not set(segments) - {NO_SEGMENT}:
             note = "no span has the attribute of group_by; check its spelling"
             if not segments:
@@ -282,8 +284,8 @@ class EvaluatorCheck:
         tests = len(segments) * len(rules.thresholds)
         scale = replace(self.scale, counts_missing=False)  # the number of items of a segment is unknown
         check = replace(self, rules=rules, scale=scale, tests=tests, too_few=INCONCLUSIVE)
-        for name, segment in segments.items():
-            for result in check.check_measures(segment):
+        for name in segments:
+            for result in check.check_measures(now.segment(name)):
                 yield replace(result, segment=name)
         for name in rules.segments:
             if name not in segments:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
@@ -77,14 +78,30 @@ def difference(one: float, of_one: Interval, other: float, of_other: Interval) -
     )
 
 
-def share_difference(one: tuple[float, int], other: tuple[float, int], confidence: float) -> Interval:
-    """Return Newcombe's interval for one share (count and total) minus another."""
-    of_one, of_other = share_interval(*one, confidence), share_interval(*other, confidence)
-    return difference(one[0] / one[1], of_one, other[0] / other[1], of_other)
+def design_effect(clusters: Collection[tuple[float, int]], variance: float) -> float:
+    """Return by how much clusters increase the variance of a mean, at least 1.
+
+    :param clusters: sum and count of the values of each cluster; values of a cluster resemble each other.
+    :param variance: variance of the values; 0 if all are equal, which may be so by chance.
+    """
+    total, count = sum(value for value, _ in clusters), sum(size for _, size in clusters)
+    if variance <= 0:
+        return max(1.0, sum(size * size for _, size in clusters) / count)
+    mean, number = total / count, len(clusters)
+    squares = sum((value - mean * size) ** 2 for value, size in clusters)
+    return max(1.0, number / (number - 1) * squares / (count * variance)) if number > 1 else float(count)
+
+
+def effective_size(total: int, effect: float, clusters: int, confidence: float) -> float:
+    """Return how many independent values say as much as these in clusters (Korn and Graubard)."""
+    if clusters < 2:
+        return 0.0
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    return min(total, total / effect * (z / t_quantile(confidence, clusters - 1)) ** 2)
 
 
 @lru_cache(maxsize=4096)
-def share_interval(count: float, total: int, confidence: float) -> Interval:
+def share_interval(count: float, total: float, confidence: float) -> Interval:
     """Return Clopper and Pearson's exact interval for a share, whose error rate is at most nominal."""
     tail = (1 - confidence) / 2
     low = 0.0 if count <= 0 else beta_quantile(count, total - count + 1, tail)
@@ -118,14 +135,6 @@ def bounded_mean_interval(sample: Mean, bounds: tuple[float, float], confidence:
     left, right = max(low, student.low), min(high, student.high)
     missing = 1 - ((1 - confidence) / 2) ** (1 / sample.count)
     return Interval(left - missing * (left - low), right + missing * (high - right))
-
-
-def bounded_mean_difference(
-    one: Mean, other: Mean, bounds: tuple[float, float], confidence: float
-) -> Interval:
-    """Return the interval of one mean minus another, of numbers within known bounds."""
-    of_one, of_other = (bounded_mean_interval(sample, bounds, confidence) for sample in (one, other))
-    return difference(one.mean, of_one, other.mean, of_other)
 
 
 def _squared_error(sample: Mean) -> float:

@@ -26,7 +26,8 @@ def rows(results: Iterable[RuleResult]) -> list[tuple[str, ...]]:
         if (result.low, result.high) != (None, None):
             interval = " to ".join("?" if end is None else f"{end:.4g}" for end in (result.low, result.high))
         needed = result.evaluations_needed
-        remarks = [result.note, "" if needed is None else f"about {needed:,} evaluations needed"]
+        remarks = [result.note, _size_text(result)]
+        remarks.append("" if needed is None else f"about {needed:,} evaluations needed")
         remark = "; ".join(filter(None, remarks))
         outcome = result.outcome.upper() if result.outcome == FAILED else result.outcome
         table.append(
@@ -41,6 +42,14 @@ def rows(results: Iterable[RuleResult]) -> list[tuple[str, ...]]:
             )
         )
     return table
+
+
+def _size_text(result: RuleResult) -> str:
+    """Return how many independent evaluations say as much, if these are fewer."""
+    total, effective = result.evaluations, result.effective_evaluations
+    if total is None or effective is None or effective >= total:
+        return ""
+    return f"{total:,} evaluations in clusters say as much as {effective:,.0f}"
 
 
 def text_table(results: Sequence[RuleResult]) -> str:

@@ -13,6 +13,7 @@ Range = tuple[float, float]
 # Student's interval assumes a normally distributed mean. If 98 % of the scores are near 1 and the others
 # near 0, it is wrong for 68 % of samples of 20 scores, for 13 % of 100, and for 5 % of 1,000.
 MIN_SCORES_FOR_MEAN = 1_000
+ONE_CLUSTER = "all evaluations are of one session or trace"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,7 @@ class Sample:
     """The sample that a rule is checked against. ``count`` is the number of evaluations with a label.
 
     ``missing`` evaluations are part of ``total``, and of ``scores`` with the least favorable score.
+    ``effective`` is the number of independent evaluations that say as much.
     """
 
     measured: float | None
@@ -39,6 +41,7 @@ class Sample:
     missing: int = 0
     count: int | None = None
     scores: intervals.Mean | None = None
+    effective: float | None = None
     interval: intervals.Interval | None = None
     evaluations_needed: int | None = None
     note: str = ""
@@ -70,17 +73,18 @@ def _label_share(
     confidence: float | None,
 ) -> Sample:
     total, count, note = summary.labelled + missing, summary.label_counts.get(threshold.measure, 0), ""
-    if threshold.is_lower_bound:
-        return _share(count, total, threshold, confidence, note)
-    unknown = summary.unknown_labels(scale.labels)
-    if unknown:  # each may be a misspelling of this label
-        note = f"{unknown} evaluations have unknown labels and count against the rule"
-    if against := unknown + missing:
-        # Count them the way that is worse for the rule.
-        distances = [abs(number / total - threshold.bound) for number in (count, count + against)]
-        if threshold.comparison != "==" or distances[1] > distances[0]:
-            count += against
-    return _share(count, total, threshold, confidence, note)
+    if not threshold.is_lower_bound:
+        unknown = summary.unknown_labels(scale.labels)
+        if unknown:  # each may be a misspelling of this label
+            note = f"{unknown} evaluations have unknown labels and count against the rule"
+        if against := unknown + missing:
+            # Count them the way that is worse for the rule.
+            distances = [abs(number / total - threshold.bound) for number in (count, count + against)]
+            if threshold.comparison != "==" or distances[1] > distances[0]:
+                count += against
+    size = _effective_size(total, summary, threshold, confidence)
+    sample = _share(count, total, size, threshold, confidence)
+    return replace(sample, note=sample.note or note)
 
 
 def _mean(
@@ -92,20 +96,47 @@ def _mean(
 ) -> Sample:
     score_range = scale.score_range
     scores = _with_missing_scores(summary.scores, threshold, score_range, missing)
+    size = _effective_size(scores.count, summary, threshold, confidence)
+    effective = _of_size(scores, size)
     if not scores.count or _is_share(scores, score_range):
-        return replace(_share(scores.ones, scores.count, threshold, confidence, ""), scores=scores)
-    sample = Sample(measured=scores.mean, total=scores.count, scores=scores)
+        share = _share(scores.ones, scores.count, size, threshold, confidence)
+        return replace(share, scores=effective)
+    sample = Sample(measured=scores.mean, total=scores.count, scores=effective, effective=size)
     if confidence is None:
         return sample
-    if problem := _interval_problem(summary, score_range):
+    problem = None if size else ONE_CLUSTER
+    if problem := problem or _interval_problem(effective, summary, score_range):
         return replace(sample, note=problem)
     needed = intervals.evaluations_for_mean(scores, threshold.bound, confidence, score_range)
     if score_range is None:
-        interval = intervals.mean_interval(scores, confidence)
+        interval = intervals.mean_interval(effective, confidence)
         needed = None if needed is None else max(MIN_SCORES_FOR_MEAN, needed)
     else:
-        interval = intervals.bounded_mean_interval(scores, score_range, confidence)
+        interval = intervals.bounded_mean_interval(effective, score_range, confidence)
+    needed = _in_clusters(needed, sample.total, size)
     return replace(sample, interval=interval, evaluations_needed=needed)
+
+
+def _effective_size(
+    total: int, summary: EvaluatorSummary, threshold: rules.Threshold, confidence: float | None
+) -> float:
+    if summary.clusters is None or confidence is None:
+        return total
+    effect = summary.design_effect(threshold.measure if threshold.is_label else None)
+    return intervals.effective_size(total, effect, summary.clusters.count, confidence)
+
+
+def _of_size(scores: intervals.Mean, size: float) -> intervals.Mean:
+    """Return scores with the same mean and variance, and at most this number of them."""
+    count = min(scores.count, max(1, math.floor(size)))
+    if count == scores.count:
+        return scores
+    return replace(scores, count=count, squares=(scores.variance or 0.0) * (count - 1))
+
+
+def _in_clusters(needed: int | None, total: int, size: float) -> int | None:
+    """Return how many evaluations in clusters say as much as this number of independent ones."""
+    return None if needed is None else math.ceil(needed * total / size)
 
 
 def _with_missing_scores(
@@ -127,22 +158,31 @@ def _is_share(scores: intervals.Mean, score_range: Range | None) -> bool:
     return scores.is_binary and score_range in (None, (0, 1))
 
 
-def _share(count: int, total: int, threshold: rules.Threshold, confidence: float | None, note: str) -> Sample:
+def _share(
+    count: int, total: int, size: float, threshold: rules.Threshold, confidence: float | None
+) -> Sample:
     if not total:
         return Sample(measured=None, total=0)
-    sample = Sample(measured=count / total, total=total, count=count, note=note)
+    share = count / total
+    sample = Sample(measured=share, total=total, count=count)
     if confidence is None:
         return sample
+    if not size:
+        return replace(sample, note=ONE_CLUSTER)
+    needed = intervals.evaluations_for_share(share, threshold.bound, confidence)
     return replace(
         sample,
-        interval=intervals.share_interval(count, total, confidence),
-        evaluations_needed=intervals.evaluations_for_share(count / total, threshold.bound, confidence),
+        effective=size,
+        interval=intervals.share_interval(count if size == total else share * size, size, confidence),
+        evaluations_needed=_in_clusters(needed, total, size),
     )
 
 
-def _interval_problem(summary: EvaluatorSummary, score_range: Range | None) -> str | None:
+def _interval_problem(
+    scores: intervals.Mean, summary: EvaluatorSummary, score_range: Range | None
+) -> str | None:
     """Return why a mean has no interval; None if it has one."""
-    scores, percentiles = summary.scores, summary.score_percentiles or ()
+    percentiles = summary.score_percentiles or ()
     if score_range is not None:
         low, high = score_range
         outermost = (scores.mean, *percentiles[:1], *percentiles[-1:])
@@ -181,14 +221,17 @@ def drop_interval(
     confidence: float,
 ) -> intervals.Interval | None:
     """Return the confidence interval of the drop between two windows; None if it is unknown."""
-    earlier, current = (sample_of(threshold, summary, scale, None) for summary in (before, now))
-    if earlier.count is not None and current.count is not None:
-        shares = (earlier.count, earlier.total), (current.count, current.total)
-        return intervals.share_difference(*shares, confidence)
-    score_range = scale.score_range
-    problem = _interval_problem(before, score_range) or _interval_problem(now, score_range)
-    if problem or earlier.scores is None or current.scores is None:
+    earlier, current = (sample_of(threshold, summary, scale, confidence) for summary in (before, now))
+    if earlier.measured is None or current.measured is None:
         return None
-    if score_range is not None:
-        return intervals.bounded_mean_difference(earlier.scores, current.scores, score_range, confidence)
-    return intervals.mean_difference(earlier.scores, current.scores, confidence)
+    are_shares = earlier.count is not None and current.count is not None
+    if are_shares or scale.score_range is not None:
+        if earlier.interval is None or current.interval is None:
+            return None
+        return intervals.difference(earlier.measured, earlier.interval, current.measured, current.interval)
+    one, other = earlier.scores, current.scores
+    if one is None or _interval_problem(one, before, None):
+        return None
+    if other is None or _interval_problem(other, now, None):
+        return None
+    return intervals.mean_difference(one, other, confidence)

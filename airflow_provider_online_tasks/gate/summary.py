@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property, partial
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -66,8 +67,25 @@ Count = Annotated[int, Field(ge=0, strict=True)]
 Number = Annotated[float | None, BeforeValidator(finite)]
 
 
+Effect = Annotated[float, Field(ge=1, allow_inf_nan=False)]
+
+
 class _Label(BaseModel):
     count: Count
+
+
+class Clusters(BaseModel):
+    """By how much sessions or traces increase the variance of label shares and of the mean score.
+
+    ``size`` applies to labels without evaluations.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    count: Count
+    size: Effect
+    labels: dict[str, Effect]
+    score: Effect | None = None
 
 
 class EvaluatorSummary(BaseModel):
@@ -88,6 +106,7 @@ class EvaluatorSummary(BaseModel):
     version_id: str | None = None
     segments: dict[str, EvaluatorSummary] | None = None
     not_evaluated: Count | None = None
+    clusters: Clusters | None = None
 
     @model_validator(mode="after")
     def _check_consistency(self) -> EvaluatorSummary:
@@ -134,8 +153,25 @@ class EvaluatorSummary(BaseModel):
                 "invalid_scores": sum(window.invalid_scores for window in windows),
                 "not_evaluated": None if None in not_evaluated else sum(filter(None, not_evaluated)),
                 "evaluator_versions": versions,
+                "clusters": _merge_clusters(windows),
             }
         )
+
+    def design_effect(self, label: str | None) -> float:
+        """Return by how much clusters increase the variance of a label's share, or of the mean score."""
+        if self.clusters is None:
+            return 1.0
+        if label is None:
+            return self.clusters.score or self.clusters.size
+        return self.clusters.labels.get(label, self.clusters.size)
+
+    def segment(self, name: str) -> EvaluatorSummary:
+        """Return a segment, with the effect of clusters on all evaluations."""
+        segment = (self.segments or {})[name]
+        if self.clusters is None or not self.evaluated:
+            return segment
+        count = math.ceil(self.clusters.count * segment.evaluated / self.evaluated)
+        return segment.model_copy(update={"clusters": self.clusters.model_copy(update={"count": count})})
 
     @cached_property
     def label_counts(self) -> dict[str, int]:
@@ -173,6 +209,28 @@ class EvaluatorSummary(BaseModel):
         """Return how many evaluations have a label that the evaluator doesn't have; None: labels unknown."""
         names = set(self.labels if known is None else known)
         return self.other_labels + sum(n for label, n in self.label_counts.items() if label not in names)
+
+
+def _merge_clusters(windows: Sequence[EvaluatorSummary]) -> dict[str, Any] | None:
+    """Return the effect of the clusters of several windows, weighted by their evaluations."""
+    if all(window.clusters is None for window in windows):
+        return None
+    total = sum(window.evaluated for window in windows) or 1
+
+    def mean(effect: Callable[[EvaluatorSummary], float]) -> float:
+        return sum(window.evaluated * effect(window) for window in windows) / total
+
+    labels = {label for window in windows for label in window.labels}
+    return {
+        "count": sum(each.clusters.count if each.clusters else each.evaluated for each in windows),
+        "size": max(1.0, mean(lambda each: each.clusters.size if each.clusters else 1.0)),
+        "labels": {label: max(1.0, mean(partial(_effect_of, label))) for label in labels},
+        "score": max(1.0, mean(partial(_effect_of, None))),
+    }
+
+
+def _effect_of(label: str | None, window: EvaluatorSummary) -> float:
+    return window.design_effect(label)
 
 
 def version_of(metadata: Mapping[str, Any]) -> Version:

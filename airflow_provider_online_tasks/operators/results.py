@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from airflow_provider_online_tasks._airflow import AirflowTaskTimeout
-from airflow_provider_online_tasks._defaults import MAX_SEGMENTS
+from airflow_provider_online_tasks._defaults import MAX_SEGMENTS, SESSION_ID
 from airflow_provider_online_tasks._text import shown_name
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.exceptions import EvalResultsIncomplete, InvalidInput
@@ -62,6 +62,8 @@ class EvalResultsOperator(LineageOperator):
     :param granularity: what the evaluators evaluate: ``span`` (default), ``trace`` or ``session``.
     :param group_by: an attribute such as ``attributes.llm.model_name``, whose values are the segments.
         (templated)
+    :param cluster_by: an attribute whose value says which spans resemble each other. Default: ``session.id``.
+        Spans without it are clusters by their trace. None: all spans are independent. (templated)
     :param max_segments: maximum number of segments in the summary; the largest are kept and the others
         are counted as ``(other)``. Default 20.
     :param baseline: length of the time before the window whose evaluations by the same evaluators are read
@@ -89,6 +91,7 @@ class EvalResultsOperator(LineageOperator):
         "data_end_time",
         "evaluators",
         "group_by",
+        "cluster_by",
         "rows_path",
         "rows_conn_id",
     )
@@ -107,6 +110,7 @@ class EvalResultsOperator(LineageOperator):
         direction: Literal["maximize", "minimize"] = MAXIMIZE,
         granularity: Granularity = "span",
         group_by: str | XComArg | None = None,
+        cluster_by: str | XComArg | None = SESSION_ID,
         max_segments: int = MAX_SEGMENTS,
         baseline: timedelta | float | None = None,
         complete_within: timedelta | float = COMPLETE_WITHIN,
@@ -127,6 +131,7 @@ class EvalResultsOperator(LineageOperator):
         self.direction = arguments.choice(direction, "direction", (MAXIMIZE, MINIMIZE))
         self.granularity = arguments.choice(granularity, "granularity", get_args(Granularity))
         self.group_by = group_by
+        self.cluster_by = cluster_by
         self.max_segments = arguments.whole_number(max_segments, "max_segments")
         self.baseline = None if baseline is None else arguments.positive_seconds(baseline, "baseline")
         is_read_once = complete_within in (0, timedelta())
@@ -151,7 +156,7 @@ class EvalResultsOperator(LineageOperator):
             check_window_literals(data_start_time, data_end_time)
         if not is_templated(evaluators):
             self._evaluator_names()
-        for name in ("group_by", "rows_path", "rows_conn_id"):
+        for name in ("group_by", "cluster_by", "rows_path", "rows_conn_id"):
             value = getattr(self, name)
             if value is not None and not hasattr(value, "open"):
                 arguments.check_name(value, name)
@@ -181,6 +186,7 @@ class EvalResultsOperator(LineageOperator):
 
         names = self._evaluator_names()
         group_by = arguments.read_optional_name(self.group_by, "group_by")
+        cluster_by = arguments.read_optional_name(self.cluster_by, "cluster_by")
         rows_file = open_rows(self.rows_path, self.rows_format, conn_id=self.rows_conn_id)
         with self.hook as hook, rows_file as rows:
             run: TaskRun | None = None
@@ -198,6 +204,7 @@ class EvalResultsOperator(LineageOperator):
                 evaluators=names,
                 granularity=self.granularity,
                 group_by=group_by,
+                cluster_by=cluster_by,
                 log=self.log,
             )
             new_results = partial(
@@ -207,6 +214,7 @@ class EvalResultsOperator(LineageOperator):
                 direction=self.direction,
                 granularity=self.granularity,
                 group_by=group_by,
+                cluster_by=cluster_by,
                 max_segments=self.max_segments,
             )
             results = new_results(

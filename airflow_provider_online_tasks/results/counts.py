@@ -5,13 +5,13 @@ from __future__ import annotations
 import heapq
 import math
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.gate.examples import EXAMPLES_SHOWN, distinct_first
-from airflow_provider_online_tasks.gate.intervals import Mean
+from airflow_provider_online_tasks.gate.intervals import Mean, design_effect
 from airflow_provider_online_tasks.gate.summary import PERCENTILES, SCORES_KEPT
 from airflow_provider_online_tasks.inputs.arguments import MAXIMIZE
 
@@ -76,6 +76,46 @@ class Counts:
             "score_variance": scores.variance if is_finite else None,
             "score_is_binary": scores.is_binary,
             "invalid_scores": self.invalid_scores,
+        }
+
+
+class Clusters:
+    """The labels and scores of each cluster (session or trace), for the effect of clusters on variances."""
+
+    def __init__(self) -> None:
+        self._labels: defaultdict[int, Counter[str]] = defaultdict(Counter)
+        self._scores: defaultdict[int, list[float]] = defaultdict(lambda: [0, 0.0])
+
+    def add(self, cluster: int, evaluation: Evaluation, counts: Counts) -> None:
+        """Add an evaluation that was counted."""
+        if evaluation.label is not None:
+            label = evaluation.label if evaluation.label in counts.labels else ""
+            self._labels[cluster][label] += 1
+        if evaluation.score is not None:
+            scores = self._scores[cluster]
+            scores[0] += 1
+            scores[1] += evaluation.score
+
+    def summary(self, counts: Counts) -> dict[str, Any] | None:
+        """Return the design effects as JSON values; None if no cluster has several evaluations."""
+        sizes = {cluster: labels.total() for cluster, labels in self._labels.items()}
+        score_sizes = {cluster: round(size) for cluster, (size, _) in self._scores.items()}
+        longer = max(sizes, score_sizes, key=len)
+        if not longer or max([*sizes.values(), *score_sizes.values()]) == 1:
+            return None
+        labels = {}
+        for label, count in counts.labels.items():
+            share = count / counts.labelled
+            pairs = [(float(self._labels[cluster][label]), size) for cluster, size in sizes.items()]
+            labels[label] = design_effect(pairs, share * (1 - share))
+        scores = [(total, score_sizes[cluster]) for cluster, (_, total) in self._scores.items()]
+        variance = counts.scores.variance
+        is_finite = variance is not None and math.isfinite(variance)
+        return {
+            "count": len(longer),
+            "size": design_effect([(0.0, size) for size in longer.values()], 0.0),
+            "labels": labels,
+            "score": design_effect(scores, variance or 0.0) if scores and is_finite else None,
         }
 
 

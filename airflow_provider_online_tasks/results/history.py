@@ -18,7 +18,11 @@ MAX_RULES = 1_000
 OTHER_LABELS = "(other labels)"
 _VERDICT_KEYS = ("run_id", "outcome", "passed", "approved", "responded_by", "confidence")
 _OUTCOMES = (FAILED, INCONCLUSIVE, PASSED)
-_RULE_KEYS = [each.name for each in fields(RuleResult) if each.name not in ("margin", "on_inconclusive")]
+_RULE_KEYS = [
+    each.name
+    for each in fields(RuleResult)
+    if each.name not in ("margin", "effective_evaluations", "on_inconclusive")
+]
 
 
 def results_record(summary: Mapping[str, Any], *, spans_url: str | None = None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_online_tasks._defaults import SESSION_ID
 from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.api.calls import (
@@ -28,10 +29,10 @@ from airflow_provider_online_tasks.api.responses import (
     Task,
     TaskRun,
 )
-from airflow_provider_online_tasks.exceptions import CallError, InvalidInput, ResponseTooLarge
+from airflow_provider_online_tasks.exceptions import BadRequest, CallError, InvalidInput, ResponseTooLarge
 from airflow_provider_online_tasks.inputs.windows import DataWindow
 from airflow_provider_online_tasks.results.counts import choose_examples
-from airflow_provider_online_tasks.results.summary import SESSION, SESSION_ID, SPAN, WINDOW, Results
+from airflow_provider_online_tasks.results.summary import SESSION, SPAN, WINDOW, Results
 from airflow_provider_online_tasks.runs.end_states import EndState, read_end_state
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Reader:
     evaluators: Sequence[str] = ()
     granularity: str = SPAN
     group_by: str | None = None
+    cluster_by: str | None = None
 
     def __post_init__(self) -> None:
         if self.task.project_id is None:
@@ -101,10 +103,21 @@ class Reader:
         """Count the evaluations of a window's spans, and write them as rows.
 
         Arize lists a span that starts when the window ends. It belongs to the next window, unless the run
-        evaluated it.
+        evaluated it. It isn't documented whether Arize rejects an attribute that no span has.
         """
+        try:
+            self._read(window, results, rows)
+        except BadRequest as error:
+            if self.cluster_by is None or results.spans:
+                raise
+            self.log.warning("Reading without %s; traces are the clusters: %s", self.cluster_by, error)
+            self.cluster_by = None
+            self._read(window, results, rows)
+
+    def _read(self, window: DataWindow, results: Results, rows: RowWriter | None) -> None:
         logged_at = time.monotonic()
-        attributes = [*([] if self.group_by is None else [self.group_by]), *self._item_attributes]
+        grouping = [each for each in (self.group_by, self.cluster_by) if each is not None]
+        attributes = list(dict.fromkeys([*grouping, *self._item_attributes]))
         text_length = _SEGMENT_CHARACTERS if attributes else 1
         listed = self.pages(
             window, attributes=attributes, text_length=text_length, explanations=rows is not None

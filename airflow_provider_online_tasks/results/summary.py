@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
+from zlib import crc32
 
-from airflow_provider_online_tasks._defaults import MAX_SEGMENTS
+from airflow_provider_online_tasks._defaults import MAX_SEGMENTS, SESSION_ID
 from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks._times import parse_time
 from airflow_provider_online_tasks.api.calls import EVAL_PREFIXES
@@ -23,7 +24,7 @@ from airflow_provider_online_tasks.gate.summary import (
     versions_text,
 )
 from airflow_provider_online_tasks.inputs.arguments import MAXIMIZE, Scope
-from airflow_provider_online_tasks.results.counts import Counts, Examples, Quantiles
+from airflow_provider_online_tasks.results.counts import Clusters, Counts, Examples, Quantiles
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses import Evaluation, Span
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
 WINDOW, RUN = get_args(Scope)
 MAX_VERSIONS = 20
 MAX_SEGMENTS_KEPT = 5_000
+MAX_CLUSTERS = 10_000
 CONFIDENCE = 0.95
 SPAN, TRACE, SESSION = EVAL_PREFIXES
-SESSION_ID = "session.id"
 # Duplicates are looked for among the spans of two pages, and among all spans with the same start time, whose
 # order is undefined.
 _RECENT_SPANS = 1_000
@@ -49,15 +50,18 @@ class EvaluatorResults:
         self._quantiles = Quantiles()
         self._examples = Examples(direction)
         self._segments: defaultdict[str, Counts] = defaultdict(Counts)
+        self._clusters = Clusters()
         self.versions: Counter[Version] = Counter()
 
-    def add(self, span: Span, evaluation: Evaluation, segment: str | None) -> bool:
+    def add(self, span: Span, evaluation: Evaluation, segment: str | None, cluster: int | None) -> bool:
         """Count an evaluation. Return False if it is empty: it has neither a label nor a score."""
         if evaluation.label is None and evaluation.score is None and not evaluation.not_number:
             self._empty += 1
             return False
         self.counts.add(evaluation)
         self._examples.add(span, evaluation, segment)
+        if cluster is not None:
+            self._clusters.add(cluster, evaluation, self.counts)
         if evaluation.score is not None:
             self._quantiles.add(evaluation.score)
         version = version_of(evaluation.metadata)
@@ -78,6 +82,7 @@ class EvaluatorResults:
             "score_interval": self._score_interval(),
             "evaluator_versions": version_list(self.versions),
             "evaluator_version": versions_text(self.versions),
+            "clusters": self._clusters.summary(self.counts),
             "segments": None if max_segments is None else self._segment_summaries(max_segments),
             "examples": self._examples.groups(),
         }
@@ -122,6 +127,7 @@ class Results:
     granularity: str = SPAN
     group_by: str | None = None
     max_segments: int = MAX_SEGMENTS
+    cluster_by: str | None = None
 
     def __post_init__(self) -> None:
         self.spans = 0
@@ -140,6 +146,7 @@ class Results:
         self._counted_of_run: defaultdict[str, set[int]] = defaultdict(set)
         self._counted: defaultdict[str, set[int]] = defaultdict(set)
         self._segments: dict[int, str] = {}
+        self._clusters: dict[str, int] = {}
 
     def add(self, span: Span) -> list[Evaluation]:
         """Count a span's evaluations, and return those that count for the window."""
@@ -147,26 +154,20 @@ class Results:
             return []
         self.spans += 1
         item = None if self.granularity == SPAN else self.item(span)
-        segment = None
-        if self.group_by is not None:
-            value = span.attribute(self.group_by)
-            segment = on_one_line("" if value is None else str(value)) or NO_SEGMENT
-            if item is not None and segment != NO_SEGMENT:
-                segment = self._segments.setdefault(item, segment)
-            elif item is not None:
-                # The root span, which has the evaluation, is listed after the others.
-                segment = self._segments.get(item, NO_SEGMENT)
+        segment, cluster = self._segment(span, item), self._cluster(span)
+        # Count clusters only for the evaluations that the summary is about.
+        in_window, in_run = (segment, cluster), (segment, None if self.scope == WINDOW else cluster)
         of_run, others = self._split(span)
         of_window = {**others, **of_run}
         own = {
             name
             for name, evaluation in of_run.items()
-            if item not in self._counted_of_run[name] and self._of_run[name].add(span, evaluation, segment)
+            if item not in self._counted_of_run[name] and self._of_run[name].add(span, evaluation, *in_run)
         }
         added = {
             name
             for name, evaluation in of_window.items()
-            if item not in self._counted[name] and self._of_window[name].add(span, evaluation, segment)
+            if item not in self._counted[name] and self._of_window[name].add(span, evaluation, *in_window)
         }
         self._without_run.update(name for name in added - own if not self._names_other_run(of_window[name]))
         if item is None:
@@ -174,6 +175,28 @@ class Results:
         else:
             self._note_item(item, own, added)
         return list(of_window.values())
+
+    def _segment(self, span: Span, item: int | None) -> str | None:
+        """Return the segment of a span, or of the trace or session that it is part of."""
+        if self.group_by is None:
+            return None
+        value = span.attribute(self.group_by)
+        segment = on_one_line("" if value is None else str(value)) or NO_SEGMENT
+        if item is None:
+            return segment
+        if segment != NO_SEGMENT:
+            return self._segments.setdefault(item, segment)
+        # The root span, which has the evaluation, is listed after the others.
+        return self._segments.get(item, NO_SEGMENT)
+
+    def _cluster(self, span: Span) -> int | None:
+        """Return the number of a span's session, else of its trace. Beyond 10,000, several share a number."""
+        if self.cluster_by is None:
+            return None
+        name = str(span.attribute(self.cluster_by) or span.trace_id or span.span_id)
+        if name in self._clusters or len(self._clusters) < MAX_CLUSTERS:
+            return self._clusters.setdefault(name, len(self._clusters))
+        return crc32(name.encode()) % MAX_CLUSTERS
 
     def has_evaluation_of_run(self, span: Span) -> bool:
         """Return whether an evaluation of a span names the run."""

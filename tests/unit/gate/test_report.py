@@ -54,6 +54,13 @@ def test_table_with_odd_names_is_readable(table):
     assert len(text.splitlines()) <= 4
 
 
+def test_text_table_shows_the_effective_number_only_if_it_is_smaller():
+    fewer = replace(RESULT, evaluations=300, effective_evaluations=68.9)
+    [first, second] = cells(report.text_table([fewer, replace(fewer, effective_evaluations=300.0)]))
+    assert "69" in first[-1]
+    assert second[-1] == "inconclusive"
+
+
 def test_text_table_marks_failed_rules_in_capitals():
     rows = cells(report.text_table([replace(RESULT, outcome=each) for each in (FAILED, PASSED)]))
     assert [row[-1] for row in rows] == ["FAILED", "passed"]

@@ -10,8 +10,8 @@ from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.gate.checks import check_summary, decide, verdict
 from airflow_provider_online_tasks.gate.intervals import (
     Interval,
+    difference,
     quantile_ranks,
-    share_difference,
     share_interval,
 )
 from airflow_provider_online_tasks.gate.rules import Threshold, read_rules
@@ -447,6 +447,86 @@ def test_coverage_below_minimum_or_unknown_fails(without, bound, expected):
     assert check({"correct": ">= 0.5", "min_coverage": bound}, found)["min_coverage"].outcome == expected
 
 
+# -- clusters
+
+
+def in_clusters(figures, count=30, effect=4.0):
+    effects = dict.fromkeys(figures["labels"], effect)
+    return figures | {"clusters": {"count": count, "size": 10.0, "labels": effects, "score": effect}}
+
+
+def test_share_in_clusters_has_the_interval_of_the_effective_number():
+    alone = check({"correct": ">= 0.9"}, summary(e=labels(285, 15)), confidence=0.95)["correct"]
+    found = check({"correct": ">= 0.9"}, summary(e=in_clusters(labels(285, 15))), confidence=0.95)["correct"]
+    size = 300 / 4 * (1.959964 / 2.045230) ** 2
+    assert found.effective_evaluations == pytest.approx(size, rel=1e-5)
+    assert (found.low, found.high) == pytest.approx(share_interval(0.95 * size, size, 0.95), rel=1e-5)
+    assert (alone.outcome, found.outcome) == ("passed", "inconclusive")
+    assert (alone.effective_evaluations, found.evaluations) == (300, 300)
+    more = in_clusters(labels(*(round(found.evaluations_needed * share) for share in (0.95, 0.05))))
+    assert check({"correct": ">= 0.9"}, summary(e=more), confidence=0.95)["correct"].outcome == "passed"
+
+
+def test_share_without_confidence_ignores_clusters():
+    found = check({"correct": ">= 0.9"}, summary(e=in_clusters(labels(285, 15))))["correct"]
+    assert (found.outcome, found.effective_evaluations) == ("passed", None)
+
+
+def test_evaluations_of_one_cluster_are_inconclusive():
+    found = check({"correct": ">= 0.1"}, summary(e=in_clusters(labels(300), count=1)), confidence=0.95)
+    assert found["correct"].outcome == "inconclusive"
+    assert found["correct"].note
+
+
+def test_mean_in_clusters_has_a_wider_interval():
+    figures, rules = results(mean=0.9, variance=0.04, scored=400), {"score_mean": ">= 0.8"}
+    arguments = {"confidence": 0.95, "score_ranges": UNIT}
+    alone = check(rules, summary(e=figures), **arguments)["score_mean"]
+    found = check(rules, summary(e=in_clusters(figures, effect=9.0)), **arguments)["score_mean"]
+    fewer = check(rules, summary(e=results(mean=0.9, variance=0.04, scored=40)), **arguments)["score_mean"]
+    assert found.low == pytest.approx(fewer.low)
+    assert found.low < alone.low
+    assert found.outcome == "inconclusive"
+
+
+def test_mean_without_a_range_needs_1000_effective_scores():
+    figures = results(mean=0.9, scored=2_000)
+    assert check({"score_mean": ">= 0.8"}, summary(e=figures), confidence=0.95)["score_mean"].passed
+    found = check({"score_mean": ">= 0.8"}, summary(e=in_clusters(figures)), confidence=0.95)["score_mean"]
+    assert found.outcome == "inconclusive"
+
+
+def test_drop_in_clusters_may_be_chance():
+    now, before = labels(850, 150), labels(950, 50)
+    assert drop_of(now, window(before)).outcome == "failed"
+    assert drop_of(in_clusters(now, effect=30.0), window(before)).outcome == "passed"
+    days = [window(in_clusters(labels(475, 25), effect=30.0)) for _ in range(2)]
+    assert drop_of(now, days).outcome == "passed"
+
+
+def test_segment_has_the_design_effect_of_all_evaluations():
+    parts = segmented(free=(285, 15), paid=(285, 15))
+    rules = {"each_segment": {"correct": ">= 0.9"}}
+    assert check(rules, summary(e=parts), confidence=0.95)["correct", "free"].outcome == "passed"
+    found = check(rules, summary(e=in_clusters(parts, count=60)), confidence=0.95)["correct", "free"]
+    alone = check({"correct": ">= 0.9"}, summary(e=in_clusters(labels(285, 15))), confidence=0.95)["correct"]
+    assert (found.low, found.high, found.outcome) == (alone.low, alone.high, "inconclusive")
+
+
+@pytest.mark.parametrize(
+    "clusters",
+    [
+        {"count": -1, "size": 1.0, "labels": {}},
+        {"count": 3, "size": 0.5, "labels": {}},
+        {"count": 3, "size": 1.0, "labels": {"correct": 0.9}},
+        {"count": 3, "size": 1.0, "labels": {"correct": float("inf")}},
+    ],
+)
+def test_clusters_that_are_impossible_are_rejected(clusters):
+    with pytest.raises(InvalidInput):
+        check({"correct": ">= 0.9"}, summary(e=labels(300, clusters=clusters)), confidence=0.95)
+
+
 # -- missing evaluations that count as failures
 
 MISSING = {"missing_evaluations": "fail"}
@@ -647,7 +727,8 @@ def test_drop_interval_of_shares_needs_zeros_and_ones_in_both_windows():
     ]
     other = [figures | {"score_is_binary": False} for figures in binary]
     welch = interval(*other)
-    assert interval(*binary) == share_difference((900, 1_000), (700, 1_000), 0.95) != welch
+    of_one, of_other = (share_interval(count, 1_000, 0.95) for count in (900, 700))
+    assert interval(*binary) == difference(0.9, of_one, 0.7, of_other) != welch
     assert interval(binary[0], other[1]) == interval(other[0], binary[1]) == welch
 
 

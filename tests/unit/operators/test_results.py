@@ -24,7 +24,9 @@ from airflow_provider_online_tasks.api.client import Client
 from airflow_provider_online_tasks.api.responses import RunStatus
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings, Fault
 from airflow_provider_online_tasks.exceptions import (
+    BadRequest,
     EvalGateFailed,
+    EvalGateInconclusive,
     EvalResultsIncomplete,
     InvalidInput,
     PermissionDenied,
@@ -457,6 +459,53 @@ def test_spans_over_max_spans_count_as_failures_if_the_rules_say_so(many):
         gate(found, {"tone": {**rules, "missing_evaluations": "fail"}})
     measured = {rule["measure"]: rule["measured"] for rule in failed.value.verdict["rules"]}
     assert measured["polite"] == figures["labels"]["polite"]["count"] / 1_200
+
+
+def session_spans(path, sessions, size):
+    """Write spans of sessions whose answers are all good or all bad; one session in ten is bad."""
+    with path.open("w") as lines:
+        for number in range(sessions * size):
+            at, session = NOW - timedelta(hours=2, seconds=number), number // size
+            answer = "You stupid idiot, shut up." if session % 10 == 0 else "Thank you, with pleasure."
+            attributes = {"input.value": "?", "output.value": answer, "session.id": f"session {session}"}
+            span = {"name": "answer", "kind": "LLM", "start_time": wire_time(at), "end_time": wire_time(at)}
+            lines.write(json.dumps({**span, "attributes": attributes}) + "\n")
+    return path
+
+
+@pytest.fixture
+def sessions(monkeypatch, tmp_path):
+    with arize_with(monkeypatch, session_spans(tmp_path / "spans.jsonl", 30, 10)) as emulator:
+        yield emulator
+
+
+@pytest.mark.parametrize("names", [["tone"], None])
+def test_sessions_make_a_gate_inconclusive_that_independent_spans_would_pass(sessions, names):
+    _, run_id = run_task(sessions, evaluators=[tone()])
+    rules = {"tone": {"polite": ">= 0.85"}}
+    independent = read(run_id=run_id, evaluators=names, cluster_by=None)
+    assert independent["evaluators"]["tone"]["clusters"] is None
+    assert gate(independent, rules, confidence=0.95)["passed"]
+    found = read(run_id=run_id, evaluators=names, baseline=timedelta(days=1))
+    assert found["evaluators"]["tone"]["clusters"]["count"] == 30
+    with pytest.raises(EvalGateInconclusive) as inconclusive:
+        gate(found, rules, confidence=0.95)
+    [rule] = [each for each in inconclusive.value.verdict["rules"] if each["measure"] == "polite"]
+    assert rule["evaluations"] == 300
+    assert 20 < rule["effective_evaluations"] < 31
+    assert rule["evaluations_needed"] > 300
+
+
+def test_attribute_of_clusters_that_arize_rejects_is_left_out(sessions):
+    _, run_id = run_task(sessions, evaluators=[tone()])
+    rejected = Fault("rest.list_spans", "status_before", status=400, times=1)
+    sessions.add_fault(rejected)
+    found = read(run_id=run_id)
+    assert found["evaluators"]["tone"]["evaluated"] == 300
+    assert found["evaluators"]["tone"]["clusters"] is None
+    sessions.add_fault(rejected)
+    with pytest.raises(BadRequest):
+        read(run_id=run_id, cluster_by=None)
 
 
 def test_examples_have_input_output_explanation_and_url(many):

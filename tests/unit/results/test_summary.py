@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 import statistics
 import tracemalloc
 
@@ -292,3 +293,81 @@ def test_trace_with_an_earlier_evaluation_counts_once(changes):
     assert (figures(results)["evaluated"], figures(results)["from_run"], results.items_of_run) == (1, 1, 1)
     of_run = counted(listed, evaluators=["e"], granularity="trace", scope="run")
     assert list(figures(of_run)["labels"]) == ["ok"]
+
+
+# -- clusters
+
+
+def of_sessions(sessions, *, size=10, trace=None, attribute="session.id", good=lambda session: session % 3):
+    """Spans of sessions; all spans of a session have the same label."""
+    labels = [good(place // size) for place in range(sessions * size)]
+    listed = spans(
+        sessions * size,
+        score=lambda place: float(bool(labels[place])),
+        label=lambda place: str(bool(labels[place])),
+    )
+    for place, span in enumerate(listed):
+        attributes = {attribute: f"session {place // size}"} if attribute else {}
+        yield dataclasses.replace(
+            span, trace_id=trace(place) if trace else f"trace {place}", attributes=attributes
+        )
+
+
+def test_sessions_with_equal_labels_have_the_design_effect_of_their_size():
+    found = figures(counted(of_sessions(30), cluster_by="session.id"))["clusters"]
+    assert found["count"] == 30
+    assert found["size"] == 10
+    # The variance of 30 means of 10 equal values, with G / (G - 1).
+    assert found["labels"] == pytest.approx({"True": 10 * 30 / 29, "False": 10 * 30 / 29})
+    assert found["score"] == pytest.approx(10 * 30 / 29, rel=0.01)
+
+
+def test_spans_without_a_session_are_clusters_by_trace():
+    listed = list(of_sessions(30, attribute=None, trace=lambda place: f"trace {place // 10}"))
+    assert figures(counted(listed, cluster_by="session.id"))["clusters"]["count"] == 30
+    assert figures(counted(listed, cluster_by="user.id"))["clusters"]["count"] == 30
+
+
+def test_spans_in_their_own_traces_are_no_clusters():
+    assert figures(counted(of_sessions(30, attribute=None), cluster_by="session.id"))["clusters"] is None
+
+
+def test_clusters_without_cluster_by_are_not_counted():
+    assert figures(counted(of_sessions(30)))["clusters"] is None
+
+
+def test_clusters_by_another_attribute_are_counted():
+    listed = of_sessions(30, attribute="user.id")
+    assert figures(counted(listed, cluster_by="user.id"))["clusters"]["count"] == 30
+
+
+def test_clusters_of_independent_labels_have_almost_no_effect():
+    chance = random.Random(3)
+    labels = [chance.random() < 0.9 for _ in range(3_000)]
+    listed = of_sessions(300, good=lambda session: None)
+    listed = (
+        with_evaluations(span, {"label": str(label), "score": None})
+        for span, label in zip(listed, labels, strict=True)
+    )
+    found = figures(counted(listed, cluster_by="session.id"))["clusters"]
+    assert 1 <= found["labels"]["True"] < 1.2
+    assert found["score"] is None
+
+
+def test_clusters_beyond_ten_thousand_share_a_number_and_bound_the_memory():
+    results = counted(of_sessions(12_000, size=2), cluster_by="session.id")
+    found = figures(results)["clusters"]
+    assert found["count"] == 10_000
+    assert found["labels"]["True"] == pytest.approx(2, abs=0.1)
+    tracemalloc.start()
+    for span in of_sessions(30_000, size=2, good=lambda session: session % 3):
+        results.add(dataclasses.replace(span, span_id=f"more {span.span_id}"))
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert grown < 8_000_000
+
+
+def test_clusters_of_the_same_spans_are_equal_each_time():
+    listed = list(of_sessions(10_500, size=2))
+    first, second = (figures(counted(listed, cluster_by="session.id"))["clusters"] for _ in range(2))
+    assert first == second
