@@ -35,7 +35,10 @@ def get_commands() -> list[CLICommand]:
         name="orphaned-runs",
         help="list unfinished runs whose Airflow task ended, for example while its triggerer was dead",
         func=run_orphaned_runs,
-        args=(Arg(("--cancel",), action="store_true", help="cancel these runs"),),  # type: ignore[no-untyped-call]
+        args=(
+            Arg(("--conn-id",), help="only runs of this Airflow connection (default: all)"),  # type: ignore[no-untyped-call]
+            Arg(("--cancel",), action="store_true", help="cancel these runs"),  # type: ignore[no-untyped-call]
+        ),
     )
     commands = (doctor, orphaned_runs)
     return [GroupCommand(name="online-tasks", help="Arize online tasks", subcommands=commands)]
@@ -53,4 +56,4 @@ def run_orphaned_runs(options: argparse.Namespace) -> None:
     os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"  # find connections in Airflow's database, too
     from airflow_provider_online_tasks.runs import orphaned_runs
 
-    sys.exit(orphaned_runs.run_orphaned_runs(cancel=options.cancel))
+    sys.exit(orphaned_runs.run_orphaned_runs(options.conn_id, cancel=options.cancel))

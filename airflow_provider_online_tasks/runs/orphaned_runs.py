@@ -57,24 +57,29 @@ class Record:
         return self.intent.may_have_started(run) and run.created_at is not None and run.created_at <= latest
 
 
-def run_orphaned_runs(*, cancel: bool) -> int:
-    """Print the orphaned runs, cancel them if asked to, and return the exit code."""
+def run_orphaned_runs(conn_id: str | None = None, *, cancel: bool) -> int:
+    """Print the orphaned runs, cancel them if asked to, and return the exit code.
+
+    :param conn_id: only runs that were started with this connection. Default: all.
+    """
     try:
         records = list(read_records())
     except ImportError:
         print("This command needs Airflow 3.3 or later: older versions store nothing about runs.")  # noqa: T201
         return UNSUPPORTED
     count, code = 0, DONE
-    for conn_id, online_task_id, candidates in group_candidates(records):
+    for group_conn_id, online_task_id, candidates in group_candidates(records):
+        if conn_id not in (None, group_conn_id):
+            continue
         try:
-            with OnlineTasksHook(conn_id) as hook:
+            with OnlineTasksHook(group_conn_id) as hook:
                 for record, run in find_orphaned_runs(hook, online_task_id, candidates, records):
                     count += 1
                     print(f"{run.id}  {run.status.value}  {record.task}  ({record.state})")  # noqa: T201
                     if cancel and not _cancel(hook, run):
                         code = FAILED
         except (OnlineTasksError, AirflowNotFoundException) as error:
-            print(f"Task {online_task_id}, connection {conn_id}: {error}")  # noqa: T201
+            print(f"Task {online_task_id}, connection {group_conn_id}: {error}")  # noqa: T201
             code = FAILED
     advice = "" if cancel or not count else " Cancel them with --cancel."
     print(f"Unfinished runs of tasks that ended: {count}.{advice}")  # noqa: T201

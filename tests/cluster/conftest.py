@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 # Installed by requirements.txt.
 NEEDED = ("airflow.providers.celery", "psycopg2", "asyncpg", "redis")
 # Run the tests first whose failure would cost a user money, for the case that CI runs out of time.
-ORDER = ("crashes", "kills", "responses", "keys", "rate_limit", "dag_test")
+ORDER = ("crashes", "kills", "replaced", "responses", "keys", "rate_limit", "dag_test")
 # Start no test after this time. Each test is shorter than the rest of CI's time.
 MINUTES = float(os.environ.get("CLUSTER_MINUTES", "inf"))
 BEGAN = time.monotonic()

@@ -54,6 +54,53 @@ def test_failed_cancellation_is_retried(
     assert [request["status"] for request in arize.requests(CANCEL)] == [503, 200]
 
 
+@pytest.mark.promise("killed-during-request", "cluster-kill-amid-request")
+def test_task_marked_failed_during_request_cancels_run(
+    airflow: Cluster, arize: EmulatorProcess, conn_id: str, online_task: OnlineTask
+) -> None:
+    arize.add_fault(Fault("graphql.runOnlineTask", "delay_after", seconds=60))
+    dag_run = airflow.start_dag("blocking_1", online_task_id=online_task.id, conn_id=conn_id)
+    online_task.until_started()
+
+    dag_run.mark_all("failed")
+
+    until("the run is cancelled", lambda: online_task.statuses == ["CANCELLED"], seconds=50)
+
+
+@pytest.mark.promise("deadline", "cluster-deadline")
+def test_deadline_of_paused_dag_cancels_run(airflow: Cluster, conn_id: str, online_task: OnlineTask) -> None:
+    dag_run = airflow.start_dag("deferred_1_for_20_seconds", online_task_id=online_task.id, conn_id=conn_id)
+    dag_run.until_all("deferred", 1)
+    dag_run.pause()
+    try:
+        until("the run is cancelled", lambda: online_task.statuses == ["CANCELLED"], seconds=90)
+
+        assert dag_run.states()["failed"] == 0  # the task has not resumed
+    finally:
+        dag_run.pause(is_paused=False)
+    assert dag_run.until_over() == "failed"
+    assert online_task.statuses == ["CANCELLED"]
+
+
+@pytest.mark.promise("orphaned-runs", "cluster-orphaned-runs")
+def test_orphaned_runs_of_dead_triggerers_are_cancelled_by_command(
+    airflow: Cluster, conn_id: str, online_task: OnlineTask
+) -> None:
+    dag_run = airflow.start_dag("deferred_6", online_task_id=online_task.id, conn_id=conn_id)
+    dag_run.until_all("deferred", 6)
+    until("each wait has been read", lambda: len(_looked_at(airflow, dag_run.run_id)) == 6)
+    for triggerer in ("triggerer-1", "triggerer-2"):
+        airflow.kill(triggerer)
+    dag_run.mark_all("failed")
+    airflow.until_healthy()
+    assert set(online_task.statuses) == {"RUNNING"}
+
+    command = ("online-tasks", "orphaned-runs", "--conn-id", conn_id, "--cancel")
+    airflow.run_command("orphaned-runs", *command, seconds=120)
+
+    assert online_task.statuses == ["CANCELLED"] * 6
+
+
 def _looked_at(airflow: Cluster, run_id: str) -> list[str]:
     """Return the logs of triggers that have read of their run."""
     logs = airflow.task_logs(f"run_id={run_id}/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
@@ -9,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -331,11 +332,33 @@ class DagRun:
 
     def kill_worker(self) -> None:
         """Kill the worker that runs the task, and the task's process, with SIGKILL."""
+        kill_all(self._worker())
+
+    @contextlib.contextmanager
+    def suspended_worker(self) -> Iterator[psutil.Process]:
+        """Suspend the worker that runs the task, and the task's process, which the context gets."""
+        processes = self._worker()
+        for process in processes:
+            process.suspend()
+        try:
+            yield processes[-1]
+        finally:
+            for process in processes:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.resume()
+
+    def _worker(self) -> list[psutil.Process]:
+        """Return the worker that runs the task, and the task's process."""
         task = psutil.Process(self.task["pid"])
         worker = task.parent()
-        # Only kill processes of this deployment.
+        # Only touch processes of this deployment.
+        assert worker is not None
         assert any(worker in self.deployment.family(name) for name in self.deployment.workers), worker
-        kill_all([worker, task])
+        return [worker, task]
+
+    def pause(self, *, is_paused: bool = True) -> None:
+        """Pause the DAG, so that Airflow starts none of its tasks."""
+        self.deployment.ask("PATCH", f"dags/{self.dag_id}", {"is_paused": is_paused})
 
     def logged(self, text: str) -> bool:
         """Return whether a log of the task or of its trigger contains a text."""

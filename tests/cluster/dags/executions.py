@@ -1,4 +1,4 @@
-"""DAGs with mapped task instances of one task, ``run``, each an execution with its window."""
+"""DAGs with one task, ``run``; most have mapped task instances, each an execution with its window."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk import DAG
 
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
+from airflow_provider_online_tasks.operators.spans import SendSpansOperator
 from airflow_provider_online_tasks.sensors.runs import OnlineTaskRunSensor
 
 CONN_ID = "{{ dag_run.conf['conn_id'] }}"
@@ -33,6 +34,23 @@ for count in (1, 2, 4, 6, 12, 30, 60):
 for count in (1, 4):
     with DAG(f"blocking_{count}", schedule=None):
         executions(count, wait_for_completion=True, deferrable=False)
+
+with DAG("deferred_1_for_20_seconds", schedule=None):
+    executions(1, wait_for_completion=True, deferrable=True, timeout=20, retries=0)
+
+with DAG("blocking_1_for_120_seconds", schedule=None):
+    executions(1, wait_for_completion=True, deferrable=False, timeout=120)
+
+with DAG("sends_1", schedule=None):
+    SendSpansOperator(
+        task_id="run",
+        run_id="{{ dag_run.conf['run_id'] }}",
+        evaluator="{{ dag_run.conf['evaluator'] }}",
+        labels=["correct", "incorrect"],
+        dataset_id="{{ dag_run.conf['dataset_id'] }}",
+        conn_id=CONN_ID,
+        **RETRIES,
+    )
 
 for count in (12, 60):
     with DAG(f"submitted_{count}", schedule=None):

@@ -77,11 +77,11 @@ def started(arize: Emulator, run_dag: Callable[..., DagResult], online_task: Onl
         session.execute(delete(DagRun).where(DagRun.dag_id == "orphaned"))
 
 
-def command(*, cancel: bool = True) -> int:
+def command(*, conn_id: str | None = None, cancel: bool = True) -> int:
     """Run the command, and return its exit code."""
     with pytest.MonkeyPatch.context() as patched, pytest.raises(SystemExit) as caught:
         patched.setenv("_AIRFLOW_PROCESS_CONTEXT", "client")  # restored afterwards
-        run_orphaned_runs(Namespace(cancel=cancel))
+        run_orphaned_runs(Namespace(conn_id=conn_id, cancel=cancel))
     return int(str(caught.value.code))
 
 
@@ -165,6 +165,16 @@ def test_rejected_request_exits_with_1(arize: Emulator, started: Started, operat
 def test_missing_connection_exits_with_1(arize: Emulator, started: Started) -> None:
     started.change(conn_id="nowhere")
     assert command() == 1
+
+
+@pytest.mark.parametrize(
+    ("conn_id", "status"), [("arize_online_tasks_default", "CANCELLED"), ("other", "RUNNING")]
+)
+def test_run_of_other_connection_is_left_alone(
+    arize: Emulator, started: Started, conn_id: str, status: str
+) -> None:
+    assert command(conn_id=conn_id) == 0
+    assert statuses(arize) == [status]
 
 
 def test_unreadable_record_is_ignored(arize: Emulator, started: Started) -> None:
