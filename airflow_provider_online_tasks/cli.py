@@ -46,6 +46,7 @@ def get_commands() -> list[CLICommand]:
 
 def run_doctor(options: argparse.Namespace) -> None:
     """Run the doctor and exit with its code."""
+    os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"  # find connections in Airflow's database, too
     from airflow_provider_online_tasks import diagnostics
 
     sys.exit(diagnostics.run_doctor(options.conn_id, show_all=options.all))

@@ -3,7 +3,8 @@
 Run ``airflow online-tasks doctor --conn-id arize_online_tasks_default``, or before Airflow 3.2
 ``python -m airflow_provider_online_tasks.diagnostics``.
 
-Exit code 0: no problem. 1: a difference makes calls fail. 2: Arize cannot be reached.
+Exit code 0: no problem. 1: a difference makes calls fail, or the project doesn't exist. 2: Arize can't be
+reached. 3: the connection is missing or wrong. 4: Arize rejects the key. The largest one counts.
 
 graphql-core validates the documents and inputs of this version against the schema that Arize shows, as
 Arize's server does, and compares the part that the mutations use with the documented schema.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import enum
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +26,12 @@ from airflow_provider_online_tasks import __version__
 from airflow_provider_online_tasks._airflow import AirflowNotFoundException
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks.api import calls, reachability
-from airflow_provider_online_tasks.exceptions import CallError, OnlineTasksError
+from airflow_provider_online_tasks.exceptions import (
+    AuthenticationFailed,
+    CallError,
+    InvalidConnection,
+    PermissionDenied,
+)
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput, EvalTaskPatch
 from airflow_provider_online_tasks.inputs.evaluators import (
@@ -40,7 +47,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_online_tasks.api.client import Client
 
-NO_PROBLEM, CALLS_FAIL, UNREACHABLE = 0, 1, 2
+NO_PROBLEM, CALLS_FAIL, UNREACHABLE, CONNECTION_WRONG, KEY_REJECTED = range(5)
 # The schema that Arize documents.
 DOCUMENTED = Path(__file__).parent / "api" / "schema.graphql"
 _ID = "an-id"
@@ -63,6 +70,7 @@ class Check:
     subject: str
     detail: str
     status: Status = Status.OK
+    exit_code: int = CALLS_FAIL  # if it is an error
 
 
 def run_doctor(conn_id: str, *, show_all: bool = False) -> int:
@@ -70,20 +78,14 @@ def run_doctor(conn_id: str, *, show_all: bool = False) -> int:
 
     :param show_all: whether to print successful checks, too.
     """
-    try:
-        with OnlineTasksHook(conn_id) as hook:
-            endpoint = hook.settings.endpoint
-            reachability.ask_rest(hook.client)
-            reachability.ask_graphql(hook.client)
+    with OnlineTasksHook(conn_id) as hook:
+        try:
+            checks = list(check_connection(hook.client))
+        except (InvalidConnection, AirflowNotFoundException) as error:
+            detail = str(error)
             checks = [
-                Check(subject="REST", detail=f"{endpoint.rest_url} accepts the key"),
-                Check(subject="GraphQL", detail=f"{endpoint.graphql_url} accepts the key"),
-                *_check_project(hook.client),
-                *check_schema(lambda document: hook.client.query(document, name="introspection")),
+                Check(subject="connection", status=Status.ERROR, detail=detail, exit_code=CONNECTION_WRONG)
             ]
-    except (OnlineTasksError, AirflowNotFoundException) as error:
-        print(f"Arize cannot be reached: {error}")  # noqa: T201
-        return UNREACHABLE
     shown = [check for check in checks if show_all or check.status is not Status.OK]
     width = max((len(check.subject) for check in shown), default=0)
     for check in shown:
@@ -93,15 +95,32 @@ def run_doctor(conn_id: str, *, show_all: bool = False) -> int:
         f"airflow-provider-online-tasks {__version__}: {counts[Status.OK]} ok, {counts[Status.ERROR]} errors "
         f"(calls fail), {counts[Status.WARNING]} warnings (optional parts differ)."
     )
-    return CALLS_FAIL if counts[Status.ERROR] else NO_PROBLEM
+    return max((check.exit_code for check in checks if check.status is Status.ERROR), default=NO_PROBLEM)
 
 
-def _check_project(client: Client) -> Iterator[Check]:
-    """Check that the project of the connection exists, if it has one."""
+def check_connection(client: Client) -> Iterator[Check]:
+    """Check each API, then the project over REST and the schema over GraphQL."""
+    endpoint = client.settings.endpoint
+    rest = _check_api("REST", endpoint.rest_url, lambda: reachability.ask_rest(client))
+    graphql = _check_api("GraphQL", endpoint.graphql_url, lambda: reachability.ask_graphql(client))
+    yield from (rest, graphql)
+    if rest.status is Status.OK:
+        try:
+            reachability.ask_project(client)
+        except CallError as error:
+            yield Check(subject="model_id", status=Status.ERROR, detail=str(error))
+    if graphql.status is Status.OK:
+        yield from check_schema(lambda document: client.query(document, name="introspection"))
+
+
+def _check_api(name: str, url: str, ask: Callable[[], object]) -> Check:
     try:
-        reachability.ask_project(client)
+        ask()
     except CallError as error:
-        yield Check(subject="model_id", status=Status.ERROR, detail=str(error))
+        is_rejected = isinstance(error, AuthenticationFailed | PermissionDenied)
+        code = KEY_REJECTED if is_rejected else UNREACHABLE
+        return Check(subject=name, status=Status.ERROR, detail=str(error), exit_code=code)
+    return Check(subject=name, detail=f"{url} accepts the key")
 
 
 def check_schema(query: Callable[[str], Mapping[str, Any]]) -> Iterator[Check]:
@@ -119,7 +138,7 @@ def check_schema(query: Callable[[str], Mapping[str, Any]]) -> Iterator[Check]:
 
     try:
         schema = build_client_schema(query(get_introspection_query(descriptions=False)))  # type: ignore[arg-type]
-    except (GraphQLError, TypeError, ValueError, LookupError, AttributeError) as error:
+    except (CallError, GraphQLError, TypeError, ValueError, LookupError, AttributeError) as error:
         detail = f"Arize does not show its schema, so nothing was compared: {error}"
         yield Check(subject="schema", status=Status.WARNING, detail=detail)
         return
@@ -199,6 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--all", action="store_true", help="print successful checks, too")
     options = parser.parse_args(arguments)
+    os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"  # find connections in Airflow's database, too
     return run_doctor(options.conn_id, show_all=options.all)
 
 

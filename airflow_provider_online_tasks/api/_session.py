@@ -143,6 +143,10 @@ class Session(requests.Session):
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
+    def place(self, url: str) -> str:
+        """Return a host for messages."""
+        return _transport.place(url, self._proxies[url])
+
     def forget(self) -> None:
         """Forget the last request and its response."""
         self.body = self.response = self.unreadable = None

@@ -21,6 +21,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import certifi
 from pydantic_core import from_json
@@ -42,6 +43,7 @@ MOST_MEMORY = 10 * MEBI
 ACCEPTED = "gzip"
 CHUNK = 64 * 1024
 SHOWN = 4 * 1024
+THROUGH_PROXY = " through the proxy "
 _LARGEST_FOR_SLOW_READER = MEBI
 _ANY_HEADER = zlib.MAX_WBITS | 32
 _PER_SEPARATOR, _PER_OBJECT = 64, 200
@@ -113,6 +115,14 @@ def proxy_for(settings: Settings, url: str) -> str | None:
     if not proxy:
         return None
     return read_proxy(str(proxy) if "://" in proxy else f"http://{proxy}", "The environment")
+
+
+def place(url: str, proxy: str | None) -> str:
+    """Return a host for messages, with its proxy but without the proxy's password."""
+    if proxy is None:
+        return url
+    parts = urlsplit(proxy)
+    return f"{url}{THROUGH_PROXY}{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 class UnreadableBody(ValueError):

@@ -32,6 +32,7 @@ class AsyncClient:
         uses_tls = settings.endpoint.rest_url.startswith("https:") or str(proxy).startswith("https:")
         tls: ssl.SSLContext | bool = _transport.tls_context(settings) if uses_tls else False
         proxy_tls = tls if isinstance(tls, ssl.SSLContext) and str(proxy).startswith("https:") else None
+        self._place = _transport.place(settings.endpoint.rest_url, proxy)
         self._http = httpx.AsyncClient(
             headers={
                 "Authorization": f"Bearer {settings.api_key}",
@@ -70,13 +71,13 @@ class AsyncClient:
 
     async def exchange(self, call: RestCall[T]) -> tuple[T, Response]:
         """Send a call and return the value in its response, and the response. Raise only `CallError`."""
-        host, seconds = self.settings.endpoint.rest_url, self.settings.timeout
+        host, seconds = self._place, self.settings.timeout
         response, problem = None, None
         try:
             # httpx's timeout is for each part of a response; this one is for the complete response.
             with _transport.without_library_logs():
                 async with asyncio.timeout(seconds):
-                    response = await self._request(call, host)
+                    response = await self._request(call, self.settings.endpoint.rest_url)
         except Exception as error:  # noqa: BLE001  one call must not end what others share
             # Tracebacks would keep this call and its response alive.
             problem = TimeoutError() if type(error) is TimeoutError else error.with_traceback(None)
@@ -116,7 +117,7 @@ class AsyncClient:
             await response.aclose()
         return Response(
             call=call.name,
-            host=host,
+            host=self._place,
             status=response.status_code,
             headers=headers,
             body=content,

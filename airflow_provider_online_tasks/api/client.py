@@ -155,7 +155,7 @@ class Client:
         Not called while an exception is handled, because that one holds the key and would be the context of
         the new one.
         """
-        response = self._session.response
+        response, host = self._session.response, self._session.place(host)
         if response is None:
             body = self._session.body
             was_sent = body is None or body.was_read

@@ -22,6 +22,7 @@ from airflow_provider_online_tasks import exceptions
 from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks.api._transport import (
     SHOWN,
+    THROUGH_PROXY,
     TOO_LARGE,
     TOO_MANY_VALUES,
     ResponseTooSlow,
@@ -34,6 +35,10 @@ _FIXES: dict[type[BaseException], str] = {
     ConnectionRefusedError: "Nothing listens there. Check the connection's host and port",
     socket.gaierror: "No host has this name. Check the connection's host or region",
 }
+CHECK_PROXY = "Check the proxy of the connection, or the variables HTTPS_PROXY and HTTP_PROXY"
+CHECK_PROXY_USER = f"The proxy rejects its user or password. {CHECK_PROXY}"
+# requests and httpx describe how a proxy answered the request to connect to Arize.
+_PROXY_STATUS = re.compile(r"(?:Tunnel connection failed: )?(\d{3})\b")
 # A shorter secret may be part of an ID or a text by chance; it is hidden in messages only.
 SHORTEST_IN_VALUES = 8
 LONGEST_RETRY_AFTER = 86_400.0
@@ -215,6 +220,8 @@ def status_error(response: Response, reason: str) -> exceptions.CallError:
         return kind(message)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return exceptions.RateLimited(message, retry_after=response.retry_after)
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return exceptions.BadRequest(f"{message}. {CHECK_PROXY_USER}.")
     may_have_executed = not response.repeatable
     if is_late:
         return exceptions.Unavailable(
@@ -285,7 +292,7 @@ def _graphql_error(
 
 def no_response(
     error: BaseException, *, call: str, host: str, may_have_executed: bool
-) -> exceptions.Unavailable:
+) -> exceptions.CallError:
     """Return the exception for a call that got no response. It repeats no text of the server."""
     cause = error
     while deeper := cause.__cause__ or cause.__context__ or getattr(cause, "reason", None):
@@ -293,13 +300,21 @@ def no_response(
             break
         cause = deeper  # libraries wrap it several times
     reason, fix = _reason(cause), _FIXES.get(type(cause))
+    kind: type[exceptions.CallError] = exceptions.Unavailable
+    if isinstance(cause, UnreadableBody):
+        kind = exceptions.UnexpectedResponse
+    elif type(cause).__name__ in ("OSError", "ProxyError") and (found := _PROXY_STATUS.match(str(cause))):
+        reason, fix = f"the proxy answered with HTTP {found[1]}", CHECK_PROXY
+        if int(found[1]) == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            kind, fix = exceptions.BadRequest, CHECK_PROXY_USER
+    elif fix and THROUGH_PROXY in host:
+        fix = CHECK_PROXY
     if isinstance(cause, ssl.SSLError) and cause.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
         fix = "The host doesn't use https. To use http, write http:// before the host"
     message = f"{call} at {host}: no response: {type(cause).__name__}"
     message += (f": {reason}" if reason else "") + (f". {fix}" if fix else "")
     if may_have_executed:
         message += ". The call may have been executed."
-    kind = exceptions.UnexpectedResponse if isinstance(cause, UnreadableBody) else exceptions.Unavailable
     return kind(message, may_have_executed=may_have_executed)
 
 

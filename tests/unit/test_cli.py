@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -39,8 +40,42 @@ def test_airflow_command_line_has_doctor(arize: Emulator, tmp_path: Path) -> Non
     assert arize.url in result.stdout
 
 
-def test_command_exits_with_doctors_code(arize: Emulator) -> None:
-    for conn_id, code in (("arize_online_tasks_default", 0), ("no_such_connection", 2)):
+FORMS = [
+    pytest.param(
+        [str(Path(sys.executable).with_name("airflow")), "online-tasks", "doctor"],
+        marks=pytest.mark.since_airflow("3.2", "commands of providers"),
+    ),
+    [sys.executable, "-m", "airflow_provider_online_tasks.diagnostics"],
+]
+
+
+@pytest.mark.dag
+@pytest.mark.parametrize("command", FORMS)
+def test_doctor_finds_connection_in_database(arize: Emulator, command: list[str]) -> None:
+    from airflow.models import Connection
+    from airflow.utils.session import create_session
+
+    fields = json.loads(arize.connection_json)
+    fields["extra"] = json.dumps(fields["extra"])
+    with create_session() as session:
+        session.add(Connection(conn_id="made_in_the_ui", **fields))
+    try:
+        result = subprocess.run(
+            [*command, "--conn-id", "made_in_the_ui"],
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+    finally:
+        with create_session() as session:
+            session.query(Connection).filter_by(conn_id="made_in_the_ui").delete()
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_command_exits_with_doctors_code(arize: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "client")  # restored afterwards
+    for conn_id, code in (("arize_online_tasks_default", 0), ("no_such_connection", 3)):
         with pytest.raises(SystemExit) as caught:
             run_doctor(Namespace(conn_id=conn_id, all=False))
         assert caught.value.code == code

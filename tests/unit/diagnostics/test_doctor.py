@@ -10,9 +10,13 @@ from graphql import build_schema, graphql_sync
 
 from airflow_provider_online_tasks import diagnostics
 from airflow_provider_online_tasks.diagnostics import DOCUMENTED, Check, Status, check_schema, main
+from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+from tests.support.servers import RecordingServer, Reply, closed_port
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from airflow_provider_online_tasks.emulator import Emulator
 
 SDL = DOCUMENTED.read_text(encoding="utf-8")
@@ -134,22 +138,102 @@ def test_exit_code_is_one_only_if_calls_fail(
     assert not any(line.startswith("ok") for line in shown)
 
 
-def test_rejected_key_is_reported_in_one_line_without_key(
+def connect(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:
+    connection = {"conn_type": "arize_online_tasks", **fields}
+    monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", json.dumps(connection))
+
+
+def errors(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Return the subjects of the errors that were printed."""
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    return [subject for status, subject, *_ in lines if status == Status.ERROR.value]
+
+
+@pytest.fixture(autouse=True)
+def _restore_process_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command changes this variable of its process."""
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "client")
+
+
+def test_rejected_key_is_reported_for_each_api_without_key(
     arize: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    connection = {"conn_type": "arize_online_tasks", "host": arize.url, "password": "a-wrong-key"}
-    monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", json.dumps(connection))
-    assert main([]) == diagnostics.UNREACHABLE
-    output = capsys.readouterr().out
-    assert len(output.splitlines()) == 1
-    assert "a-wrong-key" not in output
+    connect(monkeypatch, host=arize.url, password="a-wrong-key")
+    assert main([]) == diagnostics.KEY_REJECTED
+    output = capsys.readouterr()
+    assert [line.split()[1] for line in output.out.splitlines()[:-1]] == ["REST", "GraphQL"]
+    assert "a-wrong-key" not in output.out + output.err
 
 
-def test_missing_connection_is_reported_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--conn-id", "no_such_connection"]) == diagnostics.UNREACHABLE
-    output = capsys.readouterr().out
-    assert "no_such_connection" in output
-    assert len(output.splitlines()) == 1
+@pytest.mark.parametrize(
+    "fields",
+    [{"password": None}, {"password": "ak", "host": "exa\nmple"}, {"password": "ak", "extra": "region=us"}],
+)
+def test_wrong_connection_has_its_own_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fields: dict[str, Any]
+) -> None:
+    connect(monkeypatch, **fields)
+    assert main([]) == diagnostics.CONNECTION_WRONG
+    assert errors(capsys) == ["connection"]
+
+
+def test_unreadable_certificates_have_the_exit_code_of_the_connection(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text("no certificate")
+    connect(monkeypatch, password="ak", extra={"ca_bundle": str(bundle)})
+    assert main([]) == diagnostics.CONNECTION_WRONG
+    assert errors(capsys) == ["connection"]
+
+
+@pytest.mark.dag
+def test_missing_connection_has_the_exit_code_of_the_connection(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--conn-id", "no_such_connection"]) == diagnostics.CONNECTION_WRONG
+    assert errors(capsys) == ["connection"]
+
+
+@pytest.mark.parametrize("down", ["REST", "GraphQL"])
+def test_api_that_cannot_be_reached_does_not_hide_the_other_one(
+    arize: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], down: str
+) -> None:
+    with closed_port() as nowhere:
+        hosts = {"host": arize.url, "extra": {"rest_host": nowhere}}
+        if down == "GraphQL":
+            hosts = {"host": nowhere, "extra": {"rest_host": arize.url}}
+        connect(monkeypatch, password=arize.api_key, **hosts)
+        assert main(["--all"]) == diagnostics.UNREACHABLE
+    lines = [line.split()[:2] for line in capsys.readouterr().out.splitlines()[:-1]]
+    other = "GraphQL" if down == "REST" else "REST"
+    assert ["error", down] in lines
+    assert ["ok", other] in lines
+    assert (["ok", "runOnlineTask"] in lines) is (down == "REST")
+
+
+def test_two_problems_give_the_larger_exit_code(
+    arize: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closed_port() as nowhere:
+        connect(monkeypatch, password="wrong", host=arize.url, extra={"rest_host": nowhere})
+        assert main([]) == max(diagnostics.UNREACHABLE, diagnostics.KEY_REJECTED)
+    assert errors(capsys) == ["REST", "GraphQL"]
+
+
+def test_host_that_is_not_arize_is_unreachable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with RecordingServer(lambda _: Reply(404, b"<html>", (("Content-Type", "text/html"),))) as other:
+        connect(monkeypatch, password="ak", host=other.url)
+        assert main([]) == diagnostics.UNREACHABLE
+    assert errors(capsys) == ["REST", "GraphQL"]
+
+
+def test_introspection_that_arize_rejects_is_a_warning(
+    arize: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arize.add_fault(Fault("graphql.*", "graphql_error", skip=1, times=None))
+    assert main([]) == diagnostics.NO_PROBLEM
+    assert capsys.readouterr().out.split()[:2] == [Status.WARNING.value, "schema"]
 
 
 @pytest.mark.parametrize("model_id", ["TW9kZWw6OTk5OnFSd1g=", "an-unknown-id"])
@@ -168,17 +252,8 @@ def test_two_connections_are_checked_separately(
     arize: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_OTHER", arize.connection_json.replace(arize.api_key, "a-wrong-key"))
-    assert main(["--conn-id", "other"]) == diagnostics.UNREACHABLE
+    assert main(["--conn-id", "other"]) == diagnostics.KEY_REJECTED
     assert main([]) == diagnostics.NO_PROBLEM
-
-
-def test_graphql_that_fails_is_unreachable_though_rest_works(
-    arize: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from airflow_provider_online_tasks.emulator import Fault
-
-    arize.add_fault(Fault("graphql.*", "unauthorized", times=None))
-    assert main([]) == diagnostics.UNREACHABLE
 
 
 def test_hook_is_closed_after_checks(arize: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
