@@ -24,7 +24,12 @@ from airflow_provider_online_tasks.api.responses import (
 TIME = "2026-01-02T03:04:05Z"
 VALID: dict[type[Model], dict[str, Any]] = {
     responses.TaskError: {"message": "no", "code": "NO_DATA"},
-    responses.Evaluator: {"id": "E", "name": "n", "type": "template"},
+    responses.Evaluator: {
+        "id": "E",
+        "name": "n",
+        "type": "template",
+        "version": {"template_config": {"template": "{input}"}},
+    },
     responses.EvaluatorVersion: {
         "id": "V",
         "evaluator_id": "E",
