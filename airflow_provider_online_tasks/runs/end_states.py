@@ -5,14 +5,16 @@ from __future__ import annotations
 import enum
 import re
 import textwrap
-from typing import Any, Literal, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, assert_never
 
 from airflow_provider_online_tasks import exceptions
 from airflow_provider_online_tasks._airflow import AirflowSkipException
 from airflow_provider_online_tasks._defaults import DEFAULT_MAX_SPANS
 from airflow_provider_online_tasks._text import shown
-from airflow_provider_online_tasks.api.responses import RunStatus, TaskRun
 from airflow_provider_online_tasks.inputs.arguments import choice
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.api.responses import TaskRun
 
 LOG_COLUMNS = 100
 CHECK_THE_WINDOW = "Check the window, the query filter, and whether the application sent spans."
@@ -35,6 +37,8 @@ class EndState(enum.Enum):
 
 def read_end_state(run: TaskRun, *, max_error_rate: float | None = None) -> EndState:
     """Return the end state of a finished run."""
+    from airflow_provider_online_tasks.api.responses import RunStatus
+
     counts = run.counts
     match run.status:
         case RunStatus.COMPLETED:

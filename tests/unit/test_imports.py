@@ -91,3 +91,22 @@ def test_import_of_operators_loads_few_modules(loaded: dict[str, set[str]]) -> N
 
 def test_import_of_the_trigger_loads_few_modules(loaded: dict[str, set[str]]) -> None:
     assert len(own(loaded["trigger"])) <= MODULES_OF_TRIGGER, sorted(own(loaded["trigger"]))
+
+
+CREATE = f"""
+import sys
+from {PACKAGE} import CreateEvalTaskOperator, OnlineTaskRunSensor, RunOnlineTaskOperator
+evaluator = {{"name": "tone", "template": "{{output}}", "rails": ["good", "bad"]}}
+llm = {{"model_name": "GPT_4o", "provider": "openAI"}}
+CreateEvalTaskOperator(
+    task_id="create", name="n", model_id="M", template_evaluators=evaluator, llm_config=llm
+)
+RunOnlineTaskOperator(task_id="run", online_task_id="T")
+OnlineTaskRunSensor(task_id="wait", run_id="R")
+sys.exit("{PACKAGE}.api.responses" in sys.modules)
+"""
+
+
+def test_creating_operators_defines_no_model_of_responses() -> None:
+    done = subprocess.run([sys.executable, "-c", CREATE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
