@@ -183,7 +183,7 @@ def test_dag_tab_shows_plots_with_numbers_on_hover(
     section = evaluator(frame, "correctness")
     expect(section.locator("canvas")).to_have_count(3)  # two labels, and the counts
     plot = section.locator(".u-over").first
-    plot.hover(position={"x": 90, "y": 40})
+    plot.hover(position={"x": 200, "y": 40})
     tip = section.locator(".tip").first
     expect(tip).to_be_visible()
     expect(tip).to_contain_text("gate:")
@@ -210,7 +210,7 @@ def test_year_of_history_renders_in_dark_theme(
     expect(frame.get_by_role("region", name="Evaluator")).to_have_count(5)
     evaluator(frame, "toxicity").scroll_into_view_if_needed()
     expect(evaluator(frame, "toxicity").locator("canvas").first).to_be_visible()
-    evaluator(frame, "correctness").scroll_into_view_if_needed()
+    frame.locator("html").evaluate("html => html.scrollTo(0, 0)")
     shoot("evals-dag-dark", width=1500, height=1000)
     choose_theme(page, "light")
     expect(frame.locator("html")).to_have_class("")
@@ -312,7 +312,9 @@ def test_plots_are_usable_by_keyboard(page: Page, go: Callable[[str], FrameLocat
     expect(chosen.get_by_role("link", name="gate")).to_be_visible()
 
 
-def test_failed_and_stale_evaluators_come_first_and_are_counted(go: Callable[[str], FrameLocator]) -> None:
+def test_failed_and_stale_evaluators_come_first_and_are_counted(
+    page: Page, go: Callable[[str], FrameLocator], shoot: Shoot
+) -> None:
     from playwright.sync_api import expect
 
     frame = go("/plugin/arize-evals")
@@ -328,6 +330,8 @@ def test_failed_and_stale_evaluators_come_first_and_are_counted(go: Callable[[st
     states = [text.split()[0] for text in rows.locator("td:first-child").all_inner_texts()]
     order = ["failed", "stale", "inconclusive", "passed", "no"]
     assert states == sorted(states, key=order.index)
+
+    shoot("evals-overview", width=1280, height=620)
 
     expect(frame.locator("#counts")).to_contain_text(f"{states.count('failed')} failed")
     frame.get_by_label("Status").select_option("stale")
