@@ -92,7 +92,9 @@ class CodeKind:
             if unit.text(path) is None:
                 raise NoValueError(f"evaluator {evaluator.name!r}: {path!r} is not on the {unit.granularity}")
         if evaluator.code is not None:
-            raise EvaluationError(f"The emulator does not run the code of evaluator {evaluator.name!r}")
+            raise EvaluationError(
+                f"The emulator checks the code of evaluator {evaluator.name!r} but never runs it"
+            )
         return run_check(evaluator.code_name, unit.as_span, parameters)
 
 

@@ -286,7 +286,9 @@ class Runs:
                 evaluated = self._evaluated(run, min(run.due(now), run.position + _BATCH))
                 self._record(run, [outcome for _, outcome in evaluated])
         if run.ends is not None and now >= run.ends and run.position >= run.target:
-            self._finish(run, _STATUS_OF_OUTCOME[run.outcome], run.reason, max(run.ends, run.begins))
+            only_errors = run.num_errors > 0 and run.num_successes == 0
+            reason = run.note if only_errors and run.reason is None else run.reason
+            self._finish(run, _STATUS_OF_OUTCOME[run.outcome], reason, max(run.ends, run.begins))
 
     def _sum_up(self, run: Run, children: Sequence[Run]) -> None:
         """Bring a run with child runs up to date with these."""
