@@ -36,11 +36,6 @@ class _ConfigInput(Body):
         return self
 
 
-def list_annotation_configs(call: Call) -> Record:
-    """List the matching annotation configs, newest first."""
-    return CONFIGS.listed(call, "annotation_configs")
-
-
 def create_annotation_config(call: Call) -> Record:
     """Create an annotation config."""
     body: _ConfigInput = call.body
@@ -53,13 +48,7 @@ def create_annotation_config(call: Call) -> Record:
     return shown(config)
 
 
-def get_annotation_config(call: Call) -> Record:
-    """Return an annotation config."""
-    return shown(CONFIGS.get(call))
-
-
 OPERATIONS = (
-    Operation("GET", "/v2/annotation-configs", list_annotation_configs, "annotation_configs"),
+    *CONFIGS.reads("/v2/annotation-configs"),
     Operation("POST", "/v2/annotation-configs", create_annotation_config, body=_ConfigInput, status=201),
-    Operation("GET", "/v2/annotation-configs/{annotation_config_id}", get_annotation_config),
 )

@@ -53,11 +53,6 @@ class _RecordsInput(Body):
     record_sources: _Sources
 
 
-def list_annotation_queues(call: Call) -> Record:
-    """List the matching annotation queues, newest first."""
-    return QUEUES.listed(call, "annotation_queues", _queue)
-
-
 def create_annotation_queue(call: Call) -> Record:
     """Create an annotation queue."""
     body: _QueueInput = call.body
@@ -71,12 +66,7 @@ def create_annotation_queue(call: Call) -> Record:
         call, body.name, body.space_id, annotation_configs=configs, annotators=annotators, **fields
     )
     _add_records(call, queue, body.record_sources or [])
-    return _queue(queue)
-
-
-def get_annotation_queue(call: Call) -> Record:
-    """Return an annotation queue."""
-    return _queue(QUEUES.get(call))
+    return shown(queue)
 
 
 def add_annotation_queue_records(call: Call) -> Record | Response:
@@ -90,10 +80,6 @@ def list_annotation_queue_records(call: Call) -> Record:
     """List the records of a queue with their annotations and evaluations, oldest first."""
     response = listed_items(call, "records", QUEUES.get(call))
     return {**response, "records": _records(call, response["records"])}
-
-
-def _queue(queue: Record) -> Record:
-    return {name: value for name, value in shown(queue).items() if name != "assignment_method"}
 
 
 def _add_records(call: Call, queue: Record, sources: list[_Source]) -> list[Record]:
@@ -148,12 +134,10 @@ def _records(call: Call, items: list[Record]) -> list[Record]:
     ]
 
 
-_QUEUE = "/v2/annotation-queues/{annotation_queue_id}"
-_RECORDS = f"{_QUEUE}/records"
+_RECORDS = "/v2/annotation-queues/{annotation_queue_id}/records"
 OPERATIONS = (
-    Operation("GET", "/v2/annotation-queues", list_annotation_queues, "annotation_queues"),
+    *QUEUES.reads("/v2/annotation-queues"),
     Operation("POST", "/v2/annotation-queues", create_annotation_queue, body=_QueueInput, status=201),
-    Operation("GET", _QUEUE, get_annotation_queue),
     Operation("GET", _RECORDS, list_annotation_queue_records, "records"),
     Operation("POST", _RECORDS, add_annotation_queue_records, "record_sources", _RecordsInput, status=201),
 )

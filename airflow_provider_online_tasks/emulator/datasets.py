@@ -49,11 +49,6 @@ class _Search(Body):
     dataset_version_id: str | None = None
 
 
-def list_datasets(call: Call) -> Record:
-    """List the matching datasets, newest first."""
-    return DATASETS.listed(call, "datasets")
-
-
 def create_dataset(call: Call) -> Record:
     """Create a dataset with its first examples."""
     body: _DatasetInput = call.body
@@ -69,11 +64,6 @@ def create_dataset(call: Call) -> Record:
     dataset["versions"] = [version]
     _add_examples(call.state, dataset, body.examples)
     return shown(dataset)
-
-
-def get_dataset(call: Call) -> Record:
-    """Return a dataset."""
-    return shown(DATASETS.get(call))
 
 
 def insert_dataset_examples(call: Call) -> Record:
@@ -116,12 +106,10 @@ def _add_examples(state: EmulatorState, dataset: Record, examples: list[Record])
     return [each["id"] for each in added]
 
 
-_DATASET = "/v2/datasets/{dataset_id}"
-_EXAMPLES = f"{_DATASET}/examples"
+_EXAMPLES = "/v2/datasets/{dataset_id}/examples"
 OPERATIONS = (
-    Operation("GET", "/v2/datasets", list_datasets, "datasets"),
+    *DATASETS.reads("/v2/datasets"),
     Operation("POST", "/v2/datasets", create_dataset, body=_DatasetInput, status=201),
-    Operation("GET", _DATASET, get_dataset),
     Operation("GET", _EXAMPLES, list_dataset_examples, "examples"),
     Operation("POST", _EXAMPLES, insert_dataset_examples, "example_ids", _ExamplesInput, status=201),
     Operation("POST", f"{_EXAMPLES}/search", search_dataset_examples, "examples", _Search, budget=READ),

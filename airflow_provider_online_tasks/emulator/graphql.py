@@ -26,12 +26,10 @@ USER = {"id": ids.USER_ID, "name": "Emulated user", "email": "user@example.com"}
 class Context:
     """The context of resolvers.
 
-    :param cost: the cost of the call in points.
     :param task_error: the fault that makes runOnlineTask return a TaskError.
     """
 
     state: EmulatorState
-    cost: int
     task_error: Fault | None = None
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.clock import write_time
 from airflow_provider_online_tasks.emulator.errors import NotFoundError, RequestError
-from airflow_provider_online_tasks.emulator.rest import checked_id, space_id
+from airflow_provider_online_tasks.emulator.rest import Operation, checked_id, space_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from airflow_provider_online_tasks.emulator.rest import Call
     from airflow_provider_online_tasks.emulator.state import EmulatorState
@@ -55,20 +55,33 @@ class Records:
                 return record
         raise NotFoundError(f"{self._type_name} {wanted!r} not found")
 
-    def listed(self, call: Call, field: str, show: Callable[[Record], Record] | None = None) -> Record:
-        """Return a response with the matching objects, newest first."""
-        found = [
-            each
-            for each in reversed(call.state.storage.records(self._kind))
-            if call.in_space and call.matches_name(each["name"])
-        ]
-        return call.listed(field, found, lambda each: each["number"], show or shown)
+    def reads(self, path: str) -> tuple[Operation, Operation]:
+        """Return the operations that list the objects, newest first, and that return one of them."""
+
+        def listed(call: Call) -> Record:
+            found = [
+                each
+                for each in reversed(call.state.storage.records(self._kind))
+                if call.in_space and call.matches_name(each["name"])
+            ]
+            return call.listed(f"{self._kind}s", found, lambda each: each["number"], shown)
+
+        return (
+            Operation("GET", path, listed, f"{self._kind}s", label=f"list_{self._kind}s"),
+            Operation(
+                "GET",
+                f"{path}/{{{self._kind}_id}}",
+                lambda call: shown(self.get(call)),
+                label=f"get_{self._kind}",
+            ),
+        )
 
 
 def shown(record: Record) -> Record:
     """Return an object as responses contain it."""
     times = {name: write_time(record[name]) for name in ("created_at", "updated_at")}
-    return {name: value for name, value in record.items() if name not in {"number", "items"}} | times
+    hidden = {"number", "items", "assignment_method"}
+    return {name: value for name, value in record.items() if name not in hidden} | times
 
 
 def listed_items(call: Call, field: str, record: Record, query: Mapping[str, str] | None = None) -> Record:

@@ -122,6 +122,7 @@ class Operation(NamedTuple):
     :param body: the model of the request body; None ignores the body.
     :param budget: the rate limit that it counts against.
     :param invalid: the status if the body is JSON, but not valid.
+    :param label: its name in faults and in the log, if the handler's name is not.
     """
 
     method: str
@@ -132,11 +133,12 @@ class Operation(NamedTuple):
     status: int = 200
     budget: str | None = None
     invalid: int = 400
+    label: str = ""
 
     @property
     def name(self) -> str:
         """The name of the operation, without ``rest.``."""
-        return self.handler.__name__
+        return self.label or self.handler.__name__
 
 
 def checked_id(value: str, type_name: str) -> str:

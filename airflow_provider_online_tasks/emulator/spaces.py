@@ -18,8 +18,6 @@ from airflow_provider_online_tasks.emulator.tasks.models import Task
 if TYPE_CHECKING:
     from graphql import GraphQLResolveInfo
 
-COST_LIMIT = 1000
-
 _SPACE = Named("Space", ids.SPACE_ID, ids.SPACE_NAME)
 _MODELS = [Named("Model", project_id, name) for project_id, name in ids.PROJECTS.items()]
 _ORGANIZATION = Named("AccountOrganization", ids.ORGANIZATION_ID, ids.ORGANIZATION_NAME)
@@ -31,7 +29,6 @@ def resolvers() -> list[Any]:
     query.set_field("node", _node)
     query.set_field("viewer", lambda *_: {"id": ids.USER_ID})
     query.set_field("account", lambda *_: {"id": ids.encode("Account", 1), "name": "Emulated account"})
-    query.set_field("rateLimit", lambda _, info: {"limit": COST_LIMIT, "cost": info.context.cost})
     account, viewer = ObjectType("Account"), ObjectType("Viewer")
     account.set_field(
         "organizations", lambda _, _info, **page: connection("Organization", [_ORGANIZATION], **page)

@@ -77,11 +77,6 @@ def _shuffled(run: Run) -> int:
     return run.number * 2_654_435_761 % 2**32
 
 
-def get_task_run(call: Call) -> bytes:
-    """Return a run."""
-    return _run(call, _run_of(call))
-
-
 def cancel_task_run(call: Call) -> bytes:
     """Cancel a run that has not finished."""
     run = _run_of(call)
@@ -149,9 +144,10 @@ def _task_error(message: str, code: str) -> dict[str, Any]:
     return {"result": {"__typename": "TaskError", "message": message, "code": code}}
 
 
+_RUN = "/v2/task-runs/{run_id}"
 OPERATIONS = (
     Operation("POST", "/v2/tasks/{task_id}/trigger", trigger_task_run, body=_RunInput, status=201),
     Operation("GET", "/v2/tasks/{task_id}/runs", list_task_runs, "task_runs"),
-    Operation("GET", "/v2/task-runs/{run_id}", get_task_run, "status"),
-    Operation("POST", "/v2/task-runs/{run_id}/cancel", cancel_task_run, "status"),
+    Operation("GET", _RUN, lambda call: _run(call, _run_of(call)), "status", label="get_task_run"),
+    Operation("POST", f"{_RUN}/cancel", cancel_task_run, "status"),
 )

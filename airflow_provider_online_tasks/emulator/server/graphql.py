@@ -20,14 +20,12 @@ from ariadne import (
 from graphql import (
     EnumValueNode,
     FieldNode,
-    FragmentSpreadNode,
     GraphQLError,
     OperationDefinitionNode,
     OperationType,
     get_operation_ast,
     parse,
     print_ast,
-    value_from_ast_untyped,
 )
 from starlette.responses import Response
 from starlette.routing import Route
@@ -37,7 +35,7 @@ from airflow_provider_online_tasks.emulator.graphql import Context, coded_error
 from airflow_provider_online_tasks.emulator.rest import READ, WRITE
 from airflow_provider_online_tasks.emulator.runs.api import run_online_task
 from airflow_provider_online_tasks.emulator.server.requests import ApiRequest
-from airflow_provider_online_tasks.emulator.spaces import COST_LIMIT, resolvers
+from airflow_provider_online_tasks.emulator.spaces import resolvers
 from airflow_provider_online_tasks.emulator.tasks.api import create_eval_task, patch_eval_task, task_type
 
 if TYPE_CHECKING:
@@ -138,13 +136,8 @@ def _request(state: EmulatorState, request: Request, body: bytes) -> ApiRequest:
             return _error(400, "The body is not a JSON object with a query", "BAD_REQUEST")
         if name != "query" and not state.settings.mutations_permitted:
             return _error(200, _ENTERPRISE_ONLY, "FORBIDDEN")
-        values = data.get("variables")
-        cost = max(1, _cost(definition, values if isinstance(values, dict) else {}))
-        if cost > COST_LIMIT:
-            message = f"The call costs {cost} points; the limit is {COST_LIMIT}"
-            return _error(200, message, "COST_LIMIT_EXCEEDED")
         schema = executable_schema(state.settings.patch_input_type)
-        context = Context(state, cost, task_error)
+        context = Context(state, task_error)
         _, document = graphql_sync(schema, data, context_value=context, logger=_silent)
         _add_codes(document)
         # Without data, the document itself was rejected.
@@ -203,26 +196,3 @@ def _definition(data: Any) -> OperationDefinitionNode | None:
         return get_operation_ast(parse(data["query"]), data.get("operationName"))
     except GraphQLError:
         return None
-
-
-def _cost(node: Any, variables: Mapping[str, Any]) -> int:
-    """Return the cost of a node's selections: a point per object and field, times the size of the page.
-
-    ``edges``, ``pageInfo`` and fragments cost nothing themselves.
-    """
-    cost = 0
-    for each in node.selection_set.selections if node is not None and node.selection_set else ():
-        name = each.name.value if isinstance(each, FieldNode) else ""
-        if name == "pageInfo" or name.startswith("__") or isinstance(each, FragmentSpreadNode):
-            continue
-        sizes = [
-            value_from_ast_untyped(argument.value, dict(variables))
-            for argument in getattr(each, "arguments", None) or ()
-            if argument.name.value in {"first", "last"}
-        ]
-        inner = _cost(each, variables)
-        if sizes:
-            cost += inner * (sizes[0] if isinstance(sizes[0], int) and sizes[0] > 0 else 1)
-        else:
-            cost += inner + (name not in {"", "edges"})
-    return cost
