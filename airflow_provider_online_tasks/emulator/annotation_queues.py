@@ -1,24 +1,59 @@
-"""Annotation queues over REST: where spans wait for people to annotate them."""
+"""Annotation queues over REST, where spans wait for people, and the configs of their annotations."""
 
 from __future__ import annotations
 
 import uuid
 import zlib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 from starlette.responses import JSONResponse, Response
 
 from airflow_provider_online_tasks.emulator import ids
-from airflow_provider_online_tasks.emulator.annotation_configs import CONFIGS
 from airflow_provider_online_tasks.emulator.errors import RequestError
 from airflow_provider_online_tasks.emulator.records import Record, Records, listed_items, shown
 from airflow_provider_online_tasks.emulator.rest import DAY, Body, Call, Moment, Operation, project_id
 from airflow_provider_online_tasks.emulator.spans.api import spans_of_records, values_of_spans
 
 QUEUES = Records("annotation_queue", "AnnotationQueue")
-
 _MOST_DAYS = 7
+CONFIGS = Records("annotation_config", "AnnotationConfig")
+_FIELDS = {"CATEGORICAL": {"values"}, "CONTINUOUS": {"minimum_score", "maximum_score"}, "FREEFORM": set()}
+
+
+class _Value(Body):
+    label: Annotated[str, Field(min_length=1)]
+    score: float | None = None
+
+
+class _ConfigInput(Body):
+    name: Annotated[str, Field(min_length=1)]
+    space_id: str
+    annotation_config_type: Literal["CATEGORICAL", "CONTINUOUS", "FREEFORM"]
+    values: Annotated[list[_Value], Field(min_length=1)] | None = None
+    minimum_score: float | None = None
+    maximum_score: float | None = None
+    optimization_direction: Literal["MAXIMIZE", "MINIMIZE", "NONE"] | None = None
+
+    @model_validator(mode="after")
+    def _fits_its_type(self) -> Self:
+        needed = _FIELDS[self.annotation_config_type]
+        if {name for name in set().union(*_FIELDS.values()) if getattr(self, name) is not None} != needed:
+            fields = " and ".join(sorted(needed)) or "no values and scores"
+            raise ValueError(f"an annotation config of type {self.annotation_config_type} needs {fields}")
+        return self
+
+
+def create_annotation_config(call: Call) -> Record:
+    """Create an annotation config."""
+    body: _ConfigInput = call.body
+    kind = body.annotation_config_type
+    fields = body.model_dump(include=_FIELDS[kind])
+    if kind != "FREEFORM":
+        fields["optimization_direction"] = body.optimization_direction or "NONE"
+    config = CONFIGS.create(call, body.name, body.space_id, type=kind, **fields)
+    CONFIGS.save(call.state, config)
+    return shown(config)
 
 
 def _upper(value: Any) -> Any:
@@ -136,6 +171,8 @@ def _records(call: Call, items: list[Record]) -> list[Record]:
 
 _RECORDS = "/v2/annotation-queues/{annotation_queue_id}/records"
 OPERATIONS = (
+    *CONFIGS.reads("/v2/annotation-configs"),
+    Operation("POST", "/v2/annotation-configs", create_annotation_config, body=_ConfigInput, status=201),
     *QUEUES.reads("/v2/annotation-queues"),
     Operation("POST", "/v2/annotation-queues", create_annotation_queue, body=_QueueInput, status=201),
     Operation("GET", _RECORDS, list_annotation_queue_records, "records"),

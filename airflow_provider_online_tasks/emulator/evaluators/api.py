@@ -220,19 +220,8 @@ def get_evaluator_version(call: Call) -> dict[str, Any]:
 
 def list_evaluator_templates(_: Call) -> dict[str, Any]:
     """List Arize's prompt templates."""
-    templates = [
-        {
-            "column_name": each.name,
-            "display_name": each.display_name,
-            "template": each.template,
-            "rails": list(each.choices),
-            "classification_choices": each.choices,
-            "direction": each.direction,
-            "data_granularity": each.data_granularity,
-        }
-        for each in TEMPLATES
-    ]
-    return {"evaluator_templates": templates}
+    rails = [{"rails": list(each.classification_choices)} for each in TEMPLATES]
+    return {"evaluator_templates": [each._asdict() | own for each, own in zip(TEMPLATES, rails, strict=True)]}
 
 
 def _evaluator_of(call: Call) -> HubEvaluator:

@@ -26,10 +26,10 @@ _FIRST_NUMBER: Final = 1000  # lower numbers are those of the built-in evaluator
 class Template(NamedTuple):
     """A prompt template of Arize."""
 
-    name: str
+    column_name: str
     display_name: str
     template: str
-    choices: dict[str, float]
+    classification_choices: dict[str, float]
     direction: str = "MAXIMIZE"
     data_granularity: str | None = None
 
@@ -252,9 +252,9 @@ def _built_in() -> Iterator[tuple[str, dict[str, Any]]]:
         yield (
             "TEMPLATE",
             {
-                "name": each.name,
+                "name": each.column_name,
                 "template": each.template,
-                "classification_choices": each.choices,
+                "classification_choices": each.classification_choices,
                 "direction": each.direction,
                 "data_granularity": each.data_granularity,
                 "include_explanations": True,

@@ -12,7 +12,6 @@ from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.control.faults import RunFate, RunOutcome
 from airflow_provider_online_tasks.emulator.errors import InvalidError, NotFoundError, RequestError
 from airflow_provider_online_tasks.emulator.evaluators.kinds import KINDS, Outcome, evaluate
-from airflow_provider_online_tasks.emulator.evaluators.models import Rejection
 from airflow_provider_online_tasks.emulator.runs.models import (
     CANCELLED,
     COMPLETED,
@@ -109,15 +108,10 @@ class Runs:
         if most_days is not None and end - start > most_days * 86_400:
             raise NotStartedError(f"The data window is longer than {most_days} days")
         max_spans = max_spans or DEFAULT_MAX_SPANS
-        rejection: Rejection | None = None
-        try:
-            evaluators = [self._state.hub.current(each) for each in task.evaluators]
-        except RequestError as error:
-            evaluators, rejection = task.evaluators, Rejection("CANCELLED", str(error))
         plans = make_plans(
             self._state.spans,
             task,
-            evaluators,
+            [self._state.hub.current(each) for each in task.evaluators],
             (start, end),
             max_spans=max_spans,
             # Spans in the future do not exist yet, and young spans are not in the index yet.
@@ -131,18 +125,18 @@ class Runs:
         if fate is None:
             fate = self._state.faults.take_fate()  # only now: a rejected request uses up no fate
         if len(plans) == 1:
-            run = self._start(plans[0], fate, rejection, **fields)
+            run = self._start(plans[0], fate, **fields)
         else:
             empty = Plan(plans[0].granularity, [], [], plans[0].indexed_until)
-            run = self._start(empty, RunFate(), None, **fields)
-            children = [self._start(plan, fate, rejection, parent_id=run.id, **fields) for plan in plans]
+            run = self._start(empty, RunFate(), **fields)
+            children = [self._start(plan, fate, parent_id=run.id, **fields) for plan in plans]
             run.children = [child.id for child in children]
             self._save(run)
         task.last_run_at = run.created_at
         self._state.tasks.save(task)
         return run
 
-    def _start(self, plan: Plan, fate: RunFate, rejection: Rejection | None, **fields: Any) -> Run:
+    def _start(self, plan: Plan, fate: RunFate, **fields: Any) -> Run:
         """Start one run: decide how it ends, and what it has to evaluate."""
         settings = self._state.settings
         todo = plan.items if fields["override"] else without_labels(self._storage, plan)
@@ -156,7 +150,7 @@ class Runs:
             outcome, reason, skips = "cancel", ALREADY_LABELLED, 0
         elif todo and outcome == "complete":
             rejections = (KINDS[each.kind].rejection(each) for each in plan.evaluators)
-            rejection = rejection or next(filter(None, rejections), None)
+            rejection = next(filter(None, rejections), None)
             if rejection is not None:
                 outcome, reason, skips = _OUTCOME_OF_STATUS[rejection.status], rejection.reason, 0
                 seconds = min(seconds, _REJECTION_SECONDS)
@@ -165,10 +159,9 @@ class Runs:
         run = self._scheduled(
             number=self._storage.take_numbers("TaskRun"),
             seconds=seconds,
-            pending_seconds=fate.pending_seconds,
+            fate=fate,
             outcome=outcome,
             reason=reason,
-            error_rate=fate.error_rate,
             skips=0 if outcome == "nothing" else skips,
             note=plan.note,
             target=int(len(todo) * fate.evaluated_share) if outcome == fate.outcome else 0,
@@ -187,23 +180,22 @@ class Runs:
         first = self._storage.take_numbers("TaskRun", count)
         now = self._clock.stamp()
         low, high = seconds
-        window = {"data_start": now - 86_400, "data_end": now}
         runs = [
             self._scheduled(
                 number=number,
                 task_id=task.id,
                 # Spread evenly, but not in the order of creation.
                 seconds=low + (high - low) * fraction(f"run {number}"),
-                pending_seconds=fate.pending_seconds,
+                fate=fate,
                 outcome=fate.outcome,
                 reason=fate.failure_reason,
-                error_rate=fate.error_rate,
                 skips=fate.skipped or 0,
                 target=int(total * fate.evaluated_share),
                 synthetic=True,
                 max_spans=DEFAULT_MAX_SPANS,
                 override=False,
-                **window,
+                data_start=now - 86_400,
+                data_end=now,
             )
             for number in range(first, first + count)
         ]
@@ -232,11 +224,9 @@ class Runs:
             task.continuous_until = max(since, until)
             self._state.tasks.save(task)
 
-    def _scheduled(
-        self, *, number: int, seconds: float, pending_seconds: float | None, outcome: str, **fields: Any
-    ) -> Run:
+    def _scheduled(self, *, number: int, seconds: float, fate: RunFate, outcome: str, **fields: Any) -> Run:
         now = self._clock.now()
-        pending = seconds / 10 if pending_seconds is None else pending_seconds
+        pending = seconds / 10 if fate.pending_seconds is None else fate.pending_seconds
         paced_until = now + max(seconds, pending)
         return Run(
             number=number,
@@ -246,6 +236,7 @@ class Runs:
             paced_until=paced_until,
             ends=None if outcome == "hang" else paced_until,
             outcome=outcome,
+            error_rate=fate.error_rate,
             **fields,
         )
 

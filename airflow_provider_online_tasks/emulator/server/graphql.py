@@ -9,24 +9,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ariadne import (
-    MutationType,
-    ScalarType,
-    UnionType,
-    graphql_sync,
-    load_schema_from_path,
-    make_executable_schema,
-)
-from graphql import (
-    EnumValueNode,
-    FieldNode,
-    GraphQLError,
-    OperationDefinitionNode,
-    OperationType,
-    get_operation_ast,
-    parse,
-    print_ast,
-)
+import ariadne
+import graphql
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -41,7 +25,6 @@ from airflow_provider_online_tasks.emulator.tasks.api import create_eval_task, p
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from graphql import GraphQLSchema
     from starlette.requests import Request
 
     from airflow_provider_online_tasks.emulator.control.faults import Fault
@@ -63,21 +46,21 @@ _silent.addHandler(logging.NullHandler())
 
 
 @functools.lru_cache
-def executable_schema(patch_input_type: str) -> GraphQLSchema:
+def executable_schema(patch_input_type: str) -> graphql.GraphQLSchema:
     """Return the schema with its resolvers."""
-    sdl = load_schema_from_path(str(SCHEMA_PATH)).replace(PATCH_INPUT_TYPE, patch_input_type)
-    mutation = MutationType()
+    sdl = ariadne.load_schema_from_path(str(SCHEMA_PATH)).replace(PATCH_INPUT_TYPE, patch_input_type)
+    mutation = ariadne.MutationType()
     mutation.set_field("createEvalTask", create_eval_task)
     mutation.set_field("patchEvalTask", patch_eval_task)
     mutation.set_field("runOnlineTask", run_online_task)
-    result = UnionType("RunOnlineTaskResult", lambda value, *_: value["__typename"])
+    result = ariadne.UnionType("RunOnlineTaskResult", lambda value, *_: value["__typename"])
     scalars = [
-        ScalarType("DateTime", value_parser=_date_time),
-        ScalarType("JSONObject", value_parser=_json_object),
+        ariadne.ScalarType("DateTime", value_parser=_date_time),
+        ariadne.ScalarType("JSONObject", value_parser=_json_object),
         _open_enum("ExternalLLMProviderModel"),
         _open_enum("LLMIntegrationProvider"),
     ]
-    return make_executable_schema(sdl, [mutation, *resolvers(), task_type(), result, *scalars])
+    return ariadne.make_executable_schema(sdl, [mutation, *resolvers(), task_type(), result, *scalars])
 
 
 def _date_time(value: Any) -> float:
@@ -93,7 +76,7 @@ def _json_object(value: Any) -> dict[str, Any]:
     return value
 
 
-def _open_enum(name: str) -> ScalarType:
+def _open_enum(name: str) -> ariadne.ScalarType:
     """Return a scalar that reads as an enum, but accepts any value: the documented lists grow."""
 
     def parse_value(value: Any) -> str:
@@ -102,13 +85,13 @@ def _open_enum(name: str) -> ScalarType:
         return value
 
     def parse_literal(node: Any, variables: Any = None) -> str:  # noqa: ARG001
-        if not isinstance(node, EnumValueNode):
+        if not isinstance(node, graphql.EnumValueNode):
             raise coded_error(
                 f'Enum "{name}" cannot represent a value that is not an enum.', "BAD_USER_INPUT"
             )
         return node.value
 
-    return ScalarType(name, value_parser=parse_value, literal_parser=parse_literal)
+    return ariadne.ScalarType(name, value_parser=parse_value, literal_parser=parse_literal)
 
 
 def route(state: EmulatorState) -> Route:
@@ -127,9 +110,11 @@ def _request(state: EmulatorState, request: Request, body: bytes) -> ApiRequest:
         data = None
     definition = _definition(data)
     name = "query"
-    if definition is not None and definition.operation is OperationType.MUTATION:
+    if definition is not None and definition.operation is graphql.OperationType.MUTATION:
         selections = definition.selection_set.selections
-        name = next((each.name.value for each in selections if isinstance(each, FieldNode)), "mutation")
+        name = next(
+            (each.name.value for each in selections if isinstance(each, graphql.FieldNode)), "mutation"
+        )
 
     def execute(task_error: Fault | None) -> Response:
         if not isinstance(data, dict):
@@ -138,14 +123,14 @@ def _request(state: EmulatorState, request: Request, body: bytes) -> ApiRequest:
             return _error(200, _ENTERPRISE_ONLY, "FORBIDDEN")
         schema = executable_schema(state.settings.patch_input_type)
         context = Context(state, task_error)
-        _, document = graphql_sync(schema, data, context_value=context, logger=_silent)
+        _, document = ariadne.graphql_sync(schema, data, context_value=context, logger=_silent)
         _add_codes(document)
         # Without data, the document itself was rejected.
         status = 200 if "data" in document else 400
         return Response(json.dumps(document), status, media_type="application/json")
 
     variables = definition.variable_definitions if definition is not None else None
-    input_type = print_ast(variables[0].type).strip("!") if variables else "Input"
+    input_type = graphql.print_ast(variables[0].type).strip("!") if variables else "Input"
     return ApiRequest(
         state=state,
         request=request,
@@ -188,11 +173,11 @@ def _add_codes(document: dict[str, Any]) -> None:
         error["extensions"] = {"code": code, **error.get("extensions", {})}
 
 
-def _definition(data: Any) -> OperationDefinitionNode | None:
+def _definition(data: Any) -> graphql.OperationDefinitionNode | None:
     """Return the requested operation; None if it is not clear, so that the execution reports the error."""
     if not isinstance(data, dict) or not isinstance(data.get("query"), str):
         return None
     try:
-        return get_operation_ast(parse(data["query"]), data.get("operationName"))
-    except GraphQLError:
+        return graphql.get_operation_ast(graphql.parse(data["query"]), data.get("operationName"))
+    except graphql.GraphQLError:
         return None

@@ -13,7 +13,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from airflow_provider_online_tasks.emulator import (
-    annotation_configs,
     annotation_queues,
     datasets,
     integrations,
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
 _RESOURCES = (
     *(tasks, runs, evaluators, integrations, spans),
-    *(annotation_configs, annotation_queues, datasets, spaces),
+    *(annotation_queues, datasets, spaces),
 )
 OPERATIONS = tuple(itertools.chain.from_iterable(each.OPERATIONS for each in _RESOURCES))
 

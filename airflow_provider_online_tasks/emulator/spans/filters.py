@@ -71,10 +71,8 @@ class Token(NamedTuple):
     quoted: bool = False  # a name in double quotes: on the right of a comparison, it is a text
 
 
-def _error(text: str, what: str, position: int | None) -> FilterError:
+def _error(text: str, what: str, position: int) -> FilterError:
     """Return an error that shows its position in the filter."""
-    if position is None:
-        return FilterError(f"The filter is not valid: {what}")
     excerpt = text[position : position + 40]
     near = f", at {excerpt!r}" if excerpt.strip() else ", at its end"
     return FilterError(f"The filter is not valid at character {position + 1}{near}: {what}", position)

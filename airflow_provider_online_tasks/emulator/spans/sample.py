@@ -81,14 +81,6 @@ Time = Annotated[Any, BeforeValidator(_time)]
 Id = Annotated[str | None, BeforeValidator(_span_id)]
 
 
-class _Event(BaseModel):
-    model_config = ConfigDict(extra="allow")
-
-    name: str = "event"
-    timestamp: Time | None = None
-    attributes: dict[str, Any] = Field(default_factory=dict)
-
-
 class _Span(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -104,7 +96,7 @@ class _Span(BaseModel):
     start_time: Time
     end_time: Time | None = None
     attributes: dict[str, Any] = Field(default_factory=dict)
-    events: list[_Event] = Field(default_factory=list)
+    events: list[dict[str, Any]] = Field(default_factory=list)
     project: str | None = None
 
 
@@ -229,10 +221,8 @@ def _span(row: Any, now: datetime, where: str) -> dict[str, Any]:
     text = json.dumps(row, allow_nan=False, ensure_ascii=False, default=str)
     text.encode()
     span = _Span.model_validate(_fields(json.loads(text)))
-    start, end = (
-        time if isinstance(time, datetime) else now + timedelta(seconds=time)
-        for time in (span.start_time, span.start_time if span.end_time is None else span.end_time)
-    )
+    start = _moment(span.start_time, now)
+    end = start if span.end_time is None else _moment(span.end_time, now)
     if end < start:
         raise ValueError("end_time is before start_time")
     project_id = _PROJECT_IDS.get(span.project or next(iter(_PROJECT_IDS)))
@@ -260,8 +250,11 @@ def _span(row: Any, now: datetime, where: str) -> dict[str, Any]:
     }
 
 
-def _event(event: _Event, start: datetime, now: datetime) -> dict[str, Any]:
-    """Return an event with a timestamp, which clients of Arize need."""
-    time = start if event.timestamp is None else event.timestamp
-    moment = time if isinstance(time, datetime) else now + timedelta(seconds=time)
-    return {**event.model_dump(), "timestamp": write_time(moment.timestamp())}
+def _event(event: dict[str, Any], start: datetime, now: datetime) -> dict[str, Any]:
+    """Return an event with a name and a timestamp, which clients of Arize need."""
+    timestamp = _moment(start if event.get("timestamp") is None else _time(event["timestamp"]), now)
+    return {"name": "event", "attributes": {}, **event, "timestamp": write_time(timestamp.timestamp())}
+
+
+def _moment(time: datetime | float, now: datetime) -> datetime:
+    return time if isinstance(time, datetime) else now + timedelta(seconds=time)
