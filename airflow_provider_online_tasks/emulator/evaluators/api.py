@@ -220,8 +220,7 @@ def get_evaluator_version(call: Call) -> dict[str, Any]:
 
 def list_evaluator_templates(_: Call) -> dict[str, Any]:
     """List Arize's prompt templates."""
-    rails = [{"rails": list(each.classification_choices)} for each in TEMPLATES]
-    return {"evaluator_templates": [each._asdict() | own for each, own in zip(TEMPLATES, rails, strict=True)]}
+    return {"evaluator_templates": TEMPLATES}
 
 
 def _evaluator_of(call: Call) -> HubEvaluator:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.errors import InvalidError, NotFoundError
@@ -23,45 +24,9 @@ if TYPE_CHECKING:
 _FIRST_NUMBER: Final = 1000  # lower numbers are those of the built-in evaluators
 
 
-class Template(NamedTuple):
-    """A prompt template of Arize."""
-
-    column_name: str
-    display_name: str
-    template: str
-    classification_choices: dict[str, float]
-    direction: str = "MAXIMIZE"
-    data_granularity: str | None = None
-
-
-_QUESTION = "Question: {input}\nHelp pages: {reference}\nAnswer: {output}\n"
-TEMPLATES: Final = (
-    Template(
-        "correctness",
-        "Correctness",
-        f"{_QUESTION}Is the answer correct according to the help pages?",
-        {"incorrect": 0.0, "correct": 1.0},
-    ),
-    Template(
-        "hallucination",
-        "Hallucination",
-        f"{_QUESTION}Does the answer state anything that the help pages do not?",
-        {"hallucinated": 0.0, "factual": 1.0},
-    ),
-    Template(
-        "relevance",
-        "Relevance",
-        "Question: {input}\nDocuments: {reference}\nDo the documents help to answer the question?",
-        {"irrelevant": 0.0, "relevant": 1.0},
-    ),
-    Template(
-        "user_frustration",
-        "User frustration",
-        "Conversation: {conversation}\nDoes the user of this conversation become frustrated?",
-        {"frustrated": 1.0, "ok": 0.0},
-        direction="MINIMIZE",
-        data_granularity="SESSION",
-    ),
+# Arize's prompt templates, as REST returns them.
+TEMPLATES: Final[list[dict[str, Any]]] = json.loads(
+    Path(__file__).with_name("templates.json").read_text(encoding="utf-8")
 )
 _BUILT_IN_CODE: Final[tuple[dict[str, Any], ...]] = (
     {
@@ -248,24 +213,18 @@ class Hub:
 
 def _built_in() -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the type and the definition of each built-in evaluator."""
+    shared = ("template", "classification_choices", "direction", "data_granularity")
+    llm = {"ai_integration_id": INTEGRATIONS[0].id, "model_name": "gpt-4o", "provider_parameters": {}}
     for each in TEMPLATES:
         yield (
             "TEMPLATE",
             {
-                "name": each.column_name,
-                "template": each.template,
-                "classification_choices": each.classification_choices,
-                "direction": each.direction,
-                "data_granularity": each.data_granularity,
+                "name": each["column_name"],
+                **{name: each[name] for name in shared},
                 "include_explanations": True,
                 "use_function_calling": False,
                 "use_structured_output": True,
-                "llm_config": {
-                    "ai_integration_id": INTEGRATIONS[0].id,
-                    "model_name": "gpt-4o",
-                    "invocation_parameters": {"temperature": 0},
-                    "provider_parameters": {},
-                },
+                "llm_config": {**llm, "invocation_parameters": {"temperature": 0}},
             },
         )
     for config in _BUILT_IN_CODE:
