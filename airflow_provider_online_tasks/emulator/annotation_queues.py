@@ -91,7 +91,7 @@ class _RecordsInput(Body):
 def create_annotation_queue(call: Call) -> Record:
     """Create an annotation queue."""
     body: _QueueInput = call.body
-    configs = [shown(CONFIGS.get(call, each)) for each in body.annotation_config_ids]
+    configs = [shown(CONFIGS.find(call.state, each)) for each in body.annotation_config_ids]
     fields = body.model_dump(include={"instructions", "assignment_method", "column_allowlist"})
     annotators = [
         {"id": ids.encode("User", zlib.crc32(email.encode())), "email": email}

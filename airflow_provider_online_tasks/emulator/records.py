@@ -47,13 +47,16 @@ class Records:
         """Save an object."""
         state.storage.save_record(self._kind, record["number"], record)
 
-    def get(self, call: Call, object_id: str | None = None) -> Record:
-        """Return an object; None returns the object in the path."""
-        wanted = checked_id(object_id or call.path[f"{self._kind}_id"], self._type_name)
-        for record in call.state.storage.records(self._kind):
-            if record["id"] == wanted:
+    def get(self, call: Call) -> Record:
+        """Return the object in the path."""
+        return self.find(call.state, call.path[f"{self._kind}_id"])
+
+    def find(self, state: EmulatorState, object_id: str) -> Record:
+        """Return an object."""
+        for record in state.storage.records(self._kind):
+            if record["id"] == checked_id(object_id, self._type_name):
                 return record
-        raise NotFoundError(f"{self._type_name} {wanted!r} not found")
+        raise NotFoundError(f"{self._type_name} {object_id!r} not found")
 
     def reads(self, path: str) -> tuple[Operation, Operation]:
         """Return the operations that list the objects, newest first, and that return one of them."""

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.control.faults import Fault, RunFate
+from airflow_provider_online_tasks.emulator.control.people import Labelling, label_records
 from airflow_provider_online_tasks.emulator.errors import NotFoundError, RequestError, describe, problem
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def routes(state: EmulatorState) -> list[Route]:
         route("POST", "fates", lambda state, _, fields: state.faults.add_fate(RunFate(**fields))),
         route("DELETE", "fates", lambda state, *_: state.faults.clear_fates()),
         route("PUT", "clock", _set_clock),
+        route("POST", "labels", lambda state, _, fields: label_records(state, Labelling(**fields))),
         route("PATCH", "settings", lambda state, _, fields: state.configure(fields)),
         route("POST", "reset", lambda state, *_: state.reset()),
     ]
