@@ -15,7 +15,7 @@ from airflow_provider_online_tasks.emulator.evaluators.models import Evaluator
 from airflow_provider_online_tasks.emulator.integrations import INTEGRATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator
 
     from airflow_provider_online_tasks.emulator.clock import Clock
     from airflow_provider_online_tasks.emulator.evaluators.kinds import Kind
@@ -125,19 +125,11 @@ class Hub:
         self, *, name: str, description: str | None, type_name: str, config: dict[str, Any], message: str
     ) -> HubEvaluator:
         """Create an evaluator with its first version."""
-        self._check_name(name, None)
+        if any(other.name == name for other in self.all()):
+            raise InvalidError(f"An evaluator named {name!r} already exists in this space")
         number = _FIRST_NUMBER + self._storage.take_numbers("Evaluator")
         version = self._version(config, message)
         return self._add(number, version, name=name, description=description, type=type_name)
-
-    def update(self, evaluator: HubEvaluator, changes: Mapping[str, Any]) -> None:
-        """Change the name or the description of an evaluator."""
-        if "name" in changes:
-            self._check_name(changes["name"], evaluator)
-        for field, value in changes.items():
-            setattr(evaluator, field, value)
-        evaluator.updated_at = self._clock.stamp()
-        self._save(evaluator)
 
     def add_version(self, evaluator: HubEvaluator, config: dict[str, Any], message: str) -> Version:
         """Add a version; unless a task pins another one, its runs use it from now on."""
@@ -158,11 +150,7 @@ class Hub:
         self._storage.delete_record("evaluator", evaluator.number)
 
     def attach(self, evaluator_id: str, version_id: str | None = None, **attachment: Any) -> Evaluator:
-        """Return an evaluator as it is attached to a task.
-
-        :param version_id: the version that all runs use; None for the newest at each run.
-        :param attachment: the fields of :class:`Evaluator` that belong to the attachment.
-        """
+        """Return an evaluator as it is attached to a task; without a version, each run uses the newest."""
         evaluator = self.get(evaluator_id)
         return Evaluator(
             kind=evaluator.kind.name,
@@ -205,10 +193,6 @@ class Hub:
 
     def _save(self, evaluator: HubEvaluator) -> None:
         self._storage.save_record("evaluator", evaluator.number, dataclasses.asdict(evaluator))
-
-    def _check_name(self, name: str, evaluator: HubEvaluator | None) -> None:
-        if any(other.name == name and other is not evaluator for other in self.all()):
-            raise InvalidError(f"An evaluator named {name!r} already exists in this space")
 
 
 def _built_in() -> Iterator[tuple[str, dict[str, Any]]]:

@@ -34,17 +34,14 @@ def trigger_task_run(call: Call) -> bytes:
     task, body = task_of(call), call.body
     if body.experiment_ids:
         raise RequestError(400, "experiment_ids is not allowed for a task on a project")
-    try:
-        run = call.state.runs.create(
-            task,
-            data_start=body.data_start_time,
-            data_end=body.data_end_time,
-            max_spans=body.max_spans,
-            override=body.override_evaluations,
-            most_days=MAX_WINDOW_DAYS,
-        )
-    except NotStartedError as error:
-        raise RequestError(422 if error.code == "NO_DATA" else 400, str(error)) from error
+    run = call.state.runs.create(
+        task,
+        data_start=body.data_start_time,
+        data_end=body.data_end_time,
+        max_spans=body.max_spans,
+        override=body.override_evaluations,
+        most_days=MAX_WINDOW_DAYS,
+    )
     return _run(call, run)
 
 

@@ -5,24 +5,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.emulator import ids
-from airflow_provider_online_tasks.emulator.control.faults import RunFate, RunOutcome
+from airflow_provider_online_tasks.emulator.control.faults import RunFate
 from airflow_provider_online_tasks.emulator.errors import InvalidError, NotFoundError, RequestError
 from airflow_provider_online_tasks.emulator.evaluators.kinds import KINDS, Outcome, evaluate
-from airflow_provider_online_tasks.emulator.runs.models import (
-    CANCELLED,
-    COMPLETED,
-    DEFAULT_MAX_SPANS,
-    FAILED,
-    FINISHED,
-    PENDING,
-    RUNNING,
-    NotStartedError,
-    Run,
-)
+from airflow_provider_online_tasks.emulator.runs.models import DEFAULT_MAX_SPANS, NotStartedError, Run
 from airflow_provider_online_tasks.emulator.runs.plans import Plan, fraction, make_plans, without_labels
 from airflow_provider_online_tasks.emulator.spans.filters import checked_filter
 
@@ -46,8 +35,12 @@ _REJECTION_SECONDS = 1.0
 _BATCH = 500
 _LLM_BATCH = 8  # requests at a time
 
-_STATUS_OF_OUTCOME = {"complete": COMPLETED, "nothing": COMPLETED, "fail": FAILED, "cancel": CANCELLED}
-_OUTCOME_OF_STATUS: dict[str, RunOutcome] = {FAILED: "fail", CANCELLED: "cancel"}
+_STATUS_OF_OUTCOME = {
+    "complete": "COMPLETED",
+    "nothing": "COMPLETED",
+    "fail": "FAILED",
+    "cancel": "CANCELLED",
+}
 
 
 class Runs:
@@ -83,8 +76,6 @@ class Runs:
         for run in self._runs.values():
             self.advance(run)
         return list(self._runs.values())
-
-    # -- starting ---------------------------------------------------------------------------------
 
     def create(
         self,
@@ -152,7 +143,7 @@ class Runs:
             rejections = (KINDS[each.kind].rejection(each) for each in plan.evaluators)
             rejection = next(filter(None, rejections), None)
             if rejection is not None:
-                outcome, reason, skips = _OUTCOME_OF_STATUS[rejection.status], rejection.reason, 0
+                outcome, reason, skips = rejection.outcome, rejection.reason, 0
                 seconds = min(seconds, _REJECTION_SECONDS)
         if outcome == "fail" and reason is None:
             reason = _FAILED_REASON
@@ -244,8 +235,6 @@ class Runs:
         self._runs[run.id] = run
         self._of_task.setdefault(run.task_id, []).append(run)
 
-    # -- proceeding -------------------------------------------------------------------------------
-
     async def tick_forever(self) -> None:
         """Let runs proceed while no one reads them, and start continuous tasks."""
         while True:
@@ -264,8 +253,8 @@ class Runs:
             return
         if now < run.begins:
             return
-        if run.status == PENDING:
-            run.status = RUNNING
+        if run.status == "PENDING":
+            run.status = "RUNNING"
             run.started_at = self._clock.stamp(run.begins)
             run.num_skipped = run.skips
         if run.synthetic:
@@ -285,18 +274,14 @@ class Runs:
         """Bring a run with child runs up to date with these."""
         for count in ("num_successes", "num_errors", "num_skipped"):
             setattr(run, count, sum(getattr(child, count) for child in children))
-        usage: Counter[str] = Counter()
-        for child in children:
-            usage.update(child.usage)
-        run.usage = dict(usage)
         run.note = next((child.note for child in children if child.note is not None), None)
-        if run.status == PENDING and any(child.status != PENDING for child in children):
-            run.status = RUNNING
+        if run.status == "PENDING" and any(child.status != "PENDING" for child in children):
+            run.status = "RUNNING"
             run.started_at = min(child.started_at or child.created_at for child in children)
         if all(child.over for child in children):
             statuses = {child.status for child in children}
             # A failure decides; CANCELLED, as after all labels existed, only if it is the only status.
-            status = next(each for each in (FAILED, COMPLETED, CANCELLED) if each in statuses)
+            status = next(each for each in ("FAILED", "COMPLETED", "CANCELLED") if each in statuses)
             reason = next((child.failure_reason for child in children if child.status == status), None)
             self._finish(run, status, reason, self._clock.now())
 
@@ -319,12 +304,9 @@ class Runs:
         while (judge := self._state.llm_judge) is not None:
             for run in [self._runs[run_id] for run_id in self._plans]:
                 until = min(run.due(self._clock.now()), run.position + _LLM_BATCH)
-                if run.id in self._plans and run.status == RUNNING and run.position < until:
-                    outcomes, usage = await judge.evaluate(
-                        self._evaluated(run, until), self._plans[run.id].queries
-                    )
-                    usage.update(run.usage)
-                    run.usage = dict(usage)
+                if run.id in self._plans and run.status == "RUNNING" and run.position < until:
+                    evaluated = self._evaluated(run, until)
+                    outcomes = await judge.evaluate(evaluated, self._plans[run.id].queries)
                     if run.id in self._plans:  # the run was not cancelled meanwhile
                         self._record(run, outcomes)
             await asyncio.sleep(TICK_SECONDS)
@@ -366,8 +348,6 @@ class Runs:
     def _save(self, run: Run, evaluations: Sequence[Mapping[str, Any]] = ()) -> None:
         self._storage.save_run(dataclasses.asdict(run), evaluations)
 
-    # -- finishing --------------------------------------------------------------------------------
-
     def _finish(self, run: Run, status: str, reason: str | None, when: float) -> None:
         run.status = status
         run.failure_reason = reason
@@ -383,7 +363,7 @@ class Runs:
             raise RequestError(400, f"cannot cancel a run with status '{run.status.lower()}'")
         for each in (*map(self.get, run.children), run):
             if not each.over:
-                self._finish(each, CANCELLED, _CANCELLED_REASON, self._clock.now())
+                self._finish(each, "CANCELLED", _CANCELLED_REASON, self._clock.now())
 
     def set(self, run: Run, changes: Mapping[str, Any]) -> None:
         """Change a run: its status, its reason, its counts, or how long it still takes."""
@@ -403,7 +383,7 @@ class Runs:
             setattr(run, field, value)
         if "failure_reason" in changes:
             run.reason = changes["failure_reason"]
-        if status is not None and status.upper() in FINISHED:
+        if status is not None and status.upper() in _STATUS_OF_OUTCOME.values():
             self._finish(run, status.upper(), run.failure_reason, self._clock.now())
             return
         if status is not None:

@@ -155,9 +155,6 @@ class CompiledFilter(NamedTuple):
 def compile_filter(query_filter: str, known: Container[str] | None = None) -> CompiledFilter:
     """Return a query filter as a SQLite condition.
 
-    Names of columns, attributes, evaluations and annotations may be in double quotes; texts are in single
-    quotes, or in double quotes on the right of a comparison.
-
     :param known: the attributes that exist, without their prefix; None accepts any name.
     """
     compiler = _Compiler(query_filter, known)

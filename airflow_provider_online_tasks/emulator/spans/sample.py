@@ -73,20 +73,15 @@ def _kind(value: Any) -> Any:
     raise ValueError(f"expected one of {_KINDS.pattern.replace('|', ', ')}")
 
 
-def _span_id(value: Any) -> Any:
-    return value.removeprefix("0x") if isinstance(value, str) else value
-
-
 Time = Annotated[Any, BeforeValidator(_time)]
-Id = Annotated[str | None, BeforeValidator(_span_id)]
 
 
 class _Span(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    span_id: Id = None
-    trace_id: Id = None
-    parent_id: Id = None
+    span_id: str | None = None
+    trace_id: str | None = None
+    parent_id: str | None = None
     name: str | None = None
     kind: Annotated[str | None, BeforeValidator(_kind)] = None
     status_code: Annotated[
@@ -101,17 +96,9 @@ class _Span(BaseModel):
 
 
 def load_spans(path: Path | None, *, now: datetime) -> Iterator[dict[str, Any]]:
-    """
-    Yield the spans of a file with absolute times and flat, dotted attribute names.
+    """Yield the spans of a file with absolute times and flat, dotted attribute names.
 
-    A JSON file has one object after the other, as in JSONL, or an array of objects. CSV and Parquet files
-    have the columns of a data frame; they need pyarrow. A span has ``name``, ``start_time``, ``end_time`` and
-    ``attributes`` (nested or flat, also as columns ``attributes.…``), and optionally ``span_id``,
-    ``trace_id`` (or both in ``context``), ``parent_id``, ``kind`` or ``span_kind``, ``status_code``,
-    ``status_message`` (or both in ``status``), ``events`` and ``project``. A time is ISO 8601 (without an
-    offset: UTC), an epoch in seconds to nanoseconds, or a number of seconds relative to ``now``.
-
-    :param path: the file; None reads the included sample.
+    :param path: a JSON, JSONL, CSV or Parquet file, as docs/emulator.md describes; None: the sample.
     :param now: the time that relative times refer to, with a timezone.
     """
     source = SAMPLE_PATH if path is None else path
@@ -206,7 +193,8 @@ def _fields(row: Mapping[str, Any]) -> dict[str, Any]:
         elif prefix == "attributes" and rest:
             attributes[rest] = value
         elif value is not None and not _IGNORED.fullmatch(name):
-            fields[_FIELDS.get(name, name)] = value
+            is_id = name.endswith("_id") and isinstance(value, str)
+            fields[_FIELDS.get(name, name)] = value.removeprefix("0x") if is_id else value
     if attributes:
         fields["attributes"] = {**fields.get("attributes", {}), **attributes}
     if isinstance(fields.get("events"), str):
