@@ -4,7 +4,7 @@ The gate fails, and the deployment does not run, if a rule fails, if results are
 too few evaluations to decide with 95 % confidence.
 
 On the emulator's sample, the gate fails by design: about two thirds of the answers are correct, and the
-default of ``min_correct`` is 0.95. Trigger the DAG with ``{"min_correct": 0.3}`` to see it pass.
+default of ``min_correct`` is 0.95. Trigger the DAG with ``{"min_correct": 0.2}`` to see it pass.
 """
 
 from __future__ import annotations

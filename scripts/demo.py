@@ -35,7 +35,7 @@ EMULATOR_LOG = DEMO / "emulator.log"
 DAG_ID = "recurring_eval"
 GATE_DAG_ID = "quality_gate"
 # The share of correct answers that the gate requires; the sample passes.
-MIN_CORRECT = 0.3
+MIN_CORRECT = 0.2
 RUN_SECONDS = 12.0
 START_TIMEOUT = 60
 MIGRATE_TIMEOUT = 300

@@ -88,8 +88,10 @@ def design_effect(clusters: Collection[tuple[float, int]], variance: float) -> f
     if variance <= 0:
         return max(1.0, sum(size * size for _, size in clusters) / count)
     mean, number = total / count, len(clusters)
-    squares = sum((value - mean * size) ** 2 for value, size in clusters)
-    return max(1.0, number / (number - 1) * squares / (count * variance)) if number > 1 else float(count)
+    deviations = [value - mean * size for value, size in clusters]
+    squares = sum(deviation * deviation for deviation in deviations)
+    effect = number / (number - 1) * squares / (count * variance) if number > 1 else count
+    return min(float(count), max(1.0, effect))
 
 
 def effective_size(total: int, effect: float, clusters: int, confidence: float) -> float:

@@ -109,13 +109,12 @@ class Clusters:
             pairs = [(float(self._labels[cluster][label]), size) for cluster, size in sizes.items()]
             labels[label] = design_effect(pairs, share * (1 - share))
         scores = [(total, score_sizes[cluster]) for cluster, (_, total) in self._scores.items()]
-        variance = counts.scores.variance
-        is_finite = variance is not None and math.isfinite(variance)
+        variance = counts.scores.squares / max(1, counts.scores.count)
         return {
             "count": len(longer),
             "size": design_effect([(0.0, size) for size in longer.values()], 0.0),
             "labels": labels,
-            "score": design_effect(scores, variance or 0.0) if scores and is_finite else None,
+            "score": design_effect(scores, variance) if scores and math.isfinite(variance) else None,
         }
 
 

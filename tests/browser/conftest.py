@@ -68,7 +68,7 @@ def example_runs(airflow: Deployment, arize: EmulatorProcess) -> ExampleRuns:
     """Started runs of the example DAGs."""
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     start = today - timedelta(days=6)
-    gate = airflow.trigger("quality_gate", "release_42", min_correct=0.3)
+    gate = airflow.trigger("quality_gate", "release_42", min_correct=0.2)
     backfill = airflow.trigger(
         "backfill_eval",
         "last_days",

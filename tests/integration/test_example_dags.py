@@ -207,7 +207,7 @@ def make_task(emulator: Emulator) -> str:
         return hook.create_eval_task(task)
 
 
-@pytest.mark.parametrize(("min_correct", "deployed"), [(0.3, True), (0.95, False)])
+@pytest.mark.parametrize(("min_correct", "deployed"), [(0.2, True), (0.95, False)])
 def test_failed_gate_stops_the_deployment(
     online_tasks_emulator: Emulator,
     example_dag: Callable[[str], DAG],

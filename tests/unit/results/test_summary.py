@@ -319,7 +319,7 @@ def test_sessions_with_equal_labels_have_the_design_effect_of_their_size():
     assert found["size"] == 10
     # The variance of 30 means of 10 equal values, with G / (G - 1).
     assert found["labels"] == pytest.approx({"True": 10 * 30 / 29, "False": 10 * 30 / 29})
-    assert found["score"] == pytest.approx(10 * 30 / 29, rel=0.01)
+    assert found["score"] == pytest.approx(10 * 30 / 29)
 
 
 def test_spans_without_a_session_are_clusters_by_trace():
