@@ -48,9 +48,7 @@ SPANS = _table(
 # One value per name and span, trace or session: later values replace it.
 _unit = {"span_id": sa.Text, "granularity": sa.Text, "name": sa.Text}
 ANNOTATIONS = _table(
-    "annotations",
-    _unit,
-    {"label": sa.Text, "score": sa.REAL, "text": sa.Text, "updated_at": sa.REAL, "annotator": sa.JSON},
+    "annotations", _unit, {"label": sa.Text, "score": sa.REAL, "text": sa.Text, "updated_at": sa.REAL}
 )
 EVALUATIONS = _table(
     "evaluations",

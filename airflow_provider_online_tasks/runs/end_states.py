@@ -126,7 +126,7 @@ def explain(end_state: EndState, run: TaskRun, *, max_error_rate: float | None =
                 exceptions.OnlineTaskRunFailed,
                 f"Run {run.id} completed with errors only: {counts}. {reason}",
                 "The evaluator failed on every span.",
-                "Check the evaluator's LLM, its API key and the template, or its code.",
+                "Check the evaluator's LLM, its API key and the template.",
             )
         case EndState.FAILED:
             return Explanation(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks.api.client import Client
+from airflow_provider_online_tasks.emulator import RunFate
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs.runs import RunInput
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 END = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
 START = END - timedelta(hours=12)
 WAIT = {"wait_for_completion": True, "deferrable": False}
+HANG = RunFate("hang", times=None, pending_seconds=0)
+"""Runs of this fate start at once and never finish."""
 
 
 class Killed(BaseException):
@@ -223,3 +226,8 @@ def start_run(online_task_id: str, *, start: datetime = START, end: datetime = E
         return hook.run_online_task(
             RunInput(online_task_id=online_task_id, data_start_time=start, data_end_time=end)
         )
+
+
+def run_ids(emulator: Emulator) -> list[str]:
+    """Return the IDs of all runs, oldest first."""
+    return [run["id"] for run in emulator.runs()]

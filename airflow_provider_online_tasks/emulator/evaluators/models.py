@@ -64,7 +64,7 @@ class Evaluation(NamedTuple):
 class Rejection(NamedTuple):
     """Why a run of an evaluator ends before it evaluates anything."""
 
-    outcome: Literal["fail", "cancel"]
+    status: Literal["FAILED", "CANCELLED"]
     reason: str
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._airflow import AirflowFailException, AirflowSkipException, TaskDeferred
-from airflow_provider_online_tasks.emulator import Fault, RunFate
+from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.exceptions import (
     OnlineTaskRunCancelled,
     OnlineTaskRunFailed,
@@ -20,7 +20,7 @@ from airflow_provider_online_tasks.exceptions import (
 )
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.triggers.events import ERROR, FINISHED, TIMEOUT, RunEvent
-from tests.support.tries import Execution, Killed, Time
+from tests.support.tries import HANG, Execution, Killed, Time
 from tests.support.waits import event_of
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger
 
 WAIT = {"wait_for_completion": True, "deferrable": True}
-HANG = RunFate("hang", times=None, pending_seconds=0)
 
 
 class Deferred:

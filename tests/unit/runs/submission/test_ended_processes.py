@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_online_tasks._airflow import AirflowFailException, AirflowTaskTimeout
-from airflow_provider_online_tasks.emulator import Fault, RunFate
+from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.exceptions import OnlineTasksError
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.runs import task_fate
 from tests.support.key_rotation import NEW_KEY, rotate
-from tests.support.tries import Execution, Killed, Time, start_run
+from tests.support.tries import HANG, Execution, Killed, Time, start_run
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import Emulator
 
 WAIT = {"wait_for_completion": True, "deferrable": False}
-HANG = RunFate("hang", times=None, pending_seconds=0)
 
 
 @pytest.fixture

@@ -25,14 +25,10 @@ from airflow_provider_online_tasks.exceptions import (
     Unavailable,
 )
 from tests.support.servers import RecordingServer, Reply, closed_port, self_signed
-from tests.support.tries import END, START, STATE_KEY, WAIT, Execution, Store, Time, start_run
+from tests.support.tries import END, START, STATE_KEY, WAIT, Execution, Store, Time, run_ids, start_run
 
 RUN = "graphql.runOnlineTask"
 LIST = "rest.list_task_runs"
-
-
-def run_ids(emulator: Emulator) -> list[str]:
-    return [run["id"] for run in emulator.runs()]
 
 
 def stored(execution: Execution) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from airflow_provider_online_tasks._airflow import TaskDeferred
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.exceptions import InvalidConnection, InvalidInput
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
-from tests.support.tries import END, START, Execution, Time
+from tests.support.tries import END, START, Execution, Time, run_ids
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import Emulator
@@ -136,7 +136,7 @@ def test_indexed_window_starts_at_once(
     connect(extra=DELAY)
     time.advance(7200)
 
-    assert [execution.next_try()] == [run["id"] for run in emulator.runs()]
+    assert [execution.next_try()] == run_ids(emulator)
 
 
 def test_manual_run_starts_at_once_with_warning(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_provider_online_tasks._airflow import AirflowFailException
-from airflow_provider_online_tasks.emulator import Fault, RunFate
+from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.exceptions import (
     OnlineTaskRunTimeout,
     OnlineTaskRunUnreachable,
@@ -19,7 +19,7 @@ from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.runs.wait_policy import REJECTED_SECONDS
 from tests.support.key_rotation import NEW_KEY, rotate
 from tests.support.servers import RecordingServer, Reply, Seen, forward
-from tests.support.tries import WAIT, Execution, Time
+from tests.support.tries import HANG, WAIT, Execution, Time, run_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 GET = "rest.get_task_run"
 REFUSALS = ["unauthorized", "forbidden", "not_found"]
-HANG = RunFate("hang", times=None, pending_seconds=0)
 
 
 def finish_after(emulator: Emulator, looks: int) -> None:
@@ -47,7 +46,7 @@ def test_rejections_shorter_than_5_minutes_wait_continues(
     emulator.add_fault(Fault(GET, kind, times=25))
     time.on_sleep = lambda: finish_after(emulator, 25)
 
-    assert [execution.next_try(**WAIT)] == [run["id"] for run in emulator.runs()]
+    assert [execution.next_try(**WAIT)] == run_ids(emulator)
     assert 240 <= time.passed < REJECTED_SECONDS
 
 
@@ -59,7 +58,7 @@ def test_rejections_after_other_response_count_again(
         emulator.add_fault(Fault(GET, "forbidden", skip=skip, times=20))
     time.on_sleep = lambda: finish_after(emulator, 70)
 
-    assert [execution.next_try(**WAIT)] == [run["id"] for run in emulator.runs()]
+    assert [execution.next_try(**WAIT)] == run_ids(emulator)
     assert time.passed > REJECTED_SECONDS
 
 
@@ -78,7 +77,7 @@ def test_rejections_for_5_minutes_fail_and_retry_resumes(
     assert REJECTED_SECONDS <= time.passed <= REJECTED_SECONDS + 20
     emulator.clear_faults()
     time.on_sleep = lambda: finish_after(emulator, 0)
-    assert [execution.next_try(**WAIT)] == [run["id"] for run in emulator.runs()]
+    assert [execution.next_try(**WAIT)] == run_ids(emulator)
 
 
 @pytest.mark.promise("wait-refused")
@@ -129,7 +128,7 @@ def test_key_rotation_wait_uses_new_key(
             execution.next_try(**WAIT)
         assert [run["status"] for run in emulator.runs()] == ["CANCELLED"]
     else:
-        assert [execution.next_try(**WAIT)] == [run["id"] for run in emulator.runs()]
+        assert [execution.next_try(**WAIT)] == run_ids(emulator)
     assert {one["status"] for one in emulator.requests(GET)} == {200, 401}
     assert time.passed < 150
 
@@ -158,7 +157,7 @@ def test_host_changed_after_the_start_wait_uses_the_new_host(
                     emulator.set_run(run["id"], status="COMPLETED", num_successes=3)
 
         time.on_sleep = act
-        assert [execution.next_try(**WAIT)] == [run["id"] for run in emulator.runs()]
+        assert [execution.next_try(**WAIT)] == run_ids(emulator)
 
 
 def test_unreadable_connection_wait_continues(
@@ -177,7 +176,7 @@ def test_unreadable_connection_wait_continues(
 
     time.on_sleep = act
 
-    assert [execution.next_try(**WAIT)] == [run["id"] for run in emulator.runs()]
+    assert [execution.next_try(**WAIT)] == run_ids(emulator)
     assert "'arize_online_tasks_default'" in caplog.text
 
 
@@ -197,7 +196,7 @@ def test_two_key_rotations_wait_uses_newest_key(
     emulator.add_fault(Fault(GET, "unauthorized", skip=1, times=20))
     time.on_sleep = lambda: finish_after(emulator, 42)
 
-    assert [execution.next_try(**WAIT)] == [run["id"] for run in emulator.runs()]
+    assert [execution.next_try(**WAIT)] == run_ids(emulator)
     assert len(renewed) == 40
 
 

@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_online_tasks.emulator import Fault, RunFate
+from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.exceptions import OnlineTaskRunTimeout
 from airflow_provider_online_tasks.idempotency.intents import TryNoLongerCurrent
 from airflow_provider_online_tasks.triggers.events import TIMEOUT, RunEvent
-from tests.support.tries import END, START, WAIT, Execution, Time
+from tests.support.tries import END, HANG, START, WAIT, Execution, Time, run_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_online_tasks.emulator import Emulator
 
-HANG = RunFate("hang", times=None, pending_seconds=0)
 CANCEL = "rest.cancel_task_run"
 
 
@@ -196,7 +195,7 @@ def test_airflow_error_before_last_try_leaves_run_to_next_try(
 
     run_id = execution.next_try()
 
-    assert [run["id"] for run in emulator.runs()] == [run_id]
+    assert run_ids(emulator) == [run_id]
 
 
 @pytest.mark.promise("suspended-process")

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_online_tasks.emulator import Fault, RunFate
+from airflow_provider_online_tasks.emulator import Fault
 from tests.support.pages import PROJECT
 from tests.support.servers import RecordingServer, Reply, Seen
-from tests.support.tries import END, START
+from tests.support.tries import END, HANG, START
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import Emulator
@@ -84,7 +84,7 @@ def new_worker(
     task_id: str, emulator: Emulator, api: ExecutionApi, airflow_db: None, tmp_path: Path
 ) -> Iterator[subprocess.Popen[str]]:
     """A worker that was just started, and whose run does not end."""
-    emulator.next_run(RunFate("hang", times=None, pending_seconds=0))
+    emulator.next_run(HANG)
     (tmp_path / "waits.py").write_text(
         DAG_FILE.format(task=task_id, start=START.isoformat(), end=END.isoformat())
     )

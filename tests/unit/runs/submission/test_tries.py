@@ -25,13 +25,12 @@ from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
 from airflow_provider_online_tasks.inputs.windows import DataWindow
 from airflow_provider_online_tasks.runs.submission import STATE_KEY, has_window
-from tests.support.tries import END, START, WAIT, Execution, Killed, Store, Time, start_run
+from tests.support.tries import END, HANG, START, WAIT, Execution, Killed, Store, Time, run_ids, start_run
 
 RUN = "graphql.runOnlineTask"
 CANCEL = "rest.cancel_task_run"
 # Existing labels are replaced.
 AGAIN = {**WAIT, "override_evaluations": True}
-HANG = RunFate("hang", times=None, pending_seconds=0)
 
 
 def statuses(emulator: Emulator) -> list[tuple[str, str]]:
@@ -183,7 +182,7 @@ def test_clear_after_success_starts_new_run(execution: Execution, emulator: Emul
 
     second = execution.next_try()
 
-    assert [run["id"] for run in emulator.runs()] == [first, second]
+    assert run_ids(emulator) == [first, second]
     # The fresh start is an execution like any other.
     assert execution.next_try() == second
 
@@ -375,7 +374,7 @@ def test_other_window_and_back_starts_new_runs(
 
     third = execution.next_try()
 
-    (first, *_, newest) = [run["id"] for run in emulator.runs()][120:]
+    (first, *_, newest) = run_ids(emulator)[120:]
     assert third == newest
     assert {first, second}.isdisjoint(live(emulator))
 
@@ -529,7 +528,7 @@ def test_rejected_request_next_try_does_not_search(
 
     mine = execution.next_try()
 
-    assert [run["id"] for run in emulator.runs()] == [others, mine]
+    assert run_ids(emulator) == [others, mine]
     assert len(emulator.requests("rest.list_task_runs")) == 1
     assert time.slept == []
 
@@ -546,7 +545,7 @@ def test_wrong_server_clock_leaves_one_run(
     time.show()
     emulator.add_fault(Fault(RUN, "drop_after"))
 
-    assert [execution.next_try()] == [run["id"] for run in emulator.runs()]
+    assert [execution.next_try()] == run_ids(emulator)
 
 
 @pytest.mark.parametrize("seconds", [-86_400, -3600, 3600, 86_400])
@@ -556,7 +555,7 @@ def test_wrong_worker_clock_leaves_one_run(
     killed(execution, "set:before", skip=1)
     time.worker_offset = seconds
 
-    assert [execution.next_try()] == [run["id"] for run in emulator.runs()]
+    assert [execution.next_try()] == run_ids(emulator)
 
 
 @pytest.mark.parametrize("seconds", [-86_400, -3600, 3600, 86_400])
@@ -572,7 +571,7 @@ def test_server_clock_set_between_tries_leaves_one_run(
     execution.reached = reached
     emulator.add_fault(Fault(RUN, "drop_after"))
 
-    assert [execution.next_try()] == [run["id"] for run in emulator.runs()]
+    assert [execution.next_try()] == run_ids(emulator)
 
 
 def the_late_run_is_taken(execution: Execution, emulator: Emulator, time: Time, *, after: float) -> None:
@@ -588,7 +587,7 @@ def the_late_run_is_taken(execution: Execution, emulator: Emulator, time: Time, 
     run_id = execution.next_try()
 
     time.sleep(30)
-    assert [run_id] == acted == [run["id"] for run in emulator.runs()]
+    assert [run_id] == acted == run_ids(emulator)
 
 
 @pytest.mark.promise("recognise-lost-run")
@@ -638,7 +637,7 @@ def test_first_request_executed_late_is_adopted(execution: Execution, emulator: 
 
     execution.reached = reached
 
-    assert [execution.next_try()] == acted == [run["id"] for run in emulator.runs()]
+    assert [execution.next_try()] == acted == run_ids(emulator)
 
 
 def test_search_long_after_request_does_not_wait(
@@ -758,7 +757,7 @@ def test_search_submillisecond_times_match(execution: Execution, emulator: Emula
     window = {"data_end_time": END.replace(microsecond=123_456)}
     emulator.add_fault(Fault(RUN, "drop_after"))
 
-    assert [execution.next_try(**window)] == [run["id"] for run in emulator.runs()]
+    assert [execution.next_try(**window)] == run_ids(emulator)
 
 
 # -- Before Airflow 3.3: no state store. --
@@ -774,7 +773,7 @@ def older(task_id: str) -> Execution:
 def test_older_lost_response_is_recovered_within_try(older: Execution, emulator: Emulator, kind: str) -> None:
     emulator.add_fault(Fault(RUN, kind))
 
-    assert [older.next_try()] == [run["id"] for run in emulator.runs()]
+    assert [older.next_try()] == run_ids(emulator)
 
 
 @pytest.mark.promise("older-no-state-store", "older-retry")
@@ -795,7 +794,7 @@ def test_older_first_try_resumes_nothing(older: Execution, emulator: Emulator) -
 
     mine = older.next_try()
 
-    assert [run["id"] for run in emulator.runs()] == [others, mine]
+    assert run_ids(emulator) == [others, mine]
 
 
 def test_older_fewer_retries_do_not_count_as_clear(older: Execution, emulator: Emulator) -> None:
@@ -843,7 +842,7 @@ def test_older_retry_ignores_run_from_before_dag_run(
 
     mine = older.next_try()
 
-    assert [run["id"] for run in emulator.runs()] == [others, mine]
+    assert run_ids(emulator) == [others, mine]
 
 
 @pytest.mark.parametrize("seconds", [-7200, 7200])
@@ -857,7 +856,7 @@ def test_older_retry_with_wrong_clock_resumes_run(
         older.dag_run_start += timedelta(seconds=seconds)
     killed(older, "push:before")
 
-    assert [older.next_try()] == [run["id"] for run in emulator.runs()]
+    assert [older.next_try()] == run_ids(emulator)
 
 
 def restart_dag_run(older: Execution, time: Time, seconds: float) -> None:
@@ -879,7 +878,7 @@ def test_older_clear_without_retries_starts_new_run(
     operator.retries = retries  # type: ignore[assignment]  # as an operator of Airflow's own may have it
     second = operator.execute(older.context)
 
-    assert [first, second] == [run["id"] for run in emulator.runs()]
+    assert [first, second] == run_ids(emulator)
 
 
 @pytest.mark.promise("older-clear")
@@ -996,7 +995,7 @@ def test_wait_survives_outage(execution: Execution, emulator: Emulator, time: Ti
 
     time.on_sleep = end
 
-    assert [execution.next_try(**WAIT)] == [run["id"] for run in emulator.runs()]
+    assert [execution.next_try(**WAIT)] == run_ids(emulator)
 
 
 def test_kill_cancels_awaited_run(execution: Execution, emulator: Emulator, time: Time) -> None:

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_online_tasks.emulator import Fault, RunFate
+from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.exceptions import OnlineTaskRunUnreachable
-from tests.support.tries import WAIT, Execution, Time, start_run
+from tests.support.tries import HANG, WAIT, Execution, Time, run_ids, start_run
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import Emulator
 
 RUN = "graphql.runOnlineTask"
-HANG = RunFate("hang", times=None, pending_seconds=0)
 
 
 def encode(text: str) -> str:
@@ -34,10 +33,6 @@ def respond_with(emulator: Emulator, run_id: str) -> None:
     body = json.dumps({"data": {"runOnlineTask": {"result": result}}})
     emulator.next_run(HANG)
     emulator.add_fault(Fault(RUN, "garbage", body=body))
-
-
-def run_ids(emulator: Emulator) -> list[str]:
-    return [run["id"] for run in emulator.runs()]
 
 
 @pytest.mark.promise("unknown-run-id")
