@@ -246,7 +246,7 @@ class EvalResultsOperator(LineageOperator):
             )
             versions = self._read_versions(context, reader, results, run, window)
             until = (run.run_finished_at if run else None) or datetime.now(UTC)
-            baseline: dict[str, Any] | None = None
+            baseline = None
             if self.baseline is not None:
                 earlier = DataWindow(
                     start=window.start - timedelta(seconds=self.baseline),
@@ -254,16 +254,9 @@ class EvalResultsOperator(LineageOperator):
                 )
                 earlier_results = new_results(run_id=None, evaluators=tuple(results.by_evaluator))
                 reader.read(earlier, earlier_results)
-                baseline = {
-                    **_window_summary(earlier),
-                    "new_evaluator_versions": [
-                        *reader.new_evaluator_versions(earlier.start, until),
-                        *_changed_versions(versions, earlier.start),
-                    ],
-                    **earlier_results.summary(),
-                }
-                for figures in baseline["evaluators"].values():
-                    del figures["examples"]
+                changed = reader.new_evaluator_versions(earlier.start, until)
+                changed += _changed_versions(versions, earlier.start)
+                baseline = _baseline_summary(earlier, earlier_results, changed)
             summary: dict[str, Any] = {
                 "run_id": run.id if run else None,
                 "online_task_id": task_id,
@@ -286,16 +279,18 @@ class EvalResultsOperator(LineageOperator):
         context["ti"].xcom_push(key=RESULTS_KEY, value=results_record(summary, spans_url=links.spans))
         self._report(context, run, summary)
         if completeness.complete is False:
-            message = (
-                f"The results of run {summary['run_id']} are incomplete: {completeness.incomplete_reason}."
-            )
-            if self.on_incomplete == "fail":
-                context["ti"].xcom_push(key="return_value", value=summary)
-                raise EvalResultsIncomplete(
-                    f"{message} Clear the task to read again, or increase complete_within.", summary=summary
-                )
-            self.log.warning("%s", message)
+            self._report_incomplete(context, summary)
         return summary
+
+    def _report_incomplete(self, context: Context, summary: dict[str, Any]) -> None:
+        """Raise because evaluations are missing, or log it."""
+        message = f"The results of run {summary['run_id']} are incomplete: {summary['incomplete_reason']}."
+        if self.on_incomplete == "fail":
+            context["ti"].xcom_push(key="return_value", value=summary)
+            raise EvalResultsIncomplete(
+                f"{message} Clear the task to read again, or increase complete_within.", summary=summary
+            )
+        self.log.warning("%s", message)
 
     def _read_versions(
         self, context: Context, reader: Reader, results: Results, run: TaskRun | None, window: DataWindow
@@ -342,6 +337,8 @@ class EvalResultsOperator(LineageOperator):
         if now >= deadline:
             return
         if task_deadline is not None and now >= task_deadline:
+            if not run.counts.successes:
+                return  # the run has nothing to add, so none of its evaluations is missing
             raise AirflowTaskTimeout(
                 f"Only {read} of {run.counts.successes} evaluated items of run {run.id} could be read within "
                 f"execution_timeout ({self.execution_timeout}). A retry reads again."
@@ -349,11 +346,12 @@ class EvalResultsOperator(LineageOperator):
         last = min(deadline, task_deadline or deadline)
         seconds = min(self.poll_interval * 2 ** min(pauses, 20), MAX_PAUSE, last - now)
         moment = datetime.fromtimestamp(now + seconds, UTC)
+        progress = f"{read} of {run.counts.successes} evaluated items of run {run.id} could be read."
+        if not run.counts.successes:
+            progress = f"Some spans have no label yet, although run {run.id} says that all have one."
         self.log.info(
-            "%d of %d evaluated items of run %s could be read. Reading again at %s, for the last time at %s.",
-            read,
-            run.counts.successes,
-            run.id,
+            "%s Reading again at %s, for the last time at %s.",
+            progress,
             wire_time(moment.replace(microsecond=0)),
             wire_time(datetime.fromtimestamp(int(last), UTC)),
         )
@@ -421,6 +419,20 @@ def _changed_versions(
         for name, version in versions.items()
         if (since := version["version_since"]) is not None and parse_time(since) > start
     ]
+
+
+def _baseline_summary(
+    window: DataWindow, results: Results, changed_versions: list[dict[str, str | None]]
+) -> dict[str, Any]:
+    """Return the results of the time before the window, without examples."""
+    summary = {
+        **_window_summary(window),
+        "new_evaluator_versions": changed_versions,
+        **results.summary(),
+    }
+    for figures in summary["evaluators"].values():
+        del figures["examples"]
+    return summary
 
 
 def _window_summary(window: DataWindow) -> dict[str, str]:

@@ -296,6 +296,8 @@ class RunOnlineTaskOperator(base.LineageOperator):
         if lifecycle.was_cancelled_by_clear(run):
             lifecycle.restart()
             return self._follow(context, lifecycle)
+        from airflow_provider_online_tasks.results.reading import labels_exist
+
         summary = run.summary()
         context["ti"].xcom_push(key="run", value=summary)
         self.links = lifecycle.find_links()
@@ -307,6 +309,8 @@ class RunOnlineTaskOperator(base.LineageOperator):
                 url=self.links.spans,
                 task=self.links.task,
                 max_spans=lifecycle.run.max_spans,
+                labels_exist=not lifecycle.run.override_evaluations
+                and labels_exist(lifecycle.hook, run, log=self.log),
             )
         except AirflowSkipException:
             lifecycle.finish()

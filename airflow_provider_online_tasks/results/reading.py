@@ -33,10 +33,11 @@ from airflow_provider_online_tasks.exceptions import BadRequest, CallError, Inva
 from airflow_provider_online_tasks.inputs.windows import DataWindow
 from airflow_provider_online_tasks.results.counts import choose_examples
 from airflow_provider_online_tasks.results.summary import SESSION, SPAN, WINDOW, Results
-from airflow_provider_online_tasks.runs.end_states import EndState, read_end_state
+from airflow_provider_online_tasks.runs.end_states import EndState, read_end_state, skipped_all
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.client import Client
+    from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
     from airflow_provider_online_tasks.results.rows import RowWriter
 
 PROGRESS_SECONDS = 15.0
@@ -317,6 +318,21 @@ class Reader:
             dated = [(version.created_at, version) for version in versions if version.created_at]
             self._versions[evaluator_id] = sorted(dated, key=lambda each: (each[0], each[1].id))
         return self._versions[evaluator_id]
+
+
+def labels_exist(hook: OnlineTasksHook, run: TaskRun, *, log: Any) -> bool:
+    """Return whether a run skipped all spans, and a span of its window has a label."""
+    if not skipped_all(run) or run.task_id is None:
+        return False
+    try:
+        task_id, window = task_and_window(run)
+        reader = Reader(client=hook.client, task=hook.get_task(task_id), log=log)
+        spans = (span for page in reader.pages(window, evaluators=()) for span in page)
+        names = reader.names
+        return any(evaluation.name in names for span in spans for evaluation in span.evaluations)
+    except (CallError, InvalidInput) as error:
+        log.warning("Could not read whether the skipped spans have labels: %s", error)
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,13 +35,20 @@ class EndState(enum.Enum):
     CANCELLED = "cancelled"
 
 
-def read_end_state(run: TaskRun, *, max_error_rate: float | None = None) -> EndState:
-    """Return the end state of a finished run."""
+def read_end_state(
+    run: TaskRun, *, max_error_rate: float | None = None, labels_exist: bool = False
+) -> EndState:
+    """Return the end state of a finished run.
+
+    :param labels_exist: whether spans of its window have labels, if it skipped all spans.
+    """
     from airflow_provider_online_tasks.api.responses import RunStatus
 
     counts = run.counts
     match run.status:
         case RunStatus.COMPLETED:
+            if skipped_all(run) and labels_exist:
+                return EndState.NOTHING_TO_ADD
             if counts.attempted == 0:
                 return EndState.NOTHING_EVALUATED
             if counts.successes == 0:
@@ -59,6 +66,11 @@ def read_end_state(run: TaskRun, *, max_error_rate: float | None = None) -> EndS
             raise ValueError(f"run {run.id} isn't finished: {run.status_text}")
         case _:
             assert_never(run.status)
+
+
+def skipped_all(run: TaskRun) -> bool:
+    """Return whether a run skipped all spans: because of their labels, or for other reasons."""
+    return run.counts.attempted == 0 < run.counts.skipped
 
 
 def says_already_labelled(reason: str | None) -> bool:
@@ -92,18 +104,21 @@ def explain(end_state: EndState, run: TaskRun, *, max_error_rate: float | None =
         case EndState.SUCCEEDED:
             return Explanation(None, f"Run {run.id} completed: {counts}.")
         case EndState.NOTHING_TO_ADD:
+            what = "all matching spans already have a label"
+            if counts.skipped:
+                what = f"it skipped {counts.skipped} spans, and spans of the window already have labels"
             return Explanation(
                 None,
-                f"Run {run.id} has nothing to add: all matching spans already have a label, which "
-                f"EvalResultsOperator reads. To evaluate the spans again, set override_evaluations=True.",
+                f"Run {run.id} has nothing to add: {what}. EvalResultsOperator reads these labels. To "
+                f"evaluate the spans again, set override_evaluations=True.",
             )
         case EndState.NOTHING_EVALUATED:
             if counts.skipped:
                 meaning = (
-                    f"All {counts.skipped} spans were skipped: they have a label already, or no value for a "
-                    f"variable of the template."
+                    f"All {counts.skipped} spans were skipped, and none has a label: they have no value "
+                    f"for a variable of the template."
                 )
-                advice = "Look at the spans in Arize, and check the column mappings of the evaluator."
+                advice = "Check the template's variables, and the column mappings of the evaluator."
             else:
                 meaning = "No span in the window matches the task's filter and sampling."
                 advice = CHECK_THE_WINDOW
@@ -181,9 +196,10 @@ class EndRules:
         url: str | None = None,
         task: str | None = None,
         max_spans: int | None = None,
+        labels_exist: bool = False,
     ) -> None:
         """Return if a finished run counts as a success, else log the reason and raise."""
-        end_state = read_end_state(run, max_error_rate=self.max_error_rate)
+        end_state = read_end_state(run, max_error_rate=self.max_error_rate, labels_exist=labels_exist)
         explanation = explain(end_state, run, max_error_rate=self.max_error_rate)
         if task is not None and run.task_id is not None:
             log.info("Run %s belongs to the task %r (%s).", run.id, task, run.task_id)

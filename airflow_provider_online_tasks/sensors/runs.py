@@ -181,12 +181,19 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
     def _conclude(self, context: Context, hook: OnlineTasksHook, run: TaskRun) -> dict[str, Any]:
         """Return the run's summary if it counts as a success, else raise."""
         from airflow_provider_online_tasks.inputs.windows import DataWindow
+        from airflow_provider_online_tasks.results.reading import labels_exist
 
         if run.task_id and run.data_start_time and run.data_end_time:
             window = DataWindow(start=run.data_start_time, end=run.data_end_time)
             self.links = hook.links(run.task_id, window)
         try:
-            self._rules.conclude(run, log=self.log, url=self.links.spans, task=self.links.task)
+            self._rules.conclude(
+                run,
+                log=self.log,
+                url=self.links.spans,
+                task=self.links.task,
+                labels_exist=labels_exist(hook, run, log=self.log),
+            )
         except OnlineTaskRunUnsuccessful as error:
             raise error.without_retry() from None  # a retry can't change the run
         update_asset_events(context, self.outlets, run.summary())

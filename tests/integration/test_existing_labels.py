@@ -9,6 +9,7 @@ import pytest
 from airflow.sdk import DAG
 
 from airflow_provider_online_tasks import online_eval
+from airflow_provider_online_tasks.emulator import RunFate
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
 from airflow_provider_online_tasks.inputs.runs import RunInput
@@ -83,6 +84,7 @@ def test_eval_of_spans_without_labels_fails_on_the_bad_ones(
     assert_verdict_of_one_run(result, from_run=SPANS)
 
 
+@pytest.mark.promise("existing-labels")
 def test_eval_of_a_continuous_task_has_the_verdict_of_one_run(
     arize: Emulator, run_dag: Callable[..., DagResult]
 ) -> None:
@@ -98,6 +100,7 @@ def test_eval_of_a_continuous_task_has_the_verdict_of_one_run(
     assert_verdict_of_one_run(result, from_run=0)
 
 
+@pytest.mark.promise("existing-labels")
 def test_overlapping_window_has_verdict_of_one_run(
     arize: Emulator, run_dag: Callable[..., DagResult]
 ) -> None:
@@ -111,6 +114,7 @@ def test_overlapping_window_has_verdict_of_one_run(
     assert_verdict_of_one_run(result, from_run=SPANS - before["num_successes"])
 
 
+@pytest.mark.promise("existing-labels")
 def test_second_task_with_same_evaluator_has_verdict_of_one_run(
     arize: Emulator, run_dag: Callable[..., DagResult]
 ) -> None:
@@ -121,6 +125,21 @@ def test_second_task_with_same_evaluator_has_verdict_of_one_run(
     assert_verdict_of_one_run(result, from_run=0)
 
 
+@pytest.mark.promise("existing-labels")
+def test_eval_whose_remaining_spans_cannot_be_evaluated_has_the_verdict_of_one_run(
+    arize: Emulator, run_dag: Callable[..., DagResult]
+) -> None:
+    task_id = create_task(arize)
+    run_before(task_id)
+    arize.next_run(RunFate(share=0.0, skipped=SPANS))
+
+    result = run_dag(eval_dag("all_skipped", online_task_id=task_id))
+
+    assert arize.runs()[-1]["status"] == "COMPLETED"
+    assert_verdict_of_one_run(result, from_run=0)
+
+
+@pytest.mark.promise("existing-labels")
 def test_failed_eval_that_is_cleared_fails_again(arize: Emulator, run_dag: Callable[..., DagResult]) -> None:
     dag = eval_dag(
         "cleared", name="tone", model_id=arize.project_id, template_evaluators=tone(), llm_config=LLM

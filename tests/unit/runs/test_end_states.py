@@ -106,6 +106,21 @@ def test_read_end_state_unfinished_run_raises(status: str) -> None:
         read_end_state(run(status))
 
 
+@pytest.mark.parametrize(
+    ("counts", "end_state"),
+    [
+        ((0, 0, 7), EndState.NOTHING_TO_ADD),
+        ((0, 0, 0), EndState.NOTHING_EVALUATED),
+        ((0, 3, 7), EndState.ONLY_ERRORS),
+        ((3, 0, 7), EndState.SUCCEEDED),
+    ],
+)
+def test_read_end_state_skipped_spans_and_labels_is_nothing_to_add(
+    counts: tuple[int, int, int], end_state: EndState
+) -> None:
+    assert read_end_state(run("COMPLETED", counts), labels_exist=True) is end_state
+
+
 @given(st.text(min_size=1))
 def test_status_unknown_word_counts_as_running(word: str) -> None:
     known = {"PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"}

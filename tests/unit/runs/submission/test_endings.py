@@ -153,6 +153,35 @@ def test_all_spans_labelled_succeeds(waiter: Waiter, emulator: Emulator, reactio
     assert emulator.runs()[1]["status"] == "CANCELLED"
 
 
+@pytest.mark.parametrize("reaction", ["skip", "fail", "succeed"])
+def test_all_spans_skipped_and_labels_exist_succeeds(
+    waiter: Waiter, emulator: Emulator, reaction: str
+) -> None:
+    start_run(waiter.task_id)
+    emulator.runs()
+    emulator.next_run(RunFate(share=0.0, skipped=5))
+
+    assert waiter.wait(on_nothing_evaluated=reaction)["num_skipped"] == 5
+
+
+def test_all_spans_skipped_with_override_skips(execution: Execution, emulator: Emulator) -> None:
+    execution.next_try(wait_for_completion=True, deferrable=False)
+    execution.clear()
+    emulator.next_run(RunFate(share=0.0, skipped=5))
+
+    with pytest.raises(AirflowSkipException):
+        execution.next_try(wait_for_completion=True, deferrable=False, override_evaluations=True)
+
+
+def test_all_spans_skipped_and_labels_unreadable_skips(waiter: Waiter, emulator: Emulator) -> None:
+    start_run(waiter.task_id)
+    emulator.runs()
+    emulator.next_run(RunFate(share=0.0, skipped=5))
+    emulator.add_fault(Fault("rest.list_spans", "forbidden"))
+
+    nothing_evaluated(waiter, None)
+
+
 def test_override_evaluations_evaluates_again(waiter: Waiter, emulator: Emulator) -> None:
     start_run(waiter.task_id)
     first = emulator.runs()[0]["num_successes"]
