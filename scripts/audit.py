@@ -1,9 +1,11 @@
 """Summarize a JSON report of pip-audit, and fail if it lists a vulnerability.
 
 ``make audit`` calls it. pip-audit also prints "No known vulnerabilities found" if its advisory service knows
-none of the packages; this script says so.
+none of the packages; this script fails then.
 
 usage: scripts/audit.py REPORT
+
+Exit code 0: no known vulnerability. 1: a vulnerability. 3: nothing was audited.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+
+CLEAN, VULNERABLE, NOTHING_AUDITED = 0, 1, 3
 
 
 def verdict(report: dict[str, Any]) -> tuple[int, str]:
@@ -32,17 +36,24 @@ def verdict(report: dict[str, Any]) -> tuple[int, str]:
         lines.append(f"Not audited: {', '.join(package['name'] for package in skipped)}.")
         lines.append(f"Reason for the first: {skipped[0]['skip_reason']}")
     if findings:
-        lines.append(f"Known vulnerabilities: {len(findings)}.")
+        code, summary = VULNERABLE, f"Known vulnerabilities: {len(findings)}."
     elif audited:
-        lines.append(f"No known vulnerabilities. Audited {len(audited)} of {len(packages)} packages.")
+        code = CLEAN
+        summary = f"No known vulnerabilities. Audited {len(audited)} of {len(packages)} packages."
     else:
-        lines.append(f"NOTHING WAS AUDITED: the advisory service knows none of the {len(packages)} packages.")
-    return int(bool(findings)), "\n".join(lines)
+        code = NOTHING_AUDITED
+        summary = f"NOTHING WAS AUDITED: the advisory service knows none of the {len(packages)} packages."
+    return code, "\n".join([*lines, summary])
 
 
 def main(report: str) -> int:
     """Print the summary of a report file, and return the exit code."""
-    code, text = verdict(json.loads(Path(report).read_text(encoding="utf-8")))
+    try:
+        content = Path(report).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        print("NOTHING WAS AUDITED: pip-audit wrote no report.")
+        return NOTHING_AUDITED
+    code, text = verdict(json.loads(content))
     print(text)
     return code
 

@@ -1,24 +1,74 @@
-"""Annotation queues over REST: where spans wait for people to annotate them."""
+"""Annotation queues over REST, where spans wait for people, and the configs of their annotations."""
 
 from __future__ import annotations
 
 import uuid
 import zlib
-from typing import Annotated, Any, Literal
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 from starlette.responses import JSONResponse, Response
 
 from airflow_provider_online_tasks.emulator import ids
-from airflow_provider_online_tasks.emulator.annotation_configs import CONFIGS
 from airflow_provider_online_tasks.emulator.errors import RequestError
-from airflow_provider_online_tasks.emulator.records import Record, Records, listed_items, shown
-from airflow_provider_online_tasks.emulator.rest import DAY, Body, Call, Moment, Operation, project_id
+from airflow_provider_online_tasks.emulator.rest import (
+    DAY,
+    Body,
+    Call,
+    Moment,
+    Operation,
+    Record,
+    Records,
+    listed_items,
+    project_id,
+    shown,
+)
+from airflow_provider_online_tasks.emulator.runs.plans import fraction
 from airflow_provider_online_tasks.emulator.spans.api import spans_of_records, values_of_spans
 
-QUEUES = Records("annotation_queue", "AnnotationQueue")
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.emulator.state import EmulatorState
 
+QUEUES = Records("annotation_queue", "AnnotationQueue")
 _MOST_DAYS = 7
+CONFIGS = Records("annotation_config", "AnnotationConfig")
+_FIELDS = {"CATEGORICAL": {"values"}, "CONTINUOUS": {"minimum_score", "maximum_score"}, "FREEFORM": set()}
+
+
+class _Value(Body):
+    label: Annotated[str, Field(min_length=1)]
+    score: float | None = None
+
+
+class _ConfigInput(Body):
+    name: Annotated[str, Field(min_length=1)]
+    space_id: str
+    annotation_config_type: Literal["CATEGORICAL", "CONTINUOUS", "FREEFORM"]
+    values: Annotated[list[_Value], Field(min_length=1)] | None = None
+    minimum_score: float | None = None
+    maximum_score: float | None = None
+    optimization_direction: Literal["MAXIMIZE", "MINIMIZE", "NONE"] | None = None
+
+    @model_validator(mode="after")
+    def _fits_its_type(self) -> Self:
+        needed = _FIELDS[self.annotation_config_type]
+        if {name for name in set().union(*_FIELDS.values()) if getattr(self, name) is not None} != needed:
+            fields = " and ".join(sorted(needed)) or "no values and scores"
+            raise ValueError(f"an annotation config of type {self.annotation_config_type} needs {fields}")
+        return self
+
+
+def create_annotation_config(call: Call) -> Record:
+    """Create an annotation config."""
+    body: _ConfigInput = call.body
+    kind = body.annotation_config_type
+    fields = body.model_dump(include=_FIELDS[kind])
+    if kind != "FREEFORM":
+        fields["optimization_direction"] = body.optimization_direction or "NONE"
+    config = CONFIGS.create(call, body.name, body.space_id, type=kind, **fields)
+    CONFIGS.save(call.state, config)
+    return shown(config)
 
 
 def _upper(value: Any) -> Any:
@@ -35,6 +85,7 @@ class _Source(Body):
 
 _Sources = Annotated[list[_Source], Field(min_length=1, max_length=2)]
 _Names = Annotated[list[str], Field(min_length=1)]
+_Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _QueueInput(Body):
@@ -53,15 +104,10 @@ class _RecordsInput(Body):
     record_sources: _Sources
 
 
-def list_annotation_queues(call: Call) -> Record:
-    """List the matching annotation queues, newest first."""
-    return QUEUES.listed(call, "annotation_queues", _queue)
-
-
 def create_annotation_queue(call: Call) -> Record:
     """Create an annotation queue."""
     body: _QueueInput = call.body
-    configs = [shown(CONFIGS.get(call, each)) for each in body.annotation_config_ids]
+    configs = [shown(CONFIGS.find(call.state, each)) for each in body.annotation_config_ids]
     fields = body.model_dump(include={"instructions", "assignment_method", "column_allowlist"})
     annotators = [
         {"id": ids.encode("User", zlib.crc32(email.encode())), "email": email}
@@ -71,12 +117,7 @@ def create_annotation_queue(call: Call) -> Record:
         call, body.name, body.space_id, annotation_configs=configs, annotators=annotators, **fields
     )
     _add_records(call, queue, body.record_sources or [])
-    return _queue(queue)
-
-
-def get_annotation_queue(call: Call) -> Record:
-    """Return an annotation queue."""
-    return _queue(QUEUES.get(call))
+    return shown(queue)
 
 
 def add_annotation_queue_records(call: Call) -> Record | Response:
@@ -90,10 +131,6 @@ def list_annotation_queue_records(call: Call) -> Record:
     """List the records of a queue with their annotations and evaluations, oldest first."""
     response = listed_items(call, "records", QUEUES.get(call))
     return {**response, "records": _records(call, response["records"])}
-
-
-def _queue(queue: Record) -> Record:
-    return {name: value for name, value in shown(queue).items() if name != "assignment_method"}
 
 
 def _add_records(call: Call, queue: Record, sources: list[_Source]) -> list[Record]:
@@ -148,12 +185,76 @@ def _records(call: Call, items: list[Record]) -> list[Record]:
     ]
 
 
-_QUEUE = "/v2/annotation-queues/{annotation_queue_id}"
-_RECORDS = f"{_QUEUE}/records"
+class Labelling(Body):
+    """What :meth:`EmulatorControl.label_records` is given."""
+
+    annotation_queue_id: str
+    evaluator: str
+    annotation: str
+    positive: str
+    sensitivity: _Share
+    specificity: _Share
+    share: _Share
+
+    @model_validator(mode="after")
+    def _is_better_than_chance(self) -> Self:
+        if self.sensitivity + self.specificity <= 1:
+            raise ValueError("sensitivity and specificity must add up to more than 1")
+        return self
+
+
+def label_records(state: EmulatorState, given: Labelling) -> int:
+    """Annotate the pending records of a queue, and return their number.
+
+    The truth is what makes the evaluator as good as given: among all its labels, a share of
+    ``(positive + specificity - 1) / (sensitivity + specificity - 1)`` is positive in truth.
+    """
+    queue = QUEUES.find(state, given.annotation_queue_id)
+    config = next((each for each in queue["annotation_configs"] if each["name"] == given.annotation), None)
+    evaluated = {each["span_id"]: each["label"] for each in state.storage.evaluations(name=given.evaluator)}
+    labels = Counter(evaluated.values())
+    others = [label for label, _ in labels.most_common() if label != given.positive]
+    if config is None or not labels[given.positive] or not others:
+        problem = "needs an annotation of the queue, and labels of the evaluator, positive and others"
+        raise RequestError(400, f"label_records {problem}")
+    share = labels[given.positive] / labels.total()
+    truth = (share + given.specificity - 1) / (given.sensitivity + given.specificity - 1)
+    truth = min(max(truth, 0.0), 1.0)
+    # How much of what the evaluator calls positive, and of the rest, is positive in truth.
+    positive = {
+        True: min(given.sensitivity * truth / share, 1.0),
+        False: min((1 - given.sensitivity) * truth / (1 - share), 1.0),
+    }
+    scores = {each["label"]: each["score"] for each in config.get("values", ())}
+    items = [each for each in queue["items"] if each["span"] in evaluated]
+    items.sort(key=lambda each: fraction(each["span"]))
+    places = dict.fromkeys(positive, 0)
+    count = 0
+    for item in items[: round(len(items) * given.share)]:
+        label = evaluated[item["span"]]
+        stratum = label == given.positive
+        place, places[stratum] = places[stratum], places[stratum] + 1
+        # Evenly spread, so that the first records already agree as often as all of them.
+        is_positive = int((place + 1) * positive[stratum]) > int(place * positive[stratum])
+        if all(each["completion_status"] == "COMPLETED" for each in item["assigned_users"]):
+            continue
+        human = given.positive if is_positive else others[0] if stratum else label
+        value = {"name": given.annotation, "label": human, "score": scores.get(human)}
+        user = item["assigned_users"][-1]["user"]
+        state.spans.annotate("span", item["span"], [value], state.clock.stamp(), user)
+        for each in item["assigned_users"]:
+            each["completion_status"] = "COMPLETED"
+        count += 1
+    QUEUES.save(state, queue)
+    return count
+
+
+_RECORDS = "/v2/annotation-queues/{annotation_queue_id}/records"
 OPERATIONS = (
-    Operation("GET", "/v2/annotation-queues", list_annotation_queues, "annotation_queues"),
+    *CONFIGS.reads("/v2/annotation-configs"),
+    Operation("POST", "/v2/annotation-configs", create_annotation_config, body=_ConfigInput, status=201),
+    *QUEUES.reads("/v2/annotation-queues"),
     Operation("POST", "/v2/annotation-queues", create_annotation_queue, body=_QueueInput, status=201),
-    Operation("GET", _QUEUE, get_annotation_queue),
     Operation("GET", _RECORDS, list_annotation_queue_records, "records"),
     Operation("POST", _RECORDS, add_annotation_queue_records, "record_sources", _RecordsInput, status=201),
 )

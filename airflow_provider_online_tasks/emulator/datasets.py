@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from airflow_provider_online_tasks.emulator import ids
+from airflow_provider_online_tasks.emulator import ids, rest
 from airflow_provider_online_tasks.emulator.clock import write_time
 from airflow_provider_online_tasks.emulator.errors import NotFoundError, RequestError
-from airflow_provider_online_tasks.emulator.records import Record, Records, listed_items, shown
-from airflow_provider_online_tasks.emulator.rest import READ, Body, Call, Operation
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator.state import EmulatorState
 
-DATASETS = Records("dataset", "Dataset")
+DATASETS = rest.Records("dataset", "Dataset")
 
 _SERVER_FIELDS = frozenset({"id", "created_at", "updated_at"})
 
@@ -32,29 +31,24 @@ Examples = Annotated[
 ]
 
 
-class _DatasetInput(Body):
+class _DatasetInput(rest.Body):
     name: Annotated[str, Field(min_length=1)]
     space_id: str
     examples: Examples
 
 
-class _ExamplesInput(Body):
+class _ExamplesInput(rest.Body):
     examples: Examples
 
 
-class _Search(Body):
+class _Search(rest.Body):
     filter: str | None = None
     limit: int = 50
     cursor: str | None = None
     dataset_version_id: str | None = None
 
 
-def list_datasets(call: Call) -> Record:
-    """List the matching datasets, newest first."""
-    return DATASETS.listed(call, "datasets")
-
-
-def create_dataset(call: Call) -> Record:
+def create_dataset(call: rest.Call) -> rest.Record:
     """Create a dataset with its first examples."""
     body: _DatasetInput = call.body
     dataset = DATASETS.create(call, body.name, body.space_id)
@@ -68,38 +62,33 @@ def create_dataset(call: Call) -> Record:
     }
     dataset["versions"] = [version]
     _add_examples(call.state, dataset, body.examples)
-    return shown(dataset)
+    return rest.shown(dataset)
 
 
-def get_dataset(call: Call) -> Record:
-    """Return a dataset."""
-    return shown(DATASETS.get(call))
-
-
-def insert_dataset_examples(call: Call) -> Record:
+def insert_dataset_examples(call: rest.Call) -> rest.Record:
     """Append examples to a dataset."""
     dataset = _dataset(call, call.query.get("dataset_version_id"))
     example_ids = _add_examples(call.state, dataset, call.body.examples)
-    fields = {name: value for name, value in shown(dataset).items() if name != "versions"}
+    fields = {name: value for name, value in rest.shown(dataset).items() if name != "versions"}
     return {**fields, "dataset_version_id": dataset["versions"][-1]["id"], "example_ids": example_ids}
 
 
-def list_dataset_examples(call: Call) -> Record:
+def list_dataset_examples(call: rest.Call) -> rest.Record:
     """List the examples of a dataset, oldest first."""
-    return listed_items(call, "examples", _dataset(call, call.query.get("dataset_version_id")))
+    return rest.listed_items(call, "examples", _dataset(call, call.query.get("dataset_version_id")))
 
 
-def search_dataset_examples(call: Call) -> Record:
+def search_dataset_examples(call: rest.Call) -> rest.Record:
     """List the examples of a dataset, oldest first."""
     body = call.body
     dataset = _dataset(call, body.dataset_version_id)
     if body.filter is not None:
         raise RequestError(400, "filter: this emulator has no filter for examples")
     query = {"limit": str(body.limit), "cursor": body.cursor or ""}
-    return listed_items(call, "examples", dataset, query)
+    return rest.listed_items(dataclasses.replace(call, query=query), "examples", dataset)
 
 
-def _dataset(call: Call, version_id: str | None) -> Record:
+def _dataset(call: rest.Call, version_id: str | None) -> rest.Record:
     """Return the dataset in the path; reject another version than its only one, the newest."""
     dataset = DATASETS.get(call)
     if version_id and version_id != dataset["versions"][-1]["id"]:
@@ -107,7 +96,7 @@ def _dataset(call: Call, version_id: str | None) -> Record:
     return dataset
 
 
-def _add_examples(state: EmulatorState, dataset: Record, examples: list[Record]) -> list[str]:
+def _add_examples(state: EmulatorState, dataset: rest.Record, examples: list[rest.Record]) -> list[str]:
     dataset["updated_at"] = state.clock.stamp()
     now = write_time(dataset["updated_at"])
     added = [{"id": str(uuid.uuid4()), "created_at": now, "updated_at": now, **each} for each in examples]
@@ -116,13 +105,13 @@ def _add_examples(state: EmulatorState, dataset: Record, examples: list[Record])
     return [each["id"] for each in added]
 
 
-_DATASET = "/v2/datasets/{dataset_id}"
-_EXAMPLES = f"{_DATASET}/examples"
+_EXAMPLES = "/v2/datasets/{dataset_id}/examples"
 OPERATIONS = (
-    Operation("GET", "/v2/datasets", list_datasets, "datasets"),
-    Operation("POST", "/v2/datasets", create_dataset, body=_DatasetInput, status=201),
-    Operation("GET", _DATASET, get_dataset),
-    Operation("GET", _EXAMPLES, list_dataset_examples, "examples"),
-    Operation("POST", _EXAMPLES, insert_dataset_examples, "example_ids", _ExamplesInput, status=201),
-    Operation("POST", f"{_EXAMPLES}/search", search_dataset_examples, "examples", _Search, budget=READ),
+    *DATASETS.reads("/v2/datasets"),
+    rest.Operation("POST", "/v2/datasets", create_dataset, body=_DatasetInput, status=201),
+    rest.Operation("GET", _EXAMPLES, list_dataset_examples, "examples"),
+    rest.Operation("POST", _EXAMPLES, insert_dataset_examples, "example_ids", _ExamplesInput, status=201),
+    rest.Operation(
+        "POST", f"{_EXAMPLES}/search", search_dataset_examples, "examples", _Search, budget=rest.READ
+    ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 from typing import TYPE_CHECKING, Any
 
 from graphql import GraphQLError
@@ -12,7 +13,7 @@ from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.errors import NotFoundError, RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from graphql import GraphQLResolveInfo
 
@@ -26,12 +27,10 @@ USER = {"id": ids.USER_ID, "name": "Emulated user", "email": "user@example.com"}
 class Context:
     """The context of resolvers.
 
-    :param cost: the cost of the call in points.
     :param task_error: the fault that makes runOnlineTask return a TaskError.
     """
 
     state: EmulatorState
-    cost: int
     task_error: Fault | None = None
 
 
@@ -42,6 +41,11 @@ class Named:
     type: str
     id: str
     name: str
+
+
+def camel(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields with the names that GraphQL has for them."""
+    return {re.sub(r"_(\w)", lambda match: match[1].upper(), name): each for name, each in fields.items()}
 
 
 def coded_error(message: str, code: str) -> GraphQLError:

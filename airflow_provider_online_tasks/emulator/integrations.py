@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.clock import write_time
 from airflow_provider_online_tasks.emulator.errors import NotFoundError
-from airflow_provider_online_tasks.emulator.graphql import USER
+from airflow_provider_online_tasks.emulator.graphql import USER, camel
 from airflow_provider_online_tasks.emulator.rest import Call, Operation, checked_id
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from graphql import GraphQLResolveInfo
 
     from airflow_provider_online_tasks.emulator.graphql import Context
+    from airflow_provider_online_tasks.emulator.state import EmulatorState
 
 _VARIANT: Final = (
     r"(-(turbo|mini|nano|preview|vision|latest|pro|codex|chat|realtime|audio|\d+k|\d+|high|low))*"
@@ -81,21 +82,9 @@ def missing_model(llm: Mapping[str, Any] | None) -> str | None:
 
 def integrations(_: Any, info: GraphQLResolveInfo[Context]) -> list[dict[str, Any]]:
     """Resolve the AI integrations of a space."""
-    started = write_time(info.context.state.started_at)
+    state = info.context.state
     return [
-        {
-            "id": each.id,
-            "name": each.name,
-            "provider": each.provider,
-            "hasApiKey": True,
-            "baseUrl": None,
-            "modelNames": [],
-            "enableDefaultModels": True,
-            "functionCallingEnabled": True,
-            "createdAt": started,
-            "updatedAt": started,
-            "creator": USER,
-        }
+        {**camel(_integration(state, each)), "provider": each.provider, "creator": USER}
         for each in INTEGRATIONS
     ]
 
@@ -107,13 +96,8 @@ def list_ai_integrations(call: Call) -> dict[str, Any]:
         "ai_integrations",
         found,
         lambda each: -INTEGRATIONS.index(each),
-        lambda each: _integration(call, each),
+        lambda each: _integration(call.state, each),
     )
-
-
-def get_ai_integration(call: Call) -> dict[str, Any]:
-    """Return an AI integration."""
-    return _integration(call, _BY_ID[known_integration(call.path["integration_id"])])
 
 
 def known_integration(value: str) -> str:
@@ -123,24 +107,23 @@ def known_integration(value: str) -> str:
     return value
 
 
-def _integration(call: Call, integration: Integration) -> dict[str, Any]:
+def _integration(state: EmulatorState, integration: Integration) -> dict[str, Any]:
     return {
         "id": integration.id,
         "name": integration.name,
         # The spelling of REST: OPEN_AI, AWS_BEDROCK, …
         "provider": re.sub(r"(?<=[a-z])(?=[A-Z])", "_", integration.provider).upper(),
         "has_api_key": True,
+        "base_url": None,
+        "model_names": [],
         "enable_default_models": True,
         "function_calling_enabled": True,
         "auth_type": "DEFAULT",
         "scopings": [],
-        "created_at": write_time(call.state.started_at),
-        "updated_at": write_time(call.state.started_at),
+        "created_at": write_time(state.started_at),
+        "updated_at": write_time(state.started_at),
         "created_by_user_id": ids.USER_ID,
     }
 
 
-OPERATIONS = (
-    Operation("GET", "/v2/ai-integrations", list_ai_integrations, "ai_integrations"),
-    Operation("GET", "/v2/ai-integrations/{integration_id}", get_ai_integration),
-)
+OPERATIONS = (Operation("GET", "/v2/ai-integrations", list_ai_integrations, "ai_integrations"),)

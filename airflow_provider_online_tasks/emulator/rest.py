@@ -1,4 +1,4 @@
-"""What the REST endpoints of all resources share: operations, request bodies, pages."""
+"""What the REST endpoints of all resources share: operations, request bodies, pages, stored objects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from airflow_provider_online_tasks.emulator import ids
-from airflow_provider_online_tasks.emulator.clock import read_time
+from airflow_provider_online_tasks.emulator.clock import read_time, write_time
 from airflow_provider_online_tasks.emulator.errors import NotFoundError, RequestError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ DAY = 86_400.0
 
 # A date-time of a request, as epoch seconds.
 Moment = Annotated[float, BeforeValidator(read_time)]
+Record = dict[str, Any]
 
 
 class Body(BaseModel):
@@ -67,20 +68,20 @@ class Call:
         items: Sequence[Any],
         key: Callable[[Any], Any],
         most: int = 100,
-        query: Mapping[str, str] | None = None,
     ) -> tuple[Sequence[Any], dict[str, Any]]:
         """Return a page of items with falling keys, and its ``pagination``.
 
         A cursor is the list that it belongs to and the last key.
         """
-        query = self.query if query is None else query
-        limit = query.get("limit", "50")
+        limit = self.query.get("limit", "50")
         count = int(limit) if limit.isdecimal() else 0
         if not 1 <= count <= most:
             raise RequestError(400, f"limit must be a number from 1 to {most}")
-        if query.get("cursor"):
+        if self.query.get("cursor"):
             try:
-                same, after = json.loads(base64.b64decode(query["cursor"], altchars=b"-_", validate=True))
+                same, after = json.loads(
+                    base64.b64decode(self.query["cursor"], altchars=b"-_", validate=True)
+                )
                 after = tuple(after) if isinstance(after, list) else after
                 items = [item for item in items if key(item) < after]
             except (binascii.Error, ValueError, TypeError) as error:
@@ -122,6 +123,7 @@ class Operation(NamedTuple):
     :param body: the model of the request body; None ignores the body.
     :param budget: the rate limit that it counts against.
     :param invalid: the status if the body is JSON, but not valid.
+    :param label: its name in faults and in the log, if the handler's name is not.
     """
 
     method: str
@@ -132,11 +134,12 @@ class Operation(NamedTuple):
     status: int = 200
     budget: str | None = None
     invalid: int = 400
+    label: str = ""
 
     @property
     def name(self) -> str:
         """The name of the operation, without ``rest.``."""
-        return self.handler.__name__
+        return self.label or self.handler.__name__
 
 
 def checked_id(value: str, type_name: str) -> str:
@@ -161,3 +164,79 @@ def space_id(value: str) -> str:
     if checked_id(value, "Space") != ids.SPACE_ID:
         raise NotFoundError(f"Space {value!r} not found")
     return value
+
+
+class Records:
+    """The objects of one type."""
+
+    def __init__(self, kind: str, type_name: str) -> None:
+        self._kind = kind
+        self._type_name = type_name
+
+    def create(self, call: Call, name: str, space: str, **fields: Any) -> Record:
+        """Return a new object; :meth:`save` stores it."""
+        space_id(space)
+        if any(each["name"] == name for each in call.state.storage.records(self._kind)):
+            raise RequestError(409, f"The name {name!r} is already used in this space")
+        number = call.state.storage.take_numbers(self._type_name)
+        now = call.state.clock.stamp()
+        return {
+            "number": number,
+            "id": ids.encode(self._type_name, number),
+            "name": name,
+            "space_id": ids.SPACE_ID,
+            "created_at": now,
+            "updated_at": now,
+            "items": [],
+            **fields,
+        }
+
+    def save(self, state: EmulatorState, record: Record) -> None:
+        """Save an object."""
+        state.storage.save_record(self._kind, record["number"], record)
+
+    def get(self, call: Call) -> Record:
+        """Return the object in the path."""
+        return self.find(call.state, call.path[f"{self._kind}_id"])
+
+    def find(self, state: EmulatorState, object_id: str) -> Record:
+        """Return an object."""
+        for record in state.storage.records(self._kind):
+            if record["id"] == checked_id(object_id, self._type_name):
+                return record
+        raise NotFoundError(f"{self._type_name} {object_id!r} not found")
+
+    def reads(self, path: str) -> tuple[Operation, Operation]:
+        """Return the operations that list the objects, newest first, and that return one of them."""
+
+        def listed(call: Call) -> Record:
+            found = [
+                each
+                for each in reversed(call.state.storage.records(self._kind))
+                if call.in_space and call.matches_name(each["name"])
+            ]
+            return call.listed(f"{self._kind}s", found, lambda each: each["number"], shown)
+
+        return (
+            Operation("GET", path, listed, f"{self._kind}s", label=f"list_{self._kind}s"),
+            Operation(
+                "GET",
+                f"{path}/{{{self._kind}_id}}",
+                lambda call: shown(self.get(call)),
+                label=f"get_{self._kind}",
+            ),
+        )
+
+
+def shown(record: Record) -> Record:
+    """Return an object as responses contain it."""
+    times = {name: write_time(record[name]) for name in ("created_at", "updated_at")}
+    hidden = {"number", "items", "assignment_method"}
+    return {name: value for name, value in record.items() if name not in hidden} | times
+
+
+def listed_items(call: Call, field: str, record: Record) -> Record:
+    """Return a response with the items of an object, oldest first."""
+    numbered = list(enumerate(record["items"]))
+    page, pagination = call.page(numbered, lambda each: -each[0], 500)
+    return {field: [item for _, item in page], "pagination": pagination}

@@ -18,8 +18,6 @@ from airflow_provider_online_tasks.emulator.tasks.models import Task
 if TYPE_CHECKING:
     from graphql import GraphQLResolveInfo
 
-COST_LIMIT = 1000
-
 _SPACE = Named("Space", ids.SPACE_ID, ids.SPACE_NAME)
 _MODELS = [Named("Model", project_id, name) for project_id, name in ids.PROJECTS.items()]
 _ORGANIZATION = Named("AccountOrganization", ids.ORGANIZATION_ID, ids.ORGANIZATION_NAME)
@@ -31,7 +29,6 @@ def resolvers() -> list[Any]:
     query.set_field("node", _node)
     query.set_field("viewer", lambda *_: {"id": ids.USER_ID})
     query.set_field("account", lambda *_: {"id": ids.encode("Account", 1), "name": "Emulated account"})
-    query.set_field("rateLimit", lambda _, info: {"limit": COST_LIMIT, "cost": info.context.cost})
     account, viewer = ObjectType("Account"), ObjectType("Viewer")
     account.set_field(
         "organizations", lambda _, _info, **page: connection("Organization", [_ORGANIZATION], **page)
@@ -82,22 +79,11 @@ def list_projects(call: Call) -> dict[str, Any]:
     return call.listed("projects", found, lambda each: -order.index(each), lambda each: _project(call, each))
 
 
-def get_project(call: Call) -> dict[str, Any]:
-    """Return a project."""
-    return _project(call, project_id(call.path["project_id"]))
-
-
 def list_spaces(call: Call) -> dict[str, Any]:
     """List the matching spaces."""
     known = call.query.get("org_id") in (None, ids.ORGANIZATION_ID)
     found = [_space(call)] if known and call.matches_name(ids.SPACE_NAME) else []
     return call.listed("spaces", found, lambda _: 1)
-
-
-def get_space(call: Call) -> dict[str, Any]:
-    """Return a space."""
-    space_id(call.path["space_id"])
-    return _space(call)
 
 
 def _project(call: Call, found: str) -> dict[str, Any]:
@@ -111,6 +97,7 @@ def _project(call: Call, found: str) -> dict[str, Any]:
 
 
 def _space(call: Call) -> dict[str, Any]:
+    space_id(call.path.get("space_id", ids.SPACE_ID))
     return {
         "id": ids.SPACE_ID,
         "name": ids.SPACE_NAME,
@@ -123,7 +110,13 @@ def _space(call: Call) -> dict[str, Any]:
 
 OPERATIONS = (
     Operation("GET", "/v2/projects", list_projects, "projects"),
-    Operation("GET", "/v2/projects/{project_id}", get_project, "name"),
+    Operation(
+        "GET",
+        "/v2/projects/{project_id}",
+        lambda call: _project(call, project_id(call.path["project_id"])),
+        "name",
+        label="get_project",
+    ),
     Operation("GET", "/v2/spaces", list_spaces, "spaces"),
-    Operation("GET", "/v2/spaces/{space_id}", get_space, "name"),
+    Operation("GET", "/v2/spaces/{space_id}", _space, "name", label="get_space"),
 )

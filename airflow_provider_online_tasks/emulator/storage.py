@@ -48,7 +48,9 @@ SPANS = _table(
 # One value per name and span, trace or session: later values replace it.
 _unit = {"span_id": sa.Text, "granularity": sa.Text, "name": sa.Text}
 ANNOTATIONS = _table(
-    "annotations", _unit, {"label": sa.Text, "score": sa.REAL, "text": sa.Text, "updated_at": sa.REAL}
+    "annotations",
+    _unit,
+    {"label": sa.Text, "score": sa.REAL, "text": sa.Text, "updated_at": sa.REAL, "annotator": sa.JSON},
 )
 EVALUATIONS = _table(
     "evaluations",

@@ -141,7 +141,7 @@ def explain(end_state: EndState, run: TaskRun, *, max_error_rate: float | None =
                 exceptions.OnlineTaskRunFailed,
                 f"Run {run.id} completed with errors only: {counts}. {reason}",
                 "The evaluator failed on every span.",
-                "Check the evaluator's LLM, its API key and the template.",
+                "Check the evaluator's LLM, its API key and the template, or its code.",
             )
         case EndState.FAILED:
             return Explanation(

@@ -31,6 +31,10 @@ CAPABILITIES = {
     "runs": "start a run and wait for it",
     "spans": "read spans with evaluations",
     "annotations": "annotate spans",
+    "integrations": "list AI integrations",
+    "queues": "annotation configs, queues and their records",
+    "datasets": "create datasets, append and list examples",
+    "others": "experiments, prompts",
 }
 CLIENTS: dict[str, tuple[list[str], dict[str, str]]] = {
     "`arize` 8.61": ([sys.executable, str(HERE / "clients" / "sdk.py")], {}),

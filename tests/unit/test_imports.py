@@ -25,7 +25,7 @@ MODULES_OF_TRIGGER = 21
 # Loaded when a task runs or a trigger waits, and by the emulator, the Evals page and OpenLineage.
 HEAVY = {
     *("gql", "graphql", "requests", "requests_toolbelt", "httpx", "tenacity", "ssl", "urllib3"),
-    *("ariadne", "starlette", "uvicorn", "sqlglot", "sqlalchemy", "fastapi", "pyarrow", "numpy", "pandas"),
+    *("ariadne", "starlette", "uvicorn", "sqlalchemy", "fastapi", "pyarrow", "numpy", "pandas"),
     *("openlineage", "scipy"),
 }
 # Fork after the import of airflow.sdk, which takes most of the time.

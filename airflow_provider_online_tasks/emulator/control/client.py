@@ -108,6 +108,30 @@ class EmulatorControl:
         run_ids: list[str] = self._send("POST", "runs", body=body)
         return run_ids
 
+    def label_records(
+        self,
+        annotation_queue_id: str,
+        *,
+        evaluator: str,
+        annotation: str,
+        positive: str,
+        sensitivity: float = 1.0,
+        specificity: float = 1.0,
+        share: float = 1.0,
+    ) -> int:
+        """Annotate the pending records of a queue as people would, and return their number.
+
+        :param evaluator: the evaluator that people agree or disagree with.
+        :param annotation: the name of an annotation config of the queue.
+        :param positive: the label of the evaluator that sensitivity is about.
+        :param sensitivity: the share of truly positive spans that the evaluator labels so.
+        :param specificity: the share of other spans that the evaluator labels otherwise.
+        :param share: the share of the records that are completed.
+        """
+        body = {name: value for name, value in locals().items() if name != "self"}
+        count: int = self._send("POST", "labels", body=body)
+        return count
+
     def set_clock_offset(self, seconds: float) -> None:
         """Set the server's clock wrong: it affects all timestamps and what counts as now."""
         self._send("PUT", "clock", body={"offset": seconds})

@@ -113,43 +113,27 @@ class FaultQueue:
     """The faults and fates of the next requests and runs, oldest first."""
 
     def __init__(self) -> None:
-        self.clear_faults()
-        self.clear_fates()
-
-    def add_fault(self, fault: Fault) -> None:
-        """Add a fault."""
-        self._faults.append(fault)
-
-    def add_fate(self, fate: RunFate) -> None:
-        """Add a fate."""
-        self._fates.append(fate)
-
-    def clear_faults(self) -> None:
-        """Delete all faults."""
-        self._faults: list[Fault] = []
-
-    def clear_fates(self) -> None:
-        """Delete all fates."""
-        self._fates: list[RunFate] = []
+        self.faults: list[Fault] = []
+        self.fates: list[RunFate] = []
 
     def take_fault(self, operation: str) -> Fault | None:
         """Return the fault of this request, or None."""
-        for index, fault in enumerate(self._faults):
+        for index, fault in enumerate(self.faults):
             if not fnmatch.fnmatchcase(operation, fault.operation):
                 continue
             if fault.skip:
-                self._faults[index] = dataclasses.replace(fault, skip=fault.skip - 1)
+                self.faults[index] = dataclasses.replace(fault, skip=fault.skip - 1)
                 continue
-            self._faults[index : index + 1] = _left(fault)
+            self.faults[index : index + 1] = _left(fault)
             return fault
         return None
 
     def take_fate(self) -> RunFate:
         """Return the fate of a new run."""
-        if not self._fates:
+        if not self.fates:
             return RunFate()
-        fate = self._fates[0]
-        self._fates[:1] = _left(fate)
+        fate = self.fates[0]
+        self.fates[:1] = _left(fate)
         return fate
 
 

@@ -12,8 +12,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from airflow_provider_online_tasks.emulator import ids
+from airflow_provider_online_tasks.emulator.annotation_queues import Labelling, label_records
 from airflow_provider_online_tasks.emulator.control.faults import Fault, RunFate
-from airflow_provider_online_tasks.emulator.errors import NotFoundError, RequestError, describe, problem
+from airflow_provider_online_tasks.emulator.errors import RequestError, describe, problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,11 +37,11 @@ def routes(state: EmulatorState) -> list[Route]:
                 return problem(request.url.path, 401, detail)
             try:
                 document = handler(state, request, json.loads(await request.body() or b"{}"))
-            except NotFoundError as error:
-                return problem(request.url.path, 404, error.detail)
+            except RequestError as error:
+                return problem(request.url.path, error.status, error.detail)
             except ValidationError as error:
                 return problem(request.url.path, 400, describe(error))
-            except (RequestError, TypeError, ValueError, KeyError) as error:
+            except (TypeError, ValueError, KeyError) as error:
                 return problem(request.url.path, 400, str(error))
             return Response(json.dumps(document), media_type="application/json")
 
@@ -55,11 +56,12 @@ def routes(state: EmulatorState) -> list[Route]:
         route("GET", "evaluations", _evaluations),
         route("GET", "requests", _requests),
         route("DELETE", "requests", lambda state, *_: state.requests.clear()),
-        route("POST", "faults", lambda state, _, fields: state.faults.add_fault(Fault(**fields))),
-        route("DELETE", "faults", lambda state, *_: state.faults.clear_faults()),
-        route("POST", "fates", lambda state, _, fields: state.faults.add_fate(RunFate(**fields))),
-        route("DELETE", "fates", lambda state, *_: state.faults.clear_fates()),
+        route("POST", "faults", lambda state, _, fields: state.faults.faults.append(Fault(**fields))),
+        route("DELETE", "faults", lambda state, *_: state.faults.faults.clear()),
+        route("POST", "fates", lambda state, _, fields: state.faults.fates.append(RunFate(**fields))),
+        route("DELETE", "fates", lambda state, *_: state.faults.fates.clear()),
         route("PUT", "clock", _set_clock),
+        route("POST", "labels", lambda state, _, fields: label_records(state, Labelling(**fields))),
         route("PATCH", "settings", lambda state, _, fields: state.configure(fields)),
         route("POST", "reset", lambda state, *_: state.reset()),
     ]

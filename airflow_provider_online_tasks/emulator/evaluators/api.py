@@ -11,7 +11,7 @@ from airflow_provider_online_tasks.emulator.clock import write_time
 from airflow_provider_online_tasks.emulator.errors import InvalidError, RequestError
 from airflow_provider_online_tasks.emulator.evaluators.hub import TEMPLATES
 from airflow_provider_online_tasks.emulator.evaluators.kinds import KIND_OF_TYPE
-from airflow_provider_online_tasks.emulator.graphql import USER, connection
+from airflow_provider_online_tasks.emulator.graphql import USER, camel, connection
 from airflow_provider_online_tasks.emulator.integrations import known_integration
 from airflow_provider_online_tasks.emulator.rest import Body, Call, Operation, checked_id, space_id
 from airflow_provider_online_tasks.emulator.spans.filters import checked_filter
@@ -61,16 +61,16 @@ class _TemplateConfig(Body):
     llm_config: _LlmConfig
 
 
-class _TextParameter(Body):
+class _Parameter(Body):
     name: Text
-    type: Literal["STRING", "REGEX"]
-    default_value: str
+    type: Literal["STRING", "REGEX", "STRING_ARRAY"]
+    default_value: str | list[str]
 
-
-class _ListParameter(Body):
-    name: Text
-    type: Literal["STRING_ARRAY"]
-    default_value: list[str]
+    @model_validator(mode="after")
+    def _fits_its_type(self) -> Self:
+        if isinstance(self.default_value, list) != (self.type == "STRING_ARRAY"):
+            raise ValueError(f"default_value does not fit the type {self.type}")
+        return self
 
 
 class _CodeConfig(Body):
@@ -78,7 +78,7 @@ class _CodeConfig(Body):
     data_granularity: DataGranularity | None = None
     query_filter: str | None = None
     variables: Annotated[list[Any], Field(min_length=1)]
-    static_params: list[Annotated[_TextParameter | _ListParameter, Field(discriminator="type")]] | None = None
+    static_params: list[_Parameter] | None = None
 
 
 class _ManagedCodeConfig(_CodeConfig):
@@ -117,11 +117,6 @@ class _EvaluatorInput(Body):
     version: VersionInput
 
 
-class _EvaluatorChanges(Body):
-    name: Name | None = None
-    description: str | None = None
-
-
 class _VersionIds(Body):
     version_ids: Annotated[
         list[Annotated[str, AfterValidator(lambda value: checked_id(value, "EvaluatorVersion"))]],
@@ -158,18 +153,6 @@ def get_evaluator(call: Call) -> dict[str, Any]:
     if version_id is not None:
         checked_id(version_id, "EvaluatorVersion")
     return {**_evaluator(evaluator), "version": _version(evaluator, evaluator.version(version_id))}
-
-
-def update_evaluator(call: Call) -> dict[str, Any]:
-    """Change the name or the description of an evaluator."""
-    evaluator = _evaluator_of(call)
-    changes = call.body.given
-    if not changes:
-        raise RequestError(400, "Set at least one field to update")
-    if changes.get("name") is None:
-        changes.pop("name", None)
-    call.state.hub.update(evaluator, changes)
-    return _evaluator(evaluator)
 
 
 def delete_evaluator(call: Call) -> None:
@@ -211,28 +194,6 @@ def delete_evaluator_versions(call: Call) -> dict[str, Any]:
         call.state.tasks.save(task)
     left = [each for each in wanted if each not in deleted]
     return {"completed": True, "deleted_version_ids": deleted, "not_deleted_version_ids": left}
-
-
-def get_evaluator_version(call: Call) -> dict[str, Any]:
-    """Return a version."""
-    return _version(*call.state.hub.get_version(call.id("version_id", "EvaluatorVersion")))
-
-
-def list_evaluator_templates(_: Call) -> dict[str, Any]:
-    """List Arize's prompt templates."""
-    templates = [
-        {
-            "column_name": each.name,
-            "display_name": each.display_name,
-            "template": each.template,
-            "rails": list(each.choices),
-            "classification_choices": each.choices,
-            "direction": each.direction,
-            "data_granularity": each.data_granularity,
-        }
-        for each in TEMPLATES
-    ]
-    return {"evaluator_templates": templates}
 
 
 def _evaluator_of(call: Call) -> HubEvaluator:
@@ -298,15 +259,11 @@ def evaluator(found: HubEvaluator) -> dict[str, Any]:
     """Return an evaluator with its newest version."""
     newest = found.versions[-1]
     return {
-        "id": found.id,
-        "name": found.name,
-        "description": found.description,
+        **camel(_evaluator(found)),
         "taskType": found.kind.task_type.lower(),
         "commitHash": newest.commit_hash,
         "commitMessage": newest.commit_message,
         "tags": [],
-        "createdAt": write_time(found.created_at),
-        "updatedAt": write_time(found.updated_at),
         "createdBy": USER,
     }
 
@@ -317,11 +274,21 @@ OPERATIONS = (
     Operation("GET", "/v2/evaluators", list_evaluators, "evaluators"),
     Operation("POST", "/v2/evaluators", create_evaluator, body=_EvaluatorInput, status=201, invalid=422),
     Operation("GET", _EVALUATOR, get_evaluator),
-    Operation("PATCH", _EVALUATOR, update_evaluator, body=_EvaluatorChanges),
     Operation("DELETE", _EVALUATOR, delete_evaluator, status=204),
     Operation("GET", _VERSIONS, list_evaluator_versions, "evaluator_versions"),
     Operation("POST", _VERSIONS, create_evaluator_version, body=VersionInput, status=201, invalid=422),
     Operation("DELETE", _VERSIONS, delete_evaluator_versions, "completed", _VersionIds),
-    Operation("GET", "/v2/evaluator-versions/{version_id}", get_evaluator_version),
-    Operation("GET", "/v2/evaluator-templates", list_evaluator_templates, "evaluator_templates"),
+    Operation(
+        "GET",
+        "/v2/evaluator-versions/{version_id}",
+        lambda call: _version(*call.state.hub.get_version(call.id("version_id", "EvaluatorVersion"))),
+        label="get_evaluator_version",
+    ),
+    Operation(
+        "GET",
+        "/v2/evaluator-templates",
+        lambda _: {"evaluator_templates": TEMPLATES},
+        "evaluator_templates",
+        label="list_evaluator_templates",
+    ),
 )

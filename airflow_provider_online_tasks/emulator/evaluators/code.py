@@ -7,14 +7,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from airflow_provider_online_tasks.emulator.evaluators import models
 from airflow_provider_online_tasks.emulator.evaluators.judge import output_text, text_of
-from airflow_provider_online_tasks.emulator.evaluators.models import (
-    Evaluation,
-    EvaluationError,
-    Evaluator,
-    NoValueError,
-    Rejection,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -66,10 +60,10 @@ class CodeKind:
             "parameters": parameters,
         }
 
-    def check(self, evaluator: Evaluator) -> None:
+    def check(self, evaluator: models.Evaluator) -> None:
         """Accept any code: Arize checks it when a run starts."""
 
-    def rejection(self, evaluator: Evaluator) -> Rejection | None:
+    def rejection(self, evaluator: models.Evaluator) -> models.Rejection | None:
         """Return whether code cannot be loaded, or a managed evaluator does not exist."""
         reason = None
         if evaluator.code is not None:
@@ -78,11 +72,11 @@ class CodeKind:
             )
         elif _key(evaluator.code_name) not in _MANAGED:
             reason = f"there is no managed evaluator {evaluator.code_name!r}, and no code is given"
-        return Rejection("CANCELLED", f"Code evaluator {evaluator.name!r}: {reason}") if reason else None
+        return models.Rejection("cancel", f"Code evaluator {evaluator.name!r}: {reason}") if reason else None
 
     def evaluate(
-        self, evaluator: Evaluator, unit: Unit, queries: Mapping[str, Collection[str]]
-    ) -> Evaluation:
+        self, evaluator: models.Evaluator, unit: Unit, queries: Mapping[str, Collection[str]]
+    ) -> models.Evaluation:
         """Run a managed check."""
         parameters = dict(evaluator.parameters or {})
         attribute = parameters.get("span_attribute")
@@ -90,13 +84,19 @@ class CodeKind:
             path = (evaluator.column_mappings or {}).get(attribute, attribute)
             parameters["span_attribute"] = path
             if unit.text(path) is None:
-                raise NoValueError(f"evaluator {evaluator.name!r}: {path!r} is not on the {unit.granularity}")
+                raise models.NoValueError(
+                    f"evaluator {evaluator.name!r}: {path!r} is not on the {unit.granularity}"
+                )
         if evaluator.code is not None:
-            raise EvaluationError(f"The emulator does not run the code of evaluator {evaluator.name!r}")
+            raise models.EvaluationError(
+                f"The emulator checks the code of evaluator {evaluator.name!r} but never runs it"
+            )
         return run_check(evaluator.code_name, unit.as_span, parameters)
 
 
-def run_check(name: str, span: Mapping[str, Any], parameters: Mapping[str, Any] | None = None) -> Evaluation:
+def run_check(
+    name: str, span: Mapping[str, Any], parameters: Mapping[str, Any] | None = None
+) -> models.Evaluation:
     """Return the evaluation of a managed code evaluator; the case and separators of its name are ignored."""
     parameters = parameters or {}
     attribute = parameters.get("span_attribute")
@@ -127,8 +127,8 @@ def run_check(name: str, span: Mapping[str, Any], parameters: Mapping[str, Any] 
             passed = text == _text_parameter(parameters, "expected")
             reason = f"The text {'equals' if passed else 'differs from'} the expected text."
         case _:
-            raise EvaluationError(f"There is no managed evaluator {name!r}")
-    return Evaluation("pass" if passed else "fail", float(passed), reason)
+            raise models.EvaluationError(f"There is no managed evaluator {name!r}")
+    return models.Evaluation("pass" if passed else "fail", float(passed), reason)
 
 
 def _key(name: str) -> str:
@@ -140,20 +140,22 @@ def _matches(pattern: str, text: str) -> bool:
 
     slow = f"the pattern {pattern!r} takes longer than {_REGEX_SECONDS} s"
     if pattern in _slow_patterns:
-        raise EvaluationError(slow)
+        raise models.EvaluationError(slow)
     try:
         return regex.search(pattern, text, timeout=_REGEX_SECONDS) is not None
     except TimeoutError:
         _slow_patterns.add(pattern)  # a run must not wait for each of its spans
-        raise EvaluationError(slow) from None
+        raise models.EvaluationError(slow) from None
     except (regex.error, RecursionError, OverflowError) as error:
-        raise EvaluationError(f"the pattern {pattern!r} is not a regular expression: {error}") from None
+        raise models.EvaluationError(
+            f"the pattern {pattern!r} is not a regular expression: {error}"
+        ) from None
 
 
 def _text_parameter(parameters: Mapping[str, Any], name: str) -> str:
     value = parameters.get(name)
     if not isinstance(value, str):
-        raise EvaluationError(f"the parameter {name!r} must be a text, not {value!r}")
+        raise models.EvaluationError(f"the parameter {name!r} must be a text, not {value!r}")
     return value
 
 
@@ -162,7 +164,7 @@ def _keywords(parameters: Mapping[str, Any]) -> list[str]:
     # Arize's UI sends a text with commas, the API a list.
     keywords = [item.strip() for item in value.split(",")] if isinstance(value, str) else value
     if not isinstance(keywords, list) or not keywords or not all(isinstance(item, str) for item in keywords):
-        raise EvaluationError(f"the parameter 'keywords' must be a list of texts, not {value!r}")
+        raise models.EvaluationError(f"the parameter 'keywords' must be a list of texts, not {value!r}")
     return keywords
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.errors import InvalidError, NotFoundError
@@ -14,7 +15,7 @@ from airflow_provider_online_tasks.emulator.evaluators.models import Evaluator
 from airflow_provider_online_tasks.emulator.integrations import INTEGRATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator
 
     from airflow_provider_online_tasks.emulator.clock import Clock
     from airflow_provider_online_tasks.emulator.evaluators.kinds import Kind
@@ -23,45 +24,9 @@ if TYPE_CHECKING:
 _FIRST_NUMBER: Final = 1000  # lower numbers are those of the built-in evaluators
 
 
-class Template(NamedTuple):
-    """A prompt template of Arize."""
-
-    name: str
-    display_name: str
-    template: str
-    choices: dict[str, float]
-    direction: str = "MAXIMIZE"
-    data_granularity: str | None = None
-
-
-_QUESTION = "Question: {input}\nHelp pages: {reference}\nAnswer: {output}\n"
-TEMPLATES: Final = (
-    Template(
-        "correctness",
-        "Correctness",
-        f"{_QUESTION}Is the answer correct according to the help pages?",
-        {"incorrect": 0.0, "correct": 1.0},
-    ),
-    Template(
-        "hallucination",
-        "Hallucination",
-        f"{_QUESTION}Does the answer state anything that the help pages do not?",
-        {"hallucinated": 0.0, "factual": 1.0},
-    ),
-    Template(
-        "relevance",
-        "Relevance",
-        "Question: {input}\nDocuments: {reference}\nDo the documents help to answer the question?",
-        {"irrelevant": 0.0, "relevant": 1.0},
-    ),
-    Template(
-        "user_frustration",
-        "User frustration",
-        "Conversation: {conversation}\nDoes the user of this conversation become frustrated?",
-        {"frustrated": 1.0, "ok": 0.0},
-        direction="MINIMIZE",
-        data_granularity="SESSION",
-    ),
+# Arize's prompt templates, as REST returns them.
+TEMPLATES: Final[list[dict[str, Any]]] = json.loads(
+    Path(__file__).with_name("templates.json").read_text(encoding="utf-8")
 )
 _BUILT_IN_CODE: Final[tuple[dict[str, Any], ...]] = (
     {
@@ -160,19 +125,11 @@ class Hub:
         self, *, name: str, description: str | None, type_name: str, config: dict[str, Any], message: str
     ) -> HubEvaluator:
         """Create an evaluator with its first version."""
-        self._check_name(name, None)
+        if any(other.name == name for other in self.all()):
+            raise InvalidError(f"An evaluator named {name!r} already exists in this space")
         number = _FIRST_NUMBER + self._storage.take_numbers("Evaluator")
         version = self._version(config, message)
         return self._add(number, version, name=name, description=description, type=type_name)
-
-    def update(self, evaluator: HubEvaluator, changes: Mapping[str, Any]) -> None:
-        """Change the name or the description of an evaluator."""
-        if "name" in changes:
-            self._check_name(changes["name"], evaluator)
-        for field, value in changes.items():
-            setattr(evaluator, field, value)
-        evaluator.updated_at = self._clock.stamp()
-        self._save(evaluator)
 
     def add_version(self, evaluator: HubEvaluator, config: dict[str, Any], message: str) -> Version:
         """Add a version; unless a task pins another one, its runs use it from now on."""
@@ -193,11 +150,7 @@ class Hub:
         self._storage.delete_record("evaluator", evaluator.number)
 
     def attach(self, evaluator_id: str, version_id: str | None = None, **attachment: Any) -> Evaluator:
-        """Return an evaluator as it is attached to a task.
-
-        :param version_id: the version that all runs use; None for the newest at each run.
-        :param attachment: the fields of :class:`Evaluator` that belong to the attachment.
-        """
+        """Return an evaluator as it is attached to a task; without a version, each run uses the newest."""
         evaluator = self.get(evaluator_id)
         return Evaluator(
             kind=evaluator.kind.name,
@@ -241,31 +194,21 @@ class Hub:
     def _save(self, evaluator: HubEvaluator) -> None:
         self._storage.save_record("evaluator", evaluator.number, dataclasses.asdict(evaluator))
 
-    def _check_name(self, name: str, evaluator: HubEvaluator | None) -> None:
-        if any(other.name == name and other is not evaluator for other in self.all()):
-            raise InvalidError(f"An evaluator named {name!r} already exists in this space")
-
 
 def _built_in() -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the type and the definition of each built-in evaluator."""
+    shared = ("template", "classification_choices", "direction", "data_granularity")
+    llm = {"ai_integration_id": INTEGRATIONS[0].id, "model_name": "gpt-4o", "provider_parameters": {}}
     for each in TEMPLATES:
         yield (
             "TEMPLATE",
             {
-                "name": each.name,
-                "template": each.template,
-                "classification_choices": each.choices,
-                "direction": each.direction,
-                "data_granularity": each.data_granularity,
+                "name": each["column_name"],
+                **{name: each[name] for name in shared},
                 "include_explanations": True,
                 "use_function_calling": False,
                 "use_structured_output": True,
-                "llm_config": {
-                    "ai_integration_id": INTEGRATIONS[0].id,
-                    "model_name": "gpt-4o",
-                    "invocation_parameters": {"temperature": 0},
-                    "provider_parameters": {},
-                },
+                "llm_config": {**llm, "invocation_parameters": {"temperature": 0}},
             },
         )
     for config in _BUILT_IN_CODE:

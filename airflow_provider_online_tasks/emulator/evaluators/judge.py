@@ -106,12 +106,7 @@ def _is_negative_word(word: str) -> bool | None:
 
 
 def _choose(rails: Sequence[str], choices: Mapping[str, float], *, negative: bool, seed: str) -> str:
-    """
-    Return a negative or a positive label.
-
-    Labels whose wording tells come first, then the others, by their scores if these differ. The seed decides
-    between equal labels.
-    """
+    """Return a negative or a positive label: by its wording, else by its score, else by the seed."""
     tones = {rail: is_negative(rail) for rail in rails}
     candidates = [rail for rail in rails if tones[rail] is negative]
     candidates = candidates or [rail for rail in rails if tones[rail] is None] or list(rails)

@@ -7,13 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from airflow_provider_online_tasks.emulator.evaluators import models
 from airflow_provider_online_tasks.emulator.evaluators.code import CodeKind
-from airflow_provider_online_tasks.emulator.evaluators.models import (
-    Evaluation,
-    EvaluationError,
-    Evaluator,
-    NoValueError,
-)
 from airflow_provider_online_tasks.emulator.evaluators.template import TemplateKind
 
 if TYPE_CHECKING:
@@ -29,20 +24,22 @@ KIND_OF_TYPE: Final = {kind.hub_type: kind for kind in KINDS.values()}
 class Outcome(NamedTuple):
     """The result for one span, trace or session."""
 
-    evaluations: list[tuple[Evaluator, Evaluation]]
+    evaluations: list[tuple[models.Evaluator, models.Evaluation]]
     failed: bool = False
     note: str | None = None
 
 
-def evaluate(unit: Unit, evaluators: Iterable[Evaluator], queries: Mapping[str, Collection[str]]) -> Outcome:
+def evaluate(
+    unit: Unit, evaluators: Iterable[models.Evaluator], queries: Mapping[str, Collection[str]]
+) -> Outcome:
     """Return the result of evaluators; without any evaluation, the unit is skipped."""
-    evaluations: list[tuple[Evaluator, Evaluation]] = []
+    evaluations: list[tuple[models.Evaluator, models.Evaluation]] = []
     note = None
     for evaluator in evaluators:
         try:
             evaluations.append((evaluator, KINDS[evaluator.kind].evaluate(evaluator, unit, queries)))
-        except NoValueError as error:
+        except models.NoValueError as error:
             note = str(error)
-        except EvaluationError as error:
+        except models.EvaluationError as error:
             return Outcome([], failed=True, note=str(error))
     return Outcome(evaluations, note=note)

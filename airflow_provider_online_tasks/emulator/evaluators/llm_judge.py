@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import httpx
-from pydantic import AliasPath, BaseModel, Field, NonNegativeInt
 
 from airflow_provider_online_tasks.emulator.evaluators import template
 from airflow_provider_online_tasks.emulator.evaluators.kinds import Outcome
@@ -20,12 +18,6 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator.spans.values import Unit
 
 _PATH = "/chat/completions"
-
-
-class _Completion(BaseModel):
-    text: str = Field(validation_alias=AliasPath("choices", 0, "message", "content"))
-    prompt_tokens: NonNegativeInt = Field(0, validation_alias=AliasPath("usage", "prompt_tokens"))
-    completion_tokens: NonNegativeInt = Field(0, validation_alias=AliasPath("usage", "completion_tokens"))
 
 
 class LlmJudge:
@@ -43,9 +35,8 @@ class LlmJudge:
 
     async def evaluate(
         self, evaluated: Iterable[tuple[Unit, Outcome]], queries: Mapping[str, Collection[str]]
-    ) -> tuple[list[Outcome], Counter[str]]:
-        """Return the outcomes with the model's labels, and the calls and tokens that they took."""
-        usage: Counter[str] = Counter()
+    ) -> list[Outcome]:
+        """Return the outcomes with the model's labels."""
 
         async def replaced(unit: Unit, outcome: Outcome) -> Outcome:
             evaluations = []
@@ -53,7 +44,7 @@ class LlmJudge:
                 if evaluator.kind == template.TemplateKind.name:
                     prompt = template.prompt(evaluator, unit, queries)
                     try:
-                        evaluation = await self._ask(client, evaluator, prompt, usage)  # noqa: PLW2901
+                        evaluation = await self._ask(client, evaluator, prompt)  # noqa: PLW2901
                     except EvaluationError as error:
                         return Outcome([], failed=True, note=f"The LLM judge {self._model!r} {error}")
                 evaluations.append((evaluator, evaluation))
@@ -61,28 +52,24 @@ class LlmJudge:
 
         # Redirects are not followed: they would send the key to another host.
         async with httpx.AsyncClient(headers=self._headers, timeout=self._timeout) as client:
-            return await asyncio.gather(*(replaced(*each) for each in evaluated)), usage
+            return await asyncio.gather(*(replaced(*each) for each in evaluated))
 
-    async def _ask(
-        self, client: httpx.AsyncClient, evaluator: Evaluator, prompt: str, usage: Counter[str]
-    ) -> Evaluation:
+    async def _ask(self, client: httpx.AsyncClient, evaluator: Evaluator, prompt: str) -> Evaluation:
         form = "Explain your decision in one or two sentences. Then write" if evaluator.explain else "Write"
         labels = ", ".join(json.dumps(rail, ensure_ascii=False) for rail in evaluator.rails)
         system = f"You evaluate an AI application. {form} a last line 'LABEL: <label>' with one of: {labels}"
         messages = [{"role": "system", "content": system}, {"role": "user", "content": prompt}]
         body = {"model": self._model, "temperature": 0, "messages": messages}
-        usage["calls"] += 1
         try:
             async with asyncio.timeout(self._timeout):
                 response = await client.post(self._url, json=body)
             if response.status_code != httpx.codes.OK:
                 raise EvaluationError(f"returned HTTP {response.status_code}")
-            completion = _Completion.model_validate_json(response.content)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
+            text = str.strip(response.json()["choices"][0]["message"]["content"])
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, LookupError, TypeError) as error:
             # Without the text of the response, which could contain the key.
             raise EvaluationError(f"sent no chat completion: {type(error).__name__}") from None
-        usage.update(completion.model_dump(exclude={"text"}))
-        *explanation, last = completion.text.strip().split("\n")
+        *explanation, last = text.split("\n")
         label = last.strip(" *`").casefold().removeprefix("label:").strip(" \t\"'`*.")
         for rail in evaluator.rails:
             if rail.casefold() == label:

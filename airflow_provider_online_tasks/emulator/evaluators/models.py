@@ -64,7 +64,7 @@ class Evaluation(NamedTuple):
 class Rejection(NamedTuple):
     """Why a run of an evaluator ends before it evaluates anything."""
 
-    status: Literal["FAILED", "CANCELLED"]
+    outcome: Literal["fail", "cancel"]
     reason: str
 
 

@@ -6,13 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.emulator.errors import InvalidError
+from airflow_provider_online_tasks.emulator.evaluators import models
 from airflow_provider_online_tasks.emulator.evaluators.judge import judge
-from airflow_provider_online_tasks.emulator.evaluators.models import (
-    Evaluation,
-    Evaluator,
-    NoValueError,
-    Rejection,
-)
 from airflow_provider_online_tasks.emulator.integrations import missing_model
 from airflow_provider_online_tasks.emulator.spans.values import CONVERSATION
 
@@ -60,7 +55,7 @@ class TemplateKind:
             "llm": {"integration_id": llm.get("ai_integration_id"), "model": llm.get("model_name")},
         }
 
-    def check(self, evaluator: Evaluator) -> None:
+    def check(self, evaluator: models.Evaluator) -> None:
         """Reject an empty template and rails that are no choice."""
         if not evaluator.template or not evaluator.template.strip():
             raise InvalidError(f"The template of evaluator {evaluator.name!r} is empty")
@@ -68,24 +63,24 @@ class TemplateKind:
         if rails and (len(rails) < 2 or len(set(rails)) != len(rails)):
             raise InvalidError(f"Evaluator {evaluator.name!r} needs at least two different rails")
 
-    def rejection(self, evaluator: Evaluator) -> Rejection | None:
+    def rejection(self, evaluator: models.Evaluator) -> models.Rejection | None:
         """Return whether rails are missing, or the model does not exist."""
         if not evaluator.rails:
             reason = "missing rails and classification choices"
-            return Rejection("FAILED", f"Evaluator {evaluator.name!r}: {reason}")
+            return models.Rejection("fail", f"Evaluator {evaluator.name!r}: {reason}")
         missing = missing_model(evaluator.llm)
-        return Rejection("CANCELLED", f"Evaluator {evaluator.name!r}: {missing}") if missing else None
+        return models.Rejection("cancel", f"Evaluator {evaluator.name!r}: {missing}") if missing else None
 
     def evaluate(
-        self, evaluator: Evaluator, unit: Unit, queries: Mapping[str, Collection[str]]
-    ) -> Evaluation:
+        self, evaluator: models.Evaluator, unit: Unit, queries: Mapping[str, Collection[str]]
+    ) -> models.Evaluation:
         """Evaluate the unit with the offline judge, unless a variable of the template has no value."""
         prompt(evaluator, unit, queries)  # raises if a value is missing
         result = judge(evaluator.template or "", evaluator.rails, evaluator.choices, unit.as_span)
         return result if evaluator.explain else result._replace(explanation=None)
 
 
-def prompt(evaluator: Evaluator, unit: Unit, queries: Mapping[str, Collection[str]]) -> str:
+def prompt(evaluator: models.Evaluator, unit: Unit, queries: Mapping[str, Collection[str]]) -> str:
     """Return the template with its values; reject a unit without one of them, as Arize does."""
     columns = evaluator.column_mappings or {}
     mappings = {each["variable_name"]: each for each in evaluator.query_mappings or ()}
@@ -100,12 +95,14 @@ def prompt(evaluator: Evaluator, unit: Unit, queries: Mapping[str, Collection[st
             within = {span_id for each in ids for span_id in queries.get(each, ())}
         elif variable not in columns and evaluator.evaluator_id is not None and variable != CONVERSATION:
             # The variables of an Eval Hub evaluator are not columns: the task maps them.
-            raise NoValueError(f"evaluator {evaluator.name!r}: the variable {{{variable}}} has no mapping")
+            raise models.NoValueError(
+                f"evaluator {evaluator.name!r}: the variable {{{variable}}} has no mapping"
+            )
         text = unit.text(path, within)
         if text is None:
             of_variable = f" (the variable {{{variable}}})" if path != variable else ""
             where = f"{path!r} is not on the {unit.granularity}{of_variable}"
-            raise NoValueError(f"evaluator {evaluator.name!r}: {where}")
+            raise models.NoValueError(f"evaluator {evaluator.name!r}: {where}")
         return text
 
     return _VARIABLE.sub(value, evaluator.template or "")

@@ -34,17 +34,14 @@ def trigger_task_run(call: Call) -> bytes:
     task, body = task_of(call), call.body
     if body.experiment_ids:
         raise RequestError(400, "experiment_ids is not allowed for a task on a project")
-    try:
-        run = call.state.runs.create(
-            task,
-            data_start=body.data_start_time,
-            data_end=body.data_end_time,
-            max_spans=body.max_spans,
-            override=body.override_evaluations,
-            most_days=MAX_WINDOW_DAYS,
-        )
-    except NotStartedError as error:
-        raise RequestError(422 if error.code == "NO_DATA" else 400, str(error)) from error
+    run = call.state.runs.create(
+        task,
+        data_start=body.data_start_time,
+        data_end=body.data_end_time,
+        max_spans=body.max_spans,
+        override=body.override_evaluations,
+        most_days=MAX_WINDOW_DAYS,
+    )
     return _run(call, run)
 
 
@@ -75,11 +72,6 @@ def list_task_runs(call: Call) -> bytes:
 def _shuffled(run: Run) -> int:
     """Return a sort key that does not depend on the time of creation and never changes."""
     return run.number * 2_654_435_761 % 2**32
-
-
-def get_task_run(call: Call) -> bytes:
-    """Return a run."""
-    return _run(call, _run_of(call))
 
 
 def cancel_task_run(call: Call) -> bytes:
@@ -149,9 +141,10 @@ def _task_error(message: str, code: str) -> dict[str, Any]:
     return {"result": {"__typename": "TaskError", "message": message, "code": code}}
 
 
+_RUN = "/v2/task-runs/{run_id}"
 OPERATIONS = (
     Operation("POST", "/v2/tasks/{task_id}/trigger", trigger_task_run, body=_RunInput, status=201),
     Operation("GET", "/v2/tasks/{task_id}/runs", list_task_runs, "task_runs"),
-    Operation("GET", "/v2/task-runs/{run_id}", get_task_run, "status"),
-    Operation("POST", "/v2/task-runs/{run_id}/cancel", cancel_task_run, "status"),
+    Operation("GET", _RUN, lambda call: _run(call, _run_of(call)), "status", label="get_task_run"),
+    Operation("POST", f"{_RUN}/cancel", cancel_task_run, "status"),
 )

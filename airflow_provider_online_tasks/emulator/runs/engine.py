@@ -5,25 +5,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.emulator import ids
-from airflow_provider_online_tasks.emulator.control.faults import RunFate, RunOutcome
+from airflow_provider_online_tasks.emulator.control.faults import RunFate
 from airflow_provider_online_tasks.emulator.errors import InvalidError, NotFoundError, RequestError
 from airflow_provider_online_tasks.emulator.evaluators.kinds import KINDS, Outcome, evaluate
-from airflow_provider_online_tasks.emulator.evaluators.models import Rejection
-from airflow_provider_online_tasks.emulator.runs.models import (
-    CANCELLED,
-    COMPLETED,
-    DEFAULT_MAX_SPANS,
-    FAILED,
-    FINISHED,
-    PENDING,
-    RUNNING,
-    NotStartedError,
-    Run,
-)
+from airflow_provider_online_tasks.emulator.runs.models import DEFAULT_MAX_SPANS, NotStartedError, Run
 from airflow_provider_online_tasks.emulator.runs.plans import Plan, fraction, make_plans, without_labels
 from airflow_provider_online_tasks.emulator.spans.filters import checked_filter
 
@@ -47,8 +35,12 @@ _REJECTION_SECONDS = 1.0
 _BATCH = 500
 _LLM_BATCH = 8  # requests at a time
 
-_STATUS_OF_OUTCOME = {"complete": COMPLETED, "nothing": COMPLETED, "fail": FAILED, "cancel": CANCELLED}
-_OUTCOME_OF_STATUS: dict[str, RunOutcome] = {FAILED: "fail", CANCELLED: "cancel"}
+_STATUS_OF_OUTCOME = {
+    "complete": "COMPLETED",
+    "nothing": "COMPLETED",
+    "fail": "FAILED",
+    "cancel": "CANCELLED",
+}
 
 
 class Runs:
@@ -85,8 +77,6 @@ class Runs:
             self.advance(run)
         return list(self._runs.values())
 
-    # -- starting ---------------------------------------------------------------------------------
-
     def create(
         self,
         task: Task,
@@ -109,15 +99,10 @@ class Runs:
         if most_days is not None and end - start > most_days * 86_400:
             raise NotStartedError(f"The data window is longer than {most_days} days")
         max_spans = max_spans or DEFAULT_MAX_SPANS
-        rejection: Rejection | None = None
-        try:
-            evaluators = [self._state.hub.current(each) for each in task.evaluators]
-        except RequestError as error:
-            evaluators, rejection = task.evaluators, Rejection("CANCELLED", str(error))
         plans = make_plans(
             self._state.spans,
             task,
-            evaluators,
+            [self._state.hub.current(each) for each in task.evaluators],
             (start, end),
             max_spans=max_spans,
             # Spans in the future do not exist yet, and young spans are not in the index yet.
@@ -131,18 +116,18 @@ class Runs:
         if fate is None:
             fate = self._state.faults.take_fate()  # only now: a rejected request uses up no fate
         if len(plans) == 1:
-            run = self._start(plans[0], fate, rejection, **fields)
+            run = self._start(plans[0], fate, **fields)
         else:
             empty = Plan(plans[0].granularity, [], [], plans[0].indexed_until)
-            run = self._start(empty, RunFate(), None, **fields)
-            children = [self._start(plan, fate, rejection, parent_id=run.id, **fields) for plan in plans]
+            run = self._start(empty, RunFate(), **fields)
+            children = [self._start(plan, fate, parent_id=run.id, **fields) for plan in plans]
             run.children = [child.id for child in children]
             self._save(run)
         task.last_run_at = run.created_at
         self._state.tasks.save(task)
         return run
 
-    def _start(self, plan: Plan, fate: RunFate, rejection: Rejection | None, **fields: Any) -> Run:
+    def _start(self, plan: Plan, fate: RunFate, **fields: Any) -> Run:
         """Start one run: decide how it ends, and what it has to evaluate."""
         settings = self._state.settings
         todo = plan.items if fields["override"] else without_labels(self._storage, plan)
@@ -156,19 +141,18 @@ class Runs:
             outcome, reason, skips = "cancel", ALREADY_LABELLED, 0
         elif todo and outcome == "complete":
             rejections = (KINDS[each.kind].rejection(each) for each in plan.evaluators)
-            rejection = rejection or next(filter(None, rejections), None)
+            rejection = next(filter(None, rejections), None)
             if rejection is not None:
-                outcome, reason, skips = _OUTCOME_OF_STATUS[rejection.status], rejection.reason, 0
+                outcome, reason, skips = rejection.outcome, rejection.reason, 0
                 seconds = min(seconds, _REJECTION_SECONDS)
         if outcome == "fail" and reason is None:
             reason = _FAILED_REASON
         run = self._scheduled(
             number=self._storage.take_numbers("TaskRun"),
             seconds=seconds,
-            pending_seconds=fate.pending_seconds,
+            fate=fate,
             outcome=outcome,
             reason=reason,
-            error_rate=fate.error_rate,
             skips=0 if outcome == "nothing" else skips,
             note=plan.note,
             target=int(len(todo) * fate.evaluated_share) if outcome == fate.outcome else 0,
@@ -187,23 +171,22 @@ class Runs:
         first = self._storage.take_numbers("TaskRun", count)
         now = self._clock.stamp()
         low, high = seconds
-        window = {"data_start": now - 86_400, "data_end": now}
         runs = [
             self._scheduled(
                 number=number,
                 task_id=task.id,
                 # Spread evenly, but not in the order of creation.
                 seconds=low + (high - low) * fraction(f"run {number}"),
-                pending_seconds=fate.pending_seconds,
+                fate=fate,
                 outcome=fate.outcome,
                 reason=fate.failure_reason,
-                error_rate=fate.error_rate,
                 skips=fate.skipped or 0,
                 target=int(total * fate.evaluated_share),
                 synthetic=True,
                 max_spans=DEFAULT_MAX_SPANS,
                 override=False,
-                **window,
+                data_start=now - 86_400,
+                data_end=now,
             )
             for number in range(first, first + count)
         ]
@@ -232,11 +215,9 @@ class Runs:
             task.continuous_until = max(since, until)
             self._state.tasks.save(task)
 
-    def _scheduled(
-        self, *, number: int, seconds: float, pending_seconds: float | None, outcome: str, **fields: Any
-    ) -> Run:
+    def _scheduled(self, *, number: int, seconds: float, fate: RunFate, outcome: str, **fields: Any) -> Run:
         now = self._clock.now()
-        pending = seconds / 10 if pending_seconds is None else pending_seconds
+        pending = seconds / 10 if fate.pending_seconds is None else fate.pending_seconds
         paced_until = now + max(seconds, pending)
         return Run(
             number=number,
@@ -246,14 +227,13 @@ class Runs:
             paced_until=paced_until,
             ends=None if outcome == "hang" else paced_until,
             outcome=outcome,
+            error_rate=fate.error_rate,
             **fields,
         )
 
     def _add(self, run: Run) -> None:
         self._runs[run.id] = run
         self._of_task.setdefault(run.task_id, []).append(run)
-
-    # -- proceeding -------------------------------------------------------------------------------
 
     async def tick_forever(self) -> None:
         """Let runs proceed while no one reads them, and start continuous tasks."""
@@ -273,8 +253,8 @@ class Runs:
             return
         if now < run.begins:
             return
-        if run.status == PENDING:
-            run.status = RUNNING
+        if run.status == "PENDING":
+            run.status = "RUNNING"
             run.started_at = self._clock.stamp(run.begins)
             run.num_skipped = run.skips
         if run.synthetic:
@@ -286,24 +266,22 @@ class Runs:
                 evaluated = self._evaluated(run, min(run.due(now), run.position + _BATCH))
                 self._record(run, [outcome for _, outcome in evaluated])
         if run.ends is not None and now >= run.ends and run.position >= run.target:
-            self._finish(run, _STATUS_OF_OUTCOME[run.outcome], run.reason, max(run.ends, run.begins))
+            only_errors = run.num_errors > 0 and run.num_successes == 0
+            reason = run.note if only_errors and run.reason is None else run.reason
+            self._finish(run, _STATUS_OF_OUTCOME[run.outcome], reason, max(run.ends, run.begins))
 
     def _sum_up(self, run: Run, children: Sequence[Run]) -> None:
         """Bring a run with child runs up to date with these."""
         for count in ("num_successes", "num_errors", "num_skipped"):
             setattr(run, count, sum(getattr(child, count) for child in children))
-        usage: Counter[str] = Counter()
-        for child in children:
-            usage.update(child.usage)
-        run.usage = dict(usage)
         run.note = next((child.note for child in children if child.note is not None), None)
-        if run.status == PENDING and any(child.status != PENDING for child in children):
-            run.status = RUNNING
+        if run.status == "PENDING" and any(child.status != "PENDING" for child in children):
+            run.status = "RUNNING"
             run.started_at = min(child.started_at or child.created_at for child in children)
         if all(child.over for child in children):
             statuses = {child.status for child in children}
             # A failure decides; CANCELLED, as after all labels existed, only if it is the only status.
-            status = next(each for each in (FAILED, COMPLETED, CANCELLED) if each in statuses)
+            status = next(each for each in ("FAILED", "COMPLETED", "CANCELLED") if each in statuses)
             reason = next((child.failure_reason for child in children if child.status == status), None)
             self._finish(run, status, reason, self._clock.now())
 
@@ -326,12 +304,9 @@ class Runs:
         while (judge := self._state.llm_judge) is not None:
             for run in [self._runs[run_id] for run_id in self._plans]:
                 until = min(run.due(self._clock.now()), run.position + _LLM_BATCH)
-                if run.id in self._plans and run.status == RUNNING and run.position < until:
-                    outcomes, usage = await judge.evaluate(
-                        self._evaluated(run, until), self._plans[run.id].queries
-                    )
-                    usage.update(run.usage)
-                    run.usage = dict(usage)
+                if run.id in self._plans and run.status == "RUNNING" and run.position < until:
+                    evaluated = self._evaluated(run, until)
+                    outcomes = await judge.evaluate(evaluated, self._plans[run.id].queries)
                     if run.id in self._plans:  # the run was not cancelled meanwhile
                         self._record(run, outcomes)
             await asyncio.sleep(TICK_SECONDS)
@@ -373,8 +348,6 @@ class Runs:
     def _save(self, run: Run, evaluations: Sequence[Mapping[str, Any]] = ()) -> None:
         self._storage.save_run(dataclasses.asdict(run), evaluations)
 
-    # -- finishing --------------------------------------------------------------------------------
-
     def _finish(self, run: Run, status: str, reason: str | None, when: float) -> None:
         run.status = status
         run.failure_reason = reason
@@ -390,7 +363,7 @@ class Runs:
             raise RequestError(400, f"cannot cancel a run with status '{run.status.lower()}'")
         for each in (*map(self.get, run.children), run):
             if not each.over:
-                self._finish(each, CANCELLED, _CANCELLED_REASON, self._clock.now())
+                self._finish(each, "CANCELLED", _CANCELLED_REASON, self._clock.now())
 
     def set(self, run: Run, changes: Mapping[str, Any]) -> None:
         """Change a run: its status, its reason, its counts, or how long it still takes."""
@@ -410,7 +383,7 @@ class Runs:
             setattr(run, field, value)
         if "failure_reason" in changes:
             run.reason = changes["failure_reason"]
-        if status is not None and status.upper() in FINISHED:
+        if status is not None and status.upper() in _STATUS_OF_OUTCOME.values():
             self._finish(run, status.upper(), run.failure_reason, self._clock.now())
             return
         if status is not None:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-PENDING, RUNNING = "PENDING", "RUNNING"
-COMPLETED, FAILED, CANCELLED = "COMPLETED", "FAILED", "CANCELLED"
-FINISHED = frozenset({COMPLETED, FAILED, CANCELLED})
-STATUSES = (PENDING, RUNNING, COMPLETED, FAILED, CANCELLED)
+from airflow_provider_online_tasks.emulator.errors import RequestError
+
+STATUSES = ("PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED")
 DEFAULT_MAX_SPANS = 10_000
 
 
-class NotStartedError(Exception):
+class NotStartedError(RequestError):
     """A run cannot start; ``code`` is that of GraphQL's TaskError."""
 
-    def __init__(self, message: str, code: str = "INVALID_ARGUMENT") -> None:
-        super().__init__(message)
+    def __init__(self, detail: str, code: str = "INVALID_ARGUMENT") -> None:
+        super().__init__(422 if code == "NO_DATA" else 400, detail)
         self.code = code
 
 
@@ -27,7 +26,7 @@ class Run:
     number: int
     id: str
     task_id: str
-    status: str = PENDING
+    status: str = "PENDING"
     created_at: float
     started_at: float | None = None
     finished_at: float | None = None
@@ -39,8 +38,6 @@ class Run:
     num_errors: int = 0
     num_skipped: int = 0
     failure_reason: str | None = None
-    # What the LLM judge reported: calls, prompt_tokens and completion_tokens.
-    usage: dict[str, int] = dataclasses.field(default_factory=dict)
     # The schedule, and the result.
     begins: float
     paced_until: float
@@ -66,7 +63,7 @@ class Run:
     @property
     def over(self) -> bool:
         """Whether the run has finished."""
-        return self.status in FINISHED
+        return self.status in STATUSES[2:]
 
     @property
     def progress(self) -> float:

@@ -31,7 +31,6 @@ class Plan:
 
     :param indexed_until: spans that started later are not in the index yet.
     :param queries: the IDs of the spans that each named query of the task matches.
-    :param note: why the run evaluates less than expected, for the page.
     """
 
     granularity: str

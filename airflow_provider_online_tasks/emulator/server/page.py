@@ -7,6 +7,8 @@ import binascii
 import hmac
 import html
 import itertools
+from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING
 
 from starlette.responses import HTMLResponse, Response
@@ -26,29 +28,7 @@ if TYPE_CHECKING:
 
 _SHOWN_RUNS = 100
 
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="2">
-<meta name="viewport" content="width=device-width, initial-scale=1"><title>Online tasks emulator</title>
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem;
-  color: #1c2330 }}
-h1 {{ font-size: 1.4rem; margin-bottom: 0 }} h2 {{ font-size: 1.1rem; margin-top: 2rem }}
-p {{ color: #5a6475; margin-top: .2rem }}
-table {{ border-collapse: collapse; width: 100% }}
-th, td {{ text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #e3e7ee; vertical-align: top }}
-th {{ color: #5a6475; font-weight: 600 }} td.n {{ text-align: right; font-variant-numeric: tabular-nums }}
-code {{ font-size: .85em }} progress {{ width: 7rem }}
-.bar {{ display: inline-block; height: .7em; background: #4f7cff; border-radius: 2px }}
-.COMPLETED {{ color: #1a7f4b }} .FAILED {{ color: #b3261e }} .CANCELLED {{ color: #96610b }}
-.RUNNING {{ color: #2754d8 }}
-</style></head><body>
-<h1>Online tasks emulator</h1>
-<p>{spans} spans from {first} to {last}. {judge}</p>
-<h2>Tasks</h2>{tasks}
-<h2>Runs</h2>{runs}
-<h2>Labels</h2>{labels}
-</body></html>
-"""
+_PAGE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
 
 
 def routes(state: EmulatorState) -> list[Route]:
@@ -82,7 +62,7 @@ def render(state: EmulatorState) -> str:
     runs = state.runs.all()
     names = {task.id: task.name for task in state.tasks.all()}
     count, first, last = state.spans.range()
-    return _PAGE.format(
+    return _PAGE.substitute(
         spans=count,
         first=html.escape((write_time(first) or "")[:10]),
         last=html.escape((write_time(last) or "")[:10]),

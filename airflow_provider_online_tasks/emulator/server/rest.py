@@ -13,13 +13,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from airflow_provider_online_tasks.emulator import (
-    annotation_configs,
     annotation_queues,
     datasets,
     integrations,
     spaces,
 )
-from airflow_provider_online_tasks.emulator.errors import RequestError, describe, problem
+from airflow_provider_online_tasks.emulator.errors import NotFoundError, RequestError, describe, problem
 from airflow_provider_online_tasks.emulator.evaluators import api as evaluators
 from airflow_provider_online_tasks.emulator.rest import READ, WRITE, Call, Operation
 from airflow_provider_online_tasks.emulator.runs import api as runs
@@ -37,39 +36,17 @@ if TYPE_CHECKING:
 
 _RESOURCES = (
     *(tasks, runs, evaluators, integrations, spans),
-    *(annotation_configs, annotation_queues, datasets, spaces),
+    *(annotation_queues, datasets, spaces),
 )
 OPERATIONS = tuple(itertools.chain.from_iterable(each.OPERATIONS for each in _RESOURCES))
 
-# Arize's REST API that this emulator does not serve: resources, and operations of the other resources.
-_OTHER_RESOURCES = (
-    "alignment-tasks api-keys audit-logs dashboards experiments integrations monitors "
-    "organizations prompt-versions prompts resource-restrictions role-bindings roles tags traces users "
-    "webhook-subscriptions webhooks"
+# Arize's resources. What this emulator does not serve of them answers 501.
+_NAMES = (
+    "ai-integrations alignment-tasks annotation-configs annotation-queues api-keys audit-logs dashboards "
+    "datasets evaluator-templates evaluator-versions evaluators experiments integrations monitors "
+    "organizations projects prompt-versions prompts resource-restrictions role-bindings roles spaces spans "
+    "tags task-runs tasks traces users webhook-subscriptions webhooks"
 )
-_OTHER_OPERATIONS = {
-    "ai-integrations": ["POST"],
-    "ai-integrations/{id}": ["DELETE", "PATCH"],
-    "annotation-configs/{id}": ["DELETE", "PATCH"],
-    "annotation-queues/{id}": ["DELETE", "PATCH"],
-    "annotation-queues/{id}/records": ["DELETE"],
-    "annotation-queues/{id}/records/{record_id}/annotate": ["POST"],
-    "annotation-queues/{id}/records/{record_id}/assign": ["POST"],
-    "datasets/{id}": ["DELETE", "PATCH"],
-    "datasets/{id}/examples": ["DELETE", "PATCH"],
-    "datasets/{id}/examples/annotate": ["POST"],
-    "projects": ["POST"],
-    "projects/{id}": ["DELETE", "PATCH"],
-    "spaces": ["POST"],
-    "spaces/{id}": ["DELETE", "PATCH"],
-    "spaces/{id}/users": ["POST"],
-    "spaces/{id}/users/{user_id}": ["DELETE"],
-    "spans": ["DELETE"],
-    **{
-        f"{resource}/{{id}}/tags": ["GET", "POST", "DELETE"]
-        for resource in ("annotation-configs", "annotation-queues", "datasets", "evaluators", "projects")
-    },
-}
 _ERRORS: dict[str, Error] = {
     "not_found": (404, "The object was not found", "NOT_FOUND"),
     "graphql_error": (500, "Internal server error", "INTERNAL_SERVER_ERROR"),
@@ -123,24 +100,22 @@ def routes(state: EmulatorState) -> Iterable[Route]:
 
         return Route(operation.path, endpoint, methods=[operation.method])
 
-    not_served = [
-        *((method, f"/v2/{path}") for path, methods in _OTHER_OPERATIONS.items() for method in methods),
-        *(
-            (method, f"/v2/{resource}{rest}")
-            for resource in _OTHER_RESOURCES.split()
-            for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
-            for rest in ("", "/{rest:path}")
-        ),
-    ]
-    return map(route, (*OPERATIONS, *itertools.starmap(_not_implemented, not_served)))
+    not_served = (
+        _not_implemented(method, f"/v2/{{name}}{rest}")
+        for method in ("GET", "POST", "PATCH", "DELETE")
+        for rest in ("", "/{rest:path}")
+    )
+    return map(route, (*OPERATIONS, *not_served))
 
 
 def _not_implemented(method: str, path: str) -> Operation:
     """Return an operation that answers 501: a 404 would mean that an object is missing."""
 
     def not_served(call: Call) -> None:
-        served = path.replace("{rest:path}", call.path.get("rest", ""))
-        raise RequestError(501, f"This emulator does not serve {method} {served} of Arize's API")
+        name, rest = call.path["name"], call.path.get("rest", "")
+        if name not in _NAMES.split():
+            raise NotFoundError(f"Arize's API has no resource {name!r}")
+        raise RequestError(501, f"This emulator does not serve {method} /v2/{name}/{rest} of Arize's API")
 
     return Operation(method, path, not_served)
 

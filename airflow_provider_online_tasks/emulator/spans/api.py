@@ -6,24 +6,23 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.clock import write_time
 from airflow_provider_online_tasks.emulator.errors import InvalidError, NotFoundError, RequestError
+from airflow_provider_online_tasks.emulator.graphql import USER
 from airflow_provider_online_tasks.emulator.rest import DAY, READ, Body, Call, Moment, Operation, project_id
 from airflow_provider_online_tasks.emulator.spans.filters import checked_filter
 from airflow_provider_online_tasks.emulator.spans.values import column, is_computed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from airflow_provider_online_tasks.emulator.spans.store import SpanStore
     from airflow_provider_online_tasks.emulator.state import EmulatorState
 
-_ANNOTATIONS = {
-    "span": "annotations",
-    "trace": "trace_annotations",
-    "session": "session_annotations",
-}
-_PREFIXES = {"span": "eval", "trace": "trace_eval", "session": "session_eval"}
+_ANNOTATOR = {"id": ids.USER_ID, "email": USER["email"]}
+# The prefixes of columns.
+_PREFIXES = {"span": "", "trace": "trace_", "session": "session_"}
 _LOOKBACK_DAYS = {"SPAN": 31, "TRACE": 31, "SESSION": 7}
 _MOST_ANNOTATED = {"SPAN": 1000, "TRACE": 1000, "SESSION": 100}
 _Columns = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
@@ -112,15 +111,25 @@ def values_of_spans(
 
     :param shows: whether the response contains a column.
     """
-    fields = (*_ANNOTATIONS.values(), "evaluations")
+    fields = (*(f"{prefix}annotations" for prefix in _PREFIXES.values()), "evaluations")
     values: dict[str, dict[str, list[Any]]] = {each: {field: [] for field in fields} for each in span_ids}
     readable_until = state.clock.stamp() - state.settings.index_delay
+
+    def requested(each: dict[str, Any], kind: str, fields: Iterable[str]) -> dict[str, Any]:
+        column = f"{_PREFIXES[each['granularity']]}{kind}.{each['name']}"
+        return {field: each[field] for field in fields if shows(f"{column}.{field}")}
+
     for each in state.storage.evaluations(span_ids=span_ids, made_until=readable_until):
-        shown = _evaluation(each, shows)
-        if shown is not None:
+        shown = requested(each, "eval", ("label", "score", "explanation"))
+        if shown:
+            shown = {"name": each["name"], **shown, "metadata": each["metadata"]}
             values[each["span_id"]]["evaluations"].append(shown)
     for each in state.spans.annotations(span_ids):
-        values[each["span_id"]][_ANNOTATIONS[each["granularity"]]].append(_annotation(each))
+        present = [field for field in ("label", "score", "text") if each[field] is not None]
+        if shown := requested(each, "annotation", present):
+            shown |= {"name": each["name"], "updated_at": write_time(each["updated_at"])}
+            field = f"{_PREFIXES[each['granularity']]}annotations"
+            values[each["span_id"]][field].append({**shown, "annotator": each["annotator"]})
     return values
 
 
@@ -144,20 +153,6 @@ def _span(span: dict[str, Any], query: _SpanQuery) -> dict[str, Any]:
         },
         "events": span["events"],
     }
-
-
-def _evaluation(each: dict[str, Any], shows: Callable[[str], bool]) -> dict[str, Any] | None:
-    """Return an evaluation with the requested columns, or None if it has none of them."""
-    prefix = f"{_PREFIXES[each['granularity']]}.{each['name']}"
-    fields = [name for name in ("label", "score", "explanation") if shows(f"{prefix}.{name}")]
-    if not fields:
-        return None
-    return {"name": each["name"], **{name: each[name] for name in fields}, "metadata": each["metadata"]}
-
-
-def _annotation(each: dict[str, Any]) -> dict[str, Any]:
-    given = {name: each[name] for name in ("name", "label", "score", "text") if each[name] is not None}
-    return {**given, "updated_at": write_time(each["updated_at"])}
 
 
 def _truncated(value: Any, length: int | None) -> Any:
@@ -192,7 +187,7 @@ def annotate_spans(call: Call) -> None:
     roots = spans_of_records(spans, project, granularity, record_ids, (start, end))
     for each in body.annotations:
         values = [value.model_dump(exclude_none=True) for value in each.values]
-        spans.annotate(granularity.lower(), roots[each.record_id], values, now)
+        spans.annotate(granularity.lower(), roots[each.record_id], values, now, _ANNOTATOR)
 
 
 def spans_of_records(

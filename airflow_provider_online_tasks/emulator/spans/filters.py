@@ -5,11 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Container
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
-
-import sqlglot
-from sqlglot import exp
-from sqlglot.errors import SqlglotError
+from typing import Final, NamedTuple
 
 from airflow_provider_online_tasks.emulator.errors import InvalidError
 from airflow_provider_online_tasks.emulator.spans.values import is_computed
@@ -35,14 +31,6 @@ _NAMED_VALUES: Final = {
 _INDEXED: Final = re.compile(
     r"(openinference|input|output|llm|tool|retrieval|embedding|reranker|session|user|exception|agent|graph)\."
 )
-_COMPARISONS: Final[dict[type[Any], str]] = {
-    exp.EQ: "=",
-    exp.NEQ: "<>",
-    exp.LT: "<",
-    exp.LTE: "<=",
-    exp.GT: ">",
-    exp.GTE: ">=",
-}
 _LONGEST: Final = 10_000
 _MOST_WORDS: Final = 800
 _DEEPEST: Final = 6  # SQLite's parser allows 100 open symbols, and a level takes a dozen
@@ -57,17 +45,13 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE,
 )
-# all other words are names, so a filter can contain no other SQL
-_KEYWORDS: Final = frozenset({"AND", "OR", "NOT", "IN", "LIKE", "IS", "NULL", "BETWEEN"})
-# Arize's infix CONTAINS is not SQL: the parser sees it as GLOB
-_CONTAINS: Final = "CONTAINS"
-_CONTAINS_SQL: Final = "GLOB"
+_KEYWORDS: Final = frozenset({"AND", "OR", "NOT", "IN", "LIKE", "CONTAINS", "IS", "NULL", "BETWEEN"})
 _BOOLEANS: Final = {"TRUE": 1, "FALSE": 0}
 FOREVER: Final = 1e18  # a time later than every evaluation
+_SYNONYMS: Final = {"==": "=", "!=": "<>"}
 _MIRRORED: Final = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 Value = str | int | float
-Node = Any  # releases of sqlglot differ in the name of the base class
 
 
 class FilterError(ValueError):
@@ -78,92 +62,64 @@ class FilterError(ValueError):
         self.position = position
 
 
-class Name(NamedTuple):
-    """The name of a column, an attribute or a field of an evaluation, and its position."""
+class Token(NamedTuple):
+    """A name, a value, a word (a keyword or an operator), or the end of a filter."""
 
-    path: str
+    kind: str
+    value: Value
     position: int
-    quoted: bool  # in double quotes: on the right of a comparison, it is a text
+    quoted: bool = False  # a name in double quotes: on the right of a comparison, it is a text
 
 
-class FilterSource:
-    """
-    The tokens of a filter, and SQL for the parser.
+def _error(text: str, what: str, position: int) -> FilterError:
+    """Return an error that shows its position in the filter."""
+    excerpt = text[position : position + 40]
+    near = f", at {excerpt!r}" if excerpt.strip() else ", at its end"
+    return FilterError(f"The filter is not valid at character {position + 1}{near}: {what}", position)
 
-    In this SQL, numbers replace names and values: the parser sees only the structure, and a user's text
-    reaches the database only as a bound parameter.
-    """
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.names: list[Name] = []
-        self.literals: list[Value] = []
-        self.sql = ""
-        self._check_size()
-        self._read()
+def _tokens(text: str) -> list[Token]:
+    """Return the tokens of a filter."""
+    if not text.strip():
+        raise FilterError("The filter is empty; omit it, or send null, to match every span")
+    if len(text) > _LONGEST:
+        raise FilterError(f"The filter has {len(text)} characters; at most {_LONGEST} are allowed")
+    if "\0" in text:
+        raise _error(text, "a null character", text.index("\0"))
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise _error(text, "not a Unicode character", error.start) from None
+    tokens: list[Token] = []
+    position = depth = negations = 0
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if match is None:
+            what = "a text without a closing quote" if text[position] in "'\"" else "unknown character"
+            raise _error(text, what, position)
+        if match.lastgroup != "space":
+            token = _token(match.lastgroup, match.group(), position)
+            depth += {"(": 1, ")": -1}.get(match.group(), 0)
+            negations = negations + 1 if token.value == "NOT" else 0
+            if max(depth, negations) > _DEEPEST or len(tokens) >= _MOST_WORDS:
+                raise _error(text, "the filter is too long or too deeply nested", position)
+            tokens.append(token)
+        position = match.end()
+    return [*tokens, Token("end", "", position)]
 
-    def error(self, what: str, position: int | None = None) -> FilterError:
-        """Return an error that shows its position in the filter."""
-        if position is None:
-            return FilterError(f"The filter is not valid: {what}")
-        excerpt = self.text[position : position + 40]
-        near = f", at {excerpt!r}" if excerpt.strip() else ", at its end"
-        return FilterError(f"The filter is not valid at character {position + 1}{near}: {what}", position)
 
-    def _check_size(self) -> None:
-        if not self.text.strip():
-            raise FilterError("The filter is empty; omit it, or send null, to match every span")
-        if len(self.text) > _LONGEST:
-            raise FilterError(f"The filter has {len(self.text)} characters; at most {_LONGEST} are allowed")
-        if "\0" in self.text:
-            raise self.error("a null character", self.text.index("\0"))
-        try:
-            self.text.encode()
-        except UnicodeEncodeError as error:
-            raise self.error("not a Unicode character", error.start) from None
-
-    def _read(self) -> None:
-        position = depth = negations = words = 0
-        while position < len(self.text):
-            match = _TOKEN.match(self.text, position)
-            if match is None:
-                what = (
-                    "a text without a closing quote" if self.text[position] in "'\"" else "unknown character"
-                )
-                raise self.error(what, position)
-            if match.lastgroup != "space":
-                word = self._token(match.lastgroup, match.group(), position)
-                depth += {"(": 1, ")": -1}.get(word, 0)
-                negations = negations + 1 if word == "NOT" else 0
-                if max(depth, negations) > _DEEPEST or words >= _MOST_WORDS:
-                    raise self.error("the filter is too long or too deeply nested", position)
-                words += 1
-                self.sql += f"{word} "
-            position = match.end()
-
-    def _token(self, kind: str | None, token: str, position: int) -> str:
-        if kind == "operator":
-            return token
-        if kind == "text":
-            return self._literal(token[1:-1].replace("''", "'"))
-        if kind == "number":
-            return self._literal(_number(token))
-        word = token.upper()
-        if word in _KEYWORDS:
-            return word
-        if word == _CONTAINS:
-            if self.text[position + len(token) :].lstrip().startswith("("):
-                raise self.error("CONTAINS is written between a name and a text: name CONTAINS 'x'", position)
-            return _CONTAINS_SQL
-        if word in _BOOLEANS:
-            return self._literal(_BOOLEANS[word])
-        bare = token.replace('"', "")
-        self.names.append(Name(bare, position, quoted=token == f'"{bare}"'))
-        return f'"{len(self.names) - 1}"'
-
-    def _literal(self, value: Value) -> str:
-        self.literals.append(value)
-        return f"'{len(self.literals) - 1}'"
+def _token(kind: str | None, token: str, position: int) -> Token:
+    word = token.upper()
+    if kind == "operator" or word in _KEYWORDS:
+        return Token("word", _SYNONYMS.get(token, word), position)
+    if kind == "text":
+        return Token("value", token[1:-1].replace("''", "'"), position)
+    if kind == "number":
+        return Token("value", _number(token), position)
+    if word in _BOOLEANS:
+        return Token("value", _BOOLEANS[word], position)
+    bare = token.replace('"', "")
+    return Token("name", bare, position, quoted=token == f'"{bare}"')
 
 
 def _number(token: str) -> int | float:
@@ -199,18 +155,11 @@ class CompiledFilter(NamedTuple):
 def compile_filter(query_filter: str, known: Container[str] | None = None) -> CompiledFilter:
     """Return a query filter as a SQLite condition.
 
-    Names of columns, attributes, evaluations and annotations may be in double quotes; texts are in single
-    quotes, or in double quotes on the right of a comparison.
-
     :param known: the attributes that exist, without their prefix; None accepts any name.
     """
-    source = FilterSource(query_filter)
-    compiler = _Compiler(source, known)
-    try:
-        tree = sqlglot.parse_one(source.sql)
-        sql = compiler.condition(tree)
-    except SqlglotError:
-        raise source.error("expected conditions such as name = 'x', joined by AND or OR") from None
+    compiler = _Compiler(query_filter, known)
+    sql = compiler.condition()
+    compiler.expect("")
     return CompiledFilter(sql, compiler.parameters, frozenset(compiler.attributes))
 
 
@@ -232,76 +181,110 @@ class _Operand(NamedTuple):
 
 
 class _Compiler:
-    def __init__(self, source: FilterSource, known: Container[str] | None) -> None:
+    """Reads the tokens of a filter, and writes SQL in which a user's text is only in bound parameters."""
+
+    def __init__(self, text: str, known: Container[str] | None) -> None:
         self.attributes: set[str] = set()
-        self._known = known
         self.parameters: dict[str, object] = {}
-        self._source = source
+        self._text = text
+        self._known = known
+        self._tokens = _tokens(text)[::-1]
 
-    def condition(self, node: Node) -> str:
-        """Return the SQL of a condition."""
-        match node:
-            case exp.Paren():
-                return self.condition(node.this)
-            case exp.Not():
-                inner = node.this.unnest()
-                # two negations cancel each other
-                if isinstance(inner, exp.Not):
-                    return self.condition(inner.this)
-                return f"(NOT {self.condition(inner)})"
-            case exp.And() | exp.Or():
-                word = " AND " if isinstance(node, exp.And) else " OR "
-                return f"({word.join(self.condition(term) for term in node.flatten(unnest=False))})"
-            case exp.In():
-                return self._in(node)
-            case exp.Between():
-                return self._between(node)
-            case exp.Is():
-                return self._is(node)
-            case exp.Like() | exp.Glob():
-                return self._text_search(node)
-        if type(node) in _COMPARISONS:
-            return self._comparison(node)
-        raise self._source.error("expected a condition such as name = 'x'")
+    def condition(self) -> str:
+        """Return the SQL of the next conditions, up to a closing parenthesis or the end."""
+        return self._joined("OR", lambda: self._joined("AND", self._term))
 
-    def _text_search(self, node: Node) -> str:
-        text = f"CAST({self._operand(node.this).sql} AS TEXT)"
-        sought = self._bind(str(self._value(node.expression)))
-        found = f"{text} LIKE {sought}" if isinstance(node, exp.Like) else f"instr({text}, {sought}) > 0"
-        # releases of sqlglot differ: NOT LIKE is a negated LIKE, or a NOT around a LIKE
-        return f"(NOT {found})" if node.args.get("negate") else f"({found})"
+    def expect(self, word: str) -> None:
+        """Read a keyword or an operator, or the end of the filter."""
+        if not self._take(word):
+            raise self._error(f"expected {word or 'AND, OR or the end of the filter'}")
 
-    def _comparison(self, node: Node) -> str:
-        operator = _COMPARISONS[type(node)]
-        left, right = node.this, node.args["expression"]
-        if not isinstance(left, exp.Column):
-            left, right, operator = right, left, _MIRRORED[operator]
-        operand = self._operand(left)
-        if isinstance(right, exp.Null):
-            if operator not in {"=", "<>"}:
-                raise self._source.error("null has no order; use = null or != null")
-            return f"({operand.sql} IS {'NOT ' if operator == '<>' else ''}NULL)"
-        return self._compare(operand, operator, self._value(right))
+    def _take(self, *words: str) -> str | None:
+        """Read and return the next token if it is one of these words."""
+        token = self._tokens[-1]
+        if token.kind in {"name", "value"} or token.value not in words:
+            return None
+        self._tokens.pop()
+        return str(token.value) or "end"
 
-    def _in(self, node: exp.In) -> str:
-        values = node.args.get("expressions") or []
-        if not values or node.args.get("query") or node.args.get("unnest") or node.args.get("field"):
-            raise self._source.error("expected IN with a list of values, such as IN ('a', 'b')")
-        operand = self._operand(node.this)
-        return "(" + " OR ".join(self._compare(operand, "=", self._value(value)) for value in values) + ")"
+    def _error(self, what: str, token: Token | None = None) -> FilterError:
+        return _error(self._text, what, (token or self._tokens[-1]).position)
 
-    def _between(self, node: exp.Between) -> str:
-        operand = self._operand(node.this)
-        low = self._compare(operand, ">=", self._value(node.args["low"]))
-        high = self._compare(operand, "<=", self._value(node.args["high"]))
-        return f"({low} AND {high})"
+    def _joined(self, word: str, term: Callable[[], str]) -> str:
+        terms = [term()]
+        while self._take(word):
+            terms.append(term())
+        return terms[0] if len(terms) == 1 else f"({f' {word} '.join(terms)})"
 
-    def _is(self, node: exp.Is) -> str:
-        value = node.expression
-        negated = isinstance(value, exp.Not)
-        if not isinstance(value.this if negated else value, exp.Null):
-            raise self._source.error("expected IS NULL or IS NOT NULL")
-        return f"({self._operand(node.this).sql} IS {'NOT ' if negated else ''}NULL)"
+    def _term(self) -> str:
+        negated = False
+        while self._take("NOT"):
+            negated = not negated
+        if self._take("("):
+            sql = self.condition()
+            self.expect(")")
+        else:
+            sql = self._predicate()
+        return f"(NOT {sql})" if negated else sql
+
+    def _predicate(self) -> str:
+        token = self._tokens.pop()
+        if token.kind == "value":
+            operator = _MIRRORED[self._operator()]
+            return self._compare(self._operand(self._tokens.pop()), operator, token.value)
+        if token.value == "CONTAINS":
+            what = "CONTAINS is written between a name and a text: name CONTAINS 'x'"
+            raise self._error(what, token)
+        operand = self._operand(token)
+        if self._take("IS"):
+            negated = "NOT " if self._take("NOT") else ""
+            self.expect("NULL")
+            return f"({operand.sql} IS {negated}NULL)"
+        if self._take("NOT"):
+            sql = self._search(operand)
+            if sql is None:
+                raise self._error("expected IN, BETWEEN, LIKE or CONTAINS")
+            return f"(NOT {sql})"
+        return self._search(operand) or self._comparison(operand)
+
+    def _search(self, operand: _Operand) -> str | None:
+        match self._take("IN", "BETWEEN", "LIKE", "CONTAINS"):
+            case "IN":
+                self.expect("(")
+                values = [self._value()]
+                while self._take(","):
+                    values.append(self._value())
+                self.expect(")")
+                return "(" + " OR ".join(self._compare(operand, "=", value) for value in values) + ")"
+            case "BETWEEN":
+                low = self._compare(operand, ">=", self._value())
+                self.expect("AND")
+                return f"({low} AND {self._compare(operand, '<=', self._value())})"
+            case "LIKE":
+                return f"(CAST({operand.sql} AS TEXT) LIKE {self._bind(str(self._value()))})"
+            case "CONTAINS":
+                return f"(instr(CAST({operand.sql} AS TEXT), {self._bind(str(self._value()))}) > 0)"
+        return None
+
+    def _comparison(self, operand: _Operand) -> str:
+        operator = self._operator()
+        if not self._take("NULL"):
+            return self._compare(operand, operator, self._value())
+        if operator not in {"=", "<>"}:
+            raise self._error("null has no order; use = null or != null")
+        return f"({operand.sql} IS {'NOT ' if operator == '<>' else ''}NULL)"
+
+    def _operator(self) -> str:
+        operator = self._take(*_MIRRORED)
+        if operator is None:
+            raise self._error("expected a condition such as name = 'x'")
+        return operator
+
+    def _value(self) -> Value:
+        token = self._tokens.pop()
+        if token.kind == "value" or (token.kind == "name" and token.quoted):
+            return token.value
+        raise self._error("expected a value: a number, or a text in quotes", token)
 
     def _compare(self, operand: _Operand, operator: str, value: Value) -> str:
         if operand.convert is not None:
@@ -317,9 +300,10 @@ class _Compiler:
         by_type = f"WHEN 'null' THEN NULL WHEN 'text' THEN {if_text} ELSE {if_number}"
         return f"(CASE typeof({operand.sql}) {by_type} END)"
 
-    def _operand(self, node: Node) -> _Operand:
-        name = self._name(node)
-        path = name.path
+    def _operand(self, name: Token) -> _Operand:
+        if name.kind != "name":
+            raise self._error("expected the name of a column or an attribute", name)
+        path = str(name.value)
         if path in _TEXT_COLUMNS:
             return _Operand(_TEXT_COLUMNS[path], str)
         if path == "latency_ms":
@@ -331,15 +315,16 @@ class _Compiler:
             return self._named_value(first, rest, name)
         if first == "event" and rest:
             if rest not in {"name", "attributes"}:
-                raise self._source.error("expected event.name or event.attributes", name.position)
+                raise self._error("expected event.name or event.attributes", name)
             return _Operand("spans.events", str)
         if not rest:
-            raise self._unknown_column(name)
+            what = f"the columns are {', '.join(_COLUMNS)}. An attribute is written attributes.{path}"
+            raise self._error(what, name)
         return self._attribute(rest if first == "attributes" else path, name)
 
-    def _attribute(self, key: str, name: Name) -> _Operand:
+    def _attribute(self, key: str, name: Token) -> _Operand:
         if self._known is not None and key not in self._known:
-            raise self._source.error(f"unknown attribute attributes.{key}", name.position)
+            raise self._error(f"unknown attribute attributes.{key}", name)
         self.attributes.add(key)
         path = f'$."{key}"'
         stored = f"json_extract(spans.attributes, {self._bind(path)})"
@@ -347,12 +332,12 @@ class _Compiler:
             stored = f"COALESCE({stored}, computed_column(spans.attributes, {self._bind(key)}))"
         return _Operand(stored, None)
 
-    def _named_value(self, first: str, rest: str, name: Name) -> _Operand:
+    def _named_value(self, first: str, rest: str, name: Token) -> _Operand:
         table, granularity, fields = _NAMED_VALUES[first]
         value_name, _, field = rest.rpartition(".")
         if not value_name or field not in fields:
             expected = " or ".join(f"{first}.<name>.{each}" for each in fields)
-            raise self._source.error(f"expected {expected}", name.position)
+            raise self._error(f"expected {expected}", name)
         condition = f"{table}.granularity = '{granularity}' AND {table}.name = {self._bind(value_name)}"
         if table == "evaluations":
             self.parameters["readable_until"] = FOREVER
@@ -362,27 +347,10 @@ class _Compiler:
         sql = f"(SELECT {table}.{field} FROM {table} WHERE {table}.span_id = spans.span_id AND {condition})"  # noqa: S608  these names are ours
         return _Operand(sql, self._to_number if field == "score" else str)
 
-    def _name(self, node: Node) -> Name:
-        if (
-            not isinstance(node, exp.Column)
-            or not isinstance(node.this, exp.Identifier)
-            or not node.this.quoted
-            or len(node.parts) > 1
-        ):
-            raise self._source.error("expected the name of a column or an attribute")
-        return self._source.names[int(node.name)]
-
-    def _value(self, node: Node) -> Value:
-        if isinstance(node, exp.Column) and (name := self._name(node)).quoted:
-            return name.path
-        if not isinstance(node, exp.Literal):
-            raise self._source.error("expected a value: a number, or a text in quotes")
-        return self._source.literals[int(node.name)]
-
     def _to_number(self, value: Value) -> Value:
         number = as_number(value)
         if number is None:
-            raise self._source.error(f"expected a number, not {value!r}")
+            raise self._error(f"expected a number, not {value!r}")
         return number
 
     def _to_time(self, value: Value) -> Value:
@@ -390,15 +358,9 @@ class _Compiler:
             moment = datetime.fromisoformat(str(value))
             return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         except (ValueError, OverflowError):
-            raise self._source.error(
-                f"expected a time such as '2026-01-31T08:00:00Z', not {value!r}"
-            ) from None
+            raise self._error(f"expected a time such as '2026-01-31T08:00:00Z', not {value!r}") from None
 
     def _bind(self, value: Value) -> str:
         name = f"f{len(self.parameters)}"
         self.parameters[name] = value
         return f":{name}"
-
-    def _unknown_column(self, name: Name) -> FilterError:
-        what = f"the columns are {', '.join(_COLUMNS)}. An attribute is written attributes.{name.path}"
-        return self._source.error(what, name.position)

@@ -73,28 +73,15 @@ def _kind(value: Any) -> Any:
     raise ValueError(f"expected one of {_KINDS.pattern.replace('|', ', ')}")
 
 
-def _span_id(value: Any) -> Any:
-    return value.removeprefix("0x") if isinstance(value, str) else value
-
-
 Time = Annotated[Any, BeforeValidator(_time)]
-Id = Annotated[str | None, BeforeValidator(_span_id)]
-
-
-class _Event(BaseModel):
-    model_config = ConfigDict(extra="allow")
-
-    name: str = "event"
-    timestamp: Time | None = None
-    attributes: dict[str, Any] = Field(default_factory=dict)
 
 
 class _Span(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    span_id: Id = None
-    trace_id: Id = None
-    parent_id: Id = None
+    span_id: str | None = None
+    trace_id: str | None = None
+    parent_id: str | None = None
     name: str | None = None
     kind: Annotated[str | None, BeforeValidator(_kind)] = None
     status_code: Annotated[
@@ -104,22 +91,14 @@ class _Span(BaseModel):
     start_time: Time
     end_time: Time | None = None
     attributes: dict[str, Any] = Field(default_factory=dict)
-    events: list[_Event] = Field(default_factory=list)
+    events: list[dict[str, Any]] = Field(default_factory=list)
     project: str | None = None
 
 
 def load_spans(path: Path | None, *, now: datetime) -> Iterator[dict[str, Any]]:
-    """
-    Yield the spans of a file with absolute times and flat, dotted attribute names.
+    """Yield the spans of a file with absolute times and flat, dotted attribute names.
 
-    A JSON file has one object after the other, as in JSONL, or an array of objects. CSV and Parquet files
-    have the columns of a data frame; they need pyarrow. A span has ``name``, ``start_time``, ``end_time`` and
-    ``attributes`` (nested or flat, also as columns ``attributes.…``), and optionally ``span_id``,
-    ``trace_id`` (or both in ``context``), ``parent_id``, ``kind`` or ``span_kind``, ``status_code``,
-    ``status_message`` (or both in ``status``), ``events`` and ``project``. A time is ISO 8601 (without an
-    offset: UTC), an epoch in seconds to nanoseconds, or a number of seconds relative to ``now``.
-
-    :param path: the file; None reads the included sample.
+    :param path: a JSON, JSONL, CSV or Parquet file, as docs/emulator.md describes; None: the sample.
     :param now: the time that relative times refer to, with a timezone.
     """
     source = SAMPLE_PATH if path is None else path
@@ -214,7 +193,8 @@ def _fields(row: Mapping[str, Any]) -> dict[str, Any]:
         elif prefix == "attributes" and rest:
             attributes[rest] = value
         elif value is not None and not _IGNORED.fullmatch(name):
-            fields[_FIELDS.get(name, name)] = value
+            is_id = name.endswith("_id") and isinstance(value, str)
+            fields[_FIELDS.get(name, name)] = value.removeprefix("0x") if is_id else value
     if attributes:
         fields["attributes"] = {**fields.get("attributes", {}), **attributes}
     if isinstance(fields.get("events"), str):
@@ -229,10 +209,8 @@ def _span(row: Any, now: datetime, where: str) -> dict[str, Any]:
     text = json.dumps(row, allow_nan=False, ensure_ascii=False, default=str)
     text.encode()
     span = _Span.model_validate(_fields(json.loads(text)))
-    start, end = (
-        time if isinstance(time, datetime) else now + timedelta(seconds=time)
-        for time in (span.start_time, span.start_time if span.end_time is None else span.end_time)
-    )
+    start = _moment(span.start_time, now)
+    end = start if span.end_time is None else _moment(span.end_time, now)
     if end < start:
         raise ValueError("end_time is before start_time")
     project_id = _PROJECT_IDS.get(span.project or next(iter(_PROJECT_IDS)))
@@ -260,8 +238,11 @@ def _span(row: Any, now: datetime, where: str) -> dict[str, Any]:
     }
 
 
-def _event(event: _Event, start: datetime, now: datetime) -> dict[str, Any]:
-    """Return an event with a timestamp, which clients of Arize need."""
-    time = start if event.timestamp is None else event.timestamp
-    moment = time if isinstance(time, datetime) else now + timedelta(seconds=time)
-    return {**event.model_dump(), "timestamp": write_time(moment.timestamp())}
+def _event(event: dict[str, Any], start: datetime, now: datetime) -> dict[str, Any]:
+    """Return an event with a name and a timestamp, which clients of Arize need."""
+    timestamp = _moment(start if event.get("timestamp") is None else _time(event["timestamp"]), now)
+    return {"name": "event", "attributes": {}, **event, "timestamp": write_time(timestamp.timestamp())}
+
+
+def _moment(time: datetime | float, now: datetime) -> datetime:
+    return time if isinstance(time, datetime) else now + timedelta(seconds=time)

@@ -162,11 +162,17 @@ class SpanStore:
             yield _span(found[span_id])
 
     def annotate(
-        self, granularity: str, span_id: str, values: Iterable[Mapping[str, Any]], now: float
+        self,
+        granularity: str,
+        span_id: str,
+        values: Iterable[Mapping[str, Any]],
+        now: float,
+        annotator: Mapping[str, str],
     ) -> None:
         """Insert annotations, or update the given fields of those that exist."""
+        unit = {"span_id": span_id, "granularity": granularity, "updated_at": now, "annotator": annotator}
         for value in values:
-            row = {**value, "span_id": span_id, "granularity": granularity, "updated_at": now}
+            row = {**unit, **value}
             self._storage.upsert(ANNOTATIONS, [row], only=row)
 
     def annotations(self, span_ids: Sequence[str]) -> list[dict[str, Any]]:

@@ -72,11 +72,7 @@ def computed_columns(names: Iterable[str], metadata_keys: Iterable[str]) -> set[
 
 
 def column(attributes: Mapping[str, Any], key: str) -> Any:
-    """Return the value of a column, or None.
-
-    :param attributes: the span's attributes with flat, dotted names.
-    :param key: the column, without ``attributes.``.
-    """
+    """Return the value of a column, named without ``attributes.``, or None."""
     if key in attributes:
         return attributes[key]
     pattern = _PLURALS.get(key)

@@ -136,11 +136,6 @@ def create_task(call: Call) -> dict[str, Any]:
     return _task(call.state.tasks.create(model_id=body.project_id, **values))
 
 
-def get_task(call: Call) -> dict[str, Any]:
-    """Return a task."""
-    return _task(task_of(call))
-
-
 def update_task(call: Call) -> dict[str, Any]:
     """Change the given fields of a task."""
     task = task_of(call)
@@ -337,7 +332,7 @@ _TASK = "/v2/tasks/{task_id}"
 OPERATIONS = (
     Operation("GET", "/v2/tasks", list_tasks, "tasks"),
     Operation("POST", "/v2/tasks", create_task, body=_TaskInput, status=201),
-    Operation("GET", _TASK, get_task),
+    Operation("GET", _TASK, lambda call: _task(task_of(call)), label="get_task"),
     Operation("PATCH", _TASK, update_task, body=_TaskChanges),
     Operation("DELETE", _TASK, delete_task, status=204),
 )

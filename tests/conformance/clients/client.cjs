@@ -62,13 +62,42 @@ const capabilities = {
     const annotations = [{ recordId: made.span, values: [{ name: "review", label: "Wrong" }] }];
     await arize.annotateSpans({ client, project, annotations });
   },
+  async integrations() {
+    const listed = await arize.listAiIntegrations({ client });
+    assert(listed.data.some((each) => each.id === given.integration_id), "the integration is missing");
+  },
+  async queues() {
+    const config = await arize.createFreeformAnnotationConfig({ client, name: "TS", space });
+    const people = { annotationConfigIds: [config.id], annotatorEmails: ["ada@example.com"] };
+    const queue = await arize.createAnnotationQueue({ client, name: "TS", spaceId: given.space_id, ...people });
+    const [endTime, startTime] = [0, 6].map((days) => new Date(Date.now() - days * 86_400_000).toISOString());
+    const source = { recordType: "SPAN", projectId: project, startTime, endTime, spanIds: [made.span] };
+    for (const _ of [1, 2]) {
+      await arize.addAnnotationQueueRecords({ client, annotationQueue: queue.id, recordSources: [source] });
+    }
+    const records = await arize.listAnnotationQueueRecords({ client, annotationQueue: queue.id });
+    assert(records.data.length === 1, "one record expected");
+  },
+  async datasets() {
+    const dataset = await arize.createDataset({ client, space, name: "TS", examples: [{ question: "one" }] });
+    await arize.appendExamples({ client, dataset: dataset.id, examples: [{ question: "two" }] });
+    const listed = await arize.listDatasetExamples({ client, dataset: dataset.id });
+    assert(listed.data.length === 2, "two examples expected");
+  },
+  async others() {
+    for (const list of [arize.listExperiments, arize.listPrompts]) {
+      const status = await list({ client }).then(() => 200, (error) => error.statusCode);
+      assert(status === 501, `status ${status}`);
+    }
+    return "501";
+  },
 };
 
 (async () => {
   for (const [name, capability] of Object.entries(capabilities)) {
-    let outcome = "yes";
+    let outcome;
     try {
-      await capability();
+      outcome = (await capability()) ?? "yes";
     } catch (error) {
       outcome = `no: ${error}`;
     }

@@ -94,10 +94,49 @@ def annotations():
     arize.spans.annotate(project=given["project_id"], annotations=[record])
 
 
-for capability in (projects, evaluators, tasks, runs, spans, annotations):
+def integrations():
+    assert given["integration_id"] in {each.id for each in arize.ai_integrations.list().ai_integrations}
+
+
+def queues():
+    config = arize.annotation_configs.create_freeform(name="SDK", space=given["space"])
+    queue = arize.annotation_queues.create(
+        name="SDK",
+        space=given["space"],
+        annotation_config_ids=[config.id],
+        annotator_emails=["ada@example.com"],
+    )
+    source = {"record_type": "SPAN", "project_id": given["project_id"], "span_ids": [made["span"]]}
+    source |= {"start_time": (now - timedelta(days=6)).isoformat(), "end_time": now.isoformat()}
+    for _ in range(2):
+        arize.annotation_queues.add_records(annotation_queue=queue.id, record_sources=[source])
+    [record] = arize.annotation_queues.list_records(annotation_queue=queue.id).records
+    assert record.data["context.span_id"] == made["span"]
+
+
+def datasets():
+    dataset = arize.datasets.create(name="SDK", space=given["space"], examples=[{"question": "one"}])
+    arize.datasets.append_examples(dataset=dataset.id, examples=[{"question": "two"}])
+    assert len(arize.datasets.list_examples(dataset=dataset.id).examples) == 2
+
+
+def others():
+    for client in (arize.experiments, arize.prompts):
+        status = 200
+        try:
+            client.list()
+        except generated.exceptions.ApiException as error:
+            status = error.status
+        assert status == 501
+    return "501"
+
+
+for capability in (
+    *(projects, evaluators, tasks, runs, spans, annotations),
+    *(integrations, queues, datasets, others),
+):
     try:
-        capability()
-        outcome = "yes"
+        outcome = capability() or "yes"
     except Exception as error:
         outcome = f"no: {type(error).__name__}: {error}"
     print(json.dumps([capability.__name__, outcome]))

@@ -153,6 +153,9 @@ def test_two_versions_of_two_evaluators_stay_apart(api: Api, emulator: Emulator)
     assert {name for _, name in evaluations_by_span(emulator)} == {"relevance"}
 
 
+OTHERS = {"updated_at", "annotator"}
+
+
 def test_annotation_of_a_second_name_or_span_changes_no_other(api: Api, emulator: Emulator) -> None:
     query = {"project_id": emulator.project_id, "filter": AGENTS}
     first, second = (
@@ -170,7 +173,7 @@ def test_annotation_of_a_second_name_or_span_changes_no_other(api: Api, emulator
     annotate(first, name="a", label="w")
     shown = {
         each["context"]["span_id"]: [
-            {name: value for name, value in annotation.items() if name != "updated_at"}
+            {name: value for name, value in annotation.items() if name not in OTHERS}
             for annotation in each["annotations"]
         ]
         for each in api.rest("POST", "spans", json=query).json()["spans"]

@@ -50,7 +50,7 @@ def create(api: Api, config: dict[str, Any] | None = None, **fields: Any) -> Any
     return response.json()
 
 
-def test_evaluator_is_created_read_renamed_and_deleted(api: Api) -> None:
+def test_evaluator_is_created_read_found_and_deleted(api: Api) -> None:
     created = create(api, description="How it sounds")
     version = created["version"]
     assert (created["name"], created["type"], created["description"]) == ("Tone", "TEMPLATE", "How it sounds")
@@ -59,10 +59,8 @@ def test_evaluator_is_created_read_renamed_and_deleted(api: Api) -> None:
     assert version["template_config"]["direction"] == "MAXIMIZE"
     path = f"evaluators/{created['id']}"
     assert api.rest("GET", path).json() == created
-    renamed = api.rest("PATCH", path, json={"name": "Manners"}).json()
-    assert (renamed["name"], "version" in renamed) == ("Manners", False)
-    found = api.rest("GET", "evaluators?name=mann").json()["evaluators"]
-    assert [each["id"] for each in found] == [created["id"]]
+    [found] = api.rest("GET", "evaluators?name=TONE").json()["evaluators"]
+    assert found == {name: value for name, value in created.items() if name != "version"}
     assert api.rest("DELETE", path).status_code == 204
     assert problem(api.rest("GET", path), 404)
 
@@ -177,10 +175,10 @@ def test_evaluators_are_listed_by_update_newest_first(api: Api) -> None:
         return [each["name"] for each in api.rest("GET", path).json()["evaluators"]][:2]
 
     assert names("evaluators") == ["second", "first"]
-    api.rest("PATCH", f"evaluators/{first['id']}", json={"description": "changed"})
-    assert names("evaluators") == ["first", "second"]
-    version = {"commit_message": "Second", "template_config": template_config(template="{output}")}
-    api.rest("POST", f"evaluators/{second['id']}/versions", json=version)
+    for name, evaluator in (("first", first), ("second", second)):
+        version = {"commit_message": "Second", "template_config": template_config(template="{output}")}
+        api.rest("POST", f"evaluators/{evaluator['id']}/versions", json=version)
+        assert names("evaluators")[0] == name
     page = api.rest("GET", "evaluators?limit=1").json()
     cursor = page["pagination"]["next_cursor"]
     following = api.rest("GET", f"evaluators?limit=1&cursor={cursor}").json()
@@ -266,7 +264,6 @@ def test_templates_are_listed(api: Api, emulator: Emulator) -> None:
 def test_ai_integration_is_found_by_id(api: Api) -> None:
     found = api.rest("GET", "ai-integrations").json()["ai_integrations"]
     assert {"OPEN_AI", "ANTHROPIC", "AWS_BEDROCK", "VERTEX_AI"} <= {each["provider"] for each in found}
-    assert api.rest("GET", f"ai-integrations/{found[0]['id']}").json() == found[0]
     # Older releases of Arize's SDK need these.
     assert (found[0]["auth_type"], found[0]["scopings"]) == ("DEFAULT", [])
     named = api.rest("GET", "ai-integrations?name=bedrock").json()["ai_integrations"]

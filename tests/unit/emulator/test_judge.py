@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_online_tasks.emulator.evaluators.code import run_check
-from airflow_provider_online_tasks.emulator.evaluators.hub import TEMPLATES, Template
+from airflow_provider_online_tasks.emulator.evaluators.hub import TEMPLATES
 from airflow_provider_online_tasks.emulator.evaluators.judge import (
     input_text,
     is_negative,
@@ -231,9 +231,10 @@ def test_huge_output_is_evaluated_quickly() -> None:
 
 
 def test_sample_gets_a_plausible_share_of_each_label() -> None:
-    hub = next(template for template in TEMPLATES if template.name == "correctness")
+    hub = next(template for template in TEMPLATES if template["column_name"] == "correctness")
+    choices = hub["classification_choices"]
     agents = [item for item in load_spans(None, now=datetime.now(UTC)) if item["kind"] == "AGENT"]
-    labels = [offline(item, list(hub.choices), hub.choices, template=hub.template).label for item in agents]
+    labels = [offline(item, list(choices), choices, template=hub["template"]).label for item in agents]
     assert 0.5 < labels.count("correct") / len(labels) < 0.8
 
 
@@ -291,8 +292,14 @@ def test_slow_pattern_is_stopped_and_not_repeated() -> None:
     assert run_check("matches_regex", text, {"pattern": "parcel"}).label == "pass"
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template.name)
-def test_every_hub_template_evaluates_the_sample(template: Template) -> None:
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template["column_name"])
+def test_every_hub_template_evaluates_the_sample(template: dict[str, Any]) -> None:
+    choices = template["classification_choices"]
     for item in load_spans(None, now=datetime.now(UTC)):
-        verdict = offline(item, list(template.choices), template.choices, template=template.template)
-        assert verdict.label in template.choices
+        verdict = offline(
+            item,
+            list(choices),
+            choices,
+            template=template["template"],
+        )
+        assert verdict.label in choices

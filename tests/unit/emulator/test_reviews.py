@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from airflow_provider_online_tasks.emulator.control.client import EmulatorControlError
 from tests.support.emulator_api import AGENTS, Api, days_ago
 
 from .test_rest import problem
@@ -328,3 +331,115 @@ def test_dataset_version_is_the_newest_or_unknown(api: Api, emulator: Emulator) 
     assert problem(api.rest("POST", f"{path}?dataset_version_id={unknown}", json=more), 404)
     assert problem(api.rest("GET", f"{path}?dataset_version_id={unknown}"), 404)
     assert problem(api.rest("POST", f"{path}/search", json={"dataset_version_id": unknown}), 404)
+
+
+@pytest.mark.parametrize("granularity", ["SPAN", "TRACE", "SESSION"])
+def test_annotation_columns_are_included_and_excluded(api: Api, emulator: Emulator, granularity: str) -> None:
+    newest = agents(api)[0]
+    span_id, session = newest["context"]["span_id"], newest["attributes"]["session.id"]
+    key = session if granularity == "SESSION" else span_id
+    value = {"name": "review", "label": "Wrong", "score": 0.5}
+    assert annotate(api, key, value, granularity=granularity).status_code == 202
+    prefix = {"SPAN": "", "TRACE": "trace_", "SESSION": "session_"}[granularity]
+
+    def shown(**columns: list[str]) -> list[set[str]]:
+        body = {"project_id": emulator.project_id, "filter": AGENTS, **columns}
+        spans = api.rest("POST", "spans?limit=500", json=body).json()["spans"]
+        return [set(each) & {"label", "score"} for span in spans for each in span[f"{prefix}annotations"]]
+
+    column = f"{prefix}annotation.review"
+    assert shown() == [{"label", "score"}]
+    assert shown(included_columns=[f"{column}.label"]) == [{"label"}]
+    assert shown(included_columns=["attributes.input.value"]) == []
+    assert shown(excluded_columns=[f"{column}.label"]) == [{"score"}]
+
+
+def test_annotation_names_its_annotator(api: Api) -> None:
+    annotate(api, agents(api)[0]["context"]["span_id"], {"name": "a", "label": "x"})
+    [annotation] = agents(api)[0]["annotations"]
+    assert annotation["annotator"]["email"] == "user@example.com"
+    assert annotation["updated_at"] <= days_ago(0)
+
+
+def evaluated_queue(api: Api, spans: int = 100) -> tuple[str, list[str]]:
+    """Evaluate the agents of the week, and return a queue with some of them and its span IDs."""
+    config = make_config(api, values=[{"label": "good", "score": 1}, {"label": "bad", "score": 0}]).json()
+    queue_id = make_queue(api, annotation_config_ids=[config["id"]])
+    api.read(api.run(api.create()))
+    body = {"project_id": api.emulator.info()["project_id"], "filter": AGENTS, "start_time": days_ago(6.8)}
+    found = api.rest("POST", f"spans?limit={spans}", json=body).json()["spans"]
+    span_ids = [span["context"]["span_id"] for span in found]
+    sources = {"record_sources": [source(api, span_ids=span_ids)]}
+    assert api.rest("POST", f"annotation-queues/{queue_id}/records", json=sources).status_code == 201
+    return queue_id, span_ids
+
+
+def records_of(api: Api, queue_id: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = api.rest("GET", f"annotation-queues/{queue_id}/records?limit=500").json()[
+        "records"
+    ]
+    return found
+
+
+def labels(record: dict[str, Any]) -> tuple[str, str]:
+    return record["evaluations"][0]["label"], record["annotations"][0]["label"]
+
+
+def test_people_agree_with_a_perfect_evaluator_and_complete_their_records(
+    api: Api, emulator: Emulator
+) -> None:
+    queue_id, span_ids = evaluated_queue(api)
+    arguments: dict[str, Any] = {
+        "evaluator": "answer quality",
+        "annotation": "correctness",
+        "positive": "good",
+    }
+    half = len(span_ids) // 2
+    assert emulator.label_records(queue_id, **arguments, share=0.5) == half
+    done = [record for record in records_of(api, queue_id) if record["annotations"]]
+    assert len(done) == half
+    assert all(evaluator == human for evaluator, human in map(labels, done))
+    assert {each["completion_status"] for record in done for each in record["assigned_users"]} == {
+        "COMPLETED"
+    }
+    [annotation] = done[0]["annotations"]
+    assert annotation["annotator"]["email"] in {"ada@example.com", "bob@example.com"}
+    assert annotation["score"] == (1 if annotation["label"] == "good" else 0)
+    # The others are labelled later, and no record is labelled again.
+    assert emulator.label_records(queue_id, **arguments) == len(span_ids) - half
+    assert emulator.label_records(queue_id, **arguments) == 0
+    [span] = [each for each in agents(api) if each["context"]["span_id"] == span_ids[0]]
+    assert span["annotations"]
+
+
+def test_people_disagree_as_often_as_sensitivity_and_specificity_say(api: Api, emulator: Emulator) -> None:
+    queue_id, span_ids = evaluated_queue(api, spans=500)
+    chosen = {"sensitivity": 0.9, "specificity": 0.6}
+    emulator.label_records(
+        queue_id, evaluator="answer quality", annotation="correctness", positive="good", **chosen
+    )
+    pairs = [labels(record) for record in records_of(api, queue_id)]
+    assert len(pairs) == len(span_ids)
+    for human, name in (("good", "sensitivity"), ("bad", "specificity")):
+        judged = [evaluator == human for evaluator, truth in pairs if truth == human]
+        assert len(judged) > 5
+        assert sum(judged) / len(judged) == pytest.approx(chosen[name], abs=0.1)
+
+
+def test_labelling_by_an_unknown_evaluator_or_label_is_rejected(api: Api, emulator: Emulator) -> None:
+    queue_id, _ = evaluated_queue(api, spans=5)
+    arguments: dict[str, Any] = {
+        "evaluator": "answer quality",
+        "annotation": "correctness",
+        "positive": "good",
+    }
+    for wrong in (
+        {"evaluator": "nope"},
+        {"positive": "nope"},
+        {"annotation": "nope"},
+        {"sensitivity": 1.5},
+        {"sensitivity": 0.5, "specificity": 0.5},
+    ):
+        with pytest.raises(EmulatorControlError):
+            emulator.label_records(queue_id, **arguments | wrong)
+    assert not any(record["annotations"] for record in records_of(api, queue_id))

