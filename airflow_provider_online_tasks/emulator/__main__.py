@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from airflow_provider_online_tasks.emulator.clock import write_time
-from airflow_provider_online_tasks.emulator.errors import describe
 from airflow_provider_online_tasks.emulator.handles import READY_LINE, base_url, connection_fields
+from airflow_provider_online_tasks.emulator.requirements import check_packages
 from airflow_provider_online_tasks.emulator.settings import (
     KEY_VARIABLES,
     EmulatorSettings,
@@ -31,15 +31,22 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run an emulator until it is stopped, or its time has passed."""
+    try:
+        check_packages()
+    except ImportError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     options = vars(_parser().parse_args(arguments))
     for_seconds = options.pop("for_seconds")
+    from airflow_provider_online_tasks.emulator.errors import describe
+    from airflow_provider_online_tasks.emulator.server.server import EmulatorServer
+    from airflow_provider_online_tasks.emulator.spans.sample import SpanFileError
+
     try:
         settings = EmulatorSettings(**options)
     except ValidationError as error:
         sys.stderr.write(f"{describe(error)}\n")
         return 2
-    from airflow_provider_online_tasks.emulator.server.server import EmulatorServer
-    from airflow_provider_online_tasks.emulator.spans.sample import SpanFileError
 
     def on_ready(state: EmulatorState) -> None:
         sys.stdout.write(banner(state, server.port))
@@ -111,6 +118,8 @@ def _read(name: str, text: str) -> Any:
     try:
         return read_setting(name, text)
     except ValidationError as error:
+        from airflow_provider_online_tasks.emulator.errors import describe
+
         raise argparse.ArgumentTypeError(describe(error)) from None
 
 

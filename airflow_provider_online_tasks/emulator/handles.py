@@ -18,6 +18,7 @@ from urllib.parse import quote, urlencode
 
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.control.client import EmulatorControl
+from airflow_provider_online_tasks.emulator.requirements import check_packages
 from airflow_provider_online_tasks.emulator.settings import KEY_VARIABLES, EmulatorSettings
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class Emulator(EmulatorControl):
 
     def start(self) -> None:
         """Start the emulator and return when it accepts requests."""
+        check_packages()
         from airflow_provider_online_tasks.emulator.server.server import EmulatorServer
 
         # The port stays the same after a restart, as that of a real server.
@@ -147,6 +149,7 @@ class EmulatorProcess(Emulator):
 
     def start(self) -> None:
         """Start the emulator and return when it accepts requests."""
+        check_packages()
         database = self.settings.database
         if database is None:
             self._directory = self._directory or tempfile.TemporaryDirectory(prefix="online-tasks-emulator-")
