@@ -24,6 +24,7 @@ from airflow_provider_online_tasks.exceptions import (
 )
 from airflow_provider_online_tasks.inputs.arguments import read_name
 from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput, EvalTaskPatch
+from airflow_provider_online_tasks.inputs.evaluators import HubEvaluator
 from airflow_provider_online_tasks.inputs.runs import RunInput
 
 if TYPE_CHECKING:
@@ -227,21 +228,34 @@ class OnlineTasksHook(BaseHook):
         """
         evaluators = []
         for fields in attachments:
-            call = calls.get_evaluator(fields["evaluator_id"], version_id=fields.get("evaluator_version_id"))
-            evaluators.append(evaluator := self.client.send(call))
-            mapped = {mapping["variable_name"] for mapping in fields.get("query_mappings") or ()}
-            unmapped = set(evaluator.variables) - mapped - set(fields.get("column_mappings") or ())
-            if not unmapped:
-                continue
-            message = (
-                f"The task doesn't map the variables {shown(sorted(unmapped))} of evaluator "
-                f"{shown(evaluator.name)}, so Arize skips every span. Add them to column_mappings, or to "
-                f"query_mappings for traces and sessions."
-            )
-            if len(fields) > 1:
-                raise InvalidInput(message)
-            log.warning("%s", message)
+            evaluator, problem = self._read_attached(fields)
+            evaluators.append(evaluator)
+            if problem and len(fields) > 1:
+                raise InvalidInput(problem)
+            if problem:
+                log.warning("%s", problem)
         return evaluators
+
+    def explain_skipped_spans(self, online_task_id: str) -> str | None:
+        """Return the variables that make Arize skip every span of a task; None if all are mapped."""
+        task = self.get_task(online_task_id)
+        attached = [HubEvaluator(evaluator_id=each) for each in task.evaluator_ids if each]
+        problems = (self._read_attached(fields)[1] for fields in calls.attachments(attached, task))
+        return next((problem for problem in problems if problem), None)
+
+    def _read_attached(self, fields: Mapping[str, Any]) -> tuple[Evaluator, str | None]:
+        """Return an evaluator of a task, and which variables of its template the task doesn't map."""
+        call = calls.get_evaluator(fields["evaluator_id"], version_id=fields.get("evaluator_version_id"))
+        evaluator = self.client.send(call)
+        mapped = {mapping["variable_name"] for mapping in fields.get("query_mappings") or ()}
+        unmapped = set(evaluator.variables) - mapped - set(fields.get("column_mappings") or ())
+        if not unmapped:
+            return evaluator, None
+        return evaluator, (
+            f"The task doesn't map the variables {shown(sorted(unmapped))} of evaluator "
+            f"{shown(evaluator.name)}, so Arize skips every span. Add them to column_mappings, or to "
+            f"query_mappings for traces and sessions."
+        )
 
     def get_task(self, online_task_id: str) -> Task:
         """Return a task.

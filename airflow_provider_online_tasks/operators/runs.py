@@ -306,6 +306,7 @@ class RunOnlineTaskOperator(base.LineageOperator):
             self._rules.conclude(
                 run,
                 log=self.log,
+                hook=lifecycle.hook,
                 url=self.links.spans,
                 task=self.links.task,
                 max_spans=lifecycle.run.max_spans,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import re
 import textwrap
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, assert_never
 
 from airflow_provider_online_tasks import exceptions
@@ -15,6 +16,7 @@ from airflow_provider_online_tasks.inputs.arguments import choice
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses import TaskRun
+    from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 
 LOG_COLUMNS = 100
 CHECK_THE_WINDOW = "Check the window, the query filter, and whether the application sent spans."
@@ -193,6 +195,7 @@ class EndRules:
         run: TaskRun,
         *,
         log: Any,
+        hook: OnlineTasksHook | None = None,
         url: str | None = None,
         task: str | None = None,
         max_spans: int | None = None,
@@ -201,6 +204,10 @@ class EndRules:
         """Return if a finished run counts as a success, else log the reason and raise."""
         end_state = read_end_state(run, max_error_rate=self.max_error_rate, labels_exist=labels_exist)
         explanation = explain(end_state, run, max_error_rate=self.max_error_rate)
+        if end_state is EndState.NOTHING_EVALUATED and skipped_all(run) and run.task_id and hook:
+            with suppress(exceptions.OnlineTasksError):  # the run is what counts
+                if problem := hook.explain_skipped_spans(run.task_id):
+                    explanation = explanation._replace(meaning=problem, advice="Then clear the task.")
         if task is not None and run.task_id is not None:
             log.info("Run %s belongs to the task %r (%s).", run.id, task, run.task_id)
         if explanation.exception is not None:

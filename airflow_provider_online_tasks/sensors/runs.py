@@ -190,6 +190,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
             self._rules.conclude(
                 run,
                 log=self.log,
+                hook=hook,
                 url=self.links.spans,
                 task=self.links.task,
                 labels_exist=labels_exist(hook, run, log=self.log),

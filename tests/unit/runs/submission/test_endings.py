@@ -143,6 +143,22 @@ def test_all_spans_skipped_skips(waiter: Waiter, emulator: Emulator) -> None:
     nothing_evaluated(waiter, None)
 
 
+@pytest.mark.parametrize(("mapped", "named"), [({}, True), ({"reference": "attributes.unknown"}, False)])
+def test_all_spans_skipped_names_variables_without_a_mapping(
+    waiter: Waiter, emulator: Emulator, mapped: dict[str, str], named: bool
+) -> None:
+    """Both tasks skip every span: the second one maps a variable to an attribute that no span has."""
+    columns = {"input": "attributes.input.value", "output": "attributes.output.value", **mapped}
+    evaluator = {"evaluator_id": emulator.evaluator_ids["correctness"]}
+    task = {"name": "t", "model_id": emulator.project_id, "evaluators": evaluator}
+    with OnlineTasksHook() as hook:
+        waiter.task_id = hook.create_eval_task(
+            {**task, "evaluators": {**evaluator, "column_mappings": columns}} if mapped else task
+        )
+    error = waiter.fails(OnlineTaskRunNothingEvaluated, on_nothing_evaluated="fail")
+    assert ("'reference'" in str(error)) is named
+
+
 @pytest.mark.parametrize("reaction", ["skip", "fail", "succeed"])
 def test_all_spans_labelled_succeeds(waiter: Waiter, emulator: Emulator, reaction: str) -> None:
     start_run(waiter.task_id)
