@@ -51,7 +51,7 @@ def test_approval_page_shows_table_and_examples(
     shown = page.locator("main, body").last
     expect(shown.get_by_role("cell", name="asked_correctness").first).to_be_visible()
     expect(shown.get_by_text("FAILED").first).to_be_visible()
-    expect(shown.get_by_text("Lowest-scoring examples")).to_be_visible()
+    expect(shown.get_by_text("Examples that violate the rules")).to_be_visible()
     expect(shown.get_by_role("link", name="in Arize").first).to_be_visible()
     if button == "Approve":
         shoot("gate-asks", height=960)
