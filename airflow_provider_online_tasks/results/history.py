@@ -39,7 +39,7 @@ def results_record(summary: Mapping[str, Any], *, spans_url: str | None = None) 
 
 
 def version_times(record: Any, version_ids: Mapping[str, str], start: str) -> dict[str, str]:
-    """Return the window since which each evaluator has its version, as far as an earlier record says it."""
+    """Return the window since which each evaluator has its version, if an earlier record says so."""
     earlier = record.get("evaluators") if isinstance(record, Mapping) else None
     times = {}
     for name, version_id in version_ids.items():
