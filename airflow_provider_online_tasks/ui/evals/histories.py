@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks._times import parse_time
 from airflow_provider_online_tasks.gate.checks import FAILED, INCONCLUSIVE, PASSED
-from airflow_provider_online_tasks.results.history import RESULTS_KEY
+from airflow_provider_online_tasks.results.history import RESULTS_KEY, VERDICT_KEY
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.ui.evals.records import DagState, FinishedRun, Record
@@ -92,16 +92,23 @@ class History:
         """The end of that window."""
         return self.newest.order[0] if self.newest else datetime.min.replace(tzinfo=UTC)
 
-    def status(self, dag: DagState) -> Status:
-        """Return the state of the newest window that the schedule demands."""
+    def status(self, dag: DagState, verdicts: Collection[tuple[Any, ...]]) -> Status:
+        """Return the state of the newest window that the schedule demands.
+
+        :param verdicts: where there is a verdict, see :func:`_where`.
+        """
         run, newest = dag.newest, self.newest
-        if run is not None and (newest is None or newest.record.at <= run.at) and (why := self._missing(run)):
+        if (
+            run is not None
+            and (newest is None or newest.record.at <= run.at)
+            and (why := self._missing(run, verdicts))
+        ):
             return Status(state=STALE, why=why, run_id=run.run_id, at=run.at)
         if dag.due is not None:
             return Status(state=STALE, why="paused" if dag.is_paused else "overdue", at=dag.due)
         return Status(state=newest.outcome if newest else None)
 
-    def _missing(self, run: FinishedRun) -> str | None:
+    def _missing(self, run: FinishedRun, verdicts: Collection[tuple[Any, ...]]) -> str | None:
         """Return why a DAG run left no results or no verdict; None if it left both."""
         gates = {gate.task_id for window in self.windows for gate in window.gates}
         here = [window for window in self.windows if window.record.run_id == run.run_id]
@@ -112,13 +119,20 @@ class History:
             return "failed"
         if not here:
             return {None: "removed", "skipped": "skipped"}.get(state, "no_results")
-        if not any(window.gates for window in here):
-            states = {run.tasks.get(gate) for gate in gates}
-            if states & {"failed", "upstream_failed"}:
-                return "failed"
-            if "skipped" in states:
-                return "skipped"
-        return None
+        without_verdict = {
+            run.tasks.get(gate)
+            for window in here
+            for gate in gates
+            if not window.gates and _where(window.record, gate) not in verdicts
+        }
+        if without_verdict & {"failed", "upstream_failed"}:
+            return "failed"
+        return "skipped" if "skipped" in without_verdict else None
+
+
+def _where(record: Record, task_id: str) -> tuple[Any, ...]:
+    """Return the place of the record of a task that belongs to a record of another task of the DAG run."""
+    return record.dag_id, record.run_id, task_id, record.map_index
 
 
 def histories(records: Sequence[Record], dags: Mapping[str, DagState]) -> list[tuple[History, Status]]:
@@ -135,7 +149,8 @@ def histories(records: Sequence[Record], dags: Mapping[str, DagState]) -> list[t
     for history in found.values():
         history.windows.sort(key=lambda window: window.order)
     all_histories = [*found.values(), *_without_records(found.values(), dags)]
-    with_status = [(history, history.status(dags[history.dag_id])) for history in all_histories]
+    verdicts = {_where(record, record.task_id) for record in records if record.key == VERDICT_KEY}
+    with_status = [(history, history.status(dags[history.dag_id], verdicts)) for history in all_histories]
 
     with_status.sort(key=lambda pair: (pair[0].dag_id, pair[0].name or "", pair[0].task_id))
     with_status.sort(key=lambda pair: pair[0].end, reverse=True)

@@ -33,6 +33,8 @@ OVERVIEW_DAGS = 200
 MAX_TASKS = 10_000
 # How long after its time the scheduler may create a DAG run.
 OVERDUE = timedelta(hours=1)
+# A DAG run that takes longer counts as finished, so that it doesn't hide that results are missing.
+MAX_RUN_TIME = timedelta(days=1)
 EVAL_OPERATORS = ("EvalResultsOperator", "EvalGateOperator")
 UNFINISHED = ("queued", "running")
 # The worst first: what counts of a mapped task.
@@ -153,11 +155,9 @@ def overview(session: Session, *, dag_ids: Collection[str], span: Span) -> Recor
 
 def dag_states(session: Session, *, dag_ids: Collection[str], span: Span) -> dict[str, DagState]:
     """Return each DAG's newest finished run in the time span, and whether a scheduled run is missing."""
-    newest = _newest_runs(session, dag_ids, span)
-    is_at_work = (
-        select(DagRun.id).where(DagRun.dag_id == DagModel.dag_id, DagRun.state.in_(UNFINISHED)).exists()
-    )
     now = datetime.now(UTC)
+    newest = _newest_runs(session, dag_ids, span, now)
+    is_at_work = select(DagRun.id).where(DagRun.dag_id == DagModel.dag_id, ~_has_finished(now)).exists()
     query = select(DagModel.dag_id, DagModel.is_paused, DagModel.next_dagrun_create_after).where(
         DagModel.dag_id.in_(dag_ids),
         or_(
@@ -178,13 +178,21 @@ def dag_states(session: Session, *, dag_ids: Collection[str], span: Span) -> dic
     }
 
 
-def _newest_runs(session: Session, dag_ids: Collection[str], span: Span) -> dict[str, FinishedRun]:
+def _has_finished(now: datetime) -> Any:
+    """Return the condition that a DAG run has finished, or has taken too long."""
+    has_taken_too_long = func.coalesce(DagRun.queued_at, now) < now - MAX_RUN_TIME
+    return or_(DagRun.state.not_in(UNFINISHED), has_taken_too_long)
+
+
+def _newest_runs(
+    session: Session, dag_ids: Collection[str], span: Span, now: datetime
+) -> dict[str, FinishedRun]:
     place = func.row_number().over(
         partition_by=DagRun.dag_id, order_by=(_IS_MANUAL, DagRun.run_after.desc(), DagRun.id.desc())
     )
     ranked = (
         select(DagRun.dag_id, DagRun.run_id, DagRun.run_after, place.label("place"))
-        .where(DagRun.dag_id.in_(dag_ids), DagRun.state.not_in(UNFINISHED), *span.condition)
+        .where(DagRun.dag_id.in_(dag_ids), _has_finished(now), *span.condition)
         .subquery()
     )
     query = (

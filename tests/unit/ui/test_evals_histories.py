@@ -118,6 +118,29 @@ def test_newest_run_with_results_and_no_verdict_is_stale(gate: str, why: str) ->
     assert status_of(records, newest=run(2, results="success", gate=gate)) == {"a": ("stale", why)}
 
 
+def test_failed_instance_of_mapped_gate_without_verdict_is_stale() -> None:
+    records = [results(2, "a", map_index=0), verdict(2, a="passed")]
+    other = results(2, "a", map_index=1)
+    other.value["run_id"] = "another"
+
+    found = status_of([*records, other], newest=run(2, results="success", gate="failed"))
+
+    assert found == {"a": ("stale", "failed")}
+
+
+def test_evaluator_without_rule_in_newest_run_is_not_stale_if_the_gate_failed() -> None:
+    records = [
+        results(1, "a", "b"),
+        verdict(1, a="passed", b="passed"),
+        results(2, "a", "b"),
+        verdict(2, b="failed"),
+    ]
+
+    found = status_of(records, newest=run(2, results="success", gate="failed"))
+
+    assert found == {"b": ("failed", None), "a": (None, None)}
+
+
 def test_failed_instance_of_mapped_results_is_stale() -> None:
     records = [results(2, "a", map_index=0), verdict(2, a="passed")]
 

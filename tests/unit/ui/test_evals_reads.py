@@ -53,6 +53,7 @@ def add_runs(
     state: str = "success",
     tasks: Any = (),
     first: datetime | None = None,
+    queued_at: datetime | None = None,
 ) -> None:
     """Add a DAG run per day up to noon, each with one XCom per task, key and map index."""
     from airflow.models.dagrun import DagRun
@@ -65,7 +66,7 @@ def add_runs(
         name = "run" if run_type == "scheduled" else run_type
         run = {"dag_id": dag_id, "run_id": f"{name} {number}"}
         row = {"id": first_id + number, "run_type": run_type, "run_after": at, "log_template_id": None}
-        session.execute(insert(DagRun.__table__).values(**run, **row, state=state))
+        session.execute(insert(DagRun.__table__).values(**run, **row, state=state, queued_at=queued_at))
         ids, instances = {}, []
         for task_id, map_index, operator, task_state in [*pushing, *tasks]:
             ids[task_id, map_index] = uuid4()
@@ -240,6 +241,18 @@ def test_newest_finished_run_has_the_worst_state_of_mapped_tasks(reads: ModuleTy
     assert found["d"].newest.tasks == {"r": "failed", "g": "upstream_failed"}
     assert found["d"].newest.eval_tasks == {"r": "EvalResultsOperator"}
     assert found["at_work"].newest is None
+
+
+@pytest.mark.parametrize(("hours", "newest"), [(2, "run 0"), (30, "backfill 0")])
+def test_run_that_takes_longer_than_a_day_counts_as_finished(
+    reads: ModuleType, session: Any, hours: int, newest: str
+) -> None:
+    tasks = [("r", -1, "EvalResultsOperator", "success")]
+    add_runs(session, "d", 1, tasks=tasks, first=NOON - DAY)
+    started = datetime.now(UTC) - timedelta(hours=hours)
+    add_runs(session, "d", 1, tasks=tasks, run_type="backfill", state="running", queued_at=started)
+
+    assert reads.dag_states(session, dag_ids=["d"], span=span(reads))["d"].newest.run_id == newest
 
 
 @pytest.mark.parametrize(
