@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import socket
 import time
-from http.client import HTTPResponse
+from http.client import HTTPResponse, parse_headers
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -68,6 +68,9 @@ class BoundedReader(io.RawIOBase):
         super().close()
 
 
+_INTERIM = range(102, 200)  # http.client skips 100 itself, and 101 is a response
+
+
 class _BoundedResponse(HTTPResponse):
     """A response, of Arize or of a proxy, with limits of its size and its duration."""
 
@@ -78,6 +81,14 @@ class _BoundedResponse(HTTPResponse):
         # Twice the body, because chunk sizes stand between the bytes of a body.
         reader = BoundedReader(sock, timeout=timeout, most=_transport.MOST_HEADERS + 2 * _transport.MOST_BODY)
         self.fp = io.BufferedReader(reader)
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Skip interim responses such as 103 Early Hints, which http.client takes for the response."""
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if status not in _INTERIM:
+                return version, status, reason
+            parse_headers(self.fp)
 
 
 class _Connection(HTTPConnection):

@@ -652,7 +652,13 @@ def add_queue_spans(
     source = {"record_type": "SPAN", "project_id": project_id, **_bounds(window), "span_ids": list(span_ids)}
     path, body = f"/v2/annotation-queues/{_part(queue_id)}/records", {"record_sources": [source]}
     name = "add annotation queue records"
-    return RestCall(name, "POST", path, _read_nothing, body=body, repeatable=False)
+    return RestCall(name, "POST", path, _read_added, body=body, repeatable=False)
+
+
+def _read_added(value: Mapping[str, Any]) -> None:
+    """Read the records that were added: none if the queue holds all of them."""
+    if not isinstance(value["record_sources"], list):
+        raise TypeError(f"record_sources is {shown(value['record_sources'])}, not a list")
 
 
 def list_dataset_spans(dataset_id: str, *, cursor: str | None = None) -> RestCall[Page[str | None]]:

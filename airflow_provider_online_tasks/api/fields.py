@@ -92,6 +92,13 @@ def _time_text(value: object) -> str:
     return line(value, LONGEST_WORD)
 
 
+def _time_or_nothing(value: object) -> datetime | None:
+    try:
+        return parse_time(value)
+    except ValueError:
+        return None
+
+
 Id = Annotated[str, PlainValidator(identifier)]
 Word = Annotated[str, Strict(), Field(min_length=1), AfterValidator(_word)]
 """A short word, such as a status."""
@@ -109,6 +116,8 @@ Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Flag = Annotated[bool, Strict()]
 Time = Annotated[datetime, PlainValidator(parse_time)]
 """A time with a time zone."""
+TimeOrNothing = Annotated[datetime | None, PlainValidator(_time_or_nothing)]
+"""The same; None instead of anything unreadable."""
 TimeText = Annotated[str, PlainValidator(_time_text)]
 """A time as it was written."""
 Object = dict[str, Any]

@@ -100,8 +100,8 @@ class TaskRun(Model):
     num_errors: Count = 0
     num_skipped: Count = 0
     created_at: Time | None = None
-    run_started_at: Time | None = None
-    run_finished_at: Time | None = None
+    run_started_at: fields.TimeOrNothing = None
+    run_finished_at: fields.TimeOrNothing = None
     data_start_time: Time | None = None
     data_end_time: Time | None = None
     failure_reason: Line | None = None

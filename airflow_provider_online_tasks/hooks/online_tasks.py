@@ -362,13 +362,14 @@ class OnlineTasksHook(BaseHook):
     def end_task_run(self, run_id: str) -> tuple[TaskRun, bool]:
         """Cancel a run unless it has finished; return it, and whether it had finished."""
         try:
-            return self.cancel_task_run(run_id), False
+            run = self.cancel_task_run(run_id)
         except BadRequest:
             # It finished by itself, or by a request whose response was lost.
             run = self.get_task_run(run_id)
             if not run.is_over:
                 raise
             return run, True
+        return run, run.is_over and run.status is not RunStatus.CANCELLED
 
     # Links and the connection test
 
