@@ -117,8 +117,8 @@ def explain(end_state: EndState, run: TaskRun, *, max_error_rate: float | None =
         case EndState.NOTHING_EVALUATED:
             if counts.skipped:
                 meaning = (
-                    f"All {counts.skipped} spans were skipped, and none has a label: they have no value "
-                    f"for a variable of the template."
+                    f"All {counts.skipped} spans were skipped. Spans without a label are skipped if they "
+                    f"have no value for a variable of the template."
                 )
                 advice = "Check the template's variables, and the column mappings of the evaluator."
             else:
