@@ -259,6 +259,7 @@ def add_task_instances(session: Session, rows: Sequence[Mapping[str, Any]]) -> N
     from sqlalchemy import insert
 
     table = TaskInstance.__table__
+    rows = [{**row, "id": table.c.id.type.python_type(str(row["id"]))} for row in rows]  # text before 3.2
     if "map_index" not in table.columns:  # Airflow 3.4
         rows = [{**row, "region_index": row["map_index"]} for row in rows]
     known = [{key: value for key, value in row.items() if key in table.columns} for row in rows]
