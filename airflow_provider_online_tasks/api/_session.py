@@ -83,7 +83,7 @@ class _BoundedResponse(HTTPResponse):
         self.fp = io.BufferedReader(reader)
 
     def _read_status(self) -> tuple[str, int, str]:
-        """Skip interim responses such as 103 Early Hints, which http.client takes for the response."""
+        """Skip interim responses such as 103 Early Hints, which http.client would return."""
         while True:
             version, status, reason = super()._read_status()  # type: ignore[misc]
             if status not in _INTERIM:
