@@ -17,11 +17,7 @@ from pydantic import ValidationError
 from airflow_provider_online_tasks.emulator.clock import write_time
 from airflow_provider_online_tasks.emulator.handles import READY_LINE, base_url, connection_fields
 from airflow_provider_online_tasks.emulator.requirements import check_packages
-from airflow_provider_online_tasks.emulator.settings import (
-    KEY_VARIABLES,
-    EmulatorSettings,
-    read_setting,
-)
+from airflow_provider_online_tasks.emulator.settings import KEY_VARIABLES, EmulatorSettings, read_setting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

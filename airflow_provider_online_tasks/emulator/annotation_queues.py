@@ -10,38 +10,26 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 from starlette.responses import JSONResponse, Response
 
-from airflow_provider_online_tasks.emulator import ids
+from airflow_provider_online_tasks.emulator import ids, rest
 from airflow_provider_online_tasks.emulator.errors import RequestError
-from airflow_provider_online_tasks.emulator.rest import (
-    DAY,
-    Body,
-    Call,
-    Moment,
-    Operation,
-    Record,
-    Records,
-    listed_items,
-    project_id,
-    shown,
-)
 from airflow_provider_online_tasks.emulator.runs.plans import fraction
 from airflow_provider_online_tasks.emulator.spans.api import spans_of_records, values_of_spans
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator.state import EmulatorState
 
-QUEUES = Records("annotation_queue", "AnnotationQueue")
+QUEUES = rest.Records("annotation_queue", "AnnotationQueue")
 _MOST_DAYS = 7
-CONFIGS = Records("annotation_config", "AnnotationConfig")
+CONFIGS = rest.Records("annotation_config", "AnnotationConfig")
 _FIELDS = {"CATEGORICAL": {"values"}, "CONTINUOUS": {"minimum_score", "maximum_score"}, "FREEFORM": set()}
 
 
-class _Value(Body):
+class _Value(rest.Body):
     label: Annotated[str, Field(min_length=1)]
     score: float | None = None
 
 
-class _ConfigInput(Body):
+class _ConfigInput(rest.Body):
     name: Annotated[str, Field(min_length=1)]
     space_id: str
     annotation_config_type: Literal["CATEGORICAL", "CONTINUOUS", "FREEFORM"]
@@ -59,7 +47,7 @@ class _ConfigInput(Body):
         return self
 
 
-def create_annotation_config(call: Call) -> Record:
+def create_annotation_config(call: rest.Call) -> rest.Record:
     """Create an annotation config."""
     body: _ConfigInput = call.body
     kind = body.annotation_config_type
@@ -68,18 +56,18 @@ def create_annotation_config(call: Call) -> Record:
         fields["optimization_direction"] = body.optimization_direction or "NONE"
     config = CONFIGS.create(call, body.name, body.space_id, type=kind, **fields)
     CONFIGS.save(call.state, config)
-    return shown(config)
+    return rest.shown(config)
 
 
 def _upper(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value or "ALL"
 
 
-class _Source(Body):
+class _Source(rest.Body):
     record_type: Literal["SPAN"]
     project_id: str
-    start_time: Moment
-    end_time: Moment
+    start_time: rest.Moment
+    end_time: rest.Moment
     span_ids: Annotated[list[str], Field(min_length=1, max_length=500)]
 
 
@@ -88,7 +76,7 @@ _Names = Annotated[list[str], Field(min_length=1)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class _QueueInput(Body):
+class _QueueInput(rest.Body):
     name: Annotated[str, Field(min_length=1, max_length=255)]
     space_id: str
     instructions: Annotated[str, Field(max_length=5000)] | None = None
@@ -100,14 +88,14 @@ class _QueueInput(Body):
     column_allowlist: list[str] | None = None
 
 
-class _RecordsInput(Body):
+class _RecordsInput(rest.Body):
     record_sources: _Sources
 
 
-def create_annotation_queue(call: Call) -> Record:
+def create_annotation_queue(call: rest.Call) -> rest.Record:
     """Create an annotation queue."""
     body: _QueueInput = call.body
-    configs = [shown(CONFIGS.find(call.state, each)) for each in body.annotation_config_ids]
+    configs = [rest.shown(CONFIGS.find(call.state, each)) for each in body.annotation_config_ids]
     fields = body.model_dump(include={"instructions", "assignment_method", "column_allowlist"})
     annotators = [
         {"id": ids.encode("User", zlib.crc32(email.encode())), "email": email}
@@ -117,32 +105,32 @@ def create_annotation_queue(call: Call) -> Record:
         call, body.name, body.space_id, annotation_configs=configs, annotators=annotators, **fields
     )
     _add_records(call, queue, body.record_sources or [])
-    return shown(queue)
+    return rest.shown(queue)
 
 
-def add_annotation_queue_records(call: Call) -> Record | Response:
+def add_annotation_queue_records(call: rest.Call) -> rest.Record | Response:
     """Add the spans that are not in the queue yet."""
     added = _add_records(call, QUEUES.get(call), call.body.record_sources)
     response = {"record_sources": _records(call, added)}
     return response if added else JSONResponse(response, 200)
 
 
-def list_annotation_queue_records(call: Call) -> Record:
+def list_annotation_queue_records(call: rest.Call) -> rest.Record:
     """List the records of a queue with their annotations and evaluations, oldest first."""
-    response = listed_items(call, "records", QUEUES.get(call))
+    response = rest.listed_items(call, "records", QUEUES.get(call))
     return {**response, "records": _records(call, response["records"])}
 
 
-def _add_records(call: Call, queue: Record, sources: list[_Source]) -> list[Record]:
+def _add_records(call: rest.Call, queue: rest.Record, sources: list[_Source]) -> list[rest.Record]:
     spans: dict[str, None] = {}
     for source in sources:
         if source.start_time >= source.end_time:
             raise RequestError(400, "start_time must be before end_time")
-        if source.end_time - source.start_time > _MOST_DAYS * DAY:
+        if source.end_time - source.start_time > _MOST_DAYS * rest.DAY:
             raise RequestError(400, f"The time range is longer than {_MOST_DAYS} days")
         window = (source.start_time, source.end_time)
         found = spans_of_records(
-            call.state.spans, project_id(source.project_id), "SPAN", source.span_ids, window
+            call.state.spans, rest.project_id(source.project_id), "SPAN", source.span_ids, window
         )
         spans |= dict.fromkeys(found[each] for each in source.span_ids)
     if len(spans) > 500:
@@ -163,7 +151,7 @@ def _add_records(call: Call, queue: Record, sources: list[_Source]) -> list[Reco
     return added
 
 
-def _records(call: Call, items: list[Record]) -> list[Record]:
+def _records(call: rest.Call, items: list[rest.Record]) -> list[rest.Record]:
     """Return items as responses contain them: with what is known of their spans now."""
     keys = [each["span"] for each in items]
     spans = call.state.spans.get(keys)
@@ -185,7 +173,7 @@ def _records(call: Call, items: list[Record]) -> list[Record]:
     ]
 
 
-class Labelling(Body):
+class Labelling(rest.Body):
     """What :meth:`EmulatorControl.label_records` is given."""
 
     annotation_queue_id: str
@@ -252,9 +240,11 @@ def label_records(state: EmulatorState, given: Labelling) -> int:
 _RECORDS = "/v2/annotation-queues/{annotation_queue_id}/records"
 OPERATIONS = (
     *CONFIGS.reads("/v2/annotation-configs"),
-    Operation("POST", "/v2/annotation-configs", create_annotation_config, body=_ConfigInput, status=201),
+    rest.Operation("POST", "/v2/annotation-configs", create_annotation_config, body=_ConfigInput, status=201),
     *QUEUES.reads("/v2/annotation-queues"),
-    Operation("POST", "/v2/annotation-queues", create_annotation_queue, body=_QueueInput, status=201),
-    Operation("GET", _RECORDS, list_annotation_queue_records, "records"),
-    Operation("POST", _RECORDS, add_annotation_queue_records, "record_sources", _RecordsInput, status=201),
+    rest.Operation("POST", "/v2/annotation-queues", create_annotation_queue, body=_QueueInput, status=201),
+    rest.Operation("GET", _RECORDS, list_annotation_queue_records, "records"),
+    rest.Operation(
+        "POST", _RECORDS, add_annotation_queue_records, "record_sources", _RecordsInput, status=201
+    ),
 )

@@ -64,10 +64,7 @@ class Call:
         return self.query.get("name", "").lower() in name.lower()
 
     def page(
-        self,
-        items: Sequence[Any],
-        key: Callable[[Any], Any],
-        most: int = 100,
+        self, items: Sequence[Any], key: Callable[[Any], Any], most: int = 100
     ) -> tuple[Sequence[Any], dict[str, Any]]:
         """Return a page of items with falling keys, and its ``pagination``.
 

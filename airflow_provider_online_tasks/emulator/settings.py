@@ -19,10 +19,7 @@ START_ONLY = frozenset(
     {"host", "port", "host_names", "api_key", "database", "spans", "judge_url", "judge_key", "judge_model"}
 )
 # The environment variables of the keys: every user of the machine can list arguments.
-KEY_VARIABLES = {
-    "api_key": "ONLINE_TASKS_EMULATOR_API_KEY",
-    "judge_key": "ONLINE_TASKS_EMULATOR_JUDGE_KEY",
-}
+KEY_VARIABLES = {"api_key": "ONLINE_TASKS_EMULATOR_API_KEY", "judge_key": "ONLINE_TASKS_EMULATOR_JUDGE_KEY"}
 STRICT = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
 
 

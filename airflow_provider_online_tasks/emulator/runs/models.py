@@ -50,7 +50,6 @@ class Run:
     position: int = 0
     synthetic: bool = False
     pinned: bool = False
-    # Why spans were skipped, for the page and the control plane.
     note: str | None = None
     # A run with evaluators of several granularities has a child run for each evaluator.
     parent_id: str | None = None

@@ -12,12 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
-from airflow_provider_online_tasks.emulator import (
-    annotation_queues,
-    datasets,
-    integrations,
-    spaces,
-)
+from airflow_provider_online_tasks.emulator import annotation_queues, datasets, integrations, spaces
 from airflow_provider_online_tasks.emulator.errors import NotFoundError, RequestError, describe, problem
 from airflow_provider_online_tasks.emulator.evaluators import api as evaluators
 from airflow_provider_online_tasks.emulator.rest import READ, WRITE, Call, Operation
@@ -34,10 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator.control.faults import Fault
     from airflow_provider_online_tasks.emulator.state import EmulatorState
 
-_RESOURCES = (
-    *(tasks, runs, evaluators, integrations, spans),
-    *(annotation_queues, datasets, spaces),
-)
+_RESOURCES = (*(tasks, runs, evaluators, integrations, spans), *(annotation_queues, datasets, spaces))
 OPERATIONS = tuple(itertools.chain.from_iterable(each.OPERATIONS for each in _RESOURCES))
 
 # Arize's resources. What this emulator does not serve of them answers 501.
