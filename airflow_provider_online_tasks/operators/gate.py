@@ -30,7 +30,7 @@ class EvalGateOperator(LineageOperator):
     """Check the results of an eval against rules. If a rule fails, downstream tasks do not run.
 
     It sends no requests to Arize: it reads the summary of ``EvalResultsOperator``. A rule compares the share
-    of a label, ``score_mean`` or a quantile (``score_p05`` … ``score_p95``) with a bound; ``docs/results.md``
+    of a label, ``score_mean`` or a quantile (``score_p05`` … ``score_p95``) with a bound; ``docs/gates.md``
     lists the other keys. A rule that cannot be measured fails, and incomplete results fail.
 
     XCom: the verdict with one entry per rule and examples that violate the rules. It is also the ``extra`` of

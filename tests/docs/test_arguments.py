@@ -23,7 +23,7 @@ GUIDES = {
     "CancelOnlineTaskRunOperator": "runs.md",
     "OnlineTaskRunSensor": "runs.md",
     "EvalResultsOperator": "results.md",
-    "EvalGateOperator": "results.md",
+    "EvalGateOperator": "gates.md",
     "SendSpansOperator": "results.md",
     "FinishedRunsTrigger": "events.md",
 }
