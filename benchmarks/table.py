@@ -130,7 +130,8 @@ def growth(data: list[dict[str, Any]]) -> Iterator[Row]:
             f"{number(row['memory'] / MEGA)} MB",
             f"event loop delay {number(row['loop_delay_p99'] * 1e3)} ms (99 %)",
         )
-        yield alone(f"{row['waits']:,} waits on {row['tasks']} tasks, rate limit", ", ".join(figures))
+        tasks = "1 task" if row["tasks"] == 1 else f"{row['tasks']} tasks"
+        yield alone(f"{row['waits']:,} waits on {tasks}, rate limit", ", ".join(figures))
 
 
 def results(data: list[dict[str, Any]]) -> Iterator[Row]:
