@@ -25,6 +25,8 @@ def parse_time(value: object, name: str = "") -> datetime:
         raise ValueError(  # noqa: TRY004  one error class for every unreadable time
             f"{subject}is not a time: {shown(value)}. Use a datetime or ISO 8601 text."
         )
+    if type(value) is not datetime:  # pendulum's differences are of another type
+        value = datetime.fromisoformat(value.isoformat())
     if value.tzinfo is UTC:
         return value
     try:
