@@ -29,7 +29,10 @@ EXTRA_OF = {"emulator": "emulator/", "openlineage": "lineage.py"}
 BROUGHT = {
     ("emulator/pytest_plugin.py", "pytest"),
     ("results/rows.py", "pyarrow"),
-    # Only Airflow's API server loads these modules, and it depends on these packages.
+    ("emulator/spans/sample.py", "pyarrow"),
+    # Airflow depends on these packages.
+    ("runs/orphaned_runs.py", "sqlalchemy"),
+    ("runs/window.py", "pendulum"),
     ("ui/evals/app.py", "fastapi"),
     ("ui/evals/reads.py", "sqlalchemy"),
 }

@@ -56,7 +56,7 @@ def test_wheel_contains_the_package_and_its_metadata(in_wheel: set[str]) -> None
     }
     kinds = {Path(name).suffix for name in ours}
     page = {".html", ".js", ".css", ".svg", ".LICENSE"}  # of the Evals page
-    assert kinds == {".py", ".typed", ".graphql", ".jsonl", ".md"} | page
+    assert kinds == {".py", ".typed", ".graphql", ".json", ".jsonl", ".md"} | page
     assert {f"{PACKAGE.name}/{name}" for name in DATA} < ours
     about = {name for name in in_wheel if ".dist-info/" in name}
     assert in_wheel - about == ours

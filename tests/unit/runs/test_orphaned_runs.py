@@ -58,9 +58,12 @@ class Started:
 def started(arize: Emulator, run_dag: Callable[..., DagResult], online_task: OnlineTask) -> Iterator[Started]:
     """A task that failed while its run is running, as after a kill when the triggerer was dead."""
     from airflow.models.dagrun import DagRun
+    from airflow.models.task_state_store import TaskStateStoreModel
     from airflow.utils.session import create_session
     from sqlalchemy import delete
 
+    with create_session() as session:  # runs of other tests with another emulator have the same IDs
+        session.execute(delete(TaskStateStoreModel))
     arize.next_run(RunFate("hang", times=None))
     with DAG("orphaned", schedule=None) as dag:
         RunOnlineTaskOperator(
