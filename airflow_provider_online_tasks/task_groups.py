@@ -171,6 +171,7 @@ def online_eval(
         "run_continuously": run_continuously,
     }
     useless = [key for key, value in of_new_task.items() if value is not None and value is not False]
+    useless += ["sampling_rate"] * (sampling_rate != 1) + ["if_exists"] * (if_exists != "update")
     if online_task_id is not None and useless:
         raise InvalidInput(
             f"{useless[0]} is for an eval task that is created or found by its name, and online_task_id is "

@@ -210,6 +210,9 @@ def test_rule_on_evaluator_that_may_exist_is_allowed(dag: DAG, given: dict[str, 
         {"project": "support"},
         {"query_filter": "name = 'x'"},
         {"run_continuously": True},
+        {"sampling_rate": 0.1},
+        {"sampling_rate": "{{ params.rate }}"},
+        {"if_exists": "skip"},
     ],
 )
 def test_argument_of_a_new_eval_task_with_an_existing_one_is_rejected(
