@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 # What Airflow shows for a task of a mapped group, instead of its index.
 _WINDOWS = {
-    "run_task": "{{ task.data_start_time }} to {{ task.data_end_time }}",
-    "read_results": "{{ task.window or '' }}",
-    "gate": "{{ task.summary.data_start_time }} to {{ task.summary.data_end_time }}",
+    "run_task": "{{ ti.task.data_start_time }} to {{ ti.task.data_end_time }}",
+    "read_results": "{{ ti.task.window or '' }}",
+    "gate": "{{ ti.task.summary.data_start_time }} to {{ ti.task.summary.data_end_time }}",
 }
 
 

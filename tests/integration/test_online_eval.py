@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG, Asset, TriggerRule, task, task_group
+from airflow.sdk import DAG, Asset, task, task_group
 
 from airflow_provider_online_tasks import (
     CreateEvalTaskOperator,
@@ -119,7 +119,7 @@ def test_mapped_online_eval_runs_once_per_window(arize: Emulator, run_dag: Calla
 @pytest.mark.parametrize("no_data", ["completed", "task_error"])
 @pytest.mark.parametrize(
     ("of_run", "of_results"),
-    [({}, {"trigger_rule": TriggerRule.NONE_FAILED}), ({"on_nothing_evaluated": "succeed"}, {})],
+    [({}, {"trigger_rule": "none_failed"}), ({"on_nothing_evaluated": "succeed"}, {})],
 )
 def test_mapped_results_are_read_also_if_a_window_has_no_spans(
     arize: Emulator,
