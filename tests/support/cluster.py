@@ -122,12 +122,16 @@ class Cluster(Deployment):
         return self._started[-1]
 
     def tidy(self) -> None:
-        """Wait until all components are healthy, and end the DAG runs of the test."""
+        """Wait until all components are healthy, and end and delete the DAG runs of the test.
+
+        The emulator of the next test gives its runs the same IDs, which must not be in Airflow's database.
+        """
         self.until_healthy()
         while self._started:
             dag_run = self._started.pop()
             if dag_run.state in {"queued", "running"}:
                 dag_run.mark_all("failed")
+            self.ask("DELETE", dag_run.path)
 
 
 class MappedRun(DagRun):
@@ -153,5 +157,5 @@ class MappedRun(DagRun):
             for each in self.instances()
         ]
         body = {"actions": [{"action": "update", "entities": entities}]}
-        answer = self.deployment.ask("PATCH", f"{self._path}/taskInstances", body)
+        answer = self.deployment.ask("PATCH", f"{self.path}/taskInstances", body)
         assert not answer["update"]["errors"], answer

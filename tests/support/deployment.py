@@ -249,12 +249,12 @@ class Deployment:
         return True
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Call Airflow's REST API and return the response."""
+        """Call Airflow's REST API and return the response; None if it is empty."""
         answer = self._session.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=PATIENCE)
         if not answer.ok:
             problem = ServerError if answer.status_code >= 500 else RuntimeError
             raise problem(f"{method} {path}: {answer.status_code} {answer.text[:1000]}")
-        return answer.json()
+        return answer.json() if answer.content else None
 
     def trigger(self, dag_id: str, run_id: str | None = None, /, **conf: Any) -> DagRun:
         """Start a run of a DAG; Airflow generates its ID if ``run_id`` is missing."""
@@ -272,17 +272,18 @@ class DagRun:
     run_id: str
 
     @property
-    def _path(self) -> str:
+    def path(self) -> str:
+        """Its path in Airflow's REST API."""
         return f"dags/{self.dag_id}/dagRuns/{self.run_id}"
 
     @property
     def state(self) -> str:
         """The state of the DAG run."""
-        return str(self.deployment.ask("GET", self._path)["state"])
+        return str(self.deployment.ask("GET", self.path)["state"])
 
     def instances(self) -> list[dict[str, Any]]:
         """Return its task instances from the REST API."""
-        answer = self.deployment.ask("GET", f"{self._path}/taskInstances?limit=100")
+        answer = self.deployment.ask("GET", f"{self.path}/taskInstances?limit=100")
         return list(answer["task_instances"])
 
     @property
@@ -323,7 +324,7 @@ class DagRun:
 
     def mark(self, state: str) -> None:
         """Set the task's state, as the UI does."""
-        self.deployment.ask("PATCH", f"{self._path}/taskInstances/run", {"new_state": state})
+        self.deployment.ask("PATCH", f"{self.path}/taskInstances/run", {"new_state": state})
 
     def clear(self) -> None:
         """Clear the task, as the UI does."""
