@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 try:
@@ -50,8 +51,14 @@ __all__ = [
     "BaseHook",
     "TaskDeferred",
     "conf",
+    "find_connections_in_database",
     "read_connection",
 ]
+
+
+def find_connections_in_database() -> None:
+    """Find connections in Airflow's database, too. Only for commands: tasks have no access to it."""
+    os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
 
 
 async def read_connection(conn_id: str) -> Connection:

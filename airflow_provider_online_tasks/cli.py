@@ -6,7 +6,6 @@ Airflow loads this module for each of its commands, so imports happen when a com
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -46,15 +45,17 @@ def get_commands() -> list[CLICommand]:
 
 def run_doctor(options: argparse.Namespace) -> None:
     """Run the doctor and exit with its code."""
-    os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"  # find connections in Airflow's database, too
     from airflow_provider_online_tasks import diagnostics
+    from airflow_provider_online_tasks._airflow import find_connections_in_database
 
+    find_connections_in_database()
     sys.exit(diagnostics.run_doctor(options.conn_id, show_all=options.all))
 
 
 def run_orphaned_runs(options: argparse.Namespace) -> None:
     """List or cancel the orphaned runs, and exit with 0, 1 after an error, or 2 before Airflow 3.3."""
-    os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"  # find connections in Airflow's database, too
+    from airflow_provider_online_tasks._airflow import find_connections_in_database
     from airflow_provider_online_tasks.runs import orphaned_runs
 
+    find_connections_in_database()
     sys.exit(orphaned_runs.run_orphaned_runs(options.conn_id, cancel=options.cancel))

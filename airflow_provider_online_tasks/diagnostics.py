@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import enum
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks import __version__
-from airflow_provider_online_tasks._airflow import AirflowNotFoundException
+from airflow_provider_online_tasks._airflow import AirflowNotFoundException, find_connections_in_database
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks.api import calls, reachability
 from airflow_provider_online_tasks.exceptions import (
@@ -218,7 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--all", action="store_true", help="print successful checks, too")
     options = parser.parse_args(arguments)
-    os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"  # find connections in Airflow's database, too
+    find_connections_in_database()
     return run_doctor(options.conn_id, show_all=options.all)
 
 

@@ -3,7 +3,7 @@
 Certificates: the first of ``verify`` and ``ca_bundle`` of the connection, ``REQUESTS_CA_BUNDLE``,
 ``CURL_CA_BUNDLE``, ``SSL_CERT_FILE``, ``SSL_CERT_DIR`` and ``certifi``. Proxies: ``proxy`` of the connection,
 then ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``ALL_PROXY`` in either case, unless ``NO_PROXY`` lists the host.
-A response takes at most about 16 MB of memory, also if it is compressed or malformed.
+A response takes at most about 16 MB of memory, even if it is compressed or malformed.
 """
 
 from __future__ import annotations

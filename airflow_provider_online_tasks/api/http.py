@@ -157,7 +157,7 @@ class Response:
 
 @lru_cache(maxsize=64)
 def _pattern(secret: AnyStr) -> re.Pattern[AnyStr]:
-    """Return a pattern for a secret, also if blanks, control or invisible characters split it."""
+    """Return a pattern for a secret, even if blanks, control or invisible characters split it."""
     if isinstance(secret, bytes):
         return re.compile(b"[^!-~]*".join(re.escape(bytes([byte])) for byte in secret))
     return re.compile("[^!-~]*".join(map(re.escape, secret)))
@@ -233,7 +233,7 @@ def status_error(response: Response, reason: str) -> exceptions.CallError:
 
 
 def graphql_data(response: Response) -> dict[str, Any]:
-    """Return the data of a GraphQL response. Raise a CallError if it has errors, also with partial data."""
+    """Return the data of a GraphQL response. Raise a CallError if it has errors, even with partial data."""
     status = response.status
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS) or (
         status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _REDIRECT

@@ -128,7 +128,7 @@ class WireInput(pydantic.BaseModel, frozen=True):
 
 
 def certain_problem(text: str) -> PydanticCustomError:
-    """Return an error that is reported when the DAG is parsed, also if the value contains a template."""
+    """Return an error that is reported when the DAG is parsed, even if the value contains a template."""
     return PydanticCustomError(CERTAIN, "{problem}", {"problem": text})
 
 

@@ -95,7 +95,7 @@ class UsesArize(_Operator):
     def render_template(
         self, content: Any, context: Context, jinja_env: Any = None, seen_oids: set[int] | None = None
     ) -> Any:
-        """Render a template. A text without Jinja stays a text, also if the DAG renders native objects."""
+        """Render a template. A text without Jinja stays a text, even if the DAG renders native objects."""
         jinja_env = jinja_env or self.get_template_env()
         if is_renderer(content):
             return content(context=context, jinja_env=jinja_env)

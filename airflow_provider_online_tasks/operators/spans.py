@@ -26,7 +26,7 @@ MAX_SPANS = 500
 class SendSpansOperator(OnlineTasksOperator):
     """Send the spans that an evaluator gave certain labels to an annotation queue or a dataset.
 
-    The spans are those of a run's window, also if an earlier run or a continuous task evaluated them.
+    The spans are those of a run's window, even if an earlier run or a continuous task evaluated them.
     A span that the queue or dataset already holds, by its span ID, is not sent again: not by a retry, not by
     the next run, and not after a lost response. Two tasks that send the same spans to the same place at the
     same time can both send them.
@@ -121,8 +121,8 @@ class SendSpansOperator(OnlineTasksOperator):
             selection = sending.select_spans(
                 reader.pages(window), evaluator=evaluator, labels=labels, max_spans=self.max_spans
             )
-            read_texts = partial(reader.spans_with_texts, window, text_length=None)
             sending.check_selection(selection, run, task, evaluator=evaluator, labels=labels)
+            read_texts = partial(reader.spans_with_texts, window, text_length=None)
             sent = sending.SpanSending(
                 hook=hook,
                 destination=destination,

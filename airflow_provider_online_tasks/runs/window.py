@@ -104,9 +104,9 @@ def resolve_window(
     interval_end = getattr(dag_run, "data_interval_end", None)
     logical_date: Any = getattr(dag_run, "logical_date", None)
     # TriggerDagRunOperator sets the data interval of a past logical date to the present.
-    is_present = bool(logical_date and interval_start and logical_date < interval_start)
+    is_interval_later = bool(logical_date and interval_start and logical_date < interval_start)
     if lookback is not None:
-        end = logical_date if is_present else interval_end or getattr(dag_run, "run_after", None)
+        end = logical_date if is_interval_later else interval_end or getattr(dag_run, "run_after", None)
         if end is None:
             raise InvalidInput(
                 f"The DAG run has neither a data interval nor a run-after time. {HOW_TO_SET_A_WINDOW}"
@@ -123,7 +123,7 @@ def resolve_window(
             f"The DAG run's data interval is empty: on Airflow 3, a cron schedule such as '@daily' creates "
             f"intervals that start and end at the same time. {HOW_TO_SET_A_WINDOW}"
         )
-    if is_present:
+    if is_interval_later:
         raise InvalidInput(
             f"The DAG run's data interval starts at {wire_time(interval_start)}, after its logical date "
             f"{wire_time(logical_date)}: TriggerDagRunOperator sets the interval to the time of the trigger. "

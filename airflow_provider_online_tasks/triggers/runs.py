@@ -62,7 +62,7 @@ class OnlineTaskRunTrigger(BaseTrigger):
     :param poll_interval: seconds between two polls, while the request budget suffices. Default 10.
     :param deadline: time at which the wait ends, in seconds since the epoch. It is absolute, so that it
         survives a restart of the triggerer. Default: none.
-    :param cancel_at_deadline: whether the run is cancelled at the deadline, also if the task can't resume
+    :param cancel_at_deadline: whether the run is cancelled at the deadline, even if the task can't resume
         because its DAG is paused or no worker is free. Default True.
     :param cancel_on_kill: whether the run is cancelled when a user clears the waiting task or marks it as
         failed or successful (Airflow 3.3 and later). Default True.

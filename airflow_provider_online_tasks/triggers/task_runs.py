@@ -1,4 +1,4 @@
-"""Schedule DAGs when a run of an online task finishes, also if others started it."""
+"""Schedule DAGs when a run of an online task finishes, even if others started it."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _QUERY_ID = re.compile(r"\b[A-E]\b")
 
 @dataclasses.dataclass(kw_only=True)
 class Task:
-    """An online task. Its sampling rate is a fraction, also if GraphQL set it as a percentage."""
+    """An online task. Its sampling rate is a fraction, even if GraphQL set it as a percentage."""
 
     number: int
     id: str

@@ -421,9 +421,9 @@ def test_people_disagree_as_often_as_sensitivity_and_specificity_say(api: Api, e
     pairs = [labels(record) for record in records_of(api, queue_id)]
     assert len(pairs) == len(span_ids)
     for human, name in (("good", "sensitivity"), ("bad", "specificity")):
-        judged = [evaluator == human for evaluator, truth in pairs if truth == human]
-        assert len(judged) > 5
-        assert sum(judged) / len(judged) == pytest.approx(chosen[name], abs=0.1)
+        agreements = [evaluator == human for evaluator, truth in pairs if truth == human]
+        assert len(agreements) > 5
+        assert sum(agreements) / len(agreements) == pytest.approx(chosen[name], abs=0.1)
 
 
 def test_labelling_by_an_unknown_evaluator_or_label_is_rejected(api: Api, emulator: Emulator) -> None:
