@@ -13,7 +13,7 @@ def parse_time(value: object, name: str = "") -> datetime:
     :param name: what the time is called, for messages.
     :raises ValueError: it is not a time.
     """
-    subject = f"{name} ".lstrip()
+    subject = f"{name} " if name else ""
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value.strip())

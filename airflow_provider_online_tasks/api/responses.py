@@ -35,15 +35,15 @@ class RunStatus(enum.StrEnum):
     @classmethod
     def read(cls, word: object) -> RunStatus:
         """Return the status for a word of the API."""
-        try:
-            return cls(str(word).upper())
-        except ValueError:
-            return cls.UNKNOWN
+        return _STATUSES.get(str(word).upper(), cls.UNKNOWN)
 
     @property
     def is_over(self) -> bool:
         """Whether the run has finished. An unknown status counts as running."""
         return self in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
+
+
+_STATUSES = {status.value: status for status in RunStatus}
 
 
 @dataclass(frozen=True, kw_only=True)
