@@ -2,7 +2,8 @@
 
 ``make matrix`` calls it. Each combination has a virtual environment in ``.venv-matrix/``, which is kept, and
 a log in ``.tmp/matrix/``. Combinations whose Python isn't installed are skipped. The newest Airflow on the
-project's own Python isn't part of the matrix, because ``make test`` covers it. A beta version may fail.
+project's own Python isn't part of the matrix, because ``make test`` covers it. A beta version may fail. A
+combination that takes too long is stopped and counts as failed.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import argparse
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 PROJECT = Path(__file__).resolve().parents[1]
 OUTPUT = PROJECT / ".tmp" / "matrix"
@@ -26,12 +28,14 @@ OPTIONS = (
     "not slow and not live",
     *("-p", "no:cacheprovider"),
     *("--numprocesses=logical", "--maxprocesses=8", "--dist=loadfile", "--no-loadscope-reorder"),
+    *("-o", "faulthandler_timeout=240"),  # shows in the log where a test hangs
 )
 EVERYTHING = ("tests/unit", "tests/integration", "tests/browser")
 # What a version is most likely to break, for CI.
 OTHER_PYTHON = ("inputs", "operators", "test_provider_info.py")
 OLDER_AIRFLOW = (*OTHER_PYTHON, "runs", "triggers", "ui")
 SHOWN_LINES = 150
+QUICK_MINUTES, MINUTES = 12, 60
 
 
 class Cell(NamedTuple):
@@ -79,11 +83,12 @@ CELLS = (
 )
 
 
-def run(cell: Cell, *, quick: bool) -> tuple[bool | None, str]:
+def run(cell: Cell, *, quick: bool, minutes: float) -> tuple[bool | None, str]:
     """Install a combination and run its tests; return whether they passed, and the last line of the output.
 
     None instead of a bool: the Python is not installed.
     """
+    deadline = time.monotonic() + minutes * 60
     environment = PROJECT / ".venv-matrix" / f"airflow-{cell.airflow}-python-{cell.python}"
     log = OUTPUT / f"{environment.name}.log"
     interpreter = find_python(cell.python)
@@ -108,15 +113,32 @@ def run(cell: Cell, *, quick: bool) -> tuple[bool | None, str]:
     ]
     with log.open("wb") as output:
         for command in commands:
-            code = subprocess.run(
-                command, cwd=PROJECT, stdout=output, stderr=subprocess.STDOUT, check=False
-            ).returncode
-            if code:
+            code = execute(command, output=output, deadline=deadline)
+            if code != 0:
                 break
     lines = log.read_text(errors="replace").splitlines() or ["no output"]
-    if code:
+    if code is None:
+        lines.append(f"stopped after {minutes:g} minutes: a test hangs, or everything is slow")
+    if code != 0:
         print("\n".join(lines[-SHOWN_LINES:]), f"Full log: {log.relative_to(PROJECT)}", sep="\n", flush=True)
     return code == 0, lines[-1].strip("= ")
+
+
+def execute(command: list[str | Path], *, output: IO[bytes], deadline: float) -> int | None:
+    """Run a command until the deadline, and return its exit code, or None if it was stopped.
+
+    Its child processes end with it.
+    """
+    with subprocess.Popen(
+        command, cwd=PROJECT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+    ) as process:
+        try:
+            return process.wait(max(0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def find_python(version: str) -> str | None:
@@ -134,6 +156,11 @@ def main() -> int:
     """Run the combinations and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="only tests that a version is likely to break")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        help=f"time limit per combination; default: {QUICK_MINUTES} with --quick, else {MINUTES}",
+    )
     parser.add_argument("only", nargs="*", metavar="VERSION", help="an Airflow, such as 3.0, or a Python")
     options = parser.parse_args()
 
@@ -142,12 +169,13 @@ def main() -> int:
         return any(name in options.only for name in names)
 
     chosen = [cell for cell in CELLS if not options.only or is_chosen(cell)]
+    minutes = options.minutes or (QUICK_MINUTES if options.quick else MINUTES)
     OUTPUT.mkdir(parents=True, exist_ok=True)
     passed, rows = [], []
     for cell in chosen:
         print(f"Airflow {cell.airflow}, Python {cell.python}", flush=True)
         began = time.monotonic()
-        has_passed, summary = run(cell, quick=options.quick)
+        has_passed, summary = run(cell, quick=options.quick, minutes=minutes)
         if has_passed is not False or not cell.may_fail:
             passed.append(has_passed)
         verdict = {True: "passed", False: "failed", None: "skipped"}[has_passed]
