@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from airflow_provider_online_tasks._airflow import AirflowSkipException
-from airflow_provider_online_tasks._text import on_one_line, shown, shown_name
+from airflow_provider_online_tasks._text import shown_name
 from airflow_provider_online_tasks.exceptions import EvalGateFailed, EvalGateInconclusive, InvalidInput
 from airflow_provider_online_tasks.gate.rules import OnInconclusive, check_rules, read_score_ranges
 from airflow_provider_online_tasks.inputs import arguments
 from airflow_provider_online_tasks.inputs.templating import is_templated
+from airflow_provider_online_tasks.operators import approvals
 from airflow_provider_online_tasks.operators.base import LineageOperator, update_asset_events
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 OnFailure = Literal["fail", "skip", "ask"]
 MAX_ERROR_RATE = 0.05
 MAX_CONFIDENCE = 0.999999
-APPROVE, REJECT = "Approve", "Reject"
 
 
 class EvalGateOperator(LineageOperator):
@@ -106,12 +105,8 @@ class EvalGateOperator(LineageOperator):
         self.confidence = confidence
         self.on_inconclusive = arguments.choice(on_inconclusive, "on_inconclusive", get_args(OnInconclusive))
         self.on_failure = arguments.choice(on_failure, "on_failure", get_args(OnFailure))
-        if response_timeout is not None:
-            response_timeout = timedelta(
-                seconds=arguments.positive_seconds(response_timeout, "response_timeout")
-            )
-        self.response_timeout = response_timeout
-        self.notifiers = _read_notifiers(notifiers)
+        self.response_timeout = approvals.read_response_timeout(response_timeout)
+        self.notifiers = approvals.read_notifiers(notifiers)
         self.across_evaluator_versions = arguments.switch(
             across_evaluator_versions, "across_evaluator_versions"
         )
@@ -131,7 +126,7 @@ class EvalGateOperator(LineageOperator):
             confidence=confidence,
         )
         if "ask" in {on_failure, on_inconclusive}.union(*(evaluator.reactions for evaluator in read)):
-            _check_can_ask()
+            approvals.check_can_ask()
         if is_templated(self.summary) and (self.baseline is None or is_templated(self.baseline)):
             return
         from airflow_provider_online_tasks.gate.summary import list_summaries, read_evaluators
@@ -164,13 +159,21 @@ class EvalGateOperator(LineageOperator):
             body = [report.markdown_table(self._results)]
             if examples:
                 body += ["**Examples that violate the rules**", report.examples_markdown(examples)]
-            self._ask(context, f"Gate {self.task_id}: {verdict['outcome']}. Continue anyway?", body)
+            approvals.ask(
+                context,
+                task_id=self.task_id,
+                subject=f"Gate {self.task_id}: {verdict['outcome']}. Continue anyway?",
+                body="\n\n".join(body),
+                response_timeout=self.response_timeout,
+                notifiers=self.notifiers,
+                method_name="execute_complete",
+            )
         raise (EvalGateInconclusive if is_inconclusive else EvalGateFailed)(message, verdict=verdict)
 
     def execute_complete(self, context: Context, event: Any) -> dict[str, Any]:
         """Report the verdict with the response of a person, and fail unless they approved."""
         verdict = self._check()
-        verdict["approved"], verdict["responded_by"] = _read_response(event)
+        verdict["approved"], verdict["responded_by"] = approvals.read_response(event)
         self._report(context, verdict)
         if not verdict["approved"]:
             context["ti"].xcom_push(key="return_value", value=verdict)
@@ -178,26 +181,6 @@ class EvalGateOperator(LineageOperator):
             raise EvalGateFailed(message, verdict=verdict)
         self.log.info("%s Approved by %s.", self._message(), verdict["responded_by"])
         return verdict
-
-    def _ask(self, context: Context, subject: str, body: Sequence[str]) -> NoReturn:
-        """Ask a person, and defer; Airflow resumes the task in ``execute_complete`` with the response."""
-        _check_can_ask()
-        from airflow.providers.standard.operators.hitl import HITLOperator
-
-        # The standard provider for Airflow 3.1 uses the task's own timeout as the time for a response.
-        has_timeout = "response_timeout" in inspect.signature(HITLOperator.__init__).parameters
-        limit: Any = {"response_timeout" if has_timeout else "execution_timeout": self.response_timeout}
-        question = HITLOperator(
-            task_id=self.task_id,
-            subject=subject,
-            body="\n\n".join(body),
-            options=[APPROVE, REJECT],
-            notifiers=self.notifiers,
-            **limit,
-        )
-        # Airflow logs a warning if a decorated execute() is called within another operator.
-        inspect.unwrap(HITLOperator.execute)(question, context)
-        raise RuntimeError("HITLOperator returned without deferring")
 
     def _check(self) -> dict[str, Any]:
         """Check the rules, and return the verdict."""
@@ -246,43 +229,3 @@ class EvalGateOperator(LineageOperator):
         self.keep_lineage(
             facts, namespace=self.summary.get("arize_url"), project_id=self.summary.get("project_id")
         )
-
-
-def _read_notifiers(notifiers: Any) -> list[BaseNotifier]:
-    """Return the notifiers as a list; raise InvalidInput if one is no notifier."""
-    from airflow.sdk import BaseNotifier
-
-    listed = list(notifiers) if isinstance(notifiers, list | tuple) else [notifiers]
-    for notifier in listed:
-        if not isinstance(notifier, BaseNotifier):
-            raise InvalidInput(
-                f"notifiers must be notifiers, such as SmtpNotifier(to='…'), not {shown(notifier)}."
-            )
-    return listed
-
-
-def _check_can_ask() -> None:
-    """Raise InvalidInput if this Airflow has no required actions."""
-    from importlib.metadata import version
-
-    from packaging.version import Version
-
-    installed = version("apache-airflow-core")
-    if Version(Version(installed).base_version) < Version("3.1"):
-        raise InvalidInput(
-            f'"ask" needs the required actions of Airflow 3.1 or later; this is {installed}. Upgrade '
-            f'Airflow, or use "fail".'
-        )
-
-
-def _read_response(event: object) -> tuple[bool, str]:
-    """Return whether a person approved, and who responded. An unreadable response is a rejection."""
-    if not isinstance(event, Mapping):
-        return False, "no one (unreadable response)"
-    if "error" in event:
-        return False, on_one_line(f"no one ({event.get('error_type')}: {event['error']})")
-    user: Any = event.get("responded_by_user")
-    name = user.get("name") if isinstance(user, Mapping) else getattr(user, "name", None)
-    chosen = event.get("chosen_options")
-    is_approved = isinstance(chosen, list | tuple) and list(chosen) == [APPROVE]
-    return is_approved, on_one_line(str(name or "an unknown user"))

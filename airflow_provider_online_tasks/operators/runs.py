@@ -174,7 +174,7 @@ class RunOnlineTaskOperator(base.LineageOperator):
             if start is not None:
                 kwargs = {"run": run.to_rest()}
                 self.pause_until(start, context["ti"], method_name="execute_after_index_delay", kwargs=kwargs)
-            return self._follow(context, lifecycle) if lifecycle.start(run) else None
+            return self._start(context, lifecycle, run)
 
     def execute_after_index_delay(
         self, context: Context, event: Any = None, run: Mapping[str, Any] | None = None
@@ -185,9 +185,9 @@ class RunOnlineTaskOperator(base.LineageOperator):
         with self.hook as hook:
             lifecycle = self._begin(context, hook)
             planned = RunInput.read(run) if run else self._plan(context, hook)
-            return self._follow(context, lifecycle) if lifecycle.start(planned) else None
+            return self._start(context, lifecycle, planned)
 
-    def execute_complete(self, context: Context, event: Any) -> str:
+    def execute_complete(self, context: Context, event: Any) -> str | None:
         """Conclude after the trigger has seen the end of the run, or the deadline."""
         from airflow_provider_online_tasks.triggers.events import read_event
 
@@ -248,7 +248,16 @@ class RunOnlineTaskOperator(base.LineageOperator):
             }
         )
 
-    def _follow(self, context: Context, lifecycle: RunLifecycle) -> str:
+    def _start(self, context: Context, lifecycle: RunLifecycle, run: RunInput) -> str | None:
+        """Resume the run of an earlier try, or start a new one within its limits, and follow it."""
+        if lifecycle.resume_earlier(run):
+            return self._follow(context, lifecycle)
+        return self._start_new(context, lifecycle, run)
+
+    def _start_new(self, context: Context, lifecycle: RunLifecycle, run: RunInput) -> str | None:
+        return self._follow(context, lifecycle) if lifecycle.start(run) else None
+
+    def _follow(self, context: Context, lifecycle: RunLifecycle) -> str | None:
         """Announce the run, and wait for it if asked to."""
         run, run_id = lifecycle.run, str(lifecycle.run_id)
         with lifecycle.cancelled_if_last_try_fails():
@@ -291,11 +300,11 @@ class RunOnlineTaskOperator(base.LineageOperator):
         )
         self._keep_lineage(lifecycle.hook, {**run.to_rest(), "run_id": run_id})
 
-    def _conclude(self, context: Context, lifecycle: RunLifecycle, run: TaskRun) -> str:
+    def _conclude(self, context: Context, lifecycle: RunLifecycle, run: TaskRun) -> str | None:
         """Act on the end state of the finished run."""
         if lifecycle.was_cancelled_by_clear(run):
-            lifecycle.restart()
-            return self._follow(context, lifecycle)
+            lifecycle.give_up()
+            return self._start_new(context, lifecycle, lifecycle.run)
         from airflow_provider_online_tasks.results.reading import labels_exist
 
         summary = run.summary()

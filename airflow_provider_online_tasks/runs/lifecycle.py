@@ -43,6 +43,7 @@ class RunLifecycle:
     ) -> None:
         self.hook = hook
         self.run_id: str | None = None
+        self.spending: dict[str, Any] | None = None  # what the check of the run's limits found
         self.finished: TaskRun | None = None  # set if the run had finished when this try got it
         self._context = context
         self._rules = rules
@@ -50,12 +51,25 @@ class RunLifecycle:
         self._log = log
         self._fate_when_killed: TaskFate | None = None
 
-    def start(self, run: RunInput) -> bool:
-        """Start a run, or resume that of an earlier try. False: the window has no data, and that succeeds."""
+    def resume_earlier(self, run: RunInput) -> bool:
+        """Resume the run of an earlier try, if there is one."""
         self._plan(run)
         self._stop_if_killed()
+        result = self._submission.find_earlier()
+        if result is not None:
+            self.spending = self._submission.spending
+            self._use(result)
+        return result is not None
+
+    def start(self, run: RunInput, *, spending: dict[str, Any] | None = None) -> bool:
+        """Start a new run. False: the window has no data, and that succeeds.
+
+        :param spending: what the check of the run's limits found.
+        """
+        self.run, self.spending = run, spending
+        self._stop_if_killed()
         try:
-            self._use(self._submission.obtain())
+            self._use(self._submission.start(run, spending=spending))
         except (exceptions.BadRequest, exceptions.TaskErrorReturned) as error:
             if isinstance(error, exceptions.TaskErrorReturned) and says_no_data(error.code, error.reason):
                 self._rules.conclude_without_run(error.reason, run.window, log=self._log)
@@ -68,24 +82,30 @@ class RunLifecycle:
             raise
         return True
 
-    def restart(self) -> None:
-        """Start a new run instead of one that was cancelled after this try had resumed it."""
+    def give_up(self) -> None:
+        """Don't use a run that was cancelled after this try had resumed it: :meth:`start` a new one."""
         self._log.warning(
-            "Run %s was cancelled just after this try resumed it, as clearing a task does. Starting a new "
-            "run.",
+            "Run %s was cancelled just after this try resumed it, as clearing a task does. A new run is "
+            "needed.",
             self.run_id,
         )
-        self._use(self._submission.start_instead_of(str(self.run_id)))
+        self._submission.give_up(str(self.run_id))
 
     def to_json(self) -> dict[str, Any]:
         """Return what a deferred task keeps of its run."""
-        return {"run": self.run.to_rest(), "outcome": self.outcome.name, "since": wire_time(self.since)}
+        return {
+            "run": self.run.to_rest(),
+            "outcome": self.outcome.name,
+            "since": wire_time(self.since),
+            "spending": self.spending,
+        }
 
     def resume(self, run_id: str, kept: Mapping[str, Any]) -> None:
         """Continue with the run that this try had before it deferred, from what :meth:`to_json` returned."""
         try:
             self._plan(RunInput.read(kept["run"]))
             self.outcome, self.since = Outcome[kept["outcome"]], parse_time(kept["since"], "since")
+            self.spending = kept.get("spending")
         except (KeyError, TypeError, ValueError) as error:
             raise exceptions.OnlineTasksError(
                 f"The trigger's event can't be used ({type(error).__name__}: {error}). Clear the task: the "

@@ -49,6 +49,7 @@ class RunIntent(Intent):
     knows_all: bool = False  # if ``known`` has all of them, no clock is needed to recognize a new run
     conn_id: str = DEFAULT_CONN_ID
     cancel_on_kill: bool = True
+    spending: dict[str, Any] | None = None  # the result of the check of the run's limits
 
     @property
     def window(self) -> DataWindow:
@@ -91,31 +92,54 @@ class Submission(create_once.CreateOnce[RunIntent, TaskRun]):
         self._window = run.window
         self._rules = rules
         self._cancel_on_kill = cancel_on_kill
+        self._known: tuple[str, ...] = ()  # runs of earlier tries, which are not the new one
+        self._not_executed: RunIntent | None = None  # an earlier request that started no run
+        self._spending: dict[str, Any] | None = None
 
-    def obtain(self) -> Result[TaskRun]:
-        """Return the run of this execution: that of an earlier try if there is one, else a new one."""
+    def find_earlier(self) -> Result[TaskRun] | None:
+        """Return the run of an earlier try; None if a new one is needed."""
         intent = self._intents.read()
         if intent is None:
-            return self._find_without_intent() or self._start()
+            return self._find_without_intent()
         if intent.id is None and intent.sent_at is None:
-            return self._start(known=intent.known)
+            self._known = intent.known
+            return None
         if intent.succeeded_at not in (None, self._try.max_tries):
-            self._log.info("The task was cleared after it had succeeded. Starting a new run.")
-            return self._start(known=self._retire(intent))
+            self._log.info("The task was cleared after it had succeeded. A new run is needed.")
+            self._known = self._retire(intent)
+            return None
         if (intent.online_task_id, intent.window) != (self._run.online_task_id, self._window):
             self._log.warning(
-                "The earlier try was for task %s and window %s. Starting a new run.",
+                "The earlier try was for task %s and window %s. A new run is needed.",
                 intent.online_task_id,
                 intent.window,
             )
             # The runs stay known: a later try may have that window again.
-            return self._start(known=self._retire(intent))
+            self._known = self._retire(intent)
+            return None
         return self._resume(replace(intent, succeeded_at=None))
 
-    def start_instead_of(self, run_id: str) -> Result[TaskRun]:
-        """Start a new run instead of one that was cancelled after this execution resumed it."""
+    def give_up(self, run_id: str) -> None:
+        """Don't use a run that was cancelled after this execution resumed it: a new one is needed."""
         intent = self._intents.read()
-        return self._start(known=(*(intent.earlier_runs if intent else ()), run_id))
+        self._known = (*(intent.earlier_runs if intent else ()), run_id)
+
+    def start(self, run: RunInput, *, spending: dict[str, Any] | None = None) -> Result[TaskRun]:
+        """Start a new run, unless :meth:`find_earlier` finds one.
+
+        :param run: the run, with the ``max_spans`` that its limits allow.
+        :param spending: what the check of its limits found, to be stored with the request.
+        """
+        self._run, self._spending = run, spending
+        if self._not_executed is not None:
+            return self._create_once(replace(self._not_executed, spending=spending))
+        return self._start(known=self._known)
+
+    @property
+    def spending(self) -> dict[str, Any] | None:
+        """What the check of the run's limits found before the run was started, if it was stored."""
+        intent = self._intents.latest
+        return intent.spending if intent is not None else None
 
     @property
     def is_last_try(self) -> bool:
@@ -145,7 +169,7 @@ class Submission(create_once.CreateOnce[RunIntent, TaskRun]):
         """Note the success of the execution, so that clearing the task later starts a new run."""
         self._intents.finish()
 
-    def _start(self, *, known: tuple[str, ...] = ()) -> Result[TaskRun]:
+    def _start(self, *, known: tuple[str, ...]) -> Result[TaskRun]:
         """Note Arize's clock and the runs that exist, then send the request."""
         page = self._read_page(calls.list_task_runs(self._run.online_task_id))
         same_window = sorted((run for run in page.items if has_window(run, self._window)), key=_created_at)
@@ -166,6 +190,7 @@ class Submission(create_once.CreateOnce[RunIntent, TaskRun]):
             server_time=wire_time(since),
             conn_id=self._hook.conn_id,
             cancel_on_kill=self._cancel_on_kill,
+            spending=self._spending,
         )
 
     def _send_request(self) -> str:
@@ -196,27 +221,30 @@ class Submission(create_once.CreateOnce[RunIntent, TaskRun]):
         )
         self._hook.end_task_run(created_id)
 
-    def _resume(self, intent: RunIntent) -> Result[TaskRun]:
-        """Continue with the run of an earlier try, or start a new one if there is none that can be used."""
+    def _resume(self, intent: RunIntent) -> Result[TaskRun] | None:
+        """Return the run of an earlier try, or None if there is none that can be used."""
         if intent.id is None:
             self._log.info("An earlier try may have started a run. Searching for it.")
             run = self._search(intent)
             if run is None:
                 self._log.info("The earlier try started no run for window %s.", intent.window)
-                return self._create_once(intent)
+                self._not_executed = intent
+                return None
         else:
             # Not found, it may have another ID in REST than in the response to runOnlineTask.
             run = self._read_earlier_run(intent, intent.id) or self.find(intent)
             if run is None:
                 self._log.warning("Run %s of an earlier try was deleted.", intent.id)
-                return self._start(known=intent.earlier_runs)
+                self._known = intent.earlier_runs
+                return None
         if run.id == intent.id:
             outcome = Outcome.RESUMED
             self._intents.write(intent)
         else:
             outcome = Outcome.ADOPTED
             intent = self._store_id(intent, run.id)
-        return self._use(run, outcome) or self._start(known=intent.earlier_runs)
+        self._known = intent.earlier_runs
+        return self._use(run, outcome)
 
     def _find_without_intent(self) -> Result[TaskRun] | None:
         """Return the newest run over the window: before Airflow 3.3, nothing is kept between tries.
@@ -236,7 +264,7 @@ class Submission(create_once.CreateOnce[RunIntent, TaskRun]):
         if newest is None:
             return None
         if was_cleared and newest.is_over:
-            self._log.info("The task was cleared. Starting a new run.")
+            self._log.info("The task was cleared. A new run is needed.")
             return None
         return self._use(newest, Outcome.RESUMED)
 
@@ -255,7 +283,7 @@ class Submission(create_once.CreateOnce[RunIntent, TaskRun]):
         if not run.is_over or self._rules.accept(run):
             return Result(id=run.id, outcome=Outcome.FINISHED if run.is_over else outcome, resource=run)
         self._log.warning(
-            "Run %s of an earlier try ended as %s (%s). Starting a new run.",
+            "Run %s of an earlier try ended as %s (%s). A new run is needed.",
             run.id,
             run.status.value,
             run.failure_reason or run.counts,

@@ -1,0 +1,103 @@
+"""Ask a person on Airflow's page of required actions (Airflow 3.1 and later)."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow_provider_online_tasks._text import on_one_line, shown
+from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.inputs import arguments
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseNotifier, Context
+
+APPROVE, REJECT = "Approve", "Reject"
+
+
+def ask(
+    context: Context,
+    *,
+    task_id: str,
+    subject: str,
+    body: str,
+    response_timeout: timedelta | None,
+    notifiers: Sequence[BaseNotifier],
+    method_name: str,
+) -> NoReturn:
+    """Ask a person, and pause the task.
+
+    :param body: what is needed to decide, in Markdown.
+    :param method_name: the method of the operator that Airflow calls with the response.
+    """
+    check_can_ask()
+    from airflow.providers.standard.operators.hitl import HITLOperator
+
+    # The standard provider for Airflow 3.1 uses the task's own timeout as the time for a response.
+    has_timeout = "response_timeout" in inspect.signature(HITLOperator.__init__).parameters
+    limit: Any = {"response_timeout" if has_timeout else "execution_timeout": response_timeout}
+    question = HITLOperator(
+        task_id=task_id,
+        subject=subject,
+        body=body,
+        options=[APPROVE, REJECT],
+        notifiers=notifiers,
+        **limit,
+    )
+    try:
+        # Airflow logs a warning if a decorated execute() is called within another operator.
+        inspect.unwrap(HITLOperator.execute)(question, context)
+    except BaseException as pause:
+        if hasattr(pause, "method_name"):  # TaskDeferred, or from Airflow 3.3 on TaskAwaitingInput
+            pause.method_name = method_name
+        raise
+    raise RuntimeError("HITLOperator returned without deferring")
+
+
+def read_response(event: object) -> tuple[bool, str]:
+    """Return whether a person approved, and who responded. An unreadable response is a rejection."""
+    if not isinstance(event, Mapping):
+        return False, "no one (unreadable response)"
+    if "error" in event:
+        return False, on_one_line(f"no one ({event.get('error_type')}: {event['error']})")
+    user: Any = event.get("responded_by_user")
+    name = user.get("name") if isinstance(user, Mapping) else getattr(user, "name", None)
+    chosen = event.get("chosen_options")
+    is_approved = isinstance(chosen, list | tuple) and list(chosen) == [APPROVE]
+    return is_approved, on_one_line(str(name or "an unknown user"))
+
+
+def check_can_ask() -> None:
+    """Raise InvalidInput if this Airflow has no required actions."""
+    from importlib.metadata import version
+
+    from packaging.version import Version
+
+    installed = version("apache-airflow-core")
+    if Version(Version(installed).base_version) < Version("3.1"):
+        raise InvalidInput(
+            f'"ask" needs the required actions of Airflow 3.1 or later; this is {installed}. Upgrade '
+            f'Airflow, or use "fail".'
+        )
+
+
+def read_response_timeout(value: timedelta | float | None) -> timedelta | None:
+    """Return how long to wait for a response; None is without a limit."""
+    if value is None:
+        return None
+    return timedelta(seconds=arguments.positive_seconds(value, "response_timeout"))
+
+
+def read_notifiers(notifiers: Any) -> list[BaseNotifier]:
+    """Return the notifiers as a list; raise InvalidInput if one is no notifier."""
+    from airflow.sdk import BaseNotifier
+
+    listed = list(notifiers) if isinstance(notifiers, list | tuple) else [notifiers]
+    for notifier in listed:
+        if not isinstance(notifier, BaseNotifier):
+            raise InvalidInput(
+                f"notifiers must be notifiers, such as SmtpNotifier(to='…'), not {shown(notifier)}."
+            )
+    return listed
