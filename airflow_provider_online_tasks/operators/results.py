@@ -365,7 +365,7 @@ class EvalResultsOperator(LineageOperator):
     def _report(self, context: Context, run: TaskRun | None, summary: dict[str, Any]) -> None:
         """Log the results, and add them to the task's asset events and to OpenLineage."""
         if self.scope != summary["scope"]:
-            self.log.warning("Evaluations have no run ID, so all evaluations in the window are used.")
+            self.log.warning("No evaluation has a run ID, so the evaluations that name no other run count.")
         labels: dict[str, dict[str, float]] = {}
         for name, figures in summary["evaluators"].items():
             counts = figures["labels"]
