@@ -94,7 +94,7 @@ def design_effect(clusters: Collection[tuple[float, int]], variance: float) -> f
     return min(float(count), max(1.0, effect))
 
 
-def effective_size(total: int, effect: float, clusters: int, confidence: float) -> float:
+def effective_size(total: float, effect: float, clusters: int, confidence: float) -> float:
     """Return how many independent values say as much as these in clusters (Korn and Graubard)."""
     if clusters < 2:
         return 0.0
