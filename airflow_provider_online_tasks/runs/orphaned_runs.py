@@ -133,7 +133,9 @@ def read_records() -> Iterator[Record]:
     from pydantic import TypeAdapter
     from sqlalchemy import and_, select
 
-    names = ("dag_id", "run_id", "task_id", "map_index")
+    # Airflow 3.4 distinguishes several expansions of a mapped task in a DAG run, by region.
+    indexes = ("region_id", "region_index") if hasattr(Stored, "region_index") else ("map_index",)
+    names = ("dag_id", "run_id", "task_id", *indexes)
     is_same = and_(*(getattr(Stored, name) == getattr(TaskInstance, name) for name in names))
     columns: list[Any] = [getattr(Stored, name) for name in names]
     query = (
@@ -147,7 +149,8 @@ def read_records() -> Iterator[Record]:
                 intent = TypeAdapter(RunIntent).validate_python(json.loads(row.value))
             except ValueError:  # of another version, or kept outside of the database
                 continue
-            index = f"[{row.map_index}]" if row.map_index >= 0 else ""
+            map_index = getattr(row, names[-1])
+            index = f"[{map_index}]" if map_index >= 0 else ""
             yield Record(
                 task=f"{row.dag_id}.{row.task_id}{index}, {row.run_id}",
                 state="deleted" if row.instance is None else str(row.state or "cleared"),

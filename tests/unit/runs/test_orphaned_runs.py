@@ -38,16 +38,21 @@ class Started:
         self.dag_run_id = dag_run_id
         self.run_id = run_id
 
-    def change(self, *, state: str | None = "failed", deleted: bool = False, **record: Any) -> None:
+    def change(
+        self, *, state: str | None = "failed", deleted: bool = False, map_index: int = -1, **record: Any
+    ) -> None:
         """Change the task's state, and what it stored about its run."""
         from airflow.models.task_state_store import TaskStateStoreModel
         from airflow.models.taskinstance import TaskInstance
         from airflow.utils.session import create_session
         from sqlalchemy import select
 
+        where = {"run_id": self.dag_run_id, "task_id": "run"}
+        stored_index = "map_index" if hasattr(TaskStateStoreModel, "map_index") else "region_index"
         with create_session() as session:
-            instance = session.scalars(select(TaskInstance).filter_by(run_id=self.dag_run_id)).one()
-            stored = session.scalars(select(TaskStateStoreModel).filter_by(run_id=self.dag_run_id)).one()
+            instance = session.scalars(select(TaskInstance).filter_by(**where, map_index=map_index)).one()
+            query = select(TaskStateStoreModel).filter_by(**where, **{stored_index: map_index})
+            stored = session.scalars(query).one()
             instance.state = state
             stored.value = json.dumps({**json.loads(stored.value), **record})
             if deleted:
@@ -109,6 +114,25 @@ def test_run_of_ended_task_is_cancelled(arize: Emulator, started: Started, state
     started.change(state=state)
     assert command() == 0
     assert statuses(arize) == ["CANCELLED"]
+
+
+def test_failed_mapped_task_cancels_only_its_own_run(
+    arize: Emulator, run_dag: Callable[..., DagResult], online_task: OnlineTask, started: Started
+) -> None:
+    started.change(state="running")
+    starts = [END - timedelta(hours=hours) for hours in (12, 9, 6)]
+    with DAG("orphaned", schedule=None) as dag:
+        RunOnlineTaskOperator.partial(task_id="run", online_task_id=online_task.id, data_end_time=END).expand(
+            data_start_time=starts
+        )
+    result = run_dag(dag)
+    mapped = Started(result.dag_run.run_id, result.returned("run[1]"))
+    for index, state in enumerate(["running", "failed", "up_for_retry"]):
+        mapped.change(state=state, map_index=index, succeeded_at=None)
+
+    assert command() == 0
+
+    assert [run["id"] for run in arize.runs() if run["status"] == "CANCELLED"] == [mapped.run_id]
 
 
 def test_run_of_deleted_task_is_cancelled(arize: Emulator, started: Started) -> None:
