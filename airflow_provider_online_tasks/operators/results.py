@@ -23,7 +23,7 @@ from airflow_provider_online_tasks.inputs.templating import is_templated
 from airflow_provider_online_tasks.inputs.windows import DataWindow
 from airflow_provider_online_tasks.operators.base import LineageOperator, update_asset_events
 from airflow_provider_online_tasks.results.rows import RowsFormat, open_rows
-from airflow_provider_online_tasks.runs.window import check_window_literals
+from airflow_provider_online_tasks.runs.window import check_run_or_window
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
 
 if TYPE_CHECKING:
@@ -144,16 +144,9 @@ class EvalResultsOperator(LineageOperator):
         self.rows_format = arguments.choice(rows_format, "rows_format", get_args(RowsFormat))
         self.rows_conn_id = rows_conn_id
         self.window: DataWindow | None = None  # for map_index_template
-        window = [online_task_id, data_start_time, data_end_time]
-        if (run_id is None) == (online_task_id is None) or len({part is None for part in window}) > 1:
-            raise InvalidInput("Set either run_id, or online_task_id with data_start_time and data_end_time.")
+        check_run_or_window(run_id, online_task_id, data_start_time, data_end_time)
         if scope == "run" and run_id is None:
             raise InvalidInput('scope="run" needs run_id. Set it, or leave out scope.')
-        if run_id is not None:
-            arguments.check_id(run_id, "run_id")
-        else:
-            arguments.check_id(online_task_id, "online_task_id")
-            check_window_literals(data_start_time, data_end_time)
         if not is_templated(evaluators):
             self._evaluator_names()
         for name in ("group_by", "cluster_by", "rows_path", "rows_conn_id"):

@@ -7,122 +7,22 @@ API: https://arize.com/docs/api-reference/annotation-queues and https://arize.co
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_online_tasks._times import parse_time
 from airflow_provider_online_tasks.api import calls
-from airflow_provider_online_tasks.exceptions import EvalResultsIncomplete, InvalidInput
 from airflow_provider_online_tasks.idempotency.create_once import CreateOnce
 from airflow_provider_online_tasks.idempotency.intents import Intent, IntentStore
 from airflow_provider_online_tasks.inputs.windows import DataWindow
-from airflow_provider_online_tasks.results.reading import INPUT, OUTPUT
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_online_tasks.api.responses import Evaluation, Span, Task, TaskRun
+    from airflow_provider_online_tasks.api.responses import Span
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
-
-
-class SelectedSpan(NamedTuple):
-    """A span to send, and the evaluation that selected it."""
-
-    span: Span
-    evaluation: Evaluation
-
-    @property
-    def id(self) -> str:
-        """The ID of the span."""
-        return self.span.span_id
-
-    @property
-    def start_time(self) -> datetime:
-        """The start time of the span."""
-        return parse_time(self.span.start_time, "start_time")
-
-    def reread(self, span: Span) -> SelectedSpan:
-        """Return the selection with the span and the evaluation as they were read again."""
-        name, label = self.evaluation.name, self.evaluation.label
-        same = (each for each in span.evaluations if (each.name, each.label) == (name, label))
-        return SelectedSpan(span, next(same, self.evaluation))
-
-    def example(self) -> dict[str, Any]:
-        """Return the span as an example of a dataset, without the fields that have no value."""
-        fields = {
-            "span_id": self.id,
-            "trace_id": self.span.trace_id,
-            "input": self.span.attribute(INPUT),
-            "output": self.span.attribute(OUTPUT),
-            "evaluator": self.evaluation.name,
-            "label": self.evaluation.label,
-            "score": self.evaluation.score,
-            "explanation": self.evaluation.explanation,
-        }
-        return {name: value for name, value in fields.items() if value is not None}
-
-
-class Selection(NamedTuple):
-    """The spans that labels select, how many more there are, and how many spans have any evaluation.
-
-    ``labels`` are the labels of the evaluations that equal a selecting label, apart from case and spaces.
-    """
-
-    spans: list[SelectedSpan]
-    left_out: int
-    evaluated: int
-    labels: set[str]
-
-
-def select_spans(
-    pages: Iterable[Sequence[Span]], *, evaluator: str, labels: Collection[str], max_spans: int
-) -> Selection:
-    """Select the first spans that an evaluator gave one of some labels."""
-    selected: dict[str, SelectedSpan] = {}
-    left_out: set[str] = set()
-    evaluated, wanted = 0, {_folded(label) for label in labels}
-    similar: set[str] = set()
-    for span in itertools.chain.from_iterable(pages):
-        for evaluation in span.evaluations:
-            if evaluation.name != evaluator:
-                continue
-            evaluated += 1
-            if evaluation.label is not None and _folded(evaluation.label) in wanted:
-                similar.add(evaluation.label)
-            if evaluation.label not in labels:
-                continue
-            if span.span_id in selected or len(selected) < max_spans:
-                selected[span.span_id] = SelectedSpan(span, evaluation)
-            else:
-                left_out.add(span.span_id)
-    return Selection(list(selected.values()), len(left_out), evaluated, similar)
-
-
-def check_selection(
-    selection: Selection, run: TaskRun, task: Task, *, evaluator: str, labels: Collection[str]
-) -> None:
-    """Raise an exception if a name is probably misspelled, so that no span would ever be selected."""
-    names = [each.evaluator_name for each in task.evaluators if each.evaluator_name]
-    if not selection.evaluated and run.counts.successes:
-        message = (
-            f"Run {run.id} evaluated {run.counts.successes} items, but no evaluation by {evaluator!r} could "
-            f"be read. The task's evaluators are {', '.join(map(repr, names)) or 'unknown'}. Check evaluator "
-            f"and granularity, and chain this task after EvalResultsOperator, which waits for evaluations."
-        )
-        # The column of an evaluator of the hub may have another name than the evaluator.
-        is_unknown = names and evaluator not in names and not any(task.evaluator_ids)
-        raise InvalidInput(message) if is_unknown else EvalResultsIncomplete(message)
-    similar = {_folded(label): label for label in selection.labels}
-    for label in set(labels) - selection.labels:
-        if other := similar.get(_folded(label)):
-            raise InvalidInput(f"labels: no span has the label {label!r}. Did you mean {other!r}?")
-
-
-def _folded(label: str) -> str:
-    return label.strip().casefold()
+    from airflow_provider_online_tasks.results.selection import SelectedSpan
 
 
 @dataclass(frozen=True)

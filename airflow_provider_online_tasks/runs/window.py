@@ -10,7 +10,7 @@ from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs.arguments import read_time
+from airflow_provider_online_tasks.inputs.arguments import check_id, read_time
 from airflow_provider_online_tasks.inputs.templating import is_templated
 from airflow_provider_online_tasks.inputs.windows import DataWindow
 
@@ -70,6 +70,18 @@ def check_window_arguments(
     for name in ("lookback", "partition_length"):
         if arguments[name] is not None and not is_templated(arguments[name]):
             read_duration(arguments[name], name)
+
+
+def check_run_or_window(run_id: Any, online_task_id: Any, data_start_time: Any, data_end_time: Any) -> None:
+    """Check that the arguments set a run, or a task and a window."""
+    window = [online_task_id, data_start_time, data_end_time]
+    if (run_id is None) == (online_task_id is None) or len({part is None for part in window}) > 1:
+        raise InvalidInput("Set either run_id, or online_task_id with data_start_time and data_end_time.")
+    if run_id is not None:
+        check_id(run_id, "run_id")
+    else:
+        check_id(online_task_id, "online_task_id")
+        check_window_literals(data_start_time, data_end_time)
 
 
 def check_window_literals(data_start_time: Any, data_end_time: Any) -> None:

@@ -68,8 +68,10 @@ def make(kind: type[BaseOperator], **changes: Any) -> Any:
 def instead(kind: type[BaseOperator], name: str, value: Any) -> dict[str, Any]:
     """Return the changes that set an argument, with the other arguments that it requires."""
     changes = {name: value}
-    if kind is EvalResultsOperator and name in ("online_task_id", *WINDOW):
+    if kind in (EvalResultsOperator, SendSpansOperator) and name in ("online_task_id", *WINDOW):
         changes = {"run_id": ..., "online_task_id": "T", **dict.fromkeys(WINDOW, LATER), name: value}
+    elif name in ("sample", "shares"):
+        changes = {"labels": ..., "sample": 200, name: value}
     elif kind is EvaluatorOperator and name in BY_CODE:
         by_template = dict.fromkeys(("template", "classification_choices", "llm_config"), ...)
         changes = {**by_template, "code": "class E: ...", "variables": ["output"], name: value}

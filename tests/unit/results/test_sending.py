@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections import Counter
 from datetime import timedelta
 
 import pytest
-import requests
 
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.api.client import Client
@@ -23,9 +21,11 @@ from airflow_provider_online_tasks.exceptions import (
 )
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.operators.spans import SendSpansOperator
-from airflow_provider_online_tasks.results.sending import AnnotationQueue, Dataset, SelectedSpan, select_spans
+from airflow_provider_online_tasks.results.selection import SelectedSpan, select_spans
+from airflow_provider_online_tasks.results.sending import AnnotationQueue, Dataset
 from tests.support.evaluated_runs import NOW, arize_with, evaluator, run_task, spans_file, tone
 from tests.support.late_server import LateServer
+from tests.support.review_places import Places
 from tests.support.sent_spans import EXAMPLES, dataset_body, queue_body
 from tests.support.task_instance import Killed, TaskInstance
 from tests.support.tries import Time
@@ -39,58 +39,6 @@ DESTINATIONS = {
     ),
     "dataset_id": ("rest.insert_dataset_examples", "rest.list_dataset_examples", "add dataset examples"),
 }
-
-
-class Places:
-    """Create and read queues and datasets with a separate HTTP client."""
-
-    def __init__(self, emulator):
-        self.emulator = emulator
-        self._numbers = itertools.count(1)
-        self._session = requests.Session()
-        self._session.headers["Authorization"] = f"Bearer {emulator.api_key}"
-        self.space_id = self._get("/v2/spaces")["spaces"][0]["id"]
-
-    def _get(self, path):
-        answer = self._session.get(self.emulator.url + path, timeout=30)
-        answer.raise_for_status()
-        return answer.json()
-
-    def _post(self, path, **body):
-        answer = self._session.post(self.emulator.url + path, json=body, timeout=30)
-        answer.raise_for_status()
-        return answer.json()
-
-    def queue(self):
-        name = f"review {next(self._numbers)}"
-        config = {"name": name, "space_id": self.space_id, "annotation_config_type": "FREEFORM"}
-        return self._post(
-            "/v2/annotation-queues",
-            name=name,
-            space_id=self.space_id,
-            annotation_config_ids=[self._post("/v2/annotation-configs", **config)["id"]],
-            annotator_emails=["a@example.com"],
-        )["id"]
-
-    def dataset(self):
-        return self._post(
-            "/v2/datasets", name="failures", space_id=self.space_id, examples=[{"question": "theirs"}]
-        )["id"]
-
-    def records(self, queue_id):
-        return self._listed(f"/v2/annotation-queues/{queue_id}/records", "records")
-
-    def examples(self, dataset_id):
-        return self._listed(f"/v2/datasets/{dataset_id}/examples", "examples")
-
-    def _listed(self, path, name):
-        found, cursor = [], ""
-        while True:
-            page = self._get(f"{path}?limit=500{cursor}")
-            found += page[name]
-            if not page["pagination"]["has_more"]:
-                return found
-            cursor = f"&cursor={page['pagination']['next_cursor']}"
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +116,7 @@ def test_queue_receives_each_labelled_span_once(many):
     assert len(toxic) == 600
     queue = {"annotation_queue_id": Places(many).queue()}
     sent = send(run_id, **queue)
+    assert sent.pop("sample")["is_random"] is False
     assert {**sent, "span_ids": set(sent["span_ids"])} == {
         "selected": 600,
         "sent": 600,
