@@ -44,6 +44,11 @@ _CONNECTION_FIELDS = {
         "number",
         minimum=0,
     ),
+    "prices": _field(
+        "Prices of models",
+        'For cost estimates, per million tokens: {"gpt-4o": {"input": 2.5, "output": 10}}. '
+        "Default: those of genai-prices, if it is installed.",
+    ),
     "rest_host": _network_field("REST host", "Only if REST is served by another host than GraphQL."),
     "timeout": _network_field(
         "Timeout", "Seconds to wait for a connection, and for each part of a response. Default: 30.", "number"

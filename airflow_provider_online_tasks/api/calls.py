@@ -50,6 +50,8 @@ LONGEST_MESSAGE = 1_000
 EVAL_PREFIXES = {"span": "eval", "trace": "trace_eval", "session": "session_eval"}
 """The column prefix of evaluations by granularity."""
 SPAN_ID = "span_id"
+ID_ONLY = (f"context.{SPAN_ID}",)
+"""The columns of a span without anything but the fields that every response has."""
 TYPE_NAME = "{ __typename }"
 ARGUMENT_TYPES = (
     '{ __type(name: "Mutation") { fields { name args { name type { name ofType { name } } } } } }'
@@ -598,7 +600,7 @@ def list_spans(
     attributes: Sequence[str] = (),
     explanations: bool = False,
     text_length: int | None = 1,
-    only_ids: bool = False,
+    columns: Sequence[str] = (),
     cursor: str | None = None,
     limit: int = SPANS_PAGE,
 ) -> RestCall[Page[responses.Span]]:
@@ -609,20 +611,20 @@ def list_spans(
     :param attributes: dotted paths of attributes to read; needs ``evaluators``.
     :param explanations: whether to read the explanations of ``evaluators``, too.
     :param text_length: maximum number of characters of each text; None for the complete text.
-    :param only_ids: whether to read only the fields that every response has.
+    :param columns: the columns to read, instead of those of ``evaluators``.
     """
     body: dict[str, Any] = {"project_id": project_id, **_bounds(window)}
     if text_length is not None:
         body["truncate_string_length"] = text_length
     if query_filter:
         body["filter"] = query_filter
-    if only_ids:
-        body["included_columns"] = [f"context.{SPAN_ID}"]
+    if columns:
+        body["included_columns"] = list(columns)
     elif evaluators:
-        columns = [f"{EVAL_PREFIXES[granularity]}.{name}" for name in evaluators]
+        prefixed = [f"{EVAL_PREFIXES[granularity]}.{name}" for name in evaluators]
         parts = ["label", "score", "metadata", *(["explanation"] if explanations else [])]
         prefix = responses.ATTRIBUTES
-        body["included_columns"] = [f"{column}.{part}" for column in columns for part in parts]
+        body["included_columns"] = [f"{column}.{part}" for column in prefixed for part in parts]
         body["included_columns"] += [prefix + path.removeprefix(prefix) for path in attributes]
     read = read_page("spans", responses.Span.from_wire)
     return RestCall("list spans", "POST", "/v2/spans", read, _paged(limit, cursor), body)

@@ -20,6 +20,14 @@ EvaluatorType = Literal["TEMPLATE", "CODE", "HARNESS", "REMOTE"]
 # A variable of a template, such as {input}: braces around JSON are none.
 _VARIABLE = re.compile(r"(?<!\{)\{ *([A-Za-z_][\w.\-]*) *\}(?!\})")
 _COLUMN = AliasChoices(*(AliasPath(f"{kind.lower()}_config", "name") for kind in get_args(EvaluatorType)))
+SPAN = "span"
+GRANULARITIES = (SPAN, "trace", "session")
+
+
+def _of_version(*path: str) -> Any:
+    """Return where a field of an evaluator's version is, for every type of evaluator."""
+    configs = [f"{kind.lower()}_config" for kind in get_args(EvaluatorType)]
+    return Field(validation_alias=AliasChoices(*(AliasPath("version", name, *path) for name in configs)))
 
 
 class RunStatus(enum.StrEnum):
@@ -182,21 +190,51 @@ class Task(Model):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluator(Model):
-    """An evaluator of the Eval Hub. Its name is unique in its space. `template`: the prompt of a version."""
+    """An evaluator of the Eval Hub with a version of it. Its name is unique in its space.
+
+    :param template: the prompt.
+    :param column: the column with its evaluations.
+    :param model: the LLM judge.
+    :param choices: its labels; None if it is unknown.
+    :param explains: whether it writes explanations.
+    :param parameters: the parameters of its LLM calls.
+    :param granularity: whether it evaluates spans, traces or sessions.
+    """
 
     id: Id
     name: Name
     type: Annotated[
         EvaluatorType, BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value)
     ]
-    template: Annotated[
-        Exact | None, Field(validation_alias=AliasPath("version", "template_config", "template"))
-    ] = None
+    template: Annotated[Exact | None, _of_version("template")] = None
+    version_id: Annotated[Id | None, fields.Blank, Field(validation_alias=AliasPath("version", "id"))] = None
+    column: Annotated[Name | None, _of_version("name")] = None
+    model: Annotated[Name | None, _of_version("llm_config", "model_name")] = None
+    choices: Annotated[fields.ObjectToCompare, _of_version("classification_choices")] = None
+    explains: Annotated[
+        bool, _of_version("include_explanations"), PlainValidator(lambda value: value is not False)
+    ] = True
+    parameters: Annotated[fields.ObjectToCompare, _of_version("llm_config", "invocation_parameters")] = None
+    granularity: Annotated[
+        str,
+        _of_version("data_granularity"),
+        PlainValidator(lambda value: value.lower() if str(value).lower() in GRANULARITIES else SPAN),
+    ] = SPAN
+
+    @property
+    def placeholders(self) -> list[str]:
+        """The variables of the template, in their order; one that is used twice is listed twice."""
+        return _VARIABLE.findall(self.template or "")
+
+    @property
+    def text_around_variables(self) -> str:
+        """The template without its variables."""
+        return _VARIABLE.sub("", self.template or "")
 
     @property
     def variables(self) -> list[str]:
         """The variables of the template that a task has to map: attributes and conversations resolve."""
-        names = dict.fromkeys(_VARIABLE.findall(self.template or ""))
+        names = dict.fromkeys(self.placeholders)
         return [name for name in names if not name.startswith("attributes.") and name != "conversation"]
 
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.exceptions import InvalidConnection, InvalidInput
 from airflow_provider_online_tasks.inputs.arguments import PLACEHOLDER, read_id
+from airflow_provider_online_tasks.inputs.prices import Price, read_prices
 
 BASE_DOMAIN = "arize.com"
 US_REGION = "us"
@@ -34,7 +35,7 @@ RESPONSE_TIMEOUTS = 2
 PROXY_SCHEMES = ("http", "https")
 EXTRA_FIELDS = {
     *("region", "rest_host", "model_id", "organization_id", "space_id", "timeout", "verify", "ca_bundle"),
-    *("proxy", "requests_per_minute", "sampling_rate_unit", "index_delay_minutes"),
+    *("proxy", "requests_per_minute", "sampling_rate_unit", "index_delay_minutes", "prices"),
 }
 
 
@@ -97,6 +98,7 @@ class Settings:
     space_id: str | None = None
     model_id: str | None = None
     index_delay_minutes: float = DEFAULT_INDEX_DELAY_MINUTES
+    prices: Mapping[str, Price] | None = field(default=None, compare=False)
 
     @property
     def warnings(self) -> list[str]:
@@ -125,7 +127,7 @@ class Settings:
             raise InvalidConnection(
                 f"{where}: unknown extra {', '.join(unknown)}. Known: {', '.join(sorted(EXTRA_FIELDS))}."
             )
-        text = {name: _field_text(name, extra.get(name), where) for name in EXTRA_FIELDS}
+        text = {name: _field_text(name, extra.get(name), where) for name in EXTRA_FIELDS - {"prices"}}
         unit = text["sampling_rate_unit"] or FRACTION
         if unit not in (FRACTION, PERCENT):
             raise InvalidConnection(
@@ -170,6 +172,7 @@ class Settings:
             index_delay_minutes=number(
                 "index_delay_minutes", DEFAULT_INDEX_DELAY_MINUTES, MOST_SECONDS / 60, may_be_zero=True
             ),
+            prices=_prices(extra.get("prices"), where),
         )
 
 
@@ -241,6 +244,13 @@ def _key(api_key: str | None, where: str) -> str:
 def _id(extra: Mapping[str, str], name: str, where: str) -> str | None:
     try:
         return read_id(extra[name], name) if extra[name] else None
+    except InvalidInput as error:
+        raise InvalidConnection(f"{where}: {error}") from None
+
+
+def _prices(value: Any, where: str) -> dict[str, Price] | None:
+    try:
+        return None if value in (None, "") else read_prices(value)
     except InvalidInput as error:
         raise InvalidConnection(f"{where}: {error}") from None
 

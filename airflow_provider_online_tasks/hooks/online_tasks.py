@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
     from airflow_provider_online_tasks.api.client import Client
+    from airflow_provider_online_tasks.costs.estimates import RunEstimate
     from airflow_provider_online_tasks.inputs.windows import DataWindow
     from airflow_provider_online_tasks.ui.links import Links
 
@@ -370,6 +372,49 @@ class OnlineTasksHook(BaseHook):
                 raise
             return run, True
         return run, run.is_over and run.status is not RunStatus.CANCELLED
+
+    def estimate_run(
+        self,
+        online_task_id: str,
+        *,
+        data_start_time: datetime | str,
+        data_end_time: datetime | str,
+        max_spans: int | None = None,
+        override_evaluations: bool = False,
+        prices: Mapping[str, Any] | None = None,
+        from_earlier_runs: bool = False,
+    ) -> RunEstimate:
+        """Estimate what a run would evaluate and cost, without starting it. Sends at most 21 requests.
+
+        :param online_task_id: global ID of the task.
+        :param data_start_time: start of the window.
+        :param data_end_time: end of the window.
+        :param max_spans: maximum number of spans to evaluate. Default: the API's, 10,000.
+        :param override_evaluations: whether spans that have a label are evaluated again. Default False.
+        :param prices: ``{"gpt-4o": {"input": 2.5, "output": 10}}`` per million tokens. Default: the
+            connection's ``prices``, else those of ``genai-prices`` if it is installed.
+        :param from_earlier_runs: whether to send one request only, and to estimate evaluations, without
+            tokens, from the task's completed runs. Default False.
+        :raises InvalidInput: an argument is wrong, or the task has no runs to estimate from.
+        """
+        from airflow_provider_online_tasks.costs.estimates import estimate_run
+        from airflow_provider_online_tasks.inputs.prices import read_prices
+
+        run = RunInput.read(
+            {
+                "online_task_id": online_task_id,
+                "data_start_time": data_start_time,
+                "data_end_time": data_end_time,
+                "max_spans": max_spans,
+                "override_evaluations": override_evaluations,
+            }
+        )
+        return estimate_run(
+            self.client,
+            run,
+            prices=self.settings.prices if prices is None else read_prices(prices),
+            from_earlier_runs=from_earlier_runs,
+        )
 
     # Links and the connection test
 

@@ -15,6 +15,7 @@ from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.api.calls import (
     EVAL_PREFIXES,
+    ID_ONLY,
     Page,
     RestCall,
     list_evaluator_versions,
@@ -151,7 +152,7 @@ class Reader:
             return list_page(**columns, cursor=cursor)
 
         def skip(cursor: str | None) -> Page[Span]:
-            page = self.client.send(list_page(only_ids=True, cursor=cursor, limit=1))
+            page = self.client.send(list_page(columns=ID_ONLY, cursor=cursor, limit=1))
             self._warn_of_skipped(span.span_id for span in page.items)
             return replace(page, items=())
 

@@ -28,7 +28,17 @@ VALID: dict[type[Model], dict[str, Any]] = {
         "id": "E",
         "name": "n",
         "type": "template",
-        "version": {"template_config": {"template": "{input}"}},
+        "version": {
+            "id": "V",
+            "template_config": {
+                "name": "n",
+                "template": "{input}",
+                "include_explanations": False,
+                "classification_choices": {"good": 1},
+                "data_granularity": "TRACE",
+                "llm_config": {"model_name": "gpt-4o", "invocation_parameters": {"max_tokens": 9}},
+            },
+        },
     },
     responses.EvaluatorVersion: {
         "id": "V",
@@ -97,6 +107,8 @@ VALID: dict[type[Model], dict[str, Any]] = {
 # Objects with any content: the limits of the response apply.
 OPEN = {
     (responses.Evaluation, "metadata"),
+    (responses.Evaluator, "choices"),
+    (responses.Evaluator, "parameters"),
     (responses.Span, "attributes"),
     (responses.AttachedEvaluator, "query_mappings"),
     (responses.Task, "query_filters"),

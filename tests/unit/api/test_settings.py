@@ -159,6 +159,7 @@ DOCUMENTED_DEFAULTS = {
     "space_id": None,
     "model_id": None,
     "index_delay_minutes": 120.0,
+    "prices": None,
 }
 
 

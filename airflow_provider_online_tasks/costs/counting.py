@@ -1,0 +1,156 @@
+"""Count the spans of a window with few requests, and draw a random sample of them."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_online_tasks._times import parse_time
+from airflow_provider_online_tasks.api.calls import Page, RestCall, pages
+from airflow_provider_online_tasks.costs.ranges import Range
+from airflow_provider_online_tasks.inputs.windows import DataWindow
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.api.client import Client
+    from airflow_provider_online_tasks.api.responses import Span
+
+LEAST_ERROR = 0.1
+"""Of a count that is extrapolated, as a share of it, on each side."""
+_ERRORS = 3.0
+
+
+class Requests:
+    """Sends at most so many requests; ``left`` are those that remain."""
+
+    def __init__(self, client: Client, most: int) -> None:
+        self.client = client
+        self.left = most
+
+    def send(self, call: RestCall[Any]) -> Any:
+        """Send a call."""
+        self.left -= 1
+        return self.client.send(call)
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """Spans that were read, newest first, each of which stands for ``weight`` spans of the window."""
+
+    spans: tuple[Span, ...]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The spans of a window.
+
+    :param strata: the spans that were read; the newest ones without a gap first.
+    :param margin: how far the real number may differ from the extrapolated one, as a share of it.
+    """
+
+    strata: tuple[Stratum, ...]
+    margin: float = 0.0
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether all spans were read."""
+        return len(self.strata) == 1
+
+    def count(self, number_of: Callable[[Sequence[Span]], float]) -> Range:
+        """Return a number of the window: the sum over the strata, with the margin of what wasn't read."""
+        read, *sampled = self.strata
+        exact = number_of(read.spans)
+        rest = sum(stratum.weight * number_of(stratum.spans) for stratum in sampled)
+        least = sum(number_of(stratum.spans) for stratum in sampled)
+        return Range(exact + max(least, rest * (1 - self.margin)), exact + rest * (1 + self.margin))
+
+    def sample(
+        self, size: int, wanted: Callable[[Span], bool], newest: float, draw: random.Random
+    ) -> list[Span]:
+        """Return random spans of those that are wanted; if that suffices, of the newest ones.
+
+        :param newest: how many of the newest spans are evaluated at most.
+        """
+        read, *sampled = self.strata
+        if newest <= len(read.spans):
+            read, sampled = replace(read, spans=read.spans[: math.ceil(newest)]), []
+        pool = [
+            (span, stratum.weight) for stratum in (read, *sampled) for span in stratum.spans if wanted(span)
+        ]
+        # The largest of these keys are a sample without replacement in proportion to the weights.
+        keyed = sorted(pool, key=lambda each: draw.random() ** (1 / each[1]), reverse=True)
+        return [span for span, _ in keyed[:size]]
+
+
+def count_spans(
+    requests: Requests,
+    list_page: Callable[..., RestCall[Page[Span]]],
+    window: DataWindow,
+    *,
+    draw: random.Random,
+) -> Counted:
+    """Count the spans of a window with the requests that are left.
+
+    If they don't suffice to read all, read the newest spans and a page at random times of the rest.
+
+    :param list_page: returns the call for a page of a ``window`` at a ``cursor``.
+    """
+    read: list[Span] = []
+    most = requests.left
+    reached = window.end
+    complete = False
+    for number, page in enumerate(_pages(requests, list_page, window), 1):
+        # Arize lists a span that starts when the window ends. It belongs to the next window.
+        read += [span for span in page.items if _start(span, window.start) < window.end]
+        complete = page.next_cursor is None
+        if complete:
+            break
+        reached = max(window.start, min((_start(span, reached) for span in page.items), default=reached))
+        share = (window.end - reached) / (window.end - window.start)
+        is_far = share * requests.left < number * (1 - share)
+        if requests.left <= 2 or (number >= most / 2 and is_far):
+            break
+    if complete or reached <= window.start:
+        return Counted((Stratum(tuple(read)),))
+    return _with_rest(requests, list_page, DataWindow(start=window.start, end=reached), read, draw)
+
+
+def _pages(
+    requests: Requests, list_page: Callable[..., RestCall[Page[Span]]], window: DataWindow
+) -> Iterator[Page[Span]]:
+    return pages(requests.send, lambda cursor: list_page(window=window, cursor=cursor))
+
+
+def _with_rest(
+    requests: Requests,
+    list_page: Callable[..., RestCall[Page[Span]]],
+    rest: DataWindow,
+    read: Iterable[Span],
+    draw: random.Random,
+) -> Counted:
+    """Add the part of the window that isn't read: a page at a random time of each of its parts."""
+    parts = max(1, requests.left)
+    length = (rest.end - rest.start) / parts
+    strata, rates = [], []
+    for part in range(parts):
+        until = rest.start + length * (part + draw.uniform(0.05, 1.0))
+        page = requests.send(list_page(window=DataWindow(start=rest.start, end=until), cursor=None))
+        spans = page.items
+        since = rest.start if page.next_cursor is None else min(_start(span, until) for span in spans)
+        covered = max(until - since, timedelta(seconds=1))
+        rates.append(len(spans) / (covered / length))
+        strata.append(Stratum(spans, rates[-1] / len(spans) if spans else 1.0))
+    expected = sum(rates)
+    steps = [(after - before) ** 2 for before, after in pairwise(rates)]
+    error = math.sqrt(parts * sum(steps) / (2 * len(steps))) if steps else expected
+    margin = max(LEAST_ERROR, _ERRORS * error / expected) if expected else 0.0
+    return Counted((Stratum(tuple(read)), *strata), margin)
+
+
+def _start(span: Span, unknown: datetime) -> datetime:
+    return unknown if span.start_time is None else parse_time(span.start_time)
