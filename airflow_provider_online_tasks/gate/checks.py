@@ -46,8 +46,9 @@ DROP_CONFIDENCE = 0.95
 class RuleResult:
     """The result of one rule. ``margin`` is 0 or more if the measured value satisfies the rule.
 
-    ``effective_evaluations`` is the number of independent evaluations that say as much: fewer if several are
-    of one session or trace. ``on_inconclusive`` is the setting of the rule; None if the gate decides.
+    ``effective_evaluations`` is the number of independent evaluations that give as much information: fewer if
+    several are of one session or trace. ``on_inconclusive`` is the setting of the rule; None means that of
+    the gate.
     """
 
     evaluator: str

@@ -95,7 +95,7 @@ def design_effect(clusters: Collection[tuple[float, int]], variance: float) -> f
 
 
 def effective_size(total: float, effect: float, clusters: int, confidence: float) -> float:
-    """Return how many independent values say as much as these in clusters (Korn and Graubard)."""
+    """Return how many independent values give as much information as these in clusters (Korn, Graubard)."""
     if clusters < 2:
         return 0.0
     z = NormalDist().inv_cdf((1 + confidence) / 2)

@@ -45,11 +45,11 @@ def rows(results: Iterable[RuleResult]) -> list[tuple[str, ...]]:
 
 
 def _size_text(result: RuleResult) -> str:
-    """Return how many independent evaluations say as much, if these are fewer."""
+    """Return how many independent evaluations give as much information, if these are fewer."""
     total, effective = result.evaluations, result.effective_evaluations
     if total is None or effective is None or effective >= total:
         return ""
-    return f"{total:,} evaluations in clusters say as much as {effective:,.0f}"
+    return f"{total:,} evaluations in clusters give as much information as {effective:,.0f} independent ones"
 
 
 def text_table(results: Sequence[RuleResult]) -> str:

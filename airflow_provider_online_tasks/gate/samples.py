@@ -33,7 +33,7 @@ class Sample:
     """The sample that a rule is checked against. ``count`` is the number of evaluations with a label.
 
     ``missing`` evaluations are part of ``total``, and of ``scores`` with the least favorable score.
-    ``effective`` is the number of independent evaluations that say as much.
+    ``effective`` is the number of independent evaluations that give as much information.
     """
 
     measured: float | None
@@ -135,7 +135,7 @@ def _of_size(scores: intervals.Mean, size: float) -> intervals.Mean:
 
 
 def _in_clusters(needed: int | None, total: int, size: float) -> int | None:
-    """Return how many evaluations in clusters say as much as this number of independent ones."""
+    """Return how many evaluations in clusters give as much information as this number of independent ones."""
     return None if needed is None else math.ceil(needed * total / size)
 
 
