@@ -68,7 +68,7 @@ def online_eval(
     read_evaluators: Sequence[str] | XComArg | None = None,
     direction: Literal["maximize", "minimize"] = "maximize",
     granularity: Granularity = "span",
-    baseline: timedelta | None = None,
+    baseline: timedelta | float | None = None,
     group_by: str | XComArg | None = None,
     cluster_by: str | XComArg | None = SESSION_ID,
     complete_within: timedelta | float = COMPLETE_WITHIN,
@@ -126,7 +126,8 @@ def online_eval(
         task. (templated)
     :param direction: whether a high score is good: ``maximize`` (default) or ``minimize``.
     :param granularity: what the evaluators evaluate: ``span`` (default), ``trace`` or ``session``.
-    :param baseline: length of the time before the window to compare with. Default: no comparison.
+    :param baseline: length of the time before the window to compare with, a timedelta or seconds. Default: no
+        comparison.
     :param group_by: attribute whose values are the segments of the results. Default: no segments.
     :param cluster_by: attribute whose values say which spans resemble each other. Default: ``session.id``.
     :param complete_within: how long after the run's end its evaluations may take to be readable. Default: 2
