@@ -76,6 +76,28 @@ def test_online_eval_group_runs_between_other_tasks(
     assert done.xcoms["eval.gate"][VERDICT_KEY]["run_id"] == run["id"]
 
 
+def test_task_after_online_eval_reads_run_results_and_verdict(
+    arize: Emulator, run_dag: Callable[..., DagResult]
+) -> None:
+    with new_dag("read_xcoms") as dag:
+
+        @task
+        def after(*values: str) -> list[str]:
+            return list(values)
+
+        group = online_eval("eval", **EVAL, model_id=arize.project_id, lookback=timedelta(days=7))
+        group >> after(
+            '{{ ti.xcom_pull("eval.run_task") }}',
+            '{{ ti.xcom_pull("eval.read_results")["complete"] }}',
+            '{{ ti.xcom_pull("eval.gate")["outcome"] }}',
+        )
+
+    done = run_dag(dag, logical_date=NOW)
+
+    [run] = arize.runs()
+    assert done.returned("after") == [run["id"], "True", "passed"]
+
+
 def test_mapped_online_eval_runs_once_per_window(arize: Emulator, run_dag: Callable[..., DagResult]) -> None:
     ends = [NOW - timedelta(days=2), NOW]
     windows = [{"start": (end - timedelta(days=2)).isoformat(), "end": end.isoformat()} for end in ends]
