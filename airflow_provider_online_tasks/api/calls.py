@@ -49,6 +49,8 @@ QUEUE_RECORDS, QUEUE_DAYS, DATASET_EXAMPLES = 500, 7, 1_000
 LONGEST_MESSAGE = 1_000
 EVAL_PREFIXES = {"span": "eval", "trace": "trace_eval", "session": "session_eval"}
 """The column prefix of evaluations by granularity."""
+ANNOTATION_PREFIXES = {"span": "annotation", "trace": "trace_annotation"}
+"""The column prefix of annotations by granularity. Spans have no annotations of sessions."""
 SPAN_ID = "span_id"
 ID_ONLY = (f"context.{SPAN_ID}",)
 """The columns of a span without anything but the fields that every response has."""
@@ -597,6 +599,7 @@ def list_spans(
     query_filter: str | None = None,
     evaluators: Sequence[str] = (),
     granularity: str = "span",
+    annotations: Sequence[str] = (),
     attributes: Sequence[str] = (),
     explanations: bool = False,
     text_length: int | None = 1,
@@ -608,6 +611,7 @@ def list_spans(
 
     :param evaluators: column names of the evaluators to read; empty for all.
     :param granularity: what those evaluators evaluate: ``span``, ``trace`` or ``session``.
+    :param annotations: names of the annotation configs whose labels to read; needs ``evaluators``.
     :param attributes: dotted paths of attributes to read; needs ``evaluators``.
     :param explanations: whether to read the explanations of ``evaluators``, too.
     :param text_length: maximum number of characters of each text; None for the complete text.
@@ -625,6 +629,11 @@ def list_spans(
         parts = ["label", "score", "metadata", *(["explanation"] if explanations else [])]
         prefix = responses.ATTRIBUTES
         body["included_columns"] = [f"{column}.{part}" for column in prefixed for part in parts]
+        # With the score, annotations without a label are listed, too.
+        kind = ANNOTATION_PREFIXES.get(granularity)
+        body["included_columns"] += [
+            f"{kind}.{name}.{part}" for name in annotations for part in ("label", "score")
+        ]
         body["included_columns"] += [prefix + path.removeprefix(prefix) for path in attributes]
     read = read_page("spans", responses.Span.from_wire)
     return RestCall("list spans", "POST", "/v2/spans", read, _paged(limit, cursor), body)

@@ -283,14 +283,25 @@ class Evaluation(Model):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Annotation(Model):
+    """What a person said about a span or trace. The name is that of the annotation config."""
+
+    name: Name
+    label: Name | None = None
+    updated_at: fields.TimeOrNothing = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Span(Model):
-    """A span with its evaluations, and its requested attributes or all."""
+    """A span with its evaluations and annotations, and its requested attributes or all."""
 
     span_id: Annotated[Id, Field(validation_alias=AliasPath("context", "span_id"))]
     trace_id: Annotated[Id | None, Field(validation_alias=AliasPath("context", "trace_id"))] = None
     name: Name | None = None
     start_time: fields.TimeText | None = None
     evaluations: Annotated[tuple[Evaluation, ...], fields.Listed] = ()
+    annotations: Annotated[tuple[Annotation, ...], fields.Listed] = ()
+    trace_annotations: Annotated[tuple[Annotation, ...], fields.Listed] = ()
     attributes: fields.ObjectOrNothing = field(default_factory=dict)
 
     def attribute(self, path: str) -> Any:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_online_tasks.gate.intervals import Interval, effective_size, share_interval
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.gate.summary import Clusters, EvaluatorSummary
 
 _STEPS = 50
 _ROUNDING = 1e-12
@@ -23,20 +26,6 @@ class Estimate(NamedTuple):
     value: float | None
     low: float
     high: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Effects:
-    """By how much clusters increase the variance of shares; ``size`` is for labels that are not listed."""
-
-    clusters: int
-    labels: Mapping[str, float]
-    size: float
-
-    def effective(self, total: float, labels: Collection[str], confidence: float) -> float:
-        """Return how many independent values say as much about the share of some labels as these."""
-        effect = max((self.labels.get(label, self.size) for label in labels), default=self.size)
-        return effective_size(total, effect if len(labels) == 1 else self.size, self.clusters, confidence)
 
 
 class _Share(NamedTuple):
@@ -58,7 +47,7 @@ class Stratum:
     label: str = ""
     evaluated: int = 0
     human_labels: Mapping[str, float] = field(default_factory=dict)
-    effects: Effects | None = None
+    clusters: Clusters | None = None
 
     @property
     def labelled(self) -> float:
@@ -67,9 +56,8 @@ class Stratum:
 
     def share_of(self, labels: Collection[str], confidence: float) -> _Share:
         """Return the share of some labels among the human labels."""
-        total = size = self.labelled
-        if self.effects is not None:
-            size = self.effects.effective(total, labels, confidence)
+        total = self.labelled
+        size = _effective(total, self.clusters, labels, confidence)
         if not size:
             return _Share(None, Interval(0.0, 1.0))
         count = sum(self.human_labels.get(label, 0) for label in labels)
@@ -79,11 +67,11 @@ class Stratum:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Estimates from the strata of an evaluator. ``effects`` are those of clusters on its own labels."""
+    """Estimates from the strata of an evaluator. ``clusters`` are those of its evaluations."""
 
     strata: Sequence[Stratum]
     confidence: float
-    effects: Effects | None = None
+    clusters: Clusters | None = None
 
     def share(self, label: str, also: Collection[str] = ()) -> Estimate:
         """Return the share of all evaluations to which people would give a label, or one of some others."""
@@ -184,11 +172,13 @@ class Calibration:
         return errors
 
     def _interval_of_weight(self, stratum: Stratum, total: int) -> Interval:
-        size: float = total
-        if self.effects is not None:
-            independent = self.effects.effective(self._evaluated, {stratum.label}, self.confidence)
-            size = independent * total / self._evaluated
-        return share_interval(stratum.evaluated * size / total, size, self.confidence) if size else _ANY
+        effective = _effective(self._evaluated, self.clusters, {stratum.label}, self.confidence)
+        size = effective * total / self._evaluated
+        return (
+            share_interval(stratum.evaluated * size / total, size, self.confidence)
+            if size
+            else Interval(0.0, 1.0)
+        )
 
     def _solve(
         self, label: str, equation: Callable[[float], tuple[float, float, float]], *, lowest: float = 0.0
@@ -205,10 +195,9 @@ class Calibration:
         def terms(x: float) -> tuple[float, list[tuple[float, _Share]]]:
             constant, own, other = equation(x)
             factors = [own, *[other] * (len(strata) - 1)]
-            return constant, [
-                (weight * factor, share)
-                for weight, factor, share in zip(weights, factors, shares, strict=True)
-            ]
+            products = zip(weights, factors, shares, strict=True)
+            # What people would say about a label that the evaluator never gives is unknown, and irrelevant.
+            return constant, [(weight * factor, share) for weight, factor, share in products if weight]
 
         at_zero, at_one = _value(*terms(0.0)), _value(*terms(1.0))
         value = None
@@ -229,7 +218,30 @@ class Calibration:
         return Estimate(value, *limits)
 
 
-_ANY = Interval(0.0, 1.0)
+def calibration_of(summary: EvaluatorSummary, confidence: float) -> Calibration:
+    """Return the calibration of an evaluator by the human labels in a summary, which may be none."""
+    human = summary.human_labels.strata if summary.human_labels else {}
+    strata = [
+        Stratum(
+            label=label,
+            evaluated=count,
+            human_labels=human[label].labels if label in human else {},
+            clusters=human[label].clusters if label in human else None,
+        )
+        for label, count in summary.label_counts.items()
+    ]
+    if summary.other_labels:
+        strata.append(Stratum(evaluated=summary.other_labels))
+    return Calibration(strata, confidence, summary.clusters)
+
+
+def _effective(total: float, clusters: Clusters | None, labels: Collection[str], confidence: float) -> float:
+    """Return how many independent values say as much about the share of some labels as these."""
+    if clusters is None:
+        return total
+    effects = [clusters.labels.get(label, clusters.size) for label in labels]
+    effect = effects[0] if len(effects) == 1 else clusters.size
+    return effective_size(total, effect, clusters.count, confidence)
 
 
 def _value(constant: float, terms: Sequence[tuple[float, _Share]]) -> float | None:

@@ -88,6 +88,28 @@ class Clusters(BaseModel):
     score: Effect | None = None
 
 
+class HumanStratum(BaseModel):
+    """The human labels of the evaluations with one label."""
+
+    model_config = ConfigDict(frozen=True)
+
+    labels: dict[str, Count]
+    clusters: Clusters | None = None
+
+
+class HumanLabels(BaseModel):
+    """What people said about evaluations, by the label of the evaluator.
+
+    ``sample_problem`` is why the spans that people labelled are no random sample; None if nothing is known
+    against it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    strata: dict[str, HumanStratum]
+    sample_problem: str | None = None
+
+
 class EvaluatorSummary(BaseModel):
     """What a summary says about one evaluator, or about one of its segments. The fields are its keys."""
 
@@ -107,6 +129,7 @@ class EvaluatorSummary(BaseModel):
     segments: dict[str, EvaluatorSummary] | None = None
     not_evaluated: Count | None = None
     clusters: Clusters | None = None
+    human_labels: HumanLabels | None = None
 
     @model_validator(mode="after")
     def _check_consistency(self) -> EvaluatorSummary:

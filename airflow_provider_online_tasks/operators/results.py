@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from airflow_provider_online_tasks._airflow import AirflowTaskTimeout
 from airflow_provider_online_tasks._defaults import MAX_SEGMENTS, SESSION_ID
-from airflow_provider_online_tasks._text import shown_name
+from airflow_provider_online_tasks._text import shown, shown_name
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.exceptions import EvalResultsIncomplete, InvalidInput
 from airflow_provider_online_tasks.inputs import arguments
@@ -30,7 +29,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath, XComArg
 
     from airflow_provider_online_tasks.api.responses import TaskRun
-    from airflow_provider_online_tasks.results.reading import Reader
+    from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+    from airflow_provider_online_tasks.results.reading import Completeness, Reader
     from airflow_provider_online_tasks.results.summary import Results
 
 OnIncomplete = Literal["fail", "warn"]
@@ -68,6 +68,10 @@ class EvalResultsOperator(LineageOperator):
         are counted as ``(other)``. Default 20.
     :param baseline: length of the time before the window whose evaluations by the same evaluators are read
         too, for ``max_drop`` of the gate; a timedelta or seconds. Default: none.
+    :param human_labels: evaluator name to the name of the annotation config with which people label the same
+        spans or traces, such as ``{"correctness": "correctness_review"}``. Default: none. (templated)
+    :param human_sample: the result of ``SendSpansOperator`` that chose the spans for people, or a list of
+        such results. Without it, it is unknown whether they are a random sample. (templated)
     :param complete_within: how long after the run's end its evaluations may take to be readable; a timedelta
         or seconds. Default: 2 hours. 0 reads once.
     :param poll_interval: seconds before the second read. Default 15.
@@ -92,10 +96,14 @@ class EvalResultsOperator(LineageOperator):
         "evaluators",
         "group_by",
         "cluster_by",
+        "human_labels",
+        "human_sample",
         "rows_path",
         "rows_conn_id",
     )
-    template_fields_renderers: ClassVar[dict[str, str]] = {"evaluators": "json"}
+    template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("evaluators", "human_labels", "human_sample"), "json"
+    )
     operator_extra_links = (OnlineTaskRunLink(), ProjectLink(), EvaluatorLink())
 
     def __init__(
@@ -113,6 +121,8 @@ class EvalResultsOperator(LineageOperator):
         cluster_by: str | XComArg | None = SESSION_ID,
         max_segments: int = MAX_SEGMENTS,
         baseline: timedelta | float | None = None,
+        human_labels: Mapping[str, str] | XComArg | None = None,
+        human_sample: Any = None,
         complete_within: timedelta | float = COMPLETE_WITHIN,
         poll_interval: float = FIRST_PAUSE,
         on_incomplete: OnIncomplete = "fail",
@@ -134,6 +144,8 @@ class EvalResultsOperator(LineageOperator):
         self.cluster_by = cluster_by
         self.max_segments = arguments.whole_number(max_segments, "max_segments")
         self.baseline = None if baseline is None else arguments.positive_seconds(baseline, "baseline")
+        self.human_labels = human_labels
+        self.human_sample = human_sample
         is_read_once = complete_within in (0, timedelta())
         self.complete_within = (
             0.0 if is_read_once else arguments.positive_seconds(complete_within, "complete_within")
@@ -149,6 +161,8 @@ class EvalResultsOperator(LineageOperator):
             raise InvalidInput('scope="run" needs run_id. Set it, or leave out scope.')
         if not is_templated(evaluators):
             self._evaluator_names()
+        if not is_templated(human_labels):
+            self._human_labels()
         for name in ("group_by", "cluster_by", "rows_path", "rows_conn_id"):
             value = getattr(self, name)
             if value is not None and not hasattr(value, "open"):
@@ -168,61 +182,18 @@ class EvalResultsOperator(LineageOperator):
     ) -> dict[str, Any]:
         """Read, for the first time or again after a pause."""
         from airflow_provider_online_tasks.results.history import RESULTS_KEY, results_record
-        from airflow_provider_online_tasks.results.reading import (
-            Reader,
-            check_completeness,
-            expects_more_labels,
-            has_nothing_to_add,
-            task_and_window,
-        )
-        from airflow_provider_online_tasks.results.summary import Results
+        from airflow_provider_online_tasks.results.human_labels import add_samples
+        from airflow_provider_online_tasks.results.reading import Reader, expects_more_labels
 
-        names = self._evaluator_names()
-        group_by = arguments.read_optional_name(self.group_by, "group_by")
-        cluster_by = arguments.read_optional_name(self.cluster_by, "cluster_by")
+        columns = self._columns()
         rows_file = open_rows(self.rows_path, self.rows_format, conn_id=self.rows_conn_id)
         with self.hook as hook, rows_file as rows:
-            run: TaskRun | None = None
-            if self.run_id is not None:
-                run = hook.get_task_run(arguments.read_id(self.run_id, "run_id"))
-                task_id, window = task_and_window(run)
-            else:
-                task_id = arguments.read_id(self.online_task_id, "online_task_id")
-                window = DataWindow.read(self.data_start_time, self.data_end_time)
-            self.window = window
+            run, task_id, window = self._find_window(hook)
             task = hook.get_task(task_id)
-            reader = Reader(
-                client=hook.client,
-                task=task,
-                evaluators=names,
-                granularity=self.granularity,
-                group_by=group_by,
-                cluster_by=cluster_by,
-                log=self.log,
-            )
-            new_results = partial(
-                Results,
-                scope=self.scope,
-                online_task_id=task_id,
-                direction=self.direction,
-                granularity=self.granularity,
-                group_by=group_by,
-                cluster_by=cluster_by,
-                max_segments=self.max_segments,
-            )
-            results = new_results(
-                run_id=run.id if run else None, evaluators=reader.names, filtered=reader.filtered
-            )
+            reader = Reader(client=hook.client, task=task, log=self.log, **columns)
+            results = self._new_results(reader, run)
             reader.read(window, results, rows)
-            if results.spans and not results.evaluated:
-                is_own = run is not None and not has_nothing_to_add(run)
-                reader.check_granularity(window, run.id if run and is_own else None)
-            completeness = check_completeness(
-                results,
-                run,
-                evaluators=len(set(names)) or len(task.evaluators),
-                missing=reader.missing_of_filtered(window, results),
-            )
+            completeness = self._check_completeness(reader, results, run, window)
             if run is not None and (
                 completeness.complete is False or expects_more_labels(results, run, task)
             ):
@@ -239,17 +210,6 @@ class EvalResultsOperator(LineageOperator):
             )
             versions = self._read_versions(context, reader, results, run, window)
             until = (run.run_finished_at if run else None) or datetime.now(UTC)
-            baseline = None
-            if self.baseline is not None:
-                earlier = DataWindow(
-                    start=window.start - timedelta(seconds=self.baseline),
-                    end=window.start - timedelta(milliseconds=1),
-                )
-                earlier_results = new_results(run_id=None, evaluators=tuple(results.by_evaluator))
-                reader.read(earlier, earlier_results)
-                changed = reader.new_evaluator_versions(earlier.start, until)
-                changed += _changed_versions(versions, earlier.start)
-                baseline = _baseline_summary(earlier, earlier_results, changed)
             summary: dict[str, Any] = {
                 "run_id": run.id if run else None,
                 "online_task_id": task_id,
@@ -262,17 +222,110 @@ class EvalResultsOperator(LineageOperator):
                 "duplicate_spans": results.duplicates.count,
                 **results.summary(),
                 "new_evaluator_versions": reader.new_evaluator_versions(window.start, until),
-                "baseline": baseline,
+                "baseline": self._read_baseline(reader, results, window, versions, until),
                 "rows_path": str(self.rows_path) if rows else None,
                 "rows_written": rows.count if rows else 0,
             }
             for name, figures in summary["evaluators"].items():
                 figures.update(versions.get(name, NO_VERSION))
+            add_samples(summary, self.human_sample)
             reader.describe_examples(window, summary, links.span)
         context["ti"].xcom_push(key=RESULTS_KEY, value=results_record(summary, spans_url=links.spans))
         self._report(context, run, summary)
         if completeness.complete is False:
             self._report_incomplete(context, summary)
+        return summary
+
+    def _find_window(self, hook: OnlineTasksHook) -> tuple[TaskRun | None, str, DataWindow]:
+        """Return the run, if there is one, the ID of its task, and the window to read."""
+        from airflow_provider_online_tasks.results.reading import task_and_window
+
+        run: TaskRun | None = None
+        if self.run_id is not None:
+            run = hook.get_task_run(arguments.read_id(self.run_id, "run_id"))
+            task_id, self.window = task_and_window(run)
+        else:
+            task_id = arguments.read_id(self.online_task_id, "online_task_id")
+            self.window = DataWindow.read(self.data_start_time, self.data_end_time)
+        return run, task_id, self.window
+
+    def _columns(self) -> dict[str, Any]:
+        """Return what to read, as arguments of ``Reader``."""
+        return {
+            "evaluators": self._evaluator_names(),
+            "granularity": self.granularity,
+            "group_by": arguments.read_optional_name(self.group_by, "group_by"),
+            "cluster_by": arguments.read_optional_name(self.cluster_by, "cluster_by"),
+            "annotations": tuple(dict.fromkeys(self._human_labels().values())),
+        }
+
+    def _new_results(self, reader: Reader, run: TaskRun | None) -> Results:
+        from airflow_provider_online_tasks.results.summary import Results
+
+        human_labels = self._human_labels()
+        if reader.names and (unknown := sorted(human_labels.keys() - set(reader.names))):
+            raise InvalidInput(
+                f"human_labels names {unknown[0]!r}, which is not an evaluator of the task. Its evaluators "
+                f"are {', '.join(map(repr, reader.names))}."
+            )
+        return Results(
+            run_id=run.id if run else None,
+            online_task_id=reader.task.id,
+            evaluators=reader.names,
+            filtered=reader.filtered,
+            scope=self.scope,
+            direction=self.direction,
+            granularity=self.granularity,
+            group_by=reader.group_by,
+            cluster_by=reader.cluster_by,
+            max_segments=self.max_segments,
+            human_labels=human_labels,
+        )
+
+    def _check_completeness(
+        self, reader: Reader, results: Results, run: TaskRun | None, window: DataWindow
+    ) -> Completeness:
+        """Return how many evaluations of the run were read; check that they are of this granularity."""
+        from airflow_provider_online_tasks.results.reading import check_completeness, has_nothing_to_add
+
+        if results.spans and not results.evaluated:
+            is_own = run is not None and not has_nothing_to_add(run)
+            reader.check_granularity(window, run.id if run and is_own else None)
+        return check_completeness(
+            results,
+            run,
+            evaluators=len(set(reader.evaluators)) or len(reader.task.evaluators),
+            missing=reader.missing_of_filtered(window, results),
+        )
+
+    def _read_baseline(
+        self,
+        reader: Reader,
+        results: Results,
+        window: DataWindow,
+        versions: Mapping[str, Mapping[str, str | None]],
+        until: datetime,
+    ) -> dict[str, Any] | None:
+        """Return the results of the time before the window, without examples and human labels."""
+        if self.baseline is None:
+            return None
+        earlier = DataWindow(
+            start=window.start - timedelta(seconds=self.baseline),
+            end=window.start - timedelta(milliseconds=1),
+        )
+        earlier_results = replace(
+            results, run_id=None, evaluators=tuple(results.by_evaluator), filtered=(), human_labels={}
+        )
+        reader.annotations = ()
+        reader.read(earlier, earlier_results)
+        changed = reader.new_evaluator_versions(earlier.start, until)
+        summary = {
+            **_window_summary(earlier),
+            "new_evaluator_versions": changed + _changed_versions(versions, earlier.start),
+            **earlier_results.summary(),
+        }
+        for figures in summary["evaluators"].values():
+            del figures["examples"]
         return summary
 
     def _report_incomplete(self, context: Context, summary: dict[str, Any]) -> None:
@@ -378,6 +431,8 @@ class EvalResultsOperator(LineageOperator):
             if sum(map(bool, figures["evaluator_versions"])) > 1:
                 version = figures["evaluator_version"]
                 self.log.warning("%s: the evaluator version changed: %s", shown_name(name), version)
+            if human_labels := figures.get("human_labels"):
+                self._report_human_labels(shown_name(name), human_labels)
         if any(figures["from_before"] for figures in summary["evaluators"].values()):
             for new in summary["new_evaluator_versions"]:
                 self.log.warning(
@@ -393,6 +448,24 @@ class EvalResultsOperator(LineageOperator):
         update_asset_events(context, self.outlets, facts)
         self.keep_lineage(facts, namespace=summary["arize_url"], project_id=summary["project_id"])
 
+    def _report_human_labels(self, name: str, found: dict[str, Any]) -> None:
+        """Log what people say about an evaluator."""
+        annotation, texts = shown_name(found["annotation"]), []
+        for label, estimates in [(None, found["agreement"]), *found["labels"].items()]:
+            share = estimates if label is None else estimates["share"]
+            if share:
+                what = "agreement" if label is None else f"calibrated {shown_name(label)}"
+                texts.append(f"{what} {share['low']:.1%} to {share['high']:.1%}")
+        self.log.info("%s: %d human labels in %s. %s", name, found["labelled"], annotation, "; ".join(texts))
+        given = {label for stratum in found["strata"].values() for label in stratum["labels"]}
+        if unknown := sorted(given - found["strata"].keys()):
+            self.log.warning(
+                "%s: people gave labels that the evaluator did not give: %s. A label in other case or spaces "
+                "is another label.",
+                name,
+                ", ".join(map(shown, unknown[:5])),
+            )
+
     def _evaluator_names(self) -> tuple[str, ...]:
         if self.evaluators is None:
             return ()
@@ -401,6 +474,24 @@ class EvalResultsOperator(LineageOperator):
         if not names:
             raise InvalidInput("evaluators is empty. Leave it out to read all evaluators of the task.")
         return names
+
+    def _human_labels(self) -> dict[str, str]:
+        """Return the annotation config that each evaluator is compared with."""
+        if self.human_labels is None:
+            return {}
+        if not isinstance(self.human_labels, Mapping) or not self.human_labels:
+            raise InvalidInput(
+                f"human_labels must be a dict of evaluators and annotation configs, such as "
+                f"{{'correctness': 'correctness_review'}}, not {shown(self.human_labels)}."
+            )
+        if self.granularity == "session":
+            raise InvalidInput("human_labels cannot be read for sessions. Remove it, or evaluate traces.")
+        return {
+            arguments.read_name(evaluator, "human_labels"): arguments.read_name(
+                annotation, f"human_labels[{evaluator!r}]"
+            )
+            for evaluator, annotation in self.human_labels.items()
+        }
 
 
 def _changed_versions(
@@ -412,20 +503,6 @@ def _changed_versions(
         for name, version in versions.items()
         if (since := version["version_since"]) is not None and parse_time(since) > start
     ]
-
-
-def _baseline_summary(
-    window: DataWindow, results: Results, changed_versions: list[dict[str, str | None]]
-) -> dict[str, Any]:
-    """Return the results of the time before the window, without examples."""
-    summary = {
-        **_window_summary(window),
-        "new_evaluator_versions": changed_versions,
-        **results.summary(),
-    }
-    for figures in summary["evaluators"].values():
-        del figures["examples"]
-    return summary
 
 
 def _window_summary(window: DataWindow) -> dict[str, str]:

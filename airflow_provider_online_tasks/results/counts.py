@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CANDIDATES = 20
 MAX_LABELS = 200
+OTHER_LABELS = "(other labels)"
 QUANTILES = (5, 25, 50, 75, 95)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow_provider_online_tasks.gate.checks import FAILED, INCONCLUSIVE, PASSED, RuleResult
 from airflow_provider_online_tasks.gate.intervals import share_interval
+from airflow_provider_online_tasks.results.counts import OTHER_LABELS
 
 RESULTS_KEY = "eval_results"
 VERDICT_KEY = "eval_verdict"
@@ -15,7 +16,6 @@ CONFIDENCE = 0.95
 DIGITS = 5  # enough for a plot, and half the size of a response
 MAX_LABELS = 20
 MAX_RULES = 1_000
-OTHER_LABELS = "(other labels)"
 _VERDICT_KEYS = ("run_id", "outcome", "passed", "approved", "responded_by", "confidence")
 _OUTCOMES = (FAILED, INCONCLUSIVE, PASSED)
 _RULE_KEYS = [

@@ -65,7 +65,8 @@ def task_and_window(run: TaskRun) -> tuple[str, DataWindow]:
 class Reader:
     """Reads the spans of a task with the columns of some evaluators, or of all evaluators of the task.
 
-    The values of ``group_by`` are the segments.
+    The values of ``group_by`` are the segments. ``annotations`` are the names of annotation configs, whose
+    labels are read with the evaluations.
     """
 
     client: Client
@@ -75,6 +76,7 @@ class Reader:
     granularity: str = SPAN
     group_by: str | None = None
     cluster_by: str | None = None
+    annotations: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.task.project_id is None:
@@ -105,16 +107,22 @@ class Reader:
         """Count the evaluations of a window's spans, and write them as rows.
 
         Arize lists a span that starts when the window ends. It belongs to the next window, unless the run
-        evaluated it. It isn't documented whether Arize rejects an attribute that no span has.
+        evaluated it. It isn't documented whether Arize rejects an attribute or annotation that no span has.
         """
-        try:
-            self._read(window, results, rows)
-        except BadRequest as error:
-            if self.cluster_by is None or results.spans:
-                raise
-            self.log.warning("Reading without %s; traces are the clusters: %s", self.cluster_by, error)
-            self.cluster_by = None
-            self._read(window, results, rows)
+        optional = [
+            (cluster_by, annotations)
+            for annotations in dict.fromkeys((tuple(self.annotations), ()))
+            for cluster_by in dict.fromkeys((self.cluster_by, None))
+        ]
+        for self.cluster_by, self.annotations in optional:
+            try:
+                self._read(window, results, rows)
+            except BadRequest as error:
+                if results.spans or (self.cluster_by, self.annotations) == optional[-1]:
+                    raise
+                self.log.warning("Reading with fewer columns, because Arize rejected these: %s", error)
+            else:
+                return
 
     def _read(self, window: DataWindow, results: Results, rows: RowWriter | None) -> None:
         logged_at = time.monotonic()
@@ -122,7 +130,11 @@ class Reader:
         attributes = list(dict.fromkeys([*grouping, *self._item_attributes]))
         text_length = _SEGMENT_CHARACTERS if attributes else 1
         listed = self.pages(
-            window, attributes=attributes, text_length=text_length, explanations=rows is not None
+            window,
+            attributes=attributes,
+            annotations=self.annotations,
+            text_length=text_length,
+            explanations=rows is not None,
         )
         for page in listed:
             for span in page:
@@ -240,6 +252,8 @@ class Reader:
                 example["url"] = url_of(example["span_id"], example["trace_id"])
             self._describe(window, name, examples)
             figures["examples"] = choose_examples(figures["examples"])
+            for disagreement in (figures.get("human_labels") or {}).get("disagreements", ()):
+                disagreement["url"] = url_of(disagreement["span_id"], disagreement["trace_id"])
 
     def _describe(self, window: DataWindow, evaluator: str, examples: dict[str, dict[str, Any]]) -> None:
         """Add input, output and explanation to the examples of an evaluator, which are listed by span ID."""

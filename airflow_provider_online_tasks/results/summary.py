@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
@@ -25,9 +25,10 @@ from airflow_provider_online_tasks.gate.summary import (
 )
 from airflow_provider_online_tasks.inputs.arguments import MAXIMIZE, Scope
 from airflow_provider_online_tasks.results.counts import Clusters, Counts, Examples, Quantiles
+from airflow_provider_online_tasks.results.human_labels import HumanLabels, agreement_with_people
 
 if TYPE_CHECKING:
-    from airflow_provider_online_tasks.api.responses import Evaluation, Span
+    from airflow_provider_online_tasks.api.responses import Annotation, Evaluation, Span
 
 WINDOW, RUN = get_args(Scope)
 MAX_VERSIONS = 20
@@ -51,6 +52,7 @@ class EvaluatorResults:
         self._examples = Examples(direction)
         self._segments: defaultdict[str, Counts] = defaultdict(Counts)
         self._clusters = Clusters()
+        self._human_labels = HumanLabels()
         self.versions: Counter[Version] = Counter()
 
     def add(self, span: Span, evaluation: Evaluation, segment: str | None, cluster: int | None) -> bool:
@@ -71,6 +73,17 @@ class EvaluatorResults:
             is_kept = segment in self._segments or len(self._segments) < MAX_SEGMENTS_KEPT
             self._segments[segment if is_kept else OTHER_SEGMENTS].add(evaluation)
         return True
+
+    def add_human_labels(
+        self, span: Span, evaluation: Evaluation, annotations: Sequence[Annotation], cluster: int | None
+    ) -> None:
+        """Count the annotations of one config on the span of an evaluation that was counted."""
+        label = evaluation.label if evaluation.label in self.counts.labels else None
+        self._human_labels.add(span, label, annotations, cluster)
+
+    def human_labels(self, annotation: str) -> dict[str, Any]:
+        """Return the human labels as JSON values; the annotation is the name of their config."""
+        return self._human_labels.summary(annotation, self.counts)
 
     def summary(self, items: int, *, max_segments: int | None) -> dict[str, Any]:
         """Return the figures as JSON values; without ``max_segments`` there are no segments."""
@@ -116,6 +129,7 @@ class Results:
     summary is ``window``. Without ``evaluators``, evaluations count whose metadata names the run or the task.
 
     ``filtered`` are evaluators with their own filter: the run's items without their evaluation are kept.
+    ``human_labels`` are the annotation configs of evaluators.
     """
 
     run_id: str | None
@@ -128,6 +142,7 @@ class Results:
     group_by: str | None = None
     max_segments: int = MAX_SEGMENTS
     cluster_by: str | None = None
+    human_labels: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.spans = 0
@@ -169,6 +184,10 @@ class Results:
             for name, evaluation in of_window.items()
             if item not in self._counted[name] and self._of_window[name].add(span, evaluation, *in_window)
         }
+        for name, human_labels in self._human_labels(span).items():
+            for counted, evaluators in ((own, self._of_run), (added, self._of_window)):
+                if name in counted:
+                    evaluators[name].add_human_labels(span, of_window[name], human_labels, cluster)
         self._without_run.update(name for name in added - own if not self._names_other_run(of_window[name]))
         if item is None:
             self._note_coverage(span, own, added)
@@ -197,6 +216,17 @@ class Results:
         if name in self._clusters or len(self._clusters) < MAX_CLUSTERS:
             return self._clusters.setdefault(name, len(self._clusters))
         return crc32(name.encode()) % MAX_CLUSTERS
+
+    def _human_labels(self, span: Span) -> dict[str, list[Annotation]]:
+        """Return the human labels of a span or trace by the evaluator that they are compared with."""
+        given = span.trace_annotations if self.granularity == TRACE else span.annotations
+        if not given:
+            return {}
+        by_evaluator = {
+            evaluator: [annotation for annotation in given if annotation.name == config]
+            for evaluator, config in self.human_labels.items()
+        }
+        return {evaluator: human_labels for evaluator, human_labels in by_evaluator.items() if human_labels}
 
     def has_evaluation_of_run(self, span: Span) -> bool:
         """Return whether an evaluation of a span names the run."""
@@ -319,6 +349,9 @@ class Results:
                 "from_before": results.counts.evaluated - of_run.counts.evaluated,
                 "versions_from_before": version_list(results.versions - of_run.versions),
             }
+            if annotation := self.human_labels.get(name):
+                evaluators[name]["human_labels"] = results.human_labels(annotation)
+                evaluators[name]["human_labels"] |= agreement_with_people(name, evaluators[name])
         return {
             "scope": RUN if self._is_of_run_only else WINDOW,
             "spans": self.spans,

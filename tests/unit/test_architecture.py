@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("inputs",),
     ("gate",),
     ("api",),
-    ("ui.links", "results.counts", "results.summary", "results.history", "costs"),
+    ("ui.links", "results.counts", "results.human_labels", "results.summary", "results.history", "costs"),
     ("hooks",),
     ("idempotency",),
     ("runs", "eval_tasks", "evaluators", "results"),

@@ -77,11 +77,14 @@ VALID: dict[type[Model], dict[str, Any]] = {
         "explanation": "e",
         "metadata": {"run": "R"},
     },
+    responses.Annotation: {"name": "n", "label": "l", "updated_at": TIME},
     responses.Span: {
         "context": {"span_id": "s", "trace_id": "t"},
         "name": "n",
         "start_time": TIME,
         "evaluations": [{"name": "n"}],
+        "annotations": [{"name": "n"}],
+        "trace_annotations": [{"name": "n"}],
         "attributes": {"input": {"value": "x"}},
     },
     responses.AttachedEvaluator: {

@@ -7,7 +7,8 @@ import random
 
 import pytest
 
-from airflow_provider_online_tasks.gate.calibration import Calibration, Effects, Stratum
+from airflow_provider_online_tasks.gate.calibration import Calibration, Stratum
+from airflow_provider_online_tasks.gate.summary import Clusters
 
 optimize = pytest.importorskip("scipy.optimize")
 stats = pytest.importorskip("scipy.stats")
@@ -173,15 +174,15 @@ def test_sensitivity_of_one_label_is_specificity_of_the_only_other():
 def test_human_labels_in_few_clusters_have_wider_intervals():
     data = SHARES[2][0]
     alone = calibration(*data)
-    effects = Effects(clusters=30, labels={GOOD: 3.0}, size=5.0)
+    clusters = Clusters(count=30, labels={GOOD: 3.0}, size=5.0)
     in_clusters = Calibration(
-        [Stratum(**{**vars(each), "effects": effects}) for each in alone.strata], 0.95, effects
+        [Stratum(**{**vars(each), "clusters": clusters}) for each in alone.strata], 0.95, clusters
     )
     wide, narrow = in_clusters.share(GOOD), alone.share(GOOD)
     assert wide.value == pytest.approx(narrow.value)
     assert wide.low < narrow.low - 0.02
-    one = Effects(clusters=1, labels={}, size=5.0)
-    unknown = Calibration([Stratum(**{**vars(each), "effects": one}) for each in alone.strata], 0.95)
+    one = Clusters(count=1, labels={}, size=5.0)
+    unknown = Calibration([Stratum(**{**vars(each), "clusters": one}) for each in alone.strata], 0.95)
     assert unknown.share(GOOD) == (None, pytest.approx(0, abs=0.01), pytest.approx(1, abs=0.01))
 
 

@@ -1,0 +1,239 @@
+"""Human labels in the results, and rules on them: real requests to the emulator."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from datetime import timedelta
+
+import pytest
+
+from airflow_provider_online_tasks._times import wire_time
+from airflow_provider_online_tasks.api.calls import list_spans
+from airflow_provider_online_tasks.emulator import Fault
+from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.inputs.windows import DataWindow
+from airflow_provider_online_tasks.operators.results import EvalResultsOperator
+from tests.support.evaluated_runs import NOW, evaluator, read, run_task
+from tests.support.human_labels import REVIEW, annotate
+
+HUMAN_LABELS = {"correctness": REVIEW}
+WINDOW = {"data_start_time": NOW - timedelta(days=2), "data_end_time": NOW}
+
+
+def labelled_by_evaluator(arize, run_id, name="correctness"):
+    """Return the IDs of the spans with each label of an evaluator."""
+    spans = defaultdict(list)
+    for record in arize.evaluations(run_id=run_id):
+        if record["name"] == name:
+            spans[record["label"]].append(record["span_id"])
+    return spans
+
+
+def people_say(summary, name="correctness"):
+    return summary["evaluators"][name]["human_labels"]
+
+
+@pytest.fixture
+def labelled(arize):
+    """A run on whose spans people agree with the evaluator, but for two spans."""
+    _, run_id = run_task(arize)
+    spans = labelled_by_evaluator(arize, run_id)
+    values = {span: {"label": "correct", "score": 1} for span in spans["correct"][:12]}
+    values |= {span: {"label": "incorrect"} for span in spans["incorrect"][:5]}
+    values[spans["correct"][0]] = {"label": "incorrect"}
+    values[spans["incorrect"][0]] = {"label": "correct"}
+    annotate(arize, values)
+    return run_id, spans
+
+
+def test_table_has_human_labels_by_label_of_the_evaluator(arize, labelled):
+    run_id, spans = labelled
+    found = people_say(read(run_id=run_id, human_labels=HUMAN_LABELS))
+    assert (found["annotation"], found["labelled"]) == (REVIEW, 17)
+    assert found["strata"]["correct"]["labels"] == {"correct": 11, "incorrect": 1}
+    assert found["strata"]["incorrect"]["labels"] == {"incorrect": 4, "correct": 1}
+    for label, stratum in found["strata"].items():
+        assert stratum["evaluated"] == len(spans[label])
+        assert stratum["labelled"] == sum(stratum["labels"].values())
+
+
+def test_estimates_agree_with_the_table(arize, labelled):
+    run_id, spans = labelled
+    found = people_say(read(run_id=run_id, human_labels=HUMAN_LABELS, cluster_by=None))
+    weight = len(spans["correct"]) / sum(map(len, spans.values()))
+    agreement, correct = found["agreement"], found["labels"]["correct"]
+    assert agreement["value"] == pytest.approx(weight * 11 / 12 + (1 - weight) * 4 / 5)
+    assert agreement["low"] < agreement["value"] < agreement["high"]
+    assert correct["share"]["value"] == pytest.approx(weight * 11 / 12 + (1 - weight) / 5)
+    assert found["labels"]["incorrect"]["share"]["value"] == pytest.approx(1 - correct["share"]["value"])
+    assert correct["specificity"] == pytest.approx(found["labels"]["incorrect"]["sensitivity"], abs=1e-6)
+    assert -1 < correct["kappa"]["low"] < correct["kappa"]["value"] < 1
+    assert 0 < correct["ac1"] < 1
+    json.dumps(found, allow_nan=False)
+
+
+def test_disagreements_have_both_labels_and_a_link(arize, labelled):
+    run_id, spans = labelled
+    listed = people_say(read(run_id=run_id, human_labels=HUMAN_LABELS))["disagreements"]
+    assert {(each["span_id"], each["label"], each["human_label"]) for each in listed} == {
+        (spans["correct"][0], "correct", "incorrect"),
+        (spans["incorrect"][0], "incorrect", "correct"),
+    }
+    assert all(each["span_id"] in each["url"] for each in listed)
+
+
+def test_disagreements_are_at_most_twenty_of_each_kind_in_turn(arize):
+    _, run_id = run_task(arize)
+    spans = labelled_by_evaluator(arize, run_id)
+    swapped = {"correct": "incorrect", "incorrect": "correct"}
+    annotate(arize, {span: {"label": swapped[label]} for label in spans for span in spans[label]})
+    kinds = Counter(
+        each["label"] for each in people_say(read(run_id=run_id, human_labels=HUMAN_LABELS))["disagreements"]
+    )
+    assert kinds.total() == 20
+    assert min(kinds.values()) == min(10, *map(len, spans.values()))
+
+
+def test_human_labels_in_other_case_are_shown_apart(arize):
+    _, run_id = run_task(arize)
+    first, second, third, *_ = labelled_by_evaluator(arize, run_id)["correct"]
+    annotate(arize, {first: {"label": "Correct"}, second: {"label": "correct "}, third: {"label": "unsure"}})
+    found = people_say(read(run_id=run_id, human_labels=HUMAN_LABELS))
+    assert found["strata"]["correct"]["labels"] == {"Correct": 1, "correct ": 1, "unsure": 1}
+    assert found["agreement"]["value"] in (0, None)
+    assert len(found["disagreements"]) == 3
+
+
+def test_annotation_without_label_is_counted_apart(arize):
+    _, run_id = run_task(arize)
+    span = labelled_by_evaluator(arize, run_id)["correct"][0]
+    annotate(arize, {span: {"score": 0.5}})
+    found = people_say(read(run_id=run_id, human_labels=HUMAN_LABELS))
+    assert (found["labelled"], found["without_label"], found["agreement"]) == (0, 1, None)
+
+
+def test_labels_of_other_configs_and_windows_do_not_count(arize, labelled):
+    run_id, spans = labelled
+    annotate(arize, {spans["correct"][1]: {"name": "other", "label": "incorrect"}})
+    earlier = [span for span in arize_spans(arize) if span["start_time"] < wire_time(NOW - timedelta(days=3))]
+    annotate(arize, {each["context"]["span_id"]: {"label": "incorrect"} for each in earlier[:20]})
+    assert people_say(read(run_id=run_id, human_labels=HUMAN_LABELS))["labelled"] == 17
+
+
+def arize_spans(arize):
+    from tests.support.emulator_api import Api
+
+    body = {"project_id": arize.project_id, "start_time": wire_time(NOW - timedelta(days=6.5))}
+    return Api(arize).rest("POST", "spans?limit=500", json=body).json()["spans"]
+
+
+def test_human_labels_of_traces_are_their_annotations(arize):
+    _, run_id = run_task(
+        arize, evaluators=[evaluator(data_granularity_type="trace")], query_filter="parent_id = null"
+    )
+    spans = labelled_by_evaluator(arize, run_id)
+    [one, other, *_] = spans["correct"]
+    annotate(arize, {one: {"label": "correct"}}, granularity="TRACE")
+    annotate(arize, {other: {"label": "incorrect"}})
+    found = people_say(read(run_id=run_id, granularity="trace", human_labels=HUMAN_LABELS))
+    assert (found["labelled"], found["strata"]["correct"]["labels"]) == (1, {"correct": 1})
+
+
+def test_results_without_human_labels_have_no_estimates(arize):
+    task_id, run_id = run_task(arize)
+    found = people_say(read(run_id=run_id, human_labels=HUMAN_LABELS))
+    assert (found["labelled"], found["agreement"], found["labels"]) == (0, None, {})
+    assert "human_labels" not in read(run_id=run_id)["evaluators"]["correctness"]
+    later = read(online_task_id=task_id, **WINDOW, human_labels=HUMAN_LABELS)
+    assert people_say(later)["strata"] == found["strata"]
+
+
+def test_annotations_that_arize_rejects_are_left_out(arize, labelled):
+    run_id, _ = labelled
+    rejected = Fault("rest.list_spans", "status_before", status=400, times=2)
+    arize.add_fault(rejected)
+    found = read(run_id=run_id, human_labels=HUMAN_LABELS)
+    assert people_say(found)["labelled"] == 0
+    assert found["evaluators"]["correctness"]["evaluated"] > 20
+
+
+@pytest.mark.parametrize(("granularity", "kind"), [("span", "annotation"), ("trace", "trace_annotation")])
+def test_labels_and_scores_of_annotations_are_requested(granularity, kind):
+    window = DataWindow.read(WINDOW["data_start_time"], WINDOW["data_end_time"])
+    call = list_spans("P", window, evaluators=["e"], granularity=granularity, annotations=["review"])
+    requested = [column for column in call.body["included_columns"] if "annotation" in column]
+    assert requested == [f"{kind}.review.label", f"{kind}.review.score"]
+
+
+def test_baseline_has_no_human_labels(arize, labelled):
+    run_id, _ = labelled
+    found = read(run_id=run_id, human_labels=HUMAN_LABELS, baseline=timedelta(days=1))
+    assert people_say(found)["labelled"] == 17
+    assert "human_labels" not in found["baseline"]["evaluators"]["correctness"]
+
+
+# -- the sample
+
+SAMPLE = {
+    "evaluator": "correctness",
+    "is_random": True,
+    "strata": {"correct": {"spans": 100, "selected": 20}},
+    "data_start_time": wire_time(WINDOW["data_start_time"]),
+    "data_end_time": wire_time(WINDOW["data_end_time"]),
+}
+
+
+@pytest.mark.parametrize("given", [SAMPLE, {"sent": 3, "sample": SAMPLE}, [{"sample": SAMPLE}]])
+def test_random_sample_of_the_window_is_part_of_the_summary(arize, labelled, given):
+    run_id, _ = labelled
+    found = people_say(read(run_id=run_id, human_labels=HUMAN_LABELS, human_sample=given))
+    assert (found["sample"], found["sample_problem"]) == (SAMPLE, None)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"is_random": False},
+        {"data_end_time": wire_time(NOW - timedelta(days=1))},
+        {"data_start_time": wire_time(NOW - timedelta(days=1))},
+        {"data_start_time": "?"},
+    ],
+)
+def test_other_sample_has_a_problem(arize, labelled, changed):
+    run_id, _ = labelled
+    given = {"sample": {**SAMPLE, **changed}}
+    found = people_say(read(run_id=run_id, human_labels=HUMAN_LABELS, human_sample=given))
+    assert found["sample_problem"]
+
+
+def test_sample_of_another_evaluator_or_none_is_unknown(arize, labelled):
+    run_id, _ = labelled
+    for given in (None, {**SAMPLE, "evaluator": "tone"}, {"sent": 1, "sample": None}):
+        found = people_say(read(run_id=run_id, human_labels=HUMAN_LABELS, human_sample=given))
+        assert (found["sample"], found["sample_problem"]) == (None, None)
+    for wrong in ("x", {"selected": 3}, [3]):
+        with pytest.raises(InvalidInput, match="human_sample"):
+            read(run_id=run_id, human_labels=HUMAN_LABELS, human_sample=wrong)
+
+
+# -- arguments
+
+
+@pytest.mark.parametrize(
+    "wrong", ["correctness", {}, ["x"], {"correctness": ""}, {"correctness": 3}, {"": "x"}]
+)
+def test_wrong_human_labels_are_rejected_when_parsed(wrong):
+    with pytest.raises(InvalidInput, match="human_labels"):
+        EvalResultsOperator(task_id="results", run_id="R", human_labels=wrong)
+
+
+def test_human_labels_of_sessions_are_rejected_when_parsed():
+    with pytest.raises(InvalidInput, match="session"):
+        EvalResultsOperator(task_id="results", run_id="R", granularity="session", human_labels=HUMAN_LABELS)
+
+
+def test_human_labels_of_unknown_evaluator_are_rejected(arize):
+    _, run_id = run_task(arize)
+    with pytest.raises(InvalidInput, match="tone"):
+        read(run_id=run_id, human_labels={"tone": REVIEW})
