@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 # To make a name public, add it here and to the imports for type checkers below.
 _MODULES = {
     "exceptions": (
+        "AnnotationQueueUnreachable",
         "CallError",
         "EvalGateFailed",
         "EvalGateInconclusive",
@@ -62,8 +63,10 @@ _MODULES = {
     "operators.results": ("EvalResultsOperator",),
     "operators.runs": ("CancelOnlineTaskRunOperator", "RunOnlineTaskOperator"),
     "operators.spans": ("SendSpansOperator",),
+    "sensors.annotation_queues": ("AnnotationQueueSensor",),
     "sensors.runs": ("OnlineTaskRunSensor",),
     "task_groups": ("online_eval",),
+    "triggers.annotation_queues": ("AnnotationQueueTrigger",),
     "triggers.runs": ("OnlineTaskRunTrigger",),
     "triggers.task_runs": ("FinishedRunsTrigger",),
 }
@@ -107,8 +110,14 @@ if TYPE_CHECKING:
         RunOnlineTaskOperator as RunOnlineTaskOperator,
     )
     from airflow_provider_online_tasks.operators.spans import SendSpansOperator as SendSpansOperator
+    from airflow_provider_online_tasks.sensors.annotation_queues import (
+        AnnotationQueueSensor as AnnotationQueueSensor,
+    )
     from airflow_provider_online_tasks.sensors.runs import OnlineTaskRunSensor as OnlineTaskRunSensor
     from airflow_provider_online_tasks.task_groups import online_eval as online_eval
+    from airflow_provider_online_tasks.triggers.annotation_queues import (
+        AnnotationQueueTrigger as AnnotationQueueTrigger,
+    )
     from airflow_provider_online_tasks.triggers.runs import OnlineTaskRunTrigger as OnlineTaskRunTrigger
     from airflow_provider_online_tasks.triggers.task_runs import FinishedRunsTrigger as FinishedRunsTrigger
 else:  # type checkers take any name for known where there is a __getattr__

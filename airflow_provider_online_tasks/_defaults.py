@@ -9,5 +9,7 @@ MAX_SEGMENTS = 20
 SESSION_ID = "session.id"
 # Seconds between two polls of a run.
 DEFAULT_POLL_INTERVAL = 10.0
+# Seconds between two polls of an annotation queue.
+DEFAULT_QUEUE_POLL_INTERVAL = 300.0
 # Spans that Arize evaluates in a run without ``max_spans``.
 DEFAULT_MAX_SPANS = 10_000

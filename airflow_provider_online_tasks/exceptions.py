@@ -26,6 +26,7 @@ the task's ``retries`` says::
     │   └── OnlineTaskRunNothingEvaluated
     ├── OnlineTaskRunTimeout                a run did not finish in time
     ├── OnlineTaskRunUnreachable            a run could not be read for minutes; a retry resumes it
+    ├── AnnotationQueueUnreachable          a queue could not be read for minutes; a retry waits again
     ├── EvalResultsIncomplete               some evaluations of a run could not be read in time
     └── EvalGateFailed *                    a rule of a gate failed
         └── EvalGateInconclusive *          too few evaluations to decide a rule
@@ -172,6 +173,10 @@ class OnlineTaskRunTimeout(OnlineTasksError):
 
 class OnlineTaskRunUnreachable(OnlineTasksError):
     """The run could not be read for minutes and may still be running. A retry resumes it."""
+
+
+class AnnotationQueueUnreachable(OnlineTasksError):
+    """An annotation queue could not be read for minutes. A retry waits again."""
 
 
 class EvalResultsIncomplete(OnlineTasksError):

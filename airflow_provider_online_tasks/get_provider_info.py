@@ -91,9 +91,9 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "operators": _modules("operators", "eval_tasks", "evaluators", "gate", "results", "runs", "spans"),
-        "sensors": _modules("sensors", "runs"),
+        "sensors": _modules("sensors", "annotation_queues", "runs"),
         "hooks": _modules("hooks", "online_tasks"),
-        "triggers": _modules("triggers", "runs", "task_runs"),
+        "triggers": _modules("triggers", "annotation_queues", "runs", "task_runs"),
         # https://airflow.apache.org/docs/apache-airflow-providers/howto/create-custom-providers.html
         "cli": ["airflow_provider_online_tasks.cli.get_commands"],
         "notifications": ["airflow_provider_online_tasks.notifications.eval_gate.EvalGateNotifier"],

@@ -648,12 +648,29 @@ def _bounds(window: DataWindow) -> dict[str, str]:
 
 def list_queue_spans(queue_id: str, *, cursor: str | None = None) -> RestCall[Page[str | None]]:
     """GET /v2/annotation-queues/{id}/records: the span of each record; None for other records."""
+    return _list_queue(queue_id, _span_of_record, cursor, REVIEW_PAGE)
 
-    def span_of_record(record: Any) -> str | None:
-        return _span_of(record.get("data")) if isinstance(record, Mapping) else None
 
-    path, read = f"/v2/annotation-queues/{_part(queue_id)}/records", read_page("records", span_of_record)
-    return _list("annotation queue records", path, read, cursor, REVIEW_PAGE)
+def list_queue_records(
+    queue_id: str, *, cursor: str | None = None, limit: int = REVIEW_PAGE
+) -> RestCall[Page[responses.QueueRecord]]:
+    """GET /v2/annotation-queues/{id}/records: the span of each record, and whether it is completed."""
+
+    def read_record(record: Any) -> responses.QueueRecord:
+        return responses.QueueRecord.from_wire({**record, "span_id": _span_of_record(record)})
+
+    return _list_queue(queue_id, read_record, cursor, limit)
+
+
+def _list_queue(
+    queue_id: str, read_record: Callable[[Any], T], cursor: str | None, limit: int
+) -> RestCall[Page[T]]:
+    path, read = f"/v2/annotation-queues/{_part(queue_id)}/records", read_page("records", read_record)
+    return _list("annotation queue records", path, read, cursor, limit)
+
+
+def _span_of_record(record: Any) -> str | None:
+    return _span_of(record.get("data")) if isinstance(record, Mapping) else None
 
 
 def add_queue_spans(

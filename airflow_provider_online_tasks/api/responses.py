@@ -318,6 +318,29 @@ class Span(Model):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AssignedUser(Model):
+    """A user who annotates a record of a queue. Documented statuses: PENDING and COMPLETED."""
+
+    completion_status: Annotated[str, PlainValidator(lambda value: fields.line(value).upper())] = "PENDING"
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueRecord(Model):
+    """A record of an annotation queue. It has no span if something else was added to the queue."""
+
+    span_id: Id | None = None
+    assigned_users: Annotated[tuple[AssignedUser, ...], fields.Listed] = ()
+    annotations: Annotated[tuple[fields.Object, ...], fields.Listed] = ()
+
+    @property
+    def is_completed(self) -> bool:
+        """Whether each assigned user has completed it, or it has an annotation and no assigned user."""
+        if not self.assigned_users:
+            return bool(self.annotations)
+        return all(user.completion_status == "COMPLETED" for user in self.assigned_users)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Project(Model):
     """A project. Its ID is what GraphQL calls the model ID."""
 

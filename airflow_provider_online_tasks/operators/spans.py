@@ -46,8 +46,9 @@ class SendSpansOperator(OnlineTasksOperator):
     the smaller one. Evaluations that arrive between two tries can change it.
 
     XCom: ``{"selected": 12, "sent": 10, "already_there": 2, "left_out": 0, "span_ids": [...],
-    "sample": {...}}``. ``left_out`` counts the spans over ``max_spans``; ``span_ids`` are the IDs of the
-    spans that were sent. ``sample`` has the ``evaluator``, the window, whether the selection ``is_random``,
+    "selected_span_ids": [...], "sample": {...}}``. ``left_out`` counts the spans over ``max_spans``;
+    ``span_ids`` are the IDs of the spans that were sent, ``selected_span_ids`` those of all selected spans.
+    ``sample`` has the ``evaluator``, the window, whether the selection ``is_random``,
     and in ``strata`` for each label of the evaluator how many ``spans`` have it and how many were
     ``selected``: each span of a label had the same probability ``selected / spans``.
 
@@ -218,7 +219,8 @@ class SendSpansOperator(OnlineTasksOperator):
             "data_start_time": wire_time(window.start),
             "data_end_time": wire_time(window.end),
         }
-        return {**counts, "span_ids": sent, "sample": sample}
+        selected = [each.id for each in selection.spans]
+        return {**counts, "span_ids": sent, "selected_span_ids": selected, "sample": sample}
 
 
 def _read_labels(labels: Any) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""When a wait for a run continues, pauses, ends or logs: one policy for worker, sensor and triggerer.
+"""When a wait for a run or a queue continues, pauses, ends or logs: one policy for all that wait.
 
 =============================================  ==============================================================
 response to a poll                             the wait
@@ -6,8 +6,9 @@ response to a poll                             the wait
 429                                            continues after ``Retry-After``, at most 300 s, or else
                                                after 15 s
 no response, 5xx                               continues after ``Retry-After``, or at the next poll
-401, 403, 404, 400, or an unreadable response  continues, and ends with :class:`OnlineTaskRunUnreachable` when
-                                               there was nothing else for 300 s in at least 3 polls
+401, 403, 404, 400, or an unreadable response  continues, and ends with :class:`OnlineTaskRunUnreachable` or
+                                               :class:`AnnotationQueueUnreachable` when there was nothing else
+                                               for 300 s in at least 3 polls
 =============================================  ==============================================================
 
 A deadline ends a wait at any time. Any other error is a bug or a missing connection, and ends it at once.
@@ -39,7 +40,7 @@ REJECTIONS = (
 
 @dataclass(slots=True, kw_only=True)
 class Rejections:
-    """The rejected polls of one run since the last other response."""
+    """The rejected polls of one wait since the last other response."""
 
     count: int = 0
     since: float = 0.0  # the first one, on a clock of the caller's choice
@@ -91,15 +92,30 @@ def backoff(failures: int, *, first: float, longest: float) -> float:
     return min(first * 2.0**doublings, longest)
 
 
-class ProgressLog:
+class ProblemLog:
+    """Decides which failed polls are logged: a new problem at once, the same one once per minute."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._problem: str | None = None
+        self._problem_at = 0.0
+
+    def problem_line(self, problem: Exception | str, now: float) -> str | None:
+        """Return the line to log if a poll failed, or None."""
+        text = on_one_line(str(problem))
+        if text == self._problem and now - self._problem_at < QUIET_SECONDS:
+            return None
+        self._problem, self._problem_at = text, now
+        return f"{self._what} can't be read at the moment, the wait continues: {text}"
+
+
+class ProgressLog(ProblemLog):
     """Decides which polls of one run are logged: a change at once, everything else once per minute."""
 
     def __init__(self, run_id: str) -> None:
-        self._run_id = run_id
+        super().__init__(f"Run {run_id}")
         self._logged: TaskRun | None = None
         self._logged_at = 0.0
-        self._problem: str | None = None
-        self._problem_at = 0.0
 
     def has_news(self, run: TaskRun, now: float) -> bool:
         """Return whether :meth:`line` would return a line."""
@@ -125,11 +141,3 @@ class ProgressLog:
         if run.counts.errors:
             parts.append(f"{run.counts.error_rate:.1%} errors")
         return ", ".join(parts) + "."
-
-    def problem_line(self, problem: Exception | str, now: float) -> str | None:
-        """Return the line to log when the run can't be read, or None."""
-        text = on_one_line(str(problem))
-        if text == self._problem and now - self._problem_at < QUIET_SECONDS:
-            return None
-        self._problem, self._problem_at = text, now
-        return f"Run {self._run_id} can't be read at the moment, the wait continues: {text}"

@@ -5,19 +5,17 @@ API: https://arize.com/docs/api-reference/tasks/get-task-run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from datetime import datetime
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.sdk import PokeReturnValue
 
 from airflow_provider_online_tasks import _clock
-from airflow_provider_online_tasks._airflow import AirflowSensorTimeout, AirflowTaskTimeout
 from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID, DEFAULT_POLL_INTERVAL
 from airflow_provider_online_tasks.exceptions import OnlineTaskRunUnsuccessful, OnlineTasksError
 from airflow_provider_online_tasks.inputs import arguments
-from airflow_provider_online_tasks.operators.base import UsesArize, update_asset_events
+from airflow_provider_online_tasks.operators.base import update_asset_events
+from airflow_provider_online_tasks.sensors.base import PollingSensor
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
 
 if TYPE_CHECKING:
@@ -28,11 +26,8 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.runs.blocking_wait import BlockingWait
     from airflow_provider_online_tasks.runs.end_states import OnNothingEvaluated
 
-# The entry of the task state store that keeps the rejected polls of the mode "reschedule".
-REJECTIONS_KEY = "rejected_polls"
 
-
-class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
+class OnlineTaskRunSensor(PollingSensor):
     """Wait until a run finishes, and return its summary.
 
     The sensor polls at once, and defers only if the run isn't finished. It never cancels the run. A run that
@@ -63,9 +58,7 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
 
     template_fields: Sequence[str] = ("conn_id", "run_id")
     operator_extra_links = (OnlineTaskRunLink(), ProjectLink(), EvaluatorLink())
-    ui_color = "#fff0e0"
 
-    _wait: BlockingWait | None = None
     _polled: TaskRun | None = None
 
     def __init__(
@@ -79,14 +72,10 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
         poke_interval: float = DEFAULT_POLL_INTERVAL,
         **kwargs: Any,
     ) -> None:
-        arguments.check_keywords(type(self), kwargs)
-        super().__init__(poke_interval=arguments.positive_seconds(poke_interval, "poke_interval"), **kwargs)
+        super().__init__(conn_id=conn_id, deferrable=deferrable, poke_interval=poke_interval, **kwargs)
         self.run_id = run_id
-        self.conn_id: Any = conn_id
-        self.deferrable = arguments.read_deferrable(deferrable)
         self.on_nothing_evaluated = on_nothing_evaluated
         self.max_error_rate = max_error_rate
-        arguments.check_name(conn_id, "conn_id")
         from airflow_provider_online_tasks.runs.end_states import EndRules
 
         self._rules = EndRules(on_nothing_evaluated=on_nothing_evaluated, max_error_rate=max_error_rate)
@@ -129,54 +118,14 @@ class OnlineTaskRunSensor(UsesArize, BaseSensorOperator):
             raise OnlineTasksError(f"The trigger's event is about run {seen.run_id}, not {self.run_id}.")
         run = seen.finished_run()
         if run is None:
-            seconds, argument = self._limit
-            error = AirflowSensorTimeout if argument == "timeout" else AirflowTaskTimeout
-            raise error(f"Run {self.run_id} did not finish within {seconds:g} s ({argument}).")
+            raise self._timed_out(f"Run {self.run_id} did not finish")
         with self.hook as hook:
             return self._conclude(context, hook, run)
 
-    @property
-    def _limit(self) -> tuple[float, str]:
-        return self.wait_limit(self.timeout) or (self.timeout, "timeout")
-
-    def _poll(self, context: Context, hook: OnlineTasksHook) -> TaskRun | None:
-        """Return the run, or None if it can't be read at the moment."""
+    def _new_wait(self, **policy: Any) -> BlockingWait:
         from airflow_provider_online_tasks.runs.blocking_wait import BlockingWait
-        from airflow_provider_online_tasks.runs.wait_policy import LEAST_REJECTIONS, Rejections
 
-        run_id = arguments.read_id(self.run_id, "run_id")
-        if not self.reschedule or self.deferrable:
-            if self._wait is None:
-                self._wait = BlockingWait(run_id=run_id, poll_interval=self.poke_interval, log=self.log)
-            return self._wait.poll(hook)
-        # Each poll is a separate process. Before Airflow 3.3 nothing is kept between them, so the first
-        # rejection has to end the wait.
-        store, try_number = context.get("task_state_store"), context["ti"].try_number
-        stored: Any = store.get(REJECTIONS_KEY) if store else None
-        rejections = Rejections() if store else Rejections(count=LEAST_REJECTIONS, since=float("-inf"))
-        if stored and stored.pop("try_number") == try_number:
-            rejections = Rejections(**stored)
-        self._wait = BlockingWait(
-            run_id=run_id,
-            poll_interval=self.poke_interval,
-            log=self.log,
-            rejections=rejections,
-            clock=_clock.epoch,
-        )
-        run = self._wait.poll(hook)
-        if store and rejections.count:
-            store.set(REJECTIONS_KEY, {**asdict(rejections), "try_number": try_number})
-        elif store and stored:
-            store.delete(REJECTIONS_KEY)
-        return run
-
-    def _get_next_poke_interval(
-        self, started_at: datetime | float, run_duration: Callable[[], float], poke_count: int
-    ) -> float:
-        """Wait as long as Arize asks for, but not beyond the sensor's timeout."""
-        interval: float = super()._get_next_poke_interval(started_at, run_duration, poke_count)
-        pause = self._wait.pause if self._wait else 0.0
-        return max(interval, min(pause, self.timeout - run_duration()))
+        return BlockingWait(run_id=arguments.read_id(self.run_id, "run_id"), **policy)
 
     def _conclude(self, context: Context, hook: OnlineTasksHook, run: TaskRun) -> dict[str, Any]:
         """Return the run's summary if it counts as a success, else raise."""

@@ -25,6 +25,7 @@ GUIDES = {
     "EvalResultsOperator": "results.md",
     "EvalGateOperator": "gates.md",
     "SendSpansOperator": "results.md",
+    "AnnotationQueueSensor": "calibration.md",
     "FinishedRunsTrigger": "events.md",
 }
 EVERYWHERE = {"conn_id": "connection.md"}

@@ -38,6 +38,25 @@ class Places:
             annotator_emails=["a@example.com"],
         )["id"]
 
+    def labelled_queue(self, *labels):
+        """Create a queue whose records people label; return its ID and the name of its config."""
+        name = f"review {next(self._numbers)}"
+        config = self._post(
+            "/v2/annotation-configs",
+            name=name,
+            space_id=self.space_id,
+            annotation_config_type="CATEGORICAL",
+            values=[{"label": label} for label in labels],
+        )
+        queue = self._post(
+            "/v2/annotation-queues",
+            name=name,
+            space_id=self.space_id,
+            annotation_config_ids=[config["id"]],
+            annotator_emails=["a@example.com", "b@example.com"],
+        )
+        return queue["id"], name
+
     def dataset(self):
         return self._post(
             "/v2/datasets", name="failures", space_id=self.space_id, examples=[{"question": "theirs"}]

@@ -16,6 +16,7 @@ from airflow_provider_online_tasks.operators.gate import EvalGateOperator
 from airflow_provider_online_tasks.operators.results import EvalResultsOperator
 from airflow_provider_online_tasks.operators.runs import CancelOnlineTaskRunOperator, RunOnlineTaskOperator
 from airflow_provider_online_tasks.operators.spans import SendSpansOperator
+from airflow_provider_online_tasks.sensors.annotation_queues import AnnotationQueueSensor
 from airflow_provider_online_tasks.sensors.runs import OnlineTaskRunSensor
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ VALID: dict[type[BaseOperator], dict[str, Any]] = {
     RunOnlineTaskOperator: {"online_task_id": "T"},
     CancelOnlineTaskRunOperator: {"run_id": "R"},
     OnlineTaskRunSensor: {"run_id": "R"},
+    AnnotationQueueSensor: {"annotation_queue_id": "Q"},
     EvaluatorOperator: {
         "name": "n",
         "template": "{output}",

@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("ui.links", "results.counts", "results.human_labels", "results.summary", "results.history", "costs"),
     ("hooks",),
     ("idempotency",),
-    ("runs", "eval_tasks", "evaluators", "results"),
+    ("runs", "eval_tasks", "evaluators", "annotations", "results"),
     ("lineage",),
     ("triggers",),
     ("operators", "sensors", "notifications"),
