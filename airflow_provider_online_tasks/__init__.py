@@ -16,6 +16,8 @@ _MODULES = {
     "exceptions": (
         "AnnotationQueueUnreachable",
         "CallError",
+        "EvalBudgetExceeded",
+        "EvalBudgetReserved",
         "EvalGateFailed",
         "EvalGateInconclusive",
         "EvalResultsIncomplete",
@@ -43,6 +45,7 @@ _MODULES = {
     ),
     "hooks.online_tasks": ("OnlineTasksHook",),
     "inputs.arguments": ("UNSET",),
+    "inputs.budgets": ("EvalBudget",),
     "inputs.eval_tasks": ("EvalTaskInput", "EvalTaskPatch"),
     "inputs.evaluators": (
         "CodeEvaluator",
@@ -77,6 +80,7 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.exceptions import *  # noqa: F403
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook as OnlineTasksHook
     from airflow_provider_online_tasks.inputs.arguments import UNSET as UNSET
+    from airflow_provider_online_tasks.inputs.budgets import EvalBudget as EvalBudget
     from airflow_provider_online_tasks.inputs.eval_tasks import (
         EvalTaskInput as EvalTaskInput,
         EvalTaskPatch as EvalTaskPatch,

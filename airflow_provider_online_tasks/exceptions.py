@@ -27,6 +27,8 @@ the task's ``retries`` says::
     ├── OnlineTaskRunTimeout                a run did not finish in time
     ├── OnlineTaskRunUnreachable            a run could not be read for minutes; a retry resumes it
     ├── AnnotationQueueUnreachable          a queue could not be read for minutes; a retry waits again
+    ├── EvalBudgetExceeded *                a run would exceed its limit or budget; it was not started
+    ├── EvalBudgetReserved                  the same, but a retry may succeed: unfinished runs use the budget
     ├── EvalResultsIncomplete               some evaluations of a run could not be read in time
     └── EvalGateFailed *                    a rule of a gate failed
         └── EvalGateInconclusive *          too few evaluations to decide a rule
@@ -177,6 +179,20 @@ class OnlineTaskRunUnreachable(OnlineTasksError):
 
 class AnnotationQueueUnreachable(OnlineTasksError):
     """An annotation queue could not be read for minutes. A retry waits again."""
+
+
+class EvalBudgetExceeded(OnlineTasksError, AirflowFailException):
+    """The run would exceed ``max_evaluations``, ``max_cost`` or ``budget``, or no one approved it.
+
+    It was not started.
+    """
+
+
+class EvalBudgetReserved(OnlineTasksError):
+    """The run would exceed ``budget`` while unfinished runs count with their maximum. It was not started.
+
+    A retry counts again.
+    """
 
 
 class EvalResultsIncomplete(OnlineTasksError):

@@ -198,6 +198,14 @@ def _read(check: Callable[[Any], Value], value: Any, name: str) -> Value:
         raise InvalidInput(f"{name} {error}") from None
 
 
+def read_count(value: Any, name: str) -> int:
+    """Return a positive integer, also from a text."""
+    number = rendered_number(value)
+    if number is None or number < 1 or number != int(number):
+        raise InvalidInput(f"{name} must be a positive integer, not {shown(value)}.")
+    return int(number)
+
+
 def read_names(value: Any, name: str, *, such_as: str) -> tuple[str, ...]:
     """Return a list of names, which may be empty; ``such_as`` is an example for the message."""
     if isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping):

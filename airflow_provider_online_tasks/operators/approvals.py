@@ -15,6 +15,31 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseNotifier, Context
 
 APPROVE, REJECT = "Approve", "Reject"
+STATE_KEY = "approval"
+
+
+class Approval:
+    """The approval of something that a task asked about, kept between its tries (Airflow 3.3 and later).
+
+    :param subject: what is approved, as JSON values. Another subject needs another approval, and so does a
+        cleared task.
+    """
+
+    def __init__(self, context: Context, subject: Mapping[str, Any]) -> None:
+        values: Any = context
+        self._store = values.get("task_state_store")
+        # Clearing the task raises max_tries; a retry does not.
+        self._key = {"subject": dict(subject), "max_tries": getattr(values["ti"], "max_tries", None)}
+
+    def read(self) -> dict[str, Any]:
+        """Return what was noted about this subject; empty before Airflow 3.3."""
+        kept = self._store.get(STATE_KEY) if self._store is not None else None
+        return kept if isinstance(kept, dict) and self._key.items() <= kept.items() else {}
+
+    def note(self, **facts: Any) -> None:
+        """Note facts about this subject, such as ``approved_by``."""
+        if self._store is not None:
+            self._store.set(STATE_KEY, {**self.read(), **self._key, **facts})
 
 
 def ask(

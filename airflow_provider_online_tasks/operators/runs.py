@@ -7,23 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._airflow import AirflowSkipException
 from airflow_provider_online_tasks._defaults import DEFAULT_MAX_SPANS, DEFAULT_POLL_INTERVAL
-from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.exceptions import EvalBudgetExceeded, InvalidInput
 from airflow_provider_online_tasks.inputs import arguments
 from airflow_provider_online_tasks.inputs.templating import is_templated
-from airflow_provider_online_tasks.operators import base
+from airflow_provider_online_tasks.operators import approvals, base
 from airflow_provider_online_tasks.runs import window as windows
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context, XComArg
+    from airflow.sdk import BaseNotifier, Context, XComArg
 
     from airflow_provider_online_tasks.api.responses import TaskRun
+    from airflow_provider_online_tasks.costs.budgets import Check, OnOverBudget
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+    from airflow_provider_online_tasks.inputs.budgets import EvalBudget
     from airflow_provider_online_tasks.inputs.runs import RunInput
     from airflow_provider_online_tasks.runs.end_states import OnNothingEvaluated
     from airflow_provider_online_tasks.runs.lifecycle import RunLifecycle
@@ -72,8 +74,21 @@ class RunOnlineTaskOperator(base.LineageOperator):
         ``succeed``. Default ``skip``.
     :param max_error_rate: maximum share of errors among the attempted spans, 0 to 1. Default: no maximum, but
         at least one span must be evaluated.
+    :param max_evaluations: maximum number of evaluations of the run: spans that it evaluates or fails to
+        evaluate. Default: no maximum but ``max_spans``. (templated)
+    :param budget: maximum number of evaluations per day, week or month, such as
+        ``EvalBudget(max_evaluations=500_000, per="month")``. Default: none. (templated)
+    :param on_over_budget: what the task does, before it starts a run, if the run may exceed
+        ``max_evaluations`` or ``budget``: ``fail`` (default), ``cap`` (lower ``max_spans``, so that only the
+        newest spans are evaluated), or ``ask`` (a person on Airflow's page of required actions, Airflow 3.1
+        or later).
+    :param response_timeout: how long ``ask`` waits for that person, a timedelta or seconds; then the task
+        fails. Default: no limit.
+    :param notifiers: one or several notifiers that tell people that the task waits for them. Default: none.
     :param conn_id: Airflow connection of type ``arize_online_tasks``. (templated)
     :raises InvalidInput: an argument is wrong; when the DAG is parsed if it is a literal.
+    :raises EvalBudgetExceeded: the run may exceed ``max_evaluations`` or ``budget``. It was not started.
+    :raises EvalBudgetReserved: the same, but only until unfinished runs have finished.
     :raises TaskErrorReturned: Arize did not start the run, and gives the reason.
     :raises OnlineTaskRunUnsuccessful: the run failed, was cancelled, or had too many errors.
     :raises OnlineTaskRunTimeout: the run did not finish in time and was cancelled.
@@ -92,10 +107,14 @@ class RunOnlineTaskOperator(base.LineageOperator):
         "index_delay",
         "max_spans",
         "override_evaluations",
+        "max_evaluations",
+        "budget",
     )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"budget": "json"}
     operator_extra_links = (OnlineTaskRunLink(), ProjectLink(), EvaluatorLink())
 
     _lifecycle: RunLifecycle | None = None
+    _is_approved = False
 
     def __init__(
         self,
@@ -116,6 +135,11 @@ class RunOnlineTaskOperator(base.LineageOperator):
         cancel_on_kill: bool = True,
         on_nothing_evaluated: OnNothingEvaluated = "skip",
         max_error_rate: float | None = None,
+        max_evaluations: int | str | XComArg | None = None,
+        budget: EvalBudget | Mapping[str, Any] | XComArg | None = None,
+        on_over_budget: OnOverBudget = "fail",
+        response_timeout: timedelta | float | None = None,
+        notifiers: BaseNotifier | Sequence[BaseNotifier] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -135,9 +159,21 @@ class RunOnlineTaskOperator(base.LineageOperator):
         self.cancel_on_kill = arguments.switch(cancel_on_kill, "cancel_on_kill")
         self.on_nothing_evaluated = on_nothing_evaluated
         self.max_error_rate = max_error_rate
+        from airflow_provider_online_tasks.costs.budgets import OnOverBudget, RunLimits
+        from airflow_provider_online_tasks.inputs.base import plain
         from airflow_provider_online_tasks.inputs.runs import RunInput
         from airflow_provider_online_tasks.runs.end_states import EndRules
 
+        self.max_evaluations = max_evaluations
+        self.budget = plain(budget)
+        self.on_over_budget = arguments.choice(on_over_budget, "on_over_budget", get_args(OnOverBudget))
+        self.response_timeout = approvals.read_response_timeout(response_timeout)
+        self.notifiers = approvals.read_notifiers(notifiers)
+        RunLimits.check_literals(max_evaluations=max_evaluations, budget=self.budget)
+        if on_over_budget == "ask":
+            approvals.check_can_ask()
+        if on_over_budget != "fail" and max_evaluations is None and budget is None:
+            raise InvalidInput("on_over_budget needs a limit. Set max_evaluations or budget.")
         self._rules = EndRules(on_nothing_evaluated=on_nothing_evaluated, max_error_rate=max_error_rate)
         windows.check_window_arguments(data_start_time, data_end_time, lookback, partition_length)
         if not is_templated(index_delay):
@@ -186,6 +222,20 @@ class RunOnlineTaskOperator(base.LineageOperator):
             lifecycle = self._begin(context, hook)
             planned = RunInput.read(run) if run else self._plan(context, hook)
             return self._start(context, lifecycle, planned)
+
+    def execute_after_approval(self, context: Context, event: Any) -> str | None:
+        """Start the run that exceeds its limits, if a person approved it."""
+        is_approved, responded_by = approvals.read_response(event)
+        if not is_approved:
+            raise EvalBudgetExceeded(
+                f"No run was started: it may exceed its limits. Not approved; response by {responded_by}."
+            )
+        with self.hook as hook:
+            lifecycle = self._begin(context, hook)
+            run = self._plan(context, hook)
+            approvals.Approval(context, run.to_rest()).note(approved_by=responded_by)
+            self._is_approved = True
+            return self._start(context, lifecycle, run)
 
     def execute_complete(self, context: Context, event: Any) -> str | None:
         """Conclude after the trigger has seen the end of the run, or the deadline."""
@@ -255,7 +305,38 @@ class RunOnlineTaskOperator(base.LineageOperator):
         return self._start_new(context, lifecycle, run)
 
     def _start_new(self, context: Context, lifecycle: RunLifecycle, run: RunInput) -> str | None:
-        return self._follow(context, lifecycle) if lifecycle.start(run) else None
+        """Check the limits of a new run, start it, and follow it."""
+        checked = self._check_limits(context, lifecycle.hook, run)
+        is_started = lifecycle.start(checked.run, spending=checked.spending)
+        return self._follow(context, lifecycle) if is_started else None
+
+    def _check_limits(self, context: Context, hook: OnlineTasksHook, run: RunInput) -> Check:
+        """Return the run as it may be started. Raise, or ask a person, if it exceeds a limit."""
+        from airflow_provider_online_tasks.costs.budgets import Check, RunLimits, check_run
+
+        limits = RunLimits.read(max_evaluations=self.max_evaluations, budget=self.budget)
+        if not limits:
+            return Check(run=run)
+        approval = approvals.Approval(context, run.to_rest())
+        asked = approval.read()
+        if self._is_approved or asked.get("approved_by"):
+            return Check(run=run, spending=asked.get("spending"))
+        check = check_run(hook, run, limits, may_lower=self.on_over_budget == "cap", log=self.log)
+        if check.excess is not None and self.on_over_budget == "ask":
+            approval.note(spending=check.spending, approved_by=None)
+            self.log.info("%s Waiting for a decision on the page of required actions.", check.excess)
+            approvals.ask(
+                context,
+                task_id=self.task_id,
+                subject=f"{self.task_id} exceeds its limits. Start the run anyway?",
+                body=check.excess,
+                response_timeout=self.response_timeout,
+                notifiers=self.notifiers,
+                method_name="execute_after_approval",
+            )
+        if check.excess is not None:
+            raise check.error()
+        return check
 
     def _follow(self, context: Context, lifecycle: RunLifecycle) -> str | None:
         """Announce the run, and wait for it if asked to."""
@@ -305,9 +386,10 @@ class RunOnlineTaskOperator(base.LineageOperator):
         if lifecycle.was_cancelled_by_clear(run):
             lifecycle.give_up()
             return self._start_new(context, lifecycle, lifecycle.run)
+        from airflow_provider_online_tasks.costs.budgets import summarize_spending
         from airflow_provider_online_tasks.results.reading import labels_exist
 
-        summary = run.summary()
+        summary = {**run.summary(), **summarize_spending(run, lifecycle.spending)}
         context["ti"].xcom_push(key="run", value=summary)
         self.links = lifecycle.find_links()
         self._keep_lineage(lifecycle.hook, summary)

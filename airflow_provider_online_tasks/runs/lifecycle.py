@@ -58,6 +58,8 @@ class RunLifecycle:
         result = self._submission.find_earlier()
         if result is not None:
             self.spending = self._submission.spending
+            if self.spending is not None:
+                self.run = run.model_copy(update={"max_spans": self.spending["max_spans"]})
             self._use(result)
         return result is not None
 

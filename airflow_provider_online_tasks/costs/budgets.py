@@ -1,0 +1,220 @@
+"""Limits of a run, and budgets over time. They are checked before the run is started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from airflow_provider_online_tasks import _clock
+from airflow_provider_online_tasks._defaults import DEFAULT_MAX_SPANS
+from airflow_provider_online_tasks._times import wire_time
+from airflow_provider_online_tasks.exceptions import EvalBudgetExceeded, EvalBudgetReserved, InvalidInput
+from airflow_provider_online_tasks.inputs.arguments import is_empty, read_count
+from airflow_provider_online_tasks.inputs.budgets import EvalBudget
+from airflow_provider_online_tasks.inputs.templating import is_templated
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.api.calls import Page, RestCall
+    from airflow_provider_online_tasks.api.responses import TaskRun
+    from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+    from airflow_provider_online_tasks.inputs.runs import RunInput
+
+OnOverBudget = Literal["fail", "cap", "ask"]
+MAX_PAGES = 200
+"""Pages of up to 100 tasks or runs that a check of a budget reads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunLimits:
+    """The limits of a run."""
+
+    max_evaluations: int | None = None
+    budget: EvalBudget | None = None
+
+    @classmethod
+    def check_literals(cls, **values: Any) -> None:
+        """Check each limit that is a literal when the DAG is parsed."""
+        cls.read(**{name: None if is_templated(value) else value for name, value in values.items()})
+
+    @classmethod
+    def read(cls, *, max_evaluations: Any, budget: Any) -> RunLimits:
+        """Return the limits. A template of an empty parameter is no limit."""
+        return cls(
+            max_evaluations=None
+            if _is_left_out(max_evaluations)
+            else read_count(max_evaluations, "max_evaluations"),
+            budget=None if _is_left_out(budget) else _read_budget(budget),
+        )
+
+    def __bool__(self) -> bool:
+        return self != RunLimits()
+
+
+def _is_left_out(value: Any) -> bool:
+    return value is None or is_empty(value)
+
+
+def _read_budget(value: Any) -> EvalBudget:
+    try:
+        return EvalBudget.read(value)
+    except InvalidInput as error:
+        raise InvalidInput(f"budget: {error}") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """The run as it may be started, and the limit that it exceeds.
+
+    :param run: the run. Its ``max_spans`` is at most what the limits on evaluations leave.
+    :param spending: what the check found, as JSON values, to be kept with the run.
+    :param excess: why the run must not be started unless a person approves it; None if it is within limits.
+    :param is_temporary: whether it may be within limits when other runs have finished.
+    """
+
+    run: RunInput
+    spending: dict[str, Any] | None = None
+    excess: str | None = None
+    is_temporary: bool = False
+
+    def error(self) -> EvalBudgetExceeded | EvalBudgetReserved:
+        """Return the exception for a run that exceeds a limit."""
+        kind = EvalBudgetReserved if self.is_temporary else EvalBudgetExceeded
+        return kind(
+            f"No run was started. {self.excess} Increase the limit, set a lower max_spans, or set "
+            f'on_over_budget="cap" to evaluate only the newest spans.'
+        )
+
+
+def check_run(hook: OnlineTasksHook, run: RunInput, limits: RunLimits, *, may_lower: bool, log: Any) -> Check:
+    """Check a run against its limits.
+
+    :param may_lower: whether a run that exceeds them may be started with a lower ``max_spans``.
+    """
+    run = _with_planned_spans(run, limits.budget)
+    planned = allowed = run.max_spans or DEFAULT_MAX_SPANS
+    spending: dict[str, Any] = {"planned_max_spans": planned, "max_spans": planned}
+    limit, is_temporary = "", False
+    if limits.max_evaluations is not None and limits.max_evaluations < allowed:
+        allowed, limit = limits.max_evaluations, f"max_evaluations allows {limits.max_evaluations:,}"
+    if limits.budget is not None:
+        spent = count_spent(hook, limits.budget, run.online_task_id)
+        spending["budget"] = {**limits.budget.to_rest(), **spent.to_json()}
+        left = limits.budget.max_evaluations - spent.finished - spent.in_flight
+        if left < allowed:
+            allowed, limit = max(0, left), _budget_text(limits.budget, spent)
+            # Unfinished runs count with their maximum: when they have finished, there may be more left.
+            is_temporary = left + spent.in_flight >= planned
+    if allowed == planned:
+        return Check(run=run, spending=spending)
+    excess = f"The run may evaluate {planned:,} spans, and {limit}."
+    if may_lower and allowed > 0:
+        log.warning("%s max_spans is lowered to %d: only the newest spans are evaluated.", excess, allowed)
+        return Check(
+            run=run.model_copy(update={"max_spans": allowed}), spending={**spending, "max_spans": allowed}
+        )
+    return Check(run=run, spending=spending, excess=excess, is_temporary=is_temporary)
+
+
+def summarize_spending(run: TaskRun, spending: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what a finished run used, for its summary.
+
+    :param spending: what the check of its limits found.
+    """
+    kept = spending or {}
+    facts: dict[str, Any] = {"evaluations": run.counts.attempted}
+    if kept:
+        is_lowered = kept["max_spans"] < kept["planned_max_spans"]
+        facts["max_spans"] = kept["max_spans"]
+        facts["capped"] = is_lowered and run.counts.attempted >= kept["max_spans"]
+    if "budget" in kept:
+        facts["budget"] = kept["budget"]
+    return facts
+
+
+def _with_planned_spans(run: RunInput, budget: EvalBudget | None) -> RunInput:
+    """Return the run with at most the ``max_spans`` with which the budget counts an unfinished run."""
+    if budget is None or (run.max_spans or DEFAULT_MAX_SPANS) <= budget.max_spans:
+        return run
+    if run.max_spans is None:
+        return run.model_copy(update={"max_spans": budget.max_spans})
+    raise InvalidInput(
+        f"max_spans is {run.max_spans:,}, but the budget counts an unfinished run with at most "
+        f"{budget.max_spans:,} spans. Set EvalBudget(max_spans={run.max_spans}) in all DAGs that use it."
+    )
+
+
+def _budget_text(budget: EvalBudget, spent: Spent) -> str:
+    reserved = f", and unfinished runs may use {spent.in_flight:,}" if spent.in_flight else ""
+    return (
+        f"the budget of the {budget.scope} allows {budget.max_evaluations:,} per {budget.per}, of which "
+        f"{spent.finished:,} are used since {wire_time(spent.since)}{reserved}"
+    )
+
+
+class Spent(NamedTuple):
+    """What the runs of a period have used of a budget, and what unfinished runs may use."""
+
+    since: datetime
+    finished: int
+    in_flight: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {"since": wire_time(self.since), "finished": self.finished, "in_flight": self.in_flight}
+
+
+def count_spent(hook: OnlineTasksHook, budget: EvalBudget, online_task_id: str) -> Spent:
+    """Count the evaluations of the current period, from Arize's lists of runs.
+
+    :raises CallError: a list can't be read.
+    """
+    since = budget.period_start(_clock.now())
+    finished = in_flight = 0
+    for run in _runs_since(hook, budget, online_task_id, since):
+        if run.is_over:
+            finished += run.counts.attempted
+        else:
+            in_flight += max(budget.max_spans, run.counts.attempted)
+    return Spent(since, finished, in_flight)
+
+
+def _list_runs(online_task_id: str, cursor: str | None) -> RestCall[Page[TaskRun]]:
+    from airflow_provider_online_tasks.api import calls
+
+    return calls.list_task_runs(online_task_id, cursor=cursor)
+
+
+def _runs_since(
+    hook: OnlineTasksHook, budget: EvalBudget, online_task_id: str, since: datetime
+) -> Iterator[TaskRun]:
+    """Yield the runs in the scope of a budget that were created since a time."""
+    from airflow_provider_online_tasks.api import calls
+    from airflow_provider_online_tasks.runs.finished_runs import go_back_beyond
+
+    pages = 0
+
+    def send(call: RestCall[Any]) -> Any:
+        nonlocal pages
+        pages += 1
+        if pages > MAX_PAGES:
+            raise InvalidInput(
+                f"The budget can't be counted: the {budget.scope} has too many eval tasks and runs "
+                f"({MAX_PAGES} pages were read). Use a budget with scope='task' or a shorter period."
+            )
+        return hook.client.send(call)
+
+    task_ids = [online_task_id]
+    if budget.scope == "project":
+        project_id = hook.get_task(online_task_id).project_id
+        tasks = calls.items(send, lambda cursor: calls.list_tasks(project_id=project_id, cursor=cursor))
+        task_ids = [task.id for task in tasks]
+    for task_id in task_ids:
+        runs: dict[str, TaskRun] = {}
+        for page in calls.pages(send, partial(_list_runs, task_id)):
+            runs |= {run.id: run for run in page.items}
+            if go_back_beyond(list(runs.values()), since):
+                break
+        yield from (run for run in runs.values() if run.created_at is None or run.created_at >= since)
