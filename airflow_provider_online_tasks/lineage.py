@@ -23,6 +23,12 @@ class OnlineTaskRunFacet(RunFacet):
     num_successes: int | None = None
     num_errors: int | None = None
     num_skipped: int | None = None
+    evaluations: int | None = None
+    max_spans: int | None = None
+    capped: bool | None = None
+    estimated_input_tokens: dict[str, float] | None = None
+    estimated_output_tokens: dict[str, float] | None = None
+    estimated_cost: dict[str, float] | None = None
     failure_reason: str | None = None
     complete: bool | None = None
     expected: int | None = None

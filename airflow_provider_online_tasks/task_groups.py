@@ -25,8 +25,10 @@ from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
 if TYPE_CHECKING:
     from airflow.sdk import BaseNotifier, XComArg
 
+    from airflow_provider_online_tasks.costs.budgets import OnOverBudget
     from airflow_provider_online_tasks.gate.rules import OnInconclusive
     from airflow_provider_online_tasks.inputs.arguments import Granularity, Scope
+    from airflow_provider_online_tasks.inputs.budgets import EvalBudget
     from airflow_provider_online_tasks.runs.end_states import OnNothingEvaluated
 
 # What Airflow shows for a task of a mapped group, instead of its index.
@@ -61,6 +63,11 @@ def online_eval(
     max_spans: int | str | XComArg | None = None,
     override_evaluations: bool | str | XComArg | None = None,
     timeout: float | None = None,
+    max_evaluations: int | str | XComArg | None = None,
+    max_cost: float | str | XComArg | None = None,
+    prices: Mapping[str, Any] | str | XComArg | None = None,
+    budget: EvalBudget | Mapping[str, Any] | XComArg | None = None,
+    on_over_budget: OnOverBudget = "fail",
     max_error_rate: float | None = None,
     on_nothing_evaluated: OnNothingEvaluated = "skip",
     deferrable: bool = True,
@@ -117,6 +124,11 @@ def online_eval(
     :param override_evaluations: whether spans that have a label are evaluated again. Default False.
         (templated)
     :param timeout: seconds after which the run is cancelled. Default: no limit.
+    :param max_evaluations: maximum number of evaluations of the run. Default: no limit. (templated)
+    :param max_cost: maximum estimated cost of the run. Default: no limit. (templated)
+    :param prices: prices per million tokens by model. Default: the connection's ``prices``. (templated)
+    :param budget: maximum number of evaluations per day, week or month. Default: none. (templated)
+    :param on_over_budget: what to do if the run may exceed a limit: ``fail`` (default), ``cap`` or ``ask``.
     :param max_error_rate: maximum share of errors, 0 to 1. Default: no limit for the run, 0.05 for the gate.
     :param on_nothing_evaluated: ``skip`` (default), ``fail`` or ``succeed``.
     :param deferrable: whether to wait in the triggerer, without a worker slot. Default True.
@@ -140,7 +152,7 @@ def online_eval(
     :param confidence: confidence of the gate, such as 0.95. Default: the measured values are compared.
     :param on_inconclusive: what an inconclusive rule does: ``fail`` (default), ``skip``, ``pass`` or ``ask``.
     :param on_failure: what a failed rule does: ``fail`` (default), ``skip`` or ``ask``.
-    :param response_timeout: how long a gate with ``ask`` waits for a person, a timedelta or seconds. Default:
+    :param response_timeout: how long a task with ``ask`` waits for a person, a timedelta or seconds. Default:
         no limit.
     :param notifiers: notifiers that tell people that the gate waits for them. Default: none.
     :param across_evaluator_versions: whether ``max_drop`` compares different evaluator versions. Default
@@ -208,6 +220,12 @@ def online_eval(
             wait_for_completion=True,
             deferrable=deferrable,
             timeout=timeout,
+            max_evaluations=max_evaluations,
+            max_cost=max_cost,
+            prices=prices,
+            budget=budget,
+            on_over_budget=on_over_budget,
+            response_timeout=response_timeout,
             max_error_rate=max_error_rate,
             on_nothing_evaluated=on_nothing_evaluated,
             **names.get("run_task", {}),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, assert_never
 from urllib.parse import quote
 
@@ -474,6 +475,16 @@ def skim_task_runs(
         return Page(items=tuple(run for run in page.items if run is not None), next_cursor=page.next_cursor)
 
     return replace(list_task_runs(task_id, cursor=cursor), read=skim)
+
+
+def go_back_beyond(runs: list[TaskRun], since: datetime) -> bool:
+    """Return whether runs are newest first and the last one was created before a time."""
+    created = [run.created_at for run in runs if run.created_at is not None]
+    if len(created) < len(runs) or not created:
+        return False
+    # Runs with equal timestamps have no defined order, so they don't show that the list is newest first.
+    is_newest_first = created[0] > created[-1] and created == sorted(created, reverse=True)
+    return is_newest_first and created[-1] < since
 
 
 def cancel_task_run(run_id: str) -> RestCall[TaskRun]:

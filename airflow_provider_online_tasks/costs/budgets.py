@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -11,18 +12,27 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._defaults import DEFAULT_MAX_SPANS
 from airflow_provider_online_tasks._times import wire_time
-from airflow_provider_online_tasks.exceptions import EvalBudgetExceeded, EvalBudgetReserved, InvalidInput
-from airflow_provider_online_tasks.inputs.arguments import is_empty, read_count
+from airflow_provider_online_tasks.exceptions import (
+    EvalBudgetExceeded,
+    EvalBudgetReserved,
+    InvalidInput,
+    OnlineTasksError,
+)
+from airflow_provider_online_tasks.inputs.arguments import is_empty, read_count, rendered_number
 from airflow_provider_online_tasks.inputs.budgets import EvalBudget
+from airflow_provider_online_tasks.inputs.prices import read_amount, read_prices
 from airflow_provider_online_tasks.inputs.templating import is_templated
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.calls import Page, RestCall
     from airflow_provider_online_tasks.api.responses import TaskRun
+    from airflow_provider_online_tasks.costs.estimates import RunEstimate
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
     from airflow_provider_online_tasks.inputs.runs import RunInput
 
 OnOverBudget = Literal["fail", "cap", "ask"]
+ESTIMATED = ("evaluations", "input_tokens", "output_tokens", "cost")
+"""What is kept of an estimate."""
 MAX_PAGES = 200
 """Pages of up to 100 tasks or runs that a check of a budget reads."""
 
@@ -32,6 +42,8 @@ class RunLimits:
     """The limits of a run."""
 
     max_evaluations: int | None = None
+    max_cost: float | None = None
+    prices: Any = None
     budget: EvalBudget | None = None
 
     @classmethod
@@ -40,21 +52,23 @@ class RunLimits:
         cls.read(**{name: None if is_templated(value) else value for name, value in values.items()})
 
     @classmethod
-    def read(cls, *, max_evaluations: Any, budget: Any) -> RunLimits:
+    def read(cls, **values: Any) -> RunLimits:
         """Return the limits. A template of an empty parameter is no limit."""
-        return cls(
-            max_evaluations=None
-            if _is_left_out(max_evaluations)
-            else read_count(max_evaluations, "max_evaluations"),
-            budget=None if _is_left_out(budget) else _read_budget(budget),
-        )
+        given = {name: value for name, value in values.items() if not (value is None or is_empty(value))}
+        return cls(**{name: _READERS[name](value) for name, value in given.items()})
 
     def __bool__(self) -> bool:
         return self != RunLimits()
 
 
-def _is_left_out(value: Any) -> bool:
-    return value is None or is_empty(value)
+def _read_cost(value: Any) -> float:
+    number = rendered_number(value) if isinstance(value, str) else None
+    return read_amount(value if number is None else number, "max_cost")
+
+
+def _check_prices(value: Any) -> Any:
+    read_prices(value)
+    return value
 
 
 def _read_budget(value: Any) -> EvalBudget:
@@ -64,6 +78,14 @@ def _read_budget(value: Any) -> EvalBudget:
         raise InvalidInput(f"budget: {error}") from None
 
 
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "max_evaluations": lambda value: read_count(value, "max_evaluations"),
+    "max_cost": _read_cost,
+    "prices": _check_prices,
+    "budget": _read_budget,
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Check:
     """The run as it may be started, and the limit that it exceeds.
@@ -71,51 +93,110 @@ class Check:
     :param run: the run. Its ``max_spans`` is at most what the limits on evaluations leave.
     :param spending: what the check found, as JSON values, to be kept with the run.
     :param excess: why the run must not be started unless a person approves it; None if it is within limits.
+    :param details: the estimate and what it assumes, for the person who decides.
     :param is_temporary: whether it may be within limits when other runs have finished.
     """
 
     run: RunInput
     spending: dict[str, Any] | None = None
     excess: str | None = None
+    details: tuple[str, ...] = ()
     is_temporary: bool = False
+
+    def with_max_spans(self, max_spans: int) -> Check:
+        """Return the check of a run that is started with at most this ``max_spans``."""
+        spending, run = {**(self.spending or {}), "max_spans": max_spans}, self.run
+        if max_spans < (run.max_spans or DEFAULT_MAX_SPANS):
+            run = run.model_copy(update={"max_spans": max_spans})
+        return Check(run=run, spending=spending)
 
     def error(self) -> EvalBudgetExceeded | EvalBudgetReserved:
         """Return the exception for a run that exceeds a limit."""
         kind = EvalBudgetReserved if self.is_temporary else EvalBudgetExceeded
         return kind(
-            f"No run was started. {self.excess} Increase the limit, set a lower max_spans, or set "
+            f"No run was started. {self.excess} Increase the limit, use a shorter window, or set "
             f'on_over_budget="cap" to evaluate only the newest spans.'
         )
 
 
 def check_run(hook: OnlineTasksHook, run: RunInput, limits: RunLimits, *, may_lower: bool, log: Any) -> Check:
-    """Check a run against its limits.
+    """Check a run against its limits, without starting it.
 
     :param may_lower: whether a run that exceeds them may be started with a lower ``max_spans``.
     """
     run = _with_planned_spans(run, limits.budget)
-    planned = allowed = run.max_spans or DEFAULT_MAX_SPANS
-    spending: dict[str, Any] = {"planned_max_spans": planned, "max_spans": planned}
-    limit, is_temporary = "", False
-    if limits.max_evaluations is not None and limits.max_evaluations < allowed:
-        allowed, limit = limits.max_evaluations, f"max_evaluations allows {limits.max_evaluations:,}"
-    if limits.budget is not None:
-        spent = count_spent(hook, limits.budget, run.online_task_id)
-        spending["budget"] = {**limits.budget.to_rest(), **spent.to_json()}
-        left = limits.budget.max_evaluations - spent.finished - spent.in_flight
-        if left < allowed:
-            allowed, limit = max(0, left), _budget_text(limits.budget, spent)
-            # Unfinished runs count with their maximum: when they have finished, there may be more left.
-            is_temporary = left + spent.in_flight >= planned
-    if allowed == planned:
-        return Check(run=run, spending=spending)
-    excess = f"The run may evaluate {planned:,} spans, and {limit}."
-    if may_lower and allowed > 0:
-        log.warning("%s max_spans is lowered to %d: only the newest spans are evaluated.", excess, allowed)
-        return Check(
-            run=run.model_copy(update={"max_spans": allowed}), spending={**spending, "max_spans": allowed}
-        )
-    return Check(run=run, spending=spending, excess=excess, is_temporary=is_temporary)
+    planned = run.max_spans or DEFAULT_MAX_SPANS
+    spent = None if limits.budget is None else count_spent(hook, limits.budget, run.online_task_id)
+    allowed = min((_Allowed(planned, ""), *_allowed(limits, spent)), key=lambda each: each.evaluations)
+    is_estimate_needed = allowed.evaluations < planned and not may_lower
+    estimate = _estimate(hook, run, limits, is_needed=is_estimate_needed, log=log)
+    needed = planned if estimate is None or may_lower else int(estimate.evaluations.high)
+    excesses = []
+    if needed > allowed.evaluations:
+        excesses.append(f"The run may evaluate {needed:,} spans, and {allowed.limit}.")
+    max_spans = min(planned, allowed.evaluations)
+    if limits.max_cost is not None and estimate is not None:
+        within_cost = estimate.max_spans_within(max_cost=limits.max_cost)
+        if within_cost < planned:
+            excesses.append(f"The run may cost {estimate.cost}, and max_cost allows {limits.max_cost:g}.")
+        max_spans = min(max_spans, within_cost)
+    check = Check(
+        run=run,
+        spending=_spending(planned, limits.budget, spent, estimate),
+        excess=" ".join(excesses) or None,
+        details=(str(estimate), *estimate.assumptions) if estimate is not None else (),
+        is_temporary=len(excesses) == 1 and needed <= allowed.later,
+    )
+    if check.excess and not (may_lower and max_spans > 0):
+        return check
+    if check.excess:
+        log.warning("%s max_spans is lowered to %d: the newest spans are evaluated.", check.excess, max_spans)
+    # Lowered also if the estimate is within the limits: it may be wrong.
+    return check.with_max_spans(max_spans)
+
+
+class _Allowed(NamedTuple):
+    """How many evaluations a limit allows, and how many when all other runs have finished."""
+
+    evaluations: int
+    limit: str
+    later: int = 0
+
+
+def _allowed(limits: RunLimits, spent: Spent | None) -> Iterator[_Allowed]:
+    if limits.max_evaluations is not None:
+        yield _Allowed(limits.max_evaluations, f"max_evaluations allows {limits.max_evaluations:,}")
+    if limits.budget is not None and spent is not None:
+        left = limits.budget.max_evaluations - spent.finished
+        yield _Allowed(max(0, left - spent.in_flight), _budget_text(limits.budget, spent), later=left)
+
+
+def _spending(
+    planned: int, budget: EvalBudget | None, spent: Spent | None, estimate: RunEstimate | None
+) -> dict[str, Any]:
+    """Return what a check found, as JSON values."""
+    found: dict[str, Any] = {"planned_max_spans": planned, "max_spans": planned}
+    if budget is not None and spent is not None:
+        found["budget"] = {**budget.to_rest(), **spent.to_json()}
+    if estimate is not None:
+        found["estimate"] = {name: estimate.summary()[name] for name in ESTIMATED}
+    return found
+
+
+def _estimate(
+    hook: OnlineTasksHook, run: RunInput, limits: RunLimits, *, is_needed: bool, log: Any
+) -> RunEstimate | None:
+    """Return the estimate of a run, if a limit needs it or prices are set."""
+    is_needed = is_needed or limits.max_cost is not None
+    if not is_needed and limits.prices is None:
+        return None
+    try:
+        return hook.estimate_run(**run.to_rest(), prices=limits.prices)
+    except OnlineTasksError as error:
+        if is_needed:
+            raise
+        log.warning("The run's cost can't be estimated: %s", error)
+        return None
 
 
 def summarize_spending(run: TaskRun, spending: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -131,6 +212,13 @@ def summarize_spending(run: TaskRun, spending: Mapping[str, Any] | None) -> dict
         facts["capped"] = is_lowered and run.counts.attempted >= kept["max_spans"]
     if "budget" in kept:
         facts["budget"] = kept["budget"]
+    if estimate := kept.get("estimate"):
+        of_run = run.counts.attempted
+        for name in ESTIMATED[1:]:
+            facts[f"estimated_{name}"] = estimate[name] and {
+                end: estimate[name][end] * of_run / (estimate["evaluations"][end] or math.inf)
+                for end in ("low", "high")
+            }
     return facts
 
 
@@ -192,7 +280,6 @@ def _runs_since(
 ) -> Iterator[TaskRun]:
     """Yield the runs in the scope of a budget that were created since a time."""
     from airflow_provider_online_tasks.api import calls
-    from airflow_provider_online_tasks.runs.finished_runs import go_back_beyond
 
     pages = 0
 
@@ -215,6 +302,6 @@ def _runs_since(
         runs: dict[str, TaskRun] = {}
         for page in calls.pages(send, partial(_list_runs, task_id)):
             runs |= {run.id: run for run in page.items}
-            if go_back_beyond(list(runs.values()), since):
+            if calls.go_back_beyond(list(runs.values()), since):
                 break
         yield from (run for run in runs.values() if run.created_at is None or run.created_at >= since)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.runs.end_states import OnNothingEvaluated
     from airflow_provider_online_tasks.runs.lifecycle import RunLifecycle
 
+LIMITS = ("max_evaluations", "max_cost", "prices", "budget")
+
 
 class RunOnlineTaskOperator(base.LineageOperator):
     """Run an online task over a window of historical spans (``runOnlineTask``) and return the run's ID.
@@ -76,18 +78,23 @@ class RunOnlineTaskOperator(base.LineageOperator):
         at least one span must be evaluated.
     :param max_evaluations: maximum number of evaluations of the run: spans that it evaluates or fails to
         evaluate. Default: no maximum but ``max_spans``. (templated)
+    :param max_cost: maximum cost of the run by the high end of its estimate, in the currency of ``prices``.
+        Default: no maximum. (templated)
+    :param prices: prices per million tokens, such as ``{"gpt-4o": {"input": 2.5, "output": 10}}``, for
+        ``max_cost`` and the estimated cost in the summary. Default: the connection's ``prices``, else those
+        of ``genai-prices`` if it is installed. (templated)
     :param budget: maximum number of evaluations per day, week or month, such as
         ``EvalBudget(max_evaluations=500_000, per="month")``. Default: none. (templated)
     :param on_over_budget: what the task does, before it starts a run, if the run may exceed
-        ``max_evaluations`` or ``budget``: ``fail`` (default), ``cap`` (lower ``max_spans``, so that only the
-        newest spans are evaluated), or ``ask`` (a person on Airflow's page of required actions, Airflow 3.1
-        or later).
+        ``max_evaluations``, ``max_cost`` or ``budget``: ``fail`` (default), ``cap`` (lower ``max_spans``, so
+        that only the newest spans are evaluated), or ``ask`` (a person on Airflow's page of required actions,
+        Airflow 3.1 or later).
     :param response_timeout: how long ``ask`` waits for that person, a timedelta or seconds; then the task
         fails. Default: no limit.
     :param notifiers: one or several notifiers that tell people that the task waits for them. Default: none.
     :param conn_id: Airflow connection of type ``arize_online_tasks``. (templated)
     :raises InvalidInput: an argument is wrong; when the DAG is parsed if it is a literal.
-    :raises EvalBudgetExceeded: the run may exceed ``max_evaluations`` or ``budget``. It was not started.
+    :raises EvalBudgetExceeded: the run may exceed a limit, or no one approved it. It was not started.
     :raises EvalBudgetReserved: the same, but only until unfinished runs have finished.
     :raises TaskErrorReturned: Arize did not start the run, and gives the reason.
     :raises OnlineTaskRunUnsuccessful: the run failed, was cancelled, or had too many errors.
@@ -107,10 +114,9 @@ class RunOnlineTaskOperator(base.LineageOperator):
         "index_delay",
         "max_spans",
         "override_evaluations",
-        "max_evaluations",
-        "budget",
+        *LIMITS,
     )
-    template_fields_renderers: ClassVar[dict[str, str]] = {"budget": "json"}
+    template_fields_renderers: ClassVar[dict[str, str]] = {"prices": "json", "budget": "json"}
     operator_extra_links = (OnlineTaskRunLink(), ProjectLink(), EvaluatorLink())
 
     _lifecycle: RunLifecycle | None = None
@@ -136,6 +142,8 @@ class RunOnlineTaskOperator(base.LineageOperator):
         on_nothing_evaluated: OnNothingEvaluated = "skip",
         max_error_rate: float | None = None,
         max_evaluations: int | str | XComArg | None = None,
+        max_cost: float | str | XComArg | None = None,
+        prices: Mapping[str, Any] | str | XComArg | None = None,
         budget: EvalBudget | Mapping[str, Any] | XComArg | None = None,
         on_over_budget: OnOverBudget = "fail",
         response_timeout: timedelta | float | None = None,
@@ -165,15 +173,17 @@ class RunOnlineTaskOperator(base.LineageOperator):
         from airflow_provider_online_tasks.runs.end_states import EndRules
 
         self.max_evaluations = max_evaluations
+        self.max_cost = max_cost
+        self.prices = prices
         self.budget = plain(budget)
         self.on_over_budget = arguments.choice(on_over_budget, "on_over_budget", get_args(OnOverBudget))
         self.response_timeout = approvals.read_response_timeout(response_timeout)
         self.notifiers = approvals.read_notifiers(notifiers)
-        RunLimits.check_literals(max_evaluations=max_evaluations, budget=self.budget)
+        RunLimits.check_literals(**self._limits())
         if on_over_budget == "ask":
             approvals.check_can_ask()
-        if on_over_budget != "fail" and max_evaluations is None and budget is None:
-            raise InvalidInput("on_over_budget needs a limit. Set max_evaluations or budget.")
+        if on_over_budget != "fail" and (max_evaluations, max_cost, budget) == (None, None, None):
+            raise InvalidInput("on_over_budget needs a limit. Set max_evaluations, max_cost or budget.")
         self._rules = EndRules(on_nothing_evaluated=on_nothing_evaluated, max_error_rate=max_error_rate)
         windows.check_window_arguments(data_start_time, data_end_time, lookback, partition_length)
         if not is_templated(index_delay):
@@ -261,9 +271,11 @@ class RunOnlineTaskOperator(base.LineageOperator):
         return self._lifecycle
 
     def _plan(self, context: Context, hook: OnlineTasksHook) -> RunInput:
-        """Return the run as it will be sent. An invalid window costs no request."""
+        """Return the run as it will be sent. An invalid window or limit costs no request."""
+        from airflow_provider_online_tasks.costs.budgets import RunLimits
         from airflow_provider_online_tasks.inputs.runs import RunInput
 
+        RunLimits.read(**self._limits())
         window = windows.resolve_window(
             context,
             data_start_time=self.data_start_time,
@@ -310,11 +322,15 @@ class RunOnlineTaskOperator(base.LineageOperator):
         is_started = lifecycle.start(checked.run, spending=checked.spending)
         return self._follow(context, lifecycle) if is_started else None
 
+    def _limits(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in LIMITS}
+
     def _check_limits(self, context: Context, hook: OnlineTasksHook, run: RunInput) -> Check:
         """Return the run as it may be started. Raise, or ask a person, if it exceeds a limit."""
         from airflow_provider_online_tasks.costs.budgets import Check, RunLimits, check_run
+        from airflow_provider_online_tasks.gate.report import escaped_markdown
 
-        limits = RunLimits.read(max_evaluations=self.max_evaluations, budget=self.budget)
+        limits = RunLimits.read(**self._limits())
         if not limits:
             return Check(run=run)
         approval = approvals.Approval(context, run.to_rest())
@@ -329,7 +345,7 @@ class RunOnlineTaskOperator(base.LineageOperator):
                 context,
                 task_id=self.task_id,
                 subject=f"{self.task_id} exceeds its limits. Start the run anyway?",
-                body=check.excess,
+                body="\n\n".join(map(escaped_markdown, (check.excess, *check.details))),
                 response_timeout=self.response_timeout,
                 notifiers=self.notifiers,
                 method_name="execute_after_approval",

@@ -130,7 +130,7 @@ async def find_finished_runs(online_task_id: str, memory: Memory | None, exchang
     # Leaves out runs that can't be read, which must not hide the others.
     list_readable = partial(calls.skim_task_runs, online_task_id, None)
     runs, server_time = await _read_list(
-        list_readable, exchange, stop=lambda runs: memory is None or go_back_beyond(runs, memory.since)
+        list_readable, exchange, stop=lambda runs: memory is None or calls.go_back_beyond(runs, memory.since)
     )
     still_unfinished: set[str] = set()
     if memory is None:
@@ -157,16 +157,6 @@ async def find_finished_runs(online_task_id: str, memory: Memory | None, exchang
         finished=tuple(runs[run_id] for run_id in sorted(ends, key=ends.__getitem__)),
         memory=after.with_reported(ends),
     )
-
-
-def go_back_beyond(runs: list[TaskRun], since: datetime) -> bool:
-    """Return whether runs are newest first and the last one was created before a time."""
-    created = [run.created_at for run in runs if run.created_at is not None]
-    if len(created) < len(runs) or not created:
-        return False
-    # Runs with equal timestamps have no defined order, so they don't show that the list is newest first.
-    is_newest_first = created[0] > created[-1] and created == sorted(created, reverse=True)
-    return is_newest_first and created[-1] < since
 
 
 async def _read_unfinished(online_task_id: str, exchange: Exchange) -> set[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.calls import Page
 from airflow_provider_online_tasks.api.responses import RunStatus, TaskRun
 from airflow_provider_online_tasks.emulator import Fault
@@ -20,7 +21,6 @@ from airflow_provider_online_tasks.runs.finished_runs import (
     LATENESS,
     Memory,
     find_finished_runs,
-    go_back_beyond,
     poll_finished_runs,
 )
 from airflow_provider_online_tasks.runs.polling.shared_pollers import poll_run
@@ -106,7 +106,7 @@ class FakeArize:
 )
 def test_go_back_beyond_only_if_newest_first_and_older(days: list[float | None], is_beyond: bool) -> None:
     runs = [run(str(day), created=None if day is None else day * 1440) for day in days]
-    assert go_back_beyond(runs, NOW) is is_beyond
+    assert calls.go_back_beyond(runs, NOW) is is_beyond
 
 
 def test_find_newest_first_stops_at_the_first_old_run() -> None:

@@ -54,7 +54,7 @@ def arguments() -> dict[str, Any]:
 @pytest.mark.promise("limit-sends-nothing")
 def test_run_above_its_limit_sends_no_mutation(execution: Execution, emulator: Emulator) -> None:
     with pytest.raises(EvalBudgetExceeded) as raised:
-        execution.next_try(max_evaluations=100)
+        execution.next_try(max_evaluations=35)
 
     assert isinstance(raised.value, AirflowFailException)  # Airflow doesn't retry it
     assert mutations(emulator) == 0
@@ -68,6 +68,16 @@ def test_run_whose_max_spans_is_within_its_limit_is_sent_unchanged(
 
     assert max_spans(emulator) == [100]
     assert len(emulator.requests("rest.list_spans")) == 0
+
+
+def test_run_whose_estimate_is_within_its_limit_cannot_exceed_it(
+    execution: Execution, emulator: Emulator, arguments: dict[str, Any]
+) -> None:
+    execution.next_try(**arguments, max_evaluations=36)
+
+    assert max_spans(emulator) == [36]
+    summary = execution.pushed["run"]
+    assert (summary["evaluations"], summary["estimated_cost"]) == (36, {"low": 0, "high": 0})
 
 
 def test_limit_of_default_max_spans_is_not_exceeded(execution: Execution, emulator: Emulator) -> None:
@@ -236,7 +246,7 @@ def test_unfinished_runs_count_with_the_max_spans_of_the_budget(
     budget = EvalBudget(max_evaluations=25_000, max_spans=10_000)
 
     with pytest.raises(EvalBudgetReserved) as raised:
-        execution.next_try(**arguments, budget=EvalBudget(max_evaluations=19_999))
+        execution.next_try(**arguments, budget=EvalBudget(max_evaluations=10_035))
     assert not isinstance(raised.value, AirflowFailException)  # a retry may succeed
     execution.next_try(**arguments, budget=budget)
 
@@ -413,13 +423,14 @@ def test_retry_with_a_run_does_not_ask(
 def test_approval_is_for_one_execution_of_the_run(
     execution: Execution, emulator: Emulator, questions: list[dict[str, Any]], change: str
 ) -> None:
-    ask(execution)
+    ask(execution, override_evaluations=True)
     respond(execution, "Approve")
     if change == "clear":
         execution.clear()
 
     ask(
         execution,
+        override_evaluations=True,
         **({"max_spans": 9_000, "data_end_time": END - timedelta(hours=1)} if change == "dag" else {}),
     )
 
