@@ -115,7 +115,7 @@ class Check:
         kind = EvalBudgetReserved if self.is_temporary else EvalBudgetExceeded
         return kind(
             f"No run was started. {self.excess} Increase the limit, use a shorter window, or set "
-            f'on_over_budget="cap" to evaluate only the newest spans.'
+            f'on_over_budget="cap" to evaluate fewer spans.'
         )
 
 
@@ -150,7 +150,7 @@ def check_run(hook: OnlineTasksHook, run: RunInput, limits: RunLimits, *, may_lo
     if check.excess and not (may_lower and max_spans > 0):
         return check
     if check.excess:
-        log.warning("%s max_spans is lowered to %d: the newest spans are evaluated.", check.excess, max_spans)
+        log.warning("%s max_spans is lowered to %d, so the run may leave out spans.", check.excess, max_spans)
     # Lowered also if the estimate is within the limits: it may be wrong.
     return check.with_max_spans(max_spans)
 

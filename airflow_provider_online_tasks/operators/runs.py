@@ -87,8 +87,8 @@ class RunOnlineTaskOperator(base.LineageOperator):
         ``EvalBudget(max_evaluations=500_000, per="month")``. Default: none. (templated)
     :param on_over_budget: what the task does, before it starts a run, if the run may exceed
         ``max_evaluations``, ``max_cost`` or ``budget``: ``fail`` (default), ``cap`` (lower ``max_spans``, so
-        that only the newest spans are evaluated), or ``ask`` (a person on Airflow's page of required actions,
-        Airflow 3.1 or later).
+        that spans may be left out), or ``ask`` (a person on Airflow's page of required actions, Airflow 3.1
+        or later).
     :param response_timeout: how long ``ask`` waits for that person, a timedelta or seconds; then the task
         fails. Default: no limit.
     :param notifiers: one or several notifiers that tell people that the task waits for them. Default: none.
