@@ -7,7 +7,7 @@ strata are combined by MOVER; ``docs/statistics.md`` has the formulas and their 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _STEPS = 50
 _ROUNDING = 1e-12
+_GROWTH = 1.2
 
 
 class Estimate(NamedTuple):
@@ -53,6 +54,11 @@ class Stratum:
     def labelled(self) -> float:
         """How many of the evaluations have a human label."""
         return sum(self.human_labels.values())
+
+    def with_labels(self, factor: float) -> Stratum:
+        """Return the stratum with so many times as many human labels, at most one for each evaluation."""
+        scale = min(factor, self.evaluated / (self.labelled or 1))
+        return replace(self, human_labels={label: n * scale for label, n in self.human_labels.items()})
 
     def share_of(self, labels: Collection[str], confidence: float) -> _Share:
         """Return the share of some labels among the human labels."""
@@ -125,14 +131,23 @@ class Calibration:
         by_chance = 2 * mean * (1 - mean)
         return (agreement - by_chance) / (1 - by_chance)
 
-    def with_more_labels(self, factor: float) -> Calibration:
-        """Return the calibration if people had labelled more of the evaluations, with the same shares."""
-        strata = []
-        for stratum in self.strata:
-            scale = min(factor, stratum.evaluated / (stratum.labelled or 1))
-            human_labels = {label: count * scale for label, count in stratum.human_labels.items()}
-            strata.append(replace(stratum, human_labels=human_labels))
-        return replace(self, strata=strata)
+    @property
+    def labelled(self) -> int:
+        """How many evaluations have a human label."""
+        return round(sum(stratum.labelled for stratum in self.strata))
+
+    @property
+    def human_labels(self) -> set[str]:
+        """The labels that people gave."""
+        return {label for stratum in self.strata for label in stratum.human_labels}
+
+    def more_labels(self) -> Iterator[Calibration]:
+        """Yield calibrations with more and more human labels of the same shares, until all are labelled."""
+        factor, strata = 1.0, list(self.strata)
+        while any(0 < stratum.labelled < stratum.evaluated for stratum in strata):
+            factor *= _GROWTH
+            strata = [stratum.with_labels(factor) for stratum in self.strata]
+            yield replace(self, strata=strata)
 
     @property
     def _evaluated(self) -> int:

@@ -8,12 +8,16 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
 
 from airflow_provider_online_tasks._text import on_one_line
+from airflow_provider_online_tasks.gate.calibration import Calibration, Estimate, calibration_of
 from airflow_provider_online_tasks.gate.rules import (
     COMPARE,
     MAX_DROP,
     MIN_COVERAGE,
     MIN_EVALUATED,
+    MIN_HUMAN_LABELS,
+    MIN_SPECIFICITY,
     TOLERANCE,
+    CalibratedRules,
     EvaluatorRules,
     OnInconclusive,
     Threshold,
@@ -38,8 +42,11 @@ PASSED, FAILED, INCONCLUSIVE = "passed", "failed", "inconclusive"
 TOO_FEW, NOTHING = "too few evaluations", "nothing to measure"
 DROP_OF = "drop of "
 LABELS_NAMED = 5
-# A drop is tested statistically even if the rules are compared without intervals.
-DROP_CONFIDENCE = 0.95
+CALIBRATED_SHARE = "calibrated "
+# Drops and calibrated shares are tested statistically even if the rules are compared without intervals.
+TEST_CONFIDENCE = 0.95
+# Fewer human labels of the evaluations that an evaluator rejects say too little about these.
+MIN_REJECTED = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +137,8 @@ class EvaluatorCheck:
                     yield self._check_drop(threshold, self.rules.max_drop, now, before, version_change)
         if self.rules.each_segment is not None:
             yield from self._check_segments(self.rules.each_segment, now)
+        if self.rules.calibrated is not None:
+            yield from self._check_calibrated(self.rules.calibrated, now)
 
     def check_measures(self, summary: EvaluatorSummary) -> Iterator[RuleResult]:
         """Check the number of evaluations, the coverage and the thresholds."""
@@ -252,7 +261,7 @@ class EvaluatorCheck:
                 return replace(result, note=note)
             note += f"; {change}"
         drop = earlier.measured - current.measured
-        confidence = self.confidence or DROP_CONFIDENCE
+        confidence = self.confidence or TEST_CONFIDENCE
         interval = drop_interval(threshold, before, now, scale=self.scale, confidence=confidence)
         outcome = decide("<=", interval, bound) if interval else INCONCLUSIVE
         if interval and outcome == INCONCLUSIVE and self.confidence is None:
@@ -295,6 +304,90 @@ class EvaluatorCheck:
                     note += f". It may be part of {OTHER_SEGMENTS}: increase max_segments"
                 result = at_least(rules.evaluator, MIN_EVALUATED, 0, rules.min_evaluated, note=note)
                 yield replace(result, segment=name)
+
+    def _check_calibrated(self, rules: CalibratedRules, summary: EvaluatorSummary) -> Iterator[RuleResult]:
+        """Check the number of human labels, calibrated shares, and how far the evaluator can be trusted."""
+        human, least = summary.human_labels, rules.min_human_labels
+        if human is None:
+            note = "the results have no human labels. Set human_labels of EvalResultsOperator"
+            yield at_least(self.rules.evaluator, MIN_HUMAN_LABELS, 0, least, note=note)
+            return
+        calibration = calibration_of(summary, self.confidence or TEST_CONFIDENCE)
+        enough = at_least(self.rules.evaluator, MIN_HUMAN_LABELS, calibration.labelled, least)
+        if not enough.passed:
+            enough = replace(enough, outcome=INCONCLUSIVE, note="too few human labels")
+        yield replace(enough, on_inconclusive=rules.on_inconclusive.get(MIN_HUMAN_LABELS))
+        for threshold in rules.thresholds:
+            problem = human.sample_problem or _too_few_rejected(threshold, calibration)
+            share = self._check_share(threshold, summary, calibration)
+            trust = _check_trust(threshold, rules.min_specificity, calibration)
+            for checked, key in ((share, threshold.measure), (trust, MIN_SPECIFICITY)):
+                if checked is not None:
+                    result = replace(checked, on_inconclusive=rules.on_inconclusive.get(key))
+                    yield replace(result, outcome=INCONCLUSIVE, note=problem) if problem else result
+
+    def _check_share(
+        self, threshold: Threshold, summary: EvaluatorSummary, calibration: Calibration
+    ) -> RuleResult:
+        """Check a calibrated share. Unknown human labels may be misspelled: they count against the rule."""
+        label, unknown, note = threshold.measure, set[str](), ""
+        if not threshold.is_lower_bound:
+            unknown = calibration.human_labels - set(self.scale.labels or summary.labels) - {label}
+        if unknown:
+            note = f"unknown human labels count against the rule: {', '.join(map(repr, sorted(unknown)))}"
+        elif label not in calibration.human_labels:
+            note = self._label_hint(label, summary)
+        result = _within(threshold.comparison, threshold.bound, calibration.share(label, unknown))
+        result = replace(result, evaluator=threshold.evaluator, measure=CALIBRATED_SHARE + label, note=note)
+        if result.outcome != INCONCLUSIVE or note:
+            return result
+        for labels in calibration.more_labels():
+            more = _within(threshold.comparison, threshold.bound, labels.share(label))
+            if more.outcome != INCONCLUSIVE:
+                return replace(result, note=f"about {labels.labelled:,} human labels needed")
+        return replace(result, note="human labels of all evaluations would not be enough")
+
+
+def _too_few_rejected(threshold: Threshold, calibration: Calibration) -> str | None:
+    """Return why there are too few human labels of the evaluations that the evaluator rejects; else None."""
+    is_own = not threshold.is_lower_bound
+    rejected = [each for each in calibration.strata if (each.label == threshold.measure) == is_own]
+    labelled = round(sum(each.labelled for each in rejected))
+    needed = min(MIN_REJECTED, sum(each.evaluated for each in rejected))
+    if not calibration.labelled:
+        return "no human labels"
+    if labelled >= needed:
+        return None
+    which = f"with{'' if is_own else 'out'} the label {threshold.measure!r}"
+    return on_one_line(f"{needed} human labels of evaluations {which} needed; there are {labelled}")
+
+
+def _check_trust(threshold: Threshold, least: float | None, calibration: Calibration) -> RuleResult | None:
+    """Check the share of the bad answers that the evaluator finds, too, if there is a rule on it."""
+    if least is None:
+        return None
+    label = threshold.measure
+    if threshold.is_lower_bound:
+        measure, estimate = f"specificity of {label}", calibration.specificity(label)
+    else:
+        measure, estimate = f"sensitivity to {label}", calibration.sensitivity(label)
+    return replace(_within(">=", least, estimate), evaluator=threshold.evaluator, measure=measure)
+
+
+def _within(comparison: str, bound: float, estimate: Estimate) -> RuleResult:
+    """Return the result of a rule on an estimate, without the names of evaluator and measure."""
+    value, low, high = estimate
+    margin = None if value is None else value - bound
+    return RuleResult(
+        evaluator="",
+        measure="",
+        rule=f"{comparison} {bound:g}",
+        outcome=decide(comparison, (low, high), bound),
+        measured=value,
+        margin=-margin if margin is not None and comparison in ("<=", "<") else margin,
+        low=low,
+        high=high,
+    )
 
 
 def check_summary(

@@ -1,12 +1,12 @@
 """The rules of a gate, as a DAG author writes them.
 
 ``{"correctness": {"correct": ">= 0.95", "score_mean": ">= 0.8", "min_evaluated": 200, "max_drop": 0.02,
-"each_segment": {"correct": ">= 0.9", "min_evaluated": 30, "segments": ["free", "paid"]}}}``
+"each_segment": {"correct": ">= 0.9", "min_evaluated": 30, "segments": ["free", "paid"]},
+"calibrated": {"correct": ">= 0.9", "min_human_labels": 100, "min_specificity": 0.6}}}``
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,12 +23,14 @@ from airflow_provider_online_tasks.inputs.templating import is_leaf_template, is
 MIN_EVALUATED, MIN_COVERAGE = "min_evaluated", "min_coverage"
 MAX_DROP, MAX_MISSING, MISSING = "max_drop", "max_missing", "missing_evaluations"
 EACH_SEGMENT, SEGMENTS, SCORE_MEAN = "each_segment", "segments", "score_mean"
+CALIBRATED, MIN_HUMAN_LABELS, MIN_SPECIFICITY = "calibrated", "min_human_labels", "min_specificity"
 ON_INCONCLUSIVE = "on_inconclusive"
 OnInconclusive = Literal["fail", "skip", "ask", "pass"]  # the strictest first
 _SETTINGS = frozenset(
-    {MIN_EVALUATED, MIN_COVERAGE, MAX_DROP, MAX_MISSING, MISSING, ON_INCONCLUSIVE, EACH_SEGMENT}
+    {MIN_EVALUATED, MIN_COVERAGE, MAX_DROP, MAX_MISSING, MISSING, ON_INCONCLUSIVE, EACH_SEGMENT, CALIBRATED}
 )
 _SEGMENT_SETTINGS = frozenset({MIN_EVALUATED, MAX_MISSING, ON_INCONCLUSIVE, SEGMENTS})
+_CALIBRATED_SETTINGS = frozenset({MIN_HUMAN_LABELS, MIN_SPECIFICITY, ON_INCONCLUSIVE})
 _QUANTILE = re.compile(r"score_p(\d\d)")
 _WRONG_QUANTILE = re.compile(r"score_p(?:\d|\d{3,})?")
 _THRESHOLD = re.compile(r"\s*(>=|<=|==|>|<)\s*(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(%?)\s*")
@@ -90,7 +92,7 @@ class Threshold:
         """Parse a rule; raise InvalidInput if it cannot be parsed."""
         where = f"Rule {shown(rule)} for {shown_name(evaluator)}.{shown_name(measure)}"
         match = _THRESHOLD.fullmatch(rule) if isinstance(rule, str) else None
-        known = (*_SETTINGS, SEGMENTS, SCORE_MEAN)
+        known = (*_SETTINGS, *_CALIBRATED_SETTINGS, SEGMENTS, SCORE_MEAN)
         near = get_close_matches(measure, known, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         if match is None:
@@ -112,6 +114,16 @@ class Threshold:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CalibratedRules:
+    """The rules on shares that are calibrated by human labels, and on the trust in the evaluator."""
+
+    thresholds: tuple[Threshold, ...]
+    min_human_labels: int
+    min_specificity: float | None = None
+    on_inconclusive: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluatorRules:
     """The rules for one evaluator. ``segments`` are the segments that must exist.
 
@@ -127,17 +139,23 @@ class EvaluatorRules:
     min_coverage: float | None = None
     on_inconclusive: Mapping[str, str] = field(default_factory=dict)
     each_segment: EvaluatorRules | None = None
+    calibrated: CalibratedRules | None = None
     segments: tuple[str, ...] = ()
 
     @property
-    def all_thresholds(self) -> tuple[Threshold, ...]:
-        """The rules on its measures and on those of each segment."""
-        return self.thresholds + (self.each_segment.thresholds if self.each_segment else ())
+    def parts(self) -> Sequence[EvaluatorRules | CalibratedRules]:
+        """These rules, those on each segment, and those on calibrated shares."""
+        return [part for part in (self, self.each_segment, self.calibrated) if part is not None]
+
+    @property
+    def all_thresholds(self) -> list[Threshold]:
+        """The comparisons of all parts."""
+        return [threshold for part in self.parts for threshold in part.thresholds]
 
     @property
     def reactions(self) -> set[str]:
-        """What its inconclusive rules and those of each segment do."""
-        return {*self.on_inconclusive.values(), *(self.each_segment.reactions if self.each_segment else ())}
+        """What inconclusive rules of all parts do."""
+        return {reaction for part in self.parts for reaction in part.on_inconclusive.values()}
 
 
 def read_rules(
@@ -198,18 +216,15 @@ def _evaluator_rules(
     if is_partial:
         if problem := key_problem(given):
             raise InvalidInput(f"rules[{name!r}] {problem}")
-        given = {key: value for key, value in given.items() if key == EACH_SEGMENT or not is_templated(value)}
+        nested = (EACH_SEGMENT, CALIBRATED)
+        given = {key: value for key, value in given.items() if key in nested or not is_templated(value)}
+    if misplaced := sorted({MIN_HUMAN_LABELS, MIN_SPECIFICITY} & set(given)):
+        raise InvalidInput(f"{name}.{misplaced[0]} is about human labels. Move it into {name}.{CALIBRATED}.")
 
     def number(key: str, default: Any, form: str, is_valid: Callable[[float], bool]) -> Any:
-        value = given.get(key, default)
-        if value is None and default is None:
-            return None
-        read = rendered_number(value)
-        if read is None or not is_valid(read):
-            raise InvalidInput(f"{name}.{key} must be {form}, not {shown(value)}.")
-        return read
+        return _number(name, given, key, default, form=form, is_valid=is_valid)
 
-    least = number(MIN_EVALUATED, default_min, "a positive integer", lambda n: n >= 1 and n.is_integer())
+    least = number(MIN_EVALUATED, default_min, "a positive integer", _is_count)
     missing = number(MAX_MISSING, 0, "from 0 to below 1", lambda n: 0 <= n < 1)
     drop = number(MAX_DROP, None, "a number of at least 0", lambda n: n >= 0)
     coverage = number(MIN_COVERAGE, None, "above 0 and at most 1", lambda n: 0 < n <= 1)
@@ -221,7 +236,7 @@ def _evaluator_rules(
             f"{name}.{MAX_DROP} needs a rule with a lower bound on a label or score_mean, such as "
             f"'correct': '>= 0.95'."
         )
-    measures = [one.measure for one in thresholds] + [MAX_DROP] * (drop is not None)
+    measures = [MIN_EVALUATED, *(one.measure for one in thresholds), *[MAX_DROP] * (drop is not None)]
     # Outside of each_segment, "segments" is a label like any other.
     segments = given.get(SEGMENTS, ()) if SEGMENTS in settings else ()
     segments = read_names(segments, f"{name}.{EACH_SEGMENT}.{SEGMENTS}", such_as="['free', 'paid']")
@@ -235,8 +250,32 @@ def _evaluator_rules(
         min_coverage=coverage,
         on_inconclusive=_read_reactions(name, given.get(ON_INCONCLUSIVE), measures, is_partial),
         each_segment=_segment_rules(name, given.get(EACH_SEGMENT), is_partial),
+        calibrated=_calibrated_rules(name, given.get(CALIBRATED), is_partial),
         segments=tuple(dict.fromkeys(segments)),
     )
+
+
+def _is_count(number: float) -> bool:
+    return number >= 1 and number.is_integer()
+
+
+def _number(
+    where: str,
+    given: Mapping[Any, Any],
+    key: str,
+    default: Any,
+    *,
+    form: str,
+    is_valid: Callable[[float], bool],
+) -> Any:
+    """Read a number among the settings of an evaluator."""
+    value = given.get(key, default)
+    if value is None and default is None:
+        return None
+    read = rendered_number(value)
+    if read is None or not is_valid(read):
+        raise InvalidInput(f"{where}.{key} must be {form}, not {shown(value)}.")
+    return read
 
 
 def _counts_missing(name: str, given: Mapping[Any, Any], thresholds: Iterable[Threshold]) -> bool:
@@ -256,13 +295,13 @@ def _read_reactions(name: str, given: Any, measures: Iterable[str], is_partial: 
     if given is None:
         return {}
     allowed = get_args(OnInconclusive)
-    known = {*measures, MIN_EVALUATED}
+    known = set(measures)
     reactions = given if isinstance(given, Mapping) else dict.fromkeys(known, given)
     for rule, reaction in reactions.items():
         if reaction not in allowed:
             raise InvalidInput(
                 f"{name}.{ON_INCONCLUSIVE} must be one of {', '.join(allowed)}, or a dict of rules and these "
-                f"words such as {{'{MAX_DROP}': 'pass'}}, not {shown(given)}."
+                f"words such as {{'{next(iter(measures))}': 'pass'}}, not {shown(given)}."
             )
         if rule not in known and not is_partial:
             raise InvalidInput(f"{name}.{ON_INCONCLUSIVE} names {shown(rule)}, which has no rule.")
@@ -277,6 +316,41 @@ def _segment_rules(name: str, given: Any, is_partial: bool) -> EvaluatorRules | 
     if has_quantiles or not (rules.thresholds or is_partial):
         raise InvalidInput(f"{name}.{EACH_SEGMENT} needs rules on labels or score_mean.")
     return rules
+
+
+def _calibrated_rules(name: str, given: Any, is_partial: bool) -> CalibratedRules | None:
+    """Read the rules on human labels. Every key that is not one of the settings is a label."""
+    if given is None or (is_partial and is_leaf_template(given)):
+        return None
+    where = f"{name}.{CALIBRATED}"
+    if not isinstance(given, Mapping) or not given:
+        raise InvalidInput(f"{where} must be a dict such as {{'correct': '>= 0.9'}}, not {shown(given)}.")
+    if misplaced := sorted((_SETTINGS - _CALIBRATED_SETTINGS) & set(given)):
+        raise InvalidInput(f"{where} cannot have {misplaced[0]!r}.")
+    if is_partial:
+        if problem := key_problem(given):
+            raise InvalidInput(f"rules[{name!r}][{CALIBRATED!r}] {problem}")
+        given = {key: value for key, value in given.items() if not is_templated(value)}
+    thresholds = tuple(
+        Threshold.read(name, str(label), rule)
+        for label, rule in given.items()
+        if label not in _CALIBRATED_SETTINGS
+    )
+    if not all(each.is_label and each.comparison != "==" for each in thresholds):
+        raise InvalidInput(f"{where} compares shares of labels with >=, >, <= or <.")
+    if not (thresholds or is_partial):
+        raise InvalidInput(f"{where} needs a rule on a label, such as 'correct': '>= 0.9'.")
+    measures = [MIN_HUMAN_LABELS, MIN_SPECIFICITY, *(each.measure for each in thresholds)]
+    least = _number(where, given, MIN_HUMAN_LABELS, 1, form="a positive integer", is_valid=_is_count)
+    specificity = _number(
+        where, given, MIN_SPECIFICITY, None, form="above 0 and below 1", is_valid=lambda n: 0 < n < 1
+    )
+    return CalibratedRules(
+        thresholds=thresholds,
+        min_human_labels=int(least),
+        min_specificity=specificity,
+        on_inconclusive=_read_reactions(where, given.get(ON_INCONCLUSIVE), measures, is_partial),
+    )
 
 
 def read_labels(labels: Any) -> dict[str, tuple[str, ...]]:
@@ -346,12 +420,17 @@ def check_score_ranges(rules: Iterable[EvaluatorRules], score_ranges: Mapping[st
 
 def check_bounds(rules: Iterable[EvaluatorRules], confidence: float | None) -> None:
     """Raise InvalidInput if a rule on a label can never pass. No interval ends at 0 and 1 only."""
-    for threshold in itertools.chain.from_iterable(evaluator.all_thresholds for evaluator in rules):
-        comparison, bound = threshold.comparison, threshold.bound
-        never = [(">", 1), ("<", 0)] if confidence is None else [(">", 1), (">=", 1), ("<", 0), ("<=", 0)]
-        if threshold.is_label and (comparison, bound) in never:
-            raise InvalidInput(
-                f"The rule {threshold.evaluator}.{threshold.measure} {threshold.text} can never pass"
-                f'{"" if confidence is None else " with confidence"}. Use "== {bound:g}" to compare the '
-                f"measured share."
-            )
+    for evaluator in rules:
+        for part in evaluator.parts:
+            has_interval = confidence is not None or part is evaluator.calibrated
+            never = [(">", 1), (">=", 1), ("<", 0), ("<=", 0)] if has_interval else [(">", 1), ("<", 0)]
+            for threshold in part.thresholds:
+                if threshold.is_label and (threshold.comparison, threshold.bound) in never:
+                    name, bound = f"{threshold.evaluator}.{threshold.measure}", f"{threshold.bound:g}"
+                    advice = f'Use "== {bound}" to compare the measured share.'
+                    if part is evaluator.calibrated:
+                        advice = "Choose a bound between 0 and 1."
+                    raise InvalidInput(
+                        f"The rule {name} {threshold.text} can never pass"
+                        f"{' with an interval' if has_interval else ''}. {advice}"
+                    )

@@ -187,8 +187,9 @@ def test_human_labels_in_few_clusters_have_wider_intervals():
 
 
 def test_more_human_labels_cannot_exceed_the_evaluations():
-    given = calibration(*SHARES[3][0]).with_more_labels(100)
-    assert [each.labelled for each in given.strata] == [490, 10]
+    *_, last = calibration(*SHARES[3][0]).more_labels()
+    assert [each.labelled for each in last.strata] == [490, 10]
+    assert list(calibration(20, 10, 10, 9, 10, 1, 0.95).more_labels()) == []
 
 
 # -- error rates

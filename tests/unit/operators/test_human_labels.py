@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections import Counter, defaultdict
 from datetime import timedelta
 
@@ -11,11 +12,12 @@ import pytest
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.api.calls import list_spans
 from airflow_provider_online_tasks.emulator import Fault
-from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.exceptions import EvalGateFailed, EvalGateInconclusive, InvalidInput
 from airflow_provider_online_tasks.inputs.windows import DataWindow
+from airflow_provider_online_tasks.operators.gate import EvalGateOperator
 from airflow_provider_online_tasks.operators.results import EvalResultsOperator
-from tests.support.evaluated_runs import NOW, evaluator, read, run_task
-from tests.support.human_labels import REVIEW, annotate
+from tests.support.evaluated_runs import NOW, arize_with, context, evaluator, read, run_task, tone
+from tests.support.human_labels import REVIEW, add_records, annotate, create_queue
 
 HUMAN_LABELS = {"correctness": REVIEW}
 WINDOW = {"data_start_time": NOW - timedelta(days=2), "data_end_time": NOW}
@@ -237,3 +239,56 @@ def test_human_labels_of_unknown_evaluator_are_rejected(arize):
     _, run_id = run_task(arize)
     with pytest.raises(InvalidInput, match="tone"):
         read(run_id=run_id, human_labels={"tone": REVIEW})
+
+
+# -- rules
+
+
+def answers_file(folder, *, spans, polite):
+    """Write a file of spans of the day before NOW, of which so many are polite."""
+    path = folder / "spans.jsonl"
+    with path.open("w") as lines:
+        for number in range(spans):
+            at = wire_time(NOW - timedelta(seconds=60 * number + 60))
+            is_polite = number * polite // spans < (number + 1) * polite // spans
+            output = "Thank you, with pleasure." if is_polite else "You stupid idiot, shut up."
+            attributes = {"input.value": f"Question {number}", "output.value": output}
+            span = {"name": "answer", "start_time": at, "end_time": at, "attributes": attributes}
+            lines.write(json.dumps(span) + "\n")
+    return path
+
+
+def checked(summary, rules):
+    gate = EvalGateOperator(
+        task_id="gate", summary=summary, rules={"tone": rules}, confidence=0.95, accept_unverified=True
+    )
+    try:
+        return gate.execute(context())
+    except (EvalGateFailed, EvalGateInconclusive) as error:
+        return error.verdict
+
+
+def test_evaluator_that_misses_bad_answers_passes_only_without_human_labels(monkeypatch, tmp_path):
+    # 88 % of the answers are good. The evaluator finds 60 % of the others, so it calls 92.8 % good.
+    with arize_with(monkeypatch, answers_file(tmp_path, spans=1000, polite=928)) as arize:
+        task_id, run_id = run_task(arize, evaluators=[tone()])
+        alone = checked(read(run_id=run_id), {"polite": ">= 0.9"})
+        assert alone["outcome"] == "passed"
+
+        chance, spans = random.Random(1), labelled_by_evaluator(arize, run_id, "tone")
+        drawn = chance.sample(spans["polite"], 150) + chance.sample(spans["toxic"], 50)
+        queue_id = create_queue(arize, ["polite", "toxic"])
+        add_records(arize, queue_id, drawn)
+        quality = {"positive": "polite", "sensitivity": 1.0, "specificity": 0.6}
+        assert arize.label_records(queue_id, evaluator="tone", annotation=REVIEW, **quality) == 200
+
+        summary = read(online_task_id=task_id, **WINDOW, human_labels={"tone": REVIEW})
+        rules = {"calibrated": {"polite": ">= 0.9", "min_human_labels": 200, "min_specificity": 0.7}}
+        verdict = checked(summary, rules)
+        assert verdict["outcome"] in ("inconclusive", "failed")
+        share, specificity = verdict["rules"][-2:]
+        assert share["measured"] == pytest.approx(0.88, abs=0.01)
+        assert share["low"] < 0.88 < share["high"]
+        assert specificity["measured"] == pytest.approx(0.6, abs=0.05)
+        assert not specificity["passed"]
+        assert checked(summary, {"calibrated": {"polite": ">= 0.8"}})["outcome"] == "passed"
