@@ -32,6 +32,7 @@ class EmulatorState:
         self.clock = Clock()
         self.started_at = self.clock.now()
         self.storage = Storage(settings.database)
+        self.usage: collections.Counter[str] = collections.Counter()  # of LLM calls
         self.spans = SpanStore(self.storage)
         path = Path(settings.spans) if settings.spans is not None else None
         self.spans.add(load_spans(path, now=datetime.now(UTC)))
@@ -41,6 +42,7 @@ class EmulatorState:
             from airflow_provider_online_tasks.emulator.evaluators.llm_judge import LlmJudge
 
             self.llm_judge = LlmJudge(settings.judge_url, settings.judge_key, settings.judge_model or "")
+            self.usage = self.llm_judge.usage
         self.runs = Runs(self)
 
     def configure(self, changes: dict[str, Any]) -> None:
@@ -52,6 +54,7 @@ class EmulatorState:
         self.clock.reset()  # first, because the built-in evaluators are created again
         self.storage.clear()
         self.runs.clear()
+        self.usage.clear()
         self._load()
 
     def _load(self) -> None:

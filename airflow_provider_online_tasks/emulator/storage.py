@@ -191,13 +191,6 @@ class Storage:
         dicts = [dict(row._mapping) for row in rows]  # noqa: SLF001  SQLAlchemy's public name
         return [{**each, "metadata": json.loads(each["metadata"])} for each in dicts]
 
-    def label_counts(self) -> list[tuple[str, str, str, int]]:
-        """Return task ID, evaluator, label and count, the most frequent label first."""
-        count = sa.func.count().label("spans")
-        group = (EVALUATIONS.c.task_id, EVALUATIONS.c.name, EVALUATIONS.c.label)
-        statement = sa.select(*group, count).group_by(*group).order_by(*group[:2], count.desc())
-        return [tuple(row) for row in self.rows(statement)]
-
 
 def among(column: sa.Column[Any], values: Sequence[str]) -> sa.ColumnElement[bool]:
     """Return the condition that a column has one of any number of values."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import http.client
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -52,6 +53,10 @@ class EmulatorControl:
         :param operation: a pattern such as ``graphql.*``; None for all.
         """
         return self._list("requests", operation=operation)
+
+    def usage(self) -> Counter[str]:
+        """Return ``calls``, ``input_tokens`` and ``output_tokens`` of the template evaluators."""
+        return Counter(self._send("GET", "usage"))
 
     def clear_requests(self) -> None:
         """Forget the requests."""

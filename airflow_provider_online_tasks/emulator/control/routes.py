@@ -55,6 +55,7 @@ def routes(state: EmulatorState) -> list[Route]:
         route("PATCH", "runs/{run_id}", _set_run),
         route("GET", "evaluations", _evaluations),
         route("GET", "requests", _requests),
+        route("GET", "usage", lambda state, *_: state.usage),
         route("DELETE", "requests", lambda state, *_: state.requests.clear()),
         route("POST", "faults", lambda state, _, fields: state.faults.faults.append(Fault(**fields))),
         route("DELETE", "faults", lambda state, *_: state.faults.faults.clear()),

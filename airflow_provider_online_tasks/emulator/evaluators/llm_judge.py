@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import httpx
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator.spans.values import Unit
 
 _PATH = "/chat/completions"
+_USAGE = {"input_tokens": "prompt_tokens", "output_tokens": "completion_tokens"}
 
 
 class LlmJudge:
@@ -32,6 +34,7 @@ class LlmJudge:
         self._headers = {b"Authorization": f"Bearer {key}".encode()} if key else {}
         self._model = model
         self._timeout = timeout
+        self.usage: Counter[str] = Counter()
 
     async def evaluate(
         self, evaluated: Iterable[tuple[Unit, Outcome]], queries: Mapping[str, Collection[str]]
@@ -65,7 +68,11 @@ class LlmJudge:
                 response = await client.post(self._url, json=body)
             if response.status_code != httpx.codes.OK:
                 raise EvaluationError(f"returned HTTP {response.status_code}")
-            text = str.strip(response.json()["choices"][0]["message"]["content"])
+            document = response.json()
+            text = str.strip(document["choices"][0]["message"]["content"])
+            used = document.get("usage") or {}
+            tokens = {name: int(used.get(field) or 0) for name, field in _USAGE.items()}
+            self.usage.update(tokens, calls=1)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, LookupError, TypeError) as error:
             # Without the text of the response, which could contain the key.
             raise EvaluationError(f"sent no chat completion: {type(error).__name__}") from None

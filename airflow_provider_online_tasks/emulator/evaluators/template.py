@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.emulator.errors import InvalidError
@@ -12,7 +13,7 @@ from airflow_provider_online_tasks.emulator.integrations import missing_model
 from airflow_provider_online_tasks.emulator.spans.values import CONVERSATION
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from airflow_provider_online_tasks.emulator.spans.values import Unit
 
@@ -78,6 +79,16 @@ class TemplateKind:
         prompt(evaluator, unit, queries)  # raises if a value is missing
         result = judge(evaluator.template or "", evaluator.rails, evaluator.choices, unit.as_span)
         return result if evaluator.explain else result._replace(explanation=None)
+
+
+def usage(evaluations: Iterable[tuple[models.Evaluator, models.Evaluation]], *context: Any) -> Counter[str]:
+    """Return what calls of a language model would have used, at four characters per token."""
+    used: Counter[str] = Counter()
+    for evaluator, evaluation in evaluations:
+        if evaluator.kind == TemplateKind.name:
+            text, response = prompt(evaluator, *context), f"{evaluation.label}{evaluation.explanation}"
+            used.update(calls=1, input_tokens=len(text) // 4, output_tokens=len(response) // 4)
+    return used
 
 
 def prompt(evaluator: models.Evaluator, unit: Unit, queries: Mapping[str, Collection[str]]) -> str:

@@ -11,6 +11,7 @@ from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.control.faults import RunFate
 from airflow_provider_online_tasks.emulator.errors import InvalidError, NotFoundError, RequestError
 from airflow_provider_online_tasks.emulator.evaluators.kinds import KINDS, Outcome, evaluate
+from airflow_provider_online_tasks.emulator.evaluators.template import usage
 from airflow_provider_online_tasks.emulator.runs.models import DEFAULT_MAX_SPANS, NotStartedError, Run
 from airflow_provider_online_tasks.emulator.runs.plans import Plan, fraction, make_plans, without_labels
 from airflow_provider_online_tasks.emulator.spans.filters import checked_filter
@@ -296,6 +297,8 @@ class Runs:
             if not run.is_forced_error(index):
                 evaluators = [plan.evaluators[each] for each in item.evaluators]
                 outcome = evaluate(unit, evaluators, plan.queries)
+                if self._state.llm_judge is None:
+                    self._state.usage.update(usage(outcome.evaluations, unit, plan.queries))
             evaluated.append((unit, outcome))
         return evaluated
 

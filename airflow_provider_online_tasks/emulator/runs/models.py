@@ -64,14 +64,6 @@ class Run:
         """Whether the run has finished."""
         return self.status in STATUSES[2:]
 
-    @property
-    def progress(self) -> float:
-        """The share of the work that is done."""
-        if self.over:
-            return 1.0
-        done = self.num_successes + self.num_errors + max(0, self.num_skipped - self.skips)
-        return done / self.target if self.target else 0.0
-
     def due(self, now: float) -> int:
         """Return how many spans should have been evaluated by now."""
         if now >= self.paced_until:

@@ -1,4 +1,4 @@
-"""The page at ``/``: tasks, runs with their progress, and the shares of labels."""
+"""The page at ``/``: tasks and runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import binascii
 import hmac
 import html
-import itertools
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from starlette.routing import Route
 from airflow_provider_online_tasks.emulator.clock import write_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable
 
     from starlette.requests import Request
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator.tasks.models import Task
 
 _SHOWN_RUNS = 100
-
 _PAGE = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
 
 
@@ -69,10 +67,9 @@ def render(state: EmulatorState) -> str:
         judge=html.escape(judge_note(state.settings)),
         tasks=_table(("Task", "Filter", "Sampling", "Evaluators", "ID"), map(_task_row, state.tasks.all())),
         runs=_table(
-            ("Run", "Task", "Status", "Progress", "Evaluated", "Errors", "Skipped", "Reason"),
+            ("Run", "Task", "Status", "Evaluated", "Errors", "Skipped", "Reason"),
             (_run_row(run, names.get(run.task_id, "")) for run in reversed(runs[-_SHOWN_RUNS:])),
         ),
-        labels=_table(("Task", "Evaluator", "Label", "Spans", "Share"), _label_rows(state, names)),
     )
 
 
@@ -99,12 +96,11 @@ def _table(heads: Iterable[str], rows: Iterable[str]) -> str:
 
 
 def _task_row(task: Task) -> str:
-    evaluators = ", ".join(each.name for each in task.evaluators)
     return (
         _cell(f"{task.name} (deleted)" if task.deleted else task.name)
         + _cell(task.span_filter or "", "code")
         + _cell(f"{task.sampling_rate:.3g}")
-        + _cell(evaluators)
+        + _cell(", ".join(each.name for each in task.evaluators))
         + _cell(task.id, "code")
     )
 
@@ -114,18 +110,6 @@ def _run_row(run: Run, task_name: str) -> str:
         _cell(run.id, "code")
         + _cell(task_name)
         + _cell(run.status, html.escape(run.status))
-        + f'<td><progress value="{run.progress:.3f}"></progress></td>'
         + "".join(map(_cell, (run.num_successes, run.num_errors, run.num_skipped)))
         + _cell(run.failure_reason or run.note or "")
     )
-
-
-def _label_rows(state: EmulatorState, names: Mapping[str, str]) -> Iterator[str]:
-    counted = itertools.groupby(state.storage.label_counts(), key=lambda row: (row[0], row[1]))
-    for (task_id, evaluator), rows in counted:
-        labels = [(label, count) for _, _, label, count in rows]
-        total = sum(count for _, count in labels)
-        for label, count in labels:
-            share = count / total
-            bar = f'<td><span class="bar" style="width: {share * 10:.2f}rem"></span> {share:.0%}</td>'
-            yield "".join(map(_cell, (names.get(task_id, ""), evaluator, label, count))) + bar

@@ -12,6 +12,7 @@ import pytest
 
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+from tests.support.emulator_api import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,8 +81,7 @@ class Costs:
     def run(self, task_id: str, **fields: Any) -> dict[str, Any]:
         """Run a task over the window until it is finished, and return the emulator's record of the run."""
         run_id = self.hook.run_online_task({"online_task_id": task_id, **WINDOW, **fields})
-        while not self.hook.get_task_run(run_id).is_over:
-            pass
+        eventually(lambda: self.hook.get_task_run(run_id).is_over)
         return next(each for each in self.emulator.runs() if each["id"] == run_id)
 
     def _create(self, name: str, kind: str, config: dict[str, Any]) -> str:

@@ -108,6 +108,7 @@ def test_model_chooses_label_score_and_explanation(api: Api, emulator: Emulator,
     choices = {"bad": 0.25, "good": 1.0}
     run, _ = evaluated(api, classificationChoices=choices)
     assert (run["status"], api.counts(run["id"])) == ("COMPLETED", (1, 0, 0))
+    assert emulator.usage() == {"calls": 1, "input_tokens": 7, "output_tokens": 0}
     (evaluation,) = emulator.evaluations(run_id=run["id"])
     result = {name: evaluation[name] for name in ("label", "score", "explanation")}
     assert result == {"label": "bad", "score": 0.25, "explanation": "It says 90 days."}
