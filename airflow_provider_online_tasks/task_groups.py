@@ -84,6 +84,7 @@ def online_eval(
     score_ranges: Mapping[str, Sequence[float]] | XComArg | None = None,
     min_evaluated: int = 1,
     confidence: float | None = None,
+    false_alarms_per_year: float | None = None,
     on_inconclusive: OnInconclusive = "fail",
     on_failure: OnFailure = "fail",
     response_timeout: timedelta | float | None = None,
@@ -150,13 +151,16 @@ def online_eval(
         ``classification_choices`` of the template evaluators. (templated)
     :param min_evaluated: minimum number of evaluations for evaluators whose rules don't set it. Default 1.
     :param confidence: confidence of the gate, such as 0.95. Default: the measured values are compared.
+    :param false_alarms_per_year: for a DAG that runs on a schedule, instead of ``confidence``: how often the
+        gate may fail per year although the true shares satisfy its rules, such as 1. Default: each window is
+        checked alone.
     :param on_inconclusive: what an inconclusive rule does: ``fail`` (default), ``skip``, ``pass`` or ``ask``.
     :param on_failure: what a failed rule does: ``fail`` (default), ``skip`` or ``ask``.
     :param response_timeout: how long a task with ``ask`` waits for a person, a timedelta or seconds. Default:
         no limit.
     :param notifiers: notifiers that tell people that the gate waits for them. Default: none.
-    :param across_evaluator_versions: whether ``max_drop`` compares different evaluator versions. Default
-        False.
+    :param across_evaluator_versions: whether ``max_drop`` and ``false_alarms_per_year`` combine results of
+        different evaluator versions. Default False.
     :param accept_unverified: whether the gate passes results if it is unknown whether they are complete.
         Default False.
     :param outlets: assets that the last task updates.
@@ -254,6 +258,7 @@ def online_eval(
                 min_evaluated=min_evaluated,
                 max_error_rate=MAX_ERROR_RATE if max_error_rate is None else max_error_rate,
                 confidence=confidence,
+                false_alarms_per_year=false_alarms_per_year,
                 on_inconclusive=on_inconclusive,
                 on_failure=on_failure,
                 response_timeout=response_timeout,

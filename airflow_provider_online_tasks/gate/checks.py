@@ -56,6 +56,8 @@ class RuleResult:
     ``effective_evaluations`` is the number of independent evaluations that give as much information: fewer if
     several are of one session or trace. ``on_inconclusive`` is the setting of the rule; None means that of
     the gate.
+    ``has_problem`` is whether there are too few evaluations with values to check the rule.
+    ``evidence`` is that of all windows since ``evidence_since``, and fails the rule from ``evidence_needed``.
     """
 
     evaluator: str
@@ -72,6 +74,11 @@ class RuleResult:
     effective_evaluations: float | None = None
     evaluations_needed: int | None = None
     on_inconclusive: str | None = None
+    has_problem: bool = False
+    evidence: float | None = None
+    evidence_needed: float | None = None
+    evidence_since: str | None = None
+    failing_since: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -186,7 +193,8 @@ class EvaluatorCheck:
             on_inconclusive=self.rules.on_inconclusive.get(threshold.measure),
         )
         if problem := self._problem(threshold, summary, sample):
-            return replace(result, outcome=self.too_few if problem == TOO_FEW else FAILED, note=problem)
+            outcome = self.too_few if problem == TOO_FEW else FAILED
+            return replace(result, outcome=outcome, note=problem, has_problem=True)
         if measured is None:
             return replace(result, note=NOTHING)
         if threshold.is_label and threshold.is_lower_bound and measured == 0 < bound:

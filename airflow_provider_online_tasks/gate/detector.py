@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from statistics import NormalDist, fmean, stdev
+from statistics import NormalDist, fmean
 
-from airflow_provider_online_tasks.gate.intervals import t_quantile
+from airflow_provider_online_tasks.gate.intervals import Mean, share_interval, t_quantile
 
 # How strongly each of the detector's parts reacts to a share below the bound.
 _BETS = (0.1, 0.25, 0.5, 0.9)
+_NO_EVIDENCE = [0.0] * len(_BETS)
 DAYS_PER_YEAR = 365
 # An incident ends when the shares of this many windows after the alarm satisfy the rule on average.
 RECOVERY_WINDOWS = 3
@@ -53,59 +54,79 @@ def windows_per_year(length: timedelta) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Incident:
+    """A time in which a rule fails.
+
+    :param since: the window from which the share is probably below the bound.
+    :param alarm: the window that showed it.
+    :param end: the window that ended it; None if it lasts.
+    """
+
+    since: int
+    alarm: int
+    end: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What the detector says after the last window.
+    """What windows say about a rule, up to the last one.
 
     :param value: the evidence that the share is below the bound, to compare with the threshold.
-    :param start: the window from which it accumulates: the first one, or the one after the last alarm.
-    :param failing_since: the window from which the share is probably below the bound; None without incident.
-    :param alarms: the windows in which the detector raised an alarm.
-    :param recoveries: the windows in which an incident ended.
+    :param start: the window from which it accumulates: the first one, or one after an alarm or an incident.
     """
 
     value: float
     start: int
-    failing_since: int | None
-    alarms: tuple[int, ...]
-    recoveries: tuple[int, ...]
+    incidents: tuple[Incident, ...]
+
+    @property
+    def failing_since(self) -> int | None:
+        """The start of the incident that lasts; None without one."""
+        return next((each.since for each in self.incidents if each.end is None), None)
 
 
-def detect(shares: Sequence[float], bound: float, threshold: float) -> Evidence:
-    """Run the Shiryaev-Roberts e-detector that bets on the shares of windows, for the rule ``>= bound``.
+def detect(windows: Sequence[tuple[float, float]], bound: float, budget: Budget) -> Evidence:
+    """Find the incidents of the rule ``>= bound``: the detector's alarms, and windows that fail on their own.
 
-    It assumes nothing about the evaluations of a window. If the expected share is at least the bound, it
-    raises at most ``len(shares) / threshold`` alarms on average. It restarts after each alarm.
+    The detector is the Shiryaev-Roberts e-detector that bets on the shares of windows. It assumes nothing
+    about the evaluations of a window: if the expected share is at least the bound, it raises at most
+    ``len(windows) / threshold`` alarms on average. It restarts after an alarm and after an incident.
 
-    :param bound: at least 0 and below 1.
+    :param windows: the share and the number of independent evaluations of each window.
+    :param bound: above 0 and below 1.
     """
-    parts, value, start = [0.0] * len(_BETS), 0.0, 0
-    failing_since: int | None = None
-    alarms, recoveries = [], []
-    for number, share in enumerate(shares):
+    shares = [share for share, _ in windows]
+    incidents: list[Incident] = []
+    ordinary = Mean()
+    parts, value, start, is_alarm = _NO_EVIDENCE, 0.0, 0, False
+    for number, (share, evaluations) in enumerate(windows):
+        if is_alarm:
+            parts, start = _NO_EVIDENCE, number
         parts = [(part + 1) * _factor(bet, share, bound) for part, bet in zip(parts, _BETS, strict=True)]
         value = fmean(parts)
-        if value >= threshold:
-            if failing_since is None:
-                failing_since = _likely_start(shares[start : number + 1], bound) + start
-            alarms.append(number)
-            parts, start = [0.0] * len(_BETS), number + 1
-        elif failing_since is not None:
-            latest = shares[max(start, number + 1 - RECOVERY_WINDOWS) : number + 1]
-            if fmean(latest) >= bound:
-                failing_since = None
-                recoveries.append(number)
-    return Evidence(
-        value=value,
-        start=start,
-        failing_since=failing_since,
-        alarms=tuple(alarms),
-        recoveries=tuple(recoveries),
-    )
+        is_alarm = value >= budget.threshold
+        if incidents and incidents[-1].end is None:
+            if not is_alarm and _has_recovered(shares[incidents[-1].alarm + 1 : number + 1], bound):
+                incidents[-1] = replace(incidents[-1], end=number)
+                parts, value, start = _NO_EVIDENCE, 0.0, number
+        elif is_alarm:
+            since = start + _likely_start(shares[start : number + 1], bound)
+            incidents.append(Incident(since=since, alarm=number))
+        elif _fails_alone(share, evaluations, bound, ordinary, budget.confidence):
+            incidents.append(Incident(since=number, alarm=number))
+        else:
+            ordinary.add(_arcsine(share))
+    return Evidence(value=value, start=start, incidents=tuple(incidents))
 
 
 def _factor(bet: float, share: float, bound: float) -> float:
     """Return by how much a bet grows: more than 1 for a share below the bound, at most 1 on average."""
     return 1 + bet / (1 - bound) * (bound - share)
+
+
+def _has_recovered(shares: Sequence[float], bound: float) -> bool:
+    """Return whether the latest windows after an alarm satisfy the rule on average."""
+    return fmean(shares[-RECOVERY_WINDOWS:]) >= bound
 
 
 def _likely_start(shares: Sequence[float], bound: float) -> int:
@@ -121,25 +142,25 @@ def _likely_start(shares: Sequence[float], bound: float) -> int:
     return likely
 
 
-def is_beyond_variation(
-    share: float, bound: float, evaluations: float, earlier: Sequence[float], confidence: float
-) -> bool:
-    """Return whether a share is below the bound by more than the variation between windows explains.
+def _fails_alone(share: float, evaluations: float, bound: float, ordinary: Mean, confidence: float) -> bool:
+    """Return whether a window shows on its own that the share is below the bound.
 
-    An interval of the window alone knows only the chance within it. It would fail on 60 days per year if the
-    true share varies by two points between days. Shares are compared on the arcsine scale, on which their
-    variance depends little on their size.
+    Its interval alone is not enough, because it knows only the chance within the window: if the true share
+    varies by two points between days, it fails on 60 days per year. So the variation between ordinary
+    windows must not explain the share either. Shares are compared on the arcsine scale, on which their
+    variance hardly depends on the share.
 
-    :param bound: above 0 and below 1.
-    :param earlier: the shares of earlier windows. From 14 on, their standard deviation is used.
+    :param ordinary: the shares of the windows before, without those of incidents.
     """
-    if len(earlier) < WINDOWS_FOR_DEVIATION:
-        deviation = math.sqrt(bound * (1 - bound) / evaluations + ASSUMED_DEVIATION**2)
-        deviation /= 2 * math.sqrt(bound * (1 - bound))
+    if share_interval(share * evaluations, evaluations, confidence).high >= bound:
+        return False
+    if ordinary.count < WINDOWS_FOR_DEVIATION or not ordinary.variance:
+        variance = bound * (1 - bound)
+        deviation = math.sqrt((variance / evaluations + ASSUMED_DEVIATION**2) / variance) / 2
         quantile = NormalDist().inv_cdf((1 + confidence) / 2)
     else:
-        deviation = stdev(map(_arcsine, earlier)) * math.sqrt(1 + 1 / len(earlier))
-        quantile = t_quantile(confidence, len(earlier) - 1)
+        deviation = math.sqrt(ordinary.variance * (1 + 1 / ordinary.count))
+        quantile = t_quantile(confidence, ordinary.count - 1)
     return _arcsine(bound) - _arcsine(share) > quantile * deviation
 
 

@@ -45,7 +45,8 @@ def list_summaries(baseline: Any) -> list[Any]:
     return [summary for summary in listed if summary is not None]
 
 
-def _versions(value: Any) -> frozenset[Version]:
+def read_versions(value: Any) -> frozenset[Version]:
+    """Return the versions in a list of JSON objects."""
     return frozenset(
         frozenset((str(key), str(text)) for key, text in version.items())
         for version in (value if isinstance(value, list) else ())
@@ -124,7 +125,7 @@ class EvaluatorSummary(BaseModel):
     score_is_binary: bool = False
     invalid_scores: Count
     score_percentiles: Annotated[tuple[float, ...] | None, BeforeValidator(_percentiles)] = None
-    evaluator_versions: Annotated[frozenset[Version], BeforeValidator(_versions)] = frozenset()
+    evaluator_versions: Annotated[frozenset[Version], BeforeValidator(read_versions)] = frozenset()
     version_id: str | None = None
     segments: dict[str, EvaluatorSummary] | None = None
     not_evaluated: Count | None = None

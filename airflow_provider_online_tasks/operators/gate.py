@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseNotifier, Context, XComArg
 
     from airflow_provider_online_tasks.gate.checks import RuleResult
+    from airflow_provider_online_tasks.gate.rules import EvaluatorRules
 
 OnFailure = Literal["fail", "skip", "ask"]
 MAX_ERROR_RATE = 0.05
 MAX_CONFIDENCE = 0.999999
+FALSE_ALARMS = (0.01, 100)
 
 
 class EvalGateOperator(LineageOperator):
@@ -50,6 +52,10 @@ class EvalGateOperator(LineageOperator):
         Default 0.05.
     :param confidence: confidence of the intervals by which a rule passes, fails or is inconclusive, such as
         0.95; from 0.5 to 0.999999. Default: none; the measured values are compared.
+    :param false_alarms_per_year: for a gate that runs on a schedule, instead of ``confidence``: how often all
+        its rules together may fail per year although the true shares satisfy them, such as 1; from 0.01 to
+        100. Rules on labels and on ``score_mean`` also fail on the evidence of several windows. Default:
+        none; each window is checked alone.
     :param on_inconclusive: what an inconclusive rule does, unless it has its own setting: ``fail`` (default),
         ``skip``, ``ask`` or ``pass``. If the settings of several inconclusive rules differ, the first of
         these words decides.
@@ -60,8 +66,8 @@ class EvalGateOperator(LineageOperator):
         Default: no limit.
     :param notifiers: one or several notifiers that tell people that the gate waits for them, such as
         ``EvalGateNotifier(SmtpNotifier(…))``. Default: none.
-    :param across_evaluator_versions: whether ``max_drop`` compares results of different evaluator versions.
-        Default False.
+    :param across_evaluator_versions: whether ``max_drop`` compares results of different evaluator versions,
+        and ``false_alarms_per_year`` adds up their evidence. Default False.
     :param accept_unverified: whether results pass if it is unknown whether they are complete, such as those
         of a task and a window. Default False.
     :param conn_id: Airflow connection; the gate itself does not use it. (templated)
@@ -86,6 +92,7 @@ class EvalGateOperator(LineageOperator):
         min_evaluated: int = 1,
         max_error_rate: float = MAX_ERROR_RATE,
         confidence: float | None = None,
+        false_alarms_per_year: float | None = None,
         on_inconclusive: OnInconclusive = "fail",
         on_failure: OnFailure = "fail",
         response_timeout: timedelta | float | None = None,
@@ -103,6 +110,7 @@ class EvalGateOperator(LineageOperator):
         self.min_evaluated = arguments.whole_number(min_evaluated, "min_evaluated")
         self.max_error_rate = max_error_rate
         self.confidence = confidence
+        self.false_alarms_per_year = false_alarms_per_year
         self.on_inconclusive = arguments.choice(on_inconclusive, "on_inconclusive", get_args(OnInconclusive))
         self.on_failure = arguments.choice(on_failure, "on_failure", get_args(OnFailure))
         self.response_timeout = approvals.read_response_timeout(response_timeout)
@@ -112,18 +120,16 @@ class EvalGateOperator(LineageOperator):
         )
         self.accept_unverified = arguments.switch(accept_unverified, "accept_unverified")
         self._results: list[RuleResult] = []
+        self._window: dict[str, Any] | None = None
         if (rate := arguments.finite(max_error_rate)) is None or not 0 <= rate <= 1:
             raise InvalidInput(f"max_error_rate must be from 0 to 1, not {max_error_rate!r}.")
-        if confidence is not None and not 0.5 <= (arguments.finite(confidence) or 0) <= MAX_CONFIDENCE:
-            raise InvalidInput(
-                f"confidence must be from 0.5 to {MAX_CONFIDENCE}, such as 0.95, not {confidence!r}."
-            )
+        _check_confidence(confidence, false_alarms_per_year)
         read = check_rules(
             rules,
             labels=labels,
             min_evaluated=self.min_evaluated,
             score_ranges=score_ranges,
-            confidence=confidence,
+            confidence=confidence if false_alarms_per_year is None else MAX_CONFIDENCE,
         )
         if "ask" in {on_failure, on_inconclusive}.union(*(evaluator.reactions for evaluator in read)):
             approvals.check_can_ask()
@@ -142,7 +148,7 @@ class EvalGateOperator(LineageOperator):
         from airflow_provider_online_tasks.gate import report
         from airflow_provider_online_tasks.gate.examples import EXAMPLES
 
-        verdict = self._check()
+        verdict = self._check(context)
         examples = verdict[EXAMPLES]
         self.log.info("Rules of the gate:\n%s", report.text_table(self._results))
         if examples:
@@ -172,7 +178,7 @@ class EvalGateOperator(LineageOperator):
 
     def execute_complete(self, context: Context, event: Any) -> dict[str, Any]:
         """Report the verdict with the response of a person, and fail unless they approved."""
-        verdict = self._check()
+        verdict = self._check(context)
         verdict["approved"], verdict["responded_by"] = approvals.read_response(event)
         self._report(context, verdict)
         if not verdict["approved"]:
@@ -182,50 +188,107 @@ class EvalGateOperator(LineageOperator):
         self.log.info("%s Approved by %s.", self._message(), verdict["responded_by"])
         return verdict
 
-    def _check(self) -> dict[str, Any]:
+    def _check(self, context: Context) -> dict[str, Any]:
         """Check the rules, and return the verdict."""
-        from airflow_provider_online_tasks.gate.checks import check_summary, verdict
+        from airflow_provider_online_tasks.gate.checks import verdict
         from airflow_provider_online_tasks.gate.examples import EXAMPLES, select_examples
         from airflow_provider_online_tasks.gate.rules import read_labels, read_rules
 
         rules, labels = read_rules(self.rules, min_evaluated=self.min_evaluated), read_labels(self.labels)
-        self._results = check_summary(
-            rules,
-            self.summary,
-            baseline=self.baseline,
-            labels=labels,
-            score_ranges=read_score_ranges(self.score_ranges),
-            max_error_rate=self.max_error_rate,
-            confidence=self.confidence,
-            across_evaluator_versions=self.across_evaluator_versions,
-            accept_unverified=self.accept_unverified,
-        )
+        if self.false_alarms_per_year is None:
+            self._results = self._check_window(rules, self.confidence)
+        else:
+            self._results = self._check_history(context, rules, self.false_alarms_per_year)
         subject = ("run_id", "online_task_id", "project_id", "data_start_time", "data_end_time")
         return {
             **verdict(self._results, on_failure=self.on_failure, on_inconclusive=self.on_inconclusive),
             "confidence": self.confidence,
+            "false_alarms_per_year": self.false_alarms_per_year,
             **{key: self.summary.get(key) for key in subject},
             EXAMPLES: select_examples(rules, self._results, self.summary, labels),
         }
 
+    def _check_window(self, rules: Sequence[EvaluatorRules], confidence: float | None) -> list[RuleResult]:
+        """Check the rules on the results of this window."""
+        from airflow_provider_online_tasks.gate.checks import check_summary
+        from airflow_provider_online_tasks.gate.rules import read_labels
+
+        return check_summary(
+            rules,
+            self.summary,
+            baseline=self.baseline,
+            labels=read_labels(self.labels),
+            score_ranges=read_score_ranges(self.score_ranges),
+            max_error_rate=self.max_error_rate,
+            confidence=confidence,
+            across_evaluator_versions=self.across_evaluator_versions,
+            accept_unverified=self.accept_unverified,
+        )
+
+    def _check_history(
+        self, context: Context, rules: Sequence[EvaluatorRules], false_alarms_per_year: float
+    ) -> list[RuleResult]:
+        """Check the rules on this window and the earlier ones that this task has checked."""
+        from airflow_provider_online_tasks.gate.recurring import WINDOW_KEY, RecurringCheck, history_text
+
+        check = RecurringCheck(
+            rules=rules,
+            summary=self.summary,
+            score_ranges=read_score_ranges(self.score_ranges),
+            false_alarms_per_year=false_alarms_per_year,
+            across_versions=self.across_evaluator_versions,
+        )
+        results = self._check_window(rules, check.budget.confidence)
+        # One request returns the records of all map indexes in this and all earlier DAG runs.
+        ti = context["ti"]
+        earlier = ti.xcom_pull(task_ids=self.task_id, key=WINDOW_KEY, include_prior_dates=True)
+        self._window = check.record(results)
+        windows = check.windows(self._window, earlier if isinstance(earlier, list) else [earlier])
+        self.log.info("%s", history_text(windows))
+        return check.conclude(results, windows)
+
     def _message(self) -> str:
         """Return which rules did not pass."""
-        texts = [
-            f"{shown_name(result.evaluator)}.{shown_name(result.measure)} is {result.measured_text}, "
-            f"{'inconclusive for' if result.outcome == 'inconclusive' else 'not'} {result.rule}"
-            for result in self._results
-            if not result.passed
-        ]
+        texts = [_failure_text(result) for result in self._results if not result.passed]
         return f"{len(texts)} of {len(self._results)} rules of the gate did not pass: {'; '.join(texts)}."
 
     def _report(self, context: Context, verdict: dict[str, Any]) -> None:
         """Push the record for the Evals page, and add the verdict to asset events and OpenLineage."""
         from airflow_provider_online_tasks.gate.examples import EXAMPLES
+        from airflow_provider_online_tasks.gate.recurring import WINDOW_KEY
         from airflow_provider_online_tasks.results.history import VERDICT_KEY, verdict_record
 
         facts = {key: value for key, value in verdict.items() if key != EXAMPLES}
         context["ti"].xcom_push(key=VERDICT_KEY, value=verdict_record(verdict))
+        if self._window is not None:
+            context["ti"].xcom_push(key=WINDOW_KEY, value=self._window)
         update_asset_events(context, self.outlets, facts)
         self.keep_lineage(
             facts, namespace=self.summary.get("arize_url"), project_id=self.summary.get("project_id")
         )
+
+
+def _check_confidence(confidence: Any, false_alarms_per_year: Any) -> None:
+    """Raise InvalidInput if one is out of range, or both are set."""
+    if confidence is not None and not 0.5 <= (arguments.finite(confidence) or 0) <= MAX_CONFIDENCE:
+        raise InvalidInput(
+            f"confidence must be from 0.5 to {MAX_CONFIDENCE}, such as 0.95, not {confidence!r}."
+        )
+    if false_alarms_per_year is None:
+        return
+    least, most = FALSE_ALARMS
+    if not least <= (arguments.finite(false_alarms_per_year) or 0) <= most:
+        raise InvalidInput(
+            f"false_alarms_per_year must be from {least} to {most}, such as 1, not {false_alarms_per_year!r}."
+        )
+    if confidence is not None:
+        raise InvalidInput("Set only one of confidence and false_alarms_per_year.")
+
+
+def _failure_text(result: RuleResult) -> str:
+    """Return why a rule did not pass."""
+    name = f"{shown_name(result.evaluator)}.{shown_name(result.measure)}"
+    if result.failing_since is not None:
+        return f"{name} fails {result.rule} since {result.failing_since}; it is {result.measured_text} now"
+    relation = "inconclusive for" if result.outcome == "inconclusive" else "not"
+    return f"{name} is {result.measured_text}, {relation} {result.rule}"

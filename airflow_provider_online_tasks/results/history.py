@@ -21,7 +21,7 @@ _OUTCOMES = (FAILED, INCONCLUSIVE, PASSED)
 _RULE_KEYS = [
     each.name
     for each in fields(RuleResult)
-    if each.name not in ("margin", "effective_evaluations", "on_inconclusive")
+    if each.name not in ("margin", "effective_evaluations", "on_inconclusive", "has_problem")
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from statistics import fmean
 
@@ -9,17 +10,24 @@ import pytest
 
 from airflow_provider_online_tasks.gate.detector import (
     Budget,
+    Evidence,
+    Incident,
     detect,
-    is_beyond_variation,
     windows_per_year,
 )
-from airflow_provider_online_tasks.gate.intervals import share_interval
 
 stats = pytest.importorskip("scipy.stats")
 
 NEVER = 1e9
+DAILY = Budget(false_alarms_per_year=1, windows_per_year=365, rules=1)
 MIXED = [930 / 1000, 465 / 500, 279 / 300, 186 / 200] * 3
 MIXED_LATER = [15.720202, 20.59904, 26.813449, 34.791522, 45.10702, 58.530284]
+
+
+def evidence(shares: list[float], bound: float, threshold: float) -> Evidence:
+    """Return the detector's evidence. Windows of one evaluation never fail on their own."""
+    budget = Budget(false_alarms_per_year=730 / threshold, windows_per_year=365, rules=1)
+    return detect([(share, 1) for share in shares], bound, budget)
 
 
 @pytest.mark.parametrize(
@@ -41,35 +49,55 @@ MIXED_LATER = [15.720202, 20.59904, 26.813449, 34.791522, 45.10702, 58.530284]
     ],
 )
 def test_detector_values_match_reference(shares: list[float], bound: float, values: list[float]) -> None:
-    measured = [detect(shares[:count], bound, NEVER).value for count in range(1, len(shares) + 1)]
+    measured = [evidence(shares[:count], bound, NEVER).value for count in range(1, len(shares) + 1)]
     assert measured == pytest.approx(values, abs=1e-6)
 
 
-def test_alarm_restarts_detector_and_names_start() -> None:
-    evidence = detect([0.95] * 5 + [0.9] * 7, 0.95, 100)
-    assert evidence.alarms == (10,)
-    assert evidence.failing_since == 5
-    assert evidence.start == 11
-    assert evidence.value == pytest.approx(detect([0.9], 0.95, NEVER).value)
+def test_detector_alarm_starts_incident_and_restarts_detector() -> None:
+    found = evidence([0.95] * 5 + [0.9] * 7, 0.95, 100)
+    assert found.incidents == (Incident(since=5, alarm=10),)
+    assert found.failing_since == 5
+    assert found.start == 11
+    assert found.value == pytest.approx(evidence([0.9], 0.95, NEVER).value)
 
 
-def test_persistent_cause_is_one_incident_until_recovery() -> None:
-    evidence = detect([0.96] * 20 + [0.9] * 40 + [0.96] * 5, 0.95, 365)
-    assert len(evidence.alarms) > 2
-    assert evidence.recoveries == (62,)
-    assert evidence.failing_since is None
-    assert detect([0.96] * 20 + [0.9] * 40, 0.95, 365).failing_since == 20
+def test_evidence_at_alarm_is_that_of_alarm() -> None:
+    found = evidence([0.95] * 5 + [0.9] * 6, 0.95, 100)
+    assert found.value >= 100
+    assert found.start == 0
+
+
+def test_lasting_cause_is_one_incident_until_recovery() -> None:
+    shares = [0.96] * 20 + [0.9] * 40 + [0.96] * 5
+    [incident] = evidence(shares, 0.95, 365).incidents
+    assert (incident.since, incident.end) == (20, 62)
+    assert evidence(shares[:60], 0.95, 365).failing_since == 20
 
 
 def test_incident_ends_with_first_good_window_after_alarm() -> None:
-    alarm = detect([0.9] * 20, 0.95, 100).alarms[0]
-    assert detect([0.9] * (alarm + 1), 0.95, 100).failing_since is not None
-    assert detect([0.9] * (alarm + 1) + [0.951], 0.95, 100).recoveries == (alarm + 1,)
+    [incident] = evidence([0.9] * 15, 0.95, 100).incidents
+    bad = [0.9] * (incident.alarm + 1)
+    assert evidence(bad, 0.95, 100).failing_since == 0
+    assert evidence([*bad, 0.951], 0.95, 100).incidents == (replace(incident, end=len(bad)),)
+    assert evidence([*bad, 0.951, 0.93], 0.95, 100).start == len(bad)
+
+
+def test_window_that_fails_alone_is_an_incident() -> None:
+    windows = [(0.955, 1_000.0)] * 20 + [(0.7, 1_000.0), (0.955, 1_000.0)]
+    assert detect(windows, 0.95, DAILY).incidents == (Incident(since=20, alarm=20, end=21),)
+    assert detect([(0.7, 1_000)], 0.95, DAILY).failing_since == 0
+
+
+def test_window_within_earlier_variation_does_not_fail_alone() -> None:
+    varied = [(share, 1_000.0) for share in (0.95, 0.97, 0.93) * 10]
+    assert detect([*varied, (0.91, 1_000)], 0.95, DAILY).incidents == ()
+    steady = [(share, 1_000.0) for share in (0.95, 0.955, 0.945) * 10]
+    assert detect([*steady, (0.91, 1_000)], 0.95, DAILY).failing_since == 30
 
 
 def test_no_windows_are_no_evidence() -> None:
-    evidence = detect([], 0.95, 730)
-    assert (evidence.value, evidence.alarms, evidence.failing_since) == (0, (), None)
+    found = detect([], 0.95, DAILY)
+    assert (found.value, found.incidents, found.failing_since) == (0, (), None)
 
 
 def test_budget_is_shared_by_rules_and_by_window_and_detector() -> None:
@@ -93,33 +121,30 @@ def test_windows_per_year_follow_length(length: timedelta, number: int) -> None:
     assert windows_per_year(length) == number
 
 
-def test_floor_catches_catastrophe_in_first_window() -> None:
-    confidence = Budget(false_alarms_per_year=1, windows_per_year=365, rules=1).confidence
-    assert is_beyond_variation(0.7, 0.95, 1000, [], confidence)
-    assert is_beyond_variation(0.7, 0.95, 1000, [0.95, 0.96, 0.93] * 10, confidence)
-    assert not is_beyond_variation(0.92, 0.95, 1000, [0.95, 0.97, 0.93] * 10, confidence)
-
-
 BOUND, EVALUATIONS = 0.95, 1_000
 
 
-def daily_shares(seed: int, years: int, effect: float, drop: float = 0.0) -> list[list[float]]:
-    """Return the shares measured in years of days whose true shares vary around a mean."""
-    mean, size = BOUND - drop, (years, 365)
+def daily_windows(seed: int, years: int, mean: float, effect: float) -> list[list[tuple[float, float]]]:
+    """Return the windows of years of days whose true shares vary around a mean."""
+    size = (years, 365)
     true = stats.norm.rvs(mean, effect, size=size, random_state=seed).clip(0, 1) if effect else mean
     counts = stats.binom.rvs(EVALUATIONS, true, size=size, random_state=seed + 1)
-    shares: list[list[float]] = (counts / EVALUATIONS).tolist()
-    return shares
+    return [[(share, EVALUATIONS) for share in year] for year in (counts / EVALUATIONS).tolist()]
 
 
-def floor_alarms(shares: list[float], confidence: float) -> list[int]:
-    """Return the windows that fail on their own."""
-    return [
-        day
-        for day, share in enumerate(shares)
-        if share_interval(round(share * EVALUATIONS), EVALUATIONS, confidence).high < BOUND
-        and is_beyond_variation(share, BOUND, EVALUATIONS, shares[:day], confidence)
-    ]
+def mean_delay(
+    budget: Budget, *, before: float = BOUND, now: float, effect: float, evaluations: float = EVALUATIONS
+) -> float:
+    """Return how many days a gate needs on average to find that a share changed on day 60."""
+    delays = []
+    years = daily_windows(1, 120, before, effect), daily_windows(2, 120, now, effect)
+    for good, bad in zip(*years, strict=True):
+        windows = [(share, evaluations) for share, _ in good[:60] + bad[:250]]
+        incidents = detect(windows, BOUND, budget).incidents
+        [alarm] = [each.alarm for each in incidents if each.end is None or each.end >= 60][:1]
+        if alarm >= 60:
+            delays.append(alarm - 59)
+    return fmean(delays)
 
 
 @pytest.mark.parametrize("effect", [0, 0.01, 0.02])
@@ -127,11 +152,8 @@ def floor_alarms(shares: list[float], confidence: float) -> list[int]:
 def test_false_alarms_per_year_stay_within_budget(rules: int, effect: float) -> None:
     budget = Budget(false_alarms_per_year=1, windows_per_year=365, rules=rules)
     years = 180 // rules  # of the gate
-    alarms = [0, 0]
-    for shares in daily_shares(rules, years * rules, effect):
-        alarms[0] += len(detect(shares, BOUND, budget.threshold).alarms)
-        alarms[1] += len(floor_alarms(shares, budget.confidence))
-    assert max(alarms) <= 0.5 * years
+    windows = daily_windows(rules, years * rules, BOUND, effect)
+    assert sum(len(detect(year, BOUND, budget).incidents) for year in windows) <= years
 
 
 @pytest.mark.parametrize(
@@ -139,36 +161,32 @@ def test_false_alarms_per_year_stay_within_budget(rules: int, effect: float) -> 
     [(0.01, 0, 17), (0.02, 0, 9), (0.05, 0, 5), (0.01, 0.02, 28), (0.02, 0.02, 14), (0.05, 0.02, 6)],
 )
 def test_mean_delay_of_detector_matches_reference(drop: float, effect: float, days: float) -> None:
-    delays = []
-    before = daily_shares(1, 150, effect)
-    for good, bad in zip(before, daily_shares(2, 150, effect, drop), strict=True):
-        alarms = detect(good[:60] + bad[:120], BOUND, 365).alarms
-        delays.append(min(alarm for alarm in alarms if alarm >= 60) - 59)
-    assert fmean(delays) == pytest.approx(days, rel=0.2)
+    budget = Budget(false_alarms_per_year=2, windows_per_year=365, rules=1)
+    delay = mean_delay(budget, now=BOUND - drop, effect=effect, evaluations=1)
+    assert delay == pytest.approx(days, rel=0.2)
 
 
 @pytest.mark.parametrize(
-    ("drop", "effect", "days"),
+    ("before", "now", "effect", "days"),
     [
-        (0.01, 0, 17),
-        (0.02, 0, 5),
-        (0.05, 0, 1),
-        (0.01, 0.02, 33),
-        (0.02, 0.02, 17),
-        (0.05, 0.02, 7),
-        (0.25, 0, 1),
-        (0.25, 0.02, 1),
+        (0.95, 0.94, 0, 17),
+        (0.95, 0.93, 0, 5),
+        (0.95, 0.90, 0, 1),
+        (0.95, 0.94, 0.02, 33),
+        (0.95, 0.93, 0.02, 17),
+        (0.95, 0.90, 0.02, 7),
+        (0.95, 0.70, 0.02, 1),
+        (0.97, 0.94, 0, 34),
+        (0.97, 0.93, 0, 12),
+        (0.97, 0.90, 0, 1),
+        (0.97, 0.94, 0.02, 47),
+        (0.97, 0.93, 0.02, 23),
+        (0.97, 0.90, 0.02, 11),
+        (0.97, 0.70, 0.02, 1),
     ],
 )
-def test_mean_delay_with_one_false_alarm_per_year(drop: float, effect: float, days: float) -> None:
-    budget = Budget(false_alarms_per_year=1, windows_per_year=365, rules=1)
-    delays = []
-    before = daily_shares(1, 150, effect)
-    for good, bad in zip(before, daily_shares(2, 150, effect, drop), strict=True):
-        shares = good[:60] + bad[:200]
-        alarms = [
-            *detect(shares, BOUND, budget.threshold).alarms,
-            *floor_alarms(shares[:90], budget.confidence),
-        ]
-        delays.append(min(alarm for alarm in alarms if alarm >= 60) - 59)
-    assert fmean(delays) == pytest.approx(days, rel=0.2)
+def test_mean_delay_with_one_false_alarm_per_year(
+    before: float, now: float, effect: float, days: float
+) -> None:
+    delay = mean_delay(DAILY, before=before, now=now, effect=effect)
+    assert delay == pytest.approx(days, rel=0.2)

@@ -1,0 +1,300 @@
+"""Check rules on shares over the windows of a recurring gate, within a budget of false alarms per year.
+
+Each gate leaves a record of its window. The next gate reads the records of all earlier windows and calculates
+everything from them again: a window that is checked again replaces its record, and the order of the checks is
+irrelevant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from airflow_provider_online_tasks._text import shown
+from airflow_provider_online_tasks._times import parse_time, wire_time
+from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.gate.checks import (
+    DROP_OF,
+    FAILED,
+    INCONCLUSIVE,
+    PASSED,
+    RuleResult,
+)
+from airflow_provider_online_tasks.gate.detector import (
+    Budget,
+    detect,
+    windows_per_year,
+)
+from airflow_provider_online_tasks.gate.rules import SCORE_MEAN, EvaluatorRules, Threshold
+from airflow_provider_online_tasks.gate.summary import (
+    UNNAMED,
+    Version,
+    changed_in_metadata,
+    read_evaluators,
+    read_versions,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_online_tasks.gate.samples import Range
+
+WINDOW_KEY = "eval_window"
+# The evaluator, the measure, and the segment, if any.
+Name = tuple[str, str, str | None]
+_Number = Annotated[float, Field(allow_inf_nan=False)]
+_Size = Annotated[float, Field(ge=1, allow_inf_nan=False)]
+
+
+class _Versions(BaseModel):
+    """The versions of an evaluator: that of the Eval Hub, and those in the metadata of its evaluations."""
+
+    version_id: str | None = None
+    evaluator_versions: Annotated[frozenset[Version], BeforeValidator(read_versions)] = frozenset()
+
+
+class Window(BaseModel):
+    """The record of a window that a gate has checked.
+
+    ``values`` has the measured value of each rule on a share or mean, and the number of evaluations that are
+    independent of each other.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    start: AwareDatetime
+    end: AwareDatetime
+    online_task_id: str | None = None
+    checked_at: AwareDatetime
+    values: list[tuple[str, str, str | None, _Number, _Size]]
+    versions: dict[str, _Versions]
+
+    @classmethod
+    def read(cls, record: Any) -> Window | None:
+        """Return a record as a window; None if it is not one."""
+        try:
+            return cls.model_validate(record)
+        except ValidationError:
+            return None
+
+    @cached_property
+    def by_name(self) -> dict[Name, list[float]]:
+        """The measured values and sizes by evaluator, measure and segment."""
+        return {(evaluator, measure, segment): rest for evaluator, measure, segment, *rest in self.values}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecurringCheck:
+    """Checks the rules of a gate on its window and the earlier ones.
+
+    :param false_alarms_per_year: the budget of all rules together.
+    :param across_versions: whether the history continues when the evaluator version changes.
+    """
+
+    rules: Sequence[EvaluatorRules]
+    summary: Mapping[str, Any]
+    score_ranges: Mapping[str, Range]
+    false_alarms_per_year: float
+    across_versions: bool = False
+
+    @cached_property
+    def budget(self) -> Budget:
+        """The budget for the length of the window and the number of rules, each segment counted."""
+        start, end = self._ends
+        number = 0
+        for each in self.rules:
+            number += len(each.thresholds)
+            if each.max_drop is not None:
+                number += sum(threshold.can_drop for threshold in each.thresholds)
+            if each.each_segment is not None:
+                figures = read_evaluators(self.summary, "summary").get(each.evaluator) or {}
+                number += len(each.each_segment.thresholds) * len(figures.get("segments") or (None,))
+        return Budget(
+            false_alarms_per_year=self.false_alarms_per_year,
+            windows_per_year=windows_per_year(end - start),
+            rules=max(1, number),
+        )
+
+    @property
+    def _ends(self) -> tuple[datetime, datetime]:
+        ends = [self.summary.get(key) for key in ("data_start_time", "data_end_time")]
+        try:
+            start, end = map(parse_time, ends)
+        except ValueError:
+            start = end = datetime.max.replace(tzinfo=UTC)
+        if start >= end:
+            raise InvalidInput(
+                f"false_alarms_per_year needs the window of the summary, not from {shown(ends[0])} to "
+                f"{shown(ends[1])}. Pass the result of EvalResultsOperator unchanged."
+            )
+        return start, end
+
+    def record(self, results: Sequence[RuleResult]) -> dict[str, Any]:
+        """Return the record of this window. It has no values if the results are incomplete."""
+        start, end = self._ends
+        is_complete = results[0].passed  # the first rule
+        measured = [result for result in results if is_complete and self._is_measured(result)]
+        versions = {}
+        for name in {result.evaluator for result in measured}:
+            versions[name] = {
+                key: self.summary["evaluators"][name].get(key) for key in _Versions.model_fields
+            }
+        return {
+            "start": wire_time(start),
+            "end": wire_time(end),
+            "online_task_id": self.summary.get("online_task_id"),
+            "checked_at": wire_time(datetime.now(UTC)),
+            "values": [[*_name(result), result.measured, _size(result)] for result in measured],
+            "versions": {name: found for name, found in versions.items() if any(found.values())},
+        }
+
+    def windows(self, record: Mapping[str, Any], earlier: Iterable[Any]) -> list[Window]:
+        """Return the windows of the history in order, this one included.
+
+        Of several records of a window, the newest counts. No evaluation counts twice: this window counts
+        before those that overlap with it, and among other windows the first one.
+
+        :param record: the record of this window.
+        :param earlier: the records of other windows; what is not a record is ignored.
+        """
+        current = Window.model_validate(record)
+        newest: dict[tuple[datetime, datetime], Window] = {}
+        for window in sorted(filter(None, map(Window.read, earlier)), key=lambda each: each.checked_at):
+            if window.online_task_id == current.online_task_id and window.end <= current.start:
+                newest[window.start, window.end] = window
+        kept: list[Window] = []
+        for window in sorted(newest.values(), key=lambda each: (each.start, current.end - each.end)):
+            if not kept or window.start >= kept[-1].end:
+                kept.append(window)
+        return [*kept, current]
+
+    def conclude(self, results: Iterable[RuleResult], windows: Sequence[Window]) -> list[RuleResult]:
+        """Return the results with the outcomes that the history and the budget lead to."""
+        restarts = {each.evaluator: self._last_restart(each.evaluator, windows) for each in self.rules}
+
+        def concluded(result: RuleResult) -> RuleResult:
+            threshold = self._threshold_of(result)
+            scale = threshold and self._scale_of(threshold)
+            if threshold and scale and 0 < _favorable(threshold.bound, threshold, scale) < 1:
+                start, change = restarts[result.evaluator]
+                result = self._with_history(result, threshold, scale, windows[start:])
+                is_new = change is not None and start == len(windows) - 1
+                return replace(result, note=f"{result.note}; new history: {change}") if is_new else result
+            if result.outcome == INCONCLUSIVE and (threshold or result.measure.startswith(DROP_OF)):
+                return _passed(result)
+            return result
+
+        return [concluded(result) for result in results]
+
+    def _with_history(
+        self, result: RuleResult, threshold: Threshold, scale: Range, windows: Sequence[Window]
+    ) -> RuleResult:
+        """Return the result of a rule on a share after the windows since the history began."""
+        bound = _favorable(threshold.bound, threshold, scale)
+        measured = [
+            (_shown_time(window.start), window.by_name[_name(result)])
+            for window in windows
+            if _name(result) in window.by_name
+        ]
+        starts = [start for start, _ in measured]
+        series = [(_favorable(value, threshold, scale), size) for _, (value, size) in measured]
+        evidence = detect(series, bound, self.budget)
+        since = None if evidence.failing_since is None else starts[evidence.failing_since]
+        begin = starts[evidence.start] if starts else None
+        if self._is_measured(result):
+            result = _passed(result) if since is None else replace(result, outcome=FAILED)
+        text = f"evidence {evidence.value:.3g} of {self.budget.threshold:,.0f} since {begin}"
+        verdict = "this window" if evidence.failing_since == len(series) - 1 else f"since {since}"
+        parts = [verdict if since else "", result.note, text if begin else ""]
+        return replace(
+            result,
+            note="; ".join(filter(None, parts)),
+            evidence=evidence.value,
+            evidence_needed=self.budget.threshold,
+            evidence_since=begin,
+            failing_since=since,
+        )
+
+    def _threshold_of(self, result: RuleResult) -> Threshold | None:
+        """Return the rule on a label or score that a result is about; None for other rules and ``==``."""
+        for rules in self.rules:
+            part = rules if result.segment is None else rules.each_segment
+            for threshold in part.thresholds if part else ():
+                same = (threshold.evaluator, threshold.measure, threshold.text)
+                if same == (result.evaluator, result.measure, result.rule) and threshold.comparison != "==":
+                    return threshold
+        return None
+
+    def _scale_of(self, threshold: Threshold) -> Range | None:
+        """Return the range of a measure; None if it has none."""
+        name = threshold.evaluator
+        if threshold.is_label:
+            return (0, 1)
+        if threshold.measure != SCORE_MEAN:
+            return None
+        is_binary = (self.summary["evaluators"].get(name) or {}).get("score_is_binary")
+        return self.score_ranges.get(name) or ((0, 1) if is_binary else None)
+
+    def _is_measured(self, result: RuleResult) -> bool:
+        """Return whether a result is about a measured value, not about missing or too few evaluations."""
+        threshold = self._threshold_of(result)
+        is_known = result.measured is not None and not result.has_problem
+        return is_known and threshold is not None and threshold.quantile is None
+
+    def _last_restart(self, evaluator: str, windows: Sequence[Window]) -> tuple[int, str | None]:
+        """Return the window since which the evaluator has its version, and what changed then."""
+        restart, change = 0, None
+        version_id: str | None = None
+        versions: frozenset[Version] = frozenset()
+        for number, window in enumerate(() if self.across_versions else windows):
+            now = window.versions.get(evaluator) or _Versions()
+            text = changed_in_metadata(versions, now.evaluator_versions)
+            if version_id and now.version_id and version_id != now.version_id:
+                text = f"the evaluator version changed from {version_id} to {now.version_id}"
+            if text:
+                restart, change = number, text
+            version_id = now.version_id or version_id
+            if not now.evaluator_versions <= {UNNAMED}:
+                versions = now.evaluator_versions
+        return restart, change
+
+
+def history_text(windows: Sequence[Window]) -> str:
+    """Return how many windows a history has, and how many times between them have no results."""
+    length = windows[-1].end - windows[-1].start
+    gaps = sum(later.start - earlier.end > length / 2 for earlier, later in pairwise(windows))
+    text = f"The history has {len(windows)} windows since {_shown_time(windows[0].start)}"
+    return f"{text}; there are no results for {gaps} times between them." if gaps else f"{text}."
+
+
+def _passed(result: RuleResult) -> RuleResult:
+    """Return a result that passes, unless the evaluations are not enough for an interval."""
+    if result.has_problem or (result.low, result.high) == (None, None):
+        return result
+    return replace(result, outcome=PASSED, evaluations_needed=None)
+
+
+def _favorable(value: float, threshold: Threshold, scale: Range) -> float:
+    """Return a value as a share from 0 to 1, of which more is better."""
+    low, high = scale
+    share = min(1.0, max(0.0, (value - low) / (high - low)))
+    return share if threshold.is_lower_bound else 1 - share
+
+
+def _size(result: RuleResult) -> float:
+    """Return the number of evaluations that are independent of each other, at least 1."""
+    size = result.effective_evaluations
+    return max(1, size if size is not None else result.evaluations or 1)
+
+
+def _name(result: RuleResult) -> Name:
+    return result.evaluator, result.measure, result.segment
+
+
+def _shown_time(moment: datetime) -> str:
+    """Return a time as text, at midnight only its date."""
+    return wire_time(moment).removesuffix("T00:00:00Z")

@@ -1,0 +1,275 @@
+"""Gates with a budget of false alarms: incidents over many windows, and the history behind them."""
+
+from __future__ import annotations
+
+import json
+import random
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.gate.detector import Budget, detect
+from airflow_provider_online_tasks.gate.recurring import WINDOW_KEY
+from airflow_provider_online_tasks.operators.gate import EvalGateOperator
+from tests.support.recurring_gates import DAY, START, DailyGate, drawn, rule
+from tests.support.summaries import results, summary
+
+GOOD, BAD = 0.955, 0.925
+SIXTY_DAYS = drawn(3, (40, GOOD), (14, BAD), (6, 0.96))
+
+
+def evidence(shares: list[float], bound: float = 0.95) -> float:
+    """Return the detector's evidence after windows with these shares."""
+    budget = Budget(false_alarms_per_year=1, windows_per_year=365, rules=1)
+    return detect([(share, 1) for share in shares], bound, budget).value
+
+
+def outcomes(verdicts: list[dict[str, Any]]) -> list[str]:
+    return [verdict["outcome"] for verdict in verdicts]
+
+
+def incidents(verdicts: list[dict[str, Any]]) -> list[tuple[int, int]]:
+    """Return the first and the last day of each time of failing days."""
+    found: list[tuple[int, int]] = []
+    for day, verdict in enumerate(verdicts):
+        if verdict["outcome"] == "failed":
+            found = (
+                [*found[:-1], (found[-1][0], day)]
+                if found and found[-1][1] == day - 1
+                else [*found, (day, day)]
+            )
+    return found
+
+
+def test_lasting_drop_is_one_incident_and_recovers() -> None:
+    gate = DailyGate()
+    verdicts = [gate.check(day, correct, 1_000) for day, correct in enumerate(SIXTY_DAYS)]
+    [(first, last)] = incidents(verdicts)
+    assert 40 <= first <= 50
+    assert 53 <= last <= 56
+    assert rule(verdicts[last])["failing_since"] == rule(verdicts[first])["failing_since"] != None  # noqa: E711
+    assert "2026-04-08" <= rule(verdicts[first])["failing_since"] <= "2026-04-13"
+    assert rule(verdicts[-1])["failing_since"] is None
+
+
+def test_catastrophe_fails_its_own_window_only() -> None:
+    gate = DailyGate()
+    verdicts = [gate.check(day, 955, 1_000) for day in range(20)]
+    verdicts += [gate.check(20, 700, 1_000), gate.check(21, 955, 1_000)]
+    assert incidents(verdicts) == [(20, 20)]
+    assert rule(verdicts[20])["failing_since"] == "2026-03-21"
+
+
+def test_day_slightly_below_bound_passes_with_little_evidence() -> None:
+    verdict = DailyGate().check(0, 935, 1_000)
+    assert verdict["outcome"] == "passed"
+    found = rule(verdict)
+    assert found["evidence"] == pytest.approx(evidence([0.935]))
+    assert (found["evidence_needed"], found["evidence_since"]) == (730, "2026-03-01")
+
+
+def test_upper_bound_fails_for_lasting_rise() -> None:
+    gate = DailyGate(rules={"e": {"incorrect": "<= 5%"}}, labels={"e": ["correct", "incorrect"]})
+    verdicts = [gate.check(day, correct, 1_000) for day, correct in enumerate(SIXTY_DAYS)]
+    [(first, _)] = incidents(verdicts)
+    lower = DailyGate()
+    same = [lower.check(day, correct, 1_000) for day, correct in enumerate(SIXTY_DAYS[: first + 1])]
+    assert outcomes(same) == outcomes(verdicts[: first + 1])
+    assert rule(verdicts[first], "incorrect")["evidence"] == pytest.approx(rule(same[first])["evidence"])
+
+
+def test_mean_score_in_range_is_checked_over_windows() -> None:
+    gate = DailyGate(rules={"e": {"score_mean": ">= 4"}}, score_ranges={"e": (1, 5)})
+    means = [4.02] * 10 + [3.6] * 30
+    verdicts = [gate.check(day, 100, 100, mean=mean, variance=1.0) for day, mean in enumerate(means)]
+    [(first, last)] = incidents(verdicts)
+    assert 15 <= first <= 35
+    assert last == 39
+    shares = [(mean - 1) / 4 for mean in means[:11]]
+    assert rule(verdicts[10], "score_mean")["evidence"] == pytest.approx(evidence(shares, 0.75))
+
+
+def test_more_rules_and_shorter_windows_need_more_evidence() -> None:
+    three = DailyGate(rules={"e": {"correct": ">= 0.95", "score_mean": ">= 0", "max_drop": 0.1}})
+    assert rule(three.check(0, 950, 1_000, mean=0.5))["evidence_needed"] == 730 * 4
+    assert rule(DailyGate().check(0, 95, 100, length=timedelta(hours=1)))["evidence_needed"] == 730 * 24
+    assert rule(DailyGate(false_alarms_per_year=2).check(0, 95, 100))["evidence_needed"] == 365
+
+
+def test_segments_have_their_own_history() -> None:
+    rules = {"e": {"correct": ">= 0.5", "each_segment": {"correct": ">= 0.95", "min_evaluated": 10}}}
+    gate = DailyGate(rules=rules)
+
+    def check(day: int, free: int, few: int) -> dict[str, Any]:
+        parts = {
+            "free": results(labels={"correct": free, "incorrect": 1_000 - free}),
+            "paid": results(labels={"correct": 960, "incorrect": 40}),
+            "few": results(labels={"correct": few}),
+        }
+        return gate.check(day, 900, 1_000, segments=parts)
+
+    verdicts = [check(day, 960 if day < 5 else 910, 20) for day in range(20)]
+    assert rule(verdicts[-1], segment="free")["failing_since"] == "2026-03-06"
+    assert rule(verdicts[-1], segment="paid")["outcome"] == "passed"
+    assert rule(verdicts[-1], segment="paid")["evidence_needed"] == 730 * 4
+    small = rule(check(20, 960, 5), segment="few")
+    assert small["outcome"] == "inconclusive"
+
+
+def test_retried_cleared_and_backfilled_days_change_nothing() -> None:
+    days = list(enumerate(SIXTY_DAYS))
+    once = DailyGate()
+    expected = [once.check(day, correct, 1_000) for day, correct in days][-1]
+
+    again = DailyGate()
+    for day, correct in days:
+        again.check(day, 0 if day % 7 == 0 else correct, 1_000)  # a first try with other results
+        again.check(day, correct, 1_000)
+    assert rule(again.check(59, SIXTY_DAYS[59], 1_000)) == rule(expected)
+
+    shuffled = DailyGate()
+    for day, correct in random.Random(1).sample(days[:-1], 59):
+        shuffled.check(day, correct, 1_000)
+        shuffled.check(day, correct, 1_000, run="backfill")
+    assert rule(shuffled.check(59, SIXTY_DAYS[59], 1_000)) == rule(expected)
+
+
+def test_newest_check_of_a_window_counts() -> None:
+    gate = DailyGate()
+    gate.check(0, 100, 1_000)
+    gate.check(0, 960, 1_000, run="manual")
+    found = rule(gate.check(1, 960, 1_000))
+    assert found["evidence"] == pytest.approx(evidence([0.96, 0.96]))
+
+
+def test_mapped_windows_of_earlier_runs_count() -> None:
+    gate = DailyGate()
+    for day in range(4):
+        gate.check(day, 940, 1_000, at=START + 10 * DAY, map_index=day)
+    found = rule(gate.check(10, 940, 1_000))
+    assert found["evidence"] == pytest.approx(evidence([0.94] * 5))
+
+
+def test_windows_of_later_times_and_other_eval_tasks_do_not_count() -> None:
+    gate = DailyGate()
+    gate.check(3, 500, 1_000)
+    gate.check(1, 500, 1_000, online_task_id="other")
+    found = rule(gate.check(2, 940, 1_000, at=START + 30 * DAY))
+    assert found["evidence"] == pytest.approx(evidence([0.94]))
+
+
+def test_overlapping_windows_count_once() -> None:
+    gate = DailyGate()
+    gate.check(0, 940, 1_000)
+    gate.check(0.5, 500, 1_000, run="manual", at=START + 1.6 * DAY)
+    found = rule(gate.check(1, 940, 1_000, at=START + 2 * DAY))
+    assert found["evidence"] == pytest.approx(evidence([0.94, 0.94]))
+
+
+def test_windows_without_usable_results_are_left_out() -> None:
+    gate = DailyGate(rules={"e": {"correct": ">= 0.95", "min_evaluated": 50}})
+    gate.check(0, 940, 1_000)
+    assert gate.check(1, 500, 1_000, complete=False)["outcome"] == "failed"
+    assert gate.check(2, 10, 20)["outcome"] == "failed"
+    assert rule(gate.check(3, 500, 600, evaluated=1_000))["outcome"] == "failed"
+    found = rule(gate.check(5, 940, 1_000))
+    assert found["evidence"] == pytest.approx(evidence([0.94, 0.94]))
+
+
+def test_records_of_other_makers_are_ignored() -> None:
+    gate = DailyGate()
+    broken = ["text", {"start": "2026-03-01"}, {"start": 1, "values": [["e", "correct", None, "NaN"]]}, None]
+    for number, value in enumerate(broken):
+        gate.xcoms[START, f"run {number}", -1, WINDOW_KEY] = json.dumps(value)
+    assert rule(gate.check(1, 940, 1_000))["evidence"] == pytest.approx(evidence([0.94]))
+
+
+def test_history_is_read_with_one_request() -> None:
+    gate = DailyGate()
+    for day in range(5):
+        gate.check(day, 950, 1_000)
+    assert gate.requests == 5
+
+
+@pytest.mark.parametrize(
+    "versions",
+    [
+        [{"version_id": "v1"}, {"version_id": "v2"}],
+        [{"evaluator_versions": [{"model": "a"}]}, {"evaluator_versions": [{"model": "b"}]}],
+    ],
+)
+def test_changed_evaluator_version_starts_new_history(versions: list[dict[str, Any]]) -> None:
+    old, new = versions
+
+    def checked(**arguments: Any) -> dict[str, Any]:
+        gate = DailyGate(**arguments)
+        for day in range(9):
+            gate.check(day, 920, 1_000, **old)
+        gate.check(9, 920, 1_000)  # the version is unknown
+        return rule(gate.check(10, 930, 1_000, **new))
+
+    restarted = checked()
+    assert restarted["evidence"] == pytest.approx(evidence([0.93]))
+    assert restarted["evidence_since"] == "2026-03-11"
+    assert "version changed" in restarted["note"]
+    continued = checked(across_evaluator_versions=True)
+    assert continued["evidence_since"] == "2026-03-01"
+
+
+def test_changed_version_ends_incident() -> None:
+    gate = DailyGate()
+    verdicts = [gate.check(day, 900, 1_000, version_id="v1") for day in range(12)]
+    assert rule(verdicts[-1])["failing_since"] == "2026-03-01"
+    assert rule(gate.check(12, 940, 1_000, version_id="v2"))["failing_since"] is None
+
+
+def test_rule_without_share_passes_unless_its_interval_violates_it() -> None:
+    rules = {"e": {"score_p05": ">= 0.5", "score_mean": ">= 0.5"}}
+    gate = DailyGate(rules=rules)
+
+    def outcome(mean: float) -> list[str]:
+        verdict = gate.check(0, 2_000, 2_000, mean=mean, percentiles=[mean] * 101)
+        return [rule(verdict, "score_p05")["outcome"], rule(verdict, "score_mean")["outcome"]]
+
+    assert outcome(0.501) == ["passed", "passed"]
+    assert outcome(0.2) == ["failed", "failed"]
+
+
+def test_exact_rule_is_compared_in_each_window() -> None:
+    gate = DailyGate(rules={"e": {"incorrect": "== 0"}}, labels={"e": ["correct", "incorrect"]})
+    assert gate.check(0, 999, 1_000)["outcome"] == "failed"
+    assert gate.check(1, 1_000, 1_000)["outcome"] == "passed"
+
+
+@pytest.mark.parametrize("value", [0, -1, 101, "one", float("nan"), True])
+def test_false_alarms_per_year_out_of_range_is_rejected(value: Any) -> None:
+    with pytest.raises(InvalidInput, match="false_alarms_per_year"):
+        EvalGateOperator(
+            task_id="gate", summary="{{ x }}", rules={"e": {"a": ">= 0.9"}}, false_alarms_per_year=value
+        )
+
+
+def test_false_alarms_per_year_with_confidence_is_rejected() -> None:
+    with pytest.raises(InvalidInput, match="only one"):
+        EvalGateOperator(
+            task_id="gate",
+            summary="{{ x }}",
+            rules={"e": {"a": ">= 0.9"}},
+            false_alarms_per_year=1,
+            confidence=0.95,
+        )
+
+
+def test_rule_that_cannot_pass_is_rejected() -> None:
+    with pytest.raises(InvalidInput, match="never pass"):
+        EvalGateOperator(
+            task_id="gate", summary="{{ x }}", rules={"e": {"a": ">= 1"}}, false_alarms_per_year=1
+        )
+
+
+def test_summary_without_window_is_rejected() -> None:
+    given = summary(e=results(labels={"correct": 100}))
+    with pytest.raises(InvalidInput, match="window"):
+        DailyGate().execute(given, START, "scheduled")
