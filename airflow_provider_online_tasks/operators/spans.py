@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
@@ -157,9 +156,6 @@ class SendSpansOperator(OnlineTasksOperator):
                 task_id = arguments.read_id(self.online_task_id, "online_task_id")
                 window = DataWindow.read(self.data_start_time, self.data_end_time)
             task = hook.get_task(task_id)
-            if self.granularity != "span":
-                # The filter selects traces with a matching span; the evaluation may be on another span.
-                task = replace(task, query_filter=None)
             reader = Reader(
                 client=hook.client,
                 task=task,

@@ -23,6 +23,7 @@ from airflow_provider_online_tasks.api.calls import (
     pages,
 )
 from airflow_provider_online_tasks.api.responses import (
+    ATTRIBUTES,
     AttachedEvaluator,
     EvaluatorVersion,
     RunStatus,
@@ -33,7 +34,7 @@ from airflow_provider_online_tasks.api.responses import (
 from airflow_provider_online_tasks.exceptions import BadRequest, CallError, InvalidInput, ResponseTooLarge
 from airflow_provider_online_tasks.inputs.windows import DataWindow
 from airflow_provider_online_tasks.results.counts import choose_examples
-from airflow_provider_online_tasks.results.summary import SESSION, SPAN, WINDOW, Results
+from airflow_provider_online_tasks.results.summary import SESSION, SPAN, WINDOW, Results, item_of
 from airflow_provider_online_tasks.runs.end_states import EndState, read_end_state, skipped_all
 
 if TYPE_CHECKING:
@@ -126,12 +127,11 @@ class Reader:
 
     def _read(self, window: DataWindow, results: Results, rows: RowWriter | None) -> None:
         logged_at = time.monotonic()
-        grouping = [each for each in (self.group_by, self.cluster_by) if each is not None]
-        attributes = list(dict.fromkeys([*grouping, *self._item_attributes]))
-        text_length = _SEGMENT_CHARACTERS if attributes else 1
+        grouping = list(dict.fromkeys(each for each in (self.group_by, self.cluster_by) if each is not None))
+        text_length = _SEGMENT_CHARACTERS if grouping else 1
         listed = self.pages(
             window,
-            attributes=attributes,
+            attributes=grouping,
             annotations=self.annotations,
             text_length=text_length,
             explanations=rows is not None,
@@ -152,13 +152,32 @@ class Reader:
     ) -> Iterator[tuple[Span, ...]]:
         """Yield the task's spans of a window page by page, newest first.
 
+        Of traces and sessions, a filter selects those with a matching span, and all their spans are yielded:
+        the evaluation may be on another one.
+
         :param own_filter: the filter of an evaluator, which the spans match too.
         :param columns: the columns, as :func:`list_spans` takes them. Default: those of the evaluators.
         """
         filters = [query_filter for query_filter in (self.task.query_filter, own_filter) if query_filter]
         query_filter = filters[0] if len(filters) == 1 else " AND ".join(f"({each})" for each in filters)
-        list_page = partial(self._list_spans, window=window, query_filter=query_filter)
         columns = {**self._evaluator_columns, **columns}
+        granularity = columns["granularity"]
+        if granularity == SESSION:
+            attributes = dict.fromkeys([*columns.get("attributes", ()), SESSION_ID])
+            columns |= {"attributes": list(attributes), "text_length": _SEGMENT_CHARACTERS}
+        if granularity == SPAN or not query_filter:
+            yield from self._pages(window, query_filter, columns)
+            return
+        ids = {"columns": [ATTRIBUTES + SESSION_ID] if granularity == SESSION else ID_ONLY}
+        listed = self._pages(window, query_filter, {**ids, "text_length": _SEGMENT_CHARACTERS})
+        matching = {item_of(span, granularity) for page in listed for span in page}
+        for page in self._pages(window, "", columns):
+            yield tuple(span for span in page if item_of(span, granularity) in matching)
+
+    def _pages(
+        self, window: DataWindow, query_filter: str, columns: Mapping[str, Any]
+    ) -> Iterator[tuple[Span, ...]]:
+        list_page = partial(self._list_spans, window=window, query_filter=query_filter)
 
         def call_at(cursor: str | None) -> RestCall[Page[Span]]:
             return list_page(**columns, cursor=cursor)
@@ -174,10 +193,6 @@ class Reader:
     @property
     def _evaluator_columns(self) -> dict[str, Any]:
         return {"evaluators": self.names, "granularity": self.granularity}
-
-    @property
-    def _item_attributes(self) -> list[str]:
-        return [SESSION_ID] if self.granularity == SESSION else []
 
     def check_granularity(self, window: DataWindow, run_id: str | None) -> None:
         """Raise InvalidInput if the evaluations, of a run if one is given, have another granularity."""
@@ -202,7 +217,7 @@ class Reader:
             uncovered = results.uncovered(name)
             if uncovered:
                 own_filter = self.columns[name].query_filter
-                matching = self.pages(window, own_filter=own_filter, attributes=self._item_attributes)
+                matching = self.pages(window, own_filter=own_filter)
                 uncovered &= {results.item(span) for page in matching for span in page}
             missing[name] = len(uncovered)
         return missing

@@ -281,13 +281,7 @@ class Results:
 
     def item(self, span: Span) -> int:
         """Return the hash of the span, or of its trace or session."""
-        match self.granularity:
-            case "span":
-                return hash(span.span_id)
-            case "trace":
-                return hash(span.trace_id)
-            case _:
-                return hash(str(span.attribute(SESSION_ID)))
+        return item_of(span, self.granularity)
 
     @property
     def items(self) -> int:
@@ -398,6 +392,17 @@ class Duplicates:
         self.is_ordered = start <= self._last_start and len(self._same_start) <= _MAX_SAME_START
         self._last_start = start
         return False
+
+
+def item_of(span: Span, granularity: str) -> int:
+    """Return the hash of a span, or of its trace or session."""
+    match granularity:
+        case "span":
+            return hash(span.span_id)
+        case "trace":
+            return hash(span.trace_id)
+        case _:
+            return hash(str(span.attribute(SESSION_ID)))
 
 
 def version_list(versions: Counter[Version]) -> list[dict[str, str]]:

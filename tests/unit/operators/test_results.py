@@ -246,6 +246,49 @@ def test_evaluations_of_traces_and_sessions_are_read(arize, granularity, named):
     assert found["spans"] > len(records)
 
 
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("granularity", ["trace", "session"])
+def test_evaluations_on_spans_that_do_not_match_the_filter_are_read(arize, granularity, named):
+    # The evaluation is on the root span, and the filter selects traces and sessions by another span.
+    _, run_id = run_task(
+        arize,
+        evaluators=[tone(data_granularity_type=granularity)],
+        query_filter="attributes.openinference.span.kind = 'LLM'",
+    )
+    found = read(run_id=run_id, granularity=granularity, evaluators=["tone"] if named else None)
+    records = arize.evaluations(run_id=run_id)
+    assert len(records) > 5
+    assert (found["complete"], found["read"]) == (True, len(records))
+    assert found["evaluators"]["tone"]["evaluated"] == len(records)
+    assert found["evaluators"]["tone"]["not_evaluated"] == 0
+
+
+@pytest.mark.parametrize("granularity", ["trace", "session"])
+def test_wrong_granularity_of_filtered_task_is_named(arize, granularity):
+    _, run_id = run_task(
+        arize,
+        evaluators=[tone(data_granularity_type=granularity)],
+        query_filter="attributes.openinference.span.kind = 'LLM'",
+    )
+    with pytest.raises(InvalidInput, match=granularity):
+        read(run_id=run_id, granularity="span", evaluators=["tone"])
+
+
+@pytest.mark.parametrize("granularity", ["trace", "session"])
+def test_traces_and_sessions_that_do_not_match_the_filter_are_not_counted(arize, granularity):
+    _, run_id = run_task(arize, evaluators=[tone(data_granularity_type=granularity)])
+    everything = read(run_id=run_id, granularity=granularity, evaluators=["tone"])
+    question = everything["evaluators"]["tone"]["examples"][0]["input"]
+    assert question
+    _, filtered = run_task(
+        arize,
+        evaluators=[tone(data_granularity_type=granularity)],
+        query_filter=f"attributes.input.value = '{question}'",
+    )
+    found = read(run_id=filtered, granularity=granularity, evaluators=["tone"])
+    assert 0 < found["evaluators"]["tone"]["evaluated"] < everything["evaluators"]["tone"]["evaluated"]
+
+
 def test_child_runs_of_two_granularities_have_their_own_results(arize):
     _, parent = run_task(arize, evaluators=[tone(data_granularity_type="trace"), evaluator("correctness")])
     children = [run for run in arize.runs() if run["id"] != parent]
