@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import threading
 import time
@@ -130,11 +131,14 @@ class Reviewer:
         from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
         from airflow.api_fastapi.core_api.datamodels.hitl import UpdateHITLDetailPayload
         from airflow.api_fastapi.core_api.routes.public.hitl import update_hitl_detail
+        from airflow.models.dagbag import DBDagBag
         from airflow.models.hitl import HITLDetail
         from airflow.models.taskinstance import TaskInstance
         from airflow.utils.session import create_session
         from sqlalchemy import select
 
+        is_new = "dag_bag" in inspect.signature(update_hitl_detail).parameters  # since Airflow 3.4
+        dag_bag: dict[str, Any] = {"dag_bag": DBDagBag()} if is_new else {}
         deadline = time.monotonic() + 600
         while time.monotonic() < deadline:
             time.sleep(0.5)
@@ -157,6 +161,7 @@ class Reviewer:
                     update_hitl_detail_payload=UpdateHITLDetailPayload(chosen_options=[self._option]),
                     user=SimpleAuthManagerUser(username="reviewer", role="admin"),
                     session=session,
+                    **dag_bag,
                 )
                 return
 
@@ -189,7 +194,9 @@ def test_failed_gate_with_ask_notifies_once_and_follows_the_approval(
     sent: list[str] = []
     notifier = EvalGateNotifier(Chat("{{ eval_gate.verdict.outcome }}", sent))
 
-    result = run_dag(pipeline(dag_id, emulator, on_failure="ask", notifiers=[notifier]))
+    # If the reviewer fails, the gate must not wait for ever.
+    gate = {"on_failure": "ask", "notifiers": [notifier], "response_timeout": 300}
+    result = run_dag(pipeline(dag_id, emulator, **gate))
 
     reviewer.done()
     assert sent == ["failed"]
