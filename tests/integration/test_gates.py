@@ -194,7 +194,7 @@ def test_failed_gate_with_ask_notifies_once_and_follows_the_approval(
     sent: list[str] = []
     notifier = EvalGateNotifier(Chat("{{ eval_gate.verdict.outcome }}", sent))
 
-    # If the reviewer fails, the gate must not wait for ever.
+    # If the reviewer fails, the gate must not wait forever.
     gate = {"on_failure": "ask", "notifiers": [notifier], "response_timeout": 300}
     result = run_dag(pipeline(dag_id, emulator, **gate))
 

@@ -142,7 +142,9 @@ def overview(session: Session, *, dag_ids: Collection[str], span: Span) -> Recor
         .where(XComModel.dag_id.in_(dag_ids), _IS_RECORD, *span.condition)
         .subquery()
     )
-    query = _RECORDS.join(
+    # SQLite reads all XComs of Airflow 3.4, a union of two tables, if the query orders by a column that it
+    # doesn't return.
+    query = _RECORDS.add_columns(newest.c.place).join(
         newest,
         (newest.c.dag_run_id == XComModel.dag_run_id)
         & (newest.c.task_id == XComModel.task_id)
