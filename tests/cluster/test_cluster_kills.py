@@ -67,6 +67,38 @@ def test_task_marked_failed_during_request_cancels_run(
     until("the run is cancelled", lambda: online_task.statuses == ["CANCELLED"], seconds=50)
 
 
+@pytest.mark.promise("deleted-while-waiting", "cluster-deleted")
+def test_deleted_dag_run_cancels_its_run(airflow: Cluster, conn_id: str, online_task: OnlineTask) -> None:
+    dag_run = airflow.start_dag("blocking_1", online_task_id=online_task.id, conn_id=conn_id)
+    until("the task waits", lambda: dag_run.logged("is RUNNING"))
+
+    airflow.delete(dag_run)
+
+    until("the run is cancelled", lambda: online_task.statuses == ["CANCELLED"], seconds=90)
+
+
+@pytest.mark.promise("deleted-while-waiting", "cluster-deleted-again")
+def test_deleted_task_that_airflow_creates_again_keeps_its_run(
+    airflow: Cluster, conn_id: str, online_task: OnlineTask
+) -> None:
+    dag_run = airflow.start_dag("blocking_1", online_task_id=online_task.id, conn_id=conn_id)
+    until("the task waits", lambda: dag_run.logged("is RUNNING"))
+    deleted = dag_run.task["id"]
+
+    dag_run.delete_task()
+
+    def another_waits() -> bool:
+        logs = airflow.task_logs(f"run_id={dag_run.run_id}/").values()
+        lines = [line for log in logs for line in log.splitlines() if "is RUNNING" in line]
+        return any(deleted not in line for line in lines)
+
+    until("the task that Airflow created again waits", another_waits, show=dag_run.instances)
+    online_task.complete()
+    assert dag_run.until_over() == "success"
+    # The process of the deleted task cancels its run if it ends before Airflow has created the task again.
+    assert [status for status in online_task.statuses if status != "CANCELLED"] == ["COMPLETED"]
+
+
 @pytest.mark.promise("deadline", "cluster-deadline")
 def test_deadline_of_paused_dag_cancels_run(airflow: Cluster, conn_id: str, online_task: OnlineTask) -> None:
     dag_run = airflow.start_dag("deferred_1_for_20_seconds", online_task_id=online_task.id, conn_id=conn_id)

@@ -127,11 +127,15 @@ class Cluster(Deployment):
         The emulator of the next test gives its runs the same IDs, which must not be in Airflow's database.
         """
         self.until_healthy()
-        while self._started:
-            dag_run = self._started.pop()
-            if dag_run.state in {"queued", "running"}:
-                dag_run.mark_all("failed")
-            self.ask("DELETE", dag_run.path)
+        for dag_run in list(self._started):
+            self.delete(dag_run)
+
+    def delete(self, dag_run: MappedRun) -> None:
+        """End a DAG run and delete it."""
+        self._started.remove(dag_run)
+        if dag_run.state in {"queued", "running"}:
+            self.ask("PATCH", dag_run.path, {"state": "failed"})
+        self.ask("DELETE", dag_run.path)
 
 
 class MappedRun(DagRun):
@@ -159,3 +163,7 @@ class MappedRun(DagRun):
         body = {"actions": [{"action": "update", "entities": entities}]}
         answer = self.deployment.ask("PATCH", f"{self.path}/taskInstances", body)
         assert not answer["update"]["errors"], answer
+
+    def delete_task(self) -> None:
+        """Delete the only task instance, as the UI does."""
+        self.deployment.ask("DELETE", f"{self.path}/taskInstances/run?map_index=0")

@@ -72,6 +72,7 @@ def test_kill_of_resumed_task_leaves_run_to_next_try(
     assert execution.next_try(**WAIT) == run["id"]
 
 
+@pytest.mark.promise("deleted-while-waiting")
 def test_kill_of_deleted_task_cancels_run(execution: Execution, emulator: Emulator, time: Time) -> None:
     for states in ({}, {"manual": {}}, {"manual": {"another_task": "running"}}):
         emulator.next_run(HANG)
