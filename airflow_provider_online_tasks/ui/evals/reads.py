@@ -144,13 +144,17 @@ def overview(session: Session, *, dag_ids: Collection[str], span: Span) -> Recor
     )
     # SQLite reads all XComs of Airflow 3.4, a union of two tables, if the query orders by a column that it
     # doesn't return.
-    query = _RECORDS.add_columns(newest.c.place).join(
-        newest,
-        (newest.c.dag_run_id == XComModel.dag_run_id)
-        & (newest.c.task_id == XComModel.task_id)
-        & (newest.c.map_index == XComModel.map_index)
-        & (newest.c.key == XComModel.key),
-    ).where(or_(newest.c.place <= OVERVIEW_WINDOWS, newest.c.place_of_run == 1))
+    query = (
+        _RECORDS.add_columns(newest.c.place)
+        .join(
+            newest,
+            (newest.c.dag_run_id == XComModel.dag_run_id)
+            & (newest.c.task_id == XComModel.task_id)
+            & (newest.c.map_index == XComModel.map_index)
+            & (newest.c.key == XComModel.key),
+        )
+        .where(or_(newest.c.place <= OVERVIEW_WINDOWS, newest.c.place_of_run == 1))
+    )
     # The limit must not omit the newest records of a DAG that runs rarely.
     return _read(session, query.order_by(newest.c.place))
 
