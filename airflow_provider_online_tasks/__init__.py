@@ -60,6 +60,7 @@ _MODULES = {
     "inputs.runs": ("RunInput",),
     "inputs.windows": ("DataWindow", "split_window"),
     "notifications.eval_gate": ("EvalGateNotifier",),
+    "operators.annotation_queues": ("AnnotationQueueOperator",),
     "operators.eval_tasks": ("CreateEvalTaskOperator", "DeleteOnlineTaskOperator", "PatchEvalTaskOperator"),
     "operators.evaluators": ("EvaluatorOperator",),
     "operators.gate": ("EvalGateOperator",),
@@ -101,6 +102,9 @@ if TYPE_CHECKING:
         split_window as split_window,
     )
     from airflow_provider_online_tasks.notifications.eval_gate import EvalGateNotifier as EvalGateNotifier
+    from airflow_provider_online_tasks.operators.annotation_queues import (
+        AnnotationQueueOperator as AnnotationQueueOperator,
+    )
     from airflow_provider_online_tasks.operators.eval_tasks import (
         CreateEvalTaskOperator as CreateEvalTaskOperator,
         DeleteOnlineTaskOperator as DeleteOnlineTaskOperator,

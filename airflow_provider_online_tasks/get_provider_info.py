@@ -90,7 +90,9 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["service"],
             }
         ],
-        "operators": _modules("operators", "eval_tasks", "evaluators", "gate", "results", "runs", "spans"),
+        "operators": _modules(
+            "operators", "annotation_queues", "eval_tasks", "evaluators", "gate", "results", "runs", "spans"
+        ),
         "sensors": _modules("sensors", "annotation_queues", "runs"),
         "hooks": _modules("hooks", "online_tasks"),
         "triggers": _modules("triggers", "annotation_queues", "runs", "task_runs"),

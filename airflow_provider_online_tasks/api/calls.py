@@ -657,6 +657,34 @@ def _bounds(window: DataWindow) -> dict[str, str]:
 # Annotation queues and datasets: the destinations of spans for human review
 
 
+def list_annotation_configs(
+    name: str, space_id: str, *, cursor: str | None = None
+) -> RestCall[Page[responses.AnnotationConfig]]:
+    """GET /v2/annotation-configs; ``name`` matches a part of the name."""
+    read = read_page("annotation_configs", responses.AnnotationConfig.from_wire)
+    return _list("annotation configs", "/v2/annotation-configs", read, cursor, name=name, space_id=space_id)
+
+
+def create_annotation_config(fields: Mapping[str, Any]) -> RestCall[responses.AnnotationConfig]:
+    """POST /v2/annotation-configs: returns the new config."""
+    path, read = "/v2/annotation-configs", responses.AnnotationConfig.from_wire
+    return RestCall("create annotation config", "POST", path, read, body=fields, repeatable=False)
+
+
+def list_annotation_queues(
+    name: str, space_id: str, *, cursor: str | None = None
+) -> RestCall[Page[responses.AnnotationQueue]]:
+    """GET /v2/annotation-queues; ``name`` matches a part of the name."""
+    read = read_page("annotation_queues", responses.AnnotationQueue.from_wire)
+    return _list("annotation queues", "/v2/annotation-queues", read, cursor, name=name, space_id=space_id)
+
+
+def create_annotation_queue(fields: Mapping[str, Any]) -> RestCall[responses.AnnotationQueue]:
+    """POST /v2/annotation-queues: returns the new queue."""
+    path, read = "/v2/annotation-queues", responses.AnnotationQueue.from_wire
+    return RestCall("create annotation queue", "POST", path, read, body=fields, repeatable=False)
+
+
 def list_queue_spans(queue_id: str, *, cursor: str | None = None) -> RestCall[Page[str | None]]:
     """GET /v2/annotation-queues/{id}/records: the span of each record; None for other records."""
     return _list_queue(queue_id, _span_of_record, cursor, REVIEW_PAGE)

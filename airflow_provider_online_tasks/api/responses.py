@@ -318,6 +318,41 @@ class Span(Model):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AnnotationValue(Model):
+    """A label that people can choose."""
+
+    label: Name
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotationConfig(Model):
+    """The labels that people can choose; none if they write scores or texts. Unique by name in its space."""
+
+    id: Id
+    name: Name
+    values: Annotated[tuple[AnnotationValue, ...], fields.Listed] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels."""
+        return tuple(value.label for value in self.values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotationQueue(Model):
+    """A queue of records that people annotate. Its name is unique in its space."""
+
+    id: Id
+    name: Name
+    annotation_configs: Annotated[tuple[AnnotationConfig, ...], fields.Listed] = ()
+
+    @property
+    def config_ids(self) -> tuple[str, ...]:
+        """The IDs of its annotation configs."""
+        return tuple(config.id for config in self.annotation_configs)
+
+
+@dataclass(frozen=True, kw_only=True)
 class AssignedUser(Model):
     """A user who annotates a record of a queue. Documented statuses: PENDING and COMPLETED."""
 

@@ -309,6 +309,20 @@ class OnlineTasksHook(BaseHook):
             advice="Use model_id instead, or set the connection's space_id.",
         ).id
 
+    def find_space(self) -> str:
+        """Return the ID of the connection's space, or of the space of the connection's project.
+
+        :raises InvalidInput: the connection has neither.
+        """
+        if self.settings.space_id is not None:
+            return self.settings.space_id
+        if self.settings.model_id is not None:
+            return self.client.send(calls.get_project_space(self.settings.model_id))
+        raise InvalidInput(
+            f"The space is unknown. Set space_id, or set space_id or model_id in the extra of connection "
+            f"{self.conn_id}."
+        )
+
     def delete_task(self, online_task_id: str) -> None:
         """Delete a task.
 

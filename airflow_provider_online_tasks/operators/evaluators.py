@@ -142,7 +142,7 @@ class EvaluatorOperator(OnlineTasksOperator):
         evaluator = EvaluatorInput.read(self._arguments(), context=RENDERED)
         message = read_optional_name(self.commit_message, "commit_message")
         with self.hook as hook:
-            space_id = evaluator.space_id or self._space_of(hook)
+            space_id = evaluator.space_id or hook.find_space()
             version = EvaluatorPublication(
                 hook=hook,
                 evaluator=evaluator,
@@ -156,18 +156,6 @@ class EvaluatorOperator(OnlineTasksOperator):
                 project_id=hook.settings.model_id, evaluator_ids=[version.evaluator_id]
             )
         return {"evaluator_id": version.evaluator_id, "evaluator_version_id": version.id}
-
-    def _space_of(self, hook: OnlineTasksHook) -> str:
-        from airflow_provider_online_tasks.api import calls
-
-        if hook.settings.space_id is not None:
-            return hook.settings.space_id
-        if hook.settings.model_id is not None:
-            return hook.client.send(calls.get_project_space(hook.settings.model_id))
-        raise InvalidInput(
-            f"The evaluator needs a space. Set space_id, or set space_id or model_id in the extra of "
-            f"connection {self.conn_id}."
-        )
 
     def _arize_template(self, hook: OnlineTasksHook, evaluator: EvaluatorInput) -> ArizeTemplate | None:
         from airflow_provider_online_tasks._text import shown

@@ -25,6 +25,7 @@ GUIDES = {
     "EvalResultsOperator": "results.md",
     "EvalGateOperator": "gates.md",
     "SendSpansOperator": "results.md",
+    "AnnotationQueueOperator": "calibration.md",
     "AnnotationQueueSensor": "calibration.md",
     "FinishedRunsTrigger": "events.md",
 }

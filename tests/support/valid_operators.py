@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_online_tasks.operators.annotation_queues import AnnotationQueueOperator
 from airflow_provider_online_tasks.operators.eval_tasks import (
     CreateEvalTaskOperator,
     DeleteOnlineTaskOperator,
@@ -46,6 +47,12 @@ VALID: dict[type[BaseOperator], dict[str, Any]] = {
     },
     EvalResultsOperator: {"run_id": "R"},
     EvalGateOperator: {"summary": {"evaluators": {}}, "rules": {"j": {"good": ">= 0.9"}}},
+    AnnotationQueueOperator: {
+        "name": "n",
+        "annotation": "a",
+        "labels": ["good", "bad"],
+        "annotator_emails": ["ada@example.com"],
+    },
     SendSpansOperator: {"run_id": "R", "evaluator": "j", "labels": ["bad"], "annotation_queue_id": "Q"},
 }
 LATER = "{{ params.later }}"
