@@ -158,7 +158,7 @@ def online_eval(
     :param on_failure: what a failed rule does: ``fail`` (default), ``skip`` or ``ask``.
     :param response_timeout: how long a task with ``ask`` waits for a person, a timedelta or seconds. Default:
         no limit.
-    :param notifiers: notifiers that tell people that the gate waits for them. Default: none.
+    :param notifiers: notifiers that tell people that a task waits for them. Default: none.
     :param across_evaluator_versions: whether ``max_drop`` and ``false_alarms_per_year`` combine results of
         different evaluator versions. Default False.
     :param accept_unverified: whether the gate passes results if it is unknown whether they are complete.
@@ -230,6 +230,7 @@ def online_eval(
             budget=budget,
             on_over_budget=on_over_budget,
             response_timeout=response_timeout,
+            notifiers=notifiers,
             max_error_rate=max_error_rate,
             on_nothing_evaluated=on_nothing_evaluated,
             **names.get("run_task", {}),

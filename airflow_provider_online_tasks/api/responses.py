@@ -134,6 +134,7 @@ class TaskRun(Model):
             "num_successes": self.num_successes,
             "num_errors": self.num_errors,
             "num_skipped": self.num_skipped,
+            "evaluations": self.counts.attempted,
             "error_rate": self.counts.error_rate,
             "failure_reason": self.failure_reason,
             **{name: wire_time(at) if (at := getattr(self, name)) else None for name in times},

@@ -179,7 +179,8 @@ def _spending(
     if budget is not None and spent is not None:
         found["budget"] = {**budget.to_rest(), **spent.to_json()}
     if estimate is not None:
-        found["estimate"] = {name: estimate.summary()[name] for name in ESTIMATED}
+        summary = estimate.summary()
+        found["estimate"] = {name: summary[name] for name in ESTIMATED}
     return found
 
 
@@ -200,23 +201,23 @@ def _estimate(
 
 
 def summarize_spending(run: TaskRun, spending: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return what a finished run used, for its summary.
+    """Return what a finished run used of its limits, for its summary.
 
     :param spending: what the check of its limits found.
     """
-    kept = spending or {}
-    facts: dict[str, Any] = {"evaluations": run.counts.attempted}
-    if kept:
-        is_lowered = kept["max_spans"] < kept["planned_max_spans"]
-        facts["max_spans"] = kept["max_spans"]
-        facts["capped"] = is_lowered and run.counts.attempted >= kept["max_spans"]
-    if "budget" in kept:
-        facts["budget"] = kept["budget"]
-    if estimate := kept.get("estimate"):
-        of_run = run.counts.attempted
+    if spending is None:
+        return {}
+    is_lowered = spending["max_spans"] < spending["planned_max_spans"]
+    facts = {
+        "max_spans": spending["max_spans"],
+        "capped": is_lowered and run.counts.attempted >= spending["max_spans"],
+    }
+    if "budget" in spending:
+        facts["budget"] = spending["budget"]
+    if estimate := spending.get("estimate"):
         for name in ESTIMATED[1:]:
             facts[f"estimated_{name}"] = estimate[name] and {
-                end: estimate[name][end] * of_run / (estimate["evaluations"][end] or math.inf)
+                end: estimate[name][end] * run.counts.attempted / (estimate["evaluations"][end] or math.inf)
                 for end in ("low", "high")
             }
     return facts
@@ -296,6 +297,8 @@ def _runs_since(
     task_ids = [online_task_id]
     if budget.scope == "project":
         project_id = hook.get_task(online_task_id).project_id
+        if project_id is None:
+            raise InvalidInput(f"Task {online_task_id} has no project. Use a budget with scope='task'.")
         tasks = calls.items(send, lambda cursor: calls.list_tasks(project_id=project_id, cursor=cursor))
         task_ids = [task.id for task in tasks]
     for task_id in task_ids:

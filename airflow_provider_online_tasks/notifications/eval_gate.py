@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 CONTEXT_KEY = "eval_gate"
+QUESTION = "eval_question"
+"""The context's key with the question that a task asks before its run."""
 
 
 class EvalGateNotifier(BaseNotifier):
@@ -59,7 +61,8 @@ def render(context: Mapping[str, Any]) -> dict[str, Any]:
         verdict = task.xcom_pull(task_ids=task.task_id, map_indexes=task.map_index)
     name = f"{task.dag_id}.{task.task_id}" if task is not None else "The gate"
     if not isinstance(verdict, Mapping) or not isinstance(verdict.get("rules"), list):
-        title = on_one_line(f"{name} has no verdict: {context.get('exception') or 'it did not run'}")
+        problem = f"{name} has no verdict: {context.get('exception') or 'it did not run'}"
+        title = on_one_line(str(context.get(QUESTION) or problem))
         texts = {"text": title, "markdown": report.escaped_markdown(title), "html": escape(title)}
         return {"title": title, "verdict": None, **texts}
     known = {field.name for field in fields(RuleResult)}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow_provider_online_tasks._text import on_one_line, shown
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs import arguments
+from airflow_provider_online_tasks.notifications.eval_gate import QUESTION
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseNotifier, Context
@@ -71,9 +72,10 @@ def ask(
         notifiers=notifiers,
         **limit,
     )
+    for_notifiers: Any = {**context, QUESTION: subject}
     try:
         # Airflow logs a warning if a decorated execute() is called within another operator.
-        inspect.unwrap(HITLOperator.execute)(question, context)
+        inspect.unwrap(HITLOperator.execute)(question, for_notifiers)
     except BaseException as pause:
         if hasattr(pause, "method_name"):  # TaskDeferred, or from Airflow 3.3 on TaskAwaitingInput
             pause.method_name = method_name

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-import threading
-import time
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +15,7 @@ from airflow_provider_online_tasks.operators.eval_tasks import CreateEvalTaskOpe
 from airflow_provider_online_tasks.operators.gate import EvalGateOperator
 from airflow_provider_online_tasks.operators.results import EvalResultsOperator
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
+from tests.support.reviewer import Reviewer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -112,60 +109,6 @@ def test_gate_outcome_depends_on_the_number_of_complete_results(
     assert result.states["gate"] == state
 
 
-class Reviewer:
-    """Responds to an approval with the function behind Airflow's page of required actions."""
-
-    def __init__(self, dag_id: str, option: str) -> None:
-        self.asked: list[dict[str, Any]] = []
-        self._dag_id, self._option = dag_id, option
-        # Import here: two threads that import Airflow's models at the same time deadlock.
-        import_module("airflow.api_fastapi.core_api.routes.public.hitl")
-        import_module("airflow.models").import_all_models()
-        self._thread = threading.Thread(target=self._answer, daemon=True)
-        self._thread.start()
-
-    def done(self) -> None:
-        self._thread.join(10)
-
-    def _answer(self) -> None:
-        from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-        from airflow.api_fastapi.core_api.datamodels.hitl import UpdateHITLDetailPayload
-        from airflow.api_fastapi.core_api.routes.public.hitl import update_hitl_detail
-        from airflow.models.dagbag import DBDagBag
-        from airflow.models.hitl import HITLDetail
-        from airflow.models.taskinstance import TaskInstance
-        from airflow.utils.session import create_session
-        from sqlalchemy import select
-
-        is_new = "dag_bag" in inspect.signature(update_hitl_detail).parameters  # since Airflow 3.4
-        dag_bag: dict[str, Any] = {"dag_bag": DBDagBag()} if is_new else {}
-        deadline = time.monotonic() + 600
-        while time.monotonic() < deadline:
-            time.sleep(0.5)
-            with create_session() as session:
-                task = session.scalar(
-                    select(TaskInstance).where(
-                        TaskInstance.dag_id == self._dag_id,
-                        TaskInstance.task_id == "gate",
-                        TaskInstance.state.in_(("awaiting_input", "deferred")),
-                    )
-                )
-                question = task and session.scalar(select(HITLDetail).where(HITLDetail.ti_id == task.id))
-                if task is None or question is None:
-                    continue
-                self.asked.append({"subject": question.subject, "body": question.body})
-                update_hitl_detail(
-                    dag_id=self._dag_id,
-                    dag_run_id=task.run_id,
-                    task_id="gate",
-                    update_hitl_detail_payload=UpdateHITLDetailPayload(chosen_options=[self._option]),
-                    user=SimpleAuthManagerUser(username="reviewer", role="admin"),
-                    session=session,
-                    **dag_bag,
-                )
-                return
-
-
 class Chat(BaseNotifier):
     """Keeps the messages that it sends."""
 
@@ -190,7 +133,7 @@ def test_failed_gate_with_ask_notifies_once_and_follows_the_approval(
 ) -> None:
     emulator = emulate(300, bad=60)
     dag_id = f"asks_{option.lower()}"
-    reviewer = Reviewer(dag_id, option)
+    reviewer = Reviewer(dag_id, "gate", option)
     sent: list[str] = []
     notifier = EvalGateNotifier(Chat("{{ eval_gate.verdict.outcome }}", sent))
 

@@ -20,6 +20,7 @@ from airflow_provider_online_tasks.exceptions import (
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
+from airflow_provider_online_tasks.triggers.events import FINISHED, RunEvent
 from tests.support.tries import END, HANG, WAIT, Execution, Killed, Time, start_run
 
 RUN = "graphql.runOnlineTask"
@@ -41,6 +42,12 @@ def spans_of_window(execution: Execution, emulator: Emulator) -> int:
     count: int = emulator.runs()[-1]["num_successes"]
     emulator.clear_requests()
     return count
+
+
+def die_at_push(step: str) -> None:
+    """Kill the process when the run has started."""
+    if step == "push:before":
+        raise Killed
 
 
 @pytest.fixture
@@ -97,6 +104,19 @@ def test_cap_lowers_max_spans(
     assert (summary["evaluations"], summary["max_spans"], summary["capped"]) == (3, 3, True)
 
 
+def test_lineage_has_the_limits_of_the_run(
+    execution: Execution, emulator: Emulator, arguments: dict[str, Any]
+) -> None:
+    pytest.importorskip("airflow.providers.openlineage")
+    execution.next_try(**arguments, max_evaluations=3, prices={}, on_over_budget="cap")
+
+    assert execution.operator is not None
+    [facet] = execution.operator.get_openlineage_facets_on_start().run_facets.values()
+
+    assert (facet.evaluations, facet.max_spans, facet.capped) == (3, 3, True)
+    assert facet.estimated_cost == {"low": 0, "high": 0}
+
+
 def test_cap_that_leaves_out_no_span_is_not_reported(
     execution: Execution, emulator: Emulator, arguments: dict[str, Any]
 ) -> None:
@@ -121,11 +141,7 @@ def test_summary_without_limits_has_the_evaluations_only(
 
 
 def test_retry_that_resumes_a_run_does_not_check_its_limit(execution: Execution, emulator: Emulator) -> None:
-    def die(step: str) -> None:
-        if step == "push:before":
-            raise Killed
-
-    execution.reached = die
+    execution.reached = die_at_push
     with pytest.raises(Killed):
         execution.next_try(max_evaluations=3, on_over_budget="cap", **WAIT)
     execution.reached = lambda step: None
@@ -159,6 +175,41 @@ def test_retry_after_a_request_that_started_no_run_sends_the_lowered_max_spans(
     execution.next_try(max_evaluations=4, on_over_budget="cap")
 
     assert max_spans(emulator) == [4]
+
+
+def test_deferred_run_keeps_what_was_checked(
+    execution: Execution, emulator: Emulator, time: Time, arguments: dict[str, Any]
+) -> None:
+    emulator.next_run(HANG)
+    with pytest.raises(TaskDeferred) as raised:
+        execution.next_try(**{**arguments, "deferrable": True}, max_evaluations=3, on_over_budget="cap")
+    trigger: Any = raised.value.trigger
+    emulator.set_run(trigger.run_id, status="COMPLETED", num_successes=3)
+    with OnlineTasksHook() as hook:
+        run = hook.get_task_run(trigger.run_id)
+    event = RunEvent(outcome=FINISHED, run_id=run.id, run=run, payload=trigger.payload).model_dump()
+
+    execution.operator.execute_complete(execution.context, event)  # type: ignore[union-attr, arg-type]
+
+    summary = execution.pushed["run"]
+    assert (summary["evaluations"], summary["max_spans"], summary["capped"]) == (3, 3, True)
+
+
+@pytest.mark.promise("limit-sends-nothing")
+def test_run_instead_of_one_that_a_clear_cancelled_is_checked(
+    execution: Execution, emulator: Emulator, time: Time
+) -> None:
+    emulator.next_run(HANG)
+    execution.reached = die_at_push
+    with pytest.raises(Killed):
+        execution.next_try(**WAIT)
+    execution.reached = lambda step: None
+    time.on_sleep = lambda: emulator.set_run(emulator.runs()[0]["id"], status="CANCELLED")
+
+    with pytest.raises(EvalBudgetExceeded):
+        execution.next_try(**WAIT, max_evaluations=3)
+
+    assert len(emulator.runs()) == 1
 
 
 # -- A budget over time. --
@@ -402,16 +453,9 @@ def test_retry_with_a_run_does_not_ask(
     emulator.next_run(HANG)
     ask(execution)
 
-    def die(step: str) -> None:
-        if step == "push:before":
-            raise Killed
-
-    execution.operator.hook  # type: ignore[union-attr]  # noqa: B018
-    execution.reached = die
-    execution.context["ti"]._reached = die
+    execution.context["ti"]._reached = die_at_push
     with pytest.raises(Killed):
         respond(execution, "Approve")
-    execution.reached = lambda step: None
 
     execution.next_try(**ASK)
 
