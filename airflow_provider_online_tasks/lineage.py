@@ -61,7 +61,7 @@ def _assertions(rules: Any) -> dict[str, Any]:
             "success": rule["passed"],
             "column": rule["evaluator"],
             "severity": "error",
-            "description": rule["outcome"] + (f": {rule['note']}" if rule["note"] else ""),
+            "description": _description(rule),
             "expected": rule["rule"],
             "actual": None if rule["measured"] is None else f"{rule['measured']:.6g}",
         }
@@ -69,3 +69,11 @@ def _assertions(rules: Any) -> dict[str, Any]:
             quality.Assertion(**{key: value for key, value in assertion.items() if key in known})
         )
     return {"dataQualityAssertions": quality.DataQualityAssertionsDatasetFacet(assertions=assertions)}
+
+
+def _description(rule: Mapping[str, Any]) -> str:
+    """Return the outcome of a rule, the interval of the measured value, and the note."""
+    low, high = rule.get("low"), rule.get("high")
+    interval = "" if low is None or high is None else f"from {low:.4g} to {high:.4g}"
+    details = "; ".join(filter(None, (interval, rule["note"])))
+    return f"{rule['outcome']}: {details}" if details else str(rule["outcome"])

@@ -42,7 +42,8 @@ PASSED, FAILED, INCONCLUSIVE = "passed", "failed", "inconclusive"
 TOO_FEW, NOTHING = "too few evaluations", "nothing to measure"
 DROP_OF = "drop of "
 LABELS_NAMED = 5
-CALIBRATED_SHARE = "calibrated "
+# The measures of rules on human labels begin with these; a label follows.
+CALIBRATED_SHARE, SPECIFICITY, SENSITIVITY = "calibrated ", "specificity of ", "sensitivity to "
 # Drops and calibrated shares are tested statistically even if the rules are compared without intervals.
 TEST_CONFIDENCE = 0.95
 # Fewer human labels of the evaluations that an evaluator rejects say too little about these.
@@ -376,9 +377,9 @@ def _check_trust(threshold: Threshold, least: float | None, calibration: Calibra
         return None
     label = threshold.measure
     if threshold.is_lower_bound:
-        measure, estimate = f"specificity of {label}", calibration.specificity(label)
+        measure, estimate = SPECIFICITY + label, calibration.specificity(label)
     else:
-        measure, estimate = f"sensitivity to {label}", calibration.sensitivity(label)
+        measure, estimate = SENSITIVITY + label, calibration.sensitivity(label)
     return replace(_within(">=", least, estimate), evaluator=threshold.evaluator, measure=measure)
 
 

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_online_tasks.gate.checks import DROP_OF, RuleResult
+from airflow_provider_online_tasks.gate.checks import (
+    CALIBRATED_SHARE,
+    DROP_OF,
+    SENSITIVITY,
+    SPECIFICITY,
+    RuleResult,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.gate.rules import EvaluatorRules, Threshold
 
-EXAMPLES = "examples"
+EXAMPLES, HUMAN_LABELS = "examples", "human_labels"
 EXAMPLES_SHOWN = 5
+HUMAN_LABEL_MEASURES = (CALIBRATED_SHARE, SPECIFICITY, SENSITIVITY)
 
 
 def select_examples(
@@ -24,20 +31,50 @@ def select_examples(
     by_evaluator = {each.evaluator: each for each in rules}
     selected: dict[tuple[str, str], dict[str, Any]] = {}
     for result in results:
-        threshold = _threshold_of(result, by_evaluator.get(result.evaluator))
-        if result.passed or threshold is None:
+        evaluator = by_evaluator.get(result.evaluator)
+        if result.passed or evaluator is None:
             continue
         figures = summary["evaluators"].get(result.evaluator) or {}
-        examples = [
-            example
-            for example in figures.get(EXAMPLES) or ()
-            if result.segment is None or example.get("segment") == result.segment
-        ]
-        violating = _violating(threshold, result, examples, labels.get(result.evaluator))
-        for example in distinct_first(violating)[:EXAMPLES_SHOWN]:
+        found = _examples_of(result, evaluator, figures, labels.get(result.evaluator))
+        for example in distinct_first(found)[:EXAMPLES_SHOWN]:
             key = (result.evaluator, example["span_id"])
             selected.setdefault(key, {"evaluator": result.evaluator, **example})
     return list(selected.values())
+
+
+def _examples_of(
+    result: RuleResult,
+    rules: EvaluatorRules,
+    figures: Mapping[str, Any],
+    labels: Sequence[str] | None,
+) -> Iterable[dict[str, Any]]:
+    """Return the examples that violate a rule; for rules on human labels, the disagreements that do."""
+    for threshold in rules.calibrated.thresholds if rules.calibrated else ():
+        if result.measure in {kind + threshold.measure for kind in HUMAN_LABEL_MEASURES}:
+            disagreements = (figures.get(HUMAN_LABELS) or {}).get("disagreements") or ()
+            bad = threshold.is_lower_bound
+            return [each for each in disagreements if (each["human_label"] != threshold.measure) == bad]
+    own = _threshold_of(result, rules)
+    if own is None:
+        return []
+    examples = [
+        example
+        for example in figures.get(EXAMPLES) or ()
+        if result.segment is None or example.get("segment") == result.segment
+    ]
+    return _violating(own, result, examples, labels)
+
+
+def human_labels_of(rules: Iterable[EvaluatorRules], summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the human labels of evaluators that have rules on them, without the disagreements."""
+    found = {}
+    for each in rules:
+        human_labels = (summary["evaluators"].get(each.evaluator) or {}).get(HUMAN_LABELS)
+        if each.calibrated is not None and human_labels is not None:
+            found[each.evaluator] = {
+                key: value for key, value in human_labels.items() if key != "disagreements"
+            }
+    return found
 
 
 def distinct_first(examples: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -53,12 +90,11 @@ def distinct_first(examples: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return distinct + repeated
 
 
-def _threshold_of(result: RuleResult, rules: EvaluatorRules | None) -> Threshold | None:
+def _threshold_of(result: RuleResult, rules: EvaluatorRules) -> Threshold | None:
     """Return the rule on a label or score that a result is about; None for other rules."""
-    if rules is not None and result.segment is not None:
-        rules = rules.each_segment
+    part = rules if result.segment is None else rules.each_segment
     measure = result.measure.removeprefix(DROP_OF)
-    thresholds = rules.thresholds if rules else ()
+    thresholds = part.thresholds if part else ()
     return next((threshold for threshold in thresholds if threshold.measure == measure), None)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import NormalDist
 from typing import NamedTuple
@@ -53,6 +53,13 @@ class Mean:
         self.squares += other.squares + deviation**2 * self.count * other.count / total
         self.ends += other.ends
         self.count = total
+
+    def of_size(self, size: float) -> Mean:
+        """Return numbers with the same mean and variance, and at most so many of them."""
+        count = min(self.count, max(1, math.floor(size)))
+        if count == self.count:
+            return self
+        return replace(self, count=count, squares=(self.variance or 0.0) * (count - 1))
 
     @property
     def variance(self) -> float | None:

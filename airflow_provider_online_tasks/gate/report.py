@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -10,6 +10,7 @@ from airflow_provider_online_tasks._text import on_one_line, shown_name
 from airflow_provider_online_tasks.gate.checks import FAILED, RuleResult
 
 HEAD = ("evaluator", "measure", "rule", "measured", "interval", "margin", "outcome")
+_Lines = Sequence[tuple[str, ...]]
 _MARKDOWN = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]()<>#+-!|~"})
 
 
@@ -57,6 +58,57 @@ def text_table(results: Sequence[RuleResult]) -> str:
     lines = [HEAD, *rows(results)]
     if all(line[4] == "-" for line in lines[1:]):
         lines = [(*line[:4], *line[5:]) for line in lines]
+    return _text(lines)
+
+
+def markdown_table(results: Sequence[RuleResult]) -> str:
+    """Return the results as a Markdown table, escaped."""
+    return _markdown([HEAD, *rows(results)])
+
+
+def html_table(results: Iterable[RuleResult]) -> str:
+    """Return the results as an HTML table, escaped."""
+    return _html([HEAD, *rows(results)])
+
+
+def people_text(people: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return what people said, by the label of the evaluator, as plain text tables."""
+    return "\n".join(f"{title}\n{_text(lines)}" for title, lines in _people_tables(people))
+
+
+def people_markdown(people: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the same as Markdown, escaped."""
+    parts = [f"{escaped_markdown(title)}\n\n{_markdown(lines)}" for title, lines in _people_tables(people)]
+    return "\n\n".join(parts)
+
+
+def people_html(people: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the same as HTML, escaped."""
+    return "".join(f"<p>{escape(title)}</p>{_html(lines)}" for title, lines in _people_tables(people))
+
+
+def _people_tables(people: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, _Lines]]:
+    """Yield a title and a table for each evaluator: its labels as rows, those of people as columns."""
+    for evaluator, found in people.items():
+        strata = found["strata"]
+        given = list(
+            dict.fromkeys([*strata, *(label for each in strata.values() for label in each["labels"])])
+        )
+        title = (
+            f"{shown_name(evaluator)}: {found['labelled']:,} human labels ({shown_name(found['annotation'])})"
+        )
+        if agreement := found["agreement"]:
+            title += f", agreement {agreement['low']:.1%} to {agreement['high']:.1%}"
+        lines = [
+            ("label of the evaluator", "evaluations", *(f"people: {shown_name(each)}" for each in given))
+        ]
+        for label, each in strata.items():
+            counts = (f"{each['labels'].get(name, 0):,}" for name in given)
+            lines.append((shown_name(label), f"{each['evaluated']:,}", *counts))
+        yield title, lines
+
+
+def _text(lines: _Lines) -> str:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     texts = [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -65,17 +117,16 @@ def text_table(results: Sequence[RuleResult]) -> str:
     return "\n".join([texts[0], "-" * max(map(len, texts)), *texts[1:]])
 
 
-def markdown_table(results: Sequence[RuleResult]) -> str:
-    """Return the results as a Markdown table, escaped."""
-    body = [map(escaped_markdown, row) for row in rows(results)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (HEAD, ["---"] * len(HEAD), *body))
+def _markdown(lines: _Lines) -> str:
+    head, *body = ([escaped_markdown(cell) for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *body))
 
 
-def html_table(results: Sequence[RuleResult]) -> str:
-    """Return the results as an HTML table, escaped."""
-    head = "".join(f"<th>{name}</th>" for name in HEAD)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows(results))
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+def _html(lines: _Lines) -> str:
+    head, *body = lines
+    cells = "".join(f"<th>{escape(name)}</th>" for name in head)
+    table = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in line)}</tr>" for line in body)
+    return f"<table><thead><tr>{cells}</tr></thead><tbody>{table}</tbody></table>"
 
 
 def examples_text(examples: Iterable[Mapping[str, Any]]) -> str:
@@ -111,5 +162,7 @@ def _example_parts(example: Mapping[str, Any]) -> list[str]:
     """Return the label or score, the input, the output and the explanation, one line each."""
     label = example.get("label")
     parts = [f"{example['evaluator']}: {example.get('score') if label is None else label}"]
+    if example.get("human_label"):
+        parts.append(f"people: {example['human_label']}")
     parts += [f"{name}: {example[name]}" for name in ("input", "output", "explanation") if example.get(name)]
     return [on_one_line(part) for part in parts]

@@ -97,7 +97,7 @@ def _mean(
     score_range = scale.score_range
     scores = _with_missing_scores(summary.scores, threshold, score_range, missing)
     size = _effective_size(scores.count, summary, threshold, confidence)
-    effective = _of_size(scores, size)
+    effective = scores.of_size(size)
     if not scores.count or _is_share(scores, score_range):
         share = _share(scores.ones, scores.count, size, threshold, confidence)
         return replace(share, scores=effective)
@@ -124,14 +124,6 @@ def _effective_size(
         return total
     effect = summary.design_effect(threshold.measure if threshold.is_label else None)
     return intervals.effective_size(total, effect, summary.clusters.count, confidence)
-
-
-def _of_size(scores: intervals.Mean, size: float) -> intervals.Mean:
-    """Return scores with the same mean and variance, and at most this number of them."""
-    count = min(scores.count, max(1, math.floor(size)))
-    if count == scores.count:
-        return scores
-    return replace(scores, count=count, squares=(scores.variance or 0.0) * (count - 1))
 
 
 def _in_clusters(needed: int | None, total: int, size: float) -> int | None:

@@ -53,7 +53,7 @@ def render(context: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that the templates of the inner notifier can use."""
     from airflow_provider_online_tasks.gate import report
     from airflow_provider_online_tasks.gate.checks import RuleResult
-    from airflow_provider_online_tasks.gate.examples import EXAMPLES
+    from airflow_provider_online_tasks.gate.examples import EXAMPLES, HUMAN_LABELS
 
     task = context.get("ti")
     verdict = getattr(context.get("exception"), "verdict", None)
@@ -69,25 +69,37 @@ def render(context: Mapping[str, Any]) -> dict[str, Any]:
     results = [
         RuleResult(**{key: value for key, value in rule.items() if key in known}) for rule in verdict["rules"]
     ]
-    examples = verdict.get(EXAMPLES) or []
+    examples, people = verdict.get(EXAMPLES) or [], verdict.get(HUMAN_LABELS) or {}
     outcome = str(verdict.get("outcome"))
     if verdict.get("approved") is True:
         outcome += f", approved by {verdict.get('responded_by')}"
     passed = sum(result.passed for result in results)
     title = on_one_line(f"{name}: {outcome}, {passed} of {len(results)} rules passed")
     window = on_one_line(f"Spans from {verdict.get('data_start_time')} to {verdict.get('data_end_time')}")
-    text = [title, window, report.text_table(results), report.examples_text(examples)]
+    text = [
+        title,
+        window,
+        report.text_table(results),
+        report.people_text(people),
+        report.examples_text(examples),
+    ]
     markdown = [
         f"**{report.escaped_markdown(title)}**",
         report.escaped_markdown(window),
         report.markdown_table(results),
+        report.people_markdown(people),
         report.examples_markdown(examples),
     ]
-    head = f"<h3>{escape(title)}</h3><p>{escape(window)}</p>"
+    html = [
+        f"<h3>{escape(title)}</h3><p>{escape(window)}</p>",
+        report.html_table(results),
+        report.people_html(people),
+        report.examples_html(examples),
+    ]
     return {
         "title": title,
         "text": "\n".join(filter(None, text)),
         "markdown": "\n\n".join(filter(None, markdown)),
-        "html": head + report.html_table(results) + report.examples_html(examples),
+        "html": "".join(html),
         "verdict": dict(verdict),
     }

@@ -146,11 +146,13 @@ class EvalGateOperator(LineageOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Check the rules, log and report the verdict, and stop downstream tasks unless it passed."""
         from airflow_provider_online_tasks.gate import report
-        from airflow_provider_online_tasks.gate.examples import EXAMPLES
+        from airflow_provider_online_tasks.gate.examples import EXAMPLES, HUMAN_LABELS
 
         verdict = self._check(context)
-        examples = verdict[EXAMPLES]
+        examples, people = verdict[EXAMPLES], verdict[HUMAN_LABELS]
         self.log.info("Rules of the gate:\n%s", report.text_table(self._results))
+        if people:
+            self.log.info("What people say:\n%s", report.people_text(people))
         if examples:
             self.log.info("Examples that violate the rules:\n%s", report.examples_text(examples))
         self._report(context, verdict)
@@ -162,14 +164,14 @@ class EvalGateOperator(LineageOperator):
             raise AirflowSkipException(message)
         if verdict["reaction"] == "ask":
             self.log.info("%s Waiting for a decision on the page of required actions.", message)
-            body = [report.markdown_table(self._results)]
+            body = [report.markdown_table(self._results), report.people_markdown(people)]
             if examples:
                 body += ["**Examples that violate the rules**", report.examples_markdown(examples)]
             approvals.ask(
                 context,
                 task_id=self.task_id,
                 subject=f"Gate {self.task_id}: {verdict['outcome']}. Continue anyway?",
-                body="\n\n".join(body),
+                body="\n\n".join(filter(None, body)),
                 response_timeout=self.response_timeout,
                 notifiers=self.notifiers,
                 method_name="execute_complete",
@@ -191,7 +193,12 @@ class EvalGateOperator(LineageOperator):
     def _check(self, context: Context) -> dict[str, Any]:
         """Check the rules, and return the verdict."""
         from airflow_provider_online_tasks.gate.checks import verdict
-        from airflow_provider_online_tasks.gate.examples import EXAMPLES, select_examples
+        from airflow_provider_online_tasks.gate.examples import (
+            EXAMPLES,
+            HUMAN_LABELS,
+            human_labels_of,
+            select_examples,
+        )
         from airflow_provider_online_tasks.gate.rules import read_labels, read_rules
 
         rules, labels = read_rules(self.rules, min_evaluated=self.min_evaluated), read_labels(self.labels)
@@ -205,6 +212,7 @@ class EvalGateOperator(LineageOperator):
             "confidence": self.confidence,
             "false_alarms_per_year": self.false_alarms_per_year,
             **{key: self.summary.get(key) for key in subject},
+            HUMAN_LABELS: human_labels_of(rules, self.summary),
             EXAMPLES: select_examples(rules, self._results, self.summary, labels),
         }
 

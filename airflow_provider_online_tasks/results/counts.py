@@ -6,12 +6,12 @@ import heapq
 import math
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.gate.examples import EXAMPLES_SHOWN, distinct_first
-from airflow_provider_online_tasks.gate.intervals import Mean, design_effect
+from airflow_provider_online_tasks.gate.intervals import Mean, design_effect, effective_size
 from airflow_provider_online_tasks.gate.summary import PERCENTILES, SCORES_KEPT
 from airflow_provider_online_tasks.inputs.arguments import MAXIMIZE
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CANDIDATES = 20
 MAX_LABELS = 200
+CONFIDENCE = 0.95  # of the intervals in summaries, and on the Evals page
 OTHER_LABELS = "(other labels)"
 QUANTILES = (5, 25, 50, 75, 95)
 
@@ -117,6 +118,17 @@ class Clusters:
             "labels": labels,
             "score": design_effect(scores, variance) if scores and math.isfinite(variance) else None,
         }
+
+
+def effective_count(total: int, clusters: Mapping[str, Any] | None, label: str | None) -> float:
+    """Return how many independent evaluations say as much about a label as these; None: about the score.
+
+    :param clusters: the summary of clusters.
+    """
+    if clusters is None:
+        return total
+    effect = clusters["score"] if label is None else clusters["labels"].get(label)
+    return effective_size(total, effect or clusters["size"], clusters["count"], CONFIDENCE)
 
 
 class Quantiles:

@@ -8,11 +8,10 @@ from typing import Any
 
 from airflow_provider_online_tasks.gate.checks import FAILED, INCONCLUSIVE, PASSED, RuleResult
 from airflow_provider_online_tasks.gate.intervals import share_interval
-from airflow_provider_online_tasks.results.counts import OTHER_LABELS
+from airflow_provider_online_tasks.results.counts import CONFIDENCE, OTHER_LABELS, effective_count
 
 RESULTS_KEY = "eval_results"
 VERDICT_KEY = "eval_verdict"
-CONFIDENCE = 0.95
 DIGITS = 5  # enough for a plot, and half the size of a response
 MAX_LABELS = 20
 MAX_RULES = 1_000
@@ -59,7 +58,9 @@ def _evaluator_record(figures: Mapping[str, Any]) -> dict[str, Any]:
     total = sum(count for _, count in counts)
     labels = {}
     for label, count in counts:
-        low, high = (round(end, DIGITS) for end in share_interval(count, total, CONFIDENCE))
+        size = effective_count(total, figures.get("clusters"), label)
+        ends = share_interval(count / total * size, size, CONFIDENCE) if size else (0.0, 1.0)
+        low, high = (round(end, DIGITS) for end in ends)
         labels[label] = {"count": count, "low": low, "high": high}
     mean, interval = figures.get("score_mean"), figures.get("score_interval") or (None, None)
     return {

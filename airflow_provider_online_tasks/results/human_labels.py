@@ -14,12 +14,11 @@ from airflow_provider_online_tasks.api.responses import Evaluation
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.gate.calibration import calibration_of
 from airflow_provider_online_tasks.gate.summary import EvaluatorSummary
-from airflow_provider_online_tasks.results.counts import OTHER_LABELS, Clusters, Counts
+from airflow_provider_online_tasks.results.counts import CONFIDENCE, OTHER_LABELS, Clusters, Counts
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses import Annotation, Span
 
-CONFIDENCE = 0.95
 MAX_DISAGREEMENTS = 20
 MAX_LABELS = 20
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)

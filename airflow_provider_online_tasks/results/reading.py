@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -262,21 +264,23 @@ class Reader:
     ) -> None:
         """Choose the examples of a summary, and add their input, output, explanation and URL."""
         for name, figures in summary["evaluators"].items():
-            examples = {each["span_id"]: each for group in figures["examples"] for each in group}
-            for example in examples.values():
+            disagreements = (figures.get("human_labels") or {}).get("disagreements", [])
+            examples = defaultdict(list)
+            for example in itertools.chain(*figures["examples"], disagreements):
                 example["url"] = url_of(example["span_id"], example["trace_id"])
+                examples[example["span_id"]].append(example)
             self._describe(window, name, examples)
             figures["examples"] = choose_examples(figures["examples"])
-            for disagreement in (figures.get("human_labels") or {}).get("disagreements", ()):
-                disagreement["url"] = url_of(disagreement["span_id"], disagreement["trace_id"])
 
-    def _describe(self, window: DataWindow, evaluator: str, examples: dict[str, dict[str, Any]]) -> None:
+    def _describe(
+        self, window: DataWindow, evaluator: str, examples: Mapping[str, Sequence[dict[str, Any]]]
+    ) -> None:
         """Add input, output and explanation to the examples of an evaluator, which are listed by span ID."""
         columns = {"evaluators": (evaluator,), "text_length": _EXAMPLE_CHARACTERS}
         try:
             for span in self.spans_with_texts(window, list(examples), **columns):
                 explanations = {evaluation.name: evaluation.explanation for evaluation in span.evaluations}
-                if example := examples.get(span.span_id):
+                for example in examples.get(span.span_id, ()):
                     example["input"] = _shortened(span.attribute(INPUT))
                     example["output"] = _shortened(span.attribute(OUTPUT))
                     example["explanation"] = _shortened(explanations.get(evaluator))

@@ -24,7 +24,14 @@ from airflow_provider_online_tasks.gate.summary import (
     versions_text,
 )
 from airflow_provider_online_tasks.inputs.arguments import MAXIMIZE, Scope
-from airflow_provider_online_tasks.results.counts import Clusters, Counts, Examples, Quantiles
+from airflow_provider_online_tasks.results.counts import (
+    CONFIDENCE,
+    Clusters,
+    Counts,
+    Examples,
+    Quantiles,
+    effective_count,
+)
 from airflow_provider_online_tasks.results.human_labels import HumanLabels, agreement_with_people
 
 if TYPE_CHECKING:
@@ -34,7 +41,6 @@ WINDOW, RUN = get_args(Scope)
 MAX_VERSIONS = 20
 MAX_SEGMENTS_KEPT = 5_000
 MAX_CLUSTERS = 10_000
-CONFIDENCE = 0.95
 SPAN, TRACE, SESSION = EVAL_PREFIXES
 # Duplicates are looked for among the spans of two pages, and among all spans with the same start time, whose
 # order is undefined.
@@ -87,27 +93,29 @@ class EvaluatorResults:
 
     def summary(self, items: int, *, max_segments: int | None) -> dict[str, Any]:
         """Return the figures as JSON values; without ``max_segments`` there are no segments."""
+        clusters = self._clusters.summary(self.counts)
         return {
             **self.counts.summary(),
             "not_evaluated": items - self.counts.evaluated,
             "empty": self._empty,
             **self._quantiles.summary(),
-            "score_interval": self._score_interval(),
+            "score_interval": self._score_interval(clusters),
             "evaluator_versions": version_list(self.versions),
             "evaluator_version": versions_text(self.versions),
-            "clusters": self._clusters.summary(self.counts),
+            "clusters": clusters,
             "segments": None if max_segments is None else self._segment_summaries(max_segments),
             "examples": self._examples.groups(),
         }
 
-    def _score_interval(self) -> list[float] | None:
+    def _score_interval(self, clusters: Mapping[str, Any] | None) -> list[float] | None:
         """Return the 95 % interval of the mean score, for the Evals page."""
         scores = self.counts.scores
-        if scores.count < 2 or not math.isfinite(scores.squares):
+        size = effective_count(scores.count, clusters, None)
+        if size < 2 or not math.isfinite(scores.squares):
             return None
         if scores.is_binary:
-            return list(share_interval(scores.ones, scores.count, CONFIDENCE))
-        return list(mean_interval(scores, CONFIDENCE))
+            return list(share_interval(scores.mean * size, size, CONFIDENCE))
+        return list(mean_interval(scores.of_size(size), CONFIDENCE))
 
     def _segment_summaries(self, max_segments: int) -> dict[str, Any]:
         """Return the largest segments, and all others as one."""

@@ -50,6 +50,24 @@ def test_lineage_of_failed_gate_has_an_assertion_per_rule():
     }
 
 
+def test_lineage_of_calibrated_rules_has_their_intervals():
+    people = {"ok": {"ok": 147, "bad": 3}, "bad": {"ok": 20, "bad": 30}}
+    strata = {label: {"evaluated": 9, "labels": given} for label, given in people.items()}
+    human_labels = {"annotation": "review", "labelled": 200, "agreement": None, "strata": strata}
+    figures = results(labels={"ok": 1900, "bad": 100}, human_labels=human_labels)
+    rules = {"e": {"calibrated": {"ok": ">= 0.9", "min_specificity": 0.3}}}
+    gate = EvalGateOperator(task_id="gate", summary=summary(e=figures) | PROJECT, rules=rules)
+    gate.execute(CONTEXT)
+
+    [spans] = map(sent, gate.get_openlineage_facets_on_start().inputs)
+
+    [*_, share, trust] = spans["inputFacets"]["dataQualityAssertions"]["assertions"]
+    assert [share["assertion"], trust["assertion"]] == ["calibrated ok >= 0.9", "specificity of ok >= 0.3"]
+    assert (share["success"], trust["success"]) == (True, True)
+    assert "0.9144" in share["description"]
+    assert "0.9686" in share["description"]
+
+
 def test_lineage_of_inconclusive_rule_is_not_a_success():
     gate = EvalGateOperator(
         task_id="gate",

@@ -129,7 +129,7 @@ def test_misspelled_label_is_named():
         checked({"corect": ">= 0.5"})
 
 
-def test_undecided_share_says_how_many_human_labels_decide():
+def test_inconclusive_share_says_how_many_human_labels_decide():
     people = {label: {name: n // 5 for name, n in given.items()} for label, given in PEOPLE.items()}
     result = checked({"correct": ">= 0.91"}, evaluated(people))["calibrated correct"]
     assert result.outcome == "inconclusive"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections import Counter, defaultdict
 from datetime import timedelta
 
@@ -13,7 +14,9 @@ from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.api.calls import list_spans
 from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.exceptions import EvalGateFailed, EvalGateInconclusive, InvalidInput
+from airflow_provider_online_tasks.gate import report
 from airflow_provider_online_tasks.inputs.windows import DataWindow
+from airflow_provider_online_tasks.notifications.eval_gate import render
 from airflow_provider_online_tasks.operators.gate import EvalGateOperator
 from airflow_provider_online_tasks.operators.results import EvalResultsOperator
 from tests.support.evaluated_runs import NOW, arize_with, context, evaluator, read, run_task, tone
@@ -292,3 +295,50 @@ def test_evaluator_that_misses_bad_answers_passes_only_without_human_labels(monk
         assert specificity["measured"] == pytest.approx(0.6, abs=0.05)
         assert not specificity["passed"]
         assert checked(summary, {"calibrated": {"polite": ">= 0.8"}})["outcome"] == "passed"
+
+
+def failed_gate(run_id):
+    summary = read(run_id=run_id, human_labels=HUMAN_LABELS)
+    rules = {"correctness": {"calibrated": {"correct": ">= 0.99", "min_specificity": 0.99}}}
+    gate = EvalGateOperator(task_id="gate", summary=summary, rules=rules)
+    with pytest.raises((EvalGateFailed, EvalGateInconclusive)) as stopped:
+        gate.execute(context())
+    return summary, stopped.value
+
+
+def test_examples_of_calibrated_rule_are_bad_answers_that_the_evaluator_accepts(arize, labelled):
+    run_id, spans = labelled
+    _, stopped = failed_gate(run_id)
+    [example] = stopped.verdict["examples"]
+    assert example["span_id"] == spans["correct"][0]
+    assert (example["label"], example["human_label"]) == ("correct", "incorrect")
+    assert example["input"]
+    assert example["url"]
+
+
+def test_verdict_has_human_labels_without_disagreements(arize, labelled, capsys):
+    run_id, _ = labelled
+    summary, stopped = failed_gate(run_id)
+    found = stopped.verdict["human_labels"]["correctness"]
+    assert found["strata"] == people_say(summary)["strata"]
+    assert found["agreement"] == people_say(summary)["agreement"]
+    assert "disagreements" not in found
+    assert "people: incorrect" in capsys.readouterr().out
+
+
+def test_notifier_shows_what_people_say(arize, labelled):
+    run_id, _ = labelled
+    _, stopped = failed_gate(run_id)
+    rendered = render({"exception": stopped})
+    for form in ("text", "markdown", "html"):
+        assert "calibrated correct" in rendered[form]
+        assert "17 human labels" in rendered[form]
+    assert rendered["html"].count("<table>") == 2
+
+
+def test_names_of_people_tables_are_escaped():
+    strata = {"<b>|": {"evaluated": 3, "labels": {"<i>*": 1}}}
+    found = {"e": {"annotation": "<u>", "labelled": 1, "agreement": None, "strata": strata}}
+    assert not set(re.findall(r"<[biu]>", report.people_html(found)))
+    assert r"\<i\>\*" in report.people_markdown(found)
+    assert report.people_text({}) == report.people_html({}) == report.people_markdown({}) == ""

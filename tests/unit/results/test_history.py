@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_online_tasks.gate.intervals import share_interval
+from airflow_provider_online_tasks.gate.intervals import effective_size, share_interval
 from airflow_provider_online_tasks.results.history import (
     MAX_LABELS,
     MAX_RULES,
@@ -85,6 +85,21 @@ def test_results_record_read_back_has_all_figures_of_two_evaluators() -> None:
 def test_results_record_has_the_share_intervals_of_a_gate() -> None:
     share = read_back(results_record(SUMMARY))["evaluators"]["correctness"]["shares"]["correct"]
     assert (share["low"], share["high"]) == pytest.approx(share_interval(90, 100, 0.95), abs=1e-5)
+
+
+def test_results_record_of_sessions_has_wider_share_intervals() -> None:
+    figures = SUMMARY["evaluators"]["correctness"]
+    clusters = {"count": 20, "size": 5.0, "labels": {"correct": 4.0}, "score": None}
+
+    def interval(clusters: Any) -> tuple[float, float]:
+        summary = {**SUMMARY, "evaluators": {"correctness": {**figures, "clusters": clusters}}}
+        share = read_back(results_record(summary))["evaluators"]["correctness"]["shares"]["correct"]
+        return share["low"], share["high"]
+
+    size = effective_size(100, 4.0, 20, 0.95)
+    assert interval(clusters) == pytest.approx(share_interval(0.9 * size, size, 0.95), abs=1e-5)
+    assert interval({**clusters, "count": 1}) == (0, 1)
+    assert interval(None) == pytest.approx(share_interval(90, 100, 0.95), abs=1e-5)
 
 
 def test_verdict_record_read_back_has_rules_and_approval() -> None:

@@ -227,6 +227,25 @@ def test_score_interval_has_95_percent_confidence(scores):
     assert figures(results)["score_interval"] == pytest.approx(list(expected))
 
 
+@pytest.mark.parametrize("is_binary", [True, False])
+def test_score_interval_of_sessions_is_wider(is_binary):
+    listed = [
+        dataclasses.replace(
+            span,
+            evaluations=tuple(
+                each if is_binary else dataclasses.replace(each, score=each.score / 2)
+                for each in span.evaluations
+            ),
+        )
+        for span in of_sessions(30)
+    ]
+    low, high = figures(counted(listed, cluster_by="session.id"))["score_interval"]
+    alone = figures(counted(listed))["score_interval"]
+    assert high - low > 2.5 * (alone[1] - alone[0])
+    one_session = list(of_sessions(1))
+    assert figures(counted(one_session, cluster_by="session.id"))["score_interval"] is None
+
+
 def test_score_interval_of_one_score_is_unknown():
     assert figures(counted(spans(1)))["score_interval"] is None
     assert figures(counted(spans(2)))["score_interval"] is not None
