@@ -7,6 +7,7 @@ irrelevant.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -77,7 +78,7 @@ class Window(BaseModel):
     def read(cls, record: Any) -> Window | None:
         """Return a record as a window; None if it is not one."""
         try:
-            return cls.model_validate(record)
+            return cls.model_validate_json(record) if isinstance(record, str) else None
         except ValidationError:
             return None
 
@@ -133,26 +134,29 @@ class RecurringCheck:
             )
         return start, end
 
-    def record(self, results: Sequence[RuleResult]) -> dict[str, Any]:
-        """Return the record of this window. It has no values if the results are incomplete."""
+    def record(self, results: Sequence[RuleResult]) -> str:
+        """Return the record of this window. It has no values if the results are incomplete.
+
+        It is JSON text, because Airflow needs much longer to read nested values.
+        """
         start, end = self._ends
         is_complete = results[0].passed  # the first rule
         measured = [result for result in results if is_complete and self._is_measured(result)]
         versions = {}
         for name in {result.evaluator for result in measured}:
-            versions[name] = {
-                key: self.summary["evaluators"][name].get(key) for key in _Versions.model_fields
-            }
-        return {
+            figures = self.summary["evaluators"][name]
+            versions[name] = {key: value for key in _Versions.model_fields if (value := figures.get(key))}
+        record = {
             "start": wire_time(start),
             "end": wire_time(end),
             "online_task_id": self.summary.get("online_task_id"),
             "checked_at": wire_time(datetime.now(UTC)),
             "values": [[*_name(result), result.measured, _size(result)] for result in measured],
-            "versions": {name: found for name, found in versions.items() if any(found.values())},
+            "versions": versions,
         }
+        return json.dumps(record, separators=(",", ":"))
 
-    def windows(self, record: Mapping[str, Any], earlier: Iterable[Any]) -> list[Window]:
+    def windows(self, record: str, earlier: Iterable[Any]) -> list[Window]:
         """Return the windows of the history in order, this one included.
 
         Of several records of a window, the newest counts. No evaluation counts twice: this window counts
@@ -161,7 +165,7 @@ class RecurringCheck:
         :param record: the record of this window.
         :param earlier: the records of other windows; what is not a record is ignored.
         """
-        current = Window.model_validate(record)
+        current = Window.model_validate_json(record)
         newest: dict[tuple[datetime, datetime], Window] = {}
         for window in sorted(filter(None, map(Window.read, earlier)), key=lambda each: each.checked_at):
             if window.online_task_id == current.online_task_id and window.end <= current.start:

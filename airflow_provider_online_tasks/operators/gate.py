@@ -120,7 +120,7 @@ class EvalGateOperator(LineageOperator):
         )
         self.accept_unverified = arguments.switch(accept_unverified, "accept_unverified")
         self._results: list[RuleResult] = []
-        self._window: dict[str, Any] | None = None
+        self._window: str | None = None
         if (rate := arguments.finite(max_error_rate)) is None or not 0 <= rate <= 1:
             raise InvalidInput(f"max_error_rate must be from 0 to 1, not {max_error_rate!r}.")
         _check_confidence(confidence, false_alarms_per_year)
@@ -131,6 +131,8 @@ class EvalGateOperator(LineageOperator):
             score_ranges=score_ranges,
             confidence=confidence if false_alarms_per_year is None else MAX_CONFIDENCE,
         )
+        if false_alarms_per_year is not None:
+            _check_not_calibrated(read)
         if "ask" in {on_failure, on_inconclusive}.union(*(evaluator.reactions for evaluator in read)):
             approvals.check_can_ask()
         if is_templated(self.summary) and (self.baseline is None or is_templated(self.baseline)):
@@ -239,6 +241,7 @@ class EvalGateOperator(LineageOperator):
         """Check the rules on this window and the earlier ones that this task has checked."""
         from airflow_provider_online_tasks.gate.recurring import WINDOW_KEY, RecurringCheck, history_text
 
+        _check_not_calibrated(rules)
         check = RecurringCheck(
             rules=rules,
             summary=self.summary,
@@ -291,6 +294,16 @@ def _check_confidence(confidence: Any, false_alarms_per_year: Any) -> None:
         )
     if confidence is not None:
         raise InvalidInput("Set only one of confidence and false_alarms_per_year.")
+
+
+def _check_not_calibrated(rules: Sequence[EvaluatorRules]) -> None:
+    """Raise InvalidInput for rules that need a proof in one window."""
+    for evaluator in rules:
+        if evaluator.calibrated is not None:
+            raise InvalidInput(
+                f"{evaluator.evaluator}.calibrated cannot be used with false_alarms_per_year. Check it "
+                f"with a second gate that has a confidence."
+            )
 
 
 def _failure_text(result: RuleResult) -> str:

@@ -180,7 +180,7 @@ def test_windows_without_usable_results_are_left_out() -> None:
 
 def test_records_of_other_makers_are_ignored() -> None:
     gate = DailyGate()
-    broken = ["text", {"start": "2026-03-01"}, {"start": 1, "values": [["e", "correct", None, "NaN"]]}, None]
+    broken = ["text", {"start": "2026-03-01"}, '{"start": 1}', "[" * 10_000, None]
     for number, value in enumerate(broken):
         gate.xcoms[START, f"run {number}", -1, WINDOW_KEY] = json.dumps(value)
     assert rule(gate.check(1, 940, 1_000))["evidence"] == pytest.approx(evidence([0.94]))
@@ -266,6 +266,16 @@ def test_rule_that_cannot_pass_is_rejected() -> None:
     with pytest.raises(InvalidInput, match="never pass"):
         EvalGateOperator(
             task_id="gate", summary="{{ x }}", rules={"e": {"a": ">= 1"}}, false_alarms_per_year=1
+        )
+
+
+def test_calibrated_rules_are_rejected() -> None:
+    with pytest.raises(InvalidInput, match="second gate"):
+        EvalGateOperator(
+            task_id="gate",
+            summary="{{ x }}",
+            rules={"e": {"calibrated": {"a": ">= 0.9"}}},
+            false_alarms_per_year=1,
         )
 
 
