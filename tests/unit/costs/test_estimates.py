@@ -201,7 +201,7 @@ def test_estimate_within_limits_lowers_max_spans(costs_of: Any) -> None:
     assert estimate.max_spans_within(max_cost=estimate.cost.high / 1000) == 0
 
 
-def test_estimate_of_10_000_spans_sends_at_most_21_requests(costs_of: Any) -> None:
+def test_estimate_of_ten_thousand_spans_sends_at_most_21_requests(costs_of: Any) -> None:
     costs = costs_of(spans(10_000))
     task_id = costs.task("t", costs.evaluator("answers"), costs.evaluator("politeness"))
     costs.emulator.clear_requests()

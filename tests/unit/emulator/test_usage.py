@@ -1,4 +1,4 @@
-"""The usage of the judge: calls and tokens, those that the LLM's endpoint reports or an estimate."""
+"""The usage of the LLM judge: calls and tokens, those that the LLM's endpoint reports or an estimate."""
 
 from __future__ import annotations
 
