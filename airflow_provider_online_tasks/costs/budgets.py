@@ -130,9 +130,9 @@ def check_run(hook: OnlineTasksHook, run: RunInput, limits: RunLimits, *, may_lo
     allowed = min((_Allowed(planned, ""), *_allowed(limits, spent)), key=lambda each: each.evaluations)
     is_estimate_needed = allowed.evaluations < planned and not may_lower
     estimate = _estimate(hook, run, limits, is_needed=is_estimate_needed, log=log)
-    needed = planned if estimate is None or may_lower else int(estimate.evaluations.high)
+    needed = planned if estimate is None else int(estimate.evaluations.high)
     excesses = []
-    if needed > allowed.evaluations:
+    if needed > allowed.evaluations or allowed.evaluations < 1:
         excesses.append(f"The run may evaluate {needed:,} spans, and {allowed.limit}.")
     max_spans = min(planned, allowed.evaluations)
     if limits.max_cost is not None and estimate is not None:
@@ -145,7 +145,7 @@ def check_run(hook: OnlineTasksHook, run: RunInput, limits: RunLimits, *, may_lo
         spending=_spending(planned, limits.budget, spent, estimate),
         excess=" ".join(excesses) or None,
         details=(str(estimate), *estimate.assumptions) if estimate is not None else (),
-        is_temporary=len(excesses) == 1 and needed <= allowed.later,
+        is_temporary=len(excesses) == 1 and max(1, needed) <= allowed.later,
     )
     if check.excess and not (may_lower and max_spans > 0):
         return check
@@ -300,7 +300,7 @@ def _runs_since(
         if project_id is None:
             raise InvalidInput(f"Task {online_task_id} has no project. Use a budget with scope='task'.")
         tasks = calls.items(send, lambda cursor: calls.list_tasks(project_id=project_id, cursor=cursor))
-        task_ids = [task.id for task in tasks]
+        task_ids = list(dict.fromkeys([online_task_id, *(task.id for task in tasks)]))
     for task_id in task_ids:
         runs: dict[str, TaskRun] = {}
         for page in calls.pages(send, partial(_list_runs, task_id)):

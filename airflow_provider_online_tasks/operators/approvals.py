@@ -20,27 +20,40 @@ STATE_KEY = "approval"
 
 
 class Approval:
-    """The approval of something that a task asked about, kept between its tries (Airflow 3.3 and later).
+    """A question of a task and its approval, kept between the tries from Airflow 3.3 on.
 
-    :param subject: what is approved, as JSON values. Another subject needs another approval, and so does a
-        cleared task.
+    Before Airflow 3.3, an approval is known in the process that Airflow resumed with it. A cleared task needs
+    another approval.
     """
 
-    def __init__(self, context: Context, subject: Mapping[str, Any]) -> None:
+    def __init__(self, context: Context) -> None:
         values: Any = context
         self._store = values.get("task_state_store")
         # Clearing the task raises max_tries; a retry does not.
-        self._key = {"subject": dict(subject), "max_tries": getattr(values["ti"], "max_tries", None)}
+        self._max_tries = getattr(values["ti"], "max_tries", None)
+        self._given: dict[str, Any] = {}
 
-    def read(self) -> dict[str, Any]:
-        """Return what was noted about this subject; empty before Airflow 3.3."""
-        kept = self._store.get(STATE_KEY) if self._store is not None else None
-        return kept if isinstance(kept, dict) and self._key.items() <= kept.items() else {}
-
-    def note(self, **facts: Any) -> None:
-        """Note facts about this subject, such as ``approved_by``."""
+    def note(self, subject: Mapping[str, Any], **facts: Any) -> None:
+        """Note that the task asks about a subject, such as a run; all are JSON values."""
         if self._store is not None:
-            self._store.set(STATE_KEY, {**self.read(), **self._key, **facts})
+            self._store.set(STATE_KEY, {**facts, "subject": subject, "max_tries": self._max_tries})
+
+    def give(self, responded_by: str) -> None:
+        """Note who approved what the task asked about."""
+        self._given = {"approved_by": responded_by}
+        if kept := self._kept():
+            self._store.set(STATE_KEY, {**kept, **self._given})
+
+    def read(self, subject: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is known about the approval of a subject; empty if it was not approved."""
+        if self._store is None:
+            return self._given
+        kept = self._kept()
+        return kept if kept.get("subject") == subject and kept.get("approved_by") else {}
+
+    def _kept(self) -> dict[str, Any]:
+        kept = self._store.get(STATE_KEY) if self._store is not None else None
+        return kept if isinstance(kept, dict) and kept.get("max_tries") == self._max_tries else {}
 
 
 def ask(

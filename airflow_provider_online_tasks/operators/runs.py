@@ -84,7 +84,8 @@ class RunOnlineTaskOperator(base.LineageOperator):
         ``max_cost`` and the estimated cost in the summary. Default: the connection's ``prices``, else those
         of ``genai-prices`` if it is installed. (templated)
     :param budget: maximum number of evaluations per day, week or month, such as
-        ``EvalBudget(max_evaluations=500_000, per="month")``. Default: none. (templated)
+        ``EvalBudget(max_evaluations=500_000, per="month")``, or a dict with its fields, which may be
+        templates. Default: none. (templated)
     :param on_over_budget: what the task does, before it starts a run, if the run may exceed
         ``max_evaluations``, ``max_cost`` or ``budget``: ``fail`` (default), ``cap`` (lower ``max_spans``, so
         that spans may be left out), or ``ask`` (a person on Airflow's page of required actions, Airflow 3.1
@@ -120,7 +121,7 @@ class RunOnlineTaskOperator(base.LineageOperator):
     operator_extra_links = (OnlineTaskRunLink(), ProjectLink(), EvaluatorLink())
 
     _lifecycle: RunLifecycle | None = None
-    _is_approved = False
+    _approval: approvals.Approval | None = None
 
     def __init__(
         self,
@@ -240,12 +241,11 @@ class RunOnlineTaskOperator(base.LineageOperator):
             raise EvalBudgetExceeded(
                 f"No run was started: it may exceed its limits. Not approved; response by {responded_by}."
             )
+        self._approval = approvals.Approval(context)
+        self._approval.give(responded_by)
         with self.hook as hook:
             lifecycle = self._begin(context, hook)
-            run = self._plan(context, hook)
-            approvals.Approval(context, run.to_rest()).note(approved_by=responded_by)
-            self._is_approved = True
-            return self._start(context, lifecycle, run)
+            return self._start(context, lifecycle, self._plan(context, hook))
 
     def execute_complete(self, context: Context, event: Any) -> str | None:
         """Conclude after the trigger has seen the end of the run, or the deadline."""
@@ -333,13 +333,13 @@ class RunOnlineTaskOperator(base.LineageOperator):
         limits = RunLimits.read(**self._limits())
         if not limits:
             return Check(run=run)
-        approval = approvals.Approval(context, run.to_rest())
-        asked = approval.read()
-        if self._is_approved or asked.get("approved_by"):
-            return Check(run=run, spending=asked.get("spending"))
+        approval, subject = self._approval or approvals.Approval(context), run.to_rest()
+        if approved := approval.read(subject):
+            self.log.info("%s approved the run.", approved["approved_by"])
+            return Check(run=run, spending=approved.get("spending"))
         check = check_run(hook, run, limits, may_lower=self.on_over_budget == "cap", log=self.log)
         if check.excess is not None and self.on_over_budget == "ask":
-            approval.note(spending=check.spending, approved_by=None)
+            approval.note(subject, spending=check.spending)
             self.log.info("%s Waiting for a decision on the page of required actions.", check.excess)
             approvals.ask(
                 context,
@@ -401,7 +401,7 @@ class RunOnlineTaskOperator(base.LineageOperator):
         """Act on the end state of the finished run."""
         if lifecycle.was_cancelled_by_clear(run):
             lifecycle.give_up()
-            return self._start_new(context, lifecycle, lifecycle.run)
+            return self._start_new(context, lifecycle, self._plan(context, lifecycle.hook))
         from airflow_provider_online_tasks.costs.budgets import summarize_spending
         from airflow_provider_online_tasks.results.reading import labels_exist
 

@@ -9,6 +9,7 @@ import pytest
 
 from airflow_provider_online_tasks import EvalBudget
 from airflow_provider_online_tasks._airflow import AirflowFailException, TaskDeferred
+from airflow_provider_online_tasks.costs import budgets
 from airflow_provider_online_tasks.emulator import Emulator, Fault, RunFate
 from airflow_provider_online_tasks.exceptions import (
     CallError,
@@ -260,6 +261,31 @@ def test_scope_says_whose_runs_count(
         assert mutations(emulator) == 1
 
 
+def test_exhausted_budget_starts_no_run_even_if_all_spans_have_labels(
+    execution: Execution, emulator: Emulator
+) -> None:
+    count = spans_of_window(execution, emulator)
+
+    with pytest.raises(EvalBudgetExceeded):
+        execution.next_try(**WAIT, budget={"max_evaluations": count})
+
+    assert mutations(emulator) == 0
+
+
+def test_budget_that_needs_too_many_requests_starts_no_run(
+    execution: Execution, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budgets, "MAX_PAGES", 2)
+    emulator.configure(runs_order="oldest")
+    emulator.create_runs(execution.online_task_id, 250, seconds=(0, 0))
+    emulator.clear_requests()
+
+    with pytest.raises(InvalidInput):
+        execution.next_try(budget={"max_evaluations": 1_000_000})
+
+    assert (len(emulator.requests("rest.list_task_runs")), mutations(emulator)) == (2, 0)
+
+
 @pytest.mark.parametrize(
     ("per", "now", "start"),
     [
@@ -444,6 +470,37 @@ def test_approval_holds_in_retries(
 
     assert len(questions) == 1
     assert [run["id"] for run in emulator.runs()] == [run_id]
+
+
+@pytest.mark.since_airflow("3.1", "required actions")
+@pytest.mark.promise("approval-kept")
+def test_approval_holds_if_the_task_of_a_name_cannot_be_found_at_once(
+    execution: Execution, emulator: Emulator, questions: list[dict[str, Any]], time: Time
+) -> None:
+    execution.arguments = {"online_task": "quality", "online_task_id": None}
+    ask(execution)
+    emulator.add_fault(Fault("rest.list_tasks", "status_before", times=None))
+    with pytest.raises(CallError):
+        respond(execution, "Approve")
+    emulator.clear_faults()
+
+    execution.next_try(**ASK)
+
+    assert (len(questions), len(emulator.runs())) == (1, 1)
+
+
+@pytest.mark.since_airflow("3.1", "required actions")
+def test_approval_does_not_cover_a_dag_that_changed_meanwhile(
+    execution: Execution, emulator: Emulator, questions: list[dict[str, Any]]
+) -> None:
+    ask(execution, max_spans=50)
+    assert execution.operator is not None
+    execution.operator.max_spans = 5_000
+
+    with pytest.raises(TaskDeferred):
+        respond(execution, "Approve")
+
+    assert (len(questions), mutations(emulator)) == (2, 0)
 
 
 @pytest.mark.since_airflow("3.1", "required actions")
