@@ -33,7 +33,17 @@ OPTIONS = (
 EVERYTHING = ("tests/unit", "tests/integration", "tests/browser")
 # What a version is most likely to break, for CI.
 OTHER_PYTHON = ("operators", "test_provider_info.py")
-OLDER_AIRFLOW = (*OTHER_PYTHON, "sensors", "triggers", "ui", "test_task_groups.py")
+OLDER_AIRFLOW = (
+    *OTHER_PYTHON,
+    "runs/polling/test_supervisor_line.py",
+    "runs/submission/test_supervisor.py",
+    "runs/test_orphaned_runs.py",
+    "runs/test_task_fate.py",
+    "sensors",
+    "triggers",
+    "ui",
+    "test_task_groups.py",
+)
 SHOWN_LINES = 150
 QUICK_MINUTES, MINUTES = 12, 60
 
