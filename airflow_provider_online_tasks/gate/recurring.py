@@ -78,7 +78,8 @@ class Window(BaseModel):
     def read(cls, record: Any) -> Window | None:
         """Return a record as a window; None if it is not one."""
         try:
-            return cls.model_validate_json(record) if isinstance(record, str) else None
+            is_text = isinstance(record, str)  # an XCom backend may read it as an object
+            return cls.model_validate_json(record) if is_text else cls.model_validate(record)
         except ValidationError:
             return None
 

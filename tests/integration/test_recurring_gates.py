@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import pytest
 from airflow.sdk import DAG, task
 
 from airflow_provider_online_tasks import EvalGateOperator
-from airflow_provider_online_tasks.gate.recurring import WINDOW_KEY
+from airflow_provider_online_tasks.gate.recurring import WINDOW_KEY, Window
 from tests.support.recurring_gates import DAY, drawn, rule
 from tests.support.summaries import results, summary
 
@@ -71,8 +70,9 @@ def test_evidence_of_earlier_runs_fails_gate_until_recovery(run_dag: Callable[..
     assert rule(failed.returned("gate"))["failing_since"] == "2026-03-03"
     assert recovered.states["gate"] == "success"
     assert rule(recovered.returned("gate"))["failing_since"] is None
-    record = json.loads(failed.xcoms["gate"][WINDOW_KEY])
-    assert record["values"] == [["e", "correct", None, 0.93, 1000]]
+    window = Window.read(failed.xcoms["gate"][WINDOW_KEY])
+    assert window is not None
+    assert window.by_name == {("e", "correct", None): [0.93, 1_000]}
 
 
 def test_mapped_windows_are_history_of_later_runs(run_dag: Callable[..., DagResult]) -> None:
