@@ -45,11 +45,11 @@ class SendSpansOperator(OnlineTasksOperator):
     the smaller one. Evaluations that arrive between two tries can change it.
 
     XCom: ``{"selected": 12, "sent": 10, "already_there": 2, "left_out": 0, "span_ids": [...],
-    "selected_span_ids": [...], "sample": {...}}``. ``left_out`` counts the spans over ``max_spans``;
-    ``span_ids`` are the IDs of the spans that were sent, ``selected_span_ids`` those of all selected spans.
-    ``sample`` has the ``evaluator``, the window, whether the selection ``is_random``,
-    and in ``strata`` for each label of the evaluator how many ``spans`` have it and how many were
-    ``selected``: each span of a label had the same probability ``selected / spans``.
+    "selected_span_ids": [...], "sample": {...}}``, each key also as a separate XCom. ``left_out`` counts the
+    spans over ``max_spans``. ``span_ids`` are the IDs of the spans that were sent, ``selected_span_ids``
+    those of all selected spans. ``sample`` has the ``evaluator``, the window, whether the selection
+    ``is_random``, and in ``strata`` for each label of the evaluator how many ``spans`` have it and how many
+    were ``selected``: each span of a label had the same probability ``selected / spans``.
 
     :param run_id: global ID of the run whose window has the spans. (templated)
     :param online_task_id: global ID of the task, with a window, instead of a run. (templated)
@@ -96,6 +96,7 @@ class SendSpansOperator(OnlineTasksOperator):
         max_spans: int = MAX_SPANS,
         **kwargs: Any,
     ) -> None:
+        kwargs.setdefault("multiple_outputs", True)
         super().__init__(**kwargs)
         self.run_id = run_id
         self.online_task_id = online_task_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -226,3 +227,90 @@ def test_failed_gate_stops_the_deployment(
     assert measured == pytest.approx(labels["correct"] / labels.total())
     assert result.states["gate"] == ("success" if deployed else "failed")
     assert result.states["deploy"] == ("success" if deployed else "upstream_failed")
+
+
+RECORDS = "rest.list_annotation_queue_records"
+
+
+@pytest.fixture
+def week(
+    online_tasks_emulator: Emulator, example_dag: Callable[[str], DAG], run_dag: Callable[..., Any]
+) -> Counter[str]:
+    """The labels of the evaluator in a week."""
+    for days in range(7):
+        result = run_dag(example_dag("evaluate_for_review"), logical_date=midnight() - days * DAY)
+        assert result.state == "success"
+    return Counter(each["label"] for each in online_tasks_emulator.evaluations())
+
+
+def label_after_first_poll(emulator: Emulator, **people: float) -> threading.Thread:
+    """Return a thread that labels the queue as people do, once the sensor has found it unlabelled."""
+
+    def label() -> None:
+        # The operator lists the records before it adds some; the next list is the sensor's.
+        while len(emulator.requests(RECORDS)) < 2:
+            done.wait(0.05)
+        emulator.label_records(
+            queue_of(emulator),
+            evaluator="reviewed_correctness",
+            annotation="correctness_review",
+            positive="correct",
+            **people,
+        )
+
+    done = threading.Event()
+    thread = threading.Thread(target=label, daemon=True)
+    thread.start()
+    return thread
+
+
+def queue_of(emulator: Emulator) -> str:
+    """Return the ID of the only annotation queue."""
+    import requests
+
+    headers = {"Authorization": f"Bearer {emulator.api_key}"}
+    response = requests.get(f"{emulator.url}/v2/annotation-queues", headers=headers, timeout=30)
+    [queue] = response.json()["annotation_queues"]
+    return str(queue["id"])
+
+
+@pytest.mark.parametrize(
+    ("people", "min_correct", "not_passed"),
+    [
+        ({"sensitivity": 1.0, "specificity": 1.0}, 0.4, set()),
+        ({"sensitivity": 1.0, "specificity": 1.0}, 0.95, {"calibrated correct"}),
+        # The evaluator finds half of the wrong answers.
+        ({"sensitivity": 0.9, "specificity": 0.5}, 0.1, {"specificity of correct"}),
+    ],
+    ids=["good-week", "bad-week", "bad-evaluator"],
+)
+def test_calibrated_gate_decides_by_the_labels_of_people(
+    online_tasks_emulator: Emulator,
+    example_dag: Callable[[str], DAG],
+    run_dag: Callable[..., Any],
+    week: Counter[str],
+    people: dict[str, float],
+    min_correct: float,
+    not_passed: set[str],
+) -> None:
+    dag = example_dag("calibrated_gate")
+    dag.get_task("wait_for_people").poke_interval = 0.5
+    labelling = label_after_first_poll(online_tasks_emulator, **people)
+
+    result = run_dag(dag, conf={"min_correct": min_correct, "min_human_labels": 20})
+
+    labelling.join(60)
+    sent = result.returned("send_sample")
+    assert sent["sample"]["is_random"] is True
+    strata = sent["sample"]["strata"]
+    assert {label: each["spans"] for label, each in strata.items()} == dict(week)
+    # The week has fewer than 200 answers, so all are selected.
+    assert sent["sent"] == week.total() < 200
+    counts = result.returned("wait_for_people")
+    assert (counts["records"], counts["completed"]) == (week.total(), week.total())
+    human = result.returned("read_results")["evaluators"]["reviewed_correctness"]["human_labels"]
+    assert (human["labelled"], human["sample_problem"]) == (week.total(), None)
+    verdict = result.returned("gate")
+    assert {rule["measure"] for rule in verdict["rules"] if rule["outcome"] != "passed"} == not_passed
+    assert verdict["passed"] is (not not_passed)
+    assert result.states["gate"] == ("success" if verdict["passed"] else "failed")
