@@ -62,6 +62,7 @@ _MODULES = {
     "notifications.eval_gate": ("EvalGateNotifier",),
     "operators.annotation_queues": ("AnnotationQueueOperator",),
     "operators.eval_tasks": ("CreateEvalTaskOperator", "DeleteOnlineTaskOperator", "PatchEvalTaskOperator"),
+    "operators.estimates": ("EstimateRunOperator",),
     "operators.evaluators": ("EvaluatorOperator",),
     "operators.gate": ("EvalGateOperator",),
     "operators.results": ("EvalResultsOperator",),
@@ -110,6 +111,7 @@ if TYPE_CHECKING:
         DeleteOnlineTaskOperator as DeleteOnlineTaskOperator,
         PatchEvalTaskOperator as PatchEvalTaskOperator,
     )
+    from airflow_provider_online_tasks.operators.estimates import EstimateRunOperator as EstimateRunOperator
     from airflow_provider_online_tasks.operators.evaluators import EvaluatorOperator as EvaluatorOperator
     from airflow_provider_online_tasks.operators.gate import EvalGateOperator as EvalGateOperator
     from airflow_provider_online_tasks.operators.results import EvalResultsOperator as EvalResultsOperator

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def get_commands() -> list[CLICommand]:
-    """Return the commands: ``airflow online-tasks doctor`` and ``airflow online-tasks orphaned-runs``."""
+    """Return the commands of ``airflow online-tasks``: ``doctor``, ``estimate`` and ``orphaned-runs``."""
     from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
 
     doctor = ActionCommand(
@@ -39,7 +39,26 @@ def get_commands() -> list[CLICommand]:
             Arg(("--cancel",), action="store_true", help="cancel these runs"),  # type: ignore[no-untyped-call]
         ),
     )
-    commands = (doctor, orphaned_runs)
+    estimate = ActionCommand(
+        name="estimate",
+        help="estimate what a run would evaluate and cost, without starting it",
+        func=run_estimate,
+        args=(
+            Arg(("online_task_id",), help="global ID of the eval task"),  # type: ignore[no-untyped-call]
+            Arg(("start",), help="start of the window, such as 2026-01-01T00:00:00Z"),  # type: ignore[no-untyped-call]
+            Arg(("end",), help="end of the window"),  # type: ignore[no-untyped-call]
+            Arg(  # type: ignore[no-untyped-call]
+                ("--conn-id",), default=DEFAULT_CONN_ID, help="Airflow connection (default: %(default)s)"
+            ),
+            Arg(("--max-spans",), type=int, help="maximum number of spans (default: 10000)"),  # type: ignore[no-untyped-call]
+            Arg(  # type: ignore[no-untyped-call]
+                ("--prices",), help='prices per million tokens: \'{"gpt-4o": {"input": 2.5, "output": 10}}\''
+            ),
+            Arg(("--from-earlier-runs",), action="store_true", help="send one request; no tokens and cost"),  # type: ignore[no-untyped-call]
+            Arg(("--json",), action="store_true", help="print JSON"),  # type: ignore[no-untyped-call]
+        ),
+    )
+    commands = (doctor, estimate, orphaned_runs)
     return [GroupCommand(name="online-tasks", help="Arize online tasks", subcommands=commands)]
 
 
@@ -50,6 +69,33 @@ def run_doctor(options: argparse.Namespace) -> None:
 
     find_connections_in_database()
     sys.exit(diagnostics.run_doctor(options.conn_id, show_all=options.all))
+
+
+def run_estimate(options: argparse.Namespace) -> None:
+    """Print an estimate, and exit with 0, or with 1 after an error."""
+    import json
+
+    from airflow_provider_online_tasks._airflow import AirflowException, find_connections_in_database
+    from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
+
+    find_connections_in_database()
+    try:
+        with OnlineTasksHook(options.conn_id) as hook:
+            estimate = hook.estimate_run(
+                options.online_task_id,
+                data_start_time=options.start,
+                data_end_time=options.end,
+                max_spans=options.max_spans,
+                prices=options.prices,
+                from_earlier_runs=options.from_earlier_runs,
+            )
+    except AirflowException as error:
+        sys.exit(f"No estimate: {error}")
+    if options.json:
+        print(json.dumps(estimate.summary(), indent=2))  # noqa: T201
+        return
+    lines = [f"{each.name}: {each}" for each in estimate.evaluators]
+    print(f"{estimate}", *lines, *estimate.assumptions, sep="\n")  # noqa: T201
 
 
 def run_orphaned_runs(options: argparse.Namespace) -> None:

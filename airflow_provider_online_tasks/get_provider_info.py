@@ -91,7 +91,15 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "operators": _modules(
-            "operators", "annotation_queues", "eval_tasks", "evaluators", "gate", "results", "runs", "spans"
+            "operators",
+            "annotation_queues",
+            "eval_tasks",
+            "estimates",
+            "evaluators",
+            "gate",
+            "results",
+            "runs",
+            "spans",
         ),
         "sensors": _modules("sensors", "annotation_queues", "runs"),
         "hooks": _modules("hooks", "online_tasks"),

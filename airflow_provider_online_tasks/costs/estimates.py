@@ -74,6 +74,9 @@ class EvaluatorEstimate:
     output_tokens: Range | None = None
     cost: Range | None = None
 
+    def __str__(self) -> str:
+        return _in_words(self)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunEstimate:
@@ -115,13 +118,9 @@ class RunEstimate:
         return {name: _to_json(value) for name, value in vars(self).items()}
 
     def __str__(self) -> str:
-        parts = [f"{self.evaluations} evaluations"]
-        if self.input_tokens is not None and self.output_tokens is not None:
-            parts.append(f"{self.input_tokens} input tokens, {self.output_tokens} output tokens")
-        parts.append("cost unknown" if self.cost is None else f"cost {self.cost}")
         count = "counted" if self.is_exact else "extrapolated"
         spans = "" if self.matching_spans is None else f" ({self.matching_spans} matching spans, {count})"
-        return ", ".join(parts) + spans
+        return _in_words(self) + spans
 
     def max_spans_within(self, *, max_evaluations: int | None = None, max_cost: float | None = None) -> int:
         """Return the largest ``max_spans`` with which the high end of the estimate keeps both limits.
@@ -138,6 +137,15 @@ class RunEstimate:
         if not exceeded:
             return self.max_spans
         return math.floor(min(self.max_spans, self.evaluations.high) * min(exceeded) + 1e-9)
+
+
+def _in_words(estimate: RunEstimate | EvaluatorEstimate) -> str:
+    """Return the figures of an estimate on one line."""
+    parts = [f"{estimate.evaluations} evaluations"]
+    if estimate.input_tokens is not None and estimate.output_tokens is not None:
+        parts.append(f"{estimate.input_tokens} input tokens, {estimate.output_tokens} output tokens")
+    parts.append("cost unknown" if estimate.cost is None else f"cost {estimate.cost}")
+    return ", ".join(parts)
 
 
 def _to_json(value: Any) -> Any:

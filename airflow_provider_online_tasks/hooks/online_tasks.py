@@ -395,7 +395,7 @@ class OnlineTasksHook(BaseHook):
         data_end_time: datetime | str,
         max_spans: int | None = None,
         override_evaluations: bool = False,
-        prices: Mapping[str, Any] | None = None,
+        prices: Mapping[str, Any] | str | None = None,
         from_earlier_runs: bool = False,
     ) -> RunEstimate:
         """Estimate what a run would evaluate and cost, without starting it. Sends at most 21 requests.
@@ -405,8 +405,9 @@ class OnlineTasksHook(BaseHook):
         :param data_end_time: end of the window.
         :param max_spans: maximum number of spans to evaluate. Default: the API's, 10,000.
         :param override_evaluations: whether spans that have a label are evaluated again. Default False.
-        :param prices: ``{"gpt-4o": {"input": 2.5, "output": 10}}`` per million tokens. Default: the
-            connection's ``prices``, else those of ``genai-prices`` if it is installed.
+        :param prices: ``{"gpt-4o": {"input": 2.5, "output": 10}}`` per million tokens, or JSON
+            text with it. Default: the connection's ``prices``, else those of ``genai-prices`` if it is
+            installed.
         :param from_earlier_runs: whether to send one request only, and to estimate evaluations, without
             tokens, from the task's completed runs. Default False.
         :raises InvalidInput: an argument is wrong, or the task has no runs to estimate from.

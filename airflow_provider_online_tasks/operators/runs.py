@@ -16,6 +16,7 @@ from airflow_provider_online_tasks.exceptions import EvalBudgetExceeded, Invalid
 from airflow_provider_online_tasks.inputs import arguments
 from airflow_provider_online_tasks.inputs.templating import is_templated
 from airflow_provider_online_tasks.operators import approvals, base
+from airflow_provider_online_tasks.operators.planning import PlansRun
 from airflow_provider_online_tasks.runs import window as windows
 from airflow_provider_online_tasks.ui.links import EvaluatorLink, OnlineTaskRunLink, ProjectLink
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 LIMITS = ("max_evaluations", "max_cost", "prices", "budget")
 
 
-class RunOnlineTaskOperator(base.LineageOperator):
+class RunOnlineTaskOperator(PlansRun, base.LineageOperator):
     """Run an online task over a window of historical spans (``runOnlineTask``) and return the run's ID.
 
     One execution leaves at most one live run: a retry resumes the run of the earlier try.
@@ -170,7 +171,6 @@ class RunOnlineTaskOperator(base.LineageOperator):
         self.max_error_rate = max_error_rate
         from airflow_provider_online_tasks.costs.budgets import OnOverBudget, RunLimits
         from airflow_provider_online_tasks.inputs.base import plain
-        from airflow_provider_online_tasks.inputs.runs import RunInput
         from airflow_provider_online_tasks.runs.end_states import EndRules
 
         self.max_evaluations = max_evaluations
@@ -186,25 +186,9 @@ class RunOnlineTaskOperator(base.LineageOperator):
         if on_over_budget != "fail" and (max_evaluations, max_cost, budget) == (None, None, None):
             raise InvalidInput("on_over_budget needs a limit. Set max_evaluations, max_cost or budget.")
         self._rules = EndRules(on_nothing_evaluated=on_nothing_evaluated, max_error_rate=max_error_rate)
-        windows.check_window_arguments(data_start_time, data_end_time, lookback, partition_length)
         if not is_templated(index_delay):
             windows.read_index_delay(index_delay)
-        if (online_task_id is None) == (online_task is None):
-            raise InvalidInput("Set one of online_task_id (the task's global ID) and online_task (its name).")
-        if online_task is not None:
-            arguments.check_name(online_task, "online_task")
-        RunInput.check_literals(
-            {
-                "online_task_id": online_task_id or "online_task",
-                "data_start_time": data_start_time,
-                "data_end_time": data_end_time,
-                "max_spans": max_spans,
-                "override_evaluations": override_evaluations,
-            },
-            later=("data_start_time", "data_end_time") if data_start_time is None else (),
-        )
-        if data_start_time is not None:
-            windows.check_window_literals(data_start_time, data_end_time)
+        self.check_run_literals()
 
     def execute(self, context: Context) -> str | None:
         """Plan the run, wait for the index delay, start the run, and wait until it finishes if asked to."""
@@ -273,42 +257,16 @@ class RunOnlineTaskOperator(base.LineageOperator):
     def _plan(self, context: Context, hook: OnlineTasksHook) -> RunInput:
         """Return the run as it will be sent. An invalid window or limit costs no request."""
         from airflow_provider_online_tasks.costs.budgets import RunLimits
-        from airflow_provider_online_tasks.inputs.runs import RunInput
 
         RunLimits.read(**self._limits())
-        window = windows.resolve_window(
-            context,
-            data_start_time=self.data_start_time,
-            data_end_time=self.data_end_time,
-            lookback=self.lookback,
-            partition_length=self.partition_length,
-        )
-        online_task_id = self.online_task_id
-        if online_task_id is None:
-            name = arguments.read_name(self.online_task, "online_task")
-            online_task_id = hook.find_task(name).id
-            self.log.info("The task %r is %s.", name, online_task_id)
-        if window.is_short:
-            self.log.warning(
-                "The window %s is shorter than a minute. lookback and partition_length are in seconds: for a "
-                "day, use timedelta(days=1).",
-                window,
-            )
-        if window.is_long:
+        run = self.plan_run(context, hook)
+        if run.window.is_long:
             self.log.warning(
                 "The window %s is longer than the documented maximum of 30 days. It is sent unchanged. To "
                 "split it, use split_window() with dynamic task mapping.",
-                window,
+                run.window,
             )
-        return RunInput.read(
-            {
-                "online_task_id": online_task_id,
-                "data_start_time": window.start,
-                "data_end_time": window.end,
-                "max_spans": self.max_spans,
-                "override_evaluations": self.override_evaluations,
-            }
-        )
+        return run
 
     def _start(self, context: Context, lifecycle: RunLifecycle, run: RunInput) -> str | None:
         """Resume the run of an earlier try, or start a new one within its limits, and follow it."""

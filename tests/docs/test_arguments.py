@@ -20,6 +20,7 @@ GUIDES = {
     "DeleteOnlineTaskOperator": "tasks.md",
     "EvaluatorOperator": "tasks.md",
     "RunOnlineTaskOperator": "runs.md windows.md",
+    "EstimateRunOperator": "cost.md",
     "CancelOnlineTaskRunOperator": "runs.md",
     "OnlineTaskRunSensor": "runs.md",
     "EvalResultsOperator": "results.md",

@@ -160,6 +160,25 @@ def test_backfill_evaluates_each_span_of_a_long_window_once(
     assert len(set.union(*spans)) == sum(len(judged) for judged in spans) >= 14 * 6
 
 
+def test_backfill_above_its_limit_starts_no_run(
+    online_tasks_emulator: Emulator, example_dag: Callable[[str], DAG], run_dag: Callable[..., Any]
+) -> None:
+    result = run_dag(
+        example_dag("backfill_eval"),
+        conf={
+            "online_task_id": make_task(online_tasks_emulator),
+            "start": (midnight() - 7 * DAY).isoformat(),
+            "end": midnight().isoformat(),
+            "days": 3,
+            "max_evaluations": 10,
+        },
+    )
+
+    assert (result.state, result.states["estimate"]) == ("failed", "failed")
+    assert result.returned("estimate")["evaluations"]["high"] > 10
+    assert online_tasks_emulator.runs() == []
+
+
 @pytest.mark.parametrize("no_data", ["completed", "task_error"])
 def test_backfill_with_a_window_without_spans_reads_the_results_of_the_others(
     online_tasks_emulator: Emulator,

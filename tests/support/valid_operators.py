@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_online_tasks.operators.annotation_queues import AnnotationQueueOperator
+from airflow_provider_online_tasks.operators.estimates import EstimateRunOperator
 from airflow_provider_online_tasks.operators.eval_tasks import (
     CreateEvalTaskOperator,
     DeleteOnlineTaskOperator,
@@ -36,6 +37,7 @@ VALID: dict[type[BaseOperator], dict[str, Any]] = {
     PatchEvalTaskOperator: {"online_task_id": "T", "name": "n"},
     DeleteOnlineTaskOperator: {"online_task_id": "T"},
     RunOnlineTaskOperator: {"online_task_id": "T"},
+    EstimateRunOperator: {"online_task_id": "T"},
     CancelOnlineTaskRunOperator: {"run_id": "R"},
     OnlineTaskRunSensor: {"run_id": "R"},
     AnnotationQueueSensor: {"annotation_queue_id": "Q"},

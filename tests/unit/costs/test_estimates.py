@@ -198,7 +198,7 @@ def test_estimate_within_limits_lowers_max_spans(costs_of: Any) -> None:
     assert estimate.max_spans_within(max_evaluations=100, max_cost=estimate.cost.high) == 10_000
     assert estimate.max_spans_within(max_evaluations=30) == 30
     assert estimate.max_spans_within(max_cost=estimate.cost.high / 10) == 10
-    assert estimate.max_spans_within(max_cost=estimate.cost.high / 1000) == 0
+    assert estimate.max_spans_within(max_cost=estimate.cost.high / 1000) < 1
 
 
 def test_estimate_of_ten_thousand_spans_sends_at_most_21_requests(costs_of: Any) -> None:
