@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.sdk import DAG, Asset, BaseNotifier
 
-from airflow_provider_online_tasks import EvalBudget, EvalGateNotifier, OnlineTasksHook, RunOnlineTaskOperator
+from airflow_provider_online_tasks import EvalBudget, EvalGateNotifier, RunOnlineTaskOperator
+from airflow_provider_online_tasks.emulator import Fault
 from tests.support.online_task import OnlineTask
 from tests.support.reviewer import Reviewer
 
@@ -106,18 +107,26 @@ def test_lowered_run_says_so_in_xcom_and_asset_event(
     assert extra == summary
 
 
-def test_budget_of_a_project_holds_for_two_dags(arize: Emulator, run_dag: Callable[..., DagResult]) -> None:
-    limits = {"budget": {"max_evaluations": "{{ params.most }}", "scope": "project"}, "on_over_budget": "cap"}
+@pytest.mark.slow
+@pytest.mark.promise("budget-of-period")
+def test_budget_holds_over_twenty_runs_of_two_dags_with_a_lost_response(
+    arize: Emulator, run_dag: Callable[..., DagResult]
+) -> None:
+    limits = {
+        "budget": {"max_evaluations": "{{ params.most }}", "scope": "project", "max_spans": 5},
+        "on_over_budget": "cap",
+    }
     dags = [
         dag_with_run(f"spends_{name}", OnlineTask.create(arize).id, **limits)  # type: ignore[arg-type]
         for name in ("first", "second")
     ]
     for dag in dags:
-        dag.params["most"] = 7
+        dag.params["most"] = 61
+    arize.clear_requests()
+    arize.add_fault(Fault("graphql.runOnlineTask", "drop_after", skip=4))
 
-    states = [run_dag(dag).states["run_task"] for dag in dags]
+    states = [run_dag(dags[number % 2]).states["run_task"] for number in range(20)]
 
-    assert states == ["success", "failed"]
-    with OnlineTasksHook() as hook:
-        [run] = [hook.get_task_run(run["id"]) for run in arize.runs()]
-    assert run.counts.attempted == 7
+    assert states == ["success"] * 13 + ["failed"] * 7
+    assert [run["num_successes"] for run in arize.runs()] == [5] * 12 + [1]
+    assert len(arize.requests(MUTATIONS)) == 13
