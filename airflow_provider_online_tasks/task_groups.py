@@ -14,6 +14,7 @@ from airflow.sdk import TaskGroup
 from airflow_provider_online_tasks._defaults import SESSION_ID
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.exceptions import InvalidInput
+from airflow_provider_online_tasks.gate.rules import CALIBRATED
 from airflow_provider_online_tasks.inputs.arguments import finite, suggests_names
 from airflow_provider_online_tasks.inputs.evaluators import CodeEvaluator, LlmConfig, TemplateEvaluator
 from airflow_provider_online_tasks.inputs.templating import is_leaf_template, is_templated
@@ -194,6 +195,8 @@ def online_eval(
             f"{useless[0]} is for an eval task that is created or found by its name, and online_task_id is "
             f"set. Remove one of them."
         )
+    if isinstance(rules, Mapping):
+        _check_no_human_labels(rules)
     if isinstance(rules, Mapping) and (name is not None or read_evaluators is not None):
         columns = _columns(template_evaluators, evaluators, code_evaluators, read_evaluators)
         _check_rules_name_evaluators(rules, columns)
@@ -270,6 +273,16 @@ def online_eval(
                 **names.get("gate", {}),
             )
     return group
+
+
+def _check_no_human_labels(rules: Mapping[str, Any]) -> None:
+    """Raise InvalidInput if a rule needs human labels, which don't exist yet when the gate runs."""
+    for name, given in rules.items():
+        if isinstance(given, Mapping) and CALIBRATED in given:
+            raise InvalidInput(
+                f"rules[{name!r}] has {CALIBRATED!r}, but people can label spans only after the run. Use "
+                f"EvalResultsOperator with human_labels, and EvalGateOperator, in a later DAG."
+            )
 
 
 def _check_rules_name_evaluators(rules: Mapping[str, Any], columns: Collection[str] | None) -> None:

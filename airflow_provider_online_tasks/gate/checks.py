@@ -343,7 +343,8 @@ class EvaluatorCheck:
         if not threshold.is_lower_bound:
             unknown = calibration.human_labels - set(self.scale.labels or summary.labels) - {label}
         if unknown:
-            note = f"unknown human labels count against the rule: {', '.join(map(repr, sorted(unknown)))}"
+            listed = ", ".join(map(repr, sorted(unknown)[:LABELS_NAMED]))
+            note = on_one_line(f"unknown human labels count against the rule: {listed}")
         elif label not in calibration.human_labels:
             note = self._label_hint(label, summary)
         result = _within(threshold.comparison, threshold.bound, calibration.share(label, unknown))

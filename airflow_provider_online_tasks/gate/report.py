@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -10,6 +11,7 @@ from airflow_provider_online_tasks._text import on_one_line, shown_name
 from airflow_provider_online_tasks.gate.checks import FAILED, RuleResult
 
 HEAD = ("evaluator", "measure", "rule", "measured", "interval", "margin", "outcome")
+LABELS_SHOWN = 10
 _Lines = Sequence[tuple[str, ...]]
 _MARKDOWN = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]()<>#+-!|~"})
 
@@ -88,23 +90,25 @@ def people_html(people: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _people_tables(people: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, _Lines]]:
-    """Yield a title and a table for each evaluator: its labels as rows, those of people as columns."""
+    """Yield a title and a table for each evaluator: its labels as rows, those of people as columns.
+
+    Each has up to 10 labels.
+    """
     for evaluator, found in people.items():
-        strata = found["strata"]
-        given = list(
-            dict.fromkeys([*strata, *(label for each in strata.values() for label in each["labels"])])
-        )
+        strata = dict(itertools.islice(found["strata"].items(), LABELS_SHOWN))
+        given = dict.fromkeys([*strata, *(label for each in strata.values() for label in each["labels"])])
+        shown = list(given)[:LABELS_SHOWN]
         title = (
             f"{shown_name(evaluator)}: {found['labelled']:,} human labels ({shown_name(found['annotation'])})"
         )
         if agreement := found["agreement"]:
             title += f", agreement {agreement['low']:.1%} to {agreement['high']:.1%}"
         lines = [
-            ("label of the evaluator", "evaluations", *(f"people: {shown_name(each)}" for each in given))
+            ("label of the evaluator", "evaluations", *(f"people: {shown_name(each)}" for each in shown))
         ]
-        for label, each in strata.items():
-            counts = (f"{each['labels'].get(name, 0):,}" for name in given)
-            lines.append((shown_name(label), f"{each['evaluated']:,}", *counts))
+        for label, stratum in strata.items():
+            counts = (f"{stratum['labels'].get(name, 0):,}" for name in shown)
+            lines.append((shown_name(label), f"{stratum['evaluated']:,}", *counts))
         yield title, lines
 
 

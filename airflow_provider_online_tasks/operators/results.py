@@ -163,6 +163,8 @@ class EvalResultsOperator(LineageOperator):
             self._evaluator_names()
         if not is_templated(human_labels):
             self._human_labels()
+        if not is_templated(human_sample):
+            _read_samples(human_sample)
         for name in ("group_by", "cluster_by", "rows_path", "rows_conn_id"):
             value = getattr(self, name)
             if value is not None and not hasattr(value, "open"):
@@ -185,7 +187,7 @@ class EvalResultsOperator(LineageOperator):
         from airflow_provider_online_tasks.results.human_labels import add_samples
         from airflow_provider_online_tasks.results.reading import Reader, expects_more_labels
 
-        columns = self._columns()
+        columns, samples = self._columns(), _read_samples(self.human_sample)
         rows_file = open_rows(self.rows_path, self.rows_format, conn_id=self.rows_conn_id)
         with self.hook as hook, rows_file as rows:
             run, task_id, window = self._find_window(hook)
@@ -228,7 +230,7 @@ class EvalResultsOperator(LineageOperator):
             }
             for name, figures in summary["evaluators"].items():
                 figures.update(versions.get(name, NO_VERSION))
-            add_samples(summary, self.human_sample)
+            add_samples(summary, samples)
             reader.describe_examples(window, summary, links.span)
         context["ti"].xcom_push(key=RESULTS_KEY, value=results_record(summary, spans_url=links.spans))
         self._report(context, run, summary)
@@ -492,6 +494,21 @@ class EvalResultsOperator(LineageOperator):
             )
             for evaluator, annotation in self.human_labels.items()
         }
+
+
+def _read_samples(given: Any) -> list[Mapping[str, Any]]:
+    """Return the samples in one or several results of ``SendSpansOperator``."""
+    samples = []
+    for result in given if isinstance(given, list | tuple) else [given]:
+        sample = result.get("sample", result) if isinstance(result, Mapping) else result
+        if sample is None:
+            continue
+        if not isinstance(sample, Mapping) or not {"evaluator", "is_random"} <= sample.keys():
+            raise InvalidInput(
+                f"human_sample must be the result of a SendSpansOperator with sample, not {shown(result)}."
+            )
+        samples.append(sample)
+    return samples
 
 
 def _changed_versions(

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.api.responses import Evaluation
-from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.gate.calibration import calibration_of
 from airflow_provider_online_tasks.gate.summary import EvaluatorSummary
 from airflow_provider_online_tasks.results.counts import CONFIDENCE, OTHER_LABELS, Clusters, Counts
@@ -116,24 +114,16 @@ def agreement_with_people(name: str, figures: Mapping[str, Any]) -> dict[str, An
     }
 
 
-def add_samples(summary: dict[str, Any], given: Any) -> None:
-    """Add the sample of spans that people were asked to label, if it is known.
+def add_samples(summary: dict[str, Any], samples: Iterable[Mapping[str, Any]]) -> None:
+    """Add the sample of spans that people were asked to label, and why it is no random one, if known.
 
-    :param given: a result of ``SendSpansOperator``, or several.
+    :param samples: those of ``SendSpansOperator``.
     """
-    samples = {}
-    for result in given if isinstance(given, list | tuple) else [given]:
-        sample = result.get("sample", result) if isinstance(result, Mapping) else result
-        if sample is None:
-            continue
-        if not isinstance(sample, Mapping) or not {"evaluator", "is_random"} <= sample.keys():
-            raise InvalidInput(
-                f"human_sample must be the result of a SendSpansOperator with sample, not {shown(result)}."
-            )
-        samples[sample["evaluator"]] = sample
+    by_evaluator = {sample["evaluator"]: sample for sample in samples}
     for name, figures in summary["evaluators"].items():
         if human_labels := figures.get("human_labels"):
-            human_labels["sample"] = sample = samples.get(name)
+            sample = by_evaluator.get(name)
+            human_labels["sample"] = sample
             human_labels["sample_problem"] = _problem_of(sample, summary) if sample else None
 
 

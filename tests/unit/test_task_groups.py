@@ -184,6 +184,12 @@ def test_rule_on_evaluator_that_the_call_does_not_define_is_rejected(dag: DAG, g
         online_eval(**{**NEW_TASK, **given}, rules={"corectness": {"score_mean": ">= 0.9"}})
 
 
+@pytest.mark.parametrize("given", [NEW_TASK, {"online_task_id": TASK_ID}])
+def test_rules_on_human_labels_are_rejected(dag: DAG, given: dict[str, Any]) -> None:
+    with dag, pytest.raises(InvalidInput, match="human_labels"):
+        online_eval(**given, rules={"correctness": {"calibrated": {"correct": ">= 0.9"}}})
+
+
 @pytest.mark.parametrize(
     "given",
     [

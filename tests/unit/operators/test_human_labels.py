@@ -12,6 +12,7 @@ import pytest
 
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.api.calls import list_spans
+from airflow_provider_online_tasks.api.responses import Annotation, Evaluation, Span
 from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.exceptions import EvalGateFailed, EvalGateInconclusive, InvalidInput
 from airflow_provider_online_tasks.gate import report
@@ -19,6 +20,7 @@ from airflow_provider_online_tasks.inputs.windows import DataWindow
 from airflow_provider_online_tasks.notifications.eval_gate import render
 from airflow_provider_online_tasks.operators.gate import EvalGateOperator
 from airflow_provider_online_tasks.operators.results import EvalResultsOperator
+from airflow_provider_online_tasks.results.summary import Results
 from tests.support.evaluated_runs import NOW, arize_with, context, evaluator, read, run_task, tone
 from tests.support.human_labels import REVIEW, add_records, annotate, create_queue
 
@@ -176,6 +178,37 @@ def test_baseline_has_no_human_labels(arize, labelled):
     found = read(run_id=run_id, human_labels=HUMAN_LABELS, baseline=timedelta(days=1))
     assert people_say(found)["labelled"] == 17
     assert "human_labels" not in found["baseline"]["evaluators"]["correctness"]
+
+
+def counted(*annotations, evaluations=(), **arguments):
+    """Return the human labels of a span with an evaluation "correct" and these annotations."""
+    results = Results(
+        run_id="R", online_task_id="T", evaluators=["correctness"], human_labels=HUMAN_LABELS, **arguments
+    )
+    of_run = Evaluation(name="correctness", label="correct", metadata={"run_id": "R"})
+    at = wire_time(NOW)
+    results.add(Span(span_id="s", start_time=at, evaluations=(of_run,), annotations=annotations))
+    for place, evaluation in enumerate(evaluations):
+        results.add(
+            Span(span_id=str(place), start_time=at, evaluations=(evaluation,), annotations=annotations)
+        )
+    return people_say(results.summary())
+
+
+def test_newest_of_several_annotations_counts_and_is_noted():
+    first = Annotation(name=REVIEW, label="incorrect", updated_at=NOW)
+    newest = Annotation(name=REVIEW, label="correct", updated_at=NOW + timedelta(seconds=1))
+    undated = Annotation(name=REVIEW, label="incorrect")
+    found = counted(newest, first, undated)
+    assert (found["strata"]["correct"]["labels"], found["conflicts"]) == ({"correct": 1}, 1)
+    assert counted(newest, newest)["conflicts"] == 0
+
+
+def test_scope_run_counts_human_labels_of_its_evaluations_only():
+    before = Evaluation(name="correctness", label="correct", metadata={"run_id": "earlier"})
+    annotation = Annotation(name=REVIEW, label="correct")
+    assert counted(annotation, evaluations=[before, before])["labelled"] == 3
+    assert counted(annotation, evaluations=[before, before], scope="run")["labelled"] == 1
 
 
 # -- the sample
@@ -342,3 +375,10 @@ def test_names_of_people_tables_are_escaped():
     assert not set(re.findall(r"<[biu]>", report.people_html(found)))
     assert r"\<i\>\*" in report.people_markdown(found)
     assert report.people_text({}) == report.people_html({}) == report.people_markdown({}) == ""
+
+
+def test_people_tables_have_at_most_ten_labels():
+    strata = {str(each): {"evaluated": 3, "labels": {f"human {each}": 1}} for each in range(200)}
+    found = {"e": {"annotation": "a", "labelled": 200, "agreement": None, "strata": strata}}
+    head, _, *lines = report.people_text(found).splitlines()[1:]
+    assert (head.count("people: "), len(lines)) == (10, 10)
