@@ -26,6 +26,7 @@ class OnlineTaskRunFacet(RunFacet):
     evaluations: int | None = None
     max_spans: int | None = None
     capped: bool | None = None
+    approved_by: str | None = None
     estimated_input_tokens: dict[str, float] | None = None
     estimated_output_tokens: dict[str, float] | None = None
     estimated_cost: dict[str, float] | None = None

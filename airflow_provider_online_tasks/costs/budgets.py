@@ -205,15 +205,11 @@ def summarize_spending(run: TaskRun, spending: Mapping[str, Any] | None) -> dict
 
     :param spending: what the check of its limits found.
     """
-    if spending is None:
-        return {}
-    is_lowered = spending["max_spans"] < spending["planned_max_spans"]
-    facts = {
-        "max_spans": spending["max_spans"],
-        "capped": is_lowered and run.counts.attempted >= spending["max_spans"],
-    }
-    if "budget" in spending:
-        facts["budget"] = spending["budget"]
+    spending = spending or {}
+    facts = {name: spending[name] for name in ("max_spans", "budget", "approved_by") if name in spending}
+    if (max_spans := spending.get("max_spans")) is not None:
+        is_lowered = max_spans < spending["planned_max_spans"]
+        facts["capped"] = is_lowered and run.counts.attempted >= max_spans
     if estimate := spending.get("estimate"):
         for name in ESTIMATED[1:]:
             facts[f"estimated_{name}"] = estimate[name] and {

@@ -294,7 +294,9 @@ class RunOnlineTaskOperator(PlansRun, base.LineageOperator):
         approval, subject = self._approval or approvals.Approval(context), run.to_rest()
         if approved := approval.read(subject):
             self.log.info("%s approved the run.", approved["approved_by"])
-            return Check(run=run, spending=approved.get("spending"))
+            return Check(
+                run=run, spending={**approved.get("spending", {}), "approved_by": approved["approved_by"]}
+            )
         check = check_run(hook, run, limits, may_lower=self.on_over_budget == "cap", log=self.log)
         if check.excess is not None and self.on_over_budget == "ask":
             approval.note(subject, spending=check.spending)

@@ -58,7 +58,7 @@ class RunLifecycle:
         result = self._submission.find_earlier()
         if result is not None:
             self.spending = self._submission.spending
-            if self.spending is not None:
+            if self.spending is not None and "max_spans" in self.spending:
                 self.run = run.model_copy(update={"max_spans": self.spending["max_spans"]})
             self._use(result)
         return result is not None

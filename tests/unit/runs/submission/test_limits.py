@@ -437,6 +437,7 @@ def test_approved_run_starts_as_planned(
 
     assert max_spans(emulator)[1:] == [50]
     assert questions[0]["response_timeout"] == timedelta(minutes=1)
+    assert execution.pushed["run"]["approved_by"] == "ada"
     assert (execution.pushed["run"]["evaluations"], execution.pushed["run"]["capped"]) == (
         min(count, 50),
         False,
@@ -543,11 +544,12 @@ def test_approval_without_state_store_starts_one_run(
     execution: Execution, emulator: Emulator, questions: list[dict[str, Any]]
 ) -> None:
     execution.store = None
-    ask(execution)
+    ask(execution, **WAIT)
 
     respond(execution, "Approve")
 
     assert len(emulator.runs()) == 1
+    assert execution.pushed["run"]["approved_by"] == "ada"
 
 
 # -- Invalid arguments. --
