@@ -20,6 +20,7 @@ DAYS_PER_YEAR = 365
 # An incident ends when the shares of this many windows after the alarm satisfy the rule on average.
 RECOVERY_WINDOWS = 3
 # The standard deviation of shares between windows, until this many windows say what it is.
+WINDOWS_COMPARED = 28  # for a drop
 WINDOWS_FOR_DEVIATION, ASSUMED_DEVIATION = 14, 0.02
 
 
@@ -117,6 +118,39 @@ def detect(windows: Sequence[tuple[float, float]], bound: float, budget: Budget)
         else:
             ordinary.add(_arcsine(share))
     return Evidence(value=value, start=start, incidents=tuple(incidents))
+
+
+def find_drops(
+    windows: Sequence[tuple[float, float]], max_drop: float, confidence: float
+) -> tuple[list[float], list[bool]]:
+    """Return the shares that the last window is compared with, and which windows have dropped.
+
+    A window has dropped if its share is below the mean of the latest 28 windows by more than allowed, and by
+    more than the variation between them explains. These are compared without those that have dropped, until
+    fewer than 14 are left: then the lower level is the usual one.
+
+    :param windows: the share and the number of independent evaluations of each window.
+    """
+    dropped: list[bool] = []
+    compared: list[float] = []
+    for number, window in enumerate(windows):
+        latest = range(max(0, number - WINDOWS_COMPARED), number)
+        compared = [windows[each][0] for each in latest if not dropped[each]]
+        if len(compared) < WINDOWS_FOR_DEVIATION:
+            compared = [windows[each][0] for each in latest]
+        dropped.append(_has_dropped(window, compared, max_drop, confidence))
+    return compared, dropped
+
+
+def _has_dropped(
+    window: tuple[float, float], earlier: Sequence[float], max_drop: float, confidence: float
+) -> bool:
+    if len(earlier) < WINDOWS_FOR_DEVIATION:
+        return False
+    bound, ordinary = fmean(earlier) - max_drop, Mean()
+    for share in earlier:
+        ordinary.add(_arcsine(share))
+    return 0 < bound < 1 and _fails_alone(*window, bound, ordinary, confidence)
 
 
 def _factor(bet: float, share: float, bound: float) -> float:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import pairwise
+from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -28,8 +29,10 @@ from airflow_provider_online_tasks.gate.checks import (
     RuleResult,
 )
 from airflow_provider_online_tasks.gate.detector import (
+    WINDOWS_FOR_DEVIATION,
     Budget,
     detect,
+    find_drops,
     windows_per_year,
 )
 from airflow_provider_online_tasks.gate.rules import SCORE_MEAN, EvaluatorRules, Threshold
@@ -189,9 +192,10 @@ class RecurringCheck:
                 result = self._with_history(result, threshold, scale, windows[start:])
                 is_new = change is not None and start == len(windows) - 1
                 return replace(result, note=f"{result.note}; new history: {change}") if is_new else result
-            if result.outcome == INCONCLUSIVE and (threshold or result.measure.startswith(DROP_OF)):
-                return _passed(result)
-            return result
+            if drop := self._drop_of(result):
+                start, _ = restarts[result.evaluator]
+                return self._drop_with_history(result, *drop, windows[start:])
+            return _passed(result) if threshold and result.outcome == INCONCLUSIVE else result
 
         return [concluded(result) for result in results]
 
@@ -223,6 +227,45 @@ class RecurringCheck:
             evidence_since=begin,
             failing_since=since,
         )
+
+    def _drop_with_history(
+        self, result: RuleResult, threshold: Threshold, max_drop: float, windows: Sequence[Window]
+    ) -> RuleResult:
+        """Return the result of ``max_drop`` compared with the windows since the history began."""
+        name = result.evaluator, threshold.measure, None
+        scale = self._scale_of(threshold)
+        if scale is None:
+            return _passed(result) if result.outcome == INCONCLUSIVE else result
+        if name not in windows[-1].by_name:
+            return result  # the rule on the measure itself says why
+        low, high = scale
+        series = [
+            (_favorable(value, threshold, scale), size)
+            for value, size in (window.by_name[name] for window in windows if name in window.by_name)
+        ]
+        shares, dropped = find_drops(series, max_drop / (high - low), self.budget.confidence)
+        if len(shares) < WINDOWS_FOR_DEVIATION:
+            note = f"needs {WINDOWS_FOR_DEVIATION} earlier windows, and there are {len(shares)}"
+            return replace(result, outcome=INCONCLUSIVE, note=note, low=None, high=None)
+        drop = (fmean(shares) - series[-1][0]) * (high - low)
+        return replace(
+            result,
+            outcome=FAILED if dropped[-1] else PASSED,
+            measured=drop,
+            margin=max_drop - drop,
+            note=f"was {low + fmean(shares) * (high - low):.4g} in {len(shares)} windows",
+            low=None,
+            high=None,
+        )
+
+    def _drop_of(self, result: RuleResult) -> tuple[Threshold, float] | None:
+        """Return the rule whose drop a result is about, and the drop that is allowed; None for others."""
+        for rules in self.rules:
+            for threshold in rules.thresholds if rules.max_drop is not None else ():
+                of_drop = (rules.evaluator, DROP_OF + threshold.measure, f"<= {rules.max_drop:g}")
+                if of_drop == (result.evaluator, result.measure, result.rule) and result.segment is None:
+                    return threshold, rules.max_drop or 0.0
+        return None
 
     def _threshold_of(self, result: RuleResult) -> Threshold | None:
         """Return the rule on a label or score that a result is about; None for other rules and ``==``."""

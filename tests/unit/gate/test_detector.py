@@ -13,6 +13,7 @@ from airflow_provider_online_tasks.gate.detector import (
     Evidence,
     Incident,
     detect,
+    find_drops,
     windows_per_year,
 )
 
@@ -190,3 +191,31 @@ def test_mean_delay_with_one_false_alarm_per_year(
 ) -> None:
     delay = mean_delay(DAILY, before=before, now=now, effect=effect)
     assert delay == pytest.approx(days, rel=0.2)
+
+
+@pytest.mark.parametrize("effect", [0, 0.01, 0.02])
+@pytest.mark.parametrize("rules", [1, 10])
+def test_false_alarms_of_drops_stay_within_budget(rules: int, effect: float) -> None:
+    budget = Budget(false_alarms_per_year=1, windows_per_year=365, rules=rules)
+    years, alarms = 100 // rules, 0
+    for year in daily_windows(rules, years * rules, BOUND, effect):
+        alarms += sum(find_drops(year, 0, budget.confidence)[1])
+    assert alarms <= years
+
+
+def test_drop_beyond_variation_is_found() -> None:
+    def has_dropped(earlier: list[float], share: float, max_drop: float) -> bool:
+        windows = [(each, 1_000) for each in [*earlier, share]]
+        return find_drops(windows, max_drop, DAILY.confidence)[1][-1]
+
+    varied, steady = [0.95, 0.97, 0.93] * 6, [0.95, 0.955, 0.945] * 6
+    assert has_dropped(varied, 0.80, 0.02)
+    assert not has_dropped(varied, 0.90, 0.02)
+    assert has_dropped(steady, 0.90, 0.02)
+    assert not has_dropped(steady, 0.90, 0.1)
+    assert not has_dropped(steady[:13], 0.80, 0.02)
+
+
+def test_lasting_drop_is_usual_level_after_some_windows() -> None:
+    windows = [(share, 1_000) for share in [0.95, 0.955, 0.945] * 10 + [0.90, 0.905, 0.895] * 10]
+    assert find_drops(windows, 0.01, DAILY.confidence)[1] == [False] * 30 + [True] * 15 + [False] * 15

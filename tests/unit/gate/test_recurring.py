@@ -118,6 +118,36 @@ def test_segments_have_their_own_history() -> None:
     assert small["outcome"] == "inconclusive"
 
 
+def test_drop_is_compared_with_variation_between_windows() -> None:
+    rules = {"e": {"correct": ">= 0.5", "max_drop": 0.02, "on_inconclusive": {"max_drop": "pass"}}}
+    gate = DailyGate(rules=rules)
+    steady = [950, 955, 945, 952, 948] * 4
+    verdicts = [gate.check(day, correct, 1_000) for day, correct in enumerate(steady)]
+    drops = [rule(verdict, "drop of correct") for verdict in verdicts]
+    assert [drop["outcome"] for drop in drops] == ["inconclusive"] * 14 + ["passed"] * 6
+    assert {verdict["passed"] for verdict in verdicts} == {True}
+    found = rule(gate.check(20, 900, 1_000), "drop of correct")
+    assert (found["outcome"], found["measured"]) == ("failed", pytest.approx(0.05))
+    assert rule(gate.check(21, 940, 1_000), "drop of correct")["outcome"] == "passed"
+    assert rule(gate.check(22, 900, 1_000, version_id="v2"), "drop of correct")["outcome"] == "failed"
+    assert rule(gate.check(23, 900, 1_000, version_id="v3"), "drop of correct")["outcome"] == "inconclusive"
+
+    varied = DailyGate(rules=rules)
+    for day, correct in enumerate([950, 990, 910] * 7):
+        varied.check(day, correct, 1_000)
+    assert rule(varied.check(21, 900, 1_000), "drop of correct")["outcome"] == "passed"
+
+
+def test_drop_of_mean_score_is_in_its_unit() -> None:
+    rules = {"e": {"score_mean": ">= 1", "max_drop": 0.5, "on_inconclusive": "pass"}}
+    gate = DailyGate(rules=rules, score_ranges={"e": (0, 10)})
+    for day in range(14):
+        gate.check(day, 1_000, 1_000, mean=8 + day % 3 / 10, variance=4.0)
+    found = rule(gate.check(14, 1_000, 1_000, mean=6.0, variance=4.0), "drop of score_mean")
+    assert (found["outcome"], found["measured"]) == ("failed", pytest.approx(2.0929, abs=1e-3))
+    assert rule(gate.check(15, 1_000, 1_000, mean=7.7, variance=4.0), "drop of score_mean")["passed"]
+
+
 def test_retried_cleared_and_backfilled_days_change_nothing() -> None:
     days = list(enumerate(SIXTY_DAYS))
     once = DailyGate()
