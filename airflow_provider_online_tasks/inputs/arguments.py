@@ -183,6 +183,11 @@ def is_empty(value: Any) -> bool:
 
 def read_id(value: Any, name: str) -> str:
     """Return an ID of Arize without spaces around it."""
+    if value is None:
+        raise InvalidInput(
+            f"{name} is empty: the task that it comes from returned none. A task that starts a run returns "
+            f'no ID if the window had no data and on_nothing_evaluated is "succeed".'
+        )
     return _read(lambda text: check_id_text(text, name), value, name)
 
 

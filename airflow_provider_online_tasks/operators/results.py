@@ -243,7 +243,7 @@ class EvalResultsOperator(LineageOperator):
         from airflow_provider_online_tasks.results.reading import task_and_window
 
         run: TaskRun | None = None
-        if self.run_id is not None:
+        if self.online_task_id is None:
             run = hook.get_task_run(arguments.read_id(self.run_id, "run_id"))
             task_id, self.window = task_and_window(run)
         else:

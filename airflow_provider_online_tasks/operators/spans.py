@@ -150,7 +150,7 @@ class SendSpansOperator(OnlineTasksOperator):
         destination = self._destination()
         with self.hook as hook:
             run = None
-            if self.run_id is not None:
+            if self.online_task_id is None:
                 run = hook.get_task_run(arguments.read_id(self.run_id, "run_id"))
                 task_id, window = task_and_window(run)
             else:
