@@ -363,10 +363,11 @@ class RunOnlineTaskOperator(PlansRun, base.LineageOperator):
             lifecycle.give_up()
             return self._start_new(context, lifecycle, self._plan(context, lifecycle.hook))
         from airflow_provider_online_tasks.costs.budgets import summarize_spending
+        from airflow_provider_online_tasks.results.history import RUN_KEY
         from airflow_provider_online_tasks.results.reading import labels_exist
 
         summary = {**run.summary(), **summarize_spending(run, lifecycle.spending)}
-        context["ti"].xcom_push(key="run", value=summary)
+        context["ti"].xcom_push(key=RUN_KEY, value=summary)
         self.links = lifecycle.find_links()
         self._keep_lineage(lifecycle.hook, summary)
         try:

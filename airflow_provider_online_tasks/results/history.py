@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -12,10 +13,20 @@ from airflow_provider_online_tasks.results.counts import CONFIDENCE, OTHER_LABEL
 
 RESULTS_KEY = "eval_results"
 VERDICT_KEY = "eval_verdict"
+RUN_KEY = "run"  # the summary of the run itself
 DIGITS = 5  # enough for a plot, and half the size of a response
 MAX_LABELS = 20
+MAX_COMPARED = 10  # labels on each side of the comparison with people; the others are counted together
 MAX_RULES = 1_000
-_VERDICT_KEYS = ("run_id", "outcome", "passed", "approved", "responded_by", "confidence")
+_VERDICT_KEYS = (
+    "run_id",
+    "outcome",
+    "passed",
+    "approved",
+    "responded_by",
+    "confidence",
+    "false_alarms_per_year",
+)
 _OUTCOMES = (FAILED, INCONCLUSIVE, PASSED)
 _RULE_KEYS = [
     each.name
@@ -63,13 +74,43 @@ def _evaluator_record(figures: Mapping[str, Any]) -> dict[str, Any]:
         low, high = (round(end, DIGITS) for end in ends)
         labels[label] = {"count": count, "low": low, "high": high}
     mean, interval = figures.get("score_mean"), figures.get("score_interval") or (None, None)
+    of_people = figures.get("human_labels")
     return {
         "evaluated": figures.get("evaluated", 0),
         "not_evaluated": figures.get("not_evaluated"),
         "labels": labels,
         "score": None if mean is None else {"mean": mean, "low": interval[0], "high": interval[1]},
+        "human_labels": _human_labels_record(of_people) if of_people else None,
         **{key: figures.get(key) for key in ("evaluator_version", "version_id", "version_since")},
     }
+
+
+def _human_labels_record(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what people say: the shares of labels by them, and their labels by the evaluator's label."""
+    strata = {label: stratum["labels"] for label, stratum in found["strata"].items()}
+    total = Counter[str]()
+    for labels in strata.values():
+        total.update(labels)
+    frequent = {label for label, _ in total.most_common(MAX_COMPARED)}
+    table = defaultdict[str, Counter[str]](Counter)
+    for place, (label, labels) in enumerate(strata.items()):
+        row = table[label if place < MAX_COMPARED else OTHER_LABELS]
+        for human_label, count in labels.items():
+            row[human_label if human_label in frequent else OTHER_LABELS] += count
+    return {
+        **{key: found.get(key) for key in ("annotation", "labelled", "sample_problem")},
+        "is_random": bool(found.get("sample")) and found.get("sample_problem") is None,
+        "agreement": _estimate(found["agreement"]),
+        "shares": {label: _estimate(each["share"]) for label, each in found["labels"].items()},
+        "table": {label: dict(row) for label, row in table.items()},
+    }
+
+
+def _estimate(estimate: Mapping[str, float | None] | None) -> dict[str, float | None] | None:
+    rounded = {
+        key: None if value is None else round(value, DIGITS) for key, value in (estimate or {}).items()
+    }
+    return rounded or None
 
 
 def verdict_record(verdict: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ DAY = timedelta(days=1)
 # A right-to-left override, which reverses the text after it, a new line, and 300 characters.
 ODD_LABEL = "\u202eetaruccani\n" + "very " * 60
 HOSTILE = "<img src=x onerror=\"document.title='hacked'\"> & 'quoted'"
-RESULTS_TASK, GATE_TASK, OTHER_TASK = "read_results", "gate", "other_work"
+RUN_TASK, RESULTS_TASK, GATE_TASK, OTHER_TASK = "run_task", "read_results", "gate", "other_work"
 # Name, labels (the good one first), share of the good label, evaluations per window.
 EVALUATORS: Sequence[tuple[str, Sequence[str], float, int]] = (
     ("correctness", ("correct", "incorrect"), 0.94, 420),
@@ -50,7 +50,7 @@ for dag_id in {dags!r}:
 def write_dags(folder: Path, dag_ids: Sequence[str]) -> None:
     """Write a file with DAGs that have a results task, a gate, and another task."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = DAG_FILE.format(dags=list(dag_ids), tasks=[OTHER_TASK, RESULTS_TASK, GATE_TASK])
+    text = DAG_FILE.format(dags=list(dag_ids), tasks=[OTHER_TASK, RUN_TASK, RESULTS_TASK, GATE_TASK])
     (folder / "history_of_evals.py").write_text(text)
 
 
@@ -62,6 +62,9 @@ def summaries(
     hostile: bool = False,
     misspelled: str | None = None,
     failed_runs: int = 0,
+    human_labels: bool = False,
+    recurring: bool = False,
+    budget: bool = False,
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Return the results of ``EvalResultsOperator`` and ``EvalGateOperator`` for a number of days.
 
@@ -71,8 +74,13 @@ def summaries(
     :param hostile: whether a label is HTML, another has odd characters, and another is empty.
     :param misspelled: an evaluator that has a rule and no results.
     :param failed_runs: how many of the newest runs failed before there were results.
+    :param human_labels: whether people labelled a sample of the first evaluator's evaluations.
+    :param recurring: whether the gate has ``false_alarms_per_year``; the share of the first evaluator is low
+        from day 20 to 28 and on the last 6 days.
+    :param budget: whether the runs have a budget and an estimated cost.
     """
     from airflow_provider_online_tasks.gate.intervals import share_interval
+    from airflow_provider_online_tasks.results.human_labels import agreement_with_people
 
     chance = random.Random(windows * 100 + evaluators)
     found = []
@@ -87,6 +95,8 @@ def summaries(
             if hostile and number == 1:
                 labels = ("", ODD_LABEL)
             drop = 0.09 if number == 0 and windows - 9 <= place < windows - 7 else 0.0
+            if recurring:
+                drop = 0.2 if number == 0 and (20 <= place < 28 or place >= windows - 6) else 0.0
             total = max(8, int(evaluated * (0.8 + 0.4 * chance.random())))
             wave = 0.015 * math.sin(place / 9 + number)
             good = min(1.0, max(0.0, share + wave - drop + chance.gauss(0, 0.012)))
@@ -104,10 +114,19 @@ def summaries(
                 "labels": {
                     label: {"count": count, "share": count / total} for label, count in counts.items()
                 },
+                "other_labels": 0,
+                "scored": total,
                 "score_mean": score,
+                "score_variance": score * (1 - score) * total / (total - 1),
+                "score_is_binary": True,
                 "score_interval": list(share_interval(counts[labels[0]], total, 0.95)),
+                "invalid_scores": 0,
                 "evaluator_version": f"model: gpt-4o, version: {1 if place < windows * 2 // 3 else 2}",
+                "version_id": f"version {1 if place < windows * 2 // 3 else 2}",
             }
+            if human_labels and number == 0:
+                figures[name]["human_labels"] = _human_labels(counts, chance)
+                figures[name]["human_labels"] |= agreement_with_people(name, figures[name])
             low, high = share_interval(counts[labels[0]], total, 0.95)
             outcome = "passed" if low >= BOUND else "failed" if high < BOUND else "inconclusive"
             if number == 0:
@@ -148,6 +167,8 @@ def summaries(
             "errors": place % 3,
             "evaluators": figures if place < windows - failed_runs else {},
         }
+        if budget:
+            summary["run"] = _run(summary, place)
         completeness = {
             "evaluator": "*",
             "measure": "complete",
@@ -166,7 +187,71 @@ def summaries(
             "rules": [completeness, *rules],
         }
         found.append((summary, verdict))
-    return found
+    return _recurring(found) if recurring else found
+
+
+def _human_labels(counts: Mapping[str, int], chance: random.Random) -> dict[str, Any]:
+    """Return the labels that people gave to a random sample: one in ten differs from the evaluator's."""
+    good, *_, bad = counts
+    strata = {}
+    for label, evaluated in counts.items():
+        labelled = min(evaluated, 120 if label == good else 40)
+        wrong = sum(chance.random() < 0.1 for _ in range(labelled))
+        other = bad if label == good else good
+        labels = {label: labelled - wrong, other: wrong}
+        strata[label] = {"evaluated": evaluated, "labelled": labelled, "labels": labels, "clusters": None}
+    labelled = sum(stratum["labelled"] for stratum in strata.values())
+    return {
+        "annotation": "correctness_review",
+        "labelled": labelled,
+        "strata": strata,
+        "sample": {"is_random": True},
+        "sample_problem": None,
+    }
+
+
+def _recurring(
+    found: Sequence[tuple[dict[str, Any], dict[str, Any]]],
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return the results with the verdicts of a gate that has ``false_alarms_per_year``."""
+    from airflow_provider_online_tasks.gate.checks import check_summary, verdict
+    from airflow_provider_online_tasks.gate.recurring import RecurringCheck
+    from airflow_provider_online_tasks.gate.rules import read_rules
+
+    rules = read_rules({EVALUATORS[0][0]: {EVALUATORS[0][1][0]: f">= {BOUND}"}})
+    windows: list[dict[str, Any]] = []
+    checked = []
+    for summary, _ in found:
+        check = RecurringCheck(rules=rules, summary=summary, score_ranges={}, false_alarms_per_year=1)
+        results = check_summary(rules, summary, confidence=check.budget.confidence, accept_unverified=True)
+        window = check.record(results)
+        results = check.conclude(results, check.windows(window, windows))
+        windows.append(window)
+        ends = {name: summary[name] for name in ("run_id", "data_start_time", "data_end_time")}
+        checked.append((summary, {**verdict(results), **ends, "false_alarms_per_year": 1}))
+    return checked
+
+
+def _run(summary: Mapping[str, Any], place: int) -> dict[str, Any]:
+    """Return what ``RunOnlineTaskOperator`` leaves of a run with a budget and prices."""
+    evaluations = summary["expected"] + summary["errors"]
+    return {
+        "run_id": summary["run_id"],
+        "status": "COMPLETED",
+        "evaluations": evaluations,
+        "capped": False,
+        "estimated_input_tokens": {"low": evaluations * 900.0, "high": evaluations * 1_100.0},
+        "estimated_output_tokens": {"low": evaluations * 40.0, "high": evaluations * 60.0},
+        "estimated_cost": {"low": evaluations * 0.003, "high": evaluations * 0.0035},
+        "budget": {
+            "max_evaluations": 20_000,
+            "per": "month",
+            "scope": "project",
+            "since": "2026-11-01T00:00:00Z",
+            "finished": 400 * place,
+            "in_flight": 1_000,
+        },
+    }
 
 
 def fill(
@@ -182,6 +267,7 @@ def fill(
 
     from airflow_provider_online_tasks.results.history import (
         RESULTS_KEY,
+        RUN_KEY,
         VERDICT_KEY,
         results_record,
         verdict_record,
@@ -207,7 +293,7 @@ def fill(
                 "end_date": until + timedelta(minutes=9),
             }
         )
-        ended_of = {OTHER_TASK: "success", RESULTS_TASK: "success", GATE_TASK: state}
+        ended_of = {OTHER_TASK: "success", RUN_TASK: "success", RESULTS_TASK: "success", GATE_TASK: state}
         if has_failed:
             ended_of |= {RESULTS_TASK: "failed", GATE_TASK: "upstream_failed"}
         ids = {task_id: uuid4() for task_id in ended_of}
@@ -234,6 +320,7 @@ def fill(
             else (
                 (RESULTS_TASK, RESULTS_KEY, results_record(summary, spans_url=spans_url)),
                 (GATE_TASK, VERDICT_KEY, verdict_record(verdict)),
+                *([(RUN_TASK, RUN_KEY, summary["run"])] if "run" in summary else []),
             )
         ):
             xcoms.append(

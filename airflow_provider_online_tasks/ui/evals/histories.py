@@ -25,6 +25,7 @@ NO_FIGURES: Mapping[str, Any] = {
     "shares": {},
     "score": None,
     "evaluator_version": None,
+    "human_labels": None,
 }
 
 

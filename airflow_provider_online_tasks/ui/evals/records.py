@@ -12,6 +12,7 @@ from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.inputs.arguments import finite
 from airflow_provider_online_tasks.results.history import (
     DIGITS,
+    MAX_COMPARED,
     MAX_LABELS,
     MAX_RULES,
     RESULTS_KEY,
@@ -118,6 +119,10 @@ def _object(value: Any) -> Mapping[str, Any]:
             value = json.loads(value)
         except (ValueError, RecursionError):
             return {}
+    return _mapping(value)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
@@ -126,13 +131,11 @@ def _read_fields(record: Mapping[str, Any], fields: Mapping[str, Callable[[Any],
 
 
 def _read_evaluator(entry: Mapping[str, Any]) -> dict[str, Any]:
-    score, labels = (
-        part if isinstance(part, Mapping) else {} for part in (entry.get("score"), entry.get("labels"))
-    )
+    score, labels = _mapping(entry.get("score")), _mapping(entry.get("labels"))
     shares: dict[str, dict[str, Any]] = {}
     for label, entry_of_label in list(labels.items())[: MAX_LABELS + 1]:
-        share = _read_fields(entry_of_label, _SHARE_FIELDS) if isinstance(entry_of_label, Mapping) else {}
-        if share.get("count") is None:
+        share = _read_fields(_mapping(entry_of_label), _SHARE_FIELDS)
+        if share["count"] is None:
             continue
         name = _name(str(label))
         if name in shares:  # two labels that differ only in characters that aren't shown
@@ -148,6 +151,33 @@ def _read_evaluator(entry: Mapping[str, Any]) -> dict[str, Any]:
         "shares": shares if total else {},
         "score": score if score["mean"] is not None else None,
         "evaluator_version": _text(entry.get("evaluator_version")),
+        "human_labels": _read_human_labels(entry.get("human_labels")),
+    }
+
+
+def _read_human_labels(value: Any) -> dict[str, Any] | None:
+    """Read what people say about an evaluator; None if they say nothing."""
+    entry = _mapping(value)
+    if not _count(entry.get("labelled")):
+        return None
+    shares = list(_mapping(entry.get("shares")).items())[:MAX_LABELS]
+    table = list(_mapping(entry.get("table")).items())[: MAX_COMPARED + 1]
+    return {
+        **_read_fields(entry, _HUMAN_FIELDS),
+        "agreement": _read_fields(_mapping(entry.get("agreement")), _ESTIMATE_FIELDS),
+        "shares": {
+            _name(str(label)): _read_fields(_mapping(share), _ESTIMATE_FIELDS) for label, share in shares
+        },
+        "table": [
+            {
+                "label": _name(str(label)),
+                "human_labels": [
+                    [_name(str(human_label)), _count(count) or 0]
+                    for human_label, count in list(_mapping(row).items())[: MAX_COMPARED + 1]
+                ],
+            }
+            for label, row in table
+        ],
     }
 
 
@@ -202,12 +232,20 @@ _VERDICT_FIELDS: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("start", "end"), _moment),
     **dict.fromkeys(("run_id", "outcome", "responded_by"), _text),
     **dict.fromkeys(("passed", "approved"), _flag),
-    "confidence": finite,
+    **dict.fromkeys(("confidence", "false_alarms_per_year"), finite),
 }
 _RULE_FIELDS: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("evaluator", "measure", "segment"), _optional_name),
     **dict.fromkeys(("rule", "outcome", "note"), _text),
     **dict.fromkeys(("measured", "low", "high", "evaluations", "evaluations_needed"), finite),
+    **dict.fromkeys(("evidence", "evidence_needed"), finite),
+    **dict.fromkeys(("evidence_since", "failing_since"), _moment),
 }
 _SHARE_FIELDS: Mapping[str, Callable[[Any], Any]] = {"count": _count, "low": finite, "high": finite}
 _SCORE_FIELDS: Mapping[str, Callable[[Any], Any]] = dict.fromkeys(("mean", "low", "high"), finite)
+_HUMAN_FIELDS: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("annotation", "sample_problem"), _text),
+    "labelled": _count,
+    "is_random": _flag,
+}
+_ESTIMATE_FIELDS: Mapping[str, Callable[[Any], Any]] = dict.fromkeys(("value", "low", "high"), finite)

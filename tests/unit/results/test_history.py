@@ -12,18 +12,21 @@ from hypothesis import strategies as st
 
 from airflow_provider_online_tasks.gate.intervals import effective_size, share_interval
 from airflow_provider_online_tasks.results.history import (
+    MAX_COMPARED,
     MAX_LABELS,
     MAX_RULES,
     OTHER_LABELS,
     results_record,
     verdict_record,
 )
+from airflow_provider_online_tasks.results.human_labels import agreement_with_people
 from airflow_provider_online_tasks.ui.evals.records import (
     MAX_EVALUATORS,
     TEXT_CHARACTERS,
     read_results,
     read_verdict,
 )
+from tests.support.summaries import results, summary
 
 WINDOW = {"data_start_time": "2026-01-01T00:00:00Z", "data_end_time": "2026-01-02T00:00:00Z"}
 SUMMARY: dict[str, Any] = {
@@ -102,6 +105,63 @@ def test_results_record_of_sessions_has_wider_share_intervals() -> None:
     assert interval(None) == pytest.approx(share_interval(90, 100, 0.95), abs=1e-5)
 
 
+def with_human_labels(strata: dict[str, dict[str, int]], **more: Any) -> dict[str, Any]:
+    """A summary of an evaluator, of which people labelled everything."""
+    figures = results(labels={label: sum(row.values()) for label, row in strata.items()})
+    figures["human_labels"] = {
+        "annotation": "review",
+        "labelled": figures["evaluated"],
+        "strata": {
+            label: {"evaluated": sum(row.values()), "labelled": sum(row.values()), "labels": row}
+            for label, row in strata.items()
+        },
+        **more,
+    }
+    figures["human_labels"] |= agreement_with_people("e", figures)
+    return summary(e=figures)
+
+
+def test_record_of_human_labels_read_back_has_shares_agreement_and_table() -> None:
+    strata = {"good": {"good": 80, "bad": 10}, "bad": {"bad": 9, "good": 1}}
+    given = with_human_labels(strata, sample={"is_random": True}, sample_problem=None)
+
+    found = read_back(results_record(given))["evaluators"]["e"]["human_labels"]
+
+    share = given["evaluators"]["e"]["human_labels"]["labels"]["good"]["share"]
+    assert (found["annotation"], found["labelled"], found["is_random"]) == ("review", 100, True)
+    assert found["shares"]["good"] == pytest.approx(share, abs=1e-5)
+    assert (found["shares"]["good"]["value"], found["agreement"]["value"]) == pytest.approx((0.81, 0.89))
+    assert {row["label"]: dict(row["human_labels"]) for row in found["table"]} == strata
+
+
+def test_record_of_human_labels_without_random_sample_says_why() -> None:
+    found = read_back(results_record(with_human_labels({"good": {"good": 9}}, sample_problem="chosen")))
+    of_people = found["evaluators"]["e"]["human_labels"]
+    assert (of_people["is_random"], of_people["sample_problem"]) == (False, "chosen")
+
+
+def test_record_of_human_labels_of_many_labels_is_bounded_and_omits_none() -> None:
+    strata = {f"label {n}": {f"label {n + k}": 40 - n for k in range(3)} for n in range(40)}
+    found = read_back(results_record(with_human_labels(strata)))["evaluators"]["e"]["human_labels"]
+
+    assert len(found["table"]) == MAX_COMPARED + 1
+    assert len({label for row in found["table"] for label, _ in row["human_labels"]}) == MAX_COMPARED + 1
+    total = sum(count for row in found["table"] for _, count in row["human_labels"])
+    assert total == sum(count for row in strata.values() for count in row.values())
+
+
+def test_verdict_record_read_back_has_evidence_and_start_of_failure() -> None:
+    rule = {"evaluator": "e", "measure": "good", "rule": ">= 0.9", "outcome": "failed", "evidence": 900.5}
+    rule |= {"evidence_needed": 730, "evidence_since": "2026-03-01", "failing_since": "2026-03-12"}
+
+    found = read_back(verdict_record({"rules": [rule], "false_alarms_per_year": 2}), read_verdict)
+
+    assert found["false_alarms_per_year"] == 2
+    [read] = found["rules"]
+    assert (read["evidence"], read["evidence_needed"]) == (900.5, 730)
+    assert (read["evidence_since"], read["failing_since"]) == ("2026-03-01T00:00:00Z", "2026-03-12T00:00:00Z")
+
+
 def test_verdict_record_read_back_has_rules_and_approval() -> None:
     rule = {"evaluator": "correctness", "measure": "correct", "rule": ">= 0.95", "measured": 0.9, "low": 0.8}
     rules = [{**rule, "outcome": "failed"}, {**rule, "outcome": "inconclusive", "evaluations_needed": 900}]
@@ -149,6 +209,7 @@ def test_number_that_is_not_finite_is_ignored(number: Any) -> None:
         "shares": {},
         "score": None,
         "evaluator_version": None,
+        "human_labels": None,
     }
 
 
@@ -177,7 +238,7 @@ ANYTHING = st.recursive(
     lambda part: (
         st.lists(part, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["evaluators", "labels", "score", "mean", "rules", "a", "evaluated"]),
+            st.sampled_from(["evaluators", "labels", "score", "rules", "a", "human_labels", "table"]),
             part,
             max_size=4,
         )

@@ -23,13 +23,14 @@ from airflow_provider_online_tasks.ui.evals.records import (
     Record,
     read,
 )
+from tests.support.summaries import results as of_evaluator
 
 MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
 def results(day: int, *names: str, labels: Any = None, **changes: Any) -> Any:
-    figures = {"evaluated": 10, "labels": {"good": {"count": 9}} if labels is None else labels}
+    figures = of_evaluator(labels={"good": 9} if labels is None else labels)
     end = MIDNIGHT + day * DAY
     summary = {"run_id": f"arize {day}", "data_start_time": (end - DAY).isoformat()}
     summary |= {"data_end_time": end.isoformat(), "evaluators": dict.fromkeys(names, figures)}
@@ -232,16 +233,14 @@ def test_evaluators_over_the_limit_are_counted_and_failed_rules_are_kept() -> No
     [("a\u202eb\nc", "a b c"), ("", "(empty)"), (" \u200b", "(empty)"), ("x" * 300, "x" * 199 + "…")],
 )
 def test_labels_are_cleaned_and_named(label: str, shown: str) -> None:
-    [found] = read([results(1, label, labels={label: {"count": 1}})])
+    [found] = read([results(1, label, labels={label: 1})])
 
     assert list(found.value["evaluators"]) == [shown]
     assert list(found.value["evaluators"][shown]["shares"]) == [shown]
 
 
 def test_labels_that_look_the_same_are_counted_together() -> None:
-    [found] = read(
-        [results(1, "a", labels={"good": {"count": 3}, "good\u202e": {"count": 1}, "bad": {"count": 1}})]
-    )
+    [found] = read([results(1, "a", labels={"good": 3, "good\u202e": 1, "bad": 1})])
 
     shares = found.value["evaluators"]["a"]["shares"]
     assert {label: (one["count"], one["share"]) for label, one in shares.items()} == {
