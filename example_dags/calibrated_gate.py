@@ -61,10 +61,8 @@ with DAG(
     )
 
 # The seven days before the day of the DAG run, which are the days of seven daily runs.
-WEEK = {
-    "data_start_time": "{{ (dag_run.run_after - macros.timedelta(days=7)).strftime('%Y-%m-%d') }}",
-    "data_end_time": "{{ dag_run.run_after.strftime('%Y-%m-%d') }}",
-}
+START = "{{ (dag_run.run_after - macros.timedelta(days=7)).strftime('%Y-%m-%d') }}"
+END = "{{ dag_run.run_after.strftime('%Y-%m-%d') }}"
 
 with DAG(
     dag_id="calibrated_gate",
@@ -94,7 +92,8 @@ with DAG(
     sample = SendSpansOperator(
         task_id="send_sample",
         online_task_id=create.output,
-        **WEEK,
+        data_start_time=START,
+        data_end_time=END,
         evaluator=EVALUATOR,
         sample=200,
         shares={"correct": 0.75, "incorrect": 0.25},
@@ -114,7 +113,8 @@ with DAG(
     results = EvalResultsOperator(
         task_id="read_results",
         online_task_id=create.output,
-        **WEEK,
+        data_start_time=START,
+        data_end_time=END,
         evaluators=[EVALUATOR],
         human_labels={EVALUATOR: "correctness_review"},
         human_sample=sample.output,

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import assert_type
 
 from airflow_provider_online_tasks import (
+    AnnotationQueueOperator,
+    AnnotationQueueSensor,
     CancelOnlineTaskRunOperator,
     CodeEvaluator,
     CreateEvalTaskOperator,
@@ -142,6 +144,29 @@ send = SendSpansOperator(
     evaluator="correctness",
     labels=["incorrect"],
     annotation_queue_id="{{ var.value.queue }}",
+)
+queue = AnnotationQueueOperator(
+    task_id="queue",
+    name="review",
+    annotation="correctness_review",
+    labels={"correct": 1, "incorrect": 0},
+    annotator_emails=["ada@example.com"],
+)
+sample = SendSpansOperator(
+    task_id="sample",
+    online_task_id=create.output,
+    data_start_time="{{ ds }}",
+    data_end_time=datetime(2024, 12, 7, tzinfo=UTC),
+    evaluator="correctness",
+    sample=200,
+    shares={"correct": 0.75, "incorrect": 0.25},
+    annotation_queue_id=queue.output,
+)
+labelled = AnnotationQueueSensor(
+    task_id="labelled",
+    annotation_queue_id=queue.output,
+    span_ids=sample.output["selected_span_ids"],
+    completed=0.95,
 )
 cancel = CancelOnlineTaskRunOperator(task_id="cancel", run_id=run_it.output)
 capped = RunOnlineTaskOperator(

@@ -200,7 +200,7 @@ def test_rate_limit_pauses_the_wait(review: Review, clock: Clock) -> None:
     assert 40 <= clock.passed < 45
 
 
-@pytest.mark.promise("sensor")
+@pytest.mark.promise("queue-sensor")
 def test_rejections_for_5_minutes_raise_unreachable(review: Review, clock: Clock) -> None:
     review.arize.add_fault(Fault(LIST, "not_found", times=None))
 
@@ -267,7 +267,6 @@ def event_of(trigger: AnnotationQueueTrigger, *, while_waiting: Any = None) -> t
     return event, seconds
 
 
-@pytest.mark.promise("sensor")
 def test_completed_queue_does_not_defer(review: Review) -> None:
     review.complete()
     assert sensor(review.id, deferrable=True).execute(context())["completed"] == 20
@@ -306,6 +305,7 @@ def test_deferred_wait_that_is_rejected_fails_with_the_reason(review: Review) ->
         waiting.execute_complete(context(), event)
 
 
+@pytest.mark.promise("queue-sensor")
 @pytest.mark.parametrize("kind", ["rate_limited", "drop_before", "not_found"])
 def test_deferred_wait_continues_after_a_failed_poll(review: Review, kind: str) -> None:
     trigger = deferred(sensor(review.id, deferrable=True)).trigger
@@ -323,6 +323,7 @@ def test_deferred_wait_uses_a_rotated_key(review: Review, monkeypatch: pytest.Mo
     assert event_of(trigger)[0] == {"error_message": None}
 
 
+@pytest.mark.promise("queue-sensor")
 def test_event_without_completed_records_defers_again_until_the_same_deadline(
     review: Review, clock: Clock
 ) -> None:
