@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LEAST_ERROR = 0.1
 """Of a count that is extrapolated, as a share of it, on each side."""
 _ERRORS = 3.0
+"""Standard errors on each side."""
 
 
 class Requests:
@@ -49,12 +50,10 @@ class Stratum:
 class Counted:
     """The spans of a window.
 
-    :param strata: the spans that were read; the newest ones without a gap first.
-    :param margin: how far the real number may differ from the extrapolated one, as a share of it.
+    :param strata: the spans that were read; the newest ones without a gap first, then those of random times.
     """
 
     strata: tuple[Stratum, ...]
-    margin: float = 0.0
 
     @property
     def is_exact(self) -> bool:
@@ -62,12 +61,16 @@ class Counted:
         return len(self.strata) == 1
 
     def count(self, number_of: Callable[[Sequence[Span]], float]) -> Range:
-        """Return a number of the window: the sum over the strata, with the margin of what wasn't read."""
-        read, *sampled = self.strata
-        exact = number_of(read.spans)
-        rest = sum(stratum.weight * number_of(stratum.spans) for stratum in sampled)
-        least = sum(number_of(stratum.spans) for stratum in sampled)
-        return Range(exact + max(least, rest * (1 - self.margin)), exact + rest * (1 + self.margin))
+        """Return a number of the window: exact for the newest spans, and extrapolated for the others.
+
+        The error is estimated from the differences of neighbors, as for systematic samples.
+        """
+        exact, *read = (number_of(stratum.spans) for stratum in self.strata)
+        parts = [stratum.weight * number for stratum, number in zip(self.strata[1:], read, strict=True)]
+        steps = [(after - before) ** 2 for before, after in pairwise(parts)]
+        variance = len(parts) * sum(steps) / (2 * len(steps)) if steps else sum(parts) ** 2
+        error = max(LEAST_ERROR * sum(parts), _ERRORS * math.sqrt(variance))
+        return Range(exact + max(sum(read), sum(parts) - error), exact + sum(parts) + error)
 
     def sample(
         self, size: int, wanted: Callable[[Span], bool], newest: float, draw: random.Random
@@ -113,7 +116,7 @@ def count_spans(
         reached = max(window.start, min((_start(span, reached) for span in page.items), default=reached))
         share = (window.end - reached) / (window.end - window.start)
         is_far = share * requests.left < number * (1 - share)
-        if requests.left <= 2 or (number >= most / 2 and is_far):
+        if requests.left <= 1 or (is_far and number >= most / 2):
             break
     if complete or reached <= window.start:
         return Counted((Stratum(tuple(read)),))
@@ -136,20 +139,14 @@ def _with_rest(
     """Add the part of the window that isn't read: a page at a random time of each of its parts."""
     parts = max(1, requests.left)
     length = (rest.end - rest.start) / parts
-    strata, rates = [], []
+    strata = []
     for part in range(parts):
         until = rest.start + length * (part + draw.uniform(0.05, 1.0))
         page = requests.send(list_page(window=DataWindow(start=rest.start, end=until), cursor=None))
         spans = page.items
         since = rest.start if page.next_cursor is None else min(_start(span, until) for span in spans)
-        covered = max(until - since, timedelta(seconds=1))
-        rates.append(len(spans) / (covered / length))
-        strata.append(Stratum(spans, rates[-1] / len(spans) if spans else 1.0))
-    expected = sum(rates)
-    steps = [(after - before) ** 2 for before, after in pairwise(rates)]
-    error = math.sqrt(parts * sum(steps) / (2 * len(steps))) if steps else expected
-    margin = max(LEAST_ERROR, _ERRORS * error / expected) if expected else 0.0
-    return Counted((Stratum(tuple(read)), *strata), margin)
+        strata.append(Stratum(spans, length / max(until - since, timedelta(seconds=1))))
+    return Counted((Stratum(tuple(read)), *strata))
 
 
 def _start(span: Span, unknown: datetime) -> datetime:

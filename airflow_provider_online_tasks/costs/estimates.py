@@ -263,8 +263,7 @@ class _Estimator:
             estimates += of_evaluators
             items.append(_narrowed(self._todo(counted, level, of_level), of_evaluators))
         matching = counted.count(len)
-        lacking = counted.count(partial(self._count_lacking, "span", self.evaluators))
-        labelled = Range(matching.low - lacking.low, matching.high - lacking.high)
+        labelled = counted.count(partial(self._count_labelled, "span", self.evaluators))
         return RunEstimate(
             online_task_id=self.task.id,
             data_start_time=self.run.window.start,
@@ -334,6 +333,9 @@ class _Estimator:
     def _count_lacking(self, level: str, evaluators: Sequence[_Attached], spans: Iterable[Span]) -> int:
         return len(self._lacking(level, evaluators, spans))
 
+    def _count_labelled(self, level: str, evaluators: Sequence[_Attached], spans: Sequence[Span]) -> int:
+        return len(self._units(level, spans)) - len(self._lacking(level, evaluators, spans))
+
     def _sampled(self, items: Range) -> Range:
         """Return how many of some items the task's sampling rate selects."""
         rate = self.sampling_rate
@@ -351,7 +353,8 @@ class _Estimator:
         else:
             most = self._sampled(highest)
             taken = taken.times(*(min(1.0, self.max_spans / max(1.0, end)) for end in (most.high, most.low)))
-        low = max(0.0, taken.low - (items.high - lacking.high))
+        labelled = counted.count(partial(self._count_labelled, level, evaluators))
+        low = max(0.0, taken.low - labelled.high)
         is_unknown = all(each.name is None or each.of_task.query_filter for each in evaluators)
         if is_unknown:
             low = 0.0
