@@ -156,7 +156,7 @@ def online_eval(
         gate may fail per year although the true shares satisfy its rules, such as 1. Default: each window is
         checked alone.
     :param on_inconclusive: what an inconclusive rule does: ``fail`` (default), ``skip``, ``pass`` or ``ask``.
-    :param on_failure: what a failed rule does: ``fail`` (default), ``skip`` or ``ask``.
+    :param on_failure: what a failed rule does: ``fail`` (default), ``skip``, ``ask`` or ``warn``.
     :param response_timeout: how long a task with ``ask`` waits for a person, a timedelta or seconds. Default:
         no limit.
     :param notifiers: notifiers that tell people that a task waits for them. Default: none.

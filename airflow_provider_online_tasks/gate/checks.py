@@ -59,6 +59,7 @@ class RuleResult:
     the gate.
     ``has_problem`` is whether there are too few evaluations with values to check the rule.
     ``evidence`` is that of all windows since ``evidence_since``, and fails the rule from ``evidence_needed``.
+    ``failing_windows`` counts the windows of an incident, and ``recovered`` is whether this window ended one.
     """
 
     evaluator: str
@@ -80,6 +81,8 @@ class RuleResult:
     evidence_needed: float | None = None
     evidence_since: str | None = None
     failing_since: str | None = None
+    failing_windows: int | None = None
+    recovered: bool = False
 
     @property
     def passed(self) -> bool:

@@ -17,7 +17,7 @@ from airflow_provider_online_tasks.gate.intervals import Mean, share_interval, t
 _BETS = (0.1, 0.25, 0.5, 0.9)
 _NO_EVIDENCE = [0.0] * len(_BETS)
 DAYS_PER_YEAR = 365
-# An incident ends when the shares of this many windows after the alarm satisfy the rule on average.
+# An incident ends when most of the latest windows after the alarm, of which these are considered, are good.
 RECOVERY_WINDOWS = 3
 # The standard deviation of shares between windows, until this many windows say what it is.
 WINDOWS_COMPARED = 28  # for a drop
@@ -159,8 +159,9 @@ def _factor(bet: float, share: float, bound: float) -> float:
 
 
 def _has_recovered(shares: Sequence[float], bound: float) -> bool:
-    """Return whether the latest windows after an alarm satisfy the rule on average."""
-    return fmean(shares[-RECOVERY_WINDOWS:]) >= bound
+    """Return whether most of the latest windows after an alarm satisfy the rule."""
+    latest = shares[-RECOVERY_WINDOWS:]
+    return sum(share >= bound for share in latest) > len(latest) / 2
 
 
 def _likely_start(shares: Sequence[float], bound: float) -> int:

@@ -214,10 +214,13 @@ class RecurringCheck:
         evidence = detect(series, bound, self.budget)
         since = None if evidence.failing_since is None else starts[evidence.failing_since]
         begin = starts[evidence.start] if starts else None
-        if self._is_measured(result):
+        is_measured = _name(result) in windows[-1].by_name
+        if is_measured:
             result = _passed(result) if since is None else replace(result, outcome=FAILED)
         text = f"evidence {evidence.value:.3g} of {self.budget.threshold:,.0f} since {begin}"
-        verdict = "this window" if evidence.failing_since == len(series) - 1 else f"since {since}"
+        last = evidence.incidents[-1] if evidence.incidents and is_measured else None
+        is_first = last is not None and last.since == len(series) - 1
+        verdict = "this window" if is_first else f"since {since}"
         parts = [verdict if since else "", result.note, text if begin else ""]
         return replace(
             result,
@@ -226,6 +229,8 @@ class RecurringCheck:
             evidence_needed=self.budget.threshold,
             evidence_since=begin,
             failing_since=since,
+            failing_windows=len(series) - last.alarm if last and last.end is None else None,
+            recovered=last is not None and last.end == len(series) - 1,
         )
 
     def _drop_with_history(

@@ -11,7 +11,7 @@ from airflow.sdk import BaseNotifier
 
 from airflow_provider_online_tasks._text import on_one_line, shown
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs.arguments import suggests_names
+from airflow_provider_online_tasks.inputs.arguments import suggests_names, whole_number
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -31,28 +31,47 @@ class EvalGateNotifier(BaseNotifier):
 
     :param channel: the notifier that sends, such as
         ``SmtpNotifier(to="…", subject="{{ eval_gate.title }}", html_content="{{ eval_gate.html }}")``.
-    :raises InvalidInput: ``channel`` is not a notifier.
+    :param remind_every: for a gate with ``false_alarms_per_year``: of the windows of an incident, send only
+        the first one, every n-th one and the one that ends it. Set it for ``on_failure_callback`` and
+        ``on_success_callback``. Default: send every verdict.
+    :raises InvalidInput: ``channel`` is not a notifier, or ``remind_every`` is not a positive integer.
     """
 
     @suggests_names
-    def __init__(self, channel: BaseNotifier) -> None:
+    def __init__(self, channel: BaseNotifier, *, remind_every: int | None = None) -> None:
         super().__init__()
         if isinstance(channel, type) or not callable(channel):
             raise InvalidInput(
                 f"channel must be a notifier, such as SmtpNotifier(to='…'), not {shown(channel)}."
             )
         self.channel = channel
+        self.remind_every = None if remind_every is None else whole_number(remind_every, "remind_every")
 
     def notify(self, context: Context) -> None:
         """Send the verdict."""
         values: Any = context
-        self.channel({**values, CONTEXT_KEY: render(values)})
+        rendered = render(values)
+        if self.remind_every is None or _is_news(rendered["verdict"], self.remind_every):
+            self.channel({**values, CONTEXT_KEY: rendered})
+
+
+def _is_news(verdict: Mapping[str, Any] | None, remind_every: int) -> bool:
+    """Return whether a verdict begins or ends an incident, or is one of those that remind of it."""
+    if verdict is None:
+        return True
+    for rule in verdict["rules"]:
+        windows = rule.get("failing_windows")
+        if rule.get("recovered") or not (rule.get("passed") or windows):
+            return True
+        if windows and (windows == 1 or windows % remind_every == 0):
+            return True
+    return False
 
 
 def render(context: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that the templates of the inner notifier can use."""
     from airflow_provider_online_tasks.gate import report
-    from airflow_provider_online_tasks.gate.checks import RuleResult
+    from airflow_provider_online_tasks.gate.checks import PASSED, RuleResult
     from airflow_provider_online_tasks.gate.examples import EXAMPLES, HUMAN_LABELS
 
     task = context.get("ti")
@@ -71,6 +90,8 @@ def render(context: Mapping[str, Any]) -> dict[str, Any]:
     ]
     examples, people = verdict.get(EXAMPLES) or [], verdict.get(HUMAN_LABELS) or {}
     outcome = str(verdict.get("outcome"))
+    if outcome == PASSED and any(result.recovered for result in results):
+        outcome = "recovered"
     if verdict.get("approved") is True:
         outcome += f", approved by {verdict.get('responded_by')}"
     passed = sum(result.passed for result in results)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.gate.checks import RuleResult
     from airflow_provider_online_tasks.gate.rules import EvaluatorRules
 
-OnFailure = Literal["fail", "skip", "ask"]
+OnFailure = Literal["fail", "skip", "ask", "warn"]
 MAX_ERROR_RATE = 0.05
 MAX_CONFIDENCE = 0.999999
 FALSE_ALARMS = (0.01, 100)
@@ -60,8 +60,8 @@ class EvalGateOperator(LineageOperator):
         ``skip``, ``ask`` or ``pass``. If the settings of several inconclusive rules differ, the first of
         these words decides.
     :param on_failure: whether a failed rule fails the task (``fail``, default), skips it and its downstream
-        tasks (``skip``), or asks a person on Airflow's page of required actions (``ask``, Airflow 3.1 or
-        later).
+        tasks (``skip``), asks a person on Airflow's page of required actions (``ask``, Airflow 3.1 or later),
+        or only logs a warning and lets downstream tasks run (``warn``).
     :param response_timeout: how long to wait for that person, a timedelta or seconds; then the task fails.
         Default: no limit.
     :param notifiers: one or several notifiers that tell people that the gate waits for them, such as
@@ -159,6 +159,9 @@ class EvalGateOperator(LineageOperator):
             self.log.info("Examples that violate the rules:\n%s", report.examples_text(examples))
         self._report(context, verdict)
         if verdict["passed"]:
+            return verdict
+        if verdict["reaction"] == "warn":
+            self.log.warning("%s", self._message())
             return verdict
         context["ti"].xcom_push(key="return_value", value=verdict)
         message, is_inconclusive = self._message(), verdict["outcome"] == "inconclusive"

@@ -71,7 +71,7 @@ def test_evidence_at_alarm_is_that_of_alarm() -> None:
 def test_lasting_cause_is_one_incident_until_recovery() -> None:
     shares = [0.96] * 20 + [0.9] * 40 + [0.96] * 5
     [incident] = evidence(shares, 0.95, 365).incidents
-    assert (incident.since, incident.end) == (20, 62)
+    assert (incident.since, incident.end) == (20, 61)
     assert evidence(shares[:60], 0.95, 365).failing_since == 20
 
 

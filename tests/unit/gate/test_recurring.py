@@ -273,6 +273,21 @@ def test_exact_rule_is_compared_in_each_window() -> None:
     assert gate.check(1, 1_000, 1_000)["outcome"] == "passed"
 
 
+def test_gate_that_warns_succeeds_with_failed_verdict() -> None:
+    gate = DailyGate(on_failure="warn")
+    verdict = gate.check(0, 700, 1_000)  # no exception
+    assert (verdict["outcome"], verdict["passed"], verdict["reaction"]) == ("failed", False, "warn")
+    assert rule(gate.check(1, 955, 1_000))["recovered"] is True
+
+
+def test_incident_lasts_over_windows_without_values() -> None:
+    gate = DailyGate()
+    gate.check(0, 700, 1_000)
+    gate.check(1, 955, 1_000, complete=False)
+    found = rule(gate.check(2, 700, 1_000))
+    assert (found["failing_since"], found["failing_windows"]) == ("2026-03-01", 2)
+
+
 @pytest.mark.parametrize("value", [0, -1, 101, "one", float("nan"), True])
 def test_false_alarms_per_year_out_of_range_is_rejected(value: Any) -> None:
     with pytest.raises(InvalidInput, match="false_alarms_per_year"):

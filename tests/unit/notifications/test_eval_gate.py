@@ -11,6 +11,7 @@ from airflow.sdk import BaseNotifier
 from airflow_provider_online_tasks.exceptions import EvalGateFailed, InvalidInput
 from airflow_provider_online_tasks.notifications.eval_gate import EvalGateNotifier
 from airflow_provider_online_tasks.operators.gate import EvalGateOperator
+from tests.support.recurring_gates import DailyGate
 from tests.support.summaries import results, summary
 
 NASTY = "<script>alert(1)</script> | [x](y)\nnext line"
@@ -122,3 +123,34 @@ def test_gate_without_verdict_is_sent_with_its_exception(xcom: Any) -> None:
 def test_channel_that_is_not_a_notifier_is_rejected(channel: Any) -> None:
     with pytest.raises(InvalidInput):
         EvalGateNotifier(channel)
+
+
+def test_incident_is_sent_once_with_reminders_and_recovery() -> None:
+    gate = DailyGate()
+    shares = [955] * 3 + [700] * 7 + [955] * 3
+    titles: dict[int, str] = {}
+    for day, correct in enumerate(shares):
+        verdict = gate.check(day, correct, 1_000)
+        pull = lambda verdict=verdict, **_: verdict  # noqa: E731
+        task = SimpleNamespace(dag_id="release", task_id="gate", map_index=-1, xcom_pull=pull)
+        channel = Channel("{{ eval_gate.title }}", "")
+        EvalGateNotifier(channel, remind_every=3)({"ti": task, "dag": None})  # type: ignore[typeddict-item]
+        for subject, _ in channel.sent:
+            titles[day] = subject.split(",")[0]
+    # The first, third and sixth failing window, and the second good one.
+    failed = dict.fromkeys((3, 5, 8), "release.gate: failed")
+    assert titles == {**failed, 11: "release.gate: recovered"}
+
+
+def test_other_failures_are_always_sent() -> None:
+    verdict = DailyGate().check(0, 955, 1_000, complete=False)
+    channel = Channel("{{ eval_gate.title }}", "")
+    task = SimpleNamespace(dag_id="release", task_id="gate", map_index=-1, xcom_pull=lambda **_: verdict)
+    EvalGateNotifier(channel, remind_every=3)({"ti": task, "dag": None})  # type: ignore[typeddict-item]
+    assert len(channel.sent) == 1
+
+
+@pytest.mark.parametrize("number", [0, -1, 1.5, "two"])
+def test_wrong_reminder_is_rejected(number: Any) -> None:
+    with pytest.raises(InvalidInput, match="remind_every"):
+        EvalGateNotifier(Channel("", ""), remind_every=number)
