@@ -87,7 +87,7 @@ def times(count: int, amplitude: float) -> list[float]:
 
 
 @pytest.mark.parametrize("amplitude", [0.0, 0.5, 0.9])
-def test_estimate_of_1_000_000_spans_sends_at_most_21_requests(amplitude: float) -> None:
+def test_estimate_of_a_million_spans_sends_at_most_21_requests(amplitude: float) -> None:
     server = Server(times(1_000_000, amplitude))
     estimate = server.estimate(max_spans=10_000_000)
     assert len(server.requests) <= 21
@@ -97,7 +97,7 @@ def test_estimate_of_1_000_000_spans_sends_at_most_21_requests(amplitude: float)
     assert estimate.evaluations.low <= 1_000_000 <= estimate.evaluations.high
 
 
-def test_default_max_spans_limits_evaluations_of_1_000_000_spans() -> None:
+def test_default_max_spans_limits_evaluations_of_a_million_spans() -> None:
     estimate = Server(times(1_000_000, 0.5)).estimate()
     assert estimate.evaluations.high == 10_000
     assert estimate.evaluations.low > 9_500
