@@ -143,11 +143,11 @@ class Calibration:
 
     def more_labels(self) -> Iterator[Calibration]:
         """Yield calibrations with more and more human labels of the same shares, until all are labelled."""
-        factor, strata = 1.0, list(self.strata)
-        while any(0 < stratum.labelled < stratum.evaluated for stratum in strata):
+        factor = 1.0
+        largest = max((each.evaluated / each.labelled for each in self.strata if each.labelled), default=1.0)
+        while factor < largest:
             factor *= _GROWTH
-            strata = [stratum.with_labels(factor) for stratum in self.strata]
-            yield replace(self, strata=strata)
+            yield replace(self, strata=[stratum.with_labels(factor) for stratum in self.strata])
 
     @property
     def _evaluated(self) -> int:

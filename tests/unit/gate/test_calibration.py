@@ -192,6 +192,12 @@ def test_more_human_labels_cannot_exceed_the_evaluations():
     assert list(calibration(20, 10, 10, 9, 10, 1, 0.95).more_labels()) == []
 
 
+@pytest.mark.parametrize("evaluated", range(20, 120))
+def test_more_human_labels_end_in_spite_of_rounding(evaluated):
+    *_, last = calibration(2 * evaluated, evaluated, 11, 4, 7, 3, 0.95).more_labels()
+    assert last.labelled == 2 * evaluated
+
+
 # -- error rates
 
 
