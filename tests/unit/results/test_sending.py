@@ -117,6 +117,7 @@ def test_queue_receives_each_labelled_span_once(many):
     queue = {"annotation_queue_id": Places(many).queue()}
     sent = send(run_id, **queue)
     assert sent.pop("sample")["is_random"] is False
+    assert set(sent.pop("selected_span_ids")) == toxic
     assert {**sent, "span_ids": set(sent["span_ids"])} == {
         "selected": 600,
         "sent": 600,
