@@ -357,7 +357,7 @@ class AnnotationQueue(Model):
 class AssignedUser(Model):
     """A user who annotates a record of a queue. Documented statuses: PENDING and COMPLETED."""
 
-    completion_status: Annotated[str, PlainValidator(lambda value: fields.line(value).upper())] = "PENDING"
+    completion_status: Annotated[fields.Code, AfterValidator(str.upper)] = "PENDING"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -366,7 +366,7 @@ class QueueRecord(Model):
 
     span_id: Id | None = None
     assigned_users: Annotated[tuple[AssignedUser, ...], fields.Listed] = ()
-    annotations: Annotated[tuple[fields.Object, ...], fields.Listed] = ()
+    annotations: Annotated[tuple[Annotation, ...], fields.Listed] = ()
 
     @property
     def is_completed(self) -> bool:

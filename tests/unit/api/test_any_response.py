@@ -53,6 +53,9 @@ REQUESTS = (
     calls.list_tasks(),
     calls.get_project_space("P"),
     calls.get_space_organization("S"),
+    calls.list_queue_records("Q"),
+    calls.list_annotation_configs("n", "S"),
+    calls.create_annotation_queue({}),
 )
 
 
@@ -118,6 +121,8 @@ FIELDS = [
     "next_cursor",
     "space_id",
     "organization_id",
+    "records",
+    "annotation_configs",
     "project_id",
     "evaluators",
     "evalTask",

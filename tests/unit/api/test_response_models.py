@@ -77,6 +77,15 @@ VALID: dict[type[Model], dict[str, Any]] = {
         "explanation": "e",
         "metadata": {"run": "R"},
     },
+    responses.AnnotationValue: {"label": "l"},
+    responses.AnnotationConfig: {"id": "C", "name": "n", "values": [{"label": "l"}]},
+    responses.AnnotationQueue: {"id": "Q", "name": "n", "annotation_configs": [{"id": "C", "name": "n"}]},
+    responses.AssignedUser: {"completion_status": "PENDING"},
+    responses.QueueRecord: {
+        "span_id": "s",
+        "assigned_users": [{"completion_status": "COMPLETED"}],
+        "annotations": [{"name": "n"}],
+    },
     responses.Annotation: {"name": "n", "label": "l", "updated_at": TIME},
     responses.Span: {
         "context": {"span_id": "s", "trace_id": "t"},
