@@ -6,9 +6,12 @@ import math
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from airflow_provider_online_tasks.gate.calibration import Calibration, Stratum
 from airflow_provider_online_tasks.gate.summary import Clusters
+from tests.support.random_examples import examples
 
 optimize = pytest.importorskip("scipy.optimize")
 stats = pytest.importorskip("scipy.stats")
@@ -196,6 +199,41 @@ def test_more_human_labels_cannot_exceed_the_evaluations():
 def test_more_human_labels_end_in_spite_of_rounding(evaluated):
     *_, last = calibration(2 * evaluated, evaluated, 11, 4, 7, 3, 0.95).more_labels()
     assert last.labelled == 2 * evaluated
+
+
+@st.composite
+def calibrations(draw):
+    names = ("a", "b", "c", "d")[: draw(st.integers(1, 4))]
+    strata = []
+    for name in names:
+        counts = {label: draw(st.integers(0, 40)) for label in ("a", "b", "other")}
+        clusters = Clusters(count=draw(st.integers(1, 50)), labels={"a": 1.5}, size=draw(st.floats(1, 20)))
+        strata.append(
+            Stratum(
+                label=name,
+                evaluated=sum(counts.values()) + draw(st.integers(0, 1000)),
+                human_labels=counts,
+                clusters=draw(st.sampled_from([None, clusters])),
+            )
+        )
+    confidence = draw(st.sampled_from([0.5, 0.95, 0.999999]))
+    return Calibration(strata, confidence, draw(st.sampled_from([None, strata[0].clusters])))
+
+
+@settings(max_examples=examples(300))
+@given(calibrations())
+def test_estimates_of_any_strata_are_within_their_limits(calibration):
+    assert len(list(calibration.more_labels())) < 100
+    for label in ("a", "d", "missing"):
+        lowest = {"kappa": -1.0}
+        estimates = {"share": calibration.share(label, {"other"}), "agreement": calibration.agreement}
+        estimates |= {
+            name: getattr(calibration, name)(label) for name in ("sensitivity", "specificity", "kappa")
+        }
+        for name, (value, low, high) in estimates.items():
+            assert lowest.get(name, 0.0) <= low <= high <= 1.0, name
+            assert value is None or low - 1e-6 <= value <= high + 1e-6, name
+        assert calibration.ac1(label) is None or calibration.ac1(label) <= 1 + 1e-9
 
 
 # -- error rates
