@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def get_commands() -> list[CLICommand]:
-    """Return the commands of ``airflow online-tasks``: ``doctor``, ``estimate`` and ``orphaned-runs``."""
+    """Return the commands of ``airflow online-tasks``, such as ``doctor``."""
     from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
 
     doctor = ActionCommand(
@@ -58,7 +58,21 @@ def get_commands() -> list[CLICommand]:
             Arg(("--json",), action="store_true", help="print JSON"),  # type: ignore[no-untyped-call]
         ),
     )
-    commands = (doctor, estimate, orphaned_runs)
+    replay = ActionCommand(
+        name="replay-gate",
+        help="apply rules to earlier results in Airflow's database, and print when they would have failed",
+        func=run_replay_gate,
+        args=(
+            Arg(("dag_id",), help="the DAG"),  # type: ignore[no-untyped-call]
+            Arg(("task_id",), help="its EvalResultsOperator"),  # type: ignore[no-untyped-call]
+            Arg(("rules",), help='rules on labels: \'{"correctness": {"correct": ">= 0.95"}}\''),  # type: ignore[no-untyped-call]
+            Arg(("--labels",), help='all labels: \'{"correctness": ["correct", "incorrect"]}\''),  # type: ignore[no-untyped-call]
+            Arg(  # type: ignore[no-untyped-call]
+                ("--false-alarms-per-year",), type=float, default=1, help="budget (default: %(default)s)"
+            ),
+        ),
+    )
+    commands = (doctor, estimate, orphaned_runs, replay)
     return [GroupCommand(name="online-tasks", help="Arize online tasks", subcommands=commands)]
 
 
@@ -105,3 +119,23 @@ def run_orphaned_runs(options: argparse.Namespace) -> None:
 
     find_connections_in_database()
     sys.exit(orphaned_runs.run_orphaned_runs(options.conn_id, cancel=options.cancel))
+
+
+def run_replay_gate(options: argparse.Namespace) -> None:
+    """Print when rules would have failed, and exit with 0, or with 1 after an error."""
+    import json
+
+    from airflow_provider_online_tasks.exceptions import InvalidInput
+    from airflow_provider_online_tasks.ui.evals.replay import run_replay
+
+    try:
+        lines = run_replay(
+            options.dag_id,
+            options.task_id,
+            json.loads(options.rules),
+            labels=json.loads(options.labels or "null"),
+            false_alarms_per_year=options.false_alarms_per_year,
+        )
+        print(*lines, sep="\n")  # noqa: T201
+    except (InvalidInput, json.JSONDecodeError) as error:
+        sys.exit(f"No replay: {error}")

@@ -1,0 +1,73 @@
+"""``airflow online-tasks replay-gate``: rules on the results in Airflow's database."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.sdk import DAG, task
+
+from airflow_provider_online_tasks._times import wire_time
+from airflow_provider_online_tasks.cli import run_replay_gate
+from airflow_provider_online_tasks.results.history import RESULTS_KEY, results_record
+from tests.support.recurring_gates import DAY
+from tests.support.summaries import results, summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.dag_runs import DagResult
+
+pytestmark = [pytest.mark.dag, pytest.mark.since_airflow("3.2", "commands of providers")]
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def replay(capsys: pytest.CaptureFixture[str], dag_id: str, rules: str, **options: Any) -> list[str]:
+    given = {"labels": None, "false_alarms_per_year": 1.0, **options}
+    capsys.readouterr()
+    run_replay_gate(Namespace(dag_id=dag_id, task_id="read_results", rules=rules, **given))
+    return capsys.readouterr().out.splitlines()
+
+
+def test_replay_prints_when_rules_fail_and_pass(
+    run_dag: Callable[..., DagResult], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with DAG("replayed", schedule=None, start_date=START - DAY) as dag:
+
+        @task
+        def read_results(**context: Any) -> None:
+            for day, correct in enumerate(context["dag_run"].conf["correct"]):
+                window = {"data_start_time": wire_time(START + day * DAY)}
+                window["data_end_time"] = wire_time(START + (day + 1) * DAY)
+                counts = results(labels={"correct": correct, "incorrect": 1_000 - correct})
+                if day == context["dag_run"].conf["day"]:
+                    record = results_record({**summary(e=counts), **window})
+                    context["ti"].xcom_push(key=RESULTS_KEY, value=record)
+
+        read_results()
+    correct = [960, 955, 700, 700, 960, 960]
+    for day in range(len(correct)):
+        run_dag(dag, conf={"correct": correct, "day": day}, logical_date=START + (day + 1) * DAY)
+
+    failed, passed, total = replay(capsys, "replayed", '{"e": {"correct": ">= 0.95"}}')
+    assert failed.startswith("2026-03-03T00:00:00Z  e correct >= 0.95  0.7  failed (this window;")
+    assert passed == "2026-03-06T00:00:00Z  e correct >= 0.95  0.96  passes"
+    assert total == "6 windows of replayed.read_results"
+
+    upper = '{"e": {"incorrect": "<= 0.5"}}'
+    assert len(replay(capsys, "replayed", upper, labels='{"e": ["correct", "incorrect"]}')) == 1
+
+
+def test_replay_without_results_has_no_windows(capsys: pytest.CaptureFixture[str]) -> None:
+    rules = '{"e": {"correct": ">= 0.95"}}'
+    assert replay(capsys, "no_such_dag", rules) == ["0 windows of no_such_dag.read_results"]
+
+
+@pytest.mark.parametrize("rules", ["correct >= 0.95", '{"e": {"correct": "good"}}'])
+def test_replay_of_wrong_rules_fails(capsys: pytest.CaptureFixture[str], rules: str) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        replay(capsys, "no_such_dag", rules)
+    assert str(stopped.value).startswith("No replay:")
