@@ -19,6 +19,7 @@ from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.responses import (
     ATTRIBUTES,
     GRANULARITIES,
+    SPAN,
     AttachedEvaluator,
     Evaluator,
     RunStatus,
@@ -257,7 +258,7 @@ class _Estimator:
         counted = self._count()
         estimates: list[EvaluatorEstimate] = []
         items: list[Range] = []
-        for level in self.levels or ["span"]:
+        for level in self.levels:
             of_level = [each for each in self.evaluators if each.level == level]
             of_evaluators = self._estimates(counted, level)
             estimates += of_evaluators
@@ -384,7 +385,8 @@ class _Estimator:
         if version is None or version.template is None:
             self.assumptions.append(
                 f"Arize doesn't return the template of evaluator {shown_name(name)}, so its tokens and cost "
-                f"are unknown. Use an evaluator of the Eval Hub to estimate them."
+                f"are unknown, and it is assumed to evaluate spans. Use an evaluator of the Eval Hub to "
+                f"estimate them."
             )
             return replace(found, evaluations=todo.rounded())
         found = replace(found, model=version.model)
@@ -429,7 +431,7 @@ class _Estimator:
 
     def _newest(self, level: str) -> float:
         """Return how many of the newest spans the run takes at most; traces and sessions are not ordered."""
-        is_limited = level == "span" == self.levels[-1]
+        is_limited = level == SPAN == self.levels[-1]
         return self.max_spans / max(1e-9, self.sampling_rate) if is_limited else math.inf
 
     def _sample(
