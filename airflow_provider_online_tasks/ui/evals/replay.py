@@ -44,7 +44,7 @@ def replay_gate(
 
 
 def _summary(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the summary that a record was made of, as far as rules on labels need it."""
+    """Return the part of the summary of a record that rules on labels need."""
     evaluators = {}
     for name, entry in record["evaluators"].items():
         counts = {label: share["count"] for label, share in entry["shares"].items()}

@@ -157,6 +157,22 @@ def test_false_alarms_per_year_stay_within_budget(rules: int, effect: float) -> 
     assert sum(len(detect(year, BOUND, budget).incidents) for year in windows) <= years
 
 
+@pytest.mark.parametrize(("mean", "most"), [(0.95, 4.0), (0.96, 1.0)])
+def test_false_alarms_if_bad_days_come_together(mean: float, most: float) -> None:
+    correlation, effect, years = 0.8, 0.02, 30
+    draws = stats.norm.rvs(0, effect * (1 - correlation**2) ** 0.5, size=(years, 365), random_state=1)
+    incidents, deviation = 0, 0.0
+    for number, year in enumerate(draws):
+        true = []
+        for draw in year:
+            deviation = correlation * deviation + draw
+            true.append(min(1.0, mean + deviation))
+        counts = stats.binom.rvs(EVALUATIONS, true, random_state=number)
+        windows = [(count / EVALUATIONS, EVALUATIONS) for count in counts.tolist()]
+        incidents += len(detect(windows, BOUND, DAILY).incidents)
+    assert incidents <= most * years
+
+
 @pytest.mark.parametrize(
     ("drop", "effect", "days"),
     [(0.01, 0, 17), (0.02, 0, 9), (0.05, 0, 5), (0.01, 0.02, 28), (0.02, 0.02, 14), (0.05, 0.02, 6)],
