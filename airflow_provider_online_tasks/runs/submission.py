@@ -247,14 +247,16 @@ class Submission(create_once.CreateOnce[RunIntent, TaskRun]):
         return self._use(run, outcome)
 
     def _find_without_intent(self) -> Result[TaskRun] | None:
-        """Return the newest run over the window: before Airflow 3.3, nothing is kept between tries.
+        """Return the newest run over the window, if an earlier try may have left one.
 
-        A retry uses one that was created since the DAG run started. A cleared task uses only one that is
+        Before Airflow 3.3, nothing is kept between tries. From Airflow 3.4 on, a clear deletes what was kept.
+        A retry uses a run that was created since the DAG run started. A cleared task uses only one that is
         running, and was created since the DAG run was due.
         """
         was_cleared = self._try.follows_clear
         since = self._try.dag_run_due if was_cleared else self._try.dag_run_start
-        if self._intents.is_available or self._try.number == 1 or since is None:
+        may_be_forgotten = was_cleared or not self._intents.is_available
+        if not may_be_forgotten or self._try.number == 1 or since is None:
             return None
         self._log.info("Try %d: searching for a run that an earlier try started.", self._try.number)
         self._read_page(calls.list_task_runs(self._run.online_task_id))  # for Arize's clock
