@@ -42,12 +42,14 @@ class DailyGate:
         run: str = "scheduled",
         at: datetime | None = None,
         map_index: int = -1,
+        response: Any = None,
         **figures: Any,
     ) -> dict[str, Any]:
         """Check a window that starts on a day, and return the verdict.
 
         :param run: kind of the DAG run; another one has its own XComs.
         :param at: the DAG run's logical date. Default: the end of the window.
+        :param response: the response of a person to a gate that asks, which continues its try.
         :param figures: more keys of the summary, or of the evaluator's part in it.
         """
         start = START + day * DAY
@@ -60,13 +62,16 @@ class DailyGate:
             **window,
             **of_summary,
         }
-        return self.execute(given, at, run, map_index)
+        return self.execute(given, at, run, map_index, response)
 
-    def execute(self, given: Any, at: datetime, run: str, map_index: int = -1) -> dict[str, Any]:
+    def execute(
+        self, given: Any, at: datetime, run: str, map_index: int = -1, response: Any = None
+    ) -> dict[str, Any]:
         """Check a summary, and return the verdict."""
         own = (at, run, map_index)
         for name in [name for name in self.xcoms if name[:3] == own]:  # as Airflow does before each try
-            del self.xcoms[name]
+            if response is None:
+                del self.xcoms[name]
 
         def push(*, key: str, value: Any) -> None:
             self.xcoms[*own, key] = json.dumps(value)
@@ -83,8 +88,11 @@ class DailyGate:
 
         ti = SimpleNamespace(xcom_push=push, xcom_pull=pull, try_number=1, map_index=map_index)
         operator = EvalGateOperator(task_id="gate", summary=given, **self.arguments)
+        context: Any = {"ti": ti, "outlet_events": {}}
         try:
-            return operator.execute({"ti": ti, "outlet_events": {}})  # type: ignore[typeddict-item]
+            if response is not None:
+                return operator.execute_complete(context, response)
+            return operator.execute(context)
         except (EvalGateFailed, EvalGateInconclusive) as failed:
             return failed.verdict
 

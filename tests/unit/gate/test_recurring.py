@@ -280,6 +280,17 @@ def test_gate_that_warns_succeeds_with_failed_verdict() -> None:
     assert rule(gate.check(1, 955, 1_000))["recovered"] is True
 
 
+def test_response_of_a_person_is_about_the_same_verdict() -> None:
+    gate = DailyGate()
+    for day in range(12):
+        asked = gate.check(day, 900, 1_000)
+    approval = {"chosen_options": ["Approve"], "responded_by_user": {"id": "1", "name": "Ann"}}
+    approved = gate.check(11, 900, 1_000, response=approval)
+    assert approved["approved"] is True
+    assert rule(approved) == rule(asked)
+    assert rule(gate.check(12, 900, 1_000))["failing_since"] == rule(asked)["failing_since"]
+
+
 def test_incident_lasts_over_windows_without_values() -> None:
     gate = DailyGate()
     gate.check(0, 700, 1_000)
