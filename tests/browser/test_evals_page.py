@@ -33,11 +33,18 @@ START_SECONDS = 300
 DAGS: dict[str, dict[str, Any]] = {
     "support_answers": {"windows": 30, "evaluators": 1},
     "gated_release": {"windows": 365, "evaluators": 5},
-    "hostile_labels": {"windows": 12, "evaluators": 2, "hostile": True},
+    "hostile_labels": {"windows": 12, "evaluators": 2, "hostile": True, "human_labels": True},
     "one_window": {"windows": 1, "evaluators": 1},
     "sixty_names": {"windows": 30, "evaluators": 60},
     "misspelled_rule": {"windows": 12, "evaluators": 1, "misspelled": "corectness"},
     "failed_runs": {"windows": 12, "evaluators": 1, "failed_runs": 2},
+    "recurring_gate": {
+        "windows": 60,
+        "evaluators": 2,
+        "recurring": True,
+        "human_labels": True,
+        "budget": True,
+    },
 }
 Shoot = Callable[..., None]
 
@@ -336,6 +343,90 @@ def test_failed_and_stale_evaluators_come_first_and_are_counted(
     expect(frame.locator("#counts")).to_contain_text(f"{states.count('failed')} failed")
     frame.get_by_label("Status").select_option("stale")
     expect(rows).to_have_count(2)
+
+
+def start(days_ago: int) -> str:
+    """The start of a window, as the page shows it."""
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    shown = (midnight - timedelta(days=days_ago + 1)).astimezone(ZoneInfo("America/New_York"))
+    return f"{shown:%Y-%m-%d %H:%M}"
+
+
+def test_calibrated_share_and_agreement_are_shown_next_to_the_share(
+    go: Callable[[str], FrameLocator],
+) -> None:
+    from playwright.sync_api import expect
+
+    frame = go("/dags/recurring_gate/plugin/arize-evals-dag")
+    section = evaluator(frame, "correctness")
+    summary, _ = history.summaries(today(), **DAGS["recurring_gate"])[56]
+    people = summary["evaluators"]["correctness"]["human_labels"]
+    share = people["labels"]["correct"]["share"]
+    fact = section.locator(".facts div").filter(has_text="correct, calibrated").first
+    expect(fact).to_contain_text(start(3))
+    expect(fact).to_contain_text(
+        f"{share['value']:.2%} ({share['low']:.2%} to {share['high']:.2%})".replace("%", " %")
+    )
+    expect(section.locator(".facts")).to_contain_text(f"Human labels, {start(3)}{people['labelled']}")
+
+    section.get_by_text("Agreement with people").click()
+    table = section.get_by_role("region", name="Labels of correctness and of people")
+    cells = [row.locator("td").all_inner_texts() for row in table.locator("tbody tr").all()]
+    labels = list(people["strata"])
+    assert cells == [
+        [label, *(str(people["strata"][label]["labels"][human]) for human in labels)] for label in labels
+    ]
+    agreed = f"{people['agreement']['value']:.2%}".replace("%", " %")
+    expect(section.locator("details").first).to_contain_text(f"Agreement: {agreed}")
+    expect(evaluator(frame, "helpfulness").get_by_text("Agreement with people")).to_have_count(0)
+
+
+def test_recurring_gate_shows_evidence_incidents_and_since_when_it_fails(
+    go: Callable[[str], FrameLocator], shoot: Shoot
+) -> None:
+    from playwright.sync_api import expect
+
+    frame = go("/plugin/arize-evals")
+    row = frame.get_by_role("row", name="recurring_gate").filter(has_text="correctness")
+    expect(row).to_contain_text(f"failing since {start(5)}")
+
+    row.get_by_role("button", name="recurring_gate").click()
+    section = evaluator(frame, "correctness")
+    expect(section.locator("h3").filter(has_text="Evidence against correct >= 90 %")).to_be_visible()
+    expect(section.get_by_role("list", name="Incidents of correctness").get_by_role("listitem")).to_have_text(
+        [
+            f"correct >= 90 %: failing since {start(5)} (alarm {start(5)})",
+            f"correct >= 90 %: failed from {start(39)}, recovered {start(29)} (alarm {start(39)})",
+        ]
+    )
+    shoot("evals-incidents", width=1500, height=900)
+    section.get_by_text("The same numbers as a table").click()
+    table = section.get_by_role("region", name="Windows of correctness")
+    _, verdict = history.summaries(today(), **DAGS["recurring_gate"])[59]
+    [rule] = [rule for rule in verdict["rules"] if rule["evidence"] is not None]
+    expect(table.get_by_role("row").nth(1)).to_contain_text(f"{rule['evidence']:.0f} of 730")
+
+
+def test_evaluations_and_cost_are_shown_with_the_budget(go: Callable[[str], FrameLocator]) -> None:
+    from playwright.sync_api import expect
+
+    frame = go("/dags/recurring_gate/plugin/arize-evals-dag")
+    runs = [summary["run"] for summary, _ in history.summaries(today(), **DAGS["recurring_gate"])]
+    total, newest = sum(run["evaluations"] for run in runs), runs[-1]["evaluations"]
+    used = runs[-1]["budget"]["finished"] + newest
+    spending = frame.get_by_role("region", name="Evaluations and cost")
+    expect(spending).to_contain_text(f"{total} evaluations in 60 runs")
+    expect(spending).to_contain_text(f"{used} of 40000 evaluations ({used / 40_000:.2%}".replace("%", " %"))
+    facts = evaluator(frame, "correctness").locator(".facts")
+    expect(facts).to_contain_text(f"Evaluations of the run{newest}")
+    expect(facts).to_contain_text(f"Estimated cost of the run{0.003 * newest:.2f} to {0.0035 * newest:.2f}")
+    frame = go("/dags/support_answers/plugin/arize-evals-dag")
+    expect(evaluator(frame, "correctness")).to_be_visible()
+    expect(frame.get_by_role("region", name="Evaluations and cost")).to_have_count(0)
+
+
+def today() -> datetime:
+    return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 @pytest.mark.parametrize("width", [1400, 1200, 800])

@@ -74,7 +74,8 @@ def summaries(
     :param hostile: whether a label is HTML, another has odd characters, and another is empty.
     :param misspelled: an evaluator that has a rule and no results.
     :param failed_runs: how many of the newest runs failed before there were results.
-    :param human_labels: whether people labelled a sample of the first evaluator's evaluations.
+    :param human_labels: whether people labelled a sample of the first evaluator's evaluations every seventh
+        day, at last three days before the end.
     :param recurring: whether the gate has ``false_alarms_per_year``; the share of the first evaluator is low
         from day 20 to 28 and on the last 6 days.
     :param budget: whether the runs have a budget and an estimated cost.
@@ -124,7 +125,7 @@ def summaries(
                 "evaluator_version": f"model: gpt-4o, version: {1 if place < windows * 2 // 3 else 2}",
                 "version_id": f"version {1 if place < windows * 2 // 3 else 2}",
             }
-            if human_labels and number == 0:
+            if human_labels and number == 0 and (windows - 1 - place) % 7 == 3:
                 figures[name]["human_labels"] = _human_labels(counts, chance)
                 figures[name]["human_labels"] |= agreement_with_people(name, figures[name])
             low, high = share_interval(counts[labels[0]], total, 0.95)
@@ -244,7 +245,7 @@ def _run(summary: Mapping[str, Any], place: int) -> dict[str, Any]:
         "estimated_output_tokens": {"low": evaluations * 40.0, "high": evaluations * 60.0},
         "estimated_cost": {"low": evaluations * 0.003, "high": evaluations * 0.0035},
         "budget": {
-            "max_evaluations": 20_000,
+            "max_evaluations": 40_000,
             "per": "month",
             "scope": "project",
             "since": "2026-11-01T00:00:00Z",

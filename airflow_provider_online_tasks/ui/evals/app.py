@@ -90,9 +90,11 @@ def _history(dag_id: DagId, days: Days = 90, until: Until = None) -> Response:
     span = _span(days, until)
     with create_session(scoped=False) as session:
         found = reads.history(session, dag_id=_one(dag_id), span=span)
+        runs = reads.runs(session, dag_id=dag_id, span=span)
         dags = reads.dag_states(session, dag_ids=[dag_id], span=span)
     records = read(found.records)
-    return _response(views.dag(histories(records, dags)), records, is_cut=found.is_cut)
+    content = views.dag(histories(records, dags), read(runs.records))
+    return _response(content, records, is_cut=found.is_cut or runs.is_cut)
 
 
 def _overview(user: GetUserDep, days: Days = 30, until: Until = None) -> Response:

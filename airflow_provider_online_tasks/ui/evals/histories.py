@@ -49,6 +49,11 @@ class Window:
         return next((one for one in (FAILED, INCONCLUSIVE, PASSED) if one in outcomes), None)
 
     @property
+    def failing_since(self) -> str | None:
+        """Since when the rules fail that have a history; None if they don't."""
+        return min(filter(None, (rule["failing_since"] for rule in self.rules)), default=None)
+
+    @property
     def order(self) -> tuple[datetime, datetime, int]:
         """The order of windows in time. Of results of the same window, the worst counts as the newest."""
         end, at = self.record.value["end"], self.record.at

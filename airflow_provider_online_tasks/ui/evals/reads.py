@@ -14,7 +14,7 @@ from airflow.models.team import Team
 from airflow.models.xcom import XComModel
 from sqlalchemy import func, or_, select
 
-from airflow_provider_online_tasks.results.history import RESULTS_KEY, VERDICT_KEY
+from airflow_provider_online_tasks.results.history import RESULTS_KEY, RUN_KEY, VERDICT_KEY
 from airflow_provider_online_tasks.ui.evals.records import (
     OVERVIEW_WINDOWS,
     DagState,
@@ -94,6 +94,12 @@ _NEWEST_FIRST = (
 def history(session: Session, *, dag_id: str, span: Span) -> Records:
     """Return the newest records of a DAG, at most :data:`MAX_RECORDS`."""
     query = _RECORDS.where(XComModel.dag_id == dag_id, _IS_RECORD, *span.condition)
+    return _read(session, query)
+
+
+def runs(session: Session, *, dag_id: str, span: Span) -> Records:
+    """Return the newest summaries of a DAG's runs, at most :data:`MAX_RECORDS`."""
+    query = _RECORDS.where(XComModel.dag_id == dag_id, XComModel.key == RUN_KEY, *span.condition)
     return _read(session, query)
 
 

@@ -16,6 +16,7 @@ from airflow_provider_online_tasks.results.history import (
     MAX_LABELS,
     MAX_RULES,
     RESULTS_KEY,
+    RUN_KEY,
     VERDICT_KEY,
 )
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 MAX_EVALUATORS = 1_000
 TEXT_CHARACTERS = 200
 EMPTY = "(empty)"
+ESTIMATED = ("input_tokens", "output_tokens", "cost")
 OVERVIEW_WINDOWS = 12  # per task and kind of record: the length of the trend in the overview
 
 
@@ -76,7 +78,7 @@ class DagState:
 
 def read(records: Iterable[Record]) -> list[Record]:
     """Return the records with their values read, without unreadable ones."""
-    readers = {RESULTS_KEY: read_results, VERDICT_KEY: read_verdict}
+    readers = {RESULTS_KEY: read_results, VERDICT_KEY: read_verdict, RUN_KEY: read_run}
     values = ((record, readers[record.key](record.value)) for record in records)
     return [replace(record, value=value) for record, value in values if value is not None]
 
@@ -110,6 +112,20 @@ def read_verdict(value: Any) -> dict[str, Any] | None:
             _read_fields(rule, _RULE_FIELDS) for rule in rules[:MAX_RULES] if isinstance(rule, Mapping)
         ],
     }
+
+
+def read_run(value: Any) -> dict[str, Any] | None:
+    """Read the summary of a run; None if the value is not one, or the run's evaluations are unknown."""
+    record = _object(value)
+    budget = _mapping(record.get("budget"))
+    found = _read_fields(record, _RUN_FIELDS)
+    if found["run_id"] is None or found["evaluations"] is None:
+        return None
+    estimates = {
+        name: _read_fields(_mapping(record.get(f"estimated_{name}")), _RANGE_FIELDS) for name in ESTIMATED
+    }
+    has_budget = _count(budget.get("max_evaluations")) is not None
+    return {**found, **estimates, "budget": _read_fields(budget, _BUDGET_FIELDS) if has_budget else None}
 
 
 def _object(value: Any) -> Mapping[str, Any]:
@@ -249,3 +265,14 @@ _HUMAN_FIELDS: Mapping[str, Callable[[Any], Any]] = {
     "is_random": _flag,
 }
 _ESTIMATE_FIELDS: Mapping[str, Callable[[Any], Any]] = dict.fromkeys(("value", "low", "high"), finite)
+_RANGE_FIELDS: Mapping[str, Callable[[Any], Any]] = {"low": finite, "high": finite}
+_RUN_FIELDS: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("run_id", "online_task_id"), _text),
+    "evaluations": _count,
+    "capped": _flag,
+}
+_BUDGET_FIELDS: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("max_evaluations", "finished", "in_flight"), _count),
+    **dict.fromkeys(("per", "scope"), _text),
+    "since": _moment,
+}

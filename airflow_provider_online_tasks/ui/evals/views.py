@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.results.history import RESULTS_KEY
-from airflow_provider_online_tasks.ui.evals.records import OVERVIEW_WINDOWS, Record
+from airflow_provider_online_tasks.ui.evals.records import ESTIMATED, OVERVIEW_WINDOWS, Record
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.ui.evals.histories import History, Status, Window
 
 OVERVIEW_LABELS = 4
+MAX_BUDGETS = 5
 DIGITS = 4
 # Fields of results that the windows of all their evaluators share.
 _SHARED = ("start", "end", "complete", "skipped", "errors", "spans_url")
+_SPENT = ("evaluations", "capped", *ESTIMATED)
 _WHERE = ("run_id", "task_id", "map_index")
 
 
@@ -24,8 +26,12 @@ def record(one: Record) -> dict[str, Any]:
     return {**_place(one), "kind": "results" if one.key == RESULTS_KEY else "verdict", "value": one.value}
 
 
-def dag(found: Iterable[tuple[History, Status]]) -> dict[str, Any]:
-    """Return histories with all their windows. What evaluators share is sent once, in ``records``."""
+def dag(found: Iterable[tuple[History, Status]], runs: Iterable[Record] = ()) -> dict[str, Any]:
+    """Return histories with all their windows. What evaluators share is sent once, in ``records``.
+
+    :param runs: the summaries of the runs.
+    """
+    spending = {run.value["run_id"]: run.value for run in runs}
     places: dict[int, int] = {}
     records: list[dict[str, Any]] = []
     evaluators = []
@@ -35,7 +41,8 @@ def dag(found: Iterable[tuple[History, Status]]) -> dict[str, Any]:
         for place, window in enumerate(history.windows):
             if (mark := id(window.record)) not in places:
                 places[mark] = len(records)
-                records.append(_shared(window.record))
+                run = spending.get(window.record.value["run_id"])
+                records.append({**_shared(window.record), "run": run and {key: run[key] for key in _SPENT}})
             changed = place > 0 and window.figures["evaluator_version"] != version
             version = window.figures["evaluator_version"]
             windows.append(
@@ -49,7 +56,28 @@ def dag(found: Iterable[tuple[History, Status]]) -> dict[str, Any]:
                 }
             )
         evaluators.append({**_head(history, status), "windows": windows})
-    return {"evaluators": evaluators, "records": records}
+    return {"evaluators": evaluators, "records": records, "spending": _spending(list(spending.values()))}
+
+
+def _spending(runs: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return what runs used together, and the newest state of each of their budgets; None without runs."""
+    budgets: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for run in runs:
+        if (budget := run["budget"]) and budget["since"] and budget["finished"] is not None:
+            of_task = run["online_task_id"] if budget["scope"] == "task" else None
+            state = {**budget, "used": budget["finished"] + run["evaluations"]}
+            key = (budget["scope"], budget["per"], of_task)
+            budgets[key] = max(budgets.get(key, state), state, key=lambda one: (one["since"], one["used"]))
+    costs = [run["cost"] for run in runs if None not in run["cost"].values()]
+    if not runs:
+        return None
+    return {
+        "runs": len(runs),
+        "evaluations": sum(run["evaluations"] for run in runs),
+        "runs_with_cost": len(costs),
+        "cost": {end: sum(cost[end] for cost in costs) for end in ("low", "high")},
+        "budgets": list(budgets.values())[:MAX_BUDGETS],
+    }
 
 
 def overview(found: Iterable[tuple[History, Status]]) -> dict[str, Any]:
@@ -69,6 +97,7 @@ def _head(history: History, status: Status) -> dict[str, Any]:
         "name": history.name,
         "status": {key: _json(value) for key, value in asdict(status).items() if value is not None},
         "outcome": history.newest.outcome if history.newest else None,
+        "failing_since": history.newest.failing_since if history.newest else None,
     }
 
 

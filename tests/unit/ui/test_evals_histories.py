@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from airflow_provider_online_tasks.results.history import (
     RESULTS_KEY,
+    RUN_KEY,
     VERDICT_KEY,
     results_record,
     verdict_record,
@@ -264,3 +266,92 @@ def test_dag_view_sends_what_evaluators_share_once() -> None:
     assert [window["outcome"] for window in a["windows"]] == ["passed"] * 3
     assert [window["gates"] for window in b["windows"]] == [[]] * 3
     assert not any(window["is_new_version"] for window in a["windows"])
+
+
+def run_record(day: int, **changes: Any) -> Any:
+    value = {"run_id": f"arize {day}", "online_task_id": "T", "evaluations": 100, **changes}
+    return record(day, RUN_KEY, value, task_id="run_task")
+
+
+def budget(finished: int, since: str = "2026-01-01T00:00:00Z", **changes: Any) -> dict[str, Any]:
+    found = {"max_evaluations": 1_000, "per": "month", "scope": "project", "since": since}
+    return {**found, "finished": finished, "in_flight": 0, **changes}
+
+
+def dag_view(records: list[Any], runs: Sequence[Any] = ()) -> Any:
+    found = views.dag(histories(read(records), {"d": DagState()}), read(runs))
+    return json.loads(json.dumps(found, allow_nan=False))
+
+
+def test_run_is_shown_with_the_results_of_its_window() -> None:
+    cost = {"low": 1.5, "high": 2.0}
+    found = dag_view([results(1, "a"), results(2, "a")], [run_record(2, estimated_cost=cost)])
+
+    assert [one["run"] and one["run"]["cost"] for one in found["records"]] == [None, cost]
+    assert found["records"][1]["run"]["evaluations"] == 100
+    assert found["spending"]["runs"] == found["spending"]["runs_with_cost"] == 1
+    assert found["spending"]["cost"] == cost
+
+
+def test_runs_without_results_count_and_unknown_cost_is_not_zero() -> None:
+    found = dag_view([results(1, "a")], [run_record(1), run_record(2, estimated_cost=None)])
+
+    assert (found["spending"]["runs"], found["spending"]["evaluations"]) == (2, 200)
+    assert found["spending"]["runs_with_cost"] == 0
+
+
+def test_dag_without_runs_has_no_spending() -> None:
+    assert dag_view([results(1, "a")])["spending"] is None
+
+
+def test_budget_has_what_the_newest_period_used() -> None:
+    later = "2026-02-01T00:00:00Z"
+    runs = [
+        run_record(1, budget=budget(900)),
+        run_record(2, budget=budget(200, later)),
+        run_record(3, budget=budget(300, later)),
+        run_record(4, budget=budget(100, later)),  # a retry that ended later was checked earlier
+    ]
+    [found] = dag_view([], runs)["spending"]["budgets"]
+    assert (found["used"], found["since"], found["max_evaluations"]) == (400, later, 1_000)
+
+
+def test_budgets_of_two_tasks_are_apart_and_that_of_their_project_is_one() -> None:
+    runs = [
+        run_record(day, online_task_id=task, budget=budget(day, scope=scope))
+        for day, (task, scope) in enumerate(
+            [("T", "task"), ("U", "task"), ("T", "project"), ("U", "project")]
+        )
+    ]
+    found = dag_view([], runs)["spending"]["budgets"]
+    assert [(one["scope"], one["used"]) for one in found] == [("task", 100), ("task", 101), ("project", 103)]
+
+
+@pytest.mark.parametrize(
+    "value", [None, "x", 3, [], {"run_id": "r"}, {"evaluations": 3}, {"run_id": "r", "evaluations": -1}]
+)
+def test_xcom_that_is_no_summary_of_a_run_is_ignored(value: Any) -> None:
+    assert read([record(1, RUN_KEY, value, task_id="run_task")]) == []
+
+
+def test_summary_of_a_run_pushed_by_others_is_bounded() -> None:
+    odd = {"max_evaluations": 5, "finished": "1", "since": "x", "scope": "y" * 999}
+    long = run_record(1, run_id="r" * 999, estimated_cost={"low": float("nan")}, budget=odd, more="z")
+    [found] = read([long])
+    assert len(found.value["run_id"]) <= 200
+    assert found.value["cost"] == {"low": None, "high": None}
+    assert len(found.value["budget"]["scope"]) <= 200
+    assert set(found.value) == set(read([run_record(1)])[0].value)
+
+
+def test_status_has_since_when_rules_fail() -> None:
+    checked = verdict(2, a="failed")
+    checked.value["rules"][0]["failing_since"] = "2026-01-02"
+    found = histories(read([results(2, "a"), checked]), {"d": DagState()})
+
+    [shown] = views.overview(found)["evaluators"]
+    assert shown["failing_since"] == "2026-01-02T00:00:00Z"
+    [shown] = views.overview(histories(read([results(2, "a"), verdict(2, a="failed")]), {"d": DagState()}))[
+        "evaluators"
+    ]
+    assert shown["failing_since"] is None

@@ -1,7 +1,7 @@
 // The Evals page: filters, views and tables. Texts of records are inserted as text, never as HTML.
 import { asked, dagRunPage, follow, link, readFilters, taskInstance, time, timeZone, writeFilters } from "./airflow.js";
 import { clear, corners, draw } from "./plots.js";
-import { FAILED, INCONCLUSIVE, OUTCOMES, PASSED, STALE, between, count, demanded, histories, measured, percent, score } from "./windows.js";
+import { FAILED, INCONCLUSIVE, OUTCOMES, PASSED, STALE, amount, between, calibrated, count, demanded, histories, incidents, measured, percent, range, recurring, score } from "./windows.js";
 
 const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
@@ -118,7 +118,8 @@ function render() {
   ].filter(Boolean).join(" "));
   $("zone").hidden = false;
   if (!dag) return main.append(overview(found));
-  main.append(legend());
+  if (shown.spending && !task) main.append(spending(shown.spending));
+  main.append(legend(found));
   for (const one of found) main.append(history(one));
 }
 
@@ -194,6 +195,17 @@ function trend(one) {
   return drawn("svg", { viewBox: "0 0 100 20", class: "trend", role: "img", "aria-label": name }, drawn("polyline", { points: points.join(" ") }));
 }
 
+// What the runs used together, and their budgets.
+function spending(it) {
+  const cost = it.runs_with_cost ? `; estimated cost ${range(it.cost, amount)}${it.runs_with_cost < it.runs ? ` (${it.runs_with_cost} runs)` : ""}` : "";
+  const node = make("section", null, { "aria-label": "Evaluations and cost" }, make("p", `${count(it.evaluations)} evaluations in ${count(it.runs)} runs${cost}.`));
+  for (const each of it.budgets) {
+    const reserved = each.in_flight ? `; unfinished runs may use ${count(each.in_flight)} more` : "";
+    node.append(make("p", `Budget of the ${each.scope} per ${each.per}: ${count(each.used)} of ${count(each.max_evaluations)} evaluations (${percent(each.used / (each.max_evaluations || 1))}) used since ${time(each.since)}${reserved}.`));
+  }
+  return node;
+}
+
 function history(one) {
   const last = one.windows.at(-1);
   const count_ = `${one.windows.length} window${one.windows.length === 1 ? "" : "s"} of ${one.task_id}`;
@@ -203,11 +215,24 @@ function history(one) {
   if (!last) return section;
   const facts = make("dl", null, { class: "facts" });
   const fact = (name, text) => facts.append(make("div", null, {}, make("dt", name, { class: "clamped", title: name }), make("dd", text)));
-  for (const [label, it] of Object.entries(last.shares).slice(0, 3)) fact(label, percent(it.share) + between(it, percent));
+  // People may not have labelled the newest window yet.
+  const checked = one.windows.filter((window) => window.human_labels).at(-1);
+  const when = checked && checked !== last ? `, ${time(checked.start || checked.at)}` : "";
+  for (const [label, it] of Object.entries(last.shares).slice(0, 3)) {
+    fact(label, percent(it.share) + between(it, percent));
+    const people = checked && calibrated(checked, label);
+    if (people) fact(`${label}, calibrated${when}`, percent(people.mean) + between(people, percent));
+  }
+  if (checked) fact(`Human labels${when}`, count(checked.human_labels.labelled));
   if (last.score) fact("Mean score", score(last.score.mean) + between(last.score, score));
   fact("Evaluated", count(last.evaluated) + (last.complete === false ? ", incomplete" : ""));
   fact("Skipped", count(last.skipped));
   fact("Errors", count(last.errors));
+  if (last.run) {
+    fact("Evaluations of the run", count(last.run.evaluations) + (last.run.capped ? ", capped" : ""));
+    fact("Estimated tokens, in and out", tokens(last.run));
+    fact("Estimated cost of the run", range(last.run.cost, amount));
+  }
   const chosen = make("p", "Click a window in a plot for its links, or select it with the arrow keys.", { class: "chosen", role: "status" });
   const choose = (window) => chosen.replaceChildren(
     `${time(window.start || window.at)} to ${time(window.end || window.at)}: `, badge(window.outcome), " ", make("span", null, { class: "links" }, links(one.dag_id, window)),
@@ -215,8 +240,37 @@ function history(one) {
   choose(last);
   const grid = make("div", null, { class: "plots", role: "group", tabindex: "0", "aria-label": `Plots of ${nameOf(one)}: select a window with the left and right arrow keys` });
   draw(grid, one, choose);
-  section.append(facts, chosen, grid, windowsTable(one));
+  section.append(facts, incidentList(one), chosen, grid, ...(checked ? [agreement(nameOf(one), checked)] : []), windowsTable(one));
   return section;
+}
+
+const tokens = (run) => `${range(run.input_tokens, amount)}, ${range(run.output_tokens, amount)}`;
+
+// The newest incidents of rules with a history of windows.
+function incidentList(one) {
+  const start = (window) => time(window.start || window.at);
+  const items = incidents(one).reverse().slice(0, MAX_INCIDENTS).map(({ rule, since, alarm, last, recovery }) => {
+    const end = recovery === null ? `failing since ${time(since)}` : `failed from ${time(since)}, recovered ${start(one.windows[recovery])}`;
+    return make("li", `${rule.segment ? `${rule.measure}, ${rule.segment}` : rule.measure} ${demanded(rule)}: ${end} (alarm ${start(one.windows[alarm])})`);
+  });
+  return items.length ? make("ul", null, { class: "incidents", "aria-label": `Incidents of ${nameOf(one)}` }, ...items) : "";
+}
+const MAX_INCIDENTS = 5;
+
+// How often people gave each label, by the label of the evaluator.
+function agreement(name, window) {
+  const { table: found, annotation, labelled, agreement: agreed, is_random: isRandom, sample_problem: why } = window.human_labels;
+  const columns = [...new Set(found.flatMap((row) => row.human_labels.map(([label]) => label)))];
+  const text = `People gave ${count(labelled)} labels in ${annotation || "an annotation config"} for the window of ${time(window.start || window.at)}. Agreement: ${percent(agreed.value)}${between(agreed, percent)}. `
+    + (isRandom ? "The spans are a random sample." : why ? `The spans are not a random sample: ${why}.` : "It is unknown whether the spans are a random sample.");
+  const rows = found.map((row) => [row.label, ...columns.map((label) => number(count(new Map(row.human_labels).get(label) || 0)))]);
+  return make("details", null, {}, make("summary", "Agreement with people"), make("p", text),
+    table(`Labels of ${name} and of people`, ["Evaluator", ...columns.map((label) => `People: ${label}`)], rows));
+}
+
+function calibratedLines(window) {
+  const lines = Object.keys(window.shares).map((label) => [label, calibrated(window, label)]).filter(([, it]) => it).map(([label, it]) => `${label} ${percent(it.mean)}${between(it, percent)}`);
+  return lines.length ? make("span", lines.join("\n"), { class: "lines" }) : "–";
 }
 
 // The rules that did not pass.
@@ -225,15 +279,20 @@ const problems = (window) => window.rules.filter((rule) => rule.outcome !== PASS
 
 function windowsTable(one) {
   const details = make("details", null, {}, make("summary", "The same numbers as a table"));
+  const haveRuns = one.windows.some((window) => window.run), haveLabels = one.windows.some((window) => window.human_labels);
+  const columns = [
+    ["From", (window) => time(window.start || window.at)], ["To", (window) => time(window.end || window.at)], ["Gate", (window) => badge(window.outcome)],
+    ["Links", (window) => make("span", null, { class: "links" }, links(one.dag_id, window))], ["Labels (interval)", labelLines],
+    ...(haveLabels ? [["Calibrated (interval)", calibratedLines], ["Human labels", ({ human_labels: it }) => number(count(it && it.labelled))]] : []),
+    ["Mean score (interval)", (window) => (window.score ? score(window.score.mean) + between(window.score, score) : "–")],
+    ...recurring(one).map(({ rule, states }) => [`Evidence against ${rule.measure} ${demanded(rule)}`, (window) => { const it = states[one.windows.indexOf(window)]; return number(it ? `${amount(it.evidence)} of ${amount(it.evidence_needed)}` : "–"); }]),
+    ["Evaluated", (window) => number(`${count(window.evaluated)}${window.complete === false ? " (incomplete)" : ""}`)],
+    ["Skipped", (window) => number(count(window.skipped))], ["Errors", (window) => number(count(window.errors))],
+    ...(haveRuns ? [["Estimated tokens, in and out", ({ run }) => (run ? tokens(run) : "–")], ["Estimated cost", ({ run }) => range(run && run.cost, amount)]] : []),
+    ["Evaluator version", (window) => `${window.evaluator_version || "–"}${window.is_new_version ? " (changed)" : ""}`],
+  ];
   const fill = () => details.append(table(
-    `Windows of ${nameOf(one)}`,
-    ["From", "To", "Gate", "Links", "Labels (interval)", "Mean score (interval)", "Evaluated", "Skipped", "Errors", "Evaluator version"],
-    [...one.windows].reverse().map((window) => [
-      time(window.start || window.at), time(window.end || window.at), badge(window.outcome), make("span", null, { class: "links" }, links(one.dag_id, window)),
-      labelLines(window), window.score ? score(window.score.mean) + between(window.score, score) : "–",
-      number(`${count(window.evaluated)}${window.complete === false ? " (incomplete)" : ""}`), number(count(window.skipped)), number(count(window.errors)),
-      `${window.evaluator_version || "–"}${window.is_new_version ? " (changed)" : ""}`,
-    ]),
+    `Windows of ${nameOf(one)}`, columns.map(([head]) => head), [...one.windows].reverse().map((window) => columns.map(([, cell]) => cell(window))),
   ));
   details.addEventListener("toggle", fill, { once: true });
   return details;
@@ -267,9 +326,10 @@ function badge(state) {
 }
 
 function status(one) {
-  const { state, why, at } = one.status;
-  if (state !== STALE) return badge(state);
-  const last = one.outcome ? `; last verdict: ${one.outcome}` : "";
+  const { state, why, at } = one.status, newest = newestOf(one);
+  const since = one.failing_since && newest ? (Date.parse(one.failing_since) < Date.parse(newest.start) ? `failing since ${time(one.failing_since)}` : "failing in this window") : "";
+  if (state !== STALE) return since ? make("span", null, { class: "status" }, badge(state), make("span", since, { class: "muted" })) : badge(state);
+  const last = since ? `; ${since}` : one.outcome ? `; last verdict: ${one.outcome}` : "";
   return make("span", null, { class: "status" }, badge(state), make("span", WHY[why](time(at)) + last, { class: "muted" }));
 }
 const WHY = {
@@ -286,7 +346,7 @@ function statusLinks(one) {
   return run ? link("DAG run", dagRunPage(one.dag_id, run)) : "";
 }
 
-function legend() {
+function legend(found) {
   const sign = (...children) => drawn("svg", { viewBox: "0 0 24 14", class: "sign", "aria-hidden": "true" }, ...children);
   const entry = (picture, text) => make("li", null, {}, picture, text);
   return make("ul", null, { class: "legend", "aria-label": "Legend" },
@@ -294,6 +354,8 @@ function legend() {
     entry(sign(drawn("line", { class: "bound", x1: 0, x2: 24, y1: 7, y2: 7 })), "the gate's bound"),
     entry(mark(PASSED), "passed"), entry(mark(INCONCLUSIVE), "inconclusive"), entry(mark(FAILED), "failed"), entry(mark(STALE), "stale: no verdict of the newest run"),
     entry(sign(drawn("line", { class: "version", x1: 12, x2: 12, y1: 0, y2: 14 })), "evaluator version changed"),
+    ...(found.some((one) => one.windows.some((window) => window.human_labels)) ? [entry(sign(drawn("line", { class: "people", x1: 12, x2: 12, y1: 0, y2: 14 }), drawn("rect", { class: "people", x: 9, y: 4, width: 6, height: 6 })), "calibrated by human labels, with its interval")] : []),
+    ...(found.some((one) => incidents(one).length) ? [entry(sign(drawn("rect", { class: "incident", x: 0, y: 0, width: 24, height: 14 }), drawn("line", { class: "alarm", x1: 12, x2: 12, y1: 0, y2: 14 })), "incident, and the window of its alarm")] : []),
     entry(sign(drawn("circle", { class: "part", cx: 12, cy: 7, r: 4 })), "incomplete results"),
     entry(sign(...[["counted", 0], ["skipped", 8], ["errors", 16]].map(([name, x]) => drawn("rect", { class: name, x, y: 1, width: 7, height: 12 }))), "evaluated, skipped, errors"));
 }
@@ -315,7 +377,7 @@ function verdict(one) {
   const title = value.passed ? "The gate passed" : value.passed === false && value.approved !== true ? "The gate did not pass" : "The gate's verdict";
   const section = make("section", null, { "aria-label": title }, make("div", null, { class: "heading" }, make("h2", title), badge(outcome)));
   if (value.approved !== null) section.append(make("p", `${value.approved ? "Approved" : "Not approved"} by ${value.responded_by || "a person"}.`));
-  if (value.start) section.append(make("p", `Spans from ${time(value.start)} to ${time(value.end)}.${value.confidence ? ` Rules are checked with intervals of ${Number((100 * value.confidence).toPrecision(4))} % confidence.` : " Rules are checked against the measured values."}`, { class: "muted" }));
+  if (value.start) section.append(make("p", `Spans from ${time(value.start)} to ${time(value.end)}.${value.false_alarms_per_year ? ` False alarms per year of all rules together: at most ${value.false_alarms_per_year}.` : value.confidence ? ` Rules are checked with intervals of ${Number((100 * value.confidence).toPrecision(4))} % confidence.` : " Rules are checked against the measured values."}`, { class: "muted" }));
   section.append(table(
     "The rules of the gate",
     ["Evaluator", "Measure", "Rule", "Measured (interval)", "Evaluations", "Outcome", "Note"],
@@ -331,19 +393,20 @@ function verdict(one) {
 }
 
 function results(one) {
-  const { value } = one;
+  const { value } = one, haveLabels = Object.values(value.evaluators).some((found) => found.human_labels);
   const section = make("section", null, { "aria-label": "Results" }, make("div", null, { class: "heading" }, make("h2", `Spans from ${time(value.start)} to ${time(value.end)}`)));
   section.append(make("p", [
     value.expected === null ? "" : `The run evaluated ${count(value.expected)}`, value.skipped === null ? "" : `skipped ${count(value.skipped)}`,
     value.errors === null ? "" : `failed on ${count(value.errors)}`,
   ].filter(Boolean).join(", ") + (value.complete === false ? ". Not all evaluations could be read." : value.complete ? ". All evaluations were read." : "."), { class: "muted" }));
   section.append(table(
-    "Evaluators", ["Evaluator", "Labels (interval)", "Mean score (interval)", "Evaluated", "Not evaluated", "Evaluator version"],
+    "Evaluators", ["Evaluator", "Labels (interval)", ...(haveLabels ? ["Calibrated (interval)"] : []), "Mean score (interval)", "Evaluated", "Not evaluated", "Evaluator version"],
     Object.entries(value.evaluators).map(([name, found]) => [
-      name, labelLines(found), found.score ? score(found.score.mean) + between(found.score, score) : "–",
+      name, labelLines(found), ...(haveLabels ? [calibratedLines(found)] : []), found.score ? score(found.score.mean) + between(found.score, score) : "–",
       number(count(found.evaluated)), number(count(found.not_evaluated)), found.evaluator_version || "–",
     ]),
   ));
+  for (const [name, found] of Object.entries(value.evaluators)) if (found.human_labels) section.append(agreement(name, { ...value, ...found }));
   if (value.spans_url) section.append(make("p", null, {}, link("Spans in Arize", value.spans_url, { inNewTab: true })));
   return section;
 }

@@ -1,8 +1,8 @@
 // Small plots of a history: one per label, one for the mean score, one for the counts.
 import { colour, tick, time, timeZone } from "./airflow.js";
-import { FAILED, INCONCLUSIVE, OUTCOMES, PASSED, STALE, between, bounds, count, demanded, labelsOf, measured, percent, score, share } from "./windows.js";
+import { FAILED, INCONCLUSIVE, OUTCOMES, PASSED, STALE, amount, between, bounds, calibrated, count, demanded, incidents, labelsOf, measured, percent, recurring, score, share } from "./windows.js";
 
-const MAX_LABELS = 8;
+const MAX_LABELS = 8, MAX_RULES = 8;
 const HEIGHT = 150, MIN_WIDTH = 240;
 const CLOSE = 1e-4, DAY = 86_400;
 // Height of the row above the plot with the outcomes of the gate.
@@ -57,39 +57,74 @@ function plan(one) {
     const it = share(window, label);
     return !scores[place] || (it && Math.abs(it.mean - scores[place].mean) < CLOSE);
   }));
-  const found = [];
+  const found = [], failures = incidents(one), rules = recurring(one).slice(0, MAX_RULES);
+  const of = (measure) => failures.filter(({ rule }) => rule.measure === measure && !rule.segment);
   if (scores.some(Boolean) && same === undefined) {
-    found.push(line({ one, title: "Mean score", write: score, points: scores, bound: (window) => bounds(window, "score_mean") }));
+    found.push(line({ one, title: "Mean score", write: score, points: scores, failures: of("score_mean"), bound: (window) => bounds(window, "score_mean") }));
   }
   for (const label of labels.slice(0, MAX_LABELS)) {
     const isMean = label === same && scores.some(Boolean);
     found.push(line({
       one, title: `Share of ${label}${isMean ? " (the mean score)" : ""}, %`, write: percent, isShare: true,
-      points: one.windows.map((window) => share(window, label)),
-      bound: (window) => [...bounds(window, label), ...(isMean ? bounds(window, "score_mean") : [])],
+      points: one.windows.map((window) => share(window, label)), people: one.windows.map((window) => calibrated(window, label)),
+      failures: [...of(label), ...(isMean ? of("score_mean") : [])],
+      bound: (window) => [...bounds(window, label), ...bounds(window, `calibrated ${label}`), ...(isMean ? bounds(window, "score_mean") : [])],
     }));
+    for (const each of rules.filter(({ rule }) => rule.measure === label)) found.push(evidence(one, each, failures));
   }
+  for (const each of rules.filter(({ rule }) => !labels.slice(0, MAX_LABELS).includes(rule.measure))) found.push(evidence(one, each, failures));
   return [...found, counts(one)];
 }
 
-function line({ one, title, write, isShare, points, bound }) {
+// The evidence of several windows against a rule, on a logarithmic scale, and the threshold from which the rule fails.
+function evidence(one, { rule, states }, failures) {
+  const numbers = (name) => states.map((state) => (state ? Math.max(LEAST_EVIDENCE, state[name]) : null));
+  const name = rule.segment ? `${rule.measure} (${rule.segment})` : rule.measure;
+  return {
+    title: `Evidence against ${name} ${demanded(rule)}`, write: amount, isLog: true,
+    data: [numbers("evidence"), numbers("evidence_needed")],
+    series: [
+      { stroke: colour("--accent"), width: 1.5, points: { show: one.windows.length <= 60, size: 5, stroke: colour("--accent"), fill: colour("--accent") } },
+      { stroke: colour("--failed"), width: 1, dash: [5, 4], points: { show: false } },
+    ],
+    failures: failures.filter((each) => demanded(each.rule) === demanded(rule) && each.rule.measure === rule.measure && each.rule.segment === rule.segment),
+    range: (_, high) => [LEAST_EVIDENCE, 2 * (high || 1)],
+    tip: (place) => (states[place] ? [`evidence ${amount(states[place].evidence)} of ${amount(states[place].evidence_needed)} since ${time(states[place].evidence_since)}`] : ["nothing measured"]),
+    value: () => null,
+  };
+}
+const LEAST_EVIDENCE = 0.1;
+
+// Return at most six powers of ten, for the axis.
+function powers(high) {
+  const last = Math.floor(Math.log10(high)), step = Math.ceil((last + 2) / 6);
+  return [...Array(Math.floor((last + 1) / step) + 1).keys()].map((each) => 10 ** (each * step - 1));
+}
+
+function line({ one, title, write, isShare, points, bound, people = [], failures }) {
   const limits = one.windows.map((window) => bound(window));
   const pick = (name) => points.map((point) => (point && point[name] !== undefined ? point[name] : null));
   const main = colour("--accent"), limit = colour("--failed");
   const few = one.windows.length <= 60;
   const hidden = { stroke: "transparent", points: { show: false } };
   return {
-    title, write, isShare,
-    data: [pick("low"), pick("high"), pick("mean"), limits.map((all) => (all.length ? Math.max(...all) : null)), limits.map((all) => (all.length ? Math.min(...all) : null))],
+    title, write, isShare, people, failures,
+    data: [
+      pick("low"), pick("high"), pick("mean"), limits.map((all) => (all.length ? Math.max(...all) : null)), limits.map((all) => (all.length ? Math.min(...all) : null)),
+      // Drawn by `marks`; here they extend the scale.
+      ...(people.some(Boolean) ? ["low", "high"].map((end) => people.map((each) => each && each[end])) : []),
+    ],
     series: [
       hidden, hidden,
       { stroke: main, width: 1.5, points: { show: few, size: 5, stroke: main, fill: main } },
       { stroke: limit, width: 1, dash: [5, 4], points: { show: few && limits.filter((all) => all.length).length === 1 } },
       { stroke: limit, width: 1, dash: [5, 4], points: { show: false } },
+      ...(people.some(Boolean) ? [hidden, hidden] : []),
     ],
     bands: [{ series: [2, 1], fill: colour("--band") }],
     range: (low, high) => rangeOf(low, high, isShare),
-    tip: (place) => (points[place] ? [write(points[place].mean) + between(points[place], write)] : ["nothing measured"]),
+    tip: (place) => (points[place] ? [write(points[place].mean) + between(points[place], write)] : ["nothing measured"])
+      .concat(people[place] ? [`calibrated ${write(people[place].mean)}${between(people[place], write)}`] : []),
     value: (place) => points[place] && points[place].mean,
   };
 }
@@ -116,7 +151,7 @@ function rangeOf(low, high, isShare) {
   return isShare ? [Math.max(0, low - room), Math.min(1, high + room)] : [low - room, high + room];
 }
 
-function small({ grid, one, group, choose, title, write, isShare, data, series, bands, range, tip, value }) {
+function small({ grid, one, group, choose, title, write, isShare, data, series, bands, range, tip, value, isLog, people = [], failures = [] }) {
   const windows = one.windows, times = windows.map((window) => window.seconds);
   const figureNode = document.createElement("div");
   figureNode.className = "plot";
@@ -139,15 +174,17 @@ function small({ grid, one, group, choose, title, write, isShare, data, series, 
       // Snap to the nearest window.
       move: (self, left, top) => [left < 0 ? left : self.valToPos(times[self.posToIdx(left)], "x"), top],
     },
-    scales: { x: { time: true, range: () => [first - room, last + room] }, y: { range: (_, low, high) => range(low, high) } },
+    scales: { x: { time: true, range: () => [first - room, last + room] }, y: { distr: isLog ? 3 : 1, range: (_, low, high) => range(low, high) } },
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1e3), timeZone()),
     series: [{}, ...series], bands,
     axes: [
       { ...axis, space: 58, size: 26, values: (_, ticks, __, ___, step) => ticks.map((each) => tick(each, step)) },
-      { ...axis, space: 26, size: 44, values: (_, ticks) => ticks.map((each) => (isShare ? String(Number((100 * each).toFixed(2))) : write(each))) },
+      { ...axis, space: 26, size: 44, ...(isLog
+        ? { splits: (_, __, ___, high) => powers(high), values: (_, ticks) => ticks.map(String) }
+        : { values: (_, ticks) => ticks.map((each) => (isShare ? String(Number((100 * each).toFixed(2))) : write(each))) }) },
     ],
     hooks: {
-      draw: [(self) => marks(self, windows, value, Boolean(bands))],
+      draw: [(self) => { shade(self, windows, failures); marks(self, windows, value, Boolean(bands)); whiskers(self, windows, people); }],
       setCursor: [(self) => hover(self, bubble, windows, tip)],
     },
   }, [times, ...data], holder);
@@ -204,6 +241,41 @@ function marks(self, windows, value, hasText) {
     for (const [right, down] of corners(outcome, middle, bbox.top - ROW * ratio / 2, size)) ctx.lineTo(right, down);
     ctx.fill();
   }
+  ctx.restore();
+}
+
+// Shade the incidents; a line marks the window that raised the alarm.
+function shade(self, windows, failures) {
+  const { ctx, bbox } = self, x = (place) => self.valToPos(windows[place].seconds, "x", true);
+  ctx.save();
+  ctx.setLineDash([]);
+  ctx.fillStyle = ctx.strokeStyle = colour("--failed");
+  for (const { since, alarm, last } of failures) {
+    const start = Math.max(0, windows.findIndex((window) => Date.parse(window.start || window.at) >= Date.parse(since)));
+    const half = windows.length > 1 ? (x(windows.length - 1) - x(0)) / (windows.length - 1) / 2 : 8;
+    const left = x(Math.min(start, alarm)) - half;
+    ctx.globalAlpha = 0.15;
+    ctx.fillRect(left, bbox.top, Math.max(2, x(last) + half - left), bbox.height);
+    ctx.globalAlpha = 1;
+    ctx.lineWidth = devicePixelRatio;
+    ctx.beginPath(); ctx.moveTo(x(alarm), bbox.top); ctx.lineTo(x(alarm), bbox.top + bbox.height); ctx.stroke();
+  }
+  ctx.restore();
+}
+
+// Draw calibrated shares: a square with its interval.
+function whiskers(self, windows, people) {
+  const { ctx } = self, size = 3.5 * devicePixelRatio;
+  ctx.save();
+  ctx.setLineDash([]);
+  ctx.strokeStyle = ctx.fillStyle = colour("--people");
+  ctx.lineWidth = 1.5 * devicePixelRatio;
+  people.forEach((each, place) => {
+    if (!each) return;
+    const x = self.valToPos(windows[place].seconds, "x", true), [y, low, high] = [each.mean, each.low, each.high].map((value) => self.valToPos(value ?? each.mean, "y", true));
+    ctx.beginPath(); ctx.moveTo(x, low); ctx.lineTo(x, high); ctx.stroke();
+    ctx.fillRect(x - size, y - size, 2 * size, 2 * size);
+  });
   ctx.restore();
 }
 

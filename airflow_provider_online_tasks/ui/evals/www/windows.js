@@ -19,6 +19,43 @@ export function share(window, label) {
   return Object.keys(shares).length ? { mean: 0, low: null, high: null } : null;
 }
 
+// Return the calibrated share of a label: that which people would count. Null without human labels.
+export function calibrated(window, label) {
+  const shares = window.human_labels ? window.human_labels.shares : {};
+  if (!Object.hasOwn(shares, label) || isMissing(shares[label].value)) return null;
+  return { mean: shares[label].value, low: shares[label].low, high: shares[label].high };
+}
+
+const sameRule = (rule) => JSON.stringify([rule.measure, rule.rule, rule.segment]);
+
+// Return the rules that have evidence of several windows, each with its state in each window.
+export function recurring(one) {
+  const found = new Map();
+  one.windows.forEach((window, place) => {
+    for (const rule of window.rules.filter((each) => !isMissing(each.evidence))) {
+      const key = sameRule(rule);
+      if (!found.has(key)) found.set(key, { rule, states: one.windows.map(() => null) });
+      found.get(key).states[place] = rule;
+    }
+  });
+  return [...found.values()];
+}
+
+// Return the incidents of rules with evidence: their start, and the places of the alarm, the last window and the recovery.
+export function incidents(one) {
+  return recurring(one).flatMap(({ rule, states }) => {
+    const found = [];
+    let open = null;
+    states.forEach((state, place) => {
+      if (!state) return;
+      if (state.failing_since && open) open.last = place;
+      else if (state.failing_since) found.push(open = { rule, since: state.failing_since, alarm: place, last: place, recovery: null });
+      else if (open) { open.recovery = place; open = null; }
+    });
+    return found;
+  });
+}
+
 // Return the labels of a history, the most frequent first.
 export function labelsOf(one) {
   const totals = new Map();
@@ -43,11 +80,13 @@ export const score = (number) => {
   if (isMissing(number)) return "–";
   return Math.abs(number) >= 1000 ? number.toFixed(0) : number.toPrecision(4);
 };
+export const amount = (number) => (isMissing(number) ? "–" : number >= 100 ? number.toFixed(0) : number >= 1 ? number.toFixed(2) : String(Number(number.toPrecision(2))));
+export const range = (one, write) => (!one || isMissing(one.low) || isMissing(one.high) ? "–" : one.low === one.high ? write(one.low) : `${write(one.low)} to ${write(one.high)}`);
 export const between = (one, write) => (isMissing(one.low) || isMissing(one.high) ? "" : ` (${write(one.low)} to ${write(one.high)})`);
 
 // Return how the values of a rule are written, and its bound.
 function writersOf(rule) {
-  if (/^(complete|min_evaluated|segments)$/.test(rule.measure)) return [count, count];
+  if (/^(complete|min_evaluated|min_human_labels|segments)$/.test(rule.measure)) return [count, count];
   if (/^(drop of )?score_(mean|p\d\d)$/.test(rule.measure)) return [score, String];
   return [percent, (bound) => `${Number((100 * bound).toPrecision(6))} %`];
 }
