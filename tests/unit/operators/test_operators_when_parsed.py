@@ -215,7 +215,7 @@ WRONG: list[tuple[type[BaseOperator], dict[str, Any]]] = [
     (EvalGateOperator, {"accept_unverified": "false"}),
     (EvalGateOperator, {"across_evaluator_versions": "no"}),
     (EvalGateOperator, {"response_timeout": "PT1H"}),
-    (EvalGateOperator, {"on_failure": "warn"}),
+    (EvalGateOperator, {"on_failure": "ignore"}),
     (SendSpansOperator, {"labels": []}),
     (SendSpansOperator, {"labels": "bad"}),
     (SendSpansOperator, {"evaluator": ""}),
