@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow_provider_online_tasks._text import on_one_line, shown
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.inputs import arguments
-from airflow_provider_online_tasks.notifications.eval_gate import QUESTION
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseNotifier, Context
@@ -85,6 +84,8 @@ def ask(
         notifiers=notifiers,
         **limit,
     )
+    from airflow_provider_online_tasks.notifications.eval_gate import QUESTION
+
     for_notifiers: Any = {**context, QUESTION: subject}
     try:
         # Airflow logs a warning if a decorated execute() is called within another operator.
