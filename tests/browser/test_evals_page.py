@@ -382,10 +382,11 @@ def test_calibrated_share_and_agreement_are_shown_next_to_the_share(
 
 
 def test_recurring_gate_shows_evidence_incidents_and_since_when_it_fails(
-    go: Callable[[str], FrameLocator], shoot: Shoot
+    page: Page, go: Callable[[str], FrameLocator], shoot: Shoot
 ) -> None:
     from playwright.sync_api import expect
 
+    page.add_init_script(RECORD_TEXTS)
     frame = go("/plugin/arize-evals")
     row = frame.get_by_role("row", name="recurring_gate").filter(has_text="correctness")
     expect(row).to_contain_text(f"failing since {start(5)}")
@@ -393,18 +394,23 @@ def test_recurring_gate_shows_evidence_incidents_and_since_when_it_fails(
     row.get_by_role("button", name="recurring_gate").click()
     section = evaluator(frame, "correctness")
     expect(section.locator("h3").filter(has_text="Evidence against correct >= 90 %")).to_be_visible()
+    verdicts = [verdict for _, verdict in history.summaries(today(), **DAGS["recurring_gate"])]
+    rules = [rule for each in verdicts for rule in each["rules"] if rule["evidence"] is not None]
+    recovery = 59 - next(place for place in range(20, 60) if rules[place]["failing_since"] is None)
     expect(section.get_by_role("list", name="Incidents of correctness").get_by_role("listitem")).to_have_text(
         [
             f"correct >= 90 %: failing since {start(5)} (alarm {start(5)})",
-            f"correct >= 90 %: failed from {start(39)}, recovered {start(29)} (alarm {start(39)})",
+            f"correct >= 90 %: failed from {start(39)}, recovered {start(recovery)} (alarm {start(39)})",
         ]
     )
+    expect(section.locator("canvas")).to_have_count(4)
+    texts = set(frame.locator("html").evaluate("() => window.canvasTexts"))
+    assert {"0.1", "1", "10", "100", "1000"} <= texts
+    assert "null" not in texts
     shoot("evals-incidents", width=1500, height=900)
     section.get_by_text("The same numbers as a table").click()
     table = section.get_by_role("region", name="Windows of correctness")
-    _, verdict = history.summaries(today(), **DAGS["recurring_gate"])[59]
-    [rule] = [rule for rule in verdict["rules"] if rule["evidence"] is not None]
-    expect(table.get_by_role("row").nth(1)).to_contain_text(f"{rule['evidence']:.0f} of 730")
+    expect(table.get_by_role("row").nth(1)).to_contain_text(f"{rules[-1]['evidence']:.0f} of 730")
 
 
 def test_evaluations_and_cost_are_shown_with_the_budget(go: Callable[[str], FrameLocator]) -> None:

@@ -180,7 +180,7 @@ function small({ grid, one, group, choose, title, write, isShare, data, series, 
     axes: [
       { ...axis, space: 58, size: 26, values: (_, ticks, __, ___, step) => ticks.map((each) => tick(each, step)) },
       { ...axis, space: 26, size: 44, ...(isLog
-        ? { splits: (_, __, ___, high) => powers(high), values: (_, ticks) => ticks.map(String) }
+        ? { splits: (_, __, ___, high) => powers(high), filter: (_, splits) => splits, values: (_, ticks) => ticks.map(String) }
         : { values: (_, ticks) => ticks.map((each) => (isShare ? String(Number((100 * each).toFixed(2))) : write(each))) }) },
     ],
     hooks: {
