@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_online_tasks.exceptions import EvalBudgetExceeded
 from airflow_provider_online_tasks.inputs import arguments
-from airflow_provider_online_tasks.operators.base import OnlineTasksOperator
-from airflow_provider_online_tasks.operators.runs import PlansRun
+from airflow_provider_online_tasks.operators.base import OnlineTasksOperator, PlansRun
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
