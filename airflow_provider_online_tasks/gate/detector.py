@@ -22,6 +22,7 @@ RECOVERY_WINDOWS = 3
 # The standard deviation of shares between windows, until this many windows say what it is.
 WINDOWS_COMPARED = 28  # for a drop
 WINDOWS_FOR_DEVIATION, ASSUMED_DEVIATION = 14, 0.02
+SMALLEST_DISTANCE = 1e-6  # of a bound to 1, at which a share has no variance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +151,8 @@ def _has_dropped(
     bound, ordinary = fmean(earlier) - max_drop, Mean()
     for share in earlier:
         ordinary.add(_arcsine(share))
-    return 0 < bound < 1 and _fails_alone(*window, bound, ordinary, confidence)
+    bound = min(bound, 1 - SMALLEST_DISTANCE)
+    return bound > 0 and _fails_alone(*window, bound, ordinary, confidence)
 
 
 def _factor(bet: float, share: float, bound: float) -> float:
@@ -191,7 +193,8 @@ def _fails_alone(share: float, evaluations: float, bound: float, ordinary: Mean,
         return False
     if ordinary.count < WINDOWS_FOR_DEVIATION or not ordinary.variance:
         variance = bound * (1 - bound)
-        deviation = math.sqrt((variance / evaluations + ASSUMED_DEVIATION**2) / variance) / 2
+        assumed = min(ASSUMED_DEVIATION, 1 - bound)  # shares near 1 cannot vary as much
+        deviation = math.sqrt((variance / evaluations + assumed**2) / variance) / 2
         quantile = NormalDist().inv_cdf((1 + confidence) / 2)
     else:
         deviation = math.sqrt(ordinary.variance * (1 + 1 / ordinary.count))

@@ -232,6 +232,27 @@ def test_drop_beyond_variation_is_found() -> None:
     assert not has_dropped(steady[:13], 0.80, 0.02)
 
 
+@pytest.mark.parametrize("max_drop", [0, 0.001, 0.1])
+def test_drop_from_equal_shares_is_found(max_drop: float) -> None:
+    steady = [(1.0, 1_000.0)] * 28
+    assert find_drops([*steady, (0.5, 1_000)], max_drop, DAILY.confidence)[1][-1]
+    assert not find_drops([*steady, (0.999, 1_000)], max_drop, DAILY.confidence)[1][-1]
+
+
+@pytest.mark.parametrize(("bound", "share"), [(0.999, 0.5), (0.995, 0.8), (0.99, 0.9), (0.9999, 0.97)])
+@pytest.mark.parametrize("earlier", [0, 28])
+def test_window_far_below_bound_near_one_fails_alone(bound: float, share: float, earlier: int) -> None:
+    windows = [(1.0, 1_000.0)] * earlier + [(share, 1_000)]
+    assert detect(windows, bound, DAILY).failing_since == earlier
+
+
+@pytest.mark.parametrize("bound", [0.99, 0.999])
+def test_false_alarms_near_one_stay_within_budget(bound: float) -> None:
+    windows = daily_windows(1, 100, bound, 0)
+    assert sum(len(detect(year, bound, DAILY).incidents) for year in windows) <= 100
+    assert sum(sum(find_drops(year, 0, DAILY.confidence)[1]) for year in windows) <= 100
+
+
 def test_lasting_drop_is_usual_level_after_some_windows() -> None:
     windows = [(share, 1_000) for share in [0.95, 0.955, 0.945] * 10 + [0.90, 0.905, 0.895] * 10]
     assert find_drops(windows, 0.01, DAILY.confidence)[1] == [False] * 30 + [True] * 15 + [False] * 15
