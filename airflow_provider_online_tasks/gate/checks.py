@@ -41,6 +41,8 @@ from airflow_provider_online_tasks.inputs.arguments import finite
 PASSED, FAILED, INCONCLUSIVE = "passed", "failed", "inconclusive"
 TOO_FEW, NOTHING = "too few evaluations", "nothing to measure"
 DROP_OF = "drop of "
+# The rules on all evaluators together.
+ALL_EVALUATORS, COMPLETE, ERROR_RATE = "*", "complete", "error_rate"
 LABELS_NAMED = 5
 # The measures of rules on human labels begin with these; a label follows.
 CALIBRATED_SHARE, SPECIFICITY, SENSITIVITY = "calibrated ", "specificity of ", "sensitivity to "
@@ -481,8 +483,8 @@ def _completeness(summary: Mapping[str, Any], accept_unverified: bool) -> RuleRe
         note += ". Set accept_unverified=True to accept such results"
     read, expected = finite(summary.get("read")), finite(summary.get("expected"))
     return RuleResult(
-        evaluator="*",
-        measure="complete",
+        evaluator=ALL_EVALUATORS,
+        measure=COMPLETE,
         rule="all evaluations" if expected is None else f">= {expected:g}",
         measured=read,
         margin=None if read is None or expected is None else read - expected,
@@ -498,8 +500,8 @@ def _error_rate(summary: Mapping[str, Any], bound: float) -> Iterator[RuleResult
         return
     rate = errors / (errors + (evaluated or 0))
     yield RuleResult(
-        evaluator="*",
-        measure="error_rate",
+        evaluator=ALL_EVALUATORS,
+        measure=ERROR_RATE,
         rule=f"<= {bound:g}",
         measured=rate,
         margin=bound - rate,

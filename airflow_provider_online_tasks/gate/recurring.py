@@ -22,7 +22,10 @@ from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.gate.checks import (
+    ALL_EVALUATORS,
+    COMPLETE,
     DROP_OF,
+    ERROR_RATE,
     FAILED,
     INCONCLUSIVE,
     PASSED,
@@ -35,7 +38,13 @@ from airflow_provider_online_tasks.gate.detector import (
     find_drops,
     windows_per_year,
 )
-from airflow_provider_online_tasks.gate.rules import SCORE_MEAN, EvaluatorRules, Threshold
+from airflow_provider_online_tasks.gate.rules import (
+    COMPARE,
+    MIN_COVERAGE,
+    SCORE_MEAN,
+    EvaluatorRules,
+    Threshold,
+)
 from airflow_provider_online_tasks.gate.summary import (
     UNNAMED,
     Version,
@@ -64,8 +73,8 @@ class _Versions(BaseModel):
 class Window(BaseModel):
     """The record of a window that a gate has checked.
 
-    ``values`` has the measured value of each rule on a share or mean, and the number of evaluations that are
-    independent of each other.
+    ``rules`` are the evaluators and measures of the gate's rules. ``values`` has the measured value of each
+    rule on a share or mean, and the number of evaluations that are independent of each other.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -74,6 +83,7 @@ class Window(BaseModel):
     end: AwareDatetime
     online_task_id: str | None = None
     checked_at: AwareDatetime
+    rules: frozenset[tuple[str, str]]
     values: list[tuple[str, str, str | None, _Number, _Size]]
     versions: dict[str, _Versions]
 
@@ -90,6 +100,17 @@ class Window(BaseModel):
     def by_name(self) -> dict[Name, list[float]]:
         """The measured values and sizes by evaluator, measure and segment."""
         return {(evaluator, measure, segment): rest for evaluator, measure, segment, *rest in self.values}
+
+    def replacing(self, older: Window | None) -> Window:
+        """Return the window with the values of an older check whose rules this one didn't have."""
+        if older is None:
+            return self
+        others = [value for value in older.values if tuple(value[:2]) not in self.rules]
+        versions = {**older.versions, **self.versions}
+        rules = self.rules | older.rules
+        return self.model_copy(
+            update={"rules": rules, "values": [*self.values, *others], "versions": versions}
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,13 +160,21 @@ class RecurringCheck:
         return start, end
 
     def record(self, results: Sequence[RuleResult]) -> str:
-        """Return the record of this window. It has no values if the results are incomplete.
+        """Return the record of this window. It has no values of incomplete results.
 
-        It is JSON text, because Airflow needs much longer to read nested values.
+        These have missing evaluations, too many errors, or a coverage that is too small. It is JSON text, because Airflow needs much longer to read nested values.
         """
         start, end = self._ends
-        is_complete = results[0].passed  # the first rule
-        measured = [result for result in results if is_complete and self._is_measured(result)]
+        incomplete = {
+            result.evaluator
+            for result in results
+            if result.measure in (COMPLETE, ERROR_RATE, MIN_COVERAGE) and not result.passed
+        }
+        measured = [
+            result
+            for result in results
+            if incomplete.isdisjoint((ALL_EVALUATORS, result.evaluator)) and self._is_measured(result)
+        ]
         versions = {}
         for name in {result.evaluator for result in measured}:
             figures = self.summary["evaluators"][name]
@@ -155,6 +184,7 @@ class RecurringCheck:
             "end": wire_time(end),
             "online_task_id": self.summary.get("online_task_id"),
             "checked_at": wire_time(datetime.now(UTC)),
+            "rules": sorted(self._rule_names),
             "values": [[*_name(result), result.measured, _size(result)] for result in measured],
             "versions": versions,
         }
@@ -163,8 +193,9 @@ class RecurringCheck:
     def windows(self, record: str, earlier: Iterable[Any]) -> list[Window]:
         """Return the windows of the history in order, this one included.
 
-        Of several records of a window, the newest counts. No evaluation counts twice: this window counts
-        before those that overlap with it, and among other windows the first one.
+        Of several records of a window, the newest counts for each rule. No evaluation counts twice: this
+        window counts before those that overlap with it, and among other windows the one that ends first.
+        Records of gates with other rules, such as those of other map indexes, don't count.
 
         :param record: the record of this window.
         :param earlier: the records of other windows; what is not a record is ignored.
@@ -172,10 +203,12 @@ class RecurringCheck:
         current = Window.model_validate_json(record)
         newest: dict[tuple[datetime, datetime], Window] = {}
         for window in sorted(filter(None, map(Window.read, earlier)), key=lambda each: each.checked_at):
-            if window.online_task_id == current.online_task_id and window.end <= current.start:
-                newest[window.start, window.end] = window
+            is_earlier = window.online_task_id == current.online_task_id and window.end <= current.start
+            if is_earlier and not current.rules.isdisjoint(window.rules):
+                ends = window.start, window.end
+                newest[ends] = window.replacing(newest.get(ends))
         kept: list[Window] = []
-        for window in sorted(newest.values(), key=lambda each: (each.start, current.end - each.end)):
+        for window in sorted(newest.values(), key=lambda each: (each.end, current.end - each.start)):
             if not kept or window.start >= kept[-1].end:
                 kept.append(window)
         return [*kept, current]
@@ -195,7 +228,9 @@ class RecurringCheck:
             if drop := self._drop_of(result):
                 start, _ = restarts[result.evaluator]
                 return self._drop_with_history(result, *drop, windows[start:])
-            return _passed(result) if threshold and result.outcome == INCONCLUSIVE else result
+            if threshold and result.outcome == INCONCLUSIVE and not self._violates_end(result, threshold):
+                return _passed(result)
+            return result
 
         return [concluded(result) for result in results]
 
@@ -281,6 +316,18 @@ class RecurringCheck:
                 if same == (result.evaluator, result.measure, result.rule) and threshold.comparison != "==":
                     return threshold
         return None
+
+    def _violates_end(self, result: RuleResult, threshold: Threshold) -> bool:
+        """Return whether a measured value violates a rule whose bound is at an end of the scale."""
+        measured, compare = result.measured, COMPARE[threshold.comparison]
+        return bool(self._scale_of(threshold)) and not (
+            measured is not None and compare(measured, threshold.bound)
+        )
+
+    @cached_property
+    def _rule_names(self) -> set[tuple[str, str]]:
+        """The evaluators and measures of the rules."""
+        return {(each.evaluator, rule.measure) for each in self.rules for rule in each.all_thresholds}
 
     def _scale_of(self, threshold: Threshold) -> Range | None:
         """Return the range of a measure; None if it has none."""

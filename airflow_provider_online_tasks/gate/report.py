@@ -50,7 +50,7 @@ def rows(results: Iterable[RuleResult]) -> list[tuple[str, ...]]:
 def _size_text(result: RuleResult) -> str:
     """Return how many independent evaluations give as much information, if these are fewer."""
     total, effective = result.evaluations, result.effective_evaluations
-    if total is None or effective is None or effective >= total:
+    if total is None or not effective or effective >= total:
         return ""
     return f"{total:,} evaluations in clusters give as much information as {effective:,.0f} independent ones"
 

@@ -160,7 +160,7 @@ def _share(
     if confidence is None:
         return sample
     if not size:
-        return replace(sample, note=ONE_CLUSTER)
+        return replace(sample, effective=size, note=ONE_CLUSTER)
     needed = intervals.evaluations_for_share(share, threshold.bound, confidence)
     return replace(
         sample,

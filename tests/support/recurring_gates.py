@@ -14,6 +14,7 @@ from tests.support.summaries import results, summary
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
+SUMMARY_KEYS = ("complete", "online_task_id", "errors", "expected")
 
 
 class DailyGate:
@@ -55,7 +56,7 @@ class DailyGate:
         start = START + day * DAY
         at = at or start + length
         window = {"data_start_time": start.isoformat(), "data_end_time": (start + length).isoformat()}
-        of_summary = {key: figures.pop(key) for key in ("complete", "online_task_id") if key in figures}
+        of_summary = {key: figures.pop(key) for key in SUMMARY_KEYS if key in figures}
         given = {
             **summary(e=results(labels={"correct": correct, "incorrect": total - correct}, **figures)),
             "online_task_id": "T",

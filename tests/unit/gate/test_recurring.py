@@ -198,6 +198,65 @@ def test_overlapping_windows_count_once() -> None:
     assert found["evidence"] == pytest.approx(evidence([0.94, 0.94]))
 
 
+def test_wide_earlier_window_does_not_replace_daily_ones() -> None:
+    gate = DailyGate()
+    for day in range(12):
+        failed = rule(gate.check(day, 900, 1_000))
+    gate.check(0, 960, 1_000, length=12 * DAY, run="manual", at=START + 20 * DAY)
+    found = rule(gate.check(12, 900, 1_000, at=START + 21 * DAY))
+    assert failed["failing_since"] == found["failing_since"] == "2026-03-01"
+
+
+def test_mapped_gates_with_different_rules_keep_their_history() -> None:
+    first, second = {"e": {"correct": ">= 0.95"}}, {"e": {"incorrect": "<= 0.05"}}
+    gate = DailyGate(labels={"e": ["correct", "incorrect"]})
+
+    def check(day: int, map_index: int, rules: dict[str, Any], correct: int) -> dict[str, Any]:
+        gate.arguments["rules"] = rules
+        return gate.check(day, correct, 1_000, map_index=map_index)
+
+    for day in range(5):
+        for map_index, rules in enumerate([first, second]):
+            check(day, map_index, rules, 940)
+    expected = pytest.approx(evidence([0.94] * 6))
+    assert rule(check(5, 0, first, 940))["evidence"] == expected
+    assert rule(check(5, 1, second, 940), "incorrect")["evidence"] == expected
+    # A rule that is added has no history yet, and changes none.
+    both = {"e": first["e"] | second["e"]}
+    assert rule(check(6, 0, both, 940))["evidence"] == pytest.approx(evidence([0.94] * 7))
+
+
+@pytest.mark.parametrize("problem", [{"errors": 500, "expected": 500}, {"not_evaluated": 4_000}])
+def test_windows_with_errors_or_small_coverage_are_left_out(problem: dict[str, int]) -> None:
+    rules = {"e": {"correct": ">= 0.95", "min_coverage": 0.5}}
+    gate = DailyGate(rules=rules, max_error_rate=0.1)
+    for day in range(12):
+        gate.check(day, 900, 1_000)
+    for day in range(12, 15):
+        assert gate.check(day, 990, 1_000, **problem)["outcome"] == "failed"
+    assert rule(gate.check(15, 900, 1_000))["failing_since"] == "2026-03-01"
+
+
+@pytest.mark.parametrize("label", ["> 0", "< 100%"])
+def test_bound_at_end_of_scale_is_inconclusive_unless_satisfied(label: str) -> None:
+    is_lower = label.startswith(">")
+    gate = DailyGate(rules={"e": {"correct": label}}, labels={"e": ["correct", "incorrect"]})
+    assert gate.check(0, 0 if is_lower else 100, 100)["outcome"] == "inconclusive"
+    assert gate.check(1, 50, 100)["outcome"] == "passed"
+
+
+@pytest.mark.parametrize(("mean", "outcome"), [(1.0, "inconclusive"), (2.0, "passed")])
+def test_mean_at_end_of_range_is_inconclusive_unless_satisfied(mean: float, outcome: str) -> None:
+    gate = DailyGate(rules={"e": {"score_mean": "> 1"}}, score_ranges={"e": (1, 5)})
+    assert gate.check(0, 100, 100, mean=mean, variance=0.0)["outcome"] == outcome
+
+
+def test_window_of_one_session_counts_as_one_evaluation() -> None:
+    one_session = {"count": 1, "size": 1_000.0, "labels": {"correct": 1_000.0, "incorrect": 1_000.0}}
+    verdict = DailyGate().check(0, 600, 1_000, clusters={**one_session, "score": 1_000.0})
+    assert rule(verdict)["failing_since"] is None
+
+
 def test_windows_without_usable_results_are_left_out() -> None:
     gate = DailyGate(rules={"e": {"correct": ">= 0.95", "min_evaluated": 50}})
     gate.check(0, 940, 1_000)
