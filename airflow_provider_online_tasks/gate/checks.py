@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, get_args
+from typing import Any
 
 from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks.gate.calibration import Calibration, Estimate, calibration_of
@@ -19,7 +19,6 @@ from airflow_provider_online_tasks.gate.rules import (
     TOLERANCE,
     CalibratedRules,
     EvaluatorRules,
-    OnInconclusive,
     Threshold,
     check_bounds,
     check_labels,
@@ -41,13 +40,13 @@ from airflow_provider_online_tasks.inputs.arguments import finite
 PASSED, FAILED, INCONCLUSIVE = "passed", "failed", "inconclusive"
 TOO_FEW, NOTHING = "too few evaluations", "nothing to measure"
 DROP_OF = "drop of "
-# The rules on all evaluators together.
-ALL_EVALUATORS, COMPLETE, ERROR_RATE = "*", "complete", "error_rate"
+ALL_EVALUATORS = "*"  # of rules on the results of all evaluators together
 LABELS_NAMED = 5
 # The measures of rules on human labels begin with these; a label follows.
 CALIBRATED_SHARE, SPECIFICITY, SENSITIVITY = "calibrated ", "specificity of ", "sensitivity to "
 # Drops and calibrated shares are tested statistically even if the rules are compared without intervals.
 TEST_CONFIDENCE = 0.95
+REACTIONS = ("fail", "skip", "ask", "warn", "pass")  # the strictest first
 # Fewer human labels of the evaluations that an evaluator rejects say too little about these.
 MIN_REJECTED = 10
 
@@ -58,7 +57,7 @@ class RuleResult:
 
     ``effective_evaluations`` is the number of independent evaluations that give as much information: fewer if
     several are of one session or trace. ``on_inconclusive`` is the setting of the rule; None means that of
-    the gate.
+    the gate, which the verdict names.
     ``has_problem`` is whether there are too few evaluations with values to check the rule.
     ``evidence`` is that of all windows since ``evidence_since``, and fails the rule from ``evidence_needed``.
     ``failing_windows`` counts the windows of an incident, and ``recovered`` is whether this window ended one.
@@ -335,10 +334,14 @@ class EvaluatorCheck:
             problem = human.sample_problem or _too_few_rejected(threshold, calibration)
             share = self._check_share(threshold, summary, calibration)
             trust = _check_trust(threshold, rules.min_specificity, calibration)
+            unusable = self._problem(threshold, summary, self._sample(threshold, summary, None))
             for checked, key in ((share, threshold.measure), (trust, MIN_SPECIFICITY)):
                 if checked is not None:
                     result = replace(checked, on_inconclusive=rules.on_inconclusive.get(key))
-                    yield replace(result, outcome=INCONCLUSIVE, note=problem) if problem else result
+                    if unusable or problem:
+                        outcome = FAILED if unusable else INCONCLUSIVE
+                        result = replace(result, outcome=outcome, note=unusable or problem or "")
+                    yield result
 
     def _check_share(
         self, threshold: Threshold, summary: EvaluatorSummary, calibration: Calibration
@@ -453,10 +456,10 @@ def verdict(
     """Return the results, the outcome of the gate and its reaction as JSON values."""
     outcomes = {result.outcome for result in results}
     outcome = next(each for each in (FAILED, INCONCLUSIVE, PASSED) if each in outcomes)
-    reaction = {PASSED: "pass", FAILED: on_failure}.get(outcome)
-    if reaction is None:  # the strictest one
-        settings = {each.on_inconclusive or on_inconclusive for each in results if each.outcome == outcome}
-        reaction = next(each for each in get_args(OnInconclusive) if each in settings)
+    reactions = {PASSED: "pass", FAILED: on_failure}
+    results = [replace(each, on_inconclusive=each.on_inconclusive or on_inconclusive) for each in results]
+    settings = {reactions.get(each.outcome) or each.on_inconclusive for each in results}
+    reaction = next(each for each in REACTIONS if each in settings)
     return {
         "passed": reaction == "pass",
         "outcome": outcome,
@@ -484,7 +487,7 @@ def _completeness(summary: Mapping[str, Any], accept_unverified: bool) -> RuleRe
     read, expected = finite(summary.get("read")), finite(summary.get("expected"))
     return RuleResult(
         evaluator=ALL_EVALUATORS,
-        measure=COMPLETE,
+        measure="complete",
         rule="all evaluations" if expected is None else f">= {expected:g}",
         measured=read,
         margin=None if read is None or expected is None else read - expected,
@@ -501,7 +504,7 @@ def _error_rate(summary: Mapping[str, Any], bound: float) -> Iterator[RuleResult
     rate = errors / (errors + (evaluated or 0))
     yield RuleResult(
         evaluator=ALL_EVALUATORS,
-        measure=ERROR_RATE,
+        measure="error_rate",
         rule=f"<= {bound:g}",
         measured=rate,
         margin=bound - rate,

@@ -23,9 +23,7 @@ from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.gate.checks import (
     ALL_EVALUATORS,
-    COMPLETE,
     DROP_OF,
-    ERROR_RATE,
     FAILED,
     INCONCLUSIVE,
     PASSED,
@@ -162,13 +160,14 @@ class RecurringCheck:
     def record(self, results: Sequence[RuleResult]) -> str:
         """Return the record of this window. It has no values of incomplete results.
 
-        These have missing evaluations, too many errors, or a coverage that is too small. It is JSON text, because Airflow needs much longer to read nested values.
+        These have missing evaluations, too many errors, or a coverage that is too small. The record is JSON
+        text, because Airflow needs much longer to read nested values.
         """
         start, end = self._ends
         incomplete = {
             result.evaluator
             for result in results
-            if result.measure in (COMPLETE, ERROR_RATE, MIN_COVERAGE) and not result.passed
+            if not result.passed and (result.evaluator == ALL_EVALUATORS or result.measure == MIN_COVERAGE)
         }
         measured = [
             result

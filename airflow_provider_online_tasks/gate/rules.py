@@ -285,6 +285,10 @@ def _counts_missing(name: str, given: Mapping[Any, Any], thresholds: Iterable[Th
         raise InvalidInput(f"{name}.{MISSING} must be one of ignore, fail, not {shown(value)}.")
     if value == "fail" and MAX_MISSING in given:
         raise InvalidInput(f"Set only one of {name}.{MAX_MISSING} and {name}.{MISSING}.")
+    if value == "fail" and given.get(CALIBRATED) is not None:
+        raise InvalidInput(
+            f"{name}.{MISSING} cannot be used with {name}.{CALIBRATED}. Set {MAX_MISSING} and {MIN_COVERAGE}."
+        )
     if value == "fail" and any(threshold.quantile is not None for threshold in thresholds):
         raise InvalidInput(f"{name}.{MISSING} cannot be used with rules on quantiles.")
     return bool(value == "fail")

@@ -57,11 +57,14 @@ class EvalGateNotifier(BaseNotifier):
 
 def _is_news(verdict: Mapping[str, Any] | None, remind_every: int) -> bool:
     """Return whether a verdict begins or ends an incident, or is one of those that remind of it."""
+    from airflow_provider_online_tasks.gate.checks import INCONCLUSIVE
+
     if verdict is None:
         return True
     for rule in verdict["rules"]:
         windows = rule.get("failing_windows")
-        if rule.get("recovered") or not (rule.get("passed") or windows):
+        may_be_inconclusive = rule.get("outcome") == INCONCLUSIVE and rule.get("on_inconclusive") == "pass"
+        if rule.get("recovered") or not (rule.get("passed") or windows or may_be_inconclusive):
             return True
         if windows and (windows == 1 or windows % remind_every == 0):
             return True

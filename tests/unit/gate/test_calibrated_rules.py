@@ -121,6 +121,20 @@ def test_unknown_human_labels_count_against_upper_bound():
     assert "Incorrect" in worse.note
 
 
+def test_missing_labels_fail_calibrated_rules():
+    people = {"correct": {"correct": 150}, "incorrect": {"correct": 2, "incorrect": 38}}
+    figures = evaluated(people) | {"evaluated": 20_000}
+    found = checked({"correct": ">= 0.5", "min_specificity": 0.1}, figures)
+    assert {found[name].outcome for name in ("calibrated correct", "specificity of correct")} == {"failed"}
+    rules = read_rules({"e": {"max_missing": 0.95, "calibrated": {"correct": ">= 0.5"}}})
+    assert {each.outcome for each in check_summary(rules, summary(e=figures), labels=LABELS)} == {"passed"}
+
+
+def test_missing_evaluations_with_calibrated_rules_are_rejected():
+    with pytest.raises(InvalidInput, match="missing_evaluations"):
+        read_rules({"e": {"missing_evaluations": "fail", "calibrated": {"correct": ">= 0.5"}}})
+
+
 def test_misspelled_label_is_named():
     result = checked({"corect": ">= 0.5"}, labels=None)["calibrated corect"]
     assert (result.outcome, result.measured) == ("failed", None)

@@ -239,6 +239,23 @@ def test_strictest_setting_of_inconclusive_rules_decides(reactions, expected):
     assert verdict(found, on_inconclusive="fail")["reaction"] == expected
 
 
+@pytest.mark.parametrize(
+    ("on_failure", "on_inconclusive", "expected"),
+    [
+        ("warn", "fail", "fail"),
+        ("warn", "ask", "ask"),
+        ("warn", "pass", "warn"),
+        ("ask", "skip", "skip"),
+        ("fail", "pass", "fail"),
+    ],
+)
+def test_strictest_setting_of_failed_and_inconclusive_rules_decides(on_failure, on_inconclusive, expected):
+    rules = read_rules({"e": {"correct": ">= 0.4", "incorrect": ">= 0.9"}})
+    found = check_summary(rules, summary(e=labels(10, 10)), confidence=0.95)
+    reached = verdict(found, on_failure=on_failure, on_inconclusive=on_inconclusive)
+    assert (reached["outcome"], reached["reaction"]) == ("failed", expected)
+
+
 UNIT, LIKERT = {"e": (0.0, 1.0)}, {"e": (1.0, 5.0)}
 
 

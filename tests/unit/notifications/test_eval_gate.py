@@ -150,6 +150,18 @@ def test_other_failures_are_always_sent() -> None:
     assert len(channel.sent) == 1
 
 
+@pytest.mark.parametrize("gate_passes", [True, False])
+def test_inconclusive_rule_that_lets_the_gate_pass_is_no_news(gate_passes: bool) -> None:
+    rules = {"e": {"correct": ">= 0.95", "max_drop": 0.02}}
+    setting = "pass" if gate_passes else "fail"
+    verdict = DailyGate(rules=rules, on_inconclusive=setting).check(0, 955, 1_000)
+    assert (verdict["outcome"], verdict["passed"]) == ("inconclusive", gate_passes)
+    channel = Channel("{{ eval_gate.title }}", "")
+    task = SimpleNamespace(dag_id="release", task_id="gate", map_index=-1, xcom_pull=lambda **_: verdict)
+    EvalGateNotifier(channel, remind_every=3)({"ti": task, "dag": None})  # type: ignore[typeddict-item]
+    assert len(channel.sent) == (0 if gate_passes else 1)
+
+
 @pytest.mark.parametrize("number", [0, -1, 1.5, "two"])
 def test_wrong_reminder_is_rejected(number: Any) -> None:
     with pytest.raises(InvalidInput, match="remind_every"):
