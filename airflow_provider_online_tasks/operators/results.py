@@ -146,6 +146,7 @@ class EvalResultsOperator(LineageOperator):
         self.baseline = None if baseline is None else arguments.positive_seconds(baseline, "baseline")
         self.human_labels = human_labels
         self.human_sample = human_sample
+        self._has_sample = human_sample is not None  # a template may be rendered to None
         is_read_once = complete_within in (0, timedelta())
         self.complete_within = (
             0.0 if is_read_once else arguments.positive_seconds(complete_within, "complete_within")
@@ -187,7 +188,7 @@ class EvalResultsOperator(LineageOperator):
         from airflow_provider_online_tasks.results.human_labels import add_samples
         from airflow_provider_online_tasks.results.reading import Reader, expects_more_labels
 
-        columns, samples = self._columns(), _read_samples(self.human_sample)
+        columns, samples = self._columns(), self._samples()
         rows_file = open_rows(self.rows_path, self.rows_format, conn_id=self.rows_conn_id)
         with self.hook as hook, rows_file as rows:
             run, task_id, window = self._find_window(hook)
@@ -495,15 +496,27 @@ class EvalResultsOperator(LineageOperator):
             for evaluator, annotation in self.human_labels.items()
         }
 
+    def _samples(self) -> list[Mapping[str, Any] | None]:
+        """Return the samples that people were asked to label: none if human_sample is not set."""
+        samples = _read_samples(self.human_sample) if self._has_sample else []
+        evaluators = self._human_labels()
+        for sample in filter(None, samples):
+            if sample["evaluator"] not in evaluators:
+                known = ", ".join(map(repr, evaluators)) or "none"
+                raise InvalidInput(
+                    f"human_sample has a sample of the evaluator {shown(sample['evaluator'])}, but the "
+                    f"evaluators of human_labels are: {known}. Set both for the same evaluator."
+                )
+        return samples
 
-def _read_samples(given: Any) -> list[Mapping[str, Any]]:
-    """Return the samples in one or several results of ``SendSpansOperator``."""
+
+def _read_samples(given: Any) -> list[Mapping[str, Any] | None]:
+    """Return the samples in one or several results of ``SendSpansOperator``; None if a result has none."""
     samples = []
     for result in given if isinstance(given, list | tuple) else [given]:
         sample = result.get("sample", result) if isinstance(result, Mapping) else result
-        if sample is None:
-            continue
-        if not isinstance(sample, Mapping) or not {"evaluator", "is_random"} <= sample.keys():
+        keys = sample.keys() if isinstance(sample, Mapping) else ()
+        if sample is not None and not {"evaluator", "is_random", "strata"} <= set(keys):
             raise InvalidInput(
                 f"human_sample must be the result of a SendSpansOperator with sample, not {shown(result)}."
             )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_online_tasks._text import on_one_line
 from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.api.responses import Evaluation
 from airflow_provider_online_tasks.gate.calibration import calibration_of
@@ -114,21 +115,25 @@ def agreement_with_people(name: str, figures: Mapping[str, Any]) -> dict[str, An
     }
 
 
-def add_samples(summary: dict[str, Any], samples: Iterable[Mapping[str, Any]]) -> None:
+def add_samples(summary: dict[str, Any], samples: Sequence[Mapping[str, Any] | None]) -> None:
     """Add the sample of spans that people were asked to label, and why it is no random one, if known.
 
-    :param samples: those of ``SendSpansOperator``.
+    :param samples: those of ``SendSpansOperator``; None for one that is unknown.
     """
-    by_evaluator = {sample["evaluator"]: sample for sample in samples}
     for name, figures in summary["evaluators"].items():
         if human_labels := figures.get("human_labels"):
-            sample = by_evaluator.get(name)
-            human_labels["sample"] = sample
-            human_labels["sample_problem"] = _problem_of(sample, summary) if sample else None
+            own = [sample for sample in samples if sample is None or sample["evaluator"] == name]
+            problems = filter(None, (_problem_of(sample, summary) for sample in own))
+            human_labels["sample"] = own[-1] if own else None
+            human_labels["sample_problem"] = next(problems, None) or _unselected(
+                human_labels["strata"], [sample["strata"] for sample in own if sample]
+            )
 
 
-def _problem_of(sample: Mapping[str, Any], summary: Mapping[str, Any]) -> str | None:
+def _problem_of(sample: Mapping[str, Any] | None, summary: Mapping[str, Any]) -> str | None:
     """Return why the sample is no random sample of the window; None if it is one."""
+    if sample is None:
+        return "the sample is unknown, because human_sample has no value"
     if sample["is_random"] is not True:
         return "the spans that people labelled were not chosen at random"
     ends = ("data_start_time", "data_end_time")
@@ -138,4 +143,20 @@ def _problem_of(sample: Mapping[str, Any], summary: Mapping[str, Any]) -> str | 
         return "the window of the sample is unknown"
     if start > parse_time(summary[ends[0]]) or end < parse_time(summary[ends[1]]):
         return f"people labelled spans from {wire_time(start)} to {wire_time(end)}, which is another window"
+    return None
+
+
+def _unselected(strata: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return whether people labelled more spans than the samples have; None if not.
+
+    :param strata: the human labels by the label of the evaluator.
+    :param samples: the strata of the samples; rare labels may be counted together.
+    """
+    for label, stratum in strata.items() if samples else ():
+        if any(label not in sample and OTHER_LABELS in sample for sample in samples):
+            continue
+        selected = sum(sample.get(label, {}).get("selected", 0) for sample in samples)
+        if stratum["labelled"] > selected:
+            found = f"people labelled {stratum['labelled']} spans with the evaluator's label {label!r}"
+            return on_one_line(f"{found}, and {selected} were selected for them")
     return None

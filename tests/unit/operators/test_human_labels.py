@@ -216,7 +216,7 @@ def test_scope_run_counts_human_labels_of_its_evaluations_only():
 SAMPLE = {
     "evaluator": "correctness",
     "is_random": True,
-    "strata": {"correct": {"spans": 100, "selected": 20}},
+    "strata": {"correct": {"spans": 100, "selected": 12}, "incorrect": {"spans": 20, "selected": 5}},
     "data_start_time": wire_time(WINDOW["data_start_time"]),
     "data_end_time": wire_time(WINDOW["data_end_time"]),
 }
@@ -236,6 +236,8 @@ def test_random_sample_of_the_window_is_part_of_the_summary(arize, labelled, giv
         {"data_end_time": wire_time(NOW - timedelta(days=1))},
         {"data_start_time": wire_time(NOW - timedelta(days=1))},
         {"data_start_time": "?"},
+        {"strata": {**SAMPLE["strata"], "correct": {"spans": 100, "selected": 11}}},
+        {"strata": {"correct": {"spans": 100, "selected": 20}}},
     ],
 )
 def test_other_sample_has_a_problem(arize, labelled, changed):
@@ -245,12 +247,34 @@ def test_other_sample_has_a_problem(arize, labelled, changed):
     assert found["sample_problem"]
 
 
-def test_sample_of_another_evaluator_or_none_is_unknown(arize, labelled):
+def test_each_of_several_samples_is_checked(arize, labelled):
     run_id, _ = labelled
-    for given in (None, {**SAMPLE, "evaluator": "tone"}, {"sent": 1, "sample": None}):
-        found = people_say(read(run_id=run_id, human_labels=HUMAN_LABELS, human_sample=given))
-        assert (found["sample"], found["sample_problem"]) == (None, None)
-    for wrong in ("x", {"selected": 3}, [3]):
+    for samples in ([{**SAMPLE, "is_random": False}, SAMPLE], [SAMPLE, None]):
+        found = people_say(read(run_id=run_id, human_labels=HUMAN_LABELS, human_sample=samples))
+        assert found["sample_problem"]
+    halves = {label: {"spans": 9, "selected": 6} for label in ("correct", "incorrect")}
+    found = people_say(
+        read(run_id=run_id, human_labels=HUMAN_LABELS, human_sample=[{**SAMPLE, "strata": halves}] * 2)
+    )
+    assert found["sample_problem"] is None
+
+
+def test_sample_that_is_rendered_to_none_is_unknown(arize, labelled):
+    run_id, _ = labelled
+    operator = EvalResultsOperator(
+        task_id="results", run_id=run_id, human_labels=HUMAN_LABELS, human_sample="{{ none }}"
+    )
+    operator.human_sample = None  # as rendered
+    found = people_say(operator.execute(context(())))
+    assert found["sample"] is None
+    assert found["sample_problem"]
+
+
+def test_no_sample_is_unknown_and_one_of_another_evaluator_is_rejected(arize, labelled):
+    run_id, _ = labelled
+    found = people_say(read(run_id=run_id, human_labels=HUMAN_LABELS))
+    assert (found["sample"], found["sample_problem"]) == (None, None)
+    for wrong in ("x", {"selected": 3}, [3], {**SAMPLE, "evaluator": "tone"}):
         with pytest.raises(InvalidInput, match="human_sample"):
             read(run_id=run_id, human_labels=HUMAN_LABELS, human_sample=wrong)
 
