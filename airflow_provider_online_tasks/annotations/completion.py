@@ -21,31 +21,49 @@ if TYPE_CHECKING:
 
 
 class Completion:
-    """The records of a queue that were read so far, of certain spans or all, and how many are completed."""
+    """The records of a queue that were read so far, and how many are completed.
+
+    With ``span_ids``, the spans among these with a record count. One is completed if any of its records is.
+    """
 
     def __init__(self, span_ids: Collection[str] | None = None) -> None:
-        self._missing = None if span_ids is None else set(span_ids)
-        self.records = 0
-        self.completed = 0
+        self._span_ids = None if span_ids is None else set(span_ids)
+        self._spans: dict[str, bool] = {}
+        self._records = self._completed = 0
+
+    @property
+    def records(self) -> int:
+        """The number of records, or of spans."""
+        return self._records if self._span_ids is None else len(self._spans)
+
+    @property
+    def completed(self) -> int:
+        """How many of them are completed."""
+        return self._completed if self._span_ids is None else sum(self._spans.values())
 
     @property
     def has_all(self) -> bool:
-        """Whether the records of all spans were read."""
-        return self._missing == set()
+        """Whether all spans are completed, so that other records change nothing."""
+        return self._span_ids is not None and self.completed == len(self._span_ids)
 
     def add(self, records: Iterable[QueueRecord]) -> None:
         """Count records."""
         for record in records:
-            if self._missing is not None:
-                if record.span_id not in self._missing:
-                    continue
-                self._missing.discard(record.span_id)
-            self.records += 1
-            self.completed += record.is_completed
+            self._records += 1
+            self._completed += record.is_completed
+            span_id = record.span_id
+            if span_id is not None and span_id in (self._span_ids or ()):
+                self._spans[span_id] = self._spans.get(span_id, False) or record.is_completed
 
     def is_reached(self, *, at_least: int, completed: float) -> bool:
-        """Return whether there are enough records, and a large enough share of them is completed."""
-        return self.records >= at_least and self.completed / self.records >= completed
+        """Return whether there are enough records, and a large enough share is completed.
+
+        With ``span_ids``, the share is that of all these spans, and no more records are needed than spans.
+        """
+        total = self.records
+        if self._span_ids is not None:
+            total, at_least = len(self._span_ids), min(at_least, len(self._span_ids))
+        return self.records >= at_least and self.completed / total >= completed
 
 
 class QueueWait(PolledWait[Completion]):

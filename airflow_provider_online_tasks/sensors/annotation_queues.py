@@ -41,10 +41,12 @@ class AnnotationQueueSensor(PollingSensor):
 
     :param annotation_queue_id: global ID of the queue. (templated)
     :param span_ids: only records of these spans count, such as ``selected_span_ids`` of
-        ``SendSpansOperator``. Default: all records. Set it if the queue also holds records of other weeks.
-        (templated)
-    :param at_least: minimum number of records, so that an empty queue isn't completed. Default 1.
-    :param completed: minimum share of the records that are completed, above 0 and at most 1. Default 1.
+        ``SendSpansOperator``. Default: all records. Set it if the queue also holds records of other weeks. A
+        span is completed if one of its records is. (templated)
+    :param at_least: minimum number of records, so that an empty queue isn't completed. Default 1. With fewer
+        ``span_ids``, all of these.
+    :param completed: minimum share of the records, or of ``span_ids``, that are completed; above 0 and at
+        most 1. Default 1.
     :param deferrable: whether to wait in the triggerer, without a worker slot. Default: Airflow's
         ``[operators] default_deferrable``.
     :param poke_interval: seconds between two polls, in every mode. Default 300.

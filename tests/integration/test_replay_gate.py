@@ -11,7 +11,10 @@ from airflow.sdk import DAG, task
 
 from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.cli import run_replay_gate
+from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.results.history import RESULTS_KEY, results_record
+from airflow_provider_online_tasks.ui.evals.records import read_results
+from airflow_provider_online_tasks.ui.evals.replay import replay_gate
 from tests.support.recurring_gates import DAY
 from tests.support.summaries import results, summary
 
@@ -64,6 +67,52 @@ def test_replay_prints_when_rules_fail_and_pass(
 def test_replay_without_results_has_no_windows(capsys: pytest.CaptureFixture[str]) -> None:
     rules = '{"e": {"correct": ">= 0.95"}}'
     assert replay(capsys, "no_such_dag", rules) == ["0 windows of no_such_dag.read_results"]
+
+
+def records(*counts: tuple[int, str]) -> list[dict[str, Any]]:
+    """Return the records of days with these correct evaluations of 1,000 and versions of the evaluator."""
+    found = []
+    for day, (correct, version_id) in enumerate(counts):
+        figures = results(
+            labels={"correct": correct, "incorrect": 1_000 - correct},
+            not_evaluated=100,
+            version_id=version_id,
+        )
+        window = {"data_start_time": wire_time(START + day * DAY)}
+        window["data_end_time"] = wire_time(START + (day + 1) * DAY)
+        found.append(read_results(results_record({**summary(e=figures), **window})))
+    return [record for record in found if record is not None]
+
+
+def test_replay_leaves_out_rules_without_numbers() -> None:
+    rules = {
+        "e": {
+            "correct": ">= 0.9",
+            "score_mean": ">= 0.9",
+            "min_coverage": 0.99,
+            "each_segment": {"correct": ">= 0.9"},
+            "calibrated": {"correct": ">= 0.9"},
+        },
+        "only scores": {"score_mean": ">= 0.9"},
+    }
+    [(_, found)] = replay_gate(records((960, "v1")), rules)
+    assert [(each.measure, each.outcome) for each in found] == [
+        (measure, "passed") for measure in ("complete", "min_evaluated", "correct")
+    ]
+    with pytest.raises(InvalidInput):
+        list(replay_gate(records((960, "v1")), {"e": {"score_mean": ">= 0.9"}}))
+
+
+def test_replay_counts_missing_evaluations_as_gate_does() -> None:
+    rules = {"e": {"correct": ">= 0.95", "missing_evaluations": "fail"}}
+    [(_, found)] = replay_gate(records((960, "v1")), rules)
+    assert found[-1].measured == pytest.approx(960 / 1_100)
+
+
+def test_replay_starts_new_history_when_version_changes() -> None:
+    days = [(900, "v1")] * 12 + [(940, "v2")]
+    *_, (_, found) = replay_gate(records(*days), {"e": {"correct": ">= 0.95"}})
+    assert found[-1].failing_since is None
 
 
 @pytest.mark.parametrize("rules", ["correct >= 0.95", '{"e": {"correct": "good"}}'])

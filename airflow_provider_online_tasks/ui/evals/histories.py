@@ -24,7 +24,7 @@ NO_FIGURES: Mapping[str, Any] = {
     "not_evaluated": None,
     "shares": {},
     "score": None,
-    "evaluator_version": None,
+    **dict.fromkeys(("evaluator_version", "version_id")),
     "human_labels": None,
 }
 

@@ -166,7 +166,7 @@ def _read_evaluator(entry: Mapping[str, Any]) -> dict[str, Any]:
         "not_evaluated": _count(entry.get("not_evaluated")),
         "shares": shares if total else {},
         "score": score if score["mean"] is not None else None,
-        "evaluator_version": _text(entry.get("evaluator_version")),
+        **{key: _text(entry.get(key)) for key in ("evaluator_version", "version_id")},
         "human_labels": _read_human_labels(entry.get("human_labels")),
     }
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.gate.checks import RuleResult, check_summary
 from airflow_provider_online_tasks.gate.recurring import RecurringCheck
-from airflow_provider_online_tasks.gate.rules import read_labels, read_rules
+from airflow_provider_online_tasks.gate.rules import EvaluatorRules, read_labels, read_rules
 from airflow_provider_online_tasks.results.counts import OTHER_LABELS
 from airflow_provider_online_tasks.results.history import RESULTS_KEY
 from airflow_provider_online_tasks.ui.evals import reads, records
@@ -23,12 +25,12 @@ def replay_gate(
 ) -> Iterator[tuple[str, list[RuleResult]]]:
     """Yield the start of each window, in order, and the results that a gate with these rules has there.
 
-    The records have the counts of labels, but no scores of a known range, segments and clusters: rules on
-    labels are replayed, with independent evaluations.
+    The records have the counts of labels, but no scores of a known range, segments and clusters: only rules
+    on labels are replayed, with independent evaluations.
 
     :param history: records of ``EvalResultsOperator``; of several of a window, the last one counts.
     """
-    parsed, known_labels = read_rules(rules), read_labels(labels)
+    parsed, known_labels = _label_rules(read_rules(rules)), read_labels(labels)
     by_window = {(record["start"], record["end"]): record for record in history}
     earlier: list[str] = []
     for (start, _), record in sorted(by_window.items()):
@@ -43,6 +45,18 @@ def replay_gate(
         yield start, check.conclude(results, check.windows(earlier[-1], earlier[:-1]))
 
 
+def _label_rules(rules: Iterable[EvaluatorRules]) -> list[EvaluatorRules]:
+    """Return the rules on labels."""
+    found = [
+        replace(each, thresholds=labels, min_coverage=None, each_segment=None, calibrated=None)
+        for each in rules
+        if (labels := tuple(rule for rule in each.thresholds if rule.is_label))
+    ]
+    if not found:
+        raise InvalidInput("No rule compares a label, and only such rules can be replayed.")
+    return found
+
+
 def _summary(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of the summary of a record that rules on labels need."""
     evaluators = {}
@@ -55,7 +69,8 @@ def _summary(record: Mapping[str, Any]) -> dict[str, Any]:
             "other_labels": other,
             "scored": 0,
             "invalid_scores": 0,
-            "version_id": entry["evaluator_version"],
+            "not_evaluated": entry["not_evaluated"],
+            "version_id": entry["version_id"],
         }
     return {
         "data_start_time": record["start"],

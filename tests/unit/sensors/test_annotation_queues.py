@@ -169,6 +169,30 @@ def test_share_that_is_exactly_reached_is_enough() -> None:
         assert completion.is_reached(at_least=1, completed=float(f"0.{count:02}") if count < 100 else 1.0)
 
 
+def test_share_is_that_of_the_spans_not_of_the_records_found() -> None:
+    completion = Completion([str(number) for number in range(200)])
+    completion.add([record(str(number), "COMPLETED") for number in range(3)])
+    assert not completion.is_reached(at_least=1, completed=0.5)
+    completion.add([record(str(number), "COMPLETED") for number in range(3, 100)])
+    assert completion.is_reached(at_least=1, completed=0.5)
+
+
+def test_fewer_spans_than_at_least_are_enough() -> None:
+    completion = Completion(list("abcdef"))
+    completion.add([record(span_id, "COMPLETED") for span_id in "abcde"])
+    assert not completion.is_reached(at_least=10, completed=1.0)
+    completion.add([record("f", "COMPLETED")])
+    assert completion.is_reached(at_least=10, completed=1.0)
+
+
+@pytest.mark.parametrize("statuses", [("COMPLETED", "PENDING"), ("PENDING", "COMPLETED")])
+def test_span_is_completed_if_one_of_its_records_is(statuses: tuple[str, str]) -> None:
+    completion = Completion(["a"])
+    for status in statuses:
+        completion.add([record("a", status)])
+    assert (completion.records, completion.completed, completion.has_all) == (1, 1, True)
+
+
 # Waiting in a worker
 
 
