@@ -209,6 +209,7 @@ def test_number_that_is_not_finite_is_ignored(number: Any) -> None:
         "shares": {},
         "score": None,
         "evaluator_version": None,
+        "version_id": None,
         "human_labels": None,
     }
 
