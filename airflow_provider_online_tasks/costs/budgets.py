@@ -119,12 +119,24 @@ class Check:
         )
 
 
+def with_planned_spans(run: RunInput, budget: EvalBudget | None) -> RunInput:
+    """Return the run with at most the ``max_spans`` with which the budget counts an unfinished run."""
+    if budget is None or (run.max_spans or DEFAULT_MAX_SPANS) <= budget.max_spans:
+        return run
+    if run.max_spans is None:
+        return run.model_copy(update={"max_spans": budget.max_spans})
+    raise InvalidInput(
+        f"max_spans is {run.max_spans:,}, but the budget counts an unfinished run with at most "
+        f"{budget.max_spans:,} spans. Set EvalBudget(max_spans={run.max_spans}) in all DAGs that use it."
+    )
+
+
 def check_run(hook: OnlineTasksHook, run: RunInput, limits: RunLimits, *, may_lower: bool, log: Any) -> Check:
     """Check a run against its limits, without starting it.
 
+    :param run: the run, from :func:`with_planned_spans`.
     :param may_lower: whether a run that exceeds them may be started with a lower ``max_spans``.
     """
-    run = _with_planned_spans(run, limits.budget)
     planned = run.max_spans or DEFAULT_MAX_SPANS
     spent = None if limits.budget is None else count_spent(hook, limits.budget, run.online_task_id)
     allowed = min((_Allowed(planned, ""), *_allowed(limits, spent)), key=lambda each: each.evaluations)
@@ -217,18 +229,6 @@ def summarize_spending(run: TaskRun, spending: Mapping[str, Any] | None) -> dict
                 for end in ("low", "high")
             }
     return facts
-
-
-def _with_planned_spans(run: RunInput, budget: EvalBudget | None) -> RunInput:
-    """Return the run with at most the ``max_spans`` with which the budget counts an unfinished run."""
-    if budget is None or (run.max_spans or DEFAULT_MAX_SPANS) <= budget.max_spans:
-        return run
-    if run.max_spans is None:
-        return run.model_copy(update={"max_spans": budget.max_spans})
-    raise InvalidInput(
-        f"max_spans is {run.max_spans:,}, but the budget counts an unfinished run with at most "
-        f"{budget.max_spans:,} spans. Set EvalBudget(max_spans={run.max_spans}) in all DAGs that use it."
-    )
 
 
 def _budget_text(budget: EvalBudget, spent: Spent) -> str:

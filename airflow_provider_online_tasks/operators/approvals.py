@@ -37,18 +37,25 @@ class Approval:
         if self._store is not None:
             self._store.set(STATE_KEY, {**facts, "subject": subject, "max_tries": self._max_tries})
 
-    def give(self, responded_by: str) -> None:
-        """Note who approved what the task asked about."""
-        self._given = {"approved_by": responded_by}
+    def give(self, responded_by: str, subject: Mapping[str, Any] | None) -> None:
+        """Note who approved what the task asked about.
+
+        :param subject: what it asked about; None if Airflow doesn't pass it, as ``airflow dags test``.
+        """
+        self._given = {"approved_by": responded_by, **({"subject": subject} if subject else {})}
         if kept := self._kept():
-            self._store.set(STATE_KEY, {**kept, **self._given})
+            self._store.set(STATE_KEY, {**kept, "approved_by": responded_by})
 
     def read(self, subject: Mapping[str, Any]) -> dict[str, Any]:
         """Return what is known about the approval of a subject; empty if it was not approved."""
-        if self._store is None:
-            return self._given
-        kept = self._kept()
-        return kept if kept.get("subject") == subject and kept.get("approved_by") else {}
+        known = self._given if self._store is None else self._kept()
+        return known if known.get("approved_by") and known.get("subject", subject) == subject else {}
+
+    def use_up(self) -> None:
+        """Forget the approval, because what was approved has started."""
+        self._given = {}
+        if self._kept():
+            self._store.delete(STATE_KEY)
 
     def _kept(self) -> dict[str, Any]:
         kept = self._store.get(STATE_KEY) if self._store is not None else None
@@ -64,11 +71,13 @@ def ask(
     response_timeout: timedelta | None,
     notifiers: Sequence[BaseNotifier],
     method_name: str,
+    kwargs: dict[str, Any] | None = None,
 ) -> NoReturn:
     """Ask a person, and pause the task.
 
     :param body: what is needed to decide, in Markdown.
     :param method_name: the method of the operator that Airflow calls with the response.
+    :param kwargs: JSON values that Airflow passes to this method.
     """
     check_can_ask()
     from airflow.providers.standard.operators.hitl import HITLOperator
@@ -92,7 +101,7 @@ def ask(
         inspect.unwrap(HITLOperator.execute)(question, for_notifiers)
     except BaseException as pause:
         if hasattr(pause, "method_name"):  # TaskDeferred, or from Airflow 3.3 on TaskAwaitingInput
-            pause.method_name = method_name
+            pause.method_name, pause.kwargs = method_name, kwargs  # type: ignore[attr-defined]
         raise
     raise RuntimeError("HITLOperator returned without deferring")
 

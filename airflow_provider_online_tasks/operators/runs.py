@@ -217,7 +217,9 @@ class RunOnlineTaskOperator(base.PlansRun, base.LineageOperator):
             planned = RunInput.read(run) if run else self._plan(context, hook)
             return self._start(context, lifecycle, planned)
 
-    def execute_after_approval(self, context: Context, event: Any) -> str | None:
+    def execute_after_approval(
+        self, context: Context, event: Any, subject: Mapping[str, Any] | None = None
+    ) -> str | None:
         """Start the run that exceeds its limits, if a person approved it."""
         is_approved, responded_by = approvals.read_response(event)
         if not is_approved:
@@ -225,7 +227,7 @@ class RunOnlineTaskOperator(base.PlansRun, base.LineageOperator):
                 f"No run was started: it may exceed its limits. Not approved; response by {responded_by}."
             )
         self._approval = approvals.Approval(context)
-        self._approval.give(responded_by)
+        self._approval.give(responded_by, subject)
         with self.hook as hook:
             lifecycle = self._begin(context, hook)
             return self._start(context, lifecycle, self._plan(context, hook))
@@ -284,12 +286,13 @@ class RunOnlineTaskOperator(base.PlansRun, base.LineageOperator):
 
     def _check_limits(self, context: Context, hook: OnlineTasksHook, run: RunInput) -> Check:
         """Return the run as it may be started. Raise, or ask a person, if it exceeds a limit."""
-        from airflow_provider_online_tasks.costs.budgets import Check, RunLimits, check_run
+        from airflow_provider_online_tasks.costs.budgets import Check, RunLimits, check_run, with_planned_spans
         from airflow_provider_online_tasks.gate.report import escaped_markdown
 
         limits = RunLimits.read(**self._limits())
         if not limits:
             return Check(run=run)
+        run = with_planned_spans(run, limits.budget)
         approval, subject = self._approval or approvals.Approval(context), run.to_rest()
         if approved := approval.read(subject):
             self.log.info("%s approved the run.", approved["approved_by"])
@@ -308,6 +311,7 @@ class RunOnlineTaskOperator(base.PlansRun, base.LineageOperator):
                 response_timeout=self.response_timeout,
                 notifiers=self.notifiers,
                 method_name="execute_after_approval",
+                kwargs={"subject": subject},
             )
         if check.excess is not None:
             raise check.error()
@@ -317,6 +321,8 @@ class RunOnlineTaskOperator(base.PlansRun, base.LineageOperator):
         """Announce the run, and wait for it if asked to."""
         run, run_id = lifecycle.run, str(lifecycle.run_id)
         with lifecycle.cancelled_if_last_try_fails():
+            if self.on_over_budget == "ask":
+                (self._approval or approvals.Approval(context)).use_up()
             self._announce(context, lifecycle)
             if not self.wait_for_completion:
                 lifecycle.finish()

@@ -92,6 +92,7 @@ class RunLifecycle:
             self.run_id,
         )
         self._submission.give_up(str(self.run_id))
+        self.run_id = self.finished = None
 
     def to_json(self) -> dict[str, Any]:
         """Return what a deferred task keeps of its run."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 
@@ -16,6 +18,7 @@ from airflow_provider_online_tasks.exceptions import (
     EvalBudgetExceeded,
     EvalBudgetReserved,
     InvalidInput,
+    OnlineTasksError,
     OnlineTaskRunFailed,
 )
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
@@ -211,6 +214,31 @@ def test_run_instead_of_one_that_a_clear_cancelled_is_checked(
         execution.next_try(**WAIT, max_evaluations=3)
 
     assert len(emulator.runs()) == 1
+
+
+def test_kill_after_a_clear_cancelled_the_run_cancels_the_new_run(
+    execution: Execution, emulator: Emulator, time: Time
+) -> None:
+    emulator.next_run(HANG)
+    execution.reached = die_at_push
+    with pytest.raises(Killed):
+        execution.next_try(**WAIT)
+    execution.reached = lambda step: None
+    emulator.add_fault(Fault("graphql.runOnlineTask", "drop_after"))
+
+    def on_sleep() -> None:
+        if len(emulator.runs()) == 1:
+            emulator.set_run(emulator.runs()[0]["id"], status="CANCELLED")
+        else:
+            time.on_sleep = lambda: None
+            execution.kill()
+
+    time.on_sleep = on_sleep
+    with pytest.raises(OnlineTasksError):
+        execution.next_try(**WAIT)
+
+    assert [run["status"] for run in emulator.runs()] == ["CANCELLED", "CANCELLED"]
+    assert len(emulator.requests("rest.cancel_task_run")) == 1
 
 
 # -- A budget over time. --
@@ -410,19 +438,23 @@ def questions(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 ASK: dict[str, Any] = {"max_evaluations": 3, "on_over_budget": "ask"}
+PASSED: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
+"""What Airflow passes to the method that continues a task."""
 
 
 def respond(execution: Execution, option: str) -> Any:
     """Continue a try that asked, as Airflow does after the response of a person."""
     assert execution.operator is not None
     event = {"chosen_options": [option], "params_input": {}, "responded_by_user": {"id": "1", "name": "ada"}}
-    return execution.operator.resume_execution("execute_after_approval", {"event": event}, execution.context)  # type: ignore[arg-type]
+    kwargs = {**PASSED.get(execution.operator, {}), "event": event}
+    return execution.operator.resume_execution("execute_after_approval", kwargs, execution.context)  # type: ignore[arg-type]
 
 
 def ask(execution: Execution, **arguments: Any) -> None:
     with pytest.raises(TaskDeferred) as raised:
-        execution.next_try(**ASK, **arguments)
+        execution.next_try(**{**ASK, **arguments})
     assert raised.value.method_name == "execute_after_approval"
+    PASSED[execution.operator] = json.loads(json.dumps(raised.value.kwargs or {}))
 
 
 @pytest.mark.since_airflow("3.1", "required actions")
@@ -491,9 +523,11 @@ def test_approval_holds_if_the_task_of_a_name_cannot_be_found_at_once(
 
 
 @pytest.mark.since_airflow("3.1", "required actions")
+@pytest.mark.parametrize("has_store", [True, False])
 def test_approval_does_not_cover_a_dag_that_changed_meanwhile(
-    execution: Execution, emulator: Emulator, questions: list[dict[str, Any]]
+    execution: Execution, emulator: Emulator, questions: list[dict[str, Any]], has_store: bool
 ) -> None:
+    execution.store = execution.store if has_store else None
     ask(execution, max_spans=50)
     assert execution.operator is not None
     execution.operator.max_spans = 5_000
@@ -537,6 +571,36 @@ def test_approval_is_for_one_execution_of_the_run(
     )
 
     assert (len(questions), len(emulator.runs())) == (2, 1)
+
+
+@pytest.mark.since_airflow("3.1", "required actions")
+def test_approved_run_keeps_the_max_spans_of_the_budget(
+    execution: Execution, emulator: Emulator, questions: list[dict[str, Any]]
+) -> None:
+    ask(execution, max_evaluations=None, budget=EvalBudget(max_evaluations=3, max_spans=30))
+
+    respond(execution, "Approve")
+
+    assert max_spans(emulator) == [30]
+
+
+@pytest.mark.since_airflow("3.1", "required actions")
+@pytest.mark.promise("approval-kept")
+@pytest.mark.parametrize("is_resumed", [True, False])
+def test_approval_starts_one_run_even_if_that_fails(
+    execution: Execution, emulator: Emulator, questions: list[dict[str, Any]], is_resumed: bool
+) -> None:
+    emulator.next_run(RunFate("hang" if is_resumed else "fail", times=1, pending_seconds=0))
+    ask(execution, **WAIT)
+    if is_resumed:
+        execution.context["ti"]._reached = die_at_push
+    with pytest.raises(Killed if is_resumed else OnlineTaskRunFailed):
+        respond(execution, "Approve")
+    emulator.set_run(emulator.runs()[0]["id"], status="FAILED")
+
+    ask(execution, **WAIT)
+
+    assert (len(questions), mutations(emulator)) == (2, 1)
 
 
 @pytest.mark.since_airflow("3.1", "required actions")
