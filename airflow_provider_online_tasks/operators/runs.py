@@ -286,7 +286,12 @@ class RunOnlineTaskOperator(base.PlansRun, base.LineageOperator):
 
     def _check_limits(self, context: Context, hook: OnlineTasksHook, run: RunInput) -> Check:
         """Return the run as it may be started. Raise, or ask a person, if it exceeds a limit."""
-        from airflow_provider_online_tasks.costs.budgets import Check, RunLimits, check_run, with_planned_spans
+        from airflow_provider_online_tasks.costs.budgets import (
+            Check,
+            RunLimits,
+            check_run,
+            with_planned_spans,
+        )
         from airflow_provider_online_tasks.gate.report import escaped_markdown
 
         limits = RunLimits.read(**self._limits())

@@ -18,8 +18,8 @@ from airflow_provider_online_tasks.exceptions import (
     EvalBudgetExceeded,
     EvalBudgetReserved,
     InvalidInput,
-    OnlineTasksError,
     OnlineTaskRunFailed,
+    OnlineTasksError,
 )
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
@@ -232,13 +232,14 @@ def test_kill_after_a_clear_cancelled_the_run_cancels_the_new_run(
         else:
             time.on_sleep = lambda: None
             execution.kill()
+            ended.extend(run["status"] for run in emulator.runs())
 
+    ended: list[str] = []
     time.on_sleep = on_sleep
     with pytest.raises(OnlineTasksError):
         execution.next_try(**WAIT)
 
-    assert [run["status"] for run in emulator.runs()] == ["CANCELLED", "CANCELLED"]
-    assert len(emulator.requests("rest.cancel_task_run")) == 1
+    assert ended == ["CANCELLED", "CANCELLED"]
 
 
 # -- A budget over time. --
