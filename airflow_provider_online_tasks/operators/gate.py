@@ -57,8 +57,8 @@ class EvalGateOperator(LineageOperator):
         100. Rules on labels and on ``score_mean`` also fail on the evidence of several windows. Default:
         none; each window is checked alone.
     :param on_inconclusive: what an inconclusive rule does, unless it has its own setting: ``fail`` (default),
-        ``skip``, ``ask`` or ``pass``. If the settings of several inconclusive rules differ, the first of
-        these words decides.
+        ``skip``, ``ask`` or ``pass``. If the settings of several failed or inconclusive rules differ, the
+        strictest one decides: ``fail``, ``skip``, ``ask``, ``warn``, ``pass``.
     :param on_failure: whether a failed rule fails the task (``fail``, default), skips it and its downstream
         tasks (``skip``), asks a person on Airflow's page of required actions (``ask``, Airflow 3.1 or later),
         or only logs a warning and lets downstream tasks run (``warn``).

@@ -44,7 +44,7 @@ class AnnotationQueueTrigger(BaseTrigger):
     :param annotation_queue_id: the queue.
     :param span_ids: only records of these spans count. Default: all records.
     :param at_least: minimum number of records. Default 1.
-    :param completed: minimum share of the records that are completed. Default 1.
+    :param completed: minimum share of the records, or of ``span_ids``, that are completed. Default 1.
     :param conn_id: Airflow connection.
     :param poll_interval: seconds until the first poll, and between two polls. Default 300.
     :param deadline: time at which the wait ends, in seconds since the epoch. Default: none.
