@@ -223,19 +223,15 @@ def test_kill_after_a_clear_cancelled_the_run_cancels_the_new_run(
     execution.reached = die_at_push
     with pytest.raises(Killed):
         execution.next_try(**WAIT)
-    execution.reached = lambda step: None
-    emulator.add_fault(Fault("graphql.runOnlineTask", "drop_after"))
+    time.on_sleep = lambda: emulator.set_run(emulator.runs()[0]["id"], status="CANCELLED")
 
-    def on_sleep() -> None:
-        if len(emulator.runs()) == 1:
-            emulator.set_run(emulator.runs()[0]["id"], status="CANCELLED")
-        else:
-            time.on_sleep = lambda: None
+    def kill_before_the_id_is_stored(step: str) -> None:
+        if step == "set:before" and len(emulator.runs()) == 2 and not ended:
             execution.kill()
             ended.extend(run["status"] for run in emulator.runs())
 
     ended: list[str] = []
-    time.on_sleep = on_sleep
+    execution.reached = kill_before_the_id_is_stored
     with pytest.raises(OnlineTasksError):
         execution.next_try(**WAIT)
 
