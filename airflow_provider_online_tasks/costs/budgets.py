@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -52,8 +52,17 @@ class RunLimits:
         cls.read(**{name: None if is_templated(value) else value for name, value in values.items()})
 
     @classmethod
-    def read(cls, **values: Any) -> RunLimits:
-        """Return the limits. A template of an empty parameter is no limit."""
+    def read(cls, names: Collection[str] = (), **values: Any) -> RunLimits:
+        """Return the limits.
+
+        :param names: the limits that are set in the DAG. If one is empty when it is rendered, it is invalid.
+        """
+        for name, value in values.items():
+            if name != "prices" and (is_empty(value) or (value is None and name in names)):
+                raise InvalidInput(
+                    f"{name} is empty, so the run would have no limit. Set the parameter that its template "
+                    f"uses, or leave out {name}."
+                )
         given = {name: value for name, value in values.items() if not (value is None or is_empty(value))}
         return cls(**{name: _READERS[name](value) for name, value in given.items()})
 
@@ -139,25 +148,29 @@ def check_run(hook: OnlineTasksHook, run: RunInput, limits: RunLimits, *, may_lo
     """
     planned = run.max_spans or DEFAULT_MAX_SPANS
     spent = None if limits.budget is None else count_spent(hook, limits.budget, run.online_task_id)
-    allowed = min((_Allowed(planned, ""), *_allowed(limits, spent)), key=lambda each: each.evaluations)
-    is_estimate_needed = allowed.evaluations < planned and not may_lower
+    each_allowed = tuple(_allowed(limits, spent))
+    allowed = min(each_allowed, key=lambda each: each.evaluations, default=None)
+    is_estimate_needed = allowed is not None and allowed.evaluations < planned and not may_lower
     estimate = _estimate(hook, run, limits, is_needed=is_estimate_needed, log=log)
     needed = planned if estimate is None else int(estimate.evaluations.high)
     excesses = []
-    if needed > allowed.evaluations or allowed.evaluations < 1:
+    if allowed is not None and (needed > allowed.evaluations or allowed.evaluations < 1):
         excesses.append(f"The run may evaluate {needed:,} spans, and {allowed.limit}.")
-    max_spans = min(planned, allowed.evaluations)
+    max_spans = planned if allowed is None else min(planned, allowed.evaluations)
+    least = 1 if may_lower else max(1, needed)
+    may_fit_later = all(least <= each.later for each in each_allowed)
     if limits.max_cost is not None and estimate is not None:
         within_cost = estimate.max_spans_within(max_cost=limits.max_cost)
         if within_cost < planned:
             excesses.append(f"The run may cost {estimate.cost}, and max_cost allows {limits.max_cost:g}.")
         max_spans = min(max_spans, within_cost)
+        may_fit_later = may_fit_later and within_cost >= (1 if may_lower else planned)
     check = Check(
         run=run,
         spending=_spending(planned, limits.budget, spent, estimate),
         excess=" ".join(excesses) or None,
         details=(str(estimate), *estimate.assumptions) if estimate is not None else (),
-        is_temporary=len(excesses) == 1 and max(1, needed) <= allowed.later,
+        is_temporary=may_fit_later,
     )
     if check.excess and not (may_lower and max_spans > 0):
         return check
@@ -171,16 +184,17 @@ class _Allowed(NamedTuple):
     """How many evaluations a limit allows, and how many when all other runs have finished."""
 
     evaluations: int
+    later: int
     limit: str
-    later: int = 0
 
 
 def _allowed(limits: RunLimits, spent: Spent | None) -> Iterator[_Allowed]:
     if limits.max_evaluations is not None:
-        yield _Allowed(limits.max_evaluations, f"max_evaluations allows {limits.max_evaluations:,}")
+        most = limits.max_evaluations
+        yield _Allowed(most, most, f"max_evaluations allows {most:,}")
     if limits.budget is not None and spent is not None:
         left = limits.budget.max_evaluations - spent.finished
-        yield _Allowed(max(0, left - spent.in_flight), _budget_text(limits.budget, spent), later=left)
+        yield _Allowed(max(0, left - spent.in_flight), left, _budget_text(limits.budget, spent))
 
 
 def _spending(

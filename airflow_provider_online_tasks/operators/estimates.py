@@ -94,7 +94,9 @@ class EstimateRunOperator(PlansRun, OnlineTasksOperator):
         self.from_earlier_runs = arguments.switch(from_earlier_runs, "from_earlier_runs")
         from airflow_provider_online_tasks.costs.budgets import RunLimits
 
-        RunLimits.check_literals(max_evaluations=max_evaluations, max_cost=max_cost, prices=prices)
+        limits = {"max_evaluations": max_evaluations, "max_cost": max_cost, "prices": prices}
+        RunLimits.check_literals(**limits)
+        self._limits_of_dag = [name for name, value in limits.items() if value is not None]
         self.check_run_literals()
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -102,7 +104,10 @@ class EstimateRunOperator(PlansRun, OnlineTasksOperator):
         from airflow_provider_online_tasks.costs.budgets import RunLimits
 
         limits = RunLimits.read(
-            max_evaluations=self.max_evaluations, max_cost=self.max_cost, prices=self.prices
+            self._limits_of_dag,
+            max_evaluations=self.max_evaluations,
+            max_cost=self.max_cost,
+            prices=self.prices,
         )
         with self.hook as hook:
             run = self.plan_run(context, hook)

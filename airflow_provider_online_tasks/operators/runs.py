@@ -180,6 +180,7 @@ class RunOnlineTaskOperator(base.PlansRun, base.LineageOperator):
         self.response_timeout = approvals.read_response_timeout(response_timeout)
         self.notifiers = approvals.read_notifiers(notifiers)
         RunLimits.check_literals(**self._limits())
+        self._limits_of_dag = [name for name, value in self._limits().items() if value is not None]
         if on_over_budget == "ask":
             approvals.check_can_ask()
         if on_over_budget != "fail" and (max_evaluations, max_cost, budget) == (None, None, None):
@@ -259,7 +260,7 @@ class RunOnlineTaskOperator(base.PlansRun, base.LineageOperator):
         """Return the run as it will be sent. An invalid window or limit costs no request."""
         from airflow_provider_online_tasks.costs.budgets import RunLimits
 
-        RunLimits.read(**self._limits())
+        RunLimits.read(self._limits_of_dag, **self._limits())
         run = self.plan_run(context, hook)
         if run.window.is_long:
             self.log.warning(
@@ -294,7 +295,7 @@ class RunOnlineTaskOperator(base.PlansRun, base.LineageOperator):
         )
         from airflow_provider_online_tasks.gate.report import escaped_markdown
 
-        limits = RunLimits.read(**self._limits())
+        limits = RunLimits.read(self._limits_of_dag, **self._limits())
         if not limits:
             return Check(run=run)
         run = with_planned_spans(run, limits.budget)

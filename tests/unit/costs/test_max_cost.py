@@ -19,9 +19,9 @@ PRICES = {"gpt-4o": {"input": 2.5, "output": 10}}
 class Priced:
     """A task of 30 spans with an LLM judge, and what a run of it is estimated to cost."""
 
-    def __init__(self, costs: Any) -> None:
+    def __init__(self, costs: Any, *evaluators: str) -> None:
         self.emulator, self.hook = costs.emulator, costs.hook
-        self.task_id = costs.task("t", costs.evaluator("answers"))
+        self.task_id = costs.task("t", *(evaluators or (costs.evaluator("answers"),)))
         self.cost = costs.hook.estimate_run(self.task_id, **WINDOW, prices=PRICES).cost
         self.emulator.clear_requests()
 
@@ -145,3 +145,19 @@ def test_rendered_max_cost_is_read_from_text(priced: Priced, rendered: str, is_v
         with pytest.raises(InvalidInput):
             operator.execute(execution.context)  # type: ignore[arg-type]
         assert priced.emulator.requests() == []
+
+
+def test_cost_above_its_limit_is_not_temporary(priced: Priced) -> None:
+    with pytest.raises(EvalBudgetExceeded):
+        priced.execution(max_cost=priced.cost.high / 2, budget={"max_evaluations": 9_000}).next_try()
+
+
+def test_traces_and_spans_together_may_exceed_max_spans_of_the_plan(costs_of: Any) -> None:
+    costs = costs_of(spans(30))
+    evaluators = [costs.evaluator("a"), costs.evaluator("b", data_granularity="TRACE")]
+    priced = Priced(costs, *evaluators)
+    execution = priced.execution(max_cost=priced.cost.high * 2, max_spans=30)
+
+    execution.next_try()
+
+    assert len(priced.emulator.runs()) == 1

@@ -414,6 +414,36 @@ def test_budget_holds_over_twenty_runs_of_two_dags_with_a_lost_response(
     assert (mutations(emulator), rejected) == (13, 7)
 
 
+def test_limit_that_is_below_the_run_stays_exceeded_after_unfinished_runs(
+    execution: Execution, emulator: Emulator
+) -> None:
+    emulator.next_run(RunFate("hang", times=1, pending_seconds=0))
+    start_run(execution.online_task_id)
+
+    with pytest.raises(EvalBudgetExceeded):  # the unfinished run leaves 5 of the budget
+        execution.next_try(
+            max_evaluations=10, override_evaluations=True, budget={"max_evaluations": 105, "max_spans": 100}
+        )
+
+    assert mutations(emulator) == 1
+
+
+def test_cap_without_a_span_until_another_run_finishes_is_temporary(
+    execution: Execution, emulator: Emulator
+) -> None:
+    emulator.next_run(RunFate("hang", times=1, pending_seconds=0))
+    start_run(execution.online_task_id)
+
+    with pytest.raises(EvalBudgetReserved):
+        execution.next_try(
+            override_evaluations=True,
+            budget={"max_evaluations": 30, "max_spans": 100},
+            on_over_budget="cap",
+        )
+
+    assert mutations(emulator) == 1
+
+
 # -- Asking a person. --
 
 
@@ -656,7 +686,22 @@ def test_templated_limits_are_checked_when_the_task_runs(execution: Execution, e
     execution.begin_try()
     operator = execution.operator
     assert operator is not None
-    operator.max_evaluations, operator.budget, operator.on_over_budget = "", {"max_evaluations": "7"}, "cap"
+    operator.budget, operator.on_over_budget = {"max_evaluations": "7"}, "cap"
     operator.execute(execution.context)  # type: ignore[arg-type]
 
     assert max_spans(emulator) == [7]
+
+
+@pytest.mark.promise("limit-sends-nothing")
+@pytest.mark.parametrize("name", ["max_evaluations", "max_cost", "budget"])
+@pytest.mark.parametrize("rendered", [None, "", "None"])
+def test_limit_that_is_rendered_empty_sends_nothing(
+    execution: Execution, emulator: Emulator, name: str, rendered: str | None
+) -> None:
+    operator = execution.begin_try(**{name: "{{ params.limit }}"})
+    setattr(operator, name, rendered)
+
+    with pytest.raises(InvalidInput, match=name):
+        operator.execute(execution.context)  # type: ignore[arg-type]
+
+    assert emulator.requests() == []
