@@ -49,7 +49,7 @@ class RunLimits:
     @classmethod
     def check_literals(cls, **values: Any) -> None:
         """Check each limit that is a literal when the DAG is parsed."""
-        cls.read(**{name: None if is_templated(value) else value for name, value in values.items()})
+        cls.read((), **{name: None if is_templated(value) else value for name, value in values.items()})
 
     @classmethod
     def read(cls, names: Collection[str] = (), **values: Any) -> RunLimits:

@@ -19,9 +19,9 @@ PRICES = {"gpt-4o": {"input": 2.5, "output": 10}}
 class Priced:
     """A task of 30 spans with an LLM judge, and what a run of it is estimated to cost."""
 
-    def __init__(self, costs: Any, *evaluators: str) -> None:
+    def __init__(self, costs: Any, *evaluators: Any, **fields: Any) -> None:
         self.emulator, self.hook = costs.emulator, costs.hook
-        self.task_id = costs.task("t", *(evaluators or (costs.evaluator("answers"),)))
+        self.task_id = costs.task("t", *(evaluators or (costs.evaluator("answers"),)), **fields)
         self.cost = costs.hook.estimate_run(self.task_id, **WINDOW, prices=PRICES).cost
         self.emulator.clear_requests()
 
@@ -152,10 +152,20 @@ def test_cost_above_its_limit_is_not_temporary(priced: Priced) -> None:
         priced.execution(max_cost=priced.cost.high / 2, budget={"max_evaluations": 9_000}).next_try()
 
 
+def of_spans_and_traces(costs: Any) -> Priced:
+    """Return a task with an evaluator of spans, and one of traces."""
+    mapping = {"variable_name": "output", "query_ids": ["A"], "attribute_path": "attributes.output.value"}
+    filters = {
+        "filters": [{"id": "A", "filter": "attributes.input.value LIKE 'question %'"}],
+        "expression": "A",
+    }
+    of_traces = costs.evaluator("traces", data_granularity="TRACE", template="{output} good?")
+    mapped = {"evaluator_id": of_traces, "query_mappings": [mapping]}
+    return Priced(costs, costs.evaluator("spans"), mapped, query_filters=filters)
+
+
 def test_traces_and_spans_together_may_exceed_max_spans_of_the_plan(costs_of: Any) -> None:
-    costs = costs_of(spans(30))
-    evaluators = [costs.evaluator("a"), costs.evaluator("b", data_granularity="TRACE")]
-    priced = Priced(costs, *evaluators)
+    priced = of_spans_and_traces(costs_of(spans(30)))
     execution = priced.execution(max_cost=priced.cost.high * 2, max_spans=30)
 
     execution.next_try()
