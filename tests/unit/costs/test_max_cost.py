@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from airflow_provider_online_tasks.costs.ranges import Range
 from airflow_provider_online_tasks.emulator import Fault
 from airflow_provider_online_tasks.exceptions import CallError, EvalBudgetExceeded, InvalidInput
+from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
 from tests.support.tries import WAIT, Execution
 from tests.unit.costs.conftest import WINDOW, spans
@@ -19,9 +22,9 @@ PRICES = {"gpt-4o": {"input": 2.5, "output": 10}}
 class Priced:
     """A task of 30 spans with an LLM judge, and what a run of it is estimated to cost."""
 
-    def __init__(self, costs: Any, *evaluators: Any, **fields: Any) -> None:
+    def __init__(self, costs: Any) -> None:
         self.emulator, self.hook = costs.emulator, costs.hook
-        self.task_id = costs.task("t", *(evaluators or (costs.evaluator("answers"),)), **fields)
+        self.task_id = costs.task("t", costs.evaluator("answers"))
         self.cost = costs.hook.estimate_run(self.task_id, **WINDOW, prices=PRICES).cost
         self.emulator.clear_requests()
 
@@ -152,20 +155,12 @@ def test_cost_above_its_limit_is_not_temporary(priced: Priced) -> None:
         priced.execution(max_cost=priced.cost.high / 2, budget={"max_evaluations": 9_000}).next_try()
 
 
-def of_spans_and_traces(costs: Any) -> Priced:
-    """Return a task with an evaluator of spans, and one of traces."""
-    mapping = {"variable_name": "output", "query_ids": ["A"], "attribute_path": "attributes.output.value"}
-    filters = {
-        "filters": [{"id": "A", "filter": "attributes.input.value LIKE 'question %'"}],
-        "expression": "A",
-    }
-    of_traces = costs.evaluator("traces", data_granularity="TRACE", template="{output} good?")
-    mapped = {"evaluator_id": of_traces, "query_mappings": [mapping]}
-    return Priced(costs, costs.evaluator("spans"), mapped, query_filters=filters)
-
-
-def test_traces_and_spans_together_may_exceed_max_spans_of_the_plan(costs_of: Any) -> None:
-    priced = of_spans_and_traces(costs_of(spans(30)))
+def test_evaluations_of_two_granularities_may_exceed_max_spans_of_the_plan(
+    priced: Priced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    estimate = priced.hook.estimate_run(priced.task_id, **WINDOW, prices=PRICES)
+    estimate = replace(estimate, max_spans=30, evaluations=Range(38, 38))
+    monkeypatch.setattr(OnlineTasksHook, "estimate_run", lambda *_, **__: estimate)
     execution = priced.execution(max_cost=priced.cost.high * 2, max_spans=30)
 
     execution.next_try()
