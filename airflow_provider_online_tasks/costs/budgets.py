@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks._defaults import DEFAULT_MAX_SPANS
 from airflow_provider_online_tasks._times import wire_time
+from airflow_provider_online_tasks.costs.ranges import NONE
 from airflow_provider_online_tasks.exceptions import (
     EvalBudgetExceeded,
     EvalBudgetReserved,
     InvalidInput,
-    OnlineTasksError,
 )
 from airflow_provider_online_tasks.inputs.arguments import is_empty, read_count, rendered_number
 from airflow_provider_online_tasks.inputs.budgets import EvalBudget
@@ -176,6 +176,8 @@ def check_run(hook: OnlineTasksHook, run: RunInput, limits: RunLimits, *, may_lo
         return check
     if check.excess:
         log.warning("%s max_spans is lowered to %d, so the run may leave out spans.", check.excess, max_spans)
+    elif max_spans < planned and estimate and (estimate.matching_spans or NONE).high > max_spans:
+        log.warning("max_spans is lowered to %d, so the run may leave out spans.", max_spans)
     # Lowered also if the estimate is within the limits: it may be wrong.
     return check.with_max_spans(max_spans)
 
@@ -219,7 +221,7 @@ def _estimate(
         return None
     try:
         return hook.estimate_run(**run.to_rest(), prices=limits.prices)
-    except OnlineTasksError as error:
+    except Exception as error:
         if is_needed:
             raise
         log.warning("The run's cost can't be estimated: %s", error)
@@ -235,14 +237,22 @@ def summarize_spending(run: TaskRun, spending: Mapping[str, Any] | None) -> dict
     facts = {name: spending[name] for name in ("max_spans", "budget", "approved_by") if name in spending}
     if (max_spans := spending.get("max_spans")) is not None:
         is_lowered = max_spans < spending["planned_max_spans"]
-        facts["capped"] = is_lowered and run.counts.attempted >= max_spans
+        facts["capped"] = is_lowered and run.counts.done >= max_spans
     if estimate := spending.get("estimate"):
         for name in ESTIMATED[1:]:
-            facts[f"estimated_{name}"] = estimate[name] and {
-                end: estimate[name][end] * run.counts.attempted / (estimate["evaluations"][end] or math.inf)
-                for end in ("low", "high")
-            }
+            facts[f"estimated_{name}"] = _for_evaluations(estimate, name, run.counts.attempted)
     return facts
+
+
+def _for_evaluations(estimate: Mapping[str, Any], name: str, evaluations: int) -> dict[str, float] | None:
+    """Return the range of a value for the actual number of evaluations; None if it is unknown."""
+    if estimate[name] is None or (evaluations and not estimate["evaluations"]["high"]):
+        return None
+    ends = sorted(
+        estimate[name][end] * evaluations / (estimate["evaluations"][end] or math.inf)
+        for end in ("low", "high")
+    )
+    return dict(zip(("low", "high"), ends, strict=True))
 
 
 def _budget_text(budget: EvalBudget, spent: Spent) -> str:

@@ -144,7 +144,9 @@ def _with_rest(
         until = rest.start + length * (part + draw.uniform(0.05, 1.0))
         page = requests.send(list_page(window=DataWindow(start=rest.start, end=until), cursor=None))
         spans = page.items
-        since = rest.start if page.next_cursor is None else min(_start(span, until) for span in spans)
+        since = rest.start
+        if page.next_cursor is not None:
+            since = min((_start(span, until) for span in spans), default=rest.start)
         strata.append(Stratum(spans, length / max(until - since, timedelta(seconds=1))))
     return Counted((Stratum(tuple(read)), *strata))
 

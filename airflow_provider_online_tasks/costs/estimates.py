@@ -6,6 +6,7 @@ import json
 import math
 import random
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -60,6 +61,7 @@ class EvaluatorEstimate:
 
     :param name: the column with its evaluations.
     :param version_id: its version; None if it is defined in the task.
+    :param granularity: what it evaluates: ``span``, ``trace`` or ``session``.
     :param model: its LLM judge.
     :param evaluations: how many times it evaluates.
     :param input_tokens: tokens of its prompts; None if Arize doesn't return its template.
@@ -69,6 +71,7 @@ class EvaluatorEstimate:
 
     name: str
     version_id: str | None = None
+    granularity: str = SPAN
     model: str | None = None
     evaluations: Range
     input_tokens: Range | None = None
@@ -133,11 +136,20 @@ class RunEstimate:
         """
         if max_cost is not None and self.cost is None:
             raise InvalidInput("max_cost needs a known cost. Set prices for the models of all evaluators.")
-        limits = [(max_evaluations, self.evaluations.high), (max_cost, self.cost.high if self.cost else 0.0)]
-        exceeded = [limit / high for limit, high in limits if limit is not None and high > limit]
-        if not exceeded:
-            return self.max_spans
-        return math.floor(min(self.max_spans, self.evaluations.high) * min(exceeded) + 1e-9)
+        allowed, high = self.max_spans, self.evaluations.high
+        if max_evaluations is not None and high > max_evaluations:
+            allowed = math.floor(min(allowed, high) * max_evaluations / high + 1e-9)
+        if max_cost is not None and self.cost is not None and self.cost.high > max_cost:
+            if len({each.granularity for each in self.evaluators}) > 1:
+                return 0  # how many spans a trace or a session has isn't known
+            numbers = range(allowed + 1)
+            allowed = bisect_right(numbers, max_cost * (1 + 1e-9), key=self._highest_cost) - 1
+        return allowed
+
+    def _highest_cost(self, max_spans: int) -> float:
+        """Return the high end of the cost with another ``max_spans``."""
+        costs = [(each.cost.high, each.evaluations.high) for each in self.evaluators if each.cost]
+        return sum(cost * min(1, max_spans / evaluations) for cost, evaluations in costs if evaluations)
 
 
 def _in_words(estimate: RunEstimate | EvaluatorEstimate) -> str:
@@ -376,7 +388,10 @@ class _Estimator:
         """Return the estimate of an evaluator, from a sample of the units that it evaluates."""
         version, name = attached.version, attached.name or UNKNOWN
         found = EvaluatorEstimate(
-            name=name, version_id=version.version_id if version else None, evaluations=todo
+            name=name,
+            version_id=version.version_id if version else None,
+            granularity=attached.level,
+            evaluations=todo,
         )
         if version is not None and version.type == "CODE":
             return replace(
@@ -410,7 +425,7 @@ class _Estimator:
             attached.labels,
             explains=version.explains,
             model=version.model,
-            max_tokens=next((limit for limit in limits if limit), None),
+            max_tokens=next((limit for limit in limits if limit and limit > 0), None),
         )
         inputs = todo.times(mean_range(lows, **measure).low, mean_range(highs, **measure).high).rounded()
         outputs = evaluations.times(*response).rounded()

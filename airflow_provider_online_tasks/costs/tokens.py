@@ -24,7 +24,10 @@ REPLY = Range(1, 20)
 EXPLANATION = Range(10, 400)
 REASONING = 4_000
 """The most tokens of hidden reasoning, which are billed as output."""
-REASONING_MODELS = re.compile(r"(?i)(.*/)?(o\d|gpt-5|deepseek-r|magistral|qwq)|.*(thinking|reasoner)")
+REASONING_MODELS = re.compile(
+    r"(?i)(.*[./])?(o\d|gpt-5|gpt-oss|gemini-(2\.5|3)|grok-(3-mini|4)|qwen3|qwq|magistral|deepseek[-.]?r\d|r1)"
+    r"|.*(thinking|reasoner)"
+)
 
 
 def tokens_of(text: str) -> Range:

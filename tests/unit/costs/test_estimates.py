@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from airflow_provider_online_tasks.costs.estimates import EvaluatorEstimate
+from airflow_provider_online_tasks.costs.ranges import Range
 from airflow_provider_online_tasks.exceptions import InvalidInput, NotFound
 from tests.unit.costs.conftest import WINDOW, spans
 
@@ -270,3 +273,44 @@ def test_wrong_prices_are_rejected_before_a_request(costs_of: Any, prices: Any) 
 def test_wrong_max_spans_is_rejected(costs_of: Any, max_spans: Any) -> None:
     with pytest.raises(InvalidInput, match="max_spans"):
         costs_of(spans(1)).hook.estimate_run("T25saW5lVGFzazo0NTpxUndY", **WINDOW, max_spans=max_spans)
+
+
+def test_max_spans_within_cost_holds_for_evaluators_of_different_shares(costs_of: Any) -> None:
+    def of(name: str, evaluations: int, cost: float, granularity: str = "span") -> EvaluatorEstimate:
+        return EvaluatorEstimate(
+            name=name,
+            evaluations=Range(0, evaluations),
+            cost=Range(0, cost),
+            granularity=granularity,
+        )
+
+    costs = costs_of(spans(2))
+    estimate = replace(
+        costs.hook.estimate_run(costs.task("t", costs.evaluator("a")), **WINDOW),
+        max_spans=100,
+        evaluations=Range(100, 100),
+        cost=Range(0, 200),
+        evaluators=(of("all", 100, 100.0), of("few", 10, 100.0)),
+    )
+
+    assert estimate.max_spans_within(max_cost=110) == 10
+    assert estimate.max_spans_within(max_cost=11) == 1
+    assert estimate.max_spans_within(max_cost=200) == 100
+    mixed = replace(estimate, evaluators=(of("all", 100, 100.0), of("few", 10, 100.0, "trace")))
+    assert mixed.max_spans_within(max_cost=110) == 0
+
+
+def test_negative_max_tokens_is_no_limit(costs_of: Any) -> None:
+    costs = costs_of(spans(2))
+
+    def output(**parameters: Any) -> Any:
+        config = {
+            "model_name": "gpt-4o",
+            "ai_integration_id": costs.integration_id,
+            "provider_parameters": {},
+        }
+        name = f"a{len(parameters)}"
+        evaluator = costs.evaluator(name, llm_config={**config, "invocation_parameters": parameters})
+        return costs.hook.estimate_run(costs.task(name, evaluator), **WINDOW).output_tokens
+
+    assert output(max_tokens=-1) == output()

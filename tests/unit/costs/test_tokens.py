@@ -77,6 +77,28 @@ def test_explanations_and_reasoning_increase_output_tokens() -> None:
     assert output(model="o3-mini", max_tokens=100).high == 100
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        "gemini-2.5-pro",
+        "google/gemini-3-flash",
+        "grok-3-mini",
+        "xai.grok-4",
+        "openai.gpt-oss-120b-1:0",
+        "qwen3-32b",
+        "us.deepseek.r1-v1:0",
+        "deepseek-r1",
+    ],
+)
+def test_reasoning_model_may_have_many_output_tokens(model: str) -> None:
+    assert output_tokens(["yes"], explains=False, model=model, max_tokens=None).high > 4_000
+
+
+@pytest.mark.parametrize("model", ["gemini-2.0-flash", "grok-3", "gpt-4.1", "claude-3-5-sonnet"])
+def test_other_model_has_few_output_tokens(model: str) -> None:
+    assert output_tokens(["yes"], explains=False, model=model, max_tokens=None).high < 100
+
+
 def test_mean_of_complete_sample_is_exact() -> None:
     assert mean_range([1, 2, 3], evaluated=3, population=3) == (2, 2)
     low, high = mean_range([1, 2, 3], evaluated=300, population=300)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -11,6 +12,7 @@ import pytest
 
 from airflow_provider_online_tasks import EvalBudget
 from airflow_provider_online_tasks._airflow import AirflowFailException, TaskDeferred
+from airflow_provider_online_tasks.api.responses import RunCounts
 from airflow_provider_online_tasks.costs import budgets
 from airflow_provider_online_tasks.emulator import Emulator, Fault, RunFate
 from airflow_provider_online_tasks.exceptions import (
@@ -130,6 +132,25 @@ def test_cap_that_leaves_out_no_span_is_not_reported(
 
     summary = execution.pushed["run"]
     assert (summary["evaluations"], summary["capped"]) == (count, False)
+
+
+@pytest.mark.parametrize(("skipped", "is_capped"), [(2, True), (1, False)])
+def test_cap_that_labelled_spans_use_up_is_reported(skipped: int, is_capped: bool) -> None:
+    run: Any = SimpleNamespace(counts=RunCounts(successes=1, skipped=skipped))
+
+    summary = budgets.summarize_spending(run, {"max_spans": 3, "planned_max_spans": 10})
+
+    assert summary["capped"] is is_capped
+
+
+def test_estimate_without_evaluations_has_unknown_cost_for_a_run_with_some() -> None:
+    counts = RunCounts(successes=4)
+    none = {"low": 0, "high": 0}
+    spending = {"estimate": {"evaluations": none, "input_tokens": none, "output_tokens": none, "cost": none}}
+
+    summary = budgets.summarize_spending(SimpleNamespace(counts=counts), spending)  # type: ignore[arg-type]
+
+    assert summary["estimated_cost"] is None
 
 
 def test_summary_without_limits_has_the_evaluations_only(
