@@ -151,6 +151,21 @@ def test_spans_without_a_start_time_are_counted() -> None:
     assert server.estimate().matching_spans == (700, 700)
 
 
+def test_empty_page_of_more_is_read_as_no_spans() -> None:
+    server = Server(times(20_000, 0.0))
+    read = server.spans
+    ends: list[str] = []
+
+    def spans(body: Any, query: Any) -> dict[str, Any]:
+        ends.append(body["end_time"])
+        page = read(body, query)
+        return page if body["end_time"] == ends[0] else {**page, "spans": []}
+
+    server.spans = spans  # type: ignore[method-assign]
+
+    assert server.estimate().matching_spans.high < 20_000
+
+
 @pytest.mark.parametrize("fails", [1, 5])
 def test_texts_that_are_too_large_are_read_in_part_or_unknown(fails: int) -> None:
     server = Server(times(400, 0.0), text="word " * 50_000)

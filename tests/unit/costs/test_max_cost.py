@@ -166,3 +166,16 @@ def test_evaluations_of_two_granularities_may_exceed_max_spans_of_the_plan(
     execution.next_try()
 
     assert len(priced.emulator.runs()) == 1
+
+
+def test_error_in_an_estimate_that_no_limit_needs_does_not_stop_the_run(
+    priced: Priced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ValueError
+
+    monkeypatch.setattr(OnlineTasksHook, "estimate_run", fail)
+
+    priced.execution().next_try()
+
+    assert len(priced.emulator.runs()) == 1
