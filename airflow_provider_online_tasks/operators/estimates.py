@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_online_tasks.exceptions import EvalBudgetExceeded
 from airflow_provider_online_tasks.inputs import arguments
+from airflow_provider_online_tasks.inputs.arguments import is_empty
 from airflow_provider_online_tasks.operators.base import OnlineTasksOperator, PlansRun
 
 if TYPE_CHECKING:
@@ -96,19 +97,19 @@ class EstimateRunOperator(PlansRun, OnlineTasksOperator):
 
         limits = {"max_evaluations": max_evaluations, "max_cost": max_cost, "prices": prices}
         RunLimits.check_literals(**limits)
-        self._limits_of_dag = [name for name, value in limits.items() if value is not None]
         self.check_run_literals()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Estimate the run, log and push the estimate, and fail if it exceeds a limit."""
         from airflow_provider_online_tasks.costs.budgets import RunLimits
 
-        limits = RunLimits.read(
-            self._limits_of_dag,
-            max_evaluations=self.max_evaluations,
-            max_cost=self.max_cost,
-            prices=self.prices,
-        )
+        # An empty limit is no limit: this operator starts no run.
+        given: dict[str, Any] = {
+            "max_evaluations": self.max_evaluations,
+            "max_cost": self.max_cost,
+            "prices": self.prices,
+        }
+        limits = RunLimits.read(**{name: value for name, value in given.items() if not is_empty(value)})
         with self.hook as hook:
             run = self.plan_run(context, hook)
             estimate = hook.estimate_run(

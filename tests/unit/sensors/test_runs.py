@@ -142,7 +142,10 @@ def test_pause_longer_than_timeout_ends_at_timeout(arize: Emulator, clock: Clock
 
 
 def test_reschedule_after_rate_limit_waits_for_retry_after(arize: Emulator, clock: Clock) -> None:
-    from airflow.sdk.exceptions import AirflowRescheduleException  # noqa: TID251
+    try:
+        from airflow.sdk.exceptions import AirflowRescheduleException  # noqa: TID251
+    except ImportError:  # before Airflow 3.1
+        from airflow.exceptions import AirflowRescheduleException  # noqa: TID251
 
     run = create_run(arize)
     arize.add_fault(Fault(GET, "rate_limited", retry_after=120))
