@@ -19,14 +19,15 @@ def get_commands() -> list[CLICommand]:
     """Return the commands of ``airflow online-tasks``, such as ``doctor``."""
     from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
 
+    conn_id = Arg(  # type: ignore[no-untyped-call]
+        ("--conn-id",), default=DEFAULT_CONN_ID, help="Airflow connection (default: %(default)s)"
+    )
     doctor = ActionCommand(
         name="doctor",
         help="check that a connection works and that Arize is what this version expects; changes nothing",
         func=run_doctor,
         args=(
-            Arg(  # type: ignore[no-untyped-call]
-                ("--conn-id",), default=DEFAULT_CONN_ID, help="Airflow connection (default: %(default)s)"
-            ),
+            conn_id,
             Arg(("--all",), action="store_true", help="print successful checks, too"),  # type: ignore[no-untyped-call]
         ),
     )
@@ -47,9 +48,7 @@ def get_commands() -> list[CLICommand]:
             Arg(("online_task_id",), help="global ID of the eval task"),  # type: ignore[no-untyped-call]
             Arg(("start",), help="start of the window, such as 2026-01-01T00:00:00Z"),  # type: ignore[no-untyped-call]
             Arg(("end",), help="end of the window"),  # type: ignore[no-untyped-call]
-            Arg(  # type: ignore[no-untyped-call]
-                ("--conn-id",), default=DEFAULT_CONN_ID, help="Airflow connection (default: %(default)s)"
-            ),
+            conn_id,
             Arg(("--max-spans",), type=int, help="maximum number of spans (default: 10000)"),  # type: ignore[no-untyped-call]
             Arg(  # type: ignore[no-untyped-call]
                 ("--prices",), help='prices per million tokens: \'{"gpt-4o": {"input": 2.5, "output": 10}}\''

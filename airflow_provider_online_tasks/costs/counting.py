@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.responses import Span
 
 LEAST_ERROR = 0.1
-"""Of a count that is extrapolated, as a share of it, on each side."""
+"""The smallest error of an extrapolated count on each side, as a share of it."""
 _ERRORS = 3.0
-"""Standard errors on each side."""
+"""The number of standard errors on each side."""
 
 
 class Requests:
-    """Sends at most so many requests; ``left`` are those that remain."""
+    """Sends a limited number of requests; ``left`` is how many remain."""
 
     def __init__(self, client: Client, most: int) -> None:
         self.client = client

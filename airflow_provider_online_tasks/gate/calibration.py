@@ -56,7 +56,7 @@ class Stratum:
         return sum(self.human_labels.values())
 
     def with_labels(self, factor: float) -> Stratum:
-        """Return the stratum with so many times as many human labels, at most one for each evaluation."""
+        """Return the stratum with its human labels multiplied by a factor, at most one per evaluation."""
         scale = min(factor, self.evaluated / (self.labelled or 1))
         return replace(self, human_labels={label: n * scale for label, n in self.human_labels.items()})
 
@@ -101,12 +101,12 @@ class Calibration:
         return Estimate(_value(0.0, terms), max(0.0, low), min(1.0, high))
 
     def specificity(self, label: str) -> Estimate:
-        """Return the share of the answers that people label otherwise that the evaluator does, too."""
+        """Return the evaluator's share of other labels among the answers with other labels from people."""
         weight = self._weight(self._label_first(label)[0])
         return self._solve(label, lambda x: ((1 - x) * (1 - weight) - x * weight, x, x - 1))
 
     def sensitivity(self, label: str) -> Estimate:
-        """Return the share of the answers that people give a label that the evaluator gives it, too."""
+        """Return the evaluator's share of a label among the answers with this label from people."""
         return self._solve(label, lambda x: (0.0, 1 - x, -x))
 
     def kappa(self, label: str) -> Estimate:

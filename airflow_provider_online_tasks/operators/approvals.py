@@ -19,10 +19,10 @@ STATE_KEY = "approval"
 
 
 class Approval:
-    """A question of a task and its approval, kept between the tries from Airflow 3.3 on.
+    """A question of a task about a run, and its approval. Airflow 3.3 and later keep them for later tries.
 
-    Before Airflow 3.3, an approval is known in the process that Airflow resumed with it. A cleared task needs
-    another approval.
+    Before Airflow 3.3, only the process that Airflow resumes with the response knows the approval. A cleared
+    task needs another approval.
     """
 
     def __init__(self, context: Context) -> None:
@@ -32,24 +32,24 @@ class Approval:
         self._max_tries = getattr(values["ti"], "max_tries", None)
         self._given: dict[str, Any] = {}
 
-    def note(self, subject: Mapping[str, Any], **facts: Any) -> None:
-        """Note that the task asks about a subject, such as a run; all are JSON values."""
+    def note(self, run: Mapping[str, Any], **facts: Any) -> None:
+        """Note that the task asks whether to start a run; all are JSON values."""
         if self._store is not None:
-            self._store.set(STATE_KEY, {**facts, "subject": subject, "max_tries": self._max_tries})
+            self._store.set(STATE_KEY, {**facts, "run": run, "max_tries": self._max_tries})
 
-    def give(self, responded_by: str, subject: Mapping[str, Any] | None) -> None:
+    def give(self, responded_by: str, run: Mapping[str, Any] | None) -> None:
         """Note who approved what the task asked about.
 
-        :param subject: what it asked about; None if Airflow doesn't pass it, as ``airflow dags test``.
+        :param run: what it asked about; None if Airflow doesn't pass it, as ``airflow dags test``.
         """
-        self._given = {"approved_by": responded_by, **({"subject": subject} if subject else {})}
+        self._given = {"approved_by": responded_by, **({"run": run} if run else {})}
         if kept := self._kept():
             self._store.set(STATE_KEY, {**kept, "approved_by": responded_by})
 
-    def read(self, subject: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what is known about the approval of a subject; empty if it was not approved."""
+    def read(self, run: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is known about the approval of a run; empty if it was not approved."""
         known = self._given if self._store is None else self._kept()
-        return known if known.get("approved_by") and known.get("subject", subject) == subject else {}
+        return known if known.get("approved_by") and known.get("run", run) == run else {}
 
     def use_up(self) -> None:
         """Forget the approval, because what was approved has started."""

@@ -219,7 +219,7 @@ class RunOnlineTaskOperator(base.PlansRun, base.LineageOperator):
             return self._start(context, lifecycle, planned)
 
     def execute_after_approval(
-        self, context: Context, event: Any, subject: Mapping[str, Any] | None = None
+        self, context: Context, event: Any, run: Mapping[str, Any] | None = None
     ) -> str | None:
         """Start the run that exceeds its limits, if a person approved it."""
         is_approved, responded_by = approvals.read_response(event)
@@ -228,7 +228,7 @@ class RunOnlineTaskOperator(base.PlansRun, base.LineageOperator):
                 f"No run was started: it may exceed its limits. Not approved; response by {responded_by}."
             )
         self._approval = approvals.Approval(context)
-        self._approval.give(responded_by, subject)
+        self._approval.give(responded_by, run)
         with self.hook as hook:
             lifecycle = self._begin(context, hook)
             return self._start(context, lifecycle, self._plan(context, hook))
@@ -299,15 +299,15 @@ class RunOnlineTaskOperator(base.PlansRun, base.LineageOperator):
         if not limits:
             return Check(run=run)
         run = with_planned_spans(run, limits.budget)
-        approval, subject = self._approval or approvals.Approval(context), run.to_rest()
-        if approved := approval.read(subject):
+        approval, planned = self._approval or approvals.Approval(context), run.to_rest()
+        if approved := approval.read(planned):
             self.log.info("%s approved the run.", approved["approved_by"])
             return Check(
                 run=run, spending={**approved.get("spending", {}), "approved_by": approved["approved_by"]}
             )
         check = check_run(hook, run, limits, may_lower=self.on_over_budget == "cap", log=self.log)
         if check.excess is not None and self.on_over_budget == "ask":
-            approval.note(subject, spending=check.spending)
+            approval.note(planned, spending=check.spending)
             self.log.info("%s Waiting for a decision on the page of required actions.", check.excess)
             approvals.ask(
                 context,
@@ -317,7 +317,7 @@ class RunOnlineTaskOperator(base.PlansRun, base.LineageOperator):
                 response_timeout=self.response_timeout,
                 notifiers=self.notifiers,
                 method_name="execute_after_approval",
-                kwargs={"subject": subject},
+                kwargs={"run": planned},
             )
         if check.excess is not None:
             raise check.error()

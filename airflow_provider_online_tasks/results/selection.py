@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks._times import parse_time
 from airflow_provider_online_tasks.exceptions import EvalResultsIncomplete, InvalidInput
+from airflow_provider_online_tasks.results.counts import OTHER_LABELS
 from airflow_provider_online_tasks.results.reading import INPUT, OUTPUT
 from airflow_provider_online_tasks.results.summary import Duplicates
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 ALL = "all"
 Shares = Mapping[str, float] | Literal["all"]
 MAX_STRATA = 200
-OTHER_LABELS = "(other)"
 
 
 class SelectedSpan(NamedTuple):

@@ -19,7 +19,7 @@ export function share(window, label) {
   return Object.keys(shares).length ? { mean: 0, low: null, high: null } : null;
 }
 
-// Return the calibrated share of a label: that which people would count. Null without human labels.
+// Return the calibrated share of a label: the share that people would find. Null without human labels.
 export function calibrated(window, label) {
   const shares = window.human_labels ? window.human_labels.shares : {};
   if (!Object.hasOwn(shares, label) || isMissing(shares[label].value)) return null;
