@@ -8,6 +8,7 @@ from airflow_provider_online_tasks import suggest_max_spans
 from tests.support.pages import DOCS
 
 
+@pytest.mark.slow
 def test_table_of_evaluations_has_the_suggested_numbers() -> None:
     text = (DOCS / "cost.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(>= [\d.]+)` \| ([\d.]+) \| (.+) \|$", text, re.MULTILINE)

@@ -237,6 +237,7 @@ def fastest(ask: Callable[..., Asked], path: str) -> tuple[float, dict[str, Any]
     return min(taken), found
 
 
+@pytest.mark.slow
 def test_history_of_a_year_takes_two_bounded_queries(ask: Callable[..., Asked], a_year: list[str]) -> None:
     path = f"/api/history?dag_id={a_year[0]}&days=366"
     with queries() as sent:

@@ -86,6 +86,7 @@ def pipeline(dag_id: str, emulator: Emulator, **gate: Any) -> DAG:
     return dag
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "outcome", "state"), [(30, "inconclusive", "failed"), (300, "passed", "success")]
 )

@@ -49,6 +49,7 @@ def test_second_dag_run_fails_by_default_without_retry(arize: Emulator, run_dag:
     assert len(arize.tasks()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("if_exists", ["fail", "update"])
 def test_try_that_times_out_after_creation_is_resumed_by_retry(
     arize: Emulator, run_dag: Callable[..., Any], if_exists: str

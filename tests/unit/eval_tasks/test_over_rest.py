@@ -141,6 +141,7 @@ def test_evaluator_type_without_task_type_is_rejected(kind: Any) -> None:
         task_type(kind)
 
 
+@pytest.mark.slow
 def test_unknown_evaluator_type_is_unexpected_response(arize: Emulator, create_hub: Create) -> None:
     body = json.dumps({"id": "E", "name": "e", "type": "ORACLE"})
     arize.add_fault(Fault("rest.get_evaluator", "garbage", times=None, body=body))

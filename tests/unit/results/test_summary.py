@@ -373,6 +373,7 @@ def test_clusters_of_independent_labels_have_almost_no_effect():
     assert found["score"] is None
 
 
+@pytest.mark.slow
 def test_clusters_beyond_ten_thousand_share_a_number_and_bound_the_memory():
     results = counted(of_sessions(12_000, size=2), cluster_by="session.id")
     found = figures(results)["clusters"]

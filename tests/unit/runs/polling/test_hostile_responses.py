@@ -134,6 +134,7 @@ def wait_for_bad_and_good(*bad: str) -> list[RunEvent]:
     return events[len(GOOD) :]
 
 
+@pytest.mark.slow
 def test_task_id_unusable_harms_no_other_run(
     hostile: Arize, connection: None, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -186,6 +187,7 @@ def test_task_id_without_list_reads_runs_by_id(
 FIELDS = ["failure_reason", "num_successes", "num_errors", "status", "created_at", "task_id", "id"]
 
 
+@pytest.mark.slow
 def test_field_with_hostile_value_harms_no_other_run(hostile: Arize, connection: None) -> None:
     replies: dict[str, Callable[[], Reply]] = {}
     for number, (field, value) in enumerate(itertools.product(FIELDS, HOSTILE.values())):
