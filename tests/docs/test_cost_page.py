@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from airflow_provider_online_tasks import suggest_max_spans
 from tests.support.pages import DOCS
 
