@@ -85,7 +85,7 @@ def online_eval(
     score_ranges: Mapping[str, Sequence[float]] | XComArg | None = None,
     min_evaluated: int = 1,
     confidence: float | None = None,
-    false_alarms_per_year: float | None = None,
+    false_alarms_per_year: float | Literal["auto"] | None = "auto",
     on_inconclusive: OnInconclusive = "fail",
     on_failure: OnFailure = "fail",
     response_timeout: timedelta | float | None = None,
@@ -151,10 +151,11 @@ def online_eval(
     :param score_ranges: lowest and highest score of each evaluator. Default: those of the
         ``classification_choices`` of the template evaluators. (templated)
     :param min_evaluated: minimum number of evaluations for evaluators whose rules don't set it. Default 1.
-    :param confidence: confidence of the gate, such as 0.95. Default: the measured values are compared.
-    :param false_alarms_per_year: for a DAG that runs on a schedule, instead of ``confidence``: how often the
-        gate may fail per year although the true shares satisfy its rules, such as 1. Default: each window is
-        checked alone.
+    :param confidence: confidence of the gate, such as 0.95. Default: none.
+    :param false_alarms_per_year: instead of ``confidence``: how often the gate may fail per year although the
+        true shares satisfy its rules, such as 1; None compares the measured values of each window. Default:
+        ``auto``, which is 1 if the DAG has a schedule and neither ``confidence`` nor ``baseline`` is set,
+        else None.
     :param on_inconclusive: what an inconclusive rule does: ``fail`` (default), ``skip``, ``pass`` or ``ask``.
     :param on_failure: what a failed rule does: ``fail`` (default), ``skip``, ``ask`` or ``warn``.
     :param response_timeout: how long a task with ``ask`` waits for a person, a timedelta or seconds. Default:
@@ -205,6 +206,10 @@ def online_eval(
     if data_start_time is not None and "map_index_template" not in arguments:
         names = {task: {"map_index_template": template} for task, template in _WINDOWS.items()}
     with TaskGroup(group_id, default_args=arguments) as group:
+        if false_alarms_per_year == "auto":
+            schedule: Any = group.dag.schedule
+            is_recurring = schedule not in (None, "@once")
+            false_alarms_per_year = 1 if is_recurring and confidence is None and baseline is None else None
         task_id: Any = online_task_id
         if name is not None:
             task_id = eval_tasks.CreateEvalTaskOperator(

@@ -20,7 +20,6 @@ from airflow_provider_online_tasks.gate.rules import (
     CalibratedRules,
     EvaluatorRules,
     Threshold,
-    check_bounds,
     check_labels,
     check_score_ranges,
 )
@@ -425,7 +424,6 @@ def check_summary(
     labels, score_ranges = labels or {}, score_ranges or {}
     check_labels(rules, labels)
     check_score_ranges(rules, score_ranges)
-    check_bounds(rules, confidence)
     windows = list_summaries(summary.get("baseline") if baseline is None else baseline)
     windows = [window for window in windows if not _is_same_window(summary, window)]
     earlier = [read_evaluators(window, "baseline") for window in windows]

@@ -249,8 +249,14 @@ class RecurringCheck:
         since = None if evidence.failing_since is None else starts[evidence.failing_since]
         begin = starts[evidence.start] if starts else None
         is_measured = _name(result) in windows[-1].by_name
-        if is_measured:
-            result = _passed(result) if since is None else replace(result, outcome=FAILED)
+        is_too_small = is_measured and series[-1][0] < bound and not evidence.can_fail
+        if is_measured and since is not None:
+            result = replace(result, outcome=FAILED)
+        elif is_too_small:
+            note = f"{_size(result):.3g} independent evaluations are too few to fail in one window"
+            result = replace(result, outcome=INCONCLUSIVE, note=note)
+        elif is_measured:
+            result = _passed(result)
         text = f"evidence {evidence.value:.3g} of {self.budget.threshold:,.0f} since {begin}"
         last = evidence.incidents[-1] if evidence.incidents and is_measured else None
         is_first = last is not None and last.since == len(series) - 1

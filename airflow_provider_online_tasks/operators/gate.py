@@ -129,7 +129,7 @@ class EvalGateOperator(LineageOperator):
             labels=labels,
             min_evaluated=self.min_evaluated,
             score_ranges=score_ranges,
-            confidence=confidence if false_alarms_per_year is None else MAX_CONFIDENCE,
+            confidence=confidence,
         )
         if false_alarms_per_year is not None:
             _check_not_calibrated(read)
@@ -204,9 +204,10 @@ class EvalGateOperator(LineageOperator):
             human_labels_of,
             select_examples,
         )
-        from airflow_provider_online_tasks.gate.rules import read_labels, read_rules
+        from airflow_provider_online_tasks.gate.rules import check_bounds, read_labels, read_rules
 
         rules, labels = read_rules(self.rules, min_evaluated=self.min_evaluated), read_labels(self.labels)
+        check_bounds(rules, self.confidence)
         if self.false_alarms_per_year is None:
             self._results = self._check_window(rules, self.confidence)
         else:

@@ -267,3 +267,27 @@ def test_max_error_rate_is_that_of_the_run_and_of_the_gate(
 
     rates = [dag.get_task(f"online_eval.{name}").max_error_rate for name in ("run_task", "gate")]
     assert rates == [of_run, of_gate]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "given", "expected"),
+    [
+        ("@daily", {}, (None, 1)),
+        ([Asset("answers")], {}, (None, 1)),
+        (DAY, {"false_alarms_per_year": 4}, (None, 4)),
+        ("@daily", {"false_alarms_per_year": None}, (None, None)),
+        ("@daily", {"confidence": 0.95}, (0.95, None)),
+        ("@daily", {"baseline": DAY}, (None, None)),
+        (None, {}, (None, None)),
+        ("@once", {}, (None, None)),
+        (None, {"false_alarms_per_year": 4}, (None, 4)),
+    ],
+)
+def test_gate_in_a_scheduled_dag_has_a_budget_of_false_alarms(
+    schedule: Any, given: dict[str, Any], expected: tuple[float | None, float | None]
+) -> None:
+    with DAG("evals", schedule=schedule, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+        online_eval(**NEW_TASK, rules=RULES, **given)
+
+    gate = dag.get_task("online_eval.gate")
+    assert (gate.confidence, gate.false_alarms_per_year) == expected

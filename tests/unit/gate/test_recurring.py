@@ -377,11 +377,46 @@ def test_false_alarms_per_year_with_confidence_is_rejected() -> None:
         )
 
 
-def test_rule_that_cannot_pass_is_rejected() -> None:
+@pytest.mark.parametrize("label", ["> 1", "< 0"])
+def test_rule_that_cannot_pass_is_rejected(label: str) -> None:
     with pytest.raises(InvalidInput, match="never pass"):
         EvalGateOperator(
-            task_id="gate", summary="{{ x }}", rules={"e": {"a": ">= 1"}}, false_alarms_per_year=1
+            task_id="gate",
+            summary="{{ x }}",
+            rules={"e": {"a": label}},
+            labels={"e": ["a"]},
+            false_alarms_per_year=1,
         )
+
+
+@pytest.mark.parametrize(("label", "good"), [(">= 100%", 1_000), ("<= 0", 0)])
+def test_rule_on_every_evaluation_compares_measured_share(label: str, good: int) -> None:
+    gate = DailyGate(rules={"e": {"correct": label}}, labels={"e": ["correct", "incorrect"]})
+    assert gate.check(0, good, 1_000)["outcome"] == "passed"
+    assert gate.check(1, abs(good - 1), 1_000)["outcome"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("correct", "total", "outcome"),
+    [
+        (0, 1, "inconclusive"),
+        (1, 2, "inconclusive"),
+        (2, 2, "passed"),
+        (0, 3, "failed"),
+        (2, 3, "passed"),
+    ],
+)
+def test_window_below_bound_that_is_too_small_to_fail_is_inconclusive(
+    correct: int, total: int, outcome: str
+) -> None:
+    assert DailyGate().check(0, correct, total)["outcome"] == outcome
+
+
+def test_windows_too_small_to_fail_count_for_the_history() -> None:
+    gate = DailyGate()
+    found = outcomes([gate.check(day, 0, 1) for day in range(5)])
+    assert found[0] == "inconclusive"
+    assert found[-1] == "failed"
 
 
 def test_calibrated_rules_are_rejected() -> None:

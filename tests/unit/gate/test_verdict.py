@@ -14,7 +14,7 @@ from airflow_provider_online_tasks.gate.intervals import (
     quantile_ranks,
     share_interval,
 )
-from airflow_provider_online_tasks.gate.rules import Threshold, read_rules
+from airflow_provider_online_tasks.gate.rules import Threshold, check_bounds, read_rules
 from airflow_provider_online_tasks.gate.samples import Scale, drop_interval
 from airflow_provider_online_tasks.gate.summary import EvaluatorSummary
 from tests.support.summaries import results, summary
@@ -117,13 +117,13 @@ def test_max_missing_at_its_bound_is_accepted(percent):
 def test_rule_that_no_interval_satisfies_is_rejected(rule, where):
     rules = {"correct": rule} if where == "rules" else {"each_segment": {"correct": rule}}
     with pytest.raises(InvalidInput):
-        check(rules, summary(e=labels(100)), labels=KNOWN, confidence=0.95)
+        check_bounds(read_rules({"e": rules}), 0.95)
     if "=" in rule:
-        check(rules, summary(e=labels(100)), labels=KNOWN)
+        check_bounds(read_rules({"e": rules}), None)
     else:
         with pytest.raises(InvalidInput):
-            check(rules, summary(e=labels(100)), labels=KNOWN)
-    check({"correct": "== 1", "incorrect": "== 0"}, summary(e=labels(100)), labels=KNOWN, confidence=0.95)
+            check_bounds(read_rules({"e": rules}), None)
+    check_bounds(read_rules({"e": {"correct": "== 1", "incorrect": "== 0"}}), 0.95)
 
 
 def test_rules_of_two_evaluators_are_checked_against_their_own_results():
