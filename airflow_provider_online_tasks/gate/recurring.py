@@ -253,7 +253,7 @@ class RecurringCheck:
         if is_measured and since is not None:
             result = replace(result, outcome=FAILED)
         elif is_too_small:
-            note = f"{_size(result):.3g} independent evaluations are too few to fail in one window"
+            note = f"{_size(result):.3g} independent evaluations are too few for a failure in this window"
             result = replace(result, outcome=INCONCLUSIVE, note=note)
         elif is_measured:
             result = _passed(result)

@@ -157,6 +157,19 @@ def test_false_alarms_per_year_stay_within_budget(rules: int, effect: float) -> 
     assert sum(len(detect(year, BOUND, budget).incidents) for year in windows) <= years
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "effect", "alarms", "days"),
+    [(12, 0, 7, 1.4), (12, 0.02, 6, 7), (4, 0, 2, 2.4), (4, 0.02, 2, 11), (1, 0, 0.4, 5), (1, 0.02, 0.3, 16)],
+)
+def test_larger_budget_finds_a_drop_earlier(number: int, effect: float, alarms: float, days: float) -> None:
+    budget = Budget(false_alarms_per_year=number, windows_per_year=365, rules=1)
+    years = daily_windows(5, 60, BOUND, effect)
+    found = sum(len(detect(year, BOUND, budget).incidents) for year in years) / len(years)
+    assert found == pytest.approx(alarms, abs=0.5)
+    assert mean_delay(budget, now=0.93, effect=effect) == pytest.approx(days, rel=0.2)
+
+
 @pytest.mark.parametrize(("mean", "most"), [(0.95, 4.0), (0.96, 1.0)])
 def test_false_alarms_if_bad_days_come_together(mean: float, most: float) -> None:
     correlation, effect, years = 0.8, 0.02, 30
