@@ -16,7 +16,7 @@ SPANS, SENSITIVITY, SPECIFICITY, REPETITIONS = 2_000, 0.98, 0.8, 100
 def table() -> list[tuple[int, float, float]]:
     """Return the human labels, the true share and the probability of each cell."""
     text = (DOCS / "calibration.md").read_text(encoding="utf-8")
-    [head] = re.findall(r"^\| Labels by people \|(.*)\|$", text, re.MULTILINE)
+    [head] = re.findall(r"^\| Human labels \|(.*)\|$", text, re.MULTILINE)
     shares = [int(share) / 100 for share in re.findall(r"(\d+) %", head)]
     cells = []
     for labels, row in re.findall(r"^\| (\d+) \|(.*)\|$", text, re.MULTILINE):
