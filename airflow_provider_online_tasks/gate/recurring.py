@@ -363,8 +363,7 @@ class RecurringCheck:
             if text:
                 restart, change = number, text
             version_id = now.version_id or version_id
-            if not now.evaluator_versions <= {UNNAMED}:
-                versions = now.evaluator_versions
+            versions = now.evaluator_versions - {UNNAMED} or versions
         return restart, change
 
 

@@ -276,14 +276,11 @@ def versions_text(versions: Iterable[Version]) -> str | None:
 
 
 def changed_in_metadata(before: frozenset[Version], now: frozenset[Version]) -> str | None:
-    """Describe how the versions differ; None if they are equal or one side names none."""
-    if before == now or before <= {UNNAMED} or now <= {UNNAMED}:
+    """Describe how the named versions differ; None if they are equal or one side names none."""
+    before, now = before - {UNNAMED}, now - {UNNAMED}
+    if before == now or not before or not now:
         return None
-    texts = [
-        f"{versions_text(versions)}{' or an unnamed version' if UNNAMED in versions else ''}"
-        for versions in (before, now)
-    ]
-    return f"the evaluator version changed from {texts[0]} to {texts[1]}"
+    return f"the evaluator version changed from {versions_text(before)} to {versions_text(now)}"
 
 
 def changed_in_hub(summary: Mapping[str, Any], evaluator: str) -> str | None:

@@ -307,6 +307,17 @@ def test_changed_evaluator_version_starts_new_history(versions: list[dict[str, A
     assert continued["evidence_since"] == "2026-03-01"
 
 
+def test_evaluations_without_version_do_not_start_new_history() -> None:
+    gate = DailyGate()
+    named = [[{"model": "a"}], [{"model": "a"}, {}]]
+    for day in range(40):
+        verdict = gate.check(day, 920, 1_000, evaluator_versions=named[day % 2])
+    assert rule(verdict)["evidence_since"] == "2026-03-01"
+    assert verdict["outcome"] == "failed"
+    restarted = gate.check(40, 920, 1_000, evaluator_versions=[{"model": "b"}, {}])
+    assert rule(restarted)["evidence_since"] == "2026-04-10"
+
+
 def test_changed_version_ends_incident() -> None:
     gate = DailyGate()
     verdicts = [gate.check(day, 900, 1_000, version_id="v1") for day in range(12)]
