@@ -75,13 +75,11 @@ class Evidence:
 
     :param value: the evidence that the share is below the bound, to compare with the threshold.
     :param start: the window from which it accumulates: the first one, or one after an alarm or an incident.
-    :param can_fail: whether the last window has enough evaluations to fail on its own, with a share of 0.
     """
 
     value: float
     start: int
     incidents: tuple[Incident, ...]
-    can_fail: bool
 
     @property
     def failing_since(self) -> int | None:
@@ -102,14 +100,13 @@ def detect(windows: Sequence[tuple[float, float]], bound: float, budget: Budget)
     shares = [share for share, _ in windows]
     incidents: list[Incident] = []
     ordinary = Mean()
-    parts, value, start, is_alarm, can_fail = _NO_EVIDENCE, 0.0, 0, False, True
+    parts, value, start, is_alarm = _NO_EVIDENCE, 0.0, 0, False
     for number, (share, evaluations) in enumerate(windows):
         if is_alarm:
             parts, start = _NO_EVIDENCE, number
         parts = [(part + 1) * _factor(bet, share, bound) for part, bet in zip(parts, _BETS, strict=True)]
         value = fmean(parts)
         is_alarm = value >= budget.threshold
-        can_fail = _fails_alone(0, evaluations, bound, ordinary, budget.confidence)
         if incidents and incidents[-1].end is None:
             if not is_alarm and _has_recovered(shares[incidents[-1].alarm + 1 : number + 1], bound):
                 incidents[-1] = replace(incidents[-1], end=number)
@@ -121,7 +118,7 @@ def detect(windows: Sequence[tuple[float, float]], bound: float, budget: Budget)
             incidents.append(Incident(since=number, alarm=number))
         else:
             ordinary.add(_arcsine(share))
-    return Evidence(value=value, start=start, incidents=tuple(incidents), can_fail=can_fail)
+    return Evidence(value=value, start=start, incidents=tuple(incidents))
 
 
 def find_drops(

@@ -36,6 +36,7 @@ from airflow_provider_online_tasks.gate.detector import (
     find_drops,
     windows_per_year,
 )
+from airflow_provider_online_tasks.gate.intervals import share_interval
 from airflow_provider_online_tasks.gate.rules import (
     COMPARE,
     MIN_COVERAGE,
@@ -249,7 +250,11 @@ class RecurringCheck:
         since = None if evidence.failing_since is None else starts[evidence.failing_since]
         begin = starts[evidence.start] if starts else None
         is_measured = _name(result) in windows[-1].by_name
-        is_too_small = is_measured and series[-1][0] < bound and not evidence.can_fail
+        # Even without a single good evaluation, the window would not show that the share is below the bound.
+        is_too_small = (
+            is_measured
+            and series[-1][0] < bound <= share_interval(0, series[-1][1], self.budget.confidence).high
+        )
         if is_measured and since is not None:
             result = replace(result, outcome=FAILED)
         elif is_too_small:

@@ -423,6 +423,17 @@ def test_window_below_bound_that_is_too_small_to_fail_is_inconclusive(
     assert DailyGate().check(0, correct, total)["outcome"] == outcome
 
 
+@pytest.mark.parametrize("label", [">= 0.02", "> 1%", "<= 0.98"])
+@pytest.mark.parametrize("earlier", [0, 14])
+def test_large_window_slightly_beyond_bound_passes(label: str, earlier: int) -> None:
+    gate = DailyGate(rules={"e": {"correct": label}}, labels={"e": ["correct", "incorrect"]})
+    bound = {">= 0.02": 2_000, "> 1%": 1_000, "<= 0.98": 98_000}[label]
+    better = 1 if label.startswith(">") else -1
+    for day in range(earlier):
+        gate.check(day, bound + better * (50 + 900 * (day % 2)), 100_000)
+    assert rule(gate.check(earlier, bound - 10 * better, 100_000))["outcome"] == "passed"
+
+
 def test_windows_too_small_to_fail_count_for_the_history() -> None:
     gate = DailyGate()
     found = outcomes([gate.check(day, 0, 1) for day in range(5)])
