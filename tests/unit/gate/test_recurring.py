@@ -312,7 +312,7 @@ def test_evaluations_without_version_do_not_start_new_history() -> None:
     named = [[{"model": "a"}], [{"model": "a"}, {}]]
     for day in range(40):
         verdict = gate.check(day, 920, 1_000, evaluator_versions=named[day % 2])
-    assert rule(verdict)["evidence_since"] == "2026-03-01"
+    assert rule(verdict)["failing_since"] == "2026-03-01"
     assert verdict["outcome"] == "failed"
     restarted = gate.check(40, 920, 1_000, evaluator_versions=[{"model": "b"}, {}])
     assert rule(restarted)["evidence_since"] == "2026-04-10"
