@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from airflow_provider_online_tasks.emulator.clock import write_time
-from airflow_provider_online_tasks.emulator.handles import READY_LINE, base_url, connection_fields
+from airflow_provider_online_tasks.emulator.handles import READY_LINE, SETTINGS, base_url, connection_fields
 from airflow_provider_online_tasks.emulator.requirements import check_packages
 from airflow_provider_online_tasks.emulator.settings import KEY_VARIABLES, EmulatorSettings, read_setting
 
@@ -32,8 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImportError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    options = vars(_parser().parse_args(arguments))
-    for_seconds = options.pop("for_seconds")
+    given = os.environ.get(SETTINGS)
+    options = json.loads(given) if given else vars(_parser().parse_args(arguments))
+    for_seconds = options.pop("for_seconds", None)
     from airflow_provider_online_tasks.emulator.errors import describe
     from airflow_provider_online_tasks.emulator.server.server import EmulatorServer
     from airflow_provider_online_tasks.emulator.spans.sample import SpanFileError

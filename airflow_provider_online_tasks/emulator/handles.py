@@ -19,7 +19,7 @@ from urllib.parse import quote, urlencode
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.control.client import EmulatorControl
 from airflow_provider_online_tasks.emulator.requirements import check_packages
-from airflow_provider_online_tasks.emulator.settings import KEY_VARIABLES, EmulatorSettings
+from airflow_provider_online_tasks.emulator.settings import EmulatorSettings
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator.server.server import EmulatorServer
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 CONNECTION_TYPE = "arize_online_tasks"
 READY_LINE = "URL"
+SETTINGS = "ONLINE_TASKS_EMULATOR_SETTINGS"  # the environment variable with the settings of a process
 _TIMEOUT = 60.0
 
 
@@ -155,14 +156,15 @@ class EmulatorProcess(Emulator):
             self._directory = self._directory or tempfile.TemporaryDirectory(prefix="online-tasks-emulator-")
             database = Path(self._directory.name) / "emulator.sqlite"
         settings = dataclasses.replace(self.settings, port=self._port, database=database)
-        keys = {variable: key for name, variable in KEY_VARIABLES.items() if (key := getattr(settings, name))}
-        process = subprocess.Popen(  # noqa: S603 -- this interpreter, this package
-            [sys.executable, "-m", "airflow_provider_online_tasks.emulator", *_arguments(settings)],
+        # Not in arguments: every user of the machine can list these, and the settings contain keys.
+        options = json.dumps(dataclasses.asdict(settings), default=str)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "airflow_provider_online_tasks.emulator"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, **keys, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, SETTINGS: options, "PYTHONUNBUFFERED": "1"},
         )
         self._process = process
         assert process.stdout is not None  # noqa: S101  it is a pipe
@@ -206,18 +208,3 @@ class EmulatorProcess(Emulator):
         if process.stdout is not None:
             with contextlib.suppress(OSError):
                 process.stdout.close()
-
-
-def _arguments(settings: EmulatorSettings) -> list[str]:
-    """Return the command line options of settings, without the keys."""
-    arguments: list[str] = []
-    for field in dataclasses.fields(settings):
-        value: Any = getattr(settings, field.name)
-        if field.name in KEY_VARIABLES or value == field.default:
-            continue
-        option = f"--{field.name.replace('_', '-')}"
-        if isinstance(value, bool):
-            arguments.append(option if value else f"--no-{option.removeprefix('--')}")
-        else:
-            arguments.append(f"{option}={'none' if value is None else value}")
-    return arguments

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from tests.support.emulator_api import Api, eventually
 UNLIMITED = {"queries_per_minute": None, "mutations_per_minute": None}
 
 
-def test_tasks_runs_and_labels_survive_a_kill() -> None:
+def test_tasks_runs_and_labels_survive_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with EmulatorProcess(EmulatorSettings(run_seconds=3, api_key="ak-of-this-test", **UNLIMITED)) as emulator:
         api = Api(emulator)
         url, pid = emulator.url, emulator.pid
@@ -50,16 +52,18 @@ def test_tasks_runs_and_labels_survive_a_kill() -> None:
         assert len(labels) == run["num_successes"]
         # New identifiers follow the old ones.
         assert api.run(task_id, overrideEvaluations=True) not in {each["id"] for each in emulator.runs()[:-1]}
-        database = Path(emulator_database(emulator))
-        assert database.exists()
-    assert not database.exists()
+        assert list(tmp_path.rglob("*.sqlite"))
+    assert not list(tmp_path.rglob("*.sqlite"))
     assert emulator.pid is None
 
 
-def emulator_database(emulator: EmulatorProcess) -> str:
-    """The database a process was started with."""
-    arguments = Path(f"/proc/{emulator.pid}/cmdline").read_bytes().decode().split("\0")
-    return next(each.removeprefix("--database=") for each in arguments if each.startswith("--database="))
+def test_process_has_the_settings_that_it_was_given() -> None:
+    settings = EmulatorSettings(
+        api_key="none", host_names="none", mutations_permitted=False, retry_after=True
+    )
+    with EmulatorProcess(settings) as emulator:
+        answer = Api(emulator).graphql("mutation { runOnlineTask(input: {}) { result { __typename } } }")
+    assert answer.json()["errors"][0]["extensions"]["code"] == "FORBIDDEN"
 
 
 def test_given_database_is_kept(tmp_path: Path) -> None:
