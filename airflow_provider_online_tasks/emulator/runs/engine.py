@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
@@ -212,7 +213,8 @@ class Runs:
             if self._state.spans.matching(
                 project_id=task.model_id, start=since, end=until, compiled=compiled
             ):
-                self.create(task, data_start=since, data_end=until, fate=RunFate())
+                with contextlib.suppress(NotStartedError):  # no_data, and the sampling leaves no span
+                    self.create(task, data_start=since, data_end=until, fate=RunFate())
             task.continuous_until = max(since, until)
             self._state.tasks.save(task)
 

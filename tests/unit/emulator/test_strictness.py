@@ -440,6 +440,26 @@ def test_continuous_task_evaluates_new_spans_every_two_minutes(tmp_path: Any) ->
         assert len(emulator.runs(task_id)) == 2
 
 
+def test_continuous_task_without_data_leaves_other_tasks_running(tmp_path: Any) -> None:
+    spans = tmp_path / "spans.jsonl"
+    line = (
+        '{{"name": "agent", "kind": "AGENT", "start_time": {0}, "attributes": {{"input.value": "Hello"}}}}\n'
+    )
+    spans.write_text("".join(line.format(start) for start in (-3600, 60, 200)))
+    settings = EmulatorSettings(run_seconds=0, spans=spans, queries_per_minute=None, no_data="task_error")
+    with Emulator(settings) as emulator:
+        api = Api(emulator)
+        judge = {"templateEvaluators": [template_evaluator(template="{attributes.input.value}")]}
+        # The spans match its filter, but sampling leaves none of them.
+        api.create(name="empty", runContinuously=True, samplingRate=0, **judge)
+        task_id = api.create(name="other", runContinuously=True, **judge)
+        look_until(emulator, lambda: all(task["continuous_until"] is not None for task in emulator.tasks()))
+        for runs in (1, 2):
+            emulator.advance(130)
+            look_until(emulator, lambda: len(emulator.runs(task_id)) == runs)  # noqa: B023
+        assert {run["task_id"] for run in emulator.runs()} == {task_id}
+
+
 def look_until(emulator: Emulator, seen: Any) -> None:
     from tests.support.emulator_api import eventually
 
