@@ -191,11 +191,11 @@ class RecurringCheck:
         return json.dumps(record, separators=(",", ":"))
 
     def windows(self, record: str, earlier: Iterable[Any]) -> list[Window]:
-        """Return the windows of the history in order, this one included.
+        """Return the windows of the history in order, with this one, which may have no values, at the end.
 
         Of several records of a window, the newest counts for each rule. No evaluation counts twice: this
         window counts before those that overlap with it, and among other windows the one that ends first.
-        Records of gates with other rules, such as those of other map indexes, don't count.
+        Windows without values of this gate's rules, such as those of other map indexes, don't count.
 
         :param record: the record of this window.
         :param earlier: the records of other windows; what is not a record is ignored.
@@ -203,13 +203,15 @@ class RecurringCheck:
         current = Window.model_validate_json(record)
         newest: dict[tuple[datetime, datetime], Window] = {}
         for window in sorted(filter(None, map(Window.read, earlier)), key=lambda each: each.checked_at):
-            is_earlier = window.online_task_id == current.online_task_id and window.end <= current.start
-            if is_earlier and not current.rules.isdisjoint(window.rules):
+            if window.online_task_id == current.online_task_id and window.end <= current.start:
                 ends = window.start, window.end
                 newest[ends] = window.replacing(newest.get(ends))
         kept: list[Window] = []
         for window in sorted(newest.values(), key=lambda each: (each.end, current.end - each.start)):
-            if not kept or window.start >= kept[-1].end:
+            has_values = any(
+                (evaluator, measure) in current.rules for evaluator, measure, *_ in window.values
+            )
+            if has_values and (not kept or window.start >= kept[-1].end):
                 kept.append(window)
         return [*kept, current]
 
@@ -373,11 +375,14 @@ class RecurringCheck:
 
 
 def history_text(windows: Sequence[Window]) -> str:
-    """Return how many windows a history has, and how many times between them have no results."""
+    """Return how many windows with values a history has, and how many gaps are between them."""
     length = windows[-1].end - windows[-1].start
+    windows = [window for window in windows if window.values]
+    if not windows:
+        return "The history has no windows with results."
     gaps = sum(later.start - earlier.end > length / 2 for earlier, later in pairwise(windows))
     text = f"The history has {len(windows)} windows since {_shown_time(windows[0].start)}"
-    return f"{text}; there are no results for {gaps} times between them." if gaps else f"{text}."
+    return f"{text}, with {gaps} gaps." if gaps else f"{text}."
 
 
 def _passed(result: RuleResult) -> RuleResult:

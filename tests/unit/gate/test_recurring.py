@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -198,6 +199,17 @@ def test_overlapping_windows_count_once() -> None:
     assert found["evidence"] == pytest.approx(evidence([0.94, 0.94]))
 
 
+@pytest.mark.parametrize("problem", [{"complete": False}, {"rules": {"e": {"incorrect": "<= 0.5"}}}])
+def test_overlapping_window_without_values_of_the_rule_replaces_none(problem: dict[str, Any]) -> None:
+    gate = DailyGate(labels={"e": ["correct", "incorrect"]})
+    gate.check(0, 940, 1_000)
+    rules, gate.arguments["rules"] = gate.arguments["rules"], problem.pop("rules", gate.arguments["rules"])
+    gate.check(-0.5, 940, 1_000, run="manual", at=START + 1.6 * DAY, **problem)
+    gate.arguments["rules"] = rules
+    found = rule(gate.check(1, 940, 1_000, at=START + 2 * DAY))
+    assert found["evidence"] == pytest.approx(evidence([0.94, 0.94]))
+
+
 def test_wide_earlier_window_does_not_replace_daily_ones() -> None:
     gate = DailyGate()
     for day in range(12):
@@ -257,14 +269,18 @@ def test_window_of_one_session_counts_as_one_evaluation() -> None:
     assert rule(verdict)["failing_since"] is None
 
 
-def test_windows_without_usable_results_are_left_out() -> None:
+def test_windows_without_usable_results_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     gate = DailyGate(rules={"e": {"correct": ">= 0.95", "min_evaluated": 50}})
     gate.check(0, 940, 1_000)
     assert gate.check(1, 500, 1_000, complete=False)["outcome"] == "failed"
     assert gate.check(2, 10, 20)["outcome"] == "failed"
     assert rule(gate.check(3, 500, 600, evaluated=1_000))["outcome"] == "failed"
+    capsys.readouterr()
     found = rule(gate.check(5, 940, 1_000))
     assert found["evidence"] == pytest.approx(evidence([0.94, 0.94]))
+    assert re.search(r"\b2 windows\b.*\b1 gap", capsys.readouterr().out)
+    gate.check(6, 940, 1_000, complete=False)
+    assert re.search(r"\b2 windows\b.*\b1 gap", capsys.readouterr().out)
 
 
 def test_records_of_other_makers_are_ignored() -> None:
