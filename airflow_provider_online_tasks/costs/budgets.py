@@ -163,7 +163,7 @@ def check_run(hook: OnlineTasksHook, run: RunInput, limits: RunLimits, *, may_lo
         within_cost = estimate.max_spans_within(max_cost=limits.max_cost)
         if within_cost < planned:
             excesses.append(f"The run may cost {estimate.cost}, and max_cost allows {limits.max_cost:g}.")
-        max_spans = min(max_spans, within_cost)
+        max_spans = min(max_spans, estimate.max_spans_worth(limits.max_cost))
         may_fit_later = may_fit_later and within_cost >= (1 if may_lower else planned)
     check = Check(
         run=run,

@@ -146,6 +146,18 @@ class RunEstimate:
             allowed = bisect_right(numbers, max_cost * (1 + 1e-9), key=self._highest_cost) - 1
         return allowed
 
+    def max_spans_worth(self, max_cost: float) -> int:
+        """Return the ``max_spans`` that keeps the limit even if more spans match than estimated.
+
+        The same as :meth:`max_spans_within` if all matching spans were counted, or if the evaluators have
+        several granularities.
+        """
+        allowed, high = self.max_spans_within(max_cost=max_cost), self.evaluations.high
+        is_mixed = len({each.granularity for each in self.evaluators}) > 1
+        if self.is_exact or is_mixed or not self.cost or not self.cost.high:
+            return allowed
+        return min(allowed, max(int(high), int(max_cost / self.cost.high * high)))
+
     def _highest_cost(self, max_spans: int) -> float:
         """Return the high end of the cost with another ``max_spans``."""
         costs = [(each.cost.high, each.evaluations.high) for each in self.evaluators if each.cost]

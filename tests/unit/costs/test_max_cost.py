@@ -57,6 +57,23 @@ def test_run_within_max_cost_has_estimated_cost_in_summary(priced: Priced) -> No
     assert summary["capped"] is False
 
 
+@pytest.mark.parametrize(("is_exact", "evaluations"), [(False, 20), (True, 30)])
+def test_run_costs_at_most_its_limit_if_more_spans_match_than_estimated(
+    priced: Priced, monkeypatch: pytest.MonkeyPatch, is_exact: bool, evaluations: int
+) -> None:
+    estimate = priced.hook.estimate_run(priced.task_id, **WINDOW, prices=PRICES)
+    [of_evaluator] = estimate.evaluators
+    too_low = {"evaluations": Range(8, 10), "cost": Range(0, priced.cost.high / 3)}
+    estimate = replace(estimate, is_exact=is_exact, evaluators=(replace(of_evaluator, **too_low),), **too_low)
+    monkeypatch.setattr(OnlineTasksHook, "estimate_run", lambda *_, **__: estimate)
+    execution = priced.execution(max_cost=priced.cost.high * 2 / 3)
+
+    execution.next_try()
+
+    summary = execution.pushed["run"]
+    assert (summary["evaluations"], summary["capped"]) == (evaluations, not is_exact)
+
+
 def test_cap_lowers_max_spans_to_max_cost(priced: Priced) -> None:
     execution = priced.execution(max_cost=priced.cost.high / 2, on_over_budget="cap")
 
