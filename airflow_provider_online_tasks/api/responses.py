@@ -19,6 +19,7 @@ ATTRIBUTES = "attributes."
 EvaluatorType = Literal["TEMPLATE", "CODE", "HARNESS", "REMOTE"]
 # A variable of a template, such as {input}: braces around JSON are none.
 _VARIABLE = re.compile(r"(?<!\{)\{ *([A-Za-z_][\w.\-]*) *\}(?!\})")
+_FILTER_ID = re.compile(r"\b[A-E]\b")
 _COLUMN = AliasChoices(*(AliasPath(f"{kind.lower()}_config", "name") for kind in get_args(EvaluatorType)))
 SPAN = "span"
 GRANULARITIES = (SPAN, "trace", "session")
@@ -184,6 +185,16 @@ class Task(Model):
     created_at: Time | None = None
 
     @property
+    def span_filter(self) -> str | None:
+        """Its filter, or its named filters as one; None if it has none, or they cannot be combined."""
+        try:
+            named = {each["id"]: each["filter"] for each in (self.query_filters or {})["filters"]}
+            expression = (self.query_filters or {}).get("expression") or " OR ".join(named)
+            return _FILTER_ID.sub(lambda match: f"({named[match[0]]})", expression)
+        except (LookupError, TypeError):
+            return self.query_filter
+
+    @property
     def evaluator_ids(self) -> tuple[str | None, ...]:
         """The Eval Hub IDs of its evaluators in their order; None for those defined in the task."""
         return tuple(evaluator.evaluator_id for evaluator in self.evaluators)
@@ -298,6 +309,7 @@ class Span(Model):
 
     span_id: Annotated[Id, Field(validation_alias=AliasPath("context", "span_id"))]
     trace_id: Annotated[Id | None, Field(validation_alias=AliasPath("context", "trace_id"))] = None
+    parent_id: Annotated[Id | None, fields.Blank] = None
     name: Name | None = None
     start_time: fields.TimeText | None = None
     evaluations: Annotated[tuple[Evaluation, ...], fields.Listed] = ()

@@ -50,7 +50,6 @@ _UNITS_OF_SAMPLE = 20
 _CHARACTERS_OF_SECOND_TRY = 4_000
 _UNIT_FILTERS = {"span": "context.span_id", "trace": "context.trace_id", "session": ATTRIBUTES + SESSION_ID}
 _PER_MILLION = 1e-6
-_FILTER_ID = re.compile(r"\b[A-E]\b")
 # Other IDs could change the filter.
 _SAFE = re.compile(r"[\w:.+/=-]{1,200}")
 
@@ -270,7 +269,7 @@ class _Estimator:
         self.levels = [
             level for level in GRANULARITIES if any(each.level == level for each in self.evaluators)
         ]
-        self.query_filter = self.task.query_filter or _combined(self.task.query_filters)
+        self.query_filter = self.task.span_filter
         self.list_spans = partial(
             calls.list_spans, self.task.project_id or "", query_filter=self.query_filter
         )
@@ -536,16 +535,6 @@ class _Estimator:
             if self.prices is None:
                 sentences.append("Known prices are those of genai-prices, in US dollars.")
         return sentences
-
-
-def _combined(query_filters: Mapping[str, Any] | None) -> str | None:
-    """Return the named filters of a task as one filter; None if it has none."""
-    try:
-        named = {each["id"]: each["filter"] for each in (query_filters or {})["filters"]}
-        expression = (query_filters or {}).get("expression") or " OR ".join(named)
-        return _FILTER_ID.sub(lambda match: f"({named[match[0]]})", expression)
-    except (LookupError, TypeError):
-        return None
 
 
 def _narrowed(items: Range, evaluators: Sequence[EvaluatorEstimate]) -> Range:

@@ -193,7 +193,9 @@ class EvalResultsOperator(LineageOperator):
         with self.hook as hook, rows_file as rows:
             run, task_id, window = self._find_window(hook)
             task = hook.get_task(task_id)
-            reader = Reader(client=hook.client, task=task, log=self.log, **columns)
+            reader = Reader(
+                client=hook.client, task=task, log=self.log, run_id=run.id if run else None, **columns
+            )
             results = self._new_results(reader, run)
             reader.read(window, results, rows)
             completeness = self._check_completeness(reader, results, run, window)
@@ -319,7 +321,7 @@ class EvalResultsOperator(LineageOperator):
         earlier_results = replace(
             results, run_id=None, evaluators=tuple(results.by_evaluator), filtered=(), human_labels={}
         )
-        reader.annotations = ()
+        reader.run_id, reader.annotations = None, ()
         reader.read(earlier, earlier_results)
         changed = reader.new_evaluator_versions(earlier.start, until)
         summary = {

@@ -162,6 +162,7 @@ class SendSpansOperator(OnlineTasksOperator):
                 task=task,
                 evaluators=(evaluator,),
                 granularity=self.granularity,
+                run_id=run.id if run else None,
                 log=self.log,
             )
             self.links = hook.links_of(project_id=reader.project_id, window=window)

@@ -8,7 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -33,10 +33,10 @@ from airflow_provider_online_tasks.api.responses import (
     Task,
     TaskRun,
 )
-from airflow_provider_online_tasks.exceptions import BadRequest, CallError, InvalidInput, ResponseTooLarge
+from airflow_provider_online_tasks.exceptions import CallError, InvalidInput, ResponseTooLarge
 from airflow_provider_online_tasks.inputs.windows import DataWindow
 from airflow_provider_online_tasks.results.counts import choose_examples
-from airflow_provider_online_tasks.results.summary import SESSION, SPAN, WINDOW, Results, item_of
+from airflow_provider_online_tasks.results.summary import SESSION, SPAN, TRACE, WINDOW, Results, item_of
 from airflow_provider_online_tasks.runs.end_states import EndState, read_end_state, skipped_all
 
 if TYPE_CHECKING:
@@ -48,8 +48,10 @@ PROGRESS_SECONDS = 15.0
 INPUT, OUTPUT = "input.value", "output.value"
 _SEGMENT_CHARACTERS = 100
 _EXAMPLE_CHARACTERS = 300
-_SPANS_OF_REQUEST = 100
-_SPAN_ID = re.compile(r"[0-9A-Za-z_-]{1,100}")
+_ITEMS_OF_REQUEST = 100
+_QUOTABLE = re.compile(r"[^'\\]{1,200}")
+EARLIER = timedelta(days=7)
+"""How long before a window its traces and sessions may have started."""
 
 
 def task_and_window(run: TaskRun) -> tuple[str, DataWindow]:
@@ -68,8 +70,8 @@ def task_and_window(run: TaskRun) -> tuple[str, DataWindow]:
 class Reader:
     """Reads the spans of a task with the columns of some evaluators, or of all evaluators of the task.
 
-    The values of ``group_by`` are the segments. ``annotations`` are the names of annotation configs, whose
-    labels are read with the evaluations.
+    ``run_id`` is the run whose results are read. The values of ``group_by`` are the segments.
+    ``annotations`` are the names of annotation configs, whose labels are read with the evaluations.
     """
 
     client: Client
@@ -77,6 +79,7 @@ class Reader:
     log: Any
     evaluators: Sequence[str] = ()
     granularity: str = SPAN
+    run_id: str | None = None
     group_by: str | None = None
     cluster_by: str | None = None
     annotations: Sequence[str] = ()
@@ -107,27 +110,7 @@ class Reader:
         return tuple(self.evaluators or self.columns)
 
     def read(self, window: DataWindow, results: Results, rows: RowWriter | None = None) -> None:
-        """Count the evaluations of a window's spans, and write them as rows.
-
-        Arize lists a span that starts when the window ends. It belongs to the next window, unless the run
-        evaluated it. It isn't documented whether Arize rejects an attribute or annotation that no span has.
-        """
-        optional = [
-            (cluster_by, annotations)
-            for annotations in dict.fromkeys((tuple(self.annotations), ()))
-            for cluster_by in dict.fromkeys((self.cluster_by, None))
-        ]
-        for self.cluster_by, self.annotations in optional:
-            try:
-                self._read(window, results, rows)
-            except BadRequest as error:
-                if results.spans or (self.cluster_by, self.annotations) == optional[-1]:
-                    raise
-                self.log.warning("Reading with fewer columns, because Arize rejected these: %s", error)
-            else:
-                return
-
-    def _read(self, window: DataWindow, results: Results, rows: RowWriter | None) -> None:
+        """Count the evaluations of a window's spans, and write them as rows."""
         logged_at = time.monotonic()
         grouping = list(dict.fromkeys(each for each in (self.group_by, self.cluster_by) if each is not None))
         text_length = _SEGMENT_CHARACTERS if grouping else 1
@@ -140,8 +123,6 @@ class Reader:
         )
         for page in listed:
             for span in page:
-                if _starts_at(span, window.end) and not results.has_evaluation_of_run(span):
-                    continue
                 taken = results.add(span)
                 if rows is not None:
                     rows.write(span, taken)
@@ -149,36 +130,80 @@ class Reader:
                 logged_at = time.monotonic()
                 self.log.info("%d spans read.", results.spans)
 
-    def pages(
-        self, window: DataWindow, *, own_filter: str | None = None, **columns: Any
-    ) -> Iterator[tuple[Span, ...]]:
+    def pages(self, window: DataWindow, **columns: Any) -> Iterator[tuple[Span, ...]]:
         """Yield the task's spans of a window page by page, newest first.
 
         Of traces and sessions, a filter selects those with a matching span, and all their spans are yielded:
-        the evaluation may be on another one.
+        the evaluation may be on another one. If they started before the window, it is on a span before the
+        window, which is yielded at the end.
 
-        :param own_filter: the filter of an evaluator, which the spans match too.
         :param columns: the columns, as :func:`list_spans` takes them. Default: those of the evaluators.
         """
-        filters = [query_filter for query_filter in (self.task.query_filter, own_filter) if query_filter]
-        query_filter = filters[0] if len(filters) == 1 else " AND ".join(f"({each})" for each in filters)
         columns = {**self._evaluator_columns, **columns}
         granularity = columns["granularity"]
+        if granularity == SPAN:
+            yield from self._pages(window, self.task.span_filter, columns)
+            return
         if granularity == SESSION:
             attributes = dict.fromkeys([*columns.get("attributes", ()), SESSION_ID])
-            columns |= {"attributes": list(attributes), "text_length": _SEGMENT_CHARACTERS}
-        if granularity == SPAN or not query_filter:
-            yield from self._pages(window, query_filter, columns)
-            return
-        ids = {"columns": [ATTRIBUTES + SESSION_ID] if granularity == SESSION else ID_ONLY}
-        listed = self._pages(window, query_filter, {**ids, "text_length": _SEGMENT_CHARACTERS})
-        matching = {item_of(span, granularity) for page in listed for span in page}
-        for page in self._pages(window, "", columns):
-            yield tuple(span for span in page if item_of(span, granularity) in matching)
+            text_length = max(columns.get("text_length", 0), _SEGMENT_CHARACTERS)
+            columns |= {"attributes": list(attributes), "text_length": text_length}
+        items = self.items(window, granularity=granularity) if self.task.span_filter else None
+        without_evaluation: dict[str, None] = {}
+        with_evaluation: set[str] = set()
+        for page in self._pages(window, None, columns):
+            spans = [(span, item) for span in page if (item := item_of(span, granularity)) is not None]
+            spans = [(span, item) for span, item in spans if items is None or item in items]
+            for span, item in spans:
+                # The evaluation of a trace is on its root span.
+                is_complete = granularity == TRACE and span.parent_id is None
+                if span.evaluations or is_complete:
+                    with_evaluation.add(item)
+                else:
+                    without_evaluation[item] = None
+            yield tuple(span for span, _ in spans)
+        for item in with_evaluation:
+            without_evaluation.pop(item, None)
+        yield self._evaluations_before(window, list(without_evaluation), columns)
+
+    def items(
+        self, window: DataWindow, *, granularity: str | None = None, own_filter: str | None = None
+    ) -> set[str]:
+        """Return the spans, traces or sessions of the task that have a matching span in a window.
+
+        :param granularity: Default: that of the evaluators.
+        :param own_filter: the filter of an evaluator, which the span matches too.
+        """
+        granularity = granularity or self.granularity
+        filters = [each for each in (self.task.span_filter, own_filter) if each]
+        query_filter = filters[0] if len(filters) == 1 else " AND ".join(f"({each})" for each in filters)
+        ids = [ATTRIBUTES + SESSION_ID] if granularity == SESSION else ID_ONLY
+        listed = self._pages(window, query_filter, {"columns": ids, "text_length": _SEGMENT_CHARACTERS})
+        found = {item_of(span, granularity) for page in listed for span in page}
+        return {item for item in found if item is not None}
+
+    def _evaluations_before(
+        self, window: DataWindow, items: Sequence[str], columns: Mapping[str, Any]
+    ) -> tuple[Span, ...]:
+        """Return the spans before a window with the evaluations of traces or sessions, newest first."""
+        earlier = DataWindow(start=window.start - EARLIER, end=window.start)
+        path = ATTRIBUTES + SESSION_ID if columns["granularity"] == SESSION else "context.trace_id"
+        items = [item for item in items if _QUOTABLE.fullmatch(item)]
+        found: list[Span] = []
+        for first in range(0, len(items), _ITEMS_OF_REQUEST):
+            quoted = ", ".join(f"'{item}'" for item in items[first : first + _ITEMS_OF_REQUEST])
+            for page in self._pages(earlier, f"{path} IN ({quoted})", columns):
+                found += [span for span in page if span.evaluations]
+        return tuple(sorted(found, key=lambda span: span.start_time or "", reverse=True))
 
     def _pages(
-        self, window: DataWindow, query_filter: str, columns: Mapping[str, Any]
+        self, window: DataWindow, query_filter: str | None, columns: Mapping[str, Any]
     ) -> Iterator[tuple[Span, ...]]:
+        """Yield the spans of a window page by page.
+
+        Arize lists a span that starts when the window ends. It belongs to the next window, unless the run
+        evaluated it.
+        """
         list_page = partial(self._list_spans, window=window, query_filter=query_filter)
 
         def call_at(cursor: str | None) -> RestCall[Page[Span]]:
@@ -190,7 +215,13 @@ class Reader:
             return replace(page, items=())
 
         for page in pages(self.client.send, call_at, skip=skip):
-            yield page.items
+            yield tuple(
+                span for span in page.items if self._is_of_run(span) or not _starts_at(span, window.end)
+            )
+
+    def _is_of_run(self, span: Span) -> bool:
+        """Return whether an evaluation of a span names the run."""
+        return self.run_id is not None and any(each.names(self.run_id) for each in span.evaluations)
 
     @property
     def _evaluator_columns(self) -> dict[str, Any]:
@@ -207,6 +238,16 @@ class Reader:
                     f"{self.granularity!r}. Set granularity={granularity!r}."
                 )
 
+    def finds_labels(self, window: DataWindow) -> bool:
+        """Return whether a span, trace or session of a window has an evaluation by an evaluator of the task.
+
+        The task's filter is not applied: the evaluation of a trace may be on a span that doesn't match.
+        """
+        columns = [f"{prefix}.{name}.label" for prefix in EVAL_PREFIXES.values() for name in self.names]
+        listed = self._pages(window, None, {"columns": columns}) if columns else ()
+        spans = (span for page in listed for span in page)
+        return any(evaluation.name in self.names for span in spans for evaluation in span.evaluations)
+
     def missing_of_filtered(self, window: DataWindow, results: Results) -> dict[str, int] | None:
         """Return how many evaluations of the run are missing of each evaluator that has its own filter.
 
@@ -218,9 +259,7 @@ class Reader:
         for name in results.filtered:
             uncovered = results.uncovered(name)
             if uncovered:
-                own_filter = self.columns[name].query_filter
-                matching = self.pages(window, own_filter=own_filter)
-                uncovered &= {results.item(span) for page in matching for span in page}
+                uncovered &= self.items(window, own_filter=self.columns[name].query_filter)
             missing[name] = len(uncovered)
         return missing
 
@@ -234,10 +273,12 @@ class Reader:
 
         :param columns: other columns, as :func:`list_spans` takes them. Default evaluators: those to read.
         """
+        if self.granularity != SPAN:
+            window = DataWindow(start=window.start - EARLIER, end=window.end)
         # Other IDs could change the filter.
-        span_ids = [span_id for span_id in span_ids if _SPAN_ID.fullmatch(span_id)]
+        span_ids = [span_id for span_id in span_ids if _QUOTABLE.fullmatch(span_id)]
         columns = {**self._evaluator_columns, "attributes": (INPUT, OUTPUT), **columns}
-        size = _SPANS_OF_REQUEST
+        size = _ITEMS_OF_REQUEST
         parts = [span_ids[first : first + size] for first in range(0, len(span_ids), size)]
         while parts:
             part = parts.pop(0)
@@ -361,9 +402,7 @@ def labels_exist(hook: OnlineTasksHook, run: TaskRun, *, log: Any) -> bool:
     try:
         task_id, window = task_and_window(run)
         reader = Reader(client=hook.client, task=hook.get_task(task_id), log=log)
-        spans = (span for page in reader.pages(window, evaluators=()) for span in page)
-        names = reader.names
-        return any(evaluation.name in names for span in spans for evaluation in span.evaluations)
+        return reader.finds_labels(window)
     except (CallError, InvalidInput) as error:
         log.warning("Could not read whether the skipped spans have labels: %s", error)
         return False

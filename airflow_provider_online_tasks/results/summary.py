@@ -162,13 +162,13 @@ class Results:
         self._without_run: Counter[str] = Counter()
         self._spans_of_run = 0
         self._covered: Counter[str] = Counter()
-        self._uncovered: defaultdict[str, set[int]] = defaultdict(set)
-        # Hashes of the traces or sessions that were counted; unused for spans.
-        self._items: set[int] = set()
-        self._items_of_run: set[int] = set()
-        self._counted_of_run: defaultdict[str, set[int]] = defaultdict(set)
-        self._counted: defaultdict[str, set[int]] = defaultdict(set)
-        self._segments: dict[int, str] = {}
+        self._uncovered: defaultdict[str, set[str]] = defaultdict(set)
+        # The traces or sessions that were counted; unused for spans.
+        self._items: set[str] = set()
+        self._items_of_run: set[str] = set()
+        self._counted_of_run: defaultdict[str, set[str | None]] = defaultdict(set)
+        self._counted: defaultdict[str, set[str | None]] = defaultdict(set)
+        self._segments: dict[str, str] = {}
         self._clusters: dict[str, int] = {}
 
     def add(self, span: Span) -> list[Evaluation]:
@@ -176,7 +176,7 @@ class Results:
         if self.duplicates.is_duplicate(span):
             return []
         self.spans += 1
-        item = None if self.granularity == SPAN else self.item(span)
+        item = None if self.granularity == SPAN else item_of(span, self.granularity)
         segment, cluster = self._segment(span, item), self._cluster(span)
         # Count clusters only for the evaluations that the summary is about.
         in_window, in_run = (segment, cluster), (segment, None if self.scope == WINDOW else cluster)
@@ -203,7 +203,7 @@ class Results:
             self._note_item(item, own, added)
         return list(of_window.values())
 
-    def _segment(self, span: Span, item: int | None) -> str | None:
+    def _segment(self, span: Span, item: str | None) -> str | None:
         """Return the segment of a span, or of the trace or session that it is part of."""
         if self.group_by is None:
             return None
@@ -235,10 +235,6 @@ class Results:
             for evaluator, config in self.human_labels.items()
         }
         return {evaluator: human_labels for evaluator, human_labels in by_evaluator.items() if human_labels}
-
-    def has_evaluation_of_run(self, span: Span) -> bool:
-        """Return whether an evaluation of a span names the run."""
-        return self.run_id is not None and any(each.names(self.run_id) for each in span.evaluations)
 
     def _split(self, span: Span) -> tuple[dict[str, Evaluation], dict[str, Evaluation]]:
         """Return the evaluations that name the run, and the others that count, by evaluator."""
@@ -275,9 +271,9 @@ class Results:
         self._covered.update(added)
         for name in self.filtered:
             if name not in added:
-                self._uncovered[name].add(self.item(span))
+                self._uncovered[name].add(span.span_id)
 
-    def _note_item(self, item: int, own: Collection[str], added: Collection[str]) -> None:
+    def _note_item(self, item: str, own: Collection[str], added: Collection[str]) -> None:
         """Note a trace or session, and the evaluators that were counted for it."""
         self._items.add(item)
         if own:
@@ -286,10 +282,6 @@ class Results:
             self._counted_of_run[name].add(item)
         for name in added:
             self._counted[name].add(item)
-
-    def item(self, span: Span) -> int:
-        """Return the hash of the span, or of its trace or session."""
-        return item_of(span, self.granularity)
 
     @property
     def items(self) -> int:
@@ -320,7 +312,7 @@ class Results:
             return self._without_run[name]
         return self._covered[name] + len(self._items_of_run & self._counted[name])
 
-    def uncovered(self, name: str) -> set[int]:
+    def uncovered(self, name: str) -> set[str]:
         """Return the items of the run that an evaluator with its own filter has not evaluated."""
         return self._uncovered[name] | (self._items_of_run - self._counted[name])
 
@@ -402,15 +394,16 @@ class Duplicates:
         return False
 
 
-def item_of(span: Span, granularity: str) -> int:
-    """Return the hash of a span, or of its trace or session."""
+def item_of(span: Span, granularity: str) -> str | None:
+    """Return the ID of a span, or of its trace or session; None if it has none."""
     match granularity:
         case "span":
-            return hash(span.span_id)
+            return span.span_id
         case "trace":
-            return hash(span.trace_id)
+            return span.trace_id
         case _:
-            return hash(str(span.attribute(SESSION_ID)))
+            session = span.attribute(SESSION_ID)
+            return None if session in (None, "") else str(session)
 
 
 def version_list(versions: Counter[Version]) -> list[dict[str, str]]:

@@ -79,7 +79,7 @@ def says_already_labelled(reason: str | None) -> bool:
     """Return whether the reason of a cancelled run says that all matching spans already have a label."""
     # Only the wording differs from rejected credentials and broken evaluators. Unknown ones are failures.
     words = (reason or "").lower().replace("_", " ")
-    return "override evaluations" in words and "already" in words
+    return "override evaluations" in words and ("already" in words or "trigger" in words)
 
 
 def says_no_data(code: str | None, reason: str) -> bool:

@@ -539,18 +539,6 @@ def test_sessions_make_a_gate_inconclusive_that_independent_spans_would_pass(ses
     assert rule["evaluations_needed"] > 300
 
 
-def test_attribute_of_clusters_that_arize_rejects_is_left_out(sessions):
-    _, run_id = run_task(sessions, evaluators=[tone()])
-    rejected = Fault("rest.list_spans", "status_before", status=400, times=1)
-    sessions.add_fault(rejected)
-    found = read(run_id=run_id)
-    assert found["evaluators"]["tone"]["evaluated"] == 300
-    assert found["evaluators"]["tone"]["clusters"] is None
-    sessions.add_fault(rejected)
-    with pytest.raises(BadRequest):
-        read(run_id=run_id, cluster_by=None)
-
-
 def test_examples_have_input_output_explanation_and_url(many):
     _, run_id = run_task(many, evaluators=[tone()])
     examples = read(run_id=run_id)["evaluators"]["tone"]["examples"]

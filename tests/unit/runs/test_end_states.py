@@ -134,6 +134,7 @@ def test_status_unknown_word_counts_as_running(word: str) -> None:
     [
         (LABELLED, True),
         ("Data already labeled; re-trigger with override evaluations", True),
+        ("No new data. Re-trigger with override_evaluations to evaluate it again.", True),
         ("override_evaluations is not supported for this model", False),
         ("The key was already revoked", False),
         ("", False),
