@@ -24,7 +24,6 @@ from airflow_provider_online_tasks.api.client import Client
 from airflow_provider_online_tasks.api.responses import RunStatus
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings, Fault
 from airflow_provider_online_tasks.exceptions import (
-    BadRequest,
     EvalGateFailed,
     EvalGateInconclusive,
     EvalResultsIncomplete,
