@@ -62,7 +62,7 @@ _BY_PROVIDER: Final = {each.provider.lower(): each for each in INTEGRATIONS}
 def missing_model(llm: Mapping[str, Any] | None) -> str | None:
     """Return why a model cannot be called, or None."""
     llm = llm or {}
-    integration_id, provider, model = llm.get("integration_id"), llm.get("provider"), llm.get("model")
+    integration_id, provider, model = llm.get("integrationId"), llm.get("provider"), llm.get("modelName")
     if integration_id is not None:
         integration = _BY_ID.get(integration_id)
         if integration is None:

@@ -34,7 +34,7 @@ class CodeKind:
     hub_type = "CODE"
     config_field = "code_config"
 
-    def from_graphql(self, fields: Mapping[str, Any], task_llm: Mapping[str, Any] | None) -> dict[str, Any]:
+    def from_graphql(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields of an inline evaluator."""
         parameters = dict(fields.get("evaluationInputParams") or {})
         if fields.get("spanAttributes"):
@@ -60,7 +60,7 @@ class CodeKind:
             "parameters": parameters,
         }
 
-    def check(self, evaluator: models.Evaluator) -> None:
+    def check(self, evaluator: models.Evaluator, task_llm: Mapping[str, Any] | None) -> None:
         """Accept any code: Arize checks it when a run starts."""
 
     def rejection(self, evaluator: models.Evaluator) -> models.Rejection | None:

@@ -159,10 +159,10 @@ class Hub:
             **{**evaluator.definition(version_id), **attachment},
         )
 
-    def current(self, evaluator: Evaluator) -> Evaluator:
-        """Return an evaluator of a task with the definition that a run uses now."""
+    def current(self, evaluator: Evaluator, task_llm: dict[str, Any] | None) -> Evaluator:
+        """Return an evaluator of a task with the definition and the LLM that a run uses now."""
         if evaluator.evaluator_id is None:
-            return evaluator
+            return dataclasses.replace(evaluator, llm=evaluator.llm or task_llm)
         definition = self.get(evaluator.evaluator_id).definition(evaluator.evaluator_version_id)
         return dataclasses.replace(evaluator, **definition)
 

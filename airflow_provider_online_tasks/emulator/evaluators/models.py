@@ -25,7 +25,7 @@ class Evaluator:
     rails: list[str] = dataclasses.field(default_factory=list)
     choices: dict[str, float] | None = None
     explain: bool = True
-    llm: dict[str, Any] | None = None
+    llm: dict[str, Any] | None = None  # None: that of the task
     # Code evaluators.
     evaluation_class: str | None = None
     code: str | None = None

@@ -30,19 +30,15 @@ class TemplateKind:
     hub_type = "TEMPLATE"
     config_field = "template_config"
 
-    def from_graphql(self, fields: Mapping[str, Any], task_llm: Mapping[str, Any] | None) -> dict[str, Any]:
+    def from_graphql(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields of an inline evaluator."""
-        llm = task_llm if fields.get("llmConfig") is None else fields["llmConfig"]
-        if llm is None:
-            raise InvalidError(f"Template evaluator {fields['name']!r} needs its own llmConfig or the task's")
         choices = fields.get("classificationChoices")
-        names = {"provider": "provider", "integration_id": "integrationId", "model": "modelName"}
         return {
             "template": fields["template"],
             "rails": fields.get("rails") or list(choices or {}),
             "choices": choices,
             "explain": fields["includeExplanations"],
-            "llm": {name: llm.get(graphql_name) for name, graphql_name in names.items()},
+            "llm": fields.get("llmConfig"),
         }
 
     def from_hub(self, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,11 +49,13 @@ class TemplateKind:
             "rails": list(choices or {}),
             "choices": choices,
             "explain": config.get("include_explanations", True),
-            "llm": {"integration_id": llm.get("ai_integration_id"), "model": llm.get("model_name")},
+            "llm": {"integrationId": llm.get("ai_integration_id"), "modelName": llm.get("model_name")},
         }
 
-    def check(self, evaluator: models.Evaluator) -> None:
-        """Reject an empty template and rails that are no choice."""
+    def check(self, evaluator: models.Evaluator, task_llm: Mapping[str, Any] | None) -> None:
+        """Reject an empty template, a missing LLM, and rails that are no choice."""
+        if evaluator.llm is None and task_llm is None:
+            raise InvalidError(f"Template evaluator {evaluator.name!r} needs its own llmConfig or the task's")
         if not evaluator.template or not evaluator.template.strip():
             raise InvalidError(f"The template of evaluator {evaluator.name!r} is empty")
         rails = evaluator.rails

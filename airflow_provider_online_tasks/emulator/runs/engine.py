@@ -104,7 +104,7 @@ class Runs:
         plans = make_plans(
             self._state.spans,
             task,
-            [self._state.hub.current(each) for each in task.evaluators],
+            [self._state.hub.current(each, task.llm_config) for each in task.evaluators],
             (start, end),
             max_spans=max_spans,
             # Spans in the future do not exist yet, and young spans are not in the index yet.

@@ -300,10 +300,10 @@ def patch_eval_task(context: Context, fields: dict[str, Any]) -> dict[str, Any]:
     """Change fields of a task."""
     state = context.state
     task = state.tasks.get(fields["onlineTaskId"])
-    return {"evalTask": state.tasks.patch(task, _values(state, fields, task))}
+    return {"evalTask": state.tasks.patch(task, _values(state, fields))}
 
 
-def _values(state: EmulatorState, fields: dict[str, Any], task: Task | None = None) -> dict[str, Any]:
+def _values(state: EmulatorState, fields: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of :class:`Task` that a mutation sets."""
     values = {
         field: fields[name]
@@ -312,7 +312,6 @@ def _values(state: EmulatorState, fields: dict[str, Any], task: Task | None = No
     }
     if "sampling_rate" in values and state.settings.sampling_rate_unit == "percent":
         values["sampling_rate"] /= 100
-    llm_config = values.get("llm_config", task.llm_config if task else None)
     inline = [
         Evaluator(
             name=each["name"],
@@ -320,7 +319,7 @@ def _values(state: EmulatorState, fields: dict[str, Any], task: Task | None = No
             position=each["position"],
             granularity=each.get("dataGranularityType") or "span",
             query_filter=each.get("queryFilter"),
-            **kind.from_graphql(each, llm_config),
+            **kind.from_graphql(each),
         )
         for kind in KINDS.values()
         for each in fields.get(kind.graphql_field) or []

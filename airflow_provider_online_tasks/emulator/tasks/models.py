@@ -143,6 +143,7 @@ class Tasks:
         if values.get("query_filters") is not None:
             checked_filter(combined_filter(values["query_filters"]), known)
         evaluators = values.get("evaluators", task.evaluators if task else [])
+        llm_config = values.get("llm_config", task.llm_config if task else None)
         if not evaluators:
             raise InvalidError("A task needs at least one evaluator")
         if len({each.name for each in evaluators}) != len(evaluators):
@@ -151,7 +152,7 @@ class Tasks:
             if not evaluator.name.strip():
                 raise InvalidError("The name of an evaluator is empty")
             checked_filter(evaluator.query_filter, known)
-            KINDS[evaluator.kind].check(evaluator)
+            KINDS[evaluator.kind].check(evaluator, llm_config)
 
 
 def combined_filter(query_filters: Mapping[str, Any]) -> str:

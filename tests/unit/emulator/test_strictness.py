@@ -11,7 +11,7 @@ import requests
 
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 from airflow_provider_online_tasks.emulator.integrations import INTEGRATIONS, missing_model
-from tests.support.emulator_api import AGENTS, CREATE, LLM, Api, template_evaluator
+from tests.support.emulator_api import AGENTS, CREATE, LLM, PATCH, Api, template_evaluator
 
 
 def judged(api: Api, **fields: Any) -> dict[str, Any]:
@@ -147,6 +147,35 @@ def test_unknown_model_cancels_the_run_after_a_second(api: Api, emulator: Emulat
         assert run["failure_reason"]
 
 
+OWN_LLM = {
+    "integrationId": INTEGRATIONS[0].id,
+    "modelName": "gpt-4o",
+    "invocationParameters": {},
+    "providerParameters": {},
+}
+
+
+def test_patched_llm_config_is_used_by_evaluators_without_their_own(api: Api) -> None:
+    for name, evaluator, status in (
+        ("shared", template_evaluator(), "CANCELLED"),
+        ("own", template_evaluator(llmConfig=OWN_LLM), "COMPLETED"),
+    ):
+        task_id = api.create(name=name, templateEvaluators=[evaluator])
+        patch = {"onlineTaskId": task_id, "llmConfig": WRONG_MODELS[0]}
+        assert "errors" not in api.graphql(PATCH, input=patch).json()
+        assert api.read(api.run(task_id, overrideEvaluations=True))["status"] == status
+
+
+def test_patch_without_llm_config_rejected_if_an_evaluator_uses_it(api: Api, emulator: Emulator) -> None:
+    patch: dict[str, Any] = {"onlineTaskId": api.create(), "llmConfig": None}
+    [error] = api.graphql(PATCH, input=patch).json()["errors"]
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+    assert emulator.tasks()[0]["llm_config"] == LLM
+    patch["templateEvaluators"] = [template_evaluator(llmConfig=OWN_LLM)]
+    assert "errors" not in api.graphql(PATCH, input=patch).json()
+    assert emulator.tasks()[0]["llm_config"] is None
+
+
 def test_existing_models_are_accepted() -> None:
     for provider, model in (
         ("openAI", "GPT_4o"),
@@ -169,12 +198,12 @@ def test_existing_models_are_accepted() -> None:
         ("azureOpenAI", "our-deployment"),
         ("custom", "llama"),
     ):
-        assert missing_model({"provider": provider, "model": model}) is None, model
+        assert missing_model({"provider": provider, "modelName": model}) is None, model
         assert provider in {each.provider for each in INTEGRATIONS}
 
 
 def test_long_model_name_is_rejected_quickly() -> None:
-    reason = missing_model({"provider": "anthropic", "model": "claude-" + "2" * 1_000_000 + "!"})
+    reason = missing_model({"provider": "anthropic", "modelName": "claude-" + "2" * 1_000_000 + "!"})
     assert reason is not None
     assert len(reason) < 1000
 
