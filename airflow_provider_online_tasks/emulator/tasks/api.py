@@ -76,12 +76,6 @@ class _TaskChanges(Body):
     query_filters: _QueryFilters | None = None
     evaluators: Annotated[list[_EvaluatorAttachment], Field(min_length=1)] | None = None
 
-    @model_validator(mode="after")
-    def _one_kind_of_filter(self) -> Self:
-        if self.query_filter is not None and self.query_filters is not None:
-            raise ValueError("Set only one of query_filter and query_filters")
-        return self
-
     def values(self, state: EmulatorState) -> dict[str, Any]:
         """Return the fields of :class:`Task` that the request sets."""
         given = {name: value for name, value in self.given.items() if value is not None or name in CLEARABLE}

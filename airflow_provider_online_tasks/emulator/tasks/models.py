@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.emulator import ids
-from airflow_provider_online_tasks.emulator.errors import InvalidError, NotFoundError
+from airflow_provider_online_tasks.emulator.errors import InvalidError, NotFoundError, RequestError
 from airflow_provider_online_tasks.emulator.evaluators.kinds import KINDS
 from airflow_provider_online_tasks.emulator.evaluators.models import Evaluator
 from airflow_provider_online_tasks.emulator.spans.filters import checked_filter
@@ -138,6 +138,9 @@ class Tasks:
             self.check_name(values["name"], task, model_id)
         if not 0 <= values.get("sampling_rate", 1.0) <= 1:
             raise InvalidError("The sampling rate is out of range")
+        filters = [values.get(name, getattr(task, name, None)) for name in ("query_filter", "query_filters")]
+        if None not in filters:
+            raise RequestError(400, "Set only one of query_filter and query_filters; null clears the other")
         known = self._spans.attribute_names(model_id)
         checked_filter(values.get("query_filter"), known)
         if values.get("query_filters") is not None:

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from airflow_provider_online_tasks.emulator import ids
-from tests.support.emulator_api import AGENTS, Api, days_ago, iso, template_evaluator
+from tests.support.emulator_api import AGENTS, PATCH, Api, days_ago, iso, template_evaluator
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import Emulator
@@ -344,6 +344,21 @@ def test_named_filters_are_changed_and_cleared(api: Api, emulator: Emulator) -> 
     }
     cleared = api.rest("PATCH", f"tasks/{task['id']}", json=of_spans).json()
     assert cleared["query_filters"] is None
+
+
+def test_patch_to_both_kinds_of_filter_is_rejected(api: Api, emulator: Emulator) -> None:
+    named = about_sessions([{"id": "A", "filter": AGENTS}])
+    sessions = api.rest("POST", "tasks", json=evaluation_task(emulator, **named)).json()
+    problem(api.rest("PATCH", f"tasks/{sessions['id']}", json={"query_filter": AGENTS}), 400)
+    patch = {"onlineTaskId": sessions["id"], "queryFilter": AGENTS}
+    [error] = api.graphql(PATCH, input=patch).json()["errors"]
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+    assert api.rest("GET", f"tasks/{sessions['id']}").json() == sessions
+
+    spans = evaluation_task(emulator, name="spans", query_filter=AGENTS)
+    path = f"tasks/{api.rest('POST', 'tasks', json=spans).json()['id']}"
+    problem(api.rest("PATCH", path, json=named), 400)
+    assert api.rest("PATCH", path, json={**named, "query_filter": None}).status_code == 200
 
 
 def test_task_name_is_unique_in_the_space(api: Api, emulator: Emulator) -> None:
