@@ -130,39 +130,30 @@ def teams(session: Session, dag_ids: Collection[str]) -> Mapping[str, str | None
 
 
 def overview(session: Session, *, dag_ids: Collection[str], span: Span) -> Records:
-    """Return the newest records of each task and kind in these DAGs: at least all of the newest run."""
-    # Records of manual runs must not displace those of the schedule.
-    kind = (XComModel.dag_id, XComModel.task_id, XComModel.key)
-    place = func.row_number().over(partition_by=kind, order_by=(_IS_MANUAL, *_NEWEST_FIRST))
-    place_of_run = func.dense_rank().over(partition_by=kind, order_by=(_IS_MANUAL, *_NEWEST_FIRST[:2]))
-    newest = (
-        select(
-            XComModel.dag_run_id,
-            XComModel.task_id,
-            XComModel.map_index,
-            XComModel.key,
-            place.label("place"),
-            place_of_run.label("place_of_run"),
-        )
+    """Return all records of the newest :data:`OVERVIEW_WINDOWS` DAG runs of each task in these DAGs."""
+    conditions = (XComModel.dag_id.in_(dag_ids), _IS_RECORD, *span.condition)
+    # Rank DAG runs, not records: a verdict must not be shown without its results. Records of manual runs
+    # must not displace those of the schedule.
+    place = func.dense_rank().over(
+        partition_by=(XComModel.dag_id, XComModel.task_id), order_by=(_IS_MANUAL, *_NEWEST_FIRST[:2])
+    )
+    of_tasks = (
+        select(XComModel.dag_run_id, place.label("place"))
         .join(DagRun, DagRun.id == XComModel.dag_run_id)
-        .where(XComModel.dag_id.in_(dag_ids), _IS_RECORD, *span.condition)
+        .where(*conditions)
+        .subquery()
+    )
+    newest = (
+        select(of_tasks.c.dag_run_id, func.min(of_tasks.c.place).label("place"))
+        .where(of_tasks.c.place <= OVERVIEW_WINDOWS)
+        .group_by(of_tasks.c.dag_run_id)
         .subquery()
     )
     # SQLite reads all XComs of Airflow 3.4, a union of two tables, if the query orders by a column that it
     # doesn't return.
-    query = (
-        _RECORDS.add_columns(newest.c.place)
-        .join(
-            newest,
-            (newest.c.dag_run_id == XComModel.dag_run_id)
-            & (newest.c.task_id == XComModel.task_id)
-            & (newest.c.map_index == XComModel.map_index)
-            & (newest.c.key == XComModel.key),
-        )
-        .where(or_(newest.c.place <= OVERVIEW_WINDOWS, newest.c.place_of_run == 1))
-    )
+    query = _RECORDS.add_columns(newest.c.place).join(newest, newest.c.dag_run_id == XComModel.dag_run_id)
     # The limit must not omit the newest records of a DAG that runs rarely.
-    return _read(session, query.order_by(newest.c.place))
+    return _read(session, query.where(*conditions).order_by(newest.c.place))
 
 
 def dag_states(session: Session, *, dag_ids: Collection[str], span: Span) -> dict[str, DagState]:

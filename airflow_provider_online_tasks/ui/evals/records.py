@@ -27,7 +27,7 @@ MAX_EVALUATORS = 1_000
 TEXT_CHARACTERS = 200
 EMPTY = "(empty)"
 ESTIMATED = ("input_tokens", "output_tokens", "cost")
-OVERVIEW_WINDOWS = 12  # per task and kind of record: the length of the trend in the overview
+OVERVIEW_WINDOWS = 12  # DAG runs of each task that the overview reads, and the length of its trend
 
 
 @dataclass(frozen=True, kw_only=True)

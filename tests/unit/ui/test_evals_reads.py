@@ -120,21 +120,29 @@ def test_overview_two_tasks_and_two_dags_each_get_twelve(reads: ModuleType, sess
     assert counts == {("d", "t"): 12, ("d", "u"): 12, ("e", "t"): 12}
 
 
-def test_overview_mapped_task_counts_map_indexes_of_newest_run_first(reads: ModuleType, session: Any) -> None:
-    add_runs(session, "d", 3, ("t", RESULTS_KEY), map_indexes=range(5))
+def test_overview_mapped_task_gets_all_map_indexes_of_twelve_runs(reads: ModuleType, session: Any) -> None:
+    add_runs(session, "d", 15, ("t", RESULTS_KEY), map_indexes=range(20))
 
     found, _ = reads.overview(session, dag_ids=["d"], span=span(reads))
 
-    assert [(one.run_id, one.map_index) for one in found][-5:] == [("run 2", index) for index in range(5)]
-    assert len({(one.run_id, one.map_index) for one in found}) == len(found) == 12
+    assert sorted((one.run_id, one.map_index) for one in found) == sorted(
+        (f"run {number}", index) for number in range(3, 15) for index in range(20)
+    )
 
 
-def test_overview_mapped_task_gets_all_map_indexes_of_newest_run(reads: ModuleType, session: Any) -> None:
-    add_runs(session, "d", 3, ("t", RESULTS_KEY), map_indexes=range(20))
+def test_overview_verdicts_of_a_gate_that_runs_less_often_have_their_results(
+    reads: ModuleType, session: Any
+) -> None:
+    first = NOON - 30 * DAY
+    add_runs(session, "d", 10, ("t", RESULTS_KEY), ("g", VERDICT_KEY), first=first)
+    add_runs(session, "d", 13, ("t", RESULTS_KEY), run_type="backfill")
+    add_runs(session, "d", 1, ("t", RESULTS_KEY), ("g", VERDICT_KEY), first=NOON, run_type="asset_triggered")
 
     found, _ = reads.overview(session, dag_ids=["d"], span=span(reads))
 
-    assert [(one.run_id, one.map_index) for one in found] == [("run 2", index) for index in range(20)]
+    runs = {key: {one.run_id for one in found if one.key == key} for key in (RESULTS_KEY, VERDICT_KEY)}
+    assert len(runs[VERDICT_KEY]) == 11
+    assert runs[VERDICT_KEY] < runs[RESULTS_KEY]
 
 
 def test_overview_limit_keeps_the_newest_records_of_each_dag(
