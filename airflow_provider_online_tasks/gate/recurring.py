@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from statistics import fmean
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -73,7 +73,8 @@ class Window(BaseModel):
     """The record of a window that a gate has checked.
 
     ``rules`` are the evaluators and measures of the gate's rules. ``values`` has the measured value of each
-    rule on a share or mean, and the number of evaluations that are independent of each other.
+    rule on a share or mean, and the number of evaluations that are independent of each other. ``failing``
+    names the rules that were in an incident: a later check may find that it began in another window.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -85,6 +86,7 @@ class Window(BaseModel):
     rules: frozenset[tuple[str, str]]
     values: list[tuple[str, str, str | None, _Number, _Size]]
     versions: dict[str, _Versions]
+    failing: frozenset[Name] = frozenset()
 
     @classmethod
     def read(cls, record: Any) -> Window | None:
@@ -104,12 +106,22 @@ class Window(BaseModel):
         """Return the window with the values of an older check whose rules this one didn't have."""
         if older is None:
             return self
-        others = [value for value in older.values if tuple(value[:2]) not in self.rules]
-        versions = {**older.versions, **self.versions}
-        rules = self.rules | older.rules
-        return self.model_copy(
-            update={"rules": rules, "values": [*self.values, *others], "versions": versions}
-        )
+        others = [value for value in older.values if value[:2] not in self.rules]
+        update = {
+            "rules": self.rules | older.rules,
+            "values": [*self.values, *others],
+            "versions": {**older.versions, **self.versions},
+            "failing": self.failing | {name for name in older.failing if name[:2] not in self.rules},
+        }
+        return self.model_copy(update=update)
+
+
+class Checked(NamedTuple):
+    """The results of a gate, the record of its window, and the windows of the history with this one."""
+
+    results: list[RuleResult]
+    record: str
+    windows: list[Window]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,11 +170,24 @@ class RecurringCheck:
             )
         return start, end
 
-    def record(self, results: Sequence[RuleResult]) -> str:
+    def check(self, results: Sequence[RuleResult], earlier: Iterable[Any]) -> Checked:
+        """Return the results with the outcomes that the history and the budget lead to.
+
+        The record is JSON text, because Airflow needs much longer to read nested values.
+
+        :param results: those of this window alone.
+        :param earlier: the records of other windows; what is not a record is ignored.
+        """
+        record = self._record(results)
+        windows = self._windows(Window.model_validate(record), earlier)
+        concluded = self._conclude(results, windows)
+        record["failing"] = [_name(result) for result in concluded if result.failing_windows]
+        return Checked(concluded, json.dumps(record, separators=(",", ":")), windows)
+
+    def _record(self, results: Sequence[RuleResult]) -> dict[str, Any]:
         """Return the record of this window. It has no values of incomplete results.
 
-        These have missing evaluations, too many errors, or a coverage that is too small. The record is JSON
-        text, because Airflow needs much longer to read nested values.
+        These have missing evaluations, too many errors, or a coverage that is too small.
         """
         start, end = self._ends
         incomplete = {
@@ -179,7 +204,7 @@ class RecurringCheck:
         for name in {result.evaluator for result in measured}:
             figures = self.summary["evaluators"][name]
             versions[name] = {key: value for key in _Versions.model_fields if (value := figures.get(key))}
-        record = {
+        return {
             "start": wire_time(start),
             "end": wire_time(end),
             "online_task_id": self.summary.get("online_task_id"),
@@ -188,19 +213,14 @@ class RecurringCheck:
             "values": [[*_name(result), result.measured, _size(result)] for result in measured],
             "versions": versions,
         }
-        return json.dumps(record, separators=(",", ":"))
 
-    def windows(self, record: str, earlier: Iterable[Any]) -> list[Window]:
+    def _windows(self, current: Window, earlier: Iterable[Any]) -> list[Window]:
         """Return the windows of the history in order, with this one, which may have no values, at the end.
 
         Of several records of a window, the newest counts for each rule. No evaluation counts twice: this
         window counts before those that overlap with it, and among other windows the one that ends first.
         Windows without values of this gate's rules, such as those of other map indexes, don't count.
-
-        :param record: the record of this window.
-        :param earlier: the records of other windows; what is not a record is ignored.
         """
-        current = Window.model_validate_json(record)
         newest: dict[tuple[datetime, datetime], Window] = {}
         for window in sorted(filter(None, map(Window.read, earlier)), key=lambda each: each.checked_at):
             if window.online_task_id == current.online_task_id and window.end <= current.start:
@@ -215,8 +235,7 @@ class RecurringCheck:
                 kept.append(window)
         return [*kept, current]
 
-    def conclude(self, results: Iterable[RuleResult], windows: Sequence[Window]) -> list[RuleResult]:
-        """Return the results with the outcomes that the history and the budget lead to."""
+    def _conclude(self, results: Iterable[RuleResult], windows: Sequence[Window]) -> list[RuleResult]:
         restarts = {each.evaluator: self._last_restart(each.evaluator, windows) for each in self.rules}
 
         def concluded(result: RuleResult) -> RuleResult:
@@ -224,7 +243,7 @@ class RecurringCheck:
             scale = threshold and self._scale_of(threshold)
             if threshold and scale and 0 < _favorable(threshold.bound, threshold, scale) < 1:
                 start, change = restarts[result.evaluator]
-                result = self._with_history(result, threshold, scale, windows[start:])
+                result = self._with_history(result, threshold, scale, windows, start)
                 is_new = change is not None and start == len(windows) - 1
                 return replace(result, note=f"{result.note}; new history: {change}") if is_new else result
             if drop := self._drop_of(result):
@@ -237,21 +256,19 @@ class RecurringCheck:
         return [concluded(result) for result in results]
 
     def _with_history(
-        self, result: RuleResult, threshold: Threshold, scale: Range, windows: Sequence[Window]
+        self, result: RuleResult, threshold: Threshold, scale: Range, windows: Sequence[Window], start: int
     ) -> RuleResult:
-        """Return the result of a rule on a share after the windows since the history began."""
+        """Return the result of a rule on a share after the windows, of which those from ``start`` count."""
+        name = _name(result)
         bound = _favorable(threshold.bound, threshold, scale)
-        measured = [
-            (_shown_time(window.start), window.by_name[_name(result)])
-            for window in windows
-            if _name(result) in window.by_name
-        ]
-        starts = [start for start, _ in measured]
-        series = [(_favorable(value, threshold, scale), size) for _, (value, size) in measured]
+        counted = [window for window in windows[start:] if name in window.by_name]
+        starts = [_shown_time(window.start) for window in counted]
+        values = [window.by_name[name] for window in counted]
+        series = [(_favorable(value, threshold, scale), size) for value, size in values]
         evidence = detect(series, bound, self.budget)
         since = None if evidence.failing_since is None else starts[evidence.failing_since]
         begin = starts[evidence.start] if starts else None
-        is_measured = _name(result) in windows[-1].by_name
+        is_measured = name in windows[-1].by_name
         # Even without a single good evaluation, the window would not show that the share is below the bound.
         is_too_small = (
             is_measured
@@ -265,20 +282,24 @@ class RecurringCheck:
         elif is_measured:
             result = _passed(result)
         text = f"evidence {evidence.value:.3g} of {self.budget.threshold:,.0f} since {begin}"
-        last = evidence.incidents[-1] if evidence.incidents and is_measured else None
-        is_first = last is not None and last.since == len(series) - 1
+        is_first = is_measured and evidence.failing_since == len(series) - 1
         verdict = "this window" if is_first else f"since {since}"
         parts = [verdict if since else "", result.note, text if begin else ""]
-        return replace(
+        result = replace(
             result,
             note="; ".join(filter(None, parts)),
             evidence=evidence.value,
             evidence_needed=self.budget.threshold,
             evidence_since=begin,
             failing_since=since,
-            failing_windows=len(series) - last.alarm if last and last.end is None else None,
-            recovered=last is not None and last.end == len(series) - 1,
         )
+        if not is_measured:
+            return result
+        if since is not None:
+            failed = takewhile(lambda window: name in window.failing, reversed(counted[:-1]))
+            return replace(result, failing_windows=1 + len(list(failed)))
+        previous = [window for window in windows[:-1] if name in window.by_name][-1:]
+        return replace(result, recovered=any(name in window.failing for window in previous))
 
     def _drop_with_history(
         self, result: RuleResult, threshold: Threshold, max_drop: float, windows: Sequence[Window]

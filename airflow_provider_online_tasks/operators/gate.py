@@ -257,10 +257,10 @@ class EvalGateOperator(LineageOperator):
         # One request returns the records of all map indexes in this and all earlier DAG runs.
         ti = context["ti"]
         earlier = ti.xcom_pull(task_ids=self.task_id, key=WINDOW_KEY, include_prior_dates=True)
-        self._window = check.record(results)
-        windows = check.windows(self._window, earlier if isinstance(earlier, list) else [earlier])
-        self.log.info("%s", history_text(windows))
-        return check.conclude(results, windows)
+        checked = check.check(results, earlier if isinstance(earlier, list) else [earlier])
+        self.log.info("%s", history_text(checked.windows))
+        self._window = checked.record
+        return checked.results
 
     def _message(self) -> str:
         """Return which rules did not pass."""

@@ -220,14 +220,13 @@ def _recurring(
     from airflow_provider_online_tasks.gate.rules import read_rules
 
     rules = read_rules({EVALUATORS[0][0]: {EVALUATORS[0][1][0]: f">= {BOUND}"}})
-    windows: list[dict[str, Any]] = []
+    windows: list[str] = []
     checked = []
     for summary, _ in found:
         check = RecurringCheck(rules=rules, summary=summary, score_ranges={}, false_alarms_per_year=1)
         results = check_summary(rules, summary, confidence=check.budget.confidence, accept_unverified=True)
-        window = check.record(results)
-        results = check.conclude(results, check.windows(window, windows))
-        windows.append(window)
+        results, record, _ = check.check(results, windows)
+        windows.append(record)
         ends = {name: summary[name] for name in ("run_id", "data_start_time", "data_end_time")}
         checked.append((summary, {**verdict(results), **ends, "false_alarms_per_year": 1}))
     return checked

@@ -41,8 +41,9 @@ def replay_gate(
         results = check_summary(
             parsed, summary, labels=known_labels, confidence=check.budget.confidence, accept_unverified=True
         )
-        earlier.append(check.record(results))
-        yield start, check.conclude(results, check.windows(earlier[-1], earlier[:-1]))
+        checked = check.check(results, earlier)
+        earlier.append(checked.record)
+        yield start, checked.results
 
 
 def _label_rules(rules: Iterable[EvaluatorRules]) -> list[EvaluatorRules]:

@@ -125,21 +125,49 @@ def test_channel_that_is_not_a_notifier_is_rejected(channel: Any) -> None:
         EvalGateNotifier(channel)
 
 
+def titles_sent(verdict: dict[str, Any], remind_every: int) -> list[str]:
+    """Return the titles of the messages that are sent for a verdict."""
+    task = SimpleNamespace(dag_id="release", task_id="gate", map_index=-1, xcom_pull=lambda **_: verdict)
+    channel = Channel("{{ eval_gate.title }}", "")
+    EvalGateNotifier(channel, remind_every=remind_every)({"ti": task, "dag": None})  # type: ignore[typeddict-item]
+    return [subject.split(",")[0].removeprefix("release.gate: ") for subject, _ in channel.sent]
+
+
 def test_incident_is_sent_once_with_reminders_and_recovery() -> None:
     gate = DailyGate()
     shares = [955] * 3 + [700] * 7 + [955] * 3
-    titles: dict[int, str] = {}
-    for day, correct in enumerate(shares):
-        verdict = gate.check(day, correct, 1_000)
-        pull = lambda verdict=verdict, **_: verdict  # noqa: E731
-        task = SimpleNamespace(dag_id="release", task_id="gate", map_index=-1, xcom_pull=pull)
-        channel = Channel("{{ eval_gate.title }}", "")
-        EvalGateNotifier(channel, remind_every=3)({"ti": task, "dag": None})  # type: ignore[typeddict-item]
-        for subject, _ in channel.sent:
-            titles[day] = subject.split(",")[0]
+    verdicts = [gate.check(day, correct, 1_000) for day, correct in enumerate(shares)]
+    sent = {day: titles for day, verdict in enumerate(verdicts) if (titles := titles_sent(verdict, 3))}
     # The first, third and sixth failing window, and the second good one.
-    failed = dict.fromkeys((3, 5, 8), "release.gate: failed")
-    assert titles == {**failed, 11: "release.gate: recovered"}
+    assert sent == {3: ["failed"], 5: ["failed"], 8: ["failed"], 11: ["recovered"]}
+
+
+def test_incident_is_sent_once_if_bound_changes() -> None:
+    gate = DailyGate(rules={"e": {"correct": ">= 0.9"}})
+    sent = {}
+    for day in range(40):
+        if day in (25, 35):
+            gate.arguments["rules"] = {"e": {"correct": ">= 0.95" if day == 25 else ">= 0.9"}}
+        if titles := titles_sent(gate.check(day, 930, 1_000), 7):
+            sent[day] = titles
+    # The first and seventh window that is checked with the higher bound, and the first with the lower one.
+    assert sent == {25: ["failed"], 31: ["failed"], 35: ["recovered"]}
+
+
+def test_incident_is_sent_if_earlier_windows_were_checked_in_reverse_order() -> None:
+    gate = DailyGate()
+    assert {gate.check(day, 920, 1_000)["outcome"] for day in reversed(range(15))} == {"passed"}
+    verdicts = [gate.check(day, 920, 1_000) for day in (15, 16)]
+    assert [titles_sent(verdict, 7) for verdict in verdicts] == [["failed"], []]
+
+
+def test_end_of_incident_by_new_evaluator_version_is_sent() -> None:
+    gate = DailyGate()
+    gate.check(0, 700, 1_000, version_id="v1")
+    gate.check(1, 700, 1_000, version_id="v1")
+    assert titles_sent(gate.check(2, 955, 1_000, version_id="v2"), 7) == ["recovered"]
+    assert titles_sent(gate.check(3, 700, 1_000, version_id="v2"), 7) == ["failed"]
+    assert titles_sent(gate.check(4, 700, 1_000, version_id="v3"), 7) == ["failed"]
 
 
 def test_other_failures_are_always_sent() -> None:
