@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import NormalDist
 from typing import NamedTuple
 
 _TINY = 1e-300
-_MAX_STEPS = 60
-_MAX_NEEDED = 100_000_000
+MAX_NEEDED = 10_000_000
 
 
 class Interval(NamedTuple):
@@ -167,45 +166,42 @@ def _rank_above(share: float, total: int, tail: float) -> int:
 
 
 def evaluations_for_share(share: float, bound: float, confidence: float) -> int | None:
-    """Return how many evaluations a rule on a share needs if the share stays the same; None if unlimited."""
-    if share == bound or not 0 < bound < 1:
-        return None
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    total = math.ceil(z * z * bound * (1 - bound) / (share - bound) ** 2)
-    for _ in range(_MAX_STEPS):
-        if total > 1_000_000:  # the estimate is good enough
-            break
-        low, high = share_interval(share * total, total, confidence)
-        if low > bound or high < bound:
-            break
-        total = math.ceil(total * 1.02) + 1
-    return total
+    """Return how many evaluations a rule on a share needs if the share stays; None if above 10 million."""
+    tail = (1 - confidence) / 2
+
+    def is_decided(total: int) -> bool:
+        """Return whether the share's interval excludes the bound, without calculating its ends."""
+        count = share * total
+        is_above = count > 0 and beta_cdf(count, total - count + 1, bound) < tail
+        return is_above or (count < total and beta_cdf(count + 1, total - count, bound) > 1 - tail)
+
+    return fewest(is_decided) if 0 < bound < 1 else None
 
 
 def evaluations_for_mean(
     sample: Mean, bound: float, confidence: float, bounds: tuple[float, float] | None = None
 ) -> int | None:
-    """Return how many evaluations a rule on a mean needs if mean and variance stay; None if unlimited."""
-    if sample.mean == bound:
-        return None
-    variance, total = sample.variance or 0.0, 2
-    for _ in range(_MAX_STEPS):
-        ratio = t_quantile(confidence, total - 1) / (sample.mean - bound)
-        needed = math.ceil(variance * ratio**2) + 1
-        if needed in (total, total - 1):
-            break
-        total = max(2, needed)
-    if bounds is None:
-        return total
+    """Return how many evaluations a rule on a mean needs if mean and variance stay; None as for shares."""
 
     def is_decided(count: int) -> bool:
-        larger = Mean(count=count, mean=sample.mean, squares=variance * (count - 1))
-        low, high = bounded_mean_interval(larger, bounds, confidence)
+        larger = Mean(count=count, mean=sample.mean, squares=(sample.variance or 0.0) * (count - 1))
+        if bounds is None:
+            low, high = mean_interval(larger, confidence)
+        else:
+            low, high = bounded_mean_interval(larger, bounds, confidence)
         return low > bound or high < bound
 
-    while total <= _MAX_NEEDED and not is_decided(total):
-        total *= 2
-    return bisect_left(range(total), True, lo=total // 2, key=is_decided) if total <= _MAX_NEEDED else None
+    return fewest(is_decided, least=2)
+
+
+def fewest(is_enough: Callable[[int], bool], least: int = 1) -> int | None:
+    """Return the smallest number that is enough, as all larger ones are; None if it is above 10 million."""
+    total = least
+    while not is_enough(total):
+        if total == MAX_NEEDED:
+            return None
+        total = min(2 * total, MAX_NEEDED)
+    return bisect_left(range(total), True, lo=max(least, total // 2), key=is_enough)
 
 
 @lru_cache(maxsize=1024)

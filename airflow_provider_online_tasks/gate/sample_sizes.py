@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_online_tasks._text import shown, shown_name
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.gate.checks import FAILED, PASSED, decide
-from airflow_provider_online_tasks.gate.intervals import beta_cdf, evaluations_for_share, share_interval
+from airflow_provider_online_tasks.gate.intervals import MAX_NEEDED, beta_cdf, fewest
 from airflow_provider_online_tasks.gate.rules import Threshold, read_rules
 from airflow_provider_online_tasks.inputs.arguments import finite
 
-_MOST = 10_000_000
-_STEP = 1.03
 MIN_CONFIDENCE, MAX_CONFIDENCE = 0.5, 0.999999
 
 
@@ -78,28 +74,27 @@ def _read_expected(expected: Any, threshold: Threshold) -> float:
 
 def _evaluations(threshold: Threshold, share: float, confidence: float, power: float) -> int:
     """Return the number with which a rule is decided with a probability, if the share is this one."""
-    size = evaluations_for_share(share, threshold.bound, confidence)
-    while size is not None and size <= _MOST:
-        if _probability_of_decision(threshold, share, size, confidence) >= power:
+    bound = threshold.bound
+    if 0 < bound < 1 and share != bound:
+        size = fewest(lambda size: _probability_of_decision(bound, share, size, confidence) >= power)
+        if size is not None:
             return size
-        size = math.ceil(size * _STEP)
     raise InvalidInput(
         f"The rule {shown_name(threshold.measure)} {threshold.text} can't be decided if the share is "
-        f"{share:g}, with any number of evaluations up to {_MOST:,}. Change the bound."
+        f"{share:g}, with any number of evaluations up to {MAX_NEEDED:,}. Change the bound."
     )
 
 
-def _probability_of_decision(threshold: Threshold, share: float, size: int, confidence: float) -> float:
-    """Return the probability that a rule passes or fails, from the binomial distribution of the label."""
-
-    def outcome(count: int) -> str:
-        return decide(threshold.comparison, share_interval(count, size, confidence), threshold.bound)
-
-    few, many = (FAILED, PASSED) if threshold.is_lower_bound else (PASSED, FAILED)
+def _probability_of_decision(bound: float, share: float, size: int, confidence: float) -> float:
+    """Return the probability that an interval excludes the bound, from the binomial distribution."""
+    tail = (1 - confidence) / 2
     counts = range(size + 1)
-    first_other = bisect_left(counts, True, key=lambda count: outcome(count) != few)
-    first_many = bisect_left(counts, True, key=lambda count: outcome(count) == many)
-    return 1 - _at_least(first_other, size, share) + _at_least(first_many, size, share)
+    # An interval is above the bound if so many successes are improbable at the bound, and below it likewise.
+    first_above = bisect_left(counts, True, key=lambda count: _at_least(count, size, bound) < tail)
+    first_not_below = bisect_left(
+        counts, True, key=lambda count: 1 - _at_least(count + 1, size, bound) >= tail
+    )
+    return 1 - _at_least(first_not_below, size, share) + _at_least(first_above, size, share)
 
 
 def _at_least(count: int, size: int, share: float) -> float:

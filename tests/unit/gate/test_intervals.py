@@ -427,6 +427,16 @@ def test_evaluations_needed_at_the_bound_are_unlimited():
     assert ours.evaluations_for_mean(sample(0.5, 0.1, 30), 0.5, 0.95) is None
 
 
+@pytest.mark.parametrize("bounds", [(1, 5), None])
+@pytest.mark.parametrize("distance", [1e-15, 1e-9, 1e-5])
+def test_evaluations_needed_almost_at_the_bound_are_unlimited(distance, bounds):
+    assert ours.evaluations_for_mean(sample(4 + distance, 0.8, 300), 4, 0.95, bounds) is None
+    assert ours.evaluations_for_mean(sample(4 - distance, 0.8, 300), 4, 0.95, bounds) is None
+    assert ours.evaluations_for_share(0.7 + distance, 0.7, 0.95) is None
+    assert ours.evaluations_for_share(1 - 0.7 - distance, 0.3, 0.95) is None
+    assert ours.evaluations_for_share(0.0, 1e-200, 0.95) is None
+
+
 @pytest.mark.parametrize(("mean", "sign"), [(0.81, 1), (0.79, -1)])
 def test_evaluations_for_mean_decide_the_rule_and_fewer_do_not(mean, sign):
     total = ours.evaluations_for_mean(sample(mean, 0.1, 30), 0.8, 0.95)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from statistics import NormalDist
 from typing import Any
 
 import pytest
@@ -39,6 +40,15 @@ def test_closer_share_more_confidence_and_more_power_need_more_evaluations() -> 
     assert suggest(">= 0.9", 0.93) > base
     assert suggest(">= 0.9", 0.95, confidence=0.99) > base
     assert suggest(">= 0.9", 0.95, power=0.99) > base
+
+
+@pytest.mark.parametrize(("bound", "share"), [(0.95, 0.951), (0.9, 0.9005), (0.01, 0.0102)])
+def test_share_close_to_its_bound_needs_as_many_as_the_normal_distribution_says(
+    bound: float, share: float
+) -> None:
+    z, z_power = NormalDist().inv_cdf(0.975), NormalDist().inv_cdf(0.9)
+    errors = z * (bound * (1 - bound)) ** 0.5 + z_power * (share * (1 - share)) ** 0.5
+    assert suggest(f">= {bound}", share) == pytest.approx((errors / (share - bound)) ** 2, rel=0.02)
 
 
 def test_rule_that_needs_most_decides() -> None:

@@ -307,6 +307,12 @@ def test_mean_of_equal_scores_at_an_end_of_the_range_is_decided():
     assert check(rule, few, confidence=0.95, score_ranges=LIKERT)["score_mean"].outcome == "inconclusive"
 
 
+def test_mean_of_scores_within_rounding_of_its_bound_is_inconclusive():
+    at_bound = summary(e=results(mean=4.000000000000001, variance=0.8, scored=300))
+    found = check({"score_mean": ">= 4"}, at_bound, confidence=0.95, score_ranges=LIKERT)["score_mean"]
+    assert (found.outcome, found.evaluations_needed) == ("inconclusive", None)
+
+
 def test_mean_of_ones_on_another_scale_is_no_share():
     ones = summary(e=results(mean=1.0, variance=0.0, scored=100, binary=True))
     found = check({"score_mean": "<= 1.05"}, ones, confidence=0.95, score_ranges=LIKERT)["score_mean"]
