@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
 CONVERSATION: Final = "conversation"
+_LONGEST: Final = 100_000
 
 Span = dict[str, Any]
 
@@ -145,17 +146,20 @@ class Unit:
     spans: tuple[Span, ...]
 
     def text(self, path: str, within: Collection[str] | None = None) -> str | None:
-        """Return the values at a path, or None if no span has one."""
+        """Return the values at a path as Arize joins and cuts them, or None if no span has one."""
         if path == CONVERSATION and self.granularity == "session":
-            values = [
-                _value(span, f"attributes.{key}")
+            turns = [
+                {name: as_text(_value(span, f"attributes.{name}.value")) for name in ("input", "output")}
                 for span in self._roots
-                for key in ("input.value", "output.value")
             ]
-            return "\n".join(filter(None, map(as_text, values)))
+            turns = [turn for turn in turns if set(turn.values()) != {None}]
+            return json.dumps(turns, ensure_ascii=False)[:_LONGEST] if turns else None
         spans = [span for span in self.spans if within is None or span["span_id"] in within]
         texts = [text for span in spans if (text := as_text(_value(span, path))) is not None]
-        return "\n".join(texts) if texts else None
+        if self.granularity == "span" or not texts:
+            return texts[0] if texts else None
+        joined = ",".join(text[:_LONGEST] for text in texts)
+        return joined[:_LONGEST] if self.granularity == "session" else joined
 
     @property
     def _roots(self) -> list[Span]:

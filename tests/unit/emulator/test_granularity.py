@@ -179,12 +179,33 @@ def subject(granularity: str, *spans: dict[str, Any]) -> Unit:
 
 def test_text_reads_any_span_of_a_trace_or_session() -> None:
     trace = subject("trace", *SPANS[:3])
-    assert trace.text("attributes.tool.name") is not None
-    assert trace.text("attributes.tool.name", within={"t1-3"}) is not None
+    assert trace.text("attributes.tool.name") == "add,look"
+    assert trace.text("attributes.tool.name", within={"t1-3"}) == "look"
     assert trace.text("attributes.tool.name", within=set()) is None
     assert trace.text("attributes.no.such") is None
-    assert subject("session", *SPANS[:4]).text("conversation") is not None
     assert trace.text("conversation") is None
+
+
+def test_conversation_is_a_json_array_of_turns() -> None:
+    conversation = subject("session", *SPANS[:4]).text("conversation")
+    assert json.loads(conversation or "") == [
+        {"input": "one?", "output": "1"},
+        {"input": "two?", "output": "2"},
+    ]
+    unanswered = span("t5", 1, -50, attributes={"input.value": "why?"})
+    silent = span("t6", 1, -40, attributes={"tool.name": "add"})
+    conversation = subject("session", unanswered, silent).text("conversation")
+    assert json.loads(conversation or "") == [{"input": "why?", "output": None}]
+    assert subject("session", silent).text("conversation") is None
+
+
+@pytest.mark.parametrize(
+    ("granularity", "length"), [("span", 150_000), ("trace", 100_000 + 1 + 5), ("session", 100_000)]
+)
+def test_long_values_are_cut_in_traces_and_sessions(granularity: str, length: int) -> None:
+    texts = ["x" * 150_000] if granularity == "span" else ["x" * 150_000, "short"]
+    spans = [span("t7", number, -60 + number, attributes={"a": each}) for number, each in enumerate(texts, 1)]
+    assert len(subject(granularity, *spans).text("attributes.a") or "") == length
 
 
 def test_spans_not_indexed_yet_are_ignored_in_traces_and_sessions(tmp_path: Path) -> None:
