@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, assert_never
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from urllib.parse import quote
 
 from airflow_provider_online_tasks._text import shown
@@ -357,20 +357,18 @@ def _read_nothing(_: Mapping[str, Any]) -> None:
 # evaluator, and evaluators of traces or sessions.
 
 
-def task_type(evaluator_type: responses.EvaluatorType) -> TaskType:
+def task_type(evaluator_type: str) -> TaskType:
     """Return the type of a task for a type of evaluator, or raise InvalidInput if Arize documents none."""
     match evaluator_type:
         case "TEMPLATE":
             return "TEMPLATE_EVALUATION"
         case "CODE":
             return "CODE_EVALUATION"
-        case "HARNESS" | "REMOTE":
+        case _:
             raise InvalidInput(
                 f"An evaluator of type {evaluator_type} cannot have mappings, a version or a filter in a "
                 f"task, because REST has no task type for it. Set only evaluator_id."
             )
-        case _:
-            assert_never(evaluator_type)
 
 
 def create_hub_task(task: EvalTaskInput, kind: TaskType) -> RestCall[Task]:
@@ -454,7 +452,11 @@ def list_task_runs(
 
 
 def skim_task_runs(
-    task_id: str, wanted: Container[str] | None, *, cursor: str | None = None
+    task_id: str,
+    wanted: Container[str] | None,
+    *,
+    status: responses.RunStatus | None = None,
+    cursor: str | None = None,
 ) -> RestCall[Page[TaskRun]]:
     """GET /v2/tasks/{task_id}/runs, and read only the runs with the `wanted` IDs; None for all.
 
@@ -474,7 +476,7 @@ def skim_task_runs(
         page = read_page("task_runs", read_wanted)(value)
         return Page(items=tuple(run for run in page.items if run is not None), next_cursor=page.next_cursor)
 
-    return replace(list_task_runs(task_id, cursor=cursor), read=skim)
+    return replace(list_task_runs(task_id, status=status, cursor=cursor), read=skim)
 
 
 def go_back_beyond(runs: list[TaskRun], since: datetime) -> bool:
@@ -712,11 +714,19 @@ def _span_of_record(record: Any) -> str | None:
     return _span_of(record.get("data")) if isinstance(record, Mapping) else None
 
 
-def add_queue_spans(
-    queue_id: str, *, project_id: str, window: DataWindow, span_ids: Sequence[str]
+def add_queue_records(
+    queue_id: str, *, project_id: str, window: DataWindow, kind: Literal["span", "trace"], ids: Sequence[str]
 ) -> RestCall[None]:
-    """POST /v2/annotation-queues/{id}/records: add spans of a window of up to seven days."""
-    source = {"record_type": "SPAN", "project_id": project_id, **_bounds(window), "span_ids": list(span_ids)}
+    """POST /v2/annotation-queues/{id}/records: add spans or traces of a window of up to seven days.
+
+    :param window: has the start of each span, or of the root span of each trace.
+    """
+    source = {
+        "record_type": kind.upper(),
+        "project_id": project_id,
+        **_bounds(window),
+        f"{kind}_ids": list(ids),
+    }
     path, body = f"/v2/annotation-queues/{_part(queue_id)}/records", {"record_sources": [source]}
     name = "add annotation queue records"
     return RestCall(name, "POST", path, _read_added, body=body, repeatable=False)

@@ -215,9 +215,7 @@ class Evaluator(Model):
 
     id: Id
     name: Name
-    type: Annotated[
-        EvaluatorType, BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value)
-    ]
+    type: Annotated[fields.Code, AfterValidator(str.upper)]
     template: Annotated[Exact | None, _of_version("template")] = None
     version_id: Annotated[Id | None, fields.Blank, Field(validation_alias=AliasPath("version", "id"))] = None
     column: Annotated[Name | None, _of_version("name")] = None
@@ -379,12 +377,14 @@ class QueueRecord(Model):
     span_id: Id | None = None
     assigned_users: Annotated[tuple[AssignedUser, ...], fields.Listed] = ()
     annotations: Annotated[tuple[Annotation, ...], fields.Listed] = ()
+    trace_annotations: Annotated[tuple[Annotation, ...], fields.Listed] = ()
+    session_annotations: Annotated[tuple[Annotation, ...], fields.Listed] = ()
 
     @property
     def is_completed(self) -> bool:
         """Whether each assigned user has completed it, or it has an annotation and no assigned user."""
         if not self.assigned_users:
-            return bool(self.annotations)
+            return bool(self.annotations or self.trace_annotations or self.session_annotations)
         return all(user.completion_status == "COMPLETED" for user in self.assigned_users)
 
 

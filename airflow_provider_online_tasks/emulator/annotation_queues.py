@@ -5,9 +5,9 @@ from __future__ import annotations
 import uuid
 import zlib
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 from starlette.responses import JSONResponse, Response
 
 from airflow_provider_online_tasks.emulator import ids, rest
@@ -16,6 +16,7 @@ from airflow_provider_online_tasks.emulator.runs.plans import fraction
 from airflow_provider_online_tasks.emulator.spans.api import spans_of_records, values_of_spans
 
 if TYPE_CHECKING:
+    from airflow_provider_online_tasks.emulator.spans.store import SpanStore
     from airflow_provider_online_tasks.emulator.state import EmulatorState
 
 QUEUES = rest.Records("annotation_queue", "AnnotationQueue")
@@ -59,18 +60,26 @@ def create_annotation_config(call: rest.Call) -> rest.Record:
     return rest.shown(config)
 
 
-def _upper(value: Any) -> Any:
-    return value.upper() if isinstance(value, str) else value or "ALL"
+_Ids = Annotated[list[str], Field(min_length=1, max_length=500)]
 
 
-class _Source(rest.Body):
+class _SpanSource(rest.Body):
     record_type: Literal["SPAN"]
     project_id: str
     start_time: rest.Moment
     end_time: rest.Moment
-    span_ids: Annotated[list[str], Field(min_length=1, max_length=500)]
+    span_ids: _Ids
 
 
+class _TraceSource(rest.Body):
+    record_type: Literal["TRACE"]
+    project_id: str
+    start_time: rest.Moment
+    end_time: rest.Moment
+    trace_ids: _Ids
+
+
+_Source = Annotated[_SpanSource | _TraceSource, Field(discriminator="record_type")]
 _Sources = Annotated[list[_Source], Field(min_length=1, max_length=2)]
 _Names = Annotated[list[str], Field(min_length=1)]
 _Share = Annotated[float, Field(ge=0, le=1)]
@@ -82,8 +91,7 @@ class _QueueInput(rest.Body):
     instructions: Annotated[str, Field(max_length=5000)] | None = None
     annotation_config_ids: _Names
     annotator_emails: _Names
-    # Arize's documents write both spellings.
-    assignment_method: Annotated[Literal["ALL", "RANDOM"], BeforeValidator(_upper)] = "ALL"
+    assignment_method: Literal["ALL", "RANDOM"] = "ALL"
     record_sources: _Sources | None = None
     column_allowlist: list[str] | None = None
 
@@ -122,33 +130,40 @@ def list_annotation_queue_records(call: rest.Call) -> rest.Record:
 
 
 def _add_records(call: rest.Call, queue: rest.Record, sources: list[_Source]) -> list[rest.Record]:
-    spans: dict[str, None] = {}
+    spans: dict[str, str] = {}  # with the granularity
     for source in sources:
         if source.start_time >= source.end_time:
             raise RequestError(400, "start_time must be before end_time")
         if source.end_time - source.start_time > _MOST_DAYS * rest.DAY:
             raise RequestError(400, f"The time range is longer than {_MOST_DAYS} days")
         window = (source.start_time, source.end_time)
-        found = spans_of_records(
-            call.state.spans, rest.project_id(source.project_id), "SPAN", source.span_ids, window
-        )
-        spans |= dict.fromkeys(found[each] for each in source.span_ids)
+        store, kind = call.state.spans, source.record_type
+        keys = _roots(store, source.trace_ids) if isinstance(source, _TraceSource) else source.span_ids
+        found = spans_of_records(store, rest.project_id(source.project_id), kind, keys, window)
+        spans |= dict.fromkeys((found[each] for each in keys), kind)
     if len(spans) > 500:
         raise RequestError(400, f"record_sources has {len(spans)} records; at most 500 are allowed")
     present = {each["span"] for each in queue["items"]}
     added = []
-    for span in spans:
+    for span, granularity in spans.items():
         if span not in present:
             users = queue["annotators"]
             if queue["assignment_method"] == "RANDOM":
                 users = [users[zlib.crc32(span.encode()) % len(users)]]
             assigned = [{"user": user, "completion_status": "PENDING"} for user in users]
             item = {"id": str(uuid.uuid4()), "annotation_queue_id": queue["id"], "span": span}
-            added.append({**item, "assigned_users": assigned})
+            added.append({**item, "granularity": granularity, "assigned_users": assigned})
     queue["items"] += added
     queue["updated_at"] = call.state.clock.stamp()
     QUEUES.save(call.state, queue)
     return added
+
+
+def _roots(spans: SpanStore, trace_ids: list[str]) -> list[str]:
+    """Return the IDs of the root spans of traces; a trace that doesn't exist stands for itself."""
+    roots = spans.root_spans("trace", trace_ids)
+    shown = {span["span_id"]: span["shown_id"] for span in spans.get(list(roots.values()))}
+    return [shown[roots[each]] if each in roots else each for each in trace_ids]
 
 
 def _records(call: rest.Call, items: list[rest.Record]) -> list[rest.Record]:
@@ -158,9 +173,8 @@ def _records(call: rest.Call, items: list[rest.Record]) -> list[rest.Record]:
     values = values_of_spans(call.state, keys)
     return [
         {
-            **{name: item[name] for name in ("id", "annotation_queue_id", "assigned_users")},
+            **{name: item[name] for name in ("id", "annotation_queue_id", "granularity", "assigned_users")},
             "source_type": "SPANS",
-            "granularity": "SPAN",
             "data": {
                 "name": span["name"],
                 "context.span_id": span["shown_id"],
@@ -229,7 +243,7 @@ def label_records(state: EmulatorState, given: Labelling) -> int:
         human = given.positive if is_positive else others[0] if stratum else label
         value = {"name": given.annotation, "label": human, "score": scores.get(human)}
         user = item["assigned_users"][-1]["user"]
-        state.spans.annotate("span", item["span"], [value], state.clock.stamp(), user)
+        state.spans.annotate(item["granularity"].lower(), item["span"], [value], state.clock.stamp(), user)
         for each in item["assigned_users"]:
             each["completion_status"] = "COMPLETED"
         count += 1

@@ -103,7 +103,7 @@ class AnnotationQueueOperator(OnlineTasksOperator):
                 "space_id": space_id,
                 "annotation_config_ids": [config.id],
                 "annotator_emails": values["annotator_emails"],
-                "assignment_method": self.assignment_method,
+                "assignment_method": self.assignment_method.upper(),
             }
             if values["instructions"] is not None:
                 queue_fields["instructions"] = values["instructions"]

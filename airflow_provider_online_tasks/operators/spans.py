@@ -61,8 +61,8 @@ class SendSpansOperator(OnlineTasksOperator):
     :param shares: share of each label in the sample, such as ``{"correct": 0.75, "incorrect": 0.25}``. If a
         label has too few spans, the other labels fill the sample. Default ``"all"``: the sample is drawn
         from the spans of all labels together. (templated)
-    :param granularity: what the evaluator evaluates: ``span`` (default), ``trace`` or ``session``. For traces
-        and sessions, the span that carries the evaluation is sent.
+    :param granularity: what the evaluator evaluates: ``span`` (default), ``trace`` or ``session``. A queue
+        gets traces as traces. Of sessions, and for datasets, the span that carries the evaluation is sent.
     :param annotation_queue_id: global ID of the queue. (templated)
     :param dataset_id: global ID of the dataset, instead of a queue: input, output, label, score and
         explanation become an example. (templated)
@@ -190,7 +190,10 @@ class SendSpansOperator(OnlineTasksOperator):
 
         if self.annotation_queue_id is None:
             return sending.Dataset(arguments.read_id(self.dataset_id, "dataset_id"))
-        return sending.AnnotationQueue(arguments.read_id(self.annotation_queue_id, "annotation_queue_id"))
+        return sending.AnnotationQueue(
+            arguments.read_id(self.annotation_queue_id, "annotation_queue_id"),
+            kind="trace" if self.granularity == "trace" else "span",
+        )
 
     def _summary(
         self, selection: Selection, sent: list[str], *, evaluator: str, is_random: bool, window: DataWindow

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.idempotency.create_once import CreateOnce
@@ -27,9 +27,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AnnotationQueue:
-    """An annotation queue, to which one request adds up to 500 spans of up to seven days."""
+    """An annotation queue, to which one request adds up to 500 spans or traces of up to seven days.
+
+    A trace is recognized by its root span.
+    """
 
     id: str
+    kind: Literal["span", "trace"] = "span"
 
     def list_spans(self, cursor: str | None) -> calls.RestCall[calls.Page[str | None]]:
         """Return the call that lists the IDs of its spans."""
@@ -52,11 +56,12 @@ class AnnotationQueue:
     def add(self, project_id: str, spans: Sequence[SelectedSpan]) -> calls.RestCall[None]:
         """Return the call that adds spans."""
         times = [span.start_time for span in spans]
-        return calls.add_queue_spans(
+        return calls.add_queue_records(
             self.id,
             project_id=project_id,
             window=DataWindow(start=min(times), end=max(times) + timedelta(milliseconds=1)),
-            span_ids=[span.id for span in spans],
+            kind=self.kind,
+            ids=[str(span.span.trace_id) if self.kind == "trace" else span.id for span in spans],
         )
 
 

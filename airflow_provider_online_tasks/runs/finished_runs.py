@@ -21,7 +21,13 @@ from pydantic import AwareDatetime, BaseModel, ValidationError
 from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.http import Response
 from airflow_provider_online_tasks.api.responses import RunStatus, TaskRun
-from airflow_provider_online_tasks.exceptions import CallError, NotFound, RateLimited, Unavailable
+from airflow_provider_online_tasks.exceptions import (
+    CallError,
+    NotFound,
+    RateLimited,
+    Unavailable,
+    UnexpectedResponse,
+)
 from airflow_provider_online_tasks.runs.wait_policy import backoff
 
 Exchange = Callable[[calls.RestCall[Any]], Awaitable[tuple[Any, Response]]]
@@ -138,9 +144,13 @@ async def find_finished_runs(online_task_id: str, memory: Memory | None, exchang
     elif unlisted := set(memory.unfinished) - set(runs):
         still_unfinished = await _read_unfinished(online_task_id, exchange) & unlisted
         for run_id in unlisted - still_unfinished:
-            with contextlib.suppress(NotFound):
+            try:
                 run, _ = await exchange(calls.get_task_run(run_id))
                 runs[run.id] = run
+            except NotFound:
+                continue
+            except UnexpectedResponse:  # this run must not hide the others
+                still_unfinished.add(run_id)
     still_unfinished |= {run_id for run_id, run in runs.items() if not run.is_over}
     unfinished = tuple(still_unfinished)[:MOST_UNFINISHED]
     if memory is None:
@@ -163,7 +173,9 @@ async def _read_unfinished(online_task_id: str, exchange: Exchange) -> set[str]:
     """Return the IDs of the task's unfinished runs."""
     run_ids: set[str] = set()
     for status in (RunStatus.PENDING, RunStatus.RUNNING):
-        runs, _ = await _read_list(partial(calls.list_task_runs, online_task_id, status=status), exchange)
+        runs, _ = await _read_list(
+            partial(calls.skim_task_runs, online_task_id, None, status=status), exchange
+        )
         run_ids |= set(runs)
     return run_ids
 

@@ -86,12 +86,14 @@ class AnnotationQueueTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event: the task polls and decides, or fails if there is an ``error_message``."""
-        error_message = None
+        error_message, loop = None, asyncio.get_running_loop()
+        earliest = loop.time() + (0.0 if self.in_process else EARLIEST_EVENT_SECONDS)
         try:
             await self._wait()
         except Exception as error:  # noqa: BLE001  an exception in run() would hide the reason from the task
             error_message = on_one_line(str(error) or type(error).__name__)
-        yield TriggerEvent({"error_message": error_message})  # type: ignore[no-untyped-call]
+        await asyncio.sleep(max(0.0, earliest - loop.time()))
+        yield TriggerEvent({"error_message": error_message, "deadline": self.deadline})  # type: ignore[no-untyped-call]
 
     async def _wait(self) -> None:
         """Return when the records are completed, or at the deadline."""
@@ -107,7 +109,7 @@ class AnnotationQueueTrigger(BaseTrigger):
             clock=loop.time,
         )
         # The task has just polled.
-        pause = self.poll_interval if self.in_process else max(self.poll_interval, EARLIEST_EVENT_SECONDS)
+        pause = self.poll_interval
         while loop.time() < ends_at:
             await asyncio.sleep(min(pause, ends_at - loop.time()))
             try:

@@ -205,7 +205,7 @@ def test_adding_a_record_again_stores_it_once(api: Api) -> None:
 
 def test_records_show_annotations_evaluations_and_assigned_users(api: Api) -> None:
     api.read(api.run(api.create()))
-    queue_id = make_queue(api, assignment_method="all")
+    queue_id = make_queue(api, assignment_method="ALL")
     root = agents(api)[0]["context"]
     path = f"annotation-queues/{queue_id}/records"
     api.rest("POST", path, json={"record_sources": [source(api, span_ids=[root["span_id"]])]})
@@ -241,6 +241,7 @@ def test_invalid_queue_is_rejected(api: Api, emulator: Emulator) -> None:
     }
     for fields, status in (
         ({"assignment_method": "FAIR"}, 400),
+        ({"assignment_method": "all"}, 400),
         ({"annotation_config_ids": ["nope"]}, 400),
         ({"annotation_config_ids": ["QW5ub3RhdGlvbkNvbmZpZzo5OTpxUndY"]}, 404),
         ({"annotation_config_ids": []}, 400),
@@ -257,7 +258,9 @@ INVALID_SOURCES: list[tuple[dict[str, Any], int]] = [
     ({"span_ids": ["nope"]}, 404),
     ({"span_ids": ["nope"], "start_time": days_ago(8)}, 400),
     ({"record_type": "ROW"}, 400),
-    ({"record_type": "TRACE", "trace_ids": ["nope"]}, 400),
+    ({"record_type": "TRACE", "trace_ids": ["nope"]}, 404),
+    ({"record_type": "TRACE", "trace_ids": []}, 400),
+    ({"record_type": "TRACE"}, 400),
 ]
 
 

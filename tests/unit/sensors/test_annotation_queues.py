@@ -313,7 +313,7 @@ def test_deferred_wait_of_many_records_reads_smaller_pages(review: Review) -> No
     review.complete()
     review.arize.add_fault(Fault(LIST, "garbage", body=json.dumps({"records": ["x" * 4_000_000]})))
     event, seconds = event_of(trigger)
-    assert event == {"error_message": None}
+    assert event["error_message"] is None
     assert seconds < 400
 
 
@@ -335,7 +335,7 @@ def test_deferred_wait_continues_after_a_failed_poll(review: Review, kind: str) 
     trigger = deferred(sensor(review.id, deferrable=True)).trigger
     review.complete()
     review.arize.add_fault(Fault(LIST, kind))
-    assert event_of(trigger)[0] == {"error_message": None}
+    assert event_of(trigger)[0]["error_message"] is None
 
 
 def test_deferred_wait_uses_a_rotated_key(review: Review, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,7 +344,7 @@ def test_deferred_wait_uses_a_rotated_key(review: Review, monkeypatch: pytest.Mo
     rotate(review.arize, monkeypatch)
     fields = {**json.loads(review.arize.connection_json), "password": NEW_KEY}
     monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", json.dumps(fields))
-    assert event_of(trigger)[0] == {"error_message": None}
+    assert event_of(trigger)[0]["error_message"] is None
 
 
 @pytest.mark.promise("queue-sensor")
@@ -378,6 +378,22 @@ def test_deferred_wait_ends_at_its_timeout(
     monkeypatch.setattr(_clock, "epoch", lambda: now)
     with pytest.raises(error):
         waiting.execute_complete(context(), event, trigger.deadline)
+
+
+def test_event_keeps_the_deadline_for_a_task_that_forgot_it(
+    review: Review, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = sensor(review.id, deferrable=True, timeout=1_000)
+    event, seconds = event_of(deferred(waiting).trigger)
+    now = _clock.epoch() + seconds + 1
+    monkeypatch.setattr(_clock, "epoch", lambda: now)
+    with pytest.raises(AirflowSensorTimeout):
+        waiting.execute_complete(context(), event)
+
+
+def test_event_is_not_sent_in_the_first_seconds(review: Review) -> None:
+    _, seconds = event_of(deferred(sensor(review.id, deferrable=True, timeout=1)).trigger)
+    assert seconds >= 5
 
 
 def test_trigger_has_no_secret(review: Review) -> None:

@@ -15,7 +15,7 @@ from airflow_provider_online_tasks.api import calls
 from airflow_provider_online_tasks.api.calls import Page
 from airflow_provider_online_tasks.api.responses import RunStatus, TaskRun
 from airflow_provider_online_tasks.emulator import Fault
-from airflow_provider_online_tasks.exceptions import NotFound, RateLimited, Unavailable
+from airflow_provider_online_tasks.exceptions import NotFound, RateLimited, Unavailable, UnexpectedResponse
 from airflow_provider_online_tasks.runs import finished_runs
 from airflow_provider_online_tasks.runs.finished_runs import (
     LATENESS,
@@ -166,6 +166,21 @@ def test_find_unlisted_run_is_deleted_forgets_it_and_reports_others() -> None:
     arize = FakeArize([run("other")])
     reported, memory = arize.poll(Memory(since=NOW, unfinished=("deleted", "other")))
     assert (reported, memory.unfinished) == (["other"], ())
+
+
+def test_find_unlisted_run_that_cannot_be_read_is_kept_and_others_are_reported() -> None:
+    arize = FakeArize([run("listed")])
+    arize.unlisted["ended"] = run("ended")
+
+    async def exchange(call: Any) -> Any:
+        if call.path.endswith("/odd"):
+            raise UnexpectedResponse("not a run")
+        return await arize.exchange(call)
+
+    memory = Memory(since=NOW - timedelta(minutes=5), unfinished=("odd", "ended"))
+    found = asyncio.run(find_finished_runs("T", memory, exchange))
+    assert {one.id for one in found.finished} == {"listed", "ended"}
+    assert found.memory.unfinished == ("odd",)
 
 
 def test_find_many_unlisted_runs_reads_only_the_finished_one() -> None:
