@@ -57,6 +57,8 @@ LONGEST_RATE_LIMIT_PAUSE = 60.0
 
 # Errors that concern the run or task of the request. Others concern all requests.
 REFUSED = (exceptions.NotFound, exceptions.PermissionDenied, exceptions.BadRequest)
+# An unreadable page is read again first, because that costs less than to read its runs by their IDs.
+REFUSED_RUN = (*REFUSED, exceptions.UnexpectedResponse)
 
 
 class Poller:
@@ -326,19 +328,14 @@ class Poller:
             run.rejections.add(now)
         else:
             run.rejections.clear()
-        if isinstance(error, (*REFUSED, exceptions.UnexpectedResponse)):
+        if isinstance(error, REFUSED_RUN):
             run.trouble, first = str(error), FIRST_REJECTED_PAUSE
-            is_about_run = isinstance(error, REFUSED)
-            if is_about_run:
-                self.endpoint.responded()
-            elif self.endpoint.responded_at > run.rejections.since or len(self._runs) == 1:
-                # Unreadable responses may come for all runs, but others can be read.
-                is_about_run = True
-            if is_about_run and run.rejections.end_wait(now):
-                self._fail(run, wait_policy.run_unreachable(run.run_id, error, now - run.rejections.since))
+            self.endpoint.responded()
         else:
             self._endpoint_failed(error, run.sent_at)
-        if run.waits:
+        if run.waits and run.rejections.end_wait(now):
+            self._fail(run, wait_policy.run_unreachable(run.run_id, error, now - run.rejections.since))
+        elif run.waits:
             pause = wait_policy.backoff(run.failures, first=first, longest=LONGEST_PAUSE)
             self._queue_by_id(run, now + pause)
 
@@ -409,7 +406,7 @@ class Poller:
             self.endpoint.responded()
         else:
             self._endpoint_failed(error, task.sent_at)
-            if not isinstance(error, exceptions.AuthenticationFailed | exceptions.RateLimited):
+            if not isinstance(error, exceptions.RateLimited):
                 if task.failing_since is None:
                     task.failing_since = now
                 elif self.endpoint.responded_at > task.failing_since:
@@ -455,13 +452,13 @@ class EndpointState:
 
         :param sent_at: when the request was sent. If that was before the last pause began, the error doesn't
             make the pause longer.
-        :return: whether the key has been rejected for so long that the waits end.
+        :return: whether requests have been rejected for so long that the waits end.
         """
         now = self._loop.time()
         if sent_at >= self._paused_at or not self._failures:
             self._failures += 1
             self._paused_at = now
-            if isinstance(error, exceptions.AuthenticationFailed):
+            if isinstance(error, wait_policy.REJECTIONS):
                 self._rejections.add(now)
             else:
                 self._rejections.clear()

@@ -154,28 +154,46 @@ def test_two_waits_for_a_rejected_run_both_end_and_a_retry_waits_again(arize: Em
     assert found.id == run
 
 
-def test_unreadable_responses_about_the_only_run_end_its_wait(arize: Emulator) -> None:
-    run = run_alone(arize)
-    arize.add_fault(Fault("rest.*", "garbage", times=None))
+@pytest.mark.promise("wait-refused", "poll-401", "poll-run-refused", "poll-run-unreadable")
+@pytest.mark.parametrize("of_run", ["garbage", "forbidden", "unauthorized"])
+@pytest.mark.parametrize("of_list", ["garbage", "forbidden", "unauthorized"])
+def test_all_responses_rejected_or_unreadable_end_all_waits_after_five_minutes(
+    arize: Emulator, of_list: str, of_run: str
+) -> None:
+    task = create_task(arize)
+    listed = arize.create_runs(task, 20, fate=HANG)
+    alone = [run_alone(arize, f"task {number}") for number in range(2)]
+    arize.add_fault(Fault(LIST, of_list, times=None))
+    arize.add_fault(Fault(GET, of_run, times=None))
 
-    [event] = wait_for(trigger(run))
+    async def wait() -> list[tuple[float, RunEvent]]:
+        async def one(run: str, task: str | None = None) -> tuple[float, RunEvent]:
+            event = await event_of(trigger(run, task, poll_interval=10.0))
+            return asyncio.get_running_loop().time() - began, event
 
-    assert (event.outcome, event.error_type) == UNREACHABLE
+        began = asyncio.get_running_loop().time()
+        async with asyncio.timeout(1200):
+            return await asyncio.gather(*(one(run, task) for run in listed), *map(one, alone))
+
+    ends = quick_time.run(wait())
+
+    assert {(event.outcome, event.error_type) for _, event in ends} == {UNREACHABLE}
+    assert all(300 <= seconds < 450 for seconds, _ in ends)
 
 
-def test_unreadable_responses_about_all_runs_end_no_wait(arize: Emulator) -> None:
+def test_responses_unreadable_for_less_than_five_minutes_end_no_wait(arize: Emulator) -> None:
     runs = [run_alone(arize, f"task {number}", seconds=(1.0, 1.0)) for number in range(2)]
     arize.add_fault(Fault("rest.*", "garbage", times=None))
 
     async def wait() -> list[RunEvent]:
         waits = [asyncio.create_task(event_of(trigger(run, poll_interval=10.0))) for run in runs]
-        await asyncio.sleep(1800)
-        assert not any(each.done() for each in waits)
+        await asyncio.sleep(290)
         arize.clear_faults()
         return await asyncio.gather(*waits)
 
     assert count_outcomes(quick_time.run(wait())) == {FINISHED: 2}
-    assert len(arize.requests(GET)) <= 2 * (1800 / 30 + 8)
+    # 2 s after the first one, doubling to 30 s.
+    assert len(arize.requests(GET)) <= 2 * (5 + 290 / 30)
 
 
 # -- Errors about a task's list. --
@@ -315,7 +333,9 @@ def recover(arize: Emulator, fault: Fault, seconds: float) -> tuple[str | None, 
     return quick_time.run(wait())
 
 
-@pytest.mark.parametrize("kind", ["status_before", "drop_before", "unauthorized", "rate_limited"])
+@pytest.mark.parametrize(
+    "kind", ["status_before", "drop_before", "unauthorized", "rate_limited", "garbage", "forbidden"]
+)
 @pytest.mark.parametrize("seconds", [20.0, 200.0])
 def test_endpoint_recovers_clears_trouble_and_polls_as_before(
     arize: Emulator, kind: str, seconds: float
