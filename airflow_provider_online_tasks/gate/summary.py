@@ -286,11 +286,10 @@ def changed_in_metadata(before: frozenset[Version], now: frozenset[Version]) -> 
 def changed_in_hub(summary: Mapping[str, Any], evaluator: str) -> str | None:
     """Describe the newest version that is used since a time in the baseline; None without one.
 
-    An evaluator of the hub whose name is not a column of the results may be any of them.
+    A version whose column is unknown may be of any evaluator.
     """
     listed = (summary.get("baseline") or {}).get("new_evaluator_versions") or ()
-    others = set(summary["evaluators"]) - {evaluator}
-    new = [version for version in listed if version["evaluator"] not in others]
+    new = [version for version in listed if version["evaluator"] in (evaluator, None)]
     if not new:
         return None
     return on_one_line(

@@ -331,7 +331,7 @@ class Reader:
     def new_evaluator_versions(self, since: datetime, until: datetime) -> list[dict[str, str | None]]:
         """Return the versions of the task's evaluators that were created in this time and replaced others.
 
-        Of a pinned evaluator only the pinned version counts: the pin moved to it.
+        ``evaluator`` is its column; None if that is unknown. Of a pinned evaluator only the pinned version counts: the pin moved to it.
         """
         new: list[dict[str, str | None]] = []
         for evaluator in self.task.evaluators:
@@ -346,7 +346,7 @@ class Reader:
                 )
                 continue
             new += [
-                {"evaluator": name, "version_id": version.id, "since": wire_time(created_at)}
+                {"evaluator": version.column, "version_id": version.id, "since": wire_time(created_at)}
                 for created_at, version in versions[1:]  # the first version replaced none
                 if since < created_at <= until and evaluator.evaluator_version_id in (None, version.id)
             ]

@@ -112,10 +112,23 @@ def evaluate_twice(
     return run_id
 
 
-def add_version(arize: Emulator, *, days_ago: float = 0) -> str:
+def add_evaluator(arize: Emulator, name: str, column: str) -> None:
+    """Add an evaluator to the Eval Hub whose column has another name."""
+    arize.set_clock_offset(-86_400 * 5)
+    managed = {"type": "MANAGED", "managed_evaluator": "JSON_PARSEABLE"}
+    config = {**managed, "name": column, "variables": ["attributes.output.value"]}
+    version = {"commit_message": "First version", "code_config": config}
+    body = {"space_id": arize.space_id, "name": name, "type": "CODE", "version": version}
+    headers = {"Authorization": f"Bearer {arize.api_key}"}
+    response = requests.post(f"{arize.url}/v2/evaluators", headers=headers, json=body, timeout=60)
+    assert response.ok, response.text
+    arize.set_clock_offset(0)
+
+
+def add_version(arize: Emulator, *, name: str = NAME, days_ago: float = 0) -> str:
     """Add a version to the evaluator, as a user does in Arize; return its ID."""
     arize.set_clock_offset(-86_400 * days_ago)
-    url = f"{arize.url}/v2/evaluators/{arize.evaluator_ids[NAME]}/versions"
+    url = f"{arize.url}/v2/evaluators/{arize.evaluator_ids[name]}/versions"
     headers = {"Authorization": f"Bearer {arize.api_key}"}
     [last, *_] = requests.get(url, headers=headers, timeout=60).json()["evaluator_versions"]
     code = {**last["code_config"], "variables": ["attributes.output.value"]}
@@ -149,6 +162,18 @@ def test_new_version_since_the_baseline_is_named_and_not_compared(arize: Emulato
     allowed = gate(found, across_evaluator_versions=True)["rules"][-1]
     assert allowed["measure"] == "drop of score_mean"
     assert version_id in allowed["note"]
+
+
+def test_new_version_of_another_evaluator_is_compared(arize: Emulator) -> None:
+    """The name of an evaluator in the Eval Hub is not that of its column."""
+    add_evaluator(arize, "JSON check", "valid_json")
+    version_id = add_version(arize, name="JSON check")
+    found = read(run_id=evaluate_twice(arize, "JSON check", "output_present"), baseline=TWO_DAYS)
+    [new] = found["baseline"]["new_evaluator_versions"]
+    assert (new["evaluator"], new["version_id"]) == ("valid_json", version_id)
+    rules = read_rules({name: {"score_mean": ">= 0", "max_drop": 0.9} for name in found["evaluators"]})
+    drops = {each.evaluator: each.outcome for each in check_summary(rules, found) if "drop" in each.measure}
+    assert drops == {"output_present": "passed", "valid_json": "failed"}
 
 
 def test_windows_without_a_new_version_are_compared(arize: Emulator) -> None:
@@ -242,9 +267,9 @@ def test_version_lists_that_are_forbidden_do_not_fail_the_task(arize: Emulator) 
 
 
 @pytest.mark.parametrize(
-    ("named", "outcome"), [("e", "failed"), ("in the hub", "failed"), (None, "failed"), ("other", "passed")]
+    ("named", "outcome"), [("e", "failed"), (None, "failed"), ("other", "passed"), ("not read", "passed")]
 )
-def test_new_version_belongs_to_the_column_of_its_name_or_to_any(named: str | None, outcome: str) -> None:
+def test_new_version_belongs_to_its_column_or_to_any_if_that_is_unknown(named: str | None, outcome: str) -> None:
     change = {"evaluator": named, "version_id": "v2", "since": "2026-01-01T00:00:00Z"}
     baseline = {"new_evaluator_versions": [change], "evaluators": {"e": GOOD}}
     found = summary(e=GOOD, other=GOOD) | {"baseline": baseline}
