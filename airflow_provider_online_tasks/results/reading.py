@@ -331,7 +331,8 @@ class Reader:
     def new_evaluator_versions(self, since: datetime, until: datetime) -> list[dict[str, str | None]]:
         """Return the versions of the task's evaluators that were created in this time and replaced others.
 
-        ``evaluator`` is its column; None if that is unknown. Of a pinned evaluator only the pinned version counts: the pin moved to it.
+        ``evaluator`` is the column; None if that is unknown. Of a pinned evaluator only the pinned version
+        counts: the pin moved to it.
         """
         new: list[dict[str, str | None]] = []
         for evaluator in self.task.evaluators:

@@ -269,7 +269,7 @@ def test_version_lists_that_are_forbidden_do_not_fail_the_task(arize: Emulator) 
 @pytest.mark.parametrize(
     ("named", "outcome"), [("e", "failed"), (None, "failed"), ("other", "passed"), ("not read", "passed")]
 )
-def test_new_version_belongs_to_its_column_or_to_any_if_that_is_unknown(named: str | None, outcome: str) -> None:
+def test_new_version_belongs_to_its_column_or_to_any_if_unknown(named: str | None, outcome: str) -> None:
     change = {"evaluator": named, "version_id": "v2", "since": "2026-01-01T00:00:00Z"}
     baseline = {"new_evaluator_versions": [change], "evaluators": {"e": GOOD}}
     found = summary(e=GOOD, other=GOOD) | {"baseline": baseline}
