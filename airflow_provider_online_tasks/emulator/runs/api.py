@@ -13,7 +13,7 @@ from airflow_provider_online_tasks.emulator.errors import InvalidError, NotFound
 from airflow_provider_online_tasks.emulator.graphql import mutation
 from airflow_provider_online_tasks.emulator.rest import Body, Call, Moment, Operation
 from airflow_provider_online_tasks.emulator.runs.models import STATUSES, NotStartedError, Run
-from airflow_provider_online_tasks.emulator.tasks.api import task_of
+from airflow_provider_online_tasks.emulator.tasks.api import NoExperiments, task_of
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator.graphql import Context
@@ -26,14 +26,12 @@ class _RunInput(Body):
     data_end_time: Moment | None = None
     max_spans: Annotated[int, Field(ge=1)] | None = None
     override_evaluations: bool | None = None
-    experiment_ids: list[str] | None = None
+    experiment_ids: NoExperiments = None
 
 
 def trigger_task_run(call: Call) -> bytes:
     """Start a run."""
     task, body = task_of(call), call.body
-    if body.experiment_ids:
-        raise RequestError(400, "experiment_ids is not allowed for a task on a project")
     run = call.state.runs.create(
         task,
         data_start=body.data_start_time,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 TASK_TYPES = (*(kind.task_type for kind in KINDS.values()), "RUN_EXPERIMENT")
 Text = Annotated[str, Field(min_length=1)]
+NoExperiments = Annotated[list[str], Field(max_length=0)] | None  # they are for tasks on datasets
 QueryId = Literal["A", "B", "C", "D", "E"]
 
 
@@ -50,7 +51,7 @@ class _QueryFilters(Body):
 
 class _QueryMapping(Body):
     variable_name: Annotated[str, Field(min_length=1, max_length=256)]
-    query_ids: list[QueryId]
+    query_ids: Annotated[list[QueryId], Field(max_length=5)]
     attribute_path: Annotated[str, Field(min_length=1, max_length=1024)]
 
 
@@ -92,7 +93,7 @@ class _TaskInput(_TaskChanges):
     type: Literal[TASK_TYPES]  # type: ignore[valid-type]
     project_id: Text
     dataset_id: str | None = None
-    experiment_ids: list[str] | None = None
+    experiment_ids: NoExperiments = None
     evaluators: Annotated[list[_EvaluatorAttachment], Field(min_length=1)]
 
 

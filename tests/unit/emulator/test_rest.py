@@ -301,6 +301,8 @@ INVALID_TASKS: list[tuple[dict[str, Any], int]] = [
         },
         422,
     ),
+    ({"evaluators": [{**CALM, "query_mappings": [{**MAPPING, "query_ids": ["A"] * 6}]}]}, 400),
+    ({"experiment_ids": ["RXhwZXJpbWVudDoxOnFSd1g="]}, 400),
     ({"colour": "red"}, 400),
 ]
 
