@@ -77,7 +77,7 @@ class _CodeConfig(Body):
     name: ColumnName
     data_granularity: DataGranularity | None = None
     query_filter: str | None = None
-    variables: Annotated[list[Any], Field(min_length=1)]
+    variables: Annotated[list[Text], Field(min_length=1)]
     static_params: list[_Parameter] | None = None
 
 

@@ -79,8 +79,8 @@ class CodeKind:
     ) -> models.Evaluation:
         """Run a managed check."""
         parameters = dict(evaluator.parameters or {})
-        attribute = parameters.get("span_attribute")
-        if attribute is not None:
+        if parameters.get("span_attribute") is not None:
+            attribute = _text_parameter(parameters, "span_attribute")
             path = (evaluator.column_mappings or {}).get(attribute, attribute)
             parameters["span_attribute"] = path
             if unit.text(path) is None:

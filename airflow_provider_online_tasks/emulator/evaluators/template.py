@@ -58,6 +58,8 @@ class TemplateKind:
             raise InvalidError(f"Template evaluator {evaluator.name!r} needs its own llmConfig or the task's")
         if not evaluator.template or not evaluator.template.strip():
             raise InvalidError(f"The template of evaluator {evaluator.name!r} is empty")
+        if any(type(score) not in {int, float} for score in (evaluator.choices or {}).values()):
+            raise InvalidError(f"The scores of the choices of evaluator {evaluator.name!r} must be numbers")
         rails = evaluator.rails
         if rails and (len(rails) < 2 or len(set(rails)) != len(rails)):
             raise InvalidError(f"Evaluator {evaluator.name!r} needs at least two different rails")

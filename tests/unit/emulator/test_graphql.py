@@ -174,6 +174,8 @@ INVALID: list[tuple[dict[str, Any], str]] = [
     ({"templateEvaluators": [template_evaluator(rails=["good"])]}, "BAD_USER_INPUT"),
     ({"templateEvaluators": [template_evaluator(rails=["a", "b", "a"])]}, "BAD_USER_INPUT"),
     ({"templateEvaluators": [template_evaluator(template="")]}, "BAD_USER_INPUT"),
+    ({"templateEvaluators": [template_evaluator(classificationChoices={"a": "x"})]}, "BAD_USER_INPUT"),
+    ({"templateEvaluators": [template_evaluator(classificationChoices={"a": None})]}, "BAD_USER_INPUT"),
     ({"templateEvaluators": [template_evaluator(name="")]}, "BAD_USER_INPUT"),
     ({"templateEvaluators": [template_evaluator(), template_evaluator()]}, "BAD_USER_INPUT"),
     ({"evaluators": [{"evaluatorId": "RXZhbHVhdG9yOjE6cVJ3WA=="}]}, "BAD_USER_INPUT"),

@@ -223,6 +223,7 @@ def test_code_evaluators_have_versions(api: Api, emulator: Emulator) -> None:
     assert (run["num_successes"] > 50, run["num_errors"], run["num_skipped"]) == (True, 0, 0)
 
 
+CHECK = {"type": "MANAGED", "name": "is json", "managed_evaluator": "JSON_PARSEABLE"}
 INVALID: list[tuple[dict[str, Any], int]] = [
     ({"name": ""}, 422),
     ({"name": "x" * 256}, 422),
@@ -242,6 +243,7 @@ INVALID: list[tuple[dict[str, Any], int]] = [
     (body(template_config(llm_config=llm_config("TGxtSW50ZWdyYXRpb246OTk6cVJ3WA=="))), 404),
     (body(template_config(llm_config=llm_config("nope"))), 400),
     (body(type="CODE"), 422),
+    ({"type": "CODE", "version": {"commit_message": "x", "code_config": {**CHECK, "variables": [{}]}}}, 422),
 ]
 
 

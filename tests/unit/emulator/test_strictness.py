@@ -418,6 +418,15 @@ def test_custom_code_is_never_run(api: Api) -> None:
     assert "polite" in run["failure_reason"]
 
 
+@pytest.mark.parametrize("attribute", [5, ["attributes.output.value"], {"path": "attributes.output.value"}])
+def test_attribute_of_a_code_evaluator_that_is_no_text_is_an_error(api: Api, attribute: Any) -> None:
+    code = code_evaluator(
+        evaluationClass="JsonParseable", evaluationInputParams={"span_attribute": attribute}
+    )
+    run = judged(api, templateEvaluators=None, llmConfig=None, codeEvaluators=[code])
+    assert (run["status"], run["num_successes"], run["num_errors"] > 50) == ("COMPLETED", 0, True)
+
+
 def test_run_with_errors_only_says_why(api: Api) -> None:
     regex = code_evaluator(evaluationClass="MatchesRegex", evaluationInputParams={"pattern": "("})
     run = judged(api, templateEvaluators=None, llmConfig=None, codeEvaluators=[regex])
