@@ -25,7 +25,7 @@ _ANNOTATOR = {"id": ids.USER_ID, "email": USER["email"]}
 _PREFIXES = {"span": "", "trace": "trace_", "session": "session_"}
 _LOOKBACK_DAYS = {"SPAN": 31, "TRACE": 31, "SESSION": 7}
 _MOST_ANNOTATED = {"SPAN": 1000, "TRACE": 1000, "SESSION": 100}
-_Columns = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+_Columns = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=1000)]
 
 
 class _SpanQuery(Body):

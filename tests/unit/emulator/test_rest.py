@@ -534,6 +534,7 @@ def test_invalid_span_query_is_rejected(api: Api, emulator: Emulator) -> None:
         ({"start_time": days_ago(1), "end_time": days_ago(2)}, 422),
         ({"included_columns": ["a"], "excluded_columns": ["b"]}, 422),
         ({"included_columns": []}, 400),
+        ({"excluded_columns": ["a"] * 1001}, 400),
         ({"truncate_string_length": 0}, 400),
         ({"columns": []}, 400),
     ]
