@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import TaskGroup
+from airflow.sdk.definitions.asset import BaseAsset
 
 from airflow_provider_online_tasks._defaults import SESSION_ID
 from airflow_provider_online_tasks._text import shown
@@ -24,7 +25,7 @@ from airflow_provider_online_tasks.operators.results import COMPLETE_WITHIN, Eva
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseNotifier, XComArg
+    from airflow.sdk import DAG, BaseNotifier, XComArg
 
     from airflow_provider_online_tasks.costs.budgets import OnOverBudget
     from airflow_provider_online_tasks.gate.rules import OnInconclusive
@@ -154,8 +155,8 @@ def online_eval(
     :param confidence: confidence of the gate, such as 0.95. Default: none.
     :param false_alarms_per_year: instead of ``confidence``: how often the gate may fail per year although the
         true shares satisfy its rules, such as 1; None compares the measured values of each window. Default:
-        ``auto``, which is 1 if the DAG has a schedule and neither ``confidence`` nor ``baseline`` is set,
-        else None.
+        ``auto``, which is 1 if the DAG runs at regular times and neither ``confidence`` nor ``baseline`` is
+        set, else None.
     :param on_inconclusive: what an inconclusive rule does: ``fail`` (default), ``skip``, ``pass`` or ``ask``.
     :param on_failure: what a failed rule does: ``fail`` (default), ``skip``, ``ask`` or ``warn``.
     :param response_timeout: how long a task with ``ask`` waits for a person, a timedelta or seconds. Default:
@@ -207,8 +208,7 @@ def online_eval(
         names = {task: {"map_index_template": template} for task, template in _WINDOWS.items()}
     with TaskGroup(group_id, default_args=arguments) as group:
         if false_alarms_per_year == "auto":
-            schedule: Any = group.dag.schedule
-            is_recurring = schedule not in (None, "@once")
+            is_recurring = _runs_at_regular_times(group.dag)
             false_alarms_per_year = 1 if is_recurring and confidence is None and baseline is None else None
         task_id: Any = online_task_id
         if name is not None:
@@ -278,6 +278,15 @@ def online_eval(
                 **names.get("gate", {}),
             )
     return group
+
+
+def _runs_at_regular_times(dag: DAG) -> bool:
+    """Return whether a cron expression, a duration or a timetable starts the DAG, and not only assets."""
+    schedule: Any = dag.schedule
+    is_cron = isinstance(schedule, str) and schedule != "@once"
+    # Assets are several in a collection, or one object.
+    is_of_assets = isinstance(schedule, str | Collection | BaseAsset)
+    return is_cron or not (schedule is None or is_of_assets)
 
 
 def _check_no_human_labels(rules: Mapping[str, Any]) -> None:

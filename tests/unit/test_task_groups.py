@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Asset
+from airflow.timetables.trigger import CronTriggerTimetable
 
 from airflow_provider_online_tasks import InvalidInput, TemplateEvaluator, online_eval
 
@@ -273,7 +274,11 @@ def test_max_error_rate_is_that_of_the_run_and_of_the_gate(
     ("schedule", "given", "expected"),
     [
         ("@daily", {}, (None, 1)),
-        ([Asset("answers")], {}, (None, 1)),
+        (DAY, {}, (None, 1)),
+        (CronTriggerTimetable("0 3 * * *", timezone="UTC"), {}, (None, 1)),
+        (Asset("answers"), {}, (None, None)),
+        ([Asset("answers")], {}, (None, None)),
+        (Asset("answers") | Asset("labels"), {}, (None, None)),
         (DAY, {"false_alarms_per_year": 4}, (None, 4)),
         ("@daily", {"false_alarms_per_year": None}, (None, None)),
         ("@daily", {"confidence": 0.95}, (0.95, None)),
@@ -283,7 +288,7 @@ def test_max_error_rate_is_that_of_the_run_and_of_the_gate(
         (None, {"false_alarms_per_year": 4}, (None, 4)),
     ],
 )
-def test_gate_in_a_scheduled_dag_has_a_budget_of_false_alarms(
+def test_gate_of_a_dag_that_runs_at_regular_times_has_a_budget_of_false_alarms(
     schedule: Any, given: dict[str, Any], expected: tuple[float | None, float | None]
 ) -> None:
     with DAG("evals", schedule=schedule, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
