@@ -3,8 +3,8 @@
 Run ``airflow online-tasks doctor --conn-id arize_online_tasks_default``, or before Airflow 3.2
 ``python -m airflow_provider_online_tasks.diagnostics``.
 
-Exit code 0: no problem. 1: a difference makes calls fail, or the project doesn't exist. 2: Arize can't be
-reached. 3: the connection is missing or wrong. 4: Arize rejects the key. The largest one counts.
+Exit code 0: no problem. 1: a difference makes calls fail, or the project doesn't exist. 2: no usable
+response. 3: the connection is missing or wrong. 4: Arize rejects the key. The largest one counts.
 
 graphql-core validates the documents and inputs of this version against the schema that Arize shows, as
 Arize's server does, and compares the part that the mutations use with the documented schema.
@@ -27,9 +27,12 @@ from airflow_provider_online_tasks._defaults import DEFAULT_CONN_ID
 from airflow_provider_online_tasks.api import calls, reachability
 from airflow_provider_online_tasks.exceptions import (
     AuthenticationFailed,
+    BadRequest,
     CallError,
     InvalidConnection,
+    NotFound,
     PermissionDenied,
+    ResponseTooLarge,
 )
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput, EvalTaskPatch
@@ -47,6 +50,8 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.client import Client
 
 NO_PROBLEM, CALLS_FAIL, UNREACHABLE, CONNECTION_WRONG, KEY_REJECTED = range(5)
+# Why Arize doesn't show its schema although it accepts the key.
+HIDDEN = (BadRequest, PermissionDenied, NotFound, ResponseTooLarge)
 # The schema that Arize documents.
 DOCUMENTED = Path(__file__).parent / "api" / "schema.graphql"
 _ID = "an-id"
@@ -106,8 +111,10 @@ def check_connection(client: Client) -> Iterator[Check]:
     if rest.status is Status.OK:
         try:
             reachability.ask_project(client)
-        except CallError as error:
+        except (NotFound, BadRequest) as error:
             yield Check(subject="model_id", status=Status.ERROR, detail=str(error))
+        except CallError as error:
+            yield _failed("model_id", error)
     if graphql.status is Status.OK:
         yield from check_schema(lambda document: client.query(document, name="introspection"))
 
@@ -116,10 +123,14 @@ def _check_api(name: str, url: str, ask: Callable[[], object]) -> Check:
     try:
         ask()
     except CallError as error:
-        is_rejected = isinstance(error, AuthenticationFailed | PermissionDenied)
-        code = KEY_REJECTED if is_rejected else UNREACHABLE
-        return Check(subject=name, status=Status.ERROR, detail=str(error), exit_code=code)
+        return _failed(name, error)
     return Check(subject=name, detail=f"{url} accepts the key")
+
+
+def _failed(subject: str, error: CallError) -> Check:
+    is_rejected = isinstance(error, AuthenticationFailed | PermissionDenied)
+    code = KEY_REJECTED if is_rejected else UNREACHABLE
+    return Check(subject=subject, status=Status.ERROR, detail=str(error), exit_code=code)
 
 
 def check_schema(query: Callable[[str], Mapping[str, Any]]) -> Iterator[Check]:
@@ -137,9 +148,12 @@ def check_schema(query: Callable[[str], Mapping[str, Any]]) -> Iterator[Check]:
 
     try:
         schema = build_client_schema(query(get_introspection_query(descriptions=False)))  # type: ignore[arg-type]
-    except (CallError, GraphQLError, TypeError, ValueError, LookupError, AttributeError) as error:
+    except (*HIDDEN, GraphQLError, TypeError, ValueError, LookupError, AttributeError) as error:
         detail = f"Arize does not show its schema, so nothing was compared: {error}"
         yield Check(subject="schema", status=Status.WARNING, detail=detail)
+        return
+    except CallError as error:
+        yield _failed("schema", error)
         return
     for minimal_calls in _minimal_calls():
         yield from _check_mutation(schema, minimal_calls)
@@ -197,14 +211,11 @@ def _check_mutation(schema: GraphQLSchema, minimal_calls: list[calls.GraphQLCall
 
 def _used_part(schema: GraphQLSchema) -> GraphQLSchema:
     """Return the part of a schema that this version's mutations use."""
-    from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema, GraphQLString
+    from graphql import GraphQLObjectType, GraphQLSchema
 
     mutations = schema.mutation_type.fields if schema.mutation_type else {}
     fields = {name: field for name, field in mutations.items() if name in calls.MUTATION_INPUT_TYPES}
-    return GraphQLSchema(
-        query=GraphQLObjectType("Query", {"unused": GraphQLField(GraphQLString)}),
-        mutation=GraphQLObjectType("Mutation", fields) if fields else None,
-    )
+    return GraphQLSchema(mutation=GraphQLObjectType("Mutation", fields))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

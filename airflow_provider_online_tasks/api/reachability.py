@@ -30,7 +30,7 @@ def examine(client: Client) -> tuple[bool, str]:
         return False, f"{rest} accepts the key, but {graphql} does not work: {_hint(no_graphql)}{no_graphql}"
     both = f"{rest} and {graphql} accept the key"
     if problem := _trouble(lambda: ask_project(client)):
-        return False, f"{both}, but the connection's model_id is wrong: {problem}"
+        return False, f"{both}, but can't read the project of the connection's model_id: {problem}"
     is_account_right, account = _compare_accounts(client)
     has_mutations, mutations = _check_mutations(client)
     return is_account_right and has_mutations, f"{both}; {account}; {mutations}."

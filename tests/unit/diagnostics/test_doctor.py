@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -228,12 +229,59 @@ def test_host_that_is_not_arize_is_unreachable(
     assert errors(capsys) == ["REST", "GraphQL"]
 
 
-def test_introspection_that_arize_rejects_is_a_warning(
-    arize: Emulator, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("graphql.*", "graphql_error", skip=1, times=None, code="GRAPHQL_VALIDATION_FAILED"),
+        Fault("graphql.*", "forbidden", skip=1, times=None),
+        Fault("graphql.*", "garbage", skip=1, times=None, body=" " * 4 * 2**20),
+    ],
+    ids=["rejected", "forbidden", "too large"],
+)
+def test_schema_that_arize_hides_or_that_is_too_large_is_a_warning(
+    arize: Emulator, capsys: pytest.CaptureFixture[str], fault: Fault
 ) -> None:
-    arize.add_fault(Fault("graphql.*", "graphql_error", skip=1, times=None))
+    arize.add_fault(fault)
     assert main([]) == diagnostics.NO_PROBLEM
     assert capsys.readouterr().out.split()[:2] == [Status.WARNING.value, "schema"]
+
+
+UNUSABLE = [
+    (Fault("*", "status_before", status=503, times=None), "UNREACHABLE"),
+    (Fault("*", "rate_limited", times=None), "UNREACHABLE"),
+    (Fault("*", "drop_before", times=None), "UNREACHABLE"),
+    (Fault("*", "garbage", times=None), "UNREACHABLE"),
+    (Fault("*", "unauthorized", times=None), "KEY_REJECTED"),
+]
+
+
+@pytest.mark.parametrize(("fault", "code"), UNUSABLE, ids=lambda value: getattr(value, "kind", value))
+def test_schema_that_is_not_read_has_the_exit_code_of_the_reason(
+    arize: Emulator, capsys: pytest.CaptureFixture[str], fault: Fault, code: str
+) -> None:
+    arize.add_fault(replace(fault, operation="graphql.*", skip=1))
+    assert main([]) == getattr(diagnostics, code)
+    assert errors(capsys) == ["schema"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [*UNUSABLE, (Fault("*", "forbidden", times=None), "KEY_REJECTED")],
+    ids=lambda value: getattr(value, "kind", value),
+)
+def test_project_that_is_not_read_has_the_exit_code_of_the_reason(
+    arize: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    fault: Fault,
+    code: str,
+) -> None:
+    connection = json.loads(arize.connection_json)
+    connection["extra"] = {"model_id": arize.project_id}
+    monkeypatch.setenv("AIRFLOW_CONN_ARIZE_ONLINE_TASKS_DEFAULT", json.dumps(connection))
+    arize.add_fault(replace(fault, operation="rest.get_project"))
+    assert main([]) == getattr(diagnostics, code)
+    assert errors(capsys) == ["model_id"]
 
 
 @pytest.mark.parametrize("model_id", ["TW9kZWw6OTk5OnFSd1g=", "an-unknown-id"])
