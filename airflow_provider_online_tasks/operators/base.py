@@ -104,7 +104,10 @@ class UsesArize(_Operator):
             return content(context=context, jinja_env=jinja_env)
         if isinstance(content, str) and (text := text_without_jinja(content, jinja_env)) is not None:
             return text
-        return super().render_template(content, context, jinja_env, seen_oids)
+        rendered = super().render_template(content, context, jinja_env, seen_oids)
+        # The results of a mapped task are a sequence that requests each result when it is used.
+        is_lazy = isinstance(rendered, Sequence) and not isinstance(rendered, str | bytes | list | tuple)
+        return list(rendered) if is_lazy else rendered
 
     def wait_limit(self, timeout: float | None = None) -> tuple[float, str] | None:
         """Return the shorter one of a timeout and ``execution_timeout``, which Airflow ignores in a deferral.

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.sdk import DAG, Asset, BaseNotifier
+from airflow.sdk import DAG, Asset, BaseNotifier, task
 
 from airflow_provider_online_tasks.emulator import Emulator, EmulatorSettings
 from airflow_provider_online_tasks.notifications.eval_gate import EvalGateNotifier
@@ -16,6 +16,7 @@ from airflow_provider_online_tasks.operators.gate import EvalGateOperator
 from airflow_provider_online_tasks.operators.results import EvalResultsOperator
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
 from tests.support.reviewer import Reviewer
+from tests.support.summaries import results, summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -108,6 +109,29 @@ def test_gate_outcome_depends_on_the_number_of_complete_results(
     verdict = result.returned("gate")
     assert verdict["outcome"] == outcome
     assert result.states["gate"] == state
+
+
+def test_results_of_mapped_task_are_one_baseline(run_dag: Callable[..., Any]) -> None:
+    with DAG("mapped_baseline", schedule=None) as dag:
+
+        @task
+        def read_day(correct: int) -> dict[str, Any]:
+            return {"evaluators": {"e": results(labels={"correct": correct, "incorrect": 1_000 - correct})}}
+
+        days: Any = read_day.expand(correct=[950, 960, 940])
+        arguments: dict[str, Any] = {
+            "summary": summary(e=results(labels={"correct": 800, "incorrect": 200})),
+            "rules": {"e": {"correct": ">= 0.5", "max_drop": 0.02}},
+            "on_failure": "warn",
+        }
+        EvalGateOperator(task_id="gate", baseline=days, **arguments)
+        EvalGateOperator(task_id="changed", baseline=days.map(lambda day: {**day}), **arguments)
+
+    result = run_dag(dag)
+
+    for task_id in ("gate", "changed"):
+        drop = result.returned(task_id)["rules"][-1]
+        assert (drop["outcome"], drop["measured"]) == ("failed", pytest.approx(0.15))
 
 
 class Chat(BaseNotifier):
