@@ -46,7 +46,8 @@ class EvalGateOperator(LineageOperator):
         ``{"helpfulness": (1, 5)}``. With ``confidence``, a rule on ``score_mean`` without a range needs
         1,000 scores. (templated)
     :param baseline: the summary of an earlier window, or a list of them, such as the output of a mapped task;
-        for ``max_drop``. Default: the ``baseline`` that ``EvalResultsOperator`` read. Unused with ``false_alarms_per_year``. (templated)
+        for ``max_drop``. Default: the ``baseline`` that ``EvalResultsOperator`` read. Unused with
+        ``false_alarms_per_year``. (templated)
     :param min_evaluated: minimum number of evaluations for evaluators whose rules don't set it. Default 1.
     :param max_error_rate: maximum share of the run's attempted items whose evaluation failed, 0 to 1.
         Default 0.05.
