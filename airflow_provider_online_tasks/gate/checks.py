@@ -266,15 +266,21 @@ class EvaluatorCheck:
             problem = "its results are incomplete"
         if problem:
             return replace(result, outcome=INCONCLUSIVE, note=f"baseline: {problem}")
+        scale = self.scale
+        if earlier.missing * current.total > current.missing * earlier.total:
+            # More failures of the baseline would hide a drop: compare the evaluations that exist.
+            scale = replace(scale, counts_missing=False)
+            earlier, current = (sample_of(threshold, each, scale, None) for each in (before, now))
+            result = replace(result, evaluations=current.total)
         note = f"was {earlier.measured:.4g} of {earlier.total}"
         if change := changed_in_metadata(before.evaluator_versions, now.evaluator_versions) or version_change:
             if not self.across_versions:
                 note = f"not compared: {change}. Set across_evaluator_versions=True to compare"
                 return replace(result, note=note)
             note += f"; {change}"
-        drop = earlier.measured - current.measured
+        drop = (earlier.measured or 0) - (current.measured or 0)
         confidence = self.confidence or TEST_CONFIDENCE
-        interval = drop_interval(threshold, before, now, scale=self.scale, confidence=confidence)
+        interval = drop_interval(threshold, before, now, scale=scale, confidence=confidence)
         outcome = decide("<=", interval, bound) if interval else INCONCLUSIVE
         if interval and outcome == INCONCLUSIVE and self.confidence is None:
             outcome = PASSED  # the measured drop may be chance

@@ -610,6 +610,22 @@ def test_missing_evaluations_do_not_count_towards_the_minimum():
     assert found["correct"].outcome == found["min_evaluated"].outcome == "failed"
 
 
+@pytest.mark.parametrize(
+    ("now", "outcome", "drop"),
+    [
+        (labels(700, 300), "failed", 0.25),
+        (labels(700, 300, not_evaluated=100), "failed", 0.25),
+        (labels(950, 50, not_evaluated=100), "passed", 0.0),
+        (labels(700, 300, not_evaluated=2_500), "passed", 250 / 3_500),
+    ],
+)
+def test_missing_evaluations_of_the_baseline_hide_no_drop(now, outcome, drop):
+    rules = {"correct": ">= 0.1", "max_drop": 0.1, **MISSING}
+    before = window(labels(950, 50, not_evaluated=2_500))
+    result = check(rules, summary(e=now), baseline=before)["drop of correct"]
+    assert (result.outcome, result.measured) == (outcome, pytest.approx(drop))
+
+
 def test_missing_evaluations_count_in_a_drop_in_both_windows():
     rules = {"correct": ">= 0.5", "max_drop": 0.02, **MISSING}
     now, before = labels(900, 0, not_evaluated=100), window(labels(990, 10, not_evaluated=0))
