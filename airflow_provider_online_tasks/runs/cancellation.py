@@ -39,9 +39,9 @@ class Cancellations:
         self._places = asyncio.Semaphore(MOST_IN_FLIGHT)
         self._turn = asyncio.Lock()
         self._paused_until = float("-inf")
-        self._session: asyncio.Task[AsyncClient] | None = None
+        self._session: AsyncClient | None = None
         self._session_users = 0
-        self._closing: set[asyncio.Task[None]] = set()
+        self._opening = asyncio.Lock()
 
     async def cancel(self, run_id: str, *, until: float) -> responses.TaskRun:
         """Cancel a run, and return it afterwards: cancelled, or finished before.
@@ -97,25 +97,15 @@ class Cancellations:
     @contextlib.asynccontextmanager
     async def _shared_session(self) -> AsyncIterator[AsyncClient]:
         """Open a session for the first user, and close it after the last one."""
-        if self._session is None:
-            self._session = asyncio.create_task(AsyncClient.open(self._settings))
-        opening = self._session
         self._session_users += 1
         try:
-            # Shielded: a user that gives up must not end the session of the others.
-            yield await asyncio.shield(opening)
+            async with self._opening:
+                if self._session is None:
+                    self._session = await AsyncClient.open(self._settings)
+            yield self._session
         finally:
             self._session_users -= 1
-            if not self._session_users:
-                self._session = None
-                closing = asyncio.create_task(_close(opening))
-                self._closing.add(closing)
-                closing.add_done_callback(self._closing.discard)
-                if opening.done():
-                    await asyncio.shield(closing)
-
-
-async def _close(opening: asyncio.Task[AsyncClient]) -> None:
-    """Close a session that may still be opening."""
-    with contextlib.suppress(Exception):  # the next user of the session raises it
-        await (await opening).close()
+            if not self._session_users and self._session is not None:
+                session, self._session = self._session, None
+                with contextlib.suppress(Exception):  # the cancellations have ended, and keep their results
+                    await session.close()

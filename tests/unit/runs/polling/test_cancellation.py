@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import uuid
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -352,18 +354,23 @@ def test_cancellation_rate_limited_pauses_all_of_them(
     assert len(sent) == 24 + MOST_IN_FLIGHT
 
 
-def test_session_opened_after_last_caller_gave_up_is_closed(
-    arize: Emulator, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("seconds", [0.0, 5.0], ids=["while the session opens", "while Arize responds"])
+def test_last_caller_gives_up_leaves_no_connection_open(
+    arize: Emulator, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
-    sessions = Sessions(monkeypatch)
+    run, _ = a_run(arize)
+    delay_responses(monkeypatch, 3600.0, to="cancel task run")
 
-    async def cancel_in_no_time() -> None:
+    async def give_up() -> None:
         with pytest.raises(NotInTime):
-            await cancel_run(CONN_ID, "run", until=asyncio.get_running_loop().time())
-        await eventually(lambda: sessions.closed == 1)
+            await cancel_run(CONN_ID, run, until=asyncio.get_running_loop().time() + seconds)
 
-    quick_time.run(cancel_in_no_time())
-    assert sessions.opened == 1
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ResourceWarning)
+        quick_time.run(give_up())
+        gc.collect()
+    assert [str(warning.message) for warning in caught] == []
+    assert len(arize.requests(CANCEL)) == (1 if seconds else 0)
 
 
 def test_session_that_cannot_be_opened_fails_the_cancellation_only(
