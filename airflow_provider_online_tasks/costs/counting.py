@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks._times import parse_time
@@ -19,10 +19,8 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.api.client import Client
     from airflow_provider_online_tasks.api.responses import Span
 
-LEAST_ERROR = 0.1
-"""The smallest error of an extrapolated count on each side, as a share of it."""
-_ERRORS = 3.0
-"""The number of standard errors on each side."""
+NEIGHBORS = 100
+"""The number of spans from which a density is measured."""
 
 
 class Requests:
@@ -39,38 +37,62 @@ class Requests:
 
 
 @dataclass(frozen=True)
-class Stratum:
-    """Spans that were read, newest first, each of which stands for ``weight`` spans of the window."""
+class Neighbors:
+    """The spans on one side of a gap, and the seconds that they cover."""
 
-    spans: tuple[Span, ...]
-    weight: float = 1.0
+    spans: Sequence[Span] = ()
+    seconds: float = 1.0
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A part of the window that isn't read."""
+
+    start: datetime
+    end: datetime
+    older: Neighbors
+    newer: Neighbors
+
+    def count(self, number_of: Callable[[Sequence[Span]], float]) -> Range:
+        """Return a number of the gap: between those by the densities on its two sides."""
+        older, newer = (number_of(side.spans) * self.weight(side) for side in (self.older, self.newer))
+        return Range(min(older, newer), max(older, newer))
+
+    def weight(self, side: Neighbors) -> float:
+        """Return how many spans of the gap each of its neighbors stands for."""
+        return _length(self) / side.seconds
 
 
 @dataclass(frozen=True)
 class Counted:
     """The spans of a window.
 
-    :param strata: the spans that were read; the newest ones without a gap first, then those of random times.
+    :param newest: the newest spans, without a gap.
+    :param pages: the spans that were read at other times.
+    :param gaps: the parts of the window that weren't read.
     """
 
-    strata: tuple[Stratum, ...]
+    newest: Sequence[Span]
+    pages: Sequence[Sequence[Span]] = ()
+    gaps: Sequence[Gap] = ()
 
     @property
     def is_exact(self) -> bool:
         """Whether all spans were read."""
-        return len(self.strata) == 1
+        return not self.gaps
+
+    @property
+    def read(self) -> list[Sequence[Span]]:
+        """The spans that were read, in parts without a gap."""
+        return [self.newest, *self.pages]
 
     def count(self, number_of: Callable[[Sequence[Span]], float]) -> Range:
-        """Return a number of the window: exact for the newest spans, and extrapolated for the others.
-
-        The error is estimated from the differences of neighbors, as for systematic samples.
-        """
-        exact, *read = (number_of(stratum.spans) for stratum in self.strata)
-        parts = [stratum.weight * number for stratum, number in zip(self.strata[1:], read, strict=True)]
-        steps = [(after - before) ** 2 for before, after in pairwise(parts)]
-        variance = len(parts) * sum(steps) / (2 * len(steps)) if steps else sum(parts) ** 2
-        error = max(LEAST_ERROR * sum(parts), _ERRORS * math.sqrt(variance))
-        return Range(exact + max(sum(read), sum(parts) - error), exact + sum(parts) + error)
+        """Return a number of the window: exact for the spans that were read, extrapolated for the others."""
+        read = sum(map(number_of, self.read))
+        gaps = [gap.count(number_of) for gap in self.gaps]
+        low, high = sum(gap.low for gap in gaps), sum(gap.high for gap in gaps)
+        error = math.hypot(*(gap.high - gap.low for gap in gaps))
+        return Range(read + max(0.0, low - error), read + high + error)
 
     def sample(
         self, size: int, wanted: Callable[[Span], bool], newest: float, draw: random.Random
@@ -79,15 +101,18 @@ class Counted:
 
         :param newest: how many of the newest spans are evaluated at most.
         """
-        read, *sampled = self.strata
-        if newest <= len(read.spans):
-            read, sampled = replace(read, spans=read.spans[: math.ceil(newest)]), []
-        pool = [
-            (span, stratum.weight) for stratum in (read, *sampled) for span in stratum.spans if wanted(span)
-        ]
+        read, gaps = chain.from_iterable(self.read), self.gaps
+        if newest <= len(self.newest):
+            read, gaps = iter(self.newest[: math.ceil(newest)]), ()
+        spans = {span.span_id: span for span in read}
+        weights = dict.fromkeys(spans, 1.0)
+        for gap in gaps:
+            for side in (gap.older, gap.newer):
+                for span in side.spans:
+                    weights[span.span_id] += gap.weight(side) / 2
         # The largest of these keys are a sample without replacement in proportion to the weights.
-        keyed = sorted(pool, key=lambda each: draw.random() ** (1 / each[1]), reverse=True)
-        return [span for span, _ in keyed[:size]]
+        pool = [(draw.random() ** (1 / weights[key]), span) for key, span in spans.items() if wanted(span)]
+        return [span for _, span in sorted(pool, key=lambda each: each[0], reverse=True)[:size]]
 
 
 def count_spans(
@@ -99,28 +124,49 @@ def count_spans(
 ) -> Counted:
     """Count the spans of a window with the requests that are left.
 
-    If they don't suffice to read all, read the newest spans and a page at random times of the rest.
+    If they don't suffice to read all, read the newest spans, then pages at random times of the gaps that are
+    longest or may have most spans.
 
-    :param list_page: returns the call for a page of a ``window`` at a ``cursor``.
+    :param list_page: returns the call for a page of a ``window`` at a ``cursor``, newest spans first.
     """
     read: list[Span] = []
     most = requests.left
     reached = window.end
-    complete = False
     for number, page in enumerate(_pages(requests, list_page, window), 1):
         # Arize lists a span that starts when the window ends. It belongs to the next window.
-        read += [span for span in page.items if _start(span, window.start) < window.end]
-        complete = page.next_cursor is None
-        if complete:
-            break
+        read += _before(page, window.end)
+        if page.next_cursor is None:
+            return Counted(read)
         reached = max(window.start, min((_start(span, reached) for span in page.items), default=reached))
         share = (window.end - reached) / (window.end - window.start)
         is_far = share * requests.left < number * (1 - share)
-        if requests.left <= 1 or (is_far and number >= most / 2):
+        if requests.left <= 1 or (is_far and number >= most / 3):
             break
-    if complete or reached <= window.start:
-        return Counted((Stratum(tuple(read)),))
-    return _with_rest(requests, list_page, DataWindow(start=window.start, end=reached), read, draw)
+    if reached <= window.start:
+        return Counted(read)
+    pages: list[Sequence[Span]] = []
+    gaps = [Gap(window.start, reached, Neighbors(), _oldest(read, reached))]
+    while requests.left > 0:
+        # By turns: the one finds the end of a burst, the other one finds a burst between quiet times.
+        gap = max(gaps, key=_most_spans if requests.left % 2 else _length)
+        gaps.remove(gap)
+        middle = gap.start + (gap.end - gap.start) * draw.uniform(0.3, 0.7)
+        page = requests.send(list_page(window=DataWindow(start=gap.start, end=middle), cursor=None))
+        spans = _before(page, middle)
+        since = _start(spans[-1], gap.start) if spans and page.next_cursor is not None else gap.start
+        pages.append(spans)
+        gaps.append(Gap(middle, gap.end, _newest(spans, middle, since), gap.newer))
+        if since > gap.start:
+            gaps.append(Gap(gap.start, since, gap.older, _oldest(spans, since)))
+    return Counted(read, pages, gaps)
+
+
+def _most_spans(gap: Gap) -> float:
+    return gap.count(len).high
+
+
+def _length(gap: Gap) -> float:
+    return (gap.end - gap.start).total_seconds()
 
 
 def _pages(
@@ -129,26 +175,25 @@ def _pages(
     return pages(requests.send, lambda cursor: list_page(window=window, cursor=cursor))
 
 
-def _with_rest(
-    requests: Requests,
-    list_page: Callable[..., RestCall[Page[Span]]],
-    rest: DataWindow,
-    read: Iterable[Span],
-    draw: random.Random,
-) -> Counted:
-    """Add the part of the window that isn't read: a page at a random time of each of its parts."""
-    parts = max(1, requests.left)
-    length = (rest.end - rest.start) / parts
-    strata = []
-    for part in range(parts):
-        until = rest.start + length * (part + draw.uniform(0.05, 1.0))
-        page = requests.send(list_page(window=DataWindow(start=rest.start, end=until), cursor=None))
-        spans = page.items
-        since = rest.start
-        if page.next_cursor is not None:
-            since = min((_start(span, until) for span in spans), default=rest.start)
-        strata.append(Stratum(spans, length / max(until - since, timedelta(seconds=1))))
-    return Counted((Stratum(tuple(read)), *strata))
+def _before(page: Page[Span], end: datetime) -> list[Span]:
+    """Return the spans of a page that start before a time, newest first."""
+    spans = [span for span in page.items if span.start_time is None or _start(span, end) < end]
+    return sorted(spans, key=lambda span: _start(span, end), reverse=True)
+
+
+def _newest(spans: Sequence[Span], end: datetime, since: datetime) -> Neighbors:
+    """Return the newest of the spans between two times."""
+    found = spans[:NEIGHBORS]
+    return _neighbors(found, since if len(found) == len(spans) else _start(found[-1], since), end)
+
+
+def _oldest(spans: Sequence[Span], since: datetime) -> Neighbors:
+    found = spans[-NEIGHBORS:]
+    return _neighbors(found, since, _start(found[0], since) if found else since)
+
+
+def _neighbors(spans: Sequence[Span], start: datetime, end: datetime) -> Neighbors:
+    return Neighbors(spans, max(1.0, (end - start).total_seconds()))
 
 
 def _start(span: Span, unknown: datetime) -> datetime:

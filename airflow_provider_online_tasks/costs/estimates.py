@@ -466,8 +466,8 @@ class _Estimator:
         """Return the spans of random items that the run evaluates, with the texts of their variables."""
         keys = {
             span.span_id: key
-            for stratum in counted.strata
-            for key, spans in self._lacking(level, evaluators, stratum.spans).items()
+            for part in counted.read
+            for key, spans in self._lacking(level, evaluators, part).items()
             for span in spans[:1]  # so that a long trace is as likely as a short one
         }
         size = SAMPLE if level == "span" else _UNITS_OF_SAMPLE
@@ -514,10 +514,10 @@ class _Estimator:
         """Return what every estimate assumes, and what this one does."""
         sentences = []
         if not counted.is_exact:
-            read = sum(len(stratum.spans) for stratum in counted.strata)
+            read = sum(map(len, counted.read))
             sentences.append(
-                f"{read} spans were read. The others are extrapolated from {len(counted.strata) - 1} random "
-                f"times of the window."
+                f"{read} spans were read. The others are extrapolated from {len(counted.pages)} random times "
+                f"of the window."
             )
         if self.sampling_rate < 1:
             sentences.append(
