@@ -69,6 +69,14 @@ class RunLimits:
     def __bool__(self) -> bool:
         return self != RunLimits()
 
+    def of_run(self, run: RunInput) -> str:
+        """Return the run and its limits on one line, for the person who decides."""
+        limits = {"max_evaluations": self.max_evaluations, "max_cost": self.max_cost, "budget": self.budget}
+        given = ", ".join(f"{name}={value}" for name, value in limits.items() if value is not None)
+        again = ", also if they have a label" if run.override_evaluations else ""
+        most = run.max_spans or DEFAULT_MAX_SPANS
+        return f"Task {run.online_task_id} for {run.window}: at most {most:,} spans{again}. Limits: {given}."
+
 
 def _read_cost(value: Any) -> float:
     number = rendered_number(value) if isinstance(value, str) else None

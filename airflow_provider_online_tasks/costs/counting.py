@@ -101,9 +101,9 @@ class Counted:
 
         :param newest: how many of the newest spans are evaluated at most.
         """
-        read, gaps = chain.from_iterable(self.read), self.gaps
+        read, gaps = list(chain.from_iterable(self.read)), self.gaps
         if newest <= len(self.newest):
-            read, gaps = iter(self.newest[: math.ceil(newest)]), ()
+            read, gaps = list(self.newest[: math.ceil(newest)]), ()
         spans = {span.span_id: span for span in read}
         weights = dict.fromkeys(spans, 1.0)
         for gap in gaps:

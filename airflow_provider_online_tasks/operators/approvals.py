@@ -62,12 +62,23 @@ class Approval:
         return kept if isinstance(kept, dict) and kept.get("max_tries") == self._max_tries else {}
 
 
+class CannotAsk(Exception):
+    """Airflow would show the question of an earlier try instead of the one of this try."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Airflow can't change the question of an earlier try of this task, and that was a different one, "
+            "so no one is asked. Trigger a new DAG run to ask."
+        )
+
+
 def ask(
     context: Context,
     *,
     task_id: str,
     subject: str,
     body: str,
+    about: str | None = None,
     response_timeout: timedelta | None,
     notifiers: Sequence[BaseNotifier],
     method_name: str,
@@ -76,10 +87,14 @@ def ask(
     """Ask a person, and pause the task.
 
     :param body: what is needed to decide, in Markdown.
+    :param about: the first part of the body. If Airflow shows the question of an earlier try, this part must
+        be the same. Default: the body.
     :param method_name: the method of the operator that Airflow calls with the response.
     :param kwargs: JSON values that Airflow passes to this method.
+    :raises CannotAsk: Airflow shows another question.
     """
     check_can_ask()
+    _check_shown(context["ti"], subject, body, about or body)
     from airflow.providers.standard.operators.hitl import HITLOperator
 
     # The standard provider for Airflow 3.1 uses the task's own timeout as the time for a response.
@@ -104,6 +119,19 @@ def ask(
             pause.method_name, pause.kwargs = method_name, kwargs  # type: ignore[attr-defined]
         raise
     raise RuntimeError("HITLOperator returned without deferring")
+
+
+def _check_shown(ti: Any, subject: str, body: str, about: str) -> None:
+    """Create the question, and raise CannotAsk if Airflow keeps another one of the task instance."""
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.comms import CreateHITLDetailPayload
+
+    question = CreateHITLDetailPayload(
+        ti_id=ti.id, options=[APPROVE, REJECT], subject=subject, body=body, params={}, assigned_users=[]
+    )
+    shown: Any = task_runner.SUPERVISOR_COMMS.send(question)
+    if shown.subject != subject or not (shown.body or "").startswith(about):
+        raise CannotAsk
 
 
 def read_response(event: object) -> tuple[bool, str]:

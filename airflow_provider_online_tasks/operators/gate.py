@@ -173,15 +173,18 @@ class EvalGateOperator(LineageOperator):
             body = [report.markdown_table(self._results), report.people_markdown(people)]
             if examples:
                 body += ["**Examples that violate the rules**", report.examples_markdown(examples)]
-            approvals.ask(
-                context,
-                task_id=self.task_id,
-                subject=f"Gate {self.task_id}: {verdict['outcome']}. Continue anyway?",
-                body="\n\n".join(filter(None, body)),
-                response_timeout=self.response_timeout,
-                notifiers=self.notifiers,
-                method_name="execute_complete",
-            )
+            try:
+                approvals.ask(
+                    context,
+                    task_id=self.task_id,
+                    subject=f"Gate {self.task_id}: {verdict['outcome']}. Continue anyway?",
+                    body="\n\n".join(filter(None, body)),
+                    response_timeout=self.response_timeout,
+                    notifiers=self.notifiers,
+                    method_name="execute_complete",
+                )
+            except approvals.CannotAsk as error:
+                message = f"{message} {error}"
         raise (EvalGateInconclusive if is_inconclusive else EvalGateFailed)(message, verdict=verdict)
 
     def execute_complete(self, context: Context, event: Any) -> dict[str, Any]:

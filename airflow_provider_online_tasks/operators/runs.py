@@ -308,17 +308,23 @@ class RunOnlineTaskOperator(base.PlansRun, base.LineageOperator):
         check = check_run(hook, run, limits, may_lower=self.on_over_budget == "cap", log=self.log)
         if check.excess is not None and self.on_over_budget == "ask":
             approval.note(planned, spending=check.spending)
-            self.log.info("%s Waiting for a decision on the page of required actions.", check.excess)
-            approvals.ask(
-                context,
-                task_id=self.task_id,
-                subject=f"{self.task_id} exceeds its limits. Start the run anyway?",
-                body="\n\n".join(map(escaped_markdown, (check.excess, *check.details))),
-                response_timeout=self.response_timeout,
-                notifiers=self.notifiers,
-                method_name="execute_after_approval",
-                kwargs={"run": planned},
-            )
+            figures = (check.excess, *check.details)
+            self.log.info("%s Waiting for a decision on the page of required actions.", " ".join(figures))
+            about, *shown = map(escaped_markdown, (limits.of_run(run), *figures))
+            try:
+                approvals.ask(
+                    context,
+                    task_id=self.task_id,
+                    subject=f"{self.task_id} exceeds its limits. Start the run anyway?",
+                    body="\n\n".join((about, *shown)),
+                    about=f"{about}\n\n",
+                    response_timeout=self.response_timeout,
+                    notifiers=self.notifiers,
+                    method_name="execute_after_approval",
+                    kwargs={"run": planned},
+                )
+            except approvals.CannotAsk as error:
+                raise EvalBudgetExceeded(f"No run was started. {check.excess} {error}") from None
         if check.excess is not None:
             raise check.error()
         return check

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from airflow_provider_online_tasks import _clock
 from airflow_provider_online_tasks.api.client import Client
@@ -84,6 +85,7 @@ class TaskInstance:
     """
 
     dag_id, task_id, run_id, map_index = "dag", "run", "manual", -1
+    id = UUID(int=1)
 
     def __init__(
         self,

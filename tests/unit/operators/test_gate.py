@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 from airflow.sdk import Asset, AssetAlias
 
 from airflow_provider_online_tasks._airflow import AirflowSkipException, TaskDeferred
@@ -15,6 +15,7 @@ from airflow_provider_online_tasks.exceptions import EvalGateFailed, EvalGateInc
 from airflow_provider_online_tasks.notifications.eval_gate import EvalGateNotifier
 from airflow_provider_online_tasks.operators.gate import EvalGateOperator
 from airflow_provider_online_tasks.results.history import VERDICT_KEY
+from tests.support.questions import record_questions
 from tests.support.summaries import results, summary
 
 APPROVED = {"chosen_options": ["Approve"], "responded_by_user": {"id": "1", "name": "Ann"}}
@@ -34,13 +35,14 @@ class Execution:
     """A task instance with its context: keeps XComs in the order of the pushes, and asset events."""
 
     def __init__(self, *outlets: Any) -> None:
+        self.id = uuid4()
         self.pushes: list[tuple[str, Any]] = []
         self.events = OutletEvents((outlet, SimpleNamespace(extra={})) for outlet in outlets)
 
     @property
     def context(self) -> Any:
         push = lambda key, value: self.pushes.append((key, value))  # noqa: E731
-        return {"ti": SimpleNamespace(xcom_push=push, try_number=1), "outlet_events": self.events}
+        return {"ti": SimpleNamespace(id=self.id, xcom_push=push, try_number=1), "outlet_events": self.events}
 
     @property
     def xcoms(self) -> dict[str, Any]:
@@ -205,19 +207,7 @@ def test_literal_baseline_without_evaluators_is_rejected_at_parse_time() -> None
 
 @pytest.fixture
 def questions(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """The arguments of each question that is shown."""
-    hitl = pytest.importorskip("airflow.providers.standard.operators.hitl")
-    shown: list[dict[str, Any]] = []
-
-    class Question:
-        def __init__(self, *, response_timeout: Any = None, **arguments: Any) -> None:
-            shown.append({**arguments, "response_timeout": response_timeout})
-
-        def execute(self, context: Any) -> None:
-            raise TaskDeferred(trigger=DateTimeTrigger(moment=datetime.now(UTC)), method_name="execute")
-
-    monkeypatch.setattr(hitl, "HITLOperator", Question)
-    return shown
+    return record_questions(monkeypatch)
 
 
 @pytest.mark.since_airflow("3.1", "required actions")
@@ -273,6 +263,20 @@ def test_ask_about_one_rule_asks_only_if_this_rule_is_inconclusive(questions: li
     with pytest.raises(EvalGateInconclusive):
         operator.execute(Execution().context)
     assert len(questions) == 1
+
+
+@pytest.mark.since_airflow("3.1", "required actions")
+def test_gate_that_cannot_show_its_results_does_not_ask(questions: list[dict[str, Any]]) -> None:
+    execution = Execution()
+    for _ in range(2):  # the same results again
+        with pytest.raises(TaskDeferred):
+            gate(found(50, 50), on_failure="ask").execute(execution.context)
+
+    with pytest.raises(EvalGateFailed) as raised:
+        gate(found(1, 99), on_failure="ask").execute(execution.context)
+
+    assert raised.value.verdict["passed"] is False
+    assert len(questions) == 2
 
 
 @pytest.mark.since_airflow("3.1", "required actions")

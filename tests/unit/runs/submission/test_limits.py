@@ -27,7 +27,8 @@ from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs.eval_tasks import EvalTaskInput
 from airflow_provider_online_tasks.operators.runs import RunOnlineTaskOperator
 from airflow_provider_online_tasks.triggers.events import FINISHED, RunEvent
-from tests.support.tries import END, HANG, WAIT, Execution, Killed, Time, start_run
+from tests.support.questions import record_questions
+from tests.support.tries import HANG, START, WAIT, Execution, Killed, Time, start_run
 
 RUN = "graphql.runOnlineTask"
 
@@ -470,19 +471,7 @@ def test_cap_without_a_span_until_another_run_finishes_is_temporary(
 
 @pytest.fixture
 def questions(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """The arguments of each question that is asked."""
-    hitl = pytest.importorskip("airflow.providers.standard.operators.hitl")
-    asked: list[dict[str, Any]] = []
-
-    class Question:
-        def __init__(self, *, response_timeout: Any = None, **arguments: Any) -> None:
-            asked.append({**arguments, "response_timeout": response_timeout})
-
-        def execute(self, context: Any) -> None:
-            raise TaskDeferred(trigger=None, method_name="execute_complete")
-
-    monkeypatch.setattr(hitl, "HITLOperator", Question)
-    return asked
+    return record_questions(monkeypatch)
 
 
 ASK: dict[str, Any] = {"max_evaluations": 3, "on_over_budget": "ask"}
@@ -580,10 +569,10 @@ def test_approval_does_not_cover_a_dag_that_changed_meanwhile(
     assert execution.operator is not None
     execution.operator.max_spans = 5_000
 
-    with pytest.raises(TaskDeferred):
+    with pytest.raises(EvalBudgetExceeded):
         respond(execution, "Approve")
 
-    assert (len(questions), mutations(emulator)) == (2, 0)
+    assert (len(questions), mutations(emulator)) == (1, 0)
 
 
 @pytest.mark.since_airflow("3.1", "required actions")
@@ -603,22 +592,46 @@ def test_retry_with_a_run_does_not_ask(
 
 
 @pytest.mark.since_airflow("3.1", "required actions")
-@pytest.mark.parametrize("change", ["clear", "dag"])
 def test_approval_is_for_one_execution_of_the_run(
-    execution: Execution, emulator: Emulator, questions: list[dict[str, Any]], change: str
+    execution: Execution, emulator: Emulator, questions: list[dict[str, Any]]
 ) -> None:
     ask(execution, override_evaluations=True)
     respond(execution, "Approve")
-    if change == "clear":
-        execution.clear()
+    execution.clear()
 
-    ask(
-        execution,
-        override_evaluations=True,
-        **({"max_spans": 9_000, "data_end_time": END - timedelta(hours=1)} if change == "dag" else {}),
-    )
+    ask(execution, override_evaluations=True)
 
     assert (len(questions), len(emulator.runs())) == (2, 1)
+
+
+@pytest.mark.since_airflow("3.1", "required actions")
+@pytest.mark.parametrize("has_store", [True, False])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data_start_time": START - timedelta(days=30)},
+        {"max_spans": 9_000},
+        {"override_evaluations": True},
+        {"max_evaluations": 2},
+        {"budget": EvalBudget(max_evaluations=1)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_run_that_airflow_cannot_show_is_not_started(
+    execution: Execution,
+    emulator: Emulator,
+    questions: list[dict[str, Any]],
+    change: dict[str, Any],
+    has_store: bool,
+) -> None:
+    execution.store = execution.store if has_store else None
+    ask(execution, max_spans=50)
+    execution.clear()
+
+    with pytest.raises(EvalBudgetExceeded):
+        execution.next_try(**{**ASK, "max_spans": 50, **change})
+
+    assert (len(questions), mutations(emulator)) == (1, 0)
 
 
 @pytest.mark.since_airflow("3.1", "required actions")
