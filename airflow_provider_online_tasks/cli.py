@@ -69,6 +69,7 @@ def get_commands() -> list[CLICommand]:
             Arg(  # type: ignore[no-untyped-call]
                 ("--false-alarms-per-year",), type=float, default=1, help="budget (default: %(default)s)"
             ),
+            Arg(("--map-index",), type=int, help="only this index of a mapped task (default: all)"),  # type: ignore[no-untyped-call]
         ),
     )
     commands = (doctor, estimate, orphaned_runs, replay)
@@ -134,6 +135,7 @@ def run_replay_gate(options: argparse.Namespace) -> None:
             json.loads(options.rules),
             labels=json.loads(options.labels or "null"),
             false_alarms_per_year=options.false_alarms_per_year,
+            map_index=options.map_index,
         )
         print(*lines, sep="\n")  # noqa: T201
     except (InvalidInput, json.JSONDecodeError) as error:

@@ -262,12 +262,11 @@ class RecurringCheck:
         name = _name(result)
         bound = _favorable(threshold.bound, threshold, scale)
         counted = [window for window in windows[start:] if name in window.by_name]
-        starts = [_shown_time(window.start) for window in counted]
         values = [window.by_name[name] for window in counted]
         series = [(_favorable(value, threshold, scale), size) for value, size in values]
         evidence = detect(series, bound, self.budget)
-        since = None if evidence.failing_since is None else starts[evidence.failing_since]
-        begin = starts[evidence.start] if starts else None
+        since = None if evidence.failing_since is None else _shown_time(counted[evidence.failing_since].start)
+        begin = _shown_time(counted[evidence.start].start) if counted else None
         is_measured = name in windows[-1].by_name
         # Even without a single good evaluation, the window would not show that the share is below the bound.
         is_too_small = (

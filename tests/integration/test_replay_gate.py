@@ -13,11 +13,12 @@ from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.cli import run_replay_gate
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.results.history import RESULTS_KEY, results_record
-from tests.support.recurring_gates import DAY
+from tests.support.recurring_gates import DAY, DailyGate
 from tests.support.summaries import results, summary
 
 pytest.importorskip("airflow.models.team", reason="needs a newer Airflow")
 
+from airflow_provider_online_tasks.ui.evals import reads
 from airflow_provider_online_tasks.ui.evals.records import read_results
 from airflow_provider_online_tasks.ui.evals.replay import replay_gate
 
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.dag, pytest.mark.since_airflow("3.2", "commands of providers")]
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
+RULES = '{"e": {"correct": ">= 0.95"}}'
 
 
 def replay(capsys: pytest.CaptureFixture[str], dag_id: str, rules: str, **options: Any) -> list[str]:
-    given = {"labels": None, "false_alarms_per_year": 1.0, **options}
+    given = {"labels": None, "false_alarms_per_year": 1.0, "map_index": None, **options}
     capsys.readouterr()
     run_replay_gate(Namespace(dag_id=dag_id, task_id="read_results", rules=rules, **given))
     return capsys.readouterr().out.splitlines()
@@ -67,6 +69,86 @@ def test_replay_prints_when_rules_fail_and_pass(
     assert len(replay(capsys, "replayed", upper, labels='{"e": ["correct", "incorrect"]}')) == 1
 
 
+def day_of(day: int, correct: int, **figures: Any) -> dict[str, Any]:
+    """Return the summary of a day with 1,000 evaluations."""
+    counts = results(labels={"correct": correct, "incorrect": 1_000 - correct}, not_evaluated=0)
+    window = {"data_start_time": wire_time(START + day * DAY)}
+    window["data_end_time"] = wire_time(START + (day + 1) * DAY)
+    return {**summary(e={**counts, **figures.pop("counts", {})}), "expected": 1_000, **window, **figures}
+
+
+def run_mapped(run_dag: Callable[..., DagResult], dag_id: str, summaries: list[dict[str, Any]]) -> None:
+    """Run a DAG whose mapped task leaves a record of each summary."""
+    with DAG(dag_id, schedule=None, start_date=START - DAY) as dag:
+
+        @task
+        def read_results(given: dict[str, Any], **context: Any) -> None:
+            context["ti"].xcom_push(key=RESULTS_KEY, value=results_record(given))
+
+        read_results.expand(given=summaries)
+    run_dag(dag, logical_date=START)
+
+
+def test_replay_of_mapped_windows_has_each_window(
+    run_dag: Callable[..., DagResult], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_mapped(run_dag, "replayed_windows", [day_of(day, 960) for day in range(3)])
+    assert replay(capsys, "replayed_windows", RULES) == ["3 windows of replayed_windows.read_results"]
+
+
+def test_replay_of_mapped_eval_tasks_needs_map_index(
+    run_dag: Callable[..., DagResult], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_mapped(run_dag, "replayed_tasks", [day_of(0, 960), day_of(0, 500)])
+    with pytest.raises(SystemExit, match="--map-index"):
+        replay(capsys, "replayed_tasks", RULES)
+    assert len(replay(capsys, "replayed_tasks", RULES, map_index=0)) == 1
+    failed, _ = replay(capsys, "replayed_tasks", RULES, map_index=1)
+    assert "  0.5  failed" in failed
+
+
+def test_replay_says_if_older_windows_are_left_out(
+    run_dag: Callable[..., DagResult], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_mapped(run_dag, "replayed_cut", [day_of(day, 960) for day in range(5)])
+    monkeypatch.setattr(reads, "MAX_RECORDS", 3)
+    total, left_out = replay(capsys, "replayed_cut", RULES)
+    assert total == "3 windows of replayed_cut.read_results"
+    assert "3 records" in left_out
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        {"errors": 500, "expected": 500},
+        {"complete": False},
+        {"counts": {"not_evaluated": 4_000}},
+        {"counts": {"evaluated": 2_000}},
+    ],
+)
+def test_replay_leaves_out_same_windows_as_gate(problem: dict[str, Any]) -> None:
+    rules = {"e": {"correct": ">= 0.95", "min_coverage": 0.5}}
+    gate = DailyGate(rules=rules, accept_unverified=True)
+    days = [day_of(day, 940) for day in range(5)]
+    days += [day_of(day, 0, **problem) for day in (5, 6)] + [day_of(7, 940)]
+    expected = [gate.execute(given, START + (day + 1) * DAY, "run") for day, given in enumerate(days)]
+    history = [read_results(results_record(given)) for given in days]
+    for verdict, (_, replayed) in zip(expected, replay_gate(filter(None, history), rules), strict=True):
+        assert [(each.measure, each.outcome, each.evidence) for each in replayed] == [
+            (each["measure"], each["outcome"], each["evidence"]) for each in verdict["rules"]
+        ]
+
+
+def test_replay_prints_again_if_errors_fail_two_times(
+    run_dag: Callable[..., DagResult], capsys: pytest.CaptureFixture[str]
+) -> None:
+    errors = {"errors": 500, "expected": 500}
+    days = [day_of(0, 960, **errors), day_of(1, 960), day_of(2, 960, **errors), day_of(3, 960, **errors)]
+    run_mapped(run_dag, "replayed_errors", days)
+    *lines, _ = replay(capsys, "replayed_errors", RULES)
+    assert [line[:10] for line in lines if " error_rate " in line] == ["2026-03-01", "2026-03-03"]
+
+
 def test_replay_without_results_has_no_windows(capsys: pytest.CaptureFixture[str]) -> None:
     rules = '{"e": {"correct": ">= 0.95"}}'
     assert replay(capsys, "no_such_dag", rules) == ["0 windows of no_such_dag.read_results"]
@@ -92,7 +174,6 @@ def test_replay_leaves_out_rules_without_numbers() -> None:
         "e": {
             "correct": ">= 0.9",
             "score_mean": ">= 0.9",
-            "min_coverage": 0.99,
             "each_segment": {"correct": ">= 0.9"},
             "calibrated": {"correct": ">= 0.9"},
         },

@@ -9,8 +9,9 @@ from typing import Any
 
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.gate.checks import RuleResult, check_summary
-from airflow_provider_online_tasks.gate.recurring import RecurringCheck
+from airflow_provider_online_tasks.gate.recurring import RecurringCheck, Window
 from airflow_provider_online_tasks.gate.rules import EvaluatorRules, read_labels, read_rules
+from airflow_provider_online_tasks.operators.gate import MAX_ERROR_RATE
 from airflow_provider_online_tasks.results.counts import OTHER_LABELS
 from airflow_provider_online_tasks.results.history import RESULTS_KEY
 from airflow_provider_online_tasks.ui.evals import reads, records
@@ -26,30 +27,36 @@ def replay_gate(
     """Yield the start of each window, in order, and the results that a gate with these rules has there.
 
     The records have the counts of labels, but no scores of a known range, segments and clusters: only rules
-    on labels are replayed, with independent evaluations.
+    on labels are replayed, with independent evaluations. As in a gate, windows with too many errors are left
+    out of the history.
 
     :param history: records of ``EvalResultsOperator``; of several of a window, the last one counts.
     """
     parsed, known_labels = _label_rules(read_rules(rules)), read_labels(labels)
     by_window = {(record["start"], record["end"]): record for record in history}
-    earlier: list[str] = []
+    earlier: list[Window | None] = []
     for (start, _), record in sorted(by_window.items()):
         summary = _summary(record)
         check = RecurringCheck(
             rules=parsed, summary=summary, score_ranges={}, false_alarms_per_year=false_alarms_per_year
         )
         results = check_summary(
-            parsed, summary, labels=known_labels, confidence=check.budget.confidence, accept_unverified=True
+            parsed,
+            summary,
+            labels=known_labels,
+            max_error_rate=MAX_ERROR_RATE,
+            confidence=check.budget.confidence,
+            accept_unverified=True,
         )
         checked = check.check(results, earlier)
-        earlier.append(checked.record)
+        earlier.append(Window.read(checked.record))
         yield start, checked.results
 
 
 def _label_rules(rules: Iterable[EvaluatorRules]) -> list[EvaluatorRules]:
     """Return the rules on labels."""
     found = [
-        replace(each, thresholds=labels, min_coverage=None, each_segment=None, calibrated=None)
+        replace(each, thresholds=labels, each_segment=None, calibrated=None)
         for each in rules
         if (labels := tuple(rule for rule in each.thresholds if rule.is_label))
     ]
@@ -76,7 +83,7 @@ def _summary(record: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "data_start_time": record["start"],
         "data_end_time": record["end"],
-        "complete": record["complete"],
+        **{key: record[key] for key in ("complete", "expected", "errors")},
         "evaluators": evaluators,
     }
 
@@ -88,23 +95,46 @@ def run_replay(
     *,
     labels: Mapping[str, Sequence[str]] | None = None,
     false_alarms_per_year: float = 1,
+    map_index: int | None = None,
 ) -> Iterator[str]:
-    """Yield a line per window in which a rule begins or ceases to fail, and how many windows there are."""
+    """Yield a line per window in which a rule begins or ceases to fail, and how many windows there are.
+
+    :param map_index: only the results of this index of a mapped task. Default: all.
+    """
     from airflow.utils.session import create_session
 
     always = reads.Span(since=datetime.min.replace(tzinfo=UTC), until=datetime.max.replace(tzinfo=UTC))
     with create_session() as session:
-        found = reads.history(session, dag_id=dag_id, span=always).records
+        found = reads.history(session, dag_id=dag_id, span=always)
     history = [
-        each.value for each in records.read(found) if (each.task_id, each.key) == (task_id, RESULTS_KEY)
+        each
+        for each in records.read(found.records)
+        if (each.task_id, each.key) == (task_id, RESULTS_KEY) and map_index in (None, each.map_index)
     ]
-    failing: set[tuple[str, str, str]] = set()
-    replayed = list(replay_gate(history, rules, labels=labels, false_alarms_per_year=false_alarms_per_year))
+    _check_windows(history)
+    failing: set[tuple[str, str]] = set()
+    values = [each.value for each in history]
+    replayed = list(replay_gate(values, rules, labels=labels, false_alarms_per_year=false_alarms_per_year))
     for start, results in replayed:
         for result in results:
-            name = result.evaluator, result.measure, result.rule
-            if result.passed == (name in failing):
+            if result.passed == ((result.evaluator, result.measure) in failing):
                 state = "passes" if result.passed else f"{result.outcome} ({result.note})"
-                yield f"{start}  {' '.join(name)}  {result.measured_text}  {state}"
-            (failing.discard if result.passed else failing.add)(name)
+                name = f"{result.evaluator} {result.measure} {result.rule}"
+                yield f"{start}  {name}  {result.measured_text}  {state}"
+        failing = {(result.evaluator, result.measure) for result in results if not result.passed}
     yield f"{len(replayed)} windows of {dag_id}.{task_id}"
+    if found.is_cut:
+        yield f"Only the newest {len(found.records):,} records of the DAG were read, no older windows"
+
+
+def _check_windows(history: Iterable[records.Record]) -> None:
+    """Raise InvalidInput if a mapped task has results of one window at several indexes."""
+    indexes: dict[tuple[str, str, str], int] = {}
+    for each in history:
+        window = each.run_id, each.value["start"], each.value["end"]
+        other = indexes.setdefault(window, each.map_index)
+        if other != each.map_index:
+            raise InvalidInput(
+                f"{each.task_id} is mapped, and its results {other} and {each.map_index} in DAG run "
+                f"{each.run_id} are of one window. Set --map-index to the one to replay."
+            )
