@@ -49,7 +49,7 @@ class Mean:
         total = self.count + other.count
         deviation = other.mean - self.mean
         self.mean += deviation * other.count / total
-        self.squares += other.squares + deviation**2 * self.count * other.count / total
+        self.squares += other.squares + deviation * deviation * self.count * other.count / total
         self.ends += other.ends
         self.count = total
 
@@ -64,6 +64,11 @@ class Mean:
     def variance(self) -> float | None:
         """The sample variance; None for fewer than two numbers."""
         return max(0.0, self.squares) / (self.count - 1) if self.count > 1 else None
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether there are numbers, and their mean and variance are not too large."""
+        return self.count > 0 and math.isfinite(self.mean) and math.isfinite(self.squares)
 
     @property
     def is_binary(self) -> bool:
@@ -127,7 +132,8 @@ def mean_difference(one: Mean, other: Mean, confidence: float) -> Interval:
     """Return Welch's interval for one mean minus another."""
     first, second = _squared_error(one), _squared_error(other)
     error = first + second
-    degrees = error**2 / (first**2 / (one.count - 1) + second**2 / (other.count - 1))
+    part = first / error
+    degrees = 1 / (part * part / (one.count - 1) + (1 - part) * (1 - part) / (other.count - 1))
     half = t_quantile(confidence, degrees) * math.sqrt(error)
     return Interval(one.mean - other.mean - half, one.mean - other.mean + half)
 

@@ -67,15 +67,14 @@ class Counts:
         """Return the counts as JSON values; labels with the most frequent first."""
         scores = self.scores
         labels = self.labels.most_common()
-        is_finite = scores.count > 0 and math.isfinite(scores.mean) and math.isfinite(scores.squares)
         return {
             "evaluated": self.evaluated,
             "labelled": self.labelled,
             "labels": {label: {"count": count, "share": count / self.labelled} for label, count in labels},
             "other_labels": self.other_labels,
             "scored": scores.count,
-            "score_mean": scores.mean if is_finite else None,
-            "score_variance": scores.variance if is_finite else None,
+            "score_mean": scores.mean if scores.is_finite else None,
+            "score_variance": scores.variance if scores.is_finite else None,
             "score_is_binary": scores.is_binary,
             "invalid_scores": self.invalid_scores,
         }

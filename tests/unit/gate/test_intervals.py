@@ -68,6 +68,12 @@ def test_mean_merge_equals_mean_of_all_numbers(sizes):
     assert mean.variance == pytest.approx(statistics.variance(numbers), rel=1e-12)
 
 
+def test_mean_merge_of_numbers_that_are_too_large_has_infinite_variance():
+    mean = mean_of([1e160])
+    mean.merge(mean_of([-1e160]))
+    assert (mean.count, mean.mean, mean.variance) == (2, 0, math.inf)
+
+
 def test_mean_merge_leaves_other_unchanged():
     one, other = mean_of([1, 2]), mean_of([3])
     one.merge(other)

@@ -313,6 +313,17 @@ def test_mean_of_scores_within_rounding_of_its_bound_is_inconclusive():
     assert (found.outcome, found.evaluations_needed) == ("inconclusive", None)
 
 
+def test_scores_that_are_too_large_to_be_added_up_are_inconclusive():
+    days = [window(results(mean=mean, variance=1.0, scored=5_000)) for mean in (1e160, -1e160)]
+    now = summary(e=results(mean=0.9, variance=1e200, scored=5_000))
+    rules = {"score_mean": ">= -1e300", "max_drop": 0.1}
+    found = check(rules, now, baseline=days, confidence=0.95)
+    assert found["drop of score_mean"].outcome == "inconclusive"
+    large = window(results(mean=0.9, variance=1e200, scored=5_000))
+    drop = check(rules, now, baseline=large, confidence=0.95)["drop of score_mean"]
+    assert (drop.outcome, drop.measured) == ("inconclusive", 0)
+
+
 def test_mean_of_ones_on_another_scale_is_no_share():
     ones = summary(e=results(mean=1.0, variance=0.0, scored=100, binary=True))
     found = check({"score_mean": "<= 1.05"}, ones, confidence=0.95, score_ranges=LIKERT)["score_mean"]
