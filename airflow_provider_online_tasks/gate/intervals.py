@@ -26,12 +26,17 @@ class Interval(NamedTuple):
 
 @dataclass
 class Mean:
-    """Mean and variance of a stream of numbers, by Welford's method. ``ends`` counts zeros and ones."""
+    """Mean and variance of a stream of numbers, by Welford's method. ``ends`` counts zeros and ones.
+
+    ``low`` and ``high`` are the smallest and the largest number.
+    """
 
     count: int = 0
     mean: float = 0.0
     squares: float = 0.0
     ends: int = 0
+    low: float = math.inf
+    high: float = -math.inf
 
     def add(self, number: float) -> None:
         """Add a number."""
@@ -39,6 +44,7 @@ class Mean:
         deviation = number - self.mean
         self.mean += deviation / self.count
         self.squares += deviation * (number - self.mean)
+        self.low, self.high = min(self.low, number), max(self.high, number)
         if number in (0, 1):
             self.ends += 1
 
@@ -51,6 +57,7 @@ class Mean:
         self.mean += deviation * other.count / total
         self.squares += other.squares + deviation * deviation * self.count * other.count / total
         self.ends += other.ends
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
         self.count = total
 
     def of_size(self, size: float) -> Mean:

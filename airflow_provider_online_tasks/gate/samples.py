@@ -105,7 +105,7 @@ def _mean(
     if confidence is None:
         return sample
     problem = None if size else ONE_CLUSTER
-    if problem := problem or _interval_problem(effective, summary, score_range):
+    if problem := problem or _interval_problem(effective, score_range):
         return replace(sample, note=problem)
     needed = intervals.evaluations_for_mean(scores, threshold.bound, confidence, score_range)
     if score_range is None:
@@ -170,15 +170,11 @@ def _share(
     )
 
 
-def _interval_problem(
-    scores: intervals.Mean, summary: EvaluatorSummary, score_range: Range | None
-) -> str | None:
+def _interval_problem(scores: intervals.Mean, score_range: Range | None) -> str | None:
     """Return why a mean has no interval; None if it has one."""
-    percentiles = summary.score_percentiles or ()
     if score_range is not None:
         low, high = score_range
-        outermost = (scores.mean, *percentiles[:1], *percentiles[-1:])
-        is_outside = min(outermost) < low - rules.TOLERANCE or max(outermost) > high + rules.TOLERANCE
+        is_outside = scores.low < low - rules.TOLERANCE or scores.high > high + rules.TOLERANCE
         return f"some scores are not from {low:g} to {high:g} (see score_ranges)" if is_outside else None
     if scores.count < MIN_SCORES_FOR_MEAN:
         return f"the interval of a mean needs score_ranges, or {MIN_SCORES_FOR_MEAN:,} scores"
@@ -222,8 +218,8 @@ def drop_interval(
             return None
         return intervals.difference(earlier.measured, earlier.interval, current.measured, current.interval)
     one, other = earlier.scores, current.scores
-    if one is None or _interval_problem(one, before, None):
+    if one is None or _interval_problem(one, None):
         return None
-    if other is None or _interval_problem(other, now, None):
+    if other is None or _interval_problem(other, None):
         return None
     return intervals.mean_difference(one, other, confidence)

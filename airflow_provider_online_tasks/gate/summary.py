@@ -122,6 +122,8 @@ class EvaluatorSummary(BaseModel):
     scored: Count
     score_mean: Number = None
     score_variance: Number = None
+    score_min: Number = None
+    score_max: Number = None
     score_is_binary: bool = False
     invalid_scores: Count
     score_percentiles: Annotated[tuple[float, ...] | None, BeforeValidator(_percentiles)] = None
@@ -173,6 +175,8 @@ class EvaluatorSummary(BaseModel):
                 "scored": scores.count,
                 "score_mean": scores.mean if scores.is_finite else None,
                 "score_variance": scores.variance if scores.is_finite else None,
+                "score_min": scores.low,
+                "score_max": scores.high,
                 "score_is_binary": scores.is_binary,
                 "invalid_scores": sum(window.invalid_scores for window in windows),
                 "not_evaluated": None if None in not_evaluated else sum(filter(None, not_evaluated)),
@@ -217,6 +221,8 @@ class EvaluatorSummary(BaseModel):
             mean=self.score_mean,
             squares=(self.score_variance or 0.0) * max(0, self.scored - 1),
             ends=self.scored if self.score_is_binary else 0,
+            low=self.score_mean if self.score_min is None else self.score_min,
+            high=self.score_mean if self.score_max is None else self.score_max,
         )
 
     @property

@@ -75,6 +75,8 @@ class Counts:
             "scored": scores.count,
             "score_mean": scores.mean if scores.is_finite else None,
             "score_variance": scores.variance if scores.is_finite else None,
+            "score_min": scores.low if scores.count else None,
+            "score_max": scores.high if scores.count else None,
             "score_is_binary": scores.is_binary,
             "invalid_scores": self.invalid_scores,
         }

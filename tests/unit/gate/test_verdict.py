@@ -332,13 +332,33 @@ def test_mean_of_ones_on_another_scale_is_no_share():
 
 
 @pytest.mark.parametrize(
-    "figures", [{"mean": 1.2}, {"mean": 0.9, "percentiles": [0.5] * 100 + [1.5]}, {"mean": -0.1}]
+    "figures",
+    [
+        {"mean": 1.2},
+        {"mean": -0.1},
+        {"mean": 0.9, "score_min": 0.5, "score_max": 1.5},
+        {"mean": 0.9, "score_min": -3.0, "score_max": 1.0},
+    ],
 )
 def test_mean_of_scores_outside_of_the_range_is_inconclusive(figures):
     found = summary(e=results(scored=5_000, **figures))
     result = check({"score_mean": ">= 0.1"}, found, confidence=0.95, score_ranges=UNIT)["score_mean"]
     assert (result.outcome, result.low) == ("inconclusive", None)
     assert result.note
+    part = results(mean=0.9, scored=5_000, segments={"free": results(scored=5_000, **figures)})
+    rules = {"each_segment": {"score_mean": ">= 0.1"}}
+    of_segment = check(rules, summary(e=part), confidence=0.95, score_ranges=UNIT)["score_mean", "free"]
+    assert (of_segment.outcome, of_segment.low) == ("inconclusive", None)
+
+
+def test_drop_from_a_baseline_with_scores_outside_of_the_range_is_inconclusive():
+    inside, outside = ({"score_min": 0.1, "score_max": most} for most in (1.0, 1.5))
+    days = [window(results(mean=0.9, scored=5_000, **day)) for day in (outside, inside)]
+    now = summary(e=results(mean=0.9, scored=5_000, **inside))
+    arguments = {"confidence": 0.95, "score_ranges": UNIT}
+    for baseline, outcome in ((days, "inconclusive"), (days[1:] * 2, "passed")):
+        found = check({"score_mean": ">= 0.1", "max_drop": 0.1}, now, baseline=baseline, **arguments)
+        assert found["drop of score_mean"].outcome == outcome
 
 
 def test_mean_of_a_segment_has_the_range_of_its_evaluator():

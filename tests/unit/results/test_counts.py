@@ -41,6 +41,17 @@ MANY = [(f"label {number}", None) for number in range(MAX_LABELS + 50)]
 # -- counts
 
 
+def test_smallest_and_largest_of_all_scores_are_kept():
+    scores = [0.5] * 20_000
+    scores[7], scores[15_000] = -1, 7
+    found = counts((None, score) for score in scores).summary()
+    assert (found["score_min"], found["score_max"]) == (-1, 7)
+    parts = merged([(None, 0.5)], [], [(None, 2), (None, 1)])
+    assert (parts["score_min"], parts["score_max"]) == (0.5, 2)
+    nothing = counts([("ok", None)]).summary()
+    assert (nothing["score_min"], nothing["score_max"]) == (None, None)
+
+
 def test_label_share_is_among_evaluations_with_a_label():
     found = counts([("ok", None)] * 6 + [(None, None)] * 2 + [("bad", None)] * 2).summary()
     assert (found["evaluated"], found["labelled"]) == (10, 8)
