@@ -46,6 +46,7 @@ from airflow_provider_online_tasks.gate.rules import (
 )
 from airflow_provider_online_tasks.gate.summary import (
     UNNAMED,
+    EvaluatorSummary,
     Version,
     changed_in_metadata,
     read_evaluators,
@@ -141,15 +142,16 @@ class RecurringCheck:
     @cached_property
     def budget(self) -> Budget:
         """The budget for the length of the window and the number of rules, each segment counted."""
+        evaluators = read_evaluators(self.summary, "summary")
         start, end = self._ends
         number = 0
         for each in self.rules:
             number += len(each.thresholds)
             if each.max_drop is not None:
                 number += sum(threshold.can_drop for threshold in each.thresholds)
-            if each.each_segment is not None:
-                figures = read_evaluators(self.summary, "summary").get(each.evaluator) or {}
-                number += len(each.each_segment.thresholds) * len(figures.get("segments") or (None,))
+            if each.each_segment is not None and (name := each.evaluator) in evaluators:
+                segments = EvaluatorSummary.read(name, evaluators[name]).segments
+                number += len(each.each_segment.thresholds) * len(segments or (None,))
         return Budget(
             false_alarms_per_year=self.false_alarms_per_year,
             windows_per_year=windows_per_year(end - start),

@@ -88,7 +88,8 @@ class DailyGate:
             return values if len(values) > 1 else next(iter(values), None)
 
         ti = SimpleNamespace(xcom_push=push, xcom_pull=pull, try_number=1, map_index=map_index)
-        operator = EvalGateOperator(task_id="gate", summary=given, **self.arguments)
+        operator = EvalGateOperator(task_id="gate", summary="{{ summary }}", **self.arguments)
+        operator.summary = given  # rendered
         context: Any = {"ti": ti, "outlet_events": {}}
         try:
             if response is not None:

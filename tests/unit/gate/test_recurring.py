@@ -18,6 +18,7 @@ from tests.support.recurring_gates import DAY, START, DailyGate, drawn, rule
 from tests.support.summaries import results, summary
 
 GOOD, BAD = 0.955, 0.925
+WINDOW = {"data_start_time": "2026-03-01T00:00:00Z", "data_end_time": "2026-03-02T00:00:00Z"}
 SIXTY_DAYS = drawn(3, (40, GOOD), (14, BAD), (6, 0.96))
 
 
@@ -383,6 +384,27 @@ def test_incident_lasts_over_windows_without_values() -> None:
     gate.check(1, 955, 1_000, complete=False)
     found = rule(gate.check(2, 700, 1_000))
     assert (found["failing_since"], found["failing_windows"]) == ("2026-03-01", 2)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        "{{ x }}",
+        [],
+        {"evaluators": None},
+        {"evaluators": {"e": "text"}},
+        {"evaluators": {"e": results(labels={"a": 1}, segments=5)}},
+        {"evaluators": {"e": results(labels={"a": 1}, segments={"free": "text"})}},
+        {**summary(e=results(labels={"a": 1})), "data_start_time": 5},
+    ],
+)
+def test_value_that_is_no_summary_is_rejected(given: Any) -> None:
+    gate = DailyGate(rules={"e": {"a": ">= 0.9", "each_segment": {"a": ">= 0.9"}}})
+    if isinstance(given, dict):
+        given = {**WINDOW, **given}
+    with pytest.raises(InvalidInput):
+        gate.execute(given, START, "scheduled")
 
 
 @pytest.mark.parametrize("value", [0, -1, 101, "one", float("nan"), True])
