@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
+from uuid import uuid4
 
 from airflow_provider_online_tasks._text import on_one_line, shown
 from airflow_provider_online_tasks.exceptions import InvalidInput
@@ -30,36 +31,51 @@ class Approval:
         self._store = values.get("task_state_store")
         # Clearing the task raises max_tries; a retry does not.
         self._max_tries = getattr(values["ti"], "max_tries", None)
-        self._given: dict[str, Any] = {}
+        kept: Any = self._store.get(STATE_KEY) if self._store is not None else None
+        is_current = isinstance(kept, dict) and kept.get("max_tries") == self._max_tries
+        self._known: dict[str, Any] = kept if is_current else {}
 
-    def note(self, run: Mapping[str, Any], **facts: Any) -> None:
-        """Note that the task asks whether to start a run; all are JSON values."""
-        if self._store is not None:
-            self._store.set(STATE_KEY, {**facts, "run": run, "max_tries": self._max_tries})
+    def note(self, run: Mapping[str, Any], spending: Mapping[str, Any] | None) -> None:
+        """Note that the task asks whether to start a run; all are JSON values.
+
+        :param spending: what the check of the run's limits found.
+        """
+        self._write(run=run, spending={**(spending or {}), "approval": uuid4().hex})
 
     def give(self, responded_by: str, run: Mapping[str, Any] | None) -> None:
         """Note who approved what the task asked about.
 
         :param run: what it asked about; None if Airflow doesn't pass it, as ``airflow dags test``.
         """
-        self._given = {"approved_by": responded_by, **({"run": run} if run else {})}
-        if kept := self._kept():
-            self._store.set(STATE_KEY, {**kept, "approved_by": responded_by})
+        self._write(**{**self._known, **({"run": run} if run else {}), "approved_by": responded_by})
 
-    def read(self, run: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what is known about the approval of a run; empty if it was not approved."""
-        known = self._given if self._store is None else self._kept()
-        return known if known.get("approved_by") and known.get("run", run) == run else {}
+    def spending_of(self, run: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return what to store with a run that was approved; None if it was not."""
+        known = self._known
+        if not known.get("approved_by") or known.get("run", run) != run:
+            return None
+        return {**known.get("spending", {}), "approved_by": known["approved_by"]}
 
     def use_up(self) -> None:
         """Forget the approval, because what was approved has started."""
-        self._given = {}
-        if self._kept():
-            self._store.delete(STATE_KEY)
+        if self._known:
+            self._known = {}
+            if self._store is not None:
+                self._store.delete(STATE_KEY)
 
-    def _kept(self) -> dict[str, Any]:
-        kept = self._store.get(STATE_KEY) if self._store is not None else None
-        return kept if isinstance(kept, dict) and kept.get("max_tries") == self._max_tries else {}
+    def use_up_by(self, spending: Mapping[str, Any] | None) -> None:
+        """Forget the approval if an earlier run was started with it.
+
+        :param spending: what was stored with that run.
+        """
+        used = (spending or {}).get("approval")
+        if used and self._known.get("spending", {}).get("approval") == used:
+            self.use_up()
+
+    def _write(self, **known: Any) -> None:
+        self._known = {**known, "max_tries": self._max_tries}
+        if self._store is not None:
+            self._store.set(STATE_KEY, self._known)
 
 
 class CannotAsk(Exception):

@@ -274,6 +274,9 @@ class RunOnlineTaskOperator(base.PlansRun, base.LineageOperator):
         """Resume the run of an earlier try, or start a new one within its limits, and follow it."""
         if lifecycle.resume_earlier(run):
             return self._follow(context, lifecycle)
+        if self.on_over_budget == "ask":
+            self._approval = self._approval or approvals.Approval(context)
+            self._approval.use_up_by(lifecycle.earlier_spending)
         return self._start_new(context, lifecycle, run)
 
     def _start_new(self, context: Context, lifecycle: RunLifecycle, run: RunInput) -> str | None:
@@ -300,14 +303,12 @@ class RunOnlineTaskOperator(base.PlansRun, base.LineageOperator):
             return Check(run=run)
         run = with_planned_spans(run, limits.budget)
         approval, planned = self._approval or approvals.Approval(context), run.to_rest()
-        if approved := approval.read(planned):
-            self.log.info("%s approved the run.", approved["approved_by"])
-            return Check(
-                run=run, spending={**approved.get("spending", {}), "approved_by": approved["approved_by"]}
-            )
+        if spending := approval.spending_of(planned):
+            self.log.info("%s approved the run.", spending["approved_by"])
+            return Check(run=run, spending=spending)
         check = check_run(hook, run, limits, may_lower=self.on_over_budget == "cap", log=self.log)
         if check.excess is not None and self.on_over_budget == "ask":
-            approval.note(planned, spending=check.spending)
+            approval.note(planned, check.spending)
             figures = (check.excess, *check.details)
             self.log.info("%s Waiting for a decision on the page of required actions.", " ".join(figures))
             about, *shown = map(escaped_markdown, (limits.of_run(run), *figures))

@@ -44,6 +44,7 @@ class RunLifecycle:
         self.hook = hook
         self.run_id: str | None = None
         self.spending: dict[str, Any] | None = None  # what the check of the run's limits found
+        self.earlier_spending: dict[str, Any] | None = None  # of an earlier run that can't be used
         self.finished: TaskRun | None = None  # set if the run had finished when this try got it
         self._context = context
         self._rules = rules
@@ -61,6 +62,7 @@ class RunLifecycle:
             if self.spending is not None and "max_spans" in self.spending:
                 self.run = run.model_copy(update={"max_spans": self.spending["max_spans"]})
             self._use(result)
+        self.earlier_spending = self._submission.earlier_spending
         return result is not None
 
     def start(self, run: RunInput, *, spending: dict[str, Any] | None = None) -> bool:

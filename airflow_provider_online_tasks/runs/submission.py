@@ -95,6 +95,7 @@ class Submission(create_once.CreateOnce[RunIntent, TaskRun]):
         self._known: tuple[str, ...] = ()  # runs of earlier tries, which are not the new one
         self._not_executed: RunIntent | None = None  # an earlier request that started no run
         self._spending: dict[str, Any] | None = None
+        self.earlier_spending: dict[str, Any] | None = None  # of a run that ended so that a new one is needed
 
     def find_earlier(self) -> Result[TaskRun] | None:
         """Return the run of an earlier try; None if a new one is needed."""
@@ -235,7 +236,7 @@ class Submission(create_once.CreateOnce[RunIntent, TaskRun]):
             run = self._read_earlier_run(intent, intent.id) or self.find(intent)
             if run is None:
                 self._log.warning("Run %s of an earlier try was deleted.", intent.id)
-                self._known = intent.earlier_runs
+                self._known, self.earlier_spending = intent.earlier_runs, intent.spending
                 return None
         if run.id == intent.id:
             outcome = Outcome.RESUMED
@@ -244,7 +245,10 @@ class Submission(create_once.CreateOnce[RunIntent, TaskRun]):
             outcome = Outcome.ADOPTED
             intent = self._store_id(intent, run.id)
         self._known = intent.earlier_runs
-        return self._use(run, outcome)
+        result = self._use(run, outcome)
+        if result is None:
+            self.earlier_spending = intent.spending
+        return result
 
     def _find_without_intent(self) -> Result[TaskRun] | None:
         """Return the newest run over the window, if an earlier try may have left one.

@@ -543,6 +543,18 @@ def test_approval_holds_in_retries(
 
 
 @pytest.mark.since_airflow("3.1", "required actions")
+def test_approval_holds_if_the_question_is_no_longer_stored(
+    execution: Execution, emulator: Emulator, questions: list[dict[str, Any]]
+) -> None:
+    ask(execution)
+    execution.context["task_state_store"].delete("approval")
+
+    respond(execution, "Approve")
+
+    assert (len(questions), len(emulator.runs())) == (1, 1)
+
+
+@pytest.mark.since_airflow("3.1", "required actions")
 @pytest.mark.promise("approval-kept")
 def test_approval_holds_if_the_task_of_a_name_cannot_be_found_at_once(
     execution: Execution, emulator: Emulator, questions: list[dict[str, Any]], time: Time
@@ -662,6 +674,30 @@ def test_approval_starts_one_run_even_if_that_fails(
     ask(execution, **WAIT)
 
     assert (len(questions), mutations(emulator)) == (2, 1)
+
+
+@pytest.mark.since_airflow("3.1", "required actions")
+@pytest.mark.promise("approval-kept")
+@pytest.mark.parametrize("step", ["set:before", "set:after"])
+def test_approval_starts_one_run_even_if_the_process_ends_just_after_the_request(
+    execution: Execution, emulator: Emulator, questions: list[dict[str, Any]], time: Time, step: str
+) -> None:
+    def die_after_request(reached: str) -> None:
+        if reached == step and emulator.runs():
+            raise Killed
+
+    ask(execution, **WAIT, override_evaluations=True)
+    assert execution.store is not None
+    execution.store.reached = die_after_request
+    with pytest.raises(Killed):
+        respond(execution, "Approve")
+    emulator.set_run(emulator.runs()[0]["id"], status="FAILED")
+
+    ask(execution, **WAIT, override_evaluations=True)
+    assert (len(questions), mutations(emulator)) == (2, 1)
+
+    respond(execution, "Approve")
+    assert mutations(emulator) == 2
 
 
 @pytest.mark.since_airflow("3.1", "required actions")
