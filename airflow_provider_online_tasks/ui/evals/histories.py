@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_online_tasks._times import parse_time
 from airflow_provider_online_tasks.gate.checks import FAILED, INCONCLUSIVE, PASSED
 from airflow_provider_online_tasks.results.history import RESULTS_KEY, VERDICT_KEY
+from airflow_provider_online_tasks.ui.evals.records import VERSION_FIELDS
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.ui.evals.records import DagState, FinishedRun, Record
@@ -24,7 +25,7 @@ NO_FIGURES: Mapping[str, Any] = {
     "not_evaluated": None,
     "shares": {},
     "score": None,
-    **dict.fromkeys(("evaluator_version", "version_id")),
+    **dict.fromkeys(VERSION_FIELDS),
     "human_labels": None,
 }
 
@@ -87,11 +88,14 @@ class History:
     windows: list[Window] = field(default_factory=list)
 
     @property
+    def scheduled(self) -> list[Window]:
+        """The windows of the schedule; of a DAG without one, all."""
+        return [window for window in self.windows if not window.record.is_manual] or self.windows
+
+    @property
     def newest(self) -> Window | None:
         """The newest window of the schedule; of a DAG without one, the newest of all."""
-        scheduled = [window for window in self.windows if not window.record.is_manual]
-        windows = scheduled or self.windows
-        return windows[-1] if windows else None
+        return self.scheduled[-1] if self.windows else None
 
     @property
     def end(self) -> datetime:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MAX_EVALUATORS = 1_000
 TEXT_CHARACTERS = 200
 EMPTY = "(empty)"
+VERSION_FIELDS = ("evaluator_version", "version_id")
 ESTIMATED = ("input_tokens", "output_tokens", "cost")
 OVERVIEW_WINDOWS = 12  # DAG runs of each task that the overview reads, and the length of its trend
 
@@ -164,9 +165,10 @@ def _read_evaluator(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "evaluated": _count(entry.get("evaluated")) or 0,
         "not_evaluated": _count(entry.get("not_evaluated")),
-        "shares": shares if total else {},
+        # PostgreSQL stores JSON objects in another order.
+        "shares": dict(sorted(shares.items(), key=lambda item: -item[1]["count"])) if total else {},
         "score": score if score["mean"] is not None else None,
-        **{key: _text(entry.get(key)) for key in ("evaluator_version", "version_id")},
+        **{key: _text(entry.get(key)) for key in VERSION_FIELDS},
         "human_labels": _read_human_labels(entry.get("human_labels")),
     }
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks.results.history import RESULTS_KEY
-from airflow_provider_online_tasks.ui.evals.records import ESTIMATED, OVERVIEW_WINDOWS, Record
+from airflow_provider_online_tasks.ui.evals.records import ESTIMATED, OVERVIEW_WINDOWS, VERSION_FIELDS, Record
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.ui.evals.histories import History, Status, Window
@@ -29,6 +29,8 @@ def record(one: Record) -> dict[str, Any]:
 def dag(found: Iterable[tuple[History, Status]], runs: Iterable[Record] = ()) -> dict[str, Any]:
     """Return histories with all their windows. What evaluators share is sent once, in ``records``.
 
+    ``newest`` is the place of the window that gives the status.
+
     :param runs: the summaries of the runs.
     """
     spending = {run.value["run_id"]: run.value for run in runs}
@@ -37,14 +39,15 @@ def dag(found: Iterable[tuple[History, Status]], runs: Iterable[Record] = ()) ->
     evaluators = []
     for history, status in found:
         windows = []
-        version = None
-        for place, window in enumerate(history.windows):
+        versions: dict[str, str] = {}  # the last known ones
+        for window in history.windows:
             if (mark := id(window.record)) not in places:
                 places[mark] = len(records)
                 run = spending.get(window.record.value["run_id"])
                 records.append({**_shared(window.record), "run": run and {key: run[key] for key in _SPENT}})
-            changed = place > 0 and window.figures["evaluator_version"] != version
-            version = window.figures["evaluator_version"]
+            now = {key: value for key in VERSION_FIELDS if (value := window.figures[key])}
+            is_new_version = any(versions.get(key, value) != value for key, value in now.items())
+            versions |= now
             windows.append(
                 {
                     "record": places[mark],
@@ -52,10 +55,11 @@ def dag(found: Iterable[tuple[History, Status]], runs: Iterable[Record] = ()) ->
                     "outcome": window.outcome,
                     "rules": window.rules,
                     "gates": [_place(gate) for gate in window.gates],
-                    "is_new_version": changed,
+                    "is_new_version": is_new_version,
                 }
             )
-        evaluators.append({**_head(history, status), "windows": windows})
+        newest = history.windows.index(history.newest) if history.newest else None
+        evaluators.append({**_head(history, status), "windows": windows, "newest": newest})
     return {"evaluators": evaluators, "records": records, "spending": _spending(list(spending.values()))}
 
 
@@ -119,7 +123,7 @@ def _trend(history: History) -> dict[str, Any] | None:
     """Return the mean score of the newest windows, else the share of the most frequent label."""
     if history.newest is None:
         return None
-    figures = [window.figures for window in history.windows[-OVERVIEW_WINDOWS:]]
+    figures = [window.figures for window in history.scheduled[-OVERVIEW_WINDOWS:]]
     if history.newest.figures["score"]:
         what = "mean score"
         values = [each["score"]["mean"] for each in figures if each["score"]]

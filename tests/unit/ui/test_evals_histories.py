@@ -268,6 +268,54 @@ def test_dag_view_sends_what_evaluators_share_once() -> None:
     assert not any(window["is_new_version"] for window in a["windows"])
 
 
+@pytest.mark.parametrize("field", ["evaluator_version", "version_id"])
+@pytest.mark.parametrize(
+    ("versions", "changes"),
+    [
+        (["1", "1", None, "1"], []),
+        ([None, "1", "1"], []),
+        (["1", None, "2", "2"], [2]),
+        (["1", "2", "1"], [1, 2]),
+    ],
+)
+def test_version_changes_only_between_known_values(
+    field: str, versions: list[str | None], changes: list[int]
+) -> None:
+    records = [results(day, "a") for day in range(len(versions))]
+    for found, version in zip(records, versions, strict=True):
+        found.value["evaluators"]["a"] |= {"evaluator_version": None, "version_id": None, field: version}
+
+    [shown] = dag_view(records)["evaluators"]
+
+    assert [place for place, window in enumerate(shown["windows"]) if window["is_new_version"]] == changes
+
+
+def test_newest_window_and_trend_are_those_of_the_schedule() -> None:
+    manual = {"is_manual": True, "run_id": "manual"}
+    records = [results(day, "a", labels={"good": 5 + day, "bad": 5 - day}) for day in (1, 2)]
+    records.append(results(3, "a", labels={"good": 0, "bad": 9}, **manual))
+    found = histories(read(records), {"d": DagState()})
+
+    [shown] = views.dag(found)["evaluators"]
+    [summary] = views.overview(found)["evaluators"]
+
+    assert (len(shown["windows"]), shown["newest"]) == (3, 1)
+    assert summary["newest"]["run_id"] == "run 2"
+    assert summary["trend"]["values"] == [0.6, 0.7]
+    assert (
+        views.dag(histories(read([verdict(1, a="failed")]), {"d": DagState()}))["evaluators"][0]["newest"]
+        == 0
+    )
+    failed = run(1, {"results": "EvalResultsOperator"}, results="failed")
+    assert views.dag(histories([], {"d": DagState(newest=failed)}))["evaluators"][0]["newest"] is None
+
+
+def test_labels_are_listed_by_count_in_any_order_of_the_database() -> None:
+    [found] = read([results(1, "a", labels={"b": 1, "rare": 1, "frequent": 9})])
+
+    assert list(found.value["evaluators"]["a"]["shares"]) == ["frequent", "b", "rare"]
+
+
 def run_record(day: int, **changes: Any) -> Any:
     value = {"run_id": f"arize {day}", "online_task_id": "T", "evaluations": 100, **changes}
     return record(day, RUN_KEY, value, task_id="run_task")
