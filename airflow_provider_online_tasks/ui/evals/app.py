@@ -91,10 +91,10 @@ def _history(dag_id: DagId, days: Days = 90, until: Until = None) -> Response:
     with create_session(scoped=False) as session:
         found = reads.history(session, dag_id=_one(dag_id), span=span)
         runs = reads.runs(session, dag_id=dag_id, span=span)
-        dags = reads.dag_states(session, dag_ids=[dag_id], span=span)
+        dags, is_cut = reads.dag_states(session, dag_ids=[dag_id], task_ids=found.task_ids, span=span)
     records = read(found.records)
     content = views.dag(histories(records, dags), read(runs.records))
-    return _response(content, records, is_cut=found.is_cut or runs.is_cut)
+    return _response(content, records, is_cut=is_cut or found.is_cut or runs.is_cut)
 
 
 def _overview(user: GetUserDep, days: Days = 30, until: Until = None) -> Response:
@@ -106,8 +106,8 @@ def _overview(user: GetUserDep, days: Days = 30, until: Until = None) -> Respons
         readable = list(islice(_readable(dag_ids, teams, user), reads.OVERVIEW_DAGS + 1))
         shown = readable[: reads.OVERVIEW_DAGS]
         found = reads.overview(session, dag_ids=shown, span=span)
-        dags = reads.dag_states(session, dag_ids=shown, span=span)
-    is_cut = found.is_cut or len(shown) < len(readable) or len(dag_ids) == reads.MAX_DAGS
+        dags, is_cut = reads.dag_states(session, dag_ids=shown, task_ids=found.task_ids, span=span)
+    is_cut = is_cut or found.is_cut or len(shown) < len(readable) or len(dag_ids) == reads.MAX_DAGS
     records = read(found.records)
     return _response(views.overview(histories(records, dags)), records, is_cut=is_cut)
 

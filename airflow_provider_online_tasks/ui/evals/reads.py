@@ -67,6 +67,11 @@ class Records(NamedTuple):
     records: list[Record]
     is_cut: bool
 
+    @property
+    def task_ids(self) -> set[str]:
+        """The tasks that left the records."""
+        return {record.task_id for record in self.records}
+
 
 _RECORDS = select(
     XComModel.dag_run_id,
@@ -156,10 +161,17 @@ def overview(session: Session, *, dag_ids: Collection[str], span: Span) -> Recor
     return _read(session, query.where(*conditions).order_by(newest.c.place))
 
 
-def dag_states(session: Session, *, dag_ids: Collection[str], span: Span) -> dict[str, DagState]:
-    """Return each DAG's newest finished run in the time span, and whether a scheduled run is missing."""
+def dag_states(
+    session: Session, *, dag_ids: Collection[str], task_ids: Collection[str], span: Span
+) -> tuple[dict[str, DagState], bool]:
+    """Return each DAG's newest finished run in the time span, and whether a scheduled run is missing.
+
+    Also return whether there are too many tasks to return the newest runs of all DAGs.
+
+    :param task_ids: the tasks whose states are returned, next to those of the package's own operators.
+    """
     now = datetime.now(UTC)
-    newest = _newest_runs(session, dag_ids, span, now)
+    newest, is_cut = _newest_runs(session, dag_ids, task_ids, span, now)
     is_at_work = select(DagRun.id).where(DagRun.dag_id == DagModel.dag_id, ~_has_finished(now)).exists()
     query = select(DagModel.dag_id, DagModel.is_paused, DagModel.next_dagrun_create_after).where(
         DagModel.dag_id.in_(dag_ids),
@@ -171,7 +183,7 @@ def dag_states(session: Session, *, dag_ids: Collection[str], span: Span) -> dic
     )
     is_past = span.until < now - OVERDUE
     missing = {} if is_past else {row.dag_id: row for row in session.execute(query)}
-    return {
+    states = {
         dag_id: DagState(
             newest=newest.get(dag_id),
             due=missing[dag_id].next_dagrun_create_after if dag_id in missing else None,
@@ -179,6 +191,7 @@ def dag_states(session: Session, *, dag_ids: Collection[str], span: Span) -> dic
         )
         for dag_id in dag_ids
     }
+    return states, is_cut
 
 
 def _has_finished(now: datetime) -> Any:
@@ -188,8 +201,8 @@ def _has_finished(now: datetime) -> Any:
 
 
 def _newest_runs(
-    session: Session, dag_ids: Collection[str], span: Span, now: datetime
-) -> dict[str, FinishedRun]:
+    session: Session, dag_ids: Collection[str], task_ids: Collection[str], span: Span, now: datetime
+) -> tuple[dict[str, FinishedRun], bool]:
     place = func.row_number().over(
         partition_by=DagRun.dag_id, order_by=(_IS_MANUAL, DagRun.run_after.desc(), DagRun.id.desc())
     )
@@ -207,21 +220,32 @@ def _newest_runs(
             TaskInstance.operator,
             TaskInstance.state,
         )
-        .join(
-            TaskInstance, (TaskInstance.dag_id == ranked.c.dag_id) & (TaskInstance.run_id == ranked.c.run_id)
+        .outerjoin(
+            TaskInstance,
+            (TaskInstance.dag_id == ranked.c.dag_id)
+            & (TaskInstance.run_id == ranked.c.run_id)
+            & (TaskInstance.operator.in_(EVAL_OPERATORS) | TaskInstance.task_id.in_(task_ids)),
         )
         .where(ranked.c.place == 1)
         .distinct()  # of a mapped task only its states
-        .limit(MAX_TASKS)
+        .order_by(ranked.c.dag_id)
+        .limit(MAX_TASKS + 1)
     )
+    rows = session.execute(query).all()
+    is_cut = len(rows) > MAX_TASKS
+    if is_cut:
+        # Without a part of its tasks, a DAG run looks as if it had none.
+        rows = [row for row in rows if row.dag_id != rows[-1].dag_id]
     found: dict[str, FinishedRun] = {}
-    for row in session.execute(query):
+    for row in rows:
         run = found.setdefault(row.dag_id, FinishedRun(run_id=row.run_id, at=row.run_after))
+        if row.task_id is None:
+            continue
         states = (run.tasks.get(row.task_id), row.state)
         run.tasks[row.task_id] = next((state for state in TASK_STATES if state in states), row.state or "")
         if row.operator in EVAL_OPERATORS:
             run.eval_tasks[row.task_id] = row.operator
-    return found
+    return found, is_cut
 
 
 def _read(session: Session, query: Any) -> Records:

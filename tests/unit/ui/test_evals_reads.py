@@ -243,12 +243,43 @@ def test_newest_finished_run_has_the_worst_state_of_mapped_tasks(reads: ModuleTy
     add_runs(session, "d", 2, tasks=[("r", -1, "EvalResultsOperator", "success")], run_type="manual")
     add_runs(session, "at_work", 1, tasks=[("r", -1, "EvalResultsOperator", "deferred")], state="running")
 
-    found = reads.dag_states(session, dag_ids=["d", "at_work"], span=span(reads))
+    found, is_cut = reads.dag_states(session, dag_ids=["d", "at_work"], task_ids=["g"], span=span(reads))
 
+    assert not is_cut
     assert found["d"].newest.run_id == "run 1"
     assert found["d"].newest.tasks == {"r": "failed", "g": "upstream_failed"}
     assert found["d"].newest.eval_tasks == {"r": "EvalResultsOperator"}
     assert found["at_work"].newest is None
+
+
+def test_tasks_without_evals_displace_no_state(
+    reads: ModuleType, session: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "MAX_TASKS", 3)
+    others = [(f"a{number}", -1, "EmptyOperator", "success") for number in range(20)]
+    tasks = [*others, ("z", -1, "EvalResultsOperator", "failed"), ("gate", -1, "MyGate", "failed")]
+    for dag_id in ("d", "e"):
+        add_runs(session, dag_id, 1, tasks=tasks)
+    add_runs(session, "replaced", 1, tasks=others)
+
+    one, is_cut = reads.dag_states(session, dag_ids=["d"], task_ids=["gate"], span=span(reads))
+
+    assert not is_cut
+    assert one["d"].newest.tasks == {"z": "failed", "gate": "failed"}
+
+    two, is_cut = reads.dag_states(
+        session, dag_ids=["d", "e", "replaced"], task_ids=["gate"], span=span(reads)
+    )
+
+    assert is_cut
+    assert two["d"].newest.tasks == {"z": "failed", "gate": "failed"}
+    assert two["e"].newest is None  # not a part of its tasks
+    monkeypatch.undo()
+    all_found, is_cut = reads.dag_states(
+        session, dag_ids=["d", "e", "replaced"], task_ids=["gate"], span=span(reads)
+    )
+    assert not is_cut
+    assert all_found["replaced"].newest.tasks == {}
 
 
 @pytest.mark.parametrize(("hours", "newest"), [(2, "run 0"), (30, "backfill 0")])
@@ -260,7 +291,9 @@ def test_run_that_takes_longer_than_a_day_counts_as_finished(
     started = datetime.now(UTC) - timedelta(hours=hours)
     add_runs(session, "d", 1, tasks=tasks, run_type="backfill", state="running", queued_at=started)
 
-    assert reads.dag_states(session, dag_ids=["d"], span=span(reads))["d"].newest.run_id == newest
+    found, _ = reads.dag_states(session, dag_ids=["d"], task_ids=[], span=span(reads))
+
+    assert found["d"].newest.run_id == newest
 
 
 @pytest.mark.parametrize(
@@ -294,9 +327,12 @@ def test_missing_run_is_reported_when_it_was_due(
         add_runs(session, "d", 1, state="running")
     today = reads.Span(since=now - DAY, until=now)
 
-    state = reads.dag_states(session, dag_ids=["d"], span=today)["d"]
+    found, _ = reads.dag_states(session, dag_ids=["d"], task_ids=[], span=today)
+
+    state = found["d"]
 
     assert (state.due is not None) is is_missing
     assert state.is_paused is (is_missing and is_paused)
     past = reads.Span(since=now - 3 * DAY, until=now - 2 * DAY)
-    assert reads.dag_states(session, dag_ids=["d"], span=past)["d"].due is None
+    found, _ = reads.dag_states(session, dag_ids=["d"], task_ids=[], span=past)
+    assert found["d"].due is None
