@@ -275,12 +275,13 @@ class Spent(NamedTuple):
     """What the runs of a period have used of a budget, and what unfinished runs may use."""
 
     since: datetime
+    project_id: str | None
     finished: int
     in_flight: int
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        return {"since": wire_time(self.since), "finished": self.finished, "in_flight": self.in_flight}
+        return {**self._asdict(), "since": wire_time(self.since)}
 
 
 def count_spent(hook: OnlineTasksHook, budget: EvalBudget, online_task_id: str) -> Spent:
@@ -289,13 +290,16 @@ def count_spent(hook: OnlineTasksHook, budget: EvalBudget, online_task_id: str) 
     :raises CallError: a list can't be read.
     """
     since = budget.period_start(_clock.now())
+    project_id = hook.get_task(online_task_id).project_id if budget.scope == "project" else None
+    if budget.scope == "project" and project_id is None:
+        raise InvalidInput(f"Task {online_task_id} has no project. Use a budget with scope='task'.")
     finished = in_flight = 0
-    for run in _runs_since(hook, budget, online_task_id, since):
+    for run in _runs_since(hook, budget, online_task_id, project_id, since):
         if run.is_over:
             finished += run.counts.attempted
         else:
             in_flight += max(budget.max_spans, run.counts.attempted)
-    return Spent(since, finished, in_flight)
+    return Spent(since, project_id, finished, in_flight)
 
 
 def _list_runs(online_task_id: str, cursor: str | None) -> RestCall[Page[TaskRun]]:
@@ -305,7 +309,7 @@ def _list_runs(online_task_id: str, cursor: str | None) -> RestCall[Page[TaskRun
 
 
 def _runs_since(
-    hook: OnlineTasksHook, budget: EvalBudget, online_task_id: str, since: datetime
+    hook: OnlineTasksHook, budget: EvalBudget, online_task_id: str, project_id: str | None, since: datetime
 ) -> Iterator[TaskRun]:
     """Yield the runs in the scope of a budget that were created since a time."""
     from airflow_provider_online_tasks.api import calls
@@ -323,10 +327,7 @@ def _runs_since(
         return hook.client.send(call)
 
     task_ids = [online_task_id]
-    if budget.scope == "project":
-        project_id = hook.get_task(online_task_id).project_id
-        if project_id is None:
-            raise InvalidInput(f"Task {online_task_id} has no project. Use a budget with scope='task'.")
+    if project_id is not None:
         tasks = calls.items(send, lambda cursor: calls.list_tasks(project_id=project_id, cursor=cursor))
         task_ids = list(dict.fromkeys([online_task_id, *(task.id for task in tasks)]))
     for task_id in task_ids:

@@ -38,6 +38,12 @@ DAGS: dict[str, dict[str, Any]] = {
     "sixty_names": {"windows": 30, "evaluators": 60},
     "misspelled_rule": {"windows": 12, "evaluators": 1, "misspelled": "corectness"},
     "failed_runs": {"windows": 12, "evaluators": 1, "failed_runs": 2},
+    "manual_run": {
+        "windows": 12,
+        "evaluators": 1,
+        "labels_of_first": ("complete", "2", "1"),
+        "is_last_manual": True,
+    },
     "recurring_gate": {
         "windows": 60,
         "evaluators": 2,
@@ -343,6 +349,51 @@ def test_failed_and_stale_evaluators_come_first_and_are_counted(
     expect(frame.locator("#counts")).to_contain_text(f"{states.count('failed')} failed")
     frame.get_by_label("Status").select_option("stale")
     expect(rows).to_have_count(2)
+
+
+def test_newest_window_is_of_the_schedule_with_labels_by_share(
+    page: Page, go: Callable[[str], FrameLocator]
+) -> None:
+    from playwright.sync_api import expect
+
+    [*_, (summary, _), _] = history.summaries(today(), **DAGS["manual_run"])
+    shares = summary["evaluators"]["correctness"]["labels"]
+    texts = {label: f"{shares[label]['share']:.2%}".replace("%", " %") for label in ("complete", "2", "1")}
+    row = go("/plugin/arize-evals").get_by_role("row", name="manual_run")
+    expect(row).to_contain_text(", ".join(f"{label} {text}" for label, text in texts.items()))
+
+    frame = go("/dags/manual_run/plugin/arize-evals-dag")
+    section = evaluator(frame, "correctness")
+    expect(section.locator(".heading")).to_contain_text(
+        f"12 windows of read_results; the newest is {start(1)}"
+    )
+    facts = section.locator(".facts div")
+    for place, (label, text) in enumerate(texts.items()):
+        expect(facts.nth(place)).to_contain_text(f"{label}{text}")
+    expect(section.locator(".chosen")).to_contain_text(start(1))
+    section.get_by_role("group", name="Plots of correctness").focus()
+    page.keyboard.press("ArrowRight")
+    expect(section.locator(".chosen")).to_contain_text(start(0))
+
+    frame = go(f"{instance('manual_run', 'gate', days_ago=0)}/plugin/arize-evals-task-instance")
+    cells = frame.get_by_role("row", name="correctness").get_by_role("cell")
+    expect(cells.nth(2)).to_have_text(">= 90 %")
+    expect(cells.nth(3)).to_contain_text("0.00 % (")
+
+
+def test_dates_are_days_of_the_time_zone(page: Page, go: Callable[[str], FrameLocator]) -> None:
+    from playwright.sync_api import expect
+
+    day = (today() - timedelta(days=10)).date().isoformat()
+    path = f"/dags/support_answers/plugin/arize-evals-dag?evals_from={day}&evals_to={day}"
+    section = evaluator(go(path), "correctness")
+    # The DAG runs are due at midnight UTC, on the evening before in New York.
+    expect(section.locator(".heading")).to_contain_text(f"1 window of read_results; the newest is {start(9)}")
+    page.evaluate("localStorage.setItem('timezone', JSON.stringify('UTC'))")
+    expect(section.locator(".heading")).to_contain_text(
+        f"the newest is {today() - timedelta(days=11):%Y-%m-%d %H:%M}"
+    )
+    page.evaluate("localStorage.removeItem('timezone')")
 
 
 def start(days_ago: int) -> str:

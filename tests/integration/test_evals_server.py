@@ -126,7 +126,7 @@ def test_overview_with_viewer_role_returns_the_dag(ask: Callable[..., Asked], ev
     # Other tests leave records in the same database.
     [one] = [one for one in found["evaluators"] if one["dag_id"] == evals]
     assert one["status"] == {"state": "passed"}
-    assert one["newest"]["shares"]["correct"] == 0.83
+    assert one["newest"]["shares"]["correct"] == {"share": 0.83}
     assert one["trend"]["values"] == [0.81, 0.82, 0.83]
 
 
@@ -181,6 +181,7 @@ def test_run_returns_only_the_records_of_that_run(ask: Callable[..., Asked], eva
 
     assert status == 200
     assert len(everything["records"]) == 3
+    assert not found["is_cut"]
     assert {(one["run_id"], one["kind"]) for one in found["records"]} == {
         (run_id, "results"),
         (run_id, "verdict"),
@@ -284,6 +285,18 @@ def test_record_limit_leaves_out_the_oldest(
     assert of_one["is_cut"]
     assert len(of_one["records"]) == 5
     assert min(one["at"] for one in of_one["records"]) > (datetime.now(UTC) - 7 * DAY).isoformat()
+
+
+def test_history_of_a_day_of_25_hours_has_the_runs_in_it(
+    ask: Callable[..., Asked], a_year: list[str]
+) -> None:
+    path = f"/api/history?dag_id={a_year[0]}"
+    *_, before, last = [one["at"] for one in ask(path)[1]["records"]]
+    until = datetime.fromisoformat(last) + timedelta(hours=1)
+
+    _, found = ask(f"{path}&days={25 / 24}&until={quote(until.isoformat())}")
+
+    assert [one["at"] for one in found["records"]] == [before, last]
 
 
 def test_page_has_strict_policy_and_only_local_files(server: TestClient) -> None:

@@ -65,6 +65,8 @@ def summaries(
     human_labels: bool = False,
     recurring: bool = False,
     budget: bool = False,
+    labels_of_first: Sequence[str] = (),
+    is_last_manual: bool = False,
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Return the results of ``EvalResultsOperator`` and ``EvalGateOperator`` for a number of days.
 
@@ -79,6 +81,8 @@ def summaries(
     :param recurring: whether the gate has ``false_alarms_per_year``; the share of the first evaluator is low
         from day 20 to 28 and on the last 6 days.
     :param budget: whether the runs have a budget and an estimated cost.
+    :param labels_of_first: the labels of the first evaluator, the good one first.
+    :param is_last_manual: whether the last DAG run was triggered manually, without a good label.
     """
     from airflow_provider_online_tasks.gate.intervals import share_interval
     from airflow_provider_online_tasks.results.human_labels import agreement_with_people
@@ -93,6 +97,8 @@ def summaries(
             name, labels, share, evaluated = EVALUATORS[number % len(EVALUATORS)]
             if number >= len(EVALUATORS):
                 name = f"{name}_{number // len(EVALUATORS) + 1}"
+            if labels_of_first and number == 0:
+                labels = labels_of_first
             if hostile and number == 1:
                 labels = ("", ODD_LABEL)
             drop = 0.09 if number == 0 and windows - 9 <= place < windows - 7 else 0.0
@@ -101,7 +107,8 @@ def summaries(
             total = max(8, int(evaluated * (0.8 + 0.4 * chance.random())))
             wave = 0.015 * math.sin(place / 9 + number)
             good = min(1.0, max(0.0, share + wave - drop + chance.gauss(0, 0.012)))
-            counts = {labels[0]: round(total * good)}
+            is_manual = is_last_manual and place == windows - 1
+            counts = {labels[0]: 0 if is_manual else round(total * good)}
             rest = total - counts[labels[0]]
             for label in labels[1:-1]:
                 counts[label] = round(rest * 0.7)
@@ -160,6 +167,7 @@ def summaries(
         run_id = f"run {place}"
         summary = {
             "run_id": run_id,
+            "is_manual": is_last_manual and place == windows - 1,
             "data_start_time": (until - DAY).isoformat().replace("+00:00", "Z"),
             "data_end_time": until.isoformat().replace("+00:00", "Z"),
             "complete": complete,
@@ -247,6 +255,7 @@ def _run(summary: Mapping[str, Any], place: int) -> dict[str, Any]:
             "max_evaluations": 40_000,
             "per": "month",
             "scope": "project",
+            "project_id": "P",
             "since": "2026-11-01T00:00:00Z",
             "finished": 400 * place,
             "in_flight": 1_000,
@@ -285,7 +294,7 @@ def fill(
             {
                 **common,
                 "id": first + place,
-                "run_type": "scheduled",
+                "run_type": "manual" if summary["is_manual"] else "scheduled",
                 "state": state,
                 "logical_date": until,
                 "run_after": until,

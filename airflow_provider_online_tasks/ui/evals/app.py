@@ -40,8 +40,10 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
 }
 MAX_DAYS = 366
+MINUTES_PER_DAY = 24 * 60
 
-Days = Annotated[int, Query(ge=1, le=MAX_DAYS)]
+# A time zone's days may have 23 or 25 hours.
+Days = Annotated[float, Query(gt=0, lt=MAX_DAYS + 1)]
 DagId = Annotated[str, Query(min_length=1)]
 Until = Annotated[datetime | None, Query()]
 
@@ -78,11 +80,12 @@ def _static(name: str) -> Response:
     return FileResponse(WWW / name, media_type=FILES[name], headers={"Cache-Control": "max-age=3600"})
 
 
-def _run(dag_id: DagId, run_id: str) -> Response:
+def _run(dag_id: DagId, run_id: str, map_index: int | None = None) -> Response:
     """Return the records of one DAG run of any age."""
     with create_session(scoped=False) as session:
-        found = reads.of_dag_run(session, dag_id=_one(dag_id), run_id=run_id)
-    return JSONResponse({"records": [views.record(record) for record in read(found.records)]})
+        found = reads.of_dag_run(session, dag_id=_one(dag_id), run_id=run_id, map_index=map_index)
+    records = [views.record(record) for record in read(found.records)]
+    return JSONResponse({"records": records, "is_cut": found.is_cut})
 
 
 def _history(dag_id: DagId, days: Days = 90, until: Until = None) -> Response:
@@ -129,9 +132,9 @@ def _readable(dag_ids: Iterable[str], teams: Mapping[str, str | None], user: Any
             yield dag_id
 
 
-def _span(days: int, until: datetime | None) -> reads.Span:
+def _span(days: float, until: datetime | None) -> reads.Span:
     end = datetime.now(UTC) if until is None else until if until.tzinfo else until.replace(tzinfo=UTC)
-    return reads.Span(since=end - timedelta(days=days), until=end)
+    return reads.Span(since=end - timedelta(minutes=round(days * MINUTES_PER_DAY)), until=end)
 
 
 def _response(content: dict[str, Any], records: Iterable[Record], *, is_cut: bool) -> Response:

@@ -108,8 +108,10 @@ class History:
         :param verdicts: where there is a verdict, see :func:`_where`.
         """
         run, newest = dag.newest, self.newest
+        has_failed = run and newest and (newest.record.run_id, newest.outcome) == (run.run_id, FAILED)
         if (
             run is not None
+            and not has_failed
             and (newest is None or newest.record.at <= run.at)
             and (why := self._missing(run, verdicts))
         ):

@@ -108,9 +108,14 @@ def runs(session: Session, *, dag_id: str, span: Span) -> Records:
     return _read(session, query)
 
 
-def of_dag_run(session: Session, *, dag_id: str, run_id: str) -> Records:
-    """Return the records of one DAG run of any age."""
+def of_dag_run(session: Session, *, dag_id: str, run_id: str, map_index: int | None = None) -> Records:
+    """Return the records of one DAG run of any age.
+
+    :param map_index: leaves out other instances of mapped tasks. None: those of all instances.
+    """
     query = _RECORDS.where(XComModel.dag_id == dag_id, XComModel.run_id == run_id, _IS_RECORD)
+    if map_index is not None:
+        query = query.where(XComModel.map_index.in_((-1, map_index)))
     return _read(session, query)
 
 

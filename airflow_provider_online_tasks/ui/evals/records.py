@@ -235,8 +235,8 @@ def _count(value: Any) -> int | None:
 
 def _url(value: Any) -> str | None:
     """Return a web address; None for anything else, such as ``javascript:``."""
-    is_url = isinstance(value, str) and value.startswith(("https://", "http://")) and len(value) <= 2_000
-    return value if is_url else None
+    is_text = isinstance(value, str) and value.isascii() and len(value) <= 2_000
+    return value if is_text and value.startswith(("https://", "http://")) else None
 
 
 _RESULTS_FIELDS: Mapping[str, Callable[[Any], Any]] = {
@@ -275,6 +275,6 @@ _RUN_FIELDS: Mapping[str, Callable[[Any], Any]] = {
 }
 _BUDGET_FIELDS: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("max_evaluations", "finished", "in_flight"), _count),
-    **dict.fromkeys(("per", "scope"), _text),
+    **dict.fromkeys(("per", "scope", "project_id"), _text),
     "since": _moment,
 }

@@ -68,9 +68,9 @@ def _spending(runs: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     budgets: dict[tuple[Any, ...], dict[str, Any]] = {}
     for run in runs:
         if (budget := run["budget"]) and budget["since"] and budget["finished"] is not None:
-            of_task = run["online_task_id"] if budget["scope"] == "task" else None
-            state = {**budget, "used": budget["finished"] + run["evaluations"]}
-            key = (budget["scope"], budget["per"], of_task)
+            of = run["online_task_id"] if budget["scope"] == "task" else budget["project_id"]
+            state = {**budget, "of": of, "used": budget["finished"] + run["evaluations"]}
+            key = (budget["scope"], budget["per"], of)
             budgets[key] = max(budgets.get(key, state), state, key=lambda one: (one["since"], one["used"]))
     costs = [run["cost"] for run in runs if None not in run["cost"].values()]
     if not runs:
@@ -113,7 +113,7 @@ def _newest(window: Window | None) -> dict[str, Any] | None:
         **_shared(window.record),
         "evaluated": window.figures["evaluated"],
         "score": window.figures["score"],
-        "shares": {label: shares[label]["share"] for label in list(shares)[:OVERVIEW_LABELS]},
+        "shares": {label: {"share": shares[label]["share"]} for label in list(shares)[:OVERVIEW_LABELS]},
         "other_labels": max(0, len(shares) - OVERVIEW_LABELS),
         "gates": [_place(gate) for gate in window.gates],
     }

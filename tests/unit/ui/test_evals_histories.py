@@ -150,6 +150,18 @@ def test_failed_instance_of_mapped_results_is_stale() -> None:
     assert status_of(records, newest=run(2, results="failed", gate="failed")) == {"a": ("stale", "failed")}
 
 
+@pytest.mark.parametrize(
+    ("outcome", "state"), [("failed", ("failed", None)), ("passed", ("stale", "failed"))]
+)
+def test_failed_verdict_counts_more_than_a_failed_instance_of_mapped_results(
+    outcome: str, state: tuple[str, str | None]
+) -> None:
+    records = [results(1, "a"), verdict(1, a="failed"), results(2, "a", map_index=0), verdict(2, a=outcome)]
+
+    assert status_of(records, newest=run(2, results="failed", gate="failed")) == {"a": state}
+    assert status_of(records, newest=run(3, results="failed", gate="failed")) == {"a": ("stale", "failed")}
+
+
 def test_failed_gate_with_a_verdict_is_failed() -> None:
     records = [results(2, "a"), verdict(2, a="failed")]
 
@@ -364,15 +376,41 @@ def test_budget_has_what_the_newest_period_used() -> None:
     assert (found["used"], found["since"], found["max_evaluations"]) == (400, later, 1_000)
 
 
-def test_budgets_of_two_tasks_are_apart_and_that_of_their_project_is_one() -> None:
+def test_budgets_of_tasks_and_of_projects_are_apart() -> None:
     runs = [
-        run_record(day, online_task_id=task, budget=budget(day, scope=scope))
-        for day, (task, scope) in enumerate(
-            [("T", "task"), ("U", "task"), ("T", "project"), ("U", "project")]
+        run_record(day, online_task_id=task, budget=budget(day, scope=scope, project_id=project))
+        for day, (task, scope, project) in enumerate(
+            [
+                ("T", "task", None),
+                ("U", "task", None),
+                ("T", "project", "P"),
+                ("U", "project", "P"),
+                ("V", "project", "Q"),
+            ]
         )
     ]
     found = dag_view([], runs)["spending"]["budgets"]
-    assert [(one["scope"], one["used"]) for one in found] == [("task", 100), ("task", 101), ("project", 103)]
+    assert [(one["scope"], one["of"], one["used"]) for one in found] == [
+        ("task", "T", 100),
+        ("task", "U", 101),
+        ("project", "P", 103),
+        ("project", "Q", 104),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://app.arize.com/?a=%C3%A9", "https://app.arize.com/?a=%C3%A9"),
+        ("https://app.arize.com/\ud800", None),
+        ("javascript:alert(1)", None),
+    ],
+)
+def test_spans_url_that_is_not_a_web_address_is_left_out(url: str, shown: str | None) -> None:
+    found = results(1, "a")
+    found.value["spans_url"] = url
+
+    assert dag_view([found])["records"][0]["spans_url"] == shown
 
 
 @pytest.mark.parametrize(

@@ -195,6 +195,20 @@ def test_run_of_any_age_returns_only_its_records(reads: ModuleType, session: Any
     ]
 
 
+def test_run_with_many_map_indexes_returns_those_of_one_and_of_tasks_that_are_not_mapped(
+    reads: ModuleType, session: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "MAX_RECORDS", 5)
+    add_runs(session, "d", 1, ("t", RESULTS_KEY), ("g", VERDICT_KEY), map_indexes=range(-1, 20))
+
+    for map_index in (0, 19):
+        found, is_cut = reads.of_dag_run(session, dag_id="d", run_id="run 0", map_index=map_index)
+
+        assert {one.map_index for one in found} == {-1, map_index}
+        assert not is_cut
+    assert reads.of_dag_run(session, dag_id="d", run_id="run 0").is_cut
+
+
 def test_dags_with_records_lists_dags_with_records_of_any_age(reads: ModuleType, session: Any) -> None:
     add_runs(session, "b", 10, ("t", RESULTS_KEY))
     add_runs(session, "a", 1, ("g", VERDICT_KEY))

@@ -102,6 +102,13 @@ export function timeZone() {
   }
 }
 
+// Return when the day starts in that time zone that starts at this time in UTC.
+export function midnight(utc) {
+  let at = utc;
+  for (let step = 0; step < 2; step += 1) at += utc - Date.parse(`${time(at).replace(" ", "T")}Z`);
+  return at;
+}
+
 function parts(at, more) {
   const format = new Intl.DateTimeFormat("en-GB", { timeZone: timeZone(), ...more });
   return Object.fromEntries(format.formatToParts(at).map((part) => [part.type, part.value]));

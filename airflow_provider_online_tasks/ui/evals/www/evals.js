@@ -1,7 +1,7 @@
 // The Evals page: filters, views and tables. Texts of records are inserted as text, never as HTML.
-import { asked, dagRunPage, follow, link, readFilters, taskInstance, time, timeZone, writeFilters } from "./airflow.js";
+import { asked, dagRunPage, follow, link, midnight, readFilters, taskInstance, time, timeZone, writeFilters } from "./airflow.js";
 import { clear, corners, draw } from "./plots.js";
-import { FAILED, INCONCLUSIVE, OUTCOMES, PASSED, STALE, amount, between, calibrated, count, demanded, histories, incidents, measured, percent, range, recurring, score } from "./windows.js";
+import { FAILED, INCONCLUSIVE, OUTCOMES, PASSED, STALE, amount, between, byShare, calibrated, count, demanded, histories, incidents, measured, percent, range, recurring, score, versionOf } from "./windows.js";
 
 const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
@@ -9,6 +9,7 @@ const DAY = 86_400_000;
 const MAX_DAYS = 366;
 // The DAG, task or task instance of the tab; undefined on the page of the navigation.
 const ownDag = asked.get("dag_id"), task = asked.get("task_id"), dagRun = asked.get("run_id");
+const mapIndex = Number.parseInt(asked.get("map_index"), 10);
 let shown = {};
 let problem = null;
 
@@ -43,20 +44,21 @@ function source() {
   if (dag) query.set("dag_id", dag);
   if (dagRun) {
     query.set("run_id", dagRun);
+    if (mapIndex >= 0) query.set("map_index", mapIndex);
     return `api/run?${query}`;
   }
   if ($("days").value) {
     query.set("days", $("days").value);
   } else {
-    const from = Date.parse($("from").value), to = Date.parse($("to").value);
-    const days = Math.round((to - from) / DAY) + 1;
+    const from = Date.parse($("from").value), end = Date.parse($("to").value) + DAY;
+    const days = (end - from) / DAY;
     if (isNaN(days)) return null;
     if (days < 1 || days > MAX_DAYS) {
       problem = `From must be before To, and at most ${MAX_DAYS} days.`;
       return null;
     }
-    query.set("days", days);
-    query.set("until", new Date(to + DAY).toISOString());
+    query.set("days", (midnight(end) - midnight(from)) / DAY);
+    query.set("until", new Date(midnight(end)).toISOString());
   }
   return `api/${dag ? "history" : "overview"}?${query}`;
 }
@@ -124,8 +126,7 @@ function render() {
 }
 
 const nameOf = (one) => one.name ?? one.task_id;
-const newestOf = (one) => (one.windows ? one.windows.at(-1) : one.newest);
-const endOf = (one) => { const newest = newestOf(one); return newest ? newest.end || newest.at : one.status.at; };
+const endOf = ({ newest, status: { at } }) => (newest ? newest.end || newest.at : at);
 
 // Show how many evaluators have each status, in the filter and above the evaluators.
 function countStates(found) {
@@ -166,7 +167,7 @@ function overview(found) {
     const subject = make("span", null, { class: "subject" }, make("span", name, { class: "name", title: name }), dag);
     if (!newest) return [status(one), subject, statusLinks(one), "–", "–", "–", "–", "–"];
     const others = newest.other_labels ? `, ${newest.other_labels} more` : "";
-    const labels = Object.entries(newest.shares).map(([label, it]) => `${label} ${percent(it)}`).join(", ") + others;
+    const labels = byShare(newest.shares).map(([label, it]) => `${label} ${percent(it.share)}`).join(", ") + others;
     return [
       status(one), subject, make("span", null, { class: "links" }, links(one.dag_id, newest), statusLinks(one)), trend(one.trend),
       newest.score ? make("span", null, { class: "stack" }, make("span", score(newest.score.mean)), make("span", between(newest.score, score), { class: "muted" })) : "–",
@@ -201,13 +202,13 @@ function spending(it) {
   const node = make("section", null, { "aria-label": "Evaluations and cost" }, make("p", `${count(it.evaluations)} evaluations in ${count(it.runs)} runs${cost}.`));
   for (const each of it.budgets) {
     const reserved = each.in_flight ? `; unfinished runs may use ${count(each.in_flight)} more` : "";
-    node.append(make("p", `Budget of the ${each.scope} per ${each.per}: ${count(each.used)} of ${count(each.max_evaluations)} evaluations (${percent(each.used / (each.max_evaluations || 1))}) used since ${time(each.since)}${reserved}.`));
+    node.append(make("p", `Budget of the ${each.scope} ${each.of ?? ""} per ${each.per}: ${count(each.used)} of ${count(each.max_evaluations)} evaluations (${percent(each.used / (each.max_evaluations || 1))}) used since ${time(each.since)}${reserved}.`));
   }
   return node;
 }
 
 function history(one) {
-  const last = one.windows.at(-1);
+  const last = one.newest;
   const count_ = `${one.windows.length} window${one.windows.length === 1 ? "" : "s"} of ${one.task_id}`;
   const heading = make("div", null, { class: "heading" }, make("h2", nameOf(one), { title: nameOf(one) }), status(one),
     make("span", last ? `${count_}; the newest is ${time(last.start || last.at)} to ${time(last.end || last.at)}` : "no results", { class: "muted" }), statusLinks(one));
@@ -218,7 +219,7 @@ function history(one) {
   // People may not have labelled the newest window yet.
   const checked = one.windows.filter((window) => window.human_labels).at(-1);
   const when = checked && checked !== last ? `, ${time(checked.start || checked.at)}` : "";
-  for (const [label, it] of Object.entries(last.shares).slice(0, 3)) {
+  for (const [label, it] of byShare(last.shares).slice(0, 3)) {
     fact(label, percent(it.share) + between(it, percent));
     const people = checked && calibrated(checked, label);
     if (people) fact(`${label}, calibrated${when}`, percent(people.mean) + between(people, percent));
@@ -269,7 +270,7 @@ function agreement(name, window) {
 }
 
 function calibratedLines(window) {
-  const lines = Object.keys(window.shares).map((label) => [label, calibrated(window, label)]).filter(([, it]) => it).map(([label, it]) => `${label} ${percent(it.mean)}${between(it, percent)}`);
+  const lines = byShare(window.shares).map(([label]) => [label, calibrated(window, label)]).filter(([, it]) => it).map(([label, it]) => `${label} ${percent(it.mean)}${between(it, percent)}`);
   return lines.length ? make("span", lines.join("\n"), { class: "lines" }) : "–";
 }
 
@@ -289,7 +290,7 @@ function windowsTable(one) {
     ["Evaluated", (window) => number(`${count(window.evaluated)}${window.complete === false ? " (incomplete)" : ""}`)],
     ["Skipped", (window) => number(count(window.skipped))], ["Errors", (window) => number(count(window.errors))],
     ...(haveRuns ? [["Estimated tokens, in and out", ({ run }) => (run ? tokens(run) : "–")], ["Estimated cost", ({ run }) => range(run && run.cost, amount)]] : []),
-    ["Evaluator version", (window) => `${window.evaluator_version || "–"}${window.is_new_version ? " (changed)" : ""}`],
+    ["Evaluator version", (window) => `${versionOf(window)}${window.is_new_version ? " (changed)" : ""}`],
   ];
   const fill = () => details.append(table(
     `Windows of ${nameOf(one)}`, columns.map(([head]) => head), [...one.windows].reverse().map((window) => columns.map(([, cell]) => cell(window))),
@@ -299,7 +300,7 @@ function windowsTable(one) {
 }
 
 function labelLines({ shares }) {
-  const lines = Object.entries(shares).map(([label, it]) => `${label} ${percent(it.share)}${between(it, percent)}`);
+  const lines = byShare(shares).map(([label, it]) => `${label} ${percent(it.share)}${between(it, percent)}`);
   return lines.length ? make("span", lines.join("\n"), { class: "lines" }) : "–";
 }
 
@@ -326,7 +327,7 @@ function badge(state) {
 }
 
 function status(one) {
-  const { state, why, at } = one.status, newest = newestOf(one);
+  const { newest, status: { state, why, at } } = one;
   const since = one.failing_since && newest ? (Date.parse(one.failing_since) < Date.parse(newest.start) ? `failing since ${time(one.failing_since)}` : "failing in this window") : "";
   if (state !== STALE) return since ? make("span", null, { class: "status" }, badge(state), make("span", since, { class: "muted" })) : badge(state);
   const last = since ? `; ${since}` : one.outcome ? `; last verdict: ${one.outcome}` : "";
@@ -363,10 +364,10 @@ function legend(found) {
 // One task instance: the verdict of a gate, or the numbers of a window. ------------------------------------------
 
 function instance(main) {
-  const index = Number.parseInt(asked.get("map_index") ?? "-1", 10);
-  const here = (shown.records || []).filter((one) => one.task_id === task && (isNaN(index) || index < 0 || one.map_index === index));
-  if (!here.length) return say("This task instance has no evals. Only finished tasks with EvalResultsOperator or EvalGateOperator have evals.");
-  say("");
+  const here = (shown.records || []).filter((one) => one.task_id === task && (one.map_index === mapIndex || !(mapIndex >= 0)));
+  const cut = shown.is_cut ? "Not all records of this DAG run are shown." : "";
+  if (!here.length) return say(cut || "This task instance has no evals. Only finished tasks with EvalResultsOperator or EvalGateOperator have evals.");
+  say(cut);
   $("zone").hidden = false;
   for (const one of here) main.append(one.kind === "verdict" ? verdict(one) : results(one));
 }
@@ -403,7 +404,7 @@ function results(one) {
     "Evaluators", ["Evaluator", "Labels (interval)", ...(haveLabels ? ["Calibrated (interval)"] : []), "Mean score (interval)", "Evaluated", "Not evaluated", "Evaluator version"],
     Object.entries(value.evaluators).map(([name, found]) => [
       name, labelLines(found), ...(haveLabels ? [calibratedLines(found)] : []), found.score ? score(found.score.mean) + between(found.score, score) : "–",
-      number(count(found.evaluated)), number(count(found.not_evaluated)), found.evaluator_version || "–",
+      number(count(found.evaluated)), number(count(found.not_evaluated)), versionOf(found),
     ]),
   ));
   for (const [name, found] of Object.entries(value.evaluators)) if (found.human_labels) section.append(agreement(name, { ...value, ...found }));
@@ -467,5 +468,5 @@ $("dag-filter").hidden = Boolean(ownDag);
 // A tab of a task instance is about one time.
 $("filters").hidden = Boolean(dagRun);
 restore();
-follow(render);
+follow(() => ($("dates").hidden ? render() : load())); // a day starts at another time in another time zone
 load();

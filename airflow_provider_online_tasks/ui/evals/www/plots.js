@@ -1,6 +1,6 @@
 // Small plots of a history: one per label, one for the mean score, one for the counts.
 import { colour, tick, time, timeZone } from "./airflow.js";
-import { FAILED, INCONCLUSIVE, OUTCOMES, PASSED, STALE, amount, between, bounds, calibrated, count, demanded, incidents, labelsOf, measured, percent, recurring, score, share } from "./windows.js";
+import { FAILED, INCONCLUSIVE, OUTCOMES, PASSED, STALE, amount, between, bounds, calibrated, count, demanded, incidents, labelsOf, measured, percent, recurring, score, share, versionOf } from "./windows.js";
 
 const MAX_LABELS = 8, MAX_RULES = 8;
 const HEIGHT = 150, MIN_WIDTH = 240;
@@ -305,7 +305,7 @@ function shared(marks, width) {
 
 // Left, Right, Home and End select a window, as a click does.
 function useKeys(grid, one, plot, choose) {
-  let place = one.windows.length - 1;
+  let place = one.windows.indexOf(one.newest);
   const steps = { ArrowLeft: () => place - 1, ArrowRight: () => place + 1, Home: () => 0, End: () => one.windows.length - 1 };
   grid.addEventListener("keydown", (event) => {
     if (!steps[event.key] || event.altKey || event.ctrlKey || event.metaKey) return;
@@ -326,7 +326,7 @@ function hover(self, bubble, windows, tip) {
     ...tip(place),
     ...window.rules.filter((rule) => rule.outcome !== PASSED).map((rule) => `${rule.measure} ${measured(rule)}, rule ${demanded(rule)}: ${rule.outcome}`),
     window.outcome ? `gate: ${window.outcome}` : "",
-    window.is_new_version ? `evaluator version changed: ${window.evaluator_version || "unknown"}` : "",
+    window.is_new_version ? `evaluator version changed: ${versionOf(window)}` : "",
     window.complete === false ? "incomplete results" : "",
   ].filter(Boolean).join("\n");
   const { left } = self.cursor, room = innerWidth - self.over.getBoundingClientRect().left - left - 24;

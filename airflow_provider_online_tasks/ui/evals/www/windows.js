@@ -8,9 +8,16 @@ export function histories({ evaluators, records }) {
   for (const one of evaluators) {
     one.windows = one.windows.map((window) => ({ ...records[window.record], ...window }));
     for (const window of one.windows) window.seconds = Date.parse(window.end || window.at) / 1000;
+    one.newest = one.windows[one.newest];
   }
   return evaluators;
 }
+
+// Return labels with their shares, the most frequent first. An object has labels such as "1" in another order.
+export const byShare = (shares) => Object.entries(shares).sort(([, a], [, b]) => b.share - a.share);
+
+// Return the evaluator version that the evaluations name, and that of the Eval Hub.
+export const versionOf = (figures) => [figures.evaluator_version, figures.version_id].filter(Boolean).join(", ") || "–";
 
 // Return the share of a label in a window; null where no label was given at all.
 export function share(window, label) {
@@ -86,7 +93,8 @@ export const between = (one, write) => (isMissing(one.low) || isMissing(one.high
 
 // Return how the values of a rule are written, and its bound.
 function writersOf(rule) {
-  if (/^(complete|min_evaluated|min_human_labels|segments)$/.test(rule.measure)) return [count, count];
+  // A label may have the same name, but has evaluations.
+  if (isMissing(rule.evaluations) && /^(complete|min_evaluated|min_human_labels|segments)$/.test(rule.measure)) return [count, count];
   if (/^(drop of )?score_(mean|p\d\d)$/.test(rule.measure)) return [score, String];
   return [percent, (bound) => `${Number((100 * bound).toPrecision(6))} %`];
 }

@@ -285,6 +285,7 @@ def test_budget_counts_the_runs_of_every_tool(
     assert execution.pushed["run"]["budget"] == {
         **budget.to_rest(),
         "since": execution.pushed["run"]["budget"]["since"],
+        "project_id": None,
         "finished": count,
         "in_flight": 0,
     }
@@ -306,6 +307,14 @@ def test_scope_says_whose_runs_count(
     else:
         other.next_try(**arguments, budget=budget)
         assert mutations(emulator) == 1
+
+
+def test_budget_of_a_project_names_the_project(
+    execution: Execution, emulator: Emulator, arguments: dict[str, Any]
+) -> None:
+    execution.next_try(**arguments, budget={"max_evaluations": 100_000, "scope": "project"})
+
+    assert execution.pushed["run"]["budget"]["project_id"] == emulator.project_id
 
 
 def test_exhausted_budget_starts_no_run_even_if_all_spans_have_labels(
