@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import TaskGroup
-from airflow.sdk.definitions.asset import BaseAsset
 
 from airflow_provider_online_tasks._defaults import SESSION_ID
 from airflow_provider_online_tasks._text import shown
@@ -283,10 +282,10 @@ def online_eval(
 def _runs_at_regular_times(dag: DAG) -> bool:
     """Return whether a cron expression, a duration or a timetable starts the DAG, and not only assets."""
     schedule: Any = dag.schedule
-    is_cron = isinstance(schedule, str) and schedule != "@once"
-    # Assets are several in a collection, or one object.
-    is_of_assets = isinstance(schedule, str | Collection | BaseAsset)
-    return is_cron or not (schedule is None or is_of_assets)
+    timetable: Any = dag.timetable
+    # A timetable of assets and times has the timetable of the times.
+    is_of_assets = bool(timetable.asset_condition) and not hasattr(timetable, "timetable")
+    return timetable.can_be_scheduled and schedule != "@once" and not is_of_assets
 
 
 def _check_no_human_labels(rules: Mapping[str, Any]) -> None:

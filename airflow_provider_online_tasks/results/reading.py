@@ -8,7 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +49,9 @@ INPUT, OUTPUT = "input.value", "output.value"
 _SEGMENT_CHARACTERS = 100
 _EXAMPLE_CHARACTERS = 300
 _ITEMS_OF_REQUEST = 100
+_SESSION_CHARACTERS = 200
 _QUOTABLE = re.compile(r"[^'\\]{1,200}")
+_MOST_LOOKED_UP = 10_000
 EARLIER = timedelta(days=7)
 """How long before a window its traces and sessions may have started."""
 
@@ -146,7 +148,7 @@ class Reader:
             return
         if granularity == SESSION:
             attributes = dict.fromkeys([*columns.get("attributes", ()), SESSION_ID])
-            text_length = max(columns.get("text_length", 0), _SEGMENT_CHARACTERS)
+            text_length = max(columns.get("text_length", 0), _SESSION_CHARACTERS)
             columns |= {"attributes": list(attributes), "text_length": text_length}
         items = self.items(window, granularity=granularity) if self.task.span_filter else None
         without_evaluation: dict[str, None] = {}
@@ -178,7 +180,8 @@ class Reader:
         filters = [each for each in (self.task.span_filter, own_filter) if each]
         query_filter = filters[0] if len(filters) == 1 else " AND ".join(f"({each})" for each in filters)
         ids = [ATTRIBUTES + SESSION_ID] if granularity == SESSION else ID_ONLY
-        listed = self._pages(window, query_filter, {"columns": ids, "text_length": _SEGMENT_CHARACTERS})
+        columns = {"columns": ids, "text_length": _SESSION_CHARACTERS}
+        listed = self._pages(window, query_filter, columns, with_end=True)
         found = {item_of(span, granularity) for page in listed for span in page}
         return {item for item in found if item is not None}
 
@@ -189,20 +192,34 @@ class Reader:
         earlier = DataWindow(start=window.start - EARLIER, end=window.start)
         path = ATTRIBUTES + SESSION_ID if columns["granularity"] == SESSION else "context.trace_id"
         items = [item for item in items if _QUOTABLE.fullmatch(item)]
+        if len(items) > _MOST_LOOKED_UP:
+            self.log.warning(
+                "%d traces or sessions have no evaluation in the window. Only the newest %d of them are read "
+                "in the days before it.",
+                len(items),
+                _MOST_LOOKED_UP,
+            )
         found: list[Span] = []
-        for first in range(0, len(items), _ITEMS_OF_REQUEST):
+        for first in range(0, len(items[:_MOST_LOOKED_UP]), _ITEMS_OF_REQUEST):
             quoted = ", ".join(f"'{item}'" for item in items[first : first + _ITEMS_OF_REQUEST])
             for page in self._pages(earlier, f"{path} IN ({quoted})", columns):
                 found += [span for span in page if span.evaluations]
-        return tuple(sorted(found, key=lambda span: span.start_time or "", reverse=True))
+        return tuple(sorted(found, key=_start_of, reverse=True))
 
     def _pages(
-        self, window: DataWindow, query_filter: str | None, columns: Mapping[str, Any]
+        self,
+        window: DataWindow,
+        query_filter: str | None,
+        columns: Mapping[str, Any],
+        *,
+        with_end: bool = False,
     ) -> Iterator[tuple[Span, ...]]:
         """Yield the spans of a window page by page.
 
         Arize lists a span that starts when the window ends. It belongs to the next window, unless the run
         evaluated it.
+
+        :param with_end: whether to yield such a span in any case.
         """
         list_page = partial(self._list_spans, window=window, query_filter=query_filter)
 
@@ -216,7 +233,9 @@ class Reader:
 
         for page in pages(self.client.send, call_at, skip=skip):
             yield tuple(
-                span for span in page.items if self._is_of_run(span) or not _starts_at(span, window.end)
+                span
+                for span in page.items
+                if with_end or _start_of(span) < window.end or self._is_of_run(span)
             )
 
     def _is_of_run(self, span: Span) -> bool:
@@ -239,14 +258,14 @@ class Reader:
                 )
 
     def finds_labels(self, window: DataWindow) -> bool:
-        """Return whether a span, trace or session of a window has an evaluation by an evaluator of the task.
-
-        The task's filter is not applied: the evaluation of a trace may be on a span that doesn't match.
-        """
-        columns = [f"{prefix}.{name}.label" for prefix in EVAL_PREFIXES.values() for name in self.names]
-        listed = self._pages(window, None, {"columns": columns}) if columns else ()
-        spans = (span for page in listed for span in page)
-        return any(evaluation.name in self.names for span in spans for evaluation in span.evaluations)
+        """Return whether an evaluator of the task has evaluated a matching span, trace or session."""
+        return any(
+            evaluation.name in self.names
+            for granularity in (EVAL_PREFIXES if self.names else ())
+            for page in self.pages(window, granularity=granularity)
+            for span in page
+            for evaluation in span.evaluations
+        )
 
     def missing_of_filtered(self, window: DataWindow, results: Results) -> dict[str, int] | None:
         """Return how many evaluations of the run are missing of each evaluator that has its own filter.
@@ -507,11 +526,12 @@ def _least(counts: Iterable[int], evaluators: int) -> int:
     return min(listed) if listed and len(listed) >= evaluators else 0
 
 
-def _starts_at(span: Span, end: datetime) -> bool:
+def _start_of(span: Span) -> datetime:
+    """Return when a span started; the earliest time if it is unknown."""
     try:
-        return parse_time(span.start_time) >= end
+        return parse_time(span.start_time)
     except ValueError:
-        return False
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def _shortened(value: Any) -> str | None:

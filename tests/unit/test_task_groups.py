@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Asset
+from airflow.timetables.assets import AssetOrTimeSchedule
+from airflow.timetables.simple import NullTimetable
 from airflow.timetables.trigger import CronTriggerTimetable
 
 from airflow_provider_online_tasks import InvalidInput, TemplateEvaluator, online_eval
@@ -25,6 +27,7 @@ NEW_TASK: dict[str, Any] = {
     "template_evaluators": EVALUATOR,
     "llm_config": {"model_name": "GPT_4o", "provider": "openAI"},
 }
+CRON = CronTriggerTimetable("0 3 * * *", timezone="UTC")
 RULES = {"correctness": {"correct": ">= 0.9"}}
 TASK_ID = "T25saW5lVGFzazoxOnFSd1g="
 
@@ -275,7 +278,9 @@ def test_max_error_rate_is_that_of_the_run_and_of_the_gate(
     [
         ("@daily", {}, (None, 1)),
         (DAY, {}, (None, 1)),
-        (CronTriggerTimetable("0 3 * * *", timezone="UTC"), {}, (None, 1)),
+        (CRON, {}, (None, 1)),
+        (AssetOrTimeSchedule(timetable=CRON, assets=[Asset("answers")]), {}, (None, 1)),
+        (NullTimetable(), {}, (None, None)),
         (Asset("answers"), {}, (None, None)),
         ([Asset("answers")], {}, (None, None)),
         (Asset("answers") | Asset("labels"), {}, (None, None)),
@@ -296,3 +301,13 @@ def test_gate_of_a_dag_that_runs_at_regular_times_has_a_budget_of_false_alarms(
 
     gate = dag.get_task("online_eval.gate")
     assert (gate.confidence, gate.false_alarms_per_year) == expected
+
+
+@pytest.mark.since_airflow("3.3", "partitioned assets")
+def test_gate_of_a_dag_that_partitioned_assets_start_compares_measured_values() -> None:
+    from airflow.sdk import PartitionedAssetTimetable
+
+    with DAG("evals", schedule=PartitionedAssetTimetable(assets=Asset("answers"))) as dag:
+        online_eval(**NEW_TASK, rules=RULES)
+
+    assert dag.get_task("online_eval.gate").false_alarms_per_year is None

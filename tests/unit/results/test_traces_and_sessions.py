@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_online_tasks._times import wire_time
-from airflow_provider_online_tasks.api.responses import QueueRecord
+from airflow_provider_online_tasks.api.responses import QueueRecord, RunStatus, TaskRun
 from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook
 from airflow_provider_online_tasks.inputs.runs import RunInput
 from airflow_provider_online_tasks.operators.spans import SendSpansOperator
@@ -161,6 +161,20 @@ def context() -> Any:
     return {"ti": SimpleNamespace(try_number=1, max_tries=0, xcom_push=lambda **_: None)}
 
 
+def test_long_session_that_started_before_the_window_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spans = [span(number, 0, START - timedelta(seconds=1 - 2 * number), "LLM") for number in range(2)]
+    for each in spans:
+        each["attributes"]["session.id"] = "s" * 150
+    path = tmp_path / "spans.jsonl"
+    path.write_text("".join(f"{json.dumps(each)}\n" for each in spans))
+    with arize_with(monkeypatch, path) as arize:
+        evaluators = [tone(data_granularity_type="session")]
+        _, run_id = run_task(arize, evaluators=evaluators, start=START, end=END)
+        assert read(run_id=run_id, granularity="session", complete_within=0)["complete"] is True
+
+
 def test_span_that_starts_when_the_window_ends_belongs_to_the_next_window(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,15 +224,37 @@ def test_named_filters_of_the_eval_task_select_what_is_counted(arize: Emulator) 
     assert (figures["evaluated"], figures["not_evaluated"]) == (5, 0)
 
 
-@pytest.mark.parametrize("query_filter", [None, LLM])
-def test_labels_of_traces_are_found_if_a_run_skipped_all(arize: Emulator, query_filter: str | None) -> None:
-    _, run_id = run_task(
-        arize,
-        evaluators=[tone(data_granularity_type="trace")],
-        start=START,
-        end=END,
-        query_filter=query_filter,
-    )
+@pytest.mark.parametrize(
+    ("granularity", "query_filter", "start"),
+    [
+        ("trace", None, START),
+        ("trace", LLM, START),
+        ("session", LLM, START),
+        ("session", LLM, START + timedelta(minutes=5, seconds=3)),  # the labelled spans are earlier
+    ],
+)
+def test_labels_are_found_if_a_run_skipped_all(
+    arize: Emulator, granularity: str, query_filter: str | None, start: datetime
+) -> None:
+    evaluators = [tone(data_granularity_type=granularity)]
+    task_id, _ = run_task(arize, evaluators=evaluators, start=START, end=END, query_filter=query_filter)
     with OnlineTasksHook() as hook:
-        run = replace(hook.get_task_run(run_id), num_successes=0, num_skipped=1)
-        assert labels_exist(hook, run, log=hook.log)
+        assert labels_exist(hook, skipped_run(hook, task_id, start), log=hook.log)
+
+
+def test_labels_of_spans_that_do_not_match_the_filter_are_not_found(arize: Emulator) -> None:
+    run_task(arize, evaluators=[tone()], start=START, end=END, query_filter=AGENT)
+    other = "attributes.openinference.span.kind = 'TOOL'"
+    task_id, _ = run_task(arize, evaluators=[tone()], start=END, end=NOW, query_filter=other)
+    with OnlineTasksHook() as hook:
+        assert not labels_exist(hook, skipped_run(hook, task_id, START), log=hook.log)
+
+
+def skipped_run(hook: OnlineTasksHook, task_id: str, start: datetime) -> TaskRun:
+    """Return a run of a window that skipped a span."""
+    given = RunInput(
+        online_task_id=task_id, data_start_time=start, data_end_time=START + timedelta(minutes=6)
+    )
+    run = hook.get_task_run(hook.run_online_task(given))
+    done = {"status": RunStatus.COMPLETED, "num_successes": 0, "num_errors": 0, "num_skipped": 1}
+    return replace(run, **done)
