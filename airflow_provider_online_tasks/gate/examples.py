@@ -12,6 +12,7 @@ from airflow_provider_online_tasks.gate.checks import (
     SPECIFICITY,
     RuleResult,
 )
+from airflow_provider_online_tasks.gate.summary import OTHER_SEGMENTS
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.gate.rules import EvaluatorRules, Threshold
@@ -52,16 +53,20 @@ def _examples_of(
     for threshold in rules.calibrated.thresholds if rules.calibrated else ():
         if result.measure in {kind + threshold.measure for kind in HUMAN_LABEL_MEASURES}:
             disagreements = (figures.get(HUMAN_LABELS) or {}).get("disagreements") or ()
-            bad = threshold.is_lower_bound
-            return [each for each in disagreements if (each["human_label"] != threshold.measure) == bad]
+            bad = "label" if threshold.is_lower_bound else "human_label"
+            return [each for each in disagreements if each[bad] == threshold.measure]
     own = _threshold_of(result, rules)
     if own is None:
         return []
-    examples = [
-        example
-        for example in figures.get(EXAMPLES) or ()
-        if result.segment is None or example.get("segment") == result.segment
-    ]
+    examples = figures.get(EXAMPLES) or ()
+    if result.segment is not None:
+        named = figures["segments"].keys()
+        is_rest = result.segment == OTHER_SEGMENTS
+        examples = [
+            example
+            for example in examples
+            if example.get("segment") == result.segment or (is_rest and example.get("segment") not in named)
+        ]
     return _violating(own, result, examples, labels)
 
 

@@ -91,6 +91,29 @@ def test_examples_of_a_segment_are_from_this_segment():
     assert selected({"each_segment": {"correct": ">= 0.9"}}, figures) == ["f"]
 
 
+def test_examples_of_other_segments_are_those_of_no_segment_in_the_summary():
+    named = [example(name, "incorrect", segment=name) for name in ("free", "small", "tiny")]
+    parts = {"free": labelled(50, 50), "(other)": labelled(50, 50)}
+    figures = labelled(100, 100, examples=named, segments=parts)
+    rules = {"each_segment": {"correct": ">= 0.9"}}
+    assert selected(rules, figures) == ["free", "small", "tiny"]
+    assert selected(rules, {**figures, "segments": {**parts, "free": labelled(100, 0)}}) == ["small", "tiny"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"), [({"correct": ">= 0.9"}, "a"), ({"incorrect": "<= 0.1"}, "ab")]
+)
+def test_examples_of_a_calibrated_rule_are_those_that_the_evaluator_missed(rule, expected):
+    pairs = {"a": ("correct", "incorrect"), "b": ("unsure", "incorrect"), "c": ("incorrect", "correct")}
+    disagreements = [
+        {**example(span_id, label), "human_label": human_label}
+        for span_id, (label, human_label) in pairs.items()
+    ]
+    human_labels = {"strata": {"correct": {"labels": {"incorrect": 1}}}, "disagreements": disagreements}
+    figures = labelled(80, 15, 5, human_labels=human_labels)
+    assert selected({"calibrated": rule}, figures) == list(expected)
+
+
 def test_examples_with_distinct_inputs_are_first_and_five():
     examples = [example(str(number), "incorrect", question="same") for number in range(6)]
     examples += [example("x", "incorrect", question="other"), example("y", "incorrect", question="third")]
