@@ -199,6 +199,7 @@ class EvaluatorSummary(BaseModel):
         if self.clusters is None or not self.evaluated:
             return segment
         count = math.ceil(self.clusters.count * segment.evaluated / self.evaluated)
+        count = max(count, min(2, self.clusters.count))  # an estimate doesn't show that there is only one
         return segment.model_copy(update={"clusters": self.clusters.model_copy(update={"count": count})})
 
     @cached_property

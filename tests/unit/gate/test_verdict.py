@@ -15,7 +15,7 @@ from airflow_provider_online_tasks.gate.intervals import (
     share_interval,
 )
 from airflow_provider_online_tasks.gate.rules import Threshold, check_bounds, read_rules
-from airflow_provider_online_tasks.gate.samples import Scale, drop_interval
+from airflow_provider_online_tasks.gate.samples import ONE_CLUSTER, Scale, drop_interval
 from airflow_provider_online_tasks.gate.summary import EvaluatorSummary
 from tests.support.summaries import results, summary
 
@@ -557,6 +557,15 @@ def test_drop_in_clusters_may_be_chance():
     assert drop_of(in_clusters(now, effect=30.0), window(before)).outcome == "passed"
     days = [window(in_clusters(labels(475, 25), effect=30.0)) for _ in range(2)]
     assert drop_of(now, days).outcome == "passed"
+
+
+@pytest.mark.parametrize(("count", "is_one"), [(60, False), (1, True)])
+def test_small_segment_is_not_said_to_be_one_cluster(count, is_one):
+    """How many clusters a segment has is unknown: it is estimated by its part of the evaluations."""
+    figures = in_clusters(segmented(free=(5, 0), paid=(990, 5)), count=count)
+    found = check({"each_segment": {"correct": ">= 0.1"}}, summary(e=figures), confidence=0.95)
+    assert found["correct", "free"].outcome == "inconclusive"
+    assert (found["correct", "free"].note == ONE_CLUSTER) is is_one
 
 
 def test_segment_has_the_design_effect_of_all_evaluations():
