@@ -293,15 +293,19 @@ def _check_confidence(confidence: Any, false_alarms_per_year: Any) -> None:
         raise InvalidInput(
             f"confidence must be from 0.5 to {MAX_CONFIDENCE}, such as 0.95, not {confidence!r}."
         )
-    if false_alarms_per_year is None:
-        return
+    if false_alarms_per_year is not None:
+        check_false_alarms(false_alarms_per_year)
+        if confidence is not None:
+            raise InvalidInput("Set only one of confidence and false_alarms_per_year.")
+
+
+def check_false_alarms(number: Any) -> None:
+    """Raise InvalidInput if ``false_alarms_per_year`` is out of range."""
     least, most = FALSE_ALARMS
-    if not least <= (arguments.finite(false_alarms_per_year) or 0) <= most:
+    if not least <= (arguments.finite(number) or 0) <= most:
         raise InvalidInput(
-            f"false_alarms_per_year must be from {least} to {most}, such as 1, not {false_alarms_per_year!r}."
+            f"false_alarms_per_year must be from {least} to {most}, such as 1, not {number!r}."
         )
-    if confidence is not None:
-        raise InvalidInput("Set only one of confidence and false_alarms_per_year.")
 
 
 def _check_not_calibrated(rules: Sequence[EvaluatorRules]) -> None:

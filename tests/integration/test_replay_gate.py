@@ -199,8 +199,26 @@ def test_replay_starts_new_history_when_version_changes() -> None:
     assert found[-1].failing_since is None
 
 
-@pytest.mark.parametrize("rules", ["correct >= 0.95", '{"e": {"correct": "good"}}'])
-def test_replay_of_wrong_rules_fails(capsys: pytest.CaptureFixture[str], rules: str) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"rules": "correct >= 0.95"},
+        {"rules": '{"e": {"correct": "good"}}'},
+        {"rules": '["e"]'},
+        {"labels": "{"},
+        {"labels": '["correct"]'},
+        {"labels": '{"e": ["right"]}'},
+        {"rules": '{"e": {"wrong": "<= 0.1"}}'},
+        {"rules": '{"e": {"correct": "> 1"}}'},
+        *({"false_alarms_per_year": number} for number in (0.0, -1.0, 101.0, float("nan"), float("inf"))),
+    ],
+)
+@pytest.mark.parametrize("dag_id", ["no_such_dag", "replayed_wrongly"])
+def test_replay_of_wrong_arguments_fails(
+    run_dag: Callable[..., DagResult], capsys: pytest.CaptureFixture[str], wrong: dict[str, Any], dag_id: str
+) -> None:
+    if dag_id == "replayed_wrongly":
+        run_mapped(run_dag, dag_id, [day_of(0, 960)])
     with pytest.raises(SystemExit) as stopped:
-        replay(capsys, "no_such_dag", rules)
+        replay(capsys, dag_id, **{"rules": RULES, **wrong})
     assert str(stopped.value).startswith("No replay:")

@@ -10,8 +10,14 @@ from typing import Any
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.gate.checks import RuleResult, check_summary
 from airflow_provider_online_tasks.gate.recurring import RecurringCheck, Window
-from airflow_provider_online_tasks.gate.rules import EvaluatorRules, read_labels, read_rules
-from airflow_provider_online_tasks.operators.gate import MAX_ERROR_RATE
+from airflow_provider_online_tasks.gate.rules import (
+    EvaluatorRules,
+    check_bounds,
+    check_labels,
+    read_labels,
+    read_rules,
+)
+from airflow_provider_online_tasks.operators.gate import MAX_ERROR_RATE, check_false_alarms
 from airflow_provider_online_tasks.results.counts import OTHER_LABELS
 from airflow_provider_online_tasks.results.history import RESULTS_KEY
 from airflow_provider_online_tasks.ui.evals import reads, records
@@ -32,7 +38,10 @@ def replay_gate(
 
     :param history: records of ``EvalResultsOperator``; of several of a window, the last one counts.
     """
+    check_false_alarms(false_alarms_per_year)
     parsed, known_labels = _label_rules(read_rules(rules)), read_labels(labels)
+    check_bounds(parsed, None)
+    check_labels(parsed, known_labels)
     by_window = {(record["start"], record["end"]): record for record in history}
     earlier: list[Window | None] = []
     for (start, _), record in sorted(by_window.items()):
