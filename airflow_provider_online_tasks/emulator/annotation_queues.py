@@ -26,12 +26,12 @@ _FIELDS = {"CATEGORICAL": {"values"}, "CONTINUOUS": {"minimum_score", "maximum_s
 
 
 class _Value(rest.Body):
-    label: Annotated[str, Field(min_length=1)]
+    label: rest.Text
     score: float | None = None
 
 
 class _ConfigInput(rest.Body):
-    name: Annotated[str, Field(min_length=1)]
+    name: rest.Text
     space_id: str
     annotation_config_type: Literal["CATEGORICAL", "CONTINUOUS", "FREEFORM"]
     values: Annotated[list[_Value], Field(min_length=1)] | None = None

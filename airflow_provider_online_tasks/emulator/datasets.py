@@ -31,14 +31,13 @@ Examples = Annotated[
 ]
 
 
-class _DatasetInput(rest.Body):
-    name: Annotated[str, Field(min_length=1)]
-    space_id: str
-    examples: Examples
-
-
 class _ExamplesInput(rest.Body):
     examples: Examples
+
+
+class _DatasetInput(_ExamplesInput):
+    name: rest.Text
+    space_id: str
 
 
 class _Search(rest.Body):

@@ -59,9 +59,8 @@ _BY_ID: Final = {each.id: each for each in INTEGRATIONS}
 _BY_PROVIDER: Final = {each.provider.lower(): each for each in INTEGRATIONS}
 
 
-def missing_model(llm: Mapping[str, Any] | None) -> str | None:
+def missing_model(llm: Mapping[str, Any]) -> str | None:
     """Return why a model cannot be called, or None."""
-    llm = llm or {}
     integration_id, provider, model = llm.get("integrationId"), llm.get("provider"), llm.get("modelName")
     if integration_id is not None:
         integration = _BY_ID.get(integration_id)

@@ -9,7 +9,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from airflow_provider_online_tasks.emulator import ids
 from airflow_provider_online_tasks.emulator.clock import read_time, write_time
@@ -25,6 +25,7 @@ DAY = 86_400.0
 
 # A date-time of a request, as epoch seconds.
 Moment = Annotated[float, BeforeValidator(read_time)]
+Text = Annotated[str, Field(min_length=1)]
 Record = dict[str, Any]
 
 

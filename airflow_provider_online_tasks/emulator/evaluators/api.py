@@ -13,7 +13,7 @@ from airflow_provider_online_tasks.emulator.evaluators.hub import TEMPLATES
 from airflow_provider_online_tasks.emulator.evaluators.kinds import KIND_OF_TYPE
 from airflow_provider_online_tasks.emulator.graphql import USER, camel, connection
 from airflow_provider_online_tasks.emulator.integrations import known_integration
-from airflow_provider_online_tasks.emulator.rest import Body, Call, Operation, checked_id, space_id
+from airflow_provider_online_tasks.emulator.rest import Body, Call, Operation, Text, checked_id, space_id
 from airflow_provider_online_tasks.emulator.spans.filters import checked_filter
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator.evaluators.hub import HubEvaluator, Version
     from airflow_provider_online_tasks.emulator.graphql import Context
 
-Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 ColumnName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_\s\-&()]+$")]
 DataGranularity = Literal["SPAN", "TRACE", "SESSION"]

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _FIRST_NUMBER: Final = 1000  # lower numbers are those of the built-in evaluators
 
-
 # Arize's prompt templates, as REST returns them.
 TEMPLATES: Final[list[dict[str, Any]]] = json.loads(
     Path(__file__).with_name("templates.json").read_text(encoding="utf-8")

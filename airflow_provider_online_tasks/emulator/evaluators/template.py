@@ -69,7 +69,7 @@ class TemplateKind:
         if not evaluator.rails:
             reason = "missing rails and classification choices"
             return models.Rejection("fail", f"Evaluator {evaluator.name!r}: {reason}")
-        missing = missing_model(evaluator.llm)
+        missing = missing_model(evaluator.llm or {})
         return models.Rejection("cancel", f"Evaluator {evaluator.name!r}: {missing}") if missing else None
 
     def evaluate(

@@ -15,7 +15,7 @@ from airflow_provider_online_tasks.emulator.errors import InvalidError, NotFound
 from airflow_provider_online_tasks.emulator.evaluators.kinds import KINDS
 from airflow_provider_online_tasks.emulator.evaluators.models import Evaluator
 from airflow_provider_online_tasks.emulator.graphql import Context, mutation
-from airflow_provider_online_tasks.emulator.rest import Body, Call, Operation, checked_id
+from airflow_provider_online_tasks.emulator.rest import Body, Call, Operation, Text, checked_id
 from airflow_provider_online_tasks.emulator.tasks.models import CLEARABLE, Task
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator.state import EmulatorState
 
 TASK_TYPES = (*(kind.task_type for kind in KINDS.values()), "RUN_EXPERIMENT")
-Text = Annotated[str, Field(min_length=1)]
 NoExperiments = Annotated[list[str], Field(max_length=0)] | None  # they are for tasks on datasets
 QueryId = Literal["A", "B", "C", "D", "E"]
 
