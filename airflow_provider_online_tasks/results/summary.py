@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,6 +47,8 @@ SPAN, TRACE, SESSION = EVAL_PREFIXES
 # order is undefined.
 _RECENT_SPANS = 1_000
 _MAX_SAME_START = 100_000
+# Such as run, task_run, run_id, taskRunId. Arize doesn't document the keys.
+_RUN_KEY = re.compile(r"((?<![A-Za-z])[Rr]un|Run|(?<![A-Z])RUN)[_. -]?([Ii][Dd])?$")
 
 
 class EvaluatorResults:
@@ -260,7 +263,8 @@ class Results:
 
     def _names_other_run(self, evaluation: Evaluation) -> bool:
         """Return whether an evaluation that doesn't name the run names another one, under any key."""
-        is_named = any("run" in key.lower() for key in evaluation.metadata)
+        texts = (key for key, value in evaluation.metadata.items() if value and isinstance(value, str))
+        is_named = any(map(_RUN_KEY.search, texts))
         return is_named or evaluation.names(self.online_task_id)
 
     def _note_coverage(self, span: Span, own: Collection[str], added: Collection[str]) -> None:

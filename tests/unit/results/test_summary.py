@@ -45,12 +45,24 @@ def test_evaluations_without_metadata_count_for_named_evaluators_only():
 
 
 @pytest.mark.parametrize(
-    "metadata", [{"run_id": "other", "task_id": "t"}, {"task_run": "other"}, {"task_id": "t"}]
+    "metadata",
+    [{"run_id": "other", "task_id": "t"}, {"task_id": "t"}]
+    + [{key: "other"} for key in ("run", "task_run", "RUN_ID", "runId", "taskRunID", "eval.run-id")],
 )
 def test_evaluations_of_another_run_do_not_count_in_the_scope_run(metadata):
     results = Results(run_id="r", online_task_id="t", evaluators=["e"], scope="run")
     assert [results.add(span) for span in spans(10, metadata=metadata)] == [[]] * 10
     assert figures(results)["evaluated"] == 0
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [{"is_truncated": True}, {"prune": "x"}, {"runtime": "3"}, {"dry_run": True}, {"run_id": None}],
+)
+def test_metadata_that_names_no_run_counts_in_the_scope_run(metadata):
+    results = Results(run_id="r", online_task_id="t", evaluators=["e"], scope="run")
+    assert [len(results.add(span)) for span in spans(10, metadata=metadata)] == [1] * 10
+    assert figures(results)["evaluated"] == 10
 
 
 def test_evaluations_of_two_runs_on_same_spans_count_for_requested_run():
