@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks._defaults import DEFAULT_MAX_SPANS, SESSION_ID
@@ -47,11 +47,14 @@ UNKNOWN = "(unknown)"
 SAMPLE = 200
 _TEXTS_OF_REQUEST = 100
 _UNITS_OF_SAMPLE = 20
+_UNITS_OF_REQUEST = 5
+_REQUESTS_OF_TEXTS = 2
+_REQUESTS_OF_UNITS = 6
 _CHARACTERS_OF_SECOND_TRY = 4_000
 _UNIT_FILTERS = {"span": "context.span_id", "trace": "context.trace_id", "session": ATTRIBUTES + SESSION_ID}
 _PER_MILLION = 1e-6
 # Other IDs could change the filter.
-_SAFE = re.compile(r"[\w:.+/=-]{1,200}")
+_SAFE = re.compile(r"[^'\\]{1,200}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +196,7 @@ def estimate_run(
     prices: Mapping[str, Price] | None = None,
     from_earlier_runs: bool = False,
 ) -> RunEstimate:
-    """Estimate a run with at most 21 requests, without starting it.
+    """Estimate a run with at most 21 requests (for up to 17 evaluators), without starting it.
 
     :param run: the run as it would be started.
     :param prices: prices by model. Default: those of ``genai-prices``, if it is installed.
@@ -208,7 +211,11 @@ def estimate_run(
         raise InvalidInput(
             f"Task {task.id} does not evaluate the spans of a project, so its runs have no window."
         )
-    evaluators = [_read_evaluator(requests, attached) for attached in task.evaluators]
+    read = cache(partial(_read_version, requests))
+    evaluators = [
+        _Attached(each, each.evaluator_id and read(each.evaluator_id, each.evaluator_version_id))
+        for each in task.evaluators
+    ]
     return _Estimator(requests, run, task, evaluators, prices).estimate()
 
 
@@ -247,11 +254,9 @@ class _Attached:
         return paths
 
 
-def _read_evaluator(requests: Requests, attached: AttachedEvaluator) -> _Attached:
-    if attached.evaluator_id is None:
-        return _Attached(attached, None)
-    call = calls.get_evaluator(attached.evaluator_id, version_id=attached.evaluator_version_id)
-    return _Attached(attached, requests.send(call))
+def _read_version(requests: Requests, evaluator_id: str, version_id: str | None) -> Evaluator:
+    found: Evaluator = requests.send(calls.get_evaluator(evaluator_id, version_id=version_id))
+    return found
 
 
 @dataclass
@@ -318,7 +323,9 @@ class _Estimator:
             columns=columns or calls.ID_ONLY,
             text_length=100 if "session" in self.levels else 1,
         )
-        for_texts = 2 if self._has_prompts else 0
+        levels = {each.level for each in self.evaluators if each.version and each.version.template}
+        for_texts = sum(_REQUESTS_OF_TEXTS if level == SPAN else _REQUESTS_OF_UNITS for level in levels)
+        for_texts = min(for_texts, max(1, self.requests.left - 2))
         self.requests.left = max(2, self.requests.left - for_texts)
         counted = count_spans(self.requests, list_page, self.run.window, draw=self.draw)
         self.requests.left += for_texts
@@ -472,37 +479,53 @@ class _Estimator:
         }
         size = SAMPLE if level == "span" else _UNITS_OF_SAMPLE
         drawn = counted.sample(size, lambda span: span.span_id in keys, self._newest(level), self.draw)
-        chosen = [key for span in drawn if _SAFE.fullmatch(key := keys[span.span_id])]
+        chosen = [key for span in drawn if (key := keys[span.span_id]).isprintable() and _SAFE.fullmatch(key)]
         paths = dict.fromkeys(
             path for each in evaluators for path in each.paths if path.startswith(ATTRIBUTES)
         )
         columns = [*paths, *([_UNIT_FILTERS["session"]] if level == "session" else calls.ID_ONLY)]
         spans: list[Span] = []
-        for first in range(0, len(chosen), _TEXTS_OF_REQUEST):
-            if self.requests.left < 1:
-                break
-            spans += self._read_texts(level, chosen[first : first + _TEXTS_OF_REQUEST], columns)
+        at_once = _TEXTS_OF_REQUEST if level == SPAN else _UNITS_OF_REQUEST
+        for first in range(0, len(chosen), at_once):
+            spans += self._read_texts(level, chosen[first : first + at_once], columns)
         return list(self._units(level, spans).values())
 
     def _read_texts(self, level: str, keys: Sequence[str], columns: Sequence[str]) -> Sequence[Span]:
-        """Read texts; if they are too large together, the beginnings of fewer texts."""
+        """Read texts; if they are too large together, the beginnings of fewer texts.
+
+        Return no spans if the requests that are left don't suffice to read all spans of these units.
+        """
         for some, characters in ((keys, None), (keys[: len(keys) // 2 + 1], _CHARACTERS_OF_SECOND_TRY)):
-            if self.requests.left < 1:
-                break
             listed = ", ".join(f"'{key}'" for key in some)
             query_filter = f"{_UNIT_FILTERS[level]} IN ({listed})"
             if level != "span" and self.query_filter:
                 query_filter = f"({self.query_filter}) AND {query_filter}"
-            call = self.list_spans(
-                window=self.run.window, query_filter=query_filter, columns=columns, text_length=characters
+            list_page = partial(
+                self.list_spans,
+                window=self.run.window,
+                query_filter=query_filter,
+                columns=columns,
+                text_length=characters,
             )
+            found: list[Span] = []
+            cursor: str | None = None
             try:
-                found: Sequence[Span] = self.requests.send(call).items
+                while self.requests.left > 0:
+                    page = self.requests.send(list_page(cursor=cursor))
+                    found += page.items
+                    cursor = page.next_cursor
+                    if cursor is None:
+                        break
             except ResponseTooLarge:
                 continue
             except BadRequest:
                 break  # it isn't documented whether an attribute that no span has is rejected
-            if characters is not None:
+            if cursor is not None:
+                self.assumptions.append(
+                    f"Each {level} has too many spans to read the texts of all that were sampled."
+                )
+                break
+            if characters is not None and found:
                 self.assumptions.append(
                     f"Texts are very long: only their first {characters} characters were read, so the tokens "
                     f"may exceed the range."
@@ -581,7 +604,8 @@ def _estimate_from_runs(client: Client, run: RunInput) -> RunEstimate:
         max_spans=max_spans,
         evaluations=evaluations.rounded(),
         assumptions=(
-            f"As many evaluations per hour of window as in {len(rates)} completed runs. Tokens are unknown.",
+            f"As many evaluations per hour of window as in {len(rates)} completed runs, of those that Arize "
+            f"lists first. Tokens are unknown.",
         ),
     )
 

@@ -398,7 +398,8 @@ class OnlineTasksHook(BaseHook):
         prices: Mapping[str, Any] | str | None = None,
         from_earlier_runs: bool = False,
     ) -> RunEstimate:
-        """Estimate what a run would evaluate and cost, without starting it. Sends at most 21 requests.
+        """Estimate what a run would evaluate and cost, without starting it. Sends at most 21 requests
+        (for up to 17 evaluators).
 
         :param online_task_id: global ID of the task.
         :param data_start_time: start of the window.

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class EstimateRunOperator(PlansRun, OnlineTasksOperator):
     """Estimate what a run of an eval task would evaluate and cost, without starting it.
 
-    It sends at most 22 requests. To estimate a backfill, set its entire window, which may be longer than
-    30 days, and as ``max_spans`` the sum over its runs.
+    It sends at most 22 requests (for up to 17 evaluators). To estimate a backfill, set its entire window,
+    which may be longer than 30 days, and as ``max_spans`` the sum over its runs.
 
     XCom: the estimate, with a low and a high end of each value, and its assumptions.
 

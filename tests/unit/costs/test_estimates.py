@@ -215,6 +215,18 @@ def test_estimate_of_ten_thousand_spans_sends_at_most_21_requests(costs_of: Any)
     assert estimate.matching_spans.high < 13_000
 
 
+def test_estimate_of_many_evaluators_sends_at_most_21_requests(costs_of: Any) -> None:
+    costs = costs_of(spans(2_000))
+    evaluators = [costs.evaluator(f"e{number}") for number in range(17)]
+    task_id = costs.task("t", *evaluators)
+    costs.emulator.clear_requests()
+
+    estimate = costs.hook.estimate_run(task_id, **WINDOW)
+
+    assert len(costs.emulator.requests()) <= 21
+    assert estimate.input_tokens is not None
+
+
 def test_estimate_of_5_000_spans_is_exact(costs_of: Any) -> None:
     costs = costs_of(spans(5_000))
     task_id = costs.task("t", costs.evaluator("answers"))

@@ -44,6 +44,33 @@ def test_sessions_are_evaluated_once_each(costs_of: Any, given: list[dict[str, A
     assert estimate.evaluations == (5, 5)
 
 
+@pytest.mark.parametrize("granularity", ["TRACE", "SESSION"])
+def test_prompts_of_many_spans_are_read_completely(costs_of: Any, granularity: str) -> None:
+    listed = spans(1_200, **{"output.value": "a rather long answer " * 10})
+    for number, span in enumerate(listed):
+        # Twelve that run at the same time, of 100 spans each.
+        span["trace_id"] = f"{number % 12:032x}"
+        span["attributes"]["session.id"] = f"user {number % 12}@example.org | 1"
+    costs = costs_of(listed)
+    evaluator_id = costs.evaluator("long", data_granularity=granularity, template="{output} good?")
+    evaluator = {"evaluator_id": evaluator_id, "query_mappings": [MAPPED]}
+    check_contains(costs, costs.task("t", evaluator, query_filters=NAMED))
+
+
+def test_prompts_of_too_many_spans_have_unknown_tokens(costs_of: Any) -> None:
+    listed = [{**span, "trace_id": "a" * 32} for span in spans(11_000)]
+    costs = costs_of(listed)
+    evaluator_id = costs.evaluator("long", data_granularity="TRACE", template="{output} good?")
+    evaluator = {"evaluator_id": evaluator_id, "query_mappings": [MAPPED]}
+    task_id = costs.task("t", evaluator, query_filters=NAMED)
+    costs.emulator.clear_requests()
+
+    estimate = costs.hook.estimate_run(task_id, **WINDOW)
+
+    assert (estimate.input_tokens, estimate.cost) == (None, None)
+    assert len(costs.emulator.requests()) <= 21
+
+
 def test_evaluator_with_its_own_filter_evaluates_at_most_all(costs_of: Any) -> None:
     costs = costs_of(spans(20))
     evaluator = {
