@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.dag, pytest.mark.since_airflow("3.2", "commands of providers")]
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
+WINDOW = {"data_start_time": "2026-03-01T00:00:00Z", "data_end_time": "2026-03-02T00:00:00Z"}
 RULES = '{"e": {"correct": ">= 0.95"}}'
 
 
@@ -191,6 +192,22 @@ def test_replay_counts_missing_evaluations_as_gate_does() -> None:
     rules = {"e": {"correct": ">= 0.95", "missing_evaluations": "fail"}}
     [(_, found)] = replay_gate(records((960, "v1")), rules)
     assert found[-1].measured == pytest.approx(960 / 1_100)
+
+
+@pytest.mark.parametrize("rule", [{"rare": ">= 0.001"}, {"rare": "<= 0.5"}, {"label 0": "<= 0.5"}])
+def test_replay_of_rule_whose_label_is_not_in_record_is_rejected(rule: dict[str, str]) -> None:
+    counts = {f"label {number}": 100 for number in range(20)} | {"rare": 10}
+    given = {**summary(e=results(labels=counts)), **WINDOW}
+    history = [record] if (record := read_results(results_record(given))) else []
+    with pytest.raises(InvalidInput):
+        list(replay_gate(history, {"e": rule}, labels={"e": list(counts)}))
+    [(_, found)] = replay_gate(history, {"e": {"label 0": ">= 0.04"}}, labels={"e": list(counts)})
+    assert (found[-1].measured, found[-1].outcome) == (pytest.approx(100 / 2_010), "passed")
+
+
+def test_replay_of_label_that_no_evaluation_has_is_zero() -> None:
+    [(_, found)] = replay_gate(records((1_000, "v1")), {"e": {"other": ">= 0.5"}})
+    assert (found[-1].measured, found[-1].outcome) == (0, "failed")
 
 
 def test_replay_starts_new_history_when_version_changes() -> None:

@@ -19,7 +19,7 @@ from airflow_provider_online_tasks.gate.rules import (
 )
 from airflow_provider_online_tasks.operators.gate import MAX_ERROR_RATE, check_false_alarms
 from airflow_provider_online_tasks.results.counts import OTHER_LABELS
-from airflow_provider_online_tasks.results.history import RESULTS_KEY
+from airflow_provider_online_tasks.results.history import MAX_LABELS, RESULTS_KEY
 from airflow_provider_online_tasks.ui.evals import reads, records
 
 
@@ -45,6 +45,7 @@ def replay_gate(
     by_window = {(record["start"], record["end"]): record for record in history}
     earlier: list[Window | None] = []
     for (start, _), record in sorted(by_window.items()):
+        _check_labels_kept(parsed, record)
         summary = _summary(record)
         check = RecurringCheck(
             rules=parsed, summary=summary, score_ranges={}, false_alarms_per_year=false_alarms_per_year
@@ -72,6 +73,18 @@ def _label_rules(rules: Iterable[EvaluatorRules]) -> list[EvaluatorRules]:
     if not found:
         raise InvalidInput("No rule compares a label, and only such rules can be replayed.")
     return found
+
+
+def _check_labels_kept(rules: Iterable[EvaluatorRules], record: Mapping[str, Any]) -> None:
+    """Raise InvalidInput if a record lacks the count of a label, or of unknown labels if they matter."""
+    for each in rules:
+        shares = record["evaluators"].get(each.evaluator, {}).get("shares", {})
+        for rule in each.thresholds:
+            if OTHER_LABELS in shares and (rule.measure not in shares or not rule.is_lower_bound):
+                raise InvalidInput(
+                    f"The rule {each.evaluator}.{rule.measure} {rule.text} cannot be replayed: the window "
+                    f"from {record['start']} has more labels than the {MAX_LABELS} that Airflow keeps."
+                )
 
 
 def _summary(record: Mapping[str, Any]) -> dict[str, Any]:
