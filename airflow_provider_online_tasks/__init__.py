@@ -43,7 +43,7 @@ _MODULES = {
         "UnexpectedResponse",
         "WindowTooLong",
     ),
-    "gate.sample_sizes": ("suggest_max_spans",),
+    "gate.sample_sizes": ("suggest_evaluations",),
     "hooks.online_tasks": ("OnlineTasksHook",),
     "inputs.arguments": ("UNSET",),
     "inputs.budgets": ("EvalBudget",),
@@ -81,7 +81,7 @@ __all__ = ["__version__", *_PLACES]  # noqa: PLE0604  the keys are texts
 
 if TYPE_CHECKING:
     from airflow_provider_online_tasks.exceptions import *  # noqa: F403
-    from airflow_provider_online_tasks.gate.sample_sizes import suggest_max_spans as suggest_max_spans
+    from airflow_provider_online_tasks.gate.sample_sizes import suggest_evaluations as suggest_evaluations
     from airflow_provider_online_tasks.hooks.online_tasks import OnlineTasksHook as OnlineTasksHook
     from airflow_provider_online_tasks.inputs.arguments import UNSET as UNSET
     from airflow_provider_online_tasks.inputs.budgets import EvalBudget as EvalBudget

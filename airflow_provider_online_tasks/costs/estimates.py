@@ -137,7 +137,7 @@ class RunEstimate:
         :raises InvalidInput: ``max_cost`` is set, and the cost is unknown.
         """
         if max_cost is not None and self.cost is None:
-            raise InvalidInput("max_cost needs a known cost. Set prices for the models of all evaluators.")
+            raise InvalidInput(f"max_cost needs a known cost. {self._advice_on_cost}")
         allowed, high = self.max_spans, self.evaluations.high
         if max_evaluations is not None and high > max_evaluations:
             allowed = math.floor(min(allowed, high) * max_evaluations / high + 1e-9)
@@ -159,6 +159,17 @@ class RunEstimate:
         if self.is_exact or is_mixed or not self.cost or not self.cost.high:
             return allowed
         return min(allowed, max(int(high), int(max_cost / self.cost.high * high)))
+
+    @property
+    def _advice_on_cost(self) -> str:
+        """How to make an unknown cost known."""
+        if not self.evaluators:
+            return "Leave out from_earlier_runs, which estimates no cost."
+        for each in self.evaluators:
+            if each.input_tokens is None and each.model is None:
+                name = shown_name(each.name)
+                return f"Arize doesn't return the template of {name}. Use an evaluator of the Eval Hub."
+        return "Set prices for the models of all evaluators."
 
     def _highest_cost(self, max_spans: int) -> float:
         """Return the high end of the cost with another ``max_spans``."""

@@ -403,8 +403,12 @@ def history_text(windows: Sequence[Window]) -> str:
     if not windows:
         return "The history has no windows with results."
     gaps = sum(later.start - earlier.end > length / 2 for earlier, later in pairwise(windows))
-    text = f"The history has {len(windows)} windows since {_shown_time(windows[0].start)}"
-    return f"{text}, with {gaps} gaps." if gaps else f"{text}."
+    text = f"The history has {_counted(len(windows), 'window')} since {_shown_time(windows[0].start)}"
+    return f"{text}, with {_counted(gaps, 'gap')}." if gaps else f"{text}."
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _passed(result: RuleResult) -> RuleResult:

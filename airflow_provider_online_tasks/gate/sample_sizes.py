@@ -15,7 +15,7 @@ from airflow_provider_online_tasks.inputs.arguments import finite
 MIN_CONFIDENCE, MAX_CONFIDENCE = 0.5, 0.999999
 
 
-def suggest_max_spans(
+def suggest_evaluations(
     rules: Mapping[str, Mapping[str, Any]],
     *,
     confidence: float,
@@ -24,7 +24,7 @@ def suggest_max_spans(
 ) -> int:
     """Return how many evaluations are enough to decide all rules of a gate, within a few percent.
 
-    ``suggest_max_spans({"correctness": {"correct": ">= 0.9"}}, confidence=0.95,
+    ``suggest_evaluations({"correctness": {"correct": ">= 0.9"}}, confidence=0.95,
     expected={"correctness": {"correct": 0.95}})``
 
     Spans of the same trace or session resemble each other, so a gate with such clusters needs more.

@@ -11,7 +11,7 @@ from airflow_provider_online_tasks.gate.summary import PERCENTILES, SCORES_KEPT,
 
 Range = tuple[float, float]
 # Student's interval assumes a normally distributed mean. If 98 % of the scores are near 1 and the others
-# near 0, it is wrong for 68 % of samples of 20 scores, for 13 % of 100, and for 5 % of 1,000.
+# near 0, it is wrong for 67 % of samples of 20 scores, for 13 % of 100, and for 5 % of 1,000.
 MIN_SCORES_FOR_MEAN = 1_000
 ONE_CLUSTER = "all evaluations are of one session or trace"
 

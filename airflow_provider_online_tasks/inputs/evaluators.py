@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, assert_never
 
-from pydantic import Field, ValidationInfo, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.inputs import base
@@ -33,28 +33,25 @@ HubType = Literal["TEMPLATE", "CODE"]
 _ONLY_TEMPLATE = ("classification_choices", "direction", "llm_config")
 _ONLY_CODE = ("imports", "variables", "query_filter")
 _COLUMN = re.compile(r"[a-zA-Z0-9_\s\-&()]+")
+_MAY_HAVE_BRACES = ("template", "code", "imports", "eval_class_code_block", "package_imports")
 
 
 class Templated(WireInput, frozen=True):
-    """Base of the inputs with text for an LLM, which Airflow must not render by mistake."""
+    """Base of the inputs with a prompt or code, which Airflow must not render by mistake."""
 
     jinja: Flag = Field(default=False, exclude=True)
 
-    @model_validator(mode="before")
+    @field_validator("*", mode="before")
     @classmethod
     def _is_not_rendered_by_mistake(cls, value: Any, info: ValidationInfo) -> Any:
-        if info.context is not base.PARSING or not isinstance(value, dict):
-            return value
-        if str(value.get("jinja")).strip().lower() == "true":
-            return value
-        for name in ("template", "code"):
-            text = value.get(name)
-            if isinstance(text, str) and is_changed_by_jinja(text):
-                raise base.certain_problem(
-                    f"{name} has Jinja, which Airflow would render before Arize receives it. Write "
-                    f"variables in single braces, such as {{attributes.input.value}}, or put the text "
-                    f"between {{% raw %}} and {{% endraw %}}. To let Airflow render it, set jinja=True."
-                )
+        is_parsed = info.context is base.PARSING and not info.data.get("jinja")
+        is_sent = info.field_name in _MAY_HAVE_BRACES and isinstance(value, str)
+        if is_parsed and is_sent and is_changed_by_jinja(value):
+            raise base.certain_problem(
+                "has Jinja, which Airflow would render before Arize receives it. Write the variables of a "
+                "template in single braces, such as {attributes.input.value}. Put other text between "
+                "{% raw %} and {% endraw %}. To let Airflow render it, set jinja=True."
+            )
         return value
 
 
@@ -142,7 +139,7 @@ class TemplateEvaluator(Templated, frozen=True):
         return self
 
 
-class CodeEvaluator(WireInput, frozen=True):
+class CodeEvaluator(Templated, frozen=True):
     """A check by code that is defined in the task.
 
     :param name: column name of the evaluation.
@@ -155,6 +152,8 @@ class CodeEvaluator(WireInput, frozen=True):
     :param query_filter: spans to evaluate, in addition to the task's filter.
     :param span_attributes: names of the span attributes that the code receives.
     :param data_granularity_type: what to evaluate: ``span``, ``trace`` or ``session``.
+    :param jinja: whether Airflow renders Jinja in ``eval_class_code_block`` and ``package_imports``, as for a
+        :class:`TemplateEvaluator`. Default False.
     """
 
     name: Text
@@ -284,7 +283,7 @@ class EvaluatorInput(Templated, frozen=True):
     :param column_name: column name of the evaluation. Default: ``name``.
     :param description: description of the evaluator, sent when it is created.
     :param space_id: global ID of the space. Default: the connection's, or that of its project.
-    :param jinja: whether Airflow renders Jinja in ``template`` and ``code``. Default False.
+    :param jinja: whether Airflow renders Jinja in ``template``, ``code`` and ``imports``. Default False.
     """
 
     name: Annotated[Text, Field(max_length=255)]

@@ -68,8 +68,8 @@ class EvaluatorOperator(OnlineTasksOperator):
         that create the version. (templated)
     :param space_id: global ID of the space. Default: the connection's, or that of the connection's project.
         (templated)
-    :param jinja: whether Airflow renders Jinja in ``template`` and ``code``. Without it a literal that Jinja
-        would change is an error. Default False.
+    :param jinja: whether Airflow renders Jinja in ``template``, ``code`` and ``imports``. Without it a
+        literal that Jinja would change is an error. Default False.
     :param conn_id: Airflow connection of type ``arize_online_tasks``. (templated)
     :raises InvalidInput: an argument is wrong; a literal one when the DAG is parsed.
     :raises CallError: Arize rejected a request or could not be reached.

@@ -1,4 +1,4 @@
-"""The table of docs/cost.md has the numbers of ``suggest_max_spans()``."""
+"""The table of docs/cost.md has the numbers of ``suggest_evaluations()``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from airflow_provider_online_tasks import suggest_max_spans
+from airflow_provider_online_tasks import suggest_evaluations
 from tests.support.pages import DOCS
 
 
@@ -18,7 +18,7 @@ def test_table_of_evaluations_has_the_suggested_numbers() -> None:
     for rule, share, numbers in rows:
         expected = {"q": {"good": float(share)}}
         suggested = [
-            suggest_max_spans({"q": {"good": rule}}, confidence=confidence, expected=expected)
+            suggest_evaluations({"q": {"good": rule}}, confidence=confidence, expected=expected)
             for confidence in (0.9, 0.95, 0.99)
         ]
         assert [int(number.replace(",", "")) for number in numbers.split(" | ")] == suggested

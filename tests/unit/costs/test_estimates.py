@@ -163,6 +163,8 @@ def test_evaluator_of_the_task_has_unknown_tokens(costs_of: Any) -> None:
     assert estimate.evaluations == (10, 10)
     assert (estimate.input_tokens, estimate.output_tokens, estimate.cost) == (None, None, None)
     assert any("quality" in sentence for sentence in estimate.assumptions)
+    with pytest.raises(InvalidInput, match=r"quality.* Eval Hub"):
+        estimate.max_spans_within(max_cost=1.0)
 
 
 def test_model_without_price_has_tokens_and_no_cost(costs_of: Any) -> None:
@@ -171,7 +173,7 @@ def test_model_without_price_has_tokens_and_no_cost(costs_of: Any) -> None:
     estimate = costs.hook.estimate_run(task_id, **WINDOW, prices={"other": {"input": 1, "output": 1}})
     assert estimate.input_tokens is not None
     assert estimate.cost is None
-    with pytest.raises(InvalidInput, match="max_cost"):
+    with pytest.raises(InvalidInput, match=r"max_cost.* prices"):
         estimate.max_spans_within(max_cost=1.0)
 
 
@@ -254,6 +256,8 @@ def test_estimate_from_earlier_runs_sends_one_request(costs_of: Any) -> None:
     costs.run(task_id)
     costs.emulator.clear_requests()
     estimate = costs.hook.estimate_run(task_id, **WINDOW, from_earlier_runs=True)
+    with pytest.raises(InvalidInput, match=r"max_cost.* from_earlier_runs"):
+        estimate.max_spans_within(max_cost=1.0)
     assert len(costs.emulator.requests()) == 1
     assert (estimate.evaluations, estimate.matching_spans, estimate.cost) == ((24, 24), None, None)
 

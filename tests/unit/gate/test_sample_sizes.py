@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_online_tasks import suggest_max_spans
+from airflow_provider_online_tasks import suggest_evaluations
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.gate.checks import INCONCLUSIVE, decide
 from airflow_provider_online_tasks.gate.intervals import share_interval
@@ -16,7 +16,7 @@ from airflow_provider_online_tasks.gate.intervals import share_interval
 
 def suggest(rule: str, share: float, **fields: Any) -> int:
     arguments: dict[str, Any] = {"confidence": 0.95, "expected": {"q": {"good": share}}, **fields}
-    return suggest_max_spans({"q": {"good": rule}}, **arguments)
+    return suggest_evaluations({"q": {"good": rule}}, **arguments)
 
 
 @pytest.mark.parametrize(
@@ -54,14 +54,14 @@ def test_share_close_to_its_bound_needs_as_many_as_the_normal_distribution_says(
 def test_rule_that_needs_most_decides() -> None:
     rules = {"q": {"good": ">= 0.9"}, "tone": {"rude": "<= 0.05", "min_evaluated": 20}}
     expected = {"q": {"good": 0.99}, "tone": {"rude": 0.04}}
-    both = suggest_max_spans(rules, confidence=0.95, expected=expected)
-    alone = suggest_max_spans({"tone": rules["tone"]}, confidence=0.95, expected=expected)
+    both = suggest_evaluations(rules, confidence=0.95, expected=expected)
+    alone = suggest_evaluations({"tone": rules["tone"]}, confidence=0.95, expected=expected)
     assert both == alone > suggest(">= 0.9", 0.99)
 
 
 def test_min_evaluated_is_the_least() -> None:
     rules = {"q": {"good": ">= 0.5", "min_evaluated": 700}}
-    assert suggest_max_spans(rules, confidence=0.9, expected={"q": {"good": 0.99}}) == 700
+    assert suggest_evaluations(rules, confidence=0.9, expected={"q": {"good": 0.99}}) == 700
 
 
 @pytest.mark.parametrize(
@@ -83,4 +83,4 @@ def test_min_evaluated_is_the_least() -> None:
 def test_wrong_argument_is_rejected(rules: Any, fields: dict[str, Any]) -> None:
     arguments: dict[str, Any] = {"confidence": 0.95, "expected": {"q": {"good": 0.95}}, **fields}
     with pytest.raises(InvalidInput):
-        suggest_max_spans(rules, **arguments)
+        suggest_evaluations(rules, **arguments)

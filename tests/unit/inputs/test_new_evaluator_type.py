@@ -1,4 +1,4 @@
-"""A new evaluator type is added in two files, and mypy names the places that still miss it."""
+"""A new evaluator type is added in one file, and mypy names the place that still misses it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ if TYPE_CHECKING:
 
 
 def test_unhandled_evaluator_type_is_a_type_error(tmp_path: Path) -> None:
-    returned, accepted = '"TEMPLATE", "CODE", "HARNESS", "REMOTE"', 'HubType = Literal["TEMPLATE", "CODE"'
+    accepted = 'HubType = Literal["TEMPLATE", "CODE"'
 
-    errors = type_errors(
+    (error,) = type_errors(
         tmp_path,
-        [("api/responses.py", returned, ', "ORACLE"'), ("inputs/evaluators.py", accepted, ', "ORACLE"')],
+        [("inputs/evaluators.py", accepted, ', "ORACLE"')],
         ["api/calls.py", "inputs/evaluators.py", "evaluators/versions.py", "operators/evaluators.py"],
     )
 
-    assert len(errors) == 2, errors
-    assert [line.split(":")[0] for line in errors] == ["inputs/evaluators.py", "api/calls.py"]
-    assert all("ORACLE" in line for line in errors)
+    assert error.startswith("inputs/evaluators.py:")
+    assert "ORACLE" in error

@@ -463,6 +463,20 @@ def test_check_literals_code_with_jinja_rejected_unless_jinja_set() -> None:
     EvaluatorInput.check_literals(evaluator | {"jinja": True})
 
 
+@pytest.mark.parametrize("field", ["eval_class_code_block", "evalClassCodeBlock", "package_imports"])
+def test_check_literals_code_of_task_with_jinja_rejected_unless_jinja_set(field: str) -> None:
+    jinja = 'class N: x = f"{{ds}}"'
+    with pytest.raises(InvalidInput, match=r"^code_evaluators\[0\]\.(eval_c|package_i)"):
+        EvalTaskInput.check_literals({**TASK, "code_evaluators": [{"name": "c", field: jinja}]})
+    for allowed in ({field: jinja, "jinja": True}, {field: f"{{% raw %}}{jinja}{{% endraw %}}"}):
+        CodeEvaluator.check_literals({"name": "c", **allowed})
+
+
+def test_check_literals_imports_with_jinja_rejected() -> None:
+    with pytest.raises(InvalidInput, match=r"^imports "):
+        EvaluatorInput.check_literals(VALID[EvaluatorInput] | {"code": "class N: ...", "imports": "{{ ds }}"})
+
+
 def test_check_literals_template_as_a_key_is_rejected() -> None:
     scores = {"classification_choices": {"{{ params.label }}": 1}}
     with pytest.raises(InvalidInput, match="classification_choices"):
