@@ -243,7 +243,10 @@ class RecurringCheck:
         def concluded(result: RuleResult) -> RuleResult:
             threshold = self._threshold_of(result)
             scale = threshold and self._scale_of(threshold)
-            if threshold and scale and 0 < _favorable(threshold.bound, threshold, scale) < 1:
+            if threshold and scale:
+                bound = _favorable(threshold.bound, threshold, scale)
+                if not 0 < bound < 1:
+                    return _compared(result, threshold, FAILED if bound else INCONCLUSIVE)
                 start, change = restarts[result.evaluator]
                 result = self._with_history(result, threshold, scale, windows, start)
                 is_new = change is not None and start == len(windows) - 1
@@ -251,9 +254,7 @@ class RecurringCheck:
             if drop := self._drop_of(result):
                 start, _ = restarts[result.evaluator]
                 return self._drop_with_history(result, *drop, windows[start:])
-            if threshold and result.outcome == INCONCLUSIVE and not self._violates_end(result, threshold):
-                return _passed(result)
-            return result
+            return _passed(result) if threshold and result.outcome == INCONCLUSIVE else result
 
         return [concluded(result) for result in results]
 
@@ -351,13 +352,6 @@ class RecurringCheck:
                     return threshold
         return None
 
-    def _violates_end(self, result: RuleResult, threshold: Threshold) -> bool:
-        """Return whether a measured value violates a rule whose bound is at an end of the scale."""
-        measured, compare = result.measured, COMPARE[threshold.comparison]
-        return bool(self._scale_of(threshold)) and not (
-            measured is not None and compare(measured, threshold.bound)
-        )
-
     @cached_property
     def _rule_names(self) -> set[tuple[str, str]]:
         """The evaluators and measures of the rules."""
@@ -416,6 +410,14 @@ def _passed(result: RuleResult) -> RuleResult:
     if result.has_problem or (result.low, result.high) == (None, None):
         return result
     return replace(result, outcome=PASSED, evaluations_needed=None)
+
+
+def _compared(result: RuleResult, threshold: Threshold, otherwise: str) -> RuleResult:
+    """Return the result of a rule whose bound is at an end of the range: its measured value is compared."""
+    if result.measured is None or result.has_problem:
+        return result
+    is_satisfied = COMPARE[threshold.comparison](result.measured, threshold.bound)
+    return replace(result, outcome=PASSED if is_satisfied else otherwise, evaluations_needed=None)
 
 
 def _favorable(value: float, threshold: Threshold, scale: Range) -> float:

@@ -32,6 +32,11 @@ def outcomes(verdicts: list[dict[str, Any]]) -> list[str]:
     return [verdict["outcome"] for verdict in verdicts]
 
 
+def one_session(size: float) -> dict[str, Any]:
+    """Return the effect of the clusters of a window whose evaluations are of one session."""
+    return {"count": 1, "size": size, "labels": {"correct": size, "incorrect": size}, "score": size}
+
+
 def incidents(verdicts: list[dict[str, Any]]) -> list[tuple[int, int]]:
     """Return the first and the last day of each time of failing days."""
     found: list[tuple[int, int]] = []
@@ -265,8 +270,7 @@ def test_mean_at_end_of_range_is_inconclusive_unless_satisfied(mean: float, outc
 
 
 def test_window_of_one_session_counts_as_one_evaluation() -> None:
-    one_session = {"count": 1, "size": 1_000.0, "labels": {"correct": 1_000.0, "incorrect": 1_000.0}}
-    verdict = DailyGate().check(0, 600, 1_000, clusters={**one_session, "score": 1_000.0})
+    verdict = DailyGate().check(0, 600, 1_000, clusters=one_session(1_000))
     assert rule(verdict)["failing_since"] is None
 
 
@@ -438,11 +442,33 @@ def test_rule_that_cannot_pass_is_rejected(label: str) -> None:
         )
 
 
-@pytest.mark.parametrize(("label", "good"), [(">= 100%", 1_000), ("<= 0", 0)])
-def test_rule_on_every_evaluation_compares_measured_share(label: str, good: int) -> None:
+@pytest.mark.parametrize("total", [1_000, 700_000, 10_000_000])
+@pytest.mark.parametrize("is_one_session", [True, False])
+@pytest.mark.parametrize("label", [">= 100%", "<= 0", "== 1", "== 0"])
+def test_rule_on_every_evaluation_compares_measured_share(
+    label: str, is_one_session: bool, total: int
+) -> None:
     gate = DailyGate(rules={"e": {"correct": label}}, labels={"e": ["correct", "incorrect"]})
-    assert gate.check(0, good, 1_000)["outcome"] == "passed"
-    assert gate.check(1, abs(good - 1), 1_000)["outcome"] == "failed"
+    clusters = one_session(total) if is_one_session else None
+    good, bad = (total, total - 1) if "1" in label else (0, 1)
+    assert gate.check(0, good, total, clusters=clusters)["outcome"] == "passed"
+    assert gate.check(1, bad, total, clusters=clusters)["outcome"] == "failed"
+    assert gate.check(2, good, total, clusters=clusters, evaluated=total + 1)["outcome"] == "failed"
+
+
+@pytest.mark.parametrize(("label", "good", "bad"), [("> 0", 600, 0), ("< 100%", 600, 1_000)])
+def test_rule_at_other_end_of_range_compares_measured_share_of_one_session(
+    label: str, good: int, bad: int
+) -> None:
+    gate = DailyGate(rules={"e": {"correct": label}}, labels={"e": ["correct", "incorrect"]})
+    assert gate.check(0, good, 1_000, clusters=one_session(1_000))["outcome"] == "passed"
+    assert gate.check(1, bad, 1_000, clusters=one_session(1_000))["outcome"] == "inconclusive"
+
+
+@pytest.mark.parametrize(("mean", "outcome"), [(5.0, "passed"), (4.999, "failed")])
+def test_mean_that_must_be_best_compares_measured_mean(mean: float, outcome: str) -> None:
+    gate = DailyGate(rules={"e": {"score_mean": ">= 5"}}, score_ranges={"e": (1, 5)})
+    assert gate.check(0, 100, 100, mean=mean, variance=0.0)["outcome"] == outcome
 
 
 @pytest.mark.parametrize(
