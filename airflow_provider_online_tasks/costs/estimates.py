@@ -538,7 +538,7 @@ class _Estimator:
                 break
             if characters is not None and found:
                 self.assumptions.append(
-                    f"Texts are very long: only their first {characters} characters were read, so the tokens "
+                    f"Texts are long: only their first {characters} characters were read, so the tokens "
                     f"may exceed the range."
                 )
             return found

@@ -183,7 +183,7 @@ def _fails_alone(share: float, evaluations: float, bound: float, ordinary: Mean,
     """Return whether a window shows on its own that the share is below the bound.
 
     Its interval alone is not enough, because it knows only the chance within the window: if the true share
-    varies by two points between days, it fails on 60 days per year. So the variation between ordinary
+    varies by two points between days, it fails on 53 days per year. So the variation between ordinary
     windows must not explain the share either. Shares are compared on the arcsine scale, on which their
     variance hardly depends on the share.
 
