@@ -129,7 +129,7 @@ class TaskCreation(create_once.CreateOnce[TaskIntent, Task]):
     def _find_without_intent(self) -> Task | None:
         """Return a task created since the DAG run started: before Airflow 3.3 no intent is kept."""
         dag_run_start = self._try.dag_run_start
-        if self._intents.is_available or self._try.number == 1 or dag_run_start is None:
+        if not self._intents.may_be_lost or self._try.number == 1 or dag_run_start is None:
             return None
         tasks = self._find_by_name()
         since = dag_run_start + (self._server_now - _clock.now()) - create_once.SERVER_TIME_MARGIN

@@ -186,11 +186,11 @@ class CreateOnce(ABC, Generic[IntentT, Resource]):
             ) from error
 
     def _search_for_earlier(self, earlier: IntentT | None, wanted: IntentT) -> Resource | None:
-        """Search for the result of an earlier try, by its intent or, before Airflow 3.3, by this try's."""
+        """Search for the result of an earlier try, by its intent or, if that is lost, by this try's."""
         if earlier is not None:
             self._log.info("An earlier try may have sent the request. Searching for the %s.", self.noun)
             return self._search(earlier)
-        if not self._intents.is_available and self._try.number > 1:
+        if self._intents.may_be_lost and self._try.number > 1:
             return self._search(wanted, seconds=SEARCH_SECONDS)
         return None
 

@@ -102,22 +102,24 @@ class IntentStore(Generic[IntentT]):
         self._key = key
         self._kind = kind
         self.latest: IntentT | None = None  # as it was last read or written in this process
+        self._is_unreadable = False
 
     @property
-    def is_available(self) -> bool:
-        """Whether this Airflow keeps anything between tries."""
-        return self._store is not None
+    def may_be_lost(self) -> bool:
+        """Whether an earlier try may have had an intent that can't be read: before Airflow 3.3, always."""
+        return self._store is None or self._is_unreadable
 
     def read(self) -> IntentT | None:
         """Return the intent, or None if there is none that this version can read."""
         from pydantic import TypeAdapter, ValidationError
 
         value = self._store.get(self._key) if self._store is not None else None
-        if not isinstance(value, Mapping):
+        if value is None:
             return None
         try:
-            self.latest = TypeAdapter(self._kind).validate_python(dict(value))
+            self.latest = TypeAdapter(self._kind).validate_python(value)
         except ValidationError:
+            self._is_unreadable = True
             return None
         return self.latest
 

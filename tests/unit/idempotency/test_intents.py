@@ -81,7 +81,7 @@ def test_clear_after_finish_raises_max_tries_and_retry_does_not(task: TaskInstan
 def test_without_state_store_nothing_is_kept() -> None:
     task = TaskInstance(is_kept=False)
     intents = store(task)
-    assert not intents.is_available
+    assert intents.may_be_lost
     intents.write(ThingIntent(name="a"))
     intents.finish()
     intents.delete()

@@ -1070,3 +1070,33 @@ def test_search_rounded_window_matches(start_off: float, end_off: float, is_same
         data_end_time=END + timedelta(seconds=end_off),
     )
     assert has_window(run, DataWindow(start=START, end=END)) is is_same
+
+
+@pytest.mark.parametrize(
+    "kept", [None, "text", {"data_start_time": 5}], ids=["gone", "no record", "unreadable"]
+)
+def test_retry_whose_record_is_lost_resumes_the_run(
+    execution: Execution, emulator: Emulator, kept: Any
+) -> None:
+    emulator.next_run(HANG)
+    run_id = execution.next_try()
+    assert execution.store is not None
+    execution.store.delete(STATE_KEY)
+    if kept is not None:
+        execution.store.set(STATE_KEY, kept)
+
+    assert execution.next_try() == run_id
+    assert run_ids(emulator) == [run_id]
+
+
+def test_retry_after_a_rejected_request_does_not_adopt_the_run_of_others(
+    execution: Execution, emulator: Emulator, time: Time
+) -> None:
+    emulator.add_fault(Fault("graphql.runOnlineTask", "task_error", message="try later"))
+    with pytest.raises(CallError):
+        execution.next_try()
+    other = start_run(execution.online_task_id)
+
+    run_id = execution.next_try()
+
+    assert run_ids(emulator) == [other, run_id]
