@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
 from airflow_provider_online_tasks import suggest_evaluations
 from tests.support.pages import DOCS
 
 
-@pytest.mark.slow
 def test_table_of_evaluations_has_the_suggested_numbers() -> None:
     text = (DOCS / "cost.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(>= [\d.]+)` \| ([\d.]+) \| (.+) \|$", text, re.MULTILINE)

@@ -220,6 +220,7 @@ def calibrations(draw):
     return Calibration(strata, confidence, draw(st.sampled_from([None, strata[0].clusters])))
 
 
+@pytest.mark.no_cover
 @settings(max_examples=examples(300))
 @given(calibrations())
 def test_estimates_of_any_strata_are_within_their_limits(calibration):

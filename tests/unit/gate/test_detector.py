@@ -148,6 +148,7 @@ def mean_delay(
     return fmean(delays)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("effect", [0, 0.01, 0.02])
 @pytest.mark.parametrize("rules", [1, 3, 10])
 def test_false_alarms_per_year_stay_within_budget(rules: int, effect: float) -> None:
@@ -157,6 +158,7 @@ def test_false_alarms_per_year_stay_within_budget(rules: int, effect: float) -> 
     assert sum(len(detect(year, BOUND, budget).incidents) for year in windows) <= years
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "effect", "alarms", "days"),
@@ -170,6 +172,7 @@ def test_larger_budget_finds_a_drop_earlier(number: int, effect: float, alarms: 
     assert mean_delay(budget, now=0.93, effect=effect) == pytest.approx(days, rel=0.2)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("mean", "most"), [(0.95, 4.0), (0.96, 1.0)])
 def test_false_alarms_if_bad_days_come_together(mean: float, most: float) -> None:
     correlation, effect, years = 0.8, 0.02, 30
@@ -186,6 +189,7 @@ def test_false_alarms_if_bad_days_come_together(mean: float, most: float) -> Non
     assert incidents <= most * years
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("drop", "effect", "days"),
     [(0.01, 0, 17), (0.02, 0, 9), (0.05, 0, 5), (0.01, 0.02, 28), (0.02, 0.02, 14), (0.05, 0.02, 6)],
@@ -196,6 +200,7 @@ def test_mean_delay_of_detector_matches_reference(drop: float, effect: float, da
     assert delay == pytest.approx(days, rel=0.2)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("before", "now", "effect", "days"),
     [
@@ -222,6 +227,7 @@ def test_mean_delay_with_one_false_alarm_per_year(
     assert delay == pytest.approx(days, rel=0.2)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("effect", [0, 0.01, 0.02])
 @pytest.mark.parametrize("rules", [1, 10])
 def test_false_alarms_of_drops_stay_within_budget(rules: int, effect: float) -> None:
@@ -259,6 +265,7 @@ def test_window_far_below_bound_near_one_fails_alone(bound: float, share: float,
     assert detect(windows, bound, DAILY).failing_since == earlier
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("bound", [0.99, 0.999])
 def test_false_alarms_near_one_stay_within_budget(bound: float) -> None:
     windows = daily_windows(1, 100, bound, 0)

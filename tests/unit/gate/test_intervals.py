@@ -214,6 +214,7 @@ def chances(total, share, bound, comparison, confidence):
     return {FAILED: drawn.cdf(edges[FAILED] - 1), PASSED: drawn.sf(edges[PASSED] - 1)}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99, 0.9975, 0.999])
 def test_share_rule_false_failures_and_false_passes_are_at_most_nominal(confidence):
     """At the bound itself, a rule is satisfied and about to be violated: the worst case for both errors."""
@@ -339,6 +340,7 @@ def test_one_cluster_says_nothing():
     assert ours.effective_size(100, ours.design_effect([(50.0, 100)], 0.25), 1, 0.95) == 0
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("icc", "most"), [(0.0, 0.045), (0.1, 0.05), (0.2, 0.055), (0.5, 0.065)])
 def test_share_rule_in_clusters_errs_at_most_at_nominal_rate(icc, most):
     """100 sessions of 1 to 20 spans whose shares vary. Independent spans would err in 24 % at 0.5."""
