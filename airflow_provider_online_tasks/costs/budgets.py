@@ -18,7 +18,7 @@ from airflow_provider_online_tasks.exceptions import (
     EvalBudgetReserved,
     InvalidInput,
 )
-from airflow_provider_online_tasks.inputs.arguments import is_empty, read_count, rendered_number
+from airflow_provider_online_tasks.inputs.arguments import is_empty, read_count
 from airflow_provider_online_tasks.inputs.budgets import EvalBudget
 from airflow_provider_online_tasks.inputs.prices import read_amount, read_prices
 from airflow_provider_online_tasks.inputs.templating import is_templated
@@ -78,11 +78,6 @@ class RunLimits:
         return f"Task {run.online_task_id} for {run.window}: at most {most:,} spans{again}. Limits: {given}."
 
 
-def _read_cost(value: Any) -> float:
-    number = rendered_number(value) if isinstance(value, str) else None
-    return read_amount(value if number is None else number, "max_cost")
-
-
 def _check_prices(value: Any) -> Any:
     read_prices(value)
     return value
@@ -97,7 +92,7 @@ def _read_budget(value: Any) -> EvalBudget:
 
 _READERS: dict[str, Callable[[Any], Any]] = {
     "max_evaluations": lambda value: read_count(value, "max_evaluations"),
-    "max_cost": _read_cost,
+    "max_cost": lambda value: read_amount(value, "max_cost"),
     "prices": _check_prices,
     "budget": _read_budget,
 }
@@ -151,9 +146,10 @@ def with_planned_spans(run: RunInput, budget: EvalBudget | None) -> RunInput:
 def check_run(hook: OnlineTasksHook, run: RunInput, limits: RunLimits, *, may_lower: bool, log: Any) -> Check:
     """Check a run against its limits, without starting it.
 
-    :param run: the run, from :func:`with_planned_spans`.
     :param may_lower: whether a run that exceeds them may be started with a lower ``max_spans``.
     """
+    of_dag = run.max_spans or DEFAULT_MAX_SPANS
+    run = with_planned_spans(run, limits.budget)
     planned = run.max_spans or DEFAULT_MAX_SPANS
     spent = None if limits.budget is None else count_spent(hook, limits.budget, run.online_task_id)
     each_allowed = tuple(_allowed(limits, spent))
@@ -175,7 +171,7 @@ def check_run(hook: OnlineTasksHook, run: RunInput, limits: RunLimits, *, may_lo
         may_fit_later = may_fit_later and within_cost >= (1 if may_lower else planned)
     check = Check(
         run=run,
-        spending=_spending(planned, limits.budget, spent, estimate),
+        spending=_spending(of_dag, planned, limits.budget, spent, estimate),
         excess=" ".join(excesses) or None,
         details=(str(estimate), *estimate.assumptions) if estimate is not None else (),
         is_temporary=may_fit_later,
@@ -184,8 +180,8 @@ def check_run(hook: OnlineTasksHook, run: RunInput, limits: RunLimits, *, may_lo
         return check
     if check.excess:
         log.warning("%s max_spans is lowered to %d, so the run may leave out spans.", check.excess, max_spans)
-    elif max_spans < planned and estimate and (estimate.matching_spans or NONE).high > max_spans:
-        log.warning("max_spans is lowered to %d, so the run may leave out spans.", max_spans)
+    elif max_spans < of_dag and (estimate is None or (estimate.matching_spans or NONE).high > max_spans):
+        log.warning("A limit lowers max_spans to %d, so the run may leave out spans.", max_spans)
     # Lowered also if the estimate is within the limits: it may be wrong.
     return check.with_max_spans(max_spans)
 
@@ -208,10 +204,10 @@ def _allowed(limits: RunLimits, spent: Spent | None) -> Iterator[_Allowed]:
 
 
 def _spending(
-    planned: int, budget: EvalBudget | None, spent: Spent | None, estimate: RunEstimate | None
+    of_dag: int, planned: int, budget: EvalBudget | None, spent: Spent | None, estimate: RunEstimate | None
 ) -> dict[str, Any]:
     """Return what a check found, as JSON values."""
-    found: dict[str, Any] = {"planned_max_spans": planned, "max_spans": planned}
+    found: dict[str, Any] = {"planned_max_spans": of_dag, "max_spans": planned}
     if budget is not None and spent is not None:
         found["budget"] = {**budget.to_rest(), **spent.to_json()}
     if estimate is not None:

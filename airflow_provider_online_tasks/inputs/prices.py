@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from airflow_provider_online_tasks._text import shown
 from airflow_provider_online_tasks.exceptions import InvalidInput
-from airflow_provider_online_tasks.inputs.arguments import finite
+from airflow_provider_online_tasks.inputs.arguments import finite, rendered_number
 
 _EXAMPLE = '{"gpt-4o": {"input": 2.5, "output": 10}}'
 
@@ -50,7 +50,7 @@ def _read_price(fields: Any, where: str) -> Price:
             f"{where} must have exactly input and output, the prices of a million tokens in your currency, "
             f"such as {{'input': 2.5, 'output': 10}}, not {shown(fields)}."
         )
-    amounts = {field: finite(fields[field]) for field in Price._fields}
+    amounts = {field: _read_number(fields[field]) for field in Price._fields}
     for field, amount in amounts.items():
         if amount is None or amount < 0:
             raise InvalidInput(
@@ -60,12 +60,17 @@ def _read_price(fields: Any, where: str) -> Price:
     return Price(**{field: float(amount or 0) for field, amount in amounts.items()})
 
 
+def _read_number(value: Any) -> float | None:
+    """Return a number, also if a template was rendered to it; None if it is something else."""
+    return finite(rendered_number(value) if isinstance(value, str) else value)
+
+
 def read_amount(value: Any, name: str) -> float:
     """Return a positive amount of money, in the currency of the prices.
 
     :raises InvalidInput: it is something else.
     """
-    amount = finite(value)
+    amount = _read_number(value)
     if amount is None or amount <= 0:
         raise InvalidInput(
             f"{name} must be a positive number in the currency of prices, without a sign, not {shown(value)}."

@@ -301,12 +301,12 @@ class RunOnlineTaskOperator(base.PlansRun, base.LineageOperator):
         limits = RunLimits.read(self._limits_of_dag, **self._limits())
         if not limits:
             return Check(run=run)
-        run = with_planned_spans(run, limits.budget)
+        of_dag, run = run, with_planned_spans(run, limits.budget)
         approval, planned = self._approval or approvals.Approval(context), run.to_rest()
         if spending := approval.spending_of(planned):
             self.log.info("%s approved the run.", spending["approved_by"])
             return Check(run=run, spending=spending)
-        check = check_run(hook, run, limits, may_lower=self.on_over_budget == "cap", log=self.log)
+        check = check_run(hook, of_dag, limits, may_lower=self.on_over_budget == "cap", log=self.log)
         if check.excess is not None and self.on_over_budget == "ask":
             approval.note(planned, check.spending)
             figures = (check.excess, *check.details)

@@ -207,8 +207,11 @@ class Submission(create_once.CreateOnce[RunIntent, TaskRun]):
         return created_id
 
     def _withdraw_intent(self, intent: RunIntent) -> None:
-        # Keep what is known, and that there is no run to search for.
-        self._intents.write(replace(intent, sent_at=None, sent_at_worker=None))
+        if intent.known:
+            # Keep them: they may not be on the first page of runs that the next try reads.
+            self._intents.write(replace(intent, sent_at=None, sent_at_worker=None))
+        else:
+            super()._withdraw_intent(intent)
 
     def _describe_created(self, intent: RunIntent, created_id: str) -> str:
         return f"Run {created_id}: task {intent.online_task_id}, window {intent.window}."
@@ -251,13 +254,14 @@ class Submission(create_once.CreateOnce[RunIntent, TaskRun]):
         """Return the newest run over the window, if an earlier try may have left one.
 
         Before Airflow 3.3, nothing is kept between tries. From Airflow 3.4 on, a clear deletes what was kept.
-        What was kept may also have expired, or be from another version of this package. A retry uses a run
-        that was created since the DAG run started. A cleared task uses only one that is running, and was
-        created since the DAG run was due.
+        What was kept may also be from another version of this package. A retry uses a run that was created
+        since the DAG run started. A cleared task uses only one that is running, and was created since the DAG
+        run was due.
         """
         was_cleared = self._try.follows_clear
         since = self._try.dag_run_due if was_cleared else self._try.dag_run_start
-        if self._try.number == 1 or since is None:
+        may_be_lost = was_cleared or self._intents.may_be_lost
+        if not may_be_lost or self._try.number == 1 or since is None:
             return None
         self._log.info("Try %d: searching for a run that an earlier try started.", self._try.number)
         self._read_page(calls.list_task_runs(self._run.online_task_id))  # for Arize's clock

@@ -167,6 +167,17 @@ def test_rendered_max_cost_is_read_from_text(priced: Priced, rendered: str, is_v
         assert priced.emulator.requests() == []
 
 
+def test_rendered_prices_are_read_from_text(priced: Priced) -> None:
+    prices = {"gpt-4o": {"input": "{{ var.value.input }}", "output": 10}}
+    execution = priced.execution(max_cost=priced.cost.high, prices=prices)
+    operator = execution.begin_try()
+    operator.prices = {"gpt-4o": {"input": "2.5", "output": "10"}}
+
+    operator.execute(execution.context)  # type: ignore[arg-type]
+
+    assert execution.pushed["run"]["estimated_cost"] == pytest.approx(priced.cost._asdict())
+
+
 def test_cost_above_its_limit_is_not_temporary(priced: Priced) -> None:
     with pytest.raises(EvalBudgetExceeded):
         priced.execution(max_cost=priced.cost.high / 2, budget={"max_evaluations": 9_000}).next_try()

@@ -82,7 +82,7 @@ def test_request_not_executed_fails_or_is_repeated(
         execution.next_try()
 
     assert run_ids(emulator) == []
-    assert (stored(execution) or {}).get("sent_at") is None
+    assert stored(execution) is None
     assert not caught.value.may_have_executed
     assert isinstance(caught.value, AirflowFailException) is (
         kind in (AuthenticationFailed, PermissionDenied, NotFound, BadRequest)
@@ -110,7 +110,7 @@ def test_server_not_reached_fails_and_retry_starts_run(
 
     assert not caught.value.may_have_executed
     assert run_ids(emulator) == []
-    assert (stored(execution) or {}).get("sent_at") is None
+    assert stored(execution) is None
     connect()
     assert [execution.next_try()] == run_ids(emulator)
 
@@ -291,7 +291,7 @@ def test_list_failure_before_request_sends_nothing(
         execution.next_try()
 
     assert emulator.requests(RUN) == []
-    assert (stored(execution) or {}).get("sent_at") is None
+    assert stored(execution) is None
     emulator.clear_faults()
     assert [execution.next_try()] == run_ids(emulator)
 

@@ -135,6 +135,18 @@ def test_cap_that_leaves_out_no_span_is_not_reported(
     assert (summary["evaluations"], summary["capped"]) == (count, False)
 
 
+def test_max_spans_of_the_budget_that_leaves_out_spans_is_reported(
+    execution: Execution, emulator: Emulator, arguments: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    execution.next_try(**arguments, budget=EvalBudget(max_evaluations=1_000, max_spans=5))
+
+    summary = execution.pushed["run"]
+    assert (summary["evaluations"], summary["max_spans"], summary["capped"]) == (5, 5, True)
+    assert [
+        record for record in caplog.records if record.levelname == "WARNING" and "5" in record.getMessage()
+    ]
+
+
 @pytest.mark.parametrize(("skipped", "is_capped"), [(2, True), (1, False)])
 def test_cap_that_labelled_spans_use_up_is_reported(skipped: int, is_capped: bool) -> None:
     run: Any = SimpleNamespace(counts=RunCounts(successes=1, skipped=skipped))
