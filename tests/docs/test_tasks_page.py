@@ -106,3 +106,22 @@ def test_documented_code_evaluator_of_task_evaluates_spans(arize: Emulator, run_
     [run] = arize.runs()
     assert (run["status"], run["num_successes"] > 0) == ("COMPLETED", True)
     assert {each["name"] for each in arize.evaluations(run_id=run["id"])} == {"is_json"}
+
+
+@pytest.mark.dag
+def test_documented_class_of_code_evaluator_is_accepted(arize: Emulator, run_dag: Any) -> None:
+    from airflow.sdk import DAG
+
+    from airflow_provider_online_tasks import CreateEvalTaskOperator, RunOnlineTaskOperator
+
+    (block,) = [one for one in blocks_of(DOCS / "tasks.md") if "create_length_task" in one.code]
+    with DAG("evaluated_by_own_class", schedule=None) as dag:
+        names: dict[str, Any] = {"CreateEvalTaskOperator": CreateEvalTaskOperator}
+        exec(block.code.replace("CreateEvalTaskOperator(\n", "create = CreateEvalTaskOperator(\n"), names)
+        RunOnlineTaskOperator(
+            task_id="run_task", online_task_id=names["create"].output, lookback=timedelta(days=1)
+        )
+    assert run_dag(dag).state == "success"
+    # The emulator accepts the class but does not run it. It cancels runs of invalid code.
+    [run] = arize.runs()
+    assert (run["status"], run["num_successes"], run["num_errors"] > 0) == ("COMPLETED", 0, True)
