@@ -17,6 +17,7 @@ from airflow_provider_online_tasks.exceptions import (
     EvalBudgetExceeded,
     EvalBudgetReserved,
     InvalidInput,
+    NotFound,
 )
 from airflow_provider_online_tasks.inputs.arguments import is_empty, read_count
 from airflow_provider_online_tasks.inputs.budgets import EvalBudget
@@ -328,8 +329,12 @@ def _runs_since(
         task_ids = list(dict.fromkeys([online_task_id, *(task.id for task in tasks)]))
     for task_id in task_ids:
         runs: dict[str, TaskRun] = {}
-        for page in calls.pages(send, partial(_list_runs, task_id)):
-            runs |= {run.id: run for run in page.items}
-            if calls.go_back_beyond(list(runs.values()), since):
-                break
+        try:
+            for page in calls.pages(send, partial(_list_runs, task_id)):
+                runs |= {run.id: run for run in page.items}
+                if calls.go_back_beyond(list(runs.values()), since):
+                    break
+        except NotFound:  # another task was deleted meanwhile: its runs no longer count
+            if task_id == online_task_id:
+                raise
         yield from (run for run in runs.values() if run.created_at is None or run.created_at >= since)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 
 from airflow_provider_online_tasks import EvalBudget
 from airflow_provider_online_tasks._airflow import AirflowFailException, TaskDeferred
+from airflow_provider_online_tasks.api import calls
+from airflow_provider_online_tasks.api.calls import Page
 from airflow_provider_online_tasks.api.responses import RunCounts
 from airflow_provider_online_tasks.costs import budgets
 from airflow_provider_online_tasks.emulator import Emulator, Fault, RunFate
@@ -327,6 +330,23 @@ def test_budget_of_a_project_names_the_project(
     execution.next_try(**arguments, budget={"max_evaluations": 100_000, "scope": "project"})
 
     assert execution.pushed["run"]["budget"]["project_id"] == emulator.project_id
+
+
+def test_task_that_is_deleted_during_the_check_does_not_count(
+    execution: Execution, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with OnlineTasksHook() as hook:
+        task = hook.get_task(execution.online_task_id)
+        other = replace(task, id="T25saW5lVGFzazo5OTk6cVJ3WA==")
+    page = Page(items=(task, other), next_cursor=None)
+    list_tasks = calls.list_tasks
+    monkeypatch.setattr(
+        calls, "list_tasks", lambda **query: replace(list_tasks(**query), read=lambda _: page)
+    )
+
+    execution.next_try(budget=EvalBudget(max_evaluations=20_000, scope="project"))
+
+    assert len(emulator.runs()) == 1
 
 
 def test_exhausted_budget_starts_no_run_even_if_all_spans_have_labels(
