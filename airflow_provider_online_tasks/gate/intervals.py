@@ -52,6 +52,9 @@ class Mean:
         """Add the numbers of another stream."""
         if not other.count:
             return
+        if not self.count:
+            vars(self).update(vars(other))
+            return
         total = self.count + other.count
         deviation = other.mean - self.mean
         self.mean += deviation * other.count / total

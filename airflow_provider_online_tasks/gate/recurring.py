@@ -246,7 +246,9 @@ class RecurringCheck:
             if threshold and scale:
                 bound = _favorable(threshold.bound, threshold, scale)
                 if not 0 < bound < 1:
-                    return _compared(result, threshold, FAILED if bound else INCONCLUSIVE)
+                    is_in_range = result.measured is None or scale[0] <= result.measured <= scale[1]
+                    otherwise = FAILED if bound else INCONCLUSIVE
+                    return _compared(result, threshold, otherwise) if is_in_range else result
                 start, change = restarts[result.evaluator]
                 result = self._with_history(result, threshold, scale, windows, start)
                 is_new = change is not None and start == len(windows) - 1

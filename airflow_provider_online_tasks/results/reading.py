@@ -259,13 +259,17 @@ class Reader:
 
     def finds_labels(self, window: DataWindow) -> bool:
         """Return whether an evaluator of the task has evaluated a matching span, trace or session."""
-        return any(
-            evaluation.name in self.names
-            for granularity in (EVAL_PREFIXES if self.names else ())
-            for page in self.pages(window, granularity=granularity)
-            for span in page
-            for evaluation in span.evaluations
+        if not self.names:
+            return False
+        labels = [f"{prefix}.{name}.label" for prefix in EVAL_PREFIXES.values() for name in self.names]
+        listings = (
+            self._pages(window, self.task.span_filter, {"columns": labels}),
+            # The evaluation may be on a span that doesn't match, or before the window.
+            self.pages(window, granularity=TRACE),
+            self.pages(window, granularity=SESSION),
         )
+        spans = (span for listing in listings for page in listing for span in page)
+        return any(evaluation.name in self.names for span in spans for evaluation in span.evaluations)
 
     def missing_of_filtered(self, window: DataWindow, results: Results) -> dict[str, int] | None:
         """Return how many evaluations of the run are missing of each evaluator that has its own filter.

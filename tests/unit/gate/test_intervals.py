@@ -74,6 +74,12 @@ def test_mean_merge_of_numbers_that_are_too_large_has_infinite_variance():
     assert (mean.count, mean.mean, mean.variance) == (2, 0, math.inf)
 
 
+def test_mean_merge_into_nothing_is_the_other():
+    mean = mean_of([])
+    mean.merge(mean_of([1e200] * 3))
+    assert (mean.count, mean.mean, mean.variance) == (3, 1e200, 0)
+
+
 def test_mean_merge_leaves_other_unchanged():
     one, other = mean_of([1, 2]), mean_of([3])
     one.merge(other)

@@ -442,6 +442,12 @@ def test_rule_that_cannot_pass_is_rejected(label: str) -> None:
         )
 
 
+def test_mean_outside_of_its_range_does_not_satisfy_a_rule_at_the_end_of_the_range() -> None:
+    gate = DailyGate(rules={"e": {"score_mean": ">= 1"}}, score_ranges={"e": (0, 1)})
+    figures = {"mean": 2.0, "variance": 4.0, "score_min": 1.0, "score_max": 5.0}
+    assert gate.check(0, 100, 100, **figures)["outcome"] == "inconclusive"
+
+
 @pytest.mark.parametrize("total", [1_000, 700_000, 10_000_000])
 @pytest.mark.parametrize("is_one_session", [True, False])
 @pytest.mark.parametrize("label", [">= 100%", "<= 0", "== 1", "== 0"])

@@ -242,6 +242,15 @@ def test_labels_are_found_if_a_run_skipped_all(
         assert labels_exist(hook, skipped_run(hook, task_id, start), log=hook.log)
 
 
+def test_labels_of_traces_on_matching_spans_are_found_with_one_request(arize: Emulator) -> None:
+    task_id, _ = run_task(arize, evaluators=[tone(data_granularity_type="trace")], start=START, end=END)
+    with OnlineTasksHook() as hook:
+        run = skipped_run(hook, task_id, START)
+        arize.clear_requests()
+        assert labels_exist(hook, run, log=hook.log)
+    assert len(arize.requests("rest.list_spans")) == 1
+
+
 def test_labels_of_spans_that_do_not_match_the_filter_are_not_found(arize: Emulator) -> None:
     run_task(arize, evaluators=[tone()], start=START, end=END, query_filter=AGENT)
     other = "attributes.openinference.span.kind = 'TOOL'"

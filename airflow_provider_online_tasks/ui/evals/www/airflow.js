@@ -105,8 +105,10 @@ export function timeZone() {
 // Return when the day starts in that time zone that starts at this time in UTC.
 export function midnight(utc) {
   let at = utc;
-  for (let step = 0; step < 2; step += 1) at += utc - Date.parse(`${time(at).replace(" ", "T")}Z`);
-  return at;
+  const missing = () => utc - Date.parse(`${time(at).replace(" ", "T")}Z`);
+  for (let step = 0; step < 2; step += 1) at += missing();
+  // If the clocks skip midnight, the day starts later.
+  return at + Math.max(0, missing());
 }
 
 function parts(at, more) {
