@@ -15,16 +15,19 @@ from tests.support.dag_runs import register_dags
 pytestmark = [pytest.mark.dag, pytest.mark.usefixtures("run_dag")]
 
 
-def test_lookback_of_triggered_dag_run_ends_at_its_logical_date() -> None:
+@pytest.mark.parametrize(
+    ("dag_id", "schedule"), [("manual", None), ("preset", "@daily"), ("interval", timedelta(days=1))]
+)
+def test_lookback_of_triggered_dag_run_ends_at_its_logical_date(dag_id: str, schedule: Any) -> None:
     from airflow.api.common.trigger_dag import trigger_dag
     from airflow.utils.types import DagRunTriggeredByType
 
     past = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=5)
-    with DAG("triggered", schedule=None) as dag:
+    with DAG(dag_id, schedule=schedule, start_date=datetime(2024, 1, 1, tzinfo=UTC), catchup=False) as dag:
         pass
     register_dags(dag)
     # What TriggerDagRunOperator asks Airflow's API server for.
-    dag_run = trigger_dag("triggered", triggered_by=DagRunTriggeredByType.OPERATOR, logical_date=past)
+    dag_run = trigger_dag(dag_id, triggered_by=DagRunTriggeredByType.OPERATOR, logical_date=past)
     context: Any = {"dag_run": dag_run, "dag": dag}
     window = resolve_window(context, data_start_time=None, data_end_time=None, lookback=timedelta(days=1))
     assert window == DataWindow(start=past - timedelta(days=1), end=past)
