@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache, partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks._defaults import DEFAULT_MAX_SPANS, SESSION_ID
@@ -53,6 +54,7 @@ _REQUESTS_OF_UNITS = 6
 _CHARACTERS_OF_SECOND_TRY = 4_000
 _UNIT_FILTERS = {"span": "context.span_id", "trace": "context.trace_id", "session": ATTRIBUTES + SESSION_ID}
 _PER_MILLION = 1e-6
+_SESSION_CHARACTERS = 200
 # Other IDs could change the filter.
 _SAFE = re.compile(r"[^'\\]{1,200}")
 
@@ -169,12 +171,18 @@ class RunEstimate:
             if each.input_tokens is None and each.model is None:
                 name = shown_name(each.name)
                 return f"Arize doesn't return the template of {name}. Use an evaluator of the Eval Hub."
+            if each.input_tokens is None:
+                return f"{_unread_texts(each.name)} Use max_evaluations instead."
         return "Set prices for the models of all evaluators."
 
     def _highest_cost(self, max_spans: int) -> float:
         """Return the high end of the cost with another ``max_spans``."""
         costs = [(each.cost.high, each.evaluations.high) for each in self.evaluators if each.cost]
         return sum(cost * min(1, max_spans / evaluations) for cost, evaluations in costs if evaluations)
+
+
+def _unread_texts(name: str) -> str:
+    return f"The texts for evaluator {shown_name(name)} could not be read."
 
 
 def _in_words(estimate: RunEstimate | EvaluatorEstimate) -> str:
@@ -332,7 +340,7 @@ class _Estimator:
         list_page = partial(
             self.list_spans,
             columns=columns or calls.ID_ONLY,
-            text_length=100 if "session" in self.levels else 1,
+            text_length=_SESSION_CHARACTERS if "session" in self.levels else 1,
         )
         levels = {each.level for each in self.evaluators if each.version and each.version.template}
         for_texts = sum(_REQUESTS_OF_TEXTS if level == SPAN else _REQUESTS_OF_UNITS for level in levels)
@@ -437,7 +445,7 @@ class _Estimator:
         if todo.high == 0:
             return replace(found, input_tokens=NONE, output_tokens=NONE, cost=NONE)
         if not units:
-            self.assumptions.append(f"The texts for evaluator {shown_name(name)} could not be read.")
+            self.assumptions.append(_unread_texts(name))
             return replace(found, evaluations=todo.rounded())
         population = counted.count(partial(self._count_lacking, attached.level, [attached])).high
         measure = {"evaluated": todo.high, "population": min(population, self._newest(attached.level))}
@@ -495,16 +503,45 @@ class _Estimator:
             path for each in evaluators for path in each.paths if path.startswith(ATTRIBUTES)
         )
         columns = [*paths, *([_UNIT_FILTERS["session"]] if level == "session" else calls.ID_ONLY)]
-        spans: list[Span] = []
-        at_once = _TEXTS_OF_REQUEST if level == SPAN else _UNITS_OF_REQUEST
-        for first in range(0, len(chosen), at_once):
-            spans += self._read_texts(level, chosen[first : first + at_once], columns)
+        spans = self._read_units(counted, level, list(dict.fromkeys(chosen)), columns)
         return list(self._units(level, spans).values())
 
-    def _read_texts(self, level: str, keys: Sequence[str], columns: Sequence[str]) -> Sequence[Span]:
+    def _read_units(
+        self, counted: Counted, level: str, keys: Sequence[str], columns: Sequence[str]
+    ) -> list[Span]:
+        """Return the spans of as many units as the requests that are left suffice for."""
+        at_once = _TEXTS_OF_REQUEST if level == SPAN else _UNITS_OF_REQUEST
+        spans: list[Span] = []
+        read = 0
+        length = 1.0
+        if level != SPAN:  # too high if not all units were listed, so that the first batch isn't too large
+            units = self._units(level, chain.from_iterable(counted.read))
+            length = counted.count(len).high / max(1, len(units))
+        while read < len(keys) and self.requests.left > 0:
+            most = calls.SPANS_PAGE * math.ceil(self.requests.left / 2) / max(1, length)
+            batch = keys[read : read + max(1, min(at_once, int(most)))]
+            found, is_complete = self._read_texts(level, batch, columns)
+            if not is_complete and len(batch) > 1 and self.requests.left > 0:
+                at_once = 1
+                continue
+            spans += found
+            if not is_complete:
+                break
+            read += len(batch)
+            length = len(spans) / read
+        if read < len(keys) and level != SPAN:
+            self.assumptions.append(
+                f"The requests of an estimate sufficed for all texts of {read} of {len(keys)} sampled "
+                f"{level}s, so the tokens may exceed the range."
+            )
+        return spans
+
+    def _read_texts(self, level: str, keys: Sequence[str], columns: Sequence[str]) -> tuple[list[Span], bool]:
         """Read texts; if they are too large together, the beginnings of fewer texts.
 
-        Return no spans if the requests that are left don't suffice to read all spans of these units.
+        Several units use at most half of the requests that are left, so that one of them can be read then.
+
+        :return: the spans, and whether all spans of these units were read.
         """
         for some, characters in ((keys, None), (keys[: len(keys) // 2 + 1], _CHARACTERS_OF_SECOND_TRY)):
             listed = ", ".join(f"'{key}'" for key in some)
@@ -519,30 +556,24 @@ class _Estimator:
                 text_length=characters,
             )
             found: list[Span] = []
-            cursor: str | None = None
+            cursor, is_complete = None, False
+            reserved = self.requests.left // 2 if len(some) > 1 else 0
             try:
-                while self.requests.left > 0:
+                while self.requests.left > reserved and not is_complete:
                     page = self.requests.send(list_page(cursor=cursor))
                     found += page.items
-                    cursor = page.next_cursor
-                    if cursor is None:
-                        break
+                    cursor, is_complete = page.next_cursor, page.next_cursor is None
             except ResponseTooLarge:
                 continue
             except BadRequest:
                 break  # it isn't documented whether an attribute that no span has is rejected
-            if cursor is not None:
-                self.assumptions.append(
-                    f"Each {level} has too many spans to read the texts of all that were sampled."
-                )
-                break
             if characters is not None and found:
                 self.assumptions.append(
                     f"Texts are long: only their first {characters} characters were read, so the tokens "
                     f"may exceed the range."
                 )
-            return found
-        return ()
+            return found, is_complete
+        return [], True
 
     def _general_assumptions(self, counted: Counted) -> list[str]:
         """Return what every estimate assumes, and what this one does."""

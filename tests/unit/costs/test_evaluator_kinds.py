@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_online_tasks.api.responses import Task
+from airflow_provider_online_tasks.exceptions import InvalidInput
 from tests.unit.costs.conftest import MAPPINGS, WINDOW, spans
 
 NAMED = {"filters": [{"id": "A", "filter": "attributes.input.value LIKE 'question %'"}], "expression": "A"}
@@ -57,7 +58,18 @@ def test_prompts_of_many_spans_are_read_completely(costs_of: Any, granularity: s
     check_contains(costs, costs.task("t", evaluator, query_filters=NAMED))
 
 
-def test_prompts_of_too_many_spans_have_unknown_tokens(costs_of: Any) -> None:
+def test_prompts_of_more_spans_than_a_batch_can_read_are_read_one_by_one(costs_of: Any) -> None:
+    listed = spans(5_000, **{"output.value": "long answer"})
+    for number, span in enumerate(listed):
+        # Five that run at the same time, of 1,000 spans each.
+        span["attributes"]["session.id"] = f"session {number % 5}"
+    costs = costs_of(listed)
+    evaluator_id = costs.evaluator("long", data_granularity="SESSION", template="{output} good?")
+    evaluator = {"evaluator_id": evaluator_id, "query_mappings": [MAPPED]}
+    check_contains(costs, costs.task("t", evaluator, query_filters=NAMED))
+
+
+def test_prompt_of_too_many_spans_is_estimated_from_those_that_were_read(costs_of: Any) -> None:
     listed = [{**span, "trace_id": "a" * 32} for span in spans(11_000)]
     costs = costs_of(listed)
     evaluator_id = costs.evaluator("long", data_granularity="TRACE", template="{output} good?")
@@ -67,8 +79,37 @@ def test_prompts_of_too_many_spans_have_unknown_tokens(costs_of: Any) -> None:
 
     estimate = costs.hook.estimate_run(task_id, **WINDOW)
 
-    assert (estimate.input_tokens, estimate.cost) == (None, None)
+    assert estimate.input_tokens.low > 2_000
+    assert any("exceed" in sentence for sentence in estimate.assumptions)
     assert len(costs.emulator.requests()) <= 21
+
+
+@pytest.mark.parametrize("length", [101, 199])
+def test_long_session_id_has_known_tokens(costs_of: Any, given: list[dict[str, Any]], length: int) -> None:
+    for span in given[:-2]:
+        span["attributes"]["session.id"] = span["attributes"]["session.id"].ljust(length, "x")
+    costs = costs_of(given)
+    evaluator_id = costs.evaluator("whole_session", data_granularity="SESSION", template="{output} good?")
+    evaluator = {"evaluator_id": evaluator_id, "query_mappings": [MAPPED]}
+    check_contains(costs, costs.task("t", evaluator, query_filters=NAMED))
+
+
+def test_texts_that_could_not_be_read_are_reported_for_max_cost(
+    costs_of: Any, given: list[dict[str, Any]]
+) -> None:
+    for span in given[:-2]:
+        span["attributes"]["session.id"] += "'"  # can't be used in a filter
+    costs = costs_of(given)
+    evaluator_id = costs.evaluator("whole_session", data_granularity="SESSION", template="{output} good?")
+    evaluator = {"evaluator_id": evaluator_id, "query_mappings": [MAPPED]}
+    task_id = costs.task("t", evaluator, query_filters=NAMED)
+    estimate = costs.hook.estimate_run(task_id, **WINDOW, prices={"gpt-4o": {"input": 2.5, "output": 10}})
+
+    with pytest.raises(InvalidInput) as raised:
+        estimate.max_spans_within(max_cost=1.0)
+
+    [unread] = [sentence for sentence in estimate.assumptions if "whole_session" in sentence]
+    assert unread in str(raised.value)
 
 
 def test_evaluator_with_its_own_filter_evaluates_at_most_all(costs_of: Any) -> None:
