@@ -156,11 +156,15 @@ class RunEstimate:
         The same as :meth:`max_spans_within` if all matching spans were counted, or if the evaluators have
         several granularities.
         """
-        allowed, high = self.max_spans_within(max_cost=max_cost), self.evaluations.high
-        is_mixed = len({each.granularity for each in self.evaluators}) > 1
-        if self.is_exact or is_mixed or not self.cost or not self.cost.high:
+        allowed, taken = self.max_spans_within(max_cost=max_cost), self.evaluations.high
+        levels = {each.granularity for each in self.evaluators}
+        if self.is_exact or len(levels) > 1 or not self.cost or not self.cost.high:
             return allowed
-        return min(allowed, max(int(high), int(max_cost / self.cost.high * high)))
+        if levels == {SPAN}:
+            # A run also takes spans that it doesn't evaluate: with a label, or without values.
+            selected = (self.matching_spans or NONE).high * (self.sampling_rate or 1)
+            taken = max(taken, min(self.max_spans, selected))
+        return min(allowed, max(math.ceil(taken), int(max_cost / self.cost.high * taken)))
 
     @property
     def _advice_on_cost(self) -> str:

@@ -64,7 +64,10 @@ def test_run_costs_at_most_its_limit_if_more_spans_match_than_estimated(
     estimate = priced.hook.estimate_run(priced.task_id, **WINDOW, prices=PRICES)
     [of_evaluator] = estimate.evaluators
     too_low = {"evaluations": Range(8, 10), "cost": Range(0, priced.cost.high / 3)}
-    estimate = replace(estimate, is_exact=is_exact, evaluators=(replace(of_evaluator, **too_low),), **too_low)
+    evaluators = (replace(of_evaluator, **too_low),)
+    estimate = replace(
+        estimate, is_exact=is_exact, matching_spans=Range(8, 10), evaluators=evaluators, **too_low
+    )
     monkeypatch.setattr(OnlineTasksHook, "estimate_run", lambda *_, **__: estimate)
     execution = priced.execution(max_cost=priced.cost.high * 2 / 3)
 
@@ -72,6 +75,46 @@ def test_run_costs_at_most_its_limit_if_more_spans_match_than_estimated(
 
     summary = execution.pushed["run"]
     assert (summary["evaluations"], summary["capped"]) == (evaluations, not is_exact)
+
+
+@pytest.mark.parametrize(
+    ("granularity", "sampling_rate", "max_cost", "max_spans"),
+    [
+        ("span", 1.0, 3.0, 10_000),
+        ("span", 1.0, 1.3, 10_000),
+        ("span", 0.1, 1.3, 5_500),
+        ("span", 0.1, 2.6, 10_000),
+        ("span", 0.02, 1.3, 1_300),  # the estimate includes the variance of the sample
+        ("trace", 1.0, 2.6, 2_600),
+        ("session", 1.0, 2.6, 2_600),
+    ],
+)
+def test_run_within_max_cost_takes_all_spans_that_are_planned(
+    priced: Priced,
+    monkeypatch: pytest.MonkeyPatch,
+    granularity: str,
+    sampling_rate: float,
+    max_cost: float,
+    max_spans: int,
+) -> None:
+    estimate = priced.hook.estimate_run(priced.task_id, **WINDOW, prices=PRICES)
+    [of_evaluator] = estimate.evaluators
+    # About 10 % of the spans can be evaluated: the others have a label, or no values.
+    figures = {"evaluations": Range(900, 1_300), "cost": Range(0.5, 1.3)}
+    estimate = replace(
+        estimate,
+        is_exact=False,
+        sampling_rate=sampling_rate,
+        matching_spans=Range(45_000, 55_000),
+        evaluators=(replace(of_evaluator, granularity=granularity, **figures),),
+        **figures,
+    )
+    monkeypatch.setattr(OnlineTasksHook, "estimate_run", lambda *_, **__: estimate)
+
+    priced.execution(max_cost=max_cost).next_try()
+
+    [run] = priced.emulator.runs()
+    assert run["max_spans"] == max_spans
 
 
 def test_cap_lowers_max_spans_to_max_cost(priced: Priced) -> None:
