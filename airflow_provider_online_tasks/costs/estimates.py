@@ -535,8 +535,8 @@ class _Estimator:
             length = len(spans) / read
         if read < len(keys) and level != SPAN:
             self.assumptions.append(
-                f"The requests of an estimate sufficed for all texts of {read} of {len(keys)} sampled "
-                f"{level}s, so the tokens may exceed the range."
+                f"The requests of an estimate sufficed to read {read} complete {level}s, and {len(keys)} "
+                f"were sampled. So the tokens may exceed the range."
             )
         return spans
 
