@@ -90,7 +90,8 @@ def test_cancellation_answered_with_another_end_is_not_a_cancellation(
 
 @pytest.mark.parametrize("value", [{}, {"record_sources": None}, {"record_sources": "spans"}])
 def test_queue_that_confirms_nothing_has_not_added_the_spans(hook_on: HookOn, value: Any) -> None:
-    call = calls.add_queue_spans("Q", project_id="P", window=DataWindow(start=START, end=END), span_ids=["a"])
+    window = DataWindow(start=START, end=END)
+    call = calls.add_queue_records("Q", project_id="P", window=window, kind="span", ids=["a"])
     with (
         RecordingServer(lambda _: Reply.of(value, 201)) as arize,
         pytest.raises(UnexpectedResponse) as caught,

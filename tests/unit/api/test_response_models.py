@@ -85,6 +85,8 @@ VALID: dict[type[Model], dict[str, Any]] = {
         "span_id": "s",
         "assigned_users": [{"completion_status": "COMPLETED"}],
         "annotations": [{"name": "n"}],
+        "trace_annotations": [{"name": "n"}],
+        "session_annotations": [{"name": "n"}],
     },
     responses.Annotation: {"name": "n", "label": "l", "updated_at": TIME},
     responses.Span: {
@@ -236,7 +238,9 @@ def test_wrong_field_is_named_with_its_place() -> None:
     with pytest.raises(ValueError, match=r"^context\.span_id "):
         responses.Span.from_wire({"context": {}})
     with pytest.raises(ValueError, match=r"^type "):
-        responses.Evaluator.from_wire({"id": "E", "name": "n", "type": "odd"})
+        responses.Evaluator.from_wire({"id": "E", "name": "n", "type": 5})
+    # An evaluator of a new type must not hide the others of its list.
+    assert responses.Evaluator.from_wire({"id": "E", "name": "n", "type": "agent"}).type == "AGENT"
 
 
 def test_score_that_is_no_number_is_marked() -> None:
