@@ -215,7 +215,7 @@ class Evaluator(Model):
 
     id: Id
     name: Name
-    type: Annotated[fields.Code, AfterValidator(str.upper)]
+    type: Annotated[fields.Word, AfterValidator(str.upper)]
     template: Annotated[Exact | None, _of_version("template")] = None
     version_id: Annotated[Id | None, fields.Blank, Field(validation_alias=AliasPath("version", "id"))] = None
     column: Annotated[Name | None, _of_version("name")] = None

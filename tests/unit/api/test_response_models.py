@@ -91,6 +91,7 @@ VALID: dict[type[Model], dict[str, Any]] = {
     responses.Annotation: {"name": "n", "label": "l", "updated_at": TIME},
     responses.Span: {
         "context": {"span_id": "s", "trace_id": "t"},
+        "parent_id": "p",
         "name": "n",
         "start_time": TIME,
         "evaluations": [{"name": "n"}],
