@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_online_tasks.emulator import Emulator
 
 
+@pytest.mark.slow
 @pytest.mark.since_airflow("3.2", "commands of providers")
 @pytest.mark.dag
 def test_airflow_command_line_has_doctor(arize: Emulator, tmp_path: Path) -> None:
@@ -49,6 +50,7 @@ FORMS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.dag
 @pytest.mark.parametrize("command", FORMS)
 def test_doctor_finds_connection_in_database(arize: Emulator, command: list[str]) -> None:

@@ -193,6 +193,8 @@ def bursts(days: int, times_of_bursts: list[float], spans: int, draw: random.Ran
     return sorted(times)
 
 
+@pytest.mark.slow
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("days", "times_of_bursts", "spans"),
     [(1, [23], 20_000), (1, [11], 20_000), (7, [24 * day + 2 for day in range(7)], 5_000)],

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.support.incomplete_changes import copy_package
 
 if TYPE_CHECKING:
@@ -105,6 +107,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_new_field_touches_two_files_of_product_schema_and_emulator(tmp_path: Path) -> None:
     copy_package(tmp_path, ADDITIONS)
     files = {file for file, _, _ in ADDITIONS}

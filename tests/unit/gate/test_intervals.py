@@ -346,6 +346,7 @@ def test_one_cluster_says_nothing():
     assert ours.effective_size(100, ours.design_effect([(50.0, 100)], 0.25), 1, 0.95) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.no_cover
 @pytest.mark.parametrize(("icc", "most"), [(0.0, 0.045), (0.1, 0.05), (0.2, 0.055), (0.5, 0.065)])
 def test_share_rule_in_clusters_errs_at_most_at_nominal_rate(icc, most):

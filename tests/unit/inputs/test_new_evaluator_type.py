@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.support.incomplete_changes import type_errors
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.slow
 def test_unhandled_evaluator_type_is_a_type_error(tmp_path: Path) -> None:
     accepted = 'HubType = Literal["TEMPLATE", "CODE"'
 

@@ -290,6 +290,7 @@ def test_evaluator_versions_over_limit_left_out():
     assert len(found) == MAX_VERSIONS
 
 
+@pytest.mark.slow
 def test_memory_does_not_depend_on_the_number_of_spans():
     def peak(count):
         tracemalloc.start()

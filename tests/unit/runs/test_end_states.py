@@ -386,6 +386,7 @@ def test_every_end_state_has_exception_text_and_advice(end_state: EndState) -> N
         assert explanation.advice.endswith(".")
 
 
+@pytest.mark.slow
 def test_forgotten_status_or_end_state_is_type_error(tmp_path: Path) -> None:
     status, end_state = '    CANCELLED = "CANCELLED"\n', '    CANCELLED = "cancelled"\n'
     another = '    TIMED_OUT = "TIMED_OUT"\n'

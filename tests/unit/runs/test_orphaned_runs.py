@@ -209,6 +209,7 @@ def test_unreadable_record_is_ignored(arize: Emulator, started: Started) -> None
     assert command() == 0
 
 
+@pytest.mark.slow
 def test_airflow_command_line_cancels_with_connection_in_database(arize: Emulator, started: Started) -> None:
     airflow = str(Path(sys.executable).with_name("airflow"))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_CONN_")}
