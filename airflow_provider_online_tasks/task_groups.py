@@ -171,8 +171,8 @@ def online_eval(
     :param default_args: default arguments of the group's tasks, in addition to those of the DAG.
     :return: the task group.
     :raises InvalidInput: neither or both of ``online_task_id`` and ``name`` are set, a rule names an
-        evaluator that the call doesn't define, or an operator rejects an argument; for literals when the DAG
-        is parsed.
+        evaluator that the call doesn't define, ``max_cost`` is set for evaluators of unknown cost, or an
+        operator rejects an argument; for literals when the DAG is parsed.
     """
     if (online_task_id is None) == (name is None):
         raise InvalidInput(
@@ -195,6 +195,12 @@ def online_eval(
         raise InvalidInput(
             f"{useless[0]} is for an eval task that is created or found by its name, and online_task_id is "
             f"set. Remove one of them."
+        )
+    own = [key for key in ("template_evaluators", "code_evaluators") if of_new_task[key] is not None]
+    if own and max_cost is not None and not is_templated(max_cost):
+        raise InvalidInput(
+            f"max_cost needs a known cost, and the cost of {own[0]} is unknown. Use evaluators of the Eval "
+            f"Hub, or max_evaluations."
         )
     if isinstance(rules, Mapping):
         _check_no_human_labels(rules)

@@ -232,6 +232,24 @@ def test_argument_of_a_new_eval_task_with_an_existing_one_is_rejected(
         online_eval(online_task_id=TASK_ID, **given)
 
 
+def test_cost_limit_for_evaluators_of_unknown_cost_is_rejected(dag: DAG) -> None:
+    with dag, pytest.raises(InvalidInput, match="max_cost"):
+        online_eval(**NEW_TASK, max_cost=5)
+
+
+@pytest.mark.parametrize("given", [{"evaluators": {"evaluator_id": "RXZhbHVhdG9yOjE6YWJjZA=="}}, {}])
+def test_cost_limit_that_may_be_checked_is_accepted(dag: DAG, given: dict[str, Any]) -> None:
+    if given:
+        named = {"name": "answers", "model_id": NEW_TASK["model_id"], **given}
+        limit: float | str = 5
+    else:
+        named, limit = NEW_TASK, "{{ params.max_cost }}"
+    with dag:
+        online_eval(**named, max_cost=limit)
+
+    assert dag.get_task("online_eval.run_task").max_cost == limit
+
+
 def test_every_argument_reaches_its_operator(dag: DAG) -> None:
     of_run: dict[str, Any] = {"override_evaluations": True, "partition_length": DAY}
     of_results: dict[str, Any] = {"scope": "run", "direction": "minimize", "group_by": "attributes.user"}
