@@ -605,6 +605,22 @@ def get_space_organization(space_id: str) -> RestCall[str]:
 # Spans and their evaluations
 
 
+SESSION_CHARACTERS = 200
+"""Maximum length of the session IDs that are read."""
+_QUOTABLE = re.compile(r"[^'\\]{1,200}")
+
+
+def is_quotable(value: str) -> bool:
+    """Return whether :func:`filter_by` can use a value. Others could change the filter."""
+    return value.isprintable() and _QUOTABLE.fullmatch(value) is not None
+
+
+def filter_by(path: str, values: Iterable[str]) -> str:
+    """Return the filter of spans whose column has one of these values, which are quotable."""
+    quoted = ", ".join(f"'{value}'" for value in values)
+    return f"{path} IN ({quoted})"
+
+
 def list_spans(
     project_id: str,
     window: DataWindow,

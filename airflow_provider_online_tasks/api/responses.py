@@ -6,11 +6,12 @@ import enum
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, AliasChoices, AliasPath, BeforeValidator, Field, PlainValidator
 
-from airflow_provider_online_tasks._times import wire_time
+from airflow_provider_online_tasks._times import parse_time, wire_time
 from airflow_provider_online_tasks.api import fields
 from airflow_provider_online_tasks.api.fields import Count, Exact, Id, Line, Model, Name, Number, Time, Word
 from airflow_provider_online_tasks.inputs.arguments import finite
@@ -314,6 +315,14 @@ class Span(Model):
     annotations: Annotated[tuple[Annotation, ...], fields.Listed] = ()
     trace_annotations: Annotated[tuple[Annotation, ...], fields.Listed] = ()
     attributes: fields.ObjectOrNothing = field(default_factory=dict)
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When it started; None if the time is unknown."""
+        try:
+            return parse_time(self.start_time)
+        except ValueError:
+            return None
 
     def attribute(self, path: str) -> Any:
         """Return an attribute by its dotted path; None if the span does not have it."""

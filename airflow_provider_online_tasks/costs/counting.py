@@ -10,7 +10,6 @@ from datetime import datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_online_tasks._times import parse_time
 from airflow_provider_online_tasks.api.calls import Page, RestCall, pages
 from airflow_provider_online_tasks.costs.ranges import Range
 from airflow_provider_online_tasks.inputs.windows import DataWindow
@@ -177,7 +176,7 @@ def _pages(
 
 def _before(page: Page[Span], end: datetime) -> list[Span]:
     """Return the spans of a page that start before a time, newest first."""
-    spans = [span for span in page.items if span.start_time is None or _start(span, end) < end]
+    spans = [span for span in page.items if span.started_at is None or span.started_at < end]
     return sorted(spans, key=lambda span: _start(span, end), reverse=True)
 
 
@@ -197,4 +196,4 @@ def _neighbors(spans: Sequence[Span], start: datetime, end: datetime) -> Neighbo
 
 
 def _start(span: Span, unknown: datetime) -> datetime:
-    return unknown if span.start_time is None else parse_time(span.start_time)
+    return span.started_at or unknown

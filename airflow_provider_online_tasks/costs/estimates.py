@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import random
-import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -54,9 +53,6 @@ _REQUESTS_OF_UNITS = 6
 _CHARACTERS_OF_SECOND_TRY = 4_000
 _UNIT_FILTERS = {"span": "context.span_id", "trace": "context.trace_id", "session": ATTRIBUTES + SESSION_ID}
 _PER_MILLION = 1e-6
-_SESSION_CHARACTERS = 200
-# Other IDs could change the filter.
-_SAFE = re.compile(r"[^'\\]{1,200}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -344,7 +340,7 @@ class _Estimator:
         list_page = partial(
             self.list_spans,
             columns=columns or calls.ID_ONLY,
-            text_length=_SESSION_CHARACTERS if "session" in self.levels else 1,
+            text_length=calls.SESSION_CHARACTERS if "session" in self.levels else 1,
         )
         levels = {each.level for each in self.evaluators if each.version and each.version.template}
         for_texts = sum(_REQUESTS_OF_TEXTS if level == SPAN else _REQUESTS_OF_UNITS for level in levels)
@@ -502,7 +498,7 @@ class _Estimator:
         }
         size = SAMPLE if level == "span" else _UNITS_OF_SAMPLE
         drawn = counted.sample(size, lambda span: span.span_id in keys, self._newest(level), self.draw)
-        chosen = [key for span in drawn if (key := keys[span.span_id]).isprintable() and _SAFE.fullmatch(key)]
+        chosen = [key for span in drawn if calls.is_quotable(key := keys[span.span_id])]
         paths = dict.fromkeys(
             path for each in evaluators for path in each.paths if path.startswith(ATTRIBUTES)
         )
@@ -548,8 +544,7 @@ class _Estimator:
         :return: the spans, and whether all spans of these units were read.
         """
         for some, characters in ((keys, None), (keys[: len(keys) // 2 + 1], _CHARACTERS_OF_SECOND_TRY)):
-            listed = ", ".join(f"'{key}'" for key in some)
-            query_filter = f"{_UNIT_FILTERS[level]} IN ({listed})"
+            query_filter = calls.filter_by(_UNIT_FILTERS[level], some)
             if level != "span" and self.query_filter:
                 query_filter = f"({self.query_filter}) AND {query_filter}"
             list_page = partial(

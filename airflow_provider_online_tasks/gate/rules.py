@@ -35,6 +35,7 @@ _QUANTILE = re.compile(r"score_p(\d\d)")
 _WRONG_QUANTILE = re.compile(r"score_p(?:\d|\d{3,})?")
 _THRESHOLD = re.compile(r"\s*(>=|<=|==|>|<)\s*(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(%?)\s*")
 # The arithmetic of shares and means is not exact.
+MIN_CONFIDENCE, MAX_CONFIDENCE = 0.5, 0.999999
 TOLERANCE = 1e-9
 COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     ">=": lambda one, other: one >= other - TOLERANCE,

@@ -9,10 +9,8 @@ from typing import Any
 from airflow_provider_online_tasks._text import shown, shown_name
 from airflow_provider_online_tasks.exceptions import InvalidInput
 from airflow_provider_online_tasks.gate.intervals import MAX_NEEDED, beta_cdf, fewest
-from airflow_provider_online_tasks.gate.rules import Threshold, read_rules
+from airflow_provider_online_tasks.gate.rules import MAX_CONFIDENCE, MIN_CONFIDENCE, Threshold, read_rules
 from airflow_provider_online_tasks.inputs.arguments import finite
-
-MIN_CONFIDENCE, MAX_CONFIDENCE = 0.5, 0.999999
 
 
 def suggest_evaluations(

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 from airflow_provider_online_tasks._airflow import AirflowSkipException
 from airflow_provider_online_tasks._text import shown_name
 from airflow_provider_online_tasks.exceptions import EvalGateFailed, EvalGateInconclusive, InvalidInput
-from airflow_provider_online_tasks.gate.rules import OnInconclusive, check_rules, read_score_ranges
+from airflow_provider_online_tasks.gate.rules import (
+    MAX_CONFIDENCE,
+    MIN_CONFIDENCE,
+    OnInconclusive,
+    check_rules,
+    read_score_ranges,
+)
 from airflow_provider_online_tasks.inputs import arguments
 from airflow_provider_online_tasks.inputs.templating import is_templated
 from airflow_provider_online_tasks.operators import approvals
@@ -23,7 +29,6 @@ if TYPE_CHECKING:
 
 OnFailure = Literal["fail", "skip", "ask", "warn"]
 MAX_ERROR_RATE = 0.05
-MAX_CONFIDENCE = 0.999999
 FALSE_ALARMS = (0.01, 100)
 
 
@@ -289,9 +294,9 @@ class EvalGateOperator(LineageOperator):
 
 def _check_confidence(confidence: Any, false_alarms_per_year: Any) -> None:
     """Raise InvalidInput if one is out of range, or both are set."""
-    if confidence is not None and not 0.5 <= (arguments.finite(confidence) or 0) <= MAX_CONFIDENCE:
+    if confidence is not None and not MIN_CONFIDENCE <= (arguments.finite(confidence) or 0) <= MAX_CONFIDENCE:
         raise InvalidInput(
-            f"confidence must be from 0.5 to {MAX_CONFIDENCE}, such as 0.95, not {confidence!r}."
+            f"confidence must be from {MIN_CONFIDENCE} to {MAX_CONFIDENCE}, such as 0.95, not {confidence!r}."
         )
     if false_alarms_per_year is not None:
         check_false_alarms(false_alarms_per_year)

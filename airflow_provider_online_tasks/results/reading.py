@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_online_tasks._defaults import SESSION_ID
 from airflow_provider_online_tasks._text import on_one_line
-from airflow_provider_online_tasks._times import parse_time, wire_time
+from airflow_provider_online_tasks._times import wire_time
 from airflow_provider_online_tasks.api.calls import (
     EVAL_PREFIXES,
     ID_ONLY,
+    SESSION_CHARACTERS,
     Page,
     RestCall,
+    filter_by,
+    is_quotable,
     list_evaluator_versions,
     list_spans,
     pages,
@@ -49,9 +51,8 @@ INPUT, OUTPUT = "input.value", "output.value"
 _SEGMENT_CHARACTERS = 100
 _EXAMPLE_CHARACTERS = 300
 _ITEMS_OF_REQUEST = 100
-_SESSION_CHARACTERS = 200
-_QUOTABLE = re.compile(r"[^'\\]{1,200}")
 _MOST_LOOKED_UP = 10_000
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
 EARLIER = timedelta(days=7)
 """How long before a window its traces and sessions may have started."""
 
@@ -148,7 +149,7 @@ class Reader:
             return
         if granularity == SESSION:
             attributes = dict.fromkeys([*columns.get("attributes", ()), SESSION_ID])
-            text_length = max(columns.get("text_length", 0), _SESSION_CHARACTERS)
+            text_length = max(columns.get("text_length", 0), SESSION_CHARACTERS)
             columns |= {"attributes": list(attributes), "text_length": text_length}
         items = self.items(window, granularity=granularity) if self.task.span_filter else None
         without_evaluation: dict[str, None] = {}
@@ -180,7 +181,7 @@ class Reader:
         filters = [each for each in (self.task.span_filter, own_filter) if each]
         query_filter = filters[0] if len(filters) == 1 else " AND ".join(f"({each})" for each in filters)
         ids = [ATTRIBUTES + SESSION_ID] if granularity == SESSION else ID_ONLY
-        columns = {"columns": ids, "text_length": _SESSION_CHARACTERS}
+        columns = {"columns": ids, "text_length": SESSION_CHARACTERS}
         listed = self._pages(window, query_filter, columns, with_end=True)
         found = {item_of(span, granularity) for page in listed for span in page}
         return {item for item in found if item is not None}
@@ -191,7 +192,7 @@ class Reader:
         """Return the spans before a window with the evaluations of traces or sessions, newest first."""
         earlier = DataWindow(start=window.start - EARLIER, end=window.start)
         path = ATTRIBUTES + SESSION_ID if columns["granularity"] == SESSION else "context.trace_id"
-        items = [item for item in items if _QUOTABLE.fullmatch(item)]
+        items = [item for item in items if is_quotable(item)]
         if len(items) > _MOST_LOOKED_UP:
             self.log.warning(
                 "%d traces or sessions have no evaluation in the window. Only the newest %d of them are read "
@@ -201,10 +202,10 @@ class Reader:
             )
         found: list[Span] = []
         for first in range(0, len(items[:_MOST_LOOKED_UP]), _ITEMS_OF_REQUEST):
-            quoted = ", ".join(f"'{item}'" for item in items[first : first + _ITEMS_OF_REQUEST])
-            for page in self._pages(earlier, f"{path} IN ({quoted})", columns):
+            query_filter = filter_by(path, items[first : first + _ITEMS_OF_REQUEST])
+            for page in self._pages(earlier, query_filter, columns):
                 found += [span for span in page if span.evaluations]
-        return tuple(sorted(found, key=_start_of, reverse=True))
+        return tuple(sorted(found, key=lambda span: span.started_at or _EARLIEST, reverse=True))
 
     def _pages(
         self,
@@ -235,7 +236,7 @@ class Reader:
             yield tuple(
                 span
                 for span in page.items
-                if with_end or _start_of(span) < window.end or self._is_of_run(span)
+                if with_end or (span.started_at or _EARLIEST) < window.end or self._is_of_run(span)
             )
 
     def _is_of_run(self, span: Span) -> bool:
@@ -298,15 +299,13 @@ class Reader:
         """
         if self.granularity != SPAN:
             window = DataWindow(start=window.start - EARLIER, end=window.end)
-        # Other IDs could change the filter.
-        span_ids = [span_id for span_id in span_ids if _QUOTABLE.fullmatch(span_id)]
+        span_ids = [span_id for span_id in span_ids if is_quotable(span_id)]
         columns = {**self._evaluator_columns, "attributes": (INPUT, OUTPUT), **columns}
         size = _ITEMS_OF_REQUEST
         parts = [span_ids[first : first + size] for first in range(0, len(span_ids), size)]
         while parts:
             part = parts.pop(0)
-            quoted = ", ".join(f"'{span_id}'" for span_id in part)
-            query_filter = f"context.span_id IN ({quoted})"
+            query_filter = filter_by("context.span_id", part)
             call = self._list_spans(window=window, query_filter=query_filter, explanations=True, **columns)
             try:
                 page = self.client.send(call)
@@ -528,14 +527,6 @@ def _least(counts: Iterable[int], evaluators: int) -> int:
     """Return the smallest count; 0 if an evaluator is missing."""
     listed = list(counts)
     return min(listed) if listed and len(listed) >= evaluators else 0
-
-
-def _start_of(span: Span) -> datetime:
-    """Return when a span started; the earliest time if it is unknown."""
-    try:
-        return parse_time(span.start_time)
-    except ValueError:
-        return datetime.min.replace(tzinfo=UTC)
 
 
 def _shortened(value: Any) -> str | None:

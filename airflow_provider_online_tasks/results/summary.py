@@ -14,7 +14,6 @@ from zlib import crc32
 
 from airflow_provider_online_tasks._defaults import MAX_SEGMENTS, SESSION_ID
 from airflow_provider_online_tasks._text import on_one_line
-from airflow_provider_online_tasks._times import parse_time
 from airflow_provider_online_tasks.api.calls import EVAL_PREFIXES
 from airflow_provider_online_tasks.gate.intervals import mean_interval, share_interval
 from airflow_provider_online_tasks.gate.summary import (
@@ -385,9 +384,8 @@ class Duplicates:
             self._recent_ids.discard(self._recent.popleft())
         if not self.is_ordered:
             return False
-        try:
-            start = parse_time(span.start_time)
-        except ValueError:
+        start = span.started_at
+        if start is None:
             self.is_ordered = False
             return False
         if start != self._last_start:

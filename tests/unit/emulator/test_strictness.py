@@ -14,7 +14,7 @@ from airflow_provider_online_tasks.emulator.integrations import INTEGRATIONS, mi
 from tests.support.emulator_api import AGENTS, CREATE, LLM, PATCH, Api, template_evaluator
 
 
-def judged(api: Api, **fields: Any) -> dict[str, Any]:
+def finished_run(api: Api, **fields: Any) -> dict[str, Any]:
     """Run a task over the agents' spans and return its run."""
     return api.read(api.run(api.create(**fields)))
 
@@ -36,7 +36,7 @@ def ending(run: dict[str, Any]) -> tuple[str, tuple[int, int, int]]:
     ],
 )
 def test_variable_without_a_value_skips_every_span(api: Api, emulator: Emulator, template: str) -> None:
-    run = judged(api, templateEvaluators=[template_evaluator(template=template)])
+    run = finished_run(api, templateEvaluators=[template_evaluator(template=template)])
     status, (successes, errors, skipped) = ending(run)
     assert (status, successes, errors, run["failure_reason"]) == ("COMPLETED", 0, 0, None)
     assert skipped > 50
@@ -47,7 +47,7 @@ def test_variable_without_a_value_skips_every_span(api: Api, emulator: Emulator,
 
 def test_only_spans_without_the_path_are_skipped(api: Api, emulator: Emulator) -> None:
     evaluator = template_evaluator(template="{attributes.input.value} {attributes.exception.type}")
-    run = judged(api, queryFilter="attributes.input.value != null", templateEvaluators=[evaluator])
+    run = finished_run(api, queryFilter="attributes.input.value != null", templateEvaluators=[evaluator])
     _, (successes, errors, skipped) = ending(run)
     failed = "attributes.exception.type != null and attributes.input.value != null"
     spans = api.rest(
@@ -62,14 +62,14 @@ def test_only_spans_without_the_path_are_skipped(api: Api, emulator: Emulator) -
 
 def test_span_skipped_by_one_evaluator_counts_for_the_other(api: Api, emulator: Emulator) -> None:
     evaluators = [template_evaluator(), template_evaluator("unmapped", template="{input}")]
-    _, (successes, errors, skipped) = ending(judged(api, templateEvaluators=evaluators))
+    _, (successes, errors, skipped) = ending(finished_run(api, templateEvaluators=evaluators))
     assert (successes > 50, errors, skipped) == (True, 0, 0)
     assert {each["name"] for each in emulator.evaluations()} == {"answer quality"}
 
 
 def test_hub_evaluator_without_mappings_evaluates_nothing(api: Api, emulator: Emulator) -> None:
     hub = [{"evaluatorId": emulator.evaluator_ids["correctness"]}]
-    run = judged(api, templateEvaluators=None, llmConfig=None, evaluators=hub)
+    run = finished_run(api, templateEvaluators=None, llmConfig=None, evaluators=hub)
     assert ending(run)[1][:2] == (0, 0)
     assert run["num_skipped"] > 50
     assert "{input}" in emulator.runs()[0]["note"]
@@ -92,13 +92,13 @@ def test_hub_variables_are_not_columns(api: Api, emulator: Emulator) -> None:
     version = {"commit_message": "First", "template_config": config}
     body = {"space_id": emulator.space_id, "name": "tone", "type": "TEMPLATE", "version": version}
     made = api.rest("POST", "evaluators", json=body).json()
-    run = judged(api, templateEvaluators=None, llmConfig=None, evaluators=[{"evaluatorId": made["id"]}])
+    run = finished_run(api, templateEvaluators=None, llmConfig=None, evaluators=[{"evaluatorId": made["id"]}])
     assert (ending(run)[1][:2], run["num_skipped"] > 50) == ((0, 0), True)
 
 
 def test_nested_attributes_are_a_value(api: Api, emulator: Emulator) -> None:
     evaluator = template_evaluator(template="{attributes.llm.input_messages}")
-    run = judged(api, queryFilter="span_kind = 'LLM'", templateEvaluators=[evaluator])
+    run = finished_run(api, queryFilter="span_kind = 'LLM'", templateEvaluators=[evaluator])
     assert (run["num_successes"] > 50, run["num_skipped"]) == (True, 0)
 
 
@@ -114,14 +114,14 @@ def test_nested_attributes_are_a_value(api: Api, emulator: Emulator) -> None:
     ],
 )
 def test_documented_columns_are_values(api: Api, path: str) -> None:
-    run = judged(
+    run = finished_run(
         api,
         queryFilter=f"{path} IS NOT NULL",
         templateEvaluators=[template_evaluator(template=f"{{{path}}}")],
     )
     if path == "attributes.metadata":  # no column of the eval index, though a value
         assert run["num_successes"] == 0
-        run = judged(api, name="all", templateEvaluators=[template_evaluator(template=f"{{{path}}}")])
+        run = finished_run(api, name="all", templateEvaluators=[template_evaluator(template=f"{{{path}}}")])
     assert (run["num_successes"] > 50, run["num_errors"], run["num_skipped"]) == (True, 0, 0)
 
 
@@ -209,14 +209,14 @@ def test_long_model_name_is_rejected_quickly() -> None:
 
 
 def test_missing_labels_fail_the_run(api: Api) -> None:
-    run = judged(api, templateEvaluators=[template_evaluator(rails=None)])
+    run = finished_run(api, templateEvaluators=[template_evaluator(rails=None)])
     assert ending(run) == ("FAILED", (0, 0, 0))
     assert run["failure_reason"]
 
 
 def test_choices_replace_rails(api: Api) -> None:
     evaluator = template_evaluator(rails=None, classificationChoices={"bad": 0, "good": 1})
-    assert judged(api, templateEvaluators=[evaluator])["num_successes"] > 50
+    assert finished_run(api, templateEvaluators=[evaluator])["num_successes"] > 50
 
 
 # --- filters ------------------------------------------------------------------------------------------------
@@ -241,7 +241,7 @@ def test_filter_on_unknown_attribute_is_rejected(api: Api, emulator: Emulator) -
 
 def test_filter_outside_the_eval_index_matches_nothing(api: Api, emulator: Emulator) -> None:
     query_filter = f"{AGENTS} AND attributes.metadata CONTAINS 'hearth'"
-    run = judged(api, queryFilter=query_filter)
+    run = finished_run(api, queryFilter=query_filter)
     assert ending(run) == ("COMPLETED", (0, 0, 0))
     assert "attributes.metadata" in emulator.runs()[0]["note"]
     spans = api.rest("POST", "spans", json={"project_id": emulator.project_id, "filter": query_filter})
@@ -281,7 +281,7 @@ def test_slow_regular_expression_does_not_block_the_server(api: Api) -> None:
         "evaluationInputParams": {"pattern": "^(.+)(.+)(.+)(.+)(.+)(.+)\\6\\5\\4\\3\\2\\1$"},
     }
     began = time.monotonic()
-    run = judged(
+    run = finished_run(
         api,
         queryFilter="attributes.output.value != null",
         templateEvaluators=None,
@@ -333,7 +333,7 @@ def test_invalid_code_cancels_the_run(api: Api) -> None:
     wrong = [code_evaluator(evalClassCodeBlock=code) for code in WRONG_CODE]
     wrong += [code_evaluator(evalClassCodeBlock=GOOD, packageImports=imports) for imports in WRONG_IMPORTS]
     for number, code in enumerate(wrong):
-        run = judged(
+        run = finished_run(
             api, name=f"task {number}", templateEvaluators=None, llmConfig=None, codeEvaluators=[code]
         )
         assert ending(run) == ("CANCELLED", (0, 0, 0)), code
@@ -356,7 +356,7 @@ def test_code_variables_must_be_parameters_of_evaluate(
     made = code_of_the_hub(
         api, emulator, type="CUSTOM", code=code, imports=IMPORTS, variables=variables
     ).json()
-    run = judged(api, templateEvaluators=None, llmConfig=None, evaluators=[{"evaluatorId": made["id"]}])
+    run = finished_run(api, templateEvaluators=None, llmConfig=None, evaluators=[{"evaluatorId": made["id"]}])
     assert run["status"] == status
 
 
@@ -370,7 +370,7 @@ def test_hub_code_evaluator_uses_its_own_filter(api: Api, emulator: Emulator) ->
         query_filter="span_kind = 'TOOL'",
     ).json()
     evaluators = [{"evaluatorId": made["id"]}]
-    run = judged(api, queryFilter=None, templateEvaluators=None, llmConfig=None, evaluators=evaluators)
+    run = finished_run(api, queryFilter=None, templateEvaluators=None, llmConfig=None, evaluators=evaluators)
     spans = api.rest(
         "POST", "spans?limit=500", json={"project_id": emulator.project_id, "filter": "span_kind = 'TOOL'"}
     ).json()["spans"]
@@ -401,13 +401,13 @@ def test_static_parameters_are_checked(
 
 
 def test_unknown_managed_evaluator_cancels_the_run(api: Api) -> None:
-    run = judged(api, templateEvaluators=None, llmConfig=None, codeEvaluators=[code_evaluator()])
+    run = finished_run(api, templateEvaluators=None, llmConfig=None, codeEvaluators=[code_evaluator()])
     assert ending(run) == ("CANCELLED", (0, 0, 0))
     assert "Polite" in run["failure_reason"]
 
 
 def test_custom_code_is_never_run(api: Api) -> None:
-    run = judged(
+    run = finished_run(
         api,
         templateEvaluators=None,
         llmConfig=None,
@@ -423,13 +423,13 @@ def test_attribute_of_a_code_evaluator_that_is_no_text_is_an_error(api: Api, att
     code = code_evaluator(
         evaluationClass="JsonParseable", evaluationInputParams={"span_attribute": attribute}
     )
-    run = judged(api, templateEvaluators=None, llmConfig=None, codeEvaluators=[code])
+    run = finished_run(api, templateEvaluators=None, llmConfig=None, codeEvaluators=[code])
     assert (run["status"], run["num_successes"], run["num_errors"] > 50) == ("COMPLETED", 0, True)
 
 
 def test_run_with_errors_only_says_why(api: Api) -> None:
     regex = code_evaluator(evaluationClass="MatchesRegex", evaluationInputParams={"pattern": "("})
-    run = judged(api, templateEvaluators=None, llmConfig=None, codeEvaluators=[regex])
+    run = finished_run(api, templateEvaluators=None, llmConfig=None, codeEvaluators=[regex])
     assert (run["status"], run["num_successes"], run["num_errors"] > 50) == ("COMPLETED", 0, True)
     assert "'('" in run["failure_reason"]
 
@@ -441,7 +441,7 @@ def test_check_of_a_missing_attribute_skips_the_span(api: Api) -> None:
         "evaluationClass": "JSONParseable",
         "spanAttributes": ["attributes.no.such"],
     }
-    run = judged(api, templateEvaluators=None, llmConfig=None, codeEvaluators=[code])
+    run = finished_run(api, templateEvaluators=None, llmConfig=None, codeEvaluators=[code])
     assert (run["num_successes"], run["num_errors"], run["num_skipped"] > 50) == (0, 0, True)
 
 
@@ -487,10 +487,10 @@ def test_continuous_task_without_data_leaves_other_tasks_running(tmp_path: Any) 
     settings = EmulatorSettings(run_seconds=0, spans=spans, queries_per_minute=None, no_data="task_error")
     with Emulator(settings) as emulator:
         api = Api(emulator)
-        judge = {"templateEvaluators": [template_evaluator(template="{attributes.input.value}")]}
+        evaluators = {"templateEvaluators": [template_evaluator(template="{attributes.input.value}")]}
         # The spans match its filter, but sampling leaves none of them.
-        api.create(name="empty", runContinuously=True, samplingRate=0, **judge)
-        task_id = api.create(name="other", runContinuously=True, **judge)
+        api.create(name="empty", runContinuously=True, samplingRate=0, **evaluators)
+        task_id = api.create(name="other", runContinuously=True, **evaluators)
         look_until(emulator, lambda: all(task["continuous_until"] is not None for task in emulator.tasks()))
         for runs in (1, 2):
             emulator.advance(130)

@@ -236,16 +236,21 @@ def test_deferred_run_keeps_what_was_checked(
     assert (summary["evaluations"], summary["max_spans"], summary["capped"]) == (3, 3, True)
 
 
-@pytest.mark.promise("limit-sends-nothing")
-def test_run_instead_of_one_that_a_clear_cancelled_is_checked(
-    execution: Execution, emulator: Emulator, time: Time
-) -> None:
+def clear_started_run(execution: Execution, emulator: Emulator, time: Time) -> None:
+    """Kill a process whose run has started. A clear then cancels the run during the next try."""
     emulator.next_run(HANG)
     execution.reached = die_at_push
     with pytest.raises(Killed):
         execution.next_try(**WAIT)
     execution.reached = lambda step: None
     time.on_sleep = lambda: emulator.set_run(emulator.runs()[0]["id"], status="CANCELLED")
+
+
+@pytest.mark.promise("limit-sends-nothing")
+def test_run_instead_of_one_that_a_clear_cancelled_is_checked(
+    execution: Execution, emulator: Emulator, time: Time
+) -> None:
+    clear_started_run(execution, emulator, time)
 
     with pytest.raises(EvalBudgetExceeded):
         execution.next_try(**WAIT, max_evaluations=3)
@@ -256,11 +261,7 @@ def test_run_instead_of_one_that_a_clear_cancelled_is_checked(
 def test_kill_after_a_clear_cancelled_the_run_cancels_the_new_run(
     execution: Execution, emulator: Emulator, time: Time
 ) -> None:
-    emulator.next_run(HANG)
-    execution.reached = die_at_push
-    with pytest.raises(Killed):
-        execution.next_try(**WAIT)
-    time.on_sleep = lambda: emulator.set_run(emulator.runs()[0]["id"], status="CANCELLED")
+    clear_started_run(execution, emulator, time)
 
     def kill_before_the_id_is_stored(step: str) -> None:
         if step == "set:before" and len(emulator.runs()) == 2 and not ended:
